@@ -13,7 +13,7 @@ from annotation.webhooks import delivery
 
 @task_prerun.connect  # type: ignore[untyped-decorator]
 def _name_task_as_actor(task: Any, **_: Any) -> None:
-    """Makes the task, from any app, the actor of its changes in the audit log."""
+    """Records the Celery task, from any app, as the actor of its changes in the audit log."""
     act_as(f"task:{task.name}")
 
 

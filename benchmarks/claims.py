@@ -2,11 +2,12 @@
 
     .venv/bin/python -m benchmarks.claims [--tasks 100000] [--workers 8] [--seconds 10] [--history 20000]
 
-Starts a temporary embedded Postgres with the durability of production. First table: `--workers` processes
-claim from `--tasks` open tasks of overlap 3 for `--seconds`, each claim by another annotator, so that each
-gets a new task. Afterwards no task may have more leases than slots, or two leases of one person. Targets: 700
-claims/s and a 99th percentile of 50 ms. Second table: one annotator who has answered 0, then `--history`,
-tasks that other people still have to answer. Target: the history doesn't slow the claim down.
+Starts a temporary embedded Postgres with production durability settings. First table: for `--seconds`,
+`--workers` processes claim from `--tasks` open tasks with overlap 3. Each claim is made by a different
+annotator, so each gets a new task. Afterwards no task may have more leases than slots, or two leases held by
+the same annotator. Targets: 700 claims/s and a 99th percentile of 50 ms. Second table: claims by one
+annotator, first without earlier answers, then after `--history` answers to tasks that are still open for
+others. Target: the history does not slow claims down.
 """
 
 from __future__ import annotations
@@ -135,7 +136,8 @@ def new_people(prefix: str, project: UUID, count: int) -> list[UUID]:
 
 
 def answered(project: UUID, person: UUID, count: int) -> None:
-    """Adds answers to the first tasks of the queue, each of which still needs two answers by others."""
+    """Adds answers to the first tasks of the queue, each of which still needs two answers from other
+    annotators."""
     from django.db import connection
 
     with connection.cursor() as cursor:

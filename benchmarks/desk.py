@@ -2,20 +2,20 @@
 
     .venv/bin/python -m benchmarks.desk [--answers 30] [--responses 4] [--characters 400] [--slow 0]
 
-Runs Chromium on a temporary embedded stack and uses the browser's clock. The page is the last build
-(`scripts/up` builds and compresses it).
+Runs Chromium on a temporary embedded stack and uses the browser's clock. It tests the most recent build of
+the page (`scripts/up` builds and compresses it).
 
-First load: the size of the scripts, as sent, that load before the first task is visible, without the Markdown
-renderer, which loads in parallel; and the time from the address to the first card with its text, with an
-empty and with a full cache. Targets: 200 kB, 1.5 s.
+First load: the compressed size of the scripts that load before the first task is visible (except the Markdown
+renderer, which loads in parallel), and the time from navigation to the first card with its text, with an
+empty and with a warm cache. Targets: 200 kB, 1.5 s.
 
-Key to paint, per layout: from a key event until its effect is on screen, as reported by the browser (Event
-Timing, in steps of 8 ms, at least 16). `focus` moves to the next response, `place` ranks the last one first.
-Target: 50 ms with `--responses 10 --characters 4000`.
+Key-to-paint latency, per layout: the time from a key event until its effect is on screen, as reported by the
+browser (Event Timing, in steps of 8 ms, at least 16). `focus` moves to the next response, `place` moves the
+last response to first place. Target: 50 ms with `--responses 10 --characters 4000`.
 
-Submit to next: End, 1, Enter, with a second of thinking; from the submit key to the first frame after the one
-that has the next task's cards in the document. `--slow` adds milliseconds to every request, like a distant
-server. Target: 100 ms, however slow the server is.
+Submit to next: the keys End, 1 and Enter, after a second of thinking time; measured from the submit key to
+the first frame after the next task's cards enter the document. `--slow` adds this many milliseconds to every
+request, to simulate a distant server. Target: 100 ms, regardless of the server's latency.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def fill(state: Path, tasks: int, responses: int, characters: int, file: Path) -
 
 
 def rank(page: Page, answers: int, think: float) -> list[float]:
-    """Milliseconds per answer, without the first one, which warms up the page's code."""
+    """Milliseconds per answer, excluding the first one, which warms up the page's code."""
     page.get_by_test_id("response-card").first.wait_for()
     page.evaluate(WATCH)
     times = []

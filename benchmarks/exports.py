@@ -2,12 +2,12 @@
 
     .venv/bin/python -m benchmarks.exports [--rows 50000] [--large 1000000] [--formats NAME …]
 
-First part: imports `--rows` comparisons of the size of hh-rlhf (three turns, two responses) by four people,
-freezes them with each aggregation and exports every format. Second part: writes a snapshot of `--large` such
-rankings without a database and exports it. Each line has the time and the growth of the process's memory
-(VmHWM, reset before each line). Targets: 50,000 comparisons in 5 s, and a million in less than 300 MB above
-idle. For comparison: Label Studio 1.23.2 took 33.5 to 44.8 s for 10,000 pairwise tasks on a machine of this
-size, with all of them in memory.
+First part: imports `--rows` comparisons as long as those of hh-rlhf (three turns, two responses) by four
+annotators, freezes them with each aggregation and exports every format. Second part: writes a snapshot of
+`--large` such rankings without a database and exports it. Each line shows the time and the growth of the
+process's memory (VmHWM, reset before each line). Targets: 50,000 comparisons in 5 s, and a million in less
+than 300 MB above idle. For comparison: Label Studio 1.23.2 took 33.5 to 44.8 s for 10,000 pairwise tasks on a
+machine of this size, with all of them in memory.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def comparison(number: int, chance: random.Random) -> dict[str, Any]:
-    """About 1,500 characters, like a row of hh-rlhf's helpful-base. Four consecutive rows compare the same
-    responses, by different people."""
+    """Rows of about 1,500 characters, as in hh-rlhf's helpful-base. Four consecutive rows compare the same
+    responses, each by a different annotator."""
     of = number // len(PEOPLE)
     words = [format(value, "x") for value in random.Random(of).choices(range(2**24), k=210)]
 
@@ -62,7 +62,7 @@ def comparison(number: int, chance: random.Random) -> dict[str, Any]:
 
 
 def snapshot_rows(count: int) -> Iterator[dict[str, Any]]:
-    """Rows in the form of a freeze, to write a file without a database."""
+    """Rows as a freeze produces them, for writing a file without a database."""
     from preferences.formats.snapshot_parquet import BEFORE
 
     chance = random.Random(0)

@@ -1,12 +1,13 @@
-"""The speed of imports: comparisons of the size of hh-rlhf into a temporary embedded Postgres.
+"""The speed of imports into a temporary embedded Postgres, with comparisons as long as those of hh-rlhf.
 
     .venv/bin/python -m benchmarks.imports [--rows 160000] [--durable]
 
-The rows are random words with the turns and characters of the real files (deciles of all 5,008 rows of the
-six helpful files). The first line is an import, the second the same file again, which must change nothing,
-the third a dry run of a new file. Each line has the elapsed time and the processor times of the reading
-process and of Postgres; with two idle cores, the slower one determines the elapsed time. Target: 160,000
-comparisons in 60 s. `--durable` waits for the disk at each commit, as `scripts/up` does.
+The rows are random words, with numbers of turns and characters distributed as in the real files (deciles of
+all 5,008 rows of the six helpful files). The first line is an import, the second imports the same file again
+(which must change nothing), and the third is a dry run of a new file. Each line shows the elapsed time and
+the processor times of the reading process and of Postgres; with two idle cores, the slower one determines the
+elapsed time. Target: 160,000 comparisons in 60 s. `--durable` waits for the disk at each commit, as
+`scripts/up` does.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Writer:
 
 
 def postgres_seconds(data: Path) -> float:
-    """Processor time of all processes of this Postgres, including ended ones."""
+    """Processor time of all processes of this Postgres, including those that have exited."""
     pid = (data / "postmaster.pid").read_text().split()[0]
     total = 0.0
     for entry in Path("/proc").iterdir():

@@ -1,11 +1,11 @@
-"""Scrolling and page times of a manager's lists of tasks and rankings.
+"""Scrolling performance and page load times of a manager's lists of tasks and rankings.
 
     .venv/bin/python -m benchmarks.lists --project large [--state .rankloop] [--seconds 15]
 
 Needs the running stack of that state folder, with a large project in it (`manage.py import_responses`), the
 demo's accounts, and Chromium. Scrolls each list from the top while pages of rows load. Prints the longest
 main-thread tasks in milliseconds of processor time, which does not depend on other load on the machine, and
-the number of tasks that took longer than 50 ms of elapsed time, which does. Target: none over 50 ms of
+the number of tasks with more than 50 ms of elapsed time, which does depend on it. Target: none over 50 ms of
 processor time.
 """
 

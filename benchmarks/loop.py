@@ -1,13 +1,13 @@
-"""The improvement of a policy by the loop: the demo's steps with default recipes, on seeds not used to tune
-them.
+"""Measure how much the loop improves a policy: the demo's steps with default recipes, on seeds not used to
+tune them.
 
     .venv/bin/python -m benchmarks.loop [--seeds 101 102 103] [--rankings 600] [--noise 0.1] [--prompts 400]
 
-For each seed: a new policy (`sft`), its answers ranked by gold with a share of random orders, a reward model,
-and from the first policy one rejection sampling and one PPO run. All three policies answer the same fresh
-prompts four times each. Prints gold (0–4 points) with its standard error, the gain over the first policy with
-the standard error of the difference per prompt, and the seconds of each step. Uses the library alone, without
-database and server.
+For each seed: a new policy (`sft`), its answers ranked by the gold reward with a share of random orders, a
+reward model, and one rejection sampling run and one PPO run, both from the first policy. All three policies
+answer the same new prompts four times each. Prints the gold reward (0–4 points) with its standard error, the
+gain over the first policy with the standard error of the difference per prompt, and the seconds of each step.
+Uses the library alone, without database and server.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import ppo, rejection_sampling, sft
 from training.rlhf.reward import reward_model
 
-# As in the demo: its prompts, its demonstrations, and the prompts drawn for an improvement.
+# The same numbers as in the demo: its prompts, its demonstrations, and the prompts of an improvement run.
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
 FRESH_PROMPTS_SEED = 10_000  # far from every other seed; the run's seed is added
 Result = TypeVar("Result")
@@ -54,7 +54,7 @@ def timed(seconds: dict[str, float], name: str, step: Callable[[], Result]) -> R
 
 
 def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Ranking]:
-    """Rankings by annotators who judge by gold; a share `noise` is in random order."""
+    """Rankings in the order of the gold reward; a share `noise` of them is in random order."""
     draw = random.Random(f"annotators {seed}")
     rankings = []
     for asked in sampled.prompts:

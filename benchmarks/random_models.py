@@ -16,9 +16,9 @@ WORDS = 4092  # and four control tokens
 PROMPT, RESPONSE = (96, 160), (32, 128)  # words, drawn uniformly
 # Llamas: width, layers, MLP width, heads, key-value heads, vocabulary.
 SHAPES = {
-    "tiny": (256, 4, 704, 4, 4, 4096),  # 4.3 million weights
-    "small": (512, 8, 1664, 8, 8, 4096),  # 31
-    "half-b": (896, 24, 4864, 14, 2, 151_936),  # 494, the shape of Qwen2.5-0.5B
+    "tiny": (256, 4, 704, 4, 4, 4096),  # 4.3 million parameters
+    "small": (512, 8, 1664, 8, 8, 4096),  # 31 million
+    "half-b": (896, 24, 4864, 14, 2, 151_936),  # 494 million: the shape of Qwen2.5-0.5B
 }
 
 

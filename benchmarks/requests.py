@@ -1,4 +1,4 @@
-"""The time that annotators wait for claim and submit over HTTP, one row per drained project.
+"""The time that annotators wait for claim and submit requests over HTTP, one row per drained project.
 
     .venv/bin/python -m benchmarks.requests [--annotators 1 16] [--drains 1x600 3x200] [--think 0]
 
@@ -6,11 +6,12 @@ Each row drains its own project (K = 4; `3x200`: overlap 3, 200 tasks) on one te
 annotator claims and submits until no task is left, with `--think` seconds between answers (0, without pauses,
 is the worst case). Afterwards the database is checked for answers beyond a task's overlap, missing answers
 and tasks answered twice by one person. Targets: 60 answers/s from 16 annotators without pauses, with a 95th
-percentile of 250 ms for both requests; 50 ms with a second of thinking; no wrong count.
+percentile of 250 ms for both requests; 50 ms with a second of thinking time; no excess, missing or repeated
+answer.
 
-The last column is the ratio to the best exact peer, Label Studio, where 16 annotators drained 1x600 at 4
-answers/s (8 gunicorn workers, Postgres 15, the same kind of machine; measured separately, because it can't
-run here).
+The last column is the speed relative to Label Studio, the fastest comparable tool with correct counts: there,
+16 annotators drained 1x600 at 4 answers/s (8 gunicorn workers, Postgres 15, the same kind of machine;
+measured separately, because it can't run here).
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def fill(state: Path, slug: str, overlap: int, tasks: int, file: Path) -> None:
 
 
 def drain(url: str, slug: str, tokens: list[str], think: float) -> tuple[list[float], list[float], float]:
-    """Seconds of every claim, of every submit, and of the whole drain."""
+    """Durations in seconds: of every claim, of every submit, and of the whole drain."""
     claims: list[float] = []
     submits: list[float] = []
 

@@ -6,19 +6,19 @@
 Weights and texts are random: this measures speed, not learning. Both sides train the same model on the same
 token ids with the same optimiser, in fp32, for the same number of steps. They alternate (A B C A B C) in one
 process on one thread. The clock is CPU seconds from the start of the first step to the end of the last one,
-without loading, tokenising, evaluating and saving.
+excluding loading, tokenisation, evaluation and saving.
 
-TRL trains on all K (K - 1) / 2 pairs of each ranking, tuned as well as we can: no gradient checkpointing, no
-bf16 (this processor has none), pairs grouped by length, the fastest of the micro-batches tried first
-(`--trl-pairs` sets it), fused AdamW, no logging, no evaluation, no checkpoint. `once` is our code with each
-response on a separate row; `ours` is the default.
+TRL trains on all K (K - 1) / 2 pairs of each ranking, with the fastest settings we found: no gradient
+checkpointing, no bf16 (this processor does not support it), pairs grouped by length, the fastest micro-batch
+size of a preliminary test (or `--trl-pairs`), fused AdamW, no logging, no evaluation, no checkpoint. `once`
+is our code with each response on a separate row; `ours` is the default.
 
 `score` is the same without gradients (TRL: `evaluate`). `mixes` compares ours with `once` over mixes of
-lengths. `memory` is the peak resident memory of a training in a separate process, above that of the process
-with the model loaded. On a GPU the clock is elapsed time with the device idle before and after, peak memory
-is the maximum that the allocator had allocated, and model FLOP utilisation (MFU) counts 2 FLOPs per layer
-weight and token, plus 4 x width per pair of tokens in attention, times three for training, relative to
-`--peak-tflops` (989: an H100 or H200 in dense bf16).
+lengths. `memory` is the peak resident memory of training in a separate process, minus that of the process
+with only the model loaded. On a GPU the clock is elapsed time with the device idle before and after, peak
+memory is the allocator's maximum, and model FLOP utilisation (MFU) counts 2 FLOPs per layer weight and token,
+plus 4 x width per pair of tokens in attention, times three for training, relative to `--peak-tflops` (989: an
+H100 or H200 in dense bf16).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Clock(NullReporter):
 
 def train_ours(work: Work, layout: str) -> float:
     """Seconds of our training loop. One ranking must be held out; its evaluation after the last step takes
-    less than a hundredth of the rest."""
+    less than 1 % of the time."""
     clock = Clock(work.device)
     config = RewardModelConfig.model_validate(
         {
@@ -233,7 +233,7 @@ def score_trl(work: Work, pairs_at_once: int) -> float:
 
 
 def in_turns(sides: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, list[float]]:
-    """Seconds of each side, in turns."""
+    """Seconds of each side; the sides run alternately."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _, (name, run) in itertools.product(range(repeat), sides.items()):
         seconds[name].append(run())
@@ -344,8 +344,8 @@ def measure_memory(work: Work, shape: str, pairs: int | None) -> None:
 
 
 def peak_of(name: str, work: Work, pairs: int) -> None:
-    """Trains once in this process and prints its growth since the model was loaded, in MiB. TRL is imported
-    first in every case, so that imports don't count."""
+    """Trains once in this process and prints the growth of its memory since the model was loaded, in MiB. TRL
+    is imported first in every case, so that imports don't count."""
     import trl  # noqa: F401
 
     kept = load_for_training(work.folder)
@@ -381,8 +381,8 @@ def gpu_figures(work: Work, shape: str, peak_tflops: float) -> None:
 
 
 def training_flops(loaded: Loaded, groups: Sequence[Group]) -> float:
-    """FLOPs of the necessary work, with each prompt and response once. Padding and masked pairs of tokens
-    don't count, so they lower the utilisation."""
+    """FLOPs of the necessary work, with each prompt and response counted once. Padding and masked pairs of
+    tokens are not counted, so they lower the utilisation."""
     layers = sum(p.numel() for n, p in loaded.model.named_parameters() if "embed" not in n)
     width = int(loaded.model.config.hidden_size) * int(loaded.model.config.num_hidden_layers)
     tokens = sum(group.packed_tokens for group in groups)

@@ -4,9 +4,9 @@ Django's own handler switches to a thread and back for every middleware method t
 ten times per request, and starts a thread for each request. With 16 concurrent annotators that was half of
 the web process's time: 19 to 25 ms for an answer (a claim and a submit) instead of 11 to 14 ms.
 
-The a2wsgi package does the same at the same cost (11.4 ms of processor time for an answer with either). But
-with a2wsgi, a view gets the truncated body of an aborted request, eight slow uploads block all threads, and
-responses can't stream asynchronously.
+The a2wsgi package costs the same (9.6 ms of processor time for an answer, ours 9.4). But its views get the
+truncated body of an aborted request, eight slow uploads block all its threads, and it can't stream responses
+asynchronously.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from django.urls import set_script_prefix
 # The threads share one interpreter, so more of them would only compete for it.
 THREADS = 8
 # The largest upload (annotation/content/api/imports.py) plus the multipart form around it. Bodies are written
-# to a file before the sender is known.
+# to a file before the sender is authenticated.
 MAX_BODY_BYTES = 2**30 + 2**20
 
 Message = Mapping[str, Any]
@@ -79,7 +79,7 @@ class OneThreadPerRequest(ASGIHandler):
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refused = self.create_request(scope, body)
         response = refused if request is None else self.get_response(request)
-        assert response is not None  # either the request or its refusal exists
+        assert response is not None  # exactly one of the request and the error response exists
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         if response.streaming:
             close_old_connections()  # closing the response does this too, but in another thread

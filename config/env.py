@@ -19,7 +19,8 @@ def env_list(name: str) -> list[str]:
 
 
 def env_secret(name: str) -> str:
-    """NAME, or the contents of the file NAME_FILE, as containers pass secrets."""
+    """The value of NAME, or the contents of the file that NAME_FILE names, which is how containers pass
+    secrets."""
     file_name = os.environ.get(f"{name}_FILE", "").strip()
     if not file_name:
         return env_str(name)

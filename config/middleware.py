@@ -17,8 +17,8 @@ from whitenoise.responders import Response, StaticFile
 from config.problems import ProblemRenderer, problem_body
 from preferences.text import NUL
 
-# Model output is untrusted. Even markup that got past the sanitiser can't run a script, load an image (a
-# request with the answer in its address) or submit a form. Only styles are allowed inline: Mantine writes its
+# Model output is untrusted. Even markup that got past the sanitiser can't run a script, load an image (which
+# could leak the answer in its URL) or submit a form. Only styles are allowed inline: Mantine writes its
 # theme's variables into a <style> element.
 _CONTENT_SECURITY_POLICY = "; ".join(
     (

@@ -83,7 +83,7 @@ def problem_body(
 
 
 def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER. None means a bug, for which Django responds with 500."""
+    """DRF's EXCEPTION_HANDLER. Returns None for an unexpected exception; Django then responds with 500."""
     # Not at the top: DRF's views load the authentication classes of the settings, whose services raise
     # Problem.
     from rest_framework.views import set_rollback

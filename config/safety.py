@@ -1,4 +1,4 @@
-"""Unsafe values with which RANKLOOP_ENV=production does not start. All are reported at once."""
+"""Rejects unsafe values when RANKLOOP_ENV is production. All of them are reported at once."""
 
 from __future__ import annotations
 

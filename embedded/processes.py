@@ -95,7 +95,8 @@ def open_log(log: Path) -> BinaryIO:
 
 
 def stop(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> None:
-    """Send each signal in turn and wait its number of seconds. Kill a process that is still running then."""
+    """Send each signal in turn and wait the given number of seconds after it. Then kill every process that is
+    still running."""
     for sig, seconds in steps:
         if process.poll() is not None:
             return

@@ -1,4 +1,4 @@
-"""How a manage.py command gets its servers: those of the running stack, or its own while it runs."""
+"""The servers of a manage.py command: those of the running stack, or its own for as long as it runs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def databases_for(argv: Sequence[str]) -> Iterator[bool]:
 
 
 def _join_or_start(state: StateFolder, owned: ExitStack) -> Servers | None:
-    """Join the running stack (None), or start servers that `owned` stops.
+    """Join the running stack and return None, or start servers and let `owned` stop them.
 
     Wait for another command that has its own servers: it would stop them while this command uses them.
     """

@@ -117,7 +117,7 @@ class StateFolder:
                 self._announcement.unlink(missing_ok=True)
 
     def announce(self, running: Running) -> None:
-        """Publish the servers' addresses. Call this only under :meth:`lock`."""
+        """Publish the servers' addresses. Call this only while holding :meth:`lock`."""
         partial = self._announcement.with_suffix(".partial")
         partial.touch(_PRIVATE_FILE)
         partial.write_text(json.dumps(asdict(running)))

@@ -33,9 +33,9 @@ _READY_POLL_SECONDS = 0.05
 _GRACE_SECONDS = 5.0
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 60.0  # after running this long, a child is restarted with the shortest delay
-# One Python process uses one processor at a time: with two web processes, sixteen annotators without pauses
-# submit 20 to 25 % more answers. The second process starts after the first one responds, so that it does not
-# delay it.
+# One Python process uses one processor at a time: with two web processes, sixteen annotators who work without
+# pauses submit 20 to 25 % more answers. The second process starts after the first one responds, so that it
+# does not delay it.
 _WEB, _WEB_TOO = "web-1", "web-2"
 _DEMO_MARKER = "demo-created"
 _DEMO_LOGINS = "demo-logins.txt"
@@ -69,7 +69,7 @@ class Supervisor:
         self.address = f"http://{web.LOOPBACK}:{web.port_of(self._listener)}"
 
     def run(self) -> None:
-        """Serve until a stop signal arrives. Call under the state folder's lock."""
+        """Serve until a stop signal arrives. The caller must hold the state folder's lock."""
         began = time.monotonic()
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
@@ -146,7 +146,8 @@ class Supervisor:
             self._one_shot = self._spawn(["manage.py", "create_demo"], log=None)
 
     def _tend(self, timeout: float | None) -> None:
-        """Sleep until a signal or `timeout` (None: no limit), then restart children that have ended."""
+        """Sleep until a signal arrives or `timeout` passes (None: no limit), then restart children that have
+        ended."""
         signalled = (
             signal.sigwaitinfo(_HANDLED) if timeout is None else signal.sigtimedwait(_HANDLED, timeout)
         )
@@ -193,7 +194,7 @@ class Supervisor:
             _say(f"The demo project could not be created ({_how(status)}). The next start tries again.")
 
     def _stop(self) -> None:
-        """Stop all programs at once, then the servers that they need."""
+        """Stop all programs in parallel, then the servers that they need."""
         servers = self.servers.started
         programs = [service.process for service in self._services if service.name not in servers]
         programs += [self._one_shot] if self._one_shot is not None else []

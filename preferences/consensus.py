@@ -1,16 +1,17 @@
-"""Several rankings of the same responses combined into one. No Django.
+"""Combine several rankings of the same responses into one. No Django.
 
 The full rule (repeated in dataset cards and docs/formats.md):
 
 1. Each pair of responses goes to the side that more rankings prefer; equal numbers are a tie. A ranking that
-left both responses unranked does not count for the pair.
-2. If these majorities fit one order with ties, that order is the consensus (`majority`).
-3. If they don't (they form a cycle), the responses of the cycle are ordered among themselves by mean rank:
-   the sum of their margins over the pairs, each as a share of the votes on that pair (the Borda count). Equal
-   sums tie. Other pairs keep their majority (`borda`).
+   leaves both responses unranked does not count toward that pair.
+2. If these majorities are consistent with a single order (possibly with ties), that order is the consensus
+   (`majority`).
+3. If they form a cycle, the responses in the cycle are ordered by mean rank (the Borda count): each
+   response's score is the sum of its vote margins over the pairs, each divided by the number of votes on that
+   pair. Equal scores tie. Other pairs keep their majority (`borda`).
 
-The consensus therefore ranks a response that beats every other one first (Condorcet) and keeps unanimous
-preferences (Pareto).
+A response that beats every other one is therefore first (Condorcet), and unanimous preferences are kept
+(Pareto).
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Consensus:
 
 
 def consensus(rankings: Sequence[Tiers], count: int) -> Consensus:
-    """The consensus of rankings of the responses 0 … count-1. A response in no tier of a ranking ranks below
-    all of its tiers."""
+    """Return the consensus ranking of responses 0 … count-1. A response that a ranking leaves out of its
+    tiers ranks below all of that ranking's tiers."""
     places = [_places(tiers) for tiers in rankings]
     ranked = [index for index in range(count) if any(index in place for place in places)]
     margin = {index: dict.fromkeys(ranked, Fraction(0)) for index in ranked}
@@ -65,7 +66,7 @@ def _sign(places: dict[int, int], one: int, two: int) -> int | None:
 
 
 def _circles(items: Sequence[int], margin: dict[int, dict[int, Fraction]]) -> list[list[int]]:
-    """Groups of items that reach each other by "at least as good as", best group first.
+    """Groups of items that are mutually reachable by "at least as good as", best group first.
 
     Any two items are linked in at least one direction, so the groups are totally ordered: the more items a
     group reaches, the better it is.

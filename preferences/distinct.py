@@ -1,4 +1,4 @@
-"""A record without repeated responses: a file can hold the same response twice."""
+"""Remove repeated responses from a record: a file can contain the same response twice."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from preferences.records import Record, Tiers
 
 
 def distinct(record: Record) -> tuple[Record, bool]:
-    """The record without repeated responses, and whether there were any.
+    """Return the record without repeated responses, and whether it had any.
 
     A response is identified by its text and its model, as in the database. A repeated response keeps its best
-    place in a ranking.
+    position in a ranking.
     """
     given = [(response.text, response.model) for response in record.responses]
     if len(set(given)) == len(given):

@@ -1,4 +1,5 @@
-"""The value of a row's field as the required type, or a RowError that names the field."""
+"""Convert the fields of a row to the required types. Each function raises a RowError that names the field if
+the value is invalid."""
 
 from __future__ import annotations
 
@@ -22,11 +23,11 @@ from preferences.text import (
 MAX_METADATA_BYTES = 64 * 1024
 MAX_DEPTH = 50
 EARLIEST_EPOCH = 0
-LATEST_EPOCH = 2**33  # the year 2242; a larger number counts milliseconds
+LATEST_EPOCH = 2**33  # the year 2242; a larger number is in milliseconds
 
 
 def text_of(value: object, name: str) -> str:
-    """`value` as text that Postgres can store; a RowError names the field."""
+    """`value` as text that Postgres can store; otherwise raise a RowError that names the field."""
     if not isinstance(value, str):
         raise RowError(f"{name} must be text, not {kind(value)}")
     if fault := text_fault(value):
@@ -35,7 +36,8 @@ def text_of(value: object, name: str) -> str:
 
 
 def label_of(value: object, name: str) -> str:
-    """A short name (model, annotator): text or a number, at most 200 characters; absent is empty."""
+    """A short name (model, annotator): text or a number, at most 200 characters; a missing value gives an
+    empty string."""
     if value is None:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -47,7 +49,7 @@ def label_of(value: object, name: str) -> str:
 
 
 def list_of(value: object, name: str) -> Sequence[Any]:
-    """`value` as a list. CSV has no lists, so a text that holds a JSON list counts as one."""
+    """`value` as a list. CSV has no lists, so a string that contains a JSON list is parsed."""
     if isinstance(value, str):
         value = json_of(value, name)
     if not isinstance(value, (list, tuple)):
@@ -56,7 +58,8 @@ def list_of(value: object, name: str) -> Sequence[Any]:
 
 
 def object_of(value: object, name: str) -> dict[str, Any]:
-    """`value` as an object with text keys. Absent is empty; a text that holds a JSON object counts as one."""
+    """`value` as an object with string keys. A missing value gives an empty object; a string that contains a
+    JSON object is parsed."""
     if value is None or value == "":
         return {}
     if isinstance(value, str):
@@ -67,14 +70,14 @@ def object_of(value: object, name: str) -> dict[str, Any]:
 
 
 def one_of(value: object, name: str, choices: Collection[str]) -> str:
-    """`value`, which must be one of these texts."""
+    """`value`, which must be one of these strings."""
     if not isinstance(value, str) or value not in choices:
         raise RowError(f"{name} is {repr(value)[:80]}; it must be one of {', '.join(choices)}")
     return value
 
 
 def int_of(value: object, name: str, *, low: int, high: int) -> int | None:
-    """A whole number from low to high; None if absent (also an empty CSV cell)."""
+    """An integer from low to high; None if the value is missing or an empty CSV cell."""
     if value is None or value == "":
         return None
     if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) <= 20:
@@ -97,7 +100,7 @@ def bool_of(value: object, name: str) -> bool:
 
 
 def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
-    """A conversation up to the point where the model must answer, so it can't end with an assistant turn."""
+    """A conversation that ends where the model must respond, so its last turn can't be the assistant's."""
     turns = list_of(value, name)
     if not turns:
         raise RowError(f"{name} is empty")
@@ -118,7 +121,7 @@ def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
 
 
 def prompt_messages(text: object, name: str = "prompt") -> tuple[Message, ...]:
-    """A text as the only user turn of a conversation."""
+    """A conversation with the text as its only turn, from the user."""
     content = text_of(text, name)
     if not content.strip():
         raise RowError(f"{name} is empty")
@@ -126,7 +129,7 @@ def prompt_messages(text: object, name: str = "prompt") -> tuple[Message, ...]:
 
 
 def check_response_count(count: int) -> None:
-    """The rule of every format: a ranking task has 2 to 10 responses."""
+    """Check the number of responses: in every format, a ranking task has 2 to 10."""
     if count < MIN_RESPONSES:
         raise TooFewResponses(f"responses has {count}; a ranking task needs at least {MIN_RESPONSES}")
     if count > MAX_RESPONSES:
@@ -150,7 +153,7 @@ def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = 
     """Ordered groups of response indices (from 0), best first, with each of the `count` responses exactly
     once.
 
-    `partial`: responses left out rank below all groups, as in the answer to "rank the best three".
+    `partial`: omitted responses rank below all groups, as when annotators rank only the best three.
     """
     tiers: list[tuple[int, ...]] = []
     for index, group in enumerate(list_of(value, name)):
@@ -170,7 +173,7 @@ def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = 
 def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
     """Tiers from one rank number per response: 1 is best, equal numbers tie.
 
-    A 0 is refused: `[2, 0, 1]` could be ranks or an order, with different winners.
+    Zero is rejected: `[2, 0, 1]` could be rank numbers or a list of indices in order, with different winners.
     """
     given = list_of(value, name)
     if len(given) != count:
@@ -184,7 +187,7 @@ def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
 
 
 def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
-    """The row's `metadata` object and all its unknown fields: nothing is dropped silently."""
+    """The row's `metadata` object merged with all its unknown fields, so that nothing is dropped silently."""
     found = {
         key: value for key, value in row.items() if key not in known and value is not None and value != ""
     }
@@ -202,8 +205,8 @@ def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
 
 
 def check_no_nul(value: object, name: str, depth: int = 0) -> None:
-    """Raise RowError if a text inside `value` can't be stored, or if `value` is nested so deeply that writing
-    it again would exhaust the stack."""
+    """Raise RowError if a text inside `value` can't be stored, or if `value` is nested so deeply that
+    serializing it would exhaust the stack."""
     if depth > MAX_DEPTH:
         raise RowError(f"{name[:40]}… is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, str):
@@ -233,7 +236,7 @@ _decode = json.JSONDecoder(parse_constant=refuse_constant).decode
 
 
 def kind(value: object) -> str:
-    """The name of the value's type, for error texts."""
+    """The name of the value's type, for error messages."""
     names = {
         str: "text",
         bool: "true/false",
@@ -257,8 +260,8 @@ def _check_storable(text: str, name: str) -> None:
 
 
 def time_of(value: object) -> datetime | None:
-    """A time from text (ISO 8601, also with a space for the T) or from seconds or milliseconds since 1970;
-    otherwise None. A time without a zone is UTC."""
+    """Parse a time from ISO 8601 text (a space can replace the T) or from seconds or milliseconds since 1970;
+    return None for anything else. A time without a time zone is taken as UTC."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if LATEST_EPOCH < value < LATEST_EPOCH * 1000:
             value = value / 1000
@@ -275,10 +278,10 @@ def time_of(value: object) -> datetime | None:
 
 
 def plain_of(value: object, name: str) -> Any:
-    """`value` unchanged, if it can be stored as JSON: small enough, no NUL, no NaN."""
+    """`value` unchanged if it can be stored as JSON: it must be small enough and contain no NUL or NaN."""
     return metadata_of({name: value}, frozenset()).get(name)
 
 
 def given(value: object) -> bool:
-    """Whether the field has a value: CSV has no null, only empty cells."""
+    """Whether the field has a value. CSV has no null, so an empty cell counts as missing."""
     return value is not None and value != ""

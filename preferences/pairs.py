@@ -1,4 +1,4 @@
-"""The pairs of a ranking, derived in one place for the database and every export. No Django."""
+"""Derives the pairs of a ranking, for both the database and every export. No Django."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def comparisons_of(
 ) -> list[Pair[Item]]:
     """All pairs of ranked items, best first, and every ranked item over each unranked one.
 
-    A pair within one tier is a tie, in the tier's order. Two unranked items make no pair: a tie would mean
-    that they are equally good. `strength` is how much better the first tier is than the next, so only pairs
-    of these two have it.
+    A pair within one tier is a tie, in the tier's order. Two unranked items form no pair, because a tie would
+    mean that they are equally good. `strength` compares the first tier with the second, so only pairs between
+    these two tiers have one.
     """
     placed = [(item, place) for place, tier in enumerate(tiers) for item in tier]
     below = [(item, len(tiers)) for item in unranked]
@@ -34,6 +34,6 @@ def comparisons_of(
 
 
 def unranked_of(shown: Sequence[Item], tiers: Sequence[Sequence[Item]]) -> list[Item]:
-    """The items shown but left below all tiers, in the shown order; empty if nothing was ranked."""
+    """The items that were shown but not ranked, in display order; empty if nothing was ranked."""
     ranked = {item for tier in tiers for item in tier}
     return [item for item in shown if item not in ranked] if ranked else []

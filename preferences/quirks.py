@@ -1,5 +1,5 @@
-"""Deviations of real files from the description of their format. An import counts each quirk and names its
-lines and the rule that it applied. No quirk makes a row fail."""
+"""Deviations of real files from the description of their format. An import counts each quirk and reports the
+affected lines and the rule that was applied. Quirks never make a row fail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Quirk:
-    """`name` is for programs; `text` says what was found and how it was handled."""
+    """`name` is for programs; `text` describes the deviation and how the import handled it."""
 
     name: str
     text: str
@@ -30,7 +30,7 @@ NOT_ALTERNATING = Quirk(
 )
 ROLE_IN_TEXT = Quirk("role-in-text", "a turn contains text that looks like a role label; it is kept as text")
 REPEATED_RESPONSE = Quirk(
-    "repeated-response", "a response occurs twice; it was imported once, at its best place"
+    "repeated-response", "a response occurs twice; it was imported once, at its best position"
 )
 ONE_RESPONSE = Quirk(
     "one-response",
@@ -75,15 +75,15 @@ BUCKETS = Quirk(
     " order of the file, and each response keeps its bucket as a flag",
 )
 TIME_NOT_UNDERSTOOD = Quirk(
-    "time-not-understood", "a time is in an unknown form; it is kept as text in the metadata"
+    "time-not-understood", "a time is in an unknown format; it is kept as text in the metadata"
 )
 MARGIN_NOT_WHOLE = Quirk(
     "margin-not-whole", "a margin is not a whole number, so it is not a strength; it is kept in the metadata"
 )
 FORM_TAKES_OTHERS = Quirk(
     "form-takes-others",
-    "the project's form requires a different number of responses; prompt and responses were imported"
-    " without a task",
+    "the project's form requires a different number of responses; the prompt and the responses were "
+    "imported without a task",
 )
 QUIRKS = {
     quirk.name: quirk

@@ -1,4 +1,4 @@
-"""What a format yields: one record per row, or the reason why the row can't be read."""
+"""The output of a format: one record per row, or the reason why the row can't be read."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Tiers = tuple[tuple[int, ...], ...]
 
 
 class FormatError(Exception):
-    """The file as a whole can't be read; the text gives the reason and the remedy."""
+    """The file as a whole can't be read; the message gives the reason and the remedy."""
 
 
 class RowError(Exception):
-    """This row can't be read in its format; the text names the field and the reason. Other rows are not
-    affected."""
+    """This row can't be read in its format; the message names the field and gives the reason. Other rows are
+    not affected."""
 
 
 class TooFewResponses(RowError):
@@ -29,7 +29,7 @@ class TooFewResponses(RowError):
 
 @dataclass(frozen=True, slots=True)
 class ResponseRecord:
-    """`metadata`: whatever else the file has about the response (its id there, its language, …)."""
+    """`metadata`: all other data about the response in the file (its ID, its language, …)."""
 
     text: str
     model: str = ""
@@ -41,9 +41,9 @@ class ResponseRecord:
 class TrainingFields:
     """The fields of a ranking that only training uses; an import does not keep them.
 
-    `split` is "heldout", or any other text for training. `prompt_hash` is the file's own identifier of the
+    `split` is "heldout", or any other text for training. `prompt_hash` is the file's identifier for the
     prompt. `votes` is the number of rankings that were combined into this one. `in_shown_order`: the
-    responses are in the order in which the annotator saw them.
+    responses are listed in the order in which the annotator saw them.
     """
 
     weight: float = 1.0
@@ -63,9 +63,9 @@ class RankingRecord:
     """A ranking in the file. `tiers` are indices into the record's responses, best first; responses in no
     tier were shown and left below all of them.
 
-    `ratings` and `flags` are keyed by response index. `external_id` is the file's own id of the ranking, if
-    any: it tells two equal anonymous rankings from one ranking imported twice. `given_at` is the time of the
-    ranking, if the file has it.
+    `ratings` and `flags` are keyed by response index. `external_id` is the ranking's ID in the file, if any:
+    it distinguishes two equal anonymous rankings from one ranking that is imported twice. `given_at` is the
+    time of the ranking, if the file contains it.
     """
 
     tiers: Tiers
@@ -88,12 +88,13 @@ class RankingRecord:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A prompt, its responses, and their rankings. Without responses it is only a prompt.
+    """A prompt, its responses, and their rankings. A record without responses is only a prompt.
 
-    `metadata` describes the prompt, `task_metadata` this set of responses, because a prompt can occur in
-    several rows of a file. None means that the format can't tell the two apart: both get `metadata`.
-    `rankable` is false if the responses were never meant to be ranked against each other. `task_optional` is
-    true if the responses are imported even when the project's form can't ask for them all at once.
+    `metadata` describes the prompt and `task_metadata` this set of responses, because a prompt can occur in
+    several rows of a file. If `task_metadata` is None, the format can't distinguish the two, and both get
+    `metadata`. `rankable` is false if the responses were never meant to be ranked against each other.
+    `task_optional` is true if the responses are imported even when the project's form can't show them all in
+    one task.
     """
 
     messages: tuple[Message, ...]
@@ -109,7 +110,7 @@ class Record:
 
     @property
     def ranking(self) -> RankingRecord | None:
-        """The ranking of a row that has at most one."""
+        """The row's ranking, for rows with at most one."""
         return self.rankings[0] if self.rankings else None
 
 
@@ -123,9 +124,11 @@ class ResponseKey:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """A ranking of responses that were imported from another file: they are looked up, not written.
+    """A ranking of responses that were imported from another file. The import looks them up and does not
+    create them.
 
-    `prompt` is a field of the prompt's metadata. `refers_to` names the prompt in the error if it is missing.
+    `prompt` identifies the prompt by a field of its metadata. `refers_to` names the prompt in the error
+    message if it is missing.
     """
 
     prompt: tuple[str, Any]
@@ -142,7 +145,7 @@ Parsed = Sequence[Record | Vote]
 class ImportFormat:
     """`recognises` looks at one row; `parse` turns it into records or raises :class:`RowError`.
 
-    `reads` and `loses` tell the owner of such a file which parts are imported and which are not.
+    `reads` and `loses` describe the parts of the file that are imported and those that are not.
     """
 
     name: str

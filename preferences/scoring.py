@@ -10,14 +10,14 @@ Item = TypeVar("Item", bound=Hashable)
 
 
 def gold_score(gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]) -> float:
-    """The share of gold's pairs that `tiers` reproduce, from 0 to 1.
+    """The share of the gold ranking's pairs that `tiers` reproduces, from 0 to 1.
 
-    Gold's pairs are those of two items in different tiers: items that gold ties can be in either order. A
-    pair counts 1 if the answer puts the same item first, ½ if it ties them or leaves both unranked, and 0 if
-    it reverses them. An unranked item is below all ranked ones. An answer without any ranking (not rankable,
-    all bad) scores 0.
+    Only pairs of items in different gold tiers count: items that are tied in the gold ranking can be in
+    either order. A pair counts 1 if the answer puts the same item first, ½ if it ties them or leaves both
+    unranked, and 0 if it reverses them. Unranked items are below all ranked ones. An answer without any
+    ranking (not rankable, all bad) scores 0.
 
-    Raises ValueError if gold has no such pair, because then no answer can be wrong.
+    Raises ValueError if the gold ranking has no such pair, because then no answer can be wrong.
     """
     points = gold_points(gold, tiers)
     if not points:
@@ -28,7 +28,7 @@ def gold_score(gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]) 
 def gold_points(
     gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]
 ) -> dict[tuple[Item, Item], float]:
-    """The points of `tiers` for each of gold's pairs (better, worse), by the rule of :func:`gold_score`."""
+    """The points that `tiers` gets for each gold pair (better, worse), by the rule of :func:`gold_score`."""
     place = {item: index for index, tier in enumerate(tiers) for item in tier}
     unranked = len(tiers)
     points = {}

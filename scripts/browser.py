@@ -41,7 +41,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def log_in(browser: Browser, address: str, name: str, password: str, **context: Any) -> Page:
-    """A page of its own browser context, logged in; `context` goes to `Browser.new_context`."""
+    """A logged-in page in a new browser context. `context` is passed to `Browser.new_context`."""
     page = browser.new_context(base_url=address, **context).new_page()
     page.goto("/login")
     page.get_by_label("Username").fill(name)
@@ -52,7 +52,7 @@ def log_in(browser: Browser, address: str, name: str, password: str, **context: 
 
 
 def addresses(page: Page) -> dict[str, str]:
-    """{name: address} of every page behind the login; `page` is the admin's."""
+    """{name: address} of every page behind the login. `page` must be logged in as the admin."""
     found = {}
     routes = re.findall(r'getParentRoute: \(\) => (\w+),\s+path: "([^"]+)"', ROUTER.read_text())
     for parent, path in routes:

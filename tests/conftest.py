@@ -31,6 +31,8 @@ LONGEST_FIRST = (
     "test_training_process.py",
     "test_real_data_loop.py",
     "test_supervisor.py",
+    "test_checkpoints.py",
+    "test_commands.py",
     "test_desk.py",
     "test_forms.py",
 )
@@ -85,7 +87,7 @@ def oscar(db: None) -> User:
 
 
 def _person(name: str, *, is_superuser: bool = False) -> User:
-    # Hashing a password takes longer than most tests. Tests of logging in set their own.
+    # Hashing a password takes longer than most tests. Login tests set their own passwords.
     user = User(username=name, is_superuser=is_superuser)
     user.set_unusable_password()
     user.save()

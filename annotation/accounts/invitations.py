@@ -1,7 +1,7 @@
 """Invitations: a link with which one person can join a project once, until it expires.
 
-The token is the invitation's id, signed with the site's key: it can't be forged, and a copy of the database
-contains none. It is shown once, when the invitation is created.
+The token is the invitation's id, signed with the site's key. It can't be forged, and a copy of the database
+contains no tokens. It is shown once, when the invitation is created.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ DEFAULT_DAYS = 7
 def invite(
     *, project: Project, role: str, by: User | None = None, days: int = DEFAULT_DAYS, note: str = ""
 ) -> tuple[Invitation, str]:
-    """Creates an invitation. Returns it with its token, which can't be read again. Raises Problem for an
-    invalid field, and if too many invitations are open."""
+    """Creates an invitation. Returns the invitation and its token, which can't be retrieved later. Raises
+    Problem for an invalid field, and if too many invitations are open."""
     wrong = []
     if role not in Role.values:
         wrong.append(FieldProblem("role", f"Choose one of {', '.join(Role.values)}."))
@@ -57,8 +57,8 @@ def invite(
 
 
 def standing(*, token: str) -> Invitation:
-    """The invitation with this token, with its project and creator. Raises Problem with the reason if there
-    is none, or if it can't be accepted any more."""
+    """The invitation with this token, with its project and creator. Raises Problem with the reason if no such
+    invitation exists or it can no longer be accepted."""
     try:
         id = UUID(hex=_signer().unsign(token))
     except (BadSignature, ValueError):
@@ -89,8 +89,8 @@ def accept_with_new_account(*, token: str, username: str, password: str) -> Memb
 
 @transaction.atomic
 def accept(*, token: str, user: User) -> Membership:
-    """Adds `user`, who has an account, to the project. Raises Conflict for a member, whose role does not
-    change, and for an excluded user."""
+    """Adds an existing user to the project. Raises Conflict if the user is excluded or already a member (the
+    role of a member does not change)."""
     invitation = standing(token=token)
     mine = Membership.objects.filter(project=invitation.project, user=user).first()
     if mine is not None:
@@ -114,7 +114,7 @@ def revoke(*, invitation: Invitation) -> Invitation:
 
 
 def _enter(invitation: Invitation, user: User) -> Membership:
-    # Compare-and-set: if two people accept at once, one joins, and the other's account is rolled back.
+    # Compare-and-set: if two people accept simultaneously, one joins and the other's account is rolled back.
     taken = Invitation.objects.open().filter(pk=invitation.pk)
     if taken.update(accepted_by=user, accepted_at=Now()) != 1:
         invitation.refresh_from_db()
@@ -140,7 +140,7 @@ def _gone(invitation: Invitation) -> Problem:
         Invitation.State.ACCEPTED: "This invitation has been used. It is valid for one person.",
         Invitation.State.REVOKED: "This invitation was revoked.",
     }
-    # Still open by this machine's clock but not by the database's: it has just expired.
+    # Still open according to this machine's clock but not the database's: it has just expired.
     detail = said.get(invitation.state, "This invitation has expired.")
     return Problem(
         f"{detail} Ask the person who sent it for a new one.",

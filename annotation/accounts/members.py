@@ -19,10 +19,10 @@ def add_member(
     state: str | None = None,
     paused_reason: str = "",
 ) -> tuple[Membership, bool]:
-    """Adds `user` to the project, or changes their membership. Returns it and whether it is new.
+    """Adds `user` to the project, or changes their membership. Returns the membership and whether it is new.
 
-    Without `state`, a paused member stays paused. A paused member's leases are given back. A resumed member
-    is judged by later answers only.
+    Without `state`, a paused member stays paused. Pausing a member releases their leases. After a pause, only
+    later answers count toward the member's accuracy.
     """
     if role not in Role.values:
         raise Problem(

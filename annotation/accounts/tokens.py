@@ -18,11 +18,12 @@ from config.problems import FieldProblem, Problem
 
 TOKEN_BYTES = 32
 PREFIX_CHARACTERS = 8
-# `last_used_at` is for people to read. Writing it with each request would cost more than most requests.
+# `last_used_at` is informational. Writing it with each request would cost more than most requests.
 LAST_USED_STEP = timedelta(minutes=1)
 
 _TOKEN, _USER = Columns(ApiToken, "k"), Columns(User, "u")
-# `ApiToken.objects.live()` with its user. Handwritten SQL, because every request of a program starts with it.
+# `ApiToken.objects.live()` with its user. Handwritten SQL for speed, because every request with a token
+# starts with this query.
 _HOLDER = f"""
 SELECT {_TOKEN.sql}, {_USER.sql} FROM annotation_apitoken k JOIN annotation_user u ON u.id = k.user_id
  WHERE k.digest = %(digest)s AND k.revoked_at IS NULL
@@ -38,9 +39,10 @@ def digest_of(token: str) -> str:
 def create_token(
     *, user: User, name: str, scopes: Iterable[str] = tuple(Scope), expires_at: datetime | None = None
 ) -> tuple[ApiToken, str]:
-    """Creates a token. Returns it and its text, which can't be read again. `scopes` defaults to all.
+    """Creates a token. Returns the token and its text, which can't be retrieved later. `scopes` defaults to
+    all.
 
-    Raises Problem for no scope, an unknown scope, or an expiry in the past.
+    Raises Problem if `scopes` is empty or contains an unknown scope, or if the expiry is in the past.
     """
     chosen = sorted({str(scope) for scope in scopes})
     if unknown := sorted(set(chosen) - set(Scope.values)):
@@ -86,5 +88,5 @@ def token_holder(*, token: str) -> ApiToken | None:
 
 
 def revoke_token(*, token: ApiToken) -> bool:
-    """Revokes the token. Returns False if it had been revoked before."""
+    """Revokes the token. Returns False if it was already revoked."""
     return ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1

@@ -17,10 +17,10 @@ MAX_DEPTH = 20
 
 
 class TextJSONParser(JSONParser):
-    """A JSON parser whose strings can all be stored and sent back.
+    """A JSON parser that accepts only strings that can be stored and sent back.
 
-    JSON can contain a NUL, which Postgres refuses, and a lone surrogate, which has no UTF-8. Without this
-    check, both would cause a server error later.
+    JSON can contain a NUL, which Postgres refuses, and a lone surrogate, which has no UTF-8 encoding. Without
+    this check, both would cause a server error later.
     """
 
     def parse(
@@ -39,7 +39,8 @@ class TextJSONParser(JSONParser):
             raise ParseError("The body is nested too deeply.") from None
         except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}") from None
-        # Only for bodies that can contain a fault: walking through the whole body is slower than reading it.
+        # Only for bodies that can contain such a character: walking through the whole body is slower than
+        # parsing it.
         if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
             _refuse_unstorable(data)
         return data
@@ -82,7 +83,7 @@ def _refuse_text(path: str, text: str) -> None:
     if fault is None:
         return
     reason = f"It {fault}."
-    # The path can contain the same fault, and is sent back.
+    # The path can contain the same character, and is part of the response.
     field = path.replace(NUL, "\\u0000").encode(errors="backslashreplace").decode()
     raise Problem(
         f"The body can't be stored. {field}: {reason}",

@@ -1,8 +1,8 @@
-"""The permission table: who may do what. Views check it, and tests cover all of it.
+"""The permission table: the rules of access to every action. Views check it, and tests cover all of it.
 
 An endpoint names an :class:`Action` for each of its methods in `urls.py` (see `annotation.api.endpoint`). The
-rules of the actions are here. There are two kinds of refusal: 404 for users who may not know that the project
-or the row exists (see `Project.objects.visible_to`), and 403 for members without the required role.
+rules of the actions are here. There are two kinds of refusal: 404 for users who must not know that the
+project or the row exists (see `Project.objects.visible_to`), and 403 for members without the required role.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def may_role(action: Action, role: str | None) -> bool:
 
 
 def scopes_for(action: Action, method: str) -> frozenset[Scope]:
-    """The scopes of which a token needs at least one. Empty: no token allows the action."""
+    """The scopes that allow the action; a token needs at least one of them. Empty if no token allows the
+    action."""
     scopes = RULES[action].scopes
     return scopes | {Scope.READ} if scopes and method in READING else scopes
 
@@ -124,10 +125,10 @@ LEFT_TO_PAUSED = frozenset({Action.READ_PROJECT, Action.LIST_PROJECTS, Action.WH
 
 
 def require(user: User, action: Action, *, role: str | None = None, paused: str | None = None) -> None:
-    """Returns if `user`, whose role in the project is `role`, may do `action`.
+    """Checks that `user`, whose role in the project is `role`, may perform `action`.
 
     `paused` is the reason for the user's pause, possibly empty; None if they are not paused. Raises
-    PermissionDenied; NotFound for roles that may not know that the row exists; AnnotatorPaused for paused
+    PermissionDenied; NotFound for roles that must not know that the row exists; AnnotatorPaused for paused
     members who try to rank.
     """
     if user.is_admin:
@@ -145,7 +146,7 @@ def require(user: User, action: Action, *, role: str | None = None, paused: str 
 
 
 def require_in(user: User, action: Action, project: Project) -> None:
-    """As :func:`require`, with one query for the role."""
+    """Like :func:`require`, but reads the role with one query."""
     mine = Membership.objects.filter(project=project, user=user).first()
     if mine is None:
         require(user, action)
@@ -154,8 +155,8 @@ def require_in(user: User, action: Action, project: Project) -> None:
 
 
 def require_anywhere(user: User, action: Action) -> None:
-    """For actions that belong to no project yet. Raises PermissionDenied unless `user` is an active member of
-    some project with a role that allows `action`."""
+    """For actions outside a project, such as creating one. Raises PermissionDenied unless `user` is an active
+    member of some project with a role that allows `action`."""
     roles = RULES[action].roles
     if user.is_admin or Membership.objects.active().filter(user=user, role__in=roles).exists():
         return
@@ -164,7 +165,7 @@ def require_anywhere(user: User, action: Action) -> None:
 
 
 def paused_reason(state: str | None, reason: str | None) -> str | None:
-    """The `paused` argument of :func:`require` for a membership. None: not paused."""
+    """The `paused` argument of :func:`require` for a membership. None if it is not paused."""
     return (reason or "") if state == Membership.State.PAUSED else None
 
 

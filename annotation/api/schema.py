@@ -9,10 +9,13 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     "description": "RFC 9457 problem details.",
     "required": ["type", "title", "status", "detail", "errors"],
     "properties": {
-        "type": {"type": "string", "description": "A short name of the kind of problem, for programs."},
+        "type": {"type": "string", "description": "A short machine-readable name of the kind of problem."},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What is wrong and what to do, for people."},
+        "detail": {
+            "type": "string",
+            "description": "A human-readable explanation of the problem and what to do.",
+        },
         "errors": {
             "type": "array",
             "items": {

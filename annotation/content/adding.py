@@ -1,7 +1,7 @@
 """Adds prompts, responses and ranking tasks in bulk, identified by their content.
 
-Adding the same content again changes nothing, so an import can be repeated and a sampling run resumed.
-`drafts` checks and hashes them, `content_rows` writes the rows of a batch.
+Adding the same content again changes nothing, so imports can be repeated and sampling runs resumed.
+`drafts` checks and hashes the content; `content_rows` writes the rows of a batch.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Refused:
 
 @dataclass
 class Counts:
-    """The numbers of new rows; `unchanged` counts drafts whose task existed or was given twice."""
+    """Numbers of new rows. `unchanged` counts drafts whose task already exists or appears earlier in the
+    input."""
 
     prompts: int = 0
     responses: int = 0
@@ -53,7 +54,8 @@ def add_ranking_tasks(
     round: int = 0,
     priority: int = 0,
 ) -> Counts:
-    """Adds the tasks that don't exist yet, one transaction per batch of 1000. A bad draft is refused alone.
+    """Adds the tasks that don't exist yet, one transaction per batch of 1000. Only invalid drafts are
+    rejected.
 
     `overlap` defaults to the project's.
     """
@@ -99,7 +101,7 @@ def _add_batch(
 def add_prompts(
     *, project: Project, prompts: Iterable[tuple[Sequence[Mapping[str, str]], Mapping[str, Any]]]
 ) -> Counts:
-    """Adds prompts without responses, given as (messages, metadata), to be answered by a policy."""
+    """Adds prompts without responses, as pairs (messages, metadata), for a policy to answer."""
     counts = Counts()
     numbered = enumerate(prompts)
     while batch := list(itertools.islice(numbered, BATCH_DRAFTS)):
@@ -118,7 +120,7 @@ def add_prompts(
 
 
 def checked_overlap(project: Project, overlap: int | None) -> int:
-    """`overlap`, by default the project's. Raises Problem when it is out of bounds."""
+    """Returns `overlap`, or the project's default. Raises Problem when it is out of bounds."""
     overlap = project.overlap if overlap is None else overlap
     if not 1 <= overlap <= MAX_OVERLAP:
         raise Problem(

@@ -13,13 +13,13 @@ from annotation.database.bulk import Column, as_json, as_text, copy_rows
 from annotation.ids import uuid7_texts
 from annotation.models import Project, RankingTask
 
-# Ids are text: a bulk load only compares and writes them.
+# IDs are strings here, because a bulk load only compares and writes them.
 ResponseIds = dict[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A draft and the state of its new task; None: store its prompt and responses only."""
+    """A draft and the state of its new task. With None, only its prompt and responses are stored."""
 
     prepared: Prepared
     state: RankingTask.State | None
@@ -35,7 +35,7 @@ class Known:
 
 @dataclass(slots=True)
 class StoredContent:
-    """Ids by hash, and which of them are new."""
+    """IDs by hash, and the set of new ones."""
 
     prompts: dict[str, str] = field(default_factory=dict)
     responses: ResponseIds = field(default_factory=dict)
@@ -45,7 +45,7 @@ class StoredContent:
     new_tasks: set[str] = field(default_factory=set)
 
     def brings(self, wanted: Wanted) -> bool:
-        """Whether any part of the draft is new; true for both of two equal drafts in one batch."""
+        """Whether any part of the draft is new. True for both of two identical drafts in one batch."""
         prepared = wanted.prepared
         if wanted.state is not None:
             return self.tasks[prepared.content_key] in self.new_tasks
@@ -64,10 +64,10 @@ def insert_content(
     priority: int = 0,
     known: Known | None = None,
 ) -> StoredContent:
-    """Writes the content that doesn't exist yet. Hold `Lock.CONTENT`: existing rows are looked up and the
-    rest is copied, so no other transaction can add the same content in between.
+    """Writes the content that doesn't exist yet. The caller must hold `Lock.CONTENT`, so that no other
+    transaction adds the same content between the lookup of existing rows and the COPY of the rest.
 
-    A new prompt has no responses and a new response is in no task, so a first import looks up prompts only.
+    A new prompt has no responses, and a new response is in no task, so a first import looks up only prompts.
     """
     now = timezone.now().isoformat()
     stored = StoredContent()
@@ -83,7 +83,7 @@ def insert_content(
 
 
 def _prompts(project: Project, drafts: Iterable[Prepared], stored: StoredContent, now: str) -> None:
-    # A prompt's metadata comes from its first row.
+    # If several rows have the same prompt, the metadata of the first one is stored.
     first: dict[str, Prepared] = {}
     for item in drafts:
         if item.prompt_hash not in stored.prompts:
@@ -183,8 +183,8 @@ def _tasks(
             "content_key": Column(list(new)),
             "state": Column([item.state for item, _, _ in new.values()]),
             "kind": Column([item.prepared.draft.kind for item, _, _ in new.values()]),
-            # A task created in a state other than `open` records a ranking that exists already. A check has
-            # no slots, because every annotator can get it.
+            # A task created in a state other than `open` belongs to a ranking that already exists. A check
+            # has no slots, because it can be assigned to every annotator.
             "open_slots": Column(
                 [
                     overlap

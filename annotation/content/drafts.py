@@ -17,7 +17,7 @@ HELDOUT_ONE_IN = 10
 
 
 class BadDraft(Exception):
-    """The draft can't be stored; the text says why."""
+    """The draft can't be stored; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Prepared:
 
 
 def prepared(draft: TaskDraft, *, as_task: bool = True) -> Prepared:
-    """Checks and hashes a draft. Only tasks have bounds on the number of responses. Raises BadDraft."""
+    """Checks and hashes a draft. The number of responses is limited only for tasks. Raises BadDraft."""
     if reason := reason_to_refuse_prompt(draft.messages) or _reason_to_refuse(draft, as_task):
         raise BadDraft(reason)
     hashes = tuple([response_hash(response.text, response.model_name) for response in draft.responses])
@@ -65,22 +65,22 @@ def prepared(draft: TaskDraft, *, as_task: bool = True) -> Prepared:
 
 
 def prompt_hash(messages: Sequence[Mapping[str, str]]) -> str:
-    """SHA-256 (hex) of a conversation's roles and texts; it decides identity and split."""
+    """SHA-256 (hex) of a conversation's roles and texts. It determines the prompt's identity and split."""
     return _sha256([[message["role"], message["content"]] for message in messages])
 
 
 def response_hash(text: str, model_name: str) -> str:
-    """SHA-256 (hex) of text and model: the same text by two models is two responses."""
+    """SHA-256 (hex) of text and model. The same text from two models counts as two responses."""
     return _sha256([text, model_name])
 
 
 def content_key(prompt_hash: str, response_hashes: Sequence[str]) -> str:
-    """The identity of a task: its prompt and its responses, in any order."""
+    """The identity of a task: its prompt and its responses, regardless of their order."""
     return _sha256([prompt_hash, *sorted(response_hashes)])
 
 
 def split_of(prompt_hash: str) -> Split:
-    """Holds out one prompt in ten. The hash decides, so a prompt has the same split in every project."""
+    """Holds out one prompt in ten, selected by hash, so a prompt has the same split in every project."""
     return Split.HELDOUT if int(prompt_hash[:12], 16) % HELDOUT_ONE_IN == 0 else Split.TRAIN
 
 

@@ -1,5 +1,5 @@
-"""Datasets of the Hugging Face Hub: files are downloaded with the Hub's client and imported like local files.
-No code of a dataset is ever executed."""
+"""Datasets on the Hugging Face Hub: the Hub's client downloads their files, which are imported like local
+files. Code in a dataset is never executed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS = (
     (".csv", ".csv.gz"),
 )
 SUFFIXES = tuple(suffix for kind in KINDS for suffix in kind)
-# Metadata in .json files.
+# JSON files that contain metadata, not rows.
 NOT_DATA = {"dataset_infos.json", "dataset_info.json", "config.json", "state.json"}
 SPLITS = ("train", "test", "validation", "valid", "dev", "eval")
 MAX_NAMED = 20
@@ -81,8 +81,8 @@ def fetch_dataset(
 
 
 def data_files(names: Sequence[str], *, part: str | None = None, split: str | None = None) -> list[str]:
-    """The files with rows of the part and the split. Of the same rows in several formats, only one: Parquet,
-    else JSON Lines, else CSV."""
+    """The files that contain the part and the split. If the same rows exist in several formats, only one is
+    used: Parquet, else JSON Lines, else CSV."""
     found = [
         name
         for name in sorted(names)

@@ -30,7 +30,7 @@ BATCH_CHARACTERS = 8 * 2**20
 
 @dataclass(slots=True)
 class Part:
-    """One set of responses of a line, with its rankings."""
+    """One set of responses in a line, with its rankings."""
 
     wanted: Wanted
     rankings: tuple[RankingRecord, ...] = ()
@@ -39,7 +39,7 @@ class Part:
 
 @dataclass(slots=True)
 class Line:
-    """The content of one line. `reason`: why some or all of it can't be stored."""
+    """The content of one line. `reason` explains why some or all of it can't be stored."""
 
     number: int
     parts: list[Part] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Line:
 
 
 def batches_of(records: Iterable[NumberedRecords]) -> Iterator[list[Line]]:
-    """Batches limited by lines and by characters: 1,000 lines of the maximum length would be gigabytes."""
+    """Yields batches limited by lines and characters: 1,000 lines of maximum length would take gigabytes."""
     batch: list[Line] = []
     characters = 0
     for item in records:
@@ -115,7 +115,7 @@ def _draft(record: Record) -> TaskDraft:
 
 
 def _dealt_out(record: Record) -> list[Record]:
-    """Splits a record into records of nearly equal size: eleven responses become six and five."""
+    """Splits a record into records of nearly equal size, for example eleven responses into six and five."""
     count = len(record.responses)
     groups = -(-count // MAX_RESPONSES)
     ends = [count * number // groups for number in range(groups + 1)]

@@ -1,4 +1,4 @@
-"""Writes imported rankings and their pairs, each once. A later ranking by the same person is a revision."""
+"""Writes each imported ranking and its pairs once. A later ranking by the same person is a revision."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Ranked(NamedTuple):
 
 @dataclass(slots=True)
 class NewRankings:
-    """The number of new rankings, their items, and the items in which an annotator repeats a ranking."""
+    """The number of new rankings, their items, and the items that revise an annotator's earlier ranking."""
 
     count: int
     items: set[int]
@@ -49,7 +49,8 @@ class _Draft(NamedTuple):
 
 
 def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRankings:
-    """Writes the rankings that don't exist yet, in the order given. Hold `Lock.CONTENT` of the project.
+    """Writes the rankings that don't exist yet, in input order. The caller must hold `Lock.CONTENT` of the
+    project.
 
     A ranking is identified by its task and its content. When its annotator (by the label in the file) has
     ranked the same responses before, a new ranking supersedes the earlier one.
@@ -92,7 +93,7 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
 
 
 def _of_this_project(project: Project, ranked: Iterable[Ranked]) -> set[str]:
-    """External ids of the project's own rankings: importing its own export adds nothing."""
+    """IDs under which the project exports its own rankings, so that importing its own export adds nothing."""
     given = {item.ranking.external_id for item in ranked} - {""}
     ids = {id: text for text in given if (id := _uuid(text)) is not None}
     if not ids:
@@ -109,14 +110,14 @@ def _uuid(text: str) -> UUID | None:
 
 
 class _Standing(NamedTuple):
-    """Existing rankings of the tasks: import keys, and each annotator's current ranking."""
+    """The tasks' existing rankings: import keys, and each annotator's current ranking."""
 
     keys: set[str]
     current: dict[tuple[str, str], str]
 
 
 def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
-    """A task created in this transaction has no rankings, so a first import runs no query here."""
+    """Skips tasks created in this transaction, which have no rankings; a first import runs no query here."""
     old = {key: item for key, item in by_key.items() if not item.task_is_new}
     if not old:
         return _Standing(set(), {})
@@ -139,7 +140,8 @@ def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
 
 
 def _import_key(item: Ranked) -> str:
-    """SHA-256 of a ranking's content. Ids stand for texts: a project holds each text once."""
+    """SHA-256 of a ranking's content. Response IDs represent the texts, because a project stores each text
+    once."""
     ids = item.response_ids
     ranking = item.ranking
     content: list[Any] = [
@@ -154,7 +156,7 @@ def _import_key(item: Ranked) -> str:
         ranking.comment,
         ranking.rewrite,
     ]
-    # Fields added later are left out where they are empty, so existing keys stay the same.
+    # Newer fields are omitted when empty, so that existing keys stay the same.
     for name, value in (
         ("choices", ranking.choices),
         ("confidence", ranking.confidence),
@@ -166,7 +168,7 @@ def _import_key(item: Ranked) -> str:
 
 
 def _tier_ids(item: Ranked) -> list[list[str]]:
-    """Tiers of response ids; a tie keeps the order of the file."""
+    """Tiers of response IDs. Tied responses keep the order in the file."""
     return [[item.response_ids[index] for index in sorted(tier)] for tier in item.ranking.tiers]
 
 

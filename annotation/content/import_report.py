@@ -7,7 +7,7 @@ from typing import Any
 
 from preferences.quirks import Quirk
 
-# Limits the report of a file with an error in every row; `failed` counts all errors.
+# Limits the size of the report when every row has an error; `failed` still counts all of them.
 MAX_REPORTED_ERRORS = 1000
 MAX_REPORTED_LINES = 20
 
@@ -20,8 +20,8 @@ class LineError:
 
 @dataclass(slots=True)
 class QuirkCount:
-    """The number of rows with the quirk and the first of these lines; `text` says how the import handled
-    it."""
+    """The number of rows with the quirk, and the first of their line numbers. `text` describes how the import
+    handled it."""
 
     name: str
     text: str
@@ -49,8 +49,8 @@ class BatchReport:
 
 @dataclass
 class ImportReport:
-    """The result of an import. Each of the `read` rows is new in some part, `unchanged` or `failed`. A row of
-    several records can be both new and failed."""
+    """The result of an import. Each of the `read` rows adds something, is `unchanged`, or is `failed`. A row
+    with several records can both add something and fail."""
 
     format: str
     dry_run: bool = False
@@ -94,8 +94,8 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class ImportProgress:
-    """The progress of an import: the `share` of the file's bytes, 0 to 1, and the rows `read` and
-    `failed`."""
+    """The progress of an import: the `share` of the file's bytes read so far, 0 to 1, and the numbers of rows
+    `read` and `failed`."""
 
     share: float
     read: int

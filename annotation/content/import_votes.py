@@ -1,4 +1,4 @@
-"""Votes on responses from another file: the responses are looked up in the project."""
+"""Imports votes on responses from another file, which are looked up in the project."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Found:
 
 
 class VotesLookup:
-    """The responses that a batch of votes refers to, read with one query per prompt field."""
+    """The responses to which a batch of votes refers, read with one query per prompt field."""
 
     def __init__(self, project: Project, votes: Iterable[Vote]) -> None:
         self.known = Known()

@@ -1,7 +1,7 @@
 """Imports files of prompts, responses and existing rankings into a project.
 
-Rows are stored in batches, each in its own transaction: memory stays flat, a bad row affects only itself, and
-running an interrupted import again completes it. Existing rows are counted as unchanged.
+Rows are stored in batches, each in its own transaction: memory use stays constant, an invalid row affects no
+other row, and repeating an interrupted import completes it. Existing rows are counted as unchanged.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ImportOptions(TypedDict, total=False):
 
 
 def import_file(*, project: Project, file: Path | BinaryIO, **options: Unpack[ImportOptions]) -> ImportReport:
-    """Runs `importing` to its end."""
+    """Runs `importing` to the end and returns its report."""
     steps = importing(project=project, file=file, **options)
     while True:
         try:
@@ -61,7 +61,7 @@ def importing(
     """Imports `file` (a path or a seekable binary stream). The format is detected unless it is given.
 
     Yields once when the format is known and then after each batch; returns the report. Closing the generator
-    stops the import and keeps the batches stored so far. One thread must run all of it.
+    stops the import and keeps the batches stored so far. The generator must run in a single thread.
 
     A task that comes with a ranking is done and is not served to annotators. `dry_run` stores everything and
     rolls it back, so its report equals that of the import. Raises Problem, with nothing written, when the
@@ -86,7 +86,7 @@ def importing(
         ):
             for batch in batches:
                 _store_batch(project, batch, report, placed)
-                # A Parquet reader seeks back and forth.
+                # A Parquet reader seeks in both directions, so only the maximum position shows progress.
                 share = max(share, min(1.0, stream.tell() / size))
                 yield ImportProgress(share, report.read, report.failed)
             if dry_run:
@@ -99,7 +99,7 @@ def importing(
 
 
 def _placed(project: Project, options: ImportOptions) -> dict[str, Any]:
-    """The checked overlap, round and priority of new tasks."""
+    """The validated overlap, round and priority of new tasks."""
     placed = {"round": options.get("round", 0), "priority": options.get("priority", 0)}
     for name, low in (("round", 0), ("priority", -MAX_INTEGER)):
         if not low <= placed[name] <= MAX_INTEGER:
@@ -109,7 +109,7 @@ def _placed(project: Project, options: ImportOptions) -> dict[str, Any]:
 
 
 def _size(stream: BinaryIO) -> int:
-    """The bytes left to read; at least 1."""
+    """The number of bytes left to read; at least 1."""
     at = stream.tell()
     size = stream.seek(0, SEEK_END)
     stream.seek(at)
@@ -142,8 +142,8 @@ def _store_batch(project: Project, batch: list[Line], report: ImportReport, opti
 def _store_or_single_out(
     project: Project, batch: list[Line], report: ImportReport, options: dict[str, Any]
 ) -> None:
-    """Stores a batch in one transaction. When the database refuses a row that passed every check, stores each
-    row alone, so that the report names the refused one and the others are stored."""
+    """Stores a batch in one transaction. If the database rejects a row that passed every check, each row is
+    stored separately, so that the report names the rejected row and the others are stored."""
     if not batch:
         return
     try:
@@ -160,7 +160,8 @@ def _store_or_single_out(
 
 @transaction.atomic
 def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> BatchReport:
-    # Before any row: two imports of the same prompts in different orders would deadlock.
+    # Acquired before any row is written: two imports with the same prompts in different orders could
+    # deadlock.
     acquire(Lock.CONTENT.of(project.pk))
     report = BatchReport()
     lookup = VotesLookup(project, [vote for line in batch for vote in line.votes])
@@ -199,7 +200,7 @@ def _unchanged(parts: Sequence[tuple[int, Part]], stored: StoredContent, changed
     """Counts the lines that added nothing; `changed` holds those that added a ranking."""
     seen: set[object] = set()
     for index, part in parts:
-        # Of two equal lines the first is new, the second is unchanged.
+        # Of two identical lines, the first is new and the second is unchanged.
         key = (part.wanted.state is None, part.wanted.prepared.content_key)
         if key not in seen and stored.brings(part.wanted):
             changed.add(index)
@@ -217,7 +218,7 @@ def _votes(lookup: VotesLookup, line: Line, reasons: list[str]) -> Iterator[Part
 
 
 def _reason_not_to_ask(wanted: Wanted, fits: Span) -> str | None:
-    """Why an open task doesn't fit the form. Ranked tasks are records and always fit."""
+    """The reason why an open task doesn't fit the form. Tasks that are already ranked are not checked."""
     count = len(wanted.prepared.response_hashes)
     return misfit(count, fits) if wanted.state == RankingTask.State.OPEN and not fits.takes(count) else None
 

@@ -1,4 +1,4 @@
-"""Changes that managers make to a task: kind, gold answer, priority, open or dropped."""
+"""Changes that managers make to a task: kind, gold answer, priority and state."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 `set_config('rankloop.actor', …, true)` precedes every writing statement in the same round trip. The setting
 is local to the transaction, or to a single statement outside one, so a pooled connection can't carry it into
-the next request, however this one ends. Set once per connection, it would need a reset that must never be
-skipped; set once per transaction, a rollback to a savepoint would undo it.
+the next request, however this one ends. Setting it once per connection would need a reset that must never be
+skipped. A value set once per transaction would be lost on a rollback to a savepoint.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.http import HttpRequest
 from psycopg import ClientCursor, ServerCursor
 
 ANONYMOUS = "anonymous"
-# A name, or the current request: its user is known only after a view has authenticated it.
+# An actor, or the current request, whose user is known only after a view has authenticated it.
 _actor: ContextVar[str | HttpRequest] = ContextVar("actor", default="")
 _WRITE = re.compile(r"[\s(]*(?:INSERT|UPDATE|DELETE|MERGE|WITH|TRUNCATE)\b", re.IGNORECASE)
 # The remaining characters are safe in a literal and in the driver's % placeholders.
@@ -27,7 +27,7 @@ _UNSAFE = re.compile(r"[^\w:.@+/-]", re.ASCII)
 
 
 def current_actor() -> str:
-    """`user:ID`, `anonymous`, `command:OS-USER:NAME` or `task:NAME`; empty: unknown."""
+    """The actor: `user:ID`, `anonymous`, `command:OS-USER:NAME` or `task:NAME`; empty if unknown."""
     who = _actor.get()
     if isinstance(who, str):
         return who
@@ -45,7 +45,8 @@ def acting_as(name: str) -> Iterator[None]:
 
 
 def act_as(name: str) -> None:
-    """For the rest of this thread, where a context manager isn't possible (signals, main programs)."""
+    """Sets the actor for the rest of this thread, where a context manager isn't possible (signals, main
+    programs)."""
     _actor.set(name)
 
 
@@ -53,7 +54,7 @@ def command_actor(command: str) -> str:
     """The actor of a management command: the operating system's user and the command's name."""
     try:
         account = getpass.getuser()
-    except (KeyError, OSError):  # a container's user id can have no name
+    except (KeyError, OSError):  # a container's user ID might have no name
         account = "unknown"
     return f"command:{account}:{command}"
 
@@ -67,7 +68,7 @@ def safe_actor() -> str:
 
 
 def set_actor(cursor: Any) -> None:
-    """Call this before a COPY, in the same transaction: execute wrappers don't see a COPY."""
+    """Must be called before a COPY, in the same transaction, because execute wrappers don't see a COPY."""
     cursor.execute(f"SELECT {SET_ACTOR}", [safe_actor()])
 
 
@@ -75,7 +76,7 @@ def name_actor(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
     """A Django execute wrapper that sets the actor before a writing statement. Reads are unchanged, and so
-    are prepared statements, which must be single: their callers set the actor first."""
+    are prepared statements, which can't contain a second statement: their callers set the actor first."""
     cursor = context["cursor"].cursor
     takes_two = isinstance(cursor, ClientCursor) and not isinstance(cursor, ServerCursor)
     if many or not isinstance(sql, str) or not takes_two or not _WRITE.match(sql):
@@ -87,7 +88,7 @@ def name_actor(
 
 
 def watch_connection(connection: Any, **_: Any) -> None:
-    """Receiver of `connection_created`; a pooled connection is opened again for each request."""
+    """Receiver of the `connection_created` signal. With a pool, the signal is sent again for each request."""
     if name_actor not in connection.execute_wrappers:
         connection.execute_wrappers.append(name_actor)
 

@@ -1,4 +1,4 @@
-"""Many rows in one statement, without a model instance per row."""
+"""Writes many rows in one statement, without a model instance per row."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ COPY_LINES = 200
 def insert_rows(table: str, columns: Mapping[str, tuple[str, Sequence[Any]]]) -> None:
     """Inserts the rows of `columns` {name: (type, values)} in one statement.
 
-    Values travel as one JSON document: psycopg quotes arrays element by element, which took a quarter of an
-    import's time. Table, names and types come from the code, never from data.
+    Values are sent as one JSON document, because psycopg quotes arrays element by element, which took a
+    quarter of an import's time. Table, names and types come from the code, never from data.
     """
     rows = [
         dict(zip(columns, values, strict=True))
@@ -46,7 +46,8 @@ class Column(NamedTuple):
 
 def copy_rows(table: str, *, columns: Mapping[str, Column], constants: Mapping[str, str]) -> None:
     """Writes new rows with COPY, in half the time of the INSERT above; `constants` are the same in every row.
-    A row that breaks a unique key fails the whole COPY. Names come from the code, never from data.
+    A row that violates a unique constraint makes the whole COPY fail. Names come from the code, never from
+    data.
     """
     written = [
         [NULL if value is None else column.write(value) for value in column.values]
@@ -70,7 +71,7 @@ def _copy(cursor: Any, statement: str, lines: Sequence[str]) -> None:
 
 
 def as_text(value: str) -> str:
-    """Text. Most values contain none of the four special characters."""
+    """Escapes text. Most values contain none of the four special characters."""
     if "\\" in value:
         value = value.replace("\\", "\\\\")
     if "\n" in value:
@@ -93,7 +94,7 @@ def as_bool(value: bool) -> str:
 
 
 def as_array(value: Sequence[str]) -> str:
-    """An array of ids; ids need no quoting."""
+    """Encodes an array of IDs, which need no quoting."""
     return f"{{{','.join(value)}}}"
 
 
@@ -103,5 +104,5 @@ _encode = json.JSONEncoder(
 
 
 def _plain(value: Any) -> Any:
-    """Ids as text, any mapping as an object."""
+    """Encodes IDs as text and any mapping as an object."""
     return dict(value) if isinstance(value, Mapping) else str(value)

@@ -1,8 +1,8 @@
-"""Many rows of the database as NumPy columns, without a Python loop over rows.
+"""Reads many database rows as NumPy columns, without a Python loop over rows.
 
 Postgres concatenates the binary form of all rows into one value, which NumPy reads as a structured array. For
-100,000 rankings this takes 0.02 s of processor time. psycopg's binary COPY takes 0.82 s with UUIDs, times and
-arrays as Python objects, and 0.12 to 0.22 s with their bytes.
+100,000 rankings this takes 0.02 s of processor time. psycopg's binary COPY takes 0.82 s when it builds Python
+objects for UUIDs, times and arrays, and 0.12 to 0.22 s when it returns their bytes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ EPOCH_2000_MICROSECONDS = 946_684_800_000_000
 
 
 class Sent(Func):
-    """An expression in binary form: Sent("id", function="uuid_send")."""
+    """Converts an expression to its binary form: Sent("id", function="uuid_send")."""
 
     output_field = BinaryField()
 
 
 class Packed(Aggregate):
-    """All rows: Packed(Sent(…), Sent(…), …)."""
+    """Concatenates all rows: Packed(Sent(…), Sent(…), …)."""
 
     function = "string_agg"
     template = "string_agg(%(expressions)s, ''::bytea)"
@@ -47,7 +47,7 @@ def packed(query: QuerySet[Any, Any], *columns: Packed) -> list[NDArray[np.uint8
     sql, params = (
         whole.annotate(**dict(zip(names, columns, strict=True))).values_list(*names).query.sql_with_params()
     )
-    # COPY takes no parameters, so they are quoted into the text, as psycopg's client-side cursors do.
+    # COPY takes no parameters, so their values are quoted into the SQL, as psycopg's client-side cursors do.
     text = connection.ops.compose_sql(sql, params)  # type: ignore[attr-defined]  # exists for Postgres only
     with connection.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT BINARY)") as copy:
         copy.set_types(["bytea"] * len(columns))
@@ -58,8 +58,8 @@ def packed(query: QuerySet[Any, Any], *columns: Packed) -> list[NDArray[np.uint8
 def all_rows(query: QuerySet[Any, Any], row: list[Any], *sent: Sent) -> NDArray[Any]:
     """The rows of a query as a structured array of the dtype `row`, with the fields `sent` in order.
 
-    Raises ValueError when a column's type gives rows of a different width. A null would drop its row, so
-    nullable columns need a Coalesce.
+    Raises ValueError when a column's type gives rows of a different width. A row with a null would be lost,
+    so nullable columns need a Coalesce.
     """
     (wire,) = packed(query, Packed(*sent))
     if len(wire) % np.dtype(row).itemsize:
@@ -68,7 +68,7 @@ def all_rows(query: QuerySet[Any, Any], row: list[Any], *sent: Sent) -> NDArray[
 
 
 def keys_of(uuids: NDArray[Any]) -> NDArray[np.uint64]:
-    """(…, 2) halves of UUIDs → (…) one number each.
+    """Maps UUIDs, as halves of shape (…, 2), to one number each, (…).
 
     Two of a million UUIDs get the same number with a probability of 3 in 10⁸ (the low half alone has 62
     random bits). Comparing whole UUIDs takes five times as long.

@@ -1,7 +1,7 @@
 """Model instances from hand-written SQL joins, for the few queries of claim and submit.
 
-The ORM builds such a query again for every request. For a join of three tables that takes more than a
-millisecond of processor time, longer than Postgres needs to answer it.
+The ORM rebuilds such a query for every request. For a join of three tables this takes more than a millisecond
+of processor time, longer than Postgres needs to run it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ M = TypeVar("M", bound=models.Model)
 
 
 class Columns(Generic[M]):
-    """All columns of a model under an alias: `sql` for the SELECT, `take` for the returned values."""
+    """All columns of a model under an alias. `sql` is for the SELECT list; `take` converts the returned
+    values."""
 
     def __init__(self, model: type[M], alias: str) -> None:
         fields = model._meta.concrete_fields
@@ -26,7 +27,7 @@ class Columns(Generic[M]):
         self.sql = ", ".join(f'{alias}."{field.column}"' for field in fields)
 
     def take(self, values: Iterator[Any]) -> M:
-        """The next instance of a row; consumes as many values as the model has columns."""
+        """Builds an instance from the next values of a row, one for each of the model's columns."""
         taken = [next(values) for _ in self._names]
         for i in self._json:
             # The driver returns JSON as text; the ORM's fields decode it.

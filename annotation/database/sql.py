@@ -1,4 +1,4 @@
-"""Named locks of a transaction, and the retry after a deadlock.
+"""Named transaction locks, and retries after a deadlock.
 
 A named lock (a Postgres advisory lock) protects a rule that spans rows which may not exist yet. It is held
 until the transaction ends.
@@ -24,7 +24,7 @@ Out = TypeVar("Out")
 
 
 class Request(NamedTuple):
-    """A lock to acquire. Shared holders don't wait for each other, only for the one that excludes them."""
+    """A lock to acquire. Shared holders wait only for an exclusive holder, not for each other."""
 
     key: str
     shared: bool = False
@@ -65,13 +65,13 @@ class Lock(StrEnum):
 def acquire(*requests: Request) -> None:
     """Waits for all locks, in the order given, in one statement. Must be called inside a transaction.
 
-    What is read to decide something under the lock needs a later statement: its snapshot must be newer.
+    Data that decides something under the lock must be read in a later statement, with a newer snapshot.
     """
     calls = [
         f"pg_advisory_xact_lock{'_shared' if request.shared else ''}(hashtextextended(%s, 0))"
         for request in requests
     ]
-    # Prepared, because every claim runs it, and prepared statements that follow need the actor.
+    # Prepared, because every claim runs it. It sets the actor for the prepared statements that follow.
     with prepared_cursor() as cursor:
         cursor.execute(
             f"SELECT {', '.join([*calls, SET_ACTOR])}",
@@ -80,9 +80,9 @@ def acquire(*requests: Request) -> None:
 
 
 def retry_deadlocks(service: Callable[P, Out]) -> Callable[P, Out]:
-    """Repeats a service that owns its transaction when Postgres ended it to resolve a deadlock.
+    """Retries a service that owns its transaction after Postgres aborted it to resolve a deadlock.
 
-    For services that lock many rows which others lock in another order. Raises the last OperationalError
+    For services that lock many rows that others lock in a different order. Raises the last OperationalError
     after DEADLOCK_ATTEMPTS.
     """
 

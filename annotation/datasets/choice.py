@@ -1,7 +1,7 @@
-"""The rankings of a snapshot, fixed before the first row is read.
+"""Fixes a snapshot's rankings before the first row is read.
 
-Freezing reads them several times (agreement, weights, rows) while annotators continue to work, so their ids
-are stored in a temporary table first. A ranking itself never changes.
+A freeze reads the rankings several times (agreement, weights, rows) while annotators continue to work, so
+their IDs are first stored in a temporary table. A ranking itself never changes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AGREEMENT = "frozen_agreement"
 
 @dataclass(frozen=True)
 class Agreement:
-    """How often two people who compared the same two responses said the same, ties included."""
+    """Share of pairs of people with the same verdict on the same two responses, including ties."""
 
     share: float | None
     pairs: int
@@ -48,7 +48,7 @@ def chosen() -> RankingQuerySet:
 
 
 def agreement() -> Agreement:
-    """Over the tasks of the chosen rankings, without reviews."""
+    """Agreement over the tasks of the chosen rankings, excluding reviews."""
     with connection.cursor() as cursor:
         _measure(cursor, Ranking.objects.annotations().filter(pk__in=RawSQL(f"SELECT id FROM {CHOSEN}", [])))
         cursor.execute(f"SELECT sum(same), sum(pairs), count(*) FROM {AGREEMENT}")
@@ -57,7 +57,7 @@ def agreement() -> Agreement:
 
 
 def _drop_below(cursor: Any, project: Project, selection: Selection) -> None:
-    """Removes tasks whose annotators agreed less than required, or are fewer than two.
+    """Removes tasks with less agreement than required or with fewer than two annotators.
 
     A majority keeps tasks that a reviewer decided, because their answer is settled.
     """
@@ -77,8 +77,8 @@ def _drop_below(cursor: Any, project: Project, selection: Selection) -> None:
 
 
 def _measure(cursor: Any, rankings: RankingQuerySet) -> None:
-    """Per task with two or more of `rankings`: pairs of people on the same two responses, and how many
-    agreed."""
+    """For each task with two or more of `rankings`: the number of pairs of verdicts on the same two
+    responses, and the number of pairs that agree."""
     sql, parameters = rankings.order_by().values("id", "task_id").query.sql_with_params()
     cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{AGREEMENT}")
     cursor.execute(

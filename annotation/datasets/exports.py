@@ -1,4 +1,4 @@
-"""Exports a snapshot in another format, converted while it is read."""
+"""Exports a snapshot in another format, converting it while reading."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def export_snapshot(
     """The bytes of the export, in chunks. The same snapshot, format and options always give the same bytes.
 
     Raises Problem, before the first byte, when the format is unknown, an option is invalid, the format can't
-    express anything in the snapshot, or its file is missing or damaged.
+    represent any row of the snapshot, or the snapshot's file is missing or damaged.
     """
     check_format(format)
     path = snapshot_path(snapshot)
@@ -46,7 +46,7 @@ def export_snapshot(
 
 
 def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
-    """Formats that need further options to export this snapshot, or can't, each with the reason."""
+    """Formats that can't export this snapshot, at least not without further options, each with the reason."""
     found = {}
     for name, known in EXPORT_FORMATS.items():
         try:
@@ -84,7 +84,7 @@ def check_format(format: str) -> None:
 
 
 def _check_export(snapshot: DatasetSnapshot, format: str, options: Mapping[str, str]) -> dict[str, Any]:
-    """The parsed options. Raises Problem when one is invalid or the format can't express the snapshot."""
+    """The parsed options. Raises Problem when one is invalid or the format can't represent the snapshot."""
     known = {option.name: option for option in EXPORT_FORMATS[format].options}
     parsed: dict[str, Any] = {}
     errors = []

@@ -1,4 +1,4 @@
-"""The rows of a snapshot of majorities: one per task."""
+"""The rows of a majority snapshot: one per task."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def _decided(rows: list[Row]) -> Row:
         "tiers": found.tiers,
         "unranked": found.unranked if found.tiers else [],
         "decided_by": found.decided_by,
-        # Most people could not order the responses, or their orders have no majority: either way there is no
-        # order.
+        # Most people could not order the responses, or their orders have no majority. In both cases there is
+        # no order.
         "not_rankable": not_rankable or not (found.tiers or all_bad),
         "all_bad": all_bad,
         "strength": _strength(rows, found.tiers),
@@ -84,7 +84,7 @@ def _in_one_order(row: Row) -> Row:
 
 
 def _strength(rows: Sequence[Row], tiers: Sequence[Sequence[int]]) -> int | None:
-    """The median strength (the weaker of two) among rankings with the same first tier."""
+    """The median strength among rankings with the same first tier; the weaker of two middle values."""
     given = sorted(
         row["strength"]
         for row in rows
@@ -131,7 +131,7 @@ def _majority_choices(rows: Sequence[Row]) -> str:
 
 
 def _common(values: Iterable[Any]) -> Any:
-    """The value if all are equal, else None."""
+    """The common value if all values are equal, else None."""
     different = set(values)
     return different.pop() if len(different) == 1 else None
 

@@ -1,4 +1,4 @@
-"""The rows of a snapshot, read from the database while they are written, so that memory stays flat."""
+"""Streams a snapshot's rows from the database to the file, so that memory use stays constant."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def rows_of(
     weight_of: Callable[[Row], float] = unweighted,
 ) -> Iterator[Row]:
     """One row per ranking, through a server-side cursor."""
-    # Plain values, because model instances took a third of a freeze's time. JSON that is only copied stays
-    # text, because decoding and encoding it took a third of the rest.
+    # Reads plain values, because model instances took a third of a freeze's time. JSON that is only copied
+    # stays text, because decoding and encoding it took a third of the rest.
     found = rankings.order_by(*order).values(*READ_COLUMNS, **TEXTS).iterator(chunk_size=CHUNK_ROWS)
     names: dict[tuple[UUID | None, str], str] = {}
     while chunk := list(itertools.islice(found, CHUNK_ROWS)):

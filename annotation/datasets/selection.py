@@ -35,10 +35,10 @@ class Selection:
 
     `annotators` are usernames or, for imported rankings, the names in the file. `models` selects tasks with a
     response by one of them. `kinds` are annotation and review. `after` is inclusive, `before` is exclusive;
-    both refer to the time when a ranking was given. `gold` includes or selects tasks with a known answer
-    (gold, attention, qualification), which are excluded by default. `min_agreement` keeps tasks on which at
-    least this share of pairs of people agreed. `aggregation` gives one row per ranking, one row per task with
-    the majority, or one row per ranking with its annotator's weight.
+    both refer to the time of the ranking. `gold` includes tasks with a known answer (gold, attention,
+    qualification), which are excluded by default, or selects only them. `min_agreement` keeps tasks on which
+    at least this share of pairs of people agreed. `aggregation` gives one row per ranking, one row per task
+    with the majority, or one row per ranking with its annotator's weight.
     """
 
     rounds: tuple[int, ...] = ()
@@ -54,7 +54,7 @@ class Selection:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Selection:
-        """Raises Problem that names every invalid condition."""
+        """Raises a Problem that names every invalid condition."""
         values: dict[str, Any] = {}
         errors = []
         for name, value in given.items():
@@ -67,7 +67,7 @@ class Selection:
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        """Only the conditions that are set; an empty selection is `{}`."""
+        """Returns only the conditions that are set; `{}` for an empty selection."""
         lists = {name: list(getattr(self, name)) for name in LISTS if getattr(self, name)}
         dates = {name: getattr(self, name).isoformat() for name in DATES if getattr(self, name)}
         share = {} if self.min_agreement is None else {"min_agreement": self.min_agreement}

@@ -37,7 +37,7 @@ MAX_NOTES_CHARACTERS = 10_000
 
 
 def snapshot_path(snapshot: DatasetSnapshot) -> Path:
-    """The Parquet file. Raises Problem when it is missing."""
+    """Path of the Parquet file. Raises Problem when it is missing."""
     path = Path(settings.ARTEFACTS) / snapshot.path
     if not path.is_file():
         raise Problem(
@@ -59,10 +59,10 @@ def freeze_snapshot(
     created_by: User | None = None,
 ) -> DatasetSnapshot:
     """Freezes the selected rankings. The file and its row are created atomically. The default name is the
-    next of v1, v2, ….
+    next in the series v1, v2, ….
 
-    Equal rankings give equal bytes and checksums: name, licence and notes are in the card, not in the file.
-    Raises Conflict when the name is taken, Problem when the selection is invalid or empty.
+    Identical rankings give identical bytes and checksums: name, licence and notes are in the card, not in the
+    file. Raises Conflict when the name is taken, Problem when the selection is invalid or empty.
     """
     wanted = Selection.from_json(selection or {})
     if name is not None:
@@ -121,7 +121,7 @@ def freeze_snapshot(
                 card=card,
                 created_by=created_by,
             )
-            # Last before the commit: a file without its row is better than a row without its file.
+            # The last step before the commit: a file without a row is better than a row without a file.
             unfinished.rename(finished)
     except BaseException:
         shutil.rmtree(finished, ignore_errors=True)
@@ -170,7 +170,8 @@ def _taken(project: Project, name: str) -> Conflict:
 
 
 def _one_at_a_time(project: Project, folder: Path) -> None:
-    """Waits for another freeze of the project. Unfinished folders are then those of killed processes."""
+    """Waits for other freezes of the project, so that remaining unfinished folders belong to killed
+    processes."""
     acquire(Lock.SNAPSHOTS.of(project.pk))
     for leftover in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -2,10 +2,10 @@
 
 An annotator's weight is 2p − 1, where p is the probability that their verdict on a pair is right, estimated
 by Dawid–Skene on the chosen rankings (preferences.statistics.dawid_skene.pair_reliability): 1 for always
-right, 0 for random answers. The minimum is FLOOR: a person whose rankings should count for nothing must be
-excluded, with a reason. A reviewer's ranking has the weight of an annotator who is always right. Annotators
-without a name, or without a pair shared with others, get the mean of the rest. Weights are scaled to a mean
-of 1 over the rankings, so that training on a weighted snapshot has the same pace as on an unweighted one.
+right, 0 for random answers. The minimum is FLOOR: to ignore a person's rankings entirely, exclude them, with
+a reason. A reviewer's ranking has the weight of an annotator who is always right. Annotators without a name,
+or without a pair shared with others, get the mean of the rest. Weights are scaled to a mean of 1 over the
+rankings, so that the effective learning rate is the same as on an unweighted snapshot.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ NOBODY: Person = (None, "")
 
 @dataclass(frozen=True)
 class Weights:
-    """`of_person` has the annotators with an estimate; `usual` is the weight of all others."""
+    """`of_person` holds the weights of annotators with an estimate; `usual` is the weight of all others."""
 
     of_person: Mapping[Person, float]
     of_review: float
     usual: float
 
     def of(self, row: Mapping[str, Any]) -> float:
-        """`row` has a ranking's kind, annotator_id and annotator_label."""
+        """Returns the weight of a ranking. `row` holds its kind, annotator_id and annotator_label."""
         if row["kind"] == Ranking.Kind.REVIEW:
             return self.of_review
         return self.of_person.get((row["annotator_id"], row["annotator_label"]), self.usual)
@@ -54,7 +54,7 @@ class Weights:
 
 
 def weigh() -> Weights:
-    """Weights for the rankings chosen in this transaction (see `choice`)."""
+    """Returns weights for the rankings chosen in this transaction (see `choice`)."""
     reliable = _reliable()
     counts = (
         chosen().order_by().values_list("kind", "annotator_id", "annotator_label").annotate(n=Count("pk"))
@@ -78,7 +78,7 @@ def weigh() -> Weights:
 
 
 def _reliable() -> dict[Person, float]:
-    """max(2p − 1, FLOOR) of each named annotator who shares strict verdicts with others."""
+    """max(2p − 1, FLOOR) of each named annotator who shares pairs with strict verdicts with others."""
     people: dict[Person, int] = {}
     pairs, who, tasks, verdicts = (array(kind) for kind in ("q", "q", "q", "b"))
     with connection.chunked_cursor() as cursor:

@@ -1,6 +1,6 @@
-"""Leases on tasks: claimed in one transaction, renewed, released, skipped, and taken back when they expire.
+"""Leases on tasks: claimed in one transaction, renewed, released, skipped, and reclaimed when they expire.
 
-A trigger maintains a task's `open_slots`, so every way of giving a slot back is a compare-and-set of the
+A trigger maintains a task's `open_slots`, so every way of freeing a slot is a compare-and-set of the
 assignment's state.
 """
 
@@ -45,10 +45,10 @@ _EXCLUDED = "nothing_for_the_excluded"  # the constraint name that the trigger r
 def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list[Assignment]:
     """The annotator's current lease, renewed, or the next task; then up to `prefetch` further leases.
 
-    Empty: nothing is left for them. Raises Problem if `prefetch` is out of bounds. If they hold no lease,
-    raises the reason why they can't get one: ProjectNotActive, AnnotatorPaused, AnnotatorExcluded,
-    QualificationFailed, CapReached or DailyCapReached. Must not be called inside a transaction, which would
-    keep the tasks locked.
+    Returns an empty list if no task is left for them. Raises Problem if `prefetch` is out of bounds. If they
+    hold no lease, raises the reason why they can't get one: ProjectNotActive, AnnotatorPaused,
+    AnnotatorExcluded, QualificationFailed, CapReached or DailyCapReached. Must not be called inside a
+    transaction, which would keep the tasks locked.
     """
     if not 0 <= prefetch <= MAX_PREFETCH:
         reason = f"It must be between 0 and {MAX_PREFETCH}."
@@ -69,7 +69,8 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
 @retry_deadlocks
 @transaction.atomic
 def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] | None:
-    """As :func:`claim_tasks`. None: a lease seen a moment ago has just been answered, so try again."""
+    """Like :func:`claim_tasks`. Returns None if a lease that was read a moment ago has been answered since;
+    the caller tries again."""
     facts = lock_desk_and_read(project=project, annotator=annotator)
     _refuse_paused(facts)
     leases: list[Assignment] = []
@@ -101,8 +102,8 @@ def _refuse_paused(facts: Facts) -> None:
 
 
 def _refusal(project: Project, facts: Facts, *, held: int) -> Exception | None:
-    """Why an annotator with `held` leases can't get another task. A lease counts as the answer it can
-    become."""
+    """The reason why an annotator with `held` leases can't get another task. Each lease counts as an
+    answer."""
     if facts.project_state != Project.State.ACTIVE:
         return ProjectNotActive(project.slug, Project.State(facts.project_state).label)
     if _must_qualify(project, facts) and _attempts_left(project, facts) <= 0:
@@ -130,7 +131,7 @@ def _attempts_left(project: Project, facts: Facts) -> int:
 
 def _take(project: Project, annotator: User, facts: Facts, places: list[int]) -> Assignment | None:
     """Leases the next task: a qualification task if they must qualify; else a check if one is due; else a
-    reserved task; else the first of the queue; else one that they put off."""
+    reserved task; else the first of the queue; else a task that they deferred."""
     place = min(set(range(MAX_PREFETCH + 1)) - set(places))
     who: dict[str, Any] = {"project": project, "annotator": annotator, "place": place}
     if _must_qualify(project, facts) and checks.asks_to_qualify(project=project):
@@ -151,8 +152,8 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
     """The kind of check for the annotator's task number `turn`, or None if the task is not a check.
 
-    Decided at random, because annotators could predict every n-th task. The decision is the same for each
-    request, so a check can't be exchanged for another task by giving it back.
+    Decided at random, because annotators could predict a check at every n-th task. The decision is the same
+    for each request, so a check can't be exchanged for another task by releasing it.
     """
     if not project.gold_rate + project.attention_rate:
         return None
@@ -170,13 +171,13 @@ def renew_lease(*, assignment: Assignment, token: uuid.UUID) -> datetime:
     until = Now() + timedelta(seconds=assignment.project.lease_seconds)
     held = Assignment.objects.held_with(token).filter(pk=assignment.pk)
     if held.update(expires_at=until) != 1:
-        raise LeaseLost("This lease has expired or was given back. Request the next task.")
+        raise LeaseLost("This lease has expired or was released. Request the next task.")
     assignment.refresh_from_db(fields=["expires_at"])
     return assignment.expires_at
 
 
 def release_lease(*, assignment: Assignment, token: uuid.UUID) -> None:
-    """Gives the task back. The annotator may get it again. Raises LeaseLost."""
+    """Releases the task. The annotator may get it again. Raises LeaseLost."""
     _leave(assignment, token, state=Assignment.State.RELEASED)
 
 
@@ -184,7 +185,7 @@ def skip_assignment(
     *, assignment: Assignment, token: uuid.UUID, reason: str = "", way: str | None = None
 ) -> None:
     """Skips the task. It returns to the annotator when nothing else is left (`me`), goes to others only
-    (`others`), or goes to nobody (`drop`). The default is the project's first way.
+    (`others`), or goes to nobody (`drop`). The default is the first way that the project allows.
 
     A check has no slot, so skipping it changes nothing for others. Raises Problem for a way that the project
     doesn't allow, and LeaseLost.
@@ -217,11 +218,11 @@ def skip_assignment(
 def _leave(assignment: Assignment, token: uuid.UUID, **changes: Any) -> None:
     held = Assignment.objects.leased().filter(pk=assignment.pk, token=token)
     if held.update(**changes) != 1:
-        raise LeaseLost("This lease is no longer held. There is nothing to give back.")
+        raise LeaseLost("This lease is no longer held, so it can't be released.")
 
 
 def expire_leases() -> int:
-    """Takes back all expired leases and returns their number. Drafts stay with the assignment."""
+    """Reclaims all expired leases and returns their number. Drafts stay with the assignment."""
     with transaction.atomic():
         # Skip rows that a submit or another sweep has locked. The next sweep finds the rest.
         run_out = Assignment.objects.run_out().select_for_update(skip_locked=True, no_key=True)

@@ -22,7 +22,7 @@ MAX_DURATION_MS = 7 * 24 * 3600 * 1000
 class Answer:
     """An annotator's answer to one task. Tiers, and the keys of ratings and flags, are response ids.
 
-    If the form asks only for the best few, responses in no tier rank below all tiers.
+    If the form asks only for the best few responses, those without a tier rank below all tiers.
     """
 
     tiers: Sequence[Sequence[UUID]] = ()
@@ -94,23 +94,24 @@ def _verdicts(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
 def _tiers(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[FieldProblem]:
     if answer.not_rankable:
         if answer.tiers:
-            yield FieldProblem("tiers", "An answer “not rankable” has no tiers.")
+            yield FieldProblem("tiers", "A “not rankable” answer can't have tiers.")
         return
     order = form.all_bad.order if answer.all_bad and form.all_bad else "asked"
     if order == "none":
         if answer.tiers:
-            yield FieldProblem("tiers", "In this project, an answer “all bad” has no tiers.")
+            yield FieldProblem("tiers", "In this project, an “all bad” answer can't have tiers.")
         return
     if order == "tied" and [sorted(tier) for tier in answer.tiers] != [sorted(shown)]:
         yield FieldProblem(
-            "tiers", "In this project, an answer “all bad” has one tier with each response once."
+            "tiers",
+            "In this project, an “all bad” answer must have one tier that contains each response once.",
         )
     if order == "tied":
         return
     seen: set[UUID] = set()
     for row, tier in enumerate(answer.tiers):
         if not tier:
-            yield FieldProblem(f"tiers.{row}", "A tier has at least one response.")
+            yield FieldProblem(f"tiers.{row}", "A tier must contain at least one response.")
         if len(tier) > 1 and not form.ties:
             yield FieldProblem(
                 f"tiers.{row}", "This project allows no ties. Give each response its own tier."
@@ -203,9 +204,9 @@ def _choices(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
 def _confidence(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
     if answer.confidence is None:
         if form.confidence and form.confidence.required and not answer.not_rankable:
-            yield FieldProblem("confidence", "State how sure you are.")
+            yield FieldProblem("confidence", "State your confidence.")
     elif form.confidence is None:
-        yield FieldProblem("confidence", "This project doesn't ask how sure you are.")
+        yield FieldProblem("confidence", "This project doesn't ask for your confidence.")
     elif reason := _not_among(form.confidence.levels, answer.confidence):
         yield FieldProblem("confidence", reason)
 

@@ -2,8 +2,8 @@
 before it.
 
 Answers to checks are scored when they are submitted. Callers with an answer or a skip must hold the
-annotator's desk lock (`Lock.DESK`): an attempt finished in two tabs at once is then judged once, with both
-answers.
+annotator's desk lock (`Lock.DESK`): an attempt that is finished in two tabs simultaneously is then judged
+once, with both answers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from annotation.models.task import RankingTaskQuerySet
 from config.problems import Conflict, FieldProblem, Problem
 from preferences.scoring import gold_score
 
-# The kinds that count for an annotator's accuracy. Qualification has its own pass mark.
+# The kinds that count toward an annotator's accuracy. Qualification has its own pass mark.
 JUDGED = (RankingTask.Kind.GOLD, RankingTask.Kind.ATTENTION)
 DONE_IN_ATTEMPT = Q(state=Assignment.State.SUBMITTED) | Q(
     state=Assignment.State.SKIPPED, skip_way__in=(SkipWay.OTHERS, SkipWay.DROP)
@@ -38,7 +38,7 @@ def note_answer(*, assignment: Assignment, task: RankingTask, tiers: Sequence[Se
 
 
 def note_skip(*, assignment: Assignment, way: str) -> None:
-    """A qualification task skipped for good counts as a wrong answer. Other skipped checks don't count."""
+    """A permanently skipped qualification task counts as a wrong answer. Other skipped checks don't count."""
     if way != SkipWay.ME and assignment.task.kind == RankingTask.Kind.QUALIFICATION:
         judge_attempt(project=assignment.project, annotator_id=assignment.annotator_id)
 
@@ -54,8 +54,8 @@ def asks_to_qualify(*, project: Project) -> bool:
 
 
 def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
-    """Ends the annotator's qualification attempt if no task of it is left. The annotator qualifies, or moves
-    to the next attempt. Returns whether the attempt ended."""
+    """Ends the annotator's qualification attempt if none of its tasks is left. The annotator qualifies, or
+    moves to the next attempt. Returns whether the attempt ended."""
     member = Membership.objects.filter(
         project=project, user=annotator_id, role=Role.ANNOTATOR, qualified_at=None
     ).first()
@@ -121,9 +121,9 @@ def set_kind(
 ) -> RankingTask:
     """Turns any task into a check, or a check into a ranking task, and scores the answers it already has.
 
-    A check needs `gold_tiers`: each of the task's responses once, in at least two tiers. Without the argument
-    it keeps those it has. Raises Problem; Conflict for a reserved task, and for a task that somebody answered
-    in several qualification attempts.
+    A check needs `gold_tiers`: each of the task's responses once, in at least two tiers. Without the
+    argument, the task keeps its current tiers. Raises Problem; Conflict for a reserved task, and for a task
+    that somebody answered in several qualification attempts.
     """
     # Locks first the leases, then their task, as a submit does. Another order could deadlock.
     list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))

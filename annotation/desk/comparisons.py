@@ -1,4 +1,4 @@
-"""Comparisons: the pairs of submitted and imported rankings as rows."""
+"""Comparisons: one row for each pair of responses in a submitted or imported ranking."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ KINDS = {
 
 
 def insert_comparisons(ranked: Iterable[RankedTask]) -> int:
-    """Writes the pairs of rankings that were written in the same transaction. Returns their number."""
+    """Writes the comparisons of rankings that were written in the same transaction. Returns the number of
+    comparisons."""
     rows = _rows(ranked)
     columns = {name: (kind, [row[place] for row in rows]) for place, (name, kind) in enumerate(KINDS.items())}
     insert_rows("annotation_comparison", columns)
@@ -41,7 +42,7 @@ def insert_comparisons(ranked: Iterable[RankedTask]) -> int:
 
 
 def copy_comparisons(ranked: Iterable[RankedTask]) -> int:
-    """As :func:`insert_comparisons`, by COPY, for thousands of rankings."""
+    """Like :func:`insert_comparisons`, but uses COPY, for thousands of rankings."""
     rows = _rows(ranked)
     write = {"is_tie": as_bool}
     copy_rows(

@@ -14,8 +14,8 @@ from config.problems import Conflict
 
 @transaction.atomic
 def pause(*, member: Membership, reason: str) -> None:
-    """Pauses the member, who gets no more tasks. Their leases are given back; their drafts stay."""
-    # Waits for a claim in progress, so that its lease is given back too.
+    """Pauses the member, who gets no more tasks. Their leases are released; their drafts stay."""
+    # Waits for a claim in progress, so that its lease is released too.
     acquire(Lock.DESK.of(member.project_id, member.user_id))
     Membership.objects.filter(pk=member.pk).update(state=Membership.State.PAUSED, paused_reason=reason)
     Assignment.objects.leased().filter(project=member.project_id, annotator=member.user_id).update(
@@ -25,7 +25,7 @@ def pause(*, member: Membership, reason: str) -> None:
 
 @transaction.atomic
 def resume(*, member: Membership) -> None:
-    """Ends the pause. Checks answered before no longer count, because otherwise the next one would pause the
+    """Ends the pause. Checks answered earlier no longer count; otherwise the next check would pause the
     member again."""
     Membership.objects.filter(pk=member.pk, state=Membership.State.PAUSED).update(
         state=Membership.State.ACTIVE, paused_reason="", judged_since=Now()
@@ -39,7 +39,9 @@ def grant_attempt(*, member: Membership) -> Membership:
         Q(role=Role.ANNOTATOR, qualified_at=None, qualification_attempt__gt=allowed), pk=member.pk
     ).filter(project__qualification_pass_mark__isnull=False)
     if not failed.exists():
-        raise Conflict("They have not failed to qualify, so there is nothing to grant.", type="not-failed")
+        raise Conflict(
+            "The member has not failed qualification, so no attempt can be granted.", type="not-failed"
+        )
     # Compare-and-set: of two simultaneous grants, one succeeds.
     granted = Membership.objects.filter(pk=member.pk, extra_attempts=member.extra_attempts)
     if granted.update(extra_attempts=F("extra_attempts") + 1) != 1:

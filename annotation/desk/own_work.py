@@ -52,8 +52,8 @@ class Qualification:
 
 @dataclass(frozen=True)
 class OwnFigures:
-    """`left_today` is the number of tasks left today under the project's caps; None: no cap. The answers
-    include checks, but not qualification tasks."""
+    """`left_today` is the number of tasks left today under the project's caps, and None without a cap. The
+    answers include checks, but not qualification tasks."""
 
     answered: int
     answered_today: int
@@ -106,7 +106,7 @@ class LastAnswer:
 
 
 def last_answer(*, project: Project, annotator: User) -> LastAnswer | None:
-    """Their last answer, if they may still revise it. Two queries."""
+    """The annotator's last answer, if it can still be revised. Two queries."""
     mine = Ranking.objects.of(annotator).annotations().filter(project=project)
     said = mine.select_related("assignment").order_by("-id").first()
     if said is None or said.assignment is None or not may_be_revised(project, said.assignment):

@@ -28,7 +28,8 @@ _SAID = {1.0: Said.RIGHT, 0.5: Said.TIED, 0.0: Said.WRONG}
 
 @dataclass(frozen=True)
 class Pair:
-    """Two responses, the first ranked above the second by the right answer, and the annotator's choice."""
+    """Two responses, the first of which ranks above the second in the right answer, and the annotator's
+    choice."""
 
     better: str
     worse: str
@@ -38,7 +39,7 @@ class Pair:
 @dataclass(frozen=True)
 class Feedback:
     """`passed` and `attempt_score` are None until the attempt ends. `attempts_left` is the number of attempts
-    left after a failed one, else None."""
+    left after a failed attempt, and otherwise None."""
 
     score: float
     tiers: list[list[str]]
@@ -77,7 +78,7 @@ def feedback_on(*, assignment: Assignment) -> Feedback | None:
 
 
 def _passed(assignment: Assignment, member: Membership | None) -> bool | None:
-    """The result of the answer's attempt. None: it has not ended, or qualification is no longer required."""
+    """The result of the answer's attempt. None if it has not ended or qualification is no longer required."""
     if member is None:
         return None
     if member.qualification_attempt > assignment.attempt:
@@ -93,7 +94,7 @@ def _attempts_left(project: Project, member: Membership | None) -> int | None:
 
 
 def _attempt_score(assignment: Assignment) -> float | None:
-    """As the attempt is judged (`desk.checks`): a task skipped for good counts as wrong."""
+    """Computed as in `desk.checks`: a permanently skipped task counts as wrong."""
     done = Assignment.objects.filter(
         DONE_IN_ATTEMPT,
         project=assignment.project_id,

@@ -32,7 +32,7 @@ def reserve_tasks(
     """Reserves each task for all of these members, who get them in this order.
 
     Leases that others hold stay until they end. Raises Problem, and reserves nothing, if a task or a user is
-    not in the project, or if a task is a check, which everybody may get.
+    not in the project, or if a task is a check, because checks are open to everybody.
     """
     people = _members(project, usernames)
     ids = _tasks(project, tasks)
@@ -51,8 +51,8 @@ def reserve_tasks(
 
 @transaction.atomic
 def let_go(*, project: Project, tasks: Sequence[UUID], usernames: Sequence[str] | None = None) -> int:
-    """Ends the reservations of these tasks, for all or only for these users, and returns their number. A task
-    without reservations is open to everybody again."""
+    """Ends the reservations of these tasks, for all users or only for the given ones. Returns the number of
+    ended reservations. A task without reservations is open to everybody again."""
     ids = _tasks(project, tasks)
     kept = Reservation.objects.filter(project=project, task__in=ids)
     if usernames is not None:
@@ -78,7 +78,9 @@ def _tasks(project: Project, tasks: Sequence[UUID]) -> list[UUID]:
         if task not in kinds:
             errors.append(FieldProblem(f"tasks.{index}", "This project has no such task."))
         elif RankingTask.Kind(kinds[task]).is_check:
-            errors.append(FieldProblem(f"tasks.{index}", "This task is a check, which everybody may get."))
+            errors.append(
+                FieldProblem(f"tasks.{index}", "This task is a check, and checks are open to everybody.")
+            )
     if errors:
         raise Problem("Some of these tasks can't be reserved.", errors=errors)
     return list(dict.fromkeys(tasks))

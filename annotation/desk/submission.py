@@ -54,7 +54,7 @@ def save_draft(*, assignment: Assignment, token: UUID, version: int, draft: dict
         raise StaleDraft(
             "A newer draft was saved in another tab or on another device. Load it before you continue."
         )
-    raise LeaseLost("This lease has expired or was given back. Request the next task.")
+    raise LeaseLost("This lease has expired or was released. Request the next task.")
 
 
 def submit_ranking(
@@ -135,7 +135,7 @@ def revise_ranking(
     except IntegrityError as error:
         if not isinstance(error.__cause__, UniqueViolation):
             raise
-        # A ranking can be superseded once: the revision of another tab came first.
+        # A ranking can be superseded only once, and a revision from another tab came first.
         raise Conflict(
             "Another revision came first. Load it before you revise again.", type="stale"
         ) from None

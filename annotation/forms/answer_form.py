@@ -1,4 +1,4 @@
-"""The answer form: what a project asks its annotators. Presets are in `forms.presets`."""
+"""The answer form: the questions that a project asks its annotators. Presets are in `forms.presets`."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class Level(_Part):
 
 
 class Strength(_Part):
-    """How much better the best tier is than the next, as one of these levels. With two responses, the levels
-    of both sides form one scale, with a tie in the middle if the form allows ties."""
+    """The strength of preference for the best tier over the next, as one of these levels. With two responses,
+    the levels of both sides form one scale, with a tie in the middle if the form allows ties."""
 
     levels: list[Level] = Field(min_length=1, max_length=MAX_CHOICES)
     required: bool = False
@@ -119,7 +119,7 @@ class Question(_Part):
 
 
 class Confidence(_Part):
-    """How sure the annotator is of the answer."""
+    """The annotator's confidence in the answer."""
 
     levels: list[Level] = Field(min_length=2, max_length=MAX_CHOICES)
     required: bool = False

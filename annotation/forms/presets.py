@@ -24,8 +24,8 @@ UNSAFE = Flag(name="unsafe", label="Unsafe or harmful")
 
 
 def _graded(*labels: str) -> Strength:
-    """Levels from 1 up. Required, because these interfaces ask for the better response and the degree at
-    once."""
+    """Required strength levels, numbered from 1. These interfaces ask for the better response and the degree
+    of preference in one step."""
     levels = [Level(value=value, label=label) for value, label in enumerate(labels, start=1)]
     return Strength(levels=levels, required=True)
 
@@ -35,7 +35,7 @@ def _flags(**labels: str) -> list[Flag]:
 
 
 def _scale(name: str, label: str, first: int, *points: str, required: bool = True) -> Scale:
-    """A scale whose steps, from `first` up, have the labels `points`; "" means no label."""
+    """A scale that starts at `first` and has one step for each label in `points`; "" means no label."""
     named = [Point(value=first + step, label=text) for step, text in enumerate(points) if text]
     return Scale(
         name=name, label=label, min=first, max=first + len(points) - 1, required=required, points=named

@@ -71,7 +71,9 @@ class Form(serializers.Serializer[Any]):
     responses = ResponseSpan(help_text="Number of responses in a task.")
     ties = serializers.BooleanField()
     tie_label = serializers.CharField()
-    top_k = TopK(allow_null=True, help_text="Only the best are ranked; null: all are.")
+    top_k = TopK(
+        allow_null=True, help_text="Limits the ranking to the best responses. Null if all are ranked."
+    )
     strength = Levels(allow_null=True)
     ratings = RatingScale(many=True)
     flags = NamedChoice(many=True)
@@ -98,7 +100,7 @@ class FormToCheck(serializers.Serializer[Any]):
 
 
 class FormEffect(serializers.Serializer[Any]):
-    form = Form(help_text="As it would be stored, with defaults for missing parts.")
+    form = Form(help_text="The form as it would be stored, with defaults for missing parts.")
     open_tasks = serializers.IntegerField(help_text="Number of open tasks, which would use the new form.")
     in_hand = serializers.IntegerField(
         help_text="Number of leased tasks, which keep the form that was shown."

@@ -37,7 +37,7 @@ def effect_of(*, project: Project, form: object) -> FormEffect:
 
 
 def current_form(project: Project) -> AnswerForm:
-    """The form in the database now, which can differ from the one in `project`."""
+    """The form that is currently in the database. It can differ from the one in `project`."""
     return AnswerForm.from_json(Project.objects.values_list("form", flat=True).get(pk=project.pk))
 
 
@@ -59,7 +59,7 @@ def refuse_what_open_tasks_do_not_fit(project: Project, form: AnswerForm) -> Non
             errors=[
                 FieldProblem(
                     "form.responses",
-                    f"This form allows {form.responses} responses, but there are open tasks with others:"
+                    f"This form allows {form.responses} responses, but open tasks have other numbers:"
                     f" {found}."
                     " Finish or drop these tasks, or use another project.",
                 )

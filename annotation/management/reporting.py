@@ -1,4 +1,4 @@
-"""Shared by the commands: they print what they did with counts, or one JSON object with --json."""
+"""Shared code of the commands, which print their results with counts, or as one JSON object with --json."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from config.problems import Problem
 
 
 class QuickCommand(BaseCommand):
-    """Skips Django's system checks, which import every view (0.7 s of processor time) and have run when the
-    stack started, in `migrate`."""
+    """Skips Django's system checks, which import every view (0.7 s of processor time) and already ran in
+    `migrate` when the stack started."""
 
     requires_system_checks: list[str] = []
 
 
 class ReportingCommand(QuickCommand):
-    """A command that makes one service call: :meth:`run` returns its output as lines and as an object.
+    """A command that makes one service call. :meth:`run` returns its output both as lines and as an object.
 
     A Problem becomes the command's error, with each invalid field, and an exit code of 1.
     """
@@ -54,7 +54,7 @@ def project_named(slug: str) -> Project:
 
 
 def _text(problem: Problem) -> str:
-    """The refusal and its fields, without reasons that it repeats."""
+    """The error message and the invalid fields, without repeated reasons."""
     fields = [
         f"  {error.field}: {error.reason}" for error in problem.errors if error.reason not in problem.detail
     ]

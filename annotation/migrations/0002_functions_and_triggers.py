@@ -1,4 +1,4 @@
-"""Everything of `annotation/models/sql/`.
+"""Runs the SQL files in `annotation/models/sql/`.
 
 Separate from 0001, because a trigger audits the table of second factors, which refers to the users of 0001.
 """

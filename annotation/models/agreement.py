@@ -10,8 +10,8 @@ from annotation.models.task import RankingTask
 class TaskAgreement(models.Model):
     """The agreement between the annotators of a task with two or more rankings.
 
-    Triggers mark it `stale` with every ranking and exclusion that can change it (sql/agreement.sql), and
-    `oversight.agreement` computes the stale ones again in batches.
+    Triggers mark it `stale` on every ranking and exclusion that can change it (sql/agreement.sql), and
+    `oversight.agreement` recomputes stale rows in batches.
     """
 
     task = models.OneToOneField(

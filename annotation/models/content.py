@@ -14,7 +14,7 @@ class Split(models.TextChoices):
 
 
 class Prompt(models.Model):
-    """A conversation up to the point where the model must answer."""
+    """A conversation up to the point where the model responds."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="prompts", db_index=False)
@@ -62,7 +62,7 @@ class Response(models.Model):
             models.UniqueConstraint(fields=["prompt", "content_hash"], name="response_once_per_prompt"),
         ]
         indexes = [
-            # The manager's list of tasks in which a model answered.
+            # For the manager's list of tasks with a response by a given model.
             models.Index(
                 fields=["model_name", "prompt"], condition=~Q(model_name=""), name="response_of_model"
             ),

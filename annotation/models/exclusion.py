@@ -14,7 +14,8 @@ class ExclusionQuerySet(models.QuerySet["Exclusion"]):
 
 
 class Exclusion(models.Model):
-    """Excludes an annotator's rankings from a project: an account's, or those of a name in an imported file.
+    """Excludes an annotator's rankings from a project. The annotator is an account or a name in an imported
+    file.
 
     Nothing is deleted: `Ranking.objects.counted()` leaves the rankings out until `lifted_at` is set. The row
     stays as history.
@@ -65,7 +66,7 @@ class Exclusion(models.Model):
 
 
 def not_excluded(*, project: str, annotator: str, label: str) -> Q:
-    """The condition that the annotator in these columns of a row is not excluded.
+    """The condition that the annotator named in these columns is not excluded.
 
     Two NOT EXISTS with plain equalities, so that each becomes a hash anti-join over the few exclusions.
     """

@@ -11,7 +11,7 @@ class FormVersion(models.Model):
 
     A trigger writes a version when a project is created or its form changes. Another gives every lease the
     newest version that fits its number of responses (sql/form.sql). An answer is therefore always checked
-    against the questions that were shown, however the form changes.
+    against the questions that were shown, even if the form changes.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

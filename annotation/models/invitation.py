@@ -14,7 +14,7 @@ MAX_DAYS = 30
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def open(self) -> InvitationQuerySet:
-        """Neither accepted nor revoked, and not expired by the database's clock."""
+        """Invitations that are neither accepted nor revoked nor, by the database's clock, expired."""
         return self.filter(accepted_at=None, revoked_at=None, expires_at__gt=Now())
 
     def with_people(self) -> InvitationQuerySet:

@@ -29,7 +29,7 @@ class User(AbstractUser):
 
 
 class Scope(models.TextChoices):
-    """The most that a token permits, and never more than its user's own permissions."""
+    """The maximum permissions of a token, which never exceed those of its user."""
 
     READ = "read"
     ANNOTATE = "annotate"
@@ -43,7 +43,7 @@ def every_scope() -> list[str]:
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def live(self, now: datetime) -> ApiTokenQuerySet:
-        """Neither revoked nor expired."""
+        """Tokens that are neither revoked nor expired."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
 
 

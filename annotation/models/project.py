@@ -19,7 +19,7 @@ MAX_LEASE_SECONDS = 86_400
 # differ on one pair of six have an agreement of 5/6.
 DEFAULT_REVIEW_BELOW = 0.6
 MAX_QUALIFICATION_ATTEMPTS = 10
-# The largest share of checks among an annotator's tasks.
+# The maximum share of checks among an annotator's tasks.
 MAX_CHECK_RATE = 0.5
 
 
@@ -30,7 +30,7 @@ class Role(models.TextChoices):
 
 
 class SkipWay(models.TextChoices):
-    """Where a skipped task goes. The first of a project's `skip_ways` is the default."""
+    """The destination of a skipped task. The first of a project's `skip_ways` is the default."""
 
     ME = "me", "Returns to the same annotator when no other task is left for them"
     OTHERS = "others", "Goes to other annotators"
@@ -228,7 +228,7 @@ class Membership(models.Model):
 class Desk(models.Model):
     """Counts of an annotator's work in a project.
 
-    They are stored because counting at each claim would cost more the longer an annotator works. Only a
+    They are stored because counting at each claim would take longer as an annotator's work grows. Only a
     trigger writes them, from the assignments.
     """
 

@@ -1,4 +1,4 @@
-"""How much a project contains. Separate from `project`, because the models counted here import that
+"""Counts of a project's contents. Separate from `project`, because the models counted here import that
 module."""
 
 from __future__ import annotations

@@ -46,14 +46,14 @@ class Ranking(models.Model):
     A ranking is never edited: a trigger refuses UPDATE and DELETE, and a revision is a new row that
     supersedes this one. Another trigger ensures that it fits its task: same project, same responses.
 
-    `places` holds the same order as `tiers` in the form that statistics read: one number for each response
-    of the task, by position. The database computes it from `tiers` (sql/ranking.sql) and refuses other
-    values, so no writer needs to supply it; a new instance has None there until it is read again.
+    `places` holds the same order as `tiers` in the form used by statistics: one number for each response of
+    the task, by position. The database computes it from `tiers` (sql/ranking.sql) and refuses other
+    values, so no writer needs to supply it. On a new instance, it is None until the row is read again.
 
-    Orders per dimension, when a form asks for them, become rows of a table of their own,
-    RankingOrder(ranking, dimension, tiers, places), with `places` from the same function. For a dimension,
-    readers of `places` take them from there and are otherwise unchanged. The columns here remain the overall
-    order.
+    If forms ever ask for an order per dimension, store these orders in a separate table,
+    RankingOrder(ranking, dimension, tiers, places), with `places` from the same function. Code that reads
+    `places` would take a dimension's values from there and need no other change. The columns here would
+    remain the overall order.
     """
 
     class Source(models.TextChoices):
@@ -161,7 +161,7 @@ class Ranking(models.Model):
                 condition=Q(source="import", import_key__isnull=False) | Q(annotator__isnull=False),
                 name="ranking_is_somebodys",
             ),
-            # A task's decisions form one chain too: each new decision supersedes the last one.
+            # A task's decisions form one chain too: each new decision supersedes the previous one.
             models.UniqueConstraint(
                 fields=["task"], condition=Q(kind="review", supersedes=None), name="one_first_review_per_task"
             ),
@@ -181,8 +181,8 @@ class Ranking(models.Model):
                 condition=Q(annotator__isnull=False),
                 name="ranking_own_newest",
             ),
-            # The manager's list of rankings, in pages by id; the next index serves one name in an imported
-            # file.
+            # The manager's list of rankings, in pages by ID. The next index serves the list for one name from
+            # an imported file.
             models.Index(fields=["project", "id"], name="ranking_pages"),
             models.Index(
                 fields=["project", "annotator_label", "id"],
@@ -216,17 +216,17 @@ class Ranking(models.Model):
 
 class ComparisonQuerySet(models.QuerySet["Comparison"]):
     def current(self) -> ComparisonQuerySet:
-        """Comparisons of current rankings; those of superseded rankings stay as history."""
+        """Comparisons from current rankings; those from superseded rankings are kept as history."""
         return self.filter(~Exists(Ranking.objects.filter(supersedes=OuterRef("ranking"))))
 
     def counted(self) -> ComparisonQuerySet:
-        """Comparisons of rankings that count: see :meth:`RankingQuerySet.counted`."""
+        """Comparisons from rankings that count; see :meth:`RankingQuerySet.counted`."""
         return self.current().filter(
             not_excluded(project="project", annotator="ranking__annotator", label="ranking__annotator_label")
         )
 
     def uncounted(self) -> list[ComparisonQuerySet]:
-        """The complement of :meth:`counted`, in disjoint parts that are each found by index.
+        """The complement of :meth:`counted`, as disjoint parts that each use an index.
 
         To count the counted comparisons, subtract these from all: a lookup of the ranking of each of 600,000
         comparisons took 0.6 s, this takes 0.06 s.
@@ -247,9 +247,9 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
 
 
 class Comparison(models.Model):
-    """A pair derived from a ranking, written in the ranking's transaction. Append-only, like the ranking.
+    """A pair derived from a ranking and written in the same transaction. Append-only, like the ranking.
 
-    For a tie, the choice of `preferred` has no meaning.
+    For a tie, the choice of `preferred` is arbitrary.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -265,7 +265,7 @@ class Comparison(models.Model):
 
     class Meta:
         constraints = [
-            # One row per pair, in either direction.
+            # At most one row per pair, regardless of direction.
             models.UniqueConstraint(
                 F("ranking"), Least("preferred", "other"), Greatest("preferred", "other"), name="pair_once"
             ),

@@ -23,7 +23,7 @@ def is_check(task: str = "") -> Q:
 
 
 class TransactionId(models.Func):
-    """The number of the transaction, unique within the cluster."""
+    """The transaction ID, unique within the cluster."""
 
     template = "((pg_current_xact_id())::text)::bigint"
     arity = 0
@@ -35,14 +35,14 @@ class RankingTaskQuerySet(models.QuerySet["RankingTask"]):
         return self.filter(state=RankingTask.State.OPEN)
 
     def asked(self) -> RankingTaskQuerySet:
-        """Tasks of the project itself, without checks."""
+        """The project's ranking tasks, without checks."""
         return self.filter(~is_check())
 
     def checks(self) -> RankingTaskQuerySet:
         return self.filter(is_check())
 
     def with_scores(self) -> RankingTaskQuerySet:
-        """Adds n_scored and mean_score of the answers to a check."""
+        """Adds n_scored and mean_score: the number and mean score of the answers to a check."""
         scored = (
             Assignment.objects.filter(
                 task=OuterRef("pk"), state=Assignment.State.SUBMITTED, score__isnull=False
@@ -126,7 +126,7 @@ class RankingTask(models.Model):
             models.CheckConstraint(
                 condition=Q(overlap__gte=1, overlap__lte=MAX_OVERLAP), name="task_overlap_in_bounds"
             ),
-            # An assignment beyond the overlap would bring open_slots below 0, so an overrun is impossible.
+            # An assignment beyond the overlap would make open_slots negative, which this constraint rejects.
             models.CheckConstraint(
                 condition=Q(open_slots=0) | Q(open_slots__gt=0, open_slots__lte=F("overlap") - F("answered")),
                 name="task_never_over_overlap",
@@ -152,11 +152,11 @@ class RankingTask(models.Model):
                 condition=_QUEUED,
                 name="task_queue_finish_started",
             ),
-            # The tasks that were added to the queue or moved in it since an annotator's cursor was set.
+            # The tasks that were added to or moved within the queue since an annotator's cursor was set.
             models.Index(fields=["project", "moved_xid"], condition=_QUEUED, name="task_queue_moved"),
-            # The manager's list of tasks, in pages by id.
+            # The manager's list of tasks, in pages by ID.
             models.Index(fields=["project", "id"], name="task_pages"),
-            # The checks in use.
+            # The project's active checks.
             models.Index(
                 fields=["project", "kind"], condition=Q(state="open") & ~Q(kind="ranking"), name="task_checks"
             ),
@@ -192,10 +192,10 @@ class TaskResponse(models.Model):
 
 
 class Reservation(models.Model):
-    """Reserves a task for an annotator, who gets it before any other task.
+    """Reserves a task for an annotator, who is assigned it before any other task.
 
-    A task with reservations goes to no other annotator, even after a trigger has closed them because they
-    were answered or skipped.
+    A task with reservations is never assigned to any other annotator, even after a trigger has closed the
+    reservations because the task was answered or skipped.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -240,7 +240,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         return self.leased().filter(expires_at__lte=Now())
 
     def ahead_in(self, project: Project) -> AssignmentQuerySet:
-        """Leases that annotators hold in advance: all but the oldest of each, which is the current one."""
+        """Leases held in advance: all except each annotator's oldest lease, which is the current one."""
         before = Assignment.objects.leased().filter(project=project, annotator=OuterRef("annotator"))
         earlier = Q(leased_at__lt=OuterRef("leased_at")) | Q(
             leased_at=OuterRef("leased_at"), pk__lt=OuterRef("pk")
@@ -259,8 +259,8 @@ class Assignment(models.Model):
         RELEASED = "released"
         # The annotator was excluded after submitting: the slot is free again, the ranking stays.
         EXCLUDED = "excluded"
-        # The states of a reviewer's assignment. Reviewers see the others' answers, so they never get a task
-        # in one of these states to annotate. These states take no slot.
+        # The states of a reviewer's assignment. Reviewers see others' answers, so a task in one of these
+        # states is never assigned to them for annotation. These states take no slot.
         REVIEWING = "reviewing"
         REVIEWED = "reviewed"
         LOOKED_AT = "looked_at"
@@ -305,10 +305,10 @@ class Assignment(models.Model):
 
     class Meta:
         constraints = [
-            # No annotator gets a task twice, except in another attempt to qualify. Also serves the claim's
-            # test for tasks that the annotator has had.
+            # No annotator is assigned a task twice, except in another qualification attempt. Also serves the
+            # claim's test for tasks that the annotator has had.
             models.UniqueConstraint(fields=["task", "annotator", "attempt"], name="task_once_per_annotator"),
-            # Two tabs get the same lease.
+            # Two browser tabs share the same lease.
             models.UniqueConstraint(
                 fields=["project", "annotator", "place"],
                 condition=Q(state="leased"),
@@ -320,7 +320,7 @@ class Assignment(models.Model):
             models.CheckConstraint(
                 condition=Q(score=None) | Q(score__gte=0, score__lte=1), name="score_is_a_share"
             ),
-            # A task has one reviewer at a time, and a reviewer has one task at a time.
+            # A task has at most one reviewer at a time, and a reviewer at most one task.
             models.UniqueConstraint(
                 fields=["task"], condition=Q(state="reviewing"), name="one_reviewer_at_a_time"
             ),
@@ -329,7 +329,7 @@ class Assignment(models.Model):
             ),
         ]
         indexes = [
-            # expire_leases: the few current leases, by expiry.
+            # For expire_leases: the few current leases, by expiry.
             models.Index(fields=["expires_at"], condition=Q(state="leased"), name="lease_expiry"),
             # Tasks that an annotator skipped for later, oldest first.
             models.Index(
@@ -350,5 +350,6 @@ class Assignment(models.Model):
 
     @property
     def is_practice(self) -> bool:
-        """Whether it is part of an attempt to qualify, the only kind of check that is shown as such."""
+        """Whether the assignment is part of a qualification attempt, the only kind of check that annotators
+        can identify."""
         return self.attempt > 0

@@ -22,7 +22,7 @@ class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
         return self.exclude(settled_at=None)
 
     def sought(self, *, state: str | None = None, task: UUID | None = None) -> TaskProblemQuerySet:
-        """Problems in the state `open` or `settled`, of one task; None means any."""
+        """Problems in the given state (`open` or `settled`) and of the given task; None matches any."""
         rows = {None: self, "open": self.unsettled(), "settled": self.settled()}[state]
         return rows if task is None else rows.filter(task=task)
 
@@ -30,8 +30,8 @@ class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
         return self.select_related("annotator", "settled_by", "task__prompt")
 
     def in_turn(self) -> TaskProblemQuerySet:
-        """Adds `turn`, a unique sort key: in descending order, unsettled problems come first, newest
-        first."""
+        """Adds `turn`, a unique sort key. In descending order, unsettled problems come first, and newer
+        before older ones."""
         first = Case(When(settled_at=None, then=Value("1")), default=Value("0"), output_field=CharField())
         return self.annotate(turn=Concat(first, Cast("id", CharField()), output_field=CharField()))
 
@@ -39,7 +39,7 @@ class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
 class TaskProblem(models.Model):
     """An annotator's report that something is wrong with a task itself.
 
-    It is independent of their answer: they can still rank the task, skip it or leave it.
+    It is independent of an answer: the annotator can still rank, skip or leave the task.
     """
 
     class Kind(models.TextChoices):
@@ -73,7 +73,7 @@ class TaskProblem(models.Model):
 
     class Meta:
         constraints = [
-            # A repeat report replaces the first, so repeated clicks don't fill the managers' list.
+            # A repeated report replaces the first, so that repeated clicks don't fill the managers' list.
             models.UniqueConstraint(fields=["assignment", "kind"], name="problem_once_per_kind"),
             models.CheckConstraint(
                 condition=~Q(kind="other") | ~Q(text=""), name="other_problem_says_what_it_is"

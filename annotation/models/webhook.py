@@ -21,7 +21,7 @@ class WebhookEvent(models.TextChoices):
     RUN_FINISHED = "run.finished"
 
 
-# Sent to one endpoint on a manager's request, whatever events it subscribes to.
+# Sent to one endpoint at a manager's request, regardless of its subscriptions.
 TEST_EVENT = "webhook.test"
 DELIVERED_EVENTS = [*WebhookEvent.choices, (TEST_EVENT, "Test")]
 
@@ -64,7 +64,7 @@ class WebhookEndpoint(models.Model):
 
 
 class WebhookDelivery(models.Model):
-    """One event for one endpoint: an outbox. Triggers write it in the transaction of the event
+    """One event for one endpoint; the table is an outbox. Triggers write the row in the event's transaction
     (sql/webhook.sql), so exactly the committed events are sent."""
 
     class State(models.TextChoices):
@@ -97,7 +97,7 @@ class WebhookDelivery(models.Model):
             )
         ]
         indexes = [
-            # Due deliveries; finished ones leave the index.
+            # Due deliveries; finished ones are not in the index.
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="webhook_due"),
             # An endpoint's deliveries, newest first.
             models.Index(fields=["endpoint", "-id"], name="webhook_newest"),
@@ -110,7 +110,7 @@ class WebhookDelivery(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """The outcome of one attempt: an HTTP status, or the error that prevented one."""
+    """The outcome of one attempt: an HTTP status, or an error if there was no response."""
 
     id = models.BigAutoField(primary_key=True)
     delivery = models.ForeignKey(WebhookDelivery, on_delete=models.CASCADE, related_name="log")

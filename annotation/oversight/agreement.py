@@ -1,7 +1,8 @@
 """Inter-annotator agreement per task, stored for the review queue.
 
-A trigger marks a task's row stale when something that affects it changes. This module recomputes stale rows,
-many in one statement, outside the annotators' requests. `preferences.statistics` has agreement beyond chance.
+A trigger marks a task's row as stale when something that affects it changes. This module recomputes stale
+rows, many per statement, outside annotators' requests. Chance-corrected agreement is in
+`preferences.statistics`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from annotation.database.sql import Lock, acquire
 from annotation.models import Project, TaskAgreement
 
 BATCH_TASKS = 2000
-# Limits the time that a reader of the queue waits; the schedule computes the rest.
+# Limits the waiting time for a reader of the queue; the scheduled task computes the rest.
 BATCHES_AT_ONCE = 5
 
-# Each person says one of these about a pair of responses: the first is better, the second is better, tie, or,
-# if they found the task not rankable or all responses bad, no order. Agreement is the share of pairs of
-# people who said the same, among all who said something about the same pair. Unranked responses (top-k) don't
+# Each person gives one verdict on a pair of responses: first better, second better, tie, or no order (the
+# task was not rankable, or all responses were bad). Agreement is the share of pairs of people with the same
+# verdict, among all pairs of people with verdicts on the same responses. Unranked responses (top-k) don't
 # count.
 _WORK_OUT = """
 WITH counted AS (
@@ -81,7 +82,7 @@ def _refresh_batch(project: Project | None) -> int:
         return 0
     acquire(Lock.AGREEMENT.of())
     # Locked first and read in a second statement, which sees everything committed before the lock. A later
-    # change waits and marks the row stale again. Rows locked by a concurrent ranking are left to the next
+    # change waits and marks the row stale again. Rows locked by a concurrent ranking are left for the next
     # batch.
     locked = stale.order_by("task_id").select_for_update(skip_locked=True, no_key=True)
     tasks: list[UUID] = list(locked.values_list("task_id", flat=True)[:BATCH_TASKS])

@@ -11,9 +11,9 @@ USER = "user:"
 
 
 def actor_named(name: str) -> str:
-    """An entry's `actor` from user input: a username, or an actor as stored.
+    """Converts user input (a username, or an actor as stored) to the `actor` of an entry.
 
-    A username has no colon, and every actor except `anonymous` has one. An unknown name finds nothing.
+    A username has no colon, and every actor except `anonymous` has one. An unknown name matches no entries.
     """
     if ":" in name or not name:
         return name
@@ -30,5 +30,5 @@ def actor_names(entries: Iterable[AuditEntry]) -> dict[str, str]:
 def _user_id(actor: str) -> UUID | None:
     try:
         return UUID(actor.removeprefix(USER)) if actor.startswith(USER) else None
-    except ValueError:  # a manual SQL session can use any name
+    except ValueError:  # a manual SQL session can set any actor
         return None

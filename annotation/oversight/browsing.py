@@ -1,8 +1,8 @@
 """Filters for the lists of a project's tasks and rankings.
 
-Each function returns an unordered QuerySet for keyset pagination. A condition that few rows meet has an index
-(named in models/task.py, ranking.py and content.py); a condition that many rows meet is checked along the
-page's own index.
+Each function returns an unordered QuerySet for keyset pagination. A condition that few rows meet has its own
+index (in models/task.py, ranking.py and content.py); a condition that many rows meet is checked during the
+scan of the page's index.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ EXCERPT_CHARACTERS = 200
 
 
 class TasksSought(TypedDict, total=False):
-    """Conditions; a missing or None value sets none."""
+    """Filter conditions. A missing value or None means no condition."""
 
     kind: str | None
     state: str | None
@@ -77,7 +77,7 @@ CARRIES = {"comment": ~Q(comment=""), "flags": ~Q(flags={}), "rewrite": Q(rewrit
 def tasks_sought(*, project: Project, sought: TasksSought) -> QuerySet[RankingTask]:
     """The project's tasks, each with `excerpt`, `agreed` (None: fewer than two annotators) and `n_rankings`.
 
-    `annotator` and `has` must be met by the same current ranking.
+    The same current ranking must match both `annotator` and `has`.
     """
     rows: QuerySet[RankingTask] = RankingTask.objects.filter(project=project)
     for field in ("kind", "state", "reserved", "round"):
@@ -118,7 +118,7 @@ def rankings_of_task(*, task: RankingTask) -> QuerySet[Ranking]:
 
 
 def with_who(rows: QuerySet[Ranking]) -> QuerySet[Ranking]:
-    """Adds `who` ranked, and whether the ranking `counts` (its author is not excluded)."""
+    """Adds `who` (the author) and `counts` (whether the author is not excluded)."""
     kept = not_excluded(project="project", annotator="annotator", label="annotator_label")
     return rows.annotate(
         who=Coalesce("annotator__username", "annotator_label"),
@@ -162,14 +162,14 @@ def prompts_that_say(*, project: Project, words: str) -> QuerySet[Prompt]:
     turns: Any = Func(
         F("messages"), Value("$[*].content"), function="jsonb_path_query_array", output_field=JSONField()
     )
-    # As in JSON, where a quote or a line break is two characters.
+    # Escaped as in the stored JSON, where a quote or a line break takes two characters.
     spelled = json.dumps(words, ensure_ascii=False)[1:-1]
     rows = Prompt.objects.filter(project=project).annotate(turns=Cast(turns, TextField()))
     return rows.filter(turns__icontains=spelled)
 
 
 def _excerpt(messages: str) -> Left:
-    """The start of the last turn, which the responses answer."""
+    """The start of the last turn, to which the responses reply."""
     last = KeyTransform("-1", messages)
     return Left(
         Coalesce(KeyTextTransform("content", last), Value(""), output_field=CharField()), EXCERPT_CHARACTERS

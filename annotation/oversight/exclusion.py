@@ -1,7 +1,7 @@
 """Excluding an annotator: their rankings are kept but no longer count, and the exclusion can be lifted.
 
-Excluded answers give their slots back, so the tasks are served again. When the exclusion is lifted they take
-their slots again; where another annotator has filled a slot in the meantime, a trigger raises the task's
+Excluded answers release their slots, so the tasks are served again. When the exclusion is lifted, they take
+their slots back; where another annotator has filled a slot in the meantime, a trigger raises the task's
 overlap (models/sql/assignment.sql).
 """
 
@@ -34,7 +34,7 @@ PAUSED_REASON = "Your answers were excluded from this project. Ask its manager w
 
 @dataclass(frozen=True, kw_only=True)
 class Who:
-    """An account, or a name from an imported file."""
+    """An annotator: an account, or a name from an imported file."""
 
     annotator: User | None = None
     label: str = ""
@@ -56,7 +56,7 @@ class Lifted:
 
 
 def who_is(*, project: Project, username: str = "", label: str = "") -> Who:
-    """Exactly one of the two names is given. Raises Problem when the project doesn't know it."""
+    """Requires exactly one of the two names. Raises Problem when the project has no such annotator."""
     if bool(username) == bool(label):
         reason = "Give either a username or a name from an imported file, and not both."
         raise Problem(
@@ -83,8 +83,8 @@ def who_is(*, project: Project, username: str = "", label: str = "") -> Who:
 def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | None = None) -> Exclusion:
     """Excludes the annotator, pauses their membership and ends their leases.
 
-    Raises Problem without a reason, or when `by` is the annotator; Conflict when they are excluded already.
-    In an archived project the tasks stay done, because nobody could answer them again.
+    Raises Problem without a reason, or when `by` is the annotator; Conflict when they are already excluded.
+    In an archived project the tasks stay done, because nobody can answer them.
     """
     if not reason.strip():
         raise Problem(
@@ -137,8 +137,8 @@ def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
 
 @transaction.atomic
 def ask_again(*, project: Project) -> None:
-    """Opens the slots of excluded answers when an archived project resumes: exclusions during the archive
-    left its tasks done."""
+    """Opens the slots of excluded answers when an archived project is reactivated: exclusions in an
+    archived project leave its tasks done."""
     excluded = Exclusion.objects.standing().filter(project=project, annotator__isnull=False)
     answers = Assignment.objects.filter(
         answers_with_slots(), project=project, annotator__in=excluded.values("annotator")
@@ -158,8 +158,8 @@ def answers_with_slots() -> Q:
 def _take_out(exclusion: Exclusion, annotator: User) -> None:
     project = exclusion.project
     theirs = Assignment.objects.filter(project=project, annotator=annotator)
-    # Their assignments first: a concurrent submit of theirs finishes before this or finds its lease gone.
-    # Then the tasks, in order.
+    # Lock their assignments first: a concurrent submission either finishes before this or loses its lease.
+    # Then lock the tasks, in order.
     held = theirs.filter(state__in=[State.LEASED, State.SUBMITTED, State.REVIEWING])
     list(held.order_by("pk").select_for_update(no_key=True).values_list("pk"))
     answers = theirs.filter(answers_with_slots())
@@ -193,23 +193,23 @@ def _put_back(project: Project, annotator: UUID) -> int:
 
 
 def excluded_answers(project: Project, annotator: UUID) -> AssignmentQuerySet:
-    """Answers whose slots were given back."""
+    """Answers whose slots were released."""
     return Assignment.objects.filter(project=project, annotator=annotator, state=State.EXCLUDED)
 
 
 def tasks_filled_by_others(answers: AssignmentQuerySet) -> RankingTaskQuerySet:
-    """The tasks of these answers whose slots others have filled."""
+    """The tasks of those answers whose slots others have filled."""
     return RankingTask.objects.asked().filter(pk__in=answers.values("task"), open_slots=0)
 
 
 def _lock_tasks(ids: object) -> None:
-    """In the order of their ids, so that two transactions that lock many don't deadlock."""
+    """Locks the tasks in ID order, so that two transactions that lock many don't deadlock."""
     tasks = RankingTask.objects.filter(pk__in=ids).order_by("pk")
     list(tasks.select_for_update(no_key=True).values_list("pk"))
 
 
 def _lock(project: Project, who: Who) -> None:
-    """Blocks the annotator's claims and other exclusions of them (see Lock)."""
+    """Blocks claims by the annotator and other changes to their exclusion (see Lock)."""
     if who.annotator is not None:
         acquire(Lock.DESK.of(project.pk, who.annotator.pk), Lock.EXCLUSION.of(project.pk, who.annotator.pk))
     else:

@@ -18,7 +18,7 @@ from annotation.oversight.exclusion import Who, answers_with_slots, excluded_ans
 
 @dataclass(frozen=True)
 class Effect:
-    """What an exclusion would change."""
+    """The changes that an exclusion would make."""
 
     rankings: int
     comparisons: int
@@ -30,7 +30,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class EffectOfLifting:
-    """What would count again, and how many tasks would need one more answer."""
+    """The rankings that would count again, and the number of tasks whose overlap would grow by one."""
 
     rankings: int
     comparisons: int
@@ -39,8 +39,8 @@ class EffectOfLifting:
 
 
 def effect_of_excluding(*, project: Project, who: Who) -> Effect:
-    """Counts what an exclusion would change. Snapshots never change; `snapshots` counts those that can hold
-    rankings of theirs."""
+    """Counts the changes an exclusion would make. Snapshots never change; `snapshots` counts those that can
+    contain the annotator's rankings."""
     counting = Ranking.objects.counted().filter(who.rankings, project=project)
     held = Assignment.objects.filter(project=project, annotator=who.annotator) if who.annotator else None
     first = Ranking.objects.filter(who.rankings, project=project).order_by("created_at").first()
@@ -61,7 +61,7 @@ def effect_of_excluding(*, project: Project, who: Who) -> Effect:
 
 
 def effect_of_lifting(*, exclusion: Exclusion) -> EffectOfLifting:
-    """Counts what lifting would change; all 0 when the exclusion is already lifted."""
+    """Counts the changes that lifting would make; all 0 when the exclusion is already lifted."""
     project = exclusion.project
     if exclusion.lifted_at is not None:
         return EffectOfLifting(0, 0, 0, 0)

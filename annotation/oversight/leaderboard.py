@@ -24,12 +24,12 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 Method = Literal["bradley_terry", "davidson"]
 SliceBy = Literal["round", "split", "metadata"]
 
-# Half a virtual win and loss: an undefeated model keeps a finite strength, and others hardly change.
+# Half a virtual win and half a loss keep an undefeated model's strength finite and hardly change the others.
 PRIOR = 0.5
 SAMPLES = 200
-# An imported file can name a model per response; the most compared ones are shown.
+# An imported file can name a different model for each response; only the most compared ones are shown.
 MAX_MODELS = 100
-# A metadata key can have a different value in every prompt; the largest slices are shown.
+# A metadata key can have a different value in every prompt; only the largest slices are shown.
 MAX_SLICES = 20
 
 
@@ -124,7 +124,7 @@ def leaderboard(
 
 
 def _comparisons(read: RankingArrays) -> _Comparisons:
-    """Pairs of responses by two different named models. In a tie, either one is stored as preferred."""
+    """Pairs of responses by two different named models. In a tie, `preferred` is arbitrary."""
     parts: list[list[NDArray[np.int64]]] = [[np.zeros(0, dtype=np.int64)] for _ in range(4)]
     for block in read.blocks:
         first, second = pair_columns(block.k)
@@ -183,7 +183,7 @@ def _standings(
 
 
 def _matrix(table: Table, names: list[str]) -> list[Cell]:
-    """Every two models that met, once per pair, in alphabetical order."""
+    """Each pair of models that were compared, once, in alphabetical order."""
     order = sorted(range(len(names)), key=names.__getitem__)
     met = table.wins + table.wins.T + table.ties
     return [
@@ -203,7 +203,8 @@ def _slices(
     by: SliceBy,
     key: str,
 ) -> tuple[list[Slice], int]:
-    """The slices with comparisons and their models, largest first, and the number of slices left out."""
+    """The slices that have comparisons, with their models, largest first, and the number of slices
+    omitted."""
     labels, of_task = _labels(project, read, by, key)
     number = of_task[found.task]
     sizes = np.bincount(number[number != UNKNOWN], minlength=len(labels))

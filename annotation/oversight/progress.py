@@ -1,4 +1,4 @@
-"""A project's progress. Agreement is in `quality`, preferences between models in `leaderboard`."""
+"""A project's progress. Agreement is in `quality`; preferences between models are in `leaderboard`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce, TruncDate
 
 from annotation.models import Comparison, Project, Ranking, RankingTask
 
-# An imported file can name thousands of annotators; the busiest are shown.
+# An imported file can name thousands of annotators; only the most active are shown.
 MAX_ANNOTATORS = 200
 
 

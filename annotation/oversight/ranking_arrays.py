@@ -1,6 +1,6 @@
 """A project's rankings as arrays, for the reports.
 
-Every report reads them again (benchmarks/quality.py measures the cost), so no report is stale. A ranking
+Each report reads them again, so it is never stale (benchmarks/quality.py measures the cost). A ranking
 never changes, but revisions, exclusions and the names of models do.
 """
 
@@ -49,7 +49,8 @@ _TABLE = Ranking._meta.db_table
 UNTOUCHED, CHECK, KNOWN, IMPORTED, NAMED = 1, 2, 4, 8, 16
 UNKNOWN = -1
 
-# A binary array: dimensions, flags, element type, length and lower bound; then each item after its length.
+# Postgres's binary array: dimensions, flags, element type, length, lower bound, then each item with its
+# length.
 _ARRAY_HEADER_BYTES, _LENGTH_BYTES = 20, 4
 _SHOWN = [
     ("task", *UUID),
@@ -146,7 +147,7 @@ class RankingArrays:
 
 
 def read_rankings(*, project: Project) -> RankingArrays:
-    """All annotations of the project that count, without reviews, in five queries.
+    """All of the project's annotations that count, without reviews, in five queries.
 
     Rankings are read first: tasks and responses are never deleted, so the later queries find all of them.
     """
@@ -168,7 +169,7 @@ def read_rankings(*, project: Project) -> RankingArrays:
         Sent(Cast("response__characters", BigIntegerField()), function="int8send"),
         Sent(_text_key("response__model_name"), function="int8send"),
     )
-    # By task, and by position within a task.
+    # Sorted by task, and by position within each task.
     tasks = keys_of(shown["task"])
     order = np.lexsort((shown["position"], tasks))
     tasks = tasks[order]
@@ -192,7 +193,8 @@ def read_rankings(*, project: Project) -> RankingArrays:
 
 
 def gold_places(*, project: Project, read: RankingArrays) -> list[NDArray[np.int8]]:
-    """For each block of `read` (tasks with a known answer only), the places in that answer: (R, K)."""
+    """Places in the known answers, (R, K), for each block of `read`, which must contain only tasks with a
+    known answer."""
     found = [np.full(block.places.shape, UNRANKED, dtype=np.int8) for block in read.blocks]
     places = Func("id", "gold_tiers", function="rankloop_places", output_field=BinaryField())
     wire, arrays = packed(
@@ -227,7 +229,7 @@ def date_of(day: int) -> date:
 
 @dataclass(frozen=True)
 class _Run:
-    """Rankings as read: places by position, and the keys of the responses in the order shown."""
+    """Rankings as read from the database: places by position, and response keys in display order."""
 
     task: NDArray[np.uint64]
     person: NDArray[np.int64]
@@ -239,7 +241,7 @@ class _Run:
 
 
 def _runs(rankings: Any) -> Iterator[_Run]:
-    """One run per number of responses."""
+    """Splits the rankings into one block per number of responses."""
     marks = (
         _mark(UNTOUCHED, Q(touched=False))
         + _mark(CHECK, is_check("task"))
@@ -278,8 +280,8 @@ def _runs(rankings: Any) -> Iterator[_Run]:
 def _by_length(
     lengths: NDArray[Any], wire: NDArray[np.uint8], item: tuple[Any, ...]
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[Any]]]:
-    """Splits concatenated binary arrays of the (R,) `lengths`: for each length k, the rows of that length and
-    their (rows, k) items."""
+    """Splits concatenated binary arrays, whose lengths are in `lengths`, (R,). For each length k, yields the
+    rows of that length and their (rows, k) items."""
     width = _ARRAY_HEADER_BYTES + (_LENGTH_BYTES + np.dtype([("value", *item)]).itemsize) * lengths.astype(
         np.int64
     )
@@ -303,7 +305,7 @@ def _block(
     of_shown: NDArray[np.int64],
     name_keys: NDArray[np.int64],
 ) -> Block:
-    """Rankings sorted by task, so that later sums over tasks need no sort.
+    """Sorts rankings by task, so that later sums over tasks need no sort.
 
     begins: (T,) the first index of each task's responses in `of_shown`, which is sorted by task and position.
     """
@@ -343,8 +345,8 @@ def _people(project: Project, raw: list[_Run]) -> tuple[list[str], NDArray[np.in
 
 
 def _models(responses: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
-    """Names in the order of their keys, each read from one of its responses: DISTINCT would read all of
-    them."""
+    """Names in the order of their keys. Each is read from one of its responses, because DISTINCT would read
+    all of them."""
     keys, first = np.unique(responses["model"].astype(np.int64), return_index=True)
     ids = [uuid.UUID(int=(int(high) << 64) | int(low)) for high, low in responses["id"][first]]
     name_of = dict(Response.objects.filter(pk__in=ids).values_list("pk", "model_name"))
@@ -366,7 +368,7 @@ def _mark(mark: int, condition: Q) -> Case:
 
 
 def _person_key() -> RawSQL:
-    """A number for the annotator: from the account, or from the name in an imported file."""
+    """A number that identifies the annotator, derived from the account or the name in an imported file."""
     return RawSQL(
         f"hashtextextended(coalesce({_TABLE}.annotator_id::text, 'name ' || {_TABLE}.annotator_label), 0)",
         [],

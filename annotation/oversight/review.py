@@ -1,8 +1,8 @@
 """Reviewing: a reviewer decides tasks on which annotators disagree, and sees their answers.
 
-A reviewer's hold on a task is an assignment in a state of its own. It takes no slot, one reviewer holds a
-task at a time, and a person who has seen others' answers never gets the task to annotate. An annotator of the
-task already has an assignment on it, so they can't review it.
+A reviewer's hold on a task is an assignment in a separate state, which takes no slot. Only one reviewer holds
+a task at a time, and a person who has seen others' answers is never assigned the task for annotation. An
+annotator of the task already has an assignment on it, so they can't review it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from config.problems import Conflict, Problem
 
 State = Assignment.State
 MAX_LISTED = 100
-# How many of the lowest to try when other reviewers take tasks at the same moment.
+# Number of lowest-agreement tasks to try when other reviewers open tasks at the same time.
 TRIED_AT_ONCE = 20
-# States without an answer of the reviewer's own on the task.
+# States in which the reviewer has no answer of their own on the task.
 OPENABLE = (State.EXPIRED, State.RELEASED, State.SKIPPED, State.LOOKED_AT, State.REVIEWED)
 
 
@@ -49,7 +49,7 @@ class AnnotatedByYou(Conflict):
 
 @dataclass(frozen=True)
 class Shown:
-    """What a reviewer sees: the hold, the annotators' answers and earlier decisions."""
+    """A reviewer's view of a task: the hold, the annotators' answers and earlier decisions."""
 
     assignment: dict[str, Any]
     answers: list[Ranking]
@@ -91,7 +91,8 @@ def _open_holds() -> models.QuerySet[Assignment]:
 
 
 def open_next_review(*, project: Project, reviewer: User) -> Assignment | None:
-    """The task they have open, else the free one with the lowest agreement; None: none is left."""
+    """The task the reviewer has open, else the free task with the lowest agreement, or None if none is
+    left."""
     mine = Assignment.objects.filter(project=project, annotator=reviewer, state=State.REVIEWING)
     if (held := mine.select_related("task").first()) is not None:
         return open_review(task=held.task, reviewer=reviewer)
@@ -105,7 +106,7 @@ def open_next_review(*, project: Project, reviewer: User) -> Assignment | None:
 
 
 def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
-    """Holds the task for the reviewer and releases the one they held before. Decided tasks can be opened too.
+    """Holds the task for the reviewer and releases the one they held before. Decided tasks can be reopened.
 
     Raises UnderReview when another reviewer holds it, AnnotatedByYou when they have ranked or leased it,
     Conflict when there is nothing to decide: fewer than two valid annotations and no decision.
@@ -154,7 +155,7 @@ def _hold(task: RankingTask, reviewer: User) -> Assignment:
 
 
 def _shuffled(*ids: UUID) -> bytes:
-    """An order that depends only on the task and the person, as in a claim."""
+    """A shuffled order that depends only on the task and the person, as in a claim."""
     return hashlib.sha256(b"".join(id.bytes for id in ids)).digest()
 
 
@@ -169,7 +170,7 @@ def shown_to_reviewer(*, assignment: Assignment) -> Shown:
 
 
 def renew_review(*, task: RankingTask, reviewer: User, token: UUID) -> datetime:
-    """Returns the hold's new end. Raises LeaseLost."""
+    """Extends the hold and returns its new expiry. Raises LeaseLost."""
     held = _held(task, reviewer, token)
     if held.update(expires_at=Now() + timedelta(seconds=task.project.lease_seconds)) != 1:
         raise LeaseLost("You no longer have this task open. Open it again.")
@@ -185,8 +186,8 @@ def release_review(*, task: RankingTask, reviewer: User, token: UUID) -> None:
 def decide(
     *, task: RankingTask, reviewer: User, token: UUID, answer: Answer, source: str = Ranking.Source.API
 ) -> tuple[Ranking, bool]:
-    """Writes the decision, which supersedes the previous one, and ends the hold. Returns it and whether it is
-    new: False when the reviewer sent the same decision before.
+    """Writes the decision, which supersedes the previous one, and ends the hold. Returns the decision and
+    whether it is new: False when the reviewer already sent the same one.
 
     Raises Problem with a reason for each invalid field, LeaseLost when the hold has expired, ProjectArchived.
     """

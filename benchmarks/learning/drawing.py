@@ -1,4 +1,4 @@
-"""Shared drawing of the plots in docs/reward-learning.md, for light and dark pages."""
+"""Drawing helpers shared by the plots in docs/reward-learning.md, for light and dark pages."""
 
 from __future__ import annotations
 

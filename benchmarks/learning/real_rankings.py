@@ -1,5 +1,5 @@
-"""Real rankings from the folder beside the repository (RANKLOOP_DATA or ../shared/data), which is never
-copied.
+"""Read real rankings from the data folder beside the repository (RANKLOOP_DATA or ../shared/data); its
+contents are never copied.
 
 The folder's README describes origins and fields. The ``source`` of a ranking is its data set.
 """
@@ -19,8 +19,8 @@ from training.rlhf.data.rankings import Ranking
 
 DATA = Path(os.environ.get("RANKLOOP_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 HH_SUBSETS = ("helpful-base", "helpful-online", "helpful-rejection-sampled")
-HELDOUT_SHARE = 0.3  # of the prompts of small sets, which have no split
-PASSAGE_CHARACTERS = 600  # of the passages of a QA-feedback question
+HELDOUT_SHARE = 0.3  # share of the prompts held out from small sets, which have no split of their own
+PASSAGE_CHARACTERS = 600  # maximum length of the passages of a QA-feedback question
 
 
 def available() -> bool:
@@ -45,7 +45,7 @@ def hh_helpful(split: str) -> list[Ranking]:
 
 
 def oasst_trees() -> list[Ranking]:
-    """Every position of a tree with several ranked assistant answers."""
+    """Every position in a conversation tree that has several ranked assistant answers."""
 
     def walk(message: dict[str, Any], before: list[dict[str, str]]) -> Iterator[Ranking]:
         turns = [*before, {"role": _role(message), "content": message["text"]}]
@@ -64,7 +64,7 @@ def oasst_trees() -> list[Ranking]:
 
 
 def qa_feedback() -> list[Ranking]:
-    """Four answers to a question about passages; rows whose six verdicts are not a weak order are left
+    """Four answers to a question about passages; rows whose six verdicts do not form a weak order are left
     out."""
     found = []
     for row in rows_of("kway/qa-feedback-4way.jsonl.gz"):
@@ -88,7 +88,8 @@ def qa_feedback() -> list[Ranking]:
 
 
 def split(rankings: list[Ranking]) -> tuple[list[Ranking], list[Ranking]]:
-    """(train, held-out) by a hash of the first turn, so that a conversation is in one of them only."""
+    """Split into (train, held-out) by a hash of the first turn, so that each conversation is in only one
+    part."""
 
     def held_out(ranking: Ranking) -> bool:
         digest = hashlib.sha256(ranking.messages[0]["content"].encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Dataset formats for import and export: pure functions from bytes to records and from rows to bytes. No
+"""Dataset formats for import and export: pure functions that convert bytes to records and rows to bytes. No
 Django.
 
 There is one file per format, and `catalog` lists them. `containers` opens a file (JSON Lines, CSV, Parquet,

@@ -1,4 +1,4 @@
-"""All formats by name. `recognition` finds the format of a file."""
+"""All formats by name. `recognition` detects the format of a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from preferences.formats.writers import (
 )
 from preferences.formats.writers.trl import preference, prompt, sft, unpaired
 
-# In the order in which they are tried: formats that require more fields of a row come first.
+# Formats are tried in this order: those that require more fields come first.
 IMPORT_FORMATS = {
     known.name: known
     for known in (

@@ -1,4 +1,4 @@
-"""The README.md of a snapshot: a dataset card in the form of the Hugging Face hub."""
+"""The README.md of a snapshot: a dataset card in the Hugging Face Hub format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COUNTS = (
 )
 TABLES = ("splits", "sources", "rounds", "responses_per_ranking", "responses_by_model")
 AGGREGATIONS = {
-    "every": "One row per ranking, as given.",
+    "every": "One row per ranking, unchanged.",
     "majority": (
         "One row per task. A reviewer's ranking decides its task. Otherwise each pair of "
         "responses goes to the side that more annotators preferred, or is a tie if both "
@@ -37,7 +37,7 @@ AGGREGATIONS = {
 
 
 def readme(card: Mapping[str, Any]) -> str:
-    """The front matter makes the Parquet file loadable with `datasets.load_dataset(FOLDER)`."""
+    """The YAML front matter, which makes the Parquet file loadable with `datasets.load_dataset(FOLDER)`."""
     name, file = json.dumps(card["name"], ensure_ascii=False), card["file"]
     licence = card.get("license") or ""
     front = f"license: {json.dumps(licence, ensure_ascii=False)}\n" if licence else ""

@@ -1,6 +1,7 @@
-"""Pairs of conversations: the part that both share is the prompt, and the rest of each is its reply, as text.
+"""Split pairs of conversations: the shared beginning is the prompt, and the rest of each conversation is its
+reply, as text.
 
-A reply with further turns is written as hh-rlhf writes dialogues, so nothing is lost.
+A reply that contains further turns is written in the dialogue format of hh-rlhf, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SPELLINGS = {
 
 
 def turns_of(value: object, name: str) -> list[Message]:
-    """A list of {role, content} (or ShareGPT's {from, value}), with roles in any order."""
+    """Parse a list of {role, content} (or ShareGPT's {from, value}) turns, with roles in any order."""
     given = list_of(value, name)
     if not given:
         raise RowError(f"{name} is empty")
@@ -50,7 +51,7 @@ def turns_of(value: object, name: str) -> list[Message]:
 
 
 def reply_of(turns: Sequence[Message], name: str) -> str:
-    """The assistant's turn, with any further turns written as in hh-rlhf."""
+    """The text of the assistant's turn, with any further turns appended as in hh-rlhf."""
     if not turns:
         raise RowError(f"{name} contains no reply")
     if turns[0]["role"] != "assistant":
@@ -64,15 +65,16 @@ def run_on(reply: str, further: Sequence[tuple[str, str]]) -> str:
 
 
 def dialogue_of(messages: Sequence[Message], response: str) -> str:
-    """A conversation and its answer as hh-rlhf writes them: the inverse of its reader, for one side."""
+    """Write a conversation and its answer in the hh-rlhf format: the inverse of the hh-rlhf reader, for one
+    side."""
     labels = {role: label for label, role in HH_ROLES.items()}
     turns = [(labels[message["role"]], message["content"]) for message in messages]
     return "".join(f"\n\n{label}: {text}" for label, text in [*turns, ("Assistant", response)])
 
 
 def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
-    """The number of leading turns that all conversations share, up to one that the assistant answers in each.
-    Raises RowError if there are none."""
+    """The number of leading turns that all conversations share, ending at a turn that the assistant answers
+    in each. Raises RowError if there is no such turn."""
     shared = 0
     for turns in zip(*conversations, strict=False):
         if any(turn != turns[0] for turn in turns):

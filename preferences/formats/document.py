@@ -1,4 +1,4 @@
-"""docs/formats.md, generated from the catalog: what each format reads, writes and loses."""
+"""Generate docs/formats.md from the catalog: the data that each format reads, writes and loses."""
 
 from __future__ import annotations
 
@@ -26,29 +26,30 @@ can't be read are reported with their line and the reason; all others are import
 report and stores nothing. With `--hub`, FILE is a dataset of the Hugging Face hub, OWNER/NAME.
 
 `python -m training.rlhf.train_reward_model FILE` reads the same files with the same readers. It trains on the
-rankings, stops if a row can't be read, and refuses a file that holds no rankings.
+rankings, stops if a row can't be read, and rejects a file without rankings.
 
-Content is identified by its text, so importing a file again changes nothing. A ranking closes its task. When
-an annotator, by the name in the file, ranks the same responses again, the later answer counts and the earlier
-one is kept as history. Fields that a format doesn't know are kept as metadata.
+Content is identified by its text, so importing a file again changes nothing. A ranking closes its task. If
+the same annotator (identified by the name in the file) ranks the same responses again, the later answer
+counts and the earlier one is kept as history. Fields that are unknown to a format are kept as metadata.
 """
 QUIRKS_HEAD = """
 ### Quirks of real files
 
-An import reports each quirk with the number of rows and their lines. No quirk makes a row fail.
+An import reports each quirk with the number of affected rows and their line numbers. Quirks never make a row
+fail.
 """
 OUT = """## Export
 
 Run `manage.py freeze_snapshot`, then `manage.py export_snapshot NAME --format FORMAT --out PATH`, or use the
-Data page. An export streams a frozen snapshot, so it needs little memory at any size, and the same snapshot
-always gives the same bytes. Annotators have pseudonyms. An export that would be empty is refused with the
-reason. Except for the snapshot itself and its dataset, every format takes `--option split=train` or
+Data page. An export streams a frozen snapshot, so memory use is small for files of any size, and the same
+snapshot always gives the same bytes. Annotators have pseudonyms. An export that would be empty is refused
+with the reason. Every format except `parquet` and `dataset` accepts `--option split=train` or
 `split=heldout`.
 """
 SNAPSHOT = """## The snapshot
 
 A Parquet file with one row per ranking. It never changes, its SHA-256 is recorded, and training reads it.
-New columns are added at the end only, and columns are read by name.
+New columns are added only at the end, and columns are read by name.
 """
 
 
@@ -65,7 +66,7 @@ def _lines() -> Iterator[str]:
         yield from _reader(reader)
     yield QUIRKS_HEAD
     yield from _table(
-        ("quirk", "what was found, and how it is handled"),
+        ("quirk", "description and handling"),
         ((quirk.name, quirk.text) for quirk in QUIRKS.values()),
     )
     yield OUT

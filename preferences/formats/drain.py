@@ -5,8 +5,8 @@ from typing import Any
 
 
 class Drain(io.RawIOBase):
-    """A write-only buffer: `drain` returns the bytes written since the last call, and `tell` counts all of
-    them."""
+    """A write-only buffer: `drain` returns the bytes written since the last call, and `tell` returns the
+    total number written."""
 
     def __init__(self) -> None:
         self._held = bytearray()

@@ -1,4 +1,4 @@
-"""An export format: a function from a snapshot to the bytes of a file, which are made as they are read."""
+"""An export format: a function that turns a snapshot into the bytes of a file, generated as they are read."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CHUNK_BYTES = 256 * 1024
 
 
 class ExportRefused(Exception):
-    """The snapshot holds nothing that the format can express, or an option is invalid. The text gives the
-    reason and the remedy. `option` names the invalid option, if any."""
+    """The snapshot contains nothing that the format can express, or an option is invalid. The message gives
+    the reason and the remedy. `option` names the invalid option, if any."""
 
     def __init__(self, reason: str, option: str = "") -> None:
         super().__init__(reason)
@@ -28,15 +28,15 @@ class ExportRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFile:
-    """A snapshot as writers see it: the Parquet file, and the card with its counts."""
+    """The input of a writer: the snapshot's Parquet file, and the card with its counts."""
 
     path: Path
     card: Mapping[str, Any]
     split: str = ""
 
     def rows(self, *columns: str) -> Iterator[Row]:
-        """Rows with these columns only (see snapshot_parquet.SCHEMA), so that no other column is decoded;
-        only rows of `split` if it is set."""
+        """Yield rows with only these columns (see snapshot_parquet.SCHEMA), so that no other column is
+        decoded. If `split` is set, yield only its rows."""
         if not self.split:
             return read_rankings(self.path, columns or None)
         rows = read_rankings(self.path, dict.fromkeys((*columns, "split")) if columns else None)
@@ -67,11 +67,11 @@ SPLIT = Option("split", f"only the rankings of one split: {' or '.join(SPLITS)}"
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """`write` is called after `check` (card, options), which can raise :class:`ExportRefused`.
+    """`write` is called after `check` (card, options), and `check` can raise :class:`ExportRefused`.
 
-    `loses` says which parts of a ranking the format can't express; docs/formats.md is generated from these
-    texts. `loader` is the name of the file's builder in `datasets.load_dataset`, and `trainer` the TRL
-    trainer that takes the file; both can be empty.
+    `loses` lists the parts of a ranking that the format can't express; docs/formats.md is generated from
+    these texts. `loader` is the name of the file's builder in `datasets.load_dataset`, and `trainer` the TRL
+    trainer that accepts the file; both can be empty.
     """
 
     name: str
@@ -95,7 +95,7 @@ class ExportFormat:
         return f'datasets.load_dataset("{self.loader}", data_files="{file}", split="train")'
 
     def trains_with(self, file: str) -> str:
-        """The line of Python that trains on the file with TRL; empty if no trainer takes it unchanged."""
+        """The line of Python that trains on the file with TRL; empty if no trainer accepts it unchanged."""
         if not self.trainer:
             return ""
         data = self.loads_with(file)
@@ -110,7 +110,7 @@ def json_lines(rows: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
         yield encoded(row) + b"\n"
 
 
-# A lone surrogate can't come from Postgres, but it can come from a damaged Parquet file.
+# Postgres can't contain a lone surrogate, but a damaged Parquet file can.
 _json = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False).encode
 
 
@@ -119,17 +119,18 @@ def encoded(value: object) -> bytes:
 
 
 def pairs_of(row: Row) -> list[Pair[int]]:
-    """The pairs of a row as indices into its responses, ties included."""
+    """The pairs of a row, including ties, as indices into its responses."""
     return comparisons_of(row["tiers"], row["strength"], row["unranked"])
 
 
 def is_best_known(row: Row) -> bool:
-    """Whether some responses rank above others; if none does, the first tier is not a best tier."""
+    """Whether some responses rank above others. Otherwise, the responses in the first tier are not better
+    than any others."""
     return len(row["tiers"]) > 1 or bool(row["tiers"] and row["unranked"])
 
 
 def answer(text: str) -> list[dict[str, str]]:
-    """A response as TRL writes one: a conversation of one assistant turn."""
+    """A response in the TRL format: a conversation with one assistant turn."""
     return [{"role": "assistant", "content": text}]
 
 

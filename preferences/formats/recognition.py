@@ -1,4 +1,4 @@
-"""Finds the format of a file and reads its records."""
+"""Detect the format of a file and read its records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECOGNITION_ROWS = 50
 
 @dataclass(frozen=True, slots=True)
 class NumberedRecords:
-    """The records of a line, or the reason why it has none.
+    """The records of a line, or the reason why it can't be read.
 
     `too_few`: the row has fewer responses than a ranking needs, but no other fault.
     """
@@ -32,7 +32,7 @@ class NumberedRecords:
 def read_records(
     stream: BinaryIO, format_name: str | None = None
 ) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
-    """The file's format (recognised if not named) and its records, read on demand.
+    """Return the file's format (detected if not named) and its records, which are read on demand.
 
     Raises FormatError if the file can't be opened, or if no format is named and none fits its first rows.
     """

@@ -1,4 +1,4 @@
-"""The file of a snapshot: one row per ranking, as Parquet whose bytes depend only on the rows.
+"""The file of a snapshot: Parquet with one row per ranking. Its bytes depend only on the rows.
 
 Training reads this file, and every export is made from it.
 """
@@ -51,7 +51,8 @@ SCHEMA = pa.schema(
         ("duration_ms", pa.int64()),
         ("weight", pa.float64()),
         ("created_at", pa.timestamp("us", tz="UTC")),
-        # Version 2. Columns are added at the end and read by name, so old files and readers keep working.
+        # Added in version 2. Columns are added at the end and read by name, so old files and readers keep
+        # working.
         ("unranked", pa.list_(pa.int32())),
         ("all_bad", pa.bool_()),
         ("confidence", pa.int32()),
@@ -65,14 +66,14 @@ SCHEMA = pa.schema(
         ("ranking_metadata", pa.string()),
         ("votes", pa.int32()),
         ("decided_by", pa.string()),
-        # Version 3.
+        # Added in version 3.
         ("gold_tiers", pa.list_(pa.list_(pa.int32()))),
     ]
 )
 JSON_COLUMNS = frozenset(
     {"ratings", "flags", "choices", "prompt_metadata", "task_metadata", "ranking_metadata"}
 )
-# The values of columns that a file of an older version lacks.
+# Default values of columns that files of older versions lack.
 BEFORE: dict[str, Any] = {
     "unranked": [],
     "all_bad": False,
@@ -90,11 +91,11 @@ BEFORE: dict[str, Any] = {
     "gold_tiers": None,
 }
 COLUMN_MEANINGS = {
-    "ranking_id": "id of the ranking; rows are sorted by it",
-    "task_id": "id of the ranking task; rankings of one task are by different annotators",
-    "prompt_id": "id of the prompt; all pairs of one prompt belong in one batch",
+    "ranking_id": "ID of the ranking; rows are sorted by it",
+    "task_id": "ID of the ranking task; rankings of one task are by different annotators",
+    "prompt_id": "ID of the prompt; all pairs of one prompt belong in one batch",
     "prompt_hash": "SHA-256 of the conversation",
-    "split": "train or heldout, decided by the hash of the prompt",
+    "split": "train or heldout, determined by the hash of the prompt",
     "messages": "the conversation up to the response",
     "responses": "the responses in the order they were shown: id, text, model, and as JSON their "
     "sampling parameters and other metadata from an imported file",
@@ -112,7 +113,7 @@ COLUMN_MEANINGS = {
     "duration_ms": "time from display to submission, in milliseconds",
     "weight": "weight of the ranking in training",
     "created_at": "time of submission or import",
-    "unranked": "indices of the responses left below all tiers, in no order among themselves",
+    "unranked": "indices of the unranked responses: below all tiers, without an order among them",
     "all_bad": "the annotator marked all responses as bad; tiers can then be empty",
     "confidence": "the annotator's confidence, on the form's scale",
     "choices": "JSON: {question about the whole task: choice}",
@@ -125,14 +126,14 @@ COLUMN_MEANINGS = {
     "ranking_metadata": "JSON: metadata of the imported ranking",
     "votes": "number of rankings behind the row: 1 unless it is a majority",
     "decided_by": "for a majority: only, majority, borda or review; otherwise empty",
-    "gold_tiers": "the known answer in the form of tiers; none if unknown",
+    "gold_tiers": "the known answer as tiers; none if unknown",
 }
-# Either bound closes a row group. Both depend only on the rows, so equal rows give equal bytes, and the
-# writer's memory stays flat for rows of any size.
+# A row group ends when it reaches either limit. Both depend only on the rows, so equal rows give equal bytes,
+# and the writer's memory use is bounded for rows of any size.
 GROUP_ROWS = 2000
 GROUP_CHARACTERS = 8 * 2**20
 READ_ROWS = 500
-# The columns that training reads. MARKS are those that every version of a snapshot has.
+# The columns that training reads. MARKS are the columns that every snapshot version has.
 TRAINING_COLUMNS = (
     "ranking_id",
     "prompt_hash",
@@ -154,7 +155,7 @@ MARKS = tuple(name for name in TRAINING_COLUMNS if name not in BEFORE)
 
 
 def write_rankings(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write rows of SCHEMA; return their number."""
+    """Write rows that follow SCHEMA and return their number."""
     count = 0
     with path.open("wb") as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         for group in _groups(rows):
@@ -164,7 +165,8 @@ def write_rankings(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
 
 
 def is_snapshot(source: Path | BinaryIO) -> bool:
-    """Whether a file is a snapshot of any version: Parquet with the columns and types that training reads."""
+    """Whether a file is a snapshot of any version: a Parquet file with the columns and types that training
+    reads."""
     try:
         schema = pq.read_schema(source)
     except (pa.ArrowException, OSError, ValueError):
@@ -177,8 +179,9 @@ def is_snapshot(source: Path | BinaryIO) -> bool:
 def read_rankings(
     source: Path | BinaryIO, columns: Collection[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """The rows, a few hundred in memory at a time; only these columns, if any are named."""
-    # With pre_buffer the whole file is held: 240 MB for 960,000 rows, against 76 MB group by group.
+    """Yield the rows, with a few hundred in memory at a time. If columns are named, only those are read."""
+    # With pre_buffer, the whole file is kept in memory: 240 MB for 960,000 rows, compared with 76 MB when row
+    # groups are read one by one.
     with pq.ParquetFile(source, pre_buffer=False) as file:
         there = set(file.schema_arrow.names)
         wanted = SCHEMA.names if columns is None else columns
@@ -227,8 +230,8 @@ def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
 
 
 def _characters(row: Mapping[str, Any]) -> int:
-    """The approximate number of characters in a row: that of messages and responses, which make up most of
-    it."""
+    """The approximate number of characters in a row, counting only messages and responses, which make up most
+    of it."""
     total = 0
     for value in row.values():
         if type(value) is list and value and type(value[0]) is dict:

@@ -9,15 +9,15 @@ from typing import Any
 from preferences.fields import given, int_of, kind
 from preferences.records import RowError, TrainingFields
 
-# The order of responses in an imported file is not one that an annotator saw.
+# The order of responses in an imported file is not an order that an annotator saw.
 SHOWN_BY_THE_PROJECT = ("browser", "api")
 MAX_INTEGER = 2**31 - 1
 
 
 def training_fields(row: Mapping[str, Any], *, responses_as_shown: bool = False) -> TrainingFields:
-    """The fields by their names in a snapshot. Raises RowError for an invalid number.
+    """Return the fields, keyed by their names in a snapshot. Raises RowError for an invalid number.
 
-    `responses_as_shown`: the format keeps the responses in the order in which the project showed them.
+    `responses_as_shown`: the format lists the responses in their display order.
     """
     source, votes = _text(row, "source"), int_of(row.get("votes"), "votes", low=1, high=MAX_INTEGER) or 1
     return TrainingFields(
@@ -34,7 +34,8 @@ def training_fields(row: Mapping[str, Any], *, responses_as_shown: bool = False)
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:
-    """The field if it is text, else empty: other files use these names for values of any type."""
+    """The field if it is text, otherwise an empty string: other files use these field names for values of any
+    type."""
     value = row.get(name)
     return value if isinstance(value, str) else ""
 

@@ -1,13 +1,13 @@
 """Statistics of rankings: annotators and models. Pure NumPy; arrays in, arrays out, no Django.
 
-| module | question |
+| module | content |
 |---|---|
-| `pairs` | which verdicts on pairs of responses a ranking implies |
-| `agreement` | how often two annotators agree, per annotator, per pair of annotators, per day |
-| `krippendorff`, `rank_correlation` | how far they agree beyond chance |
-| `biases` | the influence of position and length, and shown orders that are submitted unchanged |
-| `outliers` | whether someone agrees with the others significantly less than expected |
-| `crowd_bt`, `dawid_skene` | how reliable each annotator is |
-| `bradley_terry`, `davidson` | the preferred model, how certain that is, and models that can't be compared |
-| `intervals`, `optimise` | shared functions |
+| `pairs` | the verdicts on pairs of responses that a ranking implies |
+| `agreement` | the rate of agreement, per annotator, per pair of annotators and per day |
+| `krippendorff`, `rank_correlation` | agreement beyond chance |
+| `biases` | the influence of position and length, and rankings submitted in the order shown |
+| `outliers` | annotators who agree with the others significantly less than expected |
+| `crowd_bt`, `dawid_skene` | the reliability of each annotator |
+| `bradley_terry`, `davidson` | strengths of models, their uncertainty, and models that can't be compared |
+| `intervals`, `optimise` | functions shared by these modules |
 """

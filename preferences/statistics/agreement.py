@@ -1,4 +1,4 @@
-"""How often annotators agree on a pair of responses. Pure NumPy.
+"""The rate at which annotators agree on a pair of responses. Pure NumPy.
 
 The observed agreement P_o of Fleiss ("Measuring nominal scale agreement among many raters", 1971), weighted
 by pairs of votes. It is not corrected for chance (see `krippendorff`).
@@ -15,11 +15,12 @@ from preferences.statistics.pairs import NO_VERDICT
 
 
 class Meetings(NamedTuple):
-    """The agreement of every two rankings of one task; all (Q,), one entry per two rankings.
+    """The agreement between every two rankings of a task. All arrays are (Q,), with one entry per two
+    rankings.
 
     `first`, `second`: indices of the rankings. `shared`: pairs of responses with a verdict in both, and
-    `same`, those with the same verdict. `strict` and `strict_same`: the same without pairs that either
-    ranking ties. `tau_b`: Kendall's τ-b over the pairs, NaN if one of the two rankings ties everything.
+    `same`, those with the same verdict. `strict` and `strict_same`: the same counts, without pairs that
+    either ranking ties. `tau_b`: Kendall's τ-b over the pairs; NaN if either ranking ties everything.
     """
 
     first: NDArray[np.int64]
@@ -49,7 +50,8 @@ def meetings_of(verdicts: NDArray[np.int8], first: NDArray[np.int64], second: ND
 
 
 def join_meetings(parts: list[Meetings]) -> Meetings:
-    """Concatenated: rankings with different numbers of responses are compared group by group."""
+    """Concatenate parts, because rankings with different numbers of responses are compared in separate
+    groups."""
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Meetings(none, none, none, none, none, none, np.zeros(0))
@@ -57,7 +59,8 @@ def join_meetings(parts: list[Meetings]) -> Meetings:
 
 
 def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each ranking (R,): pairs of votes with others that have the same verdict, and all pairs."""
+    """For each ranking (R,): the number of pairs of votes with other rankings that have the same verdict, and
+    the number of all such pairs."""
     both = np.concatenate([met.first, met.second])
     same = np.bincount(both, weights=np.tile(met.same, 2), minlength=n_rankings)
     shared = np.bincount(both, weights=np.tile(met.shared, 2), minlength=n_rankings)
@@ -67,7 +70,8 @@ def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArr
 def between_annotators(
     met: Meetings, annotators: NDArray[np.int64], n_annotators: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For every two annotators, (A, A) and symmetric: pairs of votes with the same verdict, and all pairs."""
+    """For every two annotators: the number of pairs of votes with the same verdict, and the number of all
+    such pairs, each (A, A) and symmetric."""
     cells = annotators[met.first] * n_annotators + annotators[met.second]
     found = []
     for weights in (met.same, met.shared):

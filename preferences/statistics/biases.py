@@ -1,7 +1,7 @@
-"""Biases: position and length that decide a ranking instead of quality, and straight-lining. Pure NumPy.
+"""Biases: the influence of position and length on rankings, and straight-lining. Pure NumPy.
 
-Rankings are places (R, K) (see `pairs`), compared with numbers in the same columns. All counts are per
-ranking, so that intervals of shares treat the pairs of a ranking as one observation
+Rankings are places (R, K) (see `pairs`); lengths and positions have the same columns. All counts are per
+ranking, so that confidence intervals treat the pairs of a ranking as one observation
 (`intervals.clustered_shares`).
 """
 
@@ -16,14 +16,16 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 
 
 class Wins(NamedTuple):
-    """Per ranking (R,): strict pairs won by the side in question, and strict pairs that have such a side."""
+    """Per ranking (R,): the number of strict pairs won by the side in question (longer, or shown first), and
+    the number of strict pairs that have such a side."""
 
     won: NDArray[np.int64]
     n: NDArray[np.int64]
 
 
 def wins_of_the_larger(places: NDArray[np.int8], sizes: NDArray[np.int64]) -> Wins:
-    """Strict pairs in which the response with the larger number is preferred; with lengths, length bias.
+    """Count the strict pairs in which the response with the larger number is preferred. With lengths, this
+    measures length bias.
 
     sizes: (R, K). Pairs of equal size are left out. A share of ½ means no bias. Longer responses can also win
     more often because they are better.
@@ -36,24 +38,26 @@ def wins_of_the_larger(places: NDArray[np.int8], sizes: NDArray[np.int64]) -> Wi
 
 
 def wins_of_the_first_shown(places: NDArray[np.int8], shown: NDArray[np.int8]) -> Wins:
-    """Strict pairs in which the response shown first (further left, higher up) is preferred: position bias.
+    """Count the strict pairs in which the response shown first (further left or higher up) is preferred. This
+    measures position bias.
 
     shown: (R, K) the position of each response, 0 first. Responses are shuffled for each annotator, so
-    without a bias exactly half of the pairs go to the first shown, however good the responses are.
+    without a bias the expected share is exactly one half, regardless of the quality of the responses.
     """
     return wins_of_the_larger(places, -shown.astype(np.int64))
 
 
 class PassedOn(NamedTuple):
-    """Per ranking (R,): whether it ranks without ties in exactly the order shown (`as_shown`), and the
-    probability that a random order without ties does (`by_chance`: 1/K!); both 0 for rankings with ties."""
+    """Per ranking (R,): whether it is exactly the order shown, without ties (`as_shown`), and the probability
+    that a random order without ties equals the order shown (`by_chance`: 1/K!). Both are 0 for rankings with
+    ties."""
 
     as_shown: NDArray[np.bool_]
     by_chance: NDArray[np.float64]
 
 
 def passed_on(places: NDArray[np.int8], shown: NDArray[np.int8]) -> PassedOn:
-    """Straight-lining: the order shown, submitted unchanged."""
+    """Detect straight-lining: rankings submitted in exactly the order shown."""
     k = places.shape[1]
     verdicts = verdicts_of(places)
     strict = ((verdicts == 1) | (verdicts == -1)).all(1)

@@ -1,7 +1,8 @@
-"""Bradley–Terry strengths from comparisons, and bootstrap samples of these. Pure NumPy.
+"""Bradley–Terry strengths from comparisons, and bootstrap samples of the comparisons. Pure NumPy.
 
 P(i beats j) = 1 / (1 + exp(s_j − s_i)); Bradley & Terry, "Rank analysis of incomplete block designs"
-(Biometrika 39, 1952). A tie counts as half a win for each side. Strengths are natural-log odds, centred on 0.
+(Biometrika 39, 1952). A tie counts as half a win for each side. Strengths are log odds (natural logarithm),
+centred on 0.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from preferences.statistics.intervals import MAX_GROUP_CELLS, MAX_GROUPS, MIN_GR
 
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-9
-# Full Newton steps overshoot if win rates are near 0 or 1; steps of one unit of log odds never did.
+# Full Newton steps overshoot if win rates are near 0 or 1; steps of at most one unit of log odds never did.
 MAX_STEP = 1.0
 
 
@@ -25,7 +26,7 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
     wins: (..., M, M), wins[i, j] is the number of times that i beat j, with ties as ½ each way; leading axes
         are separate problems.
     prior: virtual wins *and* losses of each model against one of strength 0. A prior above 0 keeps the
-        strength of a model that always won finite, and puts models that were never compared on one scale.
+    strength of an undefeated model finite, and puts models that were never compared on a common scale.
     Returns (..., M). Raises ValueError for a wrong shape, negative counts, or (without a prior) comparisons
         that leave some strengths undetermined; RuntimeError if it does not converge.
     """
@@ -51,8 +52,8 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
         step = np.linalg.solve(information, gradient[..., None])[..., 0]
         longest = np.abs(step).max(axis=-1, keepdims=True, initial=0.0)
         strengths = strengths + step * np.minimum(1.0, MAX_STEP / np.maximum(longest, MAX_STEP))
-        # Only the prior determines a common shift of all strengths, so the test of convergence ignores it:
-        # with a prior below about 1e-5, it is rounding error.
+        # Only the prior determines a common shift of all strengths, so the convergence test ignores that
+        # shift: with a prior below about 1e-5, it is rounding error.
         apart = np.abs(step - step.mean(axis=-1, keepdims=True))
         if apart.max(initial=0.0) < TOLERANCE:
             centred: NDArray[np.float64] = strengths - strengths.mean(axis=-1, keepdims=True)
@@ -74,7 +75,8 @@ def table_of(
     is_tie: NDArray[np.bool_],
     n_models: int,
 ) -> Table:
-    """(N,) models 0…M−1 of each comparison → Table of (M, M), without comparisons of a model with itself."""
+    """Build a Table of (M, M) from the models 0…M−1 of each comparison, (N,). Comparisons of a model with
+    itself are ignored."""
     met = preferred != other
     cell, tied = (preferred * n_models + other)[met], is_tie[met]
     wins, one_way = (
@@ -96,8 +98,8 @@ def resampled(
 ) -> Table:
     """Tables (samples, M, M) of bootstrap samples of whole clusters; arguments as in :func:`table_of`.
 
-    clusters: (N,), usually the task: the K(K−1)/2 comparisons of a ranking, and the rankings of one task, are
-    about the same few responses. As in `intervals.resampled_totals`, many clusters are divided into groups.
+    clusters: (N,), usually the task: the K(K−1)/2 comparisons of a ranking, and the rankings of one task,
+    involve the same few responses. As in `intervals.resampled_totals`, many clusters are divided into groups.
     """
     rng = np.random.default_rng(seed)
     _, cluster = np.unique(clusters, return_inverse=True)
@@ -117,18 +119,18 @@ def resampled(
 
 
 def half_ties(wins: NDArray[Any], ties: NDArray[Any]) -> NDArray[np.float64]:
-    """The input of `fit`: a tie (ties symmetric) is half a win each way."""
+    """The input of `fit`, in which each tie counts as half a win for both sides."""
     both_ways: NDArray[np.float64] = wins + 0.5 * ties
     return both_ways
 
 
 class Ground(NamedTuple):
-    """The distinctions that the comparisons support.
+    """The groups and levels of models that the comparisons can distinguish.
 
-    `group`: (M,) models with the same number are connected by comparisons; strengths of different groups
-    can't be compared, whatever a prior makes of them. `level`: (M,) within a group, models with the same
-    number are connected by chains of wins (or ties) in both directions. Across levels the better level never
-    lost to the worse one, so the data give no upper bound for how much better it is; only the prior does.
+    `group`: (M,) models with the same number are connected by comparisons; strengths in different groups
+    can't be compared, even if a prior gives them values. `level`: (M,) within a group, models with the same
+    number are connected by chains of wins (or ties) in both directions. A better level never lost to a worse
+    one, so the data give no upper bound for the difference between them; only the prior does.
     """
 
     group: NDArray[np.int64]
@@ -136,8 +138,8 @@ class Ground(NamedTuple):
 
 
 def ground_of(wins: NDArray[np.float64]) -> Ground:
-    """wins: (M, M), ties as ½ each way. The maximum exists and is unique if all models are on one level; Ford
-    ("Solution of a ranking problem from binary comparisons", 1957)."""
+    """wins: (M, M), ties as ½ each way. The maximum-likelihood estimate exists and is unique if all models
+    are on one level; Ford ("Solution of a ranking problem from binary comparisons", 1957)."""
     beats = np.asarray(wins) > 0
     forward = _reach(beats)
     return Ground(_classes(_reach(beats | beats.T)), _classes(forward & forward.T))
@@ -163,7 +165,7 @@ def _reach(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _classes(together: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Numbers 0, 1, … of the classes of an equivalence (M, M), in order of their first member."""
+    """Number the classes of an equivalence relation (M, M) from 0, in order of their first members."""
     first = together.argmax(axis=1) if len(together) else np.zeros(0, dtype=np.int64)
     _, number = np.unique(first, return_inverse=True)
     return number.astype(np.int64)

@@ -3,13 +3,14 @@
 P(annotator k prefers i to j) = η_k σ(s_i − s_j) + (1 − η_k) σ(s_j − s_i), maximised with the penalty λ Σ_i
 [log σ(s_i) + log σ(−s_i)]: λ virtual wins and losses of each item against one of strength 0. Chen, Bennett,
 Collins-Thompson & Horvitz, "Pairwise ranking aggregation in a crowdsourced setting" (WSDM 2013). η is 1 for
-an annotator who always follows the strengths, ½ for coin tossing, and below ½ for reversing them.
+an annotator who always agrees with the strengths, ½ for one who answers at random, and below ½ for one who
+tends to reverse them.
 
-Ties carry no order and are left out. The estimate is the joint maximum, as in the paper. It needs some
-hundred verdicts on each item: with fewer, the strengths follow the votes that they are judged against (Neyman
-& Scott 1948), and η comes out too high, by up to 0.36 with 9 verdicts on an item, 0.1 with 48, 0.03 with 230.
-For responses that three people rank, use `dawid_skene.pair_reliability`, which sums over the unknown truth
-and has no such bias.
+Ties carry no order and are left out. The estimate is the joint maximum, as in the paper. It needs about a
+hundred or more verdicts on each item. With fewer, the strengths overfit the votes with which they are
+compared (Neyman & Scott 1948), and η is overestimated: by up to 0.36 with 9 verdicts on an item, 0.1 with 48,
+and 0.03 with 230. For responses with only a few rankings, use `dawid_skene.pair_reliability`, which sums over
+the unknown truth and does not have this bias.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from preferences.statistics.intervals import LEVEL
 from preferences.statistics.optimise import minimise
 
 PENALTY = 0.5
-# Virtual right and wrong verdicts of each annotator keep η inside (0, 1) if one was never wrong.
+# Virtual right and wrong verdicts keep η inside (0, 1) for annotators who were never wrong.
 ETA_PRIOR = 1.0
 START_ETA = 0.8
 MAX_ITERATIONS = 500
 TOLERANCE = 1e-4
-# With more connected items, the covariance of their strengths takes longer than it is worth.
+# With more connected items than this, computing the covariance of their strengths takes too long.
 MAX_BLOCK = 2000
 
 
@@ -54,10 +55,11 @@ def fit(
     penalty: float = PENALTY,
     level: float = LEVEL,
 ) -> CrowdBT:
-    """Strengths and reliabilities with intervals from the observed information.
+    """Estimate strengths, and reliabilities with intervals from the observed information.
 
-    preferred, other, annotators: (N,) integers, one row per strict verdict. penalty: λ above. The start (η =
-    0.8 for all) selects, of the two mirror-image solutions, the one in which the majority is right.
+    preferred, other, annotators: (N,) integers, one row per strict verdict. penalty: λ above. The initial
+    value (η = 0.8 for all) selects, from the two mirror-image solutions, the one in which the majority is
+    right.
 
     Intervals are normal on the log-odds of η, from the inverse of the information with the strengths
     eliminated, so uncertainty about the strengths widens them. NaN if more than MAX_BLOCK items are
@@ -97,7 +99,7 @@ def fit(
     met = np.bincount(win, minlength=n_items) + np.bincount(lose, minlength=n_items)
     curvature = np.concatenate([met / 8 + penalty / 2, n / 16 + ETA_PRIOR / 2])
     start = np.concatenate([np.zeros(n_items), np.full(n_annotators, np.log(START_ETA / (1 - START_ETA)))])
-    # At equal strengths η has no gradient, so the first steps use the votes alone.
+    # At equal strengths, the gradient of η is zero, so the search starts at strengths estimated from votes.
     start[:n_items] = (
         (np.bincount(win, minlength=n_items) - np.bincount(lose, minlength=n_items)) / (met + 2 * penalty) * 2
     )
@@ -122,8 +124,8 @@ def _standard_errors(
     who: NDArray[np.int64],
     penalty: float,
 ) -> NDArray[np.float64]:
-    """Standard errors of the log-odds of η: √ of the diagonal of (H_ηη − H_ηs H_ss⁻¹ H_sη)⁻¹, H the Hessian
-    of the loss.
+    """Standard errors of the log-odds of η: the square root of the diagonal of (H_ηη − H_ηs H_ss⁻¹ H_sη)⁻¹,
+    where H is the Hessian of the loss.
 
     H_ss has one block for each set of items connected by comparisons (usually a task); blocks of one size are
     inverted together.
@@ -163,7 +165,7 @@ def _standard_errors(
         members = order[np.isin(block[order], here)].reshape(len(here), k)
         own = _sigmoid(strength[members])
         square[:, np.arange(k), np.arange(k)] += 2 * penalty * own * (1 - own)
-        # The annotators of each block, as local columns.
+        # The annotators of each block, numbered as columns of that block.
         seats, seat = np.unique(of * people + who[rows], return_inverse=True)
         seat_block, seat_person = np.divmod(seats, people)
         first = np.searchsorted(seat_block, np.arange(len(here)))
@@ -187,8 +189,8 @@ def _standard_errors(
 
 
 def _joined(win: NDArray[np.int64], lose: NDArray[np.int64], n_items: int) -> NDArray[np.int64]:
-    """Numbers of the connected components of the items: the lowest label spreads, and chains are shortened on
-    the way (path halving)."""
+    """Number the connected components of the items. The lowest label spreads through each component, and path
+    halving shortens the chains."""
     label = np.arange(n_items)
     while True:
         new = label.copy()

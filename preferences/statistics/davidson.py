@@ -26,9 +26,9 @@ def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 
     """Maximum-likelihood strengths and ν by Newton's method.
 
     wins, ties: (..., M, M) as in `bradley_terry.Table`; leading axes are separate problems.
-    prior: virtual wins *and* losses of each model against one of strength 0, and as many virtual ties and
-        decisions between two equal models. Above 0 it keeps everything finite: a model that always won,
-        models never compared, no ties, or nothing but ties.
+    prior: virtual wins *and* losses of each model against one of strength 0, and the same number of virtual
+        ties and decisions between two equal models. A prior above 0 keeps all estimates finite, even with
+        undefeated models, models that were never compared, no ties, or only ties.
     Raises ValueError for wrong shapes or counts, or (without a prior) comparisons that leave a parameter
         undetermined; RuntimeError if it does not converge.
     """
@@ -47,7 +47,7 @@ def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 
     if prior == 0:
         _check_determined(wins, ties)
     games = wins + np.swapaxes(wins, -1, -2) + ties
-    # Sufficient statistics: half-tie points of each model, and the number of ties.
+    # Sufficient statistics: the points of each model (a tie is half a point), and the number of ties.
     points = half_ties(wins, ties).sum(-1)
     n_ties = ties.sum((-1, -2)) / 2
     strength, log_tie = np.zeros(wins.shape[:-1]), np.zeros(wins.shape[:-2])

@@ -1,9 +1,9 @@
-"""Dawid–Skene: the true label of each item and the errors of each annotator, estimated from each other. Pure
+"""Dawid–Skene: joint estimation of the true label of each item and the error rates of each annotator. Pure
 NumPy.
 
 Dawid & Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm" (Applied
 Statistics 28, 1979). The unknown true labels are summed over, so the estimates stay unbiased with two or
-three votes on each item, as most projects have.
+three votes on each item, which is typical.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from preferences.statistics.pairs import rankings_that_meet
 MAX_ITERATIONS = 1000
 TOLERANCE = 1e-5
 START_ACCURACY = 0.8
-# Virtual right and wrong verdicts of each annotator keep an accuracy inside (0, 1).
+# Virtual right and wrong verdicts keep each annotator's accuracy inside (0, 1).
 ACCURACY_PRIOR = 1.0
 # With two annotators, only the product of their reliabilities is identified.
 MIN_ANNOTATORS = 3
@@ -49,11 +49,10 @@ def fit(
     max_iterations: int = MAX_ITERATIONS,
     tolerance: float = TOLERANCE,
 ) -> DawidSkene:
-    """EM, starting from the majority's shares, until no probability of a true label moves by more than
-    `tolerance`.
+    """Run EM from the vote shares until no probability of a true label changes by more than `tolerance`.
 
     items, annotators, labels: (N,) integers, one row per vote. smoothing: virtual votes in each cell of each
-    confusion matrix; 0 is maximum likelihood. Items without a vote have the prior as their truth. Raises
+    confusion matrix; 0 is maximum likelihood. The truth of an item without votes is the prior. Raises
     ValueError for unequal shapes or indices out of range; RuntimeError if it does not converge.
     """
     item, who, label = (np.asarray(part, dtype=np.int64) for part in (items, annotators, labels))
@@ -98,9 +97,10 @@ def fit(
 
 
 class Reliability(NamedTuple):
-    """`accuracy` with `low` and `high`: (A,), NaN for annotators without a shared verdict, and for all if
-    fewer than three share any. `n`: (A,) shared strict verdicts. `first_right`: (U,) P(the first of the
-    two is the better one), for the pairs in the order of their numbers; ½ if nothing is known."""
+    """`accuracy` with `low` and `high`: (A,), NaN for annotators without a shared verdict, and for all
+    annotators if fewer than three have shared verdicts. `n`: (A,) shared strict verdicts. `first_right`: (U,)
+    P(the first of the two is the better one), in the order of the pair numbers; ½ for a pair without
+    information."""
 
     accuracy: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -119,13 +119,14 @@ def pair_reliability(
     clusters: ArrayLike,
     level: float = LEVEL,
 ) -> Reliability:
-    """P(a strict verdict of the annotator is right), where each pair has one better response that is unknown.
+    """Estimate the probability that an annotator's strict verdict is right, assuming that one response of
+    each pair is truly better and that it is unknown which.
 
-    The model above with two labels and one error rate p_k per annotator (Dawid–Skene's "one coin"), since it
-    is arbitrary which response of a pair is the first. With θ = logit p and ℓ = Σ y θ over its verdicts y =
-    ±1, the likelihood of a pair is cosh(ℓ/2) · Π √(p (1 − p)): EM needs one number per pair.
+    This is the Dawid–Skene model with two labels and one accuracy p_k per annotator (the "one-coin" model),
+    because the order of the two responses in a pair is arbitrary. With θ = logit p and ℓ = Σ y θ over the
+    verdicts y = ±1 on a pair, its likelihood is cosh(ℓ/2) · Π √(p (1 − p)): EM needs one number per pair.
 
-    pairs, annotators: (N,) integers; verdicts: (N,) −1 or 1 (ties carry no order: leave them out). clusters:
+    pairs, annotators: (N,) integers; verdicts: (N,) −1 or 1 (leave out ties, which carry no order). clusters:
     (N,) the task: verdicts on the pairs of a ranking are dependent, so the intervals (normal on the log-odds)
     use the sandwich H⁻¹ J H⁻¹ with J summed over clusters (White 1982). The majority is assumed to be right
     more often than not; the mirror image fits equally well. Raises ValueError for unequal shapes or other
@@ -140,7 +141,7 @@ def pair_reliability(
     nothing = np.full(n_annotators, np.nan)
     votes = np.bincount(pair, minlength=n_pairs)
     shared = votes[pair] > 1
-    # In the order of the pairs: sums over neighbours stay in the processor's cache.
+    # Sorted by pair, so that sums over a pair's verdicts stay in the processor's cache.
     order = np.flatnonzero(shared)[np.argsort(pair[shared], kind="stable")]
     pair, who, cluster, y = pair[order], who[order], cluster[order], y[order]
     n = np.bincount(who, minlength=n_annotators)
@@ -152,7 +153,7 @@ def pair_reliability(
     for _ in range(MAX_ITERATIONS):
         theta = np.log(p / (1 - p))
         support = np.asarray(np.bincount(pair, weights=y * theta[who], minlength=n_pairs), dtype=np.float64)
-        # P(a verdict is right) is ½ (1 + y tanh(ℓ/2)), and only its sum by annotator is needed here.
+        # P(a verdict is right) is ½ (1 + y tanh(ℓ/2)), and only its sum per annotator is needed here.
         lean = y * np.tanh(0.5 * support)[pair]
         right = 0.5 * (n + np.bincount(who, weights=lean, minlength=n_annotators))
         new = (right + ACCURACY_PRIOR) / (n + 2 * ACCURACY_PRIOR)
@@ -193,7 +194,7 @@ def _standard_errors(
     ).reshape(people, people)
     information -= together + together.T
     _, number = np.unique(cluster, return_inverse=True)
-    # With many clusters, groups of clusters estimate the same J.
+    # With many clusters, sums over groups of clusters estimate the same J.
     group = number % max(MAX_GROUPS, 10 * people)
     size = int(group.max()) + 1
     scores = np.bincount(group * people + who, weights=right - p[who], minlength=size * people)

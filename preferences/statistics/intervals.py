@@ -1,8 +1,8 @@
-"""Intervals of shares when observations come in clusters, and bootstrap intervals. Pure NumPy.
+"""Confidence intervals of shares of clustered observations, and bootstrap intervals. Pure NumPy.
 
 Observations of one task are dependent: the K(K−1)/2 pairs of a ranking come from one decision, and the
-rankings of one task are about the same responses. Intervals that treated pairs as independent would be too
-narrow by about √(K/2) to √K, so each function here takes the cluster (usually the task) as the unit.
+rankings of one task compare the same responses. Intervals that treat pairs as independent would be too narrow
+by a factor of about √(K/2) to √K, so each function here takes the cluster (usually the task) as the unit.
 """
 
 from __future__ import annotations
@@ -63,9 +63,10 @@ def clustered_shares(
     """The share of successes in each group, with a Wilson interval at the effective number of trials.
 
     successes, trials, groups: (C,), one entry per cluster; groups are 0…n_groups−1. The variance is that of a
-    ratio of cluster totals (Cochran, "Sampling Techniques", 1977, §6.3). The effective number is p(1−p)
-    divided by it, at least the number of clusters and at most the number of trials (Korn & Graubard 1998).
-    Clusters of one trial each give the plain Wilson interval. NaN for a group without trials.
+    ratio of cluster totals (Cochran, "Sampling Techniques", 1977, §6.3). The effective number of trials is
+    p(1−p) divided by that variance, limited to the range from the number of clusters to the number of trials
+    (Korn & Graubard 1998). Clusters of one trial each give the plain Wilson interval. NaN for a group without
+    trials.
     """
     won, tried = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     group = np.asarray(groups, dtype=np.int64)
@@ -79,7 +80,8 @@ def clustered_shares(
         deviation = won - np.where(tried > 0, share[group], 0.0) * tried
         scatter = np.bincount(group, weights=deviation**2, minlength=n_groups)
         clusters = np.bincount(group, weights=tried > 0, minlength=n_groups)
-        # p(1−p)/var, without the correction C/(C−1): for clusters of one it is exactly the number of trials.
+        # p(1−p)/var without the correction C/(C−1): for clusters of one trial, it is exactly the number of
+        # trials.
         effective = np.where(scatter > 0, share * (1 - share) * total**2 / scatter, clusters)
         effective = np.clip(effective, np.minimum(clusters, total), total)
     low, high = wilson(share, effective, level=level)
@@ -100,8 +102,9 @@ def resampled_totals(
 
     features: (N, F), clusters: (N,) integers. Returns (samples, F). More than MAX_GROUPS clusters are divided
     at random into equal groups, and the groups are resampled: sums of independent clusters are independent,
-    so the spread of the totals is estimated without bias, with a relative error of 1/√(2·groups) ≈ 2 %. This
-    makes the cost independent of the size of the data. The same seed gives the same samples.
+    so the variance of the totals is estimated without bias, and their standard deviation with a relative
+    error of 1/√(2·groups) ≈ 2 %. The cost is therefore independent of the size of the data. The same seed
+    gives the same samples.
     """
     rng = np.random.default_rng(seed)
     _, cluster = np.unique(clusters, return_inverse=True)
@@ -131,7 +134,7 @@ def sum_by(group: NDArray[np.int64], rows: NDArray[np.float64], n_groups: int) -
 def percentiles(
     samples: NDArray[np.float64], *, level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The percentile interval over the first axis, without samples in which the statistic is undefined."""
+    """The percentile interval over the first axis, ignoring samples in which the statistic is undefined."""
     if samples.shape[0] == 0 or np.isnan(samples).all():
         return np.full(samples.shape[1:], np.nan), np.full(samples.shape[1:], np.nan)
     tail = (1 - level) / 2
@@ -149,8 +152,8 @@ def lower_tail(z: ArrayLike) -> NDArray[np.float64]:
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """p-values adjusted for multiple tests; Holm, "A simple sequentially rejective multiple test procedure"
-    (Scand. J. Stat. 6, 1979). The probability that any of the values below x is a false positive is then
-    at most x, under any dependence. NaN means not tested and does not count."""
+    (Scand. J. Stat. 6, 1979). The probability of any false positive among the adjusted values below x is at
+    most x, under any dependence. NaN means not tested and is ignored."""
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)
     tested = np.flatnonzero(~np.isnan(p))

@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from preferences.statistics.intervals import LEVEL, percentiles, resampled_totals, sum_by
 
 Metric = Literal["nominal", "ordinal", "interval"]
-# Up to this many distinct values, ordinal samples use coincidence tables; above, they go value by value.
+# Up to this many distinct values, ordinal bootstrap samples use coincidence tables; above it, they process
+# value by value.
 MAX_TABLE_VALUES = 16
 
 
@@ -47,9 +48,10 @@ def alpha(
     """α of values in long form. It depends on the unit of each value, not on the rater.
 
     units: (N,) integers; values: (N,) numbers. Units with one value are left out, by definition.
-    samples: bootstrap samples (0: no interval) of whole units, since values of one unit are dependent and α's
-        parts are sums over units; with `clusters` (N,), constant within a unit, of whole clusters: the pairs
-        of one task, or all values for one text, vary together.
+    samples: the number of bootstrap samples (0: no interval). Whole units are resampled, because the values
+        of a unit are dependent and α's parts are sums over units.
+    clusters: (N,), constant within a unit. If given, whole clusters are resampled: the pairs of one task, or
+        all values for one text, vary together.
     Raises ValueError for unequal shapes, values that aren't finite, or an unknown metric.
     """
     unit, value = np.asarray(units, dtype=np.int64), np.asarray(values, dtype=np.float64)
@@ -93,12 +95,12 @@ def alpha_of_pairs(
 ) -> Alpha:
     """α of verdicts on pairs of responses: −1 (the second is preferred), 0 (tie), 1 (the first).
 
-    counts: (U, 3), the numbers of −1, 0 and 1 for each pair; clusters: (U,), its task, which is the unit of
-    the bootstrap because all pairs of a task come from the same rankings.
+    counts: (U, 3), the numbers of −1, 0 and 1 for each pair; clusters: (U,), the task of each pair. Tasks are
+    resampled as a whole, because all pairs of a task come from the same rankings.
 
     It is arbitrary which response of a pair is the first, and α must not depend on it. Every pair therefore
     counts in both directions, which makes the pool of verdicts symmetric. The reported numbers of units and
-    values are those given.
+    values count each pair only once.
     """
     table = np.asarray(counts, dtype=np.float64)
     cluster = np.asarray(clusters, dtype=np.int64)
@@ -110,7 +112,7 @@ def alpha_of_pairs(
         return Alpha(np.nan, np.nan, np.nan, 0, 0)
     worse, tied, better = table.T
     weight = 1 / (table.sum(1) - 1)
-    # The nine coincidences of the two directions have these four distinct values.
+    # The nine cells of the coincidence table, summed over both directions, have these four distinct values.
     features = np.stack(
         [
             weight * (worse * (worse - 1) + better * (better - 1)),
@@ -171,10 +173,11 @@ def _features(
     domain: NDArray[np.float64],
     metric: Metric,
 ) -> tuple[NDArray[np.float64], _OfTotals]:
-    """Per unit, features whose sums over units give α: (U, F), and the function from the sums to α."""
+    """Return features (U, F) per unit whose sums determine α, and the function that computes α from the
+    sums."""
     n_units, size = int(unit.max()) + 1, len(domain)
     if metric == "interval":
-        # Centred: sums of squares of large values would cancel.
+        # Values are centred, because sums of squares of large values would lose precision by cancellation.
         x = value - value.mean()
         m, s, ss = (np.bincount(unit, weights=w, minlength=n_units) for w in (np.ones_like(x), x, x * x))
         within = (2 * m * ss - 2 * s * s) / (m - 1)
@@ -216,7 +219,7 @@ def _ordinal_by_value(
     level: float,
     seed: int,
 ) -> Alpha:
-    """Ordinal α if a table of all values by all values would be too large: O(N) for each sample."""
+    """Ordinal α where a table of all pairs of values would be too large: O(N) for each sample."""
     size, n_units = int(code.max()) + 1, len(cluster_of_unit)
     m = np.bincount(unit, minlength=n_units).astype(np.float64)
 
@@ -237,7 +240,8 @@ def _ordinal_by_value(
 
 
 def pair_counts(verdicts: NDArray[np.int8], tasks: NDArray[np.int64], n_tasks: int) -> NDArray[np.float64]:
-    """(R, P) verdicts of rankings of tasks (R,) → (n_tasks·P, 3) counts of −1, 0 and 1, task by task."""
+    """Count the verdicts (R, P) of the rankings of tasks (R,): (n_tasks·P, 3), the numbers of −1, 0 and 1 per
+    pair, task by task."""
     layers = np.concatenate([(verdicts == said) for said in (-1, 0, 1)], axis=1).astype(np.float64)
     sums = sum_by(tasks, layers, n_tasks)
     pairs = verdicts.shape[1]

@@ -25,9 +25,9 @@ def minimise(
     tolerance: float,
     max_iterations: int,
 ) -> Vector:
-    """A local minimum of `function` (value and gradient), from `start`.
+    """Find a local minimum of `function` (which returns value and gradient), starting at `start`.
 
-    scale: (n,) an estimate of the inverse curvature of each parameter, which is the length of the first step.
+    scale: (n,) an estimate of the inverse curvature of each parameter, which scales the initial step.
     Stops if no scaled gradient is above `tolerance`, a bound on the remaining distance of each parameter, or
     if rounding prevents further improvement. Raises RuntimeError after max_iterations.
     """

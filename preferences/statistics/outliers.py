@@ -1,18 +1,18 @@
 """Annotators who agree with the others significantly less than expected. Pure NumPy.
 
-Each ranking has a score: the share of its pairs on which the other rankings of its task agree with it. The
-null hypothesis is that all annotators of a task are alike, as if the task's rankings had been assigned to
-them at random: an annotator's score is then any of the task's scores with equal probability. The expected sum
-over tasks and its variance under that hypothesis are known exactly, without a model of votes, ties or
-difficulty. The standardised difference is normal for more than a few tasks. The test is one-sided: only too
-little agreement counts.
+Each ranking has a score: the share of its pairs on which the other rankings of its task agree with it. Under
+the null hypothesis, all annotators of a task are interchangeable: an annotator's score is any of the task's
+scores with equal probability. The expected sum over tasks and its variance under that hypothesis are known
+exactly, without a model of votes, ties or difficulty. The standardised difference is approximately normal for
+more than a few tasks. The test is one-sided: it detects only too little agreement.
 
-With only two rankings of a task, each agrees with the other equally. Such tasks are compared with each other
-instead, as if the annotator's tasks were a random draw without replacement from all tasks with two rankings.
-This requires that tasks are assigned regardless of their difficulty, as the allocation does.
+If a task has only two rankings, both have the same score. Such tasks are therefore compared with each other,
+as if the annotator's tasks were a random sample without replacement from all tasks with two rankings. This
+requires that tasks are assigned regardless of their difficulty, as task allocation does.
 
-All annotators are tested, so most projects with twenty annotators have one with a p-value below 0.05. Act on
-`adjusted` (Holm): it is 0.05 or less for any innocent annotator in at most 5 % of projects.
+All annotators are tested, so in most projects with twenty annotators, at least one has a p-value below 0.05
+by chance. Base decisions on `adjusted` (Holm): at most 5 % of projects contain an innocent annotator with a
+value of 0.05 or less.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 
 from preferences.statistics.intervals import holm, lower_tail
 
-# Informative tasks; with fewer, a normal tail is not reliable.
+# Minimum number of informative tasks; with fewer, the normal approximation of the tail is not reliable.
 MIN_TASKS = 10
 
 
 class Outliers(NamedTuple):
-    """(A,) each. `z`: standardised difference from the expectation, negative for less agreement; `p_value`
-    and `adjusted` (Holm, over all annotators): NaN below MIN_TASKS tasks. `n_tasks`: tasks used in the
-    test."""
+    """Arrays (A,). `z`: standardised difference from the expectation, negative for too little agreement;
+    `p_value` and `adjusted` (Holm, over all annotators): NaN below MIN_TASKS tasks. `n_tasks`: tasks used in
+    the test."""
 
     z: NDArray[np.float64]
     p_value: NDArray[np.float64]
@@ -42,8 +42,8 @@ class Outliers(NamedTuple):
 def outliers(
     scores: NDArray[np.float64], tasks: NDArray[np.int64], annotators: NDArray[np.int64], n_annotators: int
 ) -> Outliers:
-    """scores: (R,) of each ranking, NaN if its task has no other ranking (such rankings are left out); tasks,
-    annotators: (R,) integers. An annotator has at most one ranking per task."""
+    """scores: (R,) the score of each ranking, NaN if its task has no other ranking (such rankings are
+    ignored); tasks, annotators: (R,) integers. An annotator has at most one ranking per task."""
     known = ~np.isnan(scores)
     score, annotator = scores[known], annotators[known]
     if len(score) == 0:
@@ -54,7 +54,7 @@ def outliers(
     mean = np.bincount(task, weights=score) / size
     variance = np.bincount(task, weights=(score - mean[task]) ** 2) / size
     surprise = score - mean[task]
-    # A task on which all scores are equal does not tell annotators apart.
+    # A task on which all scores are equal does not distinguish annotators.
     telling = (size[task] > 2) & (variance[task] > 1e-12)
     n_tasks = np.bincount(annotator, weights=telling, minlength=n_annotators)
     total = np.bincount(annotator, weights=np.where(telling, surprise, 0.0), minlength=n_annotators)

@@ -1,9 +1,9 @@
-"""From rankings to verdicts on pairs of responses, as arrays. Pure NumPy.
+"""Convert rankings to verdicts on pairs of responses, as arrays. Pure NumPy.
 
-Rankings are *places*: (R, K) integers. Row r has the tier of each of the K responses of r's task, in an order
-that is the same for all rankings of the task; 0 is best, equal places tie, and UNRANKED is below all others,
-without an order among the unranked. Responses are matched by identity, never by the position they were shown
-or ranked in: comparing the k-th entries of two lists makes an agreement report meaningless.
+Rankings are *places*: (R, K) integers. Row r contains the tier of each of the K responses of r's task, in the
+same response order for all rankings of the task. 0 is best, equal places tie, and UNRANKED is below all
+others; unranked responses have no order. Responses are matched by identity, never by their position on the
+page or in a ranking: comparing the k-th entries of two lists would make agreement figures meaningless.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ NO_VERDICT = 2
 
 @cache
 def pair_columns(k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Columns (i, j), i < j, of the K(K−1)/2 pairs."""
+    """The indices (i, j), i < j, of the K(K−1)/2 pairs."""
     first, second = np.triu_indices(k, 1)
     return first.astype(np.int64), second.astype(np.int64)
 
 
 def verdicts_of(places: NDArray[np.int8]) -> NDArray[np.int8]:
-    """(R, K) places → (R, K(K−1)/2) verdicts on the pairs of `pair_columns`: 1 the first is preferred, −1 the
-    second, 0 a tie, NO_VERDICT if both are unranked."""
+    """(R, K) places → (R, K(K−1)/2) verdicts on the pairs of `pair_columns`: 1 if the first is preferred, −1
+    if the second is, 0 for a tie, NO_VERDICT if both are unranked."""
     places = np.asarray(places)
     if places.ndim != 2:
         raise ValueError(f"places must be (R, K); its shape is {places.shape}.")
@@ -39,8 +39,8 @@ def verdicts_of(places: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def rankings_that_meet(tasks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """tasks: (R,) the task of each ranking. Returns the indices (a, b) of every two rankings of one task,
-    once each."""
+    """Return the indices (a, b) of every two rankings of the same task, once each. tasks: (R,) the task of
+    each ranking."""
     order = np.argsort(tasks, kind="stable")
     ordered = tasks[order]
     firsts, seconds = [], []
@@ -62,7 +62,7 @@ def gold_scores(gold: NDArray[np.int8], places: NDArray[np.int8]) -> NDArray[np.
     """`preferences.scoring.gold_score` of many rankings at once.
 
     gold, places: (R, K). Returns (R,): the share of gold's ordered pairs with the same order, where a tie or
-    two unranked responses count ½; 0 if nothing is ranked; NaN if gold orders nothing.
+    two unranked responses count ½; 0 if nothing is ranked; NaN if gold has no strict pair.
     """
     truth, said = verdicts_of(gold), verdicts_of(places)
     asked = (truth == 1) | (truth == -1)

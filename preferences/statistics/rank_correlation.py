@@ -1,8 +1,8 @@
-"""Kendall's W: the agreement of whole rankings, with ties. Pure NumPy. (τ-b of two rankings is in
+"""Kendall's W: the agreement among whole rankings, with ties. Pure NumPy. (τ-b of two rankings is in
 `agreement`.)
 
-The input is places (or any scores) of the same responses in the same order. Lists of ids in ranked order
-would compare different responses; see `pairs`.
+The input is places (or any scores) of the same responses in the same order. Lists of IDs in ranked order are
+not valid input, because they would compare different responses; see `pairs`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from preferences.statistics.intervals import sum_by
 
 
 def mid_ranks(places: ArrayLike) -> NDArray[np.float64]:
-    """(R, K) places → ranks 1…K; tied places get their mean."""
+    """(R, K) places → ranks 1…K; tied places get their mean rank."""
     place = np.asarray(places)
     lower = (place[:, None, :] < place[:, :, None]).sum(-1)
     equal = (place[:, None, :] == place[:, :, None]).sum(-1)

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.embedded.running import ROOT, Stack
 
-# Disables Chromium's own traffic, which is unrelated to the page; there may be no network.
+# Disables Chromium's background traffic, which is unrelated to the page and fails without a network.
 _FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -22,7 +22,7 @@ _FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-# Generous, because a busy machine is slow. A test fails when the expected state does not appear.
+# Generous, because a busy machine is slow. A test fails if the expected state doesn't appear in this time.
 _ACTION_MS = 60_000
 expect.set_options(timeout=_ACTION_MS)
 
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def executable() -> str:
-    """The path of the browser. Without a browser, the tests fail, because it could have been installed."""
+    """The path of the browser. Without one, the tests fail rather than being skipped."""
     found = subprocess.run([ROOT / "scripts" / "browser"], capture_output=True, text=True, check=False)
     if found.returncode != 0:
         pytest.fail(found.stderr, pytrace=False)
@@ -48,8 +48,8 @@ def executable() -> str:
 
 @pytest.fixture(scope="module")
 def chromium(executable: str) -> Iterator[Browser]:
-    """Closed at the end of each module: while Playwright's event loop runs, Django refuses database
-    access."""
+    """The browser, closed after each module, because Django refuses database access while Playwright's event
+    loop runs."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=_FLAGS)
         yield browser

@@ -23,7 +23,7 @@ class Desk:
     @property
     def assignment(self) -> dict[str, Any]:
         """The assignment that the server sent for the task on the desk, directly or as a prefetch."""
-        for _ in range(50):  # a claim that arrives at this moment may change the task
+        for _ in range(50):  # a claim that arrives at this moment can change the task
             shown = set(self.order())
             for claim in reversed(self._claims):
                 first = claim.json()
@@ -46,7 +46,7 @@ class Desk:
         return self.page.locator(f'[data-testid="response-card"][data-response-id="{response_id}"]')
 
     def order(self) -> list[str]:
-        """Response ids from top to bottom."""
+        """Response IDs from top to bottom."""
         return self.cards.evaluate_all("cards => cards.map(card => card.dataset.responseId)")
 
     def ranks(self) -> dict[str, int]:
@@ -68,14 +68,14 @@ class Desk:
         expect(self.card(response_id)).to_have_attribute("data-current", "true")
 
     def rank_by_keys(self, wanted: list[str]) -> None:
-        """Put each response into its slot with a digit, best first."""
+        """Moves each response to its rank with a digit key, best first."""
         for slot, response_id in enumerate(wanted, start=1):
             self.focus_by_keys(response_id)
             self.press(str(slot))
         assert self.order() == wanted
 
     def rank_by_drag(self, wanted: list[str]) -> None:
-        """Drag each response to its place, best first."""
+        """Drags each response to its rank, best first."""
         for place, response_id in enumerate(wanted):
             if self.order()[place] != response_id:
                 self.drag(response_id, onto=self.order()[place])
@@ -92,7 +92,7 @@ class Desk:
         x, y = start["x"] + start["width"] / 2, start["y"] + start["height"] / 2
         mouse.move(x, y)
         mouse.down()
-        # The first small move lifts the card; the list then shrinks, so the target is looked up again.
+        # The first small move lifts the card. The list then shrinks, so the target's position is read again.
         mouse.move(x, y - 8, steps=4)
         self.page.wait_for_timeout(150)
         target = self.card(onto).bounding_box()
@@ -104,14 +104,15 @@ class Desk:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """On exit, the server has received everything submitted inside. The desk itself continues earlier."""
+        """On exit, waits until the server has received all answers submitted in the block. The desk doesn't
+        wait."""
         with self.page.expect_response(lambda response: response.url.endswith("/submit")) as answer:
             yield
         assert answer.value.status == 201, answer.value.text()
 
     def submit(self) -> None:
-        """Press Submit and wait for the next task or the empty desk. If the order is unchanged, confirm it
-        when the desk asks."""
+        """Presses Submit and waits for the next task or the empty desk. Confirms an unchanged order when the
+        desk asks."""
         shown = self.order()
         confirm = self.page.get_by_role("button", name="Submit this order")
         with self.taken():

@@ -1,5 +1,5 @@
-"""A manager sets up a project without the command line and without an admin: creates it, edits the form,
-imports real data and invites an annotator, who ranks the first task."""
+"""A manager sets up a project without the command line or an admin: they create it, edit the form, import
+real data and invite an annotator, who ranks the first task."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_manager_sets_up_a_project_up_to_its_first_ranking(
     flags.get_by_label("Label").last.fill("Can't be cooked")
     expect(flags.get_by_label("Stored as").last).to_have_value("cant_be_cooked")
     expect(preview.get_by_label("Can't be cooked")).to_have_count(4)
-    # The tasks in the file have eight responses, so only the best are ranked.
+    # The tasks in the file have eight responses, so annotators rank only the best of them.
     order = cleo.get_by_role("region", name="Ranking")
     order.get_by_label("Rank only the best").check()
     order.get_by_label("Minimum ranked").fill("5")
@@ -133,7 +133,7 @@ def test_manager_sets_up_a_project_up_to_its_first_ranking(
     with ann.expect_response(lambda response: "/submit" in response.url) as answer:
         ann.get_by_role("button", name="Submit ranking").click()
         ann.wait_for_timeout(150)
-        # The quality rating is optional; the desk asks about it once.
+        # The quality rating is optional; if it is missing, the desk asks for it once.
         if not ann.get_by_text("Not answered yet").is_hidden():
             ann.get_by_role("button", name="Submit ranking").click()
     assert answer.value.status == 201, answer.value.text()

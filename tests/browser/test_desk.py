@@ -1,4 +1,5 @@
-"""The ranking desk: all ways to rank, the confirmation of an unchanged order, and hostile model output."""
+"""The ranking desk supports all ways to rank, confirms unchanged orders and is safe with hostile model
+output."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def project(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A separate project for the imports of these tests; the demo's annotators work in it."""
+    """A separate project for the imports of these tests, with the demo's annotators."""
     slug = "desk"
     lines = [
         {
@@ -113,7 +114,7 @@ LOOKS = """cards => cards.map(card => {
 
 
 def test_moved_card_keeps_the_style_of_its_state(desk: Desk) -> None:
-    """The state of a card determines its style, also after the card has moved in the document."""
+    """The state of a card determines its style, even after the card has moved in the document."""
 
     def looks_right(after: str) -> None:
         looks = desk.cards.evaluate_all(LOOKS)

@@ -1,5 +1,5 @@
-"""No work is lost on the desk: lost connections, expired sessions, closed tabs, two tabs, expired leases and
-late refusals; taking answers back, reporting problems, practice."""
+"""The desk loses no work through lost connections, expired sessions, closed tabs, two tabs, expired leases or
+late refusals. Annotators can take answers back, report problems and practise."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ def projects(demo_stack: Stack) -> None:
 
 
 def answered(page: Page, slug: str) -> int:
-    """How many tasks the logged-in user has answered, according to the server."""
+    """The number of tasks that the logged-in user has answered, according to the server."""
     figures = page.request.get(f"/api/v1/projects/{slug}/assignments/mine").json()
     return int(figures["answered"])
 
 
 def last_said(page: Page, slug: str) -> tuple[str, list[list[str]]]:
-    """The last task that the user answered, and the answer."""
+    """The task that the user answered last, and the answer."""
     last = page.request.get(f"/api/v1/projects/{slug}/assignments/last").json()
     return last["task"]["id"], last["answer"]["tiers"]
 
 
 def turn_round(desk: Desk) -> list[list[str]]:
-    """Moves the last response to first place; returns the order as the database will store it."""
+    """Moves the last response to the top and returns the order as the database will store it."""
     desk.press("End", "1")
     return [[response] for response in desk.order()]
 
@@ -90,7 +90,7 @@ def test_next_task_is_immediate_and_a_lost_connection_loses_nothing(
     give(desk)
     expect(desk.cards.first).to_be_visible()
     expect(page.get_by_text("Sending…")).to_be_visible()
-    while not held:  # Playwright reports a request shortly after the page shows it
+    while not held:  # Playwright reports a request shortly after the page shows its effect
         page.wait_for_timeout(20)
     assert len(held) == 1
     with page.expect_response("**/assignments/next"):  # the next task has been prefetched
@@ -104,7 +104,7 @@ def test_next_task_is_immediate_and_a_lost_connection_loses_nothing(
     third = give(desk)
     expect(page.get_by_text("2 answers wait to be sent")).to_be_visible()
     expect(page.get_by_text("The next task comes when the server can be reached")).to_be_visible()
-    # The tab is closed; another tab opened later sends the answers.
+    # After the tab is closed, a tab opened later sends the answers.
     context = page.context
     page.close()
     context.set_offline(False)
@@ -194,7 +194,8 @@ def test_late_answer_is_sent_when_the_task_is_assigned_again(
     assert submits == [409, 201]
     expect(page.get_by_text("An answer was not taken")).to_have_count(0)
     assert (last_said(page, "leases"), answered(page, "leases")) == (given, 1)
-    # Someone else has the task: the answer stays in the browser, and the desk says that it does not count.
+    # Another annotator has the task. The answer stays in the browser, and the desk reports that it doesn't
+    # count.
     expect(desk.cards.first).to_be_visible()
     run(demo_stack, END_LEASES + OTHER_TAKES)
     _, said = give(desk)
@@ -208,7 +209,7 @@ def test_late_answer_is_sent_when_the_task_is_assigned_again(
     assert (last_said(page, "leases"), answered(page, "leases")) == (given, 1)
 
 
-def test_late_refusal_leads_back_to_the_answer(log_in: Callable[[str], Page]) -> None:
+def test_answer_refused_late_can_be_reopened_and_sent_again(log_in: Callable[[str], Page]) -> None:
     page = log_in("annotator-1")
     desk = Desk(page, "refused").open()
     body = json.dumps(
@@ -220,7 +221,7 @@ def test_late_refusal_leads_back_to_the_answer(log_in: Callable[[str], Page]) ->
     next_task = desk.order()
     notice = page.get_by_role("alert").filter(has_text="An answer was not taken")
     expect(notice).to_contain_text("Not ranked: B")
-    page.reload()  # it is still there
+    page.reload()  # the refused answer survives a reload
     expect(notice).to_contain_text("Question 0 of refused?")
     page.get_by_role("button", name="Back to that answer").click()
     expect(page.get_by_text("This answer was not accepted")).to_be_visible()
@@ -274,7 +275,7 @@ def test_practice_shows_the_correct_answer_and_qualifies(log_in: Callable[[str],
         desk.rank_by_keys(best_first)
         with desk.taken():
             desk.press("Enter")
-            if list(texts) == best_first:  # the shown order was correct
+            if list(texts) == best_first:  # the displayed order was correct
                 page.get_by_role("button", name="Submit this order").click()
         expect(page.get_by_text("100 % right", exact=True)).to_be_visible()
         if left == 1:

@@ -1,5 +1,5 @@
-"""How the desk shows responses: three layouts, differences between two responses, right-to-left scripts and
-extreme model output in each layout."""
+"""The desk's three layouts, with differences between two responses, right-to-left scripts and extreme model
+output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.embedded.running import Stack, manage
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
-# Limit for a key press with extreme content; docs/measurements.md has typical figures.
+# Maximum key-to-paint latency with extreme content; docs/measurements.md has typical figures.
 FREEZES_MS = 5_000
 
 RIGHT_TO_LEFT = "الماء يغلي (عند 100 درجة)!\n\nAn English part.\n\n- `x = 1` ثانياً\n\n```\nprint(1)\n```"
@@ -92,14 +92,14 @@ def id_of(desk: Desk, text: str) -> str:
 
 
 def drag_beside(desk: Desk, response_id: str, *, onto: str) -> None:
-    """Drags by the handle in a row, where the pointer moves sideways."""
+    """Drags a response by its handle in a row layout, where the pointer moves sideways."""
     mouse = desk.page.mouse
     handle = desk.card(response_id).get_by_role("button", name="Drag response").bounding_box()
     assert handle
     mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
     mouse.down()
     mouse.move(handle["x"] + handle["width"] / 2 + 8, handle["y"] + 10, steps=4)
-    desk.page.wait_for_timeout(200)  # the cards collapse
+    desk.page.wait_for_timeout(200)  # the cards collapse while one is dragged
     target = desk.card(onto).bounding_box()
     assert target
     mouse.move(target["x"] + target["width"] / 2, target["y"] + 20, steps=10)
@@ -134,7 +134,7 @@ def faults(page: Page) -> list[str]:
     return found
 
 
-def test_every_layout_ranks_compares_and_supports_right_to_left(page: Page) -> None:
+def test_every_layout_supports_ranking_comparing_and_right_to_left(page: Page) -> None:
     desk = Desk(page, "view-plain").open()
     a, b = (id_of(desk, text) for text in ALIKE)
 
@@ -143,7 +143,7 @@ def test_every_layout_ranks_compares_and_supports_right_to_left(page: Page) -> N
     desk.focus_by_keys(a)
     desk.press("1")
     desk.focus_by_keys(b)
-    desk.press("ArrowLeft", "ArrowRight", "2")  # in this order: it may be the last one
+    desk.press("ArrowLeft", "ArrowRight", "2")  # left first, because the card can be the last one
     order = desk.order()
     assert order[:2] == [a, b]
     heights = desk.cards.evaluate_all("cards => cards.map(card => Math.round(card.offsetHeight))")
@@ -155,7 +155,7 @@ def test_every_layout_ranks_compares_and_supports_right_to_left(page: Page) -> N
     places = desk.cards.evaluate_all(PLACES)
     assert places == pytest.approx([0.6] * len(places), abs=0.02)
     desk.focus_by_keys(id_of(desk, LONG[0]))
-    desk.press("3")  # moving it in the document would otherwise scroll it to its top
+    desk.press("3")  # a move in the document must not scroll the card to its top
     assert desk.cards.evaluate_all(PLACES) == pytest.approx([0.6] * len(places), abs=0.02)
     desk.press("y")
     long.evaluate("card => { card.scrollTop = 0 }")
@@ -223,7 +223,7 @@ def test_extreme_output_breaks_no_layout(page: Page) -> None:
     for layout in ("column", "row", "focus"):
         lay_out(desk, layout)
         for _ in ENORMOUS:
-            # Each response is moved to the front once and checked.
+            # Moves each response to the front once and checks it.
             last = desk.order()[-1]
             desk.press("End", "1")
             assert desk.order()[0] == last
@@ -231,7 +231,7 @@ def test_extreme_output_breaks_no_layout(page: Page) -> None:
         assert page.evaluate(WIDER) <= 0, layout
         wider = desk.cards.evaluate_all("cards => cards.map(card => card.scrollWidth - card.clientWidth)")
         assert max(wider) <= 0, (layout, wider)
-        # In full, however much of it is visible at once.
+        # The whole text is in the document, even if only part of it is visible.
         texts = desk.cards.evaluate_all(
             "cards => cards.map(card => card.querySelector('[data-testid=response-text]').textContent.length)"
         )

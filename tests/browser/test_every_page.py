@@ -1,5 +1,5 @@
-"""Every page of the router in the light and dark theme, at phone width and at 200 % zoom: no axe violations
-of WCAG 2.2 AA, no horizontal scrolling and no console errors."""
+"""Every page of the router has no axe violations of WCAG 2.2 AA, no horizontal scrolling and no console
+errors, in the light and dark theme, at phone width and at 200 % zoom."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOOK = """async (rules) => {
   const why = ({ target, any }) => `${target} ${any.map(({ message }) => message)}`;
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(why).join("; ")}`);
 }"""
-# Any element wider than the screen makes the whole page scroll sideways.
+# Any element wider than the screen makes the whole page scroll horizontally.
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -70,7 +70,7 @@ def heard_errors(page: Page) -> list[str]:
 
 @pytest.fixture(scope="module")
 def reward_model(demo_stack: Stack) -> None:
-    """The demo has one, with the rankings that it learned from; their pages are checked, too."""
+    """Gives the demo rankings and a reward model trained on them, so that their pages are tested."""
     for line in (
         "simulate_annotators --project demo --limit 16",
         "launch_run reward_model --project demo --set epochs=1 annotators=crowd_bt --wait",
@@ -92,8 +92,8 @@ def test_every_page_is_accessible(log_in: Callable[[str], Page], demo_stack: Sta
 def test_pages_of_other_roles_are_accessible(
     log_in: Callable[[str], Page], demo_stack: Stack, name: str
 ) -> None:
-    """The parts that other roles see in addition to, or instead of, the admin's; colours and widths are the
-    same."""
+    """Checks the parts that other roles see in addition to, or instead of, the admin's pages. Colours and
+    widths are the same."""
     page = log_in(name)
     said = heard_errors(page)
     tabs = page.get_by_role("navigation", name="Project", exact=True).get_by_role("link")
@@ -169,7 +169,7 @@ def test_admin_compares_runs_relaunches_a_failed_one_and_promotes(
     expect(estimate.get_by_text("No estimate yet")).to_be_visible()
     page.locator("input[name=base_model]").fill("demo-world")
 
-    # No text fits into eight tokens: the run fails with the cause and is launched again with changes.
+    # No text fits into eight tokens, so the run fails and reports the cause. It is relaunched with changes.
     page.locator("input[name=max_demonstrations]").fill("1")
     page.get_by_text("more settings").click()
     page.locator("input[name=max_length]").fill("8")

@@ -53,8 +53,8 @@ def _run(stack: Stack, code: str) -> str:
 
 
 def _answer(page: Page, name: str, *keys: str) -> list[str]:
-    """Opens the form's task, presses the keys and waits until it is gone. Returns the response ids as
-    shown."""
+    """Opens the form's task, presses the keys and waits until the task is gone. Returns the response IDs in
+    display order."""
     desk = Desk(page, f"form-{name}").open()
     shown = desk.order()
     assert len(shown) == PROJECTS[name]
@@ -72,7 +72,7 @@ def test_every_form_can_be_answered_with_the_keyboard_alone(
     shown = {
         # The last of eight positions: B is much better.
         "hh": _answer(page, "hh", "8", "Enter"),
-        # Enter reports what is missing and moves the focus there; Space selects the focused option.
+        # Enter reports the missing answer and moves the focus there; Space selects the focused option.
         "llama2": _answer(page, "llama2", "ArrowLeft", "Enter", "Space", "ArrowDown", "Enter"),
         # Ten ratings in order, then the reason; 4 of 7 is "about the same".
         "helpsteer2": _answer(
@@ -80,7 +80,7 @@ def test_every_form_can_be_answered_with_the_keyboard_alone(
         ),
         "arena": _answer(page, "arena", "4", "Enter"),
         "instructgpt": _answer(page, "instructgpt", "End", "1", "End", "=", *["Enter", "5"] * 4, "Enter"),
-        # The desk asks about the optional rating once, then submits.
+        # The desk asks for the optional rating once and then submits.
         "oasst": _answer(page, "oasst", "2", "Enter", "Enter"),
         "best-few": _answer(page, "best-few", "End", "1", "Enter", "2", "Delete", "Space", "Enter"),
     }

@@ -1,7 +1,7 @@
 """A new user ranks twenty tasks with the keyboard alone.
 
-The user knows only the common keys: Tab, Enter and Escape. Every other key is read off the page when it is
-needed.
+The user knows only the common keys: Tab, Enter and Escape. They read every other key from the page when they
+need it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ FOCUS = """() => {
 
 
 class Walker:
-    """A user with a keyboard who reads the page."""
+    """A user who reads the page and uses only the keyboard."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -75,7 +75,7 @@ class Walker:
         raise AssertionError(f"Tab does not lead to {wanted}")
 
     def key_for(self, does: str) -> list[str]:
-        """The keys printed next to these words in the line above the responses."""
+        """The keys shown next to these words in the line above the responses."""
         line = self.page.get_by_role("list", name="Most used shortcuts")
         return self._printed(line.get_by_role("listitem").filter(has_text=does))
 
@@ -91,11 +91,12 @@ class Walker:
         return self.page.get_by_test_id("response-card")
 
     def reads(self) -> list[str]:
-        """The responses from top to bottom. Content out of view is not laid out and has no inner text."""
+        """The responses from top to bottom. Content outside the viewport is not laid out and has no inner
+        text."""
         return self.page.get_by_test_id("response-text").all_text_contents()
 
     def order(self) -> list[list[str]]:
-        """The texts by the number shown next to them."""
+        """Maps the number shown next to each text to the text."""
         ranked = self.cards.evaluate_all(
             """cards => cards.map((card) =>
                 [card.dataset.rank, card.querySelector('[data-testid="response-text"]').textContent])"""
@@ -113,7 +114,7 @@ class Walker:
         return self.conversation.get_by_text(re.compile(r"^Question \d+\?$")).inner_text()
 
     def go_to(self, text: str) -> None:
-        """Moves with the arrow keys, following the outlined card."""
+        """Moves to a card with the arrow keys, following the outline."""
         up, down = self.key_for("go to a response")
         card = self.cards.filter(has_text=text)
         for _ in range(12):
@@ -231,7 +232,7 @@ def test_new_user_ranks_twenty_tasks_with_the_keyboard_alone(walker: Walker, dem
     expect(page.get_by_role("button", name="Refresh")).to_be_focused()
 
     rows = []
-    for _ in range(100):  # the desk continues before the server has the last answer
+    for _ in range(100):  # the desk continues before the server has received the last answer
         rows = stored(demo_stack)
         if len(rows) == TASKS:
             break
@@ -274,7 +275,7 @@ def change_the_last(walker: Walker, question: str) -> list[list[str]]:
 
 
 def stored(stack: Stack) -> list[dict[str, object]]:
-    """The rankings that count, with texts instead of ids."""
+    """The rankings that count, with texts instead of IDs."""
     return stack.rows(
         "SELECT m.messages->0->>'content' AS question, r.source,"
         " (SELECT jsonb_agg((SELECT jsonb_agg(a.text) FROM annotation_response a"

@@ -1,5 +1,5 @@
-"""The manager's pages on a small project: preview and import a file, browse it, check quality, compare models
-and export."""
+"""A manager of a small project previews and imports a file, browses it, checks quality, compares models and
+exports data."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The loop on real data: human comparisons and responses of real models are imported, a user ranks in the
-browser, a local language model learns from all of it, and its responses become the next tasks."""
+browser, a local language model is trained on all of it, and its responses become the next tasks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def newborn_model(folder: Path, corpus: Path) -> str:
-    """A base model like a user's own: a byte-level tokenizer of the corpus and random weights."""
+    """A base model such as a user could bring: a byte-level tokenizer trained on the corpus, and random
+    weights."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
@@ -98,7 +99,7 @@ def test_real_rankings_train_a_policy_that_writes_the_next_tasks(
     counts = told(demo_stack, "import_responses", str(responses), "--project", PROJECT)
     assert counts["tasks"] == 177
 
-    # One user ranks with the keyboard in Chromium; programs rank the other 8-way tasks by a learnable rule.
+    # One user ranks with the keyboard in Chromium; scripts rank the other 8-way tasks by a learnable rule.
     join = f"""
 from annotation.models import Project, User
 from annotation.accounts.members import add_member
@@ -117,7 +118,7 @@ add_member(project=project, user=user, role="annotator")
     )
     assert ranked["rankings"] == 40
 
-    # A model starts from random weights, learns from the preferred responses and is improved.
+    # A model starts with random weights, is fine-tuned on the preferred responses and is then improved.
     base = newborn_model(tmp_path / "base", responses)
     small = ["--set", "sample_prompts=1", "sample_tokens=16", "max_length=256"]
     first = run(
@@ -134,7 +135,7 @@ add_member(project=project, user=user, role="annotator")
     judge = run(demo_stack, "reward_model", "--set", "max_length=512", "epochs=1", "heldout_fraction=0.2")[
         "result"
     ]
-    # It is better than chance on held-out pairs by two standard errors.
+    # Its accuracy on held-out pairs exceeds chance by two standard errors.
     accuracy, pairs = judge["metrics"]["heldout/accuracy"], judge["metrics"]["heldout/pairs"]
     assert accuracy > 0.5 + 2 * math.sqrt(0.25 / pairs), judge
     asked = ["max_new_tokens=64", "max_prompts=32"]
@@ -144,15 +145,15 @@ add_member(project=project, user=user, role="annotator")
     folder = demo_stack.state / "artefacts" / "models" / improved["name"]
     assert AutoModelForCausalLM.from_pretrained(folder).config.vocab_size == VOCABULARY
 
-    # A barely trained model repeats itself for some prompts and writes invalid UTF-8 for others. The run
-    # reports that these have nothing to rank.
+    # A barely trained model writes identical responses for some prompts and invalid UTF-8 for others. The
+    # run reports that these prompts have nothing to rank.
     sampled = run(
         demo_stack, "sample", "--set", "max_new_tokens=64", "max_prompts=16", "responses_per_prompt=3"
     )["result"]["counts"]
     assert sampled["prompts_answered"] == 16
     unusable = sampled["prompts_with_equal_responses"] + sampled["tasks_refused"]
     assert sampled["tasks"] == 16 - unusable > 0, sampled
-    desk.open()  # including the task that was assigned before
+    desk.open()  # including the task that was already assigned
     desk.rank_by_keys(shortest_first(desk))
     desk.submit()
     assert writers_of(demo_stack, desk.order()) == {improved["name"]}

@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(1500)]
 
 RUN_SECONDS = 600.0
 RANKED_BY_HAND = 3  # tasks per annotator
-HANDED_OUT_BEFORE = 4  # leases per annotator at most: the current task and one leased ahead
-# Fewer than the recipe defaults, as in the README; enough for a gain well above the error.
+HANDED_OUT_BEFORE = 4  # maximum leases per annotator: the current task and one leased ahead
+# Fewer steps than the recipe defaults, as in the README, but enough for a gain well above the error.
 REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 160, 16
 
 
@@ -32,7 +32,7 @@ def demo_stack(own_demo_stack: Stack) -> Stack:
 
 
 def best_first(desk: Desk) -> list[str]:
-    """The order according to the demo's gold preference."""
+    """The order by the demo's gold reward."""
     assignment = desk.assignment
     messages = assignment["task"]["prompt"]["messages"]
     liked = sorted(assignment["responses"], key=lambda one: -demo_world.gold_reward(messages, one["text"]))
@@ -40,7 +40,7 @@ def best_first(desk: Desk) -> list[str]:
 
 
 def launch(page: Page, kind: str, settings: dict[str, int] | None = None, **inputs: str) -> None:
-    """Fills in the launch form and submits it; ends on the run's page."""
+    """Fills in and submits the launch form, which leads to the run's page."""
     page.goto(f"/projects/demo/runs/new?kind={kind}")
     for name, value in (settings or {}).items():
         page.locator(f"input[name={name}]").fill(str(value))
@@ -51,7 +51,7 @@ def launch(page: Page, kind: str, settings: dict[str, int] | None = None, **inpu
 
 
 def finished(page: Page) -> str:
-    """Waits on the run's page for its end and returns the headline of the result."""
+    """Waits on the run's page until the run ends and returns the headline of the result."""
     deadline = time.monotonic() + RUN_SECONDS
     ended = page.get_by_text("Succeeded", exact=True)
     failed = page.get_by_text("Failed", exact=True)
@@ -63,7 +63,7 @@ def finished(page: Page) -> str:
 
 
 def made(page: Page) -> str:
-    """Waits for the run's end and returns the name of the model it created."""
+    """Waits until the run ends and returns the name of the model it created."""
     finished(page)
     headline = page.get_by_text("Made ").first.inner_text()
     return headline.removeprefix("Made ").split()[0]
@@ -80,7 +80,7 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
         by_drag.rank_by_drag(best_first(by_drag))
         by_drag.submit()
 
-    # Programs rank the rest through the same API.
+    # Scripts rank the rest through the same API.
     simulated = manage(
         demo_stack.state, "simulate_annotators", "--project", "demo", "--annotators", "3", timeout=600
     )
@@ -103,7 +103,7 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
     )
     by_rejection_sampling = made(admin)
 
-    # A run that is cancelled stops at its next step and leaves no model.
+    # A cancelled run stops at its next step and creates no model.
     launch(admin, "ppo", policy=first_policy, reward_model=reward_model)
     expect(admin.get_by_role("region", name="Curves").locator("canvas").first).to_be_visible(timeout=120_000)
     admin.get_by_role("button", name="Cancel run").click()
@@ -123,7 +123,7 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
         gain = compare(judged_by_gold(demo_stack, name), old)
         assert gain.difference > gain.standard_error, (name, gain)
 
-    # It writes the next responses, and an annotator gets them.
+    # It generates the next responses, and an annotator is assigned them.
     launch(admin, "sample", policy=by_ppo)
     assert "ranking tasks" in finished(admin)
     by_keys.open()

@@ -70,7 +70,7 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
 
 
 def parameters_of(route: str, rows: Ids) -> dict[str, str]:
-    """The values of the route's parameters by their names."""
+    """The values of the route's parameters by name."""
     found = re.findall(r"([\w-]+)/<\w+:(\w+)>", route)
     missing = [word for word, _ in found if word not in rows]
     assert not missing, f"{route} needs a row for {missing[0]}: add it to `rows`"

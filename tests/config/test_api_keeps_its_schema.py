@@ -75,7 +75,7 @@ def _id(operation: APIOperation) -> str:
 
 @contextmanager
 def _one_connection() -> Iterator[None]:
-    """Requests are sent over WSGI. The end of each would close the test's own connection."""
+    """Keeps the test's own connection open, which the end of each WSGI request would otherwise close."""
     signals = (request_started, request_finished)
     for signal in signals:
         signal.disconnect(close_old_connections)
@@ -166,7 +166,7 @@ def _ask(
             answered()
 
 
-def test_every_operation_got_enough_requests() -> None:
+def test_every_operation_received_enough_requests() -> None:
     if words_asked < set(FIRST_WORDS):
         pytest.skip("only some of the endpoints were tested in this run")
     assert len(asked) == len(OPERATIONS)

@@ -159,7 +159,7 @@ def test_failing_view_is_a_server_error_and_frees_its_thread(application: OneThr
     assert asyncio.run(ask(application, "plain", b"x"))[0] == HTTPStatus.OK
 
 
-def test_aborted_request_reaches_no_view(application: OneThreadPerRequest) -> None:
+def test_aborted_request_does_not_reach_the_view(application: OneThreadPerRequest) -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 

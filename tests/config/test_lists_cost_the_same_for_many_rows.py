@@ -1,6 +1,6 @@
 """Every GET makes as many database queries for 30 rows of everything as for 3.
 
-A list that stays short proves nothing, so `_grow` must add rows to every list.
+A list that does not grow tests nothing, so `_grow` must add rows to every list.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
         for person in ("ben", "rita"):
             given = claim(project, people[person])
             report_problem(assignment=given, kind="unsafe")
-            # The two disagree, so that there is something to review.
+            # The two annotators disagree, so that there is something to review.
             order = sorted(given.shown_order, reverse=person == "rita")
             submit_ranking(
                 assignment=given,
@@ -132,7 +132,8 @@ def _add_rankings(task: RankingTask, names: list[str]) -> None:
 
 
 def _url(line: Line, rows: Ids) -> str:
-    """The address; for the audit log with only this test's entries, since those of other tests are kept."""
+    """The address. For the audit log it selects this test's entries, because those of other tests are
+    kept."""
     if not line.route.endswith("audit/"):
         return url_of(line, rows)
     with connection.cursor() as cursor:

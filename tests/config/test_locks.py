@@ -55,7 +55,7 @@ def installed(name: str, python: str) -> set[str]:
 
 
 def needed(name: str, python: str) -> list[tuple[str, Requirement]]:
-    """All requirements of our own files and of the lock's packages, each with the file or package that has
+    """All requirements of our own files and of the lock's packages, each with the file or package that states
     it."""
     pins = installed(name, python)
     files = [f"{one}.in" for one in NAMES[: NAMES.index(name) + 1]]

@@ -1,4 +1,4 @@
-"""How a manage.py command gets its databases."""
+"""The databases that manage.py commands start or share."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_second_command_waits_for_the_first(state: Path) -> None:
             assert second.wait(60) == 0
     assert (
         manage(state, "shell", "-c", _COUNT).stdout.strip().endswith("found 2")
-    )  # and the user of the first test
+    )  # including the user of the first test
     assert processes_of(state) == {}
 
 

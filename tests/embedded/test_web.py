@@ -1,4 +1,4 @@
-"""Whether a web server answers."""
+"""The health check of the web server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Serve = Callable[[int], int]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """serve(status): the port of a server that answers everything with it."""
+    """serve(status): the port of a server that answers every request with `status`."""
     servers: list[HTTPServer] = []
 
     def start(status: int) -> int:

@@ -1,4 +1,4 @@
-"""The policies of a stack, evaluated through the command line or directly from their files."""
+"""Evaluates a stack's policies, through the command line or directly from their files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FRESH_PROMPTS, FRESH_SEED = 300, 77
 
 
 def first_model(stack: Stack) -> str:
-    """The policy that the demo was created with."""
+    """The policy with which the demo was created."""
     name: str = _said(stack, "create_demo", "--json")["models"][0]
     return name
 
 
 def first_model_judged_by_gold(stack: Stack) -> Evaluation:
-    """Judged once for all workers: every stack with the demo is a copy of the same one."""
+    """Evaluated once for all test workers, because every stack with the demo is a copy of the same one."""
     shared = Path(os.environ["RANKLOOP_STATE"]).parent / "first-model"  # tests/services.py deletes it
     with shared.with_suffix(".lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -35,8 +35,8 @@ def first_model_judged_by_gold(stack: Stack) -> Evaluation:
 
 
 def judged_by_gold(stack: Stack, policy: str) -> Evaluation:
-    """The same prompts for every policy, so that two policies can be compared prompt by prompt: hard prompts
-    are hard for both, and the error of the difference is half that of two independent means."""
+    """Uses the same prompts for every policy, so that two policies can be compared prompt by prompt. Hard
+    prompts are hard for both, so the error of the difference is half that of two independent means."""
     return evaluate(
         EvaluateConfig(responses_per_prompt=2),
         policy=str(stack.state / "artefacts" / "models" / policy),
@@ -46,7 +46,7 @@ def judged_by_gold(stack: Stack, policy: str) -> Evaluation:
 
 
 def writers_of(stack: Stack, response_ids: list[str]) -> set[str]:
-    """The models that wrote these responses, which the annotator's page does not show."""
+    """The models that wrote these responses. The annotator's page does not show them."""
     sql = "SELECT DISTINCT model_name FROM annotation_response WHERE id = ANY(%s::uuid[])"
     return {row["model_name"] for row in stack.rows(sql, response_ids)}
 

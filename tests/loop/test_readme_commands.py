@@ -1,4 +1,4 @@
-"""The commands of the README run one round of the loop. They are run exactly as written."""
+"""The commands in the README run one round of the loop. The tests run them exactly as written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def demo_stack(own_demo_stack: Stack) -> Stack:
 
 
 def commands(marker: str) -> list[list[str]]:
-    """The manage.py commands of the README's code block under an HTML comment, without the interpreter."""
+    """The manage.py commands in the README's code block after an HTML comment, without the interpreter."""
     found = re.search(rf"<!-- {re.escape(marker)} -->\n```sh\n(.*?)```", README.read_text(), re.DOTALL)
     assert found, f"README.md has no code block under <!-- {marker} -->"
     lines = [shlex.split(line) for line in found[1].splitlines()]
@@ -53,12 +53,12 @@ def test_readme_commands_run_one_round_of_the_loop(demo_stack: Stack) -> None:
         done = manage(demo_stack.state, *command, timeout=900)
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
         said += done.stdout
-    # The evaluation is of the newest policy.
+    # The evaluation covers the newest policy.
     made = re.findall(r"made (\S+)", said)
     (judged,) = re.findall(r"\(evaluate\) succeeded\.\s+policy: (\S+)", said)
     assert judged == made[-1]
     assert re.search(r"gold/mean \d", said)
-    # The new policy is better by more than the standard error of the difference. The comparison is prompt by
-    # prompt, because the errors of two means would hide the gain of a short run.
+    # The new policy is better by more than the standard error of the difference. Policies are compared prompt
+    # by prompt, because the errors of two independent means would hide the gain of a short run.
     gain = compare(judged_by_gold(demo_stack, judged), first_model_judged_by_gold(demo_stack))
     assert gain.difference > gain.standard_error, (made, gain)

@@ -1,5 +1,5 @@
-"""The majority of several rankings: a weak order if the pairs' majorities fit one, Borda if they form cycles.
-A response that beats every other is first, and unanimous preferences are kept."""
+"""The consensus of several rankings is the majority order if the majorities on pairs are consistent, and uses
+Borda for cycles. A response that beats every other is first, and unanimous preferences are kept."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ A, B, C, D = range(4)
         ([[[A], [B], [C]]] * 3, [[A], [B], [C]], "majority"),
         ([[[A], [B], [C]], [[A], [C], [B]], [[B], [A], [C]]], [[A], [B], [C]], "majority"),
         ([[[A, B], [C]], [[B, A], [C]]], [[A, B], [C]], "majority"),
-        # One ranking for each order: equal numbers are a tie.
+        # One ranking for each of the two orders: equal numbers are a tie.
         ([[[A], [B], [C]], [[B], [A], [C]]], [[A, B], [C]], "majority"),
         # A tie and a preference: one ranking prefers A, none prefers B.
         ([[[A, B], [C]], [[A], [B], [C]]], [[A], [B], [C]], "majority"),
-        # Condorcet's cycle: all are equal.
+        # A Condorcet cycle: all responses are equal.
         ([[[A], [B], [C]], [[B], [C], [A]], [[C], [A], [B]]], [[A, B, C]], "borda"),
-        # Both prefer A to B, but ties with C close a cycle. Mean ranks: A 1.5, C 2, B 2.5.
+        # Both rankings prefer A to B, but ties with C form a cycle. Mean ranks: A 1.5, C 2, B 2.5.
         ([[[A], [B], [C]], [[C], [A], [B]]], [[A], [C], [B]], "borda"),
     ],
 )
@@ -37,8 +37,8 @@ def test_consensus_follows_the_majority(rankings: Any, tiers: list[list[int]], r
     assert (found.tiers, found.unranked, found.decided_by) == (tiers, [], rule)
 
 
-def test_cycle_is_ordered_by_borda_and_others_keep_their_majority() -> None:
-    """All others beat D; among A, B, C: A over B 2:1, B over C 2:1, C over A 2:1."""
+def test_cycle_is_ordered_by_borda_and_other_pairs_keep_their_majority() -> None:
+    """All others beat D. Among A, B and C: A beats B 2:1, B beats C 2:1, C beats A 2:1."""
     rankings = [[[A], [B], [C], [D]], [[B], [C], [A], [D]], [[C], [A], [B], [D]]]
     assert consensus(rankings, 4).tiers == [[A, B, C], [D]]
 

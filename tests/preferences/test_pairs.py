@@ -1,4 +1,4 @@
-"""The pairs of a ranking, derived in one place for the database and every export."""
+"""The pairs of a ranking, as used by the database and every export."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_unranked_items_lose_to_ranked_ones_and_form_no_pairs() -> None:
     ]
 
 
-def test_strength_of_a_single_best_applies_to_all_others() -> None:
+def test_strength_of_a_single_best_item_applies_to_all_its_pairs() -> None:
     assert comparisons_of([["a"]], 2, ["x", "y"]) == [("a", "x", False, 2), ("a", "y", False, 2)]
     assert comparisons_of([["a"], ["b"]], 2, ["x"]) == [
         ("a", "b", False, 2),
@@ -48,13 +48,13 @@ def test_strength_of_a_single_best_applies_to_all_others() -> None:
 def test_unranked_items_are_those_in_no_tier() -> None:
     assert unranked_of("abcd", [["c"], ["a"]]) == ["b", "d"]
     assert unranked_of("abc", [["c"], ["a", "b"]]) == []
-    # Nothing was ranked, so nothing was left below anything.
+    # Nothing was ranked, so no item counts as unranked.
     assert unranked_of("abc", []) == []
 
 
 @pytest.mark.parametrize("k", range(2, 11))
 def test_every_pair_matches_the_places(k: int) -> None:
-    """Compared with the definition: a pair for each two items, unless both are unranked."""
+    """Compare with the definition: every two items form a pair unless both are unranked."""
     random = Random(k)
     for _ in range(50):
         place = {item: random.choice([0, 1, 2, 3, None]) for item in range(k)}
@@ -100,7 +100,7 @@ def test_top_one_ranking_is_stored_with_its_pairs(desk: APIClient, project: Proj
 @pytest.mark.parametrize(
     ("order", "ranked", "pairs"), [("asked", True, "strict"), ("none", False, ""), ("tied", True, "ties")]
 )
-def test_all_bad_answer_keeps_the_pairs_that_its_form_allows(
+def test_all_bad_answer_keeps_the_pairs_that_the_form_allows(
     desk: APIClient, project: Project, order: str, ranked: bool, pairs: str
 ) -> None:
     _ask(project, AnswerForm(all_bad=AllBad.model_validate({"order": order})))

@@ -1,4 +1,4 @@
-"""The score of an answer to a check, worked out by hand from the definition in preferences/scoring.py."""
+"""The score of an answer to a check, computed by hand from the definition in preferences/scoring.py."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from preferences.statistics.pairs import UNRANKED, gold_scores
     [
         ([["a"], ["b"], ["c"]], [["a"], ["b"], ["c"]], 1.0),
         ([["a"], ["b"], ["c"]], [["c"], ["b"], ["a"]], 0.0),
-        # a>b and a>c hold, b>c does not
+        # a>b and a>c are reproduced, b>c is not
         ([["a"], ["b"], ["c"]], [["a"], ["c"], ["b"]], 2 / 3),
         # a tie scores ½: a=b ½, a>c 1, b>c 1
         ([["a"], ["b"], ["c"]], [["a", "b"], ["c"]], 2.5 / 3),
         ([["a"], ["b"], ["c"]], [["a", "b", "c"]], 0.5),
-        # gold has no order of b and c: either order, or none, is right
+        # gold ties b and c: either order, or none, is right
         ([["a"], ["b", "c"]], [["a"], ["b"], ["c"]], 1.0),
         ([["a"], ["b", "c"]], [["a"], ["c"], ["b"]], 1.0),
         ([["a"], ["b", "c"]], [["b"], ["a"], ["c"]], 0.5),
@@ -39,7 +39,7 @@ def test_score_is_the_share_of_reproduced_pairs(
     assert gold_score(gold, tiers) == pytest.approx(score)
 
 
-def test_gold_that_ties_everything_is_refused() -> None:
+def test_gold_ranking_without_strict_pairs_is_rejected() -> None:
     with pytest.raises(ValueError, match="at least one item above another"):
         gold_score([["a", "b"]], [["a"], ["b"]])
 

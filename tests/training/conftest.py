@@ -30,14 +30,15 @@ Rank = Callable[..., None]
 
 @pytest.fixture
 def lab(db: None) -> Project:
-    """An empty project for this package, without artefacts."""
+    """An empty project for the tests of this package, with no artefacts on disk."""
     shutil.rmtree(django_settings.ARTEFACTS, ignore_errors=True)
     return create_project(slug="lab", name="Lab")
 
 
 @pytest.fixture
 def make_run(lab: Project) -> RunMaker:
-    """A run as launch_run creates it, without its checks. Keyword arguments override columns."""
+    """A factory for runs like those of launch_run, but without validation. Keyword arguments override
+    columns."""
 
     def make(**columns: Any) -> TrainingRun:
         columns = {"kind": "sft", "recipe": {}, "inputs": {}, "woken_at": timezone.now()} | columns
@@ -48,7 +49,7 @@ def make_run(lab: Project) -> RunMaker:
 
 @pytest.fixture
 def make_model(lab: Project) -> ModelMaker:
-    """A registered model whose folder holds no weights, only a config.json."""
+    """A factory for registered models whose folder contains no weights, only a config.json."""
 
     def make(
         *, name: str, kind: str = "policy", project: Project | None = None, **columns: Any
@@ -64,7 +65,7 @@ def make_model(lab: Project) -> ModelMaker:
 
 @pytest.fixture
 def rank() -> Rank:
-    """rank(project, annotator, n=…): n tasks of two responses each, ranked."""
+    """rank(project, annotator, n=…): create n tasks of two responses each and rank them."""
 
     def rank_them(project: Project, annotator: User, *, n: int) -> None:
         add_member(project=project, user=annotator, role="annotator")
@@ -90,7 +91,8 @@ def rank() -> Rank:
 
 @pytest.fixture
 def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> ModelVersion:
-    """An untrained policy of the lab, and twelve demo prompts with two responses each, all ranked."""
+    """An untrained policy of the project "lab", which has twelve demo prompts with two ranked responses
+    each."""
     from training import demo_world
     from training.rlhf.models.loading import save_model
 
@@ -108,7 +110,7 @@ def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> Mod
 
 @pytest.fixture
 def test_database(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that a test starts use the test's database and one torch thread."""
+    """Make processes started by a test use the test database and one torch thread."""
     name_test_database(monkeypatch)
 
 

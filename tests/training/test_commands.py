@@ -1,4 +1,4 @@
-"""launch_run and create_demo report what they did, and their exit codes show whether they succeeded."""
+"""launch_run and create_demo report their result, and their exit code shows whether they succeeded."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_launch_without_wait_queues_the_run_and_warns_without_a_worker(
     assert str(run.id) in said
 
 
-def test_launch_with_wait_executes_the_run_if_there_is_no_worker(test_database: None, lab: Project) -> None:
+def test_launch_with_wait_executes_the_run_without_a_worker(test_database: None, lab: Project) -> None:
     said = command("launch_run", "sft", "--project", "lab", "--set", *TINY, "--wait")
     assert "sft succeeded" in said
     assert "made lab-sft-1" in said
     assert ModelVersion.objects.get().name == "lab-sft-1"
 
 
-def test_failed_run_fails_the_command_with_its_cause(
+def test_command_fails_with_the_cause_of_the_failed_run(
     test_database: None, lab: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = StringIO()

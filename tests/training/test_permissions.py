@@ -1,4 +1,4 @@
-"""Admins act, managers of the project read, and everyone else gets a 404."""
+"""Admins have write access, project managers have read access, and everyone else gets a 404."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def model(make_model: ModelMaker, project: Project) -> ModelVersion:
 
 @pytest.fixture
 def foreign(make_run: RunMaker, make_model: ModelMaker) -> None:
-    """A run and a model of a project that only the admin can see."""
+    """A run and a model in a project that only admins can see."""
     make_run()
     make_model(name="lab-sft-1")
 
@@ -51,7 +51,7 @@ def test_users_without_training_access_see_nothing(
 
 
 @pytest.mark.usefixtures("foreign")
-def test_manager_can_read_own_project_but_not_act(
+def test_manager_has_read_only_access_to_own_project(
     client_of: ClientOf, mona: User, run: TrainingRun, model: ModelVersion
 ) -> None:
     client = client_of(mona)
@@ -72,7 +72,7 @@ def test_manager_can_read_own_project_but_not_act(
     assert TrainingRun.objects.filter(project__slug="support").count() == 1
 
 
-def test_launch_gets_the_same_answer_for_hidden_and_unknown_projects(
+def test_launch_responds_alike_for_hidden_and_unknown_projects(
     client_of: ClientOf, oscar: User, project: Project
 ) -> None:
     answers = [
@@ -107,7 +107,7 @@ def test_admin_launches_cancels_and_resumes_a_run(client_of: ClientOf, ada: User
     assert (again.status_code, again.json()["type"]) == (409, "conflict")
 
 
-def test_invalid_launch_returns_a_problem_per_field(client_of: ClientOf, ada: User, project: Project) -> None:
+def test_invalid_launch_returns_an_error_per_field(client_of: ClientOf, ada: User, project: Project) -> None:
     answer = client_of(ada).post(
         "/api/v1/runs/",
         {"project": "support", "kind": "ppo", "recipe": {"step": 1, "clip": 9}, "inputs": {}},
@@ -118,7 +118,7 @@ def test_invalid_launch_returns_a_problem_per_field(client_of: ClientOf, ada: Us
     assert not TrainingRun.objects.exists()
 
 
-def test_recipes_include_the_schema_of_their_form(client_of: ClientOf, mona: User) -> None:
+def test_recipes_include_their_form_schema(client_of: ClientOf, mona: User) -> None:
     kinds = client_of(mona).get("/api/v1/runs/recipes/").json()
     assert list(kinds) == TrainingRun.Kind.values
     assert kinds["ppo"]["inputs"] == ["policy", "reward_model"]
@@ -139,7 +139,7 @@ def test_lists_filter_by_project_with_a_constant_number_of_queries(
     assert client.get("/api/v1/runs/?project=support").json()["results"] == []
     assert client.get("/api/v1/models/?kind=reward_model").json()["results"] == []
     for path in ("runs/?project=lab", "models/?project=lab&kind=policy"):
-        with django_assert_max_num_queries(3):  # session, user, rows
+        with django_assert_max_num_queries(3):  # for session, user and rows
             assert len(client.get(f"/api/v1/{path}").json()["results"]) == 5
 
 
@@ -153,7 +153,7 @@ def test_runs_can_be_filtered_by_snapshot(
     assert [row["id"] for row in found] == [str(learned.pk)]
 
 
-def test_model_has_its_origin(
+def test_model_response_includes_its_origin(
     client_of: ClientOf, ada: User, make_run: RunMaker, make_model: ModelMaker
 ) -> None:
     parent = make_model(name="lab-sft-1")
@@ -170,7 +170,9 @@ def test_model_has_its_origin(
     assert client_of(ada).post(f"/api/v1/models/{parent.pk}/archive").json()["stage"] == "archived"
 
 
-def test_metrics_samples_and_log_of_a_run(client_of: ClientOf, mona: User, run: TrainingRun) -> None:
+def test_metrics_samples_and_log_of_a_run_are_returned(
+    client_of: ClientOf, mona: User, run: TrainingRun
+) -> None:
     client = client_of(mona)
     prompt = [{"role": "user", "content": "Hi?"}]
     sample = {"prompt": prompt, "before": "a", "after": "b", "scores": {"reward": 1.0}}
@@ -191,10 +193,10 @@ def test_metrics_samples_and_log_of_a_run(client_of: ClientOf, mona: User, run: 
         assert client.get(f"{base}/{wrong}").status_code == 422, wrong
 
 
-def test_metrics_of_a_resumed_run_have_each_step_once(
+def test_metrics_of_a_resumed_run_contain_each_step_once(
     client_of: ClientOf, mona: User, run: TrainingRun
 ) -> None:
-    """The run had reached step 4 and resumed from the checkpoint of step 2."""
+    """The run reached step 4, then resumed from the checkpoint of step 2."""
     run.attempt = 2
     run.save()
     said = [(1, 1), (1, 2), (1, 3), (1, 4), (2, 3)]
@@ -207,7 +209,7 @@ def test_metrics_of_a_resumed_run_have_each_step_once(
     assert [row["seq"] for row in client.get(f"{base}/metrics?after=3").json()["results"]] == [5]
 
 
-def test_admin_sets_the_one_loop_of_a_project(
+def test_admin_configures_the_only_loop_of_a_project(
     client_of: ClientOf, ada: User, mona: User, project: Project
 ) -> None:
     add_prompts(project=project, prompts=[([{"role": "user", "content": "Hi?"}], {})])

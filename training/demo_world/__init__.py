@@ -1,9 +1,9 @@
 """The demo world: a small customer-support domain with known correct answers.
 
 Prompts and answers are made from templates (36 kinds of question, 11 kinds of follow-up question, and values
-such as names, dates and order numbers to be copied). Answers come in nine styles, eight of them flawed.
-`gold_reward` judges any text. A model of 1.3 million weights learns to answer here in about a minute, and a
-complete preference-learning loop can be measured against the truth.
+that must be copied, such as names, dates and order numbers). Answers come in nine styles, eight of them
+flawed. `gold_reward` judges any text. A model with 1.3 million parameters learns to answer these questions in
+about a minute, and a complete preference-learning loop can be measured against the truth.
 
     prompts = demo_world.prompts(100, seed=1)
     tokenizer = demo_world.build_tokenizer()
@@ -52,8 +52,8 @@ def prompts(n: int, seed: int) -> list[list[dict[str, str]]]:
 
 
 def demonstrations(n: int, seed: int) -> list[Demonstration]:
-    """Return `n` different prompts, each with one answer in a random style, weighted by `STYLES`: a
-    quarter are good."""
+    """Return `n` different prompts, each with one answer in a random style, weighted by `STYLES`: a quarter
+    of the answers are good."""
     rng = random.Random(f"demonstrations {seed}")
     return [
         Demonstration(messages, respond(scenario, draw_style(rng), rng))

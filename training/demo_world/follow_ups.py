@@ -1,7 +1,7 @@
 """Follow-up questions of the demo world.
 
-A follow-up can name values of its own, which then replace earlier values of the same kind. It can also name
-none and still need one in the answer, which must then come from the first turn.
+A follow-up can name values, which then replace earlier values of the same kind. If its answer needs a value
+that the follow-up does not name, the value must come from the first turn.
 """
 
 from training.demo_world.intents import Intent

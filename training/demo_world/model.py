@@ -22,7 +22,7 @@ CONTEXT_TOKENS = 512
 # Repeats of each slot value in the tokenizer's corpus, so that each of its words becomes one token.
 VALUE_REPEATS = 8
 # About 1/sqrt(192): attention starts selective. With transformers' 0.02 it starts uniform, and copying is
-# learned later (after the same 490 steps, gold is 0.67 instead of 0.93 points).
+# learned later (after the same 490 steps, the gold reward is 0.67 instead of 0.93 points).
 INITIAL_STD = 0.07
 
 
@@ -62,7 +62,7 @@ def build_tokenizer() -> "PreTrainedTokenizerFast":
 def build_policy(
     tokenizer: "PreTrainedTokenizerFast", seed: int, *, hidden: int = 192, layers: int = 2
 ) -> "PreTrainedModel":
-    """Build a Llama with random weights from the seed (1.3 million at the default size).
+    """Build a Llama with random weights from the seed (1.3 million parameters at the default size).
 
     Input and output embeddings share one matrix, so copying a value only requires moving its embedding.
     """

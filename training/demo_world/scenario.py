@@ -26,8 +26,8 @@ class UnknownPrompt(UnusableInput):
 
 @dataclass(frozen=True)
 class Scenario:
-    """The customer's request. `asked` is the question to answer now, and `values` are the slot values
-    known by then."""
+    """The customer's request. `asked` is the question to answer now, and `values` are the slot values known
+    at that point."""
 
     intent: Intent
     follow_up: Intent | None = None

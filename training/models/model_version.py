@@ -15,7 +15,7 @@ from training.models.querysets import ProjectOwnedQuerySet
 
 class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
     def with_lineage(self) -> ModelVersionQuerySet:
-        """With project, parent and run, in one query."""
+        """Also load the project, parent and run, in the same query."""
         return self.select_related("project", "parent", "run")
 
     def usable(self, *, project: Project, kind: str) -> ModelVersionQuerySet:
@@ -37,7 +37,7 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
 
 
 class ModelVersion(models.Model):
-    """Weights in a folder of the artefacts. The row exists only if the complete folder does.
+    """Weights in an artefact folder. The row exists only if the folder is complete.
 
     `name` links a Response to the model that wrote it, so it never changes.
     """

@@ -16,15 +16,15 @@ from training.models.querysets import ProjectOwnedQuerySet
 
 class RunQuerySet(ProjectOwnedQuerySet["TrainingRun"]):
     def with_names(self) -> RunQuerySet:
-        """With the project and the launching user, in one query."""
+        """Also load the project and the launching user, in the same query."""
         return self.select_related("project", "created_by")
 
 
 class TrainingRun(models.Model):
     """queued → running → succeeded | failed | cancelled. A lost or resumed run is queued again.
 
-    `attempt` counts claims and is the fencing token: every write must name its attempt, and SQL refuses the
-    write after a later claim (training/runs/transitions.py, events.py).
+    `attempt` counts claims and is the fencing token: every write must name its attempt, and SQL rejects the
+    write if there is a later claim (training/runs/transitions.py, events.py).
     """
 
     class Kind(models.TextChoices):
@@ -122,8 +122,8 @@ class TrainingRun(models.Model):
 
 class RunEventQuerySet(models.QuerySet["RunEvent"]):
     def said_of(self, run: TrainingRun, type: str) -> RunEventQuerySet:
-        """Events of one type in order, each step once: steps that a later attempt repeated, or that lie after
-        the checkpoint it resumed from, count only from that attempt."""
+        """Events of one type in order, with each step once. Steps that a later attempt repeated, or that come
+        after the checkpoint from which it resumed, are taken only from that attempt."""
         said = self.filter(run=run, type=type).order_by("seq")
         began = said.order_by("attempt").values_list("attempt").annotate(first=Min("step"))
         for attempt, first in began if run.attempt > 1 else ():

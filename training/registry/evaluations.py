@@ -77,7 +77,7 @@ def judged_policies(
 
 
 def _newest(runs: Iterable[TrainingRun]) -> dict[tuple[str, tuple[object, ...]], Evaluation]:
-    """The newest evaluation of each policy and set of terms."""
+    """The newest evaluation of each policy under each combination of comparable settings."""
     found: dict[tuple[str, tuple[object, ...]], Evaluation] = {}
     for run in runs:
         evaluation = _evaluation(run)

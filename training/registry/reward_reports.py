@@ -1,5 +1,5 @@
-"""Reports on reward models, and comparisons of two on the rankings held out of both. No model is loaded: the
-run saved its scores with the weights."""
+"""Reports on reward models, and comparisons of two on the rankings held out from both. No model is loaded:
+the run saved its scores with the weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.rlhf.report.scored import SCORED_NAME, ScoredRankings
 
 
 def report_of(model: ModelVersion) -> dict[str, Any] | None:
-    """The report that the run wrote. None for policies, for models from before reports existed, and for
+    """The report that the run wrote. None for policies, for models trained before reports existed, and for
     models whose held-out rankings contain no preference."""
     path = model.folder / JSON_NAME
     if not path.is_file():
@@ -29,7 +29,7 @@ def report_of(model: ModelVersion) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class LearnedReliability:
-    """How often an annotator states their true preference, as the reward model learned it (CrowdBT)."""
+    """How often an annotator states their true preference, as estimated by the reward model (CrowdBT)."""
 
     name: str
     rankings: int
@@ -37,8 +37,8 @@ class LearnedReliability:
 
 
 def learned_of_annotators(model: ModelVersion) -> list[LearnedReliability]:
-    """The least reliable annotator first; empty if the recipe trusted all equally. An annotator without
-    rankings in the project is named by the snapshot's pseudonym."""
+    """The least reliable annotator first; empty if the recipe trusted all annotators equally. An annotator
+    without rankings in the project is identified by the snapshot's pseudonym."""
     learned = _notes(model).get("annotators") or {}
     names = people_behind(model.project) if learned else {}
     found = [
@@ -63,16 +63,16 @@ def comparable_to(model: ModelVersion) -> list[ModelVersion]:
 
 def compare_reward_models(*, model: ModelVersion, other: ModelVersion) -> RewardComparison:
     """Compare `model` with `other`. Raises Problem if the scores of one were not saved, or if no rankings
-    were held out of both."""
+    were held out from both."""
     scored = [_scores(one) for one in (model, other)]
     try:
         return compare(*scored)
     except ValueError as error:
-        raise _not_comparable(f"No rankings held out of both models can be compared: {error}.") from None
+        raise _not_comparable(f"No rankings held out from both models can be compared: {error}.") from None
 
 
 def _notes(model: ModelVersion) -> dict[str, Any]:
-    """The settings that training saved with the weights; empty for models from elsewhere."""
+    """The settings that training saved with the weights; empty for models trained elsewhere."""
     for name in (adapters.CONFIG_FILE, adapters.ADAPTER_NOTES):
         path = model.folder / name
         if path.is_file():

@@ -68,7 +68,7 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
     """
     mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING)
     # Lock the run first. Heartbeats have stopped, and writing many tasks takes time: without the lock, the
-    # sweep could take this run for lost and let another worker claim it.
+    # sweep could consider this run lost and let another worker claim it.
     if mine.select_for_update(no_key=True).first() is None:
         raise LostClaim(f"attempt {attempt} of run {run.id} has been replaced or ended")
     made = _register(run, outcome) if outcome.model else None

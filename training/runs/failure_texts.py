@@ -28,7 +28,7 @@ MEMORY_SETTINGS = (
 CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.OUT_OF_MEMORY: Cause(
         "Out of memory",
-        cause="The run needed more memory than the machine had left. Memory grows with the size of the "
+        cause="The run needed more memory than was available. Memory grows with the size of the "
         "model, the micro-batch and the length of the texts.",
         fix="Halve the micro-batch first: this does not change what the model learns. If that is not enough, "
         "shorten the texts or choose a smaller model. The estimate on the launch form shows how much each "
@@ -89,7 +89,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.WRONG_KIND_OF_MODEL: Cause(
         "This is the wrong kind of model",
         cause="The folder holds a model, but not of the kind that this run needs.",
-        fix="Choose a causal language model as the policy, and a model made by a reward_model run as the "
+        fix="Choose a causal language model as the policy, and a model produced by a reward_model run as the "
         "reward model.",
         settings=("base_model",),
     ),
@@ -103,7 +103,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.TEXTS_TOO_LONG: Cause(
         "The texts are too long",
         cause="Prompt and response together are longer than the context of the model or the limit of the "
-        "recipe, so nothing was left to learn from.",
+        "recipe, so no data was left to learn from.",
         fix="Raise max_length, lower max_new_tokens, or choose a model with a longer context.",
         settings=("max_length", "max_new_tokens"),
     ),
@@ -126,8 +126,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "There is not enough data",
         cause="No data was left after filtering. Ignored ties, held-out rankings and texts that are too long "
         "are not used.",
-        fix="Rank or import more, or choose a larger snapshot. If most rankings are ties, let the reward "
-        "model learn from ties.",
+        fix="Rank or import more responses, or choose a larger snapshot. If most rankings are ties, let the "
+        "reward model learn from ties.",
         settings=("ties", "heldout_fraction", "heldout_share", "max_length"),
     ),
     FailureKind.DATA_UNREADABLE: Cause(
@@ -143,14 +143,14 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.REWARD_IS_FLAT: Cause(
         "The reward model gives every answer the same reward",
-        cause="It gave all of its training responses the same reward, so the policy has nothing to improve "
-        "towards.",
+        cause="It gave the same reward to all of its training responses, so the policy has nothing to "
+        "improve towards.",
         fix="Train the reward model again on more rankings, and check its held-out accuracy before you use "
         "it.",
     ),
     FailureKind.INPUTS_REFUSED: Cause(
         "The recipe or the inputs can't be used",
-        cause="The training code refused the settings or the data of this run. The details say why.",
+        cause="The training code rejected the settings or the data of this run. The details give the reason.",
         fix="Correct the recipe or the inputs, then launch it again.",
     ),
     FailureKind.WORKER_LOST: Cause(
@@ -183,7 +183,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.CANCELLED: Cause(
         "This run was cancelled",
         cause="Someone asked this run to stop. It saved no model; its reports up to that point are below.",
-        fix="Run it again from its start, or launch it with changes.",
+        fix="Run it again from the start, or launch it with changes.",
         again=True,
     ),
     FailureKind.UNKNOWN: Cause(

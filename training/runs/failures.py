@@ -12,7 +12,7 @@ from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.runs.failure_texts import CAUSES
 
-# Messages of other software, whose exceptions carry no kind. Everything of our own is a RunFailure.
+# Messages of other software, whose exceptions carry no kind. All of our own exceptions are RunFailures.
 FOREIGN_MESSAGES = (
     (
         re.compile(
@@ -56,7 +56,7 @@ def record_of_exit(code: int, *, log_tail: str, out_of_memory: bool) -> Record:
     """The record of a run whose process ended without recording anything.
 
     `code` is the exit code, or minus the number of the signal that ended the process. `out_of_memory`: the
-    kernel killed processes for memory while it ran.
+    kernel killed processes for lack of memory while it ran.
     """
     title = ""
     if code == -signal.SIGKILL and out_of_memory:
@@ -106,7 +106,7 @@ def explain(run: TrainingRun) -> Failure | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and those that it was raised from."""
+    """The exception and the exceptions that caused it."""
     each: BaseException | None = error
     while each is not None:
         yield each

@@ -1,8 +1,8 @@
 """The files of an unfinished run: one folder per attempt, with its unfinished work and its checkpoints.
 
 The attempt number fences files as it fences rows: an attempt writes only into its own folder. A new attempt
-takes over the checkpoints of earlier attempts by renaming their folder into its own. An earlier attempt that
-is still alive, cut off from the database, then writes into a folder that nothing reads.
+takes over the checkpoints of earlier attempts by renaming their folder into its own. If an earlier attempt is
+still running, cut off from the database, it then writes into a folder that nothing reads.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def settle_inputs(
     given: Mapping[str, str],
     user: User | None,
 ) -> dict[str, str]:
-    """Resolve every input of the run to a name: {input: name}. Raises Problem with one reason per wrong
+    """Resolve every input of the run to a name: {input: name}. Raises Problem with one reason per invalid
     input.
 
     Defaults: for `policy` and `reward_model`, the project's production model of that kind, else its newest;
@@ -163,7 +163,7 @@ def _snapshot(project: Project, recipe: Recipe, given: str, user: User | None) -
 
 
 def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:
-    """Check a path. Only the worker's machine can tell whether the hub has a name."""
+    """Check a path. Whether a name exists on the hub can be checked only on the worker's machine."""
     name = str(getattr(recipe, "base_model", ""))
     is_path = name.startswith(("/", ".", "~")) or name.count("/") > 1
     if not is_path or adapters.holds_model(name):

@@ -1,4 +1,4 @@
-"""How many threads torch's operators get: one rule, for the training process and for its estimate."""
+"""The number of threads for torch's operators: one rule, for the training process and for its estimate."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from training.rlhf.models import adapters
 from training.runs.recipes.run_recipes import DEMO_WORLD
 
-BYTES_PER_THREAD = 8_000_000  # of weights: two million in float32
+BYTES_PER_THREAD = 8_000_000  # of weights: two million parameters in float32
 
 
 def usable_threads(*, weight_bytes: int, available: int) -> int:
     """No more than the model can use: waking a thread costs as much as a small matrix product.
 
-    Speed of a fine-tuning step on 2 threads instead of 1: 0.94 times with 1.3M weights, 1.15 with 3.6M, 1.34
-    with 11M, 1.60 with 86M. With one thread, the second processor is free for other work.
+    Speed of a fine-tuning step on 2 threads instead of 1: 0.94 times with 1.3M parameters, 1.15 with 3.6M,
+    1.34 with 11M, 1.60 with 86M. With one thread, the second processor is free for other work.
     """
     return max(1, min(available, weight_bytes // BYTES_PER_THREAD))
 

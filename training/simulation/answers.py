@@ -62,7 +62,7 @@ def other_parts(
 
 
 def best_few(tiers: Sequence[Sequence[str]], top_k: Mapping[str, int] | None) -> list[list[str]]:
-    """The tiers, cut after the maximum number of responses that the form accepts."""
+    """The tiers, truncated to the maximum number of responses that the form accepts."""
     room = top_k["at_most"] if top_k else sum(map(len, tiers))
     kept: list[list[str]] = []
     for tier in tiers:

@@ -106,7 +106,7 @@ class OidcBeginView(OidcView):
 
     @extend_schema(
         operation_id="beginOidcLogin",
-        description="The address to send the browser to. For a logged-in user, links the provider's account.",
+        description="The provider's login URL. For a logged-in user, links the provider's account.",
         request=shapes.BeginOidc,
         responses=shapes.Redirect,
         tags=["auth"],

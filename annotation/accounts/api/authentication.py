@@ -12,7 +12,8 @@ SCHEME = "Bearer"
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer rl_…`. Comes before session authentication, so that a 401 has a challenge."""
+    """`Authorization: Bearer rl_…`. Precedes session authentication, so that a 401 response has a
+    `WWW-Authenticate` header."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
         scheme, _, credentials = get_authorization_header(request).partition(b" ")

@@ -21,7 +21,7 @@ class NewInvitation(serializers.Serializer[Any]):
         min_value=1,
         max_value=MAX_DAYS,
         default=DEFAULT_DAYS,
-        help_text="Number of days for which it is valid.",
+        help_text="Number of days for which the invitation is valid.",
     )
     note = serializers.CharField(
         max_length=200, allow_blank=True, default="", help_text="The invited person. Only managers see it."

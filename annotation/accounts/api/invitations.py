@@ -76,7 +76,7 @@ class LookView(LogInView):
 class EnterView(LogInView):
     @extend_schema(
         operation_id="acceptInvitation",
-        description="Creates an account, adds it to the project, and logs it in.",
+        description="Creates an account, adds it to the project, and logs the user in.",
         request=shapes.NewAccount,
         responses={201: login_serializers.Me},
         tags=["invitations"],
@@ -91,7 +91,7 @@ class EnterView(LogInView):
 class JoinView(APIView):
     @extend_schema(
         operation_id="joinByInvitation",
-        description="As `acceptInvitation`, with the logged-in account.",
+        description="Like `acceptInvitation`, but with the logged-in account.",
         request=shapes.InvitationToken,
         responses=login_serializers.MembershipOfMe,
         tags=["invitations"],

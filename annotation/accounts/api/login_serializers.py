@@ -31,7 +31,7 @@ class CodeStep(serializers.Serializer[Any]):
 
 class Code(serializers.Serializer[Any]):
     code = serializers.CharField(
-        max_length=MAX_CODE_CHARACTERS, help_text="From the app, or a recovery code."
+        max_length=MAX_CODE_CHARACTERS, help_text="A code from the authenticator app, or a recovery code."
     )
 
 
@@ -48,7 +48,7 @@ class BeginOidc(serializers.Serializer[Any]):
 
 
 class Redirect(serializers.Serializer[Any]):
-    location = serializers.CharField(help_text="The provider's address. Send the browser there.")
+    location = serializers.CharField(help_text="The provider's URL. Redirect the browser to it.")
 
 
 class SecondFactor(serializers.Serializer[Any]):
@@ -88,7 +88,7 @@ class Enrolment(serializers.Serializer[Any]):
 
 class RecoveryCodes(serializers.Serializer[Any]):
     recovery_codes = serializers.ListField(
-        child=serializers.CharField(), help_text="Each works once. Shown only once."
+        child=serializers.CharField(), help_text="Each code works once. The codes are shown only once."
     )
 
 
@@ -131,5 +131,7 @@ class Me(serializers.Serializer[Any]):
     username = serializers.CharField()
     name = serializers.CharField(allow_blank=True)
     is_admin = serializers.BooleanField()
-    csrf_token = serializers.CharField(help_text="Send it as X-CSRFToken with unsafe requests.")
+    csrf_token = serializers.CharField(
+        help_text="Send this value in the X-CSRFToken header of unsafe requests."
+    )
     memberships = MembershipOfMe(many=True)

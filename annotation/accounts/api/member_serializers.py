@@ -19,9 +19,11 @@ class Member(serializers.Serializer[models.Membership]):
     paused_reason = serializers.CharField(allow_blank=True)
     qualified_at = serializers.DateTimeField(allow_null=True)
     qualification_attempt = serializers.IntegerField(
-        help_text="The current attempt. Above the number of allowed attempts, the member has failed."
+        help_text="Number of the current attempt. The member has failed if it exceeds the allowed number."
     )
-    extra_attempts = serializers.IntegerField(help_text="Attempts granted beyond the project's number.")
+    extra_attempts = serializers.IntegerField(
+        help_text="Attempts granted in addition to the project's number."
+    )
     created_at = serializers.DateTimeField()
 
 

@@ -1,6 +1,6 @@
-"""Everything that login uses from allauth's internal modules, which can change in any release.
+"""All imports from allauth's internal modules, which can change in any release.
 
-No other module imports one: after an update of allauth, this is the file to check.
+No other module imports them, so this is the file to check after an update of allauth.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django.http import HttpRequest
 from annotation.models import User
 
 NO_MAIL = "none"  # e-mail addresses are not verified: the site's operators create the accounts
-_TOTP_SECRET = "mfa.totp.secret"  # session key of the secret of an enrolment in progress
+_TOTP_SECRET = "mfa.totp.secret"  # session key for the secret of an enrolment in progress
 
 
 class Usage(Protocol):
@@ -28,7 +28,7 @@ class Usage(Protocol):
 
 
 def use_rate(request: HttpRequest, *, name: str, rate: str, key: str) -> Usage | None:
-    """Counts one use under `name`. The use can be rolled back. None: the limit is reached."""
+    """Counts one use under `name`; the use can be rolled back. Returns None if the limit is reached."""
     usage: Usage | None = ratelimit.consume(
         request, app="rankloop", action=name, config={name: rate}, key=key, limit_get=True
     )
@@ -40,13 +40,13 @@ def client_address(request: HttpRequest) -> str:
 
 
 def log_in_by_password(request: HttpRequest, user: User) -> None:
-    """Logs the user in, or begins the step of the second factor."""
+    """Logs the user in, or starts the second-factor step."""
     login = Login(user=user, email_verification=NO_MAIL)
     perform_password_login(request, {"username": user.username}, login)
 
 
 def log_in_by(request: HttpRequest, user: User, method: str, **details: str) -> None:
-    """As :func:`log_in_by_password`, for a user whom `method` has authenticated."""
+    """Like :func:`log_in_by_password`, for a user authenticated by `method`."""
     record_authentication(request, user, method=method, **details)
     perform_login(request, Login(user=user, email_verification=NO_MAIL))
 
@@ -63,7 +63,7 @@ def begin_totp() -> str:
 
 
 def begun_totp(request: HttpRequest) -> str | None:
-    """The secret of the enrolment that this session began."""
+    """The secret of the enrolment that was started in this session."""
     return None if request.session.get(_TOTP_SECRET) is None else str(get_totp_secret())
 
 

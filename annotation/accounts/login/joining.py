@@ -25,13 +25,13 @@ def _trying(request: HttpRequest) -> Iterator[None]:
 
 
 def look(*, request: HttpRequest, token: str) -> Invitation:
-    """The invitation. Raises Problem with the reason if it can't be accepted any more."""
+    """The invitation. Raises Problem with the reason if it can no longer be accepted."""
     with _trying(request):
         return invitations.standing(token=token)
 
 
 def enter(*, request: HttpRequest, token: str, username: str, password: str) -> User:
-    """Creates an account in the invitation's project and logs it in."""
+    """Creates an account, adds it to the invitation's project and logs the user in."""
     with _trying(request):
         member = invitations.accept_with_new_account(token=token, username=username, password=password)
     passwords.log_in(request=request, username=member.user.username, password=password)

@@ -1,7 +1,7 @@
-"""Limits on guessing. Only failures count, in the shared cache: logging in often is fine.
+"""Limits on guessing, counted in the shared cache. Only failures count, so frequent logins are not limited.
 
-A guess is counted before it is checked, under the counter's lock, and the count is taken back if it was
-right. Simultaneous guesses can't exceed the limit.
+A guess is counted before it is checked, under the counter's lock, and the count is rolled back if the guess
+was right, so simultaneous guesses can't exceed the limit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Limit:
     """Empty: count by address only."""
 
     def use(self, request: HttpRequest) -> Usage | None:
-        """Counts one use, which can be rolled back. None: the limit is reached."""
+        """Counts one use, which can be rolled back. Returns None if the limit is reached."""
         per = "key" if self.key else "ip"
         rate = f"{self.amount}/{self.seconds}s/{per}"
         return use_rate(request, name=self.name, rate=rate, key=self.key)
@@ -46,7 +46,7 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
 
 
 def code_limits(user_id: object) -> tuple[Limit, ...]:
-    """Three of a million codes are valid at a time. A day of guessing at this rate finds one with a
+    """Three out of a million codes are valid at any time. A day of guessing at this rate succeeds with a
     probability of 1 in 700."""
     return (Limit("code-minute", 5, MINUTE, str(user_id)), Limit("code-hour", 20, HOUR, str(user_id)))
 
@@ -59,7 +59,7 @@ class Guess:
 def guessing(
     request: HttpRequest, limits: tuple[Limit, ...], refusal: str = "Too many failed login attempts."
 ) -> Iterator[Guess]:
-    """One guess. The caller sets `right` if the guess was right. Raises Throttled after too many wrong
+    """Counts one guess. The caller sets `right` if the guess was right. Raises Throttled after too many wrong
     guesses."""
     used: list[Usage] = []
     for limit in limits:

@@ -36,14 +36,14 @@ from preferences.text import NUL, storage_fault
 logger = logging.getLogger(__name__)
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"})
 CLOCK_SECONDS = 60
-# Failures of the network, the provider and the token. The last four are raised for responses of an unexpected
-# shape.
+# Failures of the network, the provider and the token. The last four are raised for responses with an
+# unexpected structure.
 _FAILURES: tuple[type[Exception], ...] = (
     *(OAuth2Error, RequestException, jwt.exceptions.PyJWTError),
     *(KeyError, ValueError, TypeError, AttributeError),
 )
 _NOT_IN_A_NAME = re.compile(r"[^\w.@+-]+")
-_MAX_NAME = 140  # the column takes 150: this leaves room for a number
+_MAX_NAME = 140  # the column holds 150 characters; this leaves room for a number
 
 
 class Refused(Exception):
@@ -81,8 +81,8 @@ def _named(provider_id: str) -> OidcProvider | None:
 
 
 def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> str:
-    """The provider's address to send the browser to. Raises Problem if the provider is not configured or
-    doesn't respond."""
+    """The provider's URL to which the browser is redirected. Raises Problem if the provider is not configured
+    or doesn't respond."""
     if _named(provider_id) is None:
         known = ", ".join(each.id for each in providers()) or "none"
         raise Problem(
@@ -110,8 +110,8 @@ def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> st
 
 
 def complete(*, request: HttpRequest, provider_id: str) -> str:
-    """The page to send the browser to. A response to the browser's own request logs the user in, or leads to
-    the second factor. Any other response leads to the login page, which shows the reason."""
+    """The page to which the browser is redirected. A response to the browser's own request logs the user in,
+    or leads to the second-factor step. Any other response leads to the login page, which shows the reason."""
     try:
         state, identity = _identity(request, provider_id)
         user = _user_of(request, provider_id, identity)
@@ -127,7 +127,8 @@ def complete(*, request: HttpRequest, provider_id: str) -> str:
 
 
 def safe_page(page: str) -> str:
-    """`page` if it belongs to this site, else `/`. `//elsewhere` and `https://elsewhere` would leave it."""
+    """`page` if it belongs to this site, else `/`. `//elsewhere` and `https://elsewhere` would lead to
+    another site."""
     here = page.startswith("/") and url_has_allowed_host_and_scheme(page, allowed_hosts=None)
     return page if here else "/"
 
@@ -183,8 +184,8 @@ def _verified(adapter: _Adapter, client_id: str, id_token: object, nonce: str) -
 
 
 class _ProviderKeys(jwt.PyJWKClient):
-    """The provider's signing keys, fetched for each login: a new key is accepted at once, and a removed key
-    is refused at once.
+    """The provider's signing keys, fetched for each login: new keys are accepted and removed keys are refused
+    immediately.
 
     Fetched like the provider's other documents, with the same certificates, proxies and timeout.
     """
@@ -203,10 +204,10 @@ class _ProviderKeys(jwt.PyJWKClient):
         return document
 
     def key_named(self, kid: str | None) -> jwt.PyJWK:
-        """The key with this id. A single key needs no id, in the set or in the token (OpenID Connect Core,
-        10.1)."""
+        """The key with this id. If the set has only one key, neither the key nor the token needs an id
+        (OpenID Connect Core, 10.1)."""
         keys = [key for key in self.get_jwk_set() if key.public_key_use in {None, "sig"}]
-        found = self.match_kid(keys, kid)  # type: ignore[arg-type]  # None finds keys without an id
+        found = self.match_kid(keys, kid)  # type: ignore[arg-type]  # None matches keys without an id
         if found is None and len(keys) == 1 and None in {kid, keys[0].key_id}:
             found = keys[0]
         if found is None:
@@ -215,7 +216,7 @@ class _ProviderKeys(jwt.PyJWKClient):
 
 
 def _user_info(adapter: _Adapter, access_token: str, subject: str) -> dict[str, Any]:
-    """More claims, if the provider has an endpoint for them. They must be about the same subject."""
+    """Additional claims, if the provider has a user-info endpoint. Their subject must be `subject`."""
     if "userinfo_endpoint" not in adapter.openid_config:
         return {}
     told: dict[str, Any] = adapter._fetch_user_info(access_token)
@@ -238,8 +239,9 @@ def _said(claims: dict[str, Any]) -> Identity:
 
 @transaction.atomic
 def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User:
-    """The user's account: the linked account; else the account that is logged in, or the only one with their
-    verified address, which is linked now; else a new one if the provider is configured to create accounts."""
+    """The first of these accounts that exists: the linked account, the account that is logged in, the only
+    account with the verified address. Otherwise a new account, if the provider is configured to create
+    accounts. An account that is not linked yet is linked."""
     linked = SocialAccount.objects.filter(provider=provider_id, uid=identity.subject).select_related("user")
     user = next((each.user for each in linked), None)
     here = request.user if isinstance(request.user, User) else None
@@ -255,7 +257,7 @@ def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User
 
 
 def _invited(identity: Identity) -> User | None:
-    """The account that was created with exactly this address. None if there are two."""
+    """The active account with this address (ignoring case). None if there are several."""
     if not identity.email:
         return None
     found = list(User.objects.filter(email__iexact=identity.email, is_active=True)[:2])

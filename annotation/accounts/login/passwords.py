@@ -17,9 +17,11 @@ from config.problems import FieldProblem, Problem
 
 
 def log_in(*, request: HttpRequest, username: str, password: str) -> bool:
-    """True: logged in, in a new session. False: the password is right and the second factor is missing.
+    """Logs the user in, in a new session. Returns False if the password is right but the second factor is
+    missing.
 
-    Raises Problem for a wrong name or password (indistinguishable), Throttled after too many of them.
+    Raises Problem for a wrong name or password, without revealing which one; Throttled after too many
+    attempts.
     """
     user = _checked(request, username, password)
     if user is None:
@@ -33,7 +35,7 @@ def log_in(*, request: HttpRequest, username: str, password: str) -> bool:
 
 
 def log_in_known(*, request: HttpRequest, user: User, method: str, **details: str) -> bool:
-    """As :func:`log_in`, for a user authenticated by `method` instead of a password."""
+    """Like :func:`log_in`, for a user authenticated by `method` instead of a password."""
     log_in_by(request, user, method, **details)
     return bool(request.user.is_authenticated)
 

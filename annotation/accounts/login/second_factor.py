@@ -57,9 +57,9 @@ def begin_enrolment(*, request: HttpRequest, user: User, password: str) -> Enrol
 
 
 def confirm_enrolment(*, request: HttpRequest, user: User, code: str) -> list[str]:
-    """Switches the second factor on. Returns the recovery codes, which can't be read again.
+    """Switches the second factor on. Returns the recovery codes, which can't be retrieved later.
 
-    Raises Conflict without an enrolment, Problem for a wrong code.
+    Raises Conflict if no enrolment is in progress, Problem for a wrong code.
     """
     secret = internals.begun_totp(request)
     if secret is None:
@@ -79,7 +79,7 @@ def confirm_enrolment(*, request: HttpRequest, user: User, code: str) -> list[st
 
 
 def disable(*, request: HttpRequest, user: User, code: str) -> None:
-    """Requires a code of either kind, so that a borrowed session isn't enough."""
+    """Requires a TOTP or recovery code, so that access to an open session isn't enough."""
     totp = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).first()
     if totp is None:
         raise Conflict("The second factor is not switched on.", type="no-second-factor")
@@ -96,7 +96,7 @@ def replace_recovery_codes(*, request: HttpRequest, user: User, code: str) -> li
 
 
 def complete_log_in(*, request: HttpRequest, code: str) -> None:
-    """The second step of a login. Raises Conflict if there was no first step, or it was too long ago."""
+    """The second step of a login. Raises Conflict if the first step is missing or was too long ago."""
     stage = LoginStageController.enter(request, AuthenticateStage.key)
     user = stage.login.user if stage else None
     if not isinstance(user, User) or not user.is_active:

@@ -1,4 +1,4 @@
-"""Streams an import's progress: one JSON object per line, `progress` and at the end `report` or `problem`.
+"""Streams an import's progress, one JSON object per line: `progress`, and finally `report` or `problem`.
 
 An import of 160,000 rows takes a minute. A client that accepts `application/x-ndjson` can show its progress;
 closing the connection stops the import after the current batch.
@@ -28,14 +28,15 @@ logger = logging.getLogger(__name__)
 
 
 class LinesRenderer(JSONRenderer):
-    """Used by content negotiation. It renders only refusals itself, each a single object."""
+    """Used by content negotiation. It renders only errors, each as a single object."""
 
     media_type = "application/x-ndjson"
     format = "ndjson"
 
 
 def streamed(steps: Steps) -> StreamingHttpResponse:
-    """Raises the first step's exception, so an unknown format has the same status as other refusals."""
+    """Raises the first step's exception here, so an unknown format gets an error status like any other
+    refusal."""
     first = next(steps)
     return StreamingHttpResponse(
         _lines(_messages(first, steps), current_actor()), content_type=LinesRenderer.media_type
@@ -46,7 +47,7 @@ async def _lines(messages: Generator[dict[str, Any], None, None], actor: str) ->
     """Runs in the response's single synchronous thread, because a dry run is one transaction."""
 
     def line() -> bytes:
-        # The request's middleware has ended by the time the response streams.
+        # The middleware has already finished when the response streams.
         with acting_as(actor):
             message = next(messages, None)
         return b"" if message is None else json.dumps(message).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""The import of a file."""
+"""The endpoint that imports a file."""
 
 from __future__ import annotations
 

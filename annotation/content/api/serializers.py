@@ -34,14 +34,16 @@ class LineError(serializers.Serializer[Any]):
 
 class ImportReport(serializers.Serializer[Any]):
     format = serializers.CharField()
-    dry_run = serializers.BooleanField(help_text="Nothing was stored; the counts are those of an import.")
+    dry_run = serializers.BooleanField(
+        help_text="Nothing was stored; the counts are those that an import would give."
+    )
     read = serializers.IntegerField(help_text="Rows in the file.")
     prompts = serializers.IntegerField(help_text="New prompts; the next three fields also count new objects.")
     responses = serializers.IntegerField()
     tasks = serializers.IntegerField()
     rankings = serializers.IntegerField()
-    unchanged = serializers.IntegerField(help_text="Rows that existed completely.")
-    failed = serializers.IntegerField(help_text="Rows that were refused; `errors` lists the first 1000.")
+    unchanged = serializers.IntegerField(help_text="Rows whose content already existed.")
+    failed = serializers.IntegerField(help_text="Rows that were rejected; `errors` lists the first 1000.")
     errors = LineError(many=True)  # type: ignore[assignment]
     quirks = QuirkCount(many=True)
 
@@ -49,7 +51,7 @@ class ImportReport(serializers.Serializer[Any]):
 class ImportProgress(serializers.Serializer[Any]):
     share = serializers.FloatField(help_text="Share of the file's bytes, 0 to 1.")
     read = serializers.IntegerField(help_text="Rows so far.")
-    failed = serializers.IntegerField(help_text="Rows refused so far.")
+    failed = serializers.IntegerField(help_text="Rows rejected so far.")
 
 
 class ImportNews(serializers.Serializer[Any]):

@@ -27,7 +27,7 @@ _JSON_EXPORT = {"type": "array", "items": {"type": "object", "additionalProperti
 
 class ExportView(APIView):
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
-        """`?format=` names the export instead of DRF's renderer, and any Accept header gets the file."""
+        """`?format=` selects the export format, not DRF's renderer, and any Accept header is accepted."""
         renderer = self.get_renderers()[0]
         return renderer, str(renderer.media_type)
 
@@ -77,6 +77,6 @@ def _headers(snapshot: DatasetSnapshot, format: str) -> dict[str, str]:
 
 
 async def _served(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yields chunks that are made in a thread. ASGI would read a synchronous iterator completely first."""
+    """Yields chunks produced in a thread, because ASGI would first read a synchronous iterator completely."""
     while chunk := await asyncio.to_thread(next, chunks, b""):
         yield chunk

@@ -1,4 +1,4 @@
-"""The formats of imports and exports."""
+"""The view that lists import and export formats."""
 
 from __future__ import annotations
 

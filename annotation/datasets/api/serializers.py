@@ -1,4 +1,4 @@
-"""Snapshots and formats."""
+"""Serializers for snapshots and formats."""
 
 from __future__ import annotations
 

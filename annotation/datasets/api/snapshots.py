@@ -1,4 +1,4 @@
-"""The snapshots of a project."""
+"""Views of a project's snapshots."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class OwnFiguresView(ProjectView):
 class LastAnswerView(ProjectView):
     @extend_schema(
         operation_id="getLastAnswer",
-        description="Your last answer with the task as it was shown, to revise it. 204: there is none, or it"
+        description="Your last answer with the task as it was shown, for revision. 204: there is none, or it"
         " can't be revised (the project is archived, or the answer was practice).",
         responses={200: serializers.LastAnswer, 204: None},
         tags=["assignments"],

@@ -53,8 +53,10 @@ class Feedback(serializers.Serializer[Any]):
     )
     tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
     right_tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
-    pairs = FeedbackPair(many=True, help_text="The pairs that the right answer puts in an order.")
+    pairs = FeedbackPair(many=True, help_text="The pairs of responses that are not tied in the right answer.")
     passed = serializers.BooleanField(allow_null=True, help_text="Null until the attempt ends.")
     attempt_score = serializers.FloatField(allow_null=True)
     pass_mark = serializers.FloatField(allow_null=True)
-    attempts_left = serializers.IntegerField(allow_null=True, help_text="Attempts left after a failed one.")
+    attempts_left = serializers.IntegerField(
+        allow_null=True, help_text="Number of attempts left after a failed attempt."
+    )

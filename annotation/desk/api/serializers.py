@@ -115,7 +115,7 @@ class Assignment(serializers.Serializer[dict[str, Any]]):
     draft = DraftField(allow_null=True)
     draft_version = serializers.IntegerField(help_text="Send it with the next draft.")
     practice = serializers.BooleanField(
-        help_text="True: a qualification task, which has feedback after the answer."
+        help_text="True for a qualification task, which shows feedback after the answer."
     )
 
     def to_representation(self, instance: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +123,9 @@ class Assignment(serializers.Serializer[dict[str, Any]]):
 
 
 class NextAssignment(Assignment):
-    prefetched = Assignment(many=True, help_text="The leases after it: at most as many as requested.")
+    prefetched = Assignment(
+        many=True, help_text="The leases that follow the current one, at most as many as requested."
+    )
 
 
 class Next(serializers.Serializer[Any]):
@@ -131,7 +133,7 @@ class Next(serializers.Serializer[Any]):
         min_value=0,
         max_value=MAX_PREFETCH,
         default=0,
-        help_text="Number of further tasks to lease now. They come next. Release them like any lease.",
+        help_text="Number of further tasks to lease in advance. Release them like any lease.",
     )
 
 

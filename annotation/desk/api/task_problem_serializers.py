@@ -27,7 +27,10 @@ class TaskProblemsSought(serializers.Serializer[Any]):
 
 class Settling(serializers.Serializer[Any]):
     note = serializers.CharField(
-        max_length=MAX_TEXT_CHARACTERS, allow_blank=True, default="", help_text="How it was resolved."
+        max_length=MAX_TEXT_CHARACTERS,
+        allow_blank=True,
+        default="",
+        help_text="How the problem was resolved.",
     )
     text = serializers.CharField(
         max_length=MAX_TEXT_CHARACTERS,
@@ -49,7 +52,7 @@ class TaskProblem(serializers.Serializer[models.TaskProblem]):
     created_at = serializers.DateTimeField()
     settled_at = serializers.DateTimeField(allow_null=True, help_text="Null: not settled.")
     settled_by = serializers.CharField(source="settled_by.username", allow_null=True, default=None)
-    note = serializers.CharField(allow_blank=True, help_text="How it was resolved.")
+    note = serializers.CharField(allow_blank=True, help_text="How the problem was resolved.")
 
     def get_excerpt(self, problem: models.TaskProblem) -> str:
         return excerpt_of(problem.task)

@@ -33,10 +33,11 @@ class Cursor:
     """States that no task before `place` in the queue's order was free for the annotator, in a snapshot in
     which all transactions before `seen` had ended.
 
-    A task before `place` that is free now has moved since: it entered the queue, changed its place, or got a
-    slot or its annotator back. Each of these stamps the task with the transaction's number (`moved_xid`, by
-    trigger), which is `seen` or later. The scan therefore covers those rows, and the queue from `place` on.
-    Transaction numbers belong to one running server: a cursor from before a restart or a restore is not used.
+    A task before `place` that is free now has moved since: it entered the queue, changed its place, got a
+    slot back, or became available to the annotator again. Each of these stamps the task with the
+    transaction's number (`moved_xid`, by trigger), which is `seen` or later. The scan therefore covers those
+    rows, and the queue from `place` on. Transaction numbers belong to one running server: a cursor from
+    before a restart or a restore is not used.
     """
 
     place: tuple[object, ...]
@@ -55,7 +56,7 @@ _END: Final = {
 
 
 def cursor_of(project: Project, annotator: User, facts: Facts) -> Cursor | None:
-    """The annotator's cursor, created or moved forward when it is due. None: a scan from the start is
+    """The annotator's cursor, created or moved forward when it is due. None if a scan from the start is
     cheaper."""
     if facts.turns < CURSOR_FROM_TURNS:
         return None

@@ -49,8 +49,8 @@ class Facts(NamedTuple):
 
     @property
     def turns(self) -> int:
-        """Number of tasks they have had, without the current one. A release and a new claim leave it
-        unchanged, so giving a task back never changes what comes next."""
+        """Number of tasks that the annotator has had, excluding the current one. A release and a new claim
+        leave it unchanged, so releasing a task never changes which task comes next."""
         return self.answered + self.skipped
 
 

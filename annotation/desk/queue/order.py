@@ -11,15 +11,15 @@ KEY: Final = {
     Project.AllocationPolicy.FINISH_STARTED: "t.priority * -1, (t.open_slots = t.overlap), t.id",
 }
 QUEUED = "t.project_id = %(project)s AND t.state = 'open' AND t.open_slots > 0 AND NOT t.reserved"
-# Tasks whose lease this annotator let expire or gave back are open to them again.
-# A scalar subquery, because NOT EXISTS becomes a scan of all assignments while statistics are stale (102
-# instead of 260 claims/s). COALESCE, because the planner estimates that it holds for half of the rows. For
-# "… IS NULL" it estimates 1 in 200, and sorts a queue of 1,000 instead of reading the first row of its index.
+# A task whose lease has expired or was released is open to the annotator again. A scalar subquery, because
+# NOT EXISTS becomes a scan of all assignments while statistics are stale (102 instead of 260 claims/s).
+# COALESCE, because the planner then estimates that the condition holds for half of the rows. For "… IS NULL"
+# it estimates 1 in 200, and sorts a queue of 1,000 instead of reading the first row of its index.
 NOT_MINE = """COALESCE((SELECT false FROM annotation_assignment a
             WHERE a.task_id = t.id AND a.annotator_id = %(annotator)s
               AND a.state NOT IN ('expired', 'released') LIMIT 1), true)"""
 # Tasks that moved since the cursor was set: few rows, found by their own index. A prepared statement is
-# planned without knowing that they are few; it would walk the queue up to the cursor if this were in the
+# planned without knowing how few they are; it would walk the queue up to the cursor if this were in the
 # queue's order.
 BEHIND = f"""{QUEUED} AND t.moved_xid >= %(seen)s AND (({{key}}) < ({{place}})) IS TRUE AND {NOT_MINE}
      ORDER BY ROW({{key}})"""

@@ -39,7 +39,7 @@ WITH pick AS (
        AND t.state = 'open' AND t.open_slots > 0 AND {NOT_MINE}
      ORDER BY r.id {_LOCKED}
 )"""
-# Tasks that the annotator put off, the oldest skip first, and only if a slot is left.
+# Tasks that the annotator deferred, the oldest skip first, and only if a slot is left.
 _FROM_PUT_OFF = f"""
 WITH pick AS (
     SELECT t.id, mine.attempt
@@ -59,9 +59,9 @@ WITH pick AS (
      WHERE t.project_id = %(project)s AND t.kind = %(kind)s AND t.state = 'open' AND {NOT_MINE}
      ORDER BY md5(concat(%(seed)s::text, %(annotator)s::text, t.id)) LIMIT 1
 )"""
-# Each attempt has `tasks` of the qualification tasks, or all of them. Tasks that the annotator got least
-# often in earlier attempts come first, because practice shows the right answer once a task is answered. Tasks
-# put off come last.
+# Each attempt has `tasks` qualification tasks, or all of them if `tasks` is NULL. Tasks that the annotator
+# got least often in earlier attempts come first, because practice shows the right answer once a task is
+# answered. Deferred tasks come last.
 _FROM_QUALIFICATION = """
 WITH pick AS (
     SELECT t.id, %(attempt)s AS attempt FROM annotation_rankingtask t
@@ -75,7 +75,7 @@ WITH pick AS (
                FROM annotation_assignment had JOIN annotation_rankingtask q ON q.id = had.task_id
               WHERE had.project_id = %(project)s AND had.annotator_id = %(annotator)s
                 AND had.attempt = %(attempt)s AND had.state NOT IN ('expired', 'released')
-                -- A task put off and closed since never comes back: another takes its place.
+                -- A deferred task that has closed since never returns. Another one replaces it.
                 AND (had.state <> 'skipped' OR had.skip_way <> 'me' OR q.state = 'open')))
      ORDER BY (mine.state = 'skipped') IS TRUE,
               (SELECT count(*) FROM annotation_assignment earlier
@@ -84,8 +84,8 @@ WITH pick AS (
                   AND earlier.state NOT IN ('expired', 'released')),
               md5(concat(%(seed)s::text, %(annotator)s::text, t.id)) LIMIT 1
 )"""
-# The order in which responses are shown depends only on the task, the annotator and the attempt: the same
-# after a reload, and different for each annotator.
+# The order in which responses are shown depends only on the task, the annotator and the attempt. It is the
+# same after a reload and different for each annotator.
 _LEASE = f"""
 INSERT INTO annotation_assignment AS a (
     id, task_id, project_id, annotator_id, attempt, place, state, token, shown_order, leased_at, expires_at,
@@ -105,7 +105,7 @@ RETURNING {columns(Assignment, "a")}
 
 
 def renew(*, project: Project, annotator: User, all: bool) -> list[Assignment]:
-    """Renews all open leases, or without `all` only the current one, for a full lease period. The current
+    """Renews the current lease, or with `all` every open lease, for a full lease period. The current
     lease comes first.
 
     An expired lease gets a new token, because requests with the old one were refused.

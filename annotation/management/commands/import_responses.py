@@ -49,7 +49,7 @@ class Command(ReportingCommand):
         if not options["hub"]:
             report = self._import(project, Path(options["file"]), options)
             return _lines(report, project.slug), report.to_json()
-        # Imported here, because the Hub's client takes longer to load than a small file takes to import.
+        # Imported here, because loading the Hub's client takes longer than importing a small file.
         from annotation.content.hub import fetch_dataset
 
         files = fetch_dataset(

@@ -1,15 +1,15 @@
-"""The current text of every trigger and function, and of the tables without a model, in `*.sql` files.
+"""The `*.sql` files hold the current text of every trigger and function, and of the tables without a model.
 
 An app keeps its files in `models/sql/`, one per subject. Exactly one migration of each app applies them: the
 newest that changed any of them. To change a trigger:
 
-1. Edit its file. Files can run again at any time: they use `CREATE OR REPLACE` and `IF NOT EXISTS`.
+1. Edit its file. Files must be safe to rerun: they use `CREATE OR REPLACE` and `IF NOT EXISTS`.
 2. Move the app's `ApplySql` operation into a new migration, after the operations on the columns that the
    files now name, and give it the new digest, which the failing test prints. A released database then runs
-   the files again. A new database runs them only there, when all columns exist.
+   the files again. A new database runs them only in that migration, when all columns exist.
 3. In the same migration, drop what the files no longer contain: `RunSQL("DROP TRIGGER … ON …;")`.
 
-A change that the database cannot notice, such as a comment, only needs the new digest.
+A change without effect in the database, such as a comment, needs only the new digest.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ApplySql(Operation):
     """
 
     reduces_to_sql = True
-    # The earlier text is not kept, so there is nothing to go back to.
+    # The earlier text is not kept, so the migration can't be reversed to it.
     reversible = False
 
     def __init__(self, digest: str) -> None:

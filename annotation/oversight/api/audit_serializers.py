@@ -1,4 +1,4 @@
-"""The audit log."""
+"""Serializers for the audit log."""
 
 from __future__ import annotations
 

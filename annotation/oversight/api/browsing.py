@@ -1,4 +1,4 @@
-"""A project's rankings, for managers. `annotation.oversight.api.tasks` has its tasks."""
+"""Views of a project's rankings, for managers. Views of its tasks are in `annotation.oversight.api.tasks`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of tasks and rankings, for managers."""
+"""Serializers for managers' lists of tasks and rankings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Sought(serializers.Serializer[Any]):
     has = serializers.ChoiceField(
         choices=sorted(CARRIES),
         required=False,
-        help_text="Something that the ranking contains besides its order.",
+        help_text="An optional part that the ranking contains.",
     )
     says = serializers.CharField(
         max_length=MAX_WORDS_CHARACTERS,
@@ -77,14 +77,16 @@ class _Given(serializers.Serializer[models.Ranking]):
     all_bad = serializers.BooleanField()
     duration_ms = serializers.IntegerField(allow_null=True)
     given_at = serializers.DateTimeField(
-        allow_null=True, help_text="When it was given, according to the imported file."
+        allow_null=True, help_text="The time of the ranking, according to the imported file."
     )
     created_at = serializers.DateTimeField()
 
 
 class RankingListed(_Given):
     task = serializers.UUIDField(source="task_id")
-    n_tiers = serializers.SerializerMethodField(help_text="Fewer than the responses if some are tied.")
+    n_tiers = serializers.SerializerMethodField(
+        help_text="The number of tiers; less than the number of responses if some are tied."
+    )
     n_responses = serializers.SerializerMethodField()
     comment = serializers.SerializerMethodField(help_text=f"Its first {EXCERPT_CHARACTERS} characters.")
     flags = serializers.SerializerMethodField(help_text="Names of the flags set on any response.")

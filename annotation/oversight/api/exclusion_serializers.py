@@ -1,4 +1,4 @@
-"""Exclusions of annotators, and their previews."""
+"""Serializers for exclusions of annotators and their previews."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class ExclusionEffect(serializers.Serializer[Any]):
     rankings = serializers.IntegerField(help_text="Annotations that would no longer count.")
     comparisons = serializers.IntegerField()
     reviews = serializers.IntegerField(help_text="Decisions that would no longer count.")
-    tasks_reopening = serializers.IntegerField(help_text="Finished tasks that would be given out again.")
-    leases = serializers.IntegerField(help_text="Leases that would be given back.")
+    tasks_reopening = serializers.IntegerField(help_text="Finished tasks that would be served again.")
+    leases = serializers.IntegerField(help_text="Leases that would be released.")
     snapshots = serializers.IntegerField(
-        help_text="Snapshots frozen since their first ranking. They may contain their rankings and don't"
-        " change."
+        help_text="Snapshots frozen since the annotator's first ranking. They can contain the annotator's"
+        " rankings and don't change."
     )
 
 
@@ -46,7 +46,7 @@ class Exclusion(serializers.Serializer[models.Exclusion]):
 class LiftedExclusion(serializers.Serializer[Any]):
     exclusion = Exclusion()
     tasks_with_more_overlap = serializers.IntegerField(
-        help_text="Tasks whose slot somebody filled in the meantime. Both answers stay."
+        help_text="Tasks whose slot another annotator has filled in the meantime. Both answers are kept."
     )
 
 
@@ -55,5 +55,5 @@ class LiftEffect(serializers.Serializer[Any]):
     comparisons = serializers.IntegerField()
     reviews = serializers.IntegerField(help_text="Decisions that would count again.")
     tasks_with_more_overlap = serializers.IntegerField(
-        help_text="Tasks whose slot somebody filled in the meantime. Both answers would stay."
+        help_text="Tasks whose slot another annotator has filled in the meantime. Both answers would be kept."
     )

@@ -1,4 +1,4 @@
-"""Excluding an annotator: preview, exclusion and lifting."""
+"""Views that preview, create and lift exclusions of annotators."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ExclusionsView(ProjectView):
 class PreviewView(ProjectView):
     @extend_schema(
         operation_id="previewExclusion",
-        description="Returns what an exclusion would change, without changing anything.",
+        description="Returns the effect of an exclusion without applying it.",
         request=serializers.WhoRanked,
         responses=serializers.ExclusionEffect,
         tags=["exclusions"],
@@ -71,7 +71,7 @@ class PreviewView(ProjectView):
 class LiftPreviewView(APIView):
     @extend_schema(
         operation_id="previewLift",
-        description="Returns what lifting the exclusion would change, without changing anything.",
+        description="Returns the effect of lifting the exclusion without lifting it.",
         request=None,
         responses=serializers.LiftEffect,
         tags=["exclusions"],

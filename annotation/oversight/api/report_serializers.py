@@ -48,7 +48,7 @@ class AnnotatorQuality(serializers.Serializer[Any]):
         allow_null=True, help_text="Share of rankings submitted without changing the order shown."
     )
     outlier_p = serializers.FloatField(
-        allow_null=True, help_text="p-value of agreeing so little with others, if they were like the others."
+        allow_null=True, help_text="p-value of agreement this low, if the annotator were like the others."
     )
     outlier_p_adjusted = serializers.FloatField(
         allow_null=True, help_text="The p-value, adjusted for testing all annotators (Holm)."
@@ -71,7 +71,7 @@ class Between(serializers.Serializer[Any]):
 class Quality(serializers.Serializer[Any]):
     pairwise_agreement = serializers.FloatField(allow_null=True)
     n_pairs = serializers.IntegerField(
-        help_text="Pairs of verdicts of two annotators on the same two responses."
+        help_text="Pairs of verdicts by two annotators on the same two responses."
     )
     agreement = Estimate()
     agreement_without_ties = serializers.FloatField(allow_null=True)
@@ -139,7 +139,7 @@ class Leaderboard(serializers.Serializer[Any]):
     matrix = Cell(many=True, help_text="Each pair of compared models, once.")
     groups = serializers.IntegerField(help_text="More than 1: not all models can be compared.")
     models_left_out = serializers.IntegerField(
-        help_text="Models left out, beyond the 100 compared most often."
+        help_text="Models omitted, beyond the 100 compared most often."
     )
     slices = Slice(many=True)
     slices_left_out = serializers.IntegerField()

@@ -1,4 +1,4 @@
-"""Reviews of tasks on which annotators disagree."""
+"""Serializers for reviews of tasks on which annotators disagree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reviewers' queue. The id in `reviews/{id}/` is that of a task."""
+"""Views of the reviewers' queue. The ID in `reviews/{id}/` is a task ID."""
 
 from __future__ import annotations
 

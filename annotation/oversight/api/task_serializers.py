@@ -36,7 +36,9 @@ class TaskFacts(serializers.Serializer[models.RankingTask]):
     overlap = serializers.IntegerField()
     answered = serializers.IntegerField()
     open_slots = serializers.IntegerField()
-    reserved = serializers.BooleanField(help_text="True: only for the annotators it is reserved for.")
+    reserved = serializers.BooleanField(
+        help_text="True: the task is only for annotators for whom it is reserved."
+    )
     created_at = serializers.DateTimeField()
 
 
@@ -61,8 +63,8 @@ class TaskChanges(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(
         choices=models.RankingTask.Kind.choices,
         required=False,
-        help_text="A kind other than `ranking` makes the task a check: everybody may get it, and answers"
-        " are scored.",
+        help_text="A kind other than `ranking` makes the task a check: it is served to every annotator, and"
+        " answers are scored.",
     )
     gold_tiers = serializers.ListField(
         child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),

@@ -22,7 +22,7 @@ class TasksView(ProjectView):
 
     @extend_schema(
         operation_id="listTasks",
-        description="Newest first. Rows have the beginning of the prompt; `getTask` has the whole prompt.",
+        description="Tasks, newest first, with the start of each prompt. `getTask` returns the whole prompt.",
         parameters=[browsing_serializers.TasksSought],
         responses=browsing_serializers.TaskListed(many=True),
         tags=["tasks"],

@@ -24,7 +24,7 @@ from annotation.oversight.ranking_arrays import (
 from preferences.statistics.outliers import outliers
 from preferences.statistics.pairs import gold_scores
 
-# An imported file can name thousands of annotators; the page shows the busiest.
+# An imported file can name thousands of annotators; the page shows the most active.
 MAX_ANNOTATORS = 200
 _DURATION_BITS = 40
 _MOST_DURATION = (1 << _DURATION_BITS) - 1
@@ -106,7 +106,7 @@ def annotators_of(
 
 
 def _gold(project: Project, everything: RankingArrays) -> Counts:
-    """The score of each ranking of a task with a known answer, the same score that pauses people."""
+    """The score of each ranking of a task with a known answer. The same score is used to pause annotators."""
     read = everything.where(KNOWN, present=True)
     parts = []
     for block, gold in zip(read.blocks, gold_places(project=project, read=read), strict=True):

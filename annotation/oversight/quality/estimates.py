@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from preferences.statistics.intervals import Shares, percentiles, resampled_totals
 from preferences.statistics.krippendorff import Alpha
 
-# The ends of an interval then vary by a few hundredths of its width between seeds.
+# With this many samples, the ends of an interval vary between seeds by a few hundredths of its width.
 SAMPLES = 400
 
 
@@ -58,5 +58,5 @@ def share_of(part: Any, whole: Any) -> float | None:
 
 
 def number_or_none(value: Any) -> float | None:
-    """null instead of NaN, which JSON doesn't have."""
+    """Returns None instead of NaN, which JSON can't represent."""
     return None if math.isnan(value) else float(value)

@@ -10,12 +10,12 @@ from annotation.models import Project, Ranking
 from annotation.oversight.quality.estimates import SAMPLES, Estimate
 from preferences.statistics.krippendorff import Metric, alpha
 
-# α of this many tasks is accurate to about ±0.01; reading all ratings of a large project takes seconds.
+# α over this many tasks is accurate to about ±0.01; reading all ratings of a large project takes seconds.
 MAX_TASKS = 3000
 _METRICS: tuple[Metric, Metric] = ("ordinal", "interval")
 
-# Tasks with two or more rated rankings by named people. The hash of their ids picks the first ones, so the
-# choice is always the same and independent of the answers. Units are responses, with a value per ranking.
+# Tasks with two or more rated rankings by named people. They are sampled by a hash of their IDs, so
+# the sample is stable and independent of the answers. Units are responses, with one value per ranking.
 _VALUES = """
 WITH rated AS ({rated}), shared AS (
     SELECT task_id FROM rated GROUP BY task_id HAVING count(*) > 1 ORDER BY md5(task_id::text) LIMIT %s
@@ -29,7 +29,7 @@ SELECT scale.key, dense_rank() OVER (ORDER BY task_id),
 
 @dataclass(frozen=True)
 class RatingAgreement:
-    """α of one scale; null if all values are the same."""
+    """α of one scale; None if all values are equal."""
 
     scale: str
     alpha_ordinal: Estimate

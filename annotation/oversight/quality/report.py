@@ -1,10 +1,10 @@
 """The quality report: inter-annotator agreement, reliability and biases.
 
 It covers rankings that count (`Ranking.objects.counted()`) except reviewers' decisions, because reviewers see
-the other answers. Checks count for gold accuracy only: many people rank them, and their answers were chosen
-to be clear. A ranking task with a known answer counts like any other, and for gold accuracy as well. Imported
-votes without a name don't count for agreement, because their authors are unknown; nothing imported counts for
-position bias, because the shown order is unknown.
+the other answers. Checks count only toward gold accuracy, because many people rank them and their answers
+were chosen to be clear. A ranking task with a known answer also counts toward gold accuracy. Imported votes
+without a name are excluded from agreement, because their authors are unknown. Everything imported is excluded
+from position bias, because their display order is unknown.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def quality(*, project: Project) -> Quality:
 def _per_day(
     given_at: NDArray[np.int64], same: NDArray[np.int64], pairs: NDArray[np.int64]
 ) -> list[DayAgreement]:
-    """Per day (UTC): how often that day's rankings agree with rankings of any time on the same tasks."""
+    """Agreement per day (UTC) between that day's rankings and all rankings of the same tasks."""
     counted = pairs > 0
     days, number = np.unique(days_of(given_at[counted]), return_inverse=True)
     total = np.bincount(number, weights=pairs[counted], minlength=len(days))
@@ -122,7 +122,7 @@ def _per_day(
 
 
 def _between(people: list[str], met: Meetings, person: NDArray[np.int64]) -> list[Between]:
-    """Every pair of the annotators who share the most with others."""
+    """Agreement of each pair among the annotators who share the most tasks with others."""
     same, shared = between_annotators(met, person, len(people))
     busiest = np.argsort(-shared.sum(1), kind="stable")[:MAX_BETWEEN].tolist()
     cells = [(one, other) for place, one in enumerate(busiest) for other in busiest[place + 1 :]]

@@ -1,4 +1,4 @@
-"""Rankings of tasks that two or more named people ranked, and their agreement."""
+"""Rankings of tasks with two or more named annotators, and their agreement."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from preferences.statistics.rank_correlation import kendall_w_by_task
 
 @dataclass(frozen=True)
 class SharedTasks:
-    """Rankings by named people of tasks that two or more of them ranked; one block per number of responses
-    K."""
+    """Rankings by named people, of tasks that at least two of them ranked, in one block per number of
+    responses K."""
 
     blocks: list[Block]
     verdicts: list[NDArray[np.int8]]
@@ -79,7 +79,7 @@ class SharedTasks:
         return np.concatenate(counts), np.concatenate(clusters)
 
     def concordance(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Kendall's W of each task, and the tasks. Rankings without an order are left out."""
+        """Kendall's W of each task, and the tasks. Rankings without an order are excluded."""
         values, tasks = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
         for block in self.blocks:
             ranked = block.where((block.places != UNRANKED).any(1))

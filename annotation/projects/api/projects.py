@@ -71,7 +71,7 @@ class ProjectDetailView(ProjectView):
 class FormCheckView(ProjectView):
     @extend_schema(
         operation_id="checkForm",
-        description="Whether the project can use this form, and the effect. Changes nothing.",
+        description="Checks whether the project can use this form, and reports the effect. Changes nothing.",
         request=form_serializers.FormToCheck,
         responses=form_serializers.FormEffect,
         tags=["projects"],

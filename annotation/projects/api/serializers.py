@@ -26,7 +26,7 @@ class ProjectCounts(serializers.Serializer[models.Project]):
     tasks = serializers.IntegerField(
         source="n_tasks",
         allow_null=True,
-        help_text="Null for annotators of a project with checks, which the numbers would reveal.",
+        help_text="Null for annotators if the project has checks, because the numbers would reveal them.",
     )
     open_tasks = serializers.IntegerField(source="n_open_tasks", allow_null=True, help_text="As `tasks`.")
     rankings = serializers.IntegerField(source="n_rankings")

@@ -1,4 +1,4 @@
-"""Webhook endpoints and deliveries."""
+"""Serializers for webhook endpoints and deliveries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhook endpoints of a project, their deliveries, and replays."""
+"""Views of a project's webhook endpoints, their deliveries, and replays."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description As `acceptInvitation`, with the logged-in account. */
+        /** @description Like `acceptInvitation`, but with the logged-in account. */
         post: operations["joinByInvitation"];
         delete?: never;
         options?: never;
@@ -336,7 +336,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Creates an account, adds it to the project, and logs it in. */
+        /** @description Creates an account, adds it to the project, and logs the user in. */
         post: operations["acceptInvitation"];
         delete?: never;
         options?: never;
@@ -453,7 +453,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description The address to send the browser to. For a logged-in user, links the provider's account. */
+        /** @description The provider's login URL. For a logged-in user, links the provider's account. */
         post: operations["beginOidcLogin"];
         delete?: never;
         options?: never;
@@ -502,7 +502,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Returns what lifting the exclusion would change, without changing anything. */
+        /** @description Returns the effect of lifting the exclusion without lifting it. */
         get: operations["previewLift"];
         put?: never;
         post?: never;
@@ -621,7 +621,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Compare a reward model with another of the project, on the rankings held out of both. */
+        /** @description Compare a reward model with another of the project, on the rankings held out from both. */
         get: operations["models_comparison_retrieve"];
         put?: never;
         post?: never;
@@ -655,7 +655,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Return the report on a reward model, measured on the rankings held out of its training. */
+        /** @description Return the report on a reward model, measured on the rankings held out from its training. */
         get: operations["models_report_retrieve"];
         put?: never;
         post?: never;
@@ -783,7 +783,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Your last answer with the task as it was shown, to revise it. 204: there is none, or it can't be revised (the project is archived, or the answer was practice). */
+        /** @description Your last answer with the task as it was shown, for revision. 204: there is none, or it can't be revised (the project is archived, or the answer was practice). */
         get: operations["getLastAnswer"];
         put?: never;
         post?: never;
@@ -888,7 +888,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Returns what an exclusion would change, without changing anything. */
+        /** @description Returns the effect of an exclusion without applying it. */
         post: operations["previewExclusion"];
         delete?: never;
         options?: never;
@@ -905,7 +905,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Whether the project can use this form, and the effect. Changes nothing. */
+        /** @description Checks whether the project can use this form, and reports the effect. Changes nothing. */
         post: operations["checkForm"];
         delete?: never;
         options?: never;
@@ -1186,7 +1186,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Newest first. Rows have the beginning of the prompt; `getTask` has the whole prompt. */
+        /** @description Tasks, newest first, with the start of each prompt. `getTask` returns the whole prompt. */
         get: operations["listTasks"];
         put?: never;
         post?: never;
@@ -1478,7 +1478,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * @description Estimate the time, memory and disk of a run without launching it. `refused` has the reasons for
+         * @description Estimate the time, memory and disk of a run without launching it. `refused` lists the reasons for
          *     which a launch would be refused.
          */
         post: operations["runs_estimate_create"];
@@ -1699,7 +1699,7 @@ export interface components {
             untouched: number | null;
             /**
              * Format: double
-             * @description p-value of agreeing so little with others, if they were like the others.
+             * @description p-value of agreement this low, if the annotator were like the others.
              */
             outlier_p: number | null;
             /**
@@ -1811,7 +1811,7 @@ export interface components {
             } | null;
             /** @description Send it with the next draft. */
             draft_version: number;
-            /** @description True: a qualification task, which has feedback after the answer. */
+            /** @description True for a qualification task, which shows feedback after the answer. */
             practice: boolean;
         };
         AuditEntry: {
@@ -1896,7 +1896,7 @@ export interface components {
             overlap: number;
             answered: number;
             open_slots: number;
-            /** @description True: only for the annotators it is reserved for. */
+            /** @description True: the task is only for annotators for whom it is reserved. */
             reserved: boolean;
             /** Format: date-time */
             created_at: string;
@@ -1967,7 +1967,7 @@ export interface components {
             qualification_tasks?: number | null;
         };
         CodeRequest: {
-            /** @description From the app, or a recovery code. */
+            /** @description A code from the authenticator app, or a recovery code. */
             code: string;
         };
         CodeStep: {
@@ -2143,11 +2143,11 @@ export interface components {
             comparisons: number;
             /** @description Decisions that would no longer count. */
             reviews: number;
-            /** @description Finished tasks that would be given out again. */
+            /** @description Finished tasks that would be served again. */
             tasks_reopening: number;
-            /** @description Leases that would be given back. */
+            /** @description Leases that would be released. */
             leases: number;
-            /** @description Snapshots frozen since their first ranking. They may contain their rankings and don't change. */
+            /** @description Snapshots frozen since the annotator's first ranking. They can contain the annotator's rankings and don't change. */
             snapshots: number;
         };
         ExportFormat: {
@@ -2191,7 +2191,7 @@ export interface components {
             score: number;
             tiers: string[][];
             right_tiers: string[][];
-            /** @description The pairs that the right answer puts in an order. */
+            /** @description The pairs of responses that are not tied in the right answer. */
             pairs: components["schemas"]["FeedbackPair"][];
             /** @description Null until the attempt ends. */
             passed: boolean | null;
@@ -2199,7 +2199,7 @@ export interface components {
             attempt_score: number | null;
             /** Format: double */
             pass_mark: number | null;
-            /** @description Attempts left after a failed one. */
+            /** @description Number of attempts left after a failed attempt. */
             attempts_left: number | null;
         };
         FeedbackPair: {
@@ -2214,7 +2214,7 @@ export interface components {
             responses: components["schemas"]["ResponseSpan"];
             ties: boolean;
             tie_label: string;
-            /** @description Only the best are ranked; null: all are. */
+            /** @description Limits the ranking to the best responses. Null if all are ranked. */
             top_k: components["schemas"]["TopK"] | null;
             strength: components["schemas"]["Levels"] | null;
             ratings: components["schemas"]["RatingScale"][];
@@ -2228,7 +2228,7 @@ export interface components {
             rewrite: components["schemas"]["TextAsked"] | null;
         };
         FormEffect: {
-            /** @description As it would be stored, with defaults for missing parts. */
+            /** @description The form as it would be stored, with defaults for missing parts. */
             form: components["schemas"]["Form"];
             /** @description Number of open tasks, which would use the new form. */
             open_tasks: number;
@@ -2240,7 +2240,7 @@ export interface components {
             responses: components["schemas"]["ResponseSpanRequest"];
             ties: boolean;
             tie_label: string;
-            /** @description Only the best are ranked; null: all are. */
+            /** @description Limits the ranking to the best responses. Null if all are ranked. */
             top_k: components["schemas"]["TopKRequest"] | null;
             strength: components["schemas"]["LevelsRequest"] | null;
             ratings: components["schemas"]["RatingScaleRequest"][];
@@ -2323,12 +2323,12 @@ export interface components {
             share: number;
             /** @description Rows so far. */
             read: number;
-            /** @description Rows refused so far. */
+            /** @description Rows rejected so far. */
             failed: number;
         };
         ImportReport: {
             format: string;
-            /** @description Nothing was stored; the counts are those of an import. */
+            /** @description Nothing was stored; the counts are those that an import would give. */
             dry_run: boolean;
             /** @description Rows in the file. */
             read: number;
@@ -2337,9 +2337,9 @@ export interface components {
             responses: number;
             tasks: number;
             rankings: number;
-            /** @description Rows that existed completely. */
+            /** @description Rows whose content already existed. */
             unchanged: number;
-            /** @description Rows that were refused; `errors` lists the first 1000. */
+            /** @description Rows that were rejected; `errors` lists the first 1000. */
             failed: number;
             errors: components["schemas"]["LineError"][];
             quirks: components["schemas"]["QuirkCount"][];
@@ -2472,7 +2472,7 @@ export interface components {
             matrix: components["schemas"]["Cell"][];
             /** @description More than 1: not all models can be compared. */
             groups: number;
-            /** @description Models left out, beyond the 100 compared most often. */
+            /** @description Models omitted, beyond the 100 compared most often. */
             models_left_out: number;
             slices: components["schemas"]["Slice"][];
             slices_left_out: number;
@@ -2534,12 +2534,12 @@ export interface components {
             comparisons: number;
             /** @description Decisions that would count again. */
             reviews: number;
-            /** @description Tasks whose slot somebody filled in the meantime. Both answers would stay. */
+            /** @description Tasks whose slot another annotator has filled in the meantime. Both answers would be kept. */
             tasks_with_more_overlap: number;
         };
         LiftedExclusion: {
             exclusion: components["schemas"]["Exclusion"];
-            /** @description Tasks whose slot somebody filled in the meantime. Both answers stay. */
+            /** @description Tasks whose slot another annotator has filled in the meantime. Both answers are kept. */
             tasks_with_more_overlap: number;
         };
         LineError: {
@@ -2571,7 +2571,7 @@ export interface components {
             username: string;
             name: string;
             is_admin: boolean;
-            /** @description Send it as X-CSRFToken with unsafe requests. */
+            /** @description Send this value in the X-CSRFToken header of unsafe requests. */
             csrf_token: string;
             memberships: components["schemas"]["MembershipOfMe"][];
         };
@@ -2582,9 +2582,9 @@ export interface components {
             paused_reason: string;
             /** Format: date-time */
             qualified_at: string | null;
-            /** @description The current attempt. Above the number of allowed attempts, the member has failed. */
+            /** @description Number of the current attempt. The member has failed if it exceeds the allowed number. */
             qualification_attempt: number;
-            /** @description Attempts granted beyond the project's number. */
+            /** @description Attempts granted in addition to the project's number. */
             extra_attempts: number;
             /** Format: date-time */
             created_at: string;
@@ -2689,7 +2689,7 @@ export interface components {
         NewInvitationRequest: {
             role: components["schemas"]["Role"];
             /**
-             * @description Number of days for which it is valid.
+             * @description Number of days for which the invitation is valid.
              * @default 7
              */
             days?: number;
@@ -2773,14 +2773,14 @@ export interface components {
             } | null;
             /** @description Send it with the next draft. */
             draft_version: number;
-            /** @description True: a qualification task, which has feedback after the answer. */
+            /** @description True for a qualification task, which shows feedback after the answer. */
             practice: boolean;
-            /** @description The leases after it: at most as many as requested. */
+            /** @description The leases that follow the current one, at most as many as requested. */
             prefetched: components["schemas"]["Assignment"][];
         };
         NextRequest: {
             /**
-             * @description Number of further tasks to lease now. They come next. Release them like any lease.
+             * @description Number of further tasks to lease in advance. Release them like any lease.
              * @default 0
              */
             prefetch?: number;
@@ -3075,7 +3075,7 @@ export interface components {
         };
         PatchedTaskChangesRequest: {
             /**
-             * @description A kind other than `ranking` makes the task a check: everybody may get it, and answers are scored.
+             * @description A kind other than `ranking` makes the task a check: it is served to every annotator, and answers are scored.
              *
              *     * `ranking` - Ranking
              *     * `gold` - Gold
@@ -3165,7 +3165,7 @@ export interface components {
         ProjectCounts: {
             prompts: number;
             responses: number;
-            /** @description Null for annotators of a project with checks, which the numbers would reveal. */
+            /** @description Null for annotators if the project has checks, because the numbers would reveal them. */
             tasks: number | null;
             /** @description As `tasks`. */
             open_tasks: number | null;
@@ -3210,7 +3210,7 @@ export interface components {
         Quality: {
             /** Format: double */
             pairwise_agreement: number | null;
-            /** @description Pairs of verdicts of two annotators on the same two responses. */
+            /** @description Pairs of verdicts by two annotators on the same two responses. */
             n_pairs: number;
             agreement: components["schemas"]["Estimate"];
             /** Format: double */
@@ -3302,7 +3302,7 @@ export interface components {
             duration_ms: number | null;
             /**
              * Format: date-time
-             * @description When it was given, according to the imported file.
+             * @description The time of the ranking, according to the imported file.
              */
             given_at: string | null;
             /** Format: date-time */
@@ -3355,14 +3355,14 @@ export interface components {
             duration_ms: number | null;
             /**
              * Format: date-time
-             * @description When it was given, according to the imported file.
+             * @description The time of the ranking, according to the imported file.
              */
             given_at: string | null;
             /** Format: date-time */
             created_at: string;
             /** Format: uuid */
             task: string;
-            /** @description Fewer than the responses if some are tied. */
+            /** @description The number of tiers; less than the number of responses if some are tied. */
             readonly n_tiers: number;
             readonly n_responses: number;
             /** @description Its first 200 characters. */
@@ -3424,11 +3424,11 @@ export interface components {
             evaluate: components["schemas"]["RecipeKind"];
         };
         RecoveryCodes: {
-            /** @description Each works once. Shown only once. */
+            /** @description Each code works once. The codes are shown only once. */
             recovery_codes: string[];
         };
         Redirect: {
-            /** @description The provider's address. Send the browser there. */
+            /** @description The provider's URL. Redirect the browser to it. */
             location: string;
         };
         Refused: {
@@ -3462,7 +3462,7 @@ export interface components {
             /** Format: uuid */
             task: string;
             annotator: string;
-            /** @description False: answered or skipped. */
+            /** @description False if the task has been answered or skipped. */
             open: boolean;
             /** Format: date-time */
             created_at: string;
@@ -3524,7 +3524,7 @@ export interface components {
             held_by: string | null;
         };
         RewardComparison: {
-            /** @description Rankings held out of both models. */
+            /** @description Rankings held out from both models. */
             rankings: number;
             prompts: number;
             pairs: number;
@@ -3618,7 +3618,7 @@ export interface components {
             memory: components["schemas"]["Range"];
             /** @description The parts of the expected peak. */
             parts: components["schemas"]["Part"][];
-            /** @description Whether the run fits in memory; null: it is close. */
+            /** @description Whether the run fits in memory; null: the estimated range includes the limit. */
             fits: boolean | null;
             disk: components["schemas"]["Disk"];
             machine: components["schemas"]["Machine"];
@@ -3722,7 +3722,7 @@ export interface components {
         SettableTaskState: "open" | "dropped";
         SettlingRequest: {
             /**
-             * @description How it was resolved.
+             * @description How the problem was resolved.
              * @default
              */
             note?: string;
@@ -3876,7 +3876,7 @@ export interface components {
             overlap: number;
             answered: number;
             open_slots: number;
-            /** @description True: only for the annotators it is reserved for. */
+            /** @description True: the task is only for annotators for whom it is reserved. */
             reserved: boolean;
             /** Format: date-time */
             created_at: string;
@@ -3912,7 +3912,7 @@ export interface components {
             overlap: number;
             answered: number;
             open_slots: number;
-            /** @description True: only for the annotators it is reserved for. */
+            /** @description True: the task is only for annotators for whom it is reserved. */
             reserved: boolean;
             /** Format: date-time */
             created_at: string;
@@ -3945,7 +3945,7 @@ export interface components {
              */
             settled_at: string | null;
             settled_by?: string | null;
-            /** @description How it was resolved. */
+            /** @description How the problem was resolved. */
             note: string;
         };
         TaskProblemId: {
@@ -4130,11 +4130,11 @@ export interface components {
         };
         /** @description RFC 9457 problem details. */
         Problem: {
-            /** @description A short name of the kind of problem, for programs. */
+            /** @description A short machine-readable name of the kind of problem. */
             type: string;
             title: string;
             status: number;
-            /** @description What is wrong and what to do, for people. */
+            /** @description A human-readable explanation of the problem and what to do. */
             detail: string;
             errors: {
                 /** @description Dotted path; empty for the body as a whole. */
@@ -6499,7 +6499,7 @@ export interface operations {
                 /** @description The pagination cursor value. */
                 cursor?: string;
                 /**
-                 * @description Something that the ranking contains besides its order.
+                 * @description An optional part that the ranking contains.
                  *
                  *     * `comment` - comment
                  *     * `flags` - flags
@@ -6815,7 +6815,7 @@ export interface operations {
                 /** @description The pagination cursor value. */
                 cursor?: string;
                 /**
-                 * @description Something that the ranking contains besides its order.
+                 * @description An optional part that the ranking contains.
                  *
                  *     * `comment` - comment
                  *     * `flags` - flags
@@ -7549,7 +7549,7 @@ export interface operations {
         parameters: {
             query?: {
                 format?: "argilla" | "csv" | "dataset" | "hh_rlhf" | "label_studio_pairwise" | "label_studio_ranker" | "oasst_trees" | "parquet" | "ranking" | "rewardbench" | "trl_preference" | "trl_preference_parquet" | "trl_prompt" | "trl_sft" | "trl_unpaired";
-                /** @description Of trl_unpaired: the rating scale that decides; by default the form's first. */
+                /** @description Of trl_unpaired: the rating scale that determines the label; by default the form's first. */
                 scale?: string;
                 /** @description only the rankings of one split: train or heldout */
                 split?: string;

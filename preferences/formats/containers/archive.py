@@ -1,8 +1,8 @@
 """A zip archive of data files, such as a dataset folder.
 
-The sizes that an archive declares are not trusted: entries are counted before its directory is read, and
-unpacked bytes while they are read. A deflated file can't be read backwards, as Parquet requires, so a Parquet
-file is first unpacked to disk; every other file is streamed.
+The sizes that an archive declares are not trusted: its entries are counted before the directory is read, and
+its unpacked bytes are counted during reading. A deflated file can't be read backwards, as Parquet requires,
+so a Parquet file is first unpacked to disk; every other file is streamed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DESCRIPTIONS = frozenset(
     {"card.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 )
 OFFICE_FILES = frozenset({"[Content_Types].xml", "mimetype"})
-ENTRY_MAGIC = b"PK\x01\x02"  # of one entry in the archive's directory
+ENTRY_MAGIC = b"PK\x01\x02"  # bytes of one entry in the archive's directory
 MAX_ENTRIES = 10_000
 MAX_PARQUET_BYTES = 8 * 2**30
 COPIED_BYTES = 2**20
@@ -41,15 +41,15 @@ ZIP_ERRORS = (
     struct.error,
     EOFError,
     OSError,
-    ValueError,  # includes UnicodeDecodeError, for an entry's name
-    NotImplementedError,  # an unsupported compression method
-    RuntimeError,  # an encrypted entry
+    ValueError,  # includes UnicodeDecodeError, raised for an entry's name
+    NotImplementedError,  # raised for an unsupported compression method
+    RuntimeError,  # raised for an encrypted entry
 )
 
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file of an open archive, which lives as long as the stream that it was read from."""
+    """A file in an open archive. It is readable as long as the archive's stream is open."""
 
     archive: zipfile.ZipFile
     entry: zipfile.ZipInfo
@@ -90,7 +90,8 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
 
 @contextmanager
 def opened(file: DataFile) -> Iterator[io.BufferedReader]:
-    """The file's unpacked bytes, to be read once, in order. Raises FormatError if the file is damaged."""
+    """A stream of the file's unpacked bytes that can be read once, sequentially. Raises FormatError if the
+    file is damaged."""
     try:
         member = file.archive.open(file.entry)
     except ZIP_ERRORS as error:
@@ -101,7 +102,7 @@ def opened(file: DataFile) -> Iterator[io.BufferedReader]:
 
 
 def unpacked(member: io.BufferedReader) -> BinaryIO:
-    """A Parquet file of the archive, in a temporary file that is deleted when closed."""
+    """Unpack a Parquet file to a temporary file that is deleted when closed."""
     with ExitStack() as stack:
         copy = stack.enter_context(tempfile.TemporaryFile())
         size = 0
@@ -115,7 +116,8 @@ def unpacked(member: io.BufferedReader) -> BinaryIO:
 
 
 class _Member:
-    """A file of the archive. Damage raises FormatError, which ends its rows with a reason."""
+    """A stream of a file in the archive. If the file is damaged, reading raises FormatError, and the rows end
+    with that reason."""
 
     def __init__(self, member: IO[bytes]) -> None:
         self._member = member
@@ -136,7 +138,7 @@ def _is_data(entry: zipfile.ZipInfo) -> bool:
 
 
 def _check_entries(stream: BinaryIO) -> None:
-    """Count entries by their signatures: zipfile would load the whole directory, possibly gigabytes."""
+    """Count entries by their signatures: zipfile would load the whole directory, which can be gigabytes."""
     count, before = 0, b""
     stream.seek(0)
     while chunk := stream.read(COPIED_BYTES):

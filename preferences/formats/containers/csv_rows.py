@@ -1,4 +1,5 @@
-"""Rows of CSV with a header. A quoted cell can contain line breaks, so a row can span several lines."""
+"""Rows of a CSV file with a header. A quoted cell can contain line breaks, so a row can span several
+lines."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ CARRIAGE_RETURN = "\r"
 
 
 def names_a_prompt(line: str) -> bool:
-    """Whether a line is a CSV header with a column for the prompt. csv refuses a bare carriage return, which
-    a binary file can have anywhere, so only the text before it counts."""
+    """Whether a line is a CSV header with a column for the prompt. The csv module rejects a bare carriage
+    return, and a binary file can contain one anywhere, so only the text before it is examined."""
     try:
         header = next(csv.reader([line.split(CARRIAGE_RETURN, 1)[0]]), [])
     except csv.Error:
@@ -26,7 +27,7 @@ def names_a_prompt(line: str) -> bool:
 
 
 def csv_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
-    # The limit is global to the interpreter; its default of 128 KiB would refuse a long conversation.
+    # The limit is global to the interpreter; its default of 128 KiB would reject a long conversation.
     csv.field_size_limit(limits.MAX_ROW_BYTES)
     lines = _CsvLines(stream)
     reader = csv.reader(lines, strict=True)
@@ -55,7 +56,8 @@ def csv_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
 
 
 class _CsvLines:
-    """Lines as text. A quoted cell can span many lines, so the size of a whole row is bounded here."""
+    """Yield lines as text. A quoted cell can span many lines, so this class limits the size of a whole
+    row."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._lines = bounded_lines(stream)
@@ -71,5 +73,5 @@ class _CsvLines:
             raise FormatError(
                 f"a row is longer than {limits.MAX_ROW_BYTES:,} bytes (is a closing quote missing?)"
             )
-        # A byte that is not UTF-8 becomes a lone surrogate, which the check of its field refuses.
+        # A byte that is not UTF-8 becomes a lone surrogate, which field validation rejects.
         return raw.decode(errors="surrogateescape")

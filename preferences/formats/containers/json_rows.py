@@ -38,8 +38,8 @@ def jsonl_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
 
 
 def array_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
-    """The objects of one JSON array, one in memory at a time. After an unreadable object, the next can't be
-    found."""
+    """The objects of one JSON array, one in memory at a time. Reading stops at an unreadable object, because
+    the start of the next one can't be found."""
     text = _ArrayText(stream)
     number = 0
     text.skip("[")
@@ -65,7 +65,7 @@ class _ArrayText:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        # As in CSV, a byte that is not UTF-8 becomes a lone surrogate, which the check of its field refuses.
+        # As in CSV, a byte that is not UTF-8 becomes a lone surrogate, which field validation rejects.
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._json = json.JSONDecoder(parse_constant=refuse_constant)
         self._text = ""
@@ -100,7 +100,7 @@ class _ArrayText:
                     raise RowError(
                         f"the row is longer than {limits.MAX_ROW_BYTES:,} bytes, or is damaged"
                     ) from None
-                # The amount doubles each time, so the failed attempts at most double the cost of parsing a
+                # The amount read doubles each time, so failed attempts at most double the cost of parsing a
                 # long row.
                 self._read(max(limits.HEAD_BYTES, held))
 

@@ -1,4 +1,4 @@
-"""Size limits, and the row that every container yields."""
+"""Size limits, and the row type that every container yields."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from preferences.records import FormatError, Row
 
 HEAD_BYTES = 64 * 1024
 MAX_ROW_BYTES = 8 * 2**20
-# Text compresses by a factor of 3 to 10, repetitive logs by up to about 50; gzip's own limit is 1,032. The
-# first MiBs are exempt, so that a small file of equal rows does not count as a decompression bomb.
+# Text compresses by a factor of 3 to 10, repetitive logs by up to about 50; gzip can reach at most 1,032. The
+# first MiBs are exempt, so that a small file of identical rows is not treated as a decompression bomb.
 MAX_EXPANSION_RATIO = 120
 FREE_EXPANDED_BYTES = 64 * 2**20
-# Parquet stores a repeated value once, so a long prompt in every row can give a factor of several hundred.
+# Parquet stores a repeated value once, so a file with the same long prompt in every row can expand several
+# hundred times.
 MAX_REPETITION = 2000
 
 
 class ExpansionError(FormatError):
-    """Compressed data unpacks to far more than its size."""
+    """Compressed data expands to far more than its packed size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ class NumberedRow:
 
 
 def shown(value: Any) -> str:
-    """A value that is not an object, as an error text shows it. A list is named only by its type, because it
-    can be nested too deeply to print."""
+    """The text that an error message shows for a value that is not an object. A list is shown only by its
+    type, because it can be nested too deeply to print."""
     return kind(value) if isinstance(value, list) else json.dumps(value)[:40]
 
 

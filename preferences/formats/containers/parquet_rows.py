@@ -17,8 +17,8 @@ from preferences.formats.containers.limits import ExpansionError, NumberedRow, u
 from preferences.records import FormatError
 
 PARQUET_MAGIC = b"PAR1"
-# A value repeated in every row is stored once and unpacks to a batch full of copies, so a batch has only this
-# many rows, whatever the file declares.
+# A value that is stored once for all rows unpacks to one copy per row of a batch. Batches therefore have at
+# most this many rows, regardless of what the file declares.
 PARQUET_BATCH_ROWS = 32
 UNREADABLE = (ValueError, OverflowError, pa.ArrowException)  # includes UnicodeDecodeError
 
@@ -60,8 +60,8 @@ def _parquet_batches(file: pq.ParquetFile, most_bytes: int) -> Iterator[Numbered
 
 
 def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
-    """Each row, or the reason why it can't be read. If a batch fails as a whole, it is read row by row, so
-    that one cell of invalid UTF-8 costs only its row; reading every batch like that takes four times as
+    """Yield each row, or the reason why it can't be read. If a batch fails, it is read row by row, so that a
+    cell of invalid UTF-8 affects only its own row. Reading every batch row by row would take four times as
     long."""
     try:
         yield from batch.to_pylist()
@@ -78,12 +78,12 @@ def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
 
 
 def damage(error: Exception) -> str:
-    """The reason for stopping where the data is damaged."""
+    """The reason to report where reading stops at damaged data."""
     return f"the Parquet data is damaged here ({error}); reading stopped"
 
 
 def _plain(value: Any) -> Any:
-    """Arrow's Python values as JSON values: times as ISO 8601, decimals as floats, NaN as None."""
+    """Convert Arrow's Python values to JSON values: times as ISO 8601, decimals as floats, NaN as None."""
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, Decimal):

@@ -1,8 +1,9 @@
-"""A file as numbered rows: JSON Lines, a JSON array, CSV or Parquet, plain, gzipped or in a zip archive.
+"""Read a file as numbered rows. It can be JSON Lines, a JSON array, CSV or Parquet, and plain, gzipped or in
+a zip archive.
 
-The container is recognised by content. Memory stays flat: one line (or one small Parquet batch) is in memory
-at a time, and declared sizes are not trusted. A row that can't be read is yielded with its reason. A
-truncated file yields one last reason, because the rows before it are good.
+The container is recognised by content. Memory use is constant: one line (or one small Parquet batch) is in
+memory at a time, and declared sizes are not trusted. A row that can't be read is yielded with the reason. A
+truncated file yields its good rows and then one reason.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Container = Callable[[BinaryIO], Iterator[NumberedRow]]
 
 
 def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
-    """The rows of a seekable binary stream. Raises FormatError if the container is unknown."""
+    """The rows of a seekable binary stream. Raises FormatError if the container format is unknown."""
     magic = stream.read(4)
     stream.seek(0)
     if magic == ZIP_MAGIC:
@@ -56,7 +57,7 @@ def only_parquet_of(stream: BinaryIO) -> BinaryIO | None:
 
 
 def _archive_rows(files: list[archive.DataFile]) -> Iterator[NumberedRow]:
-    """The rows of each file in turn. An unreadable file costs only its own rows."""
+    """The rows of each file in turn. An unreadable file does not affect the rows of other files."""
     for file in files:
         name = file.name if len(files) > 1 else ""
         try:
@@ -116,7 +117,8 @@ def _container(head: bytes) -> Container:
 
 
 def _guarded(rows: Iterator[NumberedRow]) -> Iterator[NumberedRow]:
-    """`rows`, ending with one reason if the stream itself fails, because the rows before it are good."""
+    """Yield `rows`. If the stream itself fails, yield the reason as the last row, so that the rows before it
+    are kept."""
     line = 0
     try:
         for row in rows:

@@ -1,4 +1,4 @@
-"""Streams that are read once, forwards, and bounded while they are read."""
+"""Forward-only streams that are read once, with size limits enforced during reading."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from preferences.formats.containers.limits import ExpansionError, unpacks_too_fa
 
 
 def bounded_lines(stream: BinaryIO) -> Iterator[bytes | None]:
-    """Lines with their line ends; None for a line longer than MAX_ROW_BYTES, which is skipped."""
+    """Yield lines with their line endings. A line longer than MAX_ROW_BYTES is skipped, and None is yielded
+    for it."""
     while line := stream.readline(limits.MAX_ROW_BYTES + 1):
         if len(line) <= limits.MAX_ROW_BYTES:
             yield line
@@ -22,10 +23,11 @@ def bounded_lines(stream: BinaryIO) -> Iterator[bytes | None]:
 
 
 class AsRaw(io.RawIOBase):
-    """Any readable binary stream (an upload has no `readinto`) as a raw one, for BufferedReader.
+    """Adapts any readable binary stream to the raw interface that BufferedReader needs; an upload has no
+    `readinto`.
 
-    With `packed_bytes`, the stream is unpacked data, and reading stops once it is far larger than that number
-    of packed bytes.
+    With `packed_bytes`, the stream contains unpacked data, and reading fails once it far exceeds the packed
+    size.
     """
 
     def __init__(self, stream: Any, *, packed_bytes: Callable[[], int] | None = None, what: str = "") -> None:

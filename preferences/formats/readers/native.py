@@ -1,14 +1,14 @@
 """Rankloop's own format: a prompt, its responses, and optionally one ranking of them.
 
-`prompt` (text) or `messages`; `responses`: a list of texts or of `{text, model, sampling}`, in CSV either a
-JSON list or columns `response_1 … response_10` with `model_1 … model_10`. Other common names are understood:
+`prompt` (text) or `messages`; `responses`: a list of texts or of `{text, model, sampling}`, in CSV, either a
+JSON list or columns `response_1 … response_10` with `model_1 … model_10`. Other common names are recognised:
 `question`, `completions`, `answer_a`, `output1`, …
 
 A ranking is `tiers` (lists of response indices from 0, best first; several in one list are tied) or `ranking`
-(one rank number per response, 1 is best, equal is tied). `gold_tiers` is the known answer, and with
-`task_kind` gold, attention or qualification the row is a check. `weight`, `split`, `round` and `votes` are
-used when a reward model is trained on the file. The `ranking` export and a snapshot's Parquet file are in
-this format, so they can be imported again.
+(one rank number per response; 1 is best, and equal numbers tie). `gold_tiers` is the known answer, and a row
+with `task_kind` gold, attention or qualification is a check. `weight`, `split`, `round` and `votes` are used
+only to train a reward model on the file. The `ranking` export and a snapshot's Parquet file are in this
+format, so they can be imported again.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from preferences.records import (
 
 LIST_NAMES = ("responses", "completions", "answers", "candidates", "outputs", "generations")
 TEXT_KEYS = ("text", "response", "content", "completion", "output", "answer")
-# response_1, response1, answer_a, completion-2, "Output 3": a stem and a position.
+# response_1, response1, answer_a, completion-2, "Output 3": a base name and a position.
 RESPONSE_COLUMN = re.compile(
     r"(response|answer|completion|output|candidate|generation)[ _-]?(\d{1,2}|[a-j])", re.IGNORECASE
 )
@@ -78,7 +78,7 @@ RANKING_FIELDS = frozenset(
 KNOWN_FIELDS = (
     frozenset({"prompt", "messages", "responses", "gold_tiers", "task_kind", "metadata"}) | RANKING_FIELDS
 )
-# The fields of an exported ranking that have no meaning in another database.
+# Fields of an exported ranking that are meaningless in another database.
 EXPORTED_FIELDS = KNOWN_FIELDS | frozenset(SCHEMA.names)
 RESPONSE_FIELDS = frozenset({"model", "sampling", "metadata", "id"})
 TASK_KINDS = ("ranking", "gold", "attention", "qualification")
@@ -145,7 +145,7 @@ def _list_name(row: Row) -> str | None:
 
 
 def response_columns(row: Row) -> dict[str, str]:
-    """The columns of one response each, in order, with the column of its model."""
+    """The columns that hold one response each, in order, with the column of each response's model."""
     stems: dict[str, dict[int, tuple[str, str]]] = {}
     for name in row:
         match = RESPONSE_COLUMN.fullmatch(name)
@@ -238,7 +238,7 @@ def _ranking(row: Row, found: Sequence[Any]) -> RankingRecord | None:
 
 
 def _check_unranked(row: Row, tiers: Tiers, count: int) -> None:
-    """If a row names the responses below all tiers, it must name exactly those that are in no tier."""
+    """Check that the responses a row lists as unranked are exactly those in no tier."""
     unranked = list_of(row.get("unranked") or [], "unranked")
     left = sorted(set(range(count)) - {index for tier in tiers for index in tier})
     named = [index for index in unranked if isinstance(index, int)]
@@ -247,8 +247,8 @@ def _check_unranked(row: Row, tiers: Tiers, count: int) -> None:
 
 
 def _signed_preference(row: Row, count: int) -> RankingRecord:
-    """HelpSteer2's form: negative if the first of two is better, positive if the second is; the size is the
-    strength, and 0 is a tie."""
+    """HelpSteer2's format: a negative number prefers the first of two responses, a positive number the
+    second. The absolute value is the strength, and 0 is a tie."""
     signed = int_of(row["preference_strength"], "preference_strength", low=-SMALLINT_MAX, high=SMALLINT_MAX)
     if count != 2 or signed is None:
         raise RowError(f"preference_strength needs two responses; the row has {count}")
@@ -269,7 +269,7 @@ def _choices(row: Row) -> dict[str, Any]:
 
 
 def _by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
-    """`ratings` or `flags`; their keys in the file are a response's `id` or its index."""
+    """`ratings` or `flags`, keyed in the file by a response's `id` or its index."""
     ids = {
         str(item["id"]): index
         for index, item in enumerate(found)

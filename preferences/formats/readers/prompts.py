@@ -8,14 +8,15 @@ from preferences.fields import given, messages_of, metadata_of, prompt_messages
 from preferences.formats.readers.ranked_outputs import conversation_of_instruction
 from preferences.records import ImportFormat, Parsed, Record, Row, RowError
 
-# Names of the prompt, in order of preference.
+# Field names for the prompt, in order of preference.
 CONVERSATION_NAMES = ("messages", "conversation")
 TEXT_NAMES = ("prompt", "question", "query", "instruction")
 PROMPT_NAMES = (*CONVERSATION_NAMES, *TEXT_NAMES)
 KNOWN_FIELDS = frozenset({"prompt", "messages", "metadata", "responses"})
 
 
-# A row with such a field has responses in an unknown form; read as a prompt, it would lose them silently.
+# A row with one of these fields contains responses in an unknown format. Reading it as a prompt would drop
+# them silently.
 ANSWER_FIELD = re.compile(r"chosen|rejected|response|completion|answer|output|prediction|sample|model")
 
 
@@ -54,9 +55,11 @@ def prompt_fields(row: Row) -> frozenset[str]:
 
 
 def conversation_of(row: Row) -> tuple[dict[str, str], ...]:
-    """The row's `messages`, or its `prompt` as one user turn (or, as TRL writes it, as a list of turns).
+    """The row's `messages`, or its `prompt`: a text, which becomes one user turn, or a list of turns as in
+    TRL.
 
-    A prompt can also be called question, query or instruction (the last with `input`, `history`, `system`).
+    The prompt field can also be named question, query or instruction (the last with `input`, `history` and
+    `system`).
     """
     for name in CONVERSATION_NAMES:
         if given(row.get(name)):

@@ -1,5 +1,5 @@
-"""Ranked lists as LLaMA-Factory writes them (the Chinese OASST, for example): `output` holds the replies,
-best first, and `history` the turns before `instruction`."""
+"""Ranked lists in the LLaMA-Factory format (used by the Chinese OASST, for example): `output` contains the
+replies, best first, and `history` the turns before `instruction`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def parse(row: Row) -> Parsed:
 
 
 def conversation_of_instruction(row: Row) -> tuple[Message, ...]:
-    """`system`, the `history` of [user, assistant] pairs, and `instruction` with its `input` below it."""
+    """The conversation made of `system`, the `history` of [user, assistant] pairs, and `instruction` followed
+    by its `input`."""
     messages: list[Message] = []
     if given(row.get("system")):
         messages.append({"role": "system", "content": text_of(row["system"], "system")})
@@ -62,8 +63,8 @@ def conversation_of_instruction(row: Row) -> tuple[Message, ...]:
 FORMAT = ImportFormat(
     name="ranked-outputs",
     title="LLaMA-Factory: an instruction with a ranked list of outputs (JSON)",
-    reads="The outputs as one ranking in the order of the file, best first; history and "
-    "instruction make the prompt.",
+    reads="The outputs as one ranking in the order of the file, best first; history and instruction form "
+    "the prompt.",
     loses="The boundary between `instruction` and `input` in the last turn: they are joined by a blank line.",
     example='{"instruction": "…", "input": "", "history": [["…", "…"]], "output": ["best", "second",'
     ' "third"]}',

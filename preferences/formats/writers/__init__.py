@@ -1,1 +1,2 @@
-"""One file per export format: from a snapshot's rows to the bytes of a file, made as they are read."""
+"""Export formats, one module each: they turn a snapshot's rows into the bytes of a file, generated as they
+are read."""

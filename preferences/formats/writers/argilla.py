@@ -1,7 +1,7 @@
-"""Argilla records with the answer to a ranking question, rank numbers included.
+"""Argilla records with the answer to a ranking question, including rank numbers.
 
-Argilla's own SDK writes the options in the order of its settings and drops the ranks. These records have the
-shape of its HTTP API, where each value has its rank.
+Argilla's own SDK writes the options in the order of its settings and drops the ranks. These records follow
+the format of its HTTP API, in which each value has its rank.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""CSV for spreadsheets and notebooks: one line per ranking, complete, and without text that a spreadsheet
-would run.
+"""CSV for spreadsheets and notebooks: one complete ranking per line, without text that a spreadsheet would
+interpret as a formula.
 
 A spreadsheet can interpret a cell that begins with `=`, `+`, `-`, `@`, a tab or a line end as a formula
 (CWE-1236), so such text gets a leading apostrophe. Text that begins with apostrophes before one of these gets
 one too, so that removing one apostrophe restores every cell (:func:`restored`, which the import applies to
-our own files).
+Rankloop's own files).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PLAIN_CELLS = (
 TEXT_CELLS = {"comment", "rewrite", "annotator"}
 TIME_CELLS = ("given_at", "created_at")
 ONE_CELL = frozenset(PLAIN_CELLS)
-# A column that only our own files have.
+# A column that only Rankloop's own files have.
 MARK = "n_responses"
 LINES_PER_CHUNK = 200
 _json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
@@ -67,7 +67,8 @@ def restored(text: str) -> str:
 
 
 def row_of(cells: Mapping[str, str]) -> dict[str, Any]:
-    """A line in the form of the `ranking` export, to import our own file. Empty cells are absent values."""
+    """Convert a line of a Rankloop CSV file to the `ranking` export format, so that it can be imported. Empty
+    cells are missing values."""
     row: dict[str, Any] = {name: value for name, value in cells.items() if value != "" and name in ONE_CELL}
     for name in TEXT_CELLS & row.keys():
         row[name] = restored(row[name])
@@ -106,7 +107,7 @@ def _cells(row: Row) -> dict[str, Any]:
         cells[name] = cells[name] and cells[name].isoformat()
     for name in TEXT_CELLS:
         cells[name] = None if cells[name] is None else neutralised(cells[name])
-    for name in ("messages", "tiers", "unranked", "gold_tiers"):  # the other JSON cells are text already
+    for name in ("messages", "tiers", "unranked", "gold_tiers"):  # the other JSON cells are already text
         cells[name] = _json(row[name])
     place = {response["id"]: str(index) for index, response in enumerate(shown)}
     for name in ("ratings", "flags"):
@@ -149,8 +150,8 @@ FORMAT = ExportFormat(
     title="One line per ranking (CSV, UTF-8)",
     use="For spreadsheets and notebooks; lists and objects are JSON in their cells.",
     loses=(
-        "Nothing. Text that a spreadsheet could run as a formula (it begins with =, +, -,"
-        " @, a tab or a line end) has a leading apostrophe, which an import removes."
+        "Nothing. Text that a spreadsheet could interpret as a formula (because it begins with =, +, -, "
+        "@, a tab or a line ending) gets a leading apostrophe, which an import removes."
     ),
     example="ranking_id,…,strength,…,messages,tiers,…,response_1,model_1,response_2,model_2",
     suffix=".csv",

@@ -1,8 +1,9 @@
 """The snapshot's Parquet file with its card, as a dataset folder in a zip archive: once unpacked, it loads
 with `datasets.load_dataset(FOLDER)` and can be pushed to a hub.
 
-Files are stored, not deflated, because Parquet is compressed already. The file is passed through, so a
-snapshot of any size takes no memory. The archive's dates are fixed, so equal snapshots give equal files.
+Files are stored, not deflated, because Parquet is compressed already. The file is streamed unchanged, so
+memory use does not depend on the snapshot's size. The archive's timestamps are fixed, so equal snapshots give
+equal files.
 """
 
 from __future__ import annotations

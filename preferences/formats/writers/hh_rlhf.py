@@ -41,8 +41,8 @@ FORMAT = ExportFormat(
     use="For code written for hh-rlhf; otherwise prefer `trl_preference`.",
     loses=(
         "Ties, strengths, ratings, flags, comments, rewrites, annotators and models. "
-        "Prompts with a system or tool turn are left out, because the format has two "
-        "speakers. A text that contains a blank line followed by `Human:` or `Assistant:`"
+        "Prompts with a system or tool turn are left out, because the format has only two speakers. A "
+        "text that contains a blank line followed by `Human:` or `Assistant:`"
         " is read as a turn. Rankings of more than two responses become pairs. Data "
         "imported from hh-rlhf is exported byte for byte."
     ),

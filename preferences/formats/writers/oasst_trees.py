@@ -1,7 +1,7 @@
 """Open-Assistant message trees: the path to the ranked replies, and the replies with their ranks.
 
-There is one tree per ranking. Rows are read in the order of creation, so collecting a whole conversation in
-one tree would mean holding the file in memory.
+There is one tree per ranking. Rows are read in the order of creation, so combining a whole conversation in
+one tree would require the entire file in memory.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _tiers(row: Row) -> list[list[int]]:
 
 
 def _event(row: Row) -> dict[str, Any]:
-    """The vote as Open-Assistant records it: positions in the shown list, best first."""
+    """The vote in Open-Assistant's format: positions in the displayed list, best first."""
     order = [index for tier in _tiers(row) for index in tier]
     return {
         "type": "ranking",
@@ -90,9 +90,9 @@ FORMAT = ExportFormat(
     loses=(
         "Strength, ratings, flags, comments and rewrites. There is one tree per ranking, "
         "so the replies of other turns and other annotators' rankings of the same prompt "
-        "are in other trees. Ties have equal ranks, which Open-Assistant never writes, "
+        "are in other trees. Ties have equal ranks, which Open-Assistant itself never writes, "
         "and responses left unranked share the last rank. Prompts with a system or tool "
-        "turn are left out, because a tree has two speakers."
+        "turn are left out, because a tree has only two speakers."
     ),
     example=(
         '{"message_tree_id": "…", "tree_state": "ready_for_export", "prompt": {"message_id": "…", "text":'

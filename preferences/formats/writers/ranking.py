@@ -12,7 +12,7 @@ from preferences.formats.snapshot_parquet import JSON_COLUMNS
 
 
 def plain(row: Row) -> dict[str, Any]:
-    """A row with its JSON columns as objects and its times in ISO 8601."""
+    """A row with its JSON columns parsed and its times in ISO 8601."""
     found = dict(row)
     for name in JSON_COLUMNS & row.keys():
         found[name] = json.loads(row[name])

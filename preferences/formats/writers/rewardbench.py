@@ -1,4 +1,4 @@
-"""Best-of-N data in the form of RewardBench 2: a prompt, the best responses, and all others."""
+"""Best-of-N data in the RewardBench 2 format: a prompt, the best responses, and all others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ SUBSET_KEYS = ("subset", "category")
 
 
 def prompt_text(messages: Sequence[Mapping[str, str]]) -> str:
-    """RewardBench's prompt: a single user turn unchanged, a conversation with its roles written out."""
+    """RewardBench's prompt: a single user turn is unchanged, and a longer conversation becomes text with role
+    labels."""
     if len(messages) == 1 and messages[0]["role"] == "user":
         return messages[0]["content"]
     return "\n\n".join(f"{LABELS[message['role']]}: {message['content']}" for message in messages)
@@ -56,12 +57,12 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 
 FORMAT = ExportFormat(
     name="rewardbench",
-    title="Best of N in the form of RewardBench 2 (JSON Lines)",
+    title="Best-of-N data in the RewardBench 2 format (JSON Lines)",
     use="A test set for reward models: does the best response get the highest reward?",
     loses=(
         "The order below the first tier, strengths, ratings, flags, comments and "
         "rewrites. Rankings that are a single tie, not rankable or all bad are left out. "
-        "A prompt of several turns becomes one text with the roles written out. `subset` "
+        "A prompt with several turns becomes one text with role labels. `subset` "
         "is the prompt's metadata field `subset` or `category`, otherwise the project."
     ),
     example=(

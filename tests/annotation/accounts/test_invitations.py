@@ -69,7 +69,7 @@ def test_invitation_works_once(token: str, ben: User, client_of: ClientOf, oscar
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_of_many_simultaneous_acceptances_succeeds(project: Project, mona: User) -> None:
+def test_only_one_of_many_simultaneous_acceptances_succeeds(project: Project, mona: User) -> None:
     _, token = invitations.invite(project=project, role="annotator", by=mona)
 
     def enter(name: str) -> str:

@@ -36,7 +36,7 @@ def _login(browser: APIClient, username: str = "alice", password: str = PASSWORD
     return browser.post(LOGIN, body, headers=_token(browser)).status_code
 
 
-def test_me_is_401_with_a_csrf_cookie_when_not_logged_in(browser: APIClient, db: None) -> None:
+def test_me_returns_401_and_a_csrf_cookie_when_not_logged_in(browser: APIClient, db: None) -> None:
     response = browser.get(ME)
     assert response.status_code == 401
     assert response["Content-Type"] == "application/problem+json"
@@ -99,7 +99,9 @@ def test_logout_ends_the_session(browser: APIClient, alice: User) -> None:
     assert browser.get(ME).status_code == 401
 
 
-def test_too_many_guesses_lock_out_the_right_password_too(browser: APIClient, alice: User, ben: User) -> None:
+def test_right_password_is_rejected_after_too_many_guesses(
+    browser: APIClient, alice: User, ben: User
+) -> None:
     assert [_login(browser, password=f"guess {n}") for n in range(11)] == [400] * 10 + [429]
     response = browser.post(LOGIN, {"username": "alice", "password": PASSWORD}, headers=_token(browser))
     assert response.status_code == 429
@@ -126,8 +128,8 @@ def test_invalid_login_body_is_a_problem(browser: APIClient, db: None, body: obj
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_guesses_from_an_address_are_limited_across_names(browser: APIClient, alice: User) -> None:
-    """One password tried on many accounts. Also without an address, as behind a unix socket."""
+def test_guesses_from_one_address_are_limited_across_accounts(browser: APIClient, alice: User) -> None:
+    """One password tried on many accounts. Behind a unix socket the limit applies without an address."""
     token = _token(browser)
     statuses = [
         browser.post(
@@ -138,7 +140,7 @@ def test_guesses_from_an_address_are_limited_across_names(browser: APIClient, al
     assert statuses == [400] * 100 + [429]
 
 
-def test_reached_limit_survives_many_other_counts(rf: RequestFactory) -> None:
+def test_reached_limit_is_kept_while_many_other_counts_are_stored(rf: RequestFactory) -> None:
     limit = Limit("code-hour", 2, 3600, "victim")
     request = rf.post("/")
     assert [limit.use(request) is None for _ in range(3)] == [False, False, True]

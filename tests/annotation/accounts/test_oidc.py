@@ -113,7 +113,7 @@ def test_starting_an_oidc_login_requires_the_csrf_token(provider: Provider, db: 
 
 
 def test_response_without_a_request_is_refused(provider: Provider, alice: User) -> None:
-    """A response needs the state of a request of this browser, and is accepted once."""
+    """A response must contain the state of a request from this browser, and is accepted only once."""
     link(alice)
     attacker, victim = Browser(), Browser()
     back = attacker.at_provider(provider)
@@ -192,7 +192,7 @@ def test_token_signed_with_an_encryption_key_is_refused(provider: Provider, alic
     assert Browser().log_in(provider) == "/login?problem=failed"
 
 
-def test_replaced_signing_key_is_used_from_the_next_login_on(provider: Provider, alice: User) -> None:
+def test_new_signing_key_is_used_from_the_next_login(provider: Provider, alice: User) -> None:
     link(alice)
     assert Browser().log_in(provider) == "/"
     former, provider.key = provider.key, rsa.generate_private_key(65537, 2048)

@@ -25,15 +25,15 @@ NEW_CODES = "/api/v1/account/recovery-codes"
 
 
 def code_at(secret: str, seconds: float) -> str:
-    """RFC 6238 (SHA-1, six digits, half minutes), as an app on a phone computes it."""
+    """The code that an authenticator app computes: RFC 6238 with SHA-1, six digits and 30-second steps."""
     counter = struct.pack(">Q", int(seconds) // 30)
     digest = hmac.digest(base64.b32decode(secret), counter, "sha1")
     start = digest[-1] & 15
     return f"{(int.from_bytes(digest[start : start + 4]) & 0x7FFFFFFF) % 1_000_000:06}"
 
 
-def test_code_helper_of_these_tests_matches_the_rfc() -> None:
-    """RFC 6238, appendix B: the last six of its eight digits."""
+def test_code_helper_matches_the_rfc() -> None:
+    """The last six of the eight digits in RFC 6238, appendix B."""
     secret = base64.b32encode(b"12345678901234567890").decode()
     given = {59: "287082", 1111111109: "081804", 1234567890: "005924", 20000000000: "353130"}
     assert {seconds: code_at(secret, seconds) for seconds in given} == given
@@ -48,7 +48,7 @@ def alice(alice: User) -> User:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """The clock for codes. Tests set it forward."""
+    """The clock for codes, which tests move forward."""
     now = {"now": time.time()}
     monkeypatch.setattr("allauth.mfa.totp.internal.auth.time.time", lambda: now["now"])
     return now
@@ -126,7 +126,7 @@ def test_password_alone_does_not_log_in(enrolled: tuple[str, list[str]], clock: 
 
 
 @pytest.mark.parametrize(("drift", "status"), [(-30, 200), (30, 200), (-60, 400), (60, 400)])
-def test_clock_may_differ_by_half_a_minute(
+def test_clock_difference_of_half_a_minute_is_accepted(
     enrolled: tuple[str, list[str]], clock: dict[str, float], drift: int, status: int
 ) -> None:
     fresh = Browser()

@@ -127,7 +127,7 @@ def test_token_cannot_create_tokens(alice: User) -> None:
     assert (answer.status_code, answer.json()["type"]) == (403, "scope")
 
 
-def test_read_only_token_names_the_missing_scope(alice: User, project: Project) -> None:
+def test_refusal_of_a_read_only_token_names_the_missing_scope(alice: User, project: Project) -> None:
     _, text = create_token(user=alice, name="x", scopes=["read"])
     api = _with(f"Bearer {text}")
     assert api.get("/api/v1/projects/support/").status_code == 200

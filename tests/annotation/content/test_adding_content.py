@@ -36,25 +36,25 @@ def test_adding_the_same_content_again_changes_nothing(project: Project) -> None
     assert _everything() == before
 
 
-def test_a_task_given_twice_in_one_batch_is_added_once(project: Project) -> None:
+def test_task_repeated_in_one_batch_is_added_once(project: Project) -> None:
     counts = add_ranking_tasks(project=project, items=[_draft("?", "a", "b"), _draft("?", "b", "a")])
     assert (counts.tasks, counts.unchanged) == (1, 1)
     shown = TaskResponse.objects.order_by("position").values_list("response__text", flat=True)
     assert list(shown) == ["a", "b"]
 
 
-def test_new_responses_to_a_known_prompt_are_a_new_task(project: Project) -> None:
+def test_new_responses_to_a_known_prompt_create_a_new_task(project: Project) -> None:
     add_ranking_tasks(project=project, items=[_draft("?", "a", "b")])
     counts = add_ranking_tasks(project=project, items=[_draft("?", "b", "c")])
     assert (counts.prompts, counts.responses, counts.tasks) == (0, 1, 1)
 
 
-def test_the_same_text_by_two_models_is_two_responses(project: Project) -> None:
+def test_same_text_from_two_models_is_stored_as_two_responses(project: Project) -> None:
     draft = TaskDraft(QUESTION, [ResponseDraft("a", "one"), ResponseDraft("a", "two")])
     assert add_ranking_tasks(project=project, items=[draft]).responses == 2
 
 
-def test_tasks_keep_their_order(project: Project) -> None:
+def test_tasks_are_added_in_input_order(project: Project) -> None:
     add_ranking_tasks(project=project, items=[_draft(f"{n}?") for n in range(30)])
     asked = RankingTask.objects.order_by("id").values_list("prompt__messages", flat=True)
     assert [messages[0]["content"] for messages in asked] == [f"{n}?" for n in range(30)]
@@ -81,7 +81,7 @@ def test_tasks_keep_their_order(project: Project) -> None:
         ),
     ],
 )
-def test_a_bad_draft_is_refused_with_a_reason_and_the_others_are_added(
+def test_invalid_draft_is_rejected_with_a_reason_and_the_others_are_added(
     project: Project, draft: TaskDraft, reason: str
 ) -> None:
     counts = add_ranking_tasks(project=project, items=[_draft("good"), draft, _draft("good too")])
@@ -101,7 +101,7 @@ def test_gold_tiers_are_stored_as_response_ids(project: Project) -> None:
     assert RankingTask.objects.get().gold_tiers == [[id_of["c"]], [id_of["a"], id_of["b"]]]
 
 
-def test_an_overlap_out_of_bounds_is_refused(project: Project) -> None:
+def test_overlap_out_of_bounds_is_rejected(project: Project) -> None:
     with pytest.raises(Problem) as refused:
         add_ranking_tasks(project=project, items=[_draft()], overlap=51)
     assert refused.value.errors[0].field == "overlap"
@@ -114,14 +114,14 @@ def test_prompts_without_responses_are_added_once(project: Project) -> None:
     assert (again.prompts, again.unchanged, len(again.refused)) == (0, 3, 1)
 
 
-def test_the_same_tenth_of_the_prompts_is_always_held_out() -> None:
+def test_same_tenth_of_prompts_is_always_held_out() -> None:
     hashes = [prompt_hash([{"role": "user", "content": f"{n}?"}]) for n in range(5000)]
     held_out = [split_of(one) == "heldout" for one in hashes]
-    assert 420 <= sum(held_out) <= 580  # 500 expected; four binomial standard deviations are 85
+    assert 420 <= sum(held_out) <= 580  # 500 expected; 85 is four binomial standard deviations
     assert held_out == [split_of(one) == "heldout" for one in hashes]
 
 
-def test_the_number_of_queries_does_not_depend_on_batch_size(
+def test_query_count_does_not_depend_on_batch_size(
     project: Project,
 ) -> None:
     counted = []

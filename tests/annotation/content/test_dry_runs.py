@@ -1,4 +1,4 @@
-"""A dry run reports exactly what an import would do, and stores nothing."""
+"""A dry run gives the same report as the import and stores nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def counts() -> list[int]:
         "annotators/tulu1-human-eval.jsonl.gz",
     ],
 )
-def test_a_dry_run_reports_the_same_as_the_import(project: Project, name: str) -> None:
+def test_dry_run_and_import_give_the_same_report(project: Project, name: str) -> None:
     before = counts()
     tried = import_file(project=project, file=real_file(name), dry_run=True)
     assert counts() == before
@@ -41,7 +41,7 @@ def test_a_dry_run_reports_the_same_as_the_import(project: Project, name: str) -
     assert done.prompts
 
 
-def test_a_dry_run_counts_existing_rows_as_unchanged(project: Project) -> None:
+def test_dry_run_counts_existing_rows_as_unchanged(project: Project) -> None:
     import_file(project=project, file=hh_file("helpful-base.test"))
     tried = import_file(project=project, file=hh_file("helpful-base.test"), dry_run=True)
     assert (tried.read, tried.unchanged, tried.rankings) == (366, 366, 0)
@@ -52,7 +52,9 @@ def rows() -> bytes:
     return b"\n".join([json.dumps(good).encode(), b"{broken"])
 
 
-def test_dry_run_over_the_api(project: Project, mona: User, client_of: Callable[[User], APIClient]) -> None:
+def test_dry_run_works_over_the_api(
+    project: Project, mona: User, client_of: Callable[[User], APIClient]
+) -> None:
     def post(**fields: Any) -> Any:
         upload = SimpleUploadedFile("rows.jsonl", rows())
         return client_of(mona).post(
@@ -70,7 +72,7 @@ def test_dry_run_over_the_api(project: Project, mona: User, client_of: Callable[
     assert done.json()["errors"][0]["line"] == 2
 
 
-def test_dry_run_on_the_command_line(project: Project, tmp_path: Any) -> None:
+def test_dry_run_works_on_the_command_line(project: Project, tmp_path: Any) -> None:
     path, out = tmp_path / "rows.jsonl", io.StringIO()
     path.write_bytes(rows())
     before = counts()

@@ -1,6 +1,6 @@
-"""A dataset of the Hub is imported by its id; when that fails, the message says what to do.
+"""A dataset on the Hub is imported by its ID. If that fails, the message describes a solution.
 
-Tests can't reach the Hub: a small local server answers the two calls that its client makes.
+Tests can't reach the Hub, so a small local server answers the two calls made by the Hub's client.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.django_db
-def test_a_split_is_imported_file_by_file(project: Project, hub: str) -> None:
+def test_split_is_imported_file_by_file(project: Project, hub: str) -> None:
     out = io.StringIO()
     call_command(
         "import_responses", "people/pairs", "--hub", "--split", "train", "--project", "support", stdout=out
@@ -84,19 +84,19 @@ def test_a_split_is_imported_file_by_file(project: Project, hub: str) -> None:
 
 
 @pytest.mark.django_db
-def test_a_missing_dataset_is_reported(project: Project, hub: str) -> None:
+def test_missing_dataset_is_reported(project: Project, hub: str) -> None:
     with pytest.raises(CommandError, match="The Hub has no dataset people/nothing"):
         call_command("import_responses", "people/nothing", "--hub", "--project", "support")
 
 
-def test_a_missing_part_is_reported_with_the_files_that_exist(hub: str) -> None:
+def test_missing_part_is_reported_with_the_files_that_exist(hub: str) -> None:
     with pytest.raises(
         Problem, match=r"no data file in part chat .*its files are README.md, data/test.jsonl"
     ):
         fetch_dataset(dataset="people/pairs", part="chat", endpoint=hub)
 
 
-def test_an_unreachable_hub_is_reported_with_a_workaround(hub: str) -> None:
+def test_unreachable_hub_is_reported_with_a_workaround(hub: str) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -104,7 +104,7 @@ def test_an_unreachable_hub_is_reported_with_a_workaround(hub: str) -> None:
         fetch_dataset(dataset="people/pairs", endpoint=nowhere)
 
 
-def test_an_invalid_dataset_id_is_reported(hub: str) -> None:
+def test_invalid_dataset_id_is_reported(hub: str) -> None:
     with pytest.raises(Problem, match="is not the id of a dataset"):
         fetch_dataset(dataset="../../etc/passwd", endpoint=hub)
 

@@ -65,7 +65,9 @@ def test_progress_increases_until_the_report(
     assert Prompt.objects.filter(project=project).count() == len(ROWS)
 
 
-def test_the_streamed_report_equals_the_plain_one(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_streamed_report_equals_the_unstreamed_report(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
     data = LINES[: LINES.index(b"\n", 4000) + 1] + b"{broken\n"
     trial = news(sent(client_of(mona), data, dry_run="true"))[-1]["report"]
     assert not Prompt.objects.filter(project=project).exists()
@@ -73,16 +75,14 @@ def test_the_streamed_report_equals_the_plain_one(project: Project, mona: User, 
     assert trial["failed"] == 1
 
 
-def test_the_manager_is_the_actor_of_a_streamed_import(
-    project: Project, mona: User, client_of: ClientOf
-) -> None:
+def test_manager_is_the_actor_of_a_streamed_import(project: Project, mona: User, client_of: ClientOf) -> None:
     ranked = {"prompt": "Where?", "responses": ["Here.", "There."], "tiers": [[0], [1]]}
     assert news(sent(client_of(mona), json.dumps(ranked).encode()))[-1]["report"]["rankings"] == 1
     entries = AuditEntry.objects.filter(table="annotation_ranking", project_id=project.pk)
     assert set(entries.values_list("actor", flat=True)) == {f"user:{mona.pk}"}
 
 
-def test_an_unknown_format_is_refused_before_the_stream_starts(
+def test_unknown_format_is_refused_before_the_stream_starts(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     response = sent(client_of(mona), b"\x00\x01\x02", "rows.bin")

@@ -1,4 +1,4 @@
-"""An import stores valid rows, reports the others, and changes nothing when it is repeated."""
+"""An import stores valid rows and reports invalid ones. Repeating it changes nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def unchanged(report: ImportReport) -> bool:
     return (report.prompts, report.responses, report.tasks, report.rankings) == (0, 0, 0, 0)
 
 
-def test_the_oasst_file_gives_177_open_tasks_once(wishes: Project) -> None:
+def test_oasst_file_gives_177_open_tasks_and_none_when_repeated(wishes: Project) -> None:
     path = real_file("kway/oasst-8-models.jsonl.gz")
     report = import_file(project=wishes, file=path)
     assert (report.format, report.read, report.failed) == ("oasst-models", 177, 0)
@@ -89,7 +89,7 @@ def test_every_hh_row_is_a_comparison_or_reported_as_a_quirk(wishes: Project) ->
         assert again.unchanged == again.read
 
 
-def test_an_hh_comparison_prefers_the_chosen_response(wishes: Project) -> None:
+def test_hh_comparison_prefers_the_chosen_response(wishes: Project) -> None:
     path = hh_file("helpful-base.test")
     import_file(project=wishes, file=path)
     originals = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
@@ -104,7 +104,7 @@ def test_an_hh_comparison_prefers_the_chosen_response(wishes: Project) -> None:
     assert stored == wanted
 
 
-def test_the_prompts_file_gives_1033_prompts_once(wishes: Project) -> None:
+def test_prompts_file_gives_1033_prompts_and_none_when_repeated(wishes: Project) -> None:
     path = real_file("prompts/instructions.jsonl.gz")
     report = import_file(project=wishes, file=path)
     assert (report.format, report.read, report.failed) == ("prompts", 1033, 0)
@@ -115,7 +115,7 @@ def test_the_prompts_file_gives_1033_prompts_once(wishes: Project) -> None:
     assert unchanged(import_file(project=wishes, file=path))
 
 
-def test_a_ranking_is_imported_with_tiers_pairs_and_annotator(wishes: Project) -> None:
+def test_ranking_is_imported_with_tiers_pairs_and_annotator(wishes: Project) -> None:
     row = ranked(
         strength=2, comment="why", ratings={"0": {"help": 4}}, flags={"2": ["short"]}, duration_ms=900
     )
@@ -137,14 +137,14 @@ def test_a_ranking_is_imported_with_tiers_pairs_and_annotator(wishes: Project) -
     assert RankingTask.objects.get().state == RankingTask.State.DONE
 
 
-def test_a_not_rankable_answer_is_imported(wishes: Project) -> None:
+def test_not_rankable_answer_is_imported(wishes: Project) -> None:
     report = take(wishes, ranked(tiers=[], not_rankable=True))
     assert report.rankings == 1
     assert Ranking.objects.get().not_rankable
     assert not Comparison.objects.exists()
 
 
-def test_equal_answers_of_two_people_are_two_rankings_of_one_task(wishes: Project) -> None:
+def test_identical_answers_by_two_people_are_stored_as_two_rankings(wishes: Project) -> None:
     report = take(wishes, ranked(annotator="kim"), ranked(annotator="lee"), ranked(annotator="kim"))
     assert (report.tasks, report.rankings, report.unchanged) == (1, 2, 1)
 
@@ -155,7 +155,7 @@ def test_only_the_new_ranking_of_a_known_task_is_added(wishes: Project) -> None:
     assert (report.tasks, report.rankings, report.unchanged) == (0, 1, 1)
 
 
-def test_a_ranking_with_reordered_responses_is_the_same_ranking(wishes: Project) -> None:
+def test_ranking_with_reordered_responses_is_the_same_ranking(wishes: Project) -> None:
     take(wishes, ranked())
     turned = ranked(
         responses=["c", {"text": "b", "model": "m2"}, {"text": "a", "model": "m1"}], tiers=[[0], [1, 2]]
@@ -163,7 +163,7 @@ def test_a_ranking_with_reordered_responses_is_the_same_ranking(wishes: Project)
     assert unchanged(take(wishes, turned))
 
 
-def test_a_repeated_response_is_stored_once_at_its_best_place(wishes: Project) -> None:
+def test_repeated_response_is_stored_once_at_its_best_rank(wishes: Project) -> None:
     report = take(wishes, {"prompt": "Q", "responses": ["a", "b", "a"], "tiers": [[2], [1], [0]]})
     assert (report.responses, report.rankings) == (2, 1)
     (quirk,) = report.quirks
@@ -171,13 +171,13 @@ def test_a_repeated_response_is_stored_once_at_its_best_place(wishes: Project) -
     assert [(pair.preferred.text, pair.other.text) for pair in Comparison.objects.all()] == [("a", "b")]
 
 
-def test_a_single_distinct_response_is_stored_without_a_task(wishes: Project) -> None:
+def test_single_distinct_response_is_stored_without_a_task(wishes: Project) -> None:
     report = take(wishes, {"prompt": "Q", "responses": ["a", "a"]})
     assert (report.prompts, report.responses, report.tasks, report.failed) == (1, 1, 0, 0)
     assert [quirk.name for quirk in report.quirks] == [ONE_RESPONSE.name]
 
 
-def test_bad_lines_are_reported_and_good_lines_are_stored(wishes: Project) -> None:
+def test_invalid_lines_are_reported_and_valid_lines_are_stored(wishes: Project) -> None:
     report = take(
         wishes,
         ranked(1),
@@ -195,7 +195,7 @@ def test_bad_lines_are_reported_and_good_lines_are_stored(wishes: Project) -> No
     assert Prompt.objects.count() == 3
 
 
-def test_only_the_row_that_the_database_refuses_fails(
+def test_only_the_row_rejected_by_the_database_fails(
     wishes: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     to_draft = import_lines._draft
@@ -213,7 +213,7 @@ def test_only_the_row_that_the_database_refuses_fails(
     assert Ranking.objects.count() == 2
 
 
-def test_an_unknown_format_writes_nothing_and_lists_known_formats(wishes: Project) -> None:
+def test_unknown_format_writes_nothing_and_lists_known_formats(wishes: Project) -> None:
     with pytest.raises(Problem, match="not recognised") as refusal:
         take(wishes, {"foo": 1})
     assert "hh-rlhf" in refusal.value.detail
@@ -221,12 +221,12 @@ def test_an_unknown_format_writes_nothing_and_lists_known_formats(wishes: Projec
     assert not Prompt.objects.exists()
 
 
-def test_a_missing_file_is_reported(wishes: Project, tmp_path: Path) -> None:
+def test_missing_file_is_reported(wishes: Project, tmp_path: Path) -> None:
     with pytest.raises(Problem, match="can't be read: No such file"):
         import_file(project=wishes, file=tmp_path / "absent.jsonl")
 
 
-def test_an_unknown_format_name_is_refused_with_the_known_names(wishes: Project) -> None:
+def test_unknown_format_name_is_rejected_with_the_known_names(wishes: Project) -> None:
     with pytest.raises(Problem, match=r"There is no format 'tsv'; known: .*hh-rlhf"):
         take(wishes, ranked(), format="tsv")
 
@@ -249,9 +249,9 @@ def test_options_apply_to_tasks_and_gold_is_stored_as_response_ids(wishes: Proje
 
 
 @pytest.mark.parametrize("task_kind", [kind for kind in RankingTask.Kind.values if kind != "ranking"])
-def test_a_check_is_imported_with_its_answer_and_without_slots(wishes: Project, task_kind: str) -> None:
+def test_check_is_imported_with_its_answer_and_without_slots(wishes: Project, task_kind: str) -> None:
     check = {"prompt": "Q", "responses": ["a", "b"], "gold_tiers": [[1], [0]], "task_kind": task_kind}
-    # A ranking in the file closes a ranking task but not a check, which every annotator can get.
+    # A ranking in the file closes a ranking task, but not a check, which is assigned to every annotator.
     report = take(wishes, check, {**check, "prompt": "Q2", "tiers": [[1], [0]]}, overlap=3)
     assert (report.tasks, report.rankings, report.failed) == (2, 1, 0)
     found = RankingTask.objects.values_list("kind", "state", "open_slots")
@@ -268,12 +268,12 @@ def test_a_check_is_imported_with_its_answer_and_without_slots(wishes: Project, 
             "task_kind is 'trap'; it must be one of ranking, gold, attention, qualification",
         ),
         ({"task_kind": ["gold"]}, "task_kind"),
-        # A repeated response leaves no response above another.
+        # After the repeated response is removed, the first check still has an order; the second doesn't.
         ({"responses": ["a", "b", "b"], "gold_tiers": [[1], [0, 2]]}, ""),
         ({"responses": ["a", "b", "b"], "gold_tiers": [[0, 1], [2]]}, "put at least one response above"),
     ],
 )
-def test_a_check_that_cannot_be_judged_is_refused_alone(
+def test_only_the_check_that_cannot_be_scored_is_rejected(
     wishes: Project, changes: dict[str, Any], reason: str
 ) -> None:
     check = {"prompt": "Q", "responses": ["a", "b"], "gold_tiers": [[1], [0]], "task_kind": "gold"}
@@ -283,16 +283,14 @@ def test_a_check_that_cannot_be_judged_is_refused_alone(
     assert all(reason in error.reason for error in report.errors)
 
 
-def test_the_number_of_statements_does_not_grow_with_rows(
-    wishes: Project, django_assert_max_num_queries: Any
-) -> None:
+def test_statement_count_does_not_grow_with_rows(wishes: Project, django_assert_max_num_queries: Any) -> None:
     rows = [ranked(number) for number in range(500)]
     with django_assert_max_num_queries(40):
         report = take(wishes, *rows)
     assert report.rankings == 500
 
 
-def test_the_same_content_is_stored_once_per_project(wishes: Project) -> None:
+def test_same_content_is_stored_once_per_project(wishes: Project) -> None:
     take(wishes, ranked())
     assert take(create_project(slug="others"), ranked()).rankings == 1
 

@@ -1,4 +1,4 @@
-"""Every real file is imported completely and stored correctly (reference: data/README.md)."""
+"""Every real file is imported completely and correctly; data/README.md has the expected numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shelf() -> Project:
 
 
 def take(project: Project, name: str) -> ImportReport:
-    """Imports a file twice: the second time must change nothing."""
+    """Imports a file twice. The second import must change nothing."""
     report = import_file(project=project, file=real_file(name))
     again = import_file(project=project, file=real_file(name))
     assert (again.prompts, again.responses, again.tasks, again.rankings) == (0, 0, 0, 0)
@@ -55,7 +55,7 @@ def test_mt_bench_answers_then_votes_are_imported(shelf: Project) -> None:
     votes = import_file(project=shelf, file=real_file("annotators/mt-bench-votes.jsonl.gz"))
     assert (votes.format, votes.read, votes.failed) == ("mt-bench-votes", 2375, 0)
     assert (votes.prompts, votes.responses) == (0, 0)
-    # One judge gave a vote twice with the sides swapped: one ranking, and the second row is `unchanged`.
+    # One judge repeated a vote with the sides swapped. It is one ranking, and the second row is `unchanged`.
     assert (votes.rankings, votes.unchanged) == (2374, 1)
     assert votes.tasks == Ranking.objects.values("task").distinct().count() == 1257
     assert Ranking.objects.values("annotator_label").distinct().count() == 65
@@ -90,7 +90,7 @@ def test_mt_bench_answers_then_votes_are_imported(shelf: Project) -> None:
     assert (again.rankings, again.tasks, again.unchanged) == (0, 0, 2375)
 
 
-def test_mt_bench_in_a_project_for_pairs(shelf: Project) -> None:
+def test_mt_bench_is_imported_into_a_project_for_pairs(shelf: Project) -> None:
     pairs = create_project(slug="pairs", preset="arena")
     answers = take(pairs, "annotators/mt-bench-responses.jsonl.gz")
     assert (answers.responses, answers.tasks) == (672, 0)
@@ -99,7 +99,7 @@ def test_mt_bench_in_a_project_for_pairs(shelf: Project) -> None:
     assert (votes.rankings, votes.tasks, votes.failed) == (2374, 1257, 0)
 
 
-def test_a_second_turn_includes_the_conversation_before_it(shelf: Project) -> None:
+def test_second_turn_includes_the_conversation_before_it(shelf: Project) -> None:
     take(shelf, "annotators/mt-bench-responses.jsonl.gz")
     row = rows_of("annotators/mt-bench-responses.jsonl.gz")[0]
     prompt = Prompt.objects.get(metadata__question_id=row["question_id"])
@@ -116,7 +116,7 @@ def test_a_second_turn_includes_the_conversation_before_it(shelf: Project) -> No
         assert second.text == f"{first.text}\n\nHuman: {row['turns'][1]}\n\nAssistant: {answer['turns'][1]}"
 
 
-def test_votes_without_answers_report_what_to_import_first(shelf: Project) -> None:
+def test_votes_without_answers_report_the_file_to_import_first(shelf: Project) -> None:
     votes = import_file(project=shelf, file=real_file("annotators/mt-bench-votes.jsonl.gz"))
     assert (votes.read, votes.failed, votes.tasks, votes.rankings) == (2375, 2375, 0, 0)
     assert "import the file with the answers first" in votes.errors[0].reason
@@ -142,7 +142,7 @@ def test_pandalm_has_three_labels_on_each_of_723_pairs(shelf: Project) -> None:
     assert (unanimous[1], unanimous[3]) == (646, 0)
 
 
-def test_tulu_has_807_rows_of_16_evaluators(shelf: Project) -> None:
+def test_tulu_has_807_rows_from_16_evaluators(shelf: Project) -> None:
     name = "annotators/tulu1-human-eval.jsonl.gz"
     report = take(shelf, name)
     rows = rows_of(name)
@@ -185,11 +185,11 @@ def test_tulu_has_807_rows_of_16_evaluators(shelf: Project) -> None:
     }
 
 
-def test_a_tulu_evaluator_who_repeated_an_item_revised_it(shelf: Project) -> None:
+def test_repeated_tulu_item_by_the_same_evaluator_is_a_revision(shelf: Project) -> None:
     report = take(shelf, "annotators/tulu1-human-eval.jsonl.gz")
     revisions = Ranking.objects.exclude(supersedes=None)
     assert quirks(report) == {"same-annotator-again": revisions.count()}
-    # Rankings that supersede none are each evaluator's first answers, which the reference counts.
+    # The reference counts each evaluator's first answers, which are the rankings that supersede no other.
     first = Ranking.objects.filter(supersedes=None)
     assert first.count() == first.values("task", "annotator_label").distinct().count()
     assert first.count() == Ranking.objects.current().count()
@@ -225,7 +225,7 @@ def test_squality_has_three_rankings_of_three_summaries(shelf: Project) -> None:
             }
             assert ranking.metadata["reviews"][str(index)]["annotations"] == review["annotations"]
             reviews[ranking.annotator_label] += 1
-    # The reference ranks by the mean of the overall ratings; the import keeps each answer's own means.
+    # The reference ranks by the mean of all overall ratings; the import ranks each answer by its own means.
     assert sum(reviews.values()) == 630
     for row in rows.values():
         first_places[max(row["responses"], key=lambda one: one["overall"]["overall-rating"])["system"]] += 1
@@ -325,7 +325,7 @@ def test_oasst_zh_lists_are_rankings(shelf: Project) -> None:
     }
 
 
-def test_eleven_samples_of_one_model_become_two_tasks(shelf: Project) -> None:
+def test_eleven_samples_from_one_model_become_two_tasks(shelf: Project) -> None:
     name = "kway/oasst-best-of-11.jsonl.gz"
     report = take(shelf, name)
     rows = rows_of(name)

@@ -1,5 +1,5 @@
-"""A repeated ranking by the same annotator, in the same file or a later one, is a revision: the later one is
-current, the earlier one stays as history."""
+"""When an annotator ranks the same responses again, in the same file or a later one, the new ranking is a
+revision: it is current, and the earlier one is kept as history."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def standing() -> list[tuple[str, str]]:
 
 def test_repeated_ranking_in_one_file_is_a_revision(project: Project) -> None:
     report = take(project, row(0), row(1, "lee"), row(1), row(0))
-    # The fourth row equals the first, so it is the same ranking, not a revision back to it.
+    # The fourth row is identical to the first, so it is the same ranking, not a second revision.
     assert (report.rankings, report.tasks, report.unchanged) == (3, 1, 1)
     assert [(quirk.name, quirk.count, quirk.lines) for quirk in report.quirks] == [
         ("same-annotator-again", 1, [3])
@@ -59,7 +59,7 @@ def test_importing_the_corrected_file_again_changes_nothing(project: Project) ->
     assert standing() == [("kim", "b")]
 
 
-def test_three_revisions_form_one_line(project: Project) -> None:
+def test_three_revisions_form_one_chain(project: Project) -> None:
     take(project, row(0, comment="1"), row(0, comment="2"))
     take(project, row(0, comment="3"))
     assert list(Ranking.objects.current().values_list("comment", flat=True)) == ["3"]
@@ -76,7 +76,7 @@ def test_rankings_without_an_annotator_do_not_supersede(project: Project) -> Non
     assert sorted(standing()) == [("", "a"), ("", "b")]
 
 
-def test_other_columns_are_stored_with_their_row(project: Project) -> None:
+def test_other_columns_are_stored_as_metadata_of_their_row(project: Project) -> None:
     take(project, row(0, given_at="2024-02-03T04:05:06+02:00", topic="x", metadata={"source": "y"}))
     task = RankingTask.objects.select_related("prompt").get()
     assert task.metadata == task.prompt.metadata == {"topic": "x", "source": "y"}

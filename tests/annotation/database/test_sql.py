@@ -15,7 +15,7 @@ def _deadlock() -> OperationalError:
     return error
 
 
-def test_a_service_is_repeated_until_its_deadlocks_are_over() -> None:
+def test_service_is_retried_until_no_deadlock_occurs() -> None:
     left = [_deadlock() for _ in range(DEADLOCK_ATTEMPTS - 1)]
 
     @retry_deadlocks
@@ -27,7 +27,7 @@ def test_a_service_is_repeated_until_its_deadlocks_are_over() -> None:
     assert service("done") == "done"
 
 
-def test_the_last_deadlock_is_raised() -> None:
+def test_deadlock_in_the_last_attempt_is_raised() -> None:
     calls = []
 
     @retry_deadlocks
@@ -40,7 +40,7 @@ def test_the_last_deadlock_is_raised() -> None:
     assert len(calls) == DEADLOCK_ATTEMPTS
 
 
-def test_other_operational_errors_are_not_repeated() -> None:
+def test_other_operational_errors_are_not_retried() -> None:
     calls = []
 
     @retry_deadlocks
@@ -54,7 +54,7 @@ def test_other_operational_errors_are_not_repeated() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_lock_is_held_until_the_transaction_ends() -> None:
+def test_lock_is_held_until_the_transaction_ends() -> None:
     with connection.cursor() as cursor:
         with transaction.atomic():
             acquire(Lock.GATE.shared("a"), Lock.DESK.of("a", "b"))

@@ -1,4 +1,4 @@
-"""Imports, snapshots and exports over HTTP: reports, one error shape, and access rights."""
+"""Imports, snapshots and exports over HTTP: reports, the error format, and permissions."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def body_of(response: Any) -> bytes:
         return b"".join(response)
 
 
-def test_a_manager_imports_a_file_and_gets_the_report(
+def test_manager_imports_a_file_and_gets_the_report(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     response = upload(client_of(mona), ranked(1) + b"{broken\n" + ranked(2))
@@ -70,9 +70,7 @@ def test_a_manager_imports_a_file_and_gets_the_report(
     assert (again["unchanged"], again["rankings"]) == (2, 0)
 
 
-def test_a_real_gzip_file_is_imported_from_an_upload(
-    project: Project, mona: User, client_of: ClientOf
-) -> None:
+def test_real_gzip_file_is_imported_from_an_upload(project: Project, mona: User, client_of: ClientOf) -> None:
     data = real_file("kway/oasst-8-models.jsonl.gz").read_bytes()
     report = upload(client_of(mona), data, "oasst.jsonl.gz").json()
     assert (report["format"], report["tasks"], report["failed"]) == ("oasst-models", 177, 0)
@@ -88,7 +86,7 @@ def test_a_real_gzip_file_is_imported_from_an_upload(
         (b"[]", "it has no rows"),
     ],
 )
-def test_an_unreadable_file_is_a_problem(
+def test_unreadable_file_is_reported_as_a_problem(
     project: Project, mona: User, client_of: ClientOf, data: bytes, reason: str
 ) -> None:
     response = upload(client_of(mona), data)
@@ -99,14 +97,14 @@ def test_an_unreadable_file_is_a_problem(
     assert not Prompt.objects.exists()
 
 
-def test_an_upload_needs_a_file_and_a_known_format(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_upload_needs_a_file_and_a_known_format(project: Project, mona: User, client_of: ClientOf) -> None:
     missing = client_of(mona).post("/api/v1/projects/support/imports/", {}, format="multipart")
     unknown = upload(client_of(mona), ranked(1), format="tsv")
     assert (missing.status_code, missing.json()["errors"][0]["field"]) == (422, "file")
     assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "format")
 
 
-def test_an_upload_that_is_too_large_is_refused_with_advice(
+def test_upload_that_is_too_large_is_refused_with_advice(
     project: Project, mona: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data_api, "MAX_UPLOAD_BYTES", 10)
@@ -115,7 +113,7 @@ def test_an_upload_that_is_too_large_is_refused_with_advice(
     assert "import_responses" in response.json()["detail"]
 
 
-def test_a_snapshot_is_frozen_and_listed_and_its_name_is_unique(
+def test_snapshot_is_frozen_and_listed_and_its_name_is_unique(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)
@@ -141,7 +139,7 @@ def test_a_snapshot_is_frozen_and_listed_and_its_name_is_unique(
         ("parquet", "support-v1-parquet.parquet"),
     ],
 )
-def test_an_export_is_a_download_with_its_checksum(
+def test_export_is_a_download_with_its_checksum(
     project: Project, mona: User, client_of: ClientOf, format: str, name: str
 ) -> None:
     client = client_of(mona)
@@ -160,7 +158,9 @@ def test_an_export_is_a_download_with_its_checksum(
     assert response.streaming
 
 
-def test_an_unknown_export_format_is_a_problem(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_unknown_export_format_is_reported_as_a_problem(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
     client = client_of(mona)
     upload(client, ranked(1))
     id = freeze(client).json()["id"]
@@ -169,7 +169,7 @@ def test_an_unknown_export_format_is_a_problem(project: Project, mona: User, cli
     assert response.json()["errors"][0]["field"] == "format"
 
 
-def test_a_missing_snapshot_file_is_reported(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_missing_snapshot_file_is_reported(project: Project, mona: User, client_of: ClientOf) -> None:
     client = client_of(mona)
     upload(client, ranked(1))
     id = freeze(client).json()["id"]
@@ -200,8 +200,8 @@ def test_only_managers_and_admins_can_access_data(
     assert Prompt.objects.count() == (2 if status == 200 else 1)
 
 
-def test_an_export_is_streamed_chunk_by_chunk() -> None:
-    """Under ASGI a synchronous iterator is read completely before the first byte is sent."""
+def test_export_is_streamed_chunk_by_chunk() -> None:
+    """ASGI reads a synchronous iterator completely before it sends the first byte."""
     import asyncio
 
     made: list[int] = []
@@ -218,7 +218,7 @@ def test_an_export_is_streamed_chunk_by_chunk() -> None:
     assert made == [0]
 
 
-def test_a_gzipped_csv_upload_is_imported(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_gzipped_csv_upload_is_imported(project: Project, mona: User, client_of: ClientOf) -> None:
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb") as file:
         file.write(b"prompt,response_1,response_2\nQ,a,b\n")
@@ -226,7 +226,7 @@ def test_a_gzipped_csv_upload_is_imported(project: Project, mona: User, client_o
     assert (report["format"], report["tasks"]) == ("rankloop", 1)
 
 
-def test_the_list_of_formats_says_which_import_and_export(alice: User, client_of: ClientOf) -> None:
+def test_format_list_marks_importable_and_exportable_formats(alice: User, client_of: ClientOf) -> None:
     body = client_of(alice).get("/api/v1/formats/").json()
     assert {"hh-rlhf", "rankloop"} <= {known["name"] for known in body["imports"]}
     by_name = {known["name"]: known for known in body["exports"]}
@@ -238,7 +238,7 @@ def test_the_list_of_formats_says_which_import_and_export(alice: User, client_of
     assert all(known["loses"] and known["use"] for known in body["exports"])
 
 
-def test_an_export_applies_options_or_is_refused_with_a_reason(
+def test_export_applies_options_or_is_refused_with_a_reason(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)

@@ -1,4 +1,4 @@
-"""The commands do what they print, print the same with --json, and fail with a reason."""
+"""Commands print the changes they make, print the same data with --json, and fail with a reason."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def wishes(rows: Path) -> None:
     run("import_responses", str(rows), "--project", "wishes")
 
 
-def test_a_project_is_created_with_its_preset_and_overlap() -> None:
+def test_project_is_created_with_its_preset_and_overlap() -> None:
     assert "Created project wishes (preset ranking, overlap 3)" in run(
         "create_project", "wishes", "--overlap", "3"
     )
@@ -72,14 +72,14 @@ def test_a_project_is_created_with_its_preset_and_overlap() -> None:
         (["Not a slug"], "slug"),
     ],
 )
-def test_an_invalid_project_is_refused_with_a_reason(words: list[str], reason: str) -> None:
+def test_invalid_project_is_refused_with_a_reason(words: list[str], reason: str) -> None:
     run("create_project", "wishes")
     with pytest.raises(CommandError, match=reason):
         run("create_project", *words)
     assert Project.objects.count() == 1
 
 
-def test_a_user_gets_a_working_token_and_a_membership() -> None:
+def test_created_user_gets_a_working_token_and_a_membership() -> None:
     run("create_project", "wishes")
     document = run_json("create_user", "rita", "--project", "wishes", "--role", "reviewer")
     user = User.objects.get(username="rita")
@@ -104,7 +104,7 @@ def test_a_user_gets_a_working_token_and_a_membership() -> None:
         (["no spaces allowed"], "username"),
     ],
 )
-def test_an_invalid_user_creates_nothing(words: list[str], reason: str) -> None:
+def test_invalid_user_creates_nothing(words: list[str], reason: str) -> None:
     run("create_project", "wishes")
     run("create_user", "taken")
     with pytest.raises(CommandError, match=reason):
@@ -112,7 +112,7 @@ def test_an_invalid_user_creates_nothing(words: list[str], reason: str) -> None:
     assert (User.objects.count(), ApiToken.objects.count()) == (1, 1)
 
 
-def test_an_import_prints_counts_and_bad_lines(rows: Path) -> None:
+def test_import_prints_counts_and_bad_lines(rows: Path) -> None:
     run("create_project", "wishes")
     out, err = io.StringIO(), io.StringIO()
     call_command("import_responses", str(rows), "--project", "wishes", stdout=out, stderr=err)
@@ -148,7 +148,7 @@ def test_import_options_apply_to_the_tasks() -> None:
         (json.dumps(RANKED), ["--project", "nope"], "There is no project 'nope'"),
     ],
 )
-def test_an_invalid_import_is_refused_with_a_reason(
+def test_invalid_import_is_refused_with_a_reason(
     tmp_path: Path, content: str | None, words: list[str], reason: str
 ) -> None:
     run("create_project", "wishes")
@@ -184,9 +184,7 @@ def test_freeze_accepts_a_selection(wishes: None) -> None:
         run("freeze_snapshot", "--project", "wishes", "--name", "kims")
 
 
-def test_a_snapshot_name_in_two_projects_requires_the_project(
-    wishes: None, rows: Path, tmp_path: Path
-) -> None:
+def test_snapshot_name_in_two_projects_requires_the_project(wishes: None, rows: Path, tmp_path: Path) -> None:
     run("freeze_snapshot", "--project", "wishes", "--name", "v1")
     run("create_project", "others")
     run("import_responses", str(rows), "--project", "others")
@@ -214,13 +212,13 @@ def test_a_snapshot_name_in_two_projects_requires_the_project(
         (["v1", "--format", "ranking", "--out", "/no/such/folder/x"], "can't be written: No such file"),
     ],
 )
-def test_an_invalid_export_is_refused_with_a_reason(wishes: None, words: list[str], reason: str) -> None:
+def test_invalid_export_is_refused_with_a_reason(wishes: None, words: list[str], reason: str) -> None:
     run("freeze_snapshot", "--project", "wishes", "--name", "v1")
     with pytest.raises(CommandError, match=reason):
         run("export_snapshot", *words)
 
 
-def test_a_damaged_snapshot_is_not_exported_and_the_old_file_is_kept(wishes: None, tmp_path: Path) -> None:
+def test_damaged_snapshot_is_not_exported_and_the_old_file_is_kept(wishes: None, tmp_path: Path) -> None:
     from annotation.models import DatasetSnapshot
 
     run("freeze_snapshot", "--project", "wishes", "--name", "v1")

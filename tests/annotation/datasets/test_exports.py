@@ -1,4 +1,4 @@
-"""Exports load in the real TRL and can train; importable formats survive a round trip unchanged."""
+"""TRL loads the exports and trains on them. Importable formats survive a round trip unchanged."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_trl_rows_have_the_conversation_and_every_strict_pair(wishes: Project) -
     assert snapshot.card["ties"] == 2
 
 
-def test_there_is_no_margin_without_strengths(wishes: Project) -> None:
+def test_margin_is_omitted_without_strengths(wishes: Project) -> None:
     rows = lines(frozen(wishes, ROWS[3:]), "trl_preference")
     assert [sorted(row) for row in rows] == [
         sorted(("prompt", "chosen", "rejected", "prompt_group", "ranking_id", "split"))
@@ -117,7 +117,7 @@ def test_there_is_no_margin_without_strengths(wishes: Project) -> None:
 
 
 @pytest.mark.parametrize("format", FORMAT_NAMES)
-def test_an_export_is_reproducible_and_matches_its_checksum(wishes: Project, format: str) -> None:
+def test_export_is_reproducible_and_matches_its_checksum(wishes: Project, format: str) -> None:
     form = PRESETS["helpsteer2"].to_json()
     form["ratings"][0]["name"] = "helpful"
     wishes.form = form
@@ -128,7 +128,7 @@ def test_an_export_is_reproducible_and_matches_its_checksum(wishes: Project, for
     assert export_checksum(snapshot=snapshot, format=format) == (len(data), hashlib.sha256(data).hexdigest())
 
 
-def test_the_parquet_export_is_the_snapshot_file(wishes: Project) -> None:
+def test_parquet_export_is_the_snapshot_file(wishes: Project) -> None:
     snapshot = frozen(wishes)
     assert exported(snapshot, "parquet") == snapshot_path(snapshot).read_bytes()
     assert export_checksum(snapshot=snapshot, format="parquet")[1] == snapshot.sha256
@@ -149,7 +149,7 @@ def test_exported_rankings_are_equal_after_import_into_another_project(wishes: P
 
 
 def _content(row: dict[str, Any]) -> dict[str, Any]:
-    """The content of a ranking, without the ids and pseudonyms of its project."""
+    """The content of a ranking, without its project's IDs and pseudonyms."""
     texts = {response["id"]: response["text"] for response in row["responses"]}
     kept = {
         key: row[key]
@@ -165,7 +165,7 @@ def _content(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_an_export_imported_into_its_own_project_adds_nothing(wishes: Project) -> None:
+def test_export_imported_into_its_own_project_adds_nothing(wishes: Project) -> None:
     snapshot = frozen(wishes)
     report = import_file(project=wishes, file=io.BytesIO(exported(snapshot, "ranking")))
     assert (report.rankings, report.tasks, report.unchanged, report.failed) == (0, 0, len(ROWS), 0)
@@ -192,20 +192,20 @@ def test_real_hh_comparisons_survive_import_snapshot_and_export(wishes: Project)
     assert len(pairs) == 1
 
 
-def test_an_unknown_format_is_refused_before_the_first_byte(wishes: Project) -> None:
+def test_unknown_format_is_refused_before_the_first_byte(wishes: Project) -> None:
     snapshot = frozen(wishes)
     with pytest.raises(Problem, match="There is no export format 'xlsx'") as refusal:
         export_snapshot(snapshot=snapshot, format="xlsx")
     assert "trl_preference" in refusal.value.errors[0].reason
 
 
-def test_the_export_has_a_portable_file_name(wishes: Project) -> None:
+def test_export_has_a_portable_file_name(wishes: Project) -> None:
     snapshot = frozen(wishes, name='../a "b"\\ü;')
     assert export_name(snapshot=snapshot, format="trl_preference") == "wishes-..-a-b--trl_preference.jsonl"
 
 
 @pytest.mark.parametrize("format", ["trl_preference", "trl_preference_parquet"])
-def test_trls_reward_trainer_trains_a_step_on_the_export(
+def test_trl_reward_trainer_trains_one_step_on_the_export(
     wishes: Project, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
@@ -240,7 +240,8 @@ def test_trls_reward_trainer_trains_a_step_on_the_export(
     assert trainer.train_dataset["margin"] == [3.0, 3.0, 0.0, 0.0]
     result = trainer.train()
     assert result.global_step == 1
-    # Untrained rewards are near 0, so the loss is near the mean of -log sigmoid(-margin) if margins are used.
+    # Untrained rewards are near 0, so if margins are used, the loss is near the mean of -log
+    # sigmoid(-margin).
     expected = -torch.nn.functional.logsigmoid(-torch.tensor([3.0, 3.0, 0.0, 0.0])).mean().item()
     assert result.training_loss == pytest.approx(expected, abs=0.5)
     assert not torch.equal(before, model.score.weight)

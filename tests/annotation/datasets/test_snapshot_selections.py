@@ -1,4 +1,4 @@
-"""Which rankings become rows: agreement, majorities, deciding reviews, weights and exclusions."""
+"""Agreement, majorities, reviews, weights and exclusions determine a snapshot's rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def project(project: Project) -> Project:
 
 
 def rank(task: RankingTask, who: str | User, *tiers: str, **changes: Any) -> Ranking:
-    """A ranking by letters: "b", "ac" is b above a tie of a and c; letters follow the task's order."""
+    """A ranking in letters, assigned by position in the task: "b", "ac" means b above a tie of a and c."""
     ids = list(task.shown.order_by("position").values_list("response_id", flat=True))
     by_letter = dict(zip("abcdefghij", ids, strict=False))
     placed = [[by_letter[letter] for letter in tier] for tier in tiers]
@@ -92,7 +92,7 @@ def order_of(row: dict[str, Any], task: RankingTask) -> list[str]:
     return ["".join(sorted(shown[index] for index in tier)) for tier in row["tiers"]]
 
 
-def test_a_majority_is_one_row_per_task_for_any_shown_orders(
+def test_majority_is_one_row_per_task_regardless_of_display_order(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     first, second, *_ = tasks
@@ -105,9 +105,9 @@ def test_a_majority_is_one_row_per_task_for_any_shown_orders(
     assert [row["task_id"] for row in rows] == [str(first.pk), str(second.pk)]
     assert order_of(rows[0], first) == ["a", "b", "c"]
     assert (rows[0]["votes"], rows[0]["decided_by"], rows[0]["annotator"]) == (3, "majority", "")
-    assert rows[0]["strength"] == 1  # the weaker of the two who put a first
+    assert rows[0]["strength"] == 1  # the weaker strength of the two rankings with a first
     assert json.loads(rows[0]["ratings"]) == {str(ids[0]): {"help": 3.5}}
-    assert rows[0]["flags"] == "{}"  # set by one of three
+    assert rows[0]["flags"] == "{}"  # flagged by one of three
     assert (rows[1]["ranking_id"], rows[1]["decided_by"], rows[1]["votes"]) == (str(alone.pk), "only", 1)
     assert order_of(rows[1], second) == ["c", "ab"]
     assert card["decided_by"] == {"majority": 1, "only": 1}
@@ -123,7 +123,7 @@ def test_cyclic_majorities_are_reported(project: Project, tasks: list[RankingTas
     assert card["decided_by"] == {"borda": 1}
 
 
-def test_a_review_decides_its_task(project: Project, tasks: list[RankingTask], rita: User) -> None:
+def test_review_decides_its_task(project: Project, tasks: list[RankingTask], rita: User) -> None:
     rank(tasks[0], "kim", "a", "b", "c")
     rank(tasks[0], "lee", "a", "b", "c")
     review = reviewed(tasks[0], rita, "c", "b", "a")
@@ -136,7 +136,9 @@ def test_a_review_decides_its_task(project: Project, tasks: list[RankingTask], r
     assert len(frozen(project, "people", kinds=["annotation"])[1]) == 2
 
 
-def test_not_rankable_and_all_bad_need_more_than_half(project: Project, tasks: list[RankingTask]) -> None:
+def test_not_rankable_and_all_bad_need_more_than_half_of_the_votes(
+    project: Project, tasks: list[RankingTask]
+) -> None:
     rank(tasks[0], "kim", not_rankable=True)
     rank(tasks[0], "lee", not_rankable=True)
     rank(tasks[0], "mia", "a", "b", "c")
@@ -174,9 +176,9 @@ def test_tasks_are_selected_by_agreement(project: Project, tasks: list[RankingTa
     assert kept("all") == {str(task.pk) for task in tasks}
     assert kept("two-thirds", min_agreement=0.66) == {str(agreed.pk), str(half.pk)}
     assert kept("most", min_agreement=0.67) == {str(agreed.pk)}
-    # Agreement is that of the whole task, not of the selected part; a single annotator has none.
+    # Agreement covers the whole task, not only the selected rankings. With one annotator there is none.
     assert kept("kims", min_agreement=0.9, annotators=["kim"]) == {str(agreed.pk)}
-    # A review settles its task where it decides the row.
+    # A review settles its task if it determines the row.
     assert kept("settled", min_agreement=0.9, aggregation="majority") == {str(agreed.pk), str(decided.pk)}
     card, _ = frozen(project, "card")
     assert card["agreement"] == {"share": pytest.approx(5 / 9), "pairs": 9, "tasks": 3}

@@ -40,7 +40,7 @@ def wishes() -> Project:
 
 
 def put(project: Project, number: int, **changes: Any) -> Ranking:
-    """An imported ranking b > a = c of its own prompt."""
+    """An imported ranking b > a = c with its own prompt."""
     row = {
         "prompt": f"Question {number}",
         "responses": [
@@ -58,7 +58,7 @@ def put(project: Project, number: int, **changes: Any) -> Ranking:
 
 
 def rank(ranking: Ranking, user: User, *, supersedes: Ranking | None = None, **changes: Any) -> Ranking:
-    """The same answer, given by a user."""
+    """The same answer by a user."""
     fields = {
         "project": ranking.project,
         "task": ranking.task,
@@ -76,7 +76,7 @@ def rows_of(snapshot: DatasetSnapshot) -> list[dict[str, Any]]:
     return list(read_rankings(snapshot_path(snapshot)))
 
 
-def test_a_row_has_everything_in_the_ranking(wishes: Project) -> None:
+def test_row_has_everything_in_the_ranking(wishes: Project) -> None:
     ranking = put(
         wishes,
         1,
@@ -134,7 +134,7 @@ def test_a_row_has_everything_in_the_ranking(wishes: Project) -> None:
     assert pq.read_schema(snapshot_path(snapshot)).equals(SCHEMA)
 
 
-def test_equal_selections_give_equal_bytes_and_checksums(wishes: Project) -> None:
+def test_identical_selections_give_identical_bytes_and_checksums(wishes: Project) -> None:
     for number in range(30):
         put(wishes, number)
     one, two = (freeze_snapshot(project=wishes, name=name) for name in ("one", "two"))
@@ -144,7 +144,7 @@ def test_equal_selections_give_equal_bytes_and_checksums(wishes: Project) -> Non
     assert freeze_snapshot(project=wishes, name="three").sha256 != one.sha256
 
 
-def test_rows_are_sorted_by_ranking_and_groups_do_not_change_them(
+def test_rows_are_sorted_by_ranking_regardless_of_row_groups(
     wishes: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(25):
@@ -229,7 +229,7 @@ def test_card_and_readme_count_the_contents_of_the_file(wishes: Project) -> None
         ({"annotators": ["nobody"]}, set()),
     ],
 )
-def test_a_selection_contains_the_matching_rankings(
+def test_selection_contains_the_matching_rankings(
     wishes: Project, selection: dict[str, Any], numbers: set[int]
 ) -> None:
     ben, _ = create_user(username="ben")
@@ -256,7 +256,7 @@ def test_a_selection_contains_the_matching_rankings(
     )
 
 
-def test_a_selection_by_date_includes_its_start_and_not_its_end(wishes: Project) -> None:
+def test_selection_by_date_includes_its_start_and_not_its_end(wishes: Project) -> None:
     ranking = put(wishes, 1)
     at = ranking.created_at.isoformat()
     later = (ranking.created_at + timedelta(microseconds=1)).isoformat()
@@ -286,21 +286,23 @@ def test_a_selection_by_date_includes_its_start_and_not_its_end(wishes: Project)
         ({"before": "2026-13-45T00:00:00Z"}, "selection.before"),
     ],
 )
-def test_an_invalid_condition_is_named(wishes: Project, selection: dict[str, Any], field: str) -> None:
+def test_invalid_condition_is_named_in_the_error(
+    wishes: Project, selection: dict[str, Any], field: str
+) -> None:
     with pytest.raises(Problem) as refusal:
         freeze_snapshot(project=wishes, name="chosen", selection=selection)
     assert [error.field for error in refusal.value.errors] == [field]
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 101, "a\nb", "nul\x00"])
-def test_an_invalid_name_is_refused(wishes: Project, name: str) -> None:
+def test_invalid_name_is_refused(wishes: Project, name: str) -> None:
     put(wishes, 1)
     with pytest.raises(Problem) as refusal:
         freeze_snapshot(project=wishes, name=name)
     assert refusal.value.errors[0].field == "name"
 
 
-def test_a_name_can_not_be_used_twice(wishes: Project, artefacts: Path) -> None:
+def test_name_cannot_be_used_twice(wishes: Project, artefacts: Path) -> None:
     put(wishes, 1)
     first = freeze_snapshot(project=wishes, name="v1")
     with pytest.raises(Conflict, match="snapshots never change"):
@@ -308,14 +310,14 @@ def test_a_name_can_not_be_used_twice(wishes: Project, artefacts: Path) -> None:
     assert [path.name for path in (artefacts / "snapshots" / "wishes").iterdir()] == [str(first.pk)]
 
 
-def test_a_name_can_not_lead_outside_the_folder(wishes: Project, artefacts: Path) -> None:
+def test_name_cannot_point_outside_the_folder(wishes: Project, artefacts: Path) -> None:
     put(wishes, 1)
     snapshot = freeze_snapshot(project=wishes, name="../../etc/passwd")
     assert snapshot_path(snapshot).is_relative_to(artefacts)
 
 
 @pytest.mark.parametrize("broken", ["write_rankings", "readme", "rename", "create"])
-def test_a_failed_freeze_leaves_neither_file_nor_row(
+def test_failed_freeze_leaves_neither_file_nor_row(
     wishes: Project, artefacts: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     put(wishes, 1)
@@ -337,7 +339,7 @@ def test_a_failed_freeze_leaves_neither_file_nor_row(
     assert freeze_snapshot(project=wishes, name="v1").rows == 1
 
 
-def test_the_next_freeze_cleans_up_after_a_killed_one(wishes: Project, artefacts: Path) -> None:
+def test_next_freeze_removes_the_files_of_a_killed_freeze(wishes: Project, artefacts: Path) -> None:
     leftover = artefacts / "snapshots" / "wishes" / f"{snapshots.UNFINISHED}0199"
     leftover.mkdir(parents=True)
     (leftover / "rankings.parquet").write_bytes(b"half")
@@ -346,7 +348,7 @@ def test_the_next_freeze_cleans_up_after_a_killed_one(wishes: Project, artefacts
     assert not leftover.exists()
 
 
-def test_the_row_of_a_snapshot_can_not_be_changed(wishes: Project) -> None:
+def test_row_of_a_snapshot_cannot_be_changed(wishes: Project) -> None:
     put(wishes, 1)
     snapshot = freeze_snapshot(project=wishes, name="v1")
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
@@ -355,7 +357,7 @@ def test_the_row_of_a_snapshot_can_not_be_changed(wishes: Project) -> None:
         DatasetSnapshot.objects.filter(pk=snapshot.pk).delete()
 
 
-def test_a_missing_file_is_reported(wishes: Project) -> None:
+def test_missing_file_is_reported(wishes: Project) -> None:
     put(wishes, 1)
     snapshot = freeze_snapshot(project=wishes, name="v1")
     snapshot_path(snapshot).unlink()
@@ -372,7 +374,7 @@ def test_real_hh_comparisons_are_frozen_completely(wishes: Project) -> None:
     assert 0.05 < heldout < 0.15
 
 
-def test_the_number_of_queries_does_not_grow_with_a_chunks_rows(
+def test_query_count_does_not_grow_with_the_rows_in_a_chunk(
     wishes: Project, django_assert_max_num_queries: Any
 ) -> None:
     import_file(project=wishes, file=real_file("hh-rlhf/helpful-base.test.jsonl.gz"))

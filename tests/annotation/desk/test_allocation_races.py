@@ -93,7 +93,9 @@ def test_simultaneous_answers_and_releases_never_lose_a_slot(
     assert set(RankingTask.objects.values_list("state", "open_slots", "answered")) == {("done", 0, 2)}
 
 
-def test_one_of_many_simultaneous_skips_counts(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_only_one_of_many_simultaneous_skips_succeeds(
+    project: Project, add_tasks: AddTasks, alice: User
+) -> None:
     project.skip_ways = ["others", "me", "drop"]
     project.save()
     add_tasks(project, 1, overlap=2)
@@ -132,7 +134,7 @@ def test_annotator_paused_during_a_claim_holds_no_lease(
 def test_claim_never_leases_from_an_inactive_project(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str, stay: set[int]
 ) -> None:
-    """`stay`: in a paused project the current lease stays and prefetched leases are released."""
+    """`stay` has the places of the leases that are kept: in a paused project only the current one."""
     add_tasks(project, 30, k=2)
     for _ in range(8):
         told = at_once(
@@ -173,7 +175,7 @@ def test_score_of_a_check_matches_its_current_ranking_after_a_race(
     project.mixing_seed = project.pk
     while held is None:
         held = claim_next(project=project, annotator=alice)
-        if held is None:  # no check is due in this turn; another seed decides differently
+        if held is None:  # no check is due in this turn: try another seed
             project.mixing_seed = type(project.pk)(int=project.mixing_seed.int + 1)
     answer(held)
     orders = [held.shown_order[i:] + held.shown_order[:i] for i in range(1, 3)]

@@ -23,7 +23,7 @@ AddTasks = Callable[..., list[RankingTask]]
 
 
 def make_check(task: RankingTask, kind: str = "gold") -> RankingTask:
-    """A check whose right answer is the order of its responses' positions."""
+    """A check whose right answer ranks the responses by their positions."""
     gold = [[pk] for pk in task.responses.order_by("shown_in__position").values_list("pk", flat=True)]
     return checks.set_kind(task=task, kind=kind, gold_tiers=gold)
 
@@ -65,7 +65,7 @@ def test_checks_are_assigned_at_their_rates(project: Project, add_tasks: AddTask
         held = claim(project, alice)
         kinds.append(held.task.kind)
         Assignment.objects.filter(pk=held.pk).update(state="submitted")
-    # binomial: 4 standard deviations are 22 of 40, and 15 of 16
+    # expected are 40 and 16; four standard deviations are 22 and 15
     assert 18 <= kinds.count("gold") <= 62
     assert 2 <= kinds.count("attention") <= 31
     places = [place for place, kind in enumerate(kinds) if kind == "gold"]

@@ -156,7 +156,7 @@ def test_response_orders_are_uniform_and_differ_between_annotators(
         with connection.cursor() as cursor:
             cursor.execute(sql)
     seen = Counter(tuple(order) for order in orders[alice])
-    # Six orders, 120 leases: 20 each; four standard deviations are 16.
+    # With six orders and 120 leases, 20 of each order are expected; four standard deviations are 16.
     assert len(seen) == 6
     assert all(4 <= count <= 36 for count in seen.values()), seen
     same = sum(one == two for one, two in zip(orders[alice], orders[ben], strict=True))

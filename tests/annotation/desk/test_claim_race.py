@@ -117,7 +117,7 @@ def test_simultaneous_submits_with_one_key_write_one_ranking(
     assert sum(created for _, created in outcomes) == 1
 
 
-def test_one_of_many_simultaneous_submits_without_a_key_succeeds(
+def test_only_one_of_many_simultaneous_submits_without_a_key_succeeds(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)

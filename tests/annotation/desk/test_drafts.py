@@ -42,7 +42,7 @@ def test_stale_tab_does_not_overwrite_a_newer_draft(desk: APIClient) -> None:
     assert Assignment.objects.get().draft == {"comment": "new"}
 
 
-def test_draft_after_the_lease_ends_is_a_conflict(desk: APIClient) -> None:
+def test_saving_a_draft_after_the_lease_ends_is_a_conflict(desk: APIClient) -> None:
     shown = next_of(desk)
     Assignment.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     response = _save(desk, shown, 0, comment="late")

@@ -148,7 +148,7 @@ def test_task_that_is_no_longer_practice_has_no_feedback(
     assert client_of(alice).get(url(held)).status_code == 204
 
 
-def test_ranking_from_before_practice_has_no_feedback(
+def test_answer_to_a_task_that_later_became_practice_has_no_feedback(
     project: Project, tasks: list[RankingTask], alice: User, client_of: ClientOf
 ) -> None:
     held = claim(project, alice)

@@ -92,7 +92,7 @@ def test_skipped_qualification_task_counts_as_wrong(exam: Project, alice: User) 
     assert (member.qualified_at, member.qualification_attempt) == (None, 2)
 
 
-def test_qualification_task_put_off_comes_last(exam: Project, alice: User) -> None:
+def test_deferred_qualification_task_comes_last(exam: Project, alice: User) -> None:
     held = claim(exam, alice)
     allocation.skip_assignment(assignment=held, token=held.token, way="me")
     assert _attempt(exam, alice, True, True, True)[-1] == held.task_id
@@ -189,7 +189,7 @@ def test_prefetched_tasks_belong_to_the_attempt(short_exam: Project, alice: User
     assert Membership.objects.get(user=alice).qualification_attempt == 2
 
 
-def test_task_put_off_keeps_its_place_until_it_is_removed(short_exam: Project, alice: User) -> None:
+def test_deferred_task_keeps_its_place_until_it_is_removed(short_exam: Project, alice: User) -> None:
     held = claim(short_exam, alice)
     allocation.skip_assignment(assignment=held, token=held.token, way="me")
     (other,) = _attempt(short_exam, alice, True)

@@ -73,14 +73,14 @@ def test_reserved_task_skipped_by_its_only_annotator_waits(
     assert (row.open, row.task_id) == (False, tasks[0].pk)
 
 
-def test_reserved_task_put_off_comes_last(project: Project, tasks: list[RankingTask], ben: User) -> None:
+def test_deferred_reserved_task_comes_last(project: Project, tasks: list[RankingTask], ben: User) -> None:
     _reserve(project, tasks[:1], ben)
     held = claim(project, ben)
     allocation.skip_assignment(assignment=held, token=held.token, way="me")
     assert _drain(project, ben)[-1] == tasks[0].pk
 
 
-def test_managers_reserve_list_and_release_tasks_with_the_api(
+def test_managers_reserve_list_and_release_tasks_through_the_api(
     project: Project, add_tasks: AddTasks, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     tasks = add_tasks(project, 3, overlap=2)

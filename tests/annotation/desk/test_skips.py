@@ -42,7 +42,7 @@ def test_task_skipped_for_others_never_returns(every_way: Project, alice: User, 
     assert _rest(every_way, ben) == [skipped.pk]
 
 
-def test_task_put_off_returns_when_nothing_else_is_left(every_way: Project, alice: User) -> None:
+def test_deferred_task_returns_when_nothing_else_is_left(every_way: Project, alice: User) -> None:
     first = _skip(every_way, alice, "me")
     second = _skip(every_way, alice, "me")
     assert _rest(every_way, alice)[-2:] == [first.pk, second.pk]
@@ -50,7 +50,7 @@ def test_task_put_off_returns_when_nothing_else_is_left(every_way: Project, alic
     assert (row.state, row.skip_way) == ("submitted", "")
 
 
-def test_task_put_off_is_free_for_others(every_way: Project, alice: User, ben: User) -> None:
+def test_deferred_task_is_available_to_others(every_way: Project, alice: User, ben: User) -> None:
     skipped = _skip(every_way, alice, "me")
     assert claim(every_way, ben).task_id == skipped.pk
     assert skipped.pk not in _rest(every_way, alice)

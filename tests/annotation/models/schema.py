@@ -1,5 +1,4 @@
-"""A database's schema, read from the catalogs, to compare two databases regardless of the order of
-creation."""
+"""Reads a database's schema from the catalogs, to compare two databases regardless of creation order."""
 
 from __future__ import annotations
 
@@ -59,7 +58,7 @@ def schema_of(connection: psycopg.Connection) -> dict[str, str]:
 
 
 def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
-    """The objects that only one schema has or that the two define differently, with both definitions."""
+    """The objects that only one schema has or that differ between the two, with both definitions."""
     return [
         f"{name}:\n  - {one.get(name)}\n  + {other.get(name)}"
         for name in sorted(one.keys() | other.keys())

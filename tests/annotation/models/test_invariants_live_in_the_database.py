@@ -1,4 +1,4 @@
-"""The database refuses invalid rows even from raw SQL and bulk calls that bypass the services."""
+"""The database rejects invalid rows, even from raw SQL and bulk calls that bypass the services."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_not_rankable_ranking_has_no_tiers(ranking: Ranking) -> None:
             _copy(ranking, supersedes_id=ranking.pk, **changes).save(force_insert=True)
 
 
-def test_comparison_must_be_of_two_responses_of_its_task(ranking: Ranking, tasks: list[RankingTask]) -> None:
+def test_comparison_must_name_two_responses_of_its_task(ranking: Ranking, tasks: list[RankingTask]) -> None:
     foreign = tasks[3].responses.first()
     assert foreign is not None
     first, second = ranking.shown_order[:2]

@@ -1,4 +1,4 @@
-"""A ranking's places follow from its tiers, whoever writes it."""
+"""A ranking's places follow from its tiers, regardless of the code that writes it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _responses(task: RankingTask) -> list[UUID]:
 
 
 def _submit(project: Project, person: User, tiers: list[list[int]], **answer: Any) -> Ranking:
-    """An answer whose tiers name responses by position."""
+    """An answer with tiers that name responses by position."""
     assignment = claim(project, person)
     ids = _responses(assignment.task)
     given = Answer(tiers=[[ids[n] for n in tier] for tier in tiers], touched=True, **answer)
@@ -64,7 +64,7 @@ def test_not_rankable_answer_places_no_response(
     assert _submit(project, alice, [], not_rankable=True).places == [X, X, X]
 
 
-def test_revision_has_places_of_its_own(project: Project, tasks: list[RankingTask], alice: User) -> None:
+def test_revision_has_its_own_places(project: Project, tasks: list[RankingTask], alice: User) -> None:
     first = _submit(project, alice, [[0], [1], [2]])
     assert first.assignment is not None
     ids = _responses(first.task)
@@ -82,7 +82,7 @@ def test_imported_rankings_have_places_by_the_tasks_own_positions() -> None:
     project = create_project(slug="imported")
     rows = [
         {"prompt": "Q", "responses": ["a", "b", "c"], "tiers": [[2], [0, 1]], "annotator": "kim"},
-        # The same task with its responses in another order.
+        # The same task, with its responses in a different order.
         {"prompt": "Q", "responses": ["c", "a", "b"], "tiers": [[1], [2], [0]], "annotator": "lee"},
         {"prompt": "Q", "responses": ["b", "c", "a"], "not_rankable": True, "annotator": "ann"},
     ]

@@ -1,4 +1,4 @@
-"""Who changed what: the database writes the log, whichever way a change is made."""
+"""The database logs every change and its actor, regardless of how the change is made."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _of(row: Any) -> list[AuditEntry]:
     return list(AuditEntry.objects.filter(row_id=str(row.pk)).order_by("id"))
 
 
-def test_a_request_logs_its_user_and_only_the_changed_fields(
+def test_request_logs_its_user_and_only_the_changed_fields(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     response = client_of(mona).patch("/api/v1/projects/support/", {"overlap": 3, "name": "Support"})
@@ -45,7 +45,7 @@ def test_a_request_logs_its_user_and_only_the_changed_fields(
     assert entry.project_id == project.pk
 
 
-def test_a_token_acts_as_its_owner(project: Project, mona: User) -> None:
+def test_token_acts_as_its_owner(project: Project, mona: User) -> None:
     _, text = tokens.create_token(user=mona, name="a script")
     client = APIClient(headers={"Authorization": f"Bearer {text}"})
     assert client.patch("/api/v1/projects/support/", {"overlap": 2}).status_code == 200
@@ -76,7 +76,7 @@ def test_bulk_changes_and_manual_sql_are_logged_row_by_row(project: Project) -> 
     assert gone.before["role"] == "reviewer"
 
 
-def test_decisions_about_a_task_are_logged_but_its_slots_are_not(
+def test_decisions_about_a_task_are_logged_but_slot_changes_are_not(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     answer_by(project, alice)
@@ -95,7 +95,7 @@ def answer_by(project: Project, annotator: User) -> Ranking:
     return submit_ranking(assignment=assignment, token=assignment.token, answer=answer)[0]
 
 
-def test_a_ranking_is_logged_alone_and_an_import_by_its_counts(
+def test_ranking_gets_its_own_entry_and_an_import_one_with_counts(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     ranking = answer_by(project, alice)
@@ -120,9 +120,7 @@ def test_a_ranking_is_logged_alone_and_an_import_by_its_counts(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_uploader_is_the_actor_of_imported_rows(
-    project: Project, mona: User, client_of: ClientOf
-) -> None:
+def test_uploader_is_the_actor_of_imported_rows(project: Project, mona: User, client_of: ClientOf) -> None:
     row = {
         "prompt": "Where is my order?",
         "responses": ["In depot 1.", "Lost."],
@@ -135,7 +133,7 @@ def test_the_uploader_is_the_actor_of_imported_rows(
     assert (entry.actor, entry.after) == (f"user:{mona.pk}", {"source": "import", "rows": 1})
 
 
-def test_a_change_of_a_secret_is_logged_without_the_secret(mona: User) -> None:
+def test_secret_change_is_logged_without_the_secret(mona: User) -> None:
     mona.set_password("another correct horse")
     mona.save()
     assert _of(mona)[-1].after == {"password": "(not kept)"}
@@ -153,7 +151,7 @@ def test_a_change_of_a_secret_is_logged_without_the_secret(mona: User) -> None:
     assert ApiToken.objects.get(pk=row.pk).digest not in told
 
 
-def test_a_second_factor_is_logged_without_its_secret(mona: User) -> None:
+def test_second_factor_is_logged_without_its_secret(mona: User) -> None:
     factor = Authenticator.objects.create(user=mona, type="totp", data={"secret": "JBSWY3DPEHPK3PXP"})
     row_id = str(factor.pk)
     factor.delete()
@@ -170,7 +168,7 @@ def test_a_second_factor_is_logged_without_its_secret(mona: User) -> None:
         "TRUNCATE annotation_auditentry",
     ],
 )
-def test_not_even_the_tables_owner_can_rewrite_the_log(project: Project, change: str) -> None:
+def test_table_owner_cannot_rewrite_the_log(project: Project, change: str) -> None:
     with (
         pytest.raises(IntegrityError, match="append-only"),
         transaction.atomic(),
@@ -189,13 +187,14 @@ def test_truncating_a_table_is_logged(project: Project) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_actor_does_not_leak_to_the_next_request_on_a_connection(
+def test_actor_does_not_leak_to_the_next_request_on_a_connection(
     project: Project, mona: User, ada: User, client_of: ClientOf
 ) -> None:
-    """In autocommit, after a success, a refusal and a rollback: then manual SQL on the same connection."""
+    """In autocommit mode: a success, an error and a rollback, each followed by manual SQL on the same
+    connection."""
 
     def rename(name: str) -> None:
-        with connection.cursor() as cursor:  # bypasses the application, so no actor is set
+        with connection.cursor() as cursor:  # this bypasses the application, so no actor is set
             raw = cursor.connection
             assert raw is not None
             raw.execute("UPDATE annotation_project SET name = %s", [name])
@@ -223,7 +222,7 @@ def test_an_actor_does_not_leak_to_the_next_request_on_a_connection(
     assert connection.connection is backend
 
 
-def test_each_write_of_a_transaction_has_its_own_actor(project: Project) -> None:
+def test_each_write_in_a_transaction_has_its_own_actor(project: Project) -> None:
     with acting.acting_as("command:root:one"):
         Project.objects.update(overlap=2)
         with acting.acting_as("task:two"), transaction.atomic():
@@ -269,7 +268,7 @@ def test_external_sql_is_attributed_to_the_database_account(project: Project) ->
     assert (entry.actor, entry.after) == (f"database:{settings['user']}", {"overlap": 7})
 
 
-def test_an_actors_name_can_not_inject_sql(project: Project) -> None:
+def test_actor_name_cannot_inject_sql(project: Project) -> None:
     with acting.acting_as("x', true); DROP TABLE annotation_project; -- %s"):
         Project.objects.filter(pk=project.pk).update(overlap=2)
     assert _of(project)[-1].actor == "x___true___DROP_TABLE_annotation_project__--__s"
@@ -288,7 +287,7 @@ def test_setting_the_actor_adds_no_query(project: Project) -> None:
     assert len(queries) == len([q for q in queries if "SAVEPOINT" in q["sql"]]) + 3
 
 
-def test_a_background_task_is_the_actor_of_its_writes(
+def test_background_task_is_the_actor_of_its_writes(
     project: Project, alice: User, tasks: list[RankingTask]
 ) -> None:
     from celery import shared_task
@@ -312,7 +311,7 @@ def test_commands_are_logged_with_the_operating_system_account(db: None) -> None
     assert entry.before is None
 
 
-def test_managers_read_the_log_of_their_project_and_admins_all(
+def test_managers_read_their_projects_log_and_admins_read_all_logs(
     project: Project, mona: User, ada: User, client_of: ClientOf
 ) -> None:
     elsewhere = projects.create_project(slug="elsewhere")
@@ -325,7 +324,9 @@ def test_managers_read_the_log_of_their_project_and_admins_all(
     assert "annotation_user" in {entry["table"] for entry in site}
 
 
-def test_the_log_is_filtered_and_has_keyset_pages(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_log_supports_filters_and_keyset_pagination(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
     client = client_of(mona)
     for overlap in (2, 3, 4):
         client.patch("/api/v1/projects/support/", {"overlap": overlap})
@@ -346,14 +347,12 @@ def test_the_log_is_filtered_and_has_keyset_pages(project: Project, mona: User, 
     for wrong in ({"action": "wish"}, {"after": "yesterday"}):
         assert client.get(url, wrong).status_code == 422
     first = client.get(url, {"actor": "mona", "page_size": 2}).json()
-    client.patch("/api/v1/projects/support/", {"overlap": 9})  # a new entry moves no page
+    client.patch("/api/v1/projects/support/", {"overlap": 9})  # a new entry doesn't shift the pages
     rest = client.get(first["next"]).json()
     assert [entry["after"]["overlap"] for entry in (*first["results"], *rest["results"])] == [4, 3, 2]
 
 
-def test_a_page_of_the_log_takes_a_fixed_number_of_queries(
-    project: Project, mona: User, client_of: ClientOf
-) -> None:
+def test_log_page_takes_a_fixed_number_of_queries(project: Project, mona: User, client_of: ClientOf) -> None:
     client = client_of(mona)
     counts = []
     for overlap in (2, 3):
@@ -373,10 +372,10 @@ def test_a_page_of_the_log_takes_a_fixed_number_of_queries(
         ({"after": timezone.now(), "before": timezone.now()}, "audit_by_time"),
     ],
 )
-def test_each_filter_of_the_log_has_an_index(project: Project, wanted: dict[str, Any], index: str) -> None:
+def test_each_log_filter_has_an_index(project: Project, wanted: dict[str, Any], index: str) -> None:
     entries = AuditEntry.objects.all() if wanted else AuditEntry.objects.of_project(project)
     with connection.cursor() as cursor:
-        # With only the few rows of other tests, and statistics for them, any index would do.
+        # With only the few rows of other tests, and statistics for them, the planner could choose any index.
         cursor.execute(
             'INSERT INTO annotation_auditentry (actor, action, "table", row_id)'
             " SELECT 'somebody', 'insert', 'a_table', n::text || 'x' FROM generate_series(1, 5000) n"
@@ -391,7 +390,7 @@ def test_each_filter_of_the_log_has_an_index(project: Project, wanted: dict[str,
 def test_concurrent_requests_on_one_event_loop_have_their_own_actors(
     project: Project, mona: User, ada: User
 ) -> None:
-    """As uvicorn serves them: async middleware, with views in threads."""
+    """Requests run as under uvicorn: async middleware, with views in threads."""
     clients = []
     for person in (mona, ada):
         client = AsyncClient()

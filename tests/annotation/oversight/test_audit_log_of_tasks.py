@@ -1,4 +1,4 @@
-"""The audit log names the Celery task that wrote something."""
+"""The audit log names the Celery task that made a change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training import tasks as training_tasks
         (training_tasks.turn_loops, training_tasks.loops, "turn_loops"),
     ],
 )
-def test_a_task_is_the_actor_while_it_runs(
+def test_celery_task_is_the_actor_while_it_runs(
     monkeypatch: pytest.MonkeyPatch, task: Any, module: Any, work: str
 ) -> None:
     seen: list[str] = []
@@ -31,7 +31,7 @@ def test_a_task_is_the_actor_while_it_runs(
     assert current_actor() == ""
 
 
-def test_a_worker_connects_the_receivers() -> None:
+def test_worker_connects_the_signal_receivers() -> None:
     code = """
 from celery.signals import task_prerun
 from config.celery import app

@@ -36,8 +36,8 @@ def api(project: Project, mona: User, client_of: ClientOf) -> APIClient:
 
 @pytest.fixture
 def said(project: Project, add_tasks: AddTasks, alice: User, ben: User) -> list[RankingTask]:
-    """Three tasks ranked by alice and ben, and one open task. They agree on the first and disagree on the
-    second; alice comments on the second and flags a response of the third."""
+    """Three tasks ranked by alice and ben, and one open task. The two agree on the first and disagree
+    on the second. Alice comments on the second and flags a response in the third."""
     add_tasks(project, 3, overlap=2)
     rank_next(project, alice, [0], [1], [2])
     rank_next(project, alice, [0], [1], [2], comment="Hard to say, 100%_sure\nof nothing")
@@ -97,14 +97,14 @@ def found(api: APIClient, url: str, **sought: Any) -> list[dict[str, Any]]:
         ({"says": "order", "state": "done", "agreement_below": 0.4, "has": "comment"}, [1]),
     ],
 )
-def test_each_filter_finds_its_tasks(
+def test_each_filter_finds_the_matching_tasks(
     api: APIClient, said: list[RankingTask], sought: dict[str, Any], expected: list[int]
 ) -> None:
     assert [row["id"] for row in found(api, TASKS, **sought)] == [str(said[n].pk) for n in expected]
 
 
-def test_a_row_summarises_its_task(api: APIClient, said: list[RankingTask]) -> None:
-    found(api, TASKS, agreement_below=1)  # computes agreement
+def test_list_row_summarises_its_task(api: APIClient, said: list[RankingTask]) -> None:
+    found(api, TASKS, agreement_below=1)  # computes the agreement
     by_id = {row["id"]: row for row in found(api, TASKS)}
     last, second = by_id[str(said[3].pk)], by_id[str(said[1].pk)]
     assert (last["excerpt"], last["agreement"], last["rankings"], last["open_slots"]) == (
@@ -134,13 +134,13 @@ def test_a_row_summarises_its_task(api: APIClient, said: list[RankingTask]) -> N
         ({"agreement_below": 0.2}, ["ben", "ben", "alice", "alice"]),
     ],
 )
-def test_each_filter_finds_its_rankings(
+def test_each_filter_finds_the_matching_rankings(
     api: APIClient, said: list[RankingTask], sought: dict[str, Any], expected: list[str]
 ) -> None:
     assert [row["by"] for row in found(api, RANKINGS, **sought)] == expected
 
 
-def test_both_lists_are_filtered_by_time(api: APIClient, said: list[RankingTask]) -> None:
+def test_both_lists_can_be_filtered_by_time(api: APIClient, said: list[RankingTask]) -> None:
     now = timezone.now()
     for url, many in ((TASKS, 4), (RANKINGS, 6)):
         assert len(found(api, url, after=now - timedelta(hours=1), before=now + timedelta(hours=1))) == many
@@ -148,7 +148,7 @@ def test_both_lists_are_filtered_by_time(api: APIClient, said: list[RankingTask]
         assert found(api, url, before=now - timedelta(hours=1)) == []
 
 
-def test_revised_rankings_are_listed_once_and_excluded_ones_marked(
+def test_revised_rankings_are_listed_once_and_excluded_ones_are_marked(
     api: APIClient, project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     mine = rank_next(project, alice, [0], [1], [2])
@@ -188,7 +188,7 @@ def test_imported_annotator_names_can_be_searched(api: APIClient, project: Proje
     assert len(found(api, TASKS, annotator="worker 7")) == 1
 
 
-def test_an_invalid_filter_is_named(api: APIClient) -> None:
+def test_invalid_filter_is_named_in_the_error(api: APIClient) -> None:
     for url in (TASKS, RANKINGS):
         for field, wrong in (
             ("kind", "nonsense"),
@@ -213,8 +213,8 @@ def test_pages_are_complete_and_do_not_overlap(api: APIClient, project: Project,
     assert seen == [str(task.pk) for task in reversed(every)]
 
 
-# The number of tasks, each with a ranking. One in fifty is in this project; one in twenty rankings is rare
-# in some way.
+# Number of tasks, each with one ranking. One task in fifty is in this project; one ranking in twenty has a
+# rare property.
 MANY = 40_000
 FILL = """
 SET LOCAL session_replication_role = replica;
@@ -277,7 +277,7 @@ RANKINGS_BY_INDEX: list[tuple[browsing.RankingsSought, str]] = [
 ]
 
 
-def test_each_list_uses_the_index_made_for_it(project: Project, alice: User, oscar: User) -> None:
+def test_each_list_uses_its_index(project: Project, alice: User, oscar: User) -> None:
     other = create_project(slug="elsewhere")
     values: dict[str, Any] = {
         "here": project.pk,

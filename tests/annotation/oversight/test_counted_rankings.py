@@ -1,4 +1,4 @@
-"""Which rankings count: current ones whose annotators are not excluded."""
+"""Rankings count if they are current and their annotator is not excluded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.annotation.answering import claim, strict_order
 
 @pytest.fixture
 def rankings(project: Project, tasks: list[RankingTask], alice: User, ben: User) -> dict[str, Ranking]:
-    """One by alice, revised; one by ben; one imported vote of `rater 7`."""
+    """A ranking by alice and its revision, a ranking by ben, and an imported vote by `rater 7`."""
     made = {}
     for person in (alice, ben):
         assignment = claim(project, person)
@@ -62,7 +62,7 @@ def test_current_rankings_count_until_their_annotator_is_excluded(
     assert _counted() == {"alice", "ben", "rater 7"}
 
 
-def test_an_exclusion_is_per_project_and_a_label_is_not_an_account(
+def test_exclusion_is_per_project_and_distinguishes_labels_from_accounts(
     project: Project, rankings: dict[str, Ranking], alice: User
 ) -> None:
     elsewhere = Project.objects.create(slug="elsewhere", name="Elsewhere")

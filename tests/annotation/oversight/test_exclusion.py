@@ -1,4 +1,4 @@
-"""Excluding an annotator deletes nothing, takes effect at once, and can be lifted."""
+"""Excluding an annotator deletes nothing and takes effect immediately, and the exclusion can be lifted."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _exclude(project: Project, annotator: User) -> Exclusion:
     return exclude_annotator(project=project, who=Who(annotator=annotator), reason="straight-lining")
 
 
-def test_the_preview_of_an_exclusion_equals_its_effect(
+def test_preview_of_an_exclusion_equals_its_effect(
     project: Project, tasks: list[RankingTask], alice: User, ben: User, mona: User, client_of: ClientOf
 ) -> None:
     for _ in range(2):
@@ -86,7 +86,7 @@ def test_the_preview_of_an_exclusion_equals_its_effect(
     assert not Assignment.objects.filter(annotator=alice, state="leased").exists()
 
 
-def test_lifting_restores_everything(
+def test_lifting_an_exclusion_restores_everything(
     project: Project, tasks: list[RankingTask], alice: User, mona: User, client_of: ClientOf
 ) -> None:
     for _ in range(3):
@@ -114,7 +114,7 @@ def test_lifting_restores_everything(
     assert [row["id"] for row in listed] == [str(made.pk)], "it is kept as history"
 
 
-def test_a_membership_paused_for_another_reason_stays_paused(
+def test_membership_paused_for_another_reason_stays_paused(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     Membership.objects.filter(user=alice).update(state="paused", paused_reason="on leave")
@@ -124,7 +124,7 @@ def test_a_membership_paused_for_another_reason_stays_paused(
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_a_slot_filled_in_the_meantime_raises_the_overlap(
+def test_lifting_raises_the_overlap_if_the_slot_was_filled(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, finished: bool
 ) -> None:
     add_tasks(project, 1)
@@ -143,19 +143,17 @@ def test_a_slot_filled_in_the_meantime_raises_the_overlap(
     assert Ranking.objects.counted().count() == 2
 
 
-def test_a_task_at_maximum_overlap_prevents_lifting(
-    project: Project, add_tasks: AddTasks, alice: User
-) -> None:
+def test_task_at_maximum_overlap_prevents_lifting(project: Project, add_tasks: AddTasks, alice: User) -> None:
     (task,) = add_tasks(project, 1, overlap=50)
     _answer(project, alice)
     made = _exclude(project, alice)
-    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)  # forty-nine others have leased it
+    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)  # forty-nine other annotators have leased it
     with pytest.raises(Conflict, match="maximum number of answers"):
         lift_exclusion(exclusion=made)
     assert Exclusion.objects.standing().filter(pk=made.pk).exists()
 
 
-def test_an_exclusion_in_an_archived_project_reopens_no_task(
+def test_exclusion_in_an_archived_project_reopens_no_task(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     _answer(project, alice)
@@ -173,7 +171,7 @@ def test_an_exclusion_in_an_archived_project_reopens_no_task(
     assert Ranking.objects.counted().count() == 1
 
 
-def test_resuming_an_archived_project_reopens_excluded_answers(
+def test_reactivating_an_archived_project_reopens_excluded_answers(
     project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     for person in (alice, ben):
@@ -217,7 +215,7 @@ def test_excluding_an_imported_name_reopens_no_task(
     assert (twice.status_code, twice.json()["type"]) == (409, "already-excluded")
 
 
-def test_an_exclusion_needs_one_annotator_and_a_reason(
+def test_exclusion_needs_one_annotator_and_a_reason(
     project: Project, tasks: list[RankingTask], mona: User, oscar: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)
@@ -238,7 +236,7 @@ def test_an_exclusion_needs_one_annotator_and_a_reason(
         exclusion.who_is(project=project, label="rater 8")
 
 
-def test_an_excluded_annotator_can_not_get_a_lease(
+def test_excluded_annotator_cannot_get_a_lease(
     project: Project, tasks: list[RankingTask], alice: User, mona: User, client_of: ClientOf
 ) -> None:
     made = _exclude(project, alice)
@@ -278,7 +276,7 @@ def _slots_add_up() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_a_claim_racing_an_exclusion_leaves_no_lease(
+def test_claim_racing_an_exclusion_leaves_no_lease(
     project: Project, tasks: list[RankingTask], alice: User, turn: int
 ) -> None:
     _at_once(
@@ -291,7 +289,7 @@ def test_a_claim_racing_an_exclusion_leaves_no_lease(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_a_submit_racing_an_exclusion_is_stored_uncounted_or_a_draft(
+def test_submission_racing_an_exclusion_is_uncounted_or_a_draft(
     project: Project, tasks: list[RankingTask], alice: User, turn: int
 ) -> None:
     held = claim(project, alice)
@@ -311,7 +309,7 @@ def test_a_submit_racing_an_exclusion_is_stored_uncounted_or_a_draft(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_a_claim_racing_a_lift_does_not_exceed_the_overlap(
+def test_claim_racing_a_lifted_exclusion_does_not_exceed_the_overlap(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, turn: int
 ) -> None:
     add_tasks(project, 1)
@@ -353,7 +351,7 @@ def test_only_one_of_two_concurrent_exclusions_or_lifts_succeeds(
     assert len([result for result in lifted if isinstance(result, Conflict)]) == 1
 
 
-def test_the_list_of_exclusions_takes_a_fixed_number_of_queries(
+def test_exclusion_list_takes_a_fixed_number_of_queries(
     project: Project,
     tasks: list[RankingTask],
     alice: User,

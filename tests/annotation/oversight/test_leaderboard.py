@@ -59,7 +59,7 @@ def test_davidson_models_ties(ranked: Project) -> None:
     )
 
 
-def test_unnamed_models_are_left_out_and_new_names_are_read(ranked: Project) -> None:
+def test_unnamed_models_are_excluded_and_new_names_are_read(ranked: Project) -> None:
     Response.objects.filter(model_name="model-1").update(model_name="")
     assert [row.model for row in leaderboard(project=ranked).standings] == ["model-0", "model-2"]
 
@@ -126,7 +126,7 @@ def test_slices_by_round_split_and_metadata(project: Project, add_tasks: AddTask
         assert leaderboard(project=project, by="metadata", key=odd).slices == []
 
 
-def test_an_invalid_parameter_is_named(
+def test_invalid_parameter_is_named_in_the_error(
     project: Project, mona: User, client_of: Callable[[User], APIClient]
 ) -> None:
     client, board = client_of(mona), "/api/v1/projects/support/leaderboard/"
@@ -141,7 +141,7 @@ def test_an_invalid_parameter_is_named(
     assert client.get(f"{board}?by=metadata&key=topic&method=davidson").status_code == 200
 
 
-def test_a_fit_that_does_not_converge_is_reported(
+def test_fit_that_does_not_converge_is_reported(
     ranked: Project, mona: User, client_of: Callable[[User], APIClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(davidson, "MAX_ITERATIONS", 1)

@@ -25,7 +25,7 @@ UNKNOWN = Estimate(None, None, None)
 
 @pytest.fixture
 def shared(project: Project, add_tasks: AddTasks, alice: User, ben: User) -> Project:
-    """Two tasks ranked by both; they disagree only on model-1 against model-2 in the first."""
+    """Two tasks ranked by both annotators, who disagree only on model-1 versus model-2 in the first task."""
     add_tasks(project, 2, overlap=2)
     rank_next(project, alice, [0], [1], [2])
     rank_next(project, alice, [0, 1], [2])
@@ -51,9 +51,9 @@ def test_agreement_covers_pairs_that_two_people_ranked(shared: Project) -> None:
     assert [(row.date, row.n_pairs) for row in found.per_day] == [(timezone.now().date(), 12)]
 
 
-def test_chance_corrected_agreement_equals_the_librarys(shared: Project) -> None:
+def test_chance_corrected_agreement_matches_the_statistics_package(shared: Project) -> None:
     found = quality(project=shared)
-    # Pairs (0, 1), (0, 2), (1, 2) of each task: agree, agree, differ; tie, agree, agree.
+    # Pairs (0, 1), (0, 2), (1, 2). First task: agree, agree, differ; second task: tie, agree, agree.
     counts = [[0, 0, 2], [0, 0, 2], [1, 0, 1], [0, 2, 0], [0, 0, 2], [0, 0, 2]]
     tasks = np.repeat([0, 1], 3)
     assert found.alpha_nominal.value == pytest.approx(alpha_of_pairs(counts, tasks, metric="nominal").alpha)
@@ -66,7 +66,7 @@ def test_chance_corrected_agreement_equals_the_librarys(shared: Project) -> None
         assert interval.low <= interval.value <= interval.high
 
 
-def test_without_overlap_all_agreement_is_null(
+def test_all_agreement_is_null_without_overlap(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     rank_next(project, alice, [0], [1], [2])
@@ -83,7 +83,7 @@ def test_without_overlap_all_agreement_is_null(
     assert (found.per_day, found.between, found.ratings) == ([], [], [])
 
 
-def test_an_excluded_annotator_counts_again_after_lifting(shared: Project, ben: User, mona: User) -> None:
+def test_excluded_annotator_counts_again_after_lifting(shared: Project, ben: User, mona: User) -> None:
     before = quality(project=shared)
     exclusion = Exclusion.objects.create(project=shared, annotator=ben, reason="guesses", created_by=mona)
     without = quality(project=shared)
@@ -93,8 +93,8 @@ def test_an_excluded_annotator_counts_again_after_lifting(shared: Project, ben: 
     assert quality(project=shared) == before
 
 
-def test_a_reviewers_decision_is_not_an_annotation(shared: Project, rita: User) -> None:
-    """A reviewer sees the other answers, so a decision would agree with them."""
+def test_reviewers_decision_is_not_an_annotation(shared: Project, rita: User) -> None:
+    """A reviewer sees the other answers, so the decision is not independent of them."""
     before = quality(project=shared)
     of_alice = Ranking.objects.filter(annotator__username="alice").first()
     assert of_alice is not None
@@ -122,26 +122,26 @@ def test_a_reviewers_decision_is_not_an_annotation(shared: Project, rita: User) 
     assert quality(project=shared) == before
 
 
-def test_checks_count_for_accuracy_only(
+def test_checks_count_toward_accuracy_only(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)
     rank_next(project, alice, [0], [1], [2])
     rank_next(project, ben, [1, 0], [2])
-    # model-0 best, the other two tied: two ordered pairs, of which Ben ties one.
+    # In the known answer model-0 is best and the others are tied: two ordered pairs, one of which Ben ties.
     known(task, RankingTask.Kind.GOLD)
     found = quality(project=project)
     assert (found.n_pairs, found.n_shared_tasks, found.per_day, found.between) == (0, 0, [], [])
     accuracy = {row.username: (row.gold_accuracy.value, row.n_gold, row.rankings) for row in found.annotators}
     assert accuracy == {"alice": (1.0, 1, 1), "ben": (0.75, 1, 1)}
-    # The reported accuracy is the one by which people are paused.
+    # The reported accuracy is the one that determines whether annotators are paused.
     for member in Membership.objects.filter(project=project, user__in=[alice, ben]):
         value, n, _ = accuracy[member.user.username]
         assert accuracy_of(member=member) == (n, value)
     assert all(row.longer_wins == UNKNOWN for row in found.annotators)
 
 
-def test_a_ranking_task_with_a_known_answer_counts_normally(
+def test_ranking_task_with_a_known_answer_counts_normally(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)
@@ -173,7 +173,7 @@ def known(task: RankingTask, kind: str) -> None:
 def test_position_bias_and_length_bias_are_distinguished(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
-    """Alice always prefers the first response shown, whatever its length."""
+    """Alice always prefers the response shown first, regardless of its length."""
     add_tasks(project, 12, k=2)
     for _ in range(12):
         assignment = claim(project, alice)
@@ -184,7 +184,7 @@ def test_position_bias_and_length_bias_are_distinguished(
     assert row.first_shown_wins.low is not None
     assert row.first_shown_wins.low > 0.7
     assert (row.as_shown, row.as_shown_by_chance, row.untouched) == (1.0, 0.5, 1.0)
-    # All texts have the same length here.
+    # Here all texts have the same length.
     assert row.longer_wins == UNKNOWN
     assert row.median_seconds == 1.0
 
@@ -209,7 +209,7 @@ def test_agreement_on_ratings(project: Project, add_tasks: AddTasks, alice: User
     assert scale.alpha_ordinal.value is not None
 
 
-def test_a_random_annotator_is_an_outlier(
+def test_random_annotator_is_an_outlier(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     add_tasks(project, 40, overlap=3)
@@ -227,7 +227,7 @@ def test_a_random_annotator_is_an_outlier(
     assert found["alice"].reliability.low > 0.9 > found["ben"].reliability.high
 
 
-def test_reviewers_and_managers_get_a_report_that_fits_the_schema(
+def test_reviewers_and_managers_get_a_report_that_matches_the_schema(
     shared: Project, rita: User, mona: User, client_of: Callable[[User], APIClient]
 ) -> None:
     for person in (rita, mona):

@@ -1,4 +1,4 @@
-"""The arrays that are read in bulk agree with the rows, ranking by ranking."""
+"""Arrays read in bulk match the database rows, ranking by ranking."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _from_arrays(read: RankingArrays, ids: list[UUID]) -> Iterator[Pair]:
 
 
 def _response_ids(project: Project) -> list[UUID]:
-    """In the order of the arrays, by key."""
+    """Sorted by key, as in the arrays."""
     ids = list(Response.objects.filter(prompt__project=project).values_list("pk", flat=True))
     halves = np.array([divmod(id.int, 2**64) for id in ids], dtype=np.uint64).reshape(-1, 2)
     return [ids[i] for i in np.argsort(keys_of(halves))]
@@ -146,6 +146,6 @@ def test_revision_replaces_the_revised_ranking(
     assert (block.places + block.shown == 2).all()
 
 
-def test_an_empty_project_has_no_arrays(project: Project) -> None:
+def test_empty_project_has_no_arrays(project: Project) -> None:
     read = read_rankings(project=project)
     assert (read.blocks, read.people, read.n_tasks, len(read.characters)) == ([], [], 0, 0)

@@ -33,7 +33,7 @@ def test_progress_counts_tasks_rankings_and_annotators(
     assert [row.rankings for row in found.per_day] == [4]
 
 
-def test_a_revised_answer_counts_once(project: Project, tasks: list[RankingTask], alice: User) -> None:
+def test_revised_answer_counts_once(project: Project, tasks: list[RankingTask], alice: User) -> None:
     assignment = claim(project, alice)
     shown = assignment.shown_order
     submit_ranking(assignment=assignment, token=assignment.token, answer=Answer(tiers=[[id] for id in shown]))

@@ -1,4 +1,4 @@
-"""Review: reviewers see the answers of tasks with the lowest agreement and decide them."""
+"""Reviewers see the answers to the tasks with the lowest agreement and decide these tasks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def three(project: Project, add_tasks: Callable[..., list[RankingTask]]) -> list
 
 
 def _say(project: Project, annotator: User, *orders: str) -> list[Ranking]:
-    """Answers the next tasks: `0,1,2` is the order as imported, `1=0,2` ties two, `none` is not rankable."""
+    """Answers the next tasks. `0,1,2` is the imported order, `1=0,2` ties two, `none` means not rankable."""
     given = []
     for order in orders:
         assignment = claim(project, annotator)
@@ -119,7 +119,7 @@ def test_agreement_follows_revisions_and_exclusions(
     assert refresh_agreement() == 0, "nothing is stale, so nothing is recomputed"
 
 
-def test_the_queue_has_tasks_below_the_threshold_lowest_first(
+def test_queue_has_tasks_below_the_threshold_lowest_first(
     project: Project, three: list[RankingTask], alice: User, ben: User, rita: User, client_of: ClientOf
 ) -> None:
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
@@ -141,7 +141,7 @@ def test_the_queue_has_tasks_below_the_threshold_lowest_first(
 
 @pytest.fixture
 def disputed(project: Project, three: list[RankingTask], alice: User, ben: User) -> RankingTask:
-    """The first task, on which alice and ben disagree completely; alice alone ranks the other two."""
+    """The first task, on which alice and ben disagree completely. Only alice ranks the other two tasks."""
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
     _say(project, ben, "2,1,0")
     return three[0]
@@ -152,7 +152,7 @@ def _body(shown: Any, **changes: Any) -> dict[str, Any]:
     return {"token": shown["assignment"]["token"], "tiers": tiers, "touched": True} | changes
 
 
-def test_a_reviewer_sees_the_answers_and_decides(
+def test_reviewer_sees_the_answers_and_decides(
     project: Project, disputed: RankingTask, rita: User, client_of: ClientOf
 ) -> None:
     client = client_of(rita)
@@ -177,7 +177,7 @@ def test_a_reviewer_sees_the_answers_and_decides(
     assert _agreement()[disputed.pk] == (2, 0.0), "a decision is not a vote"
 
 
-def test_a_decision_must_fit_the_form(disputed: RankingTask, rita: User, client_of: ClientOf) -> None:
+def test_decision_must_fit_the_form(disputed: RankingTask, rita: User, client_of: ClientOf) -> None:
     client = client_of(rita)
     shown = client.post(f"/api/v1/reviews/{disputed.pk}/open").json()
     url = f"/api/v1/reviews/{disputed.pk}/decide"
@@ -186,7 +186,7 @@ def test_a_decision_must_fit_the_form(disputed: RankingTask, rita: User, client_
     assert not Ranking.objects.reviews().exists()
 
 
-def test_a_revised_decision_supersedes_the_first(
+def test_revised_decision_supersedes_the_first(
     disputed: RankingTask, rita: User, carl: User, client_of: ClientOf
 ) -> None:
     made = []
@@ -201,7 +201,7 @@ def test_a_revised_decision_supersedes_the_first(
     assert Ranking.objects.reviews().count() == 3
 
 
-def test_two_reviewers_can_not_hold_the_same_task(
+def test_two_reviewers_cannot_hold_the_same_task(
     disputed: RankingTask, rita: User, carl: User, client_of: ClientOf
 ) -> None:
     one, two = client_of(rita), client_of(carl)
@@ -219,7 +219,7 @@ def test_two_reviewers_can_not_hold_the_same_task(
     assert one.post(f"{url}/decide", _body(shown)).status_code == 409
 
 
-def test_an_expired_hold_goes_to_the_next_reviewer(
+def test_task_with_an_expired_hold_goes_to_the_next_reviewer(
     disputed: RankingTask, rita: User, carl: User, client_of: ClientOf
 ) -> None:
     one, two = client_of(rita), client_of(carl)
@@ -231,7 +231,7 @@ def test_an_expired_hold_goes_to_the_next_reviewer(
     assert Assignment.objects.get(annotator=rita).state == "looked_at"
 
 
-def test_nobody_both_annotates_and_decides_a_task(
+def test_nobody_can_both_annotate_and_decide_a_task(
     project: Project,
     three: list[RankingTask],
     alice: User,
@@ -270,7 +270,7 @@ def test_reviewing_takes_no_slot(project: Project, disputed: RankingTask, rita: 
     assert RankingTask.objects.values_list(*columns).get(pk=disputed.pk) == before
 
 
-def test_a_task_decided_by_an_excluded_reviewer_returns_to_the_queue(
+def test_task_decided_by_an_excluded_reviewer_returns_to_the_queue(
     project: Project, disputed: RankingTask, rita: User, carl: User
 ) -> None:
     held = review.open_review(task=disputed, reviewer=rita)
@@ -312,7 +312,7 @@ def test_concurrent_reviewers_get_different_tasks(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_reader_waits_for_agreement_that_another_request_computes(
+def test_reader_waits_for_agreement_that_another_request_computes(
     project: Project, three: list[RankingTask], alice: User, ben: User, rita: User
 ) -> None:
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
@@ -340,7 +340,7 @@ def test_a_reader_waits_for_agreement_that_another_request_computes(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(5))
-def test_a_ranking_during_the_computation_makes_agreement_stale_again(
+def test_ranking_during_the_computation_makes_agreement_stale_again(
     project: Project, add_tasks: Callable[..., list[RankingTask]], turn: int
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=6)
@@ -374,7 +374,7 @@ def test_a_ranking_during_the_computation_makes_agreement_stale_again(
     assert _agreement() == {task.pk: (6, 1.0)}
 
 
-def test_the_queue_takes_a_fixed_number_of_queries(
+def test_queue_takes_a_fixed_number_of_queries(
     project: Project, three: list[RankingTask], alice: User, ben: User, rita: User, client_of: ClientOf
 ) -> None:
     client = client_of(rita)
@@ -389,7 +389,7 @@ def test_the_queue_takes_a_fixed_number_of_queries(
     assert counts[0] == counts[1]
 
 
-def test_a_task_without_two_answers_is_not_for_review(
+def test_task_with_fewer_than_two_answers_cannot_be_reviewed(
     project: Project, three: list[RankingTask], alice: User, rita: User, client_of: ClientOf
 ) -> None:
     _say(project, alice, "0,1,2")
@@ -399,7 +399,7 @@ def test_a_task_without_two_answers_is_not_for_review(
     assert not Assignment.objects.filter(annotator=rita).exists()
 
 
-def test_tasks_of_an_archived_project_can_not_be_decided(
+def test_tasks_of_an_archived_project_cannot_be_decided(
     project: Project, disputed: RankingTask, rita: User
 ) -> None:
     held = review.open_review(task=disputed, reviewer=rita)

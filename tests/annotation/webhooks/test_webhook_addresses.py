@@ -1,4 +1,4 @@
-"""Webhooks are never sent into the internal network, however an address is written or resolved."""
+"""Webhooks are never sent to the internal network, regardless of an address's notation or resolution."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_public_addresses_and_configured_networks_are_allowed(settings: Settings
         refuse_address(ipaddress.ip_address("10.2.2.3"))
 
 
-def test_the_checked_address_is_the_one_connected_to(
+def test_connection_uses_the_checked_address(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -65,7 +65,8 @@ def test_the_checked_address_is_the_one_connected_to(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """DNS rebinding: public at the first lookup, internal a moment later. There is no second lookup."""
+    """DNS rebinding: the name is public at the first lookup and internal afterwards. There is no second
+    lookup."""
     settings.WEBHOOK_NETWORKS = []
     port = receiver.server_address[1]
     real, looks = socket.getaddrinfo, []
@@ -112,7 +113,7 @@ def test_unusual_notations_of_loopback_are_refused_on_use(project: Project) -> N
         ("http://example.org/", True),
     ],
 )
-def test_an_invalid_url_is_refused_with_its_field(
+def test_invalid_url_is_refused_with_its_field(
     project: Project, mona: User, client_of: ClientOf, settings: Settings, url: str, https_only: bool
 ) -> None:
     settings.WEBHOOK_HTTPS_ONLY = https_only

@@ -1,4 +1,4 @@
-"""A delivery is sent only to a server that proves the name in the address."""
+"""A delivery is sent only to a server with a valid certificate for the name in the address."""
 
 from __future__ import annotations
 
@@ -123,10 +123,10 @@ def test_only_a_server_that_proves_its_name_gets_the_delivery(
         assert server.got == []
 
 
-def test_an_incomplete_authority_is_refused_on_every_python(
+def test_incomplete_ca_certificate_is_rejected_on_every_python(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python 3.13 began to require what RFC 5280 requires of an authority's certificate."""
+    """Since Python 3.13, CA certificates must meet the requirements of RFC 5280."""
     settings.WEBHOOK_NETWORKS = LOOPBACK
     soon = datetime.now(UTC) + DAY
     made, key, file = certificate(of="authority", ends=soon, tmp_path=tmp_path, key_usage=False)
@@ -141,7 +141,7 @@ def test_an_incomplete_authority_is_refused_on_every_python(
     assert server.got == []
 
 
-def test_an_address_without_tls_is_refused_with_a_reason(
+def test_address_without_tls_is_refused_with_a_reason(
     settings: Settings, authority: tuple[x509.Certificate, Key]
 ) -> None:
     settings.WEBHOOK_NETWORKS = LOOPBACK
@@ -152,7 +152,7 @@ def test_an_address_without_tls_is_refused_with_a_reason(
         assert server.got == []
 
 
-def test_an_endless_handshake_times_out(
+def test_endless_handshake_times_out(
     settings: Settings, authority: tuple[x509.Certificate, Key], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WEBHOOK_NETWORKS = LOOPBACK

@@ -1,4 +1,4 @@
-"""Webhooks: recorded in the transaction of the event, signed, retried, and logged with their outcome."""
+"""Webhooks are recorded in the event's transaction, signed, retried, and logged with their outcome."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ALL = list(WebhookEvent.values)
 
 @pytest.fixture
 def subscribed(project: Project, receiver: Receiver) -> tuple[WebhookEndpoint, str]:
-    """An endpoint of the receiver for every event, and its secret."""
+    """An endpoint at the receiver that subscribes to every event, and its secret."""
     return endpoints.create_endpoint(project=project, url=receiver.url, events=ALL)
 
 
@@ -116,7 +116,7 @@ def test_rolled_back_and_unwanted_events_are_not_recorded(
     assert deliver_due() == 1
 
 
-def test_a_wrong_secret_and_a_changed_body_do_not_verify(
+def test_wrong_secret_and_a_changed_body_do_not_verify(
     project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, subscribed: Any
 ) -> None:
     endpoint, secret = subscribed
@@ -131,7 +131,7 @@ def test_a_wrong_secret_and_a_changed_body_do_not_verify(
             Webhook(key).verify(text, headers)
 
 
-def test_after_a_rotation_both_secrets_verify_for_a_day(
+def test_both_secrets_verify_for_a_day_after_a_rotation(
     project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, subscribed: Any
 ) -> None:
     endpoint, former = subscribed
@@ -149,7 +149,7 @@ def test_after_a_rotation_both_secrets_verify_for_a_day(
         receiver.verified(former)
 
 
-def test_a_failed_delivery_is_retried_with_the_same_id(
+def test_failed_delivery_is_retried_with_the_same_id(
     project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver
 ) -> None:
     endpoint, secret = endpoints.create_endpoint(
@@ -188,7 +188,7 @@ def test_a_failed_delivery_is_retried_with_the_same_id(
     assert list(WebhookAttempt.objects.order_by("id").values_list("status", flat=True)) == [500, 302, 200]
 
 
-def test_an_undeliverable_event_disables_its_endpoint_until_a_replay(
+def test_undeliverable_event_disables_its_endpoint_until_a_replay(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -230,7 +230,7 @@ def test_status_410_disables_the_endpoint(
     assert (delivery.state, delivery.endpoint.state) == ("dead", "disabled")
 
 
-def test_a_hanging_endpoint_does_not_delay_others(
+def test_hanging_endpoint_does_not_delay_others(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -252,7 +252,7 @@ def test_a_hanging_endpoint_does_not_delay_others(
     assert errors[receiver.url] == ""
 
 
-def test_an_answer_that_arrives_byte_by_byte_times_out(
+def test_answer_that_arrives_byte_by_byte_times_out(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WEBHOOK_NETWORKS = LOOPBACK
@@ -278,9 +278,7 @@ def test_an_answer_that_arrives_byte_by_byte_times_out(
     assert outcome.latency_ms < 3000
 
 
-def test_the_secret_is_shown_once_and_stored_nowhere(
-    project: Project, mona: User, client_of: ClientOf
-) -> None:
+def test_secret_is_shown_once_and_stored_nowhere(project: Project, mona: User, client_of: ClientOf) -> None:
     client = client_of(mona)
     url = "/api/v1/projects/support/webhooks/"
     body = {"url": "https://example.org/hook", "events": ["task.finished", "task.finished"]}
@@ -305,9 +303,7 @@ def _whole_database() -> bytes:
         return str(cursor.fetchone()).encode()
 
 
-def test_a_replay_requires_an_enabled_endpoint(
-    project: Project, tasks: list[RankingTask], alice: User
-) -> None:
+def test_replay_requires_an_enabled_endpoint(project: Project, tasks: list[RankingTask], alice: User) -> None:
     endpoint, _ = endpoints.create_endpoint(
         project=project, url="https://example.org/", events=["ranking.submitted"]
     )
@@ -330,7 +326,7 @@ def test_old_deliveries_are_deleted_unless_they_are_pending(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_killed_during_a_delivery_loses_nothing(
+def test_worker_killed_during_a_delivery_loses_nothing(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -338,7 +334,7 @@ def test_a_worker_killed_during_a_delivery_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Any,
 ) -> None:
-    """The real worker, twice: the first is killed while the receiver hangs; the second delivers."""
+    """Starts the real worker twice: the first is killed while the receiver hangs; the second delivers."""
     _, secret = endpoints.create_endpoint(project=project, url=receiver.url, events=["ranking.submitted"])
     _answer(project, alice)
     receiver.answers = [60.0, 200]
@@ -381,7 +377,7 @@ def test_a_worker_killed_during_a_delivery_loses_nothing(
     assert len(receiver.verified(secret)) == 2
 
 
-def test_a_test_event_is_sent_to_one_endpoint_regardless_of_its_events(
+def test_test_event_is_sent_to_one_endpoint_regardless_of_its_events(
     project: Project, mona: User, client_of: ClientOf, receiver: Receiver
 ) -> None:
     endpoint, secret = endpoints.create_endpoint(

@@ -1,4 +1,4 @@
-"""Any bytes are read as a file or refused with a reason; the reader raises no other exception."""
+"""Any sequence of bytes is read as a file or rejected with a reason; the reader raises no other exception."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BOUNDED = settings(
 
 
 def outcome(data: bytes, format: str | None = None) -> list[str]:
-    """The reason of each line ("" where it is read), or the refusal of the whole file."""
+    """The reason for rejecting each line ("" if it is read), or the error for the whole file."""
     try:
         found = list(read_records(io.BytesIO(data), format)[1])
     except FormatError as error:
@@ -44,14 +44,14 @@ def table(**columns: Any) -> bytes:
 
 
 def gzip_made_at(seconds: int, data: bytes) -> bytes:
-    """A gzip file whose header contains `seconds` as four bytes in little-endian order."""
+    """A gzip file whose header contains `seconds` as four little-endian bytes."""
     packed = gzip.compress(data, mtime=seconds)
     assert packed[4:8] == struct.pack("<I", seconds)
     return packed
 
 
 def zipped(**files: bytes) -> bytes:
-    """A zip archive of files; in the keywords, an underscore stands for the dot of a name."""
+    """A zip archive of files. In the keyword names, an underscore replaces the dot of a file name."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
@@ -85,7 +85,7 @@ def test_bare_carriage_return_in_csv_header_is_refused_with_a_reason(data: bytes
     assert "carriage return without a line feed" in reason
 
 
-def test_bare_carriage_return_in_csv_row_costs_only_that_row() -> None:
+def test_bare_carriage_return_in_csv_row_affects_only_that_row() -> None:
     reasons = outcome(b"prompt,response_1,response_2\nQ,a,b\nQ,a\rc,b\nQ,d,e\n")
     assert [bool(reason) for reason in reasons] == [False, True, False]
 
@@ -152,7 +152,7 @@ ANY_JSON = st.recursive(
 
 
 @pytest.mark.parametrize("name", IMPORT_FORMATS)
-def test_rows_with_any_value_in_any_place_are_read_or_refused(name: str) -> None:
+def test_rows_with_any_value_in_any_field_are_read_or_refused(name: str) -> None:
     example = json.loads(IMPORT_FORMATS[name].example)
 
     @given(st.sampled_from([path for path in spots(example) if path]), ANY_JSON)

@@ -33,7 +33,7 @@ def zipped(files: dict[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) -> by
 
 
 def read(data: bytes) -> list[str]:
-    """The reason of each row, "" where it is read."""
+    """The reason for rejecting each row, "" if it is read."""
     return [line.reason for line in read_records(io.BytesIO(data))[1]]
 
 
@@ -53,13 +53,13 @@ def test_dataset_folder_is_read_file_by_file(method: int) -> None:
     assert read(zipped(files, method=method)) == [""] * 8
 
 
-def test_broken_file_costs_only_its_own_rows_and_is_named() -> None:
+def test_broken_file_is_named_and_affects_only_its_own_rows() -> None:
     files = {"a.jsonl": GOOD, "b.jsonl": b"{\n" + GOOD, "c.parquet": b"PAR1 no more", "d.jsonl": GOOD}
     reasons = read(zipped(files))
     assert [reason.split(":")[0] for reason in reasons] == ["", "b.jsonl", "", "c.parquet", ""]
 
 
-def test_reason_in_archive_of_one_file_names_no_file() -> None:
+def test_error_in_archive_of_one_file_does_not_name_the_file() -> None:
     assert read(zipped({"a.jsonl": GOOD + b"\n{"}))[1].startswith("the line is not valid JSON")
 
 
@@ -84,7 +84,7 @@ def test_truncated_archive_is_refused() -> None:
         read(whole[: len(whole) // 2])
 
 
-def test_damaged_data_in_archive_ends_its_file_with_a_reason() -> None:
+def test_damaged_file_in_archive_ends_with_a_reason() -> None:
     rows = b"\n".join(json.dumps({**ROW, "prompt": f"Question {n}"}).encode() for n in range(9000))
     whole = bytearray(zipped({"a.jsonl": rows}))
     whole[len(whole) // 2 : len(whole) // 2 + 50] = bytes(50)
@@ -102,13 +102,13 @@ def test_encrypted_archive_is_refused() -> None:
         read(bytes(data))
 
 
-def test_archive_that_declares_implausible_sizes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archive_with_implausible_declared_sizes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "FREE_EXPANDED_BYTES", 2**20)
     with pytest.raises(FormatError, match="would unpack to"):
         read(zipped({"a.jsonl": GOOD + b"\n" + b" " * 2**24}))
 
 
-def test_archive_that_lies_about_its_size_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archive_with_false_declared_size_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "FREE_EXPANDED_BYTES", 2**20)
     monkeypatch.setattr(archive, "unpacks_too_far", lambda expanded, packed: False)
     reasons = read(zipped({"a.jsonl": GOOD + b"\n" + b" " * 2**24}))
@@ -116,15 +116,15 @@ def test_archive_that_lies_about_its_size_is_stopped(monkeypatch: pytest.MonkeyP
     assert "unpacks to more than" in reasons[-1]
 
 
-def test_bomb_inside_a_bomb_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nested_decompression_bomb_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "FREE_EXPANDED_BYTES", 2**20)
     reasons = read(zipped({"a.jsonl.gz": gzip.compress(GOOD + b"\n" + b" " * 2**26)}))
     assert "unpacks to more than" in reasons[-1]
 
 
 def test_overlapping_entries_are_refused() -> None:
-    """Many entries share the same packed data, as in a decompression bomb in which each entry's ratio looks
-    harmless."""
+    """Many entries share the same packed data, as in a decompression bomb in which the compression ratio of
+    each single entry looks harmless."""
     data = zipped({"a.jsonl": b"\n".join([GOOD] * 50)})
     start = data.index(b"PK\x01\x02")
     end = data.index(b"PK\x05\x06")
@@ -135,7 +135,7 @@ def test_overlapping_entries_are_refused() -> None:
         read(data[:start] + entry * count + bytes(tail))
 
 
-def test_archive_of_too_many_entries_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archive_with_too_many_entries_is_refused_before_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MAX_ENTRIES", 20)
     data = zipped({f"{n}.jsonl": GOOD for n in range(21)})
     opened: list[Any] = []
@@ -145,7 +145,7 @@ def test_archive_of_too_many_entries_is_refused_before_it_is_read(monkeypatch: p
     assert not opened
 
 
-def test_zipped_parquet_is_bounded_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zipped_parquet_has_a_limit_on_disk_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MAX_PARQUET_BYTES", 100)
     with pytest.raises(FormatError, match="A zipped Parquet file has more than 100 bytes"):
         read(zipped({"a.parquet": TABLE.getvalue()}))

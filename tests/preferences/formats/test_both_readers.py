@@ -1,4 +1,4 @@
-"""Imports and training accept the same files, and refuse the same lines for the same reasons."""
+"""Imports and training accept the same files and reject the same lines for the same reasons."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.preferences.formats.test_any_bytes import ANY_JSON, FILES, spots, wit
 from training.rlhf.data.files import lines_of
 from training.rlhf.data.rankings import Ranking, RankingFileError
 
-# A vote needs the responses of another file, which only a project contains.
+# A vote refers to responses of another file, so it can be read only in a project that contains them.
 FORMATS = [name for name in IMPORT_FORMATS if name != "mt-bench-votes"]
 Said = tuple[Any, ...]
 Outcome = list[tuple[int, list[Said], str]]
 
 
 def imported(file: Path) -> Outcome | str:
-    """The rankings of each line and the reason for refusing it, or the reason for refusing the file."""
+    """The rankings of each line and the reason for rejecting it, or the reason for rejecting the file."""
     with file.open("rb") as stream:
         try:
             _, records = read_records(stream)
@@ -76,7 +76,7 @@ def said_by(ranking: Ranking) -> Said:
 def compare(file: Path) -> Outcome | str:
     one, other = imported(file), trained_on(file)
     if isinstance(one, list) and isinstance(other, list):
-        # A row of fewer than two responses is refused by an import and counted by training.
+        # An import rejects a row with fewer than two responses; training counts it.
         one = [(number, said, "" if "needs at least 2" in reason else reason) for number, said, reason in one]
     assert one == other
     return one
@@ -90,7 +90,7 @@ def test_example_of_each_format_gives_the_same_rankings(name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_broken_rows_of_each_format_are_refused_for_the_same_reason(name: str, tmp_path: Path) -> None:
+def test_broken_rows_of_each_format_are_rejected_for_the_same_reason(name: str, tmp_path: Path) -> None:
     example = json.loads(IMPORT_FORMATS[name].example)
     file = tmp_path / "rows.jsonl"
 
@@ -160,7 +160,7 @@ def test_each_container_gives_the_same_rankings_and_reasons(kind: str, tmp_path:
     compare(file)
 
 
-def test_rewardbench_row_of_many_responses_keeps_every_pair(tmp_path: Path) -> None:
+def test_rewardbench_row_with_many_responses_keeps_every_pair(tmp_path: Path) -> None:
     row = {"prompt": "Q", "chosen": [f"c{n}" for n in range(7)], "rejected": [f"r{n}" for n in range(9)]}
     file = tmp_path / "best.jsonl"
     file.write_text(json.dumps(row))

@@ -1,5 +1,5 @@
-"""Each export format is correct for its readers: the real `datasets` loads it, and the real TRL trainers take
-a step on it. Parts of a ranking that a format can't express are left out as documented, and never
+"""Exports work with the tools that read them: the real `datasets` library loads each one, and the real TRL
+trainers take a step on it. Parts of a ranking that a format can't express are left out as documented, never
 invented."""
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def saved(snapshot: DatasetSnapshot, format: str, folder: Path, **options: str) 
 
 @pytest.fixture
 def beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The variables of a suggested line, after it ran in the folder of the download."""
+    """The variables defined by a suggested line of code after it ran in the download folder."""
     import datasets
 
     monkeypatch.chdir(tmp_path)
@@ -133,7 +133,7 @@ def test_suggested_training_line_trains(
     path = saved(frozen(wishes), format, tmp_path)
     rewards = known.trainer == "RewardTrainer"
     model = tiny_trl.reward_model() if rewards else tiny_trl.policy()
-    # From a folder, because KTO loads its reference from there.
+    # The model is loaded from a folder, because KTO loads its reference model from there.
     model.save_pretrained(tmp_path / "model")
     names = {
         "trl": trl,
@@ -168,7 +168,7 @@ def test_labels_follow_ratings_and_flagged_responses_are_undesirable(wishes: Pro
     assert [row["label"] for row in strict] == [False, False, False]
 
 
-def test_labels_follow_flags_if_nothing_was_rated(wishes: Project) -> None:
+def test_labels_follow_flags_without_ratings(wishes: Project) -> None:
     snapshot = frozen(wishes, [{**ROWS[5], "flags": {"0": ["unsafe"]}}])
     rows = lines(snapshot, "trl_unpaired")
     assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [("a", False), ("b", True)]
@@ -213,7 +213,7 @@ def test_scale_without_bounds_needs_a_threshold(wishes: Project) -> None:
     assert [row["label"] for row in lines(snapshot, "trl_unpaired", threshold="50")] == [True, False]
 
 
-def test_one_split_can_be_exported(wishes: Project) -> None:
+def test_single_split_can_be_exported(wishes: Project) -> None:
     rows = [{**ROWS[5], "prompt": f"Question {n}"} for n in range(60)]
     snapshot = frozen(wishes, rows)
     halves = [
@@ -247,10 +247,10 @@ def test_only_good_answers_are_demonstrations(wishes: Project) -> None:
     rows = lines(frozen(wishes), "trl_sft")
     said = [(row["prompt"][-1]["content"], row["completion"][0]["content"], row["source"]) for row in rows]
     assert said == [
-        ("What is 2+2?", "4", "best"),  # "four" is as good, but flagged
+        ("What is 2+2?", "4", "best"),  # "four" is equally good, but flagged
         ("Top one", "b", "best"),
         ("Bad", "Good.", "rewrite"),
-        ("Again?", "b", "best"),  # by two annotators, written once
+        ("Again?", "b", "best"),  # chosen by two annotators, written once
         ("Why?", "Because.", "best"),
     ]
 
@@ -292,7 +292,7 @@ def test_oasst_tree_contains_the_path_and_the_ranked_replies(wishes: Project) ->
     (event,) = question["events"]["ranking"]
     assert event["ranking"] == [0, 2, 1]
     assert rest[2]["prompt"]["events"]["ranking"][0]["not_rankable"] is True
-    assert len(rest) == 6  # without the prompt that has a system turn
+    assert len(rest) == 6  # the prompt with a system turn is left out
 
 
 def test_label_studio_files_are_one_array_of_tasks(wishes: Project) -> None:
@@ -332,7 +332,7 @@ def test_argilla_values_include_their_ranks(wishes: Project) -> None:
     assert first["fields"]["prompt"] == TURNS
 
 
-def test_dataset_export_loads_as_a_folder_with_its_card(wishes: Project, tmp_path: Path) -> None:
+def test_unpacked_dataset_export_loads_with_its_card(wishes: Project, tmp_path: Path) -> None:
     import datasets
 
     rows = "\n".join(map(json.dumps, ROWS)).encode()
@@ -352,7 +352,9 @@ def test_dataset_export_loads_as_a_folder_with_its_card(wishes: Project, tmp_pat
     assert data[0]["tiers"] == [[0, 2], [1]]
 
 
-def test_export_streams_its_first_chunk(wishes: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_sends_its_first_chunk_before_reading_all_rows(
+    wishes: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from preferences.formats import snapshot_parquet
 
     snapshot = frozen(wishes, [{**ROWS[5], "prompt": f"{n} " + "long " * 2000} for n in range(100)])
@@ -419,7 +421,7 @@ PREFERRED = {("4", "5"), ("four", "5"), ("b", "a"), ("b", "c"), ("x", "y"), ("Be
 def test_exports_with_preferences_train_reward_models(
     format: str, lost: set[tuple[str, str]], wishes: Project, tmp_path: Path
 ) -> None:
-    """Except for the documented losses: answers that are all bad, and prompts with a system turn."""
+    """All rankings are used except the documented losses: all-bad answers, and prompts with a system turn."""
     rankings = read_rankings(saved(frozen(wishes), format, tmp_path))
     found = {
         (better, worse)

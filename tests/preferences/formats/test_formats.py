@@ -1,4 +1,4 @@
-"""A file's format is recognised, every row becomes a record or a reason, and every size is checked."""
+"""A file's format is recognised, every row gives a record or an error, and size limits are enforced."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_unknown_file_is_refused_with_a_list_of_known_formats() -> None:
     assert all(known in str(refusal.value) for known in IMPORT_FORMATS)
 
 
-def test_same_rows_are_read_from_jsonl_gzip_csv_and_parquet() -> None:
+def test_jsonl_gzip_csv_and_parquet_give_the_same_rows() -> None:
     rows = [
         {
             "prompt": f"Question {n},\nwith “quotes”",
@@ -295,7 +295,7 @@ def test_bad_rows_are_reported_and_good_rows_are_read() -> None:
         ({"metadata": {"note": "x" * 70_000}}, "metadata takes"),
     ],
 )
-def test_wrong_field_is_named_with_its_reason(change: dict[str, Any], reason: str) -> None:
+def test_invalid_field_is_named_with_the_reason(change: dict[str, Any], reason: str) -> None:
     assert reason in only_reason({**NATIVE, **change})
 
 
@@ -326,7 +326,7 @@ def test_empty_file_is_refused(data: bytes) -> None:
         read(io.BytesIO(data))
 
 
-def test_broken_csv_rows_are_reported_and_the_others_read() -> None:
+def test_broken_csv_rows_are_reported_and_others_are_read() -> None:
     data = b'prompt,response_1,response_2\nQ,a,b\nQ2,a\nQ3,"a"x,b\nQ4,caf\xff,b\nQ5,a,b\n'
     _, found = read(io.BytesIO(data))
     reasons = {item.line: item.reason for item in found if one(item) is None}
@@ -336,7 +336,7 @@ def test_broken_csv_rows_are_reported_and_the_others_read() -> None:
     assert "not valid Unicode" in reasons[5]
 
 
-def test_too_long_line_is_skipped_and_never_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlong_line_is_skipped_and_never_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 1000)
     _, found = read(lines(NATIVE, {"prompt": "x" * 300_000}, NATIVE))
     assert [one(item) is not None for item in found] == [True, False, True]
@@ -375,7 +375,7 @@ def test_damaged_parquet_is_refused() -> None:
         read(io.BytesIO(b"PAR1 and nothing more"))
 
 
-def test_invalid_utf8_in_a_parquet_cell_costs_only_its_row() -> None:
+def test_invalid_utf8_in_a_parquet_cell_affects_only_its_row() -> None:
     texts = pa.array([b"good", b"b\xffd", b"fine"]).cast(pa.binary())
     broken = pa.StringArray.from_buffers(3, *texts.buffers()[1:])
     responses = pa.array([["a", "b"]] * 3)

@@ -19,7 +19,7 @@ def test_formats_page_is_current() -> None:
 
 
 @pytest.mark.parametrize("name", EXPORT_FORMATS)
-def test_every_export_documents_its_losses_and_its_import(name: str) -> None:
+def test_every_export_documents_its_losses_and_import_format(name: str) -> None:
     known = EXPORT_FORMATS[name]
     assert known.loses.endswith((".", ")"))
     assert known.use
@@ -27,7 +27,7 @@ def test_every_export_documents_its_losses_and_its_import(name: str) -> None:
     assert known.suffix.startswith(".")
 
 
-def test_every_column_has_a_meaning_and_a_default_for_old_files() -> None:
+def test_every_column_has_a_description_and_a_default_for_old_files() -> None:
     assert list(COLUMN_MEANINGS) == SCHEMA.names
     assert list(BEFORE) == SCHEMA.names[-len(BEFORE) :]
 

@@ -1,4 +1,5 @@
-"""Hostile files are refused or reported with a reason, their good rows are read, and memory is bounded."""
+"""Hostile files are rejected or reported with a reason, their good rows are read, and memory use is
+bounded."""
 
 from __future__ import annotations
 
@@ -75,18 +76,18 @@ def test_hostile_line_is_reported_and_its_neighbours_are_read(line: bytes, reaso
         {"given_at": 10**300, "strength": 10**20},
     ],
 )
-def test_huge_number_is_refused_by_its_field(change: dict[str, Any]) -> None:
+def test_field_validation_rejects_a_huge_number(change: dict[str, Any]) -> None:
     assert reasons(GOOD + b"\n" + json.dumps({**ROW, **change}).encode())[2]
 
 
-def test_too_long_row_is_skipped_and_never_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlong_row_is_skipped_and_never_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 10_000)
     data = b"\n".join([GOOD, with_field(b'"' + b"x" * 100_000 + b'"'), GOOD])
     assert good_lines(data) == [1, 3]
     assert "longer than 10,000 bytes" in reasons(data)[2]
 
 
-def test_reading_stops_at_a_too_long_row_of_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_stops_at_an_overlong_row_of_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 100_000)
     data = b"[" + GOOD + b"," + with_field(b'"' + b"x" * 400_000 + b'"') + b"," + GOOD + b"]"
     assert good_lines(data) == [1]
@@ -113,7 +114,7 @@ def test_truncated_gzip_keeps_its_good_rows(keep: float) -> None:
     assert "is truncated or damaged" in found[-1].reason
 
 
-def test_unclosed_quote_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_an_unclosed_quote_stops_at_the_row_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 10_000)
     data = b'prompt,response_1,response_2\nQ,a,b\nQ,"a' + b"\nmore" * 100_000
     assert good_lines(data) == [2]
@@ -143,7 +144,7 @@ def table(**columns: Any) -> bytes:
         ({"prompt": ["Q"], "responses": [["a", "b"]], "ranking": [[1.0, 2.0]]}, "rank number"),
     ],
 )
-def test_wrong_parquet_types_are_refused_row_by_row(columns: dict[str, Any], reason: str) -> None:
+def test_rows_with_wrong_parquet_types_are_rejected_one_by_one(columns: dict[str, Any], reason: str) -> None:
     found = list(read_records(io.BytesIO(table(**columns)), "rankloop")[1])
     assert [bool(item.records) for item in found] == [False]
     assert reason in found[0].reason
@@ -187,8 +188,8 @@ if sys.argv[2] == "read":
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_bomb_is_stopped_with_bounded_memory(tmp_path: Path, bomb: str) -> None:
-    """In a separate process, whose peak memory can be read."""
+def test_decompression_bomb_is_stopped_with_bounded_memory(tmp_path: Path, bomb: str) -> None:
+    """The file is read in a separate process, so that the peak memory can be measured."""
     program, file = PROGRAM % BOMBS[bomb], tmp_path / "bomb"
     for step in ("write", "read"):
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Formats for which there is no real file, in the shapes that their systems document."""
+"""Formats without a real test file, with rows in the layout that each system documents."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def parsed(row: dict[str, Any], format: str | None = None) -> tuple[str, list[Re
 
 
 def record_of(row: dict[str, Any], format: str) -> Record:
-    """The one record of a row that is recognised as `format`."""
+    """Return the only record of a row, which must be recognised as `format`."""
     name, records, reason = parsed(row)
     assert name == format, reason
     assert len(records) == 1, reason
@@ -102,7 +102,7 @@ def test_cancelled_label_studio_annotation_is_left_out_with_a_quirk() -> None:
         ),
     ],
 )
-def test_three_forms_of_a_label_studio_ranker_are_read(
+def test_three_formats_of_a_label_studio_ranker_are_read(
     answer: Any, tiers: list[list[str]], flags: dict[int, Any], odd: list[str]
 ) -> None:
     row = pairwise("left")
@@ -116,7 +116,7 @@ def test_three_forms_of_a_label_studio_ranker_are_read(
     assert names(record) == odd
 
 
-def test_ranker_with_an_unknown_item_is_refused() -> None:
+def test_ranker_with_an_unknown_item_is_rejected() -> None:
     row = pairwise("left")
     row["annotations"][0]["result"] = [{"type": "ranker", "value": {"ranker": ["left", "zzz"]}}]
     assert "names 'zzz', which is not an item" in parsed(row)[2]
@@ -156,7 +156,7 @@ def test_argilla_drafts_are_left_out_with_a_quirk() -> None:
     assert names(record) == ["answer-left-out"]
 
 
-def test_argilla_flat_rows_without_ranks_are_open_tasks() -> None:
+def test_argilla_flat_rows_without_ranks_become_open_tasks() -> None:
     row = {
         "prompt": "Which?",
         "resp_a": "One.",
@@ -188,7 +188,7 @@ def test_argilla_flat_rows_without_ranks_are_open_tasks() -> None:
         ({"prompt": "Which?", "chosen": [ONE], "rejected": [TWO]}, "Which?", "One.", "Two."),
     ],
 )
-def test_all_forms_of_trl_preference_data_are_read(
+def test_all_variants_of_trl_preference_data_are_read(
     row: dict[str, Any], prompt: str, better: str, worse: str
 ) -> None:
     record = record_of({**row, "margin": 3.0}, "trl-preference")
@@ -201,9 +201,7 @@ def test_all_forms_of_trl_preference_data_are_read(
     ("margin", "strength", "kept"),
     [(0.0, None, {}), (2, 2, {}), (0.35, None, {"margin": 0.35}), (-1, None, {"margin": -1.0})],
 )
-def test_whole_numbered_margin_is_a_strength(
-    margin: float, strength: int | None, kept: dict[str, Any]
-) -> None:
+def test_integer_margin_is_a_strength(margin: float, strength: int | None, kept: dict[str, Any]) -> None:
     record = record_of({"prompt": "Q", "chosen": "a", "rejected": "b", "margin": margin}, "trl-preference")
     assert (record.rankings[0].strength, record.rankings[0].metadata) == (strength, kept)
     assert names(record) == (["margin-not-whole"] if kept else [])
@@ -218,7 +216,7 @@ def test_whole_numbered_margin_is_a_strength(
         ({"chosen": [ONE], "rejected": [TWO]}, "share no opening turn"),
     ],
 )
-def test_broken_trl_row_is_refused_with_its_reason(row: dict[str, Any], reason: str) -> None:
+def test_broken_trl_row_is_rejected_with_the_reason(row: dict[str, Any], reason: str) -> None:
     assert reason in parsed(row)[2]
 
 
@@ -255,7 +253,7 @@ def test_arena_battles_are_read(winner: str, tiers: list[list[str]], all_bad: bo
     assert [response.model for response in record.responses] == ["m1", "m2"]
 
 
-def test_battle_on_the_first_turn_ignores_the_second() -> None:
+def test_vote_on_the_first_turn_ignores_the_second_turn() -> None:
     more = [{"role": "user", "content": "And then?"}, {"role": "assistant", "content": "Three."}]
     row = battle("model_a", conversation_a=[ASK, ONE, *more], conversation_b=[ASK, TWO, *more])
     assert order(record_of(row, "arena-battles")) == [["One."], ["Two."]]
@@ -299,7 +297,7 @@ def test_individual_oasst_rankings_replace_the_consensus() -> None:
         ({"messages": [ASK], "Answer 1": "a", "Answer 2": "b"}, ["a", "b"]),
     ],
 )
-def test_common_column_names_are_understood(row: dict[str, Any], responses: list[str]) -> None:
+def test_common_column_names_are_recognised(row: dict[str, Any], responses: list[str]) -> None:
     record = record_of(row, "rankloop")
     assert [response.text for response in record.responses] == responses
     assert record.metadata == {}

@@ -1,5 +1,5 @@
-"""Rankings of real files survive import and export: our own formats lose nothing, and other formats lose only
-what they can't express."""
+"""Rankings of real files survive import and export: Rankloop's formats lose nothing, and other formats lose
+only the parts that they can't express."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def imported(data: bytes, slug: str, *, format: str | None = None) -> DatasetSna
 
 
 def saying(messages: Any, tiers: Sequence[Sequence[Any]], **rest: Any) -> str:
-    """A ranking in a comparable form: each response by its text and model."""
+    """A ranking in a form that can be compared: each response is identified by its text and model."""
     return json.dumps([messages, [sorted(tier) for tier in tiers], rest], sort_keys=True, ensure_ascii=False)
 
 
@@ -92,7 +92,7 @@ def said_by_row(row: dict[str, Any]) -> str:
 
 
 def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> str:
-    """The same for a file's record; a repeated response counts once, at its best place."""
+    """The same form for a record of a file. A repeated response counts once, at its best position."""
 
     def key(item: ResponseRecord) -> tuple[str, str]:
         return item.text, item.model
@@ -162,7 +162,7 @@ def test_real_file_survives_import_snapshot_and_export(wishes: Project, name: st
 
 
 def whole(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without the ids and times of its database."""
+    """A row without database IDs and times."""
     own = {"ranking_id", "task_id", "prompt_id", "created_at", "ratings", "flags", "responses", "round"}
     keys = [response["id"] for response in row["responses"]]
     return {
@@ -193,7 +193,7 @@ def test_mt_bench_votes_survive_a_round_trip(wishes: Project) -> None:
     assert report.rankings > 2000
     with path.open("rb") as stream:
         votes = [vote for line in read_records(stream)[1] for vote in line.records]
-    # If a judge voted twice on the same two answers, the last vote counts.
+    # If a judge voted twice on the same two answers, the later vote counts.
     expected = {}
     for vote in votes:
         assert isinstance(vote, Vote)
@@ -283,7 +283,7 @@ def odd_rows(project: Project) -> DatasetSnapshot:
 
 
 @pytest.mark.parametrize("format", ["ranking", "csv", "parquet"])
-def test_our_own_formats_lose_nothing(wishes: Project, format: str) -> None:
+def test_rankloop_formats_lose_nothing(wishes: Project, format: str) -> None:
     snapshot = odd_rows(wishes)
     back = imported(exported(snapshot, format), "back")
     assert [whole(row) for row in rows_of(back)] == [whole(row) for row in rows_of(snapshot)]
@@ -328,7 +328,7 @@ def test_strict_pairs_survive_other_formats(wishes: Project, format: str) -> Non
     first = strict_pairs(rows_of(snapshot))
     second = strict_pairs(rows_of(back))
     assert second == first
-    if format in {"oasst_trees", "label_studio_ranker", "argilla"}:  # whole orders, ties included
+    if format in {"oasst_trees", "label_studio_ranker", "argilla"}:  # whole rankings, including ties
         orders = [
             {said for row in found if row["tiers"] and (said := order(row))}
             for found in (rows_of(snapshot), rows_of(back))
@@ -339,7 +339,7 @@ def test_strict_pairs_survive_other_formats(wishes: Project, format: str) -> Non
 
 
 def test_best_and_other_responses_survive_rewardbench(wishes: Project) -> None:
-    """Conversations become one text, and the order below the first tier is lost, as documented."""
+    """As documented, conversations become one text, and the order below the first tier is lost."""
     snapshot = odd_rows(wishes)
     back = imported(exported(snapshot, "rewardbench"), "back", format="rewardbench")
     expected = set()

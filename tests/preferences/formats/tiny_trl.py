@@ -1,4 +1,4 @@
-"""Models of one layer and a character tokenizer: enough for a real TRL trainer to take a step."""
+"""One-layer models and a character tokenizer, sufficient for a real TRL trainer to take a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Estimates of small cases in the form that textbooks use: matrices of raters, lists of ranks."""
+"""Estimates for small cases given as in textbooks: matrices of raters, lists of ranks."""
 
 from __future__ import annotations
 

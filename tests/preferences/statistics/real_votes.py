@@ -1,4 +1,4 @@
-"""The votes of the real files as arrays, in the form of ../shared/data/README.md."""
+"""The votes of the real files as arrays, in the format described in ../shared/data/README.md."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def rows_of(name: str) -> list[dict[str, Any]]:
 
 
 def _votes(rows: Iterable[tuple[Hashable, str, str, Hashable, int]]) -> Votes:
-    """(item, model a, model b, annotator, value for a): sides matched by name, first votes only."""
+    """(item, model a, model b, annotator, value for a): with sides matched by name and only the first vote of
+    an annotator on a pair."""
     first: dict[tuple[Any, Hashable], int] = {}
     for item, a, b, person, value in rows:
         one, two = sorted((a, b))

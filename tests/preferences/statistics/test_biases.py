@@ -11,8 +11,8 @@ from preferences.statistics.pairs import UNRANKED
 
 
 def _rankings(seed: int, n: int, lean: float) -> tuple[np.ndarray, np.ndarray]:
-    """Random shuffles of four responses, ranked at random except that each place further forward adds `lean`
-    to the score."""
+    """Random shuffles of four responses, ranked at random, except that each position closer to the front adds
+    `lean` to the score."""
     rng = np.random.default_rng(seed)
     shown = np.argsort(rng.random((n, 4)), axis=1).astype(np.int8)
     score = rng.gumbel(size=(n, 4)) - lean * shown
@@ -23,16 +23,17 @@ def test_biases_match_a_manual_count() -> None:
     places = np.array([[0, 1, 2], [0, 0, 1], [0, UNRANKED, UNRANKED]], dtype=np.int8)
     shown = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2]], dtype=np.int8)
     found = wins_of_the_first_shown(places, shown)
-    # Three of three strict pairs; none of two; one of two (unranked responses form no pair).
+    # Wins by row: three of three strict pairs; none of two; one of two (unranked responses form no pair).
     np.testing.assert_array_equal(found.won, [3, 0, 1])
     np.testing.assert_array_equal(found.n, [3, 2, 2])
     longer = wins_of_the_larger(places, np.array([[5, 9, 9], [7, 1, 1], [3, 3, 1]]))
     np.testing.assert_array_equal(longer.won, [0, 1, 1])
-    np.testing.assert_array_equal(longer.n, [2, 1, 1])  # equal lengths have no longer side
+    np.testing.assert_array_equal(longer.n, [2, 1, 1])  # with equal lengths, neither side is longer
 
 
 def test_known_position_bias_is_recovered() -> None:
-    """With Gumbel noise P(i before j) = 1/(1 + exp(−lean · places between)), exactly for each pair."""
+    """With Gumbel noise, P(i before j) = 1/(1 + exp(−lean · distance in positions)) holds exactly for each
+    pair."""
     lean = 0.3
     gaps = np.array([abs(i - j) for i in range(4) for j in range(i)])
     truth = np.mean(1 / (1 + np.exp(-lean * gaps)))
@@ -55,7 +56,7 @@ def test_straight_lining_is_detected() -> None:
     found = passed_on(np.tile(np.array([0, 1, 2], dtype=np.int8), (6, 1)), shown)
     assert found.as_shown.sum() == 1
     np.testing.assert_allclose(found.by_chance, 1 / 6)
-    # Ties need an active choice, and unranked responses have no order.
+    # Ties require an action by the annotator, and unranked responses have no order.
     tied = np.array([[0, 0, 1], [0, 1, UNRANKED]], dtype=np.int8)
     found = passed_on(tied, np.array([[0, 1, 2]] * 2, dtype=np.int8))
     assert found.as_shown.tolist() == [False, False]

@@ -13,7 +13,7 @@ ETA = np.array([0.5, 0.65, 0.75, 0.85, 0.9, 0.95])
 def _votes(
     seed: int, strengths: NDArray[np.float64], each: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """`each` verdicts by every annotator on random pairs of items."""
+    """Simulate `each` verdicts by every annotator on random pairs of items."""
     rng = np.random.default_rng(seed)
     n = each * len(ETA)
     who = np.arange(n) % len(ETA)
@@ -33,8 +33,9 @@ def test_known_reliabilities_and_strengths_are_recovered() -> None:
         se = (np.log(found.high / (1 - found.high)) - np.log(found.low / (1 - found.low))) / (2 * 1.96)
         z.append((logit - np.log(ETA / (1 - ETA))) / se)
     z = np.array(z)
-    assert np.mean(np.abs(z) < 2) > 0.9  # 95 % of 150; two and a half standard deviations are 4.5 %
-    # No bias: the mean of 25 estimates has a fifth of a single standard error.
+    # The nominal coverage of the 150 intervals is 95 %; 2.5 standard deviations are 4.5 %.
+    assert np.mean(np.abs(z) < 2) > 0.9
+    # No bias: the standard error of the mean of 25 estimates is a fifth of that of one estimate.
     assert (np.abs(z.mean(0)) < 0.7).all()
     large = crowd_bt.fit(*_votes(99, strengths, 20_000), n_items=12, n_annotators=len(ETA))
     np.testing.assert_allclose(large.eta, ETA, atol=0.015)
@@ -59,7 +60,7 @@ def test_full_reliability_gives_bradley_terry() -> None:
 
 
 def test_gradient_is_zero_at_the_solution() -> None:
-    """An external check: a small change of any strength or reliability raises the loss."""
+    """An external check: a small change in any strength or reliability increases the loss."""
     win, lose, who = _votes(3, np.linspace(-2, 2, 6), 200)
     found = crowd_bt.fit(win, lose, who, n_items=6, n_annotators=len(ETA))
 
@@ -81,7 +82,7 @@ def test_gradient_is_zero_at_the_solution() -> None:
 def test_intervals_include_uncertainty_of_the_strengths() -> None:
     """Block elimination equals the inverse of the complete numerical Hessian."""
     rng = np.random.default_rng(5)
-    # Two sets of items of different sizes that are never compared with each other.
+    # Two sets of items, different in size and never compared with each other.
     win, lose, who = _votes(5, np.linspace(-1, 1, 4), 60)
     win2, lose2, who2 = _votes(6, np.linspace(-1, 1, 3), 60)
     win, lose, who = np.r_[win, win2 + 4], np.r_[lose, lose2 + 4], np.r_[who, who2]
@@ -118,7 +119,7 @@ def test_intervals_include_uncertainty_of_the_strengths() -> None:
     np.testing.assert_allclose(half, se, rtol=1e-3)
 
 
-def test_annotators_without_verdicts_are_nan_and_wrong_input_is_refused() -> None:
+def test_annotators_without_verdicts_are_nan_and_wrong_input_is_rejected() -> None:
     found = crowd_bt.fit([0, 1, 0], [1, 0, 1], [0, 0, 2], n_items=3, n_annotators=4)
     np.testing.assert_array_equal(np.isnan(found.eta), [False, True, False, True])
     np.testing.assert_array_equal(found.n, [2, 0, 1, 0])

@@ -35,7 +35,8 @@ def test_known_parameters_are_recovered() -> None:
     found = [davidson.fit(*_draw(seed, TRUTH, 0.7, 100)) for seed in range(60)]
     strengths = np.array([one.strength for one in found])
     ties = np.array([one.tie for one in found])
-    # The spread of the 60 estimates gives the standard error of one; that of their mean is √60 times smaller.
+    # The standard deviation of the 60 estimates is the standard error of one; that of their mean is √60 times
+    # smaller.
     assert (np.abs(strengths.mean(0) - TRUTH) < 2.6 * strengths.std(0) / np.sqrt(60)).all()
     assert abs(ties.mean() - 0.7) < 2.6 * ties.std() / np.sqrt(60)
     assert np.mean(np.abs(strengths - TRUTH) < 2 * strengths.std(0)) > 0.9
@@ -54,7 +55,8 @@ def test_expected_points_and_ties_match_at_the_maximum() -> None:
 
 
 def test_davidson_equals_evalica() -> None:
-    """Newman (2023) uses the same model, with v = ν/2, and a prior that vanishes with many games."""
+    """evalica's method (Newman 2023) uses the same model with v = ν/2, and a prior whose effect vanishes with
+    many games."""
     wins, ties = _draw(2, TRUTH, 0.6, 20_000)
     xs, ys, winners, weights = [], [], [], []
     for i in range(5):
@@ -117,6 +119,6 @@ def test_batched_problems_match_single_ones() -> None:
         (np.ones((2, 2)), np.array([[0, 1], [2, 0]])),
     ],
 )
-def test_wrong_input_is_refused(wins: NDArray[np.float64], ties: NDArray[np.float64]) -> None:
+def test_wrong_input_is_rejected(wins: NDArray[np.float64], ties: NDArray[np.float64]) -> None:
     with pytest.raises(ValueError, match="ties"):
         davidson.fit(wins, ties, prior=0.5)

@@ -13,7 +13,7 @@ Votes = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 def _labels(seed: int, items: int, confusion: NDArray[np.float64], prior: NDArray[np.float64]) -> Votes:
-    """Each item labelled by three random annotators."""
+    """Simulate labels of each item by three random annotators."""
     rng = np.random.default_rng(seed)
     truth = rng.choice(len(prior), items, p=prior)
     who = np.argsort(rng.random((items, len(confusion))), axis=1)[:, :3]
@@ -29,24 +29,25 @@ CONFUSION = np.array(
 PRIOR = np.array([0.5, 0.3, 0.2])
 
 
-@pytest.mark.filterwarnings("ignore::Warning")  # crowd-kit's warnings about pandas
+@pytest.mark.filterwarnings("ignore::Warning")  # crowd-kit causes pandas warnings
 def test_dawid_skene_equals_crowd_kit() -> None:
     items, people, labels = _labels(0, 300, CONFUSION, PRIOR)
-    # Smoothing 0 on both sides; crowd-kit stops by the change of its bound, so that is disabled.
+    # Both use no smoothing. crowd-kit's stopping rule depends on the change of its lower bound, so it is
+    # disabled.
     known = CrowdKit(n_iter=80, tol=0).fit(pd.DataFrame({"task": items, "worker": people, "label": labels}))
     found = dawid_skene.fit(items, people, labels, n_items=300, n_annotators=5, n_labels=3, tolerance=1e-9)
     np.testing.assert_allclose(found.truth, known.probas_.loc[range(300), range(3)], atol=1e-3)
     np.testing.assert_allclose(found.prior, known.priors_.loc[range(3)], atol=1e-3)
     for person in range(5):
-        errors = known.errors_.loc[person].loc[range(3), range(3)].to_numpy()  # [label given, true label]
+        errors = known.errors_.loc[person].loc[range(3), range(3)].to_numpy()  # [assigned label, true label]
         np.testing.assert_allclose(found.confusion[person].T, errors, atol=1e-3)
 
 
-def test_known_confusions_are_recovered_and_beat_the_majority() -> None:
+def test_known_confusions_are_recovered_and_labels_beat_the_majority() -> None:
     items, people, labels = _labels(1, 20_000, CONFUSION, PRIOR)
     found = dawid_skene.fit(items, people, labels, n_items=20_000, n_annotators=5, n_labels=3)
-    # Each annotator labels about 2,400 items of the rarest truth, so standard errors are 0.01, and slightly
-    # more because the truths are unknown.
+    # Each annotator labels about 2,400 items of the rarest true class, so standard errors are about 0.01, and
+    # slightly larger because the true labels are unknown.
     np.testing.assert_allclose(found.confusion, CONFUSION, atol=0.05)
     np.testing.assert_allclose(found.prior, PRIOR, atol=0.02)
     truth = np.random.default_rng(1).choice(3, 20_000, p=PRIOR)
@@ -75,8 +76,9 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[n
 
 
 def _pairs(seed: int, accuracy: NDArray[np.float64], tasks: int, overlap: int, k: int = 4) -> Pairs:
-    """Whole rankings: an inattentive annotator is inattentive on all pairs of a task. With probability 2p − 1
-    an annotator gives the true order, otherwise a random one: each verdict is right with probability p."""
+    """Simulate whole rankings, in which an inattentive annotator is inattentive on all pairs of a task. With
+    probability 2p − 1, an annotator gives the true order, otherwise a random one, so each verdict is right
+    with probability p."""
     rng = np.random.default_rng(seed)
     i, j = np.triu_indices(k, 1)
     true = np.argsort(rng.random((tasks, k)), axis=1)
@@ -105,7 +107,7 @@ def test_known_reliability_is_recovered_at_any_overlap(tasks: int, overlap: int)
         )
         inside.append((found.low <= accuracy) & (accuracy <= found.high))
         off.append(found.accuracy - accuracy)
-    # Pairs of a ranking are dependent: the estimate ignores that, but the intervals account for it.
+    # Pairs of a ranking are dependent. The estimate ignores the dependence, but the intervals account for it.
     assert np.mean(inside) > 0.85
     assert np.abs(np.mean(off, axis=0)).max() < 0.02
 
@@ -133,7 +135,7 @@ def test_too_little_overlap_gives_nan() -> None:
         np.testing.assert_array_equal(found.first_right, 0.5)
 
 
-def test_wrong_input_is_refused() -> None:
+def test_wrong_input_is_rejected() -> None:
     with pytest.raises(ValueError, match="ties"):
         pair_reliability([0, 0], [0, 1], [1, 0], n_pairs=1, n_annotators=2, clusters=[0, 0])
     with pytest.raises(ValueError, match="each"):

@@ -29,8 +29,8 @@ def test_clusters_of_one_trial_give_the_plain_interval() -> None:
     np.testing.assert_allclose(interval, (won.mean(), known.low, known.high), atol=1e-12)
 
 
-def test_dependent_observations_count_once() -> None:
-    """Six pairs that always agree are one observation; six independent pairs are six."""
+def test_fully_dependent_observations_count_as_one() -> None:
+    """Six pairs that always agree count as one observation; six independent pairs count as six."""
     rng = np.random.default_rng(1)
     once = rng.random(400) < 0.5
     together, _ = clustered_share(once * 6, np.full(400, 6))

@@ -52,8 +52,8 @@ def test_alpha_equals_the_krippendorff_package(metric: Metric, raters: int, unit
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_bootstrap_of_equal_units_gives_the_estimate(metric: Metric) -> None:
-    """The bootstrap's totals and the estimate use one formula: with equal units every sample equals the
-    estimate, both for few values and for many, which are computed differently."""
+    """The bootstrap and the estimate use the same formula: with equal units, every sample equals the
+    estimate. This holds for few and for many distinct values, which are computed differently."""
     for values in ([1, 1, 2], [1, 5, 9], np.linspace(0, 1, 20)):
         units = np.repeat(np.arange(40), len(values))
         found = alpha(units, np.tile(values, 40), metric=metric, samples=20)
@@ -75,12 +75,14 @@ def test_intervals_have_their_nominal_coverage() -> None:
         truth = alpha(*said(10_000, 200_000), metric=metric).alpha
         found = [alpha(*said(seed, 150), metric=metric, samples=300, seed=seed + 1000) for seed in range(200)]
         held = np.mean([one.low <= truth <= one.high for one in found])
-        assert 0.9 <= held <= 0.996  # 95 % of 200; three standard deviations are 4.6 %
+        # The nominal coverage of the 200 intervals is 95 %; three standard deviations are 4.6 %.
+        assert 0.9 <= held <= 0.996
 
 
 def test_pairs_of_one_task_are_resampled_together() -> None:
-    """Copies of an observation add no information: with each pair ten times in a task, the interval is as
-    wide when tasks are drawn, and √10 narrower when the copies count as independent."""
+    """Copies of an observation add no information. With ten copies of each pair in its task, the interval
+    keeps its width if tasks are resampled, but is narrower by a factor of √10 if copies count as
+    independent."""
     rng = np.random.default_rng(0)
     counts = rng.multinomial(3, [0.2, 0.1, 0.7], size=300)
     alone = alpha_of_pairs(counts, np.arange(300), metric="nominal", samples=1000)
@@ -93,8 +95,8 @@ def test_pairs_of_one_task_are_resampled_together() -> None:
 
 
 def test_grouping_many_clusters_keeps_the_interval() -> None:
-    """Above 1,000 tasks, groups of tasks are drawn: the interval is as wide as if 4,000 tasks were drawn one
-    by one."""
+    """With more than 1,000 tasks, groups of tasks are resampled. The interval is as wide as if 4,000 tasks
+    were resampled one by one."""
     rng = np.random.default_rng(1)
     units = np.repeat(np.arange(4000), 3)
     values = np.where(
@@ -136,7 +138,7 @@ def test_alpha_of_pairs_equals_alpha_of_both_directions() -> None:
         assert alpha_of_pairs(counts, np.arange(40), metric=metric).alpha == pytest.approx(known)
 
 
-def test_pair_counts_are_the_verdicts_per_pair() -> None:
+def test_pair_counts_contain_the_verdicts_on_each_pair() -> None:
     places = np.array([[0, 1, 2], [0, 0, 1], [2, 1, 0], [0, 127, 127]], dtype=np.int8)
     counts = pair_counts(verdicts_of(places), np.array([1, 1, 0, 1]), 2)
     np.testing.assert_array_equal(counts, [[1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 1, 2], [0, 0, 3], [0, 0, 2]])
@@ -151,7 +153,7 @@ def test_undefined_alpha_is_nan() -> None:
     assert np.isnan(alpha_of_pairs(np.zeros((0, 3)), np.zeros(0), metric="nominal", samples=10).alpha)
 
 
-def test_wrong_input_is_refused() -> None:
+def test_wrong_input_is_rejected() -> None:
     with pytest.raises(ValueError, match="each"):
         alpha([0, 0], [1], metric="nominal")
     with pytest.raises(ValueError, match="finite"):

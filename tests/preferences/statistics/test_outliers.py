@@ -12,7 +12,8 @@ from preferences.statistics.pairs import rankings_that_meet, verdicts_of
 def _project(
     seed: int, noise: NDArray[np.float64], tasks: int, overlap: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Score, task and annotator of each ranking; tasks differ in the distances between their responses."""
+    """Simulate the score, task and annotator of each ranking. Tasks differ in the quality gaps between
+    responses."""
     rng = np.random.default_rng(seed)
     quality = rng.normal(size=(tasks, 4)) * rng.uniform(0.2, 3, (tasks, 1))
     who = np.argsort(rng.random((tasks, len(noise))), axis=1)[:, :overlap]
@@ -32,7 +33,7 @@ def test_false_positives_stay_within_the_level(overlap: int) -> None:
         false_alarms += bool((found.adjusted < 0.05).any())
     assert np.mean(np.array(p_values) < 0.05) < 0.07
     assert np.mean(np.array(p_values) < 0.5) == pytest.approx(0.5, abs=0.06)
-    assert false_alarms <= 15  # 5 % of 150 is 7.5; two and a half standard deviations more are 14.2
+    assert false_alarms <= 15  # 5 % of 150 is 7.5; 2.5 standard deviations above that is 14.2
 
 
 @pytest.mark.parametrize("overlap", [2, 3, 5])
@@ -44,8 +45,8 @@ def test_only_the_guesser_is_an_outlier(overlap: int) -> None:
     assert (np.delete(found.adjusted, 3) > 0.05).all()
 
 
-def test_expectation_equals_that_of_random_assignment() -> None:
-    """Compared with 4,000 actual shuffles of the annotators of each task."""
+def test_expectation_matches_random_assignment() -> None:
+    """The expectation is compared with 4,000 shuffles of the annotators of each task."""
     score, task, who = _project(2, np.array([0.3, 0.5, 0.7, 1.0, 2.0]), 40, 3)
     found = outliers(score, task, who, 5)
     rng = np.random.default_rng(0)

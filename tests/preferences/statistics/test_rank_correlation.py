@@ -20,8 +20,8 @@ def test_tau_b_equals_scipy_with_and_without_ties() -> None:
 
 
 def test_tau_b_of_order_lists_counts_reversed_pairs() -> None:
-    """A, C, D, B against B, C, D, A as lists of ids: five of six pairs are reversed, τ = −2/3. A comparison
-    of the lists themselves gives +2/3."""
+    """A, C, D, B against B, C, D, A as lists of ids: five of six pairs are reversed, τ = −2/3. Treating the
+    lists themselves as ranks would give +2/3."""
     order = {"one": "ACDB", "two": "BCDA"}
     places = [[order[who].index(item) for item in "ABCD"] for who in ("one", "two")]
     assert tau_b(*places) == pytest.approx(-2 / 3)
@@ -53,7 +53,8 @@ def test_tau_b_of_two_rankings_counts_only_shared_pairs() -> None:
     met = meetings_of(verdicts_of(places), first, second)
     known = [kendalltau(a, b).statistic for a, b in zip(places[:30], places[30:], strict=True)]
     np.testing.assert_allclose(met.tau_b, known, atol=1e-12)
-    # The same first two of five, and one ranking leaves the rest unranked: 7 shared pairs, all equal.
+    # Both have the same first two of five, and one leaves the rest unranked: 7 shared pairs, all with equal
+    # verdicts.
     top = np.array([[0, 1, UNRANKED, UNRANKED, UNRANKED], [0, 1, 2, 3, 4]], dtype=np.int8)
     met = meetings_of(verdicts_of(top), np.array([0]), np.array([1]))
     assert (met.shared[0], met.same[0], met.tau_b[0]) == (7, 7, 1.0)
@@ -69,7 +70,8 @@ def test_concordance_matches_a_manual_calculation() -> None:
 
 
 def test_concordance_follows_from_mean_spearman_correlation() -> None:
-    """W = ((m − 1) r + 1) / m without ties (Kendall 1948 §6); with ties by the definition from rank sums."""
+    """Without ties, W = ((m − 1) r + 1) / m (Kendall 1948 §6). With ties, W follows the definition from rank
+    sums."""
     rng = np.random.default_rng(3)
     m, k = 5, 7
     ranks = np.array([rng.permutation(k) for _ in range(m)])
@@ -83,7 +85,7 @@ def test_concordance_follows_from_mean_spearman_correlation() -> None:
     assert concordance(tied) == pytest.approx(12 * spread / (m**2 * (k**3 - k) - m * ties))
 
 
-def test_concordance_of_many_tasks_matches_each() -> None:
+def test_concordance_of_many_tasks_matches_single_tasks() -> None:
     rng = np.random.default_rng(4)
     places, tasks = rng.integers(0, 5, (200, 4)), rng.integers(0, 30, 200)
     each = kendall_w_by_task(places, tasks, 31)

@@ -1,4 +1,4 @@
-"""The reference values of ../shared/data/README.md for agreement and strength, to the last digit."""
+"""Agreement and strengths match the reference values in ../shared/data/README.md to the last digit."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_squality_matches_the_reference_values() -> None:
     for _, _, review, system in reviews:
         firsts[system] = firsts.get(system, 0) + (review["overall-rank"] == 1)
     assert firsts == {"human": 204, "bart-dpr": 5, "bart": 1}
-    # The same three people judge the three texts on one question: an interval that treats them as
+    # The same three people judge the three texts on one question, so an interval that treats the texts as
     # independent is slightly too narrow.
     by_question = alpha(items, ratings, metric="interval", clusters=questions, samples=500)
     assert by_question.low < 0.7854 < by_question.high
@@ -102,7 +102,7 @@ def test_qa_feedback_matches_the_reference_values() -> None:
     pairs = list(combinations(range(4), 2))
     cycles = weak_orders = 0
     for row in said:
-        # beats[i, j]: 1 i is preferred, 0 tie, −1 j is.
+        # beats[i, j]: 1 if i is preferred, 0 for a tie, −1 if j is preferred.
         beats = np.zeros((4, 4), dtype=int)
         for (i, j), value in zip(pairs, row, strict=True):
             beats[i, j] = {0: 0, 1: 1, 2: -1}[value]
@@ -112,7 +112,8 @@ def test_qa_feedback_matches_the_reference_values() -> None:
         weak_orders += bool((np.sign(score[:, None] - score[None, :]) == beats).all())
     assert cycles == 0
     assert len(rows) - weak_orders == 16
-    # The reference counts UTF-8 bytes, and the 4 pairs of equal length as not won by the longer one.
+    # The reference measures length in UTF-8 bytes, and counts the 4 pairs of equal length as not won by the
+    # longer one.
     lengths = np.array([[len(row[f"prediction {n}"].encode()) for n in (1, 2, 3, 4)] for row in rows])
     won = n = 0
     for (i, j), verdict in zip(pairs, said.T, strict=True):

@@ -1,4 +1,5 @@
-"""The whole library on annotators of known quality, who rank demo-world replies by its gold judge."""
+"""Tests of the whole library on simulated annotators of known quality, who rank replies of the demo world by
+the gold reward plus noise."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from preferences.statistics.outliers import outliers
 from preferences.statistics.pairs import pair_columns, rankings_that_meet, verdicts_of
 from training import demo_world
 
-# Gumbel noise on gold points (of 4); the fifth guesses, and the sixth prefers the response shown first.
+# Scale of the Gumbel noise on gold points (of 4). The fifth annotator guesses, and the sixth prefers the
+# response shown first.
 NOISE = np.array([0.15, 0.3, 0.6, 1.0, 30.0, 0.3])
 LEAN = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
 TASKS, K, OVERLAP = 500, 4, 3
@@ -27,7 +29,7 @@ STYLES = list(demo_world.STYLES)[:K]
 
 @pytest.fixture(scope="module")
 def gold() -> NDArray[np.float64]:
-    """(TASKS, K) points of a reply in each of four styles to each prompt."""
+    """(TASKS, K) gold points of replies in each of four styles to each prompt."""
     rng = random.Random(0)
     points = []
     while len(points) < TASKS:
@@ -52,7 +54,7 @@ class Project:
         self.met = meetings_of(self.verdicts, *rankings_that_meet(self.task))
 
 
-def test_known_quality_of_annotators_is_estimated(gold: NDArray[np.float64]) -> None:
+def test_estimated_reliability_matches_known_quality(gold: NDArray[np.float64]) -> None:
     project = Project(gold)
     pairs = project.verdicts.shape[1]
     pair = (project.task[:, None] * pairs + np.arange(pairs)).ravel()
@@ -67,7 +69,8 @@ def test_known_quality_of_annotators_is_estimated(gold: NDArray[np.float64]) -> 
     assert np.argsort(-found.accuracy)[[0, 1, 2]].tolist() == [0, 1, 2]
     assert found.accuracy.argmin() == 4
     assert found.low[4] < 0.55
-    # How often each agrees with gold, which the estimate never sees, on pairs that gold orders.
+    # The rate at which each annotator agrees with gold on pairs that gold does not tie. The estimate never
+    # uses gold.
     first, second = pair_columns(K)
     better = np.sign(gold[:, first] - gold[:, second])[project.task]
     clear = np.abs(gold[:, first] - gold[:, second])[project.task] > 0.05

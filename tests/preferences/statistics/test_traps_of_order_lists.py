@@ -1,4 +1,5 @@
-"""Silent errors in the agreement between rankings, each with the correct result worked out by hand."""
+"""Common silent errors in computing agreement between rankings, each with the correct result computed by
+hand."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from preferences.statistics.pairs import UNRANKED, rankings_that_meet, verdicts_
 
 
 def test_agreement_matches_tasks_by_identity() -> None:
-    """Two people agree perfectly on the one task they share, and each has two more. Comparing the n-th task
-    of one with the n-th of the other would give an agreement of one third."""
+    """Two people agree perfectly on the one task they share, and each has two other tasks. Comparing the n-th
+    tasks of both would give an agreement of one third."""
     people = np.array([0, 0, 0, 1, 1, 1])
     tasks = np.array([1, 2, 3, 3, 4, 5])
     places = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 0, 2], [0, 1, 2], [0, 2, 1]], dtype=np.int8)
@@ -26,16 +27,16 @@ def test_agreement_matches_tasks_by_identity() -> None:
     np.testing.assert_array_equal(per_ranking[1], [0, 0, 3, 3, 0, 0])
 
 
-def test_top_k_responses_are_above_the_unranked_ones() -> None:
-    """A best, B second of five, the rest unranked: A and B are above C, D and E, which have no order. Keeping
-    only the responses that both listed would leave one pair of seven."""
+def test_top_k_responses_rank_above_unranked_ones() -> None:
+    """Of five responses, A is best, B is second and the others are unranked: A and B are above C, D and E,
+    which have no order. Using only the responses that both rankings list would keep one of seven pairs."""
     top, whole = [0, 1, UNRANKED, UNRANKED, UNRANKED], [4, 1, 0, 2, 3]
     met = meetings_of(verdicts_of(np.array([top, whole], dtype=np.int8)), np.array([0]), np.array([1]))
-    # The complete ranking has C first and A last: only B before D and B before E agree.
+    # The complete ranking has C first and A last, so the only common verdicts are B before D and B before E.
     assert (met.shared[0], met.same[0]) == (7, 2)
 
 
-def test_names_and_order_of_responses_do_not_matter() -> None:
+def test_agreement_ignores_names_and_order_of_responses() -> None:
     rng = np.random.default_rng(0)
     places, tasks = rng.integers(0, 3, (90, 4)).astype(np.int8), np.repeat(np.arange(30), 3)
 
@@ -52,7 +53,7 @@ def test_names_and_order_of_responses_do_not_matter() -> None:
 
 
 def test_cycle_of_votes_gives_equal_strengths() -> None:
-    """A over B, B over C, C over A: none is ahead. Breaking the tie by id would make one of them the
+    """A beats B, B beats C and C beats A, so none is ahead. Breaking the tie by ID would make one of them the
     winner."""
     for order in permutations(range(3)):
         wins = np.zeros((3, 3))
@@ -61,7 +62,7 @@ def test_cycle_of_votes_gives_equal_strengths() -> None:
         np.testing.assert_allclose(bradley_terry.fit(wins), 0, atol=1e-9)
 
 
-def test_pairwise_agreement_equals_a_count_over_all_votes() -> None:
+def test_pairwise_agreement_matches_a_count_over_all_votes() -> None:
     rng = np.random.default_rng(1)
     places, tasks = rng.integers(0, 3, (80, 4)).astype(np.int8), rng.permutation(np.repeat(np.arange(20), 4))
     people = np.zeros(80, dtype=np.int64)

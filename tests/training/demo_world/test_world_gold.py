@@ -1,4 +1,4 @@
-"""The gold judge ranks a good answer above every flawed one and cannot be gamed."""
+"""The gold judge scores good answers above flawed ones and resists reward hacking."""
 
 import random
 import statistics
@@ -22,7 +22,7 @@ BEST = (
 )
 
 
-def test_cases_cover_every_question() -> None:
+def test_cases_cover_every_question_type() -> None:
     assert set(CASES) == {intent.name for intent in (*INTENTS, *FOLLOW_UPS)}
 
 
@@ -38,7 +38,7 @@ def test_good_answer_beats_every_flawed_one(name: str) -> None:
             assert demo_world.gold_reward(messages, flawed) < good - 0.2, (style, flawed)
 
 
-def test_points_are_graded_between_the_styles() -> None:
+def test_styles_are_ordered_by_points() -> None:
     rng = random.Random(5)
     means = {
         style: statistics.mean(
@@ -77,7 +77,7 @@ def test_reward_hacks_score_low(text: str, limit: float) -> None:
     assert demo_world.gold_reward(NORA, text) <= limit
 
 
-def test_repeating_a_good_answer_costs_points() -> None:
+def test_repeating_a_good_answer_loses_points() -> None:
     best, twice, ten_times = (demo_world.gold_reward(NORA, " ".join([BEST] * n)) for n in (1, 2, 10))
     assert best == pytest.approx(demo_world.MAX_GOLD)
     assert ten_times < twice < best - 0.4
@@ -103,12 +103,12 @@ def test_points_stay_in_range_for_any_corrupted_text() -> None:
         (("within two days", "days two within"), "fluency"),
     ],
 )
-def test_each_flaw_lowers_its_own_part(change: tuple[str, str], part: str) -> None:
+def test_each_flaw_lowers_the_score_of_its_component(change: tuple[str, str], part: str) -> None:
     before, after = gold.judge(NORA, BEST), gold.judge(NORA, BEST.replace(*change))
     assert getattr(after, part) < getattr(before, part)
     assert after.points < before.points
 
 
-def test_capital_letters_and_spaces_do_not_matter_to_facts() -> None:
+def test_facts_are_matched_regardless_of_case_and_whitespace() -> None:
     assert gold.judge(NORA, BEST.upper()).answer == gold.judge(NORA, BEST).answer == 1.0
     assert demo_world.gold_reward(NORA, f"  {BEST}\n") == demo_world.gold_reward(NORA, BEST)

@@ -1,4 +1,4 @@
-"""Conversations of the demo world can be parsed from their text."""
+"""Demo world prompts are parsed from their text alone, and are determined by their seed."""
 
 import random
 import subprocess
@@ -36,7 +36,7 @@ def test_every_wording_of_a_question_is_parsed(intent: Intent) -> None:
 
 
 @pytest.mark.parametrize("intent", [*INTENTS, *FOLLOW_UPS], ids=lambda intent: intent.name)
-def test_answers_of_an_intent_state_its_facts_with_the_same_values(intent: Intent) -> None:
+def test_all_answers_of_an_intent_state_the_same_facts(intent: Intent) -> None:
     kinds = set(slots.in_template(intent.answers[0]))
     questions = {slots.in_template(question) for question in intent.questions}
     for answer in intent.answers:
@@ -55,7 +55,7 @@ def test_conversations_with_a_follow_up_question_are_parsed() -> None:
     assert seen == {intent.name for intent in (*INTENTS, *FOLLOW_UPS)}
 
 
-def test_follow_up_replaces_the_value_it_names_and_keeps_the_others() -> None:
+def test_follow_up_replaces_only_the_value_that_it_mentions() -> None:
     messages = [
         {"role": "user", "content": "Hi, this is Nora. Where is my order A150?"},
         {"role": "assistant", "content": "Order A150 is on its way."},
@@ -78,7 +78,7 @@ def test_follow_up_replaces_the_value_it_names_and_keeps_the_others() -> None:
         ],
     ],
 )
-def test_unknown_prompts_are_refused(messages: list[dict[str, str]]) -> None:
+def test_unknown_prompts_are_rejected(messages: list[dict[str, str]]) -> None:
     with pytest.raises(demo_world.UnknownPrompt):
         demo_world.gold_reward(messages, "Hello.")
 
@@ -91,7 +91,7 @@ def test_prompts_are_distinct_and_determined_by_the_seed() -> None:
     assert demo_world.prompts(300, seed=5) != first
 
 
-def test_demonstrations_are_seeded_and_of_mixed_quality() -> None:
+def test_demonstrations_are_seeded_and_vary_in_quality() -> None:
     demonstrations = demo_world.demonstrations(600, seed=1)
     assert demo_world.demonstrations(600, seed=1) == demonstrations
     points = [demo_world.gold_reward(messages, text) for messages, text in demonstrations]
@@ -100,7 +100,7 @@ def test_demonstrations_are_seeded_and_of_mixed_quality() -> None:
     assert max(points) == demo_world.MAX_GOLD
 
 
-def test_judging_needs_no_torch() -> None:
+def test_gold_judge_does_not_import_torch() -> None:
     code = (
         "import sys; from training import demo_world; m = demo_world.prompts(1, seed=0)[0];"
         "demo_world.gold_reward(m, 'Hello.'); sys.exit('torch' in sys.modules)"
@@ -116,15 +116,15 @@ def test_tokenizer_is_deterministic_and_reversible() -> None:
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-def test_every_value_is_one_token_per_word() -> None:
+def test_every_value_has_one_token_per_word() -> None:
     tokenizer = demo_world.build_tokenizer()
     for kind, values in slots.VALUES.items():
         for value in values:
-            expected = 2 if kind == "order" else len(value.split())  # an order is a letter and a number
+            expected = 2 if kind == "order" else len(value.split())  # order: letter, number
             assert len(tokenizer(f" {value}")["input_ids"]) == expected, value
 
 
-def test_policy_is_seeded_without_changing_the_global_generator() -> None:
+def test_seeding_a_policy_leaves_the_global_generator_unchanged() -> None:
     import torch
 
     tokenizer = demo_world.build_tokenizer()

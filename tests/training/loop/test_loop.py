@@ -1,4 +1,4 @@
-"""A loop launches one run at a time, each when it is due."""
+"""A training loop launches each run of its round when it is due, one at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def end(run: TrainingRun | None, state: str = "succeeded", **result: Any) -> Non
     )
 
 
-def test_round_waits_for_comparisons_then_trains_improves_and_samples(
+def test_round_waits_for_comparisons_then_runs_its_three_steps(
     loop: Loop, alice: User, rank: Rank, make_model: ModelMaker
 ) -> None:
     rank(loop.project, alice, n=2)
@@ -54,10 +54,10 @@ def test_round_waits_for_comparisons_then_trains_improves_and_samples(
     assert (third.kind, third.inputs) == ("sample", {"policy": "lab-ppo-1"})
 
     end(third)
-    assert turn_loop(loop=loop) is None  # people rank now
+    assert turn_loop(loop=loop) is None  # waiting for new comparisons
 
 
-def test_failure_ends_the_round_until_there_are_new_comparisons(loop: Loop, alice: User, rank: Rank) -> None:
+def test_failure_ends_the_round_until_new_comparisons_arrive(loop: Loop, alice: User, rank: Rank) -> None:
     rank(loop.project, alice, n=3)
     end(turn_loop(loop=loop), "failed")
     assert turn_loop(loop=loop) is None
@@ -69,8 +69,8 @@ def test_disabled_loop_launches_nothing(loop: Loop, alice: User, rank: Rank) -> 
     assert turn_loop(loop=loop) is None
 
 
-def test_loop_that_cannot_launch_does_not_hold_up_others(loop: Loop, alice: User, rank: Rank) -> None:
-    bare = create_project(slug="bare")  # it has no policy
+def test_loop_that_cannot_launch_does_not_block_others(loop: Loop, alice: User, rank: Rank) -> None:
+    bare = create_project(slug="bare")  # this project has no policy
     set_loop(project=bare, settings={"min_new_comparisons": 1})
     rank(bare, alice, n=1)
     rank(loop.project, alice, n=3)
@@ -79,7 +79,7 @@ def test_loop_that_cannot_launch_does_not_hold_up_others(loop: Loop, alice: User
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_concurrent_beats_launch_one_run(loop: Loop, alice: User, rank: Rank) -> None:
+def test_two_concurrent_scheduler_ticks_launch_one_run(loop: Loop, alice: User, rank: Rank) -> None:
     rank(loop.project, alice, n=3)
     barrier = threading.Barrier(2)
 

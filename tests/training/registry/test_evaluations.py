@@ -1,4 +1,4 @@
-"""A policy is compared with its parent by their newest comparable evaluations, with confidence intervals."""
+"""The newest comparable evaluations of a policy and its parent give the gain, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_gain_interval_combines_both_standard_errors(
 
 
 @pytest.mark.parametrize(("mean", "verdict"), [(1.75, "unclear"), (1.2, "worse"), (2.1, "better")])
-def test_difference_within_the_error_is_unclear(
+def test_difference_within_the_margin_of_error_is_unclear(
     lab: Project, make_model: ModelMaker, judge: Judge, mean: float, verdict: str
 ) -> None:
     make_model(name="lab-ppo-1", parent=make_model(name="lab-sft-1"))
@@ -69,14 +69,14 @@ def test_difference_within_the_error_is_unclear(
     assert [one.gain.verdict for one in judged() if one.gain] == [verdict]
 
 
-def test_newest_evaluations_with_equal_terms_are_compared(
+def test_newest_comparable_evaluations_are_compared(
     lab: Project, make_model: ModelMaker, judge: Judge
 ) -> None:
     make_model(name="lab-ppo-1", parent=make_model(name="lab-sft-1"))
     judge("lab-sft-1", 9.0, temperature=0)
     judge("lab-sft-1", 1.0)
     judge("lab-sft-1", 1.5)
-    judge("lab-ppo-1", 2.0, max_prompts=64, responses_per_prompt=2)  # a larger error, with the same terms
+    judge("lab-ppo-1", 2.0, max_prompts=64, responses_per_prompt=2)  # fewer samples, but still comparable
     judge("lab-ppo-1", 3.0, judge="reward_model")
     gains = {one.evaluation.judge: one.gain for one in judged() if one.model.name == "lab-ppo-1"}
     assert gains["gold"] is not None
@@ -84,7 +84,7 @@ def test_newest_evaluations_with_equal_terms_are_compared(
     assert gains["lab-rm-1"] is None
 
 
-def test_evaluation_without_error_or_of_a_base_model_is_ignored(
+def test_evaluations_without_a_standard_error_or_of_base_models_are_ignored(
     lab: Project, make_model: ModelMaker, judge: Judge
 ) -> None:
     make_model(name="lab-sft-1")
@@ -108,7 +108,7 @@ def test_api_shows_own_projects_with_a_constant_number_of_queries(
         make_model(name=f"lab-ppo-{number}", parent=parent)
         judge(f"lab-ppo-{number}", 1.0 + number)
     client = client_of(ada)
-    with django_assert_max_num_queries(4):  # session, user, runs, models
+    with django_assert_max_num_queries(4):  # for session, user, runs and models
         said = client.get("/api/v1/models/judged/?project=lab").json()["policies"]
     assert len(said) == 6
     assert said[0]["gain"]["over"] == "lab-sft-1"

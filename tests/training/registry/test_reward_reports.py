@@ -1,4 +1,4 @@
-"""Reports on reward models and comparisons of two, from the files saved with their weights."""
+"""Reports on reward models, and comparisons of two models, read from the files next to their weights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def held_out(*, noise: float = 0.0) -> ScoredRankings:
 
 @pytest.fixture
 def trained(make_model: ModelMaker) -> Trained:
-    """A reward model as its run leaves it, with a report and scores in its folder."""
+    """A factory for reward models with a report and held-out scores in their folder, as a run saves them."""
 
     def make(name: str, scored: ScoredRankings, **columns: Any) -> ModelVersion:
         model = make_model(name=name, kind="reward_model", **columns)
@@ -47,16 +47,16 @@ def trained(make_model: ModelMaker) -> Trained:
     return make
 
 
-def test_report_of_the_run_is_returned_with_comparable_models(
+def test_saved_report_is_returned_with_comparable_models(
     client_of: ClientOf, ada: User, trained: Trained, make_model: ModelMaker, project: Project
 ) -> None:
     first = trained("lab-rm-1", held_out())
     second = trained("lab-rm-2", held_out(noise=1.0))
-    make_model(name="lab-rm-3", kind="reward_model")  # from before reports existed
+    make_model(name="lab-rm-3", kind="reward_model")  # created before reports existed
     trained("support-rm-1", held_out(), project=project)
     body = client_of(ada).get(f"/api/v1/models/{second.pk}/report").json()
     written = report_on(held_out(noise=1.0), samples=50).as_json()
-    for name in ("seed", "samples", "version"):  # only the file says how it was computed
+    for name in ("seed", "samples", "version"):  # the API omits how the report was computed
         del written[name]
     assert body["report"] == written
     assert body["report"]["ties"]["tied"]["value"] == pytest.approx(
@@ -72,7 +72,7 @@ def test_model_without_a_report_returns_null(client_of: ClientOf, ada: User, mak
         assert body == {"report": None, "annotators": [], "comparable": []}
 
 
-def test_models_are_compared_on_rankings_held_out_of_both(
+def test_models_are_compared_on_rankings_held_out_from_both(
     client_of: ClientOf, ada: User, trained: Trained
 ) -> None:
     first = trained("lab-rm-1", held_out().at(range(60)))
@@ -83,7 +83,7 @@ def test_models_are_compared_on_rankings_held_out_of_both(
     assert body == expected
 
 
-def test_models_that_cannot_be_compared_are_refused_with_a_reason(
+def test_comparison_of_incomparable_models_is_refused_with_a_reason(
     client_of: ClientOf, ada: User, trained: Trained, make_model: ModelMaker, project: Project
 ) -> None:
     model, client = trained("lab-rm-1", held_out()), client_of(ada)
@@ -97,7 +97,7 @@ def test_models_that_cannot_be_compared_are_refused_with_a_reason(
     others = dataclasses.replace(held_out(), keys=tuple(f"another-{number}" for number in range(80)))
     status, why = asked(trained("lab-rm-3", others).pk)
     assert status == 422
-    assert "held out of both" in why
+    assert "held out from both" in why
     (old.folder / SCORED_NAME).write_bytes(b"not Parquet")
     status, why = asked(old.pk)
     assert status == 422
@@ -119,7 +119,7 @@ def test_only_managers_of_the_project_can_read_its_reports(
 
 
 @pytest.mark.parametrize("kept_in", ["config.json", "rankloop.json"])
-def test_learned_reliabilities_use_the_names_of_annotators(
+def test_learned_reliabilities_are_shown_with_annotator_names(
     client_of: ClientOf, ada: User, ben: User, make_model: ModelMaker, lab: Project, rank: Rank, kept_in: str
 ) -> None:
     rank(lab, ben, n=1)

@@ -1,4 +1,4 @@
-"""Rankings of responses with known features and rewards, to test estimates against."""
+"""Rankings of responses with known features and rewards, for comparison with estimates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.rlhf.reward.laplace import Part, Posterior
 
 
 def weights(seed: int, *, width: int, spread: float) -> Tensor:
-    """A head under which the reward of standard normal features has this standard deviation."""
+    """A random head for which rewards of standard normal features have standard deviation `spread`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(width, generator=generator, dtype=torch.float64) * spread / math.sqrt(width)
 
@@ -23,14 +23,14 @@ def features(seed: int, n: int, k: int, *, width: int) -> Tensor:
 
 
 def ranked(seed: int, rewards: Tensor) -> Tensor:
-    """(N, K) rewards -> tiers of one Plackett–Luce ranking each: the order of rewards with Gumbel noise."""
+    """Sample one Plackett–Luce ranking per row: (N, K) rewards to tiers, ordered by reward + Gumbel noise."""
     generator = torch.Generator().manual_seed(seed + 200_000)
     noise = -torch.log(-torch.log(torch.rand(rewards.shape, generator=generator, dtype=rewards.dtype)))
     return (rewards + noise).argsort(dim=1, descending=True).argsort(dim=1)
 
 
 def part(responses: Tensor, tiers: Tensor, *, loss: str = "bradley_terry") -> Part:
-    """A part with the likelihood that `uncertainty.observations` gives such rankings."""
+    """Rankings of one size, with the likelihood weights of `uncertainty.observations`."""
     k = tiers.shape[1]
     of_pairs = loss == "bradley_terry"
     counted = k * (k - 1) / 2 * 3 / (k + 1) if of_pairs else k - 1
@@ -44,7 +44,7 @@ def part(responses: Tensor, tiers: Tensor, *, loss: str = "bradley_terry") -> Pa
 
 
 def calibration_error(said: Tensor, true: Tensor, *, bins: int = 10) -> float:
-    """Expected calibration error of probabilities against the true ones, with each pair in both orders."""
+    """Expected calibration error against the true probabilities, with each pair counted in both orders."""
     said, true = torch.cat([said, 1 - said]), torch.cat([true, 1 - true])
     place = (said * bins).long().clamp(max=bins - 1)
     apart = [(said - true)[place == n].sum().abs() for n in range(bins)]
@@ -52,7 +52,7 @@ def calibration_error(said: Tensor, true: Tensor, *, bins: int = 10) -> float:
 
 
 def mode(part: Part, *, precision: float) -> Tensor:
-    """The head at the mode of the posterior under the prior N(0, I / precision), by Newton's method."""
+    """Find the posterior mode of the head under the prior N(0, I / precision) with Newton's method."""
 
     def penalised(weight: Tensor) -> float:
         return float(part.likelihood(part.features @ weight).sum() + precision / 2 * weight @ weight)
@@ -74,6 +74,6 @@ def mode(part: Part, *, precision: float) -> Tensor:
 
 
 def posterior(part: Part, *, precision: float) -> Posterior:
-    """The Laplace approximation at the mode."""
+    """The Laplace approximation of the posterior around its mode."""
     weight = mode(part, precision=precision)
     return laplace.around(weight, [part], typical_square=precision, prior_spread=1.0)

@@ -1,4 +1,4 @@
-"""A reporter that stores what a loop reports."""
+"""A reporter that stores the reports of a training loop in memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from training.rlhf.core.reporter import Cancelled, NullReporter
 
 @dataclass
 class ListReporter(NullReporter):
-    """Stores everything in lists. `cancel_after` makes the n-th `check` (counted from 1) raise
-    `Cancelled`."""
+    """Stores reports in lists. With `cancel_after=n`, the n-th call of `check` raises `Cancelled`."""
 
     cancel_after: int | None = None
     checks: int = 0
@@ -39,5 +38,5 @@ class ListReporter(NullReporter):
             raise Cancelled(f"cancelled at check {self.checks}")
 
     def series(self, name: str) -> list[float]:
-        """Every value reported under `name`, in order."""
+        """All reported values of the metric `name`, in order."""
         return [values[name] for _, values in self.metric_rows if name in values]

@@ -1,4 +1,4 @@
-"""Scored rankings: written by hand, or from people and models with known parameters."""
+"""Scored rankings, specified manually or simulated with known parameters."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ def answered_pairs(
     says: AnswerLink | None = None,
     prompts: int | None = None,
 ) -> ScoredRankings:
-    """Pairs with these differences of rewards, answered according to ``says`` (default: ``link``, the model's
-    own).
+    """Simulate verdicts on pairs with these reward differences, according to ``says`` (default: ``link``).
 
-    They are spread over ``prompts`` different prompts (default: one each).
+    The pairs are distributed over ``prompts`` prompts (default: one prompt per pair).
     """
     probabilities = (says or link).probabilities(differences)
     u = rng.random(len(differences))

@@ -1,4 +1,4 @@
-"""Models of the demo world that are small enough to train in a test."""
+"""Demo world models that are small enough to be trained in a test."""
 
 import copy
 from functools import cache
@@ -26,7 +26,7 @@ def untrained_policy(seed: int = 0) -> Loaded:
 
 
 def short_demonstrations(n: int) -> list[Demonstration]:
-    """Different prompts, each answered with one of a few short sentences regardless of the question."""
+    """Demonstrations of different prompts, answered with a few short sentences regardless of the question."""
     prompts = demo_world.prompts(n, seed=5)
     return [Demonstration(prompt, SHORT_ANSWERS[i % 6]) for i, prompt in enumerate(prompts)]
 
@@ -41,13 +41,12 @@ def _short_speaker() -> Loaded:
 
 
 def short_speaker() -> Loaded:
-    """A policy of 80 thousand weights that says one of `SHORT_ANSWERS` and stops. Returns a new copy each
-    time."""
+    """A new copy of a policy with 80,000 parameters that generates one of `SHORT_ANSWERS` and stops."""
     return Loaded(copy.deepcopy(_short_speaker().model), tokenizer())
 
 
 def arbitrary_reward_model() -> Loaded:
-    """Random weights: a fixed preference that is unrelated to the demo world."""
+    """A reward model with fixed random weights, whose preferences are unrelated to the demo world."""
     vocabulary = tokenizer()
     torch.manual_seed(3)
     config = LlamaConfig(  # type: ignore[call-arg]

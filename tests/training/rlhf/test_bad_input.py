@@ -1,5 +1,5 @@
-"""Input that can't be trained on or scored is refused by name with the remedy, or handled by a documented
-rule."""
+"""Input that can't be used for training or scoring is handled by a documented rule or rejected. Errors name
+the input and suggest a fix."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def copy_of(folder: Path, where: Path) -> Path:
     return Path(shutil.copytree(folder, where / "copy"))
 
 
-def test_rows_of_fewer_than_two_responses_are_counted(tmp_path: Path) -> None:
+def test_rows_with_fewer_than_two_responses_are_counted(tmp_path: Path) -> None:
     file = tmp_path / "rankings.jsonl"
     rows: list[dict[str, Any]] = [
         {"messages": list(QUESTION), "responses": ["w3"], "tiers": [[0]]},
@@ -67,7 +67,7 @@ def test_rows_of_fewer_than_two_responses_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ties", ["ignore", "rao_kupper"])
-def test_rankings_of_too_few_responses_built_in_python_are_counted(ties: str) -> None:
+def test_rankings_from_python_with_too_few_responses_are_counted(ties: str) -> None:
     few = [Ranking(QUESTION, ("w3",), ((0,),)), Ranking(QUESTION, (), ())]
     groups, left_out, _ = encode_rankings([*few, RANKINGS[0]], tiny.tokenizer(), max_length=100, ties=ties)
     assert (len(groups), left_out) == (1, {"fewer_than_two_responses": 2})
@@ -79,8 +79,8 @@ def test_prompt_without_responses_has_no_score(base: Path) -> None:
         score(model, tokenizer, [(QUESTION, ["w3"]), (QUESTION, [])])
 
 
-def test_prompts_refused_by_the_template_are_counted(tmp_path: Path) -> None:
-    """Gemma's template has no system turn."""
+def test_prompts_that_the_chat_template_rejects_are_counted(tmp_path: Path) -> None:
+    """The chat template of Gemma does not support system messages."""
     words = tiny.tokenizer()
     words.chat_template = (
         "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
@@ -101,13 +101,13 @@ def test_prompts_refused_by_the_template_are_counted(tmp_path: Path) -> None:
     assert result.report.left_out == {"refused_by_template": 1}
 
 
-def test_holding_out_everything_is_refused(base: Path, tmp_path: Path) -> None:
+def test_holding_out_all_rankings_is_rejected(base: Path, tmp_path: Path) -> None:
     aside = [dataclasses.replace(ranking, split="heldout") for ranking in RANKINGS[:3]]
     with pytest.raises(ValueError, match=r"no rankings to train on \(left out: none; held out: 3\)"):
         train(RewardModelConfig(), base_model=base, rankings=aside, out_dir=tmp_path / "rm")
 
 
-def test_rankings_of_ties_alone_need_a_loss_that_models_ties(base: Path, tmp_path: Path) -> None:
+def test_rankings_of_ties_alone_require_a_loss_that_models_ties(base: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:6]]
     settings = {"epochs": 1, "evaluations": 1, "heldout_fraction": 0.0}
     ignoring = RewardModelConfig.model_validate(settings)
@@ -118,8 +118,8 @@ def test_rankings_of_ties_alone_need_a_loss_that_models_ties(base: Path, tmp_pat
     assert train(modelling, base_model=base, rankings=tied, out_dir=tmp_path / "rm").path.is_dir()
 
 
-def test_empty_response_is_only_an_end_token(base: Path) -> None:
-    """In every layout it is scored as the model scores the end of the prompt, and it can be learned from."""
+def test_empty_response_consists_of_one_end_token(base: Path) -> None:
+    """In every layout its score is that of the prompt followed by EOS, and it can be used for training."""
     words = tiny.tokenizer()
     assert chat.encode_response(words, "") == chat.encode_response(words, "<eos>") == [1]
     model, tokenizer = load_for_training(base)
@@ -143,11 +143,11 @@ def test_empty_response_is_only_an_end_token(base: Path) -> None:
 
 @pytest.mark.parametrize("which", ["whole", "adapter"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_error_names_weights_that_are_not_finite(
+def test_error_names_non_finite_weights(
     which: str, value: float, base: Path, adapter: Path, tmp_path: Path
 ) -> None:
     folder = copy_of(base if which == "whole" else adapter, tmp_path)
-    shutil.copytree(base, tmp_path / "llama")  # next to the adapter's copy
+    shutil.copytree(base, tmp_path / "llama")  # the adapter has its own copy
     file = folder / ("model.safetensors" if which == "whole" else "adapter_model.safetensors")
     weights = load_file(file)
     name = next(key for key in weights if "q_proj" in key)
@@ -157,8 +157,8 @@ def test_error_names_weights_that_are_not_finite(
         load_for_training(folder)
 
 
-def test_tokenizer_without_pad_gets_one_that_is_not_eos(tmp_path: Path) -> None:
-    """A model trained with it and scored in batches is read at EOS, here and in transformers."""
+def test_tokenizer_without_a_pad_token_gets_one_that_differs_from_eos(tmp_path: Path) -> None:
+    """A model trained with this tokenizer is scored at EOS in batches, in Rankloop and in transformers."""
     words = tiny.tokenizer()
     words.pad_token = None
     model = tiny.policy()
@@ -179,8 +179,8 @@ def test_tokenizer_without_pad_gets_one_that_is_not_eos(tmp_path: Path) -> None:
     assert here.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_pad_token_replaces_no_word_of_the_vocabulary(tmp_path: Path) -> None:
-    """GPT-2's tokenizer. The first token of its vocabulary is "!", which must stay a word."""
+def test_pad_token_does_not_replace_a_vocabulary_word(tmp_path: Path) -> None:
+    """The first token of GPT-2's vocabulary is "!", which must remain a word."""
     words = tiny.byte_level_tokenizer()
     assert (words.all_special_tokens, words.convert_ids_to_tokens(0)) == ([words.eos_token], "!")
     model = tiny.policy(vocab_size=len(words), eos_token_id=words.eos_token_id, pad_token_id=None)
@@ -195,7 +195,7 @@ def test_pad_token_replaces_no_word_of_the_vocabulary(tmp_path: Path) -> None:
         assert tokenizer.pad_token_id not in (None, words.eos_token_id)
 
 
-def test_tokenizer_without_eos_is_refused(tmp_path: Path) -> None:
+def test_tokenizer_without_eos_is_rejected(tmp_path: Path) -> None:
     words = tiny.tokenizer()
     words.eos_token = None
     tiny.policy().save_pretrained(tmp_path / "policy")
@@ -206,7 +206,7 @@ def test_tokenizer_without_eos_is_refused(tmp_path: Path) -> None:
 
 
 def test_plain_format_is_used_without_a_chat_template(base: Path, tmp_path: Path) -> None:
-    """With a template, training and scoring see its rendering of the same conversation."""
+    """With a chat template, training and scoring use the text that it renders."""
     plain = tiny.tokenizer()
     assert chat.decode(plain, chat.encode_prompt(plain, QUESTION)) == "user : w1 w2 assistant :"
     chatty = tiny.tokenizer()
@@ -237,14 +237,14 @@ def vit() -> ViTModel:
 
 
 @pytest.mark.parametrize(("make", "kind"), [(bart, "bart"), (vit, "vit")])
-def test_unsupported_architecture_is_refused(make: Callable[[], Any], kind: str, tmp_path: Path) -> None:
+def test_unsupported_architecture_is_rejected(make: Callable[[], Any], kind: str, tmp_path: Path) -> None:
     make().save_pretrained(tmp_path / kind)
     tiny.tokenizer().save_pretrained(tmp_path / kind)
     with pytest.raises(ModelNotFound, match=rf"{kind} is neither a causal language model nor an encoder"):
         load_for_training(tmp_path / kind)
 
 
-def test_classifier_with_several_classes_is_refused(base: Path, tmp_path: Path) -> None:
+def test_classifier_with_several_classes_is_rejected(base: Path, tmp_path: Path) -> None:
     three = AutoModelForSequenceClassification.from_pretrained(base, num_labels=3)
     save_model(three, tiny.tokenizer(), tmp_path / "three")
     for load in (load_reward_model, load_for_training):
@@ -252,9 +252,9 @@ def test_classifier_with_several_classes_is_refused(base: Path, tmp_path: Path) 
             load(tmp_path / "three")
 
 
-def test_encoder_is_refused_as_the_reward_model_of_ppo(base: Path, tmp_path: Path) -> None:
+def test_ppo_rejects_an_encoder_as_reward_model(base: Path, tmp_path: Path) -> None:
     judge = learn(saved_base("bert", tmp_path), tmp_path / "rm").path
-    assert PPOConfig().steps  # the recipe is valid, but the model can't estimate values of single tokens
+    assert PPOConfig().steps  # valid recipe, but encoders give no value per token
     with pytest.raises(ValueError, match=r"is an encoder.*Train a reward model from this policy"):
         load_models(base, judge)
 
@@ -313,13 +313,13 @@ def test_error_names_the_damaged_folder(damage: str, base: Path, adapter: Path, 
     assert len(str(caught.value)) < 600
 
 
-def test_undamaged_copy_loads(adapter: Path, tmp_path: Path) -> None:
-    """The copies above are refused for their damage, not because they are copies."""
+def test_undamaged_copies_load(adapter: Path, tmp_path: Path) -> None:
+    """The copies above are therefore rejected because of the damage, not because of copying."""
     assert torch.isfinite(scores_here(copy_of(adapter, adapter.parent / "beside"))).all()
 
 
-def test_adapter_on_missing_layers_is_refused(base: Path, tmp_path: Path) -> None:
-    """GPT-2's names for a Llama's layers: refused before anything is trained, with the field's name."""
+def test_adapter_on_nonexistent_layers_is_rejected(base: Path, tmp_path: Path) -> None:
+    """GPT-2 layer names don't exist in a Llama. The error names the field and occurs before training."""
     with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' does not fit Llama"):
         learn(base, tmp_path / "rm", **LORA, lora_target_modules="c_attn, c_proj")
     some = learn(base, tmp_path / "rm", **LORA, lora_target_modules="q_proj, v_proj").path

@@ -1,6 +1,6 @@
-"""Answers drawn from known parameters: fitting the loss to them recovers the parameters.
+"""Minimising each loss on answers simulated with known parameters recovers these parameters.
 
-Rewards are linear in five features, so the fit has few parameters, each with a standard error from the
+Rewards are linear in five features, so the fit has few parameters. Their standard errors come from the
 curvature of the likelihood at its maximum.
 """
 
@@ -22,7 +22,7 @@ SECOND_WINS = torch.tensor([1, 0])
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tensors this small cost more to distribute over threads than to compute."""
+    """Use one thread: for tensors this small, threading costs more time than it saves."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -30,14 +30,15 @@ def one_thread() -> Iterator[None]:
 
 
 def pairs(count: int, generator: torch.Generator) -> Tensor:
-    """(count, 2, 5): the features of two responses each."""
+    """(count, 2, 5) features: two responses per pair, five features per response."""
     return torch.randn(count, 2, len(WEIGHTS), dtype=torch.float64, generator=generator)
 
 
 def fit(loss: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (the parameters at the minimum of the summed loss, the standard error of each)."""
+    """Return (parameters at the minimum of the summed loss, their standard errors)."""
     found = start.clone().requires_grad_()
-    # For a loss summed over thousands, a slope of 0.01 is far within any standard error.
+    # The loss is a sum over thousands of answers, so a gradient of 0.01 changes a parameter by much less than
+    # its standard error.
     search = torch.optim.LBFGS([found], max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=0.01)
 
     def closure() -> Tensor:
@@ -52,7 +53,7 @@ def fit(loss: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, Tensor
 
 
 def calibration_error(predicted: Tensor, happened: Tensor) -> float:
-    """ECE over ten bins with the same number of predictions."""
+    """Expected calibration error over ten bins with equal numbers of predictions."""
     order = predicted.argsort()
     bins = zip(predicted[order].chunk(10), happened[order].double().chunk(10), strict=True)
     return sum(abs(float(p.mean() - h.mean())) * len(p) for p, h in bins) / len(predicted)
@@ -65,10 +66,11 @@ ETA = torch.tensor([0.98, 0.9, 0.8, 0.65, 0.5, 0.2], dtype=torch.float64)
 
 
 def covers(estimates: list[tuple[Tensor, Tensor]], true: Tensor) -> None:
-    """Two standard errors cover 95 of 100 true values, and no parameter is biased on average over the data
-    sets.
+    """Assert that intervals of two standard errors contain 95% of the true values, and that the mean estimate
+    over all datasets is unbiased.
 
-    A single data set misses one of its eight parameters in a third of all cases, whatever the loss.
+    For a single dataset, the interval of at least one of eight parameters misses in a third of all cases, for
+    any loss.
     """
     found, errors = (torch.stack(kind) for kind in zip(*estimates, strict=True))
     assert float(((found - true).abs() <= 2 * errors).double().mean()) >= 0.9
@@ -77,7 +79,7 @@ def covers(estimates: list[tuple[Tensor, Tensor]], true: Tensor) -> None:
 
 
 def state_strengths(features: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return (tiers, level) stated with logistic noise: d + noise against the thresholds."""
+    """Simulate (tiers, levels): d + logistic noise, compared with the thresholds."""
     d = (features[:, 0] - features[:, 1]) @ WEIGHTS
     noise = torch.logit(torch.rand(len(d), dtype=torch.float64, generator=generator))
     said = torch.bucketize(d + noise, EDGES) - 3
@@ -97,7 +99,7 @@ def test_weights_and_thresholds_are_recovered_from_strengths() -> None:
 
         estimates.append(fit(loss, torch.zeros(8, dtype=torch.float64)))
     covers(estimates, torch.cat((WEIGHTS, HALF.diff(prepend=torch.zeros(1)).log())))
-    assert max(float(errors.max()) for _, errors in estimates) < 0.06  # large errors would cover anything
+    assert max(float(errors.max()) for _, errors in estimates) < 0.06  # large errors would hide a bias
 
     fresh = pairs(6000, generator)
     tiers, levels = state_strengths(fresh, generator)
@@ -136,15 +138,15 @@ def test_weights_and_reliabilities_are_recovered() -> None:
     assert calibration_error(predicted, happened) <= 0.03
     plain, _ = fit(lambda w: losses.bradley_terry(features @ w, tiers).sum(), torch.zeros(5).double())
     flat = torch.sigmoid((fresh[:, 0] - fresh[:, 1]) @ plain)
-    assert calibration_error(flat, happened) > 0.1  # unreliable annotators make plain rewards too flat
+    assert calibration_error(flat, happened) > 0.1  # without reliabilities, rewards are too small
 
 
 TIE = torch.tensor([0.7], dtype=torch.float64)  # Rao and Kupper's threshold, and Davidson's log nu
-VERDICTS = torch.tensor([[0, 1], [0, 0], [1, 0]])  # tiers where the first wins, neither does, the second does
+VERDICTS = torch.tensor([[0, 1], [0, 0], [1, 0]])  # first preferred, tie, second preferred
 
 
 def chances_by_the_book(model: str, d: Tensor, tie: Tensor) -> Tensor:
-    """Return (3, pairs): the probabilities that the first is preferred, neither, the second."""
+    """Return (3, pairs) probabilities from the textbook formulas: first preferred, tie, second preferred."""
     if model == "davidson":
         return torch.stack((d / 2, tie.expand_as(d), -d / 2)).softmax(dim=0)
     h = tie if model == "rao_kupper" else torch.zeros_like(tie)
@@ -184,7 +186,7 @@ def test_weights_and_tie_parameters_are_recovered_from_pairs(model: str) -> None
 
 
 def orders(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Features of five responses each, and their order by reward + Gumbel noise, which is Plackett–Luce."""
+    """Features of five responses per ranking, and their order by reward + Gumbel noise (Plackett–Luce)."""
     features = torch.randn(count, 5, len(WEIGHTS), dtype=torch.float64, generator=generator)
     uniform = torch.rand(count, 5, dtype=torch.float64, generator=generator)
     noisy = features @ WEIGHTS - (-uniform.log()).log()
@@ -198,7 +200,7 @@ def test_weights_are_recovered_from_complete_and_top_k_rankings(ranked: int) -> 
         generator = torch.Generator().manual_seed(seed)
         features, place = orders(1000, generator)
         tiers = torch.where(place < ranked, place, UNRANKED_TIER)
-        choices = min(ranked, 4)  # the loss is their mean
+        choices = min(ranked, 4)  # the loss is the mean over choices
 
         def loss(w: Tensor, x: Tensor = features, t: Tensor = tiers, n: int = choices) -> Tensor:
             return n * losses.plackett_luce(x @ w, t).sum()

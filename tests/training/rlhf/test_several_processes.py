@@ -1,7 +1,7 @@
-"""Two processes under torch.distributed give the same weights, figures and stops as one.
+"""Two processes under torch.distributed give the same weights and metrics as one, and stop at the same step.
 
-They get the environment that torchrun gives its workers, and are forks of one process that has already
-imported torch. The loop, the command line and gloo are the real ones.
+They have the environment variables of torchrun workers and are forked from one process that has already
+imported torch. The training loop, the command line and gloo are not mocked.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def as_row(ranking: Ranking) -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Make all runs of this file in one process that forks; return {name of the run: exit codes}, and the
+    """Execute all runs of this file as forks of one process. Return the exit codes by run name, and the
     folder."""
     folder = tmp_path_factory.mktemp("several")
     save_model(tiny.policy(), tiny.tokenizer(), folder / "policy")
-    # Different weights and widths, and a last batch of one ranking, which leaves none for the second process.
+    # The rankings differ in weight and length. The second process gets none of the last batch, which has one.
     rankings = [
         replace(ranking, weight=1.0 + number % 3, annotator=f"a{number % 2}")
         for number, ranking in enumerate(RANKINGS[:33])
@@ -94,11 +94,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     rankings[5] = replace(rankings[5], messages=message(tiny.words(*range(40))))
     (folder / "rankings.jsonl").write_text("\n".join(map(as_row, rankings)))
     (folder / "heldout.jsonl").write_text("\n".join(map(as_row, HELDOUT)))
-    # Almost the largest float32 number: its loss overflows, and no other does.
+    # A weight close to the float32 maximum: only the loss of this ranking overflows.
     poisoned = [*rankings[:20], replace(rankings[20], weight=3.4e38), *rankings[21:]]
     (folder / "poisoned.jsonl").write_text("\n".join(map(as_row, poisoned)))
 
-    # Opposite preferences: training makes its loss worse.
+    # The held-out preferences are reversed, so training increases the held-out loss.
     contrary = [replace(ranking, tiers=ranking.tiers[::-1]) for ranking in HELDOUT]
     (folder / "contrary.jsonl").write_text("\n".join(map(as_row, contrary)))
     endless = replace(HELDOUT[0], responses=(tiny.words(*[7] * 200), "w1", "w2", "w3"))
@@ -155,7 +155,7 @@ def result(made: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def test_two_processes_give_the_same_weights_and_figures_as_one(made: dict[str, Any]) -> None:
+def test_two_processes_give_the_same_weights_and_metrics_as_one(made: dict[str, Any]) -> None:
     assert made["codes"]["one"] == [0], made["stderr"]
     assert made["codes"]["two"] == [0, 0], made["stderr"]
     assert (weights(made, "one") - weights(made, "two")).abs().max() < 1e-5
@@ -180,16 +180,16 @@ def test_two_processes_resume_to_the_same_weights_after_a_kill(made: dict[str, A
 def test_two_processes_stop_early_at_the_same_step_as_one(made: dict[str, Any]) -> None:
     assert (made["codes"]["early"], made["codes"]["early-two"]) == ([0], [0, 0])
     one, two = result(made, "early"), result(made, "early-two")
-    assert one["steps"] == two["steps"] == 4  # of ten: the second of five evaluations was no better
+    assert one["steps"] == two["steps"] == 4  # of ten: the second evaluation was no better
     assert one["total_steps"] == 10
 
 
-def test_two_processes_without_a_usable_held_out_set_end_like_one(made: dict[str, Any]) -> None:
+def test_two_processes_finish_without_a_usable_held_out_set(made: dict[str, Any]) -> None:
     assert made["codes"]["unjudged"] == [0, 0], made["stderr"]
     assert result(made, "unjudged")["left_out"] == {"heldout/response_too_long": 1}
 
 
-def test_loss_that_is_not_finite_stops_both_and_names_the_ranking(
+def test_non_finite_loss_stops_both_processes_and_names_the_ranking(
     made: dict[str, Any],
 ) -> None:
     assert made["codes"]["poisoned"] == [1, 1]

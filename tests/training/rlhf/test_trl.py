@@ -1,7 +1,7 @@
-"""TRL's RewardTrainer on pairs is our case K = 2.
+"""Training on rankings of two responses is equivalent to TRL's RewardTrainer.
 
-It has the same loss and gradients from the same weights, the same weights after the same steps, and a model
-that it saves has the same scores here.
+Both have the same loss and gradients for the same weights, and the same weights after the same steps. A model
+saved by TRL has the same scores in Rankloop.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ WITH_MARGINS = {
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained reward model, the start of both trainers."""
+    """An untrained reward model, from which both trainers start."""
     folder = tmp_path_factory.mktemp("start")
     policy = save_model(tiny.policy(), tiny.tokenizer(), folder / "policy")
     torch.manual_seed(7)
@@ -79,7 +79,7 @@ def config_of(settings: dict[str, Any]) -> RewardModelConfig:
 
 
 def examples(groups: list[Group], config: RewardModelConfig) -> list[dict[str, Any]]:
-    """Our token groups as TRL's prepared pairs, the preferred response first."""
+    """Convert token groups to the prepared pairs of TRL, with the preferred response first."""
     rows = []
     for group, pair in zip(groups, PAIRS, strict=True):
         chosen, rejected = (group.responses[i] for i in (pair.tiers[0][0], pair.tiers[1][0]))
@@ -139,15 +139,15 @@ def test_loss_and_gradients_equal_those_of_trl(
     others = dict(yours.named_parameters())
     for name, parameter in mine.named_parameters():
         assert torch.allclose(parameter.grad, others[name].grad, atol=1e-5), name
-    least = 0.03 if begin == start_encoder else 0.05  # an encoder's pooler flattens its output
+    least = 0.03 if begin == start_encoder else 0.05  # the pooler of an encoder flattens its output
     assert max(float(p.grad.abs().max()) for p in mine.parameters()) > least
 
 
 def of_rounding(adam: torch.optim.Optimizer | None, parameter: torch.Tensor) -> torch.Tensor:
-    """Return where no gradient reached 1e-7, so that its sign is determined by rounding.
+    """Return a mask of elements whose gradients stayed below 1e-7, so that rounding determines their sign.
 
-    Adam makes full steps of such gradients, and another processor makes different ones (of 8,000 numbers one
-    differed by 6e-5).
+    Adam takes full-size steps even for such gradients, and their direction depends on the processor (of 8,000
+    numbers, one differed by 6e-5).
     """
     assert adam is not None
     second = adam.state[parameter].get("exp_avg_sq", torch.zeros_like(parameter))
@@ -185,7 +185,7 @@ def test_same_steps_give_the_same_weights_as_trl(
     norms = [row["grad_norm"] for row in trainer.state.log_history if "grad_norm" in row]
     assert report.series("grad_norm") == pytest.approx(norms, rel=1e-3)
     moved, left_out, of_all = 0.0, 0, 0
-    # The loss does not depend on these, so their gradients, and Adam's steps from them, are rounding: the
+    # The loss does not depend on these, so their gradients and the steps of Adam are rounding errors: the
     # softmax of attention removes the biases of keys, and the difference of two rewards removes the bias of
     # the head.
     no_effect = (".key.bias",) if config.centring else (".key.bias", "classifier.bias")
@@ -196,13 +196,13 @@ def test_same_steps_give_the_same_weights_as_trl(
         rounding = of_rounding(trainer.optimizer, parameter)
         left_out, of_all = left_out + int(rounding.sum()), of_all + rounding.numel()
         assert torch.allclose(trained[name][~rounding], parameter[~rounding], atol=2e-5), name
-    assert moved > 2e-3  # a hundred times the tolerance
+    assert moved > 2e-3  # 100 × the tolerance
     assert left_out < of_all / 1000
 
 
 @pytest.mark.parametrize("kind", ["full", "lora"])
-def test_model_trained_by_trl_scores_the_same_here(kind: str, tmp_path: Path) -> None:
-    """From texts, with a tokenizer whose pad token is EOS, which is the most common case."""
+def test_model_trained_by_trl_has_the_same_scores_in_rankloop(kind: str, tmp_path: Path) -> None:
+    """The model is trained from texts, with EOS as the pad token, which is the most common case."""
     policy = save_model(tiny.policy(), tiny.tokenizer(pad_is_eos=True), tmp_path / "policy")
     texts = [
         {"prompt": f"user: w{n}\nassistant:", "chosen": f" w{n} good good", "rejected": f" w{n} bad"}
@@ -225,7 +225,7 @@ def test_model_trained_by_trl_scores_the_same_here(kind: str, tmp_path: Path) ->
         *chat.encode_prompt(tokenizer, [{"role": "user", "content": "w0"}]),
         *chat.encode_response(tokenizer, "w0 good good"),
     ]
-    assert [tokenizer.bos_token_id, *ids] == ours  # including EOS
+    assert [tokenizer.bos_token_id, *ids] == ours  # both include EOS
     trainer.train()
     trainer.save_model(str(tmp_path / "theirs"))
     if kind == "lora":

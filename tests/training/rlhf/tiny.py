@@ -1,4 +1,4 @@
-"""A tokenizer and random models small enough for realistic tests that take a second."""
+"""A tokenizer and random models that are small enough for realistic tests within a second."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-WORDS = 60  # word tokens w0 … w59; plus four control tokens
+WORDS = 60  # word tokens w0 … w59, and four control tokens
 SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>")
 
 SHAPE: dict[str, Any] = {
@@ -43,7 +43,7 @@ ENCODER: dict[str, Any] = {"vocab_size": len(SPECIAL) + 1 + WORDS + 5, "pad_toke
 
 
 def tokenizer(*, pad_is_eos: bool = False) -> PreTrainedTokenizerFast:
-    """One token per word, so that tokens can be counted by eye."""
+    """A tokenizer with one token per word, so that tokens are easy to count."""
     names = [*SPECIAL, *(f"w{n}" for n in range(WORDS)), "user", "assistant", ":", "good", "bad"]
     inner = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -57,7 +57,7 @@ def tokenizer(*, pad_is_eos: bool = False) -> PreTrainedTokenizerFast:
 
 
 def byte_level_tokenizer() -> PreTrainedTokenizerFast:
-    """Subwords over bytes and no special token except the end, as in GPT-2."""
+    """A byte-level subword tokenizer whose only special token is EOS, as in GPT-2."""
     pieces = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pieces
@@ -68,7 +68,8 @@ def byte_level_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def encoder_tokenizer() -> PreTrainedTokenizerFast:
-    """The same words, with [CLS] at the start and [SEP] at the end, without BOS and EOS, as in BERT."""
+    """A tokenizer with the same words, [CLS] at the start and [SEP] at the end, but no BOS or EOS, as in
+    BERT."""
     special = ("[PAD]", "[SEP]", "[CLS]", "[UNK]", "[MASK]")
     names = [*special, *(f"w{n}" for n in range(WORDS)), "user", "assistant", ":", "good", "bad"]
     inner = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="[UNK]"))
@@ -84,7 +85,7 @@ def encoder_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def policy(*, seed: int = 0, context: int = 128, **changes: Any) -> LlamaForCausalLM:
-    """A two-layer Llama with grouped heads, and weights large enough for rewards to differ."""
+    """A two-layer Llama with grouped-query attention, and weights large enough for distinct rewards."""
     settings: dict[str, Any] = {
         "vocab_size": len(SPECIAL) + WORDS + 5,
         "hidden_size": 32,
@@ -105,7 +106,7 @@ def policy(*, seed: int = 0, context: int = 128, **changes: Any) -> LlamaForCaus
 
 
 def gpt2_policy(*, seed: int = 0) -> GPT2LMHeadModel:
-    """The other kind of positions: learned, absolute, added to the input."""
+    """A GPT-2 with learned absolute positions, which are added to the input embeddings."""
     config = GPT2Config(
         vocab_size=len(SPECIAL) + WORDS + 5,
         n_embd=32,
@@ -123,18 +124,18 @@ def gpt2_policy(*, seed: int = 0) -> GPT2LMHeadModel:
 
 
 def qwen_policy(*, seed: int = 0) -> PreTrainedModel:
-    """Norms on queries and keys, heads wider than hidden / heads, tied embeddings."""
+    """A model with query and key norms, attention heads wider than hidden / heads, and tied embeddings."""
     config = Qwen3Config(**COMMON, **SHAPE, num_key_value_heads=1, head_dim=24, tie_word_embeddings=True)
     return _seeded(Qwen3ForCausalLM, config, seed)
 
 
 def neox_policy(*, seed: int = 0) -> PreTrainedModel:
-    """Like Pythia: parallel attention and MLP, rotary positions in a part of each head, biases."""
+    """A GPT-NeoX like Pythia: parallel attention and MLP, partially rotary positions, and biases."""
     return _seeded(GPTNeoXForCausalLM, GPTNeoXConfig(**COMMON, **SHAPE, rotary_pct=0.25), seed)
 
 
 def ettin_policy(*, seed: int = 0) -> PreTrainedModel:
-    """A language model whose classifier has an encoder's name and layers, and reads the last token."""
+    """A language model whose classifier has the name and layers of an encoder but reads the last token."""
     config = ModernBertDecoderConfig(
         **COMMON, **SHAPE, cls_token_id=2, sep_token_id=1, local_attention=8, reference_compile=False
     )
@@ -142,12 +143,13 @@ def ettin_policy(*, seed: int = 0) -> PreTrainedModel:
 
 
 def bert(*, seed: int = 0) -> PreTrainedModel:
-    """A language model without the pooler that its classifier needs."""
+    """An encoder language model without the pooler that its classifier needs."""
     return _seeded(BertForMaskedLM, BertConfig(**ENCODER, **SHAPE), seed)
 
 
 def modern_bert(*, seed: int = 0) -> PreTrainedModel:
-    """Local attention in every other layer, no added positions, and a layer before the classifier."""
+    """An encoder with local attention in every other layer, no absolute positions, and a layer before the
+    classifier."""
     special = {"cls_token_id": 2, "sep_token_id": 1, "bos_token_id": 2, "eos_token_id": 1}
     config = ModernBertConfig(
         **(ENCODER | special),
@@ -160,7 +162,7 @@ def modern_bert(*, seed: int = 0) -> PreTrainedModel:
 
 
 def roberta(*, seed: int = 0) -> PreTrainedModel:
-    """Positions that start after the id of the pad token, and a classifier of two layers."""
+    """An encoder whose positions start after the pad token ID, with a two-layer classifier."""
     return _seeded(RobertaForMaskedLM, RobertaConfig(**ENCODER, **SHAPE, type_vocab_size=1), seed)
 
 

@@ -1,5 +1,5 @@
-"""A run is estimated before launch, from earlier runs or else by arithmetic. The estimate names its basis and
-writes nothing."""
+"""A run is estimated before launch, from earlier runs or, without any, from operation counts. The estimate
+names its basis and writes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from training.runs.launch import launch_run
 from training.runs.process.main import run_attempt
 from training.runs.recipes.catalog import KINDS
 
-TIME_FACTOR = 2.5  # for a run of a few seconds on a machine with other load
+TIME_FACTOR = 2.5  # tolerance for a short run on a machine under load
 SMALL = {"max_demonstrations": 64, "batch_size": 8, "sample_prompts": 1, "sample_tokens": 4}
 
 
@@ -76,9 +76,7 @@ def test_every_kind_has_an_estimate_without_earlier_runs(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_more_work_takes_longer_and_larger_batches_need_more_memory(
-    lab: Project, judge: ModelVersion
-) -> None:
+def test_time_grows_with_work_and_memory_with_batch_size(lab: Project, judge: ModelVersion) -> None:
     usual, thorough = (
         estimate(lab, "ppo"),
         estimate_run(project=lab, kind="ppo", recipe={}, inputs={}, preset="thorough"),
@@ -93,7 +91,7 @@ def test_more_work_takes_longer_and_larger_batches_need_more_memory(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_estimate_is_scaled_by_a_finished_run(lab: Project) -> None:
+def test_estimate_is_calibrated_by_a_finished_run(lab: Project) -> None:
     took = ran(lab, SMALL)
     machine = took.result["machine"]
     assert (machine["device"], machine["threads"]) == ("cpu", 1)
@@ -104,7 +102,7 @@ def test_estimate_is_scaled_by_a_finished_run(lab: Project) -> None:
     assert "one earlier run of this kind, from demo-world" in same.time_basis
     assert same.seconds.expected == pytest.approx(seconds)
     assert same.seconds.low < seconds < same.seconds.high
-    # Four times the work: the time of the first run must predict that of the second.
+    # The duration of the first run must predict that of a run with four times the work.
     more = SMALL | {"epochs": 4}
     foretold = estimate(lab, "sft", more).seconds.expected
     longer = ran(lab, more)
@@ -158,7 +156,7 @@ def test_estimate_uses_only_runs_of_the_same_kind_and_base_model(
     assert told.seconds.expected < twice.seconds.expected < 2.2 * told.seconds.expected
 
 
-def test_estimate_refuses_what_a_launch_would_refuse(lab: Project, tmp_path: Path) -> None:
+def test_estimate_rejects_the_same_input_as_a_launch(lab: Project, tmp_path: Path) -> None:
     def reasons(kind: str, recipe: dict[str, Any] | None = None, **inputs: str) -> set[str]:
         with pytest.raises(Problem) as caught:
             estimate(lab, kind, recipe, **inputs)
@@ -170,10 +168,10 @@ def test_estimate_refuses_what_a_launch_would_refuse(lab: Project, tmp_path: Pat
     assert reasons("sft", {"base_model": "someone/mystery"}) == {"recipe.base_model"}
     best = {"demonstrations": "best_responses"}
     assert reasons("sft", best, snapshot="none-such") == {"inputs.snapshot"}
-    assert reasons("sft", best) == set()  # there is no data
+    assert reasons("sft", best) == set()  # data is not required for an estimate
 
 
-def test_estimate_reads_a_model_from_the_hub_cache(
+def test_estimate_reads_model_size_from_the_hub_cache(
     lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))

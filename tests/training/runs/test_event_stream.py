@@ -1,4 +1,4 @@
-"""Live events: each sent once and in order, resumable, with two database connections for all streams."""
+"""Live events are sent once and in order, can be resumed, and share two database connections."""
 
 from __future__ import annotations
 
@@ -62,8 +62,7 @@ async def watch(run_id: UUID, seen: Seen, *, after: int = 0) -> None:
 
 
 def play(scene: Callable[[], Awaitable[None]]) -> None:
-    """Run an async test body. Its database work happens in threads, whose connections are closed
-    afterwards."""
+    """Run an async test body, then close the connections of the threads that did its database work."""
 
     async def whole() -> None:
         try:
@@ -79,7 +78,7 @@ async def until(happened: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
 
 
-def test_stream_sends_past_events_then_live_events_then_the_end(run: TrainingRun) -> None:
+def test_stream_sends_past_events_then_live_events_then_an_end_event(run: TrainingRun) -> None:
     seen: Seen = []
 
     async def scene() -> None:
@@ -166,7 +165,7 @@ def test_lost_listen_connection_loses_no_event(run: TrainingRun, monkeypatch: py
         await sync_to_async(say)(run, 1)
         await until(lambda: len(seen) == 2)
         await sync_to_async(cut_the_listener)()
-        await sync_to_async(say)(run, 2)  # nothing is listening now
+        await sync_to_async(say)(run, 2)  # no LISTEN connection is open now
         await until(lambda: len(seen) == 3)
         await sync_to_async(succeed)(run)
         await watching
@@ -175,7 +174,7 @@ def test_lost_listen_connection_loses_no_event(run: TrainingRun, monkeypatch: py
     assert [seq for _, seq, _ in seen] == [1, 2, 3, 4]
 
 
-def test_disconnecting_browser_does_not_affect_other_streams(run: TrainingRun) -> None:
+def test_disconnect_of_one_browser_does_not_affect_other_streams(run: TrainingRun) -> None:
     seen: Seen = []
 
     async def scene() -> None:
@@ -194,7 +193,7 @@ def test_disconnecting_browser_does_not_affect_other_streams(run: TrainingRun) -
     assert [seq for _, seq, _ in seen] == [1, 2, 3]
 
 
-def test_http_stream_resumes_ends_and_then_answers_204(
+def test_http_stream_resumes_and_responds_204_after_its_end(
     run: TrainingRun, ada: User, oscar: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     say(run, 1)
@@ -234,7 +233,7 @@ def test_process_refuses_streams_above_its_limit(
     assert "Poll the metrics" in answer.json()["detail"]
 
 
-def test_notification_is_sent_at_commit_with_only_the_run_id(run: TrainingRun) -> None:
+def test_notification_is_sent_on_commit_and_contains_only_the_run_id(run: TrainingRun) -> None:
     settings = connection.settings_dict
     with psycopg.connect(
         host=settings["HOST"], dbname=settings["NAME"], user=settings["USER"], autocommit=True

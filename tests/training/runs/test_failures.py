@@ -1,4 +1,4 @@
-"""Every kind of failure is decided where it happens, and explained with a cause and a fix."""
+"""The kind of a failure is recorded where it occurs, and explained with a cause and a fix."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ NO_SUCH_NAME = (
 
 @dataclass(frozen=True)
 class Scene:
-    """The fixtures that the functions below use to provoke a failure."""
+    """The fixtures with which the functions below provoke a failure."""
 
     lab: Project
     path: Path
@@ -70,7 +70,7 @@ class Scene:
         return loading.save_model(*untrained_policy(), self.path / "policy")
 
     def hub(self, *, answers: bool, error: str = "") -> None:
-        """Simulate a hub that answers or does not, and whose client raises this error."""
+        """Simulate a reachable or unreachable hub whose client raises this error."""
 
         def refuse(*args: object, **options: object) -> None:
             raise OSError(error)
@@ -98,7 +98,7 @@ def scene(
 
 
 def explained(error: BaseException, recipe: dict[str, Any] | None = None) -> Failure:
-    """The explanation of a run that this exception ended."""
+    """The explanation of a run that failed with this exception."""
     run = TrainingRun(state="failed", error=record_of(error), recipe=PPO_RECIPE if recipe is None else recipe)
     failure = explain(run)
     assert failure is not None
@@ -294,7 +294,7 @@ PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
     (Kind.INPUTS_REFUSED, lambda scene: SFTConfig(epochs=-1)),  # type: ignore[call-arg]
     (Kind.UNKNOWN, lambda scene: {}["surprise"]),  # type: ignore[index]
 ]
-# Provoked by the tests of processes and lost workers below.
+# The tests of processes and lost workers below provoke these kinds.
 OF_PROCESSES = {Kind.KILLED, Kind.NOT_STARTED, Kind.CRASHED, Kind.WORKER_LOST, Kind.CANCELLED}
 
 
@@ -302,13 +302,13 @@ OF_PROCESSES = {Kind.KILLED, Kind.NOT_STARTED, Kind.CRASHED, Kind.WORKER_LOST, K
 def test_each_exception_is_recorded_as_its_kind(
     kind: FailureKind, provoke: Callable[[Scene], object], scene: Scene
 ) -> None:
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - the kind is what this test is about
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - the assertions below check the kind
         provoke(scene)
     assert kind_of(caught.value) == kind
     assert explained(caught.value).kind == kind
 
 
-def test_every_kind_is_provoked_and_has_a_fix_and_known_settings() -> None:
+def test_every_kind_is_tested_and_has_a_fix_and_valid_settings() -> None:
     assert {kind for kind, _ in PROVOKED} | OF_PROCESSES == set(FailureKind) == set(CAUSES)
     settings = {name for entry in catalog.KINDS.values() for name in entry.recipe.model_fields}
     for kind, cause in CAUSES.items():
@@ -317,8 +317,8 @@ def test_every_kind_is_provoked_and_has_a_fix_and_known_settings() -> None:
         assert set(cause.settings) <= settings, kind
 
 
-def test_our_own_message_does_not_change_the_kind() -> None:
-    """Only the messages of other software are searched for known phrases."""
+def test_message_written_by_rankloop_does_not_change_the_kind() -> None:
+    """Only messages of third-party software are searched for known phrases."""
     assert kind_of(RunFailure("out of memory", Kind.MODEL_UNREADABLE)) == Kind.MODEL_UNREADABLE
     on_gpu = torch.OutOfMemoryError(
         "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 15.77 GiB"
@@ -326,7 +326,7 @@ def test_our_own_message_does_not_change_the_kind() -> None:
     assert kind_of(on_gpu) == Kind.OUT_OF_MEMORY
 
 
-def test_failure_names_only_settings_that_the_recipe_has() -> None:
+def test_failure_suggests_only_settings_of_the_recipe() -> None:
     failure = explained(MemoryError("could not get 3 GB"))
     assert failure.detail == "could not get 3 GB"
     assert failure.settings[0] == "micro_batch_tokens"
@@ -339,7 +339,7 @@ def test_unknown_error_keeps_its_name_and_message() -> None:
     assert (failure.title, failure.detail) == ("Stopped by an error (KeyError)", "'surprise'")
 
 
-def test_exit_code_decides_the_kind_of_a_silent_process() -> None:
+def test_exit_code_determines_the_kind_if_the_process_recorded_no_error() -> None:
     log = "step 3: loss nan is what a broken row gives\nno space left on device, said a tool"
     full = record_of_exit(-signal.SIGKILL, log_tail=log, out_of_memory=True)
     assert (full["kind"], full["title"]) == ("out_of_memory", "Out of memory")
@@ -367,7 +367,7 @@ def test_lost_worker_and_cancelled_run_are_explained(make_run: RunMaker) -> None
     assert explain(make_run()) is None
 
 
-def test_api_sends_the_failure_of_a_run_once(
+def test_api_sends_the_failure_but_not_the_raw_error(
     client_of: Callable[[User | None], APIClient], mona: User, make_run: RunMaker, project: Project
 ) -> None:
     error = record_of(MemoryError("could not get 3 GB"))

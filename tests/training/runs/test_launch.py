@@ -1,4 +1,5 @@
-"""A run is launched with existing inputs, or refused with a reason per field and without any write."""
+"""A launch resolves its inputs and creates a run, or is refused with a reason per field and writes
+nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ def launch(project: Project, kind: str, recipe: dict[str, Any] | None = None, **
 def refusal(
     project: Project, kind: str, recipe: dict[str, Any] | None = None, **inputs: str
 ) -> dict[str, str]:
-    """The reasons by field. Nothing may have been written."""
+    """Attempt a launch that must be refused without writing a run. Return the reasons by field."""
     with pytest.raises(Problem) as caught:
         launch(project, kind, recipe, **inputs)
     assert not TrainingRun.objects.exists()
@@ -43,7 +44,7 @@ def refusal(
     return {error.field: error.reason for error in caught.value.errors}
 
 
-def test_launch_stores_the_whole_recipe_and_wakes_a_worker_after_commit(
+def test_launch_stores_the_complete_recipe_and_wakes_a_worker_on_commit(
     lab: Project, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     woken: list[Any] = []
@@ -86,14 +87,14 @@ def test_launch_names_all_missing_inputs_together(lab: Project) -> None:
     assert "Run sft first" in reasons["inputs.policy"]
 
 
-def test_launch_does_not_find_a_model_of_another_project(
+def test_launch_refuses_a_model_of_another_project(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     make_model(project=create_project(slug="other"), name="other-sft-1")
     assert "no model 'other-sft-1'" in refusal(lab, "sample", policy="other-sft-1")["inputs.policy"]
 
 
-def test_launch_refuses_a_wrong_archived_or_weightless_model(
+def test_launch_refuses_a_model_of_wrong_kind_archived_or_without_weights(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     make_model(name="lab-rm-1", kind="reward_model")
@@ -110,7 +111,7 @@ def test_launch_refuses_a_missing_model_path(lab: Project, tmp_path: Path) -> No
     assert path in refusal(lab, "sft", {"base_model": path})["recipe.base_model"]
 
 
-def test_default_input_is_the_production_model_else_the_newest(
+def test_default_input_is_the_production_model_or_else_the_newest(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     first, second = make_model(name="lab-sft-1"), make_model(name="lab-sft-2")
@@ -122,7 +123,7 @@ def test_default_input_is_the_production_model_else_the_newest(
 
 
 @pytest.mark.parametrize("kind", ["rejection_sampling", "ppo"])
-def test_default_policy_is_the_one_that_the_reward_model_was_trained_from(
+def test_default_policy_is_the_parent_of_the_reward_model(
     lab: Project, prompts: None, make_model: ModelMaker, kind: str
 ) -> None:
     first = make_model(name="lab-sft-1")
@@ -131,7 +132,7 @@ def test_default_policy_is_the_one_that_the_reward_model_was_trained_from(
     assert launch(lab, kind).inputs == {"policy": "lab-sft-1", "reward_model": "lab-rm-1"}
     assert launch(lab, kind, policy="lab-rs-1").inputs["policy"] == "lab-rs-1"
     assert launch(lab, "sample").inputs == {"policy": "lab-rs-1"}
-    # The next round starts from the policy that wrote the newly ranked responses.
+    # The next round starts from the policy that generated the newly ranked responses.
     make_model(name="lab-rm-2", kind="reward_model", parent=newest)
     assert launch(lab, kind).inputs == {"policy": "lab-rs-1", "reward_model": "lab-rm-2"}
     assert launch(lab, kind, reward_model=judge.name).inputs["policy"] == "lab-sft-1"
@@ -141,7 +142,7 @@ def test_default_policy_is_the_one_that_the_reward_model_was_trained_from(
     assert launch(lab, kind, reward_model=judge.name).inputs["policy"] == "lab-rs-1"
 
 
-def test_evaluate_needs_a_reward_model_only_as_its_judge(
+def test_evaluate_requires_a_reward_model_only_if_it_is_the_judge(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     make_model(name="lab-sft-1")
@@ -166,7 +167,7 @@ def test_reward_model_run_freezes_the_current_rankings(
     assert DatasetSnapshot.objects.count() == 1
 
 
-def test_launch_does_not_find_a_snapshot_of_another_project(
+def test_launch_refuses_a_snapshot_of_another_project(
     lab: Project, make_model: ModelMaker, alice: User, rank: Rank
 ) -> None:
     make_model(name="lab-sft-1")

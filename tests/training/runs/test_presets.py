@@ -1,4 +1,4 @@
-"""Presets are the same in the form, in the API, on the command line and in the docs."""
+"""The form, the API, the command line and the documentation offer the same presets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_every_kind_has_three_valid_presets_ordered_by_work(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_common_settings_exist(kind: str) -> None:
+def test_settings_marked_as_common_exist(kind: str) -> None:
     entry = catalog()[kind]
     assert set(COMMON[kind]) <= set(entry["schema"]["properties"])
     assert len(COMMON[kind]) == len(set(COMMON[kind]))
@@ -48,7 +48,7 @@ def test_settings_override_a_preset(lab: Project) -> None:
     assert run.recipe["batch_size"] == KINDS["sft"].recipe().batch_size  # type: ignore[attr-defined]
 
 
-def test_unknown_preset_is_refused_with_the_known_names(lab: Project) -> None:
+def test_unknown_preset_is_rejected_with_the_valid_names(lab: Project) -> None:
     with pytest.raises(Problem, match="quick, default, thorough") as caught:
         preset_settings(kind="ppo", preset="fast")
     assert [error.field for error in caught.value.errors] == ["preset"]
@@ -78,5 +78,5 @@ def test_api_lists_presets_and_accepts_one(
     assert launched.json()["recipe"]["max_demonstrations"] == 2_000
 
 
-def test_recipes_page_is_current() -> None:
+def test_recipes_page_is_up_to_date() -> None:
     assert PAGE.read_text() == document(), "Run manage.py document_recipes and commit docs/recipes.md."

@@ -1,5 +1,5 @@
-"""The training loop never waits for the database. No report is lost, and none is written for a run that the
-attempt has lost."""
+"""The training loop never waits for the database. No report is lost, and an attempt that lost its claim
+writes none."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def voice(run: TrainingRun, **settings: Any) -> DatabaseReporter:
     return DatabaseReporter(run_id=run.pk, attempt=1, **settings)
 
 
-def test_reports_are_written_in_order_and_progress_four_times_a_second(
+def test_reports_are_ordered_and_progress_is_written_four_times_a_second(
     run: TrainingRun,
 ) -> None:
     started = time.monotonic()
@@ -54,7 +54,7 @@ def test_reports_are_written_in_order_and_progress_four_times_a_second(
     assert (run.phase, run.step, run.total_steps) == ("train", STEPS, STEPS)
 
 
-def test_time_left_is_derived_from_the_pace_of_the_phase(
+def test_time_left_is_estimated_from_the_speed_of_the_phase(
     run: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
@@ -67,7 +67,7 @@ def test_time_left_is_derived_from_the_pace_of_the_phase(
     assert report._progress.eta_seconds == 16.0
 
 
-def test_cancel_request_reaches_the_loop_within_a_heartbeat(run: TrainingRun) -> None:
+def test_cancel_request_reaches_the_loop_within_one_heartbeat(run: TrainingRun) -> None:
     with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
         report.check()
         transitions.cancel_run(run=run)

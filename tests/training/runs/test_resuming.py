@@ -1,4 +1,4 @@
-"""The files of a stopped run: checkpoints while it can be resumed, and nothing otherwise."""
+"""A stopped run keeps its checkpoints while it can be resumed. Afterwards only its log remains."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def launched(policy: ModelVersion, **settings: Any) -> TrainingRun:
 
 
 def attempted(run: TrainingRun) -> int:
-    """Execute one attempt in this process and return its exit code."""
+    """Execute one attempt in the current process and return its exit code."""
     attempt = transitions.claim_run(run_id=run.pk, worker="test")
     assert attempt is not None
     code = run_attempt(run.pk, attempt)
@@ -102,7 +102,7 @@ def test_cancelled_run_leaves_no_checkpoint(ranked: ModelVersion) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_diverged_run_keeps_its_checkpoint_until_it_is_cancelled(ranked: ModelVersion) -> None:
     file = ranked.folder / "model.safetensors"
-    # Rewards of 1e38 and more, whose squares overflow.
+    # The rewards are 1e38 and more, so their squares overflow.
     save_file(load_file(file) | {"model.norm.weight": torch.full((32,), 1e38)}, file, {"format": "pt"})
     run = launched(ranked)
     assert attempted(run) == EXIT_FAILED
@@ -116,7 +116,7 @@ def test_diverged_run_keeps_its_checkpoint_until_it_is_cancelled(ranked: ModelVe
 
 
 @pytest.mark.django_db
-def test_files_of_runs_that_failed_a_week_ago_are_removed(make_run: RunMaker) -> None:
+def test_checkpoints_are_removed_a_week_after_a_failure(make_run: RunMaker) -> None:
     now = timezone.now()
     error = record(FailureKind.CRASHED, "d")
     old, new = (
@@ -130,7 +130,7 @@ def test_files_of_runs_that_failed_a_week_ago_are_removed(make_run: RunMaker) ->
     assert (old.folder / "log.txt").exists()
 
 
-def test_replaced_attempt_writes_into_an_unused_folder() -> None:
+def test_replaced_attempt_cannot_write_to_the_current_folder() -> None:
     run = TrainingRun(id=uuid7())
     modules = {"model": nn.Linear(2, 1)}
     optimiser = torch.optim.AdamW(modules["model"].parameters())

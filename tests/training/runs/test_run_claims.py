@@ -1,4 +1,4 @@
-"""Only one worker holds the claim on a run, and a worker that lost it can't write any more."""
+"""Only one worker at a time holds the claim on a run, and a worker without the claim can't write."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def claim(run: TrainingRun) -> int:
 
 
 def lose(run: TrainingRun) -> None:
-    """Make the run look as if its worker had not sent a heartbeat for an hour."""
+    """Make the last heartbeat of the run one hour old."""
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - LONG_AGO)
 
 
@@ -66,7 +66,7 @@ def test_only_one_of_many_concurrent_claims_succeeds(make_run: RunMaker) -> None
     assert RunEvent.objects.filter(run=run, type="state").count() == 1
 
 
-def test_stale_run_can_be_claimed_and_a_live_one_cannot(make_run: RunMaker) -> None:
+def test_running_run_can_be_claimed_only_if_it_is_stale(make_run: RunMaker) -> None:
     run = make_run()
     claim(run)
     assert transitions.claim_run(run_id=run.pk, worker="second") is None
@@ -105,7 +105,7 @@ def test_stale_attempt_cannot_write(make_run: RunMaker) -> None:
     assert transitions.succeed_run(run_id=run.pk, attempt=second, result={})
 
 
-def test_events_have_no_gaps_and_progress_updates_the_run(make_run: RunMaker) -> None:
+def test_events_are_numbered_without_gaps_and_progress_updates_the_run(make_run: RunMaker) -> None:
     run = make_run()
     attempt = claim(run)
     for step in range(1, 4):
@@ -123,7 +123,7 @@ def test_events_have_no_gaps_and_progress_updates_the_run(make_run: RunMaker) ->
     assert (run.phase, run.step, run.total_steps, run.last_seq) == ("train", 3, 3, 7)
 
 
-def test_heartbeat_renews_the_claim_and_returns_a_cancel_request(make_run: RunMaker) -> None:
+def test_heartbeat_renews_the_claim_and_reports_a_cancel_request(make_run: RunMaker) -> None:
     run = make_run()
     attempt = claim(run)
     lose(run)
@@ -149,7 +149,7 @@ def test_values_that_postgres_cannot_store_do_not_stop_a_run(make_run: RunMaker)
     assert sample.data["after"] == "a\ufffdb?c"
 
 
-def test_cancelling_a_queued_run_ends_it_at_once(make_run: RunMaker) -> None:
+def test_cancelling_a_queued_run_takes_effect_immediately(make_run: RunMaker) -> None:
     run = transitions.cancel_run(run=make_run())
     assert (run.state, run.attempt) == ("cancelled", 0)
     assert transitions.claim_run(run_id=run.pk, worker="w") is None
@@ -164,7 +164,7 @@ def test_cancelling_a_running_run_is_idempotent(make_run: RunMaker) -> None:
     assert transitions.stop_run(run_id=run.pk, attempt=attempt) == "cancelled"
     run.refresh_from_db()
     assert run.state == "cancelled"
-    transitions.cancel_run(run=run)  # idempotent
+    transitions.cancel_run(run=run)  # a second request changes nothing
 
 
 def test_finished_run_cannot_be_cancelled(make_run: RunMaker) -> None:
@@ -182,7 +182,7 @@ def test_stopped_run_without_a_cancel_request_is_requeued(make_run: RunMaker) ->
     assert claim(run) == 2
 
 
-def test_sweep_requeues_a_lost_run_until_its_tries_are_used_up(make_run: RunMaker) -> None:
+def test_sweep_requeues_a_lost_run_until_no_tries_remain(make_run: RunMaker) -> None:
     run = make_run()
     for attempt in range(1, transitions.MAX_TRIES + 1):
         assert claim(run) == attempt
@@ -206,15 +206,15 @@ def test_sweep_cancels_a_lost_run_with_a_cancel_request(make_run: RunMaker) -> N
     assert run.state == "cancelled"
 
 
-def test_sweep_wakes_a_worker_after_a_lost_message(make_run: RunMaker) -> None:
+def test_sweep_wakes_a_worker_if_the_queue_message_was_lost(make_run: RunMaker) -> None:
     fresh = make_run()
     unheard = make_run(woken_at=timezone.now() - LONG_AGO)
     assert transitions.sweep_runs() == [unheard.pk]
-    assert transitions.sweep_runs() == []  # not on every sweep
+    assert transitions.sweep_runs() == []  # a worker is not woken on every sweep
     assert claim(fresh) == claim(unheard) == 1
 
 
-def test_resumed_run_gets_all_its_tries_again(make_run: RunMaker) -> None:
+def test_resuming_a_run_resets_its_tries(make_run: RunMaker) -> None:
     run = make_run()
     for _ in range(transitions.MAX_TRIES):
         claim(run)
@@ -223,7 +223,7 @@ def test_resumed_run_gets_all_its_tries_again(make_run: RunMaker) -> None:
     transitions.requeue_finished(run=run)
     run.refresh_from_db()
     assert (run.state, run.error, run.finished_at, run.tries) == ("queued", None, None, 0)
-    assert claim(run) == transitions.MAX_TRIES + 1  # attempt numbers only increase, because they fence
+    assert claim(run) == transitions.MAX_TRIES + 1  # never decreases, to exclude stale attempts
 
 
 def test_only_failed_and_cancelled_runs_can_be_resumed(make_run: RunMaker) -> None:
@@ -246,6 +246,6 @@ def test_only_failed_and_cancelled_runs_can_be_resumed(make_run: RunMaker) -> No
     ],
     ids=["unknown state", "running unclaimed", "failed without a cause", "no end time", "queued with an end"],
 )
-def test_database_refuses_an_inconsistent_state(make_run: RunMaker, columns: dict[str, Any]) -> None:
+def test_database_rejects_an_inconsistent_state(make_run: RunMaker, columns: dict[str, Any]) -> None:
     with pytest.raises(IntegrityError):
         make_run(**columns)

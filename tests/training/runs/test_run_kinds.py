@@ -1,4 +1,4 @@
-"""Each run kind on a tiny model: its inputs, its results, and that the next kind can use them."""
+"""Each run kind on a tiny model: inputs, results, and use of the results by the next run kind."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ QUICK_SFT = {"sample_prompts": 1, "sample_tokens": 4, "batch_size": 8}
 
 @pytest.fixture(scope="module")
 def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A policy that has learned only to give short answers that end."""
+    """A policy trained to give short answers that end with EOS."""
     tokenizer = demo_world.build_tokenizer()
     untrained = Loaded(demo_world.build_policy(tokenizer, 0, hidden=32, layers=1), tokenizer)
     short = [
@@ -71,7 +71,7 @@ def policy(make_model: ModelMaker, tiny_policy: Path) -> ModelVersion:
 
 @pytest.fixture
 def ranked(policy: ModelVersion, alice: User, rank: Rank) -> None:
-    """Twelve demo prompts with two responses each, all ranked."""
+    """The project has twelve demo prompts, each with two ranked responses."""
     project = policy.project
     drafts = [
         TaskDraft(messages, [ResponseDraft("Hello, thank you.", "m"), ResponseDraft("No.", "m")])
@@ -92,7 +92,7 @@ def ran(start: ModelVersion, kind: str, recipe: dict[str, Any], **inputs: str) -
 
 
 @pytest.mark.usefixtures("ranked")
-def test_adapter_works_as_reward_model_until_its_base_is_removed(policy: ModelVersion) -> None:
+def test_adapter_is_usable_as_reward_model_until_its_base_is_removed(policy: ModelVersion) -> None:
     ran(policy, "reward_model", {"epochs": 1, "use_peft": True, "lora_r": 4})
     judge = ModelVersion.objects.get(name="lab-rm-1")
     assert (judge.weights, judge.parent, judge.base_model) == ("adapter", policy, "demo-world")
@@ -118,7 +118,7 @@ def test_adapter_works_as_reward_model_until_its_base_is_removed(policy: ModelVe
 
 
 @pytest.mark.usefixtures("ranked")
-def test_caution_needs_a_reward_model_with_uncertainty(policy: ModelVersion) -> None:
+def test_caution_requires_a_reward_model_with_uncertainty(policy: ModelVersion) -> None:
     few: dict[str, Any] = {"max_prompts": 4, "max_new_tokens": 8}
     ran(policy, "reward_model", {"epochs": 1})
     bold = launch_run(project=policy.project, kind="ppo", recipe=few | {"caution": 1.0}, inputs={}, user=None)
@@ -141,7 +141,7 @@ def test_caution_needs_a_reward_model_with_uncertainty(policy: ModelVersion) -> 
 
 
 @pytest.mark.usefixtures("ranked")
-def test_run_kinds_complete_one_round(policy: ModelVersion) -> None:
+def test_run_kinds_together_complete_one_training_round(policy: ModelVersion) -> None:
     trained = ran(policy, "reward_model", {"epochs": 1})
     judge = ModelVersion.objects.get(name="lab-rm-1")
     assert (judge.kind, judge.parent, judge.run, judge.base_model) == (
@@ -208,7 +208,7 @@ def test_base_model_in_the_recipe_replaces_the_input_policy(policy: ModelVersion
     assert (made.parent, made.base_model) == (None, str(tiny_policy))
 
 
-def test_gold_scores_demo_prompts_and_counts_the_others(policy: ModelVersion) -> None:
+def test_gold_judge_scores_demo_prompts_and_counts_others_as_unjudged(policy: ModelVersion) -> None:
     foreign = [([{"role": "user", "content": f"Write a limerick about {n} toads."}], {}) for n in range(3)]
     add_prompts(project=policy.project, prompts=foreign)
     few = {"judge": "gold", "split": "all", "max_new_tokens": 8}
@@ -246,7 +246,7 @@ def test_sample_prefers_prompts_with_the_fewest_tasks(policy: ModelVersion, alic
     }
 
 
-def test_stale_attempt_registers_no_model_and_no_task(policy: ModelVersion, make_run: RunMaker) -> None:
+def test_stale_attempt_registers_no_model_and_adds_no_task(policy: ModelVersion, make_run: RunMaker) -> None:
     run = make_run(project=policy.project)
     first = transitions.claim_run(run_id=run.pk, worker="w")
     TrainingRun.objects.filter(pk=run.pk).update(attempt=2)
@@ -277,7 +277,7 @@ def test_answers_with_invalid_text_create_no_task_and_are_logged(
     assert "prompt 1: response 1 holds a NUL character" in capfd.readouterr().out
 
 
-def test_model_that_cannot_be_moved_is_not_registered(
+def test_model_is_not_registered_if_its_folder_cannot_be_moved(
     policy: ModelVersion, make_run: RunMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(project=policy.project)

@@ -1,4 +1,4 @@
-"""A run uses as many threads as its model can use, and never more than it was given."""
+"""The number of CPU threads depends on the model size and is limited by OMP_NUM_THREADS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.runs.threads import BYTES_PER_THREAD, cpu_threads
     ("files", "threads"),
     [([1], 1), ([BYTES_PER_THREAD * 2], 2), ([BYTES_PER_THREAD] * 3, 3), ([BYTES_PER_THREAD * 90], 16)],
 )
-def test_thread_count_depends_on_the_size_of_the_weights(
+def test_thread_count_depends_on_the_size_of_the_weight_files(
     files: list[int], threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "16")
@@ -24,7 +24,7 @@ def test_thread_count_depends_on_the_size_of_the_weights(
     assert cpu_threads(str(tmp_path)) == threads
 
 
-def test_hub_model_uses_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_model_uses_all_available_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "16")
     assert cpu_threads("people/some-model") == 16
 

@@ -1,4 +1,4 @@
-"""A run in its own process: whatever dies, the run ends in the correct state without unfinished files."""
+"""A run in its own process ends in the correct state without partial files, whichever process dies."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def endless(make_run: RunMaker) -> TrainingRun:
 
 @contextmanager
 def supervised(run: TrainingRun) -> Iterator[psutil.Process]:
-    """The run's process, in the middle of training. Its supervisor is a thread of this process."""
+    """The process of a run that is training. Its supervisor runs in a thread of the test process."""
 
     def supervise_it() -> None:
         try:
@@ -75,7 +75,8 @@ def process_of(run: TrainingRun) -> psutil.Process:
 
 
 def is_process_of(process: psutil.Process, run: TrainingRun) -> bool:
-    """Its name is derived from the run, and its output is the run's log."""
+    """Recognise the process by its name, which is derived from the run, and its output, which is the run's
+    log."""
     try:
         return process.name() == f"run-{str(run.pk)[-8:]}" and (
             Path(f"/proc/{process.pid}/fd/1").readlink() == run.log_path
@@ -111,12 +112,12 @@ def test_transformers_loads_the_model_of_a_run(sft: TrainingRun) -> None:
     assert sorted(path.name for path in sft.folder.iterdir()) == ["log.txt"]
 
 
-def test_cancelled_run_stops_at_a_step_and_leaves_no_files(endless: TrainingRun) -> None:
+def test_cancelled_run_stops_after_a_step_and_leaves_no_partial_files(endless: TrainingRun) -> None:
     with supervised(endless):
         asked_at_step = transitions.cancel_run(run=endless).step
     endless.refresh_from_db()
     assert endless.state == "cancelled"
-    # It ended at a step boundary, long before its last step and before the grace period was over.
+    # The run ended at a step boundary, long before its last step and within the grace period.
     assert asked_at_step <= endless.step < endless.total_steps
     assert endless.error is None
     assert_nothing_half_written(endless)
@@ -165,7 +166,7 @@ def test_run_fails_if_no_process_can_be_started(
     assert (sft.state, sft.error["kind"]) == ("failed", "not_started")
 
 
-def test_missing_input_fails_the_run_and_the_log_has_the_traceback(
+def test_missing_input_fails_the_run_and_logs_the_traceback(
     make_run: RunMaker,
 ) -> None:
     run = make_run(recipe=SHORT | {"base_model": "/nowhere/model"})
@@ -179,7 +180,7 @@ def test_missing_input_fails_the_run_and_the_log_has_the_traceback(
 
 @contextmanager
 def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A real worker for the queue `training`, started like embedded/supervisor.py starts it."""
+    """A real worker for the queue `training`, started in the same way as by embedded/supervisor.py."""
     argv = ["-m", "celery", "--app=config", "--skip-checks", "worker", "--pool=threads", "--concurrency=1"]
     queue = ["--queues=training", "--without-gossip", "--without-mingle"]
     process = processes.spawn(
@@ -191,7 +192,7 @@ def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
         processes.stop(process, [(signal.SIGTERM, 10)])
 
 
-def test_run_of_a_killed_worker_resumes_once_from_its_checkpoint(
+def test_run_of_a_killed_worker_is_resumed_once_from_its_checkpoint(
     ranked: ModelVersion, tmp_path: Path
 ) -> None:
     recipe = {"epochs": 40, "batch_rankings": 4, "checkpoint_steps": 3}
@@ -204,7 +205,7 @@ def test_run_of_a_killed_worker_resumes_once_from_its_checkpoint(
         process.wait()
     wait_until(lambda: not [p for p in psutil.process_iter() if is_process_of(p, run)], seconds=10)
 
-    assert transitions.sweep_runs() == []  # its heartbeat is not old yet
+    assert transitions.sweep_runs() == []  # the heartbeat is still recent
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
     assert transitions.sweep_runs() == [run.pk]
     kept = max(checkpoints_of(run))
@@ -220,7 +221,7 @@ def test_run_of_a_killed_worker_resumes_once_from_its_checkpoint(
             for attempt in (1, 2)
         )
     )
-    assert before[:kept] == list(range(1, kept + 1))  # every step in a checkpoint is also in the metrics
+    assert before[:kept] == list(range(1, kept + 1))  # metrics exist up to the checkpoint
     assert after == list(range(kept + 1, run.total_steps + 1))
     assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
 
@@ -235,5 +236,5 @@ def test_stopped_worker_requeues_its_run(endless: TrainingRun, tmp_path: Path) -
         wait_until(lambda: is_training(endless))
     endless.refresh_from_db()
     assert (endless.state, endless.tries) == ("queued", 0)
-    assert transitions.sweep_runs() == [endless.pk]  # the next worker is woken at once, not after a minute
+    assert transitions.sweep_runs() == [endless.pk]  # wakes a worker now, not in a minute
     assert_nothing_half_written(endless)

@@ -1,4 +1,4 @@
-"""Simulated annotators use the HTTP API and rank with their judge, apart from the requested noise."""
+"""Simulated annotators use the HTTP API and rank according to their judge, with the requested noise."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def simulated(web: str) -> Simulated:
 def ranked_by_length(
     test_database: None, project: Project, add_tasks: Callable[..., list[RankingTask]]
 ) -> Project:
-    """Tasks whose responses get longer with each digit of their depot."""
+    """Tasks for simulated annotators, whose judge scores a response by its length."""
     add_tasks(project, N_TASKS, k=4, overlap=2)
     return project
 
 
-def test_simulation_ranks_every_task_with_its_overlap(
+def test_simulation_ranks_every_task_as_often_as_its_overlap(
     ranked_by_length: Project, simulated: Simulated
 ) -> None:
     said = simulated_with_an_own_server(ranked_by_length, annotators=3, judge="length")
@@ -70,14 +70,14 @@ def test_simulation_ranks_every_task_with_its_overlap(
     for ranking in Ranking.objects.prefetch_related("task__responses"):
         texts = {str(response.id): response.text for response in ranking.task.responses.all()}
         lengths = [{len(texts[name]) for name in tier} for tier in ranking.tiers]
-        assert all(len(tier) == 1 for tier in lengths)  # equal lengths are tied …
-        assert lengths == sorted(lengths, key=max, reverse=True)  # … and longer responses come first
+        assert all(len(tier) == 1 for tier in lengths)  # equal lengths are tied
+        assert lengths == sorted(lengths, key=max, reverse=True)  # longer responses come first
         assert ranking.source == "api"
         assert ranking.touched
     assert said["comparisons"] == Comparison.objects.count() == 2 * N_TASKS * 6
-    assert not ApiToken.objects.filter(revoked_at=None).exists()  # no token stays active
+    assert not ApiToken.objects.filter(revoked_at=None).exists()  # every token is revoked
 
-    assert simulated(ranked_by_length, annotators=3, judge="length")["rankings"] == 0  # no task is left
+    assert simulated(ranked_by_length, annotators=3, judge="length")["rankings"] == 0  # no tasks remain
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -115,7 +115,7 @@ def test_simulation_stops_at_the_limit(ranked_by_length: Project, simulated: Sim
     assert Ranking.objects.count() == 5
 
 
-def test_annotator_without_more_tasks_stops_with_the_reason(
+def test_annotator_without_further_tasks_stops_with_a_reason(
     ranked_by_length: Project, simulated: Simulated, web: str
 ) -> None:
     update_project(project=ranked_by_length, changes={"max_per_annotator": 3})
@@ -131,7 +131,7 @@ def test_annotator_without_more_tasks_stops_with_the_reason(
     assert "sim-1 got no more tasks: The project support is paused" in out.getvalue()
 
 
-def test_invalid_arguments_are_refused_before_any_request(ranked_by_length: Project) -> None:
+def test_invalid_arguments_are_rejected_before_any_request(ranked_by_length: Project) -> None:
     for wrong in ({"noise": 1.5}, {"annotators": 0}):
         with pytest.raises(CommandError):
             call_command("simulate_annotators", project="support", **wrong)
@@ -140,7 +140,7 @@ def test_invalid_arguments_are_refused_before_any_request(ranked_by_length: Proj
     assert not ApiToken.objects.exists()
 
 
-def test_gold_judge_refuses_foreign_prompts_with_a_reason(ranked_by_length: Project, web: str) -> None:
+def test_gold_judge_rejects_prompts_from_outside_the_demo_world(ranked_by_length: Project, web: str) -> None:
     with pytest.raises(CommandError, match=r"gold judge can't rank .* order 0"):
         call_command("simulate_annotators", project="support", judge="gold", annotators=1, url=web)
     assert not Ranking.objects.exists()
@@ -166,18 +166,18 @@ def test_equal_points_share_a_tier_only_if_ties_are_allowed() -> None:
     assert [len(tier) for tier in strict] == [1, 1, 1]
 
 
-def test_noise_flips_half_of_its_share_of_pairs() -> None:
+def test_noise_reverses_half_of_the_affected_pairs() -> None:
     rng, n = random.Random(0), 4000
     for noise in (0.0, 0.4, 1.0):
         answers = [annotators.answer(assignment("a", "bb"), length, noise, rng) for _ in range(n)]
         flipped = sum(answer["tiers"] == [["a"], ["bb"]] for answer in answers) / n
-        # Four standard errors of a share near one half.
+        # Tolerance: four standard errors of a proportion near one half.
         assert abs(flipped - noise / 2) < 4 * 0.5 / n**0.5
 
 
 @pytest.fixture
 def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
-    """A server that answers with the given statuses in turn: (address, statuses, received keys)."""
+    """A server that returns the queued statuses in turn: (address, statuses, received idempotency keys)."""
     statuses: list[int] = []
     keys: list[str] = []
 
@@ -186,7 +186,7 @@ def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             keys.append(self.headers.get("Idempotency-Key", ""))
             status = statuses.pop(0)
-            if status == 0:  # close the connection without an answer
+            if status == 0:  # close the connection without a response
                 return
             self.send_response(status)
             self.end_headers()
@@ -213,7 +213,7 @@ def test_failed_submit_is_retried_with_the_same_key(flaky: Any, monkeypatch: pyt
     assert len(set(keys)) == 1
 
 
-def test_expired_lease_is_counted_and_a_refusal_is_raised(flaky: Any) -> None:
+def test_submit_returns_false_for_an_expired_lease_and_raises_other_errors(flaky: Any) -> None:
     url, statuses, _ = flaky
     statuses += [409, 422]
     assert annotators.submit(ApiClient(url, "t"), {"id": "a"}, {}) is False
@@ -230,11 +230,11 @@ def test_client_gives_up_on_a_broken_server(flaky: Any, monkeypatch: pytest.Monk
     assert statuses == []
 
 
-def test_ratings_rise_with_points_within_their_scale() -> None:
+def test_ratings_increase_with_points_within_the_scale() -> None:
     rated = [rating_of(points, 0, 4) for points in (-1e9, -1.0, 0.0, 1.0, 1e9)]
     assert rated == [0, 1, 2, 3, 4]
 
 
-def test_best_responses_are_cut_within_a_tie() -> None:
+def test_limit_on_best_responses_can_split_a_tie() -> None:
     assert best_few([["a"], ["b", "c"], ["d"]], {"at_most": 2}) == [["a"], ["b"]]
     assert best_few([["a"], ["b", "c"], ["d"]], None) == [["a"], ["b", "c"], ["d"]]

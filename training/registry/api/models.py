@@ -57,7 +57,7 @@ class JudgedView(APIView):
 
 
 class ModelView(APIView):
-    """A view under `models/{id}/`. Managers of the project can read; admins can act."""
+    """A view under `models/{id}/`. Managers of the project can read; admins can make changes."""
 
     model: ModelVersion
 
@@ -92,7 +92,7 @@ class ArchiveView(ModelView):
 class ReportView(ModelView):
     @extend_schema(responses=reward_report_serializers.ModelReport)
     def get(self, request: Request, model_id: str) -> Response:
-        """Return the report on a reward model, measured on the rankings held out of its training."""
+        """Return the report on a reward model, measured on the rankings held out from its training."""
         found = {
             "report": report_of(self.model),
             "annotators": learned_of_annotators(self.model),
@@ -104,7 +104,7 @@ class ReportView(ModelView):
 class ComparisonView(ModelView):
     @extend_schema(parameters=[OTHER], responses=reward_report_serializers.RewardComparison)
     def get(self, request: Request, model_id: str) -> Response:
-        """Compare a reward model with another of the project, on the rankings held out of both."""
+        """Compare a reward model with another of the project, on the rankings held out from both."""
         asked = model_serializers.OtherModelSerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
         rivals = ModelVersion.objects.filter(project=self.model.project_id, pk=asked.validated_data["other"])

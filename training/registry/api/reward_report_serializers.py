@@ -130,7 +130,7 @@ class ModelReport(serializers.Serializer[Any]):
 
 
 class RewardComparison(serializers.Serializer[Any]):
-    rankings = serializers.IntegerField(help_text="Rankings held out of both models.")
+    rankings = serializers.IntegerField(help_text="Rankings held out from both models.")
     prompts = serializers.IntegerField()
     pairs = serializers.IntegerField()
     first = Estimate(help_text="Accuracy of this model.")

@@ -4,7 +4,7 @@ A checkpoint is a folder `step-00000040` that contains:
 
 - `weights.safetensors`: the trained weights and the buffers that are saved with them (frozen weights belong
   to the base model, whose fingerprint is in `state.json`);
-- `moments.safetensors`: the optimiser state, keyed by the index of the weight;
+- `moments.safetensors`: the optimiser state, keyed by parameter index;
 - `generators.safetensors`: the states of torch's random generators;
 - `best.safetensors`: the weights of the best evaluation so far, if there was one. It is a hard link: each
   checkpoint is complete on its own, and the weights are on the disk once;
@@ -57,7 +57,7 @@ class CheckpointRefused(ValueError):
 
 
 class _Broken(Exception):
-    """A checkpoint differs from what was written."""
+    """A checkpoint is damaged: its content differs from the data that was written."""
 
 
 class CheckpointStore(Protocol):
@@ -309,7 +309,7 @@ def _sealed(state: Mapping[str, Any]) -> str:
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterable[str]:
-    """Describe the differences between two identities. A name that only one of them has is not a
+    """Describe the differences between two identities. A name that occurs in only one of them is not a
     difference: a later version can have an additional setting."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for name in before:
@@ -340,7 +340,7 @@ def _link(old: Path, new: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Return when the file is stored on the disk and survives a crash of the machine."""
+    """Block until the file is on disk and would survive a crash of the machine."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,14 +1,14 @@
 """One training loop in several processes: each computes a share of every batch, and all take the same step.
 
 `torchrun --nproc-per-node N -m …` starts the processes. Inside `process_group()` these functions communicate
-with the other processes; without a group each of them is the identity, so a loop is written once. Processes
-wait for one another only here, so all must call these functions in the same order. All processes must
-therefore agree on every condition that decides whether one is called (a stop, an early end, a loss that is
-not finite): use `broadcast` and `all_sum`.
+with the other processes; without a group each of them is the identity, so the same loop works with one
+process or several. Processes wait for one another only here, so all must call these functions in the same
+order. All processes must therefore agree on every condition that decides whether one is called (a stop, an
+early end, a loss that is not finite): use `broadcast` and `all_sum`.
 
 Gradients are summed here rather than by DistributedDataParallel, for two reasons. DistributedDataParallel
 divides by the number of processes, but our losses are already divided by the weight of the whole batch. It
-also requires a gradient for every weight in every process, but a process may have no ranking of a small
+also requires a gradient for every weight in every process, but a process may have no ranking from a small
 batch.
 """
 
@@ -26,8 +26,8 @@ from torch import Tensor
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, Reporter
 
-BUCKET_NUMBERS = 16_000_000  # numbers per all-reduce: few messages, for 64 MB more memory
-LONGEST_WAIT = timedelta(hours=1)  # while one process writes a checkpoint or scores alone
+BUCKET_NUMBERS = 16_000_000  # numbers per all-reduce: fewer messages, at the cost of 64 MB of memory
+LONGEST_WAIT = timedelta(hours=1)  # for the others, while one process writes a checkpoint or scores
 
 
 @contextmanager
@@ -91,8 +91,8 @@ def all_sum(values: Mapping[str, float]) -> dict[str, float]:
 def sum_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace each gradient by its sum over all processes.
 
-    A weight without a gradient in any process keeps none: the optimiser must skip it, as it would in one
-    process.
+    A weight that has no gradient in any process still has none afterwards, so that the optimiser skips it, as
+    it would in a single process.
     """
     if count() == 1:
         return
@@ -141,7 +141,7 @@ def broadcast(number: int) -> int:
 
 
 def wait() -> None:
-    """Return when all processes have reached this call."""
+    """Block until all processes have reached this call."""
     if count() > 1:
         broadcast(0)
 

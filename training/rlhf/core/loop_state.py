@@ -1,4 +1,4 @@
-"""The state of a training loop as named tensors, and back: weights, moments and random generators."""
+"""Convert the state of a training loop (weights, moments, random generators) to named tensors and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-SAMPLED_NUMBERS = 1024  # per weight; a fingerprint of all 7 billion weights would take a minute
+SAMPLED_NUMBERS = 1024  # per tensor; a fingerprint of all 7 billion parameters would take a minute
 
 Modules = Mapping[str, nn.Module]
 

@@ -8,7 +8,7 @@ Messages: TypeAlias = Sequence[Mapping[str, str]]
 
 
 class Demonstration(NamedTuple):
-    """One answer to learn from, as it was given. SFT imitates it, whether it is good or not."""
+    """A conversation and its answer. SFT imitates the answer exactly, regardless of its quality."""
 
     messages: Messages
     response: str

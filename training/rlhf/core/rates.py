@@ -9,15 +9,15 @@ from torch import nn
 
 from training.rlhf.core.recipes import Schedule
 
-SMALL, LARGE = 2e6, 1e9  # weights: the demo's policy, and a small real model
+SMALL, LARGE = 2e6, 1e9  # parameters: the demo's policy, and a small real model
 
 
 def rate_for(model: nn.Module, *, at_2m: float, at_1b: float) -> float:
-    """Interpolate a peak rate between two that are known to work: log rate linear in log weights.
+    """Interpolate between two peak rates that are known to work.
 
-    A rate that a model of 2M weights needs to learn within a minute destroys a model of 1B weights in ten
-    steps, so no single number is a sound default for both. Outside this range the rate of the nearer end
-    applies.
+    The log rate is linear in the log of the parameter count. A rate that a model with 2M parameters needs to
+    learn within a minute destroys a model with 1B parameters in ten steps, so no single number is a sound
+    default for both. Outside this range the rate of the nearer end applies.
     """
     weights: Any = sum(parameter.numel() for parameter in model.parameters())
     share = math.log(min(max(weights, SMALL), LARGE) / SMALL) / math.log(LARGE / SMALL)

@@ -21,7 +21,8 @@ CAUTION = Field(
 
 
 class Recipe(BaseModel):
-    """The settings of one run: one definition gives validation, JSON Schema, the browser form and the docs.
+    """The settings of one run: one definition provides validation, JSON Schema, the browser form and the
+    docs.
 
     A recipe is frozen, so a run uses exactly the settings that were validated. An unknown field is an error,
     so a misspelt setting never silently keeps its default. Every field has a description and bounds.
@@ -46,16 +47,16 @@ class SFTConfig(Recipe):
         gt=0,
         le=0.1,
         description="Peak learning rate of AdamW. Empty: by model size, from 3e-3 (rejection sampling: 3e-4) "
-        "at 2M weights to 2e-5 (1e-5) at 1B.",
+        "at 2M parameters to 2e-5 (1e-5) at 1B.",
     )
     epochs: int = Field(1, ge=1, le=100, description="Passes over the demonstrations.")
     batch_size: int = Field(16, ge=1, le=4096, description="Demonstrations per optimiser step.")
     micro_batch_size: int = Field(
         16, ge=1, le=4096, description="Demonstrations per forward pass. Lower it if memory runs out."
     )
-    schedule: Schedule = Field("cosine", description="How the learning rate falls after the warm-up.")
+    schedule: Schedule = Field("cosine", description="Learning rate schedule after the warm-up.")
     warmup_share: float = Field(
-        0.05, ge=0, le=1, description="Share of the steps in which the learning rate rises."
+        0.05, ge=0, le=1, description="Share of the steps in which the learning rate rises from 0."
     )
     weight_decay: float = Field(0.0, ge=0, le=1, description="Decoupled weight decay of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, le=1000, description="Gradients are clipped to this norm.")
@@ -124,21 +125,21 @@ class PPOConfig(Recipe):
         None,
         gt=0,
         le=1,
-        description="Learning rate of the policy (Adam). Empty: by model size, from 4e-4 at 2M weights to "
+        description="Learning rate of the policy (Adam). Empty: by model size, from 4e-4 at 2M parameters to "
         "1e-6 at 1B.",
     )
     value_learning_rate: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Learning rate of the critic. Empty: by model size, from 5e-4 at 2M weights to 5e-6 at "
-        "1B.",
+        description="Learning rate of the critic. Empty: by model size, from 5e-4 at 2M parameters to 5e-6 "
+        "at 1B.",
     )
-    schedule: Schedule = Field("linear", description="How the learning rates fall.")
+    schedule: Schedule = Field("linear", description="Learning rate schedule.")
     epochs: int = Field(1, ge=1, le=100, description="Passes over each rollout.")
     minibatches: int = Field(4, ge=1, le=1024, description="Optimiser steps per pass.")
     critic_warmup_steps: int = Field(
-        1, ge=0, le=100_000, description="Number of first steps that train only the critic."
+        1, ge=0, le=100_000, description="Number of initial steps that train only the critic."
     )
     kl_coefficient: float = Field(
         0.2,
@@ -149,7 +150,7 @@ class PPOConfig(Recipe):
     kl_target: float | None = Field(
         None,
         gt=0,
-        description="Target KL in nats per answer. If set, kl_coefficient adapts to keep the KL there.",
+        description="Target KL in nats per answer. If set, kl_coefficient adapts to keep the KL near it.",
     )
     kl_horizon: int = Field(
         2000,

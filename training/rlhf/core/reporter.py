@@ -1,6 +1,6 @@
 """The interface through which a loop reports metrics, samples and progress, and asks whether to stop.
 
-A loop gets a `Reporter` and does not depend on databases, queues or browsers. It calls `check()` at every
+A loop receives a `Reporter` and does not depend on databases, queues or browsers. It calls `check()` at every
 step boundary, so a cancelled run ends within one step and never in the middle of an optimiser update.
 """
 
@@ -17,8 +17,8 @@ class Cancelled(Exception):
 
 
 class Reporter(Protocol):
-    """What a loop reports. `step` counts optimiser updates from 1 (or completed prompts, in a loop without
-    an optimiser); step 0 is the state before the first update."""
+    """The interface for the reports of a loop. `step` counts optimiser updates from 1 (or completed prompts,
+    in a loop without an optimiser); step 0 is the state before the first update."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Report named scalars of `step`. Names and units are listed in the docstring of the loop."""
@@ -32,7 +32,7 @@ class Reporter(Protocol):
         """Report that `step` of `total` units of `phase` are done."""
 
     def flush(self) -> None:
-        """Return when all reports have been stored.
+        """Block until all reports have been stored.
 
         Called before a checkpoint: a run that resumes from it does not repeat earlier reports.
         """

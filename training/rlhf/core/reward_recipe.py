@@ -22,8 +22,8 @@ class RewardModelConfig(Recipe):
         None,
         gt=0,
         le=1,
-        description="Peak learning rate of AdamW. Empty: by model size, from 5e-4 at 2M weights to 1e-5 at "
-        "1B; ten times that with use_peft.",
+        description="Peak learning rate of AdamW. Empty: by model size, from 5e-4 at 2M parameters to 1e-5 "
+        "at 1B; ten times that with use_peft.",
     )
     head_learning_rate_factor: float = Field(
         1.0, gt=0, le=1000, description="Learning rate of the head, as a multiple of the trunk's."
@@ -56,7 +56,7 @@ class RewardModelConfig(Recipe):
         description="With use_peft: names of the linear layers that get an adapter, such as q_proj, v_proj. "
         "all-linear: all linear layers of the trunk.",
     )
-    schedule: Schedule = Field("cosine", description="How the learning rate falls after the warm-up.")
+    schedule: Schedule = Field("cosine", description="Learning rate schedule after the warm-up.")
     warmup_fraction: float = Field(
         0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises from 0."
     )

@@ -1,4 +1,4 @@
-"""From rankings to rows of tokens. Each response is encoded once, and so is the prompt if that is cheaper.
+"""Convert rankings to rows of tokens. Each response is encoded once, and so is the prompt if that is cheaper.
 
 A ranking of K responses expanded into its K(K-1)/2 pairs would send every response through the model K-1
 times. Here a ranking is one `Group`, laid out in one of three ways:
@@ -6,14 +6,14 @@ times. Here a ranking is one `Group`, laid out in one of three ways:
 - ``packed``: one row with the prompt once and the K responses after it. Position ids restart after the prompt
   for each response, and a block mask lets a response attend only to the prompt and to itself, so each reward
   is the same as if the response were alone.
-- ``flat``: like packed, but all groups are in one row without padding, with attention segment by segment
-  instead of a mask (`segments`).
+- ``flat``: like packed, but all groups are in one row without padding, with attention computed
+  segment by segment instead of with a mask (`segments`).
 - ``separate``: K rows, each with the prompt and one response, padded on the right.
 
 Packing saves (K - 1) copies of the prompt, but its attention spans the entire row; `cheaper_layout` compares
 the two costs per group. The flat layout has neither cost. All three run on unmodified transformers models.
-Lengths and positions are part of the batch: the end of a response is where the layout put it, never "the last
-token that is not padding".
+Lengths and positions are part of the batch: the layout records where each response ends, so the end is never
+inferred as "the last token that is not padding".
 """
 
 from __future__ import annotations
@@ -36,18 +36,19 @@ from training.rlhf.models.trunks import is_encoder, plain
 Layout = Literal["packed", "flat", "separate"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 PADDING_TIER = -1
-MAX_PADDING = 0.2  # share of a micro-batch; a lower limit costs more in calls than it saves in products
+MAX_PADDING = 0.2  # share of a micro-batch; a lower limit costs more in calls than it saves in computation
 
 
 class ResponseTooLongError(UnusableInput):
-    """A response alone fills the context. Responses are never truncated, so it cannot be scored."""
+    """A response fills the whole context. It can't be scored, because responses are never truncated."""
 
     kind = FailureKind.TEXTS_TOO_LONG
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The K responses to one prompt as token ids, their tiers (empty if only scores are needed) and a weight.
+    """The K responses to one prompt as token IDs, with their tiers (empty if only scores are needed) and a
+    weight.
 
     ``strength`` and ``annotator`` are indices in `answer_model.AnswerKey`; 0 means unknown.
     """
@@ -71,10 +72,11 @@ class Group:
 
 
 class Stated(NamedTuple):
-    """The content of B rankings of at most K responses: everything that a loss needs besides the rewards.
+    """The data of B rankings of at most K responses that a loss needs in addition to the rewards.
 
     ``tiers`` (B, K), -1 is padding; ``strengths`` (B,), the stated level; ``annotators`` (B,), the annotator.
-    Both count from 1, and 0 is unknown. ``in_shown_order`` (B,), bool: response k was shown in place k.
+    Both are numbered from 1; 0 means unknown. ``in_shown_order`` (B,), bool: response k was shown at position
+    k.
     """
 
     tiers: Tensor
@@ -85,7 +87,8 @@ class Stated(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows for the trunk: R rows of T tokens contain the N responses of B groups, at most K in one group.
+    """Input rows for the trunk: R rows of T tokens contain the N responses of B groups, with at most K in a
+    group.
 
     ``input_ids``, ``position_ids`` (R, T); ``attention_mask`` (R, T) for separate rows, boolean (R, 1, T, T)
     for packed rows, a `segments.segment_table` for a flat row; ``end_row``, ``end_column`` (N,): the position
@@ -118,7 +121,7 @@ class Batch:
 
 
 def digest_of(groups: Sequence[Group]) -> str:
-    """Return a digest that is equal for equal lists of groups in the same order."""
+    """Return a digest of a list of groups. It depends on their order, and equal lists have equal digests."""
     digest = hashlib.sha256()
     for group in groups:
         digest.update(repr(group).encode())
@@ -130,8 +133,8 @@ def fit_group(group: Group, *, max_length: int, cls: int | None = None) -> tuple
     truncated).
 
     All K responses keep the same prompt. An encoder's first token, ``cls``, is kept, because the score is
-    read there. A response is never truncated: its end is what is scored. Raises ResponseTooLongError if a
-    response leaves no room for a single token of the prompt.
+    read there. A response is never truncated, because the score is read at its end. Raises
+    ResponseTooLongError if a response leaves no room for even one prompt token.
     """
     longest = max(map(len, group.responses))
     room = max_length - longest
@@ -147,12 +150,12 @@ def fit_group(group: Group, *, max_length: int, cls: int | None = None) -> tuple
 
 
 def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
-    """Return the layout with the lower cost: tokens through the layers, plus attention over the full square
-    of each row.
+    """Return the layout with the lower cost. The cost counts the tokens in the layers, plus attention over
+    all token pairs of each row.
 
     A layer of width d spends about 24 d² FLOPs on a token and 4 d on a (query, key) pair, so a pair costs
-    1/(6 d) of a token. For responses of equal length packing wins unless the prompt is much shorter than the
-    responses.
+    1/(6 d) as much as a token. For responses of equal length, packing is cheaper unless the prompt is much
+    shorter than the responses.
     """
     width, k = group.separate_width, len(group.responses)
     packed = group.packed_tokens + group.packed_tokens**2 / (6 * hidden_size)
@@ -164,7 +167,7 @@ def can_pack(model: PreTrainedModel) -> bool:
     """Return whether a model supports a 4-D mask and position ids.
 
     This requires attention in every layer, no sliding window, no mask computed by the model itself and no
-    recurrence. An encoder is read at the beginning of a row, so it needs a row for each response.
+    recurrence. An encoder's score is read at the beginning of a row, so each response needs its own row.
     """
     if is_encoder(model):
         return False
@@ -188,8 +191,8 @@ def micro_batches(
 ) -> Iterator[tuple[Layout, list[int]]]:
     """Cut groups into micro-batches of one layout and at most ``max_tokens`` positions, including padding.
 
-    Yields (layout, indices into groups), every index once. A group that exceeds ``max_tokens`` alone gets its
-    own micro-batch: nothing is dropped because of its size.
+    Yields (layout, indices into groups), with every index once. A group that alone exceeds ``max_tokens``
+    gets its own micro-batch, so no group is dropped because of its size.
     """
     for layout in LAYOUTS:
         chosen = [index for index in range(len(groups)) if layouts[index] == layout]
@@ -207,14 +210,15 @@ def micro_batches(
 
 
 def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
-    """Cut the chosen groups, in order, into parts of nearly equal size and at most ``max_tokens`` tokens."""
+    """Split the chosen groups, in order, into parts of nearly equal size with at most ``max_tokens``
+    tokens."""
     total = sum(groups[i].packed_tokens for i in chosen)
     share = total / max(math.ceil(total / max_tokens), 1)
     current: list[int] = []
     tokens = 0
     for index in chosen:
         width = groups[index].packed_tokens
-        # The middle of this group decides which part it belongs to; the limit always applies.
+        # The group belongs to the part that contains its midpoint, unless that would exceed the limit.
         if current and (tokens + width > max_tokens or tokens + width / 2 > share):
             yield current
             current, tokens = [], 0
@@ -227,18 +231,19 @@ def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens:
 def cut_by_width(
     shapes: Sequence[tuple[int, int]], *, max_places: int | None = None, max_rows: int | None = None
 ) -> Iterator[list[int]]:
-    """Cut items of (rows, width) tokens into micro-batches with little padding. Every index once, in order of
-    width.
+    """Group items of (rows, width) tokens into micro-batches with little padding. Every index occurs once, in
+    order of width.
 
     A micro-batch is padded to its widest row. It ends where another item would exceed ``max_places`` token
-    places or ``max_rows`` rows, or raise padding above MAX_PADDING of its places. An item that exceeds a
-    limit alone gets its own micro-batch. A padded place costs as much as a token: in the demo world, 16
-    demonstrations in one micro-batch were 40 % padding, and a step took 27 % less CPU time when cut here.
+    positions or ``max_rows`` rows, or would raise the share of padding above MAX_PADDING. An item that alone
+    exceeds a limit gets its own micro-batch. A padding position costs as much as a token: in the demo world,
+    16 demonstrations in one micro-batch were 40 % padding, and splitting them reduced the CPU time of a step
+    by 27 %.
     """
     current: list[int] = []
     rows = tokens = 0
     for index in sorted(range(len(shapes)), key=lambda i: (shapes[i][1], i)):
-        count, width = shapes[index]  # widths increase, so this one is the width of all rows
+        count, width = shapes[index]  # widths increase, so all rows are padded to this width
         places = (rows + count) * width
         if current and (
             (max_places is not None and places > max_places)
@@ -255,9 +260,11 @@ def cut_by_width(
 
 
 def collate(groups: Sequence[Group], *, layout: Layout, pad_id: int, unread: int | None = None) -> Batch:
-    """Lay out groups as one batch. ``pad_id`` only fills places, so any id will do, including EOS.
+    """Lay out groups as one batch. ``pad_id`` only fills unused positions, so it can be any token ID,
+    including EOS.
 
-    A response is read at its last token or, if ``unread`` is given, at the last token other than ``unread``.
+    The reward of a response is read at its last token or, if ``unread`` is set, at its last token other than
+    ``unread``.
     """
     if layout == "flat":
         return _in_one_row(groups, unread)
@@ -327,8 +334,8 @@ def _in_one_row(groups: Sequence[Group], unread: int | None) -> Batch:
 
 
 def _read_at(prompt: Sequence[int], response: Sequence[int], unread: int | None) -> int:
-    """Return where a response is read, relative to its first token; negative if it consists of ``unread``
-    alone."""
+    """Return the position, relative to the response's first token, at which its reward is read; negative if
+    the response consists only of ``unread`` tokens."""
     if response[-1] != unread:
         return len(response) - 1
     both = [*prompt, *response]
@@ -346,10 +353,10 @@ def stated_in(groups: Sequence[Group]) -> Stated:
 
 def block_mask(numbers: Tensor) -> Tensor:
     """(R, T) segment numbers (0 prompt, k response k, -1 padding) -> bool (R, 1, T, T), true where a query
-    may attend.
+    can attend to a key.
 
     The mask is causal and covers only the prompt and the query's own segment. Padding attends to itself:
-    softmax of a fully masked row is nan.
+    the softmax of a fully masked row is NaN.
     """
     query, key = numbers[:, :, None], numbers[:, None, :]
     width = numbers.shape[1]

@@ -1,13 +1,13 @@
-"""Rankings from a file: a frozen snapshot, or any file that an import takes (`preferences.formats`).
+"""Read rankings from a file: a frozen snapshot, or any file that can be imported (`preferences.formats`).
 
-Every row is read before training begins, with the readers and the error texts of imports. A broken row is an
-error that names it. Valid rows from which a loss can't learn are left out and counted by reason:
+Every row is read before training begins, with the readers and error messages of imports. A broken row raises
+an error that names it. Valid rows that a loss can't learn from are left out and counted by reason:
 
 - ``not_rankable``: the annotator marked the responses as not rankable;
 - ``all_bad``: the annotator marked all responses as bad and gave no order;
 - ``fewer_than_two_responses``: there is nothing to compare;
-- ``no_ranking``: a prompt or a task that nobody has ranked;
-- ``answer_left_out``: a draft or cancelled answer of another tool.
+- ``no_ranking``: a prompt or task without a ranking;
+- ``answer_left_out``: a draft or cancelled answer from another tool.
 """
 
 from __future__ import annotations
@@ -41,13 +41,14 @@ from preferences.records import (
 from preferences.text import MIN_RESPONSES
 from training.rlhf.data.rankings import Ranking, RankingFileError, Rankings
 
-ERRORS_SHOWN = 5  # of a file's broken rows; the others are counted
+ERRORS_SHOWN = 5  # broken rows listed in an error message; the others are counted
 REASONS = ("not_rankable", "all_bad", "fewer_than_two_responses", "no_ranking", "answer_left_out")
 
 
 @dataclass(slots=True)
 class Line:
-    """The content of a line: rankings, counts of what was left out, or the reason why the line is broken."""
+    """The content of a line: rankings, counts of omitted rows by reason, or the reason why the line is
+    broken."""
 
     number: int
     rankings: list[Ranking] = field(default_factory=list)
@@ -56,8 +57,8 @@ class Line:
 
 
 def read_rankings(path: str | Path) -> Rankings:
-    """The rankings of a file, all checked. Raises a RankingFileError that names the first broken rows and
-    their number, or gives the reason why the file contains no rankings."""
+    """Read and check all rankings of a file. Raises a RankingFileError that names the first broken rows and
+    gives their total number, or explains why the file contains no rankings."""
     file = Path(path)
     title, lines = lines_of(file)
     rankings = Rankings(left_out=dict.fromkeys(REASONS, 0))
@@ -79,8 +80,8 @@ def read_rankings(path: str | Path) -> Rankings:
 
 
 def lines_of(file: Path) -> tuple[str, Iterator[Line]]:
-    """The title of the file's format, and its lines one by one. Raises RankingFileError if it can't be
-    read."""
+    """Return the title of the file's format, and an iterator over its lines. Raises RankingFileError if it
+    can't be read."""
     if not file.is_file():
         raise RankingFileError(f"{file}: there is no such file")
     if snapshot_parquet.is_snapshot(file):
@@ -172,7 +173,7 @@ def _made(
     ranking_id: str,
     training: TrainingFields,
 ) -> Ranking:
-    """A ranking in which the responses in no tier form the last tier, unranked."""
+    """A ranking whose last tier contains the responses that are in no other tier, marked as unranked."""
     rest = tuple(sorted(set(range(len(texts))) - {index for tier in tiers for index in tier}))
     return Ranking(
         messages=messages,
@@ -193,8 +194,8 @@ def _made(
 
 
 def _snapshot_lines(file: Path | BinaryIO) -> Iterator[Line]:
-    """The rows of a snapshot, without the checks for other files, because the database has already made them.
-    A row that is broken nevertheless gets the reason that an import would give."""
+    """Yield the rows of a snapshot. The checks for other files are skipped, because the database has already
+    made them. A row that is broken nevertheless is reported with the same reason as in an import."""
     number = 0
     try:
         for row in snapshot_parquet.read_rankings(file, snapshot_parquet.TRAINING_COLUMNS):

@@ -1,4 +1,4 @@
-"""Rankings in the form that the training loops use, with their split and counts. `files` reads them.
+"""Rankings as the training loops use them, with train/held-out splits and counts. `files` reads them.
 
 A ranking whose responses are all tied is kept, because a loss that models ties learns from it. A loss that
 ignores ties leaves it out and counts it (`RewardModelResult`).
@@ -15,7 +15,7 @@ from typing import Any
 
 from preferences.text import storage_fault
 
-# The tier number of unranked responses: below all tiers, but without a tie among them.
+# The tier number of unranked responses: below all tiers, but not tied with each other.
 UNRANKED_TIER = 10_000
 
 
@@ -25,11 +25,11 @@ class Ranking:
 
     ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more is a tie. Every
     response is in exactly one tier. With ``rest_unranked`` the last tier holds the responses that a top-k
-    ranking left unranked: below all others, and not tied, since the annotator did not call them equally good.
-    ``strength`` is on the project's scale (None: not asked), ``annotator`` is a pseudonym, ``weight`` the
-    weight in training. ``in_shown_order``: the responses are in the order in which the annotator saw them.
-    ``round`` (None: unknown), ``source`` and ``votes`` (the number of rankings behind a consensus) are taken
-    from the file; training ignores them, and reports group by them.
+    ranking left unranked: below all others, and not tied, because the annotator did not judge them equally
+    good. ``strength`` is on the project's scale (None: not collected), ``annotator`` is a pseudonym,
+    ``weight`` the weight in training. ``in_shown_order``: the responses are listed in the order in which the
+    annotator saw them. ``round`` (None: unknown), ``source`` and ``votes`` (the number of rankings behind a
+    consensus) are taken from the file; training ignores them, but reports group results by them.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -67,7 +67,7 @@ class Ranking:
 
     def tier_of_each(self) -> list[int]:
         """For each response, in order, the number of its tier (0 is best); UNRANKED_TIER for unranked
-        responses, so that losses on pairs and Plackett–Luce need only this one special number."""
+        responses, so that the pairwise losses and Plackett–Luce need only one special value."""
         numbers = [0] * len(self.responses)
         for number, tier in enumerate(self.tiers):
             if self.rest_unranked and number == len(self.tiers) - 1:
@@ -82,7 +82,7 @@ class RankingFileError(ValueError):
 
 
 class Rankings(list[Ranking]):
-    """Rankings with the counts of rows that were left out, by reason."""
+    """Rankings, and the counts of omitted rows by reason."""
 
     def __init__(self, rankings: Iterable[Ranking] = (), left_out: Mapping[str, int] | None = None) -> None:
         super().__init__(rankings)
@@ -92,12 +92,12 @@ class Rankings(list[Ranking]):
 def split_by_prompt(
     rankings: Sequence[Ranking], *, heldout_fraction: float
 ) -> tuple[list[Ranking], list[Ranking]]:
-    """(train, held-out) by hash of the prompt, so that no prompt is in both and the split does not depend on
-    the order of the rankings. Prompts that differ only in white space are one prompt: if one is held out,
-    both are.
+    """Split into (train, held-out) by hash of the prompt, so that no prompt is in both and the split does not
+    depend on the order of the rankings. Prompts that differ only in whitespace count as one prompt: they are
+    on the same side.
 
-    Rows with ``split == "heldout"`` are always held out. If there is at least one, no other prompt is moved:
-    the project's own split is kept.
+    Rows with ``split == "heldout"`` are always held out. If there is at least one, no other prompt is held
+    out: the project's own split is kept.
     """
     heldout = [ranking for ranking in rankings if ranking.split == "heldout"]
     if not heldout and heldout_fraction > 0:
@@ -110,7 +110,7 @@ def split_by_prompt(
     hashes = {ranking.prompt_hash for ranking in heldout}
     words = [_words_of(ranking.messages) for ranking in rankings]
     found = 0
-    while found < len(hashes):  # a hash from a file can stand for prompts of several wordings
+    while found < len(hashes):  # a hash from a file can refer to prompts with different wording
         found = len(hashes)
         of_heldout = {w for r, w in zip(rankings, words, strict=True) if r.prompt_hash in hashes}
         hashes |= {r.prompt_hash for r, w in zip(rankings, words, strict=True) if w in of_heldout}
@@ -126,12 +126,12 @@ def _words_of(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], .
 def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
     """``duplicates``: rankings in which an annotator (or an anonymous file) repeats an earlier ranking of the
     same responses to the same prompt. ``contradicted_pairs``: pairs of responses to one prompt that are
-    preferred in both directions, by any annotators. Neither is left out."""
+    preferred in both directions, by any annotators. Both stay in the data."""
     of_prompt: dict[str, list[Ranking]] = {}
     for ranking in rankings:
         of_prompt.setdefault(ranking.prompt_hash, []).append(ranking)
     duplicates = contradicted = 0
-    # One prompt at a time, because all pairs of a large file take more memory than its texts.
+    # Prompts are processed one at a time, because all pairs of a large file take more memory than its texts.
     for alike in of_prompt.values():
         orders = [sorted(zip(r.responses, r.tier_of_each(), strict=True)) for r in alike]
         said = {(r.annotator, r.strength, *order) for r, order in zip(alike, orders, strict=True)}
@@ -148,7 +148,7 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
 
 
 def count_shared_prompts(learn: Sequence[Ranking], heldout: Sequence[Ranking]) -> int:
-    """Prompts on both sides of an external split, ignoring white space."""
+    """Prompts on both sides of an external split, compared without regard to whitespace."""
     return len({_words_of(r.messages) for r in learn} & {_words_of(r.messages) for r in heldout})
 
 

@@ -25,7 +25,7 @@ from transformers.cache_utils import DynamicLayer
 
 from training.rlhf.models import chat
 
-ROWS_PER_BATCH = 256  # rows decoded together; more need more memory and are hardly faster
+ROWS_PER_BATCH = 256  # rows decoded together; more rows need more memory and are hardly faster
 # Finished rows are dropped once they are this share of the batch. Dropping copies the cache, so it is not
 # done for each row.
 FINISHED_SHARE = 0.25
@@ -191,8 +191,8 @@ def _forward_parameters(policy: Any) -> set[str]:
 
 
 class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values of one layer, (B, heads, T, d), in a buffer that has room for the tokens still to
-    come."""
+    """Keys and values of one layer, (B, heads, T, d), in a buffer with room for the tokens still to be
+    generated."""
 
     def __init__(self, keys: Tensor, values: Tensor, n: int, room: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The quality of a policy: it answers prompts, a judge gives points to each answer, and the mean has a
+"""Evaluate a policy: it answers prompts, a judge scores each answer, and the result is the mean with its
 standard error.
 
 `compare` compares two policies on the same prompts. The mean difference per prompt has a far smaller error

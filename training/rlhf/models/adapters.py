@@ -1,4 +1,4 @@
-"""Folders that contain a LoRA adapter, and where their base model is. Needs no torch."""
+"""Folders that contain a LoRA adapter, and the location of its base model. Needs no torch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 CONFIG_FILE = "config.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# The notes that a complete model keeps in its config.json. A folder with an adapter must not contain a
+# The metadata that a complete model stores in its config.json. A folder with an adapter must not contain a
 # config.json: transformers would take it for a complete model and look for weights that do not exist.
 ADAPTER_NOTES = "rankloop.json"
-# The subfolder of a reward model with its uncertainty. The members of a LoRA ensemble are adapters
-# themselves.
+# The subfolder of a reward model that contains its uncertainty estimate. The members of a LoRA ensemble are
+# adapters themselves.
 UNCERTAINTY, MEMBER = "uncertainty", "member-{}"
 
 
@@ -44,8 +44,8 @@ def missing_base(folder: str | Path) -> str:
 
 
 def looks_like_path(name: str) -> bool:
-    """Return whether ``name`` is a path. A hub name is `name` or `owner/name`; asking the hub for anything
-    else would only take time."""
+    """Return whether ``name`` is a path. A hub name is `name` or `owner/name`; the hub is not queried for
+    anything else, because that would only take time."""
     return name.startswith(("/", ".", "~")) or name.count("/") > 1 or Path(name).exists()
 
 

@@ -1,4 +1,4 @@
-"""Text to tokens and back, in one place, so that training, scoring, sampling and PPO see the same ids.
+"""Convert text to tokens and back in one place, so that training, scoring, sampling and PPO use the same ids.
 
 Two rules prevent well-known faults of reward models. A response always ends with EOS, wherever it is encoded.
 Its end is never found by looking for the pad token: lengths are part of the batch instead.
@@ -92,8 +92,8 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 
 def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the id that ends a response: EOS, or the [SEP] of an encoder's tokenizer. Raises ValueError
-    without either."""
+    """Return the id of the token that ends a response: EOS, or the [SEP] of an encoder's tokenizer. Raises
+    ValueError without either."""
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     if end is None:
         raise ValueError(
@@ -103,7 +103,7 @@ def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the id that fills padded places. Falls back to EOS, which is harmless: the end of a response is
+    """Return the padding token id. Falls back to EOS, which is harmless: the end of a response is
     never derived from padding."""
     return eos_id(tokenizer) if tokenizer.pad_token_id is None else _one_id(tokenizer.pad_token_id)
 
@@ -122,7 +122,7 @@ def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _least_likely_text(tokenizer: PreTrainedTokenizerBase, eos: int) -> str:
-    """Return the longest token, if possible one that begins with a space marker: such a token does not occur
+    """Return the longest token, preferably one that begins with a space marker: such a token does not occur
     in text."""
     names = sorted(name for name, number in tokenizer.get_vocab().items() if number != eos)
     signed = [name for name in names if name[0] in SPACE_SIGNS and len(name) > 1]
@@ -130,8 +130,8 @@ def _least_likely_text(tokenizer: PreTrainedTokenizerBase, eos: int) -> str:
 
 
 def context_length(model: PreTrainedModel) -> int:
-    """Return the number of positions of the model: the longest sequence of prompt and response together,
-    in tokens."""
+    """Return the context length of the model: the maximum length of prompt and response together, in
+    tokens."""
     config = model.config.get_text_config()
     length = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if not isinstance(length, int):

@@ -8,7 +8,7 @@ import urllib.request
 from huggingface_hub import constants
 
 TIMEOUT_S = 5.0
-# Phrases in the hub client's errors that mean that no connection was made.
+# Phrases in the hub client's errors that indicate a failed connection.
 UNREACHABLE = re.compile(
     r"couldn't connect|offline|local cache|cached files|outgoing|timed? ?out|name resolution|connection",
     re.IGNORECASE,

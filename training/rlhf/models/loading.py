@@ -37,10 +37,11 @@ class Loaded(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A classifier as its folder contains it; an adapter is still separate from its base.
+    """A classifier as loaded from its folder; an adapter is still separate from its base.
 
-    ``new`` names the weights that no file contains, so they are random: none, or the head and what belongs to
-    it. ``base`` is where a complete model was read from or, for an adapter, the model it was trained on.
+    ``new`` names the weights that no file contains, so they are random: none, or the head and the modules
+    that belong to it. ``base`` is where a complete model was read from or, for an adapter, the model it was
+    trained on.
     """
 
     model: Any
@@ -89,8 +90,7 @@ def load_reward_model(
     """Load a sequence classifier with one output and its tokenizer, in eval mode. A LoRA adapter is merged
     into its base.
 
-    Weights that no file contains are an error: a random head would give noise for scores, and nobody would
-    notice.
+    Weights that no file contains are an error: a random head would silently produce meaningless scores.
     """
     opened = open_classifier(path_or_hub, dtype=dtype, device=device)
     if opened.new:
@@ -172,8 +172,8 @@ def save_model(
 
 
 def merged(model: Any) -> Any:
-    """Return the model without adapters. Works on a copy: merging and unmerging in place lets the trunk
-    drift."""
+    """Return the model without adapters. Works on a copy: merging and unmerging in place would accumulate
+    rounding errors in the trunk."""
     return _fold(copy.deepcopy(model)) if trunks.has_adapters(model) else model
 
 
@@ -183,10 +183,10 @@ def _fold(model: Any) -> Any:
 
 
 def _write_adapter(model: Any, folder: Path) -> None:
-    """Write the adapter with the head, and the notes that a complete model keeps in its config.json."""
-    # False: the embeddings stay with the base, and the hub is not asked whether they grew.
+    """Write the adapter with the head, and the metadata that a complete model stores in its config.json."""
+    # False: the embeddings stay with the base, and the hub is not queried for their size.
     model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink()  # peft's template of a model card, not filled in
+    (folder / "README.md").unlink()  # peft's empty template of a model card
     config = trunks.plain(model).config
     notes = {"num_labels": 1, "pad_token_id": config.get_text_config().pad_token_id}
     notes["rankloop"] = getattr(config, "rankloop", {})
@@ -225,7 +225,7 @@ def _load(
             model.active_peft_config.base_model_name_or_path = adapters.lasting_name(base)
     except (ModelNotFound, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # a damaged file can raise anything in its reader
+    except Exception as error:  # reading a damaged file can raise any exception
         if not isinstance(error, OSError) and not Path(name).is_dir():
             raise
         raise _not_found(name, error, asked_hub=not local_only) from error
@@ -306,7 +306,7 @@ def _settings(
     if stored and config.num_labels != 1:
         raise ModelNotFound(
             f"{base!r} is not the required kind of model: it sorts texts into {config.num_labels} classes, "
-            "and a reward model has one output. Use the language model that it was made from.",
+            "and a reward model has one output. Use the language model that it was trained from.",
             FailureKind.WRONG_KIND_OF_MODEL,
         )
     config.num_labels = 1
@@ -359,7 +359,7 @@ def _refuse_broken_numbers(name: str, model: Any) -> None:
 def _wrong_kind(name: str, missing: list[str]) -> ModelNotFound:
     return ModelNotFound(
         f"{name!r} is not the required kind of model: it has no weights for {', '.join(missing[:5])}. "
-        "A reward model is made by a reward_model run; a policy is a causal language model.",
+        "A reward_model run produces a reward model; a policy is a causal language model.",
         FailureKind.WRONG_KIND_OF_MODEL,
     )
 

@@ -1,6 +1,6 @@
 """Log-probabilities of given tokens, without materialising a (batch, tokens, vocabulary) tensor.
 
-64 rows of 512 tokens over a vocabulary of 151,936 are 20 GB of fp32 logits, and log_softmax doubles that.
+64 rows of 512 tokens over a vocabulary of 151,936 take 20 GB as fp32 logits, and log_softmax doubles that.
 Only the positions of the response are needed, and only one number for each of them.
 """
 

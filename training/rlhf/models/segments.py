@@ -1,7 +1,7 @@
 """Attention over a row of many segments, and no computation for tokens that are never read.
 
 A row contains prompts and responses in sequence, without padding. A response attends to its own prompt and to
-itself. As a dense mask this would be a square over the entire row, of which only a small part is used. At K =
+itself. A dense mask would be a square over the entire row, of which only a small part is used. At K =
 8, the attention of four rankings took 0.160 CPU seconds with a mask per ranking and 0.053 segment by segment
 (forward and backward, 3,135 tokens, width 256); the layer's matrix products take about 0.25. On a GPU, many
 small calls cost more than the mask, so rows keep the mask there (`scoring.batches`).
@@ -79,8 +79,8 @@ def attention_by_segment(
 
 @lru_cache(maxsize=8)
 def _causal(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return (size, size): 0 where a query may attend, -inf after it. Every block on its diagonal is
-    causal too."""
+    """Return (size, size): 0 where a query may attend, -inf after it. Every block on its diagonal is also
+    causal."""
     return torch.full((size, size), -torch.inf, dtype=dtype, device=device).triu(1)
 
 
@@ -93,7 +93,7 @@ ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"]
 
 
 def attend_by_segment(model: Any) -> bool:
-    """Make the model's attention understand a `segment_table`. Return False if it cannot be replaced.
+    """Make the model's attention support a `segment_table`. Return False if it cannot be replaced.
 
     Other masks are still handled by transformers' sdpa. The change is for this process only and is not saved.
     """
@@ -111,15 +111,15 @@ def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
     """While open, compute the trunk's last MLP only for the tokens at (rows, columns).
 
     After the last attention every token is processed on its own, and no other token is read. In a model of
-    four layers this saves a sixth of all products. The last states of the other tokens are then not those of
-    the model. Does nothing if the last block's MLP cannot be found by its usual name, or is recomputed.
+    four layers this saves a sixth of all matrix products. The final states of the other tokens are then not
+    valid. Does nothing if the last block's MLP cannot be found by its usual name, or is recomputed.
     """
     mlp = _last_mlp(trunk)
     if mlp is None:
         yield
         return
 
-    # Each place once: two empty responses can be read at the same place, whose gradient would count twice.
+    # Each position once: two empty responses can share a position, whose gradient would then count twice.
     rows, columns = torch.unique(torch.stack((rows, columns)), dim=1)
     shape = torch.Size()
 

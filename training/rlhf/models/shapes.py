@@ -19,14 +19,14 @@ from training.rlhf.models.adapters import CONFIG_FILE
 
 MAX_HEADER_BYTES = 100_000_000  # of a safetensors file; the largest seen are 200 kB
 NAMED_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", re.IGNORECASE)
-# Models with two products in the MLP, biases and learned positions, like GPT-2 and BERT.
+# Models with two matrix products in the MLP, biases and learned positions, like GPT-2 and BERT.
 TWO_PRODUCTS = {"gpt_neox", "opt", "phi"}
 ENCODERS = {
     *("albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "eurobert"),
     *("modernbert", "mpnet", "roberta", "xlm-roberta"),
 }
 GATED_ENCODERS = {"eurobert", "modernbert"}
-# If only the number of weights is known, the model is assumed to be built like Qwen3: 28 layers, eight
+# If only the number of parameters is known, the model is assumed to have the shape of Qwen3: 28 layers, eight
 # key-value heads of size 128, about 13 hidden² weights per layer, a vocabulary of 151,936.
 TYPICAL_LAYERS, TYPICAL_WEIGHTS_PER_LAYER, TYPICAL_VOCABULARY = 28, 13, 151_936
 

@@ -25,7 +25,7 @@ HEADS = ("score", "classifier")
 
 
 class NoRewardModel(ValueError):
-    """The model does not end in one number per text."""
+    """The model does not output a single number per text."""
 
 
 def plain(model: Any) -> PreTrainedModel:
@@ -67,7 +67,7 @@ def start_head(model: Any) -> None:
     """Initialise a new head from N(0, 1/(d + 1)) without bias, as in OpenAI's lm-human-preferences.
 
     Rewards then start with a standard deviation near 1. transformers' default of 0.02 starts a wide model
-    near 0, so its first steps only increase the scale.
+    near 0, so its initial steps only increase the scale.
     """
     head = head_of(model)
     nn.init.normal_(head.weight, std=(head.in_features + 1) ** -0.5)

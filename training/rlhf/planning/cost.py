@@ -12,12 +12,12 @@ unless stated otherwise:
   gradient checkpointing the inputs of all layers and the activations of one layer;
 - the projection onto the vocabulary: six arrays of at most 1024 positions (`logprobs.CHUNK_TOKENS`);
 - keys and values of the rows decoded together (`decoding.ROWS_PER_BATCH`), with room for the tokens still to
-  come, and four arrays with one probability per vocabulary entry and row.
+  be generated, and four arrays with one probability per vocabulary entry and row.
 
 Checkpoints, including the best weights so far, are on disk and are written directly from the tensors.
 
-`transformer` describes how operations are counted. Calls are counted too: a small model spends more time on
-launching an operation than on computing it.
+`transformer` describes how operations are counted. Layer calls are counted too: for a small model, launching
+an operation takes longer than computing it.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ SCORING_TOKENS = 16_384
 PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = (
     64,
     32,
-)  # per batch: of sampling and evaluation; of rejection sampling
+)  # prompts per batch: in sampling and evaluation; in rejection sampling
 HELDOUT_MEASUREMENTS = 10
-PADDED = 1.2  # micro-batches end before a fifth would be padding
+PADDED = 1.2  # a micro-batch is closed before its padding reaches a fifth
 # Arrays of hidden × hidden: second derivative, directions and root in float64, and a solver's workspace.
 CURVATURES = 8
 TRAINING, TRAINING_AN_ADAPTER = 3, 2  # a forward and a backward pass, in units of a forward pass
@@ -113,7 +113,7 @@ class Speed:
 
 
 def seconds(cost: Cost, speed: Speed) -> float:
-    """Return how long the stages take in sequence at this speed."""
+    """Return the total time in seconds of the stages, one after another, at this speed."""
     return sum(
         stage.operations / speed.operations + stage.layer_calls * speed.layer_seconds for stage in cost.stages
     )
@@ -319,7 +319,8 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool
     trained = recipe.epochs * (data.items - heldout)
     rows = min(recipe.micro_batch_size, recipe.batch_size, max(1, data.items))
     steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_size) * recipe.epochs
-    # Rows of different lengths do not share a micro-batch: a batch is cut into about two more than necessary.
+    # Rows of different lengths do not share a micro-batch: a batch is split into about two more micro-batches
+    # than necessary.
     micro_batches = steps * (math.ceil(min(recipe.batch_size, data.items) / rows) + 2)
     forward = forward_operations(policy, row, around=row, projected=min(data.response, row))
     evaluations = min(HELDOUT_MEASUREMENTS, steps) * heldout
@@ -351,7 +352,7 @@ def _answers_of(recipe: SampleConfig | EvaluateConfig, policy: Shape, data: Data
 
 
 def _answering(policy: Shape, data: Data, *, n: int, limit: int, per_batch: int, cautious: bool) -> Stage:
-    """Answers to all prompts of the data, `per_batch` at a time."""
+    """The cost of answering all prompts of the data, `per_batch` at a time."""
     rows = min(per_batch, data.items)
     batches = data.items / max(1, rows)
     return _decoding(policy, batches, data, rows=rows, n=n, limit=limit, cautious=cautious)
@@ -370,7 +371,8 @@ def _decoding(
 ) -> Stage:
     """The cost of `n` answers to each of `rows` prompts, `times` × `batches` times.
 
-    A batch continues until its longest answer ends: twice the mean, but at most the limit.
+    A batch continues until its longest answer ends, which is assumed to be twice the mean, but at most the
+    limit.
     """
     limit = min(limit, policy.context - 1)
     prompt = min((data.longest - data.response) if cautious else data.prompt, policy.context - limit)

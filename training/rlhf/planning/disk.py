@@ -21,8 +21,8 @@ RELU_WIDTH = 16  # width of a small head (`heads.WIDTH`)
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes of the model that remains, and the maximum of the checkpoints, which are deleted when the run
-    has ended."""
+    """Bytes of the saved model, and the peak size of the checkpoints, which are deleted when the run has
+    ended."""
 
     model: float = 0.0
     checkpoints: float = 0.0

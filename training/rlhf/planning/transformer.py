@@ -11,10 +11,8 @@ from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models.shapes import Shape
 
 FLOAT = 4  # bytes
-FORWARD_NUMBERS = (
-    6,
-    3,
-)  # per token, in units of hidden and of intermediate: what one layer holds without a backward pass
+# Per token, in units of hidden and of intermediate: the numbers that a layer stores without a backward pass.
+FORWARD_NUMBERS = (6, 3)
 
 
 def forward_operations(shape: Shape, tokens: float, *, around: float, projected: float) -> float:
@@ -52,8 +50,8 @@ def passing_bytes(shape: Shape, places: float) -> float:
 def adapter_weights(shape: Shape, recipe: RewardModelConfig) -> float:
     """The weights of a LoRA adapter: rank × (inputs + outputs) for each product.
 
-    If the recipe names layers instead of all-linear, they are assumed to be the four attention products:
-    usually at least as many as people name.
+    If the recipe names layers instead of all-linear, they are assumed to be the four attention products,
+    which is usually at least as many as the recipe names.
     """
     d, queries = shape.hidden, shape.heads * shape.head_size
     keys = shape.kv_heads * shape.head_size

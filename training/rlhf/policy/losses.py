@@ -22,7 +22,7 @@ def clipped_policy_loss(
 
 
 def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, *, clip: float) -> Tensor:
-    """Half the larger of two squared errors: of the value, and of the value moved at most ``clip`` from the
+    """Half the larger of two squared errors: of the value, and of the value clipped to within ``clip`` of the
     old one.
 
     All arguments and the result have the same shape. As in OpenAI's lm-human-preferences

@@ -2,7 +2,7 @@
 scores.
 
 The loop reads from top to bottom: roll out, score, compute advantages, a few epochs of clipped updates,
-repeat. These choices decide whether it works:
+repeat. PPO depends on these choices:
 
 - Log-probabilities are recomputed by the training forward on the same rows that are trained on, never taken
   from the sampler, so the ratio is exactly 1 before the first update (``val/first_log_ratio`` reports it).
@@ -52,7 +52,7 @@ from training.rlhf.policy.rollout import (
     split_rollout,
 )
 
-# As in OpenAI's code and CleanRL; with torch's default of 1e-8 the first steps are far larger.
+# As in OpenAI's code and CleanRL; with torch's default of 1e-8 the initial steps are far larger.
 ADAM_EPSILON = 1e-5
 
 
@@ -79,8 +79,8 @@ def train(
     """Train ``policy`` against ``reward_model`` on ``prompts``, and save it to ``out_dir``.
 
     Metrics per step. In nats, as means per answer: objective/kl. In standard deviations of the reward:
-    objective/scores (minus ``caution`` spreads), objective/rlhf_reward (score minus penalties),
-    objective/spread (if the reward model has an uncertainty). In nats per token: policy/entropy,
+    objective/scores (minus ``caution`` times the uncertainty), objective/rlhf_reward (score minus penalties),
+    objective/spread (the uncertainty, if the reward model estimates it). In nats per token: policy/entropy,
     policy/approxkl_avg. As shares: policy/clipfrac_avg, eos_rate. In tokens: lengths/response_mean. Also
     loss/{policy_avg, value_avg}, val/{ratio, first_log_ratio, explained_variance}, grad_norm/{policy, value},
     kl_coefficient, learning_rate, updates, seconds/{rollout, update}. Raises TrainingDiverged if a loss or a
@@ -131,8 +131,8 @@ def train(
         report.check()
         started = time.perf_counter()
 
-        # 1. Roll out with plain sampling: with top-k or top-p, the answers would come from another policy
-        # than the one trained.
+        # 1. Roll out with plain sampling: with top-k or top-p, the answers would come from a different policy
+        # than the one being trained.
         chosen = [encoded[next(upcoming)] for _ in range(config.rollout_prompts)]
         answers = generate(
             actor,

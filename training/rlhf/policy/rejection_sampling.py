@@ -9,12 +9,12 @@ excluded regardless of their reward, because imitating them would teach the poli
 excluded if all of its answers were truncated, or if its best answer does not exceed the prompt's mean by
 `min_gain` (there is nothing to learn from it).
 
-If the reward model has an uncertainty, `caution` spreads are subtracted from each reward before anything is
-chosen or reported.
+If the reward model estimates its uncertainty, `caution` standard deviations are subtracted from each reward
+before selection and reporting.
 
 Metrics while sampling: `reward_mean`, `reward_best` (raw units of the reward model), `reward_spread` (the
-same, if there is an uncertainty), `finished_share`. Then `best_of_<n>`, the expected best of n answers, and
-`kept`, the number of prompts; then the metrics of `sft`.
+mean uncertainty in the same units, if it is estimated), `finished_share`. Then `best_of_<n>`, the expected
+best of n answers, and `kept`, the number of prompts; then the metrics of `sft`.
 """
 
 import math
@@ -41,8 +41,8 @@ from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
 from training.rlhf.reward.uncertainty import uncertainty_of
 
 # Peak learning rates for models of these sizes: lower than those of sft, because the policy is already
-# trained. From 512 prompts of the demo, gold per answer: initially 1.57, at 1e-3 1.76, at 3e-4 1.95 (standard
-# error 0.08).
+# trained. With 512 prompts of the demo, the gold reward per answer rose from 1.57 to 1.76 at 1e-3, and to
+# 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
 PROMPTS_PER_BATCH = 32  # sampled, scored and reported together; cancellation is checked this often
 

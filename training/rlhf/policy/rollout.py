@@ -30,8 +30,8 @@ class Models:
     """The policy in training, its frozen initial copy, the frozen reward model with its scale, and the
     critic.
 
-    ``uncertainty`` is that of the reward model, if it has one. ``caution`` is the number of spreads
-    subtracted from scores.
+    ``uncertainty`` is that of the reward model, if it has one. ``caution`` is the number of standard
+    deviations of the uncertainty subtracted from scores.
     """
 
     actor: PreTrainedModel
@@ -80,7 +80,8 @@ class Critic(nn.Module):
 
 @dataclass(slots=True)
 class MicroBatch:
-    """Rows that go through the models together, in the rollout and in every epoch: same shapes, same bits.
+    """Rows that go through the models together, in the rollout and in every epoch: with the same shapes,
+    results are bitwise equal.
 
     B rows of T tokens, right-padded. ``wanted`` (B, T) marks response tokens; ``mask`` (B, R) marks the same
     tokens counted from the start of the response, as are all values (B, R). ``scores`` (B,).
@@ -223,15 +224,15 @@ def observe(
 
 
 def endless_order(length: int, generator: torch.Generator) -> Iterator[int]:
-    """Yield 0 … length - 1 in a new random order each time, without end, so every prompt occurs equally
+    """Yield 0 … length - 1 endlessly, in a new random order each time, so every prompt occurs equally
     often."""
     while True:
         yield from torch.randperm(length, generator=generator).tolist()
 
 
 class Samples:
-    """Answers to the same few prompts by the initial policy and, from time to time, the current one, for
-    people to read."""
+    """Answers to the same few prompts by the initial policy and, periodically, by the current one, for people
+    to read."""
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ class AnswerLink:
     σ(d).
 
     ``strength_thresholds``: (level, a), where a is the difference at which that level or more has probability
-    ½; the lowest level's is where a preference begins. ``position_offsets``: the effect of each shown
+    ½; for the lowest level, a preference begins there. ``position_offsets``: the effect of each shown
     position on a reward; later positions use the last offset. ``reliabilities``: how often each annotator
     states their true preference; annotators not listed have ``usual_reliability``. Raises ValueError for an
     unknown ``ties``.
@@ -112,8 +112,8 @@ class AnswerLink:
         return np.array([self.reliabilities.get(name, self.usual_reliability) for name in annotators])
 
     def _band(self) -> float:
-        """Return half the width of the band around 0 in which no preference begins. Only Rao & Kupper's
-        ties have one."""
+        """Return half the width of the band of reward differences in which ties are expected. Only Rao &
+        Kupper's model has one."""
         if self.ties != "rao_kupper":
             return 0.0
         return self.strength_thresholds[0][1] if self.strength_thresholds else self.tie_parameter

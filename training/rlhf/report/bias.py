@@ -17,7 +17,7 @@ class Bias:
     ``correlation``: Spearman's ρ over all responses, above 0 if longer responses (those shown earlier) get
     higher rewards. ``within_rankings``: the same for differences from the mean of the ranking, which prompts
     do not confound. ``by_model``: of the preferences between two responses that differ, the share in which
-    the model scores the longer one (the first shown) higher. ``by_people``: the share in which people
+    the model scores the longer one (the one shown first) higher. ``by_people``: the share in which people
     preferred it. ``excess``: ``by_model`` minus ``by_people``. A model that is right more often than not
     shares people's bias.
     """
@@ -66,7 +66,7 @@ def position_bias(scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstr
 
 
 def _from_mean(values: Floats, group: Ints) -> Floats:
-    """(P,) minus the mean of the group; exactly 0 if all values of a group are equal."""
+    """Return (P,) the values minus the mean of their group; exactly 0 if all values of a group are equal."""
     total, count = np.bincount(group, weights=values), np.bincount(group)
     deviation = values - (total / np.maximum(count, 1))[group]
     return np.where(np.abs(deviation) <= 1e-12 * np.maximum(np.abs(values), 1.0), 0.0, deviation)

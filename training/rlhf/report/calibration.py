@@ -17,7 +17,7 @@ from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootst
 
 BINS = 10
 DRAWS_IF_RIGHT = 100
-TINY = 1e-300  # lower bound on a probability (rewards about 700 apart), so that one pair has a finite loss
+TINY = 1e-300  # lower bound on a probability (rewards about 700 apart), so that every loss is finite
 
 Verdicts = NDArray[np.int8]
 
@@ -53,8 +53,8 @@ class Calibration:
     """Calibration of verdicts on pairs.
 
     ``ties_counted``: ties are among the predicted verdicts and are counted; otherwise tied pairs are left
-    out. ``log_loss``: −log of the probability of what was stated, in nats per pair. ``brier``: the sum over
-    verdicts of (probability − occurred)², from 0 to 2.
+    out. ``log_loss``: −log of the probability of the stated verdict, in nats per pair. ``brier``: the sum
+    over verdicts of (probability − occurred)², from 0 to 2.
     """
 
     ties_counted: bool
@@ -107,7 +107,7 @@ def both_orders(
 
 
 def stated_probability(probabilities: VerdictProbabilities, verdicts: Verdicts) -> Floats:
-    """Return (P,) the predicted probability of what was stated."""
+    """Return (P,) the predicted probability of the stated verdict."""
     return np.select(
         [verdicts == 1, verdicts == -1], [probabilities.first, probabilities.second], probabilities.tie
     )
@@ -131,7 +131,7 @@ def reliability_of(
     seed: int = 0,
 ) -> Reliability:
     """Return the reliability of E events: their ``predicted`` probabilities, whether they ``happened``,
-    and the ``ranking`` of each. ``redraw`` draws what would happen if the probabilities were right."""
+    and the ``ranking`` of each. ``redraw`` draws outcomes from the predicted probabilities."""
     place, counts, probabilities, hits = _binned(predicted, happened, ranking, bootstrap)
     with np.errstate(invalid="ignore", divide="ignore"):
         ece = np.abs(probabilities - hits).sum(axis=1) / counts.sum(axis=1)
@@ -179,8 +179,8 @@ def _binned(
 
 
 def area_under_curve(scores: Floats, happened: NDArray[np.bool_]) -> float | None:
-    """Return how often the score of an event that happened exceeds that of one that did not; equal scores
-    count half.
+    """Return the area under the ROC curve: how often the score of an event that happened exceeds that of one
+    that did not; equal scores count half.
 
     Mann & Whitney 1947. None if all events happened, or none of them.
     """

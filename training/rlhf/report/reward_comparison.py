@@ -29,10 +29,10 @@ class RewardComparison:
     ``difference`` of the accuracies; ``p_value``: the probability of a difference at least this large if
     neither model were better. All differences of a prompt change sign together, at random (Fisher's
     randomisation test with prompts as units; with one pair per prompt it is McNemar's exact test).
-    ``only_first`` and ``only_second`` count the pairs that only one model gets right, with equal rewards as
-    half right. ``log_loss`` and ``ece``: how much lower the first model's are, so above 0 is better; they are
-    computed on preferences, so that models with and without ties are comparable. ``same_verdict``: the share
-    of pairs that both models order the same way.
+    ``only_first`` and ``only_second`` count the pairs that only one model gets right, with a pair of equal
+    rewards counted as half correct. ``log_loss`` and ``ece``: the second model's minus the first's, so a
+    positive value favours the first; they are computed on preferences, so that models with and without ties
+    are comparable. ``same_verdict``: the share of pairs that both models order the same way.
     """
 
     rankings: int

@@ -11,9 +11,9 @@ trained on.
     save(report_on(scored, left_out=left_out), "out")
 
 Accuracy is measured on pairs: of all pairs with a preference, each counting once, the share in which the
-preferred response has the higher reward; equal rewards are half right. Intervals are 95 % confidence
-intervals over whole prompts (`resampling`). Probabilities are those of the model (`answer_link`). Pure NumPy:
-it reads scores, not models.
+preferred response has the higher reward; a pair with equal rewards counts as half correct. Intervals are 95 %
+confidence intervals over whole prompts (`resampling`). Probabilities are those of the model (`answer_link`).
+Pure NumPy: it reads scores, not models.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class Level:
 class StrengthPrediction:
     """Predictions of the strength, given that one response is preferred: P(this level or a higher one).
 
-    ``not_known``: pairs with a level that no ranking in the training set stated; they count by the known
-    levels around it.
+    ``not_known``: pairs with a level that no ranking in the training set stated; each counts as the next
+    lower known level.
     """
 
     pairs: int
@@ -92,7 +92,7 @@ class StrengthPrediction:
 @dataclass(frozen=True, slots=True)
 class TopOfSet:
     """How often the best response has the highest reward, in sets of ``size`` (None: the entire ranking).
-    ``chance``: the share expected by chance."""
+    ``chance``: the expected share for random rewards."""
 
     size: int | None
     rankings: int
@@ -134,7 +134,7 @@ class RewardReport:
         return found
 
     def figures(self) -> dict[str, float]:
-        """Return the figures that are also metrics of the model."""
+        """Return the figures that are also stored as metrics of the model."""
         named = {
             "heldout/ece": self.calibration.preference.ece.value,
             "heldout/log_loss": self.calibration.log_loss.value,

@@ -24,7 +24,7 @@ from training.rlhf.report.answer_link import AnswerLink, VerdictProbabilities
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 SCORED_NAME = "heldout.parquet"  # in the model's folder, for the held-out rankings
-NOBODY = -1  # tier of an empty place
+NOBODY = -1  # tier of a padded entry
 NOT_KNOWN = -1  # round of a ranking from a file without rounds
 # Of SHA-256 in hex: 96 bits; the probability of a collision among a million responses is below 1e-17.
 KEY_CHARACTERS = 24
@@ -173,7 +173,7 @@ class ScoredRankings:
         )
 
     def shown_difference(self, pairs: Pairs) -> Floats:
-        """Return (P,) differences of the rewards, plus the effect of their places if the shown order is
+        """Return (P,) differences of the rewards, plus the effect of their positions if the shown order is
         known."""
         moved = self.link.offset_of(pairs.first) - self.link.offset_of(pairs.second)
         return pairs.difference + np.where(self.in_shown_order[pairs.ranking], moved, 0.0)

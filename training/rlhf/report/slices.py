@@ -13,7 +13,7 @@ from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootst
 from training.rlhf.report.scored import NOT_KNOWN, Pairs, ScoredRankings
 
 Labels = NDArray[np.str_]
-MOST_VALUES = 30  # values of an ungrouped slice (rounds, sources); a longer table is not useful
+MOST_VALUES = 30  # maximum rows of an ungrouped slice (rounds, sources); a longer table is not useful
 TWO_THIRDS = 2 / 3
 # Length of the preferred response divided by that of the other, in characters, and the names of the ranges.
 LENGTH_EDGES = (2 / 3, 0.9, 1 / 0.9, 1.5)
@@ -22,9 +22,9 @@ LENGTHS = ("much_shorter", "shorter", "alike", "longer", "much_longer")
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The preferences with the value ``of`` for the property ``by``.
+    """Accuracy on the preferences whose property ``by`` has the value ``of``.
 
-    ``confidence`` is the mean probability of the side that the model expects, given a preference. If it
+    ``confidence`` is the mean probability of the response that the model favours, given a preference. If it
     exceeds the accuracy, the model is overconfident.
     """
 
@@ -70,8 +70,8 @@ def slices_of(
     expected: Floats,
     bootstrap: PromptBootstrap,
 ) -> tuple[Slice, ...]:
-    """Return the slices of strict ``pairs``. ``expected`` (P,) is the probability of the side that the model
-    expects.
+    """Return the slices of strict ``pairs``. ``expected`` (P,) is the probability of the response that the
+    model favours.
 
     A property with a single value gives no slices.
     """

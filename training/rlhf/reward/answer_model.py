@@ -25,7 +25,8 @@ from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.reward import losses
 
-# Levels of a scale that people answer on; more would be a measurement, such as a difference of scores.
+# Maximum levels of an annotation scale. A field with more levels is a measurement, such as a score
+# difference.
 MOST_LEVELS = 20
 TWO_SIDED_95 = 1.96  # standard errors
 SURE = 12.0  # bounds of the search in log-odds: reliabilities of 0.999994 and its complement
@@ -48,7 +49,7 @@ class Reliability:
 
     The interval uses the delta method on the log-odds with fixed rewards; each ranking counts as one
     observation, however many pairs it has. A reward model that has memorised its rankings agrees with all
-    annotators. Interpret reliabilities while the held-out loss is still falling, or only relative to one
+    annotators. Interpret reliabilities only if the held-out loss was still falling, or relative to one
     another.
     """
 
@@ -59,7 +60,7 @@ class Reliability:
 
 
 def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> AnswerKey:
-    """Return the levels and annotators to learn about.
+    """Return the levels and annotators that have learned parameters.
 
     Raises ValueError if the recipe needs something that the rankings do not state.
     """
@@ -264,12 +265,12 @@ class AnswerModel(nn.Module):
 
 
 def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
-    """Return the initial ``tie``, with which responses of equal reward are tied as often as the pairs of
-    these rankings.
+    """Return the initial ``tie``, for which responses of equal reward are tied as often as the pairs in these
+    rankings.
 
-    A short run does not converge from other values: started at 0 (a third of equals tied), one epoch of 600
-    rankings predicted 20 % ties where there were 4 %. The probability of a tie between equals is tanh(h/2)
-    for Rao–Kupper and nu / (nu + 2) for Davidson.
+    A short run does not converge from other values: started at 0 (a third of equal pairs tied), one epoch of
+    600 rankings predicted 20 % ties when the actual share was 4 %. The probability of a tie between equals is
+    tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
     """
     if config.ties == "ignore":
         return 0.0

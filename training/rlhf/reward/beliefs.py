@@ -49,8 +49,8 @@ class Belief:
         return self.covariance.diagonal().clamp(min=0).sqrt()
 
     def preference(self) -> Tensor:
-        """(K, K) P(i ≻ j) with the uncertainty taken into account: an accurate annotator prefers i to j, ties
-        left out.
+        """(K, K) P(i ≻ j) with the uncertainty taken into account: the probability that a reliable annotator
+        prefers i to j, ties excluded.
 
         Members' probabilities are averaged; a normal posterior is integrated.
         """
@@ -77,7 +77,7 @@ class Uncertainty(Protocol):
 
     @property
     def kind(self) -> str:
-        """The recipe's name for it."""
+        """The name of this kind in the recipe."""
 
     def metrics(self) -> dict[str, float]:
         """The figures reported at the end of a run."""
@@ -160,7 +160,7 @@ def score_with_spread(
     *,
     centred: bool = False,
 ) -> list[tuple[Tensor, Tensor]]:
-    """Return (scores, spreads) of the responses to each prompt, (K,) each."""
+    """Return (scores, standard deviations) of the responses to each prompt, (K,) each."""
     found = beliefs_about(model, tokenizer, items, uncertainty, centred=centred)
     return [(one.mean, one.spread) for one in found]
 
@@ -173,8 +173,8 @@ def cautious_scores(
     caution: float,
     pad_id: int,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return (raw rewards minus ``caution`` spreads, spreads), (K,) per group. Without uncertainty the
-    spreads are 0.
+    """Return (raw rewards minus ``caution`` standard deviations, standard deviations), (K,) per group. The
+    standard deviations are 0 if there is no uncertainty estimate.
 
     With an ensemble's lower bound, a policy gains less from answers whose reward is uncertain (Coste et al.
     2024, arXiv 2310.02743, who subtract the variance).

@@ -21,8 +21,7 @@ from training.rlhf.reward.scoring import score_groups
 def report_heldout(
     model: Loaded, heldout: Sequence[Ranking], folder: str | Path, *, seed: int = 0
 ) -> RewardReport | None:
-    """Score ``heldout`` and report on it. Return None if no held-out ranking that prefers a response can be
-    scored.
+    """Score ``heldout`` and report on it. Return None if no held-out ranking with a preference can be scored.
 
     The report, its plots and the scores are saved in ``folder``, that of the model, so that two models can be
     compared without loading either.

@@ -7,8 +7,8 @@ Bradley–Terry on one pair: Σ p(1 - p) Δφ Δφᵀ). λ maximises the margina
 1992, "The evidence framework applied to classification networks", Neural Computation 4, 720-736).
 
 The posterior is centred on the head as it was trained with its trunk rather than on its mode for these
-features. The mode is no better: the trunk has adapted the features to these very rankings, and a head that
-trusts the features separates the rankings even more (demo world, 50 rankings, pairs of new prompts: expected
+features. The mode is no better: the trunk has adapted the features to the same rankings, and a head fitted to
+these features separates the rankings even more (demo world, 50 rankings, pairs of new prompts: expected
 calibration error 0.15 at the mode of the highest evidence, 0.09 as trained, 0.06 as trained with the
 uncertainty taken into account).
 

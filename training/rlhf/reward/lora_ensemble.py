@@ -1,11 +1,12 @@
 """An ensemble of LoRA adapters on one trunk. Its uncertainty covers the features too, which heads on one
 trunk share.
 
-Each member is trained on the same rankings with its own adapter and head, another random start, another order
-and its own weights for the rankings (Bayesian bootstrap, as in `heads`). The trunk is in memory once and is
-run once per member, so scoring costs as much as scoring with each member, and training as much as one LoRA
-training per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv 2310.00035). Members with the
-same pretraining share its errors (Eisenstein et al. 2023, arXiv 2312.09244): they can agree and all be wrong.
+Each member is trained on the same rankings with its own adapter and head, a different random start, a
+different order and its own weights for the rankings (Bayesian bootstrap, as in `heads`). The trunk is in
+memory once and is run once per member, so scoring costs as much as scoring with every member separately, and
+training as much as one LoRA training per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv
+2310.00035). Members with the same pretraining share its errors (Eisenstein et al. 2023, arXiv 2312.09244):
+they can agree and all be wrong.
 """
 
 from __future__ import annotations
@@ -119,8 +120,8 @@ def train_members(
 def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
     """Return the recipe of a member.
 
-    A member keeps its last weights. With few held-out rankings, the best of a few evaluations is determined
-    by chance, and the same chance would affect all members.
+    A member keeps its last weights. With few held-out rankings, the best of a few evaluations is largely
+    random, and the same selection would affect all members.
     """
     return config.model_copy(
         update={

@@ -179,7 +179,7 @@ def cumulative_strength(
 
     ``strengths`` (B,), integer: the level 1 … L stated for the ranking's best tier against the next, or 0 if
     none was. A preferred pair without a stated strength contributes P(any strength) = sigma(d - a_0): no
-    strength is invented for it, and a batch without strengths is Rao–Kupper or, without ties, Bradley–Terry.
+    strength is imputed, and a batch without strengths reduces to Rao–Kupper or, without ties, Bradley–Terry.
     (B, K), (B, K), (B,), (L,) -> (B,) in nats per pair. Smoothing and ``reliability`` reverse a pair together
     with its strength (see `bradley_terry`).
     """
@@ -230,7 +230,7 @@ def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
     chosen = real & (tiers < tiers.amax(dim=1, keepdim=True))
     # [b, i, j]: j is still available when i is chosen
     left = (tiers[:, None, :] >= tiers[:, :, None]) & real[:, None, :]
-    # Otherwise the gradient of a padded row, a logsumexp of nothing, would be nan.
+    # Otherwise the gradient of a padded row, a logsumexp of an empty set, would be nan.
     left = left | ~real[:, :, None]
     safe = rewards.masked_fill(~real, 0.0)
     remainder = safe[:, None, :].expand(left.shape).masked_fill(~left, -torch.inf).logsumexp(dim=2)

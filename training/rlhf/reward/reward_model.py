@@ -54,10 +54,10 @@ from training.rlhf.reward.scoring import (
 )
 
 # Log-odds, or reward units, per step. The parameters of the answer model are a few numbers with a known scale
-# and an approximate start, so the learning rate of the trunk says nothing about theirs.
+# and an approximate start, so their learning rate is unrelated to the trunk's.
 ANSWER_RATE = 0.02
 # An adapter's low-rank matrices learn best at about ten times the rate of the full weights (TRL also
-# recommends this for reward models). On 700 rankings of the demo world, the held-out loss after two passes
+# recommends this for reward models). On 700 rankings of the demo world, the held-out loss after two epochs
 # was 0.639, 0.631 and 0.611 at 1, 3 and 10 times the rate, and 0.606 with all weights.
 ADAPTER_RATE_FACTOR = 10.0
 CADENCE = {"checkpoint_minutes", "checkpoint_steps"}  # settings that do not affect results
@@ -69,11 +69,12 @@ class RewardModelResult:
 
     ``left_out`` counts the rankings that could not be used, by reason (held-out ones as ``heldout/…``).
     ``prompts_cut`` counts truncated prompts. ``repeats`` counts repeated and contradictory statements
-    (`data.count_repeats`), and ``prompts_on_both_sides`` of a given held-out set. ``annotators`` has the
-    reliability of each annotator by pseudonym, if it was learned; the model's ``config.json`` contains it
-    too, with the other parameters of the answer model. ``steps`` of ``total_steps`` were made: fewer if the
-    held-out loss stopped falling (``patience``). ``report`` is the report on the held-out rankings, also
-    saved with the weights; it is None if they contain no preference.
+    (`data.count_repeats`), and, for a given held-out set, the prompts that also occur in training
+    (``prompts_on_both_sides``). ``annotators`` has the reliability of each annotator by pseudonym, if it was
+    learned; the model's ``config.json`` contains it too, with the other parameters of the answer model.
+    ``steps`` is lower than ``total_steps`` if the held-out loss stopped falling (``patience``). ``report`` is
+    the report on the held-out rankings, also saved with the weights; it is None if they contain no
+    preference.
     """
 
     path: Path
@@ -117,9 +118,9 @@ def train(
     """Train on ``rankings``, select weights on ``heldout`` (default: some of the prompts), and save to
     ``out_dir``.
 
-    With a folder for ``checkpoints``, the same call after a kill resumes from the newest checkpoint. On a CPU
-    its weights and metrics are then bitwise equal to those of an uninterrupted run. The folder is not
-    removed. Checkpoints of other inputs in it are refused (CheckpointRefused). Under torchrun
+    With a folder for ``checkpoints``, the same call resumes from the newest checkpoint after the process was
+    killed. On a CPU its weights and metrics are then bitwise equal to those of an uninterrupted run. The
+    folder is not removed. Checkpoints of other inputs in it are refused (CheckpointRefused). Under torchrun
     (`training.rlhf.core.distributed`) every process makes the same call: each takes its share of every batch,
     and the first one reports, writes and saves.
 

@@ -47,7 +47,7 @@ from training.rlhf.models.trunks import (
 if TYPE_CHECKING:
     from training.rlhf.core.reward_recipe import RewardModelConfig
 
-SCORING_TOKENS = 16_384  # token places in a micro-batch without gradients
+SCORING_TOKENS = 16_384  # token positions in a micro-batch without gradients, including padding
 LayoutChoice = Literal["auto", "packed", "separate"]
 
 
@@ -247,8 +247,8 @@ def batches(
 ) -> Iterator[tuple[list[int], Batch]]:
     """Yield (indices into groups, their batch on the model's device), every group once."""
     layouts = choose_layouts(model, groups, layout)
-    # A model from elsewhere whose pad token is EOS was trained to be read before EOS, as transformers does. A
-    # reward model that was started here has another pad token, so its responses are read at their EOS.
+    # A model trained elsewhere whose pad token is EOS was trained to be read before EOS, as transformers
+    # does. A reward model created here has another pad token, so its responses are read at their EOS.
     unread = model.config.get_text_config().pad_token_id
     for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
         chosen = [groups[i] for i in indices]

@@ -74,7 +74,7 @@ class LastLayer:
 
 @dataclass(frozen=True, slots=True)
 class HeadEnsemble:
-    """Members that deviate from the trained head by as much as they deviate from their own mean."""
+    """Members centred on the trained head: each deviates from it as it deviates from the members' mean."""
 
     kind: ClassVar[str] = "heads"
     members: heads.Heads
@@ -178,13 +178,13 @@ def part(
 
 def observations(config: RewardModelConfig, tiers: Tensor) -> Tensor:
     """Return the number of independent observations in each ranking: (B, K) -> (B,). Losses are means, but
-    certainty grows with sums.
+    certainty depends on sums.
 
     For Plackett–Luce it is the number of choices, whose product is the likelihood. The pairs of a ranking are
     not independent, so each counts as 3 / (K + 1). A sum over pairs is then as informative as it appears:
     where all orders are equally likely, its Godambe information is that share of the second derivative (all
     of it for K = 2; six pairs of four responses count as 3.6). Where rewards differ it is slightly more, so
-    intervals err on the wide side.
+    intervals are slightly too wide rather than too narrow.
     """
     real = tiers >= 0
     if config.loss == "plackett_luce":
@@ -224,7 +224,7 @@ def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BrokenUncertainty(
             f"the uncertainty in {folder} cannot be read ({error!r}). Train the reward model again, or "
-            "remove that folder to score without spreads."
+            "remove that folder to score without uncertainty."
         ) from error
 
 

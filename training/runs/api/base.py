@@ -1,4 +1,4 @@
-"""Helpers shared by the views of training."""
+"""Helpers shared by the training views."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ class RunEstimateSerializer(serializers.Serializer[Any]):
     memory = RangeSerializer(help_text="Peak bytes on the device.")
     parts = PartSerializer(many=True, help_text="The parts of the expected peak.")
     fits = serializers.BooleanField(
-        allow_null=True, help_text="Whether the run fits in memory; null: it is close."
+        allow_null=True,
+        help_text="Whether the run fits in memory; null: the estimated range includes the limit.",
     )
     disk = DiskSerializer()
     machine = MachineSerializer()

@@ -29,7 +29,7 @@ from training.runs.progress import stream
 from training.runs.recipes.catalog import catalog
 
 MAX_LOG_LINES = 2000
-LOG_LINE_BYTES = 400  # bytes read per requested line: enough for usual lines, and a limit for unusual ones
+LOG_LINE_BYTES = 400  # bytes read per requested line: enough for normal lines, and a limit for very long ones
 MAX_EVENTS = 5000
 SNAPSHOT = OpenApiParameter("snapshot", str, description="Only runs that used the snapshot with this name.")
 AFTER = OpenApiParameter("after", int, description="Only events with a higher seq.")
@@ -78,7 +78,7 @@ class RunsView(generics.ListAPIView[TrainingRun]):
 class EstimateView(APIView):
     @extend_schema(request=serializers.LaunchSerializer, responses=estimate_serializers.ToldSerializer)
     def post(self, request: Request) -> Response:
-        """Estimate the time, memory and disk of a run without launching it. `refused` has the reasons for
+        """Estimate the time, memory and disk of a run without launching it. `refused` lists the reasons for
         which a launch would be refused."""
         asked = serializers.LaunchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
@@ -88,7 +88,7 @@ class EstimateView(APIView):
 
 
 class RunView(APIView):
-    """A view under `runs/{id}/`. Managers of the project can read; admins can act."""
+    """A view under `runs/{id}/`. Managers of the project can read; admins can make changes."""
 
     run: TrainingRun
 

@@ -33,7 +33,7 @@ START_SECONDS = 2.0
 UNSURE = 3.0
 # Variation between two runs of one kind on one machine, caused by other load.
 NOISE_BELOW, NOISE_ABOVE = 0.8, 1.25
-LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # with a single run, nothing shows how typical it was
+LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # a single run gives no information about the variation
 MEMORY_BELOW, MEMORY_ABOVE = 0.75, 1.25
 RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}  # torch itself, and the driver's context on a GPU
 
@@ -50,8 +50,8 @@ class Range:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """`memory` is memory of the device. `parts` add up to its expected value. `fits` is None if
-    it is close."""
+    """`memory` is memory of the device. `parts` add up to its expected value. `fits` is None if the machine's
+    memory lies within the estimated range."""
 
     seconds: Range
     memory: Range

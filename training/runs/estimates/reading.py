@@ -1,4 +1,4 @@
-"""How much data a run reads: the number of demonstrations, rankings or prompts, and their lengths.
+"""The amount of data that a run reads: the number of demonstrations, rankings or prompts, and their lengths.
 
 Lengths are sampled from a few hundred of the project's newest texts, so the cost does not depend on the size
 of the project.

@@ -67,8 +67,8 @@ class Forked:
             signal.pidfd_send_signal(self._handle, signal.SIGTERM)
 
     def has_ended(self, *, within_seconds: float) -> bool:
-        """Check without reaping: until it is reaped, no other process can get its id, which is also its
-        group's id."""
+        """Check without reaping: until the process is reaped, no other process can get its id, which is also
+        the id of its process group."""
         return bool(select.select([self._handle], [], [], within_seconds)[0])
 
     def kill_group(self) -> None:

@@ -47,7 +47,7 @@ MAX_MESSAGE = 1 << 20
 
 
 def serve(client: socket.socket) -> None:
-    """Fork and reap for the client, until the client is gone or has been idle for IDLE_SECONDS."""
+    """Fork and reap on behalf of the client, until the client is gone or has been idle for IDLE_SECONDS."""
     forked: set[int] = set()
     while True:
         client.settimeout(None if forked else IDLE_SECONDS)

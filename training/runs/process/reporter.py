@@ -20,7 +20,7 @@ from training.rlhf.core.reporter import Cancelled, PrintReporter
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
 from training.runs.transitions import HEARTBEAT_EVERY, STALE_AFTER
 
-# NOTIFYs of all runs share one lock at commit, and a browser can't draw more often than this.
+# NOTIFYs of all runs share one lock at commit, and a browser can't render updates more often than this.
 WRITE_EVERY_SECONDS = 0.25
 RETRY_AFTER_SECONDS = 1.0
 
@@ -86,7 +86,7 @@ class DatabaseReporter:
         now = time.monotonic()
         with self._wake:
             if phase != self._phase:
-                # A resumed run starts a phase in the middle.
+                # A resumed run starts in the middle of a phase, so the rate is measured from its first step.
                 self._phase, self._phase_started, self._phase_first = phase, now, step
             spent, done = now - self._phase_started, step - self._phase_first
             eta = spent / done * (total - step) if done > 0 and step <= total else None
@@ -157,7 +157,7 @@ class DatabaseReporter:
         return closing
 
     def _unheard(self, error: DatabaseTrouble, events: list[Event], *, closing: bool) -> None:
-        """The database did not accept the write: keep the events in order and retry, but not forever."""
+        """Handle a failed write: keep the events in order and retry, but only for a limited time."""
         sys.stderr.write(f"The database did not accept a report: {error}\n")
         connection.close()
         with self._wake:

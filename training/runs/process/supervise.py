@@ -22,9 +22,10 @@ from training.runs.process import fork
 from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_NOT_MINE
 from training.runs.transitions import claim_run, fail_run, stop_run, worker_name
 
-# How long a cancelled process has to reach its next step before the whole process group is killed.
+# The time that a cancelled process has to reach its next step before the whole process group is killed.
 CANCEL_GRACE_SECONDS = 20.0
-# The same, when the worker itself is stopping: its supervisor kills it after 5 s (embedded/supervisor.py).
+# The same limit when the worker itself is stopping: its supervisor kills it after 5 s
+# (embedded/supervisor.py).
 WORKER_STOP_GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
@@ -140,7 +141,8 @@ def _should_stop(run: TrainingRun, attempt: int) -> bool:
 
 
 def _oom_kills() -> int:
-    """How many processes the kernel has killed for memory since boot, on the whole machine (0 if unknown)."""
+    """The number of processes that the kernel has killed for lack of memory since boot, on the whole machine
+    (0 if unknown)."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             name, _, count = line.partition(" ")

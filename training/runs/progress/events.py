@@ -34,8 +34,8 @@ class Progress:
     eta_seconds: float | None
 
 
-# The UPDATE fences, sends the heartbeat and numbers the events in one statement. It locks the run's row, so a
-# later claim and this write can't both succeed, and numbers are assigned in commit order.
+# The UPDATE checks the attempt, renews the heartbeat and numbers the events in one statement. It locks the
+# run's row, so a later claim and this write can't both succeed, and numbers are assigned in commit order.
 APPEND = """
 WITH live AS (
     UPDATE training_trainingrun

@@ -57,7 +57,7 @@ KINDS: dict[str, RunKind] = {
     TrainingRun.Kind.PPO: RunKind(
         "PPO",
         "Improves the policy with the reward model by proximal policy optimisation. A KL penalty keeps the "
-        "policy near its start.",
+        "policy near its starting point.",
         PPORecipe,
         ("policy", "reward_model"),
         improves_policy=True,

@@ -1,8 +1,8 @@
-"""Best-of-N rows as RewardBench 2 has them: a prompt, the best responses, and all others.
+"""Best-of-N rows in the RewardBench 2 format: a prompt, the best responses, and all others.
 
 The file gives no order among the others, so they are ranked below the best, unordered. A row with more
-responses than a task can show becomes several rankings: every pair of a best and another response is in one
-of them.
+responses than a task can show becomes several rankings, which together contain every pair of a best response
+and another one.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _texts(row: Row, side: str) -> Sequence[Any]:
 
 
 def _models(row: Row, count: int) -> list[str]:
-    """The model of each response, where the row names as many models as it has responses."""
+    """The model of each response, if the row names as many models as it has responses."""
     given = row.get("models")
     if not isinstance(given, list) or len(given) != count:
         return [""] * count
@@ -102,8 +102,8 @@ def _models(row: Row, count: int) -> list[str]:
 
 
 def _parts(best: int, others: int) -> Iterator[tuple[range, range]]:
-    """Parts of at most MAX_RESPONSES responses: indices of some best and some others (numbered after the
-    best)."""
+    """Divide the responses into parts of at most MAX_RESPONSES: the indices of some best responses and of
+    some others, which are numbered after the best."""
     top = (
         best if best + others <= MAX_RESPONSES else min(best, max(MAX_RESPONSES // 2, MAX_RESPONSES - others))
     )
@@ -118,12 +118,11 @@ def _cut(start: int, end: int, size: int) -> list[range]:
 FORMAT = ImportFormat(
     name="rewardbench",
     title="RewardBench 2: a prompt, the best responses and all others (JSON Lines, Parquet)",
-    reads="A task and a ranking per row: the `chosen` texts tie, and the `rejected` texts are "
-    "below them in no order. `models` names the model of each response, the chosen ones "
+    reads="A task and a ranking per row: the `chosen` texts tie, and the `rejected` texts are below them, "
+    "unordered. `models` names the model of each response, the chosen ones "
     "first.",
-    loses="The counts of responses, which follow from the lists. A row with more than ten "
-    "responses becomes several tasks; every pair of a chosen and a rejected response is "
-    "in one of them.",
+    loses="The counts of responses, which follow from the lists. A row with more than ten responses "
+    "becomes several tasks, which together contain every pair of a chosen and a rejected response.",
     example='{"id": "…", "prompt": "Q", "chosen": ["A"], "rejected": ["B", "C"], "subset": "…"}',
     recognises=recognises,
     parse=parse,

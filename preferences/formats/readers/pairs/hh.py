@@ -77,7 +77,7 @@ def parse(row: Row) -> Parsed:
 
 
 def turns_of(dialogue: str, name: str) -> list[Turn]:
-    """(role, text) of each turn. The one space after the colon belongs to the label."""
+    """(role, text) of each turn. The single space after the colon is part of the label."""
     pieces = TURN.split(dialogue)
     if len(pieces) == 1:
         raise RowError(f'{name} has no "\\n\\nHuman:" or "\\n\\nAssistant:" turn')
@@ -90,8 +90,8 @@ def turns_of(dialogue: str, name: str) -> list[Turn]:
 
 
 def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:
-    """The number of leading turns that form the prompt: they are equal in both dialogues and end with a Human
-    turn that an Assistant turn follows."""
+    """The number of leading turns that form the prompt: they are equal in both dialogues, and the last is a
+    Human turn followed by an Assistant turn."""
     limit = min(len(chosen), len(rejected)) - 1
     shared = 0
     while shared < limit and chosen[shared] == rejected[shared]:
@@ -122,7 +122,7 @@ def _quirks(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -> lis
         EMPTY_TURN: any(not text.strip() for _, text in prompt),
         RUNS_ON: len(chosen) > 1 or len(rejected) > 1,
         NOT_ALTERNATING: any(one == two for one, two in pairwise(roles)),
-        # The plain search comes first: the pattern alone took a tenth of an import's time.
+        # A plain substring search comes first, because the pattern alone took a tenth of the import time.
         ROLE_IN_TEXT: any(
             ("Human" in text or "Assistant" in text) and LOOSE_ROLE.search(text)
             for _, text in [*prompt, *chosen, *rejected]
@@ -134,8 +134,8 @@ def _quirks(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -> lis
 FORMAT = ImportFormat(
     name="hh-rlhf",
     title="Anthropic hh-rlhf: pairs of dialogues (JSON Lines)",
-    reads="The prompt is the part that both dialogues share, up to a Human turn. The rest of "
-    "each is its response, and the chosen one is ranked first. The responses are stored "
+    reads="The prompt is the part that both dialogues share, up to a Human turn. The rest of each "
+    "dialogue is its response, and the chosen response is ranked first. The responses are stored "
     "in an order that does not reveal the winner.",
     loses="Nothing: an export restores the dialogues byte for byte.",
     example=r'{"chosen": "\n\nHuman: Q\n\nAssistant: A1", "rejected": "\n\nHuman: Q\n\nAssistant: A2"}',

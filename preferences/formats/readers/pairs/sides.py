@@ -1,4 +1,4 @@
-"""Functions that the formats of chosen and rejected responses share."""
+"""Functions shared by the formats with chosen and rejected responses."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ MAX_STRENGTH = 32_767
 
 
 def blind_order(texts: Sequence[str]) -> list[int]:
-    """Indices of the texts ordered by hash. In a file the better one comes first; this order does not reveal
+    """Indices of the texts ordered by hash. A file lists the better one first; this order does not reveal
     it."""
     return sorted(range(len(texts)), key=lambda index: hashlib.sha256(texts[index].encode()).digest())
 
 
 def strength_of(row: Row) -> tuple[int | None, dict[str, Any]]:
-    """The row's `margin` as a strength, and the margin as metadata if it is not a whole number.
+    """The row's `margin` as a strength, or as metadata if it is not an integer.
 
-    0 means no strength, because TRL requires a margin in every row or in none.
+    0 means no strength: TRL requires a margin in every row or in none, so rows without a strength have 0.
     """
     value = row.get("margin")
     if not given(value):

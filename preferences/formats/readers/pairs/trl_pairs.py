@@ -1,8 +1,9 @@
 """TRL's preference data: `chosen` and `rejected`, with a `prompt` (explicit) or without one (implicit), as
 plain texts or as lists of turns; `margin` is the strength of the preference.
 
-Without a prompt, lists of turns are cut where they differ. Plain texts are cut at the last space before they
-differ: TRL itself cuts at the character, which joins the beginning of an answer to the prompt.
+Without a prompt, lists of turns are split where they differ. Plain texts are split at the last space before
+they differ, because TRL's split at the first differing character moves the beginning of an answer into the
+prompt.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from preferences.records import (
 KNOWN_FIELDS = frozenset(
     {"chosen", "rejected", "margin", "annotator", "ranking_id", "metadata", "chosen_model", "rejected_model"}
 )
-# The fields of our own export that have no meaning in another database.
+# Fields of Rankloop's own export that are meaningless in another database.
 EXPORTED_FIELDS = frozenset({"prompt_group", "split"})
 
 
@@ -81,7 +82,7 @@ def parse(row: Row) -> Parsed:
 
 
 def _listed(value: Any, name: str) -> Any:
-    """A list of turns; a CSV cell can hold one as text."""
+    """A list of turns; a CSV cell can contain one as JSON."""
     if isinstance(value, str) and value.lstrip().startswith('[{"'):
         return json_of(value, name)
     return value
@@ -115,7 +116,7 @@ def _conversations(
     conversations = [turns_of(sides[side], side) for side in SIDES]
     prompt = _prompt(row) if has_prompt(row) else None
     if prompt is None or any(turns[0]["role"] != "assistant" for turns in conversations):
-        # Some files have the prompt and repeat it in both conversations.
+        # Some files have a prompt field and repeat the prompt in both conversations.
         shared = shared_turns(conversations)
         prompt = tuple(conversations[0][:shared])
         conversations = [turns[shared:] for turns in conversations]
@@ -132,8 +133,7 @@ FORMAT = ImportFormat(
     name="trl-preference",
     title="TRL preference: chosen and rejected, with or without a prompt (JSON Lines, CSV, Parquet)",
     reads="A task of two responses and its ranking per row. Without a prompt, the words that "
-    "both sides begin with are the prompt. A whole-numbered `margin` is the strength; 0 "
-    "says nothing.",
+    "both sides begin with are the prompt. An integer `margin` is the strength; 0 means no strength.",
     loses="The exact end of an implicit prompt in plain text. A margin that is not a whole "
     "number is kept in the ranking's metadata.",
     example='{"prompt": "The sky is", "chosen": " blue.", "rejected": " green.", "margin": 1}',

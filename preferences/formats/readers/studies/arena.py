@@ -27,7 +27,7 @@ def recognises(row: Row) -> bool:
 def parse(row: Row) -> Parsed:
     winner = one_of(row.get("winner"), "winner", WINNERS)
     turn = int_of(row.get("turn"), "turn", low=1, high=MAX_MESSAGES)
-    # MT-bench's judgements contain the whole conversation, but only the turn that they name was judged.
+    # An MT-bench judgement contains the whole conversation, but applies only to the turn that it names.
     judged = None if turn is None else 2 * turn
     conversations = [turns_of(row.get(name), name)[:judged] for name in ("conversation_a", "conversation_b")]
     shared = shared_turns(conversations)
@@ -67,7 +67,7 @@ FORMAT = ImportFormat(
     name="arena-battles",
     title="FastChat arena battles: two conversations and a winner (JSON)",
     reads="The turns that both conversations share are the prompt, and the rest of each is its "
-    "response. The winner makes a ranking by the judge, with its time. `tie (bothbad)` is"
+    "response. The winner becomes a ranking by the judge, with its time. `tie (bothbad)` is"
     " a tie marked as all bad.",
     loses="The structure of turns after the first answer: they are part of the response's text.",
     example='{"model_a": "x", "model_b": "y", "winner": "tie", "judge": "arena_user_1", "conversation_a":'

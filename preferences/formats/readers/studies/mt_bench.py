@@ -1,9 +1,9 @@
-"""MT-bench, two files that belong together: `answers` has questions of two turns with each model's answers,
-`votes` has judgements of which of two models is better, per turn.
+"""MT-bench, which consists of two files: `answers` has two-turn questions with each model's answers, and
+`votes` has judgements that compare two models on one turn.
 
-A vote on the second turn judges whole conversations, which differ from the first answer on. The second turn's
-task therefore has the same prompt as the first's, the opening question, and its responses contain the first
-answer, the follow-up question and the second answer.
+A vote on the second turn judges whole conversations, which already differ in the first answer. The task for
+the second turn therefore has the same prompt as the task for the first, which is the opening question. Its
+responses contain the first answer, the follow-up question and the second answer.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def parse_answers(row: Row) -> Parsed:
             ),
             metadata=metadata,
             task_metadata={"turn": turn},
-            # A vote compares two of these responses, so a project whose form takes pairs needs them too.
+            # A vote compares two of these responses, so the responses are needed even in a project whose form
+            # shows only pairs.
             task_optional=True,
             quirks=(EMPTY_REPLY,) if any(not texts[turn - 1].strip() for _, texts in answers) else (),
         )

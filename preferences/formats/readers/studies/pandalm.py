@@ -1,7 +1,8 @@
 """PandaLM's test set: an instruction, two responses, and the labels of three annotators.
 
-`cmp_key` names the two models in the order of the responses. The columns `annotator1…` are kept as
-annotators' names, although a column is not necessarily the same person in every row.
+`cmp_key` names the two models in the order of the responses. The column names `annotator1`, `annotator2`, …
+become the names of the annotators, although a column does not necessarily represent the same person in every
+row.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def parse(row: Row) -> Parsed:
         ResponseRecord(text_of(row.get(field), field), model)
         for field, model in zip(("response1", "response2"), models, strict=True)
     )
-    # The instruction is in the metadata only if it can't be recovered from the prompt's text.
+    # The metadata contains the instruction only if it can't be recovered from the prompt's text.
     metadata = {"instruction": instruction, "input": context} if given(context) else {}
     return [
         Record(

@@ -1,7 +1,8 @@
 """QA-feedback (fine-grained RLHF): four predictions and a judgement of each of their six pairs.
 
-If the pairs fit one order with ties, that order is the ranking. In some rows they don't, because a tie
-contradicts the other pairs. Each pair is then a ranking of its own, so that every judgement is imported.
+If the judgements are consistent with one order with ties, that order is the ranking. In some rows they are
+not, because a tie contradicts the other pairs. Each pair then becomes a separate ranking, so that every
+judgement is imported.
 """
 
 from __future__ import annotations
@@ -65,12 +66,13 @@ def parse(row: Row) -> Parsed:
 
 
 def weak_order(count: int, verdicts: Mapping[tuple[int, int], int]) -> Tiers | None:
-    """The tiers that express exactly these verdicts on pairs, or None if no order with ties does."""
+    """The tiers that express exactly these verdicts on pairs; None if no order with ties expresses them."""
     losses = dict.fromkeys(range(count), 0)
     for (one, two), verdict in verdicts.items():
         losses[two] += verdict == FIRST
         losses[one] += verdict == SECOND
-    # Tied responses of a weak order lose to the same others, so equal losses are the only possible tiers.
+    # In a weak order, tied responses lose to the same others, so responses with equal numbers of losses form
+    # the only possible tiers.
     tiers = tuple(
         tuple(index for index in range(count) if losses[index] == number)
         for number in sorted(set(losses.values()))
@@ -88,7 +90,7 @@ def _tiers_of_pair(verdict: int) -> Tiers:
 
 
 def _question(row: Row) -> tuple[Message, ...]:
-    """The passages and the question in one user turn: the answers are about the passages."""
+    """The passages and the question in one user turn, because the answers refer to the passages."""
     passages = [_passage(passage, index) for index, passage in enumerate(_passages(row))]
     question = text_of(row.get("question"), "question")
     if not question.strip():
@@ -101,7 +103,7 @@ def _passages(row: Row) -> Sequence[Any]:
 
 
 def _passage(value: object, index: int) -> str:
-    """[title, sentence, sentence, …], in the file's own words."""
+    """Format a passage, given as [title, sentence, sentence, …], without changing its text."""
     sentences = [text_of(text, f"passages.{index}") for text in list_of(value, f"passages.{index}")]
     return "\n".join([*sentences[:1], " ".join(sentences[1:])]) if sentences else ""
 

@@ -2,7 +2,7 @@
 was acceptable.
 
 The model on side a varies by row, even between evaluators of the same item. A ranking refers to responses, so
-the side appears only in the order shown. When an evaluator judged an item twice, the later row counts.
+the side is recorded only as the display order. When an evaluator judged an item twice, the later row counts.
 """
 
 from __future__ import annotations

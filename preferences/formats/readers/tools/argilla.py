@@ -1,7 +1,7 @@
-"""Argilla's records, from its API or from its SDK.
+"""Argilla records, from the API or the SDK.
 
 The options of a ranking question are fields of the record. The API keeps each option's rank. The SDK's flat
-rows list only the options, in the order of the question's settings: that order is not a ranking, and is not
+rows list only the options, in the order of the question's settings. That order is not a ranking and is not
 read as one.
 """
 
@@ -59,7 +59,7 @@ def _api_record(row: Row) -> Parsed:
     answers = list_of(row.get("responses"), "responses")
     question, options = _question(answers)
     if question is None:
-        # There is no answer, so any text other than the prompt can be an option.
+        # Without an answer, any text field other than the prompt can be an option.
         options = [
             name for name, value in fields.items() if isinstance(value, str) and name not in PROMPT_NAMES
         ]
@@ -98,7 +98,7 @@ def _outside(row: Row) -> dict[str, Any]:
 
 
 def _question(answers: Sequence[Any]) -> tuple[str | None, list[str]]:
-    """The first ranking question that has an answer, and its options."""
+    """The first ranking question with an answer, and its options."""
     for answer in answers:
         for name, value in _values(answer):
             if _is_ranking(value):

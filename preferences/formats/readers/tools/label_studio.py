@@ -1,9 +1,9 @@
-"""Label Studio's export: Pairwise, and the three forms of a Ranker's answer.
+"""Label Studio's export: Pairwise results, and the three formats of a Ranker result.
 
-The export contains the answer but does not say which fields were shown. The fields of `data` that hold the
+The export contains the results but does not state which fields were shown. The fields of `data` that hold the
 responses are recognised by name: `answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …, or
-for the Ranker a list of items with ids. Each annotation that was not cancelled is a ranking by its
-`completed_by`.
+for the Ranker a list of items with ids. Each annotation that was not cancelled becomes a ranking by the
+annotator in `completed_by`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PAIR = re.compile(r"(.*?)[ _-]?(1|2|a|b|left|right)", re.IGNORECASE)
 FIRST_PLACES = ("1", "a", "left")
 ITEM_TEXT = ("text", "body", "html", "response", "answer", "content", "title")
 UNSORTED = "_"
-# The buckets of ties in our own export; their names have no other meaning.
+# Bucket names that Rankloop's own export uses for ties; they have no other meaning.
 OUR_TIER = re.compile(r"tier_\d+")
 KEPT_ANNOTATION = frozenset(
     {"result", "completed_by", "was_cancelled", "created_at", "lead_time", "metadata"}
@@ -103,7 +103,7 @@ def parse(row: Row) -> Parsed:
 
 
 def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], set[str]] | None:
-    """The responses, the names that an answer uses for them, and the fields that they were read from."""
+    """The responses, the names that results use for them, and the fields that contain them."""
     for name, value in data.items():
         if (
             isinstance(value, list)
@@ -121,7 +121,7 @@ def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], se
         if match and isinstance(value, str):
             side = "left" if match[2].lower() in FIRST_PLACES else "right"
             pairs.setdefault(match[1].lower(), {})[side] = name
-    # Names of models can be in such a pair of fields too; they are not responses.
+    # Such a pair of fields can also contain model names, which are not responses.
     whole = [pair for stem, pair in pairs.items() if len(pair) == 2 and not stem.startswith("model")]
     if not whole:
         return None

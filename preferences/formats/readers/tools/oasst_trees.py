@@ -1,8 +1,9 @@
 """Open-Assistant message trees: the assistant replies to a prompter's message are siblings with ranks.
 
-Each prompter's message becomes a prompt of the path from the root, and its replies become the responses.
-Individual rankings (`events`) are used where the file has them; otherwise the consensus `rank` (0 is best) is
-one ranking without an annotator. Every message is imported with all its fields, so the tree can be restored.
+For each prompter's message, the path from the root becomes a prompt, and the replies become its responses.
+Individual rankings (`events`) are used if the file has them; otherwise the consensus `rank` (0 is best)
+becomes one ranking without an annotator. Every message is imported with all its fields, so the tree can be
+restored.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def parse(row: Row) -> Parsed:
         raise RowError(f"prompt must be a message with replies, not {kind(root)}")
     tree = metadata_of(row, frozenset({"prompt", "metadata"}))
     records: list[Record] = []
-    # An explicit stack: a tree as deep as JSON allows would exhaust the interpreter's.
+    # An explicit stack: recursion into a tree as deep as JSON allows would exhaust the interpreter's stack.
     waiting: list[tuple[Node, tuple[Message, ...], str]] = [(root, (), "prompt")]
     seen = 0
     while waiting:
@@ -105,7 +106,7 @@ def _records(
     alone = [index for index in range(len(answers)) if index not in covered]
     missing: tuple[Quirk, ...] = (RANKS_MISSING,) if alone else ()
     if alone:
-        # This record comes first, to store responses in the order of the file as far as possible.
+        # This record comes first so that responses are stored in file order as far as possible.
         yield Record(messages, tuple(responses), metadata=metadata, task_metadata={}, rankable=False)
     for number, (members, rankings) in enumerate(sets.items()):
         yield Record(
@@ -119,7 +120,7 @@ def _records(
 
 
 def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int, ...], list[RankingRecord]]:
-    """Rankings by the set of replies that they cover."""
+    """Rankings grouped by the set of replies that they cover."""
     place = {str(answer.get("message_id")): index for index, answer in enumerate(answers)}
     found: dict[tuple[int, ...], list[RankingRecord]] = {}
     events = node.get("events")
@@ -154,7 +155,7 @@ def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int,
 
 
 def _tiers_of_event(order: list[int], members: tuple[int, ...], answers: list[Node]) -> Tiers:
-    """The tiers of one person's ranking, which is an order without ties. Where the ranks agree with it, they
+    """The tiers of one person's ranking, which has no ties. If the `rank` values agree with that order, they
     are used instead, because they can contain ties."""
     ranks = [answers[index].get("rank") for index in order]
     if all(isinstance(rank, int) for rank in ranks) and ranks == sorted(ranks, key=lambda rank: rank or 0):
@@ -181,8 +182,8 @@ FORMAT = ImportFormat(
     name="oasst-trees",
     title="Open-Assistant message trees with ranked replies (JSON Lines)",
     reads="A prompt for every prompter's message: the path to it is the conversation, its "
-    "replies are the responses, and their ranks (0 is best) are the ranking. Where "
-    "`events` has each person's ranking, those are used instead. Replies without any rank"
+    "replies are the responses, and their ranks (0 is best) are the ranking. If `events` contains "
+    "individual rankings, they are used instead. Replies without any rank"
     " are open for ranking; single replies are imported without a task.",
     loses="Nothing: the other fields of each message are kept with its prompt or response. "
     "Where some siblings have no rank, the ranking covers the others.",

@@ -1,8 +1,8 @@
 """TRL's preference data: explicit prompt, conversational (lists of {role, content}), one row per strict pair.
 
-The prompt is explicit, because TRL's own guess of an implicit prompt is the common prefix by characters,
-which moved part of the answer into the prompt in 19 % of the rows of one hh-rlhf file. Ties are left out: the
-format can't express them.
+The prompt is explicit, because TRL takes the longest common prefix of characters as the implicit prompt. In
+one hh-rlhf file, that moved part of the answer into the prompt in 19 % of the rows. Ties are left out because
+the format can't express them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """TRL's unpaired data (KTO, BCO): a completion and whether it is desirable.
 
-Only an absolute judgement determines that. A chosen response may still be bad, and a rejected one good, so
-nothing is derived from the order: labels come from ratings on one scale against a threshold, or, where the
-form has no scale, from flags.
+Only an absolute judgement can show this. A chosen response can still be bad, and a rejected one good, so no
+label is derived from the order. Labels come from comparing the ratings on one scale with a threshold or, if
+the form has no scale, from flags.
 """
 
 from __future__ import annotations
@@ -114,13 +114,13 @@ FORMAT = ExportFormat(
     title="TRL unpaired completions with a label (JSON Lines)",
     use="Desirable and undesirable answers for KTOTrainer, from ratings or flags.",
     loses=(
-        "The order, strengths, and responses that were neither rated nor flagged. A "
-        "rating at or above `threshold` is desirable and one below is not; without a "
+        "The order, strengths, and responses that were neither rated nor flagged. A rating at or above "
+        "`threshold` is desirable, and a lower one is undesirable; without a "
         "threshold, the middle of the form's scale separates the two, and a rating exactly in the "
         "middle is left out. A flagged response is undesirable regardless of its rating. If "
         "the form asks for flags but not for ratings, a response without a flag is "
-        "desirable. Without either, the export is refused: the order does not say whether"
-        " a response is good."
+        "desirable. Without either, the export is refused: the order does not show whether a response is "
+        "good."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'
@@ -133,7 +133,7 @@ FORMAT = ExportFormat(
     trainer="KTOTrainer",
     options=(
         SPLIT,
-        Option("scale", "the rating scale that decides; by default the form's first"),
+        Option("scale", "the rating scale that determines the label; by default the form's first"),
         Option("threshold", "the lowest desirable rating; by default the middle of the scale", _number),
     ),
 )

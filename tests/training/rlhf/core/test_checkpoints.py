@@ -1,8 +1,8 @@
-"""A run that is killed at any moment resumes exactly from its last checkpoint.
+"""A run killed at any moment resumes exactly from its last checkpoint.
 
-Each run is a separate process that is killed with SIGKILL from inside, at a moment given by Python's audit
-events (a file about to be opened, renamed or removed), so that a moment during a write is always hit. The
-processes are forks of one process that has already imported torch.
+Each run is a separate process that sends itself SIGKILL at a given Python audit event (a file is about to be
+opened, renamed or removed). Kills during a write are therefore reproducible. All runs are forked from one
+process that has already imported torch.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from training.rlhf.models.loading import save_model
 from training.rlhf.reward.reward_model import train
 
 ROOT = Path(__file__).resolve().parents[4]
-# Four steps in each of two epochs, with an evaluation after every second step: checkpoints after 2, 3, 4 … 8,
-# some of them with best weights. Annotators are learned, so the checkpoint includes the answer model.
+# Two epochs of four steps, with an evaluation after every second step. Checkpoints follow steps 2, 3, 4 … 8,
+# some with best weights. Annotator reliability is learned, so checkpoints include the answer model.
 RECIPE = {
     **{"epochs": 2, "batch_rankings": 16, "learning_rate": 5e-3, "evaluations": 4},
     **{"annotators": "crowd_bt", "checkpoint_steps": 1, "checkpoint_minutes": None},
@@ -97,8 +97,8 @@ MOMENTS: dict[str, list[list[Any]]] = {
     "in-memory": [],
     "before-the-first": [["step", "", 1]],
     "between": [["step", "", 5]],
-    # The weights are written and their digest is being computed; moments, generators and state are still
-    # missing.
+    # The weights have been written and their digest is being computed. Moments, generators and state have not
+    # been written yet.
     "while-it-writes": [["open", ".partial-", 13]],
     "before-the-rename": [["os.rename", ".partial-", 4]],
     "after-the-rename": [["shutil.rmtree", "step-", 2]],
@@ -107,7 +107,7 @@ MOMENTS: dict[str, list[list[Any]]] = {
 
 
 def named(rankings: list[Ranking]) -> list[Ranking]:
-    """Alternate between two annotators."""
+    """Assign the rankings alternately to two annotators."""
     return [
         dataclasses.replace(ranking, annotator=f"a{number % 2}") for number, ranking in enumerate(rankings)
     ]
@@ -143,7 +143,7 @@ def test_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> Non
             folder / "undisturbed" / "config.json"
         ).read_bytes()
         assert resumed["result"] == whole["result"], name
-        first = resumed["progress"][0][1]  # where it resumed
+        first = resumed["progress"][0][1]  # the step at which it resumed
         assert resumed["metrics"] == whole["metrics"][first:], name
         if name != "in-memory":
             kept = sorted(path.name for path in (folder / f"{name}.checkpoints").iterdir())
@@ -158,7 +158,7 @@ def test_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> Non
 
 
 class Small:
-    """A model of three weights, whose steps can be distinguished by its bias, and its checkpoints."""
+    """Checkpoints of a model with three parameters, whose bias identifies the step."""
 
     def __init__(self, folder: Path, **of: Any) -> None:
         self.modules = {"model": nn.Linear(2, 1)}
@@ -193,7 +193,7 @@ def flip(file: Path) -> None:
 @pytest.mark.parametrize(
     "file", ["weights.safetensors", "moments.safetensors", "generators.safetensors", "state.json"]
 )
-def test_broken_checkpoint_is_logged_and_the_previous_one_is_used(
+def test_corrupt_checkpoint_is_logged_and_the_previous_one_is_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, spoil: Callable[[Path], None]
 ) -> None:
     run = Small(tmp_path)
@@ -209,7 +209,7 @@ def test_broken_checkpoint_is_logged_and_the_previous_one_is_used(
     assert Small(tmp_path).resume() == {"at": 2}
 
 
-def test_best_weights_are_kept_when_their_checkpoint_is_deleted(tmp_path: Path) -> None:
+def test_best_weights_are_kept_after_their_checkpoint_is_deleted(tmp_path: Path) -> None:
     run = Small(tmp_path)
     run.step(1, best=True)
     for number in range(2, 6):
@@ -223,7 +223,7 @@ def test_best_weights_are_kept_when_their_checkpoint_is_deleted(tmp_path: Path) 
     assert again.bias() == 1.0
 
 
-def test_run_with_only_broken_checkpoints_is_refused_and_none_is_deleted(tmp_path: Path) -> None:
+def test_resume_fails_if_all_checkpoints_are_corrupt_and_deletes_none(tmp_path: Path) -> None:
     run = Small(tmp_path)
     run.step(1)
     run.step(2)
@@ -237,7 +237,7 @@ def test_run_with_only_broken_checkpoints_is_refused_and_none_is_deleted(tmp_pat
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_checkpoints_of_another_run_are_refused_with_the_difference(folder: Path, tmp_path: Path) -> None:
+def test_checkpoints_of_another_run_are_rejected_with_the_difference(folder: Path, tmp_path: Path) -> None:
     def run(
         base_model: Path = folder / "policy", rankings: list[Ranking] = RANKINGS, **settings: Any
     ) -> None:

@@ -1,4 +1,4 @@
-"""Learning rates by model size and over a run."""
+"""Learning rates by model size, and their schedule over a run."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from training.rlhf.core.rates import rate_factor, rate_for
 
 
 def model(weights: int) -> nn.Module:
-    return nn.Linear(weights, 1, bias=False, device="meta")  # counted, not allocated
+    return nn.Linear(weights, 1, bias=False, device="meta")  # parameters on the meta device use no memory
 
 
-def test_rate_decreases_with_size_only_between_the_known_points() -> None:
+def test_rate_decreases_with_size_only_between_the_two_reference_points() -> None:
     def rate(weights: int) -> float:
         return rate_for(model(weights), at_2m=4e-4, at_1b=1e-6)
 
     assert rate(2_000_000) == pytest.approx(4e-4)
     assert rate(1_000_000_000) == pytest.approx(1e-6)
-    assert rate(44_721_360) == pytest.approx(2e-5)  # halfway in log weights, halfway in log rate
+    assert rate(44_721_360) == pytest.approx(2e-5)  # the midpoint in log size and log rate
     assert rate(1_000) == pytest.approx(4e-4)
     assert rate(8_000_000_000) == pytest.approx(1e-6)
 

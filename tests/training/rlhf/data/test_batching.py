@@ -1,4 +1,4 @@
-"""Rewards and gradients equal those of each response in its own row, for every layout."""
+"""For every layout, rewards and gradients equal those of each response in its own row."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def classifier(policy: Any) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(5)
         model = AutoModelForSequenceClassification.from_config(config).eval()
-    model.base_model.load_state_dict(policy.base_model.state_dict(), strict=False)  # BERT has no pooler yet
+    # Not strict, because BERT does not have a pooler yet.
+    model.base_model.load_state_dict(policy.base_model.state_dict(), strict=False)
     assert attend_by_segment(model) or is_encoder(model)
     return model
 
@@ -59,7 +60,7 @@ def gradients(model: Any, loss: Tensor) -> dict[str, Tensor]:
 
 
 def one_row_each(model: Any, group: Group) -> Tensor:
-    """The reward of each response in the stock model, in its own unpadded row."""
+    """The reward of each response from the stock model, computed in its own unpadded row."""
     rows = [torch.tensor([group.prompt + response]) for response in group.responses]
     states = [model.base_model(input_ids=row).last_hidden_state[0, -1] for row in rows]
     return torch.stack([model.score(state)[0] for state in states])
@@ -67,16 +68,18 @@ def one_row_each(model: Any, group: Group) -> Tensor:
 
 @pytest.mark.parametrize("layout", ["packed", "flat", "separate"])
 def test_rewards_equal_those_of_each_response_alone(model: Any, layout: Layout) -> None:
-    found = rewards_of(model, collate(GROUPS, layout=layout, pad_id=1))  # pad is EOS, which must not matter
+    # The padding token is EOS, which must not change the result.
+    found = rewards_of(model, collate(GROUPS, layout=layout, pad_id=1))
     for row, group in enumerate(GROUPS):
         expected = one_row_each(model, group)
         assert torch.allclose(found[row, : len(expected)], expected, atol=1e-5)
-        assert expected.std() > 0.1  # the responses differ, so the comparison is meaningful
+        assert expected.std() > 0.1  # rewards differ between responses, so the comparison is meaningful
 
 
 @pytest.mark.parametrize("layout", ["packed", "flat", "separate"])
 def test_gradients_equal_those_of_expanded_pairs(model: Any, layout: Layout) -> None:
-    """The approach of other libraries: every pair goes through the model as two rows."""
+    """Compare with the approach of other libraries, in which every pair goes through the model as two
+    rows."""
     expanded = []
     for group in GROUPS:
         pairs = [(i, j) for i, a in enumerate(group.tiers) for j, b in enumerate(group.tiers) if a < b]
@@ -102,8 +105,8 @@ def test_gradients_equal_those_of_expanded_pairs(model: Any, layout: Layout) -> 
 
 @pytest.mark.parametrize("kind", [*tiny.ENCODERS])
 def test_encoder_gradients_equal_those_of_expanded_pairs(kind: str) -> None:
-    """Compares responses in rows of their own, batched by width, with pairs in the stock classifier, one row
-    at a time."""
+    """Compares responses in separate rows, batched by width, with pairs that the stock classifier processes
+    one row at a time."""
     encoder = classifier(tiny.ENCODERS[kind]())
     expanded = []
     for group in GROUPS:
@@ -150,7 +153,7 @@ def test_prompt_occurs_once_if_packed_and_k_times_if_separate() -> None:
     assert collate([group], layout="separate", pad_id=0).tokens == 3 * (5 + 5)
 
 
-def test_all_groups_share_one_row_without_padding_on_a_cpu(model: Any) -> None:
+def test_all_groups_share_one_unpadded_row_on_a_cpu(model: Any) -> None:
     ((indices, batch),) = batches(model, GROUPS, layout="auto", max_tokens=100, pad_id=0)
     assert indices == [0, 1, 2]
     assert batch.input_ids.shape == (1, sum(group.packed_tokens for group in GROUPS))
@@ -164,7 +167,7 @@ def test_last_mlp_runs_only_for_the_tokens_that_are_read(model: Any) -> None:
     linear.register_forward_hook(lambda module, given, out: worked.append(given[0].shape))
     rewards_of(model, collate(GROUPS, layout="flat", pad_id=0))
     assert worked == [torch.Size([9, 32])]
-    model(torch.tensor([[2, 10, 11]]))  # and for every token outside the context manager
+    model(torch.tensor([[2, 10, 11]]))  # outside the context manager, it runs for every token
     assert worked[1].numel() == 3 * 32
 
 
@@ -181,7 +184,7 @@ def test_recomputed_layers_give_the_same_gradients(model: Any) -> None:
         assert torch.allclose(again[name], gradient, atol=1e-6), name
 
 
-def test_position_read_by_two_responses_gets_its_gradient_once(model: Any) -> None:
+def test_gradient_of_a_position_shared_by_two_responses_counts_once(model: Any) -> None:
     """Two empty responses in a model whose reward is read before EOS: both are read at the end of the
     prompt."""
     empty = [Group([2, 10, 11], [[1], [20, 1], [1]], [0, 1, 2])]
@@ -209,8 +212,9 @@ def test_layout_depends_on_the_lengths() -> None:
 
     assert cheaper_layout(group(256, 48, 4), hidden_size=256) == "packed"
     assert cheaper_layout(group(512, 47, 8), hidden_size=256) == "packed"
-    assert cheaper_layout(group(64, 194, 8), hidden_size=256) == "separate"  # measured: 7.4 versus 6.3 times
-    assert cheaper_layout(group(50, 40, 1), hidden_size=256) == "separate"  # nothing to share
+    # measured speedup: 7.4 versus 6.3
+    assert cheaper_layout(group(64, 194, 8), hidden_size=256) == "separate"
+    assert cheaper_layout(group(50, 40, 1), hidden_size=256) == "separate"  # no prompt to share
 
 
 @pytest.mark.parametrize("max_tokens", [1, 25, 60, 10_000])

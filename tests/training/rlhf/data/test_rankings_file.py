@@ -1,4 +1,4 @@
-"""A file of rankings is read whole or refused with its broken rows named; omitted rows are counted."""
+"""A file of rankings is read completely or rejected with its broken rows named; omitted rows are counted."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def left_out(**counts: int) -> dict[str, int]:
 
 
 def test_snapshot_is_read_with_all_its_columns(tmp_path: Path) -> None:
-    """The exporter's schema, including columns that training does not use."""
+    """The file has the exporter's schema, including columns that training does not use."""
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
     response = pa.struct([("id", pa.string()), ("text", pa.string()), ("model", pa.string())])
     schema = pa.schema([
@@ -140,12 +140,12 @@ def test_empty_rows_are_counted_and_all_tied_rankings_are_kept(tmp_path: Path) -
         (row(messages=[{"role": "user", "content": "\udc00"}]), "lone surrogate"),
     ],
 )
-def test_broken_row_is_named_with_its_reason(tmp_path: Path, broken: Any, reason: str) -> None:
+def test_broken_row_is_named_with_the_reason(tmp_path: Path, broken: Any, reason: str) -> None:
     with pytest.raises(RankingFileError, match=rf"line 2: .*{reason}"):
         read_rankings(jsonl(tmp_path / "rankings.jsonl", row(), broken, row()))
 
 
-def test_response_in_no_tier_is_below_all_tiers(tmp_path: Path) -> None:
+def test_response_in_no_tier_ranks_below_all_tiers(tmp_path: Path) -> None:
     [ranking] = read_rankings(jsonl(tmp_path / "rankings.jsonl", row(tiers=[[1], [0]])))
     assert ranking.tier_of_each() == [1, 0, UNRANKED_TIER]
 
@@ -180,7 +180,7 @@ def test_byte_order_mark_and_crlf_change_nothing(tmp_path: Path) -> None:
     assert list(read_rankings(marked)) == list(read_rankings(plain))
 
 
-def test_error_locates_the_damage_of_a_file(tmp_path: Path) -> None:
+def test_error_locates_the_damage_in_a_file(tmp_path: Path) -> None:
     lines = jsonl(tmp_path / "rankings.jsonl", *[row(comment=str(n)) for n in range(50)]).read_bytes()
     (tmp_path / "other.jsonl").write_bytes(lines.replace(b"On its way", b"On its w\xe4y", 1))
     with pytest.raises(RankingFileError, match=r"other.jsonl has broken rows \(1\): line 1: not UTF-8: byte"):
@@ -206,7 +206,7 @@ def test_only_the_first_broken_rows_are_listed(tmp_path: Path) -> None:
         read_rankings(jsonl(tmp_path / "rankings.jsonl", row(), *["nonsense"] * 20))
 
 
-def test_file_of_unknown_kind_is_refused(tmp_path: Path) -> None:
+def test_file_of_unknown_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RankingFileError, match="no such file"):
         read_rankings(tmp_path / "absent.parquet")
     with pytest.raises(RankingFileError, match="neither JSON Lines nor a JSON array, nor CSV"):
@@ -220,11 +220,11 @@ def test_file_of_unknown_kind_is_refused(tmp_path: Path) -> None:
 
 
 def ranking(number: int, *, split: str = "train") -> Ranking:
-    message = ({"role": "user", "content": f"question {number // 2}"},)  # every prompt twice
+    message = ({"role": "user", "content": f"question {number // 2}"},)  # every prompt occurs twice
     return Ranking(message, ("a", "b"), ((0,), (1,)), split=split)
 
 
-def test_split_is_stable_and_shares_no_prompt() -> None:
+def test_split_is_stable_and_no_prompt_is_on_both_sides() -> None:
     rankings = [ranking(number) for number in range(400)]
     train, heldout = split_by_prompt(rankings, heldout_fraction=0.2)
     assert len(train) + len(heldout) == 400
@@ -234,14 +234,14 @@ def test_split_is_stable_and_shares_no_prompt() -> None:
     assert {r.prompt_hash for r in again} == {r.prompt_hash for r in heldout}
 
 
-def test_split_given_in_the_rows_is_kept() -> None:
+def test_split_named_in_the_rows_is_kept() -> None:
     rankings = [ranking(number, split="heldout" if number == 6 else "train") for number in range(40)]
     _, heldout = split_by_prompt(rankings, heldout_fraction=0.5)
     assert [r.messages[0]["content"] for r in heldout] == ["question 3", "question 3"]
 
 
 @pytest.mark.parametrize("carried", [True, False])
-def test_prompts_that_differ_only_in_white_space_share_a_split(carried: bool) -> None:
+def test_prompts_that_differ_only_in_whitespace_share_a_split(carried: bool) -> None:
     def asked(number: int, text: str) -> Ranking:
         split = "heldout" if carried and number == 0 and text.endswith("\n") else "train"
         return Ranking(({"role": "user", "content": text},), ("a", "b"), ((0,), (1,)), split=split)
@@ -256,7 +256,7 @@ def test_prompts_that_differ_only_in_white_space_share_a_split(carried: bool) ->
         assert sides[1] == {"Where is 0?"}
 
 
-def test_prompts_on_both_sides_of_a_given_split_are_counted() -> None:
+def test_prompts_on_both_sides_of_an_external_split_are_counted() -> None:
     def asked(*texts: str) -> list[Ranking]:
         return [Ranking(({"role": "user", "content": text},), ("a", "b"), ((0,), (1,))) for text in texts]
 
@@ -271,16 +271,16 @@ def test_duplicate_and_contradicting_rankings_are_counted() -> None:
 
     first = said(((0,), (1,), (2,)))
     assert count_repeats([first]) == {"duplicates": 0, "contradicted_pairs": 0}
-    turned = said(((2,), (1,), (0,)), texts="zyx")  # the same, shown in another order
-    other = said(((0,), (1,), (2,)), annotator="b")  # another annotator's ranking is no duplicate
+    turned = said(((2,), (1,), (0,)), texts="zyx")  # the same ranking, shown in another order
+    other = said(((0,), (1,), (2,)), annotator="b")  # another annotator's ranking is not a duplicate
     assert count_repeats([first, turned, other]) == {"duplicates": 1, "contradicted_pairs": 0}
-    against = said(((1,), (0,), (2,)), annotator="b")  # y over x, and both over z as before
+    against = said(((1,), (0,), (2,)), annotator="b")  # y above x, and both above z as before
     assert count_repeats([first, against, against]) == {"duplicates": 1, "contradicted_pairs": 1}
     tied = said(((0, 1), (2,)))
     assert count_repeats([first, tied]) == {"duplicates": 0, "contradicted_pairs": 0}
 
 
-def test_unranked_responses_are_last_and_all_bad_alone_is_left_out(tmp_path: Path) -> None:
+def test_unranked_responses_are_last_and_all_bad_without_order_is_omitted(tmp_path: Path) -> None:
     rankings = read_rankings(
         jsonl(
             tmp_path / "rankings.jsonl",
@@ -323,7 +323,7 @@ def test_pairs_of_other_formats_are_rankings_of_two(pair: dict[str, Any], tmp_pa
         assert [[found.responses[index] for index in tier] for tier in found.tiers] == [["Soon."], ["No."]]
 
 
-def test_best_of_n_leaves_the_order_of_the_others_open(tmp_path: Path) -> None:
+def test_best_of_n_leaves_the_other_responses_unordered(tmp_path: Path) -> None:
     pair = {"prompt": "Q", "chosen": ["a", "b"], "rejected": ["c", "d"], "margin": 0.5}
     [found] = read_rankings(jsonl(tmp_path / "best.jsonl", pair))
     tiers = dict(zip(found.responses, found.tier_of_each(), strict=True))
@@ -349,7 +349,7 @@ def test_error_names_the_broken_pair(pair: dict[str, Any], reason: str, tmp_path
 
 
 def test_zipped_snapshot_is_read_like_the_snapshot(tmp_path: Path) -> None:
-    """The `dataset` export: one Parquet file with its card."""
+    """The archive is a `dataset` export: one Parquet file with its card."""
     row = dict.fromkeys(SCHEMA.names) | BEFORE
     row |= {
         "ranking_id": "r1",
@@ -378,7 +378,7 @@ def test_zipped_snapshot_is_read_like_the_snapshot(tmp_path: Path) -> None:
     assert found.in_shown_order
 
 
-def test_broken_row_of_a_snapshot_gets_the_reason_of_an_import(tmp_path: Path) -> None:
+def test_broken_row_of_a_snapshot_has_the_same_reason_as_in_an_import(tmp_path: Path) -> None:
     row = dict.fromkeys(SCHEMA.names) | BEFORE
     row |= {
         "messages": MESSAGES,

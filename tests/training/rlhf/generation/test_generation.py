@@ -1,4 +1,4 @@
-"""Our decoding gives the same answers as `model.generate`, for any batch, padding and number of samples."""
+"""Decoding gives the same answers as `model.generate`, regardless of batch size, padding and sample count."""
 
 import math
 from typing import Any
@@ -38,7 +38,7 @@ def models() -> dict[str, PreTrainedModel]:
 
 
 @pytest.mark.parametrize("name", ["llama", "sliding window", "gpt2"])
-def test_greedy_answers_equal_those_of_transformers(name: str) -> None:
+def test_greedy_decoding_equals_that_of_transformers(name: str) -> None:
     model = models()[name].train(False)
     ours = generate(model, tokenizer(), PROMPTS, max_new_tokens=24, temperature=0)
     for prompt, [completion] in zip(PROMPTS, ours, strict=True):
@@ -47,20 +47,20 @@ def test_greedy_answers_equal_those_of_transformers(name: str) -> None:
         assert completion.ids == theirs[0, len(prompt) :].tolist()
 
 
-def test_answers_do_not_depend_on_other_rows_and_padding() -> None:
+def test_answers_are_independent_of_other_rows_and_padding() -> None:
     model, words = short_speaker()
     alone = [generate(model, words, [prompt], max_new_tokens=16, temperature=0)[0] for prompt in PROMPTS]
     assert generate(model, words, PROMPTS, max_new_tokens=16, temperature=0) == alone
 
 
-def test_samples_do_not_depend_on_the_batch_size() -> None:
+def test_samples_are_independent_of_the_batch_size() -> None:
     model, words = short_speaker()
     wide = generate(model, words, PROMPTS, n=4, max_new_tokens=16, seed=1)
     assert generate(model, words, PROMPTS, n=4, max_new_tokens=16, seed=1, rows_per_batch=1) == wide
     assert generate(model, words, PROMPTS, n=4, max_new_tokens=16, seed=2) != wide
 
 
-def test_generator_advances_and_a_seed_restarts() -> None:
+def test_calls_advance_a_generator_and_a_seed_repeats_the_samples() -> None:
     model, words = short_speaker()
     generator = torch.Generator().manual_seed(1)
     first, second = (
@@ -70,14 +70,14 @@ def test_generator_advances_and_a_seed_restarts() -> None:
     assert generate(model, words, PROMPTS, max_new_tokens=16, seed=1, temperature=2.0) == first
 
 
-def test_each_prompt_gets_its_n_samples_in_order() -> None:
+def test_n_samples_per_prompt_are_returned_in_prompt_order() -> None:
     model, words = short_speaker()
     answers = generate(model, words, PROMPTS, n=5, max_new_tokens=16, temperature=1.5)
     assert [len(samples) for samples in answers] == [5] * len(PROMPTS)
     assert any(len({tuple(sample.ids) for sample in samples}) > 1 for samples in answers)
 
 
-def test_finished_answers_end_with_eos_and_nothing_follows() -> None:
+def test_finished_answers_end_with_exactly_one_eos() -> None:
     model, words = short_speaker()
     eos = words.eos_token_id
     answers = [c for row in generate(model, words, PROMPTS, n=8, max_new_tokens=6) for c in row]
@@ -106,7 +106,7 @@ def test_prompts_that_exceed_the_context_are_truncated_on_the_left() -> None:
     )
 
 
-def test_tokens_are_sampled_with_their_probabilities() -> None:
+def test_token_frequencies_match_their_probabilities() -> None:
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).log_softmax(0)
     draws = 40_000
     uniform = torch.rand(draws, generator=torch.Generator().manual_seed(0))
@@ -118,7 +118,7 @@ def test_tokens_are_sampled_with_their_probabilities() -> None:
         assert ((share - expected).abs() < 5 * error).all()
 
 
-def test_top_p_keeps_the_smallest_set_that_reaches_it() -> None:
+def test_top_p_keeps_the_smallest_set_with_that_total_probability() -> None:
     probabilities = torch.tensor([0.1, 0.5, 0.15, 0.25])
     uniform = torch.linspace(0, 1 - 1e-6, 2001)
     picked = pick_tokens(probabilities.log().expand(2001, -1), uniform, temperature=1.0, top_p=0.7)
@@ -128,7 +128,7 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it() -> None:
     assert set(only.tolist()) == {1}
 
 
-def test_impossible_tokens_are_never_sampled() -> None:
+def test_tokens_with_zero_probability_are_never_sampled() -> None:
     logits = torch.tensor([[-math.inf, 0.0, -math.inf, 0.0, -math.inf]]).expand(3, -1)
     picked = pick_tokens(logits, torch.tensor([0.0, 0.5, 1 - 2**-24]), temperature=1.0, top_p=1.0)
     assert picked.tolist() == [1, 3, 3]
@@ -150,14 +150,14 @@ def test_generate_restores_the_training_mode_of_the_policy() -> None:
         ({"top_p": 0.0}, "top_p"),
     ],
 )
-def test_bad_settings_are_refused(settings: dict[str, Any], reason: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         generate(*untrained_policy(), PROMPTS[:1], **({"max_new_tokens": 4} | settings))
     with pytest.raises(ValueError, match="has no tokens"):
         generate(*untrained_policy(), [[]], max_new_tokens=4)
 
 
-def test_finished_rows_leave_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_rows_are_removed_from_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[int] = []
     forward = decoding._forward
 

@@ -1,4 +1,4 @@
-"""Sampled answers are distinct and record their settings, and means have standard errors."""
+"""Sampled answers are distinct and include their settings. Evaluations report means with standard errors."""
 
 import math
 import statistics
@@ -48,7 +48,7 @@ def test_seed_determines_the_answers() -> None:
     assert texts(1) == texts(1) != texts(2)
 
 
-def test_sampling_and_evaluating_can_be_cancelled() -> None:
+def test_sampling_and_evaluation_can_be_cancelled() -> None:
     report = ListReporter(cancel_after=1)
     with pytest.raises(Cancelled):
         sample(SampleConfig(), policy=untrained_policy(), prompts=PROMPTS, report=report)
@@ -70,7 +70,7 @@ def test_evaluation_reports_mean_error_and_rows() -> None:
     assert sum(text in SHORT_ANSWERS for row in result.rows for text in row.responses) > 100
 
 
-def test_two_policies_are_compared_prompt_by_prompt() -> None:
+def test_two_policies_are_compared_by_paired_differences_per_prompt() -> None:
     config = EvaluateConfig(max_new_tokens=12)
     old = evaluate(config, policy=short_speaker(), prompts=PROMPTS, judge=length)
     new = evaluate(config, policy=untrained_policy(), prompts=PROMPTS, judge=length)
@@ -93,7 +93,7 @@ def test_single_value_has_no_standard_error() -> None:
         evaluate(EvaluateConfig(), policy=untrained_policy(), prompts=[], judge=length)
 
 
-def test_repetition_is_the_share_of_repeated_word_triples() -> None:
+def test_repetition_is_the_proportion_of_repeated_trigrams() -> None:
     assert repetition_rate("") == repetition_rate("one two three four") == 0.0
     assert repetition_rate("a b c a b c") == pytest.approx(1 - 3 / 4)
     assert repetition_rate("no " * 100) == pytest.approx(1 - 1 / 98)

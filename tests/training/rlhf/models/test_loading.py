@@ -1,4 +1,4 @@
-"""Models are saved completely or not at all, load with plain transformers, and are named if missing."""
+"""Models are saved atomically and load with plain transformers. Errors name a missing model."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -36,7 +36,7 @@ def test_saved_reward_model_gives_identical_scores_with_plain_transformers(tmp_p
         assert torch.equal(loading.load_reward_model(path).model.cpu()(input_ids=IDS).logits, expected)
 
 
-def test_policy_loads_as_a_reward_model_only_with_a_requested_new_head(tmp_path: Path) -> None:
+def test_policy_loads_as_a_reward_model_only_if_a_new_head_is_requested(tmp_path: Path) -> None:
     path = loading.save_model(*untrained_policy(), tmp_path / "policy")
     with pytest.raises(loading.ModelNotFound, match=r"no weights for score\.weight"):
         loading.load_reward_model(path)
@@ -56,7 +56,7 @@ def test_unreachable_hub_is_reported_with_the_name(monkeypatch: pytest.MonkeyPat
         loading.load_policy("nobody/nothing")
 
 
-def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+def test_pickled_weights_are_rejected(tmp_path: Path) -> None:
     model, words = untrained_policy()
     path = loading.save_model(model, words, tmp_path / "policy")
     torch.save(model.state_dict(), path / "pytorch_model.bin")
@@ -65,7 +65,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
         loading.load_policy(path)
 
 
-def test_crash_while_saving_leaves_the_old_model_and_no_leftovers(
+def test_crash_while_saving_keeps_the_old_model_and_leaves_no_partial_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = untrained_policy(seed=1)
@@ -86,7 +86,7 @@ def test_crash_while_saving_leaves_the_old_model_and_no_leftovers(
         assert torch.equal(kept, old.model(input_ids=IDS).logits)
 
 
-def test_saving_replaces_the_model_and_removes_leftovers(tmp_path: Path) -> None:
+def test_saving_replaces_the_model_and_removes_partial_files(tmp_path: Path) -> None:
     loading.save_model(*untrained_policy(seed=1), tmp_path / "policy")
     (tmp_path / ".policy.partial-dead").mkdir()
     new = untrained_policy(seed=2)

@@ -39,15 +39,15 @@ def test_log_probs_equal_log_softmax_over_the_full_logits(
         assert torch.allclose(parameter.grad, gradients[name], atol=1e-4), name
 
 
-def test_model_that_transforms_its_logits_uses_its_own_forward() -> None:
+def test_own_forward_is_used_for_a_model_that_transforms_its_logits() -> None:
     model, (ids, mask, wanted) = tiny.policy(), rows()
     expected, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
-    model.config.logits_scaling = 1.0  # set, so the manual projection must not be used
+    model.config.logits_scaling = 1.0  # this setting rules out the manual projection
     found, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
     assert torch.allclose(found, expected, atol=1e-5)
 
 
-def test_first_token_of_a_row_cannot_be_wanted() -> None:
+def test_log_prob_of_the_first_token_cannot_be_requested() -> None:
     model, (ids, mask, _) = tiny.policy(), rows()
     with pytest.raises(ValueError, match="cannot be predicted"):
         logprobs.token_log_probs(model, ids, mask, mask.bool(), temperature=1.0)

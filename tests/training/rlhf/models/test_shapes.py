@@ -1,4 +1,4 @@
-"""The size of a model, read without loading it, equals the size of the loaded model."""
+"""The model size determined without loading the model equals the size of the loaded model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def weights_of(model: PreTrainedModel) -> int:
 
 
 def qwen() -> Qwen3ForCausalLM:
-    """Heads that are wider than hidden / heads, and norms on queries and keys."""
+    """A model with attention heads wider than hidden / heads, and with query and key norms."""
     return Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=300,
@@ -35,16 +35,16 @@ def qwen() -> Qwen3ForCausalLM:
 
 
 @pytest.mark.parametrize("model", [tiny.policy(), tiny.policy(tie_word_embeddings=True), tiny.gpt2_policy()])
-def test_weights_are_counted_from_the_config(model: PreTrainedModel) -> None:
+def test_parameters_are_counted_from_the_config(model: PreTrainedModel) -> None:
     assert shapes.shape_of(model.config.to_dict()).weights == weights_of(model)
 
 
-def test_counted_weights_differ_only_by_small_norms() -> None:
+def test_parameter_count_differs_only_by_small_norms() -> None:
     model = qwen()
     assert shapes.shape_of(model.config.to_dict()).weights == pytest.approx(weights_of(model), rel=0.01)
 
 
-def test_file_headers_give_the_exact_number_of_weights(tmp_path: Path) -> None:
+def test_file_headers_give_the_exact_number_of_parameters(tmp_path: Path) -> None:
     model = qwen()
     model.save_pretrained(tmp_path, max_shard_size="100kB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
@@ -55,8 +55,8 @@ def test_file_headers_give_the_exact_number_of_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [*tiny.ENCODERS])
-def test_encoders_are_recognised_and_their_weights_counted(kind: str) -> None:
-    """All weights except the pooler, which the config does not mention."""
+def test_encoders_are_recognised_and_their_parameters_counted(kind: str) -> None:
+    """The count excludes the pooler, which the config does not mention."""
     trunk = tiny.ENCODERS[kind]().base_model
     shape = shapes.shape_of(trunk.config.to_dict())
     assert shape.encoder
@@ -100,12 +100,12 @@ def test_size_is_read_from_a_model_name(name: str, weights: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["gpt2", "my-policy", "bert-0b", "EleutherAI/pythia"])
-def test_name_without_a_size_is_an_unknown_shape(name: str) -> None:
+def test_name_without_a_size_raises_unknown_shape(name: str) -> None:
     with pytest.raises(shapes.UnknownShape, match="does not contain the size"):
         shapes.shape_named(name)
 
 
-def test_unsupported_architectures_are_an_unknown_shape(tmp_path: Path) -> None:
+def test_unsupported_architectures_raise_unknown_shape(tmp_path: Path) -> None:
     config = GPT2Config().to_dict()
     with pytest.raises(shapes.UnknownShape, match="mixture"):
         shapes.shape_of({**config, "num_experts": 8})

@@ -1,6 +1,6 @@
-"""A reward model of any trunk, full or LoRA, has the same scores here, in transformers and in peft.
+"""A reward model on any trunk, full or LoRA, has the same scores in Rankloop, transformers and peft.
 
-This covers models saved here and models trained elsewhere.
+This covers models saved by Rankloop and models trained with other libraries.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def learn(base: Path, out: Path, report: ListReporter | None = None, **settings:
 
 
 def padded_rows(tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
-    """The items as other libraries batch them: rows of different lengths, padded on the right."""
+    """Batch the items as other libraries do: rows of different lengths, padded on the right."""
     tokenizer.padding_side = "right"
     rows = [
         {"input_ids": chat.encode_prompt(tokenizer, m) + chat.encode_response(tokenizer, text)}
@@ -78,7 +78,7 @@ def scores_here(path: Path) -> Tensor:
     return torch.cat(score(*load_reward_model(path), ITEMS))
 
 
-def test_decoder_with_a_classifier_head_is_read_as_in_transformers(
+def test_decoder_with_a_classifier_head_scores_as_in_transformers(
     tmp_path: Path,
 ) -> None:
     base = save_model(tiny.ettin_policy(), tiny.tokenizer(), tmp_path / "ettin")
@@ -101,7 +101,7 @@ def test_full_models_of_each_trunk_score_the_same_in_transformers(tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "bert", "modern-bert", "roberta"])
 def test_adapter_scores_the_same_in_peft_and_in_transformers(kind: str, tmp_path: Path) -> None:
-    """Its folder is small, contains the head and everything else that the base lacks, and names its base."""
+    """The adapter folder is small, contains all parameters that the base lacks, and names the base."""
     base = saved_base(kind, tmp_path)
     path = learn(base, tmp_path / "rm", **LORA).path
     assert not (path / "config.json").exists()
@@ -131,10 +131,10 @@ def test_training_an_adapter_does_not_change_its_trunk(tmp_path: Path) -> None:
     trunk, head = trunks.trained_parameters(model)
     assert sum(p.numel() for p in head) == 32
     assert {p.shape[0] for p in trunk} | {p.shape[1] for p in trunk} >= {4}
-    assert all(4 in parameter.shape for parameter in trunk)  # only rank-4 matrices
+    assert all(4 in parameter.shape for parameter in trunk)  # all have rank 4
 
 
-def test_new_adapter_is_neutral_and_its_dropout_needs_gradients(
+def test_new_adapter_changes_no_score_and_drops_out_only_in_training(
     tmp_path: Path,
 ) -> None:
     base = saved_base("llama", tmp_path)
@@ -156,19 +156,19 @@ def test_new_adapter_is_neutral_and_its_dropout_needs_gradients(
     assert torch.equal(torch.cat(score(*adapted, ITEMS)), still)
 
 
-def test_adapter_trained_further_stays_an_adapter_of_its_base(tmp_path: Path) -> None:
+def test_further_training_of_an_adapter_keeps_its_base(tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path)
     first = learn(base, tmp_path / "first", **LORA).path
     second = learn(first, tmp_path / "second", use_peft=True, lora_r=16, learning_rate=1e-4).path
     told = json.loads((second / "adapter_config.json").read_text())
     assert (told["base_model_name_or_path"], told["r"]) == (str(base), 4)
     assert 0 < (scores_here(second) - scores_here(first)).abs().max() < 0.2
-    whole = learn(first, tmp_path / "whole", learning_rate=1e-7).path  # merged if all weights are trained
+    whole = learn(first, tmp_path / "whole", learning_rate=1e-7).path  # merged if all parameters are trained
     assert (whole / "config.json").is_file()
     assert torch.allclose(scores_here(whole), scores_here(first), atol=1e-3)
 
 
-def test_models_moved_together_are_found_and_a_missing_base_is_named(
+def test_base_moved_with_its_adapter_is_found_and_a_missing_one_is_named(
     tmp_path: Path,
 ) -> None:
     base = saved_base("llama", tmp_path / "old")
@@ -193,7 +193,7 @@ def test_adapter_names_its_base_by_its_absolute_path(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     "settings", [LORA, {"uncertainty": "lora", "members": 2}], ids=["adapter", "ensemble"]
 )
-def test_adapters_cannot_replace_the_model_that_they_need(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_adapters_cannot_overwrite_their_base_model(settings: dict[str, Any], tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path)
     with pytest.raises(ValueError, match=r"contains the base model of the adapters.*another folder"):
         learn(base, tmp_path / "." / "llama", **settings)
@@ -218,7 +218,7 @@ def test_new_head_has_std_one_over_root_d_and_no_bias(tmp_path: Path) -> None:
         assert head.weight.dtype == torch.float32
         assert head.bias is None or not head.bias.any(), kind
     assert len(draws) == 7
-    # With transformers' 0.02 it would be 0.11.
+    # With the default std of transformers, 0.02, the result would be 0.11.
     assert torch.cat(draws).std().item() == pytest.approx(1, abs=0.15)
     assert all(draw.std() > 0.5 for draw in draws)
 
@@ -242,7 +242,7 @@ Elsewhere = Callable[[Path, Path], None]
 
 
 def classifier_with_pad_as_eos(base: Path, out: Path) -> None:
-    """A model as trainers save it if its tokenizer has no pad token."""
+    """Save a model as common trainers do if its tokenizer has no pad token: with EOS as the pad token."""
     torch.manual_seed(1)
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     torch.nn.init.normal_(model.score.weight)
@@ -257,11 +257,11 @@ def adapter_of_peft(base: Path, out: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     torch.nn.init.normal_(model.score.weight)
     settings = LoraConfig(task_type=TaskType.SEQ_CLS, init_lora_weights=False, modules_to_save=["score"])
-    get_peft_model(model, settings).save_pretrained(out)  # without a tokenizer, so that of the base is used
+    get_peft_model(model, settings).save_pretrained(out)  # has no tokenizer: the base provides it
 
 
-def test_models_from_elsewhere_are_read_where_transformers_reads_them(tmp_path: Path) -> None:
-    """With pad = EOS this is the token before EOS, at which such a model was trained."""
+def test_external_models_are_scored_at_the_same_token_as_in_transformers(tmp_path: Path) -> None:
+    """With EOS as the pad token, both read the score at the token before EOS, as in training."""
     base = saved_base("llama", tmp_path)
     classifier_with_pad_as_eos(base, tmp_path / "pad-is-eos")
     adapter_of_peft(base, tmp_path / "adapter")
@@ -279,7 +279,7 @@ def test_models_from_elsewhere_are_read_where_transformers_reads_them(tmp_path: 
     assert torch.allclose(scores_here(again), here, atol=1e-5)
 
 
-def test_policy_that_is_an_adapter_is_merged(tmp_path: Path) -> None:
+def test_adapter_of_a_policy_is_merged_on_loading(tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path)
     adapted = get_peft_model(
         load_policy(base).model, LoraConfig(task_type=TaskType.CAUSAL_LM, init_lora_weights=False)
@@ -293,7 +293,7 @@ def test_policy_that_is_an_adapter_is_merged(tmp_path: Path) -> None:
 
 
 def test_adapter_with_dropout_resumes_exactly_and_has_uncertainty(tmp_path: Path) -> None:
-    """Checkpoints contain only trained weights, and the uncertainty is saved with the adapter."""
+    """Checkpoints contain only the trained parameters, and the uncertainty is saved with the adapter."""
     base = saved_base("llama", tmp_path)
     settings = LORA | {"lora_dropout": 0.2, "uncertainty": "laplace", "checkpoint_steps": 2, "keep": "last"}
 
@@ -320,7 +320,7 @@ def test_adapter_with_dropout_resumes_exactly_and_has_uncertainty(tmp_path: Path
     assert (torch.cat(spreads) > 0).all()
 
 
-def test_recomputed_layers_do_not_change_adapters_and_encoders(tmp_path: Path) -> None:
+def test_gradient_checkpointing_does_not_change_adapters_and_encoders(tmp_path: Path) -> None:
     for kind, settings in (("llama", LORA), ("bert", {})):
         base = saved_base(kind, tmp_path)
         kept, again = ListReporter(), ListReporter()

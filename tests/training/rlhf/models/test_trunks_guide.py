@@ -1,4 +1,4 @@
-"""The code in the guide does what the guide says."""
+"""The code in the guide on trunks runs and gives the documented results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.rlhf.models.loading import save_model
 GUIDE = Path(__file__).parents[4] / "docs" / "trunks.md"
 
 
-def test_guide_trains_an_adapter_and_loads_it_here_and_in_peft(
+def test_guide_trains_an_adapter_and_loads_it_in_rankloop_and_peft(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,7 +1,7 @@
-"""The predicted memory equals that of real loops within MEMORY_FACTOR.
+"""Predicted memory matches the measured memory of real training loops within MEMORY_FACTOR.
 
-Each loop is measured in its own process: its peak minus its memory before the models were created. The models
-are large enough (seven million weights) for this not to be noise.
+Each loop is measured in its own process: peak memory minus memory before model creation. The models have
+seven million parameters, enough for the difference to exceed the noise.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Data
 from training.rlhf.planning.transformer import FLOAT
 
-MEMORY_FACTOR = 1.35  # measured: 0.91 to 1.08 of the prediction, with 26 million weights
+MEMORY_FACTOR = 1.35  # measured: 0.91 to 1.08 of the prediction, with 26 million parameters
 ROOT = Path(__file__).resolve().parents[4]
 WIDE = {"vocab_size": 8000, "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4}
 HEADS = {"num_attention_heads": 8, "num_key_value_heads": 4}
@@ -98,7 +98,7 @@ def run(loop, recipe):
         prompts = [messages(i) for i in range(16)]
         sampling.sample(SampleConfig(**recipe), policy=policy(), prompts=prompts)
 
-# Import everything now that is imported late, so that only the loop is measured.
+# Trigger all lazy imports now, so that only the loop is measured.
 rows, _, _ = sft.encode([Demonstration(messages(0), "w1")], tokenizer, 128)
 sft.fit(SFTConfig(heldout_share=0), tiny.policy(), tokenizer, rows, NullReporter())
 for loop, recipe in cases.items():
@@ -118,7 +118,8 @@ def shape() -> shapes.Shape:
 
 
 def held(cases: dict[str, dict[str, Any]], folder: Path) -> dict[str, int]:
-    """Bytes by loop, each in a fork of one process that has imported everything."""
+    """Memory in bytes by loop. Each loop runs in a fork of one process that has already imported
+    everything."""
     sizes = ({**WIDE, **HEADS}, [PROMPT, RESPONSE])
     done = subprocess.run(
         [sys.executable, "-c", _RUN, json.dumps(cases), *map(json.dumps, sizes), str(folder)],
@@ -184,7 +185,7 @@ def test_memory_is_predicted_within_a_factor(tmp_path: Path) -> None:
         assert 1 / MEMORY_FACTOR < measured[loop] / foretold[loop] < MEMORY_FACTOR, told
 
 
-def test_predicted_memory_grows_with_the_settings_that_cost_memory() -> None:
+def test_predicted_memory_increases_with_memory_intensive_settings() -> None:
     usual, policy = SFTConfig(), shape()
     peak = cost.sft(usual, policy, data(1000)).peak
     names = {part.name: part.bytes for part in peak.parts}
@@ -195,7 +196,7 @@ def test_predicted_memory_grows_with_the_settings_that_cost_memory() -> None:
     assert saved["activations"] < 0.6 * names["activations"]
     assert saved["gradients"] == names["gradients"]
     ppo = cost.ppo(PPOConfig(), policy, policy, data(1000)).peak
-    assert ppo.bytes > 40 * policy.weights  # four models, two gradients, four moments
+    assert ppo.bytes > 40 * policy.weights  # 4 models, 2 gradients, 4 moments, 4 bytes each
     longer = SampleConfig(max_new_tokens=256)
     assert (
         cost.sample(longer, policy, data(64)).peak.bytes
@@ -204,7 +205,7 @@ def test_predicted_memory_grows_with_the_settings_that_cost_memory() -> None:
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen", "bert"])
-def test_only_trained_weights_of_an_adapter_have_gradients_and_moments(kind: str) -> None:
+def test_only_trained_parameters_of_an_adapter_have_gradients_and_moments(kind: str) -> None:
     encoder = kind in tiny.ENCODERS
     policy = (tiny.ENCODERS | tiny.POLICIES)[kind]()
     recipe = RewardModelConfig(use_peft=True, lora_r=8)
@@ -229,7 +230,7 @@ def test_encoder_reads_its_prompt_once_for_each_response() -> None:
     assert rows == pytest.approx(4 * packed * 210 / 240, rel=0.1)
 
 
-def test_only_an_ensemble_of_adapters_costs_additional_training() -> None:
+def test_only_an_ensemble_of_adapters_requires_additional_training() -> None:
     policy, data = shapes.demo_shape(), Data(200, 60, 40, 200, responses=4)
 
     def work(**recipe: Any) -> float:
@@ -243,7 +244,7 @@ def test_only_an_ensemble_of_adapters_costs_additional_training() -> None:
     assert max(stage.bytes for stage in lora.stages[2:]) > shapes.demo_shape().weights * 2 * FLOAT
 
 
-def test_operations_grow_with_the_requested_work() -> None:
+def test_operations_increase_with_the_requested_work() -> None:
     policy, speed = shape(), cost.Speed(1e10, 1e-4)
 
     def took(costs: cost.Cost) -> float:
@@ -264,7 +265,7 @@ def test_operations_grow_with_the_requested_work() -> None:
         assert took(kind) > 0
 
 
-def test_recomputed_activations_cost_time_instead_of_memory() -> None:
+def test_gradient_checkpointing_trades_time_for_memory() -> None:
     deep = dataclasses.replace(shape(), layers=24)
     kept, again = (
         cost.reward_model(RewardModelConfig(gradient_checkpointing=wanted), deep, data(1000)).stages[0]
@@ -277,7 +278,7 @@ def test_recomputed_activations_cost_time_instead_of_memory() -> None:
 
 
 @pytest.mark.parametrize("items", [1, 2, 3])
-def test_few_items_do_not_cause_a_division_by_zero(items: int) -> None:
+def test_small_datasets_do_not_cause_a_division_by_zero(items: int) -> None:
     policy = shape()
     for costs in (
         cost.sft(SFTConfig(heldout_share=0.5), policy, data(items)),

@@ -1,4 +1,4 @@
-"""The predicted disk space equals what a run uses."""
+"""The predicted disk space matches the disk usage of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHAPE = {"hidden_size": 64, "intermediate_size": 128, "vocab_size": 300, "tie_wo
 
 
 def tensors_in(folder: Path) -> int:
-    """Bytes of weights; weights with several names count once."""
+    """Size of all tensors in bytes. A tensor with several names counts once."""
     files = {file.stat().st_ino: file.stat().st_size for file in folder.rglob("*.safetensors")}
     return sum(files.values())
 
@@ -48,10 +48,11 @@ def test_reward_model_uses_the_predicted_disk_space(settings: dict[str, Any], tm
     result = train(recipe, base_model=base, out_dir=tmp_path / "rm", **said)
     foretold = disk.reward_model(recipe, shapes.shape_in(base))
     assert tensors_in(result.path) == pytest.approx(foretold.model, rel=0.2)
-    # Of three checkpoints and two sets of best weights, two and one or two remain at the end.
+    # The prediction is the peak: three checkpoints and two sets of best weights. At the end, two checkpoints
+    # and one or two sets of best weights remain.
     assert 0.5 * foretold.checkpoints < tensors_in(kept) < 1.1 * foretold.checkpoints
 
 
-def test_planned_number_of_checkpoints_is_kept(tmp_path: Path) -> None:
+def test_planned_number_of_checkpoints_and_head_width_match_the_code(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path, of={})._keep == disk.CHECKPOINTS_KEPT
     assert heads.WIDTH == disk.RELU_WIDTH

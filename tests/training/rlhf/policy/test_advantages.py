@@ -1,4 +1,4 @@
-"""Advantages, whitening and KL estimators against closed forms and simple fp64 loops."""
+"""Advantages, whitening and KL estimators, compared with closed forms and simple fp64 loops."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_returns_with_lambda_one_are_the_rewards_to_go() -> None:
     assert torch.allclose(returns[MASK], kept.flip(1).cumsum(1).flip(1)[MASK])
 
 
-def test_gae_does_not_read_the_padding_and_refuses_holes() -> None:
+def test_gae_ignores_padding_and_rejects_masks_with_holes() -> None:
     dirty = random(1).masked_fill(~MASK, math.nan)
     clean, _ = advantages.generalised_advantages(random(1), random(2), MASK, gamma=1.0, lam=0.95)
     found, _ = advantages.generalised_advantages(dirty, random(2), MASK, gamma=1.0, lam=0.95)
@@ -50,9 +50,8 @@ def test_gae_does_not_read_the_padding_and_refuses_holes() -> None:
         advantages.generalised_advantages(dirty, dirty, MASK.flip(1), gamma=1.0, lam=0.95)
 
 
-def test_truncated_answer_gets_the_same_credit_as_a_finished_one() -> None:
-    """The score is on the last real token of both. On the first padding token it would reach the longer
-    one later."""
+def test_truncated_answer_gets_the_same_advantages_as_a_finished_one() -> None:
+    """The score belongs to the last real token of each answer, not to the first padding token after it."""
     scores, no_kl = torch.tensor([1.0, 1.0, 1.0]), torch.zeros(3, 5)
     rewards = advantages.token_rewards(scores, no_kl, MASK, kl_coefficient=0.1)
     last = torch.tensor([length - 1 for length in LENGTHS])
@@ -61,7 +60,7 @@ def test_truncated_answer_gets_the_same_credit_as_a_finished_one() -> None:
     assert found[torch.arange(3), last].tolist() == [1.0, 1.0, 1.0]
 
 
-def test_token_rewards_subtract_the_kl_and_refuse_an_empty_answer() -> None:
+def test_token_rewards_subtract_the_kl_and_reject_an_empty_answer() -> None:
     kl = random(5)
     rewards = advantages.token_rewards(torch.zeros(3, dtype=torch.float64), kl, MASK, kl_coefficient=0.5)
     assert torch.equal(rewards, (-0.5 * kl).masked_fill(~MASK, 0))
@@ -71,17 +70,17 @@ def test_token_rewards_subtract_the_kl_and_refuse_an_empty_answer() -> None:
         )
 
 
-def test_whitening_covers_all_parts_together() -> None:
+def test_whitening_normalises_all_parts_jointly() -> None:
     parts, masks = [random(1), random(2) * 7 + 3], [MASK, MASK]
     found = advantages.whiten(parts, masks)
     together = torch.cat([part[MASK] for part in found])
     assert together.mean().item() == pytest.approx(0, abs=1e-12)
     assert together.var(unbiased=False).item() == pytest.approx(1, abs=1e-6)
     assert found[0][~MASK].abs().sum().item() == 0.0
-    assert found[0][MASK].mean().abs().item() > 0.1  # not each part separately
+    assert found[0][MASK].mean().abs().item() > 0.1  # parts are not normalised separately
 
 
-def test_whitened_equal_advantages_are_zero() -> None:
+def test_whitening_equal_advantages_gives_zeros() -> None:
     (found,) = advantages.whiten([torch.full((3, 5), 2.0)], [MASK])
     assert found.abs().max().item() == 0.0
 
@@ -92,9 +91,9 @@ def categorical() -> tuple[Tensor, Tensor]:
     return policy, reference
 
 
-def test_k1_and_k3_have_the_exact_kl_as_their_mean_under_the_policy() -> None:
-    """Exact expectation over the categorical, without sampling. This also fixes the sign (KL(policy ||
-    reference))."""
+def test_k1_and_k3_are_unbiased_estimators_of_the_kl() -> None:
+    """The expectation over a categorical distribution is exact, and verifies the sign of KL(policy ||
+    reference)."""
     policy, reference = categorical()
     exact = (policy.exp() * (policy - reference)).sum().item()
     assert exact > 0.05
@@ -106,7 +105,7 @@ def test_k1_and_k3_have_the_exact_kl_as_their_mean_under_the_policy() -> None:
 def test_k1_as_a_loss_has_no_gradient() -> None:
     logits = torch.randn(6, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).requires_grad_()
     policy = logits.log_softmax(0)
-    weights = policy.exp().detach()  # samples come from the policy but carry no gradient
+    weights = policy.exp().detach()  # sampling is not differentiated
     (found,) = torch.autograd.grad((weights * advantages.kl_k1(policy, categorical()[1])).sum(), logits)
     assert found.abs().max().item() < 1e-12
 
@@ -115,7 +114,7 @@ def test_k3_of_an_extreme_ratio_is_finite() -> None:
     assert math.isfinite(advantages.kl_k3(torch.tensor(-1e4), torch.tensor(0.0)).item())
 
 
-def test_kl_coefficient_follows_the_target_by_at_most_a_fifth() -> None:
+def test_kl_coefficient_adapts_to_the_target_by_at_most_a_fifth() -> None:
     def adapted(kl: float) -> float:
         return advantages.adapted_kl_coefficient(0.1, kl=kl, target=5.0, samples=100, horizon=100)
 
@@ -124,7 +123,7 @@ def test_kl_coefficient_follows_the_target_by_at_most_a_fifth() -> None:
     assert (adapted(500.0), adapted(0.0)) == (pytest.approx(0.12), pytest.approx(0.08))
 
 
-def test_explained_variance_is_one_for_the_truth_and_zero_for_a_constant() -> None:
+def test_explained_variance_is_one_for_exact_and_zero_for_constant_values() -> None:
     returns = random(8).flatten()
     assert advantages.explained_variance(returns, returns) == 1.0
     assert advantages.explained_variance(torch.full_like(returns, 4.0), returns) == pytest.approx(0)

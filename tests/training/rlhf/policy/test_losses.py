@@ -1,4 +1,4 @@
-"""The two losses of PPO against values computed by hand."""
+"""The policy loss and value loss of PPO, compared with manual calculations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from training.rlhf.policy import losses
 
 
-def test_clipped_policy_loss_stops_rewarding_a_move_beyond_the_clip() -> None:
+def test_policy_loss_does_not_reward_ratios_beyond_the_clip_range() -> None:
     old = torch.zeros(4, dtype=torch.float64)
     new = torch.log(torch.tensor([1.5, 0.5, 1.5, 0.5], dtype=torch.float64)).requires_grad_()
     advantage = torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64)
@@ -19,7 +19,7 @@ def test_clipped_policy_loss_stops_rewarding_a_move_beyond_the_clip() -> None:
     assert new.grad.tolist() == pytest.approx([0.0, 0.0, 1.5, -0.5])
 
 
-def test_clipped_value_loss_is_the_larger_of_both() -> None:
+def test_value_loss_is_the_larger_of_clipped_and_unclipped_loss() -> None:
     values, old, returns = torch.tensor([1.0, 0.1]), torch.tensor([0.0, 0.0]), torch.tensor([1.0, 1.0])
     loss = losses.clipped_value_loss(values, old, returns, clip=0.2)
     assert loss.tolist() == pytest.approx([0.5 * 0.8**2, 0.5 * 0.9**2])

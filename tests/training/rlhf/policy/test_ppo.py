@@ -1,4 +1,4 @@
-"""PPO on tiny models: the identities before the first update, and progress on a known reward."""
+"""PPO on tiny models: identities before the first update, and improvement on a known reward."""
 
 from __future__ import annotations
 
@@ -24,16 +24,15 @@ from training.rlhf.reward.uncertainty import LastLayer, write
 
 PROMPTS = [[{"role": "user", "content": tiny.words(*range(n % 7 + 1))}] for n in range(24)]
 EOS = 1
-GOOD = 67  # the id of the token "good", which these tests reward
+GOOD = 67  # the ID of the token "good", which these tests reward
 
 
 def reward_model(folder: Path) -> Path:
-    """A reward model whose score decreases with the distance of a response's tokens from "good", set without
-    training.
+    """An untrained reward model that scores a response by its proportion of "good" tokens.
 
-    Its layers are disabled, so the state at EOS would be EOS alone. One attention head remains, which
-    averages the embeddings of all tokens before it, and the output reads the direction of "good" from that
-    average.
+    In its only layer, all parameters are zero except the norms and the value and output projections.
+    Attention therefore averages the embeddings of all tokens up to EOS, and the head reads the component of
+    that average in the direction of "good".
     """
     model = tiny.policy(seed=3, num_hidden_layers=1, num_key_value_heads=4)
     save_model(model, tiny.tokenizer(), folder / "trunk")
@@ -85,7 +84,8 @@ def run(
 def observed(
     folders: tuple[Path, Path],
 ) -> tuple[rollout.Models, list[tuple[list[int], list[int]]], rollout.MicroBatch]:
-    """Eight rows of different lengths, with and without EOS, as the models read them."""
+    """The models, eight rows of different lengths with and without EOS, and the micro-batch observed for
+    them."""
     models = rollout.load_models(*folders)
     rows = [
         (chat.encode_prompt(models.tokenizer, PROMPTS[n]), [5 + n] * (n % 4 + 1) + [EOS] * (n % 2))
@@ -98,7 +98,8 @@ def observed(
 def test_ratio_is_exactly_one_before_the_first_update(
     folders: tuple[Path, Path], tmp_path: Path, micro_batch_tokens: int
 ) -> None:
-    """Exactly: the rollout's log-probabilities come from the training forward on the same rows."""
+    """The ratio is exact because rollout log-probabilities come from the training forward pass on the same
+    rows."""
     report = ListReporter()
     run(
         folders,
@@ -109,7 +110,7 @@ def test_ratio_is_exactly_one_before_the_first_update(
         minibatches=3,
     )
     assert report.series("val/first_log_ratio") == [0.0, 0.0]
-    assert report.series("policy/approxkl_avg")[0] > 0  # later updates of the step do change it
+    assert report.series("policy/approxkl_avg")[0] > 0  # later updates of the step change the ratio
 
 
 def test_kl_is_zero_before_the_first_update_and_positive_after(
@@ -119,7 +120,7 @@ def test_kl_is_zero_before_the_first_update_and_positive_after(
     run(folders, tmp_path / "out", report, steps=6)
     first, *later = report.series("objective/kl")
     assert first == 0.0
-    # A sampled estimate: a single one can be below 0 (observed: -0.08 with means of 0.2).
+    # A single sampled estimate can be negative (observed: -0.08, with means of 0.2).
     assert sum(later) / len(later) > 0.01
 
 
@@ -148,9 +149,8 @@ def test_critic_starts_as_the_centred_scaled_score_of_the_reward_model(
     assert (models.scale.mean, models.scale.std) == (0.5, 0.5)
 
 
-def test_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path]) -> None:
-    """Finished answers as they are, truncated ones with the EOS that they lack, whatever else is in the
-    batch."""
+def test_sampled_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path]) -> None:
+    """Finished answers are scored unchanged and truncated answers with EOS appended, in any batch."""
     models = dataclasses.replace(rollout.load_models(*folders), scale=RewardScale(0.0, 1.0))
     prompts = [chat.encode_prompt(models.tokenizer, PROMPTS[n]) for n in range(2)]
     answers = [
@@ -167,7 +167,7 @@ def test_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path]) -> No
 
 @pytest.fixture(scope="module")
 def unsure(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reward model with an uncertainty about the value of "good"."""
+    """The same reward model, with uncertainty about the reward for "good"."""
     loaded = load_reward_model(folders[1])
     root = torch.zeros(32, 32)
     root[0, 0] = 0.5
@@ -176,7 +176,9 @@ def unsure(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
     return save_model(*loaded, folder, add=lambda partial: write(uncertainty, partial))
 
 
-def test_caution_subtracts_spreads_from_the_scores(folders: tuple[Path, Path], unsure: Path) -> None:
+def test_caution_subtracts_standard_deviations_from_the_scores(
+    folders: tuple[Path, Path], unsure: Path
+) -> None:
     prompts = [chat.encode_prompt(tiny.tokenizer(), PROMPTS[n]) for n in range(2)]
     answers = [[Completion([GOOD, GOOD, EOS], True), Completion([9, EOS], True)]] * 2
     plain = rollout.score_answers(rollout.load_models(*folders), prompts, answers, eos=EOS)
@@ -187,13 +189,13 @@ def test_caution_subtracts_spreads_from_the_scores(folders: tuple[Path, Path], u
     assert torch.allclose(at_ease.scores, plain.scores, atol=1e-5)
     assert torch.allclose(cautious.spreads, at_ease.spreads)
     assert torch.allclose(cautious.scores, plain.scores - 3 * at_ease.spreads, atol=1e-5)
-    # Its score is 1 × the amount of "good", and its spread 0.5 × that amount: three spreads turn the best
-    # into the worst.
+    # The score is 1 × the proportion of "good", and its standard deviation 0.5 × that proportion. Subtracting
+    # three standard deviations therefore reverses the order.
     assert plain.scores[0] > plain.scores[1]
     assert cautious.scores[0] < cautious.scores[1]
 
 
-def test_cautious_run_reports_the_spread_of_its_answers(
+def test_cautious_run_reports_the_uncertainty_of_its_answers(
     folders: tuple[Path, Path], unsure: Path, tmp_path: Path
 ) -> None:
     report = ListReporter()
@@ -205,7 +207,7 @@ def test_cautious_run_reports_the_spread_of_its_answers(
     assert not (tmp_path / "none").exists()
 
 
-def test_rows_are_divided_once_each_within_the_token_limit() -> None:
+def test_rows_are_split_exactly_once_within_the_token_limit() -> None:
     generator = torch.Generator().manual_seed(0)
     rows = [([5] * (n % 5 + 1), [6] * (n % 3 + 1)) for n in range(23)]
     dealt = rollout.split_rollout(rows, minibatches=4, max_tokens=20, generator=generator)
@@ -240,7 +242,7 @@ def test_ppo_raises_the_reward_and_saves_a_plain_policy(folders: tuple[Path, Pat
         )
 
 
-def test_every_metric_is_finite_and_has_its_usual_name(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_metrics_are_finite_and_have_standard_names(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     run(folders, tmp_path / "out", report)
     names = {
@@ -270,7 +272,7 @@ def test_samples_compare_the_initial_and_the_current_policy(
     assert report.sample_rows[0]["scores"].keys() == {"reward_before", "reward_after"}
 
 
-def test_updates_of_a_step_end_if_the_policy_moved_too_far(
+def test_updates_of_a_step_stop_if_the_kl_exceeds_the_limit(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     free, held = ListReporter(), ListReporter()
@@ -289,13 +291,13 @@ def test_policy_does_not_change_during_critic_warm_up(folders: tuple[Path, Path]
     assert all(torch.equal(saved[name], start[name]) for name in start)
 
 
-def test_kl_target_changes_the_coefficient(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_kl_target_adapts_the_coefficient(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     run(folders, tmp_path / "out", report, steps=3, kl_target=1000.0, kl_horizon=16, kl_coefficient=0.1)
     assert report.series("kl_coefficient") == pytest.approx([0.1, 0.08, 0.064])
 
 
-def test_truncated_answer_loses_the_penalty_once(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_penalty_is_applied_once_to_a_truncated_answer(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     run(
         folders,
@@ -329,7 +331,7 @@ def test_same_seed_gives_the_same_policy(folders: tuple[Path, Path], tmp_path: P
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_reward_model_of_another_vocabulary_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_reward_model_with_another_vocabulary_is_rejected(folders: tuple[Path, Path], tmp_path: Path) -> None:
     other = copy.deepcopy(tiny.tokenizer())
     other.add_tokens(["another"])
     save_model(tiny.policy(vocab_size=80), other, tmp_path / "trunk")

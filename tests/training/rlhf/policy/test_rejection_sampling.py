@@ -1,4 +1,4 @@
-"""The best of N answers is kept and imitated, and the policy improves according to its reward model."""
+"""The policy is fine-tuned on the best of N answers and improves according to its reward model."""
 
 import itertools
 import random
@@ -106,7 +106,7 @@ def test_best_finished_answer_is_kept_as_sampled_tokens() -> None:
     assert best_row(candidates([1.0, 3.0], [True, True]), min_gain=1.0) is not None
 
 
-def test_best_of_n_curve_is_the_mean_over_all_subsets() -> None:
+def test_best_of_n_curve_is_the_mean_maximum_over_all_subsets() -> None:
     rng = random.Random(0)
     rewards = [rng.gauss(0, 1) for _ in range(7)]
     curve = best_of_curve(rewards)
@@ -121,10 +121,10 @@ def test_curve_is_unbiased_for_the_maximum_of_a_known_distribution() -> None:
     draws = torch.rand(4000, 8, generator=torch.Generator().manual_seed(0)).tolist()
     for n in (1, 2, 4):
         mean = statistics.mean(best_of_curve(row)[n] for row in draws)
-        assert mean == pytest.approx(n / (n + 1), abs=0.01)  # the expected maximum of n uniform numbers
+        assert mean == pytest.approx(n / (n + 1), abs=0.01)  # expected maximum of n uniform values
 
 
-def test_tokenizer_of_the_result_still_ends_its_answers(tmp_path: Path) -> None:
+def test_tokenizer_of_the_result_keeps_its_eos_token(tmp_path: Path) -> None:
     config = QUICK.model_copy(update={"epochs": 1})
     result = train(
         config,
@@ -136,7 +136,7 @@ def test_tokenizer_of_the_result_still_ends_its_answers(tmp_path: Path) -> None:
     assert load_policy(result.path).tokenizer.eos_token_id == tokenizer().eos_token_id
 
 
-def test_caution_subtracts_spreads_before_answers_are_chosen(tmp_path: Path) -> None:
+def test_caution_subtracts_standard_deviations_before_selection(tmp_path: Path) -> None:
     judge, report = arbitrary_reward_model(), ListReporter()
     generator = torch.Generator().manual_seed(1)
     uncertainty = LastLayer(

@@ -1,4 +1,4 @@
-"""Fine-tuning learns from responses, reports, stops on request, and is determined by its seed."""
+"""Fine-tuning learns from responses, reports progress, can be cancelled, and is determined by its seed."""
 
 import math
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     assert not all(torch.equal(x, y) for x, y in zip(first, other, strict=True))
 
 
-def test_only_response_tokens_count(tmp_path: Path) -> None:
+def test_loss_includes_only_response_tokens(tmp_path: Path) -> None:
     row = rows(1)[0]
     batch = sft.collate([row], tokenizer(), torch.device("cpu"))
     model = untrained_policy().model
@@ -97,7 +97,7 @@ def test_micro_batches_contain_every_row_once_with_little_padding(size: int) -> 
     assert list(sft.rows_of_like_length([], size)) == []
 
 
-def test_cancelled_run_stops_at_the_step_and_writes_nothing(tmp_path: Path) -> None:
+def test_cancelled_run_stops_after_the_step_and_writes_nothing(tmp_path: Path) -> None:
     report = ListReporter(cancel_after=3)
     with pytest.raises(Cancelled):
         sft.train(
@@ -125,7 +125,7 @@ def test_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_rows_that_do_not_fit_are_counted() -> None:
+def test_skipped_and_truncated_rows_are_counted() -> None:
     question = demo_world.prompts(1, seed=0)[0]
     demonstrations = [Demonstration(question, "Yes."), Demonstration(question, "Yes. " * 50)]
     length = len(chat.encode_prompt(tokenizer(), question))
@@ -136,7 +136,7 @@ def test_rows_that_do_not_fit_are_counted() -> None:
         sft.encode(demonstrations[1:], tokenizer(), max_length=20)
 
 
-def test_reported_learning_rate_rises_to_its_peak_and_falls(tmp_path: Path) -> None:
+def test_reported_learning_rate_rises_to_its_peak_and_then_decays(tmp_path: Path) -> None:
     report = ListReporter()
     sft.train(
         QUICK.model_copy(update={"learning_rate": None, "warmup_share": 0.25, "epochs": 1}),
@@ -152,7 +152,7 @@ def test_reported_learning_rate_rises_to_its_peak_and_falls(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("settings", [{"learning_rat": 1e-3}, {"epochs": 0}, {"learning_rate": math.nan}])
-def test_unknown_or_invalid_setting_is_refused(settings: dict[str, float]) -> None:
+def test_unknown_or_invalid_setting_is_rejected(settings: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         SFTConfig.model_validate(settings)
 

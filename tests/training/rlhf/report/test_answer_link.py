@@ -1,4 +1,4 @@
-"""The probabilities of a saved model equal the likelihood that it was trained with."""
+"""The predicted probabilities of a saved model equal its training likelihood."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DIFFERENCES = (-6.0, -0.7, 0.0, 0.4, 2.5)
 
 
 def learned(recipe: dict[str, Any]) -> tuple[AnswerModel, AnswerLink]:
-    """An answer model with learned parameters, and the link that its notes describe."""
+    """An answer model with fixed parameters, and the answer link restored from its saved notes."""
     config = RewardModelConfig.model_validate(recipe)
     key = AnswerKey(
         {level: place for place, level in enumerate(LEVELS, 1)} if config.strength != "ignore" else {},
@@ -53,7 +53,7 @@ def learned(recipe: dict[str, Any]) -> tuple[AnswerModel, AnswerLink]:
 def chance_by_loss(
     answers: AnswerModel, difference: float, tiers: list[int], *, annotator: str, strength: int = 0
 ) -> float:
-    """e^−loss of one pair: the likelihood that training maximises."""
+    """The training likelihood of one pair, e^−loss."""
     group = Group(
         [2],
         [[5], [6]],
@@ -103,6 +103,6 @@ def test_model_trained_elsewhere_uses_bradley_terry() -> None:
         assert probabilities.tie == pytest.approx(0.0)
 
 
-def test_unknown_rule_for_ties_is_refused() -> None:
+def test_unknown_tie_model_is_rejected() -> None:
     with pytest.raises(ValueError, match="ties is 'thurstone', it must be one of ignore, rao_kupper"):
         AnswerLink.from_notes({"ties": "thurstone"})

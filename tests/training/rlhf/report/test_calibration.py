@@ -1,4 +1,4 @@
-"""Predicted probabilities against outcomes: by hand, against scikit-learn, and with a known truth."""
+"""Calibration compared with manual calculations, scikit-learn, and simulations with known probabilities."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def of(scored: ScoredRankings, *, ties_counted: bool = False) -> Calibration:
     )
 
 
-def test_calibration_by_hand() -> None:
-    """Probabilities .85, .85, .85, .65: the first is preferred in two of the three, and in the last.
+def test_calibration_equals_manual_calculation() -> None:
+    """Pairs with probabilities .85, .85, .85 and .65: the first response wins two of the three, and the last
+    pair.
 
-    In both orders: .85 happens 2 of 3 times, .15 1 of 3, .65 1 of 1, .35 0 of 1.
+    Counted in both orders, .85 has 2 wins of 3, .15 1 of 3, .65 1 of 1, and .35 0 of 1.
     """
     first = np.array([0.85, 0.85, 0.85, 0.65])
     verdicts = np.array([1, 1, -1, 1], dtype=np.int8)
@@ -80,7 +81,7 @@ TIES = AnswerLink(ties="rao_kupper", tie_parameter=0.6)
 
 
 @pytest.mark.parametrize("link", [AnswerLink(), TIES, AnswerLink(ties="davidson", tie_parameter=-0.2)])
-def test_true_probabilities_have_no_more_than_the_expected_ece(link: AnswerLink) -> None:
+def test_true_probabilities_have_at_most_the_expected_ece(link: AnswerLink) -> None:
     rng = np.random.default_rng(1)
     found = of(answered_pairs(rng.normal(0, 1.5, 4000), link, rng), ties_counted=link.ties != "ignore")
     ece = found.preference.ece.value or 0
@@ -91,7 +92,7 @@ def test_true_probabilities_have_no_more_than_the_expected_ece(link: AnswerLink)
 
 
 @pytest.mark.parametrize("stretch", [0.4, 2.5])
-def test_correct_order_on_the_wrong_scale_is_miscalibrated(stretch: float) -> None:
+def test_rewards_in_correct_order_but_on_the_wrong_scale_are_miscalibrated(stretch: float) -> None:
     rng = np.random.default_rng(2)
     true = rng.normal(0, 1.5, 4000)
     right, wrong = answered_pairs(true, AnswerLink(), rng), None
@@ -107,12 +108,13 @@ def test_correct_order_on_the_wrong_scale_is_miscalibrated(stretch: float) -> No
     assert wrong.preference.ece.low > 0.08 > 0.03 > wrong.preference.ece_if_right
     top = wrong.preference.bins[-1]
     assert top.observed.value is not None
-    assert (top.observed.value < top.predicted) == (stretch > 1)  # overconfident or underconfident
+    assert (top.observed.value < top.predicted) == (stretch > 1)  # overconfident if stretched
     assert (wrong.log_loss.value or 0) > (of(right).log_loss.value or 0)
 
 
-def test_model_without_ties_is_miscalibrated_for_people_who_tie() -> None:
-    """If ties are counted, its probabilities of a preference are too high by the share of ties."""
+def test_model_without_ties_is_miscalibrated_if_annotators_tie() -> None:
+    """If ties are counted, the predicted probabilities of a preference are too high by the proportion of
+    ties."""
     rng = np.random.default_rng(3)
     scored = answered_pairs(rng.normal(0, 1.0, 3000), AnswerLink(), rng, says=TIES)
     assert (of(scored, ties_counted=True).preference.ece.value or 0) > 0.1

@@ -1,4 +1,5 @@
-"""Intervals over whole prompts are as wide as the data require, unlike intervals over pairs."""
+"""Confidence intervals that resample whole prompts have correct coverage; intervals over pairs are too
+narrow."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ def names(prompts: np.ndarray) -> list[str]:
     return [f"p{prompt}" for prompt in prompts]
 
 
-def test_prompt_intervals_cover_the_truth_where_pair_intervals_do_not() -> None:
-    """60 prompts with 8 pairs that are right or wrong together: 95 of 100 intervals must contain the share.
+def test_prompt_intervals_have_correct_coverage_unlike_pair_intervals() -> None:
+    """60 prompts have 8 pairs each, all right or all wrong. 95% of the intervals must contain the true share.
 
-    An interval of 480 independent pairs is too narrow by √8 and contains it half the time.
+    An interval that treats the 480 pairs as independent is too narrow by a factor of √8. It contains the true
+    share about half of the time.
     """
     rng = np.random.default_rng(4)
     held = naive = 0
@@ -47,7 +49,7 @@ def test_ratio_of_totals_has_the_standard_error_of_the_mean() -> None:
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.06)
 
 
-def test_more_prompts_than_groups_give_the_same_spread() -> None:
+def test_standard_error_is_correct_with_more_prompts_than_groups() -> None:
     rng = np.random.default_rng(1)
     prompts = np.arange(6000)
     values = rng.normal(size=6000)
@@ -58,7 +60,7 @@ def test_more_prompts_than_groups_give_the_same_spread() -> None:
 
 
 @pytest.mark.parametrize(("hits", "outcome"), [(np.ones(9), 9), (np.zeros(9), 0)])
-def test_equal_values_get_wilsons_interval_of_the_prompts(hits: np.ndarray, outcome: int) -> None:
+def test_wilson_interval_over_prompts_is_used_if_all_values_are_equal(hits: np.ndarray, outcome: int) -> None:
     ranking = np.arange(9)
     found = PromptBootstrap(names(ranking)).share(hits, ranking)
     wilson = stats.binomtest(outcome, 9).proportion_ci(method="wilson")
@@ -82,7 +84,7 @@ def test_spearman_equals_scipy_and_is_none_for_constant_values() -> None:
     assert found.value == pytest.approx(stats.spearmanr(x, y).statistic)
     assert found.low is not None
     assert found.high is not None
-    # Fisher's z has a standard error of about 1.03/√(n − 3) for Spearman's ρ.
+    # For Spearman's ρ, the standard error of Fisher's z is about 1.03/√(n − 3).
     assert found.high - found.low == pytest.approx(
         2 * 1.96 * 1.03 * (1 - (found.value or 0) ** 2) / np.sqrt(297), rel=0.2
     )

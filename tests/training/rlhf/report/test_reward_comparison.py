@@ -1,5 +1,5 @@
-"""Two reward models on the same pairs: an exact test with prompts as units, and rankings matched by
-content.
+"""Comparison of two reward models on the same pairs: an exact test with prompts as units, and rankings
+matched by content.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ PAIR = [said(f"Q{number}", ["a", "b"], [[0], [1]]) for number in range(40)]
 
 
 def judged(right: list[bool]) -> ScoredRankings:
-    """One pair per prompt, right or wrong."""
+    """Scored rankings with one pair per prompt, judged correctly or incorrectly as specified."""
     return scored(
         *((ranking, [1.0, 0.0] if ok else [0.0, 1.0]) for ranking, ok in zip(PAIR, right, strict=False))
     )
 
 
-def test_one_pair_per_prompt_is_mcnemars_exact_test() -> None:
+def test_comparison_with_one_pair_per_prompt_equals_mcnemars_exact_test() -> None:
     first = judged([True] * 9 + [False] * 2 + [True] * 5 + [False] * 3)
     second = judged([False] * 9 + [True] * 2 + [True] * 5 + [False] * 3)
     found = compare(first, second)
@@ -41,18 +41,19 @@ def test_sampled_p_value_agrees_with_the_exact_test() -> None:
         stats.binomtest(26, 38).pvalue, abs=0.01
     )
     assert sign_flip_p(np.zeros(5)) == 1.0
-    assert sign_flip_p(np.ones(200)) == pytest.approx(1 / 10_001)  # never 0
+    assert sign_flip_p(np.ones(200)) == pytest.approx(1 / 10_001)  # a sampled p-value is never 0
 
 
-def test_correlated_pairs_do_not_make_a_difference_significant() -> None:
-    """Two equally good models that are right or wrong on all 10 pairs of a prompt at once.
+def test_correlated_pairs_do_not_inflate_significance() -> None:
+    """Compare two equally good models that are right or wrong on all 10 pairs of a prompt.
 
-    5 of 100 comparisons may find a difference. A test of 200 independent pairs finds one in most.
+    The test must report a difference in about 5% of the comparisons. A test that treats the 200 pairs as
+    independent reports one in most of them.
     """
     rng = np.random.default_rng(0)
     false, naive, runs = 0, 0, 120
     for _ in range(runs):
-        lead = rng.choice([-1.0, 1.0], size=20) * 10  # which of the two models is right on a prompt's pairs
+        lead = rng.choice([-1.0, 1.0], size=20) * 10  # sign: which model is right
         false += sign_flip_p(lead, seed=1) <= 0.05
         won = int((lead > 0).sum()) * 10
         naive += stats.binomtest(won, 200).pvalue <= 0.05
@@ -61,7 +62,7 @@ def test_correlated_pairs_do_not_make_a_difference_significant() -> None:
 
 
 def test_paired_difference_has_a_narrower_interval() -> None:
-    """Hard pairs are hard for both models."""
+    """The same pairs are difficult for both models, so their errors are correlated."""
     rng = np.random.default_rng(1)
     true = rng.normal(0, 1.0, 3000)
     good = answered_pairs(true, AnswerLink(), rng)
@@ -73,7 +74,7 @@ def test_paired_difference_has_a_narrower_interval() -> None:
     assert widths[2] < 0.65 * np.hypot(*widths[:2])
     assert (found.difference.value or 0) > 0
     assert found.p_value < 0.05
-    assert (found.log_loss.low or 0) > 0  # its probabilities are better too
+    assert (found.log_loss.low or 0) > 0  # the log loss agrees
     assert found.difference.value == pytest.approx((found.first.value or 0) - (found.second.value or 0))
 
 
@@ -87,7 +88,7 @@ def test_better_calibrated_of_two_models_is_identified() -> None:
     assert (found.log_loss.low or 0) > 0
 
 
-def test_rankings_are_matched_by_content() -> None:
+def test_identical_rankings_are_matched() -> None:
     everything = judged([True] * 20)
     shuffled = everything.at([5, 3, 19, 0])
     found = compare(everything, dataclasses.replace(shuffled, rewards=-shuffled.rewards))
@@ -112,8 +113,8 @@ def test_rankings_with_different_content_are_not_matched() -> None:
 
 
 def test_models_with_and_without_ties_are_compared_on_preferences() -> None:
-    """Given a preference, Rao & Kupper's probabilities are slightly more confident than Bradley–Terry's;
-    with a small threshold they are equal."""
+    """Conditional on a preference, the Rao–Kupper probabilities are slightly more extreme than
+    Bradley–Terry's. With a small threshold, both are equal."""
     rng = np.random.default_rng(3)
     narrow = AnswerLink(ties="rao_kupper", tie_parameter=1e-6)
     plain = answered_pairs(rng.normal(0, 1.5, 200), AnswerLink(), rng)

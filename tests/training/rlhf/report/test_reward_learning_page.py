@@ -1,4 +1,4 @@
-"""The page on how well reward models learn matches the figures and uses all available data."""
+"""The documentation page on reward learning matches its data files and uses all of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.learning import real_rankings
 DOCS = Path(__file__).resolve().parents[4] / "docs"
 
 
-def test_page_and_its_plots_match_the_figures(tmp_path: Path) -> None:
+def test_page_and_its_plots_match_the_data_files(tmp_path: Path) -> None:
     learning_page.write(learning_page.figures_in(DOCS), tmp_path)
     drawn = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     assert [str(path) for path in drawn] == [
@@ -25,7 +25,7 @@ def test_page_and_its_plots_match_the_figures(tmp_path: Path) -> None:
         assert (DOCS / path).read_text() == (tmp_path / path).read_text(), f"regenerate {path}"
 
 
-def test_trunk_without_figures_is_left_out_of_the_page(tmp_path: Path) -> None:
+def test_page_omits_trunks_without_data(tmp_path: Path) -> None:
     figures = learning_page.figures_in(DOCS)
     learning_page.write({"random": figures["random"]}, tmp_path)
     page, plot = (
@@ -37,9 +37,9 @@ def test_trunk_without_figures_is_left_out_of_the_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not real_rankings.available(), reason=f"no real data in {real_rankings.DATA}")
-def test_real_rankings_are_complete_and_in_the_stated_order() -> None:
-    """Row counts match the README of the data: 25 pairs of identical texts, 16 rows whose verdicts are not
-    an order."""
+def test_real_rankings_are_complete_and_in_the_documented_order() -> None:
+    """Row counts match the README of the data: 25 pairs have identical texts, and 16 rows have verdicts that
+    are not transitive."""
     train, test = real_rankings.hh_helpful("train"), real_rankings.hh_helpful("test")
     assert (len(train), len(test)) == (4014 - 22, 994 - 3)
     assert not {r.messages[0]["content"] for r in train} & {r.messages[0]["content"] for r in test}

@@ -1,4 +1,4 @@
-"""The figures of a report: by hand on a few rankings, by brute force, and with a known truth."""
+"""Report metrics compared with manual calculations, brute force, and simulations with known parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.rlhf.report.reward_report import RewardReport, report_on, save
 from training.rlhf.report.scored import ScoredRankings
 from training.rlhf.report.slices import LENGTHS, Slice
 
-# Three annotators on two prompts. Of Q1's responses a, bb and ccc, two put a first. Of Q2's, one ties two.
+# Three annotators ranked two prompts. Two of three ranked a first in Q1. One declared a tie in Q2.
 ROWS = (
     (said("Q1", ["a", "bb", "ccc"], [[0], [1], [2]], annotator="ann", strength=3, round=0), [2.0, 1.0, 0.0]),
     (said("Q1", ["bb", "a", "ccc"], [[1], [0], [2]], annotator="bob", strength=1, round=0), [1.0, 2.0, 0.0]),
@@ -32,9 +32,9 @@ def slices(report: RewardReport, by: str) -> dict[str, Slice]:
     return {one.of: one for one in report.slices if one.by == by}
 
 
-def test_accuracy_counts_pairs_and_equal_rewards_as_half_right() -> None:
+def test_accuracy_counts_pairs_with_equal_rewards_as_half_correct() -> None:
     report = report_on(scored(*ROWS))
-    # ann and bob: 3 right each. eve stated ccc > bb > a, all wrong. "maybe" over "no" has equal rewards.
+    # Correct pairs: 3 of ann, 3 of bob, 0 of eve (ccc > bb > a), and half of "maybe" > "no" (equal rewards).
     assert report.accuracy.value == pytest.approx((3 + 3 + 0 + 0.5) / 10)
     assert (report.rankings, report.prompts, report.pairs, report.tied_pairs) == (5, 2, 10, 1)
     assert report.ties is None
@@ -42,54 +42,54 @@ def test_accuracy_counts_pairs_and_equal_rewards_as_half_right() -> None:
     assert report.calibration.pairs == 10
 
 
-def test_slices_by_agreement_strength_length_and_round_by_hand() -> None:
+def test_slices_by_agreement_strength_length_and_round() -> None:
     report = report_on(scored(*ROWS))
-    # In Q1, ann and bob (not eve) prefer a to bb, a to ccc, and bb to ccc: two of three each.
+    # In Q1, two of three annotators (ann and bob) agree on each pair: a > bb, a > ccc and bb > ccc.
     agreement = slices(report, "agreement")
     assert {name: (one.pairs, one.accuracy.value) for name, one in agreement.items()} == {
         "most": (9, pytest.approx(6 / 9)),
         "asked_once": (1, 0.5),
     }
-    # A strength applies to the best tier against the next: one pair each of ann's and bob's.
+    # A strength applies to the best and second-best tier only: one pair each for ann and bob.
     strength = slices(report, "strength")
     assert {name: (one.pairs, one.accuracy.value) for name, one in strength.items()} == {
         "not_stated": (8, pytest.approx((2 + 2 + 0 + 0.5) / 8)),
         "1": (1, 1.0),
         "3": (1, 1.0),
     }
-    # "maybe" is 2.5 times "no"; a is shorter than bb and ccc, bb 2/3 of ccc.
+    # Length ratios: "maybe" to "no" 2.5, a to bb 1/2, a to ccc 1/3, bb to ccc 2/3.
     length = slices(report, "length")
     assert {name: one.pairs for name, one in length.items()} == {
         "much_shorter": 4, "shorter": 2, "much_longer": 2 + 1 + 1
     }  # fmt: skip
     assert slices(report, "round")["0"].accuracy.value == 1.0
     assert slices(report, "round")["1"].accuracy.value == pytest.approx(0.5 / 4)
-    assert not slices(report, "turns")  # all have one turn, so there are no slices
+    assert not slices(report, "turns")  # no slices, because all prompts have one turn
     assert [name for name in LENGTHS if name in length] == list(length)
 
 
-def test_model_is_compared_with_people_on_repeated_pairs() -> None:
+def test_model_is_compared_with_annotators_on_repeated_pairs() -> None:
     people = report_on(scored(*ROWS)).people
     assert people is not None
-    # 9 preferences of Q1 have two others. For ann's 3 the others split (bob agrees, eve does not): one half
-    # each. The same holds for bob's.
+    # Each of the 9 preferences in Q1 is compared with those of the two other annotators. For the 3 of ann,
+    # bob agrees and eve disagrees, so each counts 0.5. The same holds for bob. Both others disagree with eve.
     assert (people.pairs, people.prompts) == (9, 1)
     assert people.others.value == pytest.approx(6 * 0.5 / 9)
     assert people.model.value == pytest.approx(6 / 9)
     assert report_on(scored(ROWS[0], ROWS[4])).people is None
 
 
-def test_length_bias_of_model_and_people_by_hand() -> None:
+def test_length_bias_of_model_and_annotators() -> None:
     length = report_on(scored(*ROWS)).length
     assert length is not None
-    # People: ann and bob prefer the shorter in 6, eve the longer in 3, plus "maybe". The model prefers the
-    # shorter in 9, plus one half.
+    # Annotators prefer the longer response in 4 of 10 pairs: 3 of eve, and "maybe" > "no". The model prefers
+    # the shorter response in 9 pairs, and its tie counts half.
     assert length.pairs == 10
     assert length.by_people.value == pytest.approx(4 / 10)
     assert length.by_model.value == pytest.approx(0.5 / 10)
     assert length.excess.value == pytest.approx(0.05 - 0.4)
-    # All responses except the tied two, which have no preference; and the differences from the mean of their
-    # ranking.
+    # The correlations cover all responses except the two tied ones, which have no preference: first of the
+    # values themselves, then of their deviations from the mean of their ranking.
     lengths = [1, 2, 3] * 3 + [2, 5]
     assert length.correlation.value == pytest.approx(
         stats.spearmanr([2, 1, 0] * 3 + [0.5, 0.5], lengths).statistic
@@ -100,7 +100,7 @@ def test_length_bias_of_model_and_people_by_hand() -> None:
     )
 
 
-def test_position_bias_is_reported_if_the_shown_order_is_known() -> None:
+def test_position_bias_is_reported_if_the_display_order_is_known() -> None:
     seen = (
         said("Q1", ["aa", "bb"], [[0], [1]], in_shown_order=True),
         said("Q2", ["aa", "bb"], [[1], [0]], in_shown_order=True),
@@ -111,12 +111,12 @@ def test_position_bias_is_reported_if_the_shown_order_is_known() -> None:
     assert report.position.by_people.value == pytest.approx(2 / 3)
     assert report.position.by_model.value == pytest.approx(2 / 3)
     assert report.position.excess.value == 0
-    assert report.length is None  # all of the same length
+    assert report.length is None  # all responses have the same length
     assert report_on(scored(*ROWS)).position is None
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_best_of_four_covers_every_set_of_one_best_and_three_worse(seed: int) -> None:
+def test_best_of_four_averages_all_sets_of_one_best_and_three_worse(seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows, credits = [], []
     for number in range(12):
@@ -136,10 +136,10 @@ def test_best_of_four_covers_every_set_of_one_best_and_three_worse(seed: int) ->
     assert found.accuracy.value == pytest.approx(np.mean(credits))
 
 
-def test_equal_top_rewards_share_the_credit() -> None:
+def test_responses_with_equal_top_rewards_share_the_credit() -> None:
     report = report_on(
         scored(
-            (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),  # one correct of two at the top
+            (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),  # two top rewards, one correct
             (said("Q2", ["a", "b", "c"], [[0, 1], [2]]), [1.0, 2.0, 0.0]),
             (said("Q3", ["a", "b"], [[0], [1]]), [0.0, 1.0]),
             (said("Q4", ["a", "b"], [[0, 1]]), [0.0, 1.0]),  # no response is best
@@ -162,7 +162,7 @@ def test_unranked_responses_are_worse_but_not_tied() -> None:
 TIES = AnswerLink(ties="rao_kupper", tie_parameter=0.7)
 
 
-def test_true_probabilities_predict_ties_optimally() -> None:
+def test_true_probabilities_achieve_the_expected_tie_metrics() -> None:
     rng = np.random.default_rng(0)
     differences = rng.normal(0, 2.0, 3000)
     found = report_on(answered_pairs(differences, TIES, rng), samples=300).ties
@@ -175,7 +175,7 @@ def test_true_probabilities_predict_ties_optimally() -> None:
     assert found.gain.low is not None
     assert found.gain.low > 0.02
     assert (found.reliability.ece.value or 0) <= 0.03
-    # The expected area: every tie against every preference, from the probabilities themselves.
+    # The expected area under the curve, calculated from the probabilities alone.
     tie, other = probabilities.tie, 1 - probabilities.tie
     order = np.argsort(tie)
     below = np.cumsum(other[order]) - other[order] / 2
@@ -184,7 +184,7 @@ def test_true_probabilities_predict_ties_optimally() -> None:
     )
 
 
-def test_tie_threshold_of_the_wrong_width_has_no_gain() -> None:
+def test_wrong_tie_threshold_has_a_negative_gain() -> None:
     rng = np.random.default_rng(1)
     wide = AnswerLink(ties="rao_kupper", tie_parameter=2.5)
     found = report_on(answered_pairs(rng.normal(0, 2.0, 3000), wide, rng, says=TIES), samples=300).ties
@@ -198,7 +198,7 @@ GRADED = AnswerLink(ties="rao_kupper", tie_parameter=0.3, strength_thresholds=((
 
 
 def strengths_stated(link: AnswerLink, says: AnswerLink, rng: np.random.Generator) -> ScoredRankings:
-    """2,500 pairs with strengths stated under logistic noise."""
+    """2,500 simulated pairs with preference strengths drawn under logistic noise."""
     rows = []
     levels = [level for level, _ in says.strength_thresholds]
     edges = [at for _, at in says.strength_thresholds]
@@ -231,11 +231,11 @@ def test_strengths_are_calibrated_only_with_the_true_thresholds() -> None:
     off = report_on(strengths_stated(mean, GRADED, rng), samples=300).strengths
     assert off is not None
     assert (off.reliability.ece.low or 0) > 0.05 > 0.03 > off.reliability.ece_if_right
-    assert off.not_known > 100  # level 4 was not in the training rankings of this model
+    assert off.not_known > 100  # this model was not trained on level 4
 
 
-def test_less_reliable_annotators_get_less_extreme_probabilities() -> None:
-    """Bob's statements get less extreme probabilities, so his reversed verdicts cost less."""
+def test_probabilities_are_less_extreme_for_less_reliable_annotators() -> None:
+    """The log loss of a wrong verdict is lower for bob, who is less reliable than ann."""
     rows = [(said("Q1", ["a", "b"], [[1], [0]], annotator=who), [3.0, 0.0]) for who in ("ann", "bob")]
     link = AnswerLink(reliabilities={"ann": 0.95, "bob": 0.6}, usual_reliability=0.8)
     costs = [report_on(scored(row, link=link)).calibration.log_loss.value for row in rows]
@@ -279,6 +279,6 @@ def test_report_is_saved_with_plots_and_its_scores_are_loaded(tmp_path: Path) ->
         ),
     ],
 )
-def test_unusable_scores_are_refused_with_a_reason(rows: tuple, reason: str) -> None:  # type: ignore[type-arg]
+def test_unusable_scores_are_rejected_with_a_reason(rows: tuple, reason: str) -> None:  # type: ignore[type-arg]
     with pytest.raises(ValueError, match=reason):
         report_on(scored(*rows))

@@ -1,4 +1,4 @@
-"""The code in the guide does what the guide says."""
+"""The code in the guide on reward reports runs and gives the documented results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.rlhf.reward.scoring import load_for_training
 GUIDE = Path(__file__).parents[4] / "docs" / "reward-reports.md"
 
 
-def test_guide_scores_reports_and_compares(
+def test_guide_scores_rankings_writes_reports_and_compares_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

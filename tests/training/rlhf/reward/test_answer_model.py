@@ -1,4 +1,4 @@
-"""The parameters that a reward model learns about answers: strengths, annotators, positions."""
+"""Learned parameters of preference strengths, annotator reliability and position effects."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pair(annotator: int, *, weight: float = 1.0, first_wins: bool = True, **chan
     return Group([2], [[5], [6]], [0, 1] if first_wins else [1, 0], weight, annotator=annotator, **changes)
 
 
-def test_levels_and_annotators_are_those_in_the_rankings() -> None:
+def test_levels_and_annotators_are_collected_from_the_rankings() -> None:
     rankings = [
         said_by("b", strength=4),
         said_by("a", strength=1),
@@ -70,7 +70,7 @@ def test_levels_and_annotators_are_those_in_the_rankings() -> None:
         ({"positions": "learned"}, [said_by("a")], "Set positions to ignore"),
     ],
 )
-def test_recipe_that_needs_unstated_data_is_refused(
+def test_recipe_is_rejected_if_the_rankings_lack_the_required_data(
     recipe: dict[str, Any], rankings: list[Ranking], reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):
@@ -95,12 +95,12 @@ def test_recipe_that_needs_unstated_data_is_refused(
         ({"annotators": "crowd_bt", "prior_right": 2}, "prior_right must exceed prior_wrong"),
     ],
 )
-def test_contradictory_recipe_is_refused_with_a_fix(recipe: dict[str, Any], reason: str) -> None:
+def test_contradictory_recipe_is_rejected_with_a_fix(recipe: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         RewardModelConfig.model_validate(recipe)
 
 
-def test_each_recipe_uses_the_loss_that_it_names() -> None:
+def test_each_recipe_uses_the_configured_loss() -> None:
     groups = [
         Group([2], [[5], [6], [7]], [0, 1, 2], strength=2, annotator=1, in_shown_order=True),
         Group([2], [[5], [6], [7]], [1, 0, 0], strength=0, annotator=0, in_shown_order=False),
@@ -120,7 +120,7 @@ def test_each_recipe_uses_the_loss_that_it_names() -> None:
     half = crowd.thresholds()
     assert half.tolist() == sorted(half.tolist())
     assert half[0] > 0
-    odds = torch.stack((crowd.reliability[0], torch.tensor(math.log(8 / 2))))  # unnamed: the prior's mean
+    odds = torch.stack((crowd.reliability[0], torch.tensor(math.log(8 / 2))))  # no annotator: prior mean
     assert torch.equal(
         crowd(rewards, said),
         losses.cumulative_strength(
@@ -136,10 +136,10 @@ def test_each_recipe_uses_the_loss_that_it_names() -> None:
     seen = rewards + torch.tensor([[0.0, *placed.offsets.tolist()], [0.0, 0.0, 0.0]])
     assert torch.equal(placed(rewards, said), losses.bradley_terry(seen, said.tiers))
     wider = Stated(torch.tensor([[0, 1, 2, 3]]), *(column[:1] for column in said[1:]))
-    assert torch.isfinite(placed(torch.zeros(1, 4), wider)).all()  # a place that did not occur in training
+    assert torch.isfinite(placed(torch.zeros(1, 4), wider)).all()  # a position that did not occur in training
 
 
-def test_each_prior_counts_once_per_epoch_however_it_is_cut() -> None:
+def test_each_prior_counts_once_per_epoch_for_any_split_into_batches() -> None:
     groups = [pair(1), pair(1, weight=3.0), pair(2, weight=0.5), pair(0)]
     answers = AnswerModel(CROWD, AnswerKey({}, {"a": 1, "b": 2}), groups)
     with torch.no_grad():
@@ -151,7 +151,7 @@ def test_each_prior_counts_once_per_epoch_however_it_is_cut() -> None:
     assert answers.prior(stated_in(groups[3:])).item() == 0.0
 
 
-def test_reliabilities_are_optimal_and_intervals_match_the_curvature() -> None:
+def test_reliabilities_maximise_the_posterior_and_intervals_match_its_curvature() -> None:
     generator = torch.Generator().manual_seed(0)
     eta = torch.tensor([0.95, 0.7, 0.4], dtype=torch.float64)
     who = torch.arange(3).repeat_interleave(400)
@@ -181,8 +181,9 @@ def test_reliabilities_are_optimal_and_intervals_match_the_curvature() -> None:
     assert torch.sigmoid(answers.reliability).tolist() == pytest.approx([r.value for r in found.values()])
 
 
-def test_position_effects_are_recovered_if_the_order_is_known() -> None:
-    """Between equals, the first place wins 70 of 100 times: sigma(-offset) = 0.7."""
+def test_position_effects_are_recovered_if_the_display_order_is_known() -> None:
+    """Of two equally good responses, the one in the first position wins 70% of the time: sigma(-offset) =
+    0.7."""
     config = RewardModelConfig(positions="learned")
     groups = [pair(0, first_wins=n % 10 < 7, in_shown_order=True) for n in range(100)]
     groups += [pair(0, first_wins=False) for _ in range(300)]
@@ -200,8 +201,8 @@ def test_position_effects_are_recovered_if_the_order_is_known() -> None:
     assert torch.sigmoid(-answers.offsets).item() == pytest.approx(0.7, abs=1e-4)
 
 
-def test_micro_batches_and_layouts_add_up_to_the_whole_batch(tmp_path: Path) -> None:
-    """Annotator, strength and shown order stay with their ranking however a batch is cut."""
+def test_gradients_of_micro_batches_and_layouts_sum_to_those_of_the_batch(tmp_path: Path) -> None:
+    """Annotator, strength and display order stay with their ranking in every micro-batch."""
     config = RewardModelConfig(
         strength="cumulative", ties="rao_kupper", annotators="crowd_bt", positions="learned"
     )
@@ -227,17 +228,18 @@ def test_micro_batches_and_layouts_add_up_to_the_whole_batch(tmp_path: Path) -> 
             ((per_ranking + answers.prior(batch.stated)) * batch.weights).sum().backward()
         found.append(torch.cat([p.grad.flatten() for p in answers.parameters() if p.grad is not None]))
         answers.zero_grad()
-    assert found[0].abs().min() > 1e-3  # every parameter is learned
+    assert found[0].abs().min() > 1e-3  # every parameter has a gradient
     assert torch.allclose(found[1], found[0], atol=1e-4)
     assert torch.allclose(found[2], found[0], atol=1e-4)
 
 
 def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> None:
-    """Carl reverses every second ranking. All annotators state 1 for a small lead and 2 for a large one."""
+    """Carl reverses every second ranking. All annotators state strength 1 for a small difference, 2 for a
+    large one."""
     rankings = []
     for number, ranking in enumerate(RANKINGS * 2):
         best, second, *rest = ranking.tiers
-        wide = number % 2 == 0  # the best against the worst, or against the next
+        wide = number % 2 == 0  # best against worst, or against second
         tiers = (best, rest[-1]) if wide else (best, second)
         texts = tuple(ranking.responses[tier[0]] for tier in tiers)
         name = ("ann", "ben", "carl")[number % 3]
@@ -279,9 +281,9 @@ def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("ties", ["rao_kupper", "davidson"])
-def test_ties_start_as_frequent_as_in_the_data(ties: str) -> None:
-    # Ties are 1 of 3 pairs, 0 of 1, 1 of 3: the last two of four that a top-2 ranking left unranked are not a
-    # tie.
+def test_initial_tie_probability_equals_the_tie_frequency_in_the_data(ties: str) -> None:
+    # 1 of 3, 0 of 1 and 1 of 3 pairs are ties. The two responses that the top-2 ranking leaves unranked are
+    # not tied.
     tiers = [[0, 0, 1], [1, 0], [0, 0, UNRANKED_TIER, UNRANKED_TIER]]
     groups = [Group([2], [[5]] * len(each), each) for each in tiers]
     config = RewardModelConfig.model_validate({"ties": ties})

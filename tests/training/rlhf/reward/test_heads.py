@@ -1,7 +1,7 @@
-"""An ensemble of small heads on known features.
+"""An ensemble of small reward heads on known features.
 
-Members disagree where rankings provide no information, agree where they do, and are calibrated with few
-rankings.
+Members disagree where the rankings provide no information and agree where they do. Their averaged preferences
+are calibrated even with few rankings.
 """
 
 from __future__ import annotations
@@ -44,12 +44,13 @@ def fitted(rankings: int, seed: int = 0) -> heads.Heads:
 
 
 def spread_of_pairs(ensemble: heads.Heads, responses: Tensor) -> float:
-    """Mean standard deviation over members of the difference between the first half and the second half."""
+    """Mean standard deviation, over members, of reward differences between the two halves of the
+    responses."""
     first, second = heads.outputs(ensemble, responses).chunk(2)
     return float((first - second).std(dim=1).mean())
 
 
-def test_typical_reward_without_rankings_has_the_prior_spread() -> None:
+def test_rewards_without_rankings_have_the_prior_standard_deviation() -> None:
     many = drawn(members=200, width=64)
     typical = known.features(0, 1, 200, width=64)[0].float()
     assert heads.outputs(many, typical).std().item() == pytest.approx(SPREAD, rel=0.05)
@@ -67,7 +68,7 @@ def test_members_disagree_far_from_the_rankings() -> None:
     ensemble = fitted(200)
     assert spread_of_pairs(ensemble, 4 * FRESH) > 3 * spread_of_pairs(ensemble, FRESH)
     flat = known.features(0, 200, 3, width=WIDTH)
-    flat[..., 0] = 0.0  # one direction in which the ranked responses never differed
+    flat[..., 0] = 0.0  # the ranked responses do not vary in this direction
     tiers = known.ranked(0, flat @ known.weights(0, width=WIDTH, spread=SPREAD))
     ensemble = heads.fit_heads(
         drawn(), lambda chosen: known.part(flat[chosen].float(), tiers[chosen]), 200, seed=0
@@ -105,7 +106,7 @@ def test_averaged_preferences_are_better_calibrated_with_few_rankings() -> None:
     assert surprise[1] < surprise[0] - 0.01
 
 
-def test_fit_is_determined_by_its_seed_and_can_be_stopped() -> None:
+def test_fit_is_determined_by_its_seed_and_can_be_cancelled() -> None:
     again = fitted.__wrapped__(10)
     assert all(torch.equal(*both) for both in zip(again, fitted(10), strict=True))
     calls = 0

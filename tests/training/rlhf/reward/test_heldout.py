@@ -1,4 +1,4 @@
-"""Held-out rankings get the same report from one process and from several."""
+"""One process and several processes produce the same report on held-out rankings."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def model(tmp_path: Path) -> Path:
     return save_model(*load_for_training(policy), tmp_path / "rm")
 
 
-def test_each_of_two_processes_scores_a_share_and_one_writes(model: Path, tmp_path: Path) -> None:
+def test_two_processes_divide_the_scoring_and_one_writes_the_report(model: Path, tmp_path: Path) -> None:
     alone = report_heldout(load_reward_model(model), HELDOUT, tmp_path / "alone")
     assert alone is not None
     (tmp_path / "part.py").write_text(_PART)
@@ -71,7 +71,7 @@ def test_each_of_two_processes_scores_a_share_and_one_writes(model: Path, tmp_pa
 
 
 def test_prompts_are_truncated_to_the_training_length(model: Path) -> None:
-    """Rewards of prompts truncated at another length were never trained."""
+    """The reward model was not trained on prompts truncated to any other length."""
     loaded = load_reward_model(model)
     whole = score_rankings(loaded, [LONG])[0].rewards[0]
     plain = score(loaded.model, loaded.tokenizer, [(LONG.messages, LONG.responses)])[0]
@@ -82,7 +82,7 @@ def test_prompts_are_truncated_to_the_training_length(model: Path) -> None:
 
 
 def test_truncated_prompts_of_an_encoder_keep_their_first_token(tmp_path: Path) -> None:
-    """The head reads this token."""
+    """The reward head reads the state of this token."""
     kind = next(iter(tiny.ENCODERS))
     base = save_model(tiny.ENCODERS[kind](), tiny.encoder_tokenizer(), tmp_path / "encoder")
     loaded = load_for_training(base)

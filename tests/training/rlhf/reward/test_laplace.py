@@ -1,5 +1,5 @@
-"""The posterior of a head on known features: against exact quadrature, repeated estimates, and nominal
-coverage.
+"""The posterior of a reward head on known features, compared with exact quadrature, repeated estimates and
+nominal coverage.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from training.rlhf.reward import laplace, losses
 from training.rlhf.reward.laplace import Part
 
 WIDTH = 4
-NINETY = 1.645  # standard deviations, two-sided
+NINETY = 1.645  # standard deviations: two-sided 90% interval
 REPETITIONS = 80
 
 
@@ -28,13 +28,13 @@ def _one_thread() -> None:
 def repetition(
     seed: int, *, n: int, k: int, spread: float = 1.0, loss: str = "bradley_terry", head: Tensor | None = None
 ) -> tuple[Tensor, Part]:
-    """Return (the true head, rankings). Without a given head, a new one is drawn from the prior."""
+    """Return (true head, rankings). The head is drawn from the prior unless specified."""
     head = known.weights(seed, width=WIDTH, spread=spread) if head is None else head
     responses = known.features(seed, n, k, width=WIDTH)
     return head, known.part(responses, known.ranked(seed, responses @ head), loss=loss)
 
 
-def test_pairs_have_the_textbook_second_derivative() -> None:
+def test_second_derivative_of_pairs_equals_the_closed_form() -> None:
     head, part = repetition(0, n=30, k=2)
     found = known.posterior(part, precision=2.0)
     apart = part.features[:, 0] - part.features[:, 1]
@@ -43,11 +43,11 @@ def test_pairs_have_the_textbook_second_derivative() -> None:
     assert torch.allclose(torch.linalg.inv(found.root @ found.root.T), exact, rtol=1e-6)
     won = known.ranked(0, part.features @ head)[:, 0] == 0
     slope = ((p - won.double())[:, None] * apart).sum(dim=0) + 2.0 * found.weight
-    assert slope.abs().max() < 1e-4  # the mode
+    assert slope.abs().max() < 1e-4  # the posterior mode
 
 
 @pytest.mark.parametrize("name", ["plackett_luce", "rao_kupper", "davidson", "cumulative"])
-def test_every_likelihood_has_its_exact_second_derivative(name: str) -> None:
+def test_second_derivative_of_every_likelihood_is_exact(name: str) -> None:
     responses = known.features(1, 12, 4, width=WIDTH)
     tiers = known.ranked(1, responses.sum(dim=2)).clamp(max=2)  # the last two are tied
     number = torch.tensor(0.4, dtype=torch.float64)
@@ -71,8 +71,9 @@ def test_every_likelihood_has_its_exact_second_derivative(name: str) -> None:
     assert torch.allclose(bend, torch.autograd.functional.hessian(whole, head), atol=1e-9)
 
 
-def test_negative_curvature_contributes_nothing() -> None:
-    """CrowdBT attributes an implausible verdict to the annotator, so it says nothing about the rewards."""
+def test_negative_curvature_is_ignored() -> None:
+    """CrowdBT attributes an implausible verdict to annotator error, so it contributes no reward
+    information."""
     reliability = torch.full((1,), 2.0, dtype=torch.float64)
 
     def likelihood(rewards: Tensor) -> Tensor:
@@ -85,7 +86,7 @@ def test_negative_curvature_contributes_nothing() -> None:
 
 
 def test_mean_covariance_and_evidence_match_the_exact_posterior() -> None:
-    """Exact by quadrature on a grid, which a head of two weights allows."""
+    """The exact values come from quadrature on a grid, which is feasible for a head with two parameters."""
     head = torch.tensor([1.0, -0.5], dtype=torch.float64)
     responses = known.features(3, 120, 2, width=2)
     tiers = known.ranked(3, responses @ head)
@@ -106,10 +107,10 @@ def test_mean_covariance_and_evidence_match_the_exact_posterior() -> None:
     assert found.evidence == pytest.approx(exact, abs=0.05)
 
 
-def test_estimates_vary_between_samples_as_the_posterior_predicts() -> None:
-    """With a weak prior and much data, the covariance of the mode over repetitions equals the posterior's.
+def test_sampling_variance_of_estimates_equals_the_posterior_variance() -> None:
+    """With a weak prior and much data, the posterior covariance equals that of the mode over repetitions.
 
-    With five responses this holds for the sum over dependent pairs because each pair counts as 3 / (K + 1).
+    The pairs of five responses are dependent. Weighting each pair with 3 / (K + 1) corrects for this.
     """
     head = known.weights(7, width=WIDTH, spread=0.5)
     found = [
@@ -119,7 +120,7 @@ def test_estimates_vary_between_samples_as_the_posterior_predicts() -> None:
     over_repetitions = torch.stack([one.weight for one in found]).T.cov()
     said = torch.stack([one.root @ one.root.T for one in found]).mean(dim=0)
     share = torch.linalg.eigvals(torch.linalg.solve(said, over_repetitions)).real
-    assert 0.8 < share.mean() < 1.2  # the mean of 320 squares of about 1 has a standard error of 0.08
+    assert 0.8 < share.mean() < 1.2  # 320 squares of about 1: the standard error of their mean is 0.08
 
 
 @pytest.mark.parametrize(("n", "k", "loss"), [(30, 4, "bradley_terry"), (30, 3, "plackett_luce")])
@@ -134,8 +135,8 @@ def test_intervals_have_their_nominal_coverage(n: int, k: int, loss: str) -> Non
     assert 0.86 < torch.stack(held).double().mean() < 0.94
 
 
-def test_maximum_evidence_recovers_the_prior() -> None:
-    width = 24  # this many weights determine their spread to about a fifth
+def test_maximum_evidence_recovers_the_prior_standard_deviation() -> None:
+    width = 24  # enough to estimate their standard deviation to about 20%
     for spread in (0.5, 2.0):
         responses = known.features(3, 200, 3, width=width)
         part = known.part(
@@ -165,7 +166,7 @@ def test_posterior_around_the_mode_is_exact_and_narrows_with_data() -> None:
     assert best.evidence >= same.evidence
 
 
-def test_preference_is_integrated_over_the_uncertainty() -> None:
+def test_preference_probability_integrates_over_the_uncertainty() -> None:
     nodes, shares = np.polynomial.hermite_e.hermegauss(80)
     mean, variance = torch.meshgrid(torch.linspace(-5, 5, 21), torch.linspace(0, 30, 16), indexing="ij")
     at = mean[..., None] + variance.sqrt()[..., None] * torch.tensor(nodes, dtype=torch.float32)
@@ -175,7 +176,7 @@ def test_preference_is_integrated_over_the_uncertainty() -> None:
 
 
 def test_integrated_preferences_are_better_calibrated() -> None:
-    """The plain head is almost unregularised: it is near the maximum of the likelihood."""
+    """The plain head is almost unregularised, so it is close to the maximum-likelihood estimate."""
     fresh = known.features(-1, 1, 60, width=WIDTH)[0]
     apart = fresh[:30] - fresh[30:]
     plain, integrated, true = [], [], []

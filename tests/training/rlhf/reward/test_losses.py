@@ -1,4 +1,5 @@
-"""Each loss against values computed by hand, a simple fp64 loop, and its own derivative."""
+"""Each loss is compared with manual calculations and a simple fp64 loop, its gradient with finite
+differences."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ def test_bradley_terry_averages_the_pairs_of_each_ranking_across_tiers() -> None
     assert expected[2] == 0.0  # all tied: no preference
 
 
-def test_label_smoothing_mixes_in_the_reversed_pair() -> None:
+def test_label_smoothing_adds_the_loss_of_the_reversed_pair() -> None:
     smoothed = losses.bradley_terry(torch.tensor([[2.0, 0.0]]), torch.tensor([[0, 1]]), label_smoothing=0.2)
     assert smoothed.item() == pytest.approx(
         -0.8 * math.log(sigmoid(2)) - 0.2 * math.log(sigmoid(-2)), abs=1e-6
@@ -70,7 +71,7 @@ def test_label_smoothing_mixes_in_the_reversed_pair() -> None:
         losses.bradley_terry(torch.zeros(1, 2), torch.tensor([[0, 1]]), label_smoothing=0.5)
 
 
-def test_rao_kupper_has_its_published_probabilities() -> None:
+def test_rao_kupper_matches_its_published_probabilities() -> None:
     threshold = torch.tensor(0.7, dtype=torch.float64)
     theta = math.exp(0.7)
 
@@ -86,7 +87,7 @@ def test_rao_kupper_has_its_published_probabilities() -> None:
     )
 
 
-def test_davidson_has_its_published_probabilities() -> None:
+def test_davidson_matches_its_published_probabilities() -> None:
     nu = 0.4
 
     def won(d: float) -> float:
@@ -102,7 +103,7 @@ def test_davidson_has_its_published_probabilities() -> None:
     )
 
 
-def test_tie_models_without_room_for_ties_are_bradley_terry() -> None:
+def test_tie_models_with_zero_tie_probability_equal_bradley_terry() -> None:
     strict = torch.tensor([[0, 2, 1, 3]])
     values = rewards()[:1]
     plain = losses.bradley_terry(values, strict)
@@ -117,12 +118,12 @@ STATED = torch.tensor([2, 0, 3, 1])
 
 
 def test_cumulative_strength_is_a_difference_of_two_sigmoids() -> None:
-    """One pair with d = 0.5 and every possible statement about it, against values computed by hand."""
+    """One pair with d = 0.5 and every possible statement, compared with manual calculations."""
     d = 0.5
     edges = [-math.inf, -2.0, -0.9, -0.3, 0.3, 0.9, 2.0, math.inf]
     below = [0.0, *(sigmoid(edge - d) for edge in edges[1:-1]), 1.0]
-    chances = [high - low for low, high in itertools.pairwise(below)]  # of -3 … 3
-    assert chances[4] == pytest.approx(0.598687660112452 - 0.450166002687522, abs=1e-12)  # a slight win
+    chances = [high - low for low, high in itertools.pairwise(below)]  # for statements -3 … 3
+    assert chances[4] == pytest.approx(0.598687660112452 - 0.450166002687522, abs=1e-12)  # strength 1
     values = torch.tensor([[d, 0.0]], dtype=torch.float64)
     for said, chance in zip(range(-3, 4), chances, strict=True):
         tiers = torch.tensor([[0, 1] if said > 0 else [1, 0] if said < 0 else [0, 0]])
@@ -139,7 +140,7 @@ def test_cumulative_strength_is_a_difference_of_two_sigmoids() -> None:
     assert total == pytest.approx(1.0, abs=1e-12)
 
 
-def test_strength_applies_only_to_the_best_tier_and_the_next() -> None:
+def test_strength_applies_only_to_the_best_and_second_best_tier() -> None:
     edges = [*HALF.tolist(), math.inf]
     expected = []
     for row, order, said in zip(rewards().tolist(), RAGGED.tolist(), STATED.tolist(), strict=True):
@@ -162,7 +163,7 @@ def test_strength_applies_only_to_the_best_tier_and_the_next() -> None:
     assert losses.stated_pairs(top_one)[0].nonzero().tolist() == [[1, 0], [1, 2]]
 
 
-def test_cumulative_strength_without_strengths_is_the_plain_model() -> None:
+def test_cumulative_strength_without_strengths_equals_the_plain_loss() -> None:
     none = torch.zeros(4, dtype=torch.long)
     odd = losses.cumulative_strength(rewards(), RAGGED, none, HALF, ties=True)
     assert torch.allclose(odd, losses.rao_kupper(rewards(), RAGGED, HALF[0]), atol=1e-12)
@@ -171,7 +172,7 @@ def test_cumulative_strength_without_strengths_is_the_plain_model() -> None:
     assert torch.allclose(even, losses.bradley_terry(rewards(), RAGGED), atol=1e-12)
 
 
-def test_margin_is_subtracted_only_from_the_pairs_of_the_strength() -> None:
+def test_margin_is_subtracted_only_from_pairs_with_a_strength() -> None:
     values = torch.tensor([[1.5, 0.0, -1.0]], dtype=torch.float64)
     loss = losses.bradley_terry(values, torch.tensor([[0, 1, 2]]), margins=torch.tensor([2 / 3]).double())
     by_pair = [-math.log(sigmoid(1.5 - 2 / 3)), -math.log(sigmoid(2.5)), -math.log(sigmoid(1.0))]
@@ -182,7 +183,7 @@ def test_margin_is_subtracted_only_from_the_pairs_of_the_strength() -> None:
         )
 
 
-def test_crowd_bt_mixes_both_verdicts_by_the_reliability() -> None:
+def test_crowd_bt_weights_both_verdicts_by_the_reliability() -> None:
     odds = torch.tensor([math.log(0.8 / 0.2), 0.0, 1.0, -0.5], dtype=torch.float64)
     pair = torch.tensor([[1.0, -0.5]], dtype=torch.float64)
     loss = losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=odds[:1])
@@ -214,7 +215,7 @@ def test_full_reliability_changes_no_loss_and_ties_are_not_reversed() -> None:
         assert not torch.allclose(loss(reliability=unsure)[:2], loss()[:2])
 
 
-def test_beta_prior_is_its_density_up_to_a_constant() -> None:
+def test_beta_prior_equals_its_log_density_up_to_a_constant() -> None:
     odds = torch.tensor([-1.0, 0.3, 2.0], dtype=torch.float64)
     density = torch.distributions.Beta(torch.tensor(8.0).double(), torch.tensor(2.0).double())
     difference = losses.beta_prior(odds, right=8.0, wrong=2.0) + density.log_prob(odds.sigmoid())
@@ -231,14 +232,14 @@ def test_plackett_luce_is_the_product_of_choices_from_best_to_worst() -> None:
     assert loss.item() == pytest.approx(expected / 3, abs=1e-12)
 
 
-def test_plackett_luce_probabilities_of_all_orders_add_up_to_one() -> None:
+def test_plackett_luce_probabilities_of_all_orders_sum_to_one() -> None:
     values = rewards()[:1]
     orders = torch.tensor(list(itertools.permutations(range(4))))
     total = (-3 * losses.plackett_luce(values.expand(24, 4), orders)).exp().sum()
     assert total.item() == pytest.approx(1.0, abs=1e-12)
 
 
-def test_top_one_is_one_choice_and_two_responses_are_bradley_terry() -> None:
+def test_top_one_loss_is_one_choice_and_pair_loss_is_bradley_terry() -> None:
     values = rewards()[:1]
     top = losses.plackett_luce(values, torch.tensor([[1, 0, 1, 1]]))
     assert top.item() == pytest.approx((values.logsumexp(1) - values[0, 1]).item(), abs=1e-12)
@@ -246,7 +247,7 @@ def test_top_one_is_one_choice_and_two_responses_are_bradley_terry() -> None:
     assert torch.allclose(losses.plackett_luce(pair, order), losses.bradley_terry(pair, order))
 
 
-def test_tied_tier_is_chosen_from_the_same_remainder() -> None:
+def test_tied_responses_are_chosen_from_the_same_remaining_set() -> None:
     loss = losses.plackett_luce(
         torch.tensor([[1.0, 2.0, 0.5]], dtype=torch.float64), torch.tensor([[0, 0, 1]])
     )
@@ -254,9 +255,9 @@ def test_tied_tier_is_chosen_from_the_same_remainder() -> None:
     assert loss.item() == pytest.approx((2 * remainder - 3.0) / 2, abs=1e-12)
 
 
-def test_unranked_responses_are_below_the_rest_and_not_tied() -> None:
-    """A top-1 ranking of three makes two comparisons, and the losses count these two, whatever their rule
-    for ties."""
+def test_unranked_responses_rank_below_all_others_and_are_not_tied() -> None:
+    """A top-1 ranking of three responses makes two comparisons. Every loss counts exactly these two, however
+    it treats ties."""
     values = torch.tensor([[0.3, 1.2, -0.5]], dtype=torch.float64)
     top_one = torch.tensor([[UNRANKED_TIER, 0, UNRANKED_TIER]])
     h, log_nu = torch.tensor(0.4, dtype=torch.float64), torch.tensor(-0.2, dtype=torch.float64)
@@ -279,7 +280,7 @@ def test_centring_is_the_squared_sum_of_each_pair() -> None:
     assert losses.centring(torch.tensor([[1.0, -1.0]]), torch.tensor([[0, 1]])).item() == 0.0
 
 
-def test_pair_accuracy_counts_equal_rewards_as_half_and_is_nan_without_pairs() -> None:
+def test_pair_accuracy_counts_equal_rewards_half_and_is_nan_without_pairs() -> None:
     values = torch.tensor([[3.0, 1.0, 1.0], [1.0, 2.0, 0.0]])
     accuracy = losses.pair_accuracy(values, torch.tensor([[0, 1, 2], [0, 0, -1]]))
     assert accuracy[0].item() == pytest.approx(2.5 / 3)
@@ -313,7 +314,7 @@ def test_gradients_of_tie_parameters_equal_numerical_derivatives() -> None:
     assert torch.autograd.gradcheck(lambda v: losses.davidson(rewards(), RAGGED, v), (parameter,))
 
 
-def test_gradients_of_thresholds_and_reliabilities_are_correct() -> None:
+def test_gradients_of_thresholds_and_reliabilities_equal_numerical_ones() -> None:
     for half, ties in ((HALF, True), (torch.tensor([0.0, 0.9, 2.0], dtype=torch.float64), False)):
         assert torch.autograd.gradcheck(
             lambda a, o, ties=ties: losses.cumulative_strength(
@@ -339,7 +340,7 @@ def test_padding_affects_neither_loss_nor_gradient(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_far_apart_rewards_stay_finite_in_single_precision(name: str) -> None:
+def test_losses_of_extreme_rewards_are_finite_in_single_precision(name: str) -> None:
     far = (rewards().float() * 1e4).requires_grad_()
     loss = LOSSES[name](far)
     loss.sum().backward()
@@ -348,6 +349,6 @@ def test_far_apart_rewards_stay_finite_in_single_precision(name: str) -> None:
     assert torch.isfinite(far.grad).all()
 
 
-def test_different_shapes_are_refused() -> None:
+def test_mismatched_shapes_are_rejected() -> None:
     with pytest.raises(ValueError, match=r"rewards \(2, 3\) and tiers \(2, 2\)"):
         losses.bradley_terry(torch.zeros(2, 3), torch.zeros(2, 2, dtype=torch.long))

@@ -1,4 +1,4 @@
-"""A step is the same however its batch is computed: cut, with recomputed activations, or in bfloat16."""
+"""A training step gives the same result with micro-batches, gradient checkpointing or bfloat16."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def policy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def gradient(policy_dir: Path, out: Path, **settings: object) -> Tensor:
-    """The gradient of the loop's first step as one vector: Adam's first moment is a tenth of it."""
+    """The gradient of the first training step as one vector, from Adam's first moment, which is a tenth of
+    it."""
     config = RewardModelConfig.model_validate(
         {"epochs": 1, "batch_rankings": 64, "max_grad_norm": 1e6, "checkpoint_steps": 1} | settings
     )
@@ -62,9 +63,9 @@ def whole(policy_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Tensor:
         {"micro_batch_tokens": 200, "layout": "packed"},
         {"gradient_checkpointing": True},
     ],
-    ids=["cut", "packed and cut", "computed again"],
+    ids=["micro-batches", "packed micro-batches", "gradient checkpointing"],
 )
-def test_gradients_equal_those_of_the_whole_batch(
+def test_gradients_equal_those_of_the_undivided_batch(
     policy_dir: Path, whole: Tensor, tmp_path: Path, settings: dict[str, object]
 ) -> None:
     found = gradient(policy_dir, tmp_path, **settings)
@@ -76,7 +77,7 @@ def test_weights_moments_head_and_loss_stay_float32_in_bfloat16_runs(
     policy_dir: Path, whole: Tensor, tmp_path: Path
 ) -> None:
     found = gradient(policy_dir, tmp_path, precision="bfloat16")
-    assert 1e-4 < (found - whole).norm() / whole.norm() < 0.05  # only the products are rounded
+    assert 1e-4 < (found - whole).norm() / whole.norm() < 0.05  # only matrix products are rounded
     saved = load_file(tmp_path / "rm" / "model.safetensors")
     assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
 
@@ -89,7 +90,8 @@ def test_weights_moments_head_and_loss_stay_float32_in_bfloat16_runs(
     for _, batch in batches(model, groups, layout="auto", max_tokens=1000, pad_id=pad):
         rewards = rewards_of(model, batch, precision="bfloat16")
         assert rewards.dtype == torch.float32
-        # bfloat16 has 8 bits: if the head had rounded these, rounding them again would not change them.
+        # bfloat16 has 8 significant bits. If the head had rounded these, rounding them again would not change
+        # them.
         assert not torch.equal(rewards, rewards.bfloat16().float())
     assert set(seen) == {torch.bfloat16}
 

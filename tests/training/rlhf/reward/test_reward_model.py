@@ -1,4 +1,4 @@
-"""A reward model learns an order, and plain transformers loads it and gives the same scores."""
+"""A reward model learns an order, and gives the same scores when loaded with plain transformers."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def message(text: str) -> tuple[dict[str, str], ...]:
 
 
 def ranking(number: int) -> Ranking:
-    """Four responses with 3, 2, 1 and 0 "good" among their three middle words, ranked in this order and
-    shown in a mixed one."""
+    """Four responses with 3, 2, 1 and 0 times "good" among their three middle words, ranked in this order and
+    displayed in another order."""
     generator = torch.Generator().manual_seed(number)
     shown = torch.randperm(4, generator=generator).tolist()
     filler = torch.randint(0, tiny.WORDS, (2,), generator=generator).tolist()
     texts = [f"w{filler[0]} " + "good " * (3 - rank) + "bad " * rank + f"w{filler[1]}" for rank in shown]
     return Ranking(
-        message(tiny.words(*range(number % 4 + 1))),  # of different lengths, so that rows are padded
+        message(tiny.words(*range(number % 4 + 1))),  # the lengths differ, so that rows are padded
         tuple(texts),
         tuple((shown.index(rank),) for rank in range(4)),
         ranking_id=f"ranking-{number}",
@@ -95,7 +95,7 @@ def test_plain_transformers_gives_the_same_scores_on_right_padded_rows(
         for text in responses
     ]
     padded = its_tokenizer.pad(rows, return_tensors="pt")
-    assert not bool(padded["attention_mask"].all())  # rows of different lengths, so padding does occur
+    assert not bool(padded["attention_mask"].all())  # row lengths differ, so padding occurs
     with torch.no_grad():
         theirs = plain(**padded).logits.squeeze(-1)
         alone = torch.stack([plain(torch.tensor([row["input_ids"]])).logits[0, 0] for row in rows])
@@ -129,7 +129,7 @@ def test_centred_scores_subtract_the_training_mean(policy_dir: Path, tmp_path: P
     )
 
 
-def test_new_head_is_initialised_and_an_old_one_is_kept(policy_dir: Path, tmp_path: Path) -> None:
+def test_new_head_is_initialised_and_an_existing_one_is_kept(policy_dir: Path, tmp_path: Path) -> None:
     wide = save_model(tiny.policy(hidden_size=512, num_hidden_layers=1), tiny.tokenizer(), tmp_path / "wide")
     head = load_for_training(wide).model.score
     assert head.bias is None
@@ -140,7 +140,7 @@ def test_new_head_is_initialised_and_an_old_one_is_kept(policy_dir: Path, tmp_pa
     assert torch.equal(load_for_training(result.path).model.score.weight, saved)
 
 
-def test_cutting_a_batch_into_micro_batches_changes_nothing(policy_dir: Path, tmp_path: Path) -> None:
+def test_micro_batches_do_not_change_the_result(policy_dir: Path, tmp_path: Path) -> None:
     whole, cut = ListReporter(), ListReporter()
     run(policy_dir, tmp_path / "a", whole, epochs=1, learning_rate=1e-4)
     run(
@@ -163,8 +163,8 @@ def test_same_seed_gives_the_same_weights(policy_dir: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("ties", ["rao_kupper", "davidson"])
 def test_ties_are_used_if_the_recipe_models_them(ties: str, tmp_path: Path) -> None:
-    """The two middle responses of each ranking are tied: their rewards end closer to one another than to
-    the rest."""
+    """The two middle responses of each ranking are tied. After training, their rewards are closer to each
+    other than to the rest."""
     policy = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
     tied = [
         dataclasses.replace(r, tiers=(r.tiers[0], (*r.tiers[1], *r.tiers[2]), r.tiers[3])) for r in RANKINGS
@@ -186,7 +186,7 @@ def test_ties_are_used_if_the_recipe_models_them(ties: str, tmp_path: Path) -> N
     assert model.config.rankloop["ties"] == ties
 
 
-def test_all_tied_rankings_are_left_out_only_if_ties_are_ignored() -> None:
+def test_rankings_of_ties_alone_are_skipped_only_if_ties_are_ignored() -> None:
     tied = dataclasses.replace(RANKINGS[0], tiers=((0, 1, 2, 3),))
     for ties, expected in (("ignore", {"all_tied": 1}), ("davidson", {})):
         groups, left_out, _ = encode_rankings(
@@ -220,7 +220,7 @@ def test_cancelled_or_diverged_run_saves_no_model(
     assert not (tmp_path / "diverged").exists()
 
 
-def test_no_usable_ranking_is_an_error_with_the_reason(policy_dir: Path, tmp_path: Path) -> None:
+def test_training_without_a_usable_ranking_fails_with_a_reason(policy_dir: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:3]]
     with pytest.raises(ValueError, match=r"no rankings to train on.*all_tied"):
         train(
@@ -232,7 +232,7 @@ def test_no_usable_ranking_is_an_error_with_the_reason(policy_dir: Path, tmp_pat
         )
 
 
-def test_unsupported_recipe_is_refused() -> None:
+def test_unsupported_recipe_is_rejected() -> None:
     with pytest.raises(ValidationError, match="own rule for tied tiers"):
         RewardModelConfig(loss="plackett_luce", ties="davidson")
     with pytest.raises(ValidationError, match="extra"):
@@ -248,7 +248,7 @@ def test_trained_model_has_a_report_on_the_held_out_rankings(policy_dir: Path, t
     assert result.report.best_of_4 is not None
     assert result.report.best_of_4.rankings == 16
     assert json.loads((result.path / "report.json").read_text()) == result.report.as_json()
-    # From the folder alone: the same scores, so the same report.
+    # The scores saved in the folder give the same report.
     again, left_out = score_rankings(result.path, HELDOUT)
     assert report_on(again).accuracy == result.report.accuracy
     kept = ScoredRankings.load(result.path / "heldout.parquet")
@@ -257,13 +257,12 @@ def test_trained_model_has_a_report_on_the_held_out_rankings(policy_dir: Path, t
 
 
 def test_log_loss_equals_the_held_out_loss_for_pairs(policy_dir: Path, tmp_path: Path) -> None:
-    """Two ways to compute the same number: the loop's loss per ranking, and the probability of each pair's
-    verdict."""
+    """The loss of the training loop equals the log loss computed from the probability of each verdict."""
     result = run(policy_dir, tmp_path / "rm", epochs=1, centring=0)
     assert result.metrics["heldout/log_loss"] == pytest.approx(result.metrics["heldout/loss"], abs=1e-5)
 
 
-def test_unusable_held_out_rankings_give_no_report(policy_dir: Path, tmp_path: Path) -> None:
+def test_no_report_is_written_if_no_held_out_ranking_is_usable(policy_dir: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in HELDOUT]
     config = RewardModelConfig(epochs=1, learning_rate=1e-3)
     result = train(config, base_model=policy_dir, rankings=RANKINGS, heldout=tied, out_dir=tmp_path / "rm")

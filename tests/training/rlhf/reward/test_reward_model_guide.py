@@ -1,4 +1,4 @@
-"""The program in the guide does what the guide says, unchanged."""
+"""The program in the guide on reward models runs unchanged and gives the documented results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The uncertainty of a reward model, which does not change the model itself."""
+"""Estimates of reward uncertainty, which leave the reward model unchanged."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def opened(result: RewardModelResult) -> tuple[Any, Any, Uncertainty]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_uncertainty_does_not_change_the_model(kind: str, trained: Mapping[str, RewardModelResult]) -> None:
-    """Trunk and head are not trained further: plain transformers loads a bitwise equal model, and its
-    score is the mean."""
+    """Trunk and head are not trained further: plain transformers loads a bitwise equal model, whose score is
+    the mean of the belief."""
     files = [trained[one].path / "model.safetensors" for one in ("none", kind)]
     assert files[0].read_bytes() == files[1].read_bytes()
     AutoModelForSequenceClassification.from_pretrained(trained[kind].path)
@@ -122,12 +122,12 @@ def test_preferences_use_the_covariance_of_the_rewards(
     (belief,) = beliefs_about(model, tokenizer, twins, found)
     assert belief.spread.min() > 0.05
     p = belief.preference()
-    # Uncertain about each, certain that they are equal.
+    # Each reward is uncertain, but the two texts are equal, so their difference is certain.
     assert torch.allclose(p[0, 1], torch.tensor(0.5), atol=1e-4)
     assert torch.allclose(p + p.T, torch.ones(3, 3), atol=1e-6)
     plain = torch.sigmoid(belief.mean[0] - belief.mean[2])
     assert 0.5 < p[0, 2] < 1
-    assert p[0, 2] < plain or kind == "lora"  # whose members can all be more confident than the model
+    assert p[0, 2] < plain or kind == "lora"  # its members can be more confident
     assert torch.allclose(belief.lower_bound(2.0), belief.mean - 2 * belief.spread)
     ((mean, spread),) = score_with_spread(model, tokenizer, twins, found)
     assert torch.equal(mean, belief.mean)
@@ -135,7 +135,7 @@ def test_preferences_use_the_covariance_of_the_rewards(
 
 
 @pytest.mark.parametrize("kind", ON_FEATURES)
-def test_spread_is_larger_for_unfamiliar_responses(
+def test_standard_deviation_is_larger_for_unfamiliar_responses(
     kind: str, trained: Mapping[str, RewardModelResult]
 ) -> None:
     model, tokenizer, found = opened(trained[kind])
@@ -161,8 +161,9 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_rankings_reduce_the_spread_under_every_likelihood(recipe: str) -> None:
-    """Compared with the prior alone, in the direction that the rankings determine."""
+def test_rankings_reduce_the_uncertainty_under_every_likelihood(recipe: str) -> None:
+    """The standard deviation decreases relative to the prior, in the direction that the rankings
+    determine."""
     rankings = [
         dataclasses.replace(r, strength=1 + n % 2, annotator=f"a{n % 3}", in_shown_order=True)
         for n, r in enumerate(RANKINGS)
@@ -198,7 +199,7 @@ def test_dependent_pairs_of_a_ranking_count_as_fewer_observations() -> None:
     assert counted(loss="plackett_luce") == pytest.approx([1.0, 3.0, 3.0, 2.0])
 
 
-def test_heavier_ranking_reduces_the_spread_more() -> None:
+def test_ranking_with_a_larger_weight_reduces_the_uncertainty_more() -> None:
     config = RewardModelConfig(uncertainty="laplace", prior_spread=1.0)
     groups, _, _ = encode_rankings(RANKINGS[:20], tiny.tokenizer(), max_length=99, ties="ignore")
     features = list(known.features(1, 20, 4, width=6).float())
@@ -220,7 +221,7 @@ def test_heavier_ranking_reduces_the_spread_more() -> None:
 @pytest.mark.parametrize("kind", ["heads", "lora"])
 def test_run_cancelled_during_the_fit_saves_nothing(kind: str, tmp_path: Path) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
-    with pytest.raises(Cancelled):  # of 8 steps, and 60 updates or three times 8 steps
+    with pytest.raises(Cancelled):  # cancelled after the 8 training steps, during the fit
         run(tmp_path, ListReporter(cancel_after=20), uncertainty=kind)
     assert [file.name for file in tmp_path.iterdir()] == ["policy"]
 
@@ -237,12 +238,12 @@ def test_members_are_separate_adapters_on_one_trunk(
     rewards = torch.stack(alone)
     deviations = [one.deviations for one in beliefs_about(model, tokenizer, ITEMS, found)]
     assert torch.allclose(torch.cat(deviations, dim=1), rewards - rewards.mean(dim=0), atol=1e-4)
-    assert torch.corrcoef(rewards).min() > 0.5  # they learned the same rankings
-    assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # each with its own result
+    assert torch.corrcoef(rewards).min() > 0.5  # trained on the same rankings
+    assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # but not identical
 
 
 @pytest.mark.parametrize("use_peft", [False, True])
-def test_moved_members_find_their_base_and_a_missing_base_is_named(use_peft: bool, tmp_path: Path) -> None:
+def test_moved_members_find_their_base_and_errors_name_a_missing_one(use_peft: bool, tmp_path: Path) -> None:
     base = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "old" / "policy")
     again: dict[str, Any] = {"uncertainty": "lora", "use_peft": use_peft}
     trained = run(tmp_path / "old", **again)
@@ -260,12 +261,12 @@ def test_moved_members_find_their_base_and_a_missing_base_is_named(use_peft: boo
         load_uncertainty(moved)
 
 
-def test_run_stopped_in_a_member_resumes_there(
+def test_run_interrupted_in_a_member_resumes_in_that_member(
     trained: Mapping[str, RewardModelResult], tmp_path: Path
 ) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
     again: dict[str, Any] = {"uncertainty": "lora", "checkpoint_steps": 3}
-    with pytest.raises(Cancelled):  # in the second member
+    with pytest.raises(Cancelled):  # while training the second member
         run(tmp_path, ListReporter(cancel_after=8 + 8 + 5), checkpoints=tmp_path / "kept", **again)
     report = ListReporter()
     result = run(tmp_path, report, checkpoints=tmp_path / "kept", **again)
@@ -275,7 +276,7 @@ def test_run_stopped_in_a_member_resumes_there(
         assert (result.path / name).read_bytes() == (trained["lora"].path / name).read_bytes()
 
 
-def test_unreadable_uncertainty_is_an_error_with_a_fix(
+def test_error_for_unreadable_uncertainty_suggests_a_fix(
     trained: Mapping[str, RewardModelResult], tmp_path: Path
 ) -> None:
     folder = tmp_path / "uncertainty"
@@ -296,7 +297,7 @@ def test_unreadable_uncertainty_is_an_error_with_a_fix(
         load_uncertainty(tmp_path)
 
 
-def test_probabilities_of_members_are_averaged() -> None:
+def test_preference_probability_is_the_mean_over_members() -> None:
     deviations = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
     belief = Belief(torch.tensor([0.5, 0.0]), deviations.T @ deviations, deviations)
     expected = (torch.sigmoid(torch.tensor(2.5)) + torch.sigmoid(torch.tensor(-1.5))) / 2
@@ -304,8 +305,8 @@ def test_probabilities_of_members_are_averaged() -> None:
 
 
 @pytest.mark.parametrize("kind", ["laplace", "lora"])
-def test_encoders_and_adapters_have_uncertainty(kind: str, tmp_path: Path) -> None:
-    """Each member has its own pooler if the trunk has none."""
+def test_encoders_and_adapters_support_uncertainty(kind: str, tmp_path: Path) -> None:
+    """Each member trains its own pooler if the trunk has none."""
     save_model(tiny.bert(), tiny.encoder_tokenizer(), tmp_path / "policy")
     result = run(tmp_path, uncertainty=kind, use_peft=True)
     model, tokenizer, found = opened(result)

@@ -1,4 +1,4 @@
-"""The code in the guide does what the guide says."""
+"""The code in the guide on uncertainty runs and gives the documented results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.rlhf.reward.uncertainty import LastLayer, write
 GUIDE = Path(__file__).parents[4] / "docs" / "uncertainty.md"
 
 
-def test_guide_prints_scores_spreads_and_preferences(
+def test_guide_prints_scores_standard_deviations_and_preferences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -28,4 +28,4 @@ def test_guide_prints_scores_spreads_and_preferences(
     exec(compile(code, str(GUIDE), "exec"), {})
     printed = capsys.readouterr().out
     assert printed.count("tensor(") == 4
-    assert "[0.5000," in printed  # a response against itself
+    assert "[0.5000," in printed  # a response compared with itself

@@ -137,7 +137,7 @@ def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
 
 @transaction.atomic
 def ask_again(*, project: Project) -> None:
-    """Opens the slots of excluded answers when an archived project is restored, because exclusions in an
+    """Opens the slots of excluded answers when an archived project is reactivated: exclusions in an
     archived project leave its tasks done."""
     excluded = Exclusion.objects.standing().filter(project=project, annotator__isnull=False)
     answers = Assignment.objects.filter(

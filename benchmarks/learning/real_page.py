@@ -94,8 +94,8 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
         "decay, centring and clipping; fp32, no dropout, no checkpointing. The baseline is TF-IDF: words, "
         "pairs of words and length in a logistic Bradley–Terry model. Training times are CPU seconds from "
         "loading to the trained model; ours include tokenising, saving, and scoring the training set once "
-        "more. They were measured one after another on a machine with varying other load. Speed is therefore compared "
-        "in [measurements.md](measurements.md#reward-models); here, compare the tokens.",
+        "more. They were measured one after another on a machine with varying other load. Speed is therefore "
+        "compared in [measurements.md](measurements.md#reward-models); here, compare the tokens.",
     ]
     return "\n".join([*lines, ""])
 

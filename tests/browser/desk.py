@@ -124,6 +124,6 @@ class Desk:
 
     def gone(self, shown: list[str]) -> None:
         """Waits for another task, or for the message that there are none."""
-        nothing = self.page.get_by_text("You have ranked everything")
+        nothing = self.page.get_by_text("You have ranked all your tasks")
         expect(self.card(shown[0])).to_have_count(0)
         expect(self.cards.first.or_(nothing)).to_be_visible()

@@ -100,10 +100,10 @@ def test_next_task_is_immediate_and_a_lost_connection_loses_nothing(
     # Two tasks are answered offline: the current one and the one leased ahead.
     page.context.set_offline(True)
     give(desk)
-    expect(page.get_by_text("An answer waits to be sent")).to_be_visible()
+    expect(page.get_by_text("An answer is waiting to be sent")).to_be_visible()
     third = give(desk)
-    expect(page.get_by_text("2 answers wait to be sent")).to_be_visible()
-    expect(page.get_by_text("The next task comes when the server can be reached")).to_be_visible()
+    expect(page.get_by_text("2 answers are waiting to be sent")).to_be_visible()
+    expect(page.get_by_text("The next task appears when the server can be reached")).to_be_visible()
     # After the tab is closed, a tab opened later sends the answers.
     context = page.context
     page.close()
@@ -192,14 +192,14 @@ def test_late_answer_is_sent_when_the_task_is_assigned_again(
     with page.expect_response(lambda response: response.url.endswith("/submit") and response.status == 201):
         given = give(desk)
     assert submits == [409, 201]
-    expect(page.get_by_text("An answer was not taken")).to_have_count(0)
+    expect(page.get_by_text("An answer was not accepted")).to_have_count(0)
     assert (last_said(page, "leases"), answered(page, "leases")) == (given, 1)
     # Another annotator has the task. The answer stays in the browser, and the desk reports that it doesn't
     # count.
     expect(desk.cards.first).to_be_visible()
     run(demo_stack, END_LEASES + OTHER_TAKES)
     _, said = give(desk)
-    expect(page.get_by_text("An answer was not taken")).to_be_visible()
+    expect(page.get_by_text("An answer was not accepted")).to_be_visible()
     page.get_by_role("button", name="Back to that answer").click()
     expect(page.get_by_text("This task is no longer assigned to you")).to_be_visible()
     assert [[response] for response in desk.order()] == said
@@ -219,7 +219,7 @@ def test_answer_refused_late_can_be_reopened_and_sent_again(log_in: Callable[[st
     page.route("**/submit", lambda route: route.fulfill(**refuse), times=1)
     task, said = give(desk)
     next_task = desk.order()
-    notice = page.get_by_role("alert").filter(has_text="An answer was not taken")
+    notice = page.get_by_role("alert").filter(has_text="An answer was not accepted")
     expect(notice).to_contain_text("Not ranked: B")
     page.reload()  # the refused answer survives a reload
     expect(notice).to_contain_text("Question 0 of refused?")
@@ -277,7 +277,7 @@ def test_practice_shows_the_correct_answer_and_qualifies(log_in: Callable[[str],
             desk.press("Enter")
             if list(texts) == best_first:  # the displayed order was correct
                 page.get_by_role("button", name="Submit this order").click()
-        expect(page.get_by_text("100 % right", exact=True)).to_be_visible()
+        expect(page.get_by_text("100 % correct", exact=True)).to_be_visible()
         if left == 1:
             expect(page.get_by_text("You qualified")).to_be_visible()
         desk.press("Enter")

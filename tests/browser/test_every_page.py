@@ -148,7 +148,7 @@ def test_admin_compares_runs_relaunches_a_failed_one_and_promotes(
         page.get_by_role("checkbox", name="Compare").nth(number).check()
     chosen = page.url.partition("pick=")[2]
     page.reload()  # the URL contains the selection
-    expect(page.get_by_text("2 runs chosen to compare")).to_be_visible()
+    expect(page.get_by_text("2 runs selected for comparison")).to_be_visible()
     page.get_by_role("link", name="Compare", exact=True).click()
     expect(page).to_have_url(re.compile(r"/runs/compare\?runs="))
     assert page.url.endswith(chosen)
@@ -175,7 +175,7 @@ def test_admin_compares_runs_relaunches_a_failed_one_and_promotes(
     page.locator("input[name=max_length]").fill("8")
     page.get_by_role("button", name="Launch run").click()
     expect(page.get_by_text("The texts are too long")).to_be_visible(timeout=120_000)
-    expect(page.get_by_text("What to do:")).to_be_visible()
+    expect(page.get_by_text("Suggested action:")).to_be_visible()
     faults += faults_of(page, page.url)
     page.get_by_role("link", name="Launch again with changes").click()
     expect(page.locator("input[name=max_length]")).to_have_value("8")

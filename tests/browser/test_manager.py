@@ -85,7 +85,7 @@ def _bring_in(page: Page, file: Path) -> None:
     expect(left_out.get_by_role("row").nth(1)).to_contain_text("97")
     expect(left_out.get_by_role("row").nth(2)).to_contain_text("98")
     page.get_by_role("button", name="Import 96 rows").click()
-    expect(report.get_by_text("This was a trial")).to_have_count(0, timeout=WORK_MS)
+    expect(report.get_by_text("Preview only")).to_have_count(0, timeout=WORK_MS)
     expect(report).to_contain_text("new rankings96")
     page.get_by_role("link", name="View tasks").click()
 

@@ -126,8 +126,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "There is not enough data",
         cause="No data was left after filtering. Ignored ties, held-out rankings and texts that are too long "
         "are not used.",
-        fix="Rank or import more responses, or choose a larger snapshot. If most rankings are ties, let the reward "
-        "model learn from ties.",
+        fix="Rank or import more responses, or choose a larger snapshot. If most rankings are ties, let the "
+        "reward model learn from ties.",
         settings=("ties", "heldout_fraction", "heldout_share", "max_length"),
     ),
     FailureKind.DATA_UNREADABLE: Cause(
@@ -143,8 +143,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.REWARD_IS_FLAT: Cause(
         "The reward model gives every answer the same reward",
-        cause="It gave the same reward to all of its training responses, so the policy has nothing to improve "
-        "towards.",
+        cause="It gave the same reward to all of its training responses, so the policy has nothing to "
+        "improve towards.",
         fix="Train the reward model again on more rankings, and check its held-out accuracy before you use "
         "it.",
     ),

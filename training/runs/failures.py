@@ -106,7 +106,7 @@ def explain(run: TrainingRun) -> Failure | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and those that it was raised from."""
+    """The exception and the exceptions that caused it."""
     each: BaseException | None = error
     while each is not None:
         yield each

@@ -149,7 +149,7 @@ def cancel_run(*, run: TrainingRun) -> TrainingRun:
 
 
 def requeue_finished(*, run: TrainingRun) -> None:
-    """failed | cancelled → queued, with a fresh number of tries. Raises Conflict in any other state."""
+    """failed | cancelled → queued, with the number of tries reset. Raises Conflict in any other state."""
     if not _move(
         "state = 'queued', tries = 0, cancel_requested_at = NULL, finished_at = NULL, error = NULL, "
         "phase = '', step = 0, total_steps = 0, woken_at = clock_timestamp()",

@@ -105,7 +105,7 @@ def test_majority_is_one_row_per_task_regardless_of_display_order(
     assert [row["task_id"] for row in rows] == [str(first.pk), str(second.pk)]
     assert order_of(rows[0], first) == ["a", "b", "c"]
     assert (rows[0]["votes"], rows[0]["decided_by"], rows[0]["annotator"]) == (3, "majority", "")
-    assert rows[0]["strength"] == 1  # the weaker of the two strengths with a first
+    assert rows[0]["strength"] == 1  # the weaker strength of the two rankings with a first
     assert json.loads(rows[0]["ratings"]) == {str(ids[0]): {"help": 3.5}}
     assert rows[0]["flags"] == "{}"  # flagged by one of three
     assert (rows[1]["ranking_id"], rows[1]["decided_by"], rows[1]["votes"]) == (str(alone.pk), "only", 1)

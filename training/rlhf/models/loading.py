@@ -39,8 +39,9 @@ class Loaded(NamedTuple):
 class Opened(NamedTuple):
     """A classifier as loaded from its folder; an adapter is still separate from its base.
 
-    ``new`` names the weights that no file contains, so they are random: none, or the head and what belongs to
-    it. ``base`` is where a complete model was read from or, for an adapter, the model it was trained on.
+    ``new`` names the weights that no file contains, so they are random: none, or the head and the modules
+    that belong to it. ``base`` is where a complete model was read from or, for an adapter, the model it was
+    trained on.
     """
 
     model: Any

@@ -179,8 +179,8 @@ def _binned(
 
 
 def area_under_curve(scores: Floats, happened: NDArray[np.bool_]) -> float | None:
-    """Return how often the score of an event that happened exceeds that of one that did not; equal scores
-    count half.
+    """Return the area under the ROC curve: how often the score of an event that happened exceeds that of one
+    that did not; equal scores count half.
 
     Mann & Whitney 1947. None if all events happened, or none of them.
     """

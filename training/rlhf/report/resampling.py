@@ -112,7 +112,7 @@ class PromptBootstrap:
         """Return the estimate and its percentile interval from the statistic of the data and the draws (1 +
         samples,).
 
-        A single prompt says nothing about other prompts, so it has no interval.
+        A single prompt has no interval, because it gives no information about other prompts.
         """
         value = float(statistic[0])
         if not np.isfinite(value):

@@ -92,7 +92,7 @@ class StrengthPrediction:
 @dataclass(frozen=True, slots=True)
 class TopOfSet:
     """How often the best response has the highest reward, in sets of ``size`` (None: the entire ranking).
-    ``chance``: the share expected by chance."""
+    ``chance``: the expected share for random rewards."""
 
     size: int | None
     rankings: int

@@ -74,7 +74,7 @@ def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlie
 
 
 def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion]) -> Earlier | None:
-    """None for a run from another base model, and for a run whose cost can't be computed any more."""
+    """None for a run from another base model, and for a run whose cost can no longer be computed."""
     policy, judge = models.get(run.inputs.get("policy", "")), models.get(run.inputs.get("reward_model", ""))
     try:
         settings = catalog.parse_recipe(kind=run.kind, settings=run.recipe)

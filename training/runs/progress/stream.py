@@ -1,7 +1,7 @@
 """Live events: one LISTEN connection and one reader connection per process, for any number of browsers.
 
 The table is the source of truth. A notification only means "read again", so a lost or duplicate notification
-costs nothing but time. The obvious design, a query on each stream's own connection, occupies one connection
+only costs time. The obvious design, a query on each stream's own connection, occupies one connection
 per viewer: with a pool of 8, the ninth browser is never served.
 """
 

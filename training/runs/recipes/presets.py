@@ -1,6 +1,6 @@
 """The presets of each run kind, and the settings that its form shows first.
 
-A preset changes a few defaults. Settings that are given in addition override it.
+A preset changes a few defaults. Settings specified in addition override it.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
             sample_every=4,
         ),
         _thorough(
-            "120 steps of 128 answers. Watch the KL: the further the policy is from its starting point, the less "
-            "reliable the rewards are.",
+            "120 steps of 128 answers. Watch the KL: the further the policy is from its starting point, the "
+            "less reliable the rewards are.",
             steps=120,
             rollout_prompts=64,
             sample_every=20,

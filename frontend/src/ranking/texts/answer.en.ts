@@ -24,7 +24,7 @@ export const en = {
   notRankableMeans: "The prompt makes no sense, or no fair order exists.",
   flagsOf: (letter: string) => `Flags of response ${letter}`,
 
-  rewriteMeans: "What the model should have said if no response is good enough.",
+  rewriteMeans: "The response that the model should have given, if none of these is good enough.",
   startFromBest: "Start from the best response",
   rewriteBeside: "Write beside the original",
   words: (n: number) => (n === 1 ? "1 word" : `${n} words`),

@@ -46,7 +46,7 @@ export const en = {
     best: "rank it among the best",
     tie: "tie it with the one above",
     leave: "leave it unranked",
-    scale: "say which is better",
+    scale: "choose which is better",
     submit: "submit",
     help: "all shortcuts",
   },

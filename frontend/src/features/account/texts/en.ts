@@ -60,7 +60,7 @@ export const en = {
     revoke: "Revoke",
     revokeNamed: (name: string) => `Revoke ${name}`,
     lives: "Expires after",
-    livesHelp: "It stops working then.",
+    livesHelp: "The token stops working at that time.",
     life: { week: "a week", quarter: "90 days", year: "a year", forEver: "never" },
     create: "Create token",
     copyNow: (name: string) => `Copy the token ${name} now. It is shown only once.`,

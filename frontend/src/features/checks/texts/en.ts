@@ -15,7 +15,7 @@ const kinds: Record<Kind, { title: string; means: string }> = {
   },
   qualification: {
     title: "Qualification task",
-    means: "Asked before an annotator may rank, not mixed in with other tasks.",
+    means: "Shown before an annotator can rank, and not mixed in with other tasks.",
   },
 };
 
@@ -33,7 +33,7 @@ export const en = {
   notYet: "not yet",
   given: (rate: number) => `${percent(rate)} of tasks`,
   notGiven: "not mixed in: the rate is 0",
-  noPassMark: "not asked: no pass mark is set",
+  noPassMark: "not shown: no pass mark is set",
   dropped: "dropped",
   rates: "Rates and pass marks",
   change: "Change",
@@ -56,14 +56,14 @@ export const en = {
     orderHelp:
       "Rank the responses in the correct order. Responses in the same slot are equally good. At least one must be better than another.",
     prompt: "Task",
-    untouched: "This is the order of the import. Rank the responses first.",
+    untouched: "The responses are in import order. Rank them first.",
     confirmOrder: "This order is correct",
     scored: (answers: number) =>
       answers > 0
         ? `${plural(answers, "existing answer")} ${answers === 1 ? "is" : "are"} scored against the new order. Nobody is paused because of ${answers === 1 ? "it" : "them"} before their next answer.`
         : "No answers yet.",
     leaves:
-      "The task leaves the queue. Each annotator may get it once. By default, snapshots exclude its answers.",
+      "The task leaves the regular queue. Each annotator can get it once. By default, snapshots exclude its answers.",
     backs:
       "The task becomes a regular task again. Its scores are deleted, and its answers count as rankings.",
     save: "Save check",

@@ -65,7 +65,7 @@ export const en = {
     downloads: "Downloads",
     download: "Download",
     downloadAs: (name: string, format: string) => `Download ${name} as ${format}`,
-    loses: "What it omits",
+    loses: "Not included",
     copyLoads: (format: string) => `Copy the code that loads ${format}`,
     copyTrains: (format: string) => `Copy the code that trains on ${format}`,
     by: (name: string) => `by ${name}`,

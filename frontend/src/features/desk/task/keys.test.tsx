@@ -35,7 +35,7 @@ describe("the line of keys", () => {
 
   it("describes the scale of a pair", () => {
     line("pair", 7);
-    expect(caps("say which is better")).toEqual(["1", "7", "←", "→"]);
+    expect(caps("choose which is better")).toEqual(["1", "7", "←", "→"]);
     expect(screen.queryByText("go to a response")).toBeNull();
   });
 

@@ -2,7 +2,7 @@ import { plural } from "@/shared/format";
 
 export const en = {
   title: "Answer form",
-  lead: "What annotators are asked about each task, with a live preview of their desk.",
+  lead: "The questions about each task, with a live preview of the desk.",
   parts: "Parts of the form",
   preset: "Start from a preset",
   presetNone: "select a preset",
@@ -77,7 +77,7 @@ export const en = {
   outs: {
     title: "When no good order exists",
     notRankable: "Offer “these can’t be ranked”",
-    notRankableHelp: "Then nothing else is required.",
+    notRankableHelp: "All other questions then become optional.",
     allBad: "Offer “all are bad”",
     order: "Effect on the order",
     orders: {

@@ -2,7 +2,7 @@ import { count, percent, plural } from "@/shared/format";
 
 export const en = {
   title: "Leaderboard",
-  lead: "Which model people prefer, by how much, and with what certainty.",
+  lead: "The strength of each model in pairwise comparisons, with confidence intervals.",
   computing: "Computing strengths",
   empty: {
     title: "No models to compare yet",

@@ -43,7 +43,7 @@ export const en = {
   add: {
     title: "Add an existing user",
     username: "Username",
-    usernameHelp: "The name they log in with. Adding a member again changes the role.",
+    usernameHelp: "The user's login name. Adding an existing member again changes their role.",
     button: "Add member",
   },
   emptyTitle: "No members yet",

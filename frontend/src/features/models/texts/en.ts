@@ -33,7 +33,7 @@ export const en = {
   noGain: (parent: string) => `${parent} has no comparable evaluation yet.`,
   evaluate: "Evaluate",
   report: "Report on held-out rankings",
-  intervalNote: "Intervals assume independent samples; true ones may be narrower.",
+  intervalNote: "Intervals assume independent samples; the actual intervals can be narrower.",
   promoteTitle: (name: string) => `Put ${name} into production?`,
   promoteMeans: (kind: string) =>
     `Runs use this ${kind} by default from now on, and so does the project's loop.`,

@@ -8,7 +8,7 @@ export const en = {
   empty: {
     title: "Not enough data yet",
     action: "Rankings per task and checks",
-    text: "To measure agreement, set the overlap to 2 or more, or add gold tasks. This page then shows who is reliable, who answers at random, and which tasks people disagree on.",
+    text: "To measure agreement, set the overlap to 2 or more, or add gold tasks. This page then shows the reliability of each annotator, signs of random answers, and the tasks with the most disagreement.",
     unshared:
       "No task has been ranked by two people yet, so agreement cannot be measured. Increase the overlap for new tasks.",
   },
@@ -35,7 +35,7 @@ export const en = {
   readings: {
     unknown: "Not enough data.",
     chance: "Not significantly different from chance.",
-    low: "Better than chance, but below 0.667, Krippendorff’s minimum for tentative conclusions. This is common where good responses differ by taste. Ask more people per task, and check the disagreements below for unclear guidelines.",
+    low: "Better than chance, but below 0.667, Krippendorff’s minimum for tentative conclusions. This is common where good responses differ by taste. Collect more rankings per task, and check the disagreements below for unclear guidelines.",
     tentative: "Sufficient for tentative conclusions (0.667), but below 0.80 for firm ones.",
     reliable: "The whole interval is at or above 0.80: sufficient for firm conclusions.",
   } satisfies Record<Reading, string>,
@@ -161,9 +161,9 @@ export const en = {
   },
   bias: {
     title: "Bias",
-    first: "first shown wins",
+    first: "response shown first wins",
     firstMeaning: "Responses are shuffled for each annotator, so 50 % means no bias.",
-    longer: "longer one wins",
+    longer: "longer response wins",
     longerMeaning:
       "Above 50 %, longer responses win more often. They may also be better; check before correcting.",
     even: "No significant bias.",
@@ -172,9 +172,9 @@ export const en = {
   /** The same biases, as a leaderboard shows them beside its models. */
   boardBias: {
     title: "Possible bias",
-    first: "the first shown wins",
+    first: "the response shown first wins",
     firstMeaning: "Responses are shuffled for each annotator, so this adds noise but favours no model.",
-    longer: "the longer one wins",
+    longer: "the longer response wins",
     longerMeaning:
       "Models with longer responses benefit from this, whether or not longer is better. Compare lengths before you trust a narrow lead.",
     even: "No significant bias.",

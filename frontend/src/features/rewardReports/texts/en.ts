@@ -88,7 +88,7 @@ export const en = {
   lean: {
     title: "Bias",
     about:
-      "A correct model shares the preferences of people; the excess is what the model adds. The model scores each response alone and cannot see its position: an excess there means that the order shown was related to the responses.",
+      "A correct model shares the preferences of people; the excess is the bias that the model adds. The model scores each response alone and cannot see its position: an excess there means that the order shown was related to the responses.",
     what: "Towards",
     length: "the longer response",
     position: "the one shown first",
@@ -132,7 +132,7 @@ export const en = {
   },
   compare: {
     title: "Compare with another reward model",
-    about: "On the rankings that were held out of both, pair by pair.",
+    about: "On the rankings that were held out from both, pair by pair.",
     with: "Compare with",
     nothing: "No other reward model of this project has stored scores.",
     loading: "Comparing",

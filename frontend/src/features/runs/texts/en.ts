@@ -94,7 +94,7 @@ export const en = {
     parts: "Memory by part",
     part: "Part",
     size: "Size",
-    model: (name: string, weights: string) => `${name}, ${weights} weights`,
+    model: (name: string, weights: string) => `${name}, ${weights} parameters`,
     after: "The estimate appears when the settings are valid.",
     none: "No estimate yet",
   },

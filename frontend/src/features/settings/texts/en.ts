@@ -96,7 +96,7 @@ export const en = {
   percent: "%",
   minutes: "min",
   seeChecks: "View checks",
-  notAsked: "not asked",
+  notAsked: "not set",
   state: "State",
   states,
   now: "current",

@@ -96,7 +96,7 @@ export const en = {
     priority: "priority",
     metadata: "From the imported file",
     review: "Review",
-    right: "The right answer",
+    right: "Known answer",
     shown: "shown as",
     strength: (value: number) => `strength ${value}`,
     confidence: (value: number) => `confidence ${value}`,
@@ -137,7 +137,7 @@ export const en = {
   },
   ask: {
     stop: "Close task",
-    stopHelp: "Nobody gets this task any more. Existing rankings are kept.",
+    stopHelp: "This task is no longer assigned. Existing rankings are kept.",
     again: "Reopen task",
     againHelp: "The task is assigned again until it has all its rankings.",
   },

@@ -27,7 +27,7 @@ _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Rank
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 if the database and the broker respond; else 503, which names the one that does not respond."""
+    """Responds with 200 if the database and the broker respond, otherwise with 503 and the state of each."""
     parts = {"database": _database(), "broker": _broker()}
     healthy = all(state == "ok" for state in parts.values())
     status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE

@@ -17,7 +17,7 @@ PROJECT = "demo"
 
 
 class RunningStack(NamedTuple):
-    """The address of a running stack, and {username: password} of the demo's accounts in it."""
+    """The address of a running stack, and {username: password} of its demo accounts."""
 
     address: str
     logins: dict[str, str]

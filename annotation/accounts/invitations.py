@@ -1,4 +1,4 @@
-"""Invitations: a link with which one person can join a project once, until it expires.
+"""Invitations: links, each of which lets one person join a project once, until it expires.
 
 The token is the invitation's id, signed with the site's key. It can't be forged, and a copy of the database
 contains no tokens. It is shown once, when the invitation is created.

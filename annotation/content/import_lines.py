@@ -50,7 +50,8 @@ class Line:
 
 
 def batches_of(records: Iterable[NumberedRecords]) -> Iterator[list[Line]]:
-    """Yields batches limited by lines and characters: 1,000 lines of maximum length would take gigabytes."""
+    """Yields batches with a limited number of lines and characters: 1,000 lines of maximum length would take
+    gigabytes."""
     batch: list[Line] = []
     characters = 0
     for item in records:

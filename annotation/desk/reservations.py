@@ -1,4 +1,4 @@
-"""Tasks reserved for chosen annotators: only they get them, before other tasks."""
+"""Tasks reserved for chosen annotators, who get them before any other task. Nobody else gets them."""
 
 from __future__ import annotations
 

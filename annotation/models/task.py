@@ -135,7 +135,7 @@ class RankingTask(models.Model):
                 condition=Q(kind="ranking") | Q(gold_tiers__isnull=False, open_slots=0, reserved=False),
                 name="check_has_gold_and_no_slots",
             ),
-            # So that a claim can sort by one ascending tuple, (priority * -1, …).
+            # Lets a claim sort by one ascending tuple, (priority * -1, …).
             models.CheckConstraint(condition=Q(priority__gt=-(2**31)), name="task_priority_has_a_negative"),
         ]
         indexes = [

@@ -157,7 +157,7 @@ class LogoutEverywhereView(APIView):
 
 class MeView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        # Runs before the 401 for users who are not logged in, because their login needs this cookie.
+        # Precedes the 401 for users who are not logged in, because they need this cookie to log in.
         get_token(request._request)
         super().initial(request, *args, **kwargs)
 

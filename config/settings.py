@@ -51,7 +51,7 @@ else:
     SECRET_KEY = SECRET_KEY or _state.secret_key()
     _embedded = addresses(_state)
     DATABASE_URL, BROKER_URL = DATABASE_URL or _embedded[0], BROKER_URL or _embedded[1]
-# The machine itself is always allowed, for health checks.
+# The local machine is always allowed, for health checks.
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, "localhost", "127.0.0.1", "[::1]"]
 
 

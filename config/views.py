@@ -58,8 +58,7 @@ def _broker() -> str:
 @require_safe
 @ensure_csrf_cookie  # the login form can be the first page that a browser opens; its POST needs the cookie
 def page(request: HttpRequest, path: str = "") -> HttpResponse:
-    """The single-page app, for all of its addresses. Its file names are hashed; this page must not be
-    cached."""
+    """The single-page app, for all of its URLs. Its file names are hashed; this page must not be cached."""
     try:
         return HttpResponse((settings.FRONTEND / "index.html").read_bytes())
     except FileNotFoundError:

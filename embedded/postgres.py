@@ -102,7 +102,7 @@ class Postgres:
 
     def _make_folder(self) -> None:
         if not self.folder.exists():
-            self.folder.unlink(missing_ok=True)  # a link without a target
+            self.folder.unlink(missing_ok=True)  # a symlink without a target
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             if self.account is None or reachable_by_others(self.folder.parent):
                 self.folder.mkdir(mode=0o700)

@@ -80,7 +80,7 @@ class Valkey:
             try:
                 client.connect(str(self._socket()))
                 client.sendall(b"PING\r\n")
-                return client.recv(7) == b"+PONG\r\n"  # -LOADING while it reads the file
+                return client.recv(7) == b"+PONG\r\n"  # replies -LOADING while reading the file
             except OSError:
                 return False
 

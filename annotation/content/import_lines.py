@@ -1,4 +1,4 @@
-"""The lines of a file, prepared for storing: responses deduplicated, large tasks split, everything hashed.
+"""The lines of a file, prepared for storage: responses deduplicated, large tasks split, everything hashed.
 
 No database access: this runs in a thread while the previous batch is being written.
 """

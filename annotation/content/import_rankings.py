@@ -1,4 +1,4 @@
-"""Writes each imported ranking and its pairs once. A later ranking by the same person is a revision."""
+"""Writes each imported ranking and its pairs once. A later ranking by the same annotator is a revision."""
 
 from __future__ import annotations
 

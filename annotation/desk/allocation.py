@@ -131,7 +131,7 @@ def _attempts_left(project: Project, facts: Facts) -> int:
 
 def _take(project: Project, annotator: User, facts: Facts, places: list[int]) -> Assignment | None:
     """Leases the next task: a qualification task if they must qualify; else a check if one is due; else a
-    reserved task; else the first of the queue; else a task that they deferred."""
+    reserved task; else the first task in the queue; else a task that they deferred."""
     place = min(set(range(MAX_PREFETCH + 1)) - set(places))
     who: dict[str, Any] = {"project": project, "annotator": annotator, "place": place}
     if _must_qualify(project, facts) and checks.asks_to_qualify(project=project):
@@ -167,7 +167,8 @@ def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.K
 
 
 def renew_lease(*, assignment: Assignment, token: uuid.UUID) -> datetime:
-    """Renews the lease and returns its new end. Raises LeaseLost if it is no longer held with this token."""
+    """Renews the lease and returns its new expiry. Raises LeaseLost if it is no longer held with this
+    token."""
     until = Now() + timedelta(seconds=assignment.project.lease_seconds)
     held = Assignment.objects.held_with(token).filter(pk=assignment.pk)
     if held.update(expires_at=until) != 1:

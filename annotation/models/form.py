@@ -24,7 +24,7 @@ class FormVersion(models.Model):
 
     class Meta:
         constraints = [
-            # Also serves the lookup of a project's newest version for each lease.
+            # The constraint's index also serves the lookup of a project's newest version for each lease.
             models.UniqueConstraint(fields=["project", "number"], name="form_version_once"),
         ]
 

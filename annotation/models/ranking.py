@@ -248,7 +248,8 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
 
 
 class Comparison(models.Model):
-    """A pair derived from a ranking and written in the same transaction. Append-only, like the ranking.
+    """A pair of responses derived from a ranking and written in the same transaction. Append-only, like the
+    ranking.
 
     For a tie, the choice of `preferred` is arbitrary.
     """

@@ -305,8 +305,8 @@ class Assignment(models.Model):
 
     class Meta:
         constraints = [
-            # No annotator is assigned a task twice, except in another qualification attempt. Also serves the
-            # claim's test for tasks that the annotator has had.
+            # No annotator is assigned a task twice, except in another qualification attempt. The index also
+            # serves the claim's test for tasks that the annotator has had.
             models.UniqueConstraint(fields=["task", "annotator", "attempt"], name="task_once_per_annotator"),
             # Two browser tabs share the same lease.
             models.UniqueConstraint(

@@ -155,7 +155,7 @@ def _hold(task: RankingTask, reviewer: User) -> Assignment:
 
 
 def _shuffled(*ids: UUID) -> bytes:
-    """A shuffled order that depends only on the task and the person, as in a claim."""
+    """A shuffled order that depends only on the task and the reviewer, as in a claim."""
     return hashlib.sha256(b"".join(id.bytes for id in ids)).digest()
 
 

@@ -1,4 +1,4 @@
-"""The speed of the annotator's desk: first load, key to paint, and submit to the next task.
+"""Measure the speed of the annotator's desk: first load, key-to-paint latency, and submit to next task.
 
     .venv/bin/python -m benchmarks.desk [--answers 30] [--responses 4] [--characters 400] [--slow 0]
 
@@ -103,7 +103,7 @@ def key_to_paint(page: Page) -> None:
 
 
 def painted(page: Page, *keys: str) -> float:
-    """Milliseconds from the last of these keys until its effect is on screen."""
+    """Milliseconds from the press of the last of these keys until its effect is on screen."""
     for key in keys:
         page.wait_for_timeout(150)
         page.evaluate("() => { painted.length = 0 }")

@@ -1,4 +1,4 @@
-"""The time and memory to freeze rankings from a temporary Postgres and to export them in every format.
+"""Measure the time and memory for freezing rankings in a temporary Postgres and exporting every format.
 
     .venv/bin/python -m benchmarks.exports [--rows 50000] [--large 1000000] [--formats NAME …]
 

@@ -1,4 +1,4 @@
-"""The speed of imports into a temporary embedded Postgres, with comparisons as long as those of hh-rlhf.
+"""Measure the speed of imports into a temporary embedded Postgres, with comparisons as long as hh-rlhf's.
 
     .venv/bin/python -m benchmarks.imports [--rows 160000] [--durable]
 

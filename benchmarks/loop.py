@@ -40,7 +40,7 @@ from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import ppo, rejection_sampling, sft
 from training.rlhf.reward import reward_model
 
-# The same numbers as in the demo: its prompts, its demonstrations, and the prompts of an improvement run.
+# The demo's counts of prompts, of demonstrations, and of prompts per improvement run.
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
 FRESH_PROMPTS_SEED = 10_000  # far from every other seed; the run's seed is added
 Result = TypeVar("Result")

@@ -1,4 +1,4 @@
-"""The time of the quality page's requests in a large project, one row per request.
+"""Measure the response times of the quality page's requests in a large project, one row per request.
 
     .venv/bin/python -m benchmarks.quality [--rankings 100000] [--responses 4] [--overlap 3] [--repeat 5]
 

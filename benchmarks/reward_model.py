@@ -13,12 +13,12 @@ checkpointing, no bf16 (this processor does not support it), pairs grouped by le
 size of a preliminary test (or `--trl-pairs`), fused AdamW, no logging, no evaluation, no checkpoint. `once`
 is our code with each response on a separate row; `ours` is the default.
 
-`score` is the same without gradients (TRL: `evaluate`). `mixes` compares ours with `once` over mixes of
-lengths. `memory` is the peak resident memory of training in a separate process, minus that of the process
-with only the model loaded. On a GPU the clock is elapsed time with the device idle before and after, peak
-memory is the allocator's maximum, and model FLOP utilisation (MFU) counts 2 FLOPs per layer weight and token,
-plus 4 x width per pair of tokens in attention, times three for training, relative to `--peak-tflops` (989: an
-H100 or H200 in dense bf16).
+`score` measures the forward pass without gradients (TRL: `evaluate`). `mixes` compares ours with `once` over
+mixes of lengths. `memory` is the peak resident memory of training in a separate process, minus that of the
+process with only the model loaded. On a GPU the clock is elapsed time with the device idle before and after,
+peak memory is the allocator's maximum, and model FLOP utilisation (MFU) counts 2 FLOPs per layer weight and
+token, plus 4 x width per pair of tokens in attention, times three for training, relative to `--peak-tflops`
+(989: an H100 or H200 in dense bf16).
 """
 
 from __future__ import annotations
@@ -241,8 +241,8 @@ def in_turns(sides: Mapping[str, Callable[[], float]], repeat: int) -> dict[str,
 
 
 def row_of(label: str, n: int, seconds: Mapping[str, list[float]], base: str) -> None:
-    """The median rankings per second, and the ratio to `base` within each turn, so that a temporary slowdown
-    of the machine affects both."""
+    """The median rankings per second, and the speed relative to `base` in the same repetition, so that a
+    temporary slowdown of the machine affects both."""
     for name, values in seconds.items():
         ratios = sorted(b / v for b, v in zip(seconds[base], values, strict=True))
         spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
@@ -298,7 +298,7 @@ def measure_mixes(work: Work, repeat: int) -> None:
         clock = Clock(work.device)
         clock.check()
         if train:
-            # Separate rows are fastest here in small micro-batches (1024: 3.4 rankings/s, 8192: 2.6).
+            # Separate rows run fastest here with small micro-batches (1024: 3.4 rankings/s, 8192: 2.6).
             tokens = 1024 if layout == "separate" else 8192
             for _, batch in batches(loaded.model, groups, layout=layout, max_tokens=tokens, pad_id=0):
                 losses.bradley_terry(rewards_of(loaded.model, batch), batch.tiers).sum().backward()

@@ -1,7 +1,7 @@
 """Read real rankings from the data folder beside the repository (RANKLOOP_DATA or ../shared/data); its
 contents are never copied.
 
-The folder's README describes origins and fields. The ``source`` of a ranking is its data set.
+The folder's README describes each data set's origin and fields. The ``source`` of a ranking is its data set.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def split(rankings: list[Ranking]) -> tuple[list[Ranking], list[Ranking]]:
 
 
 def _ranking(turns: list[dict[str, str]], tiers: list[list[str]], source: str) -> Ranking:
-    """Responses in an arbitrary order: by the hash of their text."""
+    """The responses sorted by a hash of their text, so that the order carries no information."""
     texts = sorted(
         (text for tier in tiers for text in tier), key=lambda t: hashlib.sha256(t.encode()).digest()
     )

@@ -28,7 +28,7 @@ class ExportRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFile:
-    """The input of a writer: the snapshot's Parquet file, and the card with its counts."""
+    """A writer's input: the snapshot's Parquet file, and the card with its counts."""
 
     path: Path
     card: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Open-Assistant message trees: the assistant replies to a prompter's message are siblings with ranks.
+"""Open-Assistant message trees: the assistant's replies to a prompter's message are ranked siblings.
 
 For each prompter's message, the path from the root becomes a prompt, and the replies become its responses.
 Individual rankings (`events`) are used if the file has them; otherwise the consensus `rank` (0 is best)

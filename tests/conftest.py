@@ -131,7 +131,7 @@ def add_tasks() -> Callable[..., list[RankingTask]]:
 
 @pytest.fixture
 def tasks(project: Project, add_tasks: Callable[..., list[RankingTask]]) -> list[RankingTask]:
-    """Four tasks with three responses each, from model-0, model-1 and model-2."""
+    """Four tasks with three responses each, one from each of model-0, model-1 and model-2."""
     return add_tasks(project, 4)
 
 
@@ -150,6 +150,6 @@ def client_of() -> Callable[[User | None], APIClient]:
 
 @pytest.fixture
 def empty_cache(db: None) -> None:
-    """Clears the cache. Its table belongs to no model, so a test would otherwise find the counts of an
-    earlier test."""
+    """Clears the cache. Its table belongs to no model, so a test would otherwise see counts from an earlier
+    test."""
     cache.clear()

@@ -27,7 +27,7 @@ from embedded.servers import Servers
 from embedded.state import StateFolder
 
 LONE_CLAIMS = 200
-CLAIMS_PER_SECOND_AT_MOST = 600  # per worker: the number of annotators to prepare
+CLAIMS_PER_SECOND_AT_MOST = 600  # per worker; determines how many annotators are created
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=20_000)
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
     servers = Servers(StateFolder(home))
     try:
         servers.start()

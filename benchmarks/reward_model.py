@@ -63,7 +63,7 @@ MIXES = list(itertools.product((2, 8), ((8, 128), (32, 256), (128, 128), (128, 3
 
 @dataclass(frozen=True)
 class Work:
-    """A model in a folder, and the rankings on which all sides train."""
+    """The folder of a new model, and the rankings on which all sides train."""
 
     folder: Path
     rankings: list[Ranking]
@@ -168,7 +168,7 @@ def trl_trainer(work: Work, folder: str, pairs_at_once: int) -> Any:
         gradient_checkpointing=False,
         optim="adamw_torch_fused",
         train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,  # otherwise the sampler's column of lengths is removed
+        remove_unused_columns=False,  # otherwise the trainer removes the sampler's column of lengths
         logging_strategy="no",
         save_strategy="no",
         eval_strategy="no",
@@ -233,7 +233,7 @@ def score_trl(work: Work, pairs_at_once: int) -> float:
 
 
 def in_turns(sides: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, list[float]]:
-    """Seconds of each side; the sides run alternately."""
+    """The seconds that each side takes; the sides alternate."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _, (name, run) in itertools.product(range(repeat), sides.items()):
         seconds[name].append(run())
@@ -250,7 +250,8 @@ def row_of(label: str, n: int, seconds: Mapping[str, list[float]], base: str) ->
 
 
 def tune(work: Work, run: Callable[[Work, int], float], named: int | None) -> int:
-    """TRL's fastest micro-batch here, in pairs. It must divide the pairs of a step."""
+    """TRL's fastest micro-batch size on this machine, in pairs. It must divide the number of pairs per
+    step."""
     if named:
         return named
     possible = [p for p in PAIRS_TRIED if BATCH_RANKINGS * work.pairs % p == 0]
@@ -291,7 +292,8 @@ def measure_scoring(work: Work, repeat: int, pairs: int | None, shape: str) -> N
 
 
 def measure_mixes(work: Work, repeat: int) -> None:
-    """Forward and backward of one optimiser step, ours against `once`, for every mix of lengths."""
+    """The forward and backward passes of one optimiser step, ours against `once`, for every mix of
+    lengths."""
     loaded = load_for_training(work.folder)
 
     def step(groups: list[Group], layout: Any, *, train: bool) -> float:

@@ -73,7 +73,7 @@ SCHEMA = pa.schema(
 JSON_COLUMNS = frozenset(
     {"ratings", "flags", "choices", "prompt_metadata", "task_metadata", "ranking_metadata"}
 )
-# Default values of columns that files of older versions lack.
+# Default values for columns that are missing from older files.
 BEFORE: dict[str, Any] = {
     "unranked": [],
     "all_bad": False,

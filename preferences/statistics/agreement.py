@@ -50,8 +50,7 @@ def meetings_of(verdicts: NDArray[np.int8], first: NDArray[np.int64], second: ND
 
 
 def join_meetings(parts: list[Meetings]) -> Meetings:
-    """Concatenate parts, because rankings with different numbers of responses are compared in separate
-    groups."""
+    """Concatenate the parts: rankings with different numbers of responses are compared separately."""
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Meetings(none, none, none, none, none, none, np.zeros(0))

@@ -49,7 +49,8 @@ def fit(
     max_iterations: int = MAX_ITERATIONS,
     tolerance: float = TOLERANCE,
 ) -> DawidSkene:
-    """Run EM from the vote shares until no probability of a true label changes by more than `tolerance`.
+    """Run EM, starting from the vote shares, until no true-label probability changes by more than
+    `tolerance`.
 
     items, annotators, labels: (N,) integers, one row per vote. smoothing: virtual votes in each cell of each
     confusion matrix; 0 is maximum likelihood. The truth of an item without votes is the prior. Raises

@@ -120,7 +120,7 @@ def _records(
 
 
 def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int, ...], list[RankingRecord]]:
-    """Rankings grouped by the set of replies that they cover."""
+    """Rankings grouped by the set of ranked replies."""
     place = {str(answer.get("message_id")): index for index, answer in enumerate(answers)}
     found: dict[tuple[int, ...], list[RankingRecord]] = {}
     events = node.get("events")

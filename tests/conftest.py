@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def quick_settings() -> Iterator[None]:
-    """Settings that make thousands of requests and logins cheap.
+    """Settings that make thousands of requests and logins fast.
 
     The real password hash is slow on purpose. It stays available, because processes that tests start use it.
     Every test client loads the middleware, which would read all files of the built page: 10 ms per client.

@@ -230,7 +230,7 @@ def _hostile_bodies(operation: APIOperation) -> Iterator[bytes]:
     for value in HOSTILE_VALUES if names else []:
         yield json.dumps(dict.fromkeys(sorted(names), value)).encode()
         for name in sorted(names):
-            # A field sent alone gets past validation only if no other field is required.
+            # A request with only one field passes validation only if no other field is required.
             if required <= {name} and names != {name}:
                 yield json.dumps({name: value}).encode()
 

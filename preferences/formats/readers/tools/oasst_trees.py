@@ -155,8 +155,8 @@ def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int,
 
 
 def _tiers_of_event(order: list[int], members: tuple[int, ...], answers: list[Node]) -> Tiers:
-    """The tiers of one person's ranking, which has no ties. If the `rank` values agree with that order, they
-    are used instead, because they can contain ties."""
+    """The tiers of one annotator's ranking, which has no ties. If the `rank` values agree with that order,
+    they are used instead, because they can contain ties."""
     ranks = [answers[index].get("rank") for index in order]
     if all(isinstance(rank, int) for rank in ranks) and ranks == sorted(ranks, key=lambda rank: rank or 0):
         by_rank: dict[Any, list[int]] = {}

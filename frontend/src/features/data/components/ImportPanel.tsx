@@ -123,7 +123,7 @@ export function ImportPanel({ slug }: { slug: string }) {
   return (
     <Panel title={texts.title}>
       <div className={ui.stack}>
-        {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping is a shortcut; the button inside does the same */}
+        {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping a file is a shortcut for the button inside */}
         <div
           className={styles.drop}
           data-over={over}

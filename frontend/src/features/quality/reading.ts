@@ -10,7 +10,9 @@ export type Reading = "unknown" | "chance" | "low" | "tentative" | "reliable";
 const RELIABLE = 0.8;
 const TENTATIVE = 2 / 3;
 
-/** Uses the lower bound of the interval, if there is one, so that the text does not claim more than the data support. */
+/**
+ * Uses the lower bound of the interval, if there is one, so that the text does not claim more than the data support.
+ */
 export function readAlpha({ value, low }: Estimate): Reading {
   if (value === null) return "unknown";
   const sure = low ?? value;
@@ -99,7 +101,10 @@ export function pairMatrix(between: Quality["between"]): {
   return { people, cell: (one, other) => cells.get(JSON.stringify([one, other])) };
 }
 
-/** The colour intensity of a cell, 0 to 1, scaled to the range of the given shares, so that small differences are visible. */
+/**
+ * The colour intensity of a cell, 0 to 1, scaled to the range of the given shares, so that small differences are
+ * visible.
+ */
 export function washOf(shares: readonly number[]): (share: number) => number {
   const low = Math.min(...shares);
   const high = Math.max(...shares);

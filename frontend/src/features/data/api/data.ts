@@ -44,8 +44,8 @@ export function fileName(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * The Python lines that load the downloaded file and that train on it; null for formats without such a line. The server
- * provides these lines and tests them.
+ * The Python lines that load the downloaded file and that train on it; null for formats without such a line. The
+ * server provides these lines and tests them.
  */
 export function linesOf(
   snapshot: Snapshot,

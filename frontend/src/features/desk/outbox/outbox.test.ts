@@ -28,7 +28,9 @@ const answer = (id: string, comment = ""): Answer => ({
 });
 const problem = (status: number, type = "about:blank") => new ApiProblem(status, "no", "", [], type);
 
-/** A fake server that responds to each request with the next of `outcomes` (null: accepted) and repeats the last one. */
+/**
+ * A fake server that responds to each request with the next of `outcomes` (null: accepted) and repeats the last one.
+ */
 function server(...outcomes: (ApiProblem | null)[]) {
   const sent: Unsent[] = [];
   const send = vi.fn(async (entry: Unsent) => {

@@ -52,7 +52,7 @@ export const may = {
   manage: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
   watchRuns: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
   launchRuns: (me: Me) => me.is_admin,
-  /** Whether the user can create projects: project managers can create further ones. */
+  /** Admins and active managers of any project can create projects. */
   createProjects: (me: Me) =>
     me.is_admin || me.memberships.some(({ role, state }) => role === "manager" && state === "active"),
 } as const;

@@ -17,7 +17,7 @@ import { news, Report } from "./Report";
 type Wanted = { file: File; dryRun: boolean; signal: AbortSignal };
 type Done = { report: ImportReport; ms: number };
 
-/** Counts the elapsed seconds of an operation, so that users can see that it is still running. */
+/** Shows the elapsed seconds of an operation, so that users can see that it is still running. */
 function Seconds({ since }: { since: number }) {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {

@@ -30,10 +30,7 @@ export const problemsQuery = (slug: string, task?: string) =>
     getNextPageParam: (page) => cursorOf(page.next),
   });
 
-/**
- * The request contains the text of the report, so that a report that has changed in the meantime is not resolved
- * unread.
- */
+/** Resolves a report. The request contains its text, so that a report that has changed is not resolved unread. */
 export const settleProblem = ({ id, text }: TaskProblem, note: string) =>
   unwrap(api.POST("/api/v1/problems/{id}/settle", { params: { path: { id } }, body: { note, text } }));
 

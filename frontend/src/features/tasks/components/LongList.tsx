@@ -110,7 +110,7 @@ function Rows<Row>({
     estimateSize: () => height,
     overscan: OVERSCAN,
     scrollMargin: useTop(body),
-    // Rendering within each scroll event would delay scrolling.
+    // Disabled, because rendering within each scroll event would delay scrolling.
     useFlushSync: false,
   });
   // The virtualizer keeps its initial sizes.

@@ -36,7 +36,7 @@ class FailureKind(StrEnum):
 
 
 class RunFailure(Exception):
-    """An error that carries its kind of failure."""
+    """An error with its kind of failure."""
 
     kind = FailureKind.UNKNOWN
 

@@ -45,7 +45,7 @@ class Models:
 
 
 class Scored(NamedTuple):
-    """(N,) each.
+    """The scores of N answers, (N,) each.
 
     ``scores``: in standard deviations around the training mean, minus caution. ``finished``: whether the
     answer ended with EOS. ``spreads``: the reward model's uncertainty in standard deviations; 0 if it has no

@@ -186,7 +186,7 @@ class EventsView(RunView):
                 status=HTTPStatus.SERVICE_UNAVAILABLE,
             )
         events = stream.stream_events(self.run.pk, after=after, document=serializers.run_document)
-        connection.close()  # return it to the pool: the stream stays open for hours
+        connection.close()  # return the connection to the pool: the stream stays open for hours
         return StreamingHttpResponse(
             events,
             content_type="text/event-stream",

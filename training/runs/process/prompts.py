@@ -1,5 +1,4 @@
-"""Choose the prompts of a run. The seed determines the order, so the same run chooses the same
-prompts again."""
+"""Choose the prompts of a run. The seed determines the order, so a repeated run chooses the same prompts."""
 
 from __future__ import annotations
 

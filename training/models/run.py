@@ -1,5 +1,5 @@
-"""A training job and the events that it reported. The database owns the job; the queue only wakes
-a worker."""
+"""A training job and its reported events. The database is the source of truth for the job; the queue only
+wakes a worker."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ class TrainingRun(models.Model):
 
 class RunEventQuerySet(models.QuerySet["RunEvent"]):
     def said_of(self, run: TrainingRun, type: str) -> RunEventQuerySet:
-        """Events of one type in order, with each step once. Steps that a later attempt repeated, or that come
-        after the checkpoint from which it resumed, are taken only from that attempt."""
+        """Events of one type in order, without duplicate steps. If a later attempt repeated a step, or
+        resumed from a checkpoint before it, the step is taken only from that attempt."""
         said = self.filter(run=run, type=type).order_by("seq")
         began = said.order_by("attempt").values_list("attempt").annotate(first=Min("step"))
         for attempt, first in began if run.attempt > 1 else ():

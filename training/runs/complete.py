@@ -105,7 +105,7 @@ def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
 def _next_name(project: Project, kind: str) -> str:
     stem = f"{project.slug}-{NAME_OF_KIND[TrainingRun.Kind(kind)]}-"
     number = ModelVersion.objects.filter(name__startswith=stem).count() + 1
-    # Projects "a-sft" and "a" can share this stem, so count up until the name is free.
+    # Names of project "a-sft" also start with the stem of project "a", so count up until the name is free.
     while ModelVersion.objects.filter(name=f"{stem}{number}").exists():
         number += 1
     return f"{stem}{number}"

@@ -52,16 +52,16 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointRefused(ValueError):
-    """Checkpoints exist, but this run cannot resume from any of them. The message gives the reason and a
-    fix."""
+    """Raised if checkpoints exist, but this run cannot resume from any of them. The message gives the reason
+    and a fix."""
 
 
 class _Broken(Exception):
-    """A checkpoint is damaged: its content differs from the data that was written."""
+    """Raised if a checkpoint is damaged: its content differs from the data that was written."""
 
 
 class CheckpointStore(Protocol):
-    """The checkpoint operations that a training loop uses."""
+    """The checkpoint operations used by a training loop."""
 
     def resume(self, modules: Modules, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
         """Restore all state from the last checkpoint. Return the loop's own counters, or None for a new

@@ -62,7 +62,8 @@ def fill_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tenso
 
 
 def generator_states() -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the states of the global generators: torch's as tensors, NumPy's and Python's as numbers."""
+    """Return the states of the global random generators: torch's as tensors, NumPy's and Python's as
+    numbers."""
     drawn = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         drawn |= {f"cuda.{n}": state for n, state in enumerate(torch.cuda.get_rng_state_all())}

@@ -24,7 +24,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from training.rlhf.models.trunks import plain
 
 NAME = "sdpa_by_segment"
-ALONE = -1  # instead of a prompt: the segment attends only to itself
+ALONE = -1  # in place of a prompt's index: the segment attends only to itself
 
 
 def segment_table(segments: list[tuple[int, int]]) -> Tensor:
@@ -144,7 +144,7 @@ def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
 def _last_mlp(trunk: Any) -> nn.Module | None:
     config = trunk.config.get_text_config()
     if any(getattr(config, name, None) for name in ("num_experts", "num_local_experts")):
-        return None  # the layer returns a tuple that starts with the states
+        return None  # a mixture-of-experts layer returns more than the states
     for module in trunk.modules():
         if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
             mlp = getattr(module[-1], "mlp", None)

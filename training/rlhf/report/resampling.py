@@ -1,6 +1,6 @@
 """Estimates with confidence intervals from correlated pairs: the bootstrap over whole prompts. Pure NumPy.
 
-The pairs of a ranking come from one decision, and the rankings of one prompt answer the same question.
+The pairs of a ranking come from one decision, and the rankings of one prompt concern the same question.
 Intervals that assume independent pairs would be too narrow by a factor of about √(K/2) or more, so whole
 prompts are drawn.
 """

@@ -13,7 +13,7 @@ from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootst
 from training.rlhf.report.scored import NOT_KNOWN, Pairs, ScoredRankings
 
 Labels = NDArray[np.str_]
-MOST_VALUES = 30  # maximum rows of an ungrouped slice (rounds, sources); a longer table is not useful
+MOST_VALUES = 30  # limit for the values of a property (rounds, sources); longer tables are not useful
 TWO_THIRDS = 2 / 3
 # Length of the preferred response divided by that of the other, in characters, and the names of the ranges.
 LENGTH_EDGES = (2 / 3, 0.9, 1 / 0.9, 1.5)

@@ -126,10 +126,10 @@ def rao_kupper(
     """Pairs with ties (Rao & Kupper 1967): P(i > j) = sigma(d - h), P(tie) = sigma(d - h) sigma(-d - h)
     (e^{2h} - 1).
 
-    ``threshold`` h (scalar tensor, >= 0, in reward units) is the difference below which annotators begin to
-    tie. h = 0 is Bradley–Terry, where a tie has probability 0. (B, K), (B, K), () -> (B,) in nats per pair,
-    including tied ones. Ignoring ties biases the rewards (arXiv 2410.05328). Smoothing and ``reliability``
-    (see `bradley_terry`) reverse only strict pairs: a reversed tie is a tie.
+    ``threshold`` h (scalar tensor, >= 0, in reward units) is the reward difference below which ties become
+    likely. h = 0 is Bradley–Terry, where a tie has probability 0. (B, K), (B, K), () -> (B,) in nats per
+    pair, including tied ones. Ignoring ties biases the rewards (arXiv 2410.05328). Smoothing and
+    ``reliability`` (see `bradley_terry`) reverse only strict pairs: a reversed tie is a tie.
     """
     d = _differences(rewards, tiers)
     won, tied = preferred_pairs(tiers), tied_pairs(tiers)

@@ -35,7 +35,7 @@ UNSURE = 3.0
 NOISE_BELOW, NOISE_ABOVE = 0.8, 1.25
 LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # a single run gives no information about the variation
 MEMORY_BELOW, MEMORY_ABOVE = 0.75, 1.25
-RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}  # torch itself, and the driver's context on a GPU
+RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}  # torch itself, plus the driver's context on a GPU
 
 
 @dataclass(frozen=True)

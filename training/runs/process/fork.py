@@ -87,7 +87,7 @@ class Forked:
         try:
             return self._server.ask({"reap": self.pid})
         except ServerGone:
-            return -signal.SIGKILL  # the kernel sends this signal when the server ends
+            return -signal.SIGKILL  # the signal that the kernel sends when the server ends
 
 
 class _Server:

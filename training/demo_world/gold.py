@@ -4,7 +4,7 @@
 
 clipped to 0 … 4 points. Each part is in 0 … 1 (courtesy: -1 … 1):
 
-    answer    share of the facts of the correct answer that are stated, halved for each answer to another
+    answer    share of the correct answer's facts that are stated, halved for each answer to another
               question
     values    share of the required slot values that are named, minus half a share for every value that
               the conversation does not name

@@ -74,7 +74,8 @@ def best_few(tiers: Sequence[Sequence[str]], top_k: Mapping[str, int] | None) ->
 
 
 def rating_of(points: float, low: int, high: int) -> int:
-    """A rating for points without a fixed scale: 0 gives the middle, and more points never give less."""
+    """A rating for points without a fixed scale: 0 points give the middle rating, and more points never give
+    a lower one."""
     share = (1 + points / (1 + abs(points))) / 2
     return low + round(share * (high - low))
 

@@ -234,8 +234,8 @@ class Checkpoints:
             shutil.rmtree(self._folder / _name(old), ignore_errors=True)
 
     def _newest_intact(self) -> int:
-        """Return the step of the newest intact checkpoint, or -1 if there is none. Remove newer, broken
-        ones."""
+        """Return the step of the newest intact checkpoint, or -1 if there is none. Remove any newer, broken
+        checkpoints."""
         broken: list[tuple[Path, str]] = []
         for step in sorted(self._steps(), reverse=True):
             folder = self._folder / _name(step)

@@ -8,8 +8,8 @@ stop, an early end, a loss that is not finite): use `broadcast` and `all_sum`.
 
 Gradients are summed here rather than by DistributedDataParallel, for two reasons. DistributedDataParallel
 divides by the number of processes, but our losses are already divided by the weight of the whole batch. It
-also requires a gradient for every weight in every process, but a process may have no ranking from a small
-batch.
+also requires a gradient for every weight in every process, but a process can be without a ranking if the
+batch is small.
 """
 
 from __future__ import annotations

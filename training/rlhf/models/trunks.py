@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 if TYPE_CHECKING:
     from training.rlhf.core.reward_recipe import RewardModelConfig
 
-# Modules of sequence classifiers that are not part of the trunk. peft trains modules of these names in full
+# Modules of sequence classifiers that are not part of the trunk. peft trains modules with these names in full
 # and saves them with the adapter.
 HEADS = ("score", "classifier")
 

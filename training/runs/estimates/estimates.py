@@ -69,7 +69,7 @@ class RunEstimate:
 
 @dataclass(frozen=True)
 class Told:
-    """An estimate, or the reasons why there is none. A form requests an estimate while it is still
+    """An estimate, or the reasons why there is none. The launch form requests an estimate even while it is
     incomplete, so missing input is not an error."""
 
     estimate: RunEstimate | None

@@ -57,7 +57,8 @@ def databases_for(argv: Sequence[str]) -> Iterator[bool]:
 def _join_or_start(state: StateFolder, owned: ExitStack) -> Servers | None:
     """Join the running stack and return None, or start servers and let `owned` stop them.
 
-    Wait for another command that has its own servers: it would stop them while this command uses them.
+    Wait until any other command that started its own servers has finished. Otherwise it could stop the
+    servers while this command is using them.
     """
     waiting = False
     while True:

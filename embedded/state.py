@@ -1,4 +1,5 @@
-"""The state folder: an installation's databases, artefacts, logs and secrets, and which process runs it.
+"""The state folder: the databases, artefacts, logs and secrets of an installation, and the record of the
+process that runs it.
 
 One process at a time runs the servers of a state folder. It holds a lock on the file `lock`, which the kernel
 releases when the process ends for whatever reason, and writes the servers' addresses to `running.json`.

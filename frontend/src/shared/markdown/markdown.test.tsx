@@ -79,8 +79,8 @@ describe("untrusted Markdown", () => {
       ["SECTION", ""],
     ]);
     expect(shown.querySelector("table")?.getAttribute("dir")).toBe("auto");
-    // With a `dir` on the item, the browser would ignore its letters for the list and put the bullets on the wrong
-    // side.
+    // If the item had a `dir`, the browser would ignore its text when it determines the direction of the list, and
+    // would put the bullets on the wrong side.
     expect(shown.querySelector("li")?.hasAttribute("dir")).toBe(false);
     expect(shown.querySelector("li code")?.getAttribute("dir")).toBe("ltr");
   });

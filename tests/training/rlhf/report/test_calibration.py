@@ -27,8 +27,8 @@ def of(scored: ScoredRankings, *, ties_counted: bool = False) -> Calibration:
 
 
 def test_calibration_equals_manual_calculation() -> None:
-    """Pairs with probabilities .85, .85, .85 and .65. The first response wins two of the three pairs with
-    .85, and the pair with .65.
+    """Pairs with probabilities .85, .85, .85 and .65. The first response wins two of the
+    three pairs predicted at .85, and the only pair predicted at .65.
 
     Counted in both orders, .85 has 2 wins of 3, .15 1 of 3, .65 1 of 1, and .35 0 of 1.
     """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Rankloop's command line: uses the running embedded stack, or its own databases for the one command."""
+"""Rankloop's command line. It uses the servers of the running stack, or starts its own for the command."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The API's addresses and the action of each method: the access table (see `annotation.api.endpoint`)."""
+"""The API's URLs and the action of each method: the access table (see `annotation.api.endpoint`)."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""The speed of claims: Postgres alone, without HTTP.
+"""Measure the speed of claims with Postgres alone, without HTTP.
 
     .venv/bin/python -m benchmarks.claims [--tasks 100000] [--workers 8] [--seconds 10] [--history 20000]
 
 Starts a temporary embedded Postgres with production durability settings. First table: for `--seconds`,
 `--workers` processes claim from `--tasks` open tasks with overlap 3. Each claim is made by a different
-annotator, so each gets a new task. Afterwards no task may have more leases than slots, or two leases held by
-the same annotator. Targets: 700 claims/s and a 99th percentile of 50 ms. Second table: claims by one
-annotator, first without earlier answers, then after `--history` answers to tasks that are still open for
-others. Target: the history does not slow claims down.
+annotator, so each gets a new task. Afterwards the benchmark checks that no task has more leases than slots,
+or two leases held by the same annotator. Targets: 700 claims/s and a 99th percentile of 50 ms. Second table:
+claims by one annotator, first without earlier answers, then after `--history` answers to tasks that are still
+open for others. Target: the history does not slow claims down.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from embedded.servers import Servers
 from embedded.state import StateFolder
 
 LONE_CLAIMS = 200
-CLAIMS_PER_SECOND_AT_MOST = 600  # per worker: the number of annotators to prepare
+CLAIMS_PER_SECOND_AT_MOST = 600  # per worker; determines how many annotators are created
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=20_000)
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
     servers = Servers(StateFolder(home))
     try:
         servers.start()
@@ -73,7 +73,7 @@ def measure(options: argparse.Namespace) -> None:
             cursor.execute("VACUUM ANALYZE")
             cursor.execute("CHECKPOINT")
         connections.close_all()
-        connection.close_pool()  # type: ignore[attr-defined]  # its threads don't survive a fork
+        connection.close_pool()  # type: ignore[attr-defined]  # the pool's threads don't survive a fork
         barrier = multiprocessing.get_context("fork").Barrier(options.workers)
         with multiprocessing.get_context("fork").Pool(
             options.workers, initializer=remember, initargs=(barrier,)

@@ -1,4 +1,4 @@
-"""The speed of the annotator's desk: first load, key to paint, and submit to the next task.
+"""Measure the speed of the annotator's desk: first load, key-to-paint latency, and submit to next task.
 
     .venv/bin/python -m benchmarks.desk [--answers 30] [--responses 4] [--characters 400] [--slow 0]
 
@@ -9,7 +9,7 @@ First load: the compressed size of the scripts that load before the first task i
 renderer, which loads in parallel), and the time from navigation to the first card with its text, with an
 empty and with a warm cache. Targets: 200 kB, 1.5 s.
 
-Key-to-paint latency, per layout: the time from a key event until its effect is on screen, as reported by the
+Key-to-paint latency, per layout: the time from a key event until its effect is visible, as reported by the
 browser (Event Timing, in steps of 8 ms, at least 16). `focus` moves to the next response, `place` moves the
 last response to first place. Target: 50 ms with `--responses 10 --characters 4000`.
 
@@ -103,7 +103,7 @@ def key_to_paint(page: Page) -> None:
 
 
 def painted(page: Page, *keys: str) -> float:
-    """Milliseconds from the last of these keys until its effect is on screen."""
+    """Milliseconds from the press of the last of these keys until its effect is on screen."""
     for key in keys:
         page.wait_for_timeout(150)
         page.evaluate("() => { painted.length = 0 }")
@@ -146,7 +146,7 @@ def fill(state: Path, tasks: int, responses: int, characters: int, file: Path) -
 
 
 def rank(page: Page, answers: int, think: float) -> list[float]:
-    """Milliseconds per answer, excluding the first one, which warms up the page's code."""
+    """Milliseconds per answer, excluding the first one, during which the browser compiles the page's code."""
     page.get_by_test_id("response-card").first.wait_for()
     page.evaluate(WATCH)
     times = []

@@ -1,4 +1,4 @@
-"""The time and memory to freeze rankings from a temporary Postgres and to export them in every format.
+"""Measure the time and memory for freezing rankings in a temporary Postgres and exporting every format.
 
     .venv/bin/python -m benchmarks.exports [--rows 50000] [--large 1000000] [--formats NAME …]
 
@@ -36,8 +36,8 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def comparison(number: int, chance: random.Random) -> dict[str, Any]:
-    """Rows of about 1,500 characters, as in hh-rlhf's helpful-base. Four consecutive rows compare the same
-    responses, each by a different annotator."""
+    """Rows of about 1,500 characters, as in hh-rlhf's helpful-base. Each block of four consecutive rows
+    compares the same responses, each row by a different annotator."""
     of = number // len(PEOPLE)
     words = [format(value, "x") for value in random.Random(of).choices(range(2**24), k=210)]
 
@@ -62,7 +62,7 @@ def comparison(number: int, chance: random.Random) -> dict[str, Any]:
 
 
 def snapshot_rows(count: int) -> Iterator[dict[str, Any]]:
-    """Rows as a freeze produces them, for writing a file without a database."""
+    """Rows like those that a freeze produces, for writing a file without a database."""
     from preferences.formats.snapshot_parquet import BEFORE
 
     chance = random.Random(0)
@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--formats", nargs="+")
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rankloop-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
     for name in ("DATABASE_URL", "BROKER_URL"):
         os.environ.pop(name, None)
     servers = Servers(StateFolder(home), durable=False)

@@ -40,9 +40,9 @@ from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import ppo, rejection_sampling, sft
 from training.rlhf.reward import reward_model
 
-# The same numbers as in the demo: its prompts, its demonstrations, and the prompts of an improvement run.
+# The demo's counts of prompts, of demonstrations, and of prompts per improvement run.
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
-FRESH_PROMPTS_SEED = 10_000  # far from every other seed; the run's seed is added
+FRESH_PROMPTS_SEED = 10_000  # far from all other seeds; the run's seed is added to it
 Result = TypeVar("Result")
 
 
@@ -54,7 +54,7 @@ def timed(seconds: dict[str, float], name: str, step: Callable[[], Result]) -> R
 
 
 def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Ranking]:
-    """Rankings in the order of the gold reward; a share `noise` of them is in random order."""
+    """Rankings in the order of the gold reward, except that a share `noise` of them are in random order."""
     draw = random.Random(f"annotators {seed}")
     rankings = []
     for asked in sampled.prompts:

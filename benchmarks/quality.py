@@ -1,4 +1,4 @@
-"""The time of the quality page's requests in a large project, one row per request.
+"""Measure the response times of the quality page's requests in a large project, one row per request.
 
     .venv/bin/python -m benchmarks.quality [--rankings 100000] [--responses 4] [--overlap 3] [--repeat 5]
 
@@ -109,7 +109,7 @@ def fill(rankings: int, k: int, overlap: int) -> tuple[Project, User]:
     pairs: list[tuple[Any, ...]] = []
     for n, id in enumerate(_uuids(rng, rankings)):
         task, person = n // overlap, who[n // overlap, n % overlap]
-        # Rounded to half a point, so that close scores are ties.
+        # Scores are rounded to half a point, so that close scores tie.
         seen = np.round(2 * (quality[task] + noise[person] * rng.normal(size=k)))
         tiers = [
             response_ids[task][seen == level].tolist() for level in sorted(set(seen.tolist()), reverse=True)
@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
     os.environ["RANKLOOP_STATE"] = str(home / "state")
     servers = Servers(StateFolder(home), durable=False)
     try:

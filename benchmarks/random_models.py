@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, LlamaConfig, PreTra
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import save_model
 
-WORDS = 4092  # and four control tokens
+WORDS = 4092  # the vocabulary also has four control tokens
 PROMPT, RESPONSE = (96, 160), (32, 128)  # words, drawn uniformly
 # Llamas: width, layers, MLP width, heads, key-value heads, vocabulary.
 SHAPES = {

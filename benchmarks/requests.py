@@ -5,9 +5,9 @@
 Each row drains its own project (K = 4; `3x200`: overlap 3, 200 tasks) on one temporary embedded stack: every
 annotator claims and submits until no task is left, with `--think` seconds between answers (0, without pauses,
 is the worst case). Afterwards the database is checked for answers beyond a task's overlap, missing answers
-and tasks answered twice by one person. Targets: 60 answers/s from 16 annotators without pauses, with a 95th
-percentile of 250 ms for both requests; 50 ms with a second of thinking time; no excess, missing or repeated
-answer.
+and tasks answered twice by one annotator. Targets: 60 answers/s from 16 annotators without pauses, with a
+95th percentile of 250 ms for both requests; 50 ms with a second of thinking time; no excess, missing or
+repeated answer.
 
 The last column is the speed relative to Label Studio, the fastest comparable tool with correct counts: there,
 16 annotators drained 1x600 at 4 answers/s (8 gunicorn workers, Postgres 15, the same kind of machine;
@@ -89,7 +89,7 @@ def drain(url: str, slug: str, tokens: list[str], think: float) -> tuple[list[fl
 
     def work(number: int, token: str) -> None:
         client = ApiClient(url, token)
-        time.sleep(think * number / len(tokens))  # annotators start at different moments
+        time.sleep(think * number / len(tokens))  # annotators start at different times
         while True:
             began = time.perf_counter()
             status, assignment = client.call("POST", f"/api/v1/projects/{slug}/assignments/next", {})
@@ -135,7 +135,7 @@ SELECT sum(greatest(answers - overlap, 0)), sum(greatest(overlap - answers, 0)),
 
 
 def counts(state: Path, slug: str) -> tuple[int, int, int]:
-    """Excess answers, missing answers, and repeated answers by one person to a task."""
+    """The numbers of excess answers, missing answers, and repeated answers by one annotator to a task."""
     running = StateFolder(state.resolve()).running()
     if running is None:
         raise SystemExit("The stack has stopped.")
@@ -160,7 +160,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
     stack, url = start_stack(home / "state", home / "output")
     try:
         print(

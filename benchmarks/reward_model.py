@@ -13,12 +13,12 @@ checkpointing, no bf16 (this processor does not support it), pairs grouped by le
 size of a preliminary test (or `--trl-pairs`), fused AdamW, no logging, no evaluation, no checkpoint. `once`
 is our code with each response on a separate row; `ours` is the default.
 
-`score` is the same without gradients (TRL: `evaluate`). `mixes` compares ours with `once` over mixes of
-lengths. `memory` is the peak resident memory of training in a separate process, minus that of the process
-with only the model loaded. On a GPU the clock is elapsed time with the device idle before and after, peak
-memory is the allocator's maximum, and model FLOP utilisation (MFU) counts 2 FLOPs per layer weight and token,
-plus 4 x width per pair of tokens in attention, times three for training, relative to `--peak-tflops` (989: an
-H100 or H200 in dense bf16).
+`score` measures the forward pass without gradients (TRL: `evaluate`). `mixes` compares ours with `once` over
+mixes of lengths. `memory` is the peak resident memory of training in a separate process, minus that of the
+process with only the model loaded. On a GPU the clock is elapsed time with the device idle before and after,
+peak memory is the allocator's maximum, and model FLOP utilisation (MFU) counts 2 FLOPs per layer weight and
+token, plus 4 x width per pair of tokens in attention, times three for training, relative to `--peak-tflops`
+(989: an H100 or H200 in dense bf16).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ MIXES = list(itertools.product((2, 8), ((8, 128), (32, 256), (128, 128), (128, 3
 
 @dataclass(frozen=True)
 class Work:
-    """A model in a folder, and the rankings on which all sides train."""
+    """The folder of a new model, and the rankings on which all sides train."""
 
     folder: Path
     rankings: list[Ranking]
@@ -168,7 +168,7 @@ def trl_trainer(work: Work, folder: str, pairs_at_once: int) -> Any:
         gradient_checkpointing=False,
         optim="adamw_torch_fused",
         train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,  # otherwise the sampler's column of lengths is removed
+        remove_unused_columns=False,  # otherwise the trainer removes the sampler's column of lengths
         logging_strategy="no",
         save_strategy="no",
         eval_strategy="no",
@@ -233,7 +233,7 @@ def score_trl(work: Work, pairs_at_once: int) -> float:
 
 
 def in_turns(sides: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, list[float]]:
-    """Seconds of each side; the sides run alternately."""
+    """The seconds that each side takes; the sides alternate."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _, (name, run) in itertools.product(range(repeat), sides.items()):
         seconds[name].append(run())
@@ -241,8 +241,8 @@ def in_turns(sides: Mapping[str, Callable[[], float]], repeat: int) -> dict[str,
 
 
 def row_of(label: str, n: int, seconds: Mapping[str, list[float]], base: str) -> None:
-    """The median rankings per second, and the ratio to `base` within each turn, so that a temporary slowdown
-    of the machine affects both."""
+    """The median rankings per second, and the speed relative to `base` in the same repetition, so that a
+    temporary slowdown of the machine affects both."""
     for name, values in seconds.items():
         ratios = sorted(b / v for b, v in zip(seconds[base], values, strict=True))
         spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
@@ -250,7 +250,8 @@ def row_of(label: str, n: int, seconds: Mapping[str, list[float]], base: str) ->
 
 
 def tune(work: Work, run: Callable[[Work, int], float], named: int | None) -> int:
-    """TRL's fastest micro-batch here, in pairs. It must divide the pairs of a step."""
+    """TRL's fastest micro-batch size on this machine, in pairs. It must divide the number of pairs per
+    step."""
     if named:
         return named
     possible = [p for p in PAIRS_TRIED if BATCH_RANKINGS * work.pairs % p == 0]
@@ -291,14 +292,15 @@ def measure_scoring(work: Work, repeat: int, pairs: int | None, shape: str) -> N
 
 
 def measure_mixes(work: Work, repeat: int) -> None:
-    """Forward and backward of one optimiser step, ours against `once`, for every mix of lengths."""
+    """The forward and backward passes of one optimiser step, ours against `once`, for every mix of
+    lengths."""
     loaded = load_for_training(work.folder)
 
     def step(groups: list[Group], layout: Any, *, train: bool) -> float:
         clock = Clock(work.device)
         clock.check()
         if train:
-            # Separate rows are fastest here in small micro-batches (1024: 3.4 rankings/s, 8192: 2.6).
+            # Separate rows run fastest here with small micro-batches (1024: 3.4 rankings/s, 8192: 2.6).
             tokens = 1024 if layout == "separate" else 8192
             for _, batch in batches(loaded.model, groups, layout=layout, max_tokens=tokens, pad_id=0):
                 losses.bradley_terry(rewards_of(loaded.model, batch), batch.tiers).sum().backward()

@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.startup [--starts 5]
 
 A first start without the demo creates a temporary state folder. Each of the following warm starts is measured
-from the command to the line with the address, and then stopped with Ctrl-C. Target: 5 s.
+from the command until the address is printed, and then stopped with Ctrl-C. Target: 5 s.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5)
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
     try:
         first = seconds_until_ready(home)
         warm = sorted(seconds_until_ready(home) for _ in range(options.starts))

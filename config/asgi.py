@@ -122,11 +122,11 @@ def _limited(scope: Mapping[str, Any], receive: Receive) -> Receive:
 
 
 def _refusal() -> HttpResponseBase:
-    from config.problems import problem_body  # needs the settings
+    from config.problems import problem_body  # this import needs the settings
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     body = problem_body(status=status, detail=f"A request body can have at most {MAX_BODY_BYTES:,} bytes.")
-    # The rest of the body is not read, so the connection can't be used for another request.
+    # The rest of the body is not read, so the connection can't be reused for another request.
     kind, headers = "application/problem+json", {"Connection": "close"}
     return JsonResponse(body, status=status, content_type=kind, headers=headers)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class BadEnvironment(Exception):
-    """An environment variable has a value with which Rankloop can't run."""
+    """Raised for an environment variable whose value Rankloop can't use."""
 
 
 def env_str(name: str, default: str = "") -> str:
@@ -19,8 +19,8 @@ def env_list(name: str) -> list[str]:
 
 
 def env_secret(name: str) -> str:
-    """The value of NAME, or the contents of the file that NAME_FILE names, which is how containers pass
-    secrets."""
+    """The value of NAME, or the contents of the file specified by NAME_FILE, the usual way to pass secrets to
+    containers."""
     file_name = os.environ.get(f"{name}_FILE", "").strip()
     if not file_name:
         return env_str(name)

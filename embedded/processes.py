@@ -1,8 +1,8 @@
 """Child processes that never outlive their parent.
 
-The kernel's parent-death signal is the only thing that still works after `kill -9` of the parent. It reaches
-direct children only and is tied to the *thread* that started them. Therefore every process that starts
-another one sets it again: the supervisor for servers and workers, the worker for the training process.
+The kernel's parent-death signal is the only mechanism that still works after `kill -9` of the parent. It
+reaches direct children only and is tied to the *thread* that started them. Therefore every process that
+starts another one sets it again: the supervisor for servers and workers, the worker for the training process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ServerError(Exception):
-    """A server of the embedded stack did not start. The message says why and what to do."""
+    """Raised if a server of the embedded stack does not start. The message explains the reason and what to
+    do."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def spawn(
 
 
 def open_log(log: Path) -> BinaryIO:
-    """Open for appending. A long log is first renamed, and a new one begins."""
+    """Open the log for appending. A long log is first renamed, and a new one is started."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".1.log"))
@@ -113,8 +114,8 @@ def stop(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals,
 def wait_until(
     ready: Callable[[], bool], process: subprocess.Popen[bytes], *, name: str, log: Path, seconds: float
 ) -> None:
-    """Return once `ready()`. Raise ServerError with the end of the log if the process ends or time runs
-    out."""
+    """Return once `ready()` is true. Raise ServerError with the end of the log if the process ends or time
+    runs out."""
     deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None:

@@ -10,7 +10,8 @@ from embedded.valkey import Valkey
 
 
 class Servers:
-    """Start in parallel, stop together. `environment` has the variables with their addresses."""
+    """Both servers, started in parallel and stopped together. `environment` holds the variables with their
+    addresses."""
 
     def __init__(self, state: StateFolder, *, durable: bool = True) -> None:
         self.state = state
@@ -28,7 +29,7 @@ class Servers:
         return {type(server).__name__.lower(): server for server in self._started}
 
     def start(self) -> None:
-        """Return when both answer. After any failure, neither is left running."""
+        """Return when both respond. After any failure, neither is left running."""
         try:
             if not self.database_url:
                 postgres = Postgres(

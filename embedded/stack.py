@@ -1,4 +1,4 @@
-"""The servers of a manage.py command: those of the running stack, or its own for as long as it runs."""
+"""The servers used by a manage.py command: those of the running stack, or its own while the command runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from embedded.servers import Servers
 from embedded.state import Running, StateFolder, StateInUse
 
-# Commands that never connect. A wrong entry here fails at once with a refused connection.
+# Commands that never connect to a server. A command listed here by mistake fails with a refused connection.
 _NEEDS_NO_DATABASE = frozenset(
     {"help", "version", "--help", "-h", "--version", "check", "spectacular", "collectstatic"}
 )
@@ -26,8 +26,8 @@ def default_state() -> StateFolder:
 
 
 def addresses(state: StateFolder) -> tuple[str, str]:
-    """(database URL, broker URL): the environment's, else the running stack's, else those that a stack would
-    get."""
+    """(database URL, broker URL) from the environment, else of the running stack, else those that a stack
+    would use."""
     database, broker = _from_environment("DATABASE_URL"), _from_environment("BROKER_URL")
     if database and broker:
         return database, broker
@@ -43,8 +43,8 @@ def databases_for(argv: Sequence[str]) -> Iterator[bool]:
     """Set DATABASE_URL and BROKER_URL. Yields whether the servers were started for this command."""
     command = argv[1] if len(argv) > 1 else "help"
     outside = _named_outside("DATABASE_URL") and _named_outside("BROKER_URL")
-    # In production, settings without these addresses refuse to start. That is better than starting our own
-    # servers.
+    # In production, the settings refuse to start without these addresses, which is better than starting
+    # embedded servers.
     outside = outside or _from_environment("RANKLOOP_ENV") == "production"
     if outside or command in _NEEDS_NO_DATABASE or "--help" in argv:
         yield False
@@ -57,7 +57,8 @@ def databases_for(argv: Sequence[str]) -> Iterator[bool]:
 def _join_or_start(state: StateFolder, owned: ExitStack) -> Servers | None:
     """Join the running stack and return None, or start servers and let `owned` stop them.
 
-    Wait for another command that has its own servers: it would stop them while this command uses them.
+    Wait until any other command that started its own servers has finished. Otherwise it could stop the
+    servers while this command is using them.
     """
     waiting = False
     while True:

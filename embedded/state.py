@@ -1,4 +1,5 @@
-"""The state folder: an installation's databases, artefacts, logs and secrets, and which process runs it.
+"""The state folder: the databases, artefacts, logs and secrets of an installation, and the record of the
+process that runs it.
 
 One process at a time runs the servers of a state folder. It holds a lock on the file `lock`, which the kernel
 releases when the process ends for whatever reason, and writes the servers' addresses to `running.json`.
@@ -31,7 +32,7 @@ _WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 class StateInUse(Exception):
-    """Another process runs the servers of this state folder."""
+    """Raised if another process runs the servers of this state folder."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Running:
     kind: str  # "supervisor" (scripts/up) or "command" (one manage.py command)
     database_url: str
     broker_url: str
-    address: str = ""  # of the web server; empty for a command
+    address: str = ""  # the web server's address; empty for a command
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class StateFolder:
         probe.close()
 
     def secret_key(self) -> str:
-        """Created on first use and kept. Processes that create it at the same time get the same key."""
+        """The secret key, created on first use and kept. Processes that create it at the same time get the
+        same key."""
         return self.keep_private("secret-key", secrets.token_urlsafe(_SECRET_BYTES))
 
     def keep_private(self, name: str, text: str) -> str:

@@ -42,7 +42,7 @@ _DEMO_LOGINS = "demo-logins.txt"
 
 
 class StopRequested(Exception):
-    """A stop signal has arrived."""
+    """Raised when a stop signal arrives."""
 
 
 @dataclass
@@ -212,7 +212,8 @@ class Supervisor:
         self._listener.close()
 
 
-# Without the system checks, which import all views: they are a third of the start of a worker or beat.
+# Without the system checks, which import all views: they take a third of the startup time of a worker or
+# beat.
 _CELERY = ("-m", "celery", "--app=config", "--skip-checks")
 # Threads, because a pool process would be a grandchild, which the parent-death signal does not reach. A
 # training run is a process below the worker's thread. Gossip and mingle are for fleets of workers, and add a

@@ -1,4 +1,4 @@
-"""The web server's address, its command and whether it answers."""
+"""The web server's listening socket, its command and its health check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HEALTH_TIMEOUT_SECONDS = 2.0
 
 
 def listen(port: int) -> socket.socket:
-    """A listening socket, to be inherited by the web server; port 0 takes any free one.
+    """A listening socket for the web server to inherit; port 0 selects any free port.
 
     Opened before anything starts, so that the port is known to be free. While the web server restarts,
     connections wait instead of being refused.
@@ -47,7 +47,7 @@ def program(listener: socket.socket) -> list[str]:
 
 
 def healthy(port: int) -> bool:
-    """Whether the web server answers and reaches its database and broker."""
+    """Whether the web server responds and reaches its database and broker."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_HEALTH_TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/healthz")

@@ -18,11 +18,11 @@ export default defineConfig({
   },
   server: { proxy: { "/api": BACKEND, "/healthz": BACKEND } },
   test: {
-    // Generous timeouts, because the tests share the machine with all other checks.
+    // The timeouts are generous, because all other checks run on the same machine at the same time.
     testTimeout: 300_000,
     hookTimeout: 300_000,
-    // Each file undoes its changes, so all files can share one document and load the libraries once. This halves the
-    // processor time.
+    // Each file undoes its changes, so all files can share one document and load the libraries only once. This halves
+    // the CPU time.
     isolate: false,
     // Creating a document takes longer than most test files, so only files that render components use one.
     projects: [

@@ -32,8 +32,8 @@ class Consensus:
 
 
 def consensus(rankings: Sequence[Tiers], count: int) -> Consensus:
-    """Return the consensus ranking of responses 0 … count-1. A response that a ranking leaves out of its
-    tiers ranks below all of that ranking's tiers."""
+    """Return the consensus ranking of responses 0 … count-1. In each ranking, responses that are in no tier
+    rank below all tiers."""
     places = [_places(tiers) for tiers in rankings]
     ranked = [index for index in range(count) if any(index in place for place in places)]
     margin = {index: dict.fromkeys(ranked, Fraction(0)) for index in ranked}

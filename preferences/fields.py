@@ -23,7 +23,7 @@ from preferences.text import (
 MAX_METADATA_BYTES = 64 * 1024
 MAX_DEPTH = 50
 EARLIEST_EPOCH = 0
-LATEST_EPOCH = 2**33  # the year 2242; a larger number is in milliseconds
+LATEST_EPOCH = 2**33  # in seconds: the year 2242; a larger number is in milliseconds
 
 
 def text_of(value: object, name: str) -> str:
@@ -129,7 +129,7 @@ def prompt_messages(text: object, name: str = "prompt") -> tuple[Message, ...]:
 
 
 def check_response_count(count: int) -> None:
-    """Check the number of responses: in every format, a ranking task has 2 to 10."""
+    """Check the number of responses: in every format, a ranking task has 2 to 10 of them."""
     if count < MIN_RESPONSES:
         raise TooFewResponses(f"responses has {count}; a ranking task needs at least {MIN_RESPONSES}")
     if count > MAX_RESPONSES:

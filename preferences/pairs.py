@@ -18,11 +18,12 @@ class Pair(NamedTuple, Generic[Item]):
 def comparisons_of(
     tiers: Sequence[Sequence[Item]], strength: int | None = None, unranked: Sequence[Item] = ()
 ) -> list[Pair[Item]]:
-    """All pairs of ranked items, best first, and every ranked item over each unranked one.
+    """All pairs of ranked items, the better item first, and a pair of each ranked item with each unranked
+    one.
 
-    A pair within one tier is a tie, in the tier's order. Two unranked items form no pair, because a tie would
-    mean that they are equally good. `strength` compares the first tier with the second, so only pairs between
-    these two tiers have one.
+    A pair within one tier is a tie; its items keep the tier's order. Two unranked items form no pair, because
+    a tie would mean that they are equally good. `strength` compares the first tier with the second, so only
+    pairs between these two tiers have one.
     """
     placed = [(item, place) for place, tier in enumerate(tiers) for item in tier]
     below = [(item, len(tiers)) for item in unranked]

@@ -1,5 +1,5 @@
 """Deviations of real files from the description of their format. An import counts each quirk and reports the
-affected lines and the rule that was applied. Quirks never make a row fail."""
+affected lines and how they were interpreted. Quirks never make a row fail."""
 
 from __future__ import annotations
 

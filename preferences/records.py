@@ -24,7 +24,7 @@ class RowError(Exception):
 
 
 class TooFewResponses(RowError):
-    """The row has fewer responses than can be ranked."""
+    """The row has too few responses to be ranked."""
 
 
 @dataclass(frozen=True, slots=True)

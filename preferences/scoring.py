@@ -28,7 +28,7 @@ def gold_score(gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]) 
 def gold_points(
     gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]
 ) -> dict[tuple[Item, Item], float]:
-    """The points that `tiers` gets for each gold pair (better, worse), by the rule of :func:`gold_score`."""
+    """The points that `tiers` earns for each gold pair (better, worse), as defined by :func:`gold_score`."""
     place = {item: index for index, tier in enumerate(tiers) for item in tier}
     unranked = len(tiers)
     points = {}

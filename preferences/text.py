@@ -1,7 +1,7 @@
 """Limits on texts, names and numbers of responses: one definition for imports, the API, forms and training.
 
-The text limit is high because it must never reject stored content: exported content can always be imported
-again and used for training.
+The text limit is high so that it never rejects stored content: exported content must always be importable and
+usable for training.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NUL = "\x00"
 
 
 def storage_fault(text: str) -> str | None:
-    """Why Postgres can't store `text`, as a clause whose subject is the text; None if it can.
+    """The reason why Postgres can't store `text`, as a predicate ("holds …"), or None if it can.
 
     Postgres text has no NUL, and a lone surrogate has no UTF-8 encoding. JSON can contain both as escapes,
     and a byte that is not UTF-8 is read as a surrogate.
@@ -35,14 +35,15 @@ def storage_fault(text: str) -> str | None:
 
 
 def name_fault(text: str) -> str | None:
-    """Why `text` can't be a name or an ID, as in :func:`storage_fault`; None if it can."""
+    """The reason why `text` can't be a name or an ID, phrased as in :func:`storage_fault`, or None."""
     if len(text) > MAX_NAME_CHARACTERS:
         return f"has {len(text):,} characters; the maximum is {MAX_NAME_CHARACTERS}"
     return storage_fault(text)
 
 
 def text_fault(text: str) -> str | None:
-    """Why `text` can't be a message or a response, as in :func:`storage_fault`; None if it can."""
+    """The reason why `text` can't be a message or a response, phrased as in :func:`storage_fault`, or
+    None."""
     if len(text) > MAX_TEXT_CHARACTERS:
         return f"has {len(text):,} characters; the maximum is {MAX_TEXT_CHARACTERS:,}"
     return storage_fault(text)

@@ -17,7 +17,7 @@ PROJECT = "demo"
 
 
 class RunningStack(NamedTuple):
-    """The address of a running stack, and {username: password} of the demo's accounts in it."""
+    """The URL of a running stack, and {username: password} of its demo accounts."""
 
     address: str
     logins: dict[str, str]
@@ -52,7 +52,7 @@ def log_in(browser: Browser, address: str, name: str, password: str, **context: 
 
 
 def addresses(page: Page) -> dict[str, str]:
-    """{name: address} of every page behind the login. `page` must be logged in as the admin."""
+    """{name: URL} of every page behind the login. `page` must be logged in as the admin."""
     found = {}
     routes = re.findall(r'getParentRoute: \(\) => (\w+),\s+path: "([^"]+)"', ROUTER.read_text())
     for parent, path in routes:

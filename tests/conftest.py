@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def quick_settings() -> Iterator[None]:
-    """Settings that make thousands of requests and logins cheap.
+    """Settings that make thousands of requests and logins fast.
 
     The real password hash is slow on purpose. It stays available, because processes that tests start use it.
     Every test client loads the middleware, which would read all files of the built page: 10 ms per client.
@@ -131,7 +131,7 @@ def add_tasks() -> Callable[..., list[RankingTask]]:
 
 @pytest.fixture
 def tasks(project: Project, add_tasks: Callable[..., list[RankingTask]]) -> list[RankingTask]:
-    """Four tasks with three responses each, from model-0, model-1 and model-2."""
+    """Four tasks with three responses each, one from each of model-0, model-1 and model-2."""
     return add_tasks(project, 4)
 
 
@@ -150,6 +150,6 @@ def client_of() -> Callable[[User | None], APIClient]:
 
 @pytest.fixture
 def empty_cache(db: None) -> None:
-    """Clears the cache. Its table belongs to no model, so a test would otherwise find the counts of an
-    earlier test."""
+    """Clears the cache. Its table belongs to no model, so a test would otherwise see counts from an earlier
+    test."""
     cache.clear()

@@ -25,14 +25,14 @@ _DEMO_SECONDS = 400.0
 
 @pytest.fixture(scope="session")
 def made_demo() -> Path:
-    """The state folder in which the demo was created. Its stack has stopped."""
+    """The state folder in which the demo was created. The stack that created it has stopped."""
     shared = Path(os.environ["RANKLOOP_STATE"]).parent  # tests/services.py removes it with the servers
     home, made = shared / "demo", shared / "demo" / "made"
     with (shared / "demo.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             shutil.rmtree(home, ignore_errors=True)
-            home.mkdir(mode=0o711)  # root's Postgres runs as `nobody`, which must pass through
+            home.mkdir(mode=0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
             _make(Stack(home / "state", home / "output", demo=True))
             made.touch()
     return home / "state"

@@ -26,10 +26,10 @@ _stash = pytest.StashKey["Services"]()
 class Services:
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self.home.chmod(0o711)  # root's Postgres runs as `nobody`, which must pass through
+        self.home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
         self._lock = _lock(self.home)
         for name in ("DATABASE_URL", "BROKER_URL"):
-            os.environ.pop(name, None)  # tests never touch servers that the shell's environment names
+            os.environ.pop(name, None)  # tests never touch the servers in the shell's environment
         self._servers = Servers(StateFolder(self.home), durable=False)
 
     def start(self) -> None:
@@ -47,7 +47,7 @@ class Services:
 
 
 def _lock(home: Path) -> IO[bytes] | None:
-    """Held until the run ends. None if another run holds it."""
+    """A lock that is held until the run ends; None if another run holds it."""
     handle = (home / "lock").open("wb")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Invitations: a link with which one person can join a project once, until it expires.
+"""Invitations: links, each of which lets one person join a project once, until it expires.
 
 The token is the invitation's id, signed with the site's key. It can't be forged, and a copy of the database
 contains no tokens. It is shown once, when the invitation is created.
@@ -114,7 +114,8 @@ def revoke(*, invitation: Invitation) -> Invitation:
 
 
 def _enter(invitation: Invitation, user: User) -> Membership:
-    # Compare-and-set: if two people accept simultaneously, one joins and the other's account is rolled back.
+    # Compare-and-set: if two people accept simultaneously, one joins and the other's new account is rolled
+    # back.
     taken = Invitation.objects.open().filter(pk=invitation.pk)
     if taken.update(accepted_by=user, accepted_at=Now()) != 1:
         invitation.refresh_from_db()

@@ -1,4 +1,4 @@
-"""Shared code of all views of a project: it finds the project and checks the permission table."""
+"""Shared code for the views of a project: finding the project and checking the permission table."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def user_of(request: Request) -> User:
 
 
 def allow_in(request: Request, project: Project) -> None:
-    """For views of a row: refuses unless the user's role in the row's project allows the request's action."""
+    """For views of a single row: refuses the request unless the user's role in the row's project allows its
+    action."""
     action = action_of(request)
     if action is not None:
         require_in(user_of(request), action, project)
@@ -51,7 +52,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def row_of_project(request: Request, rows: models.QuerySet[Row], id: UUID) -> Row:
-    """The row with this id, with its `project`, if the table allows it.
+    """The row with this id, with its `project`, if the permission table allows access.
 
     Outsiders get 404, as if it did not exist. Members without the required role get 403.
     """

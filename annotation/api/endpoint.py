@@ -1,9 +1,9 @@
-"""The other half of the access table: the action of each method, named where the endpoint's URL is defined.
+"""The access table: the action of each method, named where the endpoint's URL is defined.
 
     endpoint(f"{PROJECT}members/", MembersView, GET=Action.MANAGE_MEMBERS, POST=Action.MANAGE_MEMBERS)
 
 No endpoint can be forgotten: the server doesn't start if a method has no action, and an endpoint with a plain
-`path` is closed to everybody.
+`path` refuses every request.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def endpoint(route: str, view: type[APIView], **access: Action) -> URLPattern:
-    """`path` with a line of the access table: the action that each of the view's methods requires."""
+    """Like `path`, with a line of the access table: the action that each of the view's methods requires."""
     offered = {method for method in METHODS if hasattr(view, method.lower())}
     if offered != set(access):
         raise ImproperlyConfigured(
@@ -82,7 +82,7 @@ class Line:
 
 
 def lines(resolver: Any, prefix: str = "") -> Iterator[Line | str]:
-    """The whole table below a resolver. A bare string is a route that is not in the table."""
+    """All lines of the table below a resolver. A bare string is a route that is missing from the table."""
     for entry in resolver.url_patterns:
         route = f"{prefix}{entry.pattern}"
         if isinstance(entry, URLResolver):

@@ -12,7 +12,7 @@ from rest_framework.parsers import JSONParser
 from config.problems import FieldProblem, Problem
 from preferences.text import NUL, storage_fault
 
-# Deeper than any body of the API, and a hundred times less than the depth at which JSON libraries fail.
+# Deeper than any valid request body, and a hundredth of the depth at which JSON libraries fail.
 MAX_DEPTH = 20
 
 
@@ -39,8 +39,8 @@ class TextJSONParser(JSONParser):
             raise ParseError("The body is nested too deeply.") from None
         except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}") from None
-        # Only for bodies that can contain such a character: walking through the whole body is slower than
-        # parsing it.
+        # Checks only bodies that can contain such a character or be nested too deeply, because walking
+        # through the whole body is slower than parsing it.
         if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
             _refuse_unstorable(data)
         return data

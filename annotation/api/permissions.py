@@ -1,4 +1,4 @@
-"""The permission table: the rules of access to every action. Views check it, and tests cover all of it.
+"""The permission table: the access rules for every action. Views check it, and tests cover all of it.
 
 An endpoint names an :class:`Action` for each of its methods in `urls.py` (see `annotation.api.endpoint`). The
 rules of the actions are here. There are two kinds of refusal: 404 for users who must not know that the

@@ -1,4 +1,5 @@
-"""Reasons for refusing a task or an answer. Each has a type for programs and the user interface."""
+"""Reasons for refusing a task or an answer. Each has a `type` by which programs and the user interface
+recognise it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from annotation.models.project import MAX_OVERLAP
 from config.problems import FieldProblem, Problem
 
 BATCH_DRAFTS = 1000
-# After this many new tasks, the planner's statistics are too stale for fast claims.
+# After this many new tasks, the statistics of Postgres's planner are too stale for fast claims.
 ANALYZE_AFTER_TASKS = 1000
 
 
@@ -135,7 +135,8 @@ def misfit(count: int, fits: object) -> str:
 
 
 def analyze_content() -> None:
-    """Refreshes statistics after a bulk load: autovacuum can be a minute away, and claims start at once."""
+    """Refreshes Postgres's statistics after a bulk load, because claims start immediately but autovacuum can
+    take a minute."""
     with connection.cursor() as cursor:
         cursor.execute(
             "ANALYZE annotation_prompt, annotation_response, annotation_rankingtask, annotation_taskresponse"

@@ -19,7 +19,8 @@ ResponseIds = dict[tuple[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A draft and the state of its new task. With None, only its prompt and responses are stored."""
+    """A draft and the state of its new task. If `state` is None, only the prompt and the responses are
+    stored."""
 
     prepared: Prepared
     state: RankingTask.State | None
@@ -35,7 +36,7 @@ class Known:
 
 @dataclass(slots=True)
 class StoredContent:
-    """IDs by hash, and the set of new ones."""
+    """IDs by hash, and the sets of new IDs."""
 
     prompts: dict[str, str] = field(default_factory=dict)
     responses: ResponseIds = field(default_factory=dict)

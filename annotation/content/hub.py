@@ -22,7 +22,7 @@ SUFFIXES = tuple(suffix for kind in KINDS for suffix in kind)
 NOT_DATA = {"dataset_infos.json", "dataset_info.json", "config.json", "state.json"}
 SPLITS = ("train", "test", "validation", "valid", "dev", "eval")
 MAX_NAMED = 20
-HUB_SECONDS = 30.0  # to list the files
+HUB_SECONDS = 30.0  # for listing the files
 
 
 def fetch_dataset(
@@ -109,7 +109,8 @@ def _is_in(name: str, part: str) -> bool:
 
 
 def _split_of(name: str) -> str | None:
-    """`data/train-00000-of-00002.parquet`, `harmless/train.jsonl.gz`, `test/0000.parquet`"""
+    """The split named in a path such as `data/train-00000-of-00002.parquet`, `harmless/train.jsonl.gz` or
+    `test/0000.parquet`."""
     words = re.split(r"[^a-z]+", name.lower())
     return next((word for word in reversed(words) if word in SPLITS), None)
 

@@ -1,4 +1,4 @@
-"""The lines of a file, prepared for storing: responses deduplicated, large tasks split, everything hashed.
+"""The lines of a file, prepared for storage: responses deduplicated, large tasks split, everything hashed.
 
 No database access: this runs in a thread while the previous batch is being written.
 """
@@ -50,7 +50,8 @@ class Line:
 
 
 def batches_of(records: Iterable[NumberedRecords]) -> Iterator[list[Line]]:
-    """Yields batches limited by lines and characters: 1,000 lines of maximum length would take gigabytes."""
+    """Yields batches with a limited number of lines and characters: 1,000 lines of maximum length would take
+    gigabytes."""
     batch: list[Line] = []
     characters = 0
     for item in records:

@@ -1,4 +1,4 @@
-"""Writes each imported ranking and its pairs once. A later ranking by the same person is a revision."""
+"""Writes each imported ranking and its pairs once. A later ranking by the same annotator is a revision."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
 
 
 def _of_this_project(project: Project, ranked: Iterable[Ranked]) -> set[str]:
-    """IDs under which the project exports its own rankings, so that importing its own export adds nothing."""
+    """IDs under which the project exports its own rankings, so that reimporting an export is a no-op."""
     given = {item.ranking.external_id for item in ranked} - {""}
     ids = {id: text for text in given if (id := _uuid(text)) is not None}
     if not ids:
@@ -110,7 +110,7 @@ def _uuid(text: str) -> UUID | None:
 
 
 class _Standing(NamedTuple):
-    """The tasks' existing rankings: import keys, and each annotator's current ranking."""
+    """The existing rankings of the tasks: import keys, and each annotator's current ranking."""
 
     keys: set[str]
     current: dict[tuple[str, str], str]

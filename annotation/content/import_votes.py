@@ -1,4 +1,4 @@
-"""Imports votes on responses from another file, which are looked up in the project."""
+"""Imports votes on responses that come from another file, and looks those responses up in the project."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class VotesLookup:
                 )
 
     def prepared(self, vote: Vote) -> Prepared | str:
-        """The task of the vote's responses, or the reason why there is none."""
+        """The content of a task with the vote's responses, or the reason why the vote can't be imported."""
         field, value = vote.prompt
         candidates = self._found.get((field, json.dumps(value)), [])
         chosen: list[_Found] = []

@@ -22,7 +22,7 @@ ANONYMOUS = "anonymous"
 # An actor, or the current request, whose user is known only after a view has authenticated it.
 _actor: ContextVar[str | HttpRequest] = ContextVar("actor", default="")
 _WRITE = re.compile(r"[\s(]*(?:INSERT|UPDATE|DELETE|MERGE|WITH|TRUNCATE)\b", re.IGNORECASE)
-# The remaining characters are safe in a literal and in the driver's % placeholders.
+# All other characters are safe in a literal and don't clash with the driver's % placeholders.
 _UNSAFE = re.compile(r"[^\w:.@+/-]", re.ASCII)
 
 
@@ -63,7 +63,7 @@ SET_ACTOR = "set_config('rankloop.actor', %s, true)"
 
 
 def safe_actor() -> str:
-    """The parameter of SET_ACTOR."""
+    """The current actor as the parameter of SET_ACTOR, without unsafe characters."""
     return _UNSAFE.sub("_", current_actor())
 
 

@@ -11,7 +11,7 @@ from django.db import connection
 from annotation.database.acting import set_actor
 
 NULL = "\\N"
-# Lines per write: psycopg sends one network message for each.
+# Lines per write: psycopg sends one network message per write.
 COPY_LINES = 200
 
 
@@ -45,9 +45,9 @@ class Column(NamedTuple):
 
 
 def copy_rows(table: str, *, columns: Mapping[str, Column], constants: Mapping[str, str]) -> None:
-    """Writes new rows with COPY, in half the time of the INSERT above; `constants` are the same in every row.
-    A row that violates a unique constraint makes the whole COPY fail. Names come from the code, never from
-    data.
+    """Writes new rows with COPY, in half the time that :func:`insert_rows` takes; `constants` are the same in
+    every row. A row that violates a unique constraint makes the whole COPY fail. Names come from the code,
+    never from data.
     """
     written = [
         [NULL if value is None else column.write(value) for value in column.values]
@@ -71,7 +71,7 @@ def _copy(cursor: Any, statement: str, lines: Sequence[str]) -> None:
 
 
 def as_text(value: str) -> str:
-    """Escapes text. Most values contain none of the four special characters."""
+    """Escapes text for COPY. Most values contain none of the four special characters."""
     if "\\" in value:
         value = value.replace("\\", "\\\\")
     if "\n" in value:

@@ -39,8 +39,8 @@ def packed(query: QuerySet[Any, Any], *columns: Packed) -> list[NDArray[np.uint8
     """The rows of a query as one array of bytes per column, all in the same order.
 
     Uses COPY in binary format, because Django's cursors receive bytes as text with two characters for each.
-    The query has no GROUP BY on varying columns, for which Postgres would sort the rows and spill them to
-    disk.
+    The query groups by a constant: for a GROUP BY on varying columns, Postgres would sort the rows and spill
+    them to disk.
     """
     names = [f"packed{number}" for number in range(len(columns))]
     whole = query.order_by().annotate(everything=Value(1)).values("everything")

@@ -35,23 +35,23 @@ class Lock(StrEnum):
     transactions wait for each other."""
 
     GATE = "gate"
-    """Of a project. Claims share it; a change of the project's state excludes them, so that every lease given
-    under the old state is visible to it."""
+    """Per project. Claims share it. A change of the project's state holds it exclusively, so that it sees
+    every lease that was granted under the old state."""
     DESK = "desk"
-    """Of a project and an annotator. An annotator's tabs claim one after the other, and nothing that decides
-    their claims (caps, membership, qualification) changes in between."""
+    """Per project and annotator. An annotator's tabs claim one after the other, and nothing that decides a
+    claim (caps, membership, qualification) changes while it is in progress."""
     EXCLUSION = "exclusion"
-    """Of a project and an annotator, or the name of an imported one. Excluding and reinstating the same
-    person take turns, and the trigger `refuse_excluded` shares the lock: no claim that started before an
-    exclusion ends with a lease after it."""
+    """Per project and annotator, or name from an imported file. Exclusions and reinstatements of the same
+    annotator run one after the other. The trigger `refuse_excluded` shares the lock, so a claim that started
+    before an exclusion can't end with a lease after it."""
     CONTENT = "content"
-    """Of a project. Two imports of the same content would deadlock on each other's unique keys, and a new
-    form must not be saved while tasks that don't fit it are being added."""
+    """Per project. Two imports of the same content would deadlock on each other's unique keys, and a new form
+    must not be saved while tasks that don't fit it are being added."""
     SNAPSHOTS = "snapshots"
-    """Of a project. Snapshots are frozen one after the other, so an unfinished folder found under the lock
-    was left by a process that was killed."""
+    """Per project. Snapshots are frozen one after the other, so an unfinished folder found under the lock was
+    left by a process that was killed."""
     AGREEMENT = "agreement"
-    """Of the whole database. The second of two readers waits for the agreement that the first computes,
+    """One for the whole database. The second of two readers waits for the first to compute the agreement,
     instead of skipping its locked rows and finding nothing. Waiting for the rows could deadlock with a
     writer."""
 

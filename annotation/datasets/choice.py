@@ -22,7 +22,7 @@ AGREEMENT = "frozen_agreement"
 
 @dataclass(frozen=True)
 class Agreement:
-    """Share of pairs of people with the same verdict on the same two responses, including ties."""
+    """Share of annotator pairs that gave the same verdict on the same two responses, including ties."""
 
     share: float | None
     pairs: int
@@ -77,8 +77,8 @@ def _drop_below(cursor: Any, project: Project, selection: Selection) -> None:
 
 
 def _measure(cursor: Any, rankings: RankingQuerySet) -> None:
-    """For each task with two or more of `rankings`: the number of pairs of verdicts on the same two
-    responses, and the number of pairs that agree."""
+    """Computes, for each task with two or more of `rankings`, the number of pairs of verdicts on the same two
+    responses and the number of pairs that agree."""
     sql, parameters = rankings.order_by().values("id", "task_id").query.sql_with_params()
     cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{AGREEMENT}")
     cursor.execute(

@@ -68,7 +68,7 @@ def export_checksum(
 
 
 def export_name(*, snapshot: DatasetSnapshot, format: str) -> str:
-    """A file name of project, snapshot and format that is safe on every system."""
+    """A file name built from the project, the snapshot and the format, safe on every operating system."""
     stem = re.sub(r"[^\w.-]+", "-", f"{snapshot.project.slug}-{snapshot.name}-{format}", flags=re.ASCII)
     return stem.strip("-.") + EXPORT_FORMATS[format].suffix
 

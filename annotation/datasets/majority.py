@@ -48,8 +48,8 @@ def _decided(rows: list[Row]) -> Row:
         "tiers": found.tiers,
         "unranked": found.unranked if found.tiers else [],
         "decided_by": found.decided_by,
-        # Most people could not order the responses, or their orders have no majority. In both cases there is
-        # no order.
+        # Either most annotators could not order the responses, or there is no majority order. In both cases
+        # the row has no order.
         "not_rankable": not_rankable or not (found.tiers or all_bad),
         "all_bad": all_bad,
         "strength": _strength(rows, found.tiers),
@@ -70,7 +70,7 @@ def _decided(rows: list[Row]) -> Row:
 
 
 def _in_one_order(row: Row) -> Row:
-    """Sorts the responses by id, because people saw them in different orders."""
+    """Sorts the responses by id, because annotators saw them in different orders."""
     order = sorted(range(len(row["responses"])), key=lambda index: row["responses"][index]["id"])
     new = {old: place for place, old in enumerate(order)}
     return {
@@ -84,7 +84,7 @@ def _in_one_order(row: Row) -> Row:
 
 
 def _strength(rows: Sequence[Row], tiers: Sequence[Sequence[int]]) -> int | None:
-    """The median strength among rankings with the same first tier; the weaker of two middle values."""
+    """The median strength among rankings with the same first tier. Of two middle values, the weaker one."""
     given = sorted(
         row["strength"]
         for row in rows

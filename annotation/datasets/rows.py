@@ -17,7 +17,7 @@ from preferences.formats.snapshot_parquet import JSON_COLUMNS
 from preferences.pairs import unranked_of
 
 CHUNK_ROWS = 500
-# The ranking's columns that are copied to the file, and the other columns that a row is built from.
+# The ranking columns that are copied to the file, and the other columns needed to build a row.
 COPIED_COLUMNS = (
     "strength",
     "source",

@@ -37,7 +37,7 @@ class Selection:
     response by one of them. `kinds` are annotation and review. `after` is inclusive, `before` is exclusive;
     both refer to the time of the ranking. `gold` includes tasks with a known answer (gold, attention,
     qualification), which are excluded by default, or selects only them. `min_agreement` keeps tasks on which
-    at least this share of pairs of people agreed. `aggregation` gives one row per ranking, one row per task
+    at least this share of annotator pairs agreed. `aggregation` gives one row per ranking, one row per task
     with the majority, or one row per ranking with its annotator's weight.
     """
 

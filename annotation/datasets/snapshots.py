@@ -170,8 +170,8 @@ def _taken(project: Project, name: str) -> Conflict:
 
 
 def _one_at_a_time(project: Project, folder: Path) -> None:
-    """Waits for other freezes of the project, so that remaining unfinished folders belong to killed
-    processes."""
+    """Waits for other freezes of the project, so that any unfinished folder left was created by a killed
+    process. Deletes these folders."""
     acquire(Lock.SNAPSHOTS.of(project.pk))
     for leftover in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(leftover, ignore_errors=True)

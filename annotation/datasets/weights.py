@@ -1,11 +1,12 @@
 """The weight of each ranking in a reliability-weighted snapshot.
 
 An annotator's weight is 2p − 1, where p is the probability that their verdict on a pair is right, estimated
-by Dawid–Skene on the chosen rankings (preferences.statistics.dawid_skene.pair_reliability): 1 for always
-right, 0 for random answers. The minimum is FLOOR: to ignore a person's rankings entirely, exclude them, with
-a reason. A reviewer's ranking has the weight of an annotator who is always right. Annotators without a name,
-or without a pair shared with others, get the mean of the rest. Weights are scaled to a mean of 1 over the
-rankings, so that the effective learning rate is the same as on an unweighted snapshot.
+by Dawid–Skene on the chosen rankings (preferences.statistics.dawid_skene.pair_reliability): 1 for an
+annotator who is always right, 0 for random answers. The minimum is FLOOR: to ignore an annotator's rankings
+entirely, exclude the annotator, with a reason. A reviewer's ranking has the weight of an annotator who is
+always right. Annotators without a name, or without a pair shared with others, get the mean of the rest.
+Weights are scaled to a mean of 1 over the rankings, so that the effective learning rate is the same as on an
+unweighted snapshot.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def weigh() -> Weights:
 
 
 def _reliable() -> dict[Person, float]:
-    """max(2p − 1, FLOOR) of each named annotator who shares pairs with strict verdicts with others."""
+    """{annotator: max(2p − 1, FLOOR)} for each named annotator with strict verdicts on pairs that others also
+    judged."""
     people: dict[Person, int] = {}
     pairs, who, tasks, verdicts = (array(kind) for kind in ("q", "q", "q", "b"))
     with connection.chunked_cursor() as cursor:

@@ -36,7 +36,7 @@ from config.problems import FieldProblem, Problem
 
 log = logging.getLogger(__name__)
 
-# Losing a race means that somebody else made progress. Outside the race tests, nobody has lost three in a
+# A lost race means that another request made progress. Outside the race tests, no claim has lost three in a
 # row.
 CLAIM_ATTEMPTS = 5
 _EXCLUDED = "nothing_for_the_excluded"  # the constraint name that the trigger raises
@@ -45,10 +45,10 @@ _EXCLUDED = "nothing_for_the_excluded"  # the constraint name that the trigger r
 def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list[Assignment]:
     """The annotator's current lease, renewed, or the next task; then up to `prefetch` further leases.
 
-    Returns an empty list if no task is left for them. Raises Problem if `prefetch` is out of bounds. If they
-    hold no lease, raises the reason why they can't get one: ProjectNotActive, AnnotatorPaused,
-    AnnotatorExcluded, QualificationFailed, CapReached or DailyCapReached. Must not be called inside a
-    transaction, which would keep the tasks locked.
+    Returns an empty list if no task is left for the annotator. Raises Problem if `prefetch` is out of bounds.
+    If the annotator holds no lease, raises the reason why they can't get one: ProjectNotActive,
+    AnnotatorPaused, AnnotatorExcluded, QualificationFailed, CapReached or DailyCapReached. Must not be called
+    inside a transaction, which would keep the tasks locked.
     """
     if not 0 <= prefetch <= MAX_PREFETCH:
         reason = f"It must be between 0 and {MAX_PREFETCH}."
@@ -131,7 +131,7 @@ def _attempts_left(project: Project, facts: Facts) -> int:
 
 def _take(project: Project, annotator: User, facts: Facts, places: list[int]) -> Assignment | None:
     """Leases the next task: a qualification task if they must qualify; else a check if one is due; else a
-    reserved task; else the first of the queue; else a task that they deferred."""
+    reserved task; else the first task in the queue; else a task that they deferred."""
     place = min(set(range(MAX_PREFETCH + 1)) - set(places))
     who: dict[str, Any] = {"project": project, "annotator": annotator, "place": place}
     if _must_qualify(project, facts) and checks.asks_to_qualify(project=project):
@@ -139,8 +139,8 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
     kind = _check_due(project, annotator, turn=facts.turns + len(places))
     if kind is not None and (check := picks.take_check(**who, kind=kind)):
         return check
-    # First skip the tasks that others are claiming at this moment. If nothing is found, wait for their locks:
-    # the last slots of a project are often on a task that somebody has locked for a millisecond.
+    # First skip the tasks that others are claiming at this moment. If nothing is found, wait for their locks,
+    # because a project's last slots are often on a task that another claim has locked for a millisecond.
     for wait in (False, True):
         if facts.has_reservations and (reserved := picks.take_reserved(**who, wait=wait)):
             return reserved
@@ -167,7 +167,8 @@ def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.K
 
 
 def renew_lease(*, assignment: Assignment, token: uuid.UUID) -> datetime:
-    """Renews the lease and returns its new end. Raises LeaseLost if it is no longer held with this token."""
+    """Renews the lease and returns its new expiry. Raises LeaseLost if it is no longer held with this
+    token."""
     until = Now() + timedelta(seconds=assignment.project.lease_seconds)
     held = Assignment.objects.held_with(token).filter(pk=assignment.pk)
     if held.update(expires_at=until) != 1:
@@ -185,10 +186,10 @@ def skip_assignment(
     *, assignment: Assignment, token: uuid.UUID, reason: str = "", way: str | None = None
 ) -> None:
     """Skips the task. It returns to the annotator when nothing else is left (`me`), goes to others only
-    (`others`), or goes to nobody (`drop`). The default is the first way that the project allows.
+    (`others`), or goes to nobody (`drop`). The default is the project's first skip option.
 
-    A check has no slot, so skipping it changes nothing for others. Raises Problem for a way that the project
-    doesn't allow, and LeaseLost.
+    A check has no slot, so skipping it changes nothing for others. Raises Problem for an option that the
+    project doesn't allow, and LeaseLost.
     """
     ways = assignment.project.skip_ways
     way = way or ways[0]

@@ -1,4 +1,4 @@
-"""An answer, and whether it fits the form and the responses shown. Needs no database."""
+"""Answers, and their validation against the form and the responses shown. Requires no database."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def set_kind(
         task.open_slots, task.state = 0, RankingTask.State.OPEN
     elif was_check:
         _refuse_answered_twice(task)
-        # More annotators can hold a check than a ranking task has slots.
+        # All leases end, because a check can have more of them than a ranking task has slots.
         Assignment.objects.leased().filter(task=task).update(state=Assignment.State.RELEASED)
         task.answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED).count()
         task.open_slots = max(0, task.overlap - task.answered)
@@ -150,7 +150,7 @@ def set_kind(
 
 
 def _refuse_answered_twice(task: RankingTask) -> None:
-    """As a ranking task, it would count two answers from one person."""
+    """Refuses a check that an annotator answered twice: as a ranking task, both answers would count."""
     answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED)
     if answered.values("annotator").annotate(n=Count("pk")).filter(n__gt=1).exists():
         raise Conflict(

@@ -53,7 +53,7 @@ class Qualification:
 @dataclass(frozen=True)
 class OwnFigures:
     """`left_today` is the number of tasks left today under the project's caps, and None without a cap. The
-    answers include checks, but not qualification tasks."""
+    numbers of answers include checks, but not qualification tasks."""
 
     answered: int
     answered_today: int
@@ -63,7 +63,7 @@ class OwnFigures:
 
 
 def own_figures(*, project: Project, annotator: User) -> OwnFigures:
-    """One query. Its cost does not depend on the number of answers."""
+    """Runs one query, whose cost does not depend on the number of answers."""
     given: dict[str, Any] = {"project": project.pk, "annotator": annotator.pk, "pace_over": PACE_OVER}
     with connection.cursor() as cursor:
         cursor.execute(_FIGURES, given)
@@ -88,7 +88,7 @@ def own_figures(*, project: Project, annotator: User) -> OwnFigures:
 def _qualification(
     project: Project, role: str | None, qualified: bool, attempt: int, extra: int, tasks: int, done: int
 ) -> Qualification | None:
-    """None if they need not qualify, have qualified, or have no attempt left."""
+    """None if the annotator need not qualify, has qualified, or has no attempt left."""
     if project.qualification_pass_mark is None or role != Role.ANNOTATOR or qualified or not tasks:
         return None
     attempts = project.qualification_attempts + extra

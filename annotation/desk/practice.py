@@ -28,8 +28,7 @@ _SAID = {1.0: Said.RIGHT, 0.5: Said.TIED, 0.0: Said.WRONG}
 
 @dataclass(frozen=True)
 class Pair:
-    """Two responses, the first of which ranks above the second in the right answer, and the annotator's
-    choice."""
+    """A pair of responses in the order of the correct answer, and the annotator's choice."""
 
     better: str
     worse: str

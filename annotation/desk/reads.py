@@ -43,7 +43,7 @@ SELECT a.id, a.token, a.expires_at, a.draft, a.draft_version, a.task_id, prompt.
 
 
 class MemberFacts(NamedTuple):
-    """A user's membership in a project. All None for an admin who is not a member."""
+    """A user's membership in a project. All fields are None for an admin who is not a member."""
 
     role: str | None
     state: str | None

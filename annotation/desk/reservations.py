@@ -1,4 +1,4 @@
-"""Tasks reserved for chosen annotators: only they get them, before other tasks."""
+"""Tasks reserved for chosen annotators, who get them before any other task. Nobody else gets them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_PEOPLE_AT_ONCE = 100
 
 @dataclass(frozen=True)
 class Reserved:
-    """`short` is the number of reserved tasks that need more rankings than they have annotators."""
+    """`short` is the number of reserved tasks that need more rankings than they have reserved annotators."""
 
     reserved: int
     unchanged: int
@@ -32,7 +32,7 @@ def reserve_tasks(
     """Reserves each task for all of these members, who get them in this order.
 
     Leases that others hold stay until they end. Raises Problem, and reserves nothing, if a task or a user is
-    not in the project, or if a task is a check, because checks are open to everybody.
+    not in the project, or if a task is a check, because checks are open to every annotator.
     """
     people = _members(project, usernames)
     ids = _tasks(project, tasks)
@@ -52,7 +52,7 @@ def reserve_tasks(
 @transaction.atomic
 def let_go(*, project: Project, tasks: Sequence[UUID], usernames: Sequence[str] | None = None) -> int:
     """Ends the reservations of these tasks, for all users or only for the given ones. Returns the number of
-    ended reservations. A task without reservations is open to everybody again."""
+    ended reservations. A task without reservations is open to every annotator again."""
     ids = _tasks(project, tasks)
     kept = Reservation.objects.filter(project=project, task__in=ids)
     if usernames is not None:

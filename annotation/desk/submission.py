@@ -148,7 +148,7 @@ def refuse_archived(project: Project) -> None:
 
 def _takes_answers() -> Exists:
     """The condition that the assignment's project is not archived now. It can be archived between a claim and
-    its answer. A condition instead of a join, because Postgres checks it again once it holds the row's
+    its answer. It is a condition instead of a join, because Postgres checks it again once it holds the row's
     lock."""
     return Exists(Project.objects.exclude(state=Project.State.ARCHIVED).filter(pk=OuterRef("project")))
 
@@ -213,8 +213,8 @@ def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: st
 
 
 def _is_repeated(assignment: Assignment, answer: Answer, idempotency_key: str) -> bool:
-    """Whether the same request was accepted before. Its answer can be the reason why the sender was
-    paused."""
+    """Whether the same request was accepted before. A paused annotator's retry must still succeed, because
+    the answer itself can be the reason for the pause."""
     same = {"idempotency_key": idempotency_key, "answer_digest": answer.digest()}
     taken = Assignment.objects.filter(pk=assignment.pk, state=Assignment.State.SUBMITTED, **same)
     return idempotency_key != "" and taken.exists()

@@ -1,4 +1,4 @@
-"""Forms of projects: the version that was shown, and whether a form fits the open tasks."""
+"""A project's forms: the version shown to annotators, and the check that a new form fits the open tasks."""
 
 from __future__ import annotations
 

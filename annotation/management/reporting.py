@@ -1,4 +1,5 @@
-"""Shared code of the commands, which print their results with counts, or as one JSON object with --json."""
+"""Shared code of the management commands, which print their results as text, or as one JSON object with
+--json."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Prompt(models.Model):
 
     class Meta:
         constraints = [
-            # Also serves the import's lookup of known prompts.
+            # The constraint's index also serves the import's lookup of known prompts.
             models.UniqueConstraint(fields=["project", "content_hash"], name="prompt_once_per_project"),
         ]
 
@@ -58,7 +58,8 @@ class Response(models.Model):
 
     class Meta:
         constraints = [
-            # Also serves "all responses of a prompt", so the foreign key needs no index of its own.
+            # The constraint's index also finds all responses to a prompt, so the foreign key needs no index
+            # of its own.
             models.UniqueConstraint(fields=["prompt", "content_hash"], name="response_once_per_prompt"),
         ]
         indexes = [

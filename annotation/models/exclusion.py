@@ -51,7 +51,7 @@ class Exclusion(models.Model):
                 condition=Q(lifted_by__isnull=True) | Q(lifted_at__isnull=False),
                 name="exclusion_is_lifted_at_a_time",
             ),
-            # Also serves counted(), and a project's list.
+            # The constraint's index also serves counted() and a project's list of exclusions.
             models.UniqueConstraint(
                 fields=["project", "annotator", "annotator_label"],
                 condition=Q(lifted_at=None),

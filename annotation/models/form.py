@@ -9,9 +9,9 @@ from annotation.models.project import Project
 class FormVersion(models.Model):
     """One version of a project's answer form. Append-only.
 
-    A trigger writes a version when a project is created or its form changes. Another gives every lease the
-    newest version that fits its number of responses (sql/form.sql). An answer is therefore always checked
-    against the questions that were shown, even if the form changes.
+    A trigger writes a version when a project is created or its form changes. Another trigger gives every
+    lease the newest version that fits its number of responses (sql/form.sql). An answer is therefore always
+    checked against the questions that were shown, even if the form changes.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -24,7 +24,7 @@ class FormVersion(models.Model):
 
     class Meta:
         constraints = [
-            # Also serves the lookup of a project's newest version for each lease.
+            # The constraint's index also serves the lookup of a project's newest version for each lease.
             models.UniqueConstraint(fields=["project", "number"], name="form_version_once"),
         ]
 

@@ -161,7 +161,7 @@ class Ranking(models.Model):
                 condition=Q(source="import", import_key__isnull=False) | Q(annotator__isnull=False),
                 name="ranking_is_somebodys",
             ),
-            # A task's decisions form one chain too: each new decision supersedes the previous one.
+            # A task's review decisions form one chain too: each new decision supersedes the previous one.
             models.UniqueConstraint(
                 fields=["task"], condition=Q(kind="review", supersedes=None), name="one_first_review_per_task"
             ),
@@ -172,24 +172,25 @@ class Ranking(models.Model):
             ),
         ]
         indexes = [
-            # For progress by day, reading a snapshot, and the manager's list of a period.
+            # For progress by day, freezing a snapshot, and the manager's list filtered by time.
             models.Index(fields=["project", "created_at"], name="ranking_by_day"),
-            # An annotator's rankings in a project, newest first: their last answer, their pace, and the
-            # manager's list of them.
+            # An annotator's rankings in a project, newest first: for the last answer, the pace, and the
+            # manager's list filtered by annotator.
             models.Index(
                 fields=["annotator", "project", "-id"],
                 condition=Q(annotator__isnull=False),
                 name="ranking_own_newest",
             ),
-            # The manager's list of rankings, in pages by ID. The next index serves the list for one name from
-            # an imported file.
+            # The manager's list of rankings, in pages by ID. The next index serves the list filtered by a
+            # name from an imported file.
             models.Index(fields=["project", "id"], name="ranking_pages"),
             models.Index(
                 fields=["project", "annotator_label", "id"],
                 condition=~Q(annotator_label=""),
                 name="ranking_pages_of_label",
             ),
-            # The same for rare properties; `task` serves the list of tasks with such a ranking.
+            # The list filtered by a rare property. The included `task` serves the list of tasks with such a
+            # ranking.
             models.Index(
                 fields=["project", "id"],
                 include=["task"],
@@ -247,7 +248,8 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
 
 
 class Comparison(models.Model):
-    """A pair derived from a ranking and written in the same transaction. Append-only, like the ranking.
+    """A pair of responses derived from a ranking and written in the same transaction. Append-only, like the
+    ranking.
 
     For a tie, the choice of `preferred` is arbitrary.
     """

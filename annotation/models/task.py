@@ -135,7 +135,7 @@ class RankingTask(models.Model):
                 condition=Q(kind="ranking") | Q(gold_tiers__isnull=False, open_slots=0, reserved=False),
                 name="check_has_gold_and_no_slots",
             ),
-            # So that a claim can sort by one ascending tuple, (priority * -1, …).
+            # Lets a claim sort by one ascending tuple, (priority * -1, …).
             models.CheckConstraint(condition=Q(priority__gt=-(2**31)), name="task_priority_has_a_negative"),
         ]
         indexes = [
@@ -305,8 +305,8 @@ class Assignment(models.Model):
 
     class Meta:
         constraints = [
-            # No annotator is assigned a task twice, except in another qualification attempt. Also serves the
-            # claim's test for tasks that the annotator has had.
+            # No annotator is assigned a task twice, except in another qualification attempt. The index also
+            # serves the claim's test for tasks that the annotator has had.
             models.UniqueConstraint(fields=["task", "annotator", "attempt"], name="task_once_per_annotator"),
             # Two browser tabs share the same lease.
             models.UniqueConstraint(

@@ -18,9 +18,9 @@ BATCH_TASKS = 2000
 # Limits the waiting time for a reader of the queue; the scheduled task computes the rest.
 BATCHES_AT_ONCE = 5
 
-# Each person gives one verdict on a pair of responses: first better, second better, tie, or no order (the
-# task was not rankable, or all responses were bad). Agreement is the share of pairs of people with the same
-# verdict, among all pairs of people with verdicts on the same responses. Unranked responses (top-k) don't
+# Each annotator gives one verdict on a pair of responses: first better, second better, tie, or no order (the
+# task was not rankable, or all responses were bad). Agreement is the share of annotator pairs with the same
+# verdict, among all pairs of annotators with verdicts on the same responses. Unranked responses (top-k) don't
 # count.
 _WORK_OUT = """
 WITH counted AS (

@@ -1,4 +1,4 @@
-"""Excluding an annotator: their rankings are kept but no longer count, and the exclusion can be lifted.
+"""Exclusion of an annotator: their rankings are kept but no longer count, and the exclusion can be lifted.
 
 Excluded answers release their slots, so the tasks are served again. When the exclusion is lifted, they take
 their slots back; where another annotator has filled a slot in the meantime, a trigger raises the task's
@@ -117,8 +117,8 @@ def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | Non
 @retry_deadlocks
 @transaction.atomic
 def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
-    """The annotator's rankings count again and their membership resumes. Raises Conflict when it is already
-    lifted.
+    """Lifts the exclusion: the annotator's rankings count again and their membership resumes. Raises Conflict
+    if it is already lifted.
 
     Slots that others have filled stay filled: the overlap of those tasks grows by one.
     """
@@ -151,7 +151,8 @@ def ask_again(*, project: Project) -> None:
 
 
 def answers_with_slots() -> Q:
-    """Answers to checks (gold, attention, qualification) take no slot, so they stay submitted."""
+    """The condition that an answer takes a slot. Answers to checks (gold, attention, qualification) take
+    none, so they stay submitted."""
     return Q(~is_check("task"), state=State.SUBMITTED)
 
 
@@ -193,12 +194,12 @@ def _put_back(project: Project, annotator: UUID) -> int:
 
 
 def excluded_answers(project: Project, annotator: UUID) -> AssignmentQuerySet:
-    """Answers whose slots were released."""
+    """The annotator's answers whose slots were released by an exclusion."""
     return Assignment.objects.filter(project=project, annotator=annotator, state=State.EXCLUDED)
 
 
 def tasks_filled_by_others(answers: AssignmentQuerySet) -> RankingTaskQuerySet:
-    """The tasks of those answers whose slots others have filled."""
+    """The tasks of `answers` whose released slots others have filled."""
     return RankingTask.objects.asked().filter(pk__in=answers.values("task"), open_slots=0)
 
 

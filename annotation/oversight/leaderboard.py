@@ -93,8 +93,9 @@ def leaderboard(
     by: SliceBy | None = None,
     key: str = "",
 ) -> Leaderboard:
-    """Ranks named models over all rankings that count, with 95 % bootstrap intervals over tasks; and again in
-    each slice `by` the task's round, the prompt's split or the value of its metadata `key`.
+    """Ranks named models over all rankings that count, with 95 % bootstrap intervals over tasks. With `by`,
+    ranks them again in each slice: by the task's round, the prompt's split or the value of its metadata
+    `key`.
 
     Strengths are log odds, centred on 0 in each slice. Models in different groups were never compared, not
     even through other models, so their strengths can't be compared.
@@ -158,7 +159,7 @@ def _standings(
         try:
             fitted = davidson.fit(*table, prior=PRIOR)
             samples = davidson.fit(*drawn, prior=PRIOR).strength
-        except RuntimeError as error:  # for example when a model won 100,000 times and tied once
+        except RuntimeError as error:  # for example if a model won 100,000 times and tied once
             raise Problem(f"{error} Use method=bradley_terry.") from None
         strength, tie = fitted.strength, float(fitted.tie)
     else:
@@ -183,7 +184,7 @@ def _standings(
 
 
 def _matrix(table: Table, names: list[str]) -> list[Cell]:
-    """Each pair of models that were compared, once, in alphabetical order."""
+    """One cell for each pair of compared models, in alphabetical order."""
     order = sorted(range(len(names)), key=names.__getitem__)
     met = table.wins + table.wins.T + table.ties
     return [

@@ -83,8 +83,8 @@ class Block:
     duration_ms: NDArray[np.int64]
     """(R,) UNKNOWN if it was not measured."""
     marks: NDArray[np.int64]
-    """(R,) sums of UNTOUCHED; CHECK: a check; KNOWN: the task's answer is known, except in qualification;
-    IMPORTED; NAMED: the annotator is known."""
+    """(R,) bit flags. UNTOUCHED: submitted unchanged; CHECK: a check; KNOWN: the task's answer is known,
+    except in qualification; IMPORTED; NAMED: the annotator is known."""
     places: NDArray[np.int8]
     """(R, K) see `preferences.statistics.pairs`."""
     shown: NDArray[np.int8]
@@ -132,7 +132,7 @@ class RankingArrays:
     """(N,) the key of each response's id, ascending."""
 
     def where(self, mark: int, *, present: bool) -> RankingArrays:
-        """The rankings with this mark, or those without it."""
+        """The rankings with this mark, or without it if `present` is False."""
         blocks = [block.where(block.has(mark) == present) for block in self.blocks]
         return RankingArrays(
             [block for block in blocks if len(block)],
@@ -193,8 +193,8 @@ def read_rankings(*, project: Project) -> RankingArrays:
 
 
 def gold_places(*, project: Project, read: RankingArrays) -> list[NDArray[np.int8]]:
-    """Places in the known answers, (R, K), for each block of `read`, which must contain only tasks with a
-    known answer."""
+    """For each block of `read`, the places in the known answers, (R, K). All of its tasks must have a known
+    answer."""
     found = [np.full(block.places.shape, UNRANKED, dtype=np.int8) for block in read.blocks]
     places = Func("id", "gold_tiers", function="rankloop_places", output_field=BinaryField())
     wire, arrays = packed(
@@ -345,8 +345,8 @@ def _people(project: Project, raw: list[_Run]) -> tuple[list[str], NDArray[np.in
 
 
 def _models(responses: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
-    """Names in the order of their keys. Each is read from one of its responses, because DISTINCT would read
-    all of them."""
+    """Model names in the order of their keys. Each is read from one of the model's responses, because
+    DISTINCT would read all of them."""
     keys, first = np.unique(responses["model"].astype(np.int64), return_index=True)
     ids = [uuid.UUID(int=(int(high) << 64) | int(low)) for high, low in responses["id"][first]]
     name_of = dict(Response.objects.filter(pk__in=ids).values_list("pk", "model_name"))

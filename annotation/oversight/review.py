@@ -1,7 +1,7 @@
 """Reviewing: a reviewer decides tasks on which annotators disagree, and sees their answers.
 
 A reviewer's hold on a task is an assignment in a separate state, which takes no slot. Only one reviewer holds
-a task at a time, and a person who has seen others' answers is never assigned the task for annotation. An
+a task at a time, and a reviewer who has seen others' answers is never assigned the task for annotation. An
 annotator of the task already has an assignment on it, so they can't review it.
 """
 
@@ -155,7 +155,7 @@ def _hold(task: RankingTask, reviewer: User) -> Assignment:
 
 
 def _shuffled(*ids: UUID) -> bytes:
-    """A shuffled order that depends only on the task and the person, as in a claim."""
+    """A shuffled order that depends only on the task and the reviewer, as in a claim."""
     return hashlib.sha256(b"".join(id.bytes for id in ids)).digest()
 
 

@@ -1,4 +1,4 @@
-"""Webhook endpoints: the addresses that receive a project's events, and their signing secrets.
+"""Webhook endpoints: the URLs that receive a project's events, and their signing secrets.
 
 Secrets are derived from SECRET_KEY, the endpoint and its `secret_version`, so the database contains none and
 a copy of it can't sign anything. A new SECRET_KEY therefore changes all secrets.
@@ -27,7 +27,7 @@ from annotation.webhooks.safe_post import RefusedAddress, refuse_address
 from config.problems import Conflict, FieldProblem, Problem
 
 SECRET_PREFIX = "whsec_"
-# Time in which a receiver must change its secret. During it, deliveries carry both signatures.
+# The time that a receiver has to change its secret. Until it ends, deliveries carry both signatures.
 ROTATION = timedelta(hours=24)
 MAX_ENDPOINTS = 20
 CHANGEABLE = frozenset({"url", "events", "description", "state"})
@@ -117,7 +117,8 @@ def _check(*, url: str, events: Sequence[str]) -> None:
 
 
 def _reason_to_refuse(url: str) -> str:
-    """Checks that need no name resolution; each delivery checks the resolved addresses."""
+    """The reason to refuse the URL, or "". The host name is not resolved here; each delivery checks its
+    addresses."""
     schemes = ("https",) if settings.WEBHOOK_HTTPS_ONLY else ("https", "http")
     if len(url) > MAX_URL_CHARACTERS or not url.isascii() or not url.isprintable() or " " in url:
         return f"Use at most {MAX_URL_CHARACTERS} printable ASCII characters without spaces."

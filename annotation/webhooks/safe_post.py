@@ -1,8 +1,8 @@
-"""Posts to an external address without giving that address access to the internal network.
+"""Posts to an external URL without giving its owner access to the internal network.
 
 The name is resolved here, every address is checked, and the connection goes to a checked address: a name that
-resolves differently a moment later gains nothing. Redirects are not followed, and time and answer size are
-limited.
+resolves differently a moment later gains nothing. Redirects are not followed, and the duration and the
+response size are limited.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 CONNECT_SECONDS = 5.0
-# Limit for the whole request, including connecting. A receiver should only store the event and answer.
+# Limit for the whole request, including connecting. A receiver should only store the event and respond.
 TOTAL_SECONDS = 10.0
-# The answer is read so that the connection isn't cut off, and then discarded. If it were shown, the webhook's
-# owner could read responses from addresses that only this machine can reach.
+# The response is read, so that the connection isn't cut off, and then discarded. If it were shown, the
+# webhook's owner could read responses from addresses that only this machine can reach.
 MAX_ANSWER_BYTES = 16 * 1024
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -39,7 +39,7 @@ class RefusedAddress(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a post. If `status` is None there was no answer, and `error` gives the reason."""
+    """The outcome of a post. If `status` is None, there was no response, and `error` gives the reason."""
 
     status: int | None
     error: str
@@ -103,7 +103,7 @@ def _status_of(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     if secure:
         # wrap_socket takes ownership of the socket; the handshake follows later, within the timeout.
         line = _tls().wrap_socket(line, server_hostname=host, do_handshake_on_connect=False)
-    # Shutting down the socket from another thread ends any wait here. A timeout per read would let an answer
+    # Shutting down the socket from another thread ends any wait here. A timeout per read would let a response
     # that arrives byte by byte continue indefinitely.
     guard = threading.Timer(max(0.0, ends - time.monotonic()), _cut, [line])
     guard.daemon = True

@@ -145,8 +145,8 @@ def measure_world(seeds: Sequence[int], counts: Sequence[int], say: Callable[[st
 
 
 def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float, float, float]]:
-    """(name of the predictor, accuracy, ECE, log loss) on all pairs whose gold rewards differ: for the
-    scores, where P(i > j) is the probability for an annotator without noise, and for the ensemble if there is
+    """Return (predictor name, accuracy, ECE, log loss) on all pairs whose gold rewards differ: for the
+    scores, where P(i > j) is the probability for a noise-free annotator, and for the ensemble if there is
     one."""
     loaded, items = load_reward_model(folder), [(r.messages, r.responses) for r in fresh]
     scores = scoring.score(loaded.model, loaded.tokenizer, items)
@@ -158,7 +158,7 @@ def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float,
 
 
 def agreement(chances: Sequence[torch.Tensor], rankings: Sequence[Ranking]) -> tuple[float, float, float]:
-    """Accuracy, ECE over ten bins (each pair in both orders) and log loss in nats of (K, K) P(i > j)."""
+    """For P(i > j), (K, K): accuracy, ECE over ten bins (each pair in both orders) and log loss in nats."""
     of_winner = torch.cat(
         [
             chance[torch.tensor([[a < b for b in tiers] for a in tiers])]

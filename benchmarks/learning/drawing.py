@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-# Each colour is visible on white and on black.
+# Each colour is readable on white and on black.
 TEAL, ORANGE, VIOLET, GREY = "#0b8a8f", "#c4622d", "#7a5fd0", "#8a929b"
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #2b2f33 }

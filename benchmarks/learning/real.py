@@ -86,8 +86,8 @@ def measure(
     say: Callable[[str], None],
     keep: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Measures every method on one trunk, ``random`` or ``pretrained``, and saves after each, because each
-    takes minutes.
+    """Measures every method on one trunk, ``random`` or ``pretrained``, and saves the results after each
+    method, because each takes minutes.
 
     Rankings that are too long for either tokenizer are left out for both, so that all methods train and are
     evaluated on the same rankings.
@@ -169,7 +169,7 @@ def name_of(folder: Path) -> str:
 def fitting_in(
     config: RewardModelConfig, readers: Sequence[PreTrainedTokenizerBase], rankings: Sequence[Ranking]
 ) -> list[Ranking]:
-    """Rankings with a preference that fit both tokenizers."""
+    """Rankings that contain a preference and are within the length limit with every tokenizer."""
     return [r for r in rankings if all(encode(config, reader, [r])[0] for reader in readers)]
 
 
@@ -196,7 +196,7 @@ def trl_on(
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
 
-    seed_everything(config.seed)  # for the same random head
+    seed_everything(config.seed)  # gives every method the same random head
     loaded = load_for_training(base)
     rows = pairs_of(groups)
     steps = -(-len(groups) // config.batch_rankings) * config.epochs
@@ -234,8 +234,8 @@ def trl_on(
 
 
 def tf_idf(train: Sequence[Ranking], heldout: Sequence[Ranking]) -> ScoredRankings:
-    """The baseline of the data's README: logistic Bradley–Terry on differences in words, word pairs and
-    length."""
+    """The baseline from the README of the data folder: logistic Bradley–Terry on differences in words, word
+    pairs and length."""
     import numpy as np
     import scipy.sparse as sparse
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -260,7 +260,7 @@ def tf_idf(train: Sequence[Ranking], heldout: Sequence[Ranking]) -> ScoredRankin
 
 
 def accuracies(scored: ScoredRankings) -> dict[str, Any]:
-    """Accuracy with its interval, in total and by set, and ECE."""
+    """Accuracy with its interval, overall and per set, and ECE."""
     whole = report_on(scored)
     by_set = {part.of: part for part in whole.slices if part.by == "source"}
     cells = {"all": cell(whole.accuracy, whole.pairs)}
@@ -273,7 +273,7 @@ def cell(estimate: Estimate, pairs: int) -> Mapping[str, Any]:
 
 
 def comparisons_in(ranking: Ranking) -> int:
-    """Pairs with a preference."""
+    """The number of response pairs that the ranking does not tie."""
     return sum(len(a) * len(b) for a, b in itertools.combinations(ranking.tiers, 2))
 
 

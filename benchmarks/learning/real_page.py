@@ -1,4 +1,5 @@
-"""The section of docs/reward-learning.md on rankings by people: one table and one plot for all trunks."""
+"""The section of docs/reward-learning.md on rankings by human annotators: one table and one plot for all
+trunks."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ ORIGIN = {
 
 @dataclass(frozen=True)
 class Column:
-    """A method on a trunk (the baseline has none) with its runs, which differ in their seed."""
+    """A method on a trunk (the baseline has none) and its runs, one per seed."""
 
     way: str
     trunk: str
@@ -118,7 +119,7 @@ def trunk_text(kind: str, found: Mapping[str, Any]) -> str:
 
 
 def read_off(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the results with their significance."""
+    """Yield Markdown lines that summarise the results and their significance."""
     yield "Results over all sets:"
     yield ""
     for found in trunks.values():

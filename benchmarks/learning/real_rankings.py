@@ -1,7 +1,7 @@
 """Read real rankings from the data folder beside the repository (RANKLOOP_DATA or ../shared/data); its
 contents are never copied.
 
-The folder's README describes origins and fields. The ``source`` of a ranking is its data set.
+The folder's README describes each data set's origin and fields. The ``source`` of a ranking is its data set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from training.rlhf.data.rankings import Ranking
 
 DATA = Path(os.environ.get("RANKLOOP_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 HH_SUBSETS = ("helpful-base", "helpful-online", "helpful-rejection-sampled")
-HELDOUT_SHARE = 0.3  # share of the prompts held out from small sets, which have no split of their own
+HELDOUT_SHARE = 0.3  # share of prompts held out from small data sets, which come without a split
 PASSAGE_CHARACTERS = 600  # maximum length of the passages of a QA-feedback question
 
 
@@ -33,7 +33,7 @@ def rows_of(name: str) -> Iterator[dict[str, Any]]:
 
 
 def hh_helpful(split: str) -> list[Ranking]:
-    """Pairs of dialogues as rankings of two; identical pairs are left out."""
+    """Pairs of dialogues as rankings of two responses; pairs of identical dialogues are left out."""
     found = []
     for subset in HH_SUBSETS:
         for row in rows_of(f"hh-rlhf/{subset}.{split}.jsonl.gz"):
@@ -45,7 +45,7 @@ def hh_helpful(split: str) -> list[Ranking]:
 
 
 def oasst_trees() -> list[Ranking]:
-    """Every position in a conversation tree that has several ranked assistant answers."""
+    """A ranking for each position in a conversation tree with several ranked assistant answers."""
 
     def walk(message: dict[str, Any], before: list[dict[str, str]]) -> Iterator[Ranking]:
         turns = [*before, {"role": _role(message), "content": message["text"]}]
@@ -64,8 +64,8 @@ def oasst_trees() -> list[Ranking]:
 
 
 def qa_feedback() -> list[Ranking]:
-    """Four answers to a question about passages; rows whose six verdicts do not form a weak order are left
-    out."""
+    """Rankings of four answers to a question about passages; rows whose six verdicts do not form a weak order
+    are left out."""
     found = []
     for row in rows_of("kway/qa-feedback-4way.jsonl.gz"):
         answers = [row[f"prediction {n}"] for n in range(1, 5)]
@@ -99,7 +99,7 @@ def split(rankings: list[Ranking]) -> tuple[list[Ranking], list[Ranking]]:
 
 
 def _ranking(turns: list[dict[str, str]], tiers: list[list[str]], source: str) -> Ranking:
-    """Responses in an arbitrary order: by the hash of their text."""
+    """The responses sorted by a hash of their text, so that the order carries no information."""
     texts = sorted(
         (text for tier in tiers for text in tier), key=lambda t: hashlib.sha256(t.encode()).digest()
     )

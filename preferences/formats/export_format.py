@@ -28,7 +28,7 @@ class ExportRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFile:
-    """The input of a writer: the snapshot's Parquet file, and the card with its counts."""
+    """A writer's input: the snapshot's Parquet file, and the card with its counts."""
 
     path: Path
     card: Mapping[str, Any]
@@ -124,8 +124,8 @@ def pairs_of(row: Row) -> list[Pair[int]]:
 
 
 def is_best_known(row: Row) -> bool:
-    """Whether some responses rank above others. Otherwise, the responses in the first tier are not better
-    than any others."""
+    """Whether some responses rank above others. If not, the responses in the first tier are not better than
+    any others."""
     return len(row["tiers"]) > 1 or bool(row["tiers"] and row["unranked"])
 
 

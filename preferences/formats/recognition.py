@@ -32,9 +32,9 @@ class NumberedRecords:
 def read_records(
     stream: BinaryIO, format_name: str | None = None
 ) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
-    """Return the file's format (detected if not named) and its records, which are read on demand.
+    """Return the file's format (detected if not specified) and its records, which are read on demand.
 
-    Raises FormatError if the file can't be opened, or if no format is named and none fits its first rows.
+    Raises FormatError if the file can't be opened, or if no format is specified and none fits its first rows.
     """
     if format_name is not None and format_name not in IMPORT_FORMATS:
         raise FormatError(f"There is no format {format_name!r}; known: {', '.join(sorted(IMPORT_FORMATS))}.")

@@ -1,4 +1,4 @@
-"""The file of a snapshot: Parquet with one row per ranking. Its bytes depend only on the rows.
+"""The snapshot file: Parquet with one row per ranking. Its bytes depend only on the rows.
 
 Training reads this file, and every export is made from it.
 """
@@ -73,7 +73,7 @@ SCHEMA = pa.schema(
 JSON_COLUMNS = frozenset(
     {"ratings", "flags", "choices", "prompt_metadata", "task_metadata", "ranking_metadata"}
 )
-# Default values of columns that files of older versions lack.
+# Default values for columns that are missing from older files.
 BEFORE: dict[str, Any] = {
     "unranked": [],
     "all_bad": False,
@@ -179,7 +179,8 @@ def is_snapshot(source: Path | BinaryIO) -> bool:
 def read_rankings(
     source: Path | BinaryIO, columns: Collection[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows, with a few hundred in memory at a time. If columns are named, only those are read."""
+    """Yield the rows, with a few hundred in memory at a time. If columns are specified, only those are
+    read."""
     # With pre_buffer, the whole file is kept in memory: 240 MB for 960,000 rows, compared with 76 MB when row
     # groups are read one by one.
     with pq.ParquetFile(source, pre_buffer=False) as file:

@@ -9,7 +9,8 @@ from typing import Any
 from preferences.fields import given, int_of, kind
 from preferences.records import RowError, TrainingFields
 
-# The order of responses in an imported file is not an order that an annotator saw.
+# Only rankings from these sources have a known display order. The order of responses in other files is not
+# one that an annotator saw.
 SHOWN_BY_THE_PROJECT = ("browser", "api")
 MAX_INTEGER = 2**31 - 1
 

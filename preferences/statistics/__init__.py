@@ -1,4 +1,4 @@
-"""Statistics of rankings: annotators and models. Pure NumPy; arrays in, arrays out, no Django.
+"""Statistics of rankings, annotators and models. Pure NumPy; arrays in, arrays out, no Django.
 
 | module | content |
 |---|---|

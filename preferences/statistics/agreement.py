@@ -33,7 +33,7 @@ class Meetings(NamedTuple):
 
 
 def meetings_of(verdicts: NDArray[np.int8], first: NDArray[np.int64], second: NDArray[np.int64]) -> Meetings:
-    """verdicts: (R, P) of `pairs.verdicts_of`; first, second: (Q,) of `pairs.rankings_that_meet`."""
+    """verdicts: (R, P) from `pairs.verdicts_of`; first, second: (Q,) from `pairs.rankings_that_meet`."""
     one, two = verdicts[first], verdicts[second]
     said = (one != NO_VERDICT) & (two != NO_VERDICT)
     strict = said & (one != 0) & (two != 0)
@@ -50,8 +50,7 @@ def meetings_of(verdicts: NDArray[np.int8], first: NDArray[np.int64], second: ND
 
 
 def join_meetings(parts: list[Meetings]) -> Meetings:
-    """Concatenate parts, because rankings with different numbers of responses are compared in separate
-    groups."""
+    """Concatenate the parts: rankings with different numbers of responses are compared separately."""
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Meetings(none, none, none, none, none, none, np.zeros(0))
@@ -59,8 +58,8 @@ def join_meetings(parts: list[Meetings]) -> Meetings:
 
 
 def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each ranking (R,): the number of pairs of votes with other rankings that have the same verdict, and
-    the number of all such pairs."""
+    """For each ranking (R,): how often its verdict on a response pair equals that of another ranking, and how
+    often both have a verdict."""
     both = np.concatenate([met.first, met.second])
     same = np.bincount(both, weights=np.tile(met.same, 2), minlength=n_rankings)
     shared = np.bincount(both, weights=np.tile(met.shared, 2), minlength=n_rankings)
@@ -70,8 +69,8 @@ def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArr
 def between_annotators(
     met: Meetings, annotators: NDArray[np.int64], n_annotators: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For every two annotators: the number of pairs of votes with the same verdict, and the number of all
-    such pairs, each (A, A) and symmetric."""
+    """For every two annotators: how often their verdicts on a response pair are equal, and how often both
+    have a verdict; each (A, A) and symmetric."""
     cells = annotators[met.first] * n_annotators + annotators[met.second]
     found = []
     for weights in (met.same, met.shared):

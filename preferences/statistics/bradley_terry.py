@@ -52,8 +52,8 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
         step = np.linalg.solve(information, gradient[..., None])[..., 0]
         longest = np.abs(step).max(axis=-1, keepdims=True, initial=0.0)
         strengths = strengths + step * np.minimum(1.0, MAX_STEP / np.maximum(longest, MAX_STEP))
-        # Only the prior determines a common shift of all strengths, so the convergence test ignores that
-        # shift: with a prior below about 1e-5, it is rounding error.
+        # Only the prior determines the common offset of all strengths, so the convergence test ignores this
+        # offset: with a prior below about 1e-5, it is rounding error.
         apart = np.abs(step - step.mean(axis=-1, keepdims=True))
         if apart.max(initial=0.0) < TOLERANCE:
             centred: NDArray[np.float64] = strengths - strengths.mean(axis=-1, keepdims=True)

@@ -7,10 +7,10 @@ an annotator who always agrees with the strengths, ½ for one who answers at ran
 tends to reverse them.
 
 Ties carry no order and are left out. The estimate is the joint maximum, as in the paper. It needs about a
-hundred or more verdicts on each item. With fewer, the strengths overfit the votes with which they are
-compared (Neyman & Scott 1948), and η is overestimated: by up to 0.36 with 9 verdicts on an item, 0.1 with 48,
-and 0.03 with 230. For responses with only a few rankings, use `dawid_skene.pair_reliability`, which sums over
-the unknown truth and does not have this bias.
+hundred or more verdicts on each item. With fewer, the strengths overfit the same votes that η is estimated
+from (Neyman & Scott 1948), and η is overestimated: by up to 0.36 with 9 verdicts on an item, 0.1 with 48, and
+0.03 with 230. For responses with only a few rankings, use `dawid_skene.pair_reliability`, which sums over the
+unknown truth and does not have this bias.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def fit(
     met = np.bincount(win, minlength=n_items) + np.bincount(lose, minlength=n_items)
     curvature = np.concatenate([met / 8 + penalty / 2, n / 16 + ETA_PRIOR / 2])
     start = np.concatenate([np.zeros(n_items), np.full(n_annotators, np.log(START_ETA / (1 - START_ETA)))])
-    # At equal strengths, the gradient of η is zero, so the search starts at strengths estimated from votes.
+    # At equal strengths, the gradient with respect to η is zero, so the search starts at strengths estimated
+    # from votes.
     start[:n_items] = (
         (np.bincount(win, minlength=n_items) - np.bincount(lose, minlength=n_items)) / (met + 2 * penalty) * 2
     )
@@ -135,7 +136,7 @@ def _standard_errors(
     right = _sigmoid(strength[win] - strength[lose])
     reliable = eta[who]
     chance = reliable * right + (1 - reliable) * (1 - right)
-    # Derivatives of −log P(verdict) by d = s_i − s_j and by the log-odds of η.
+    # Derivatives of −log P(verdict) with respect to d = s_i − s_j and the log-odds of η.
     d_right, d_eta = right * (1 - right), reliable * (1 - reliable)
     a, b = (2 * reliable - 1) * d_right, (2 * right - 1) * d_eta
     h_dd = (a / chance) ** 2 - (2 * reliable - 1) * d_right * (1 - 2 * right) / chance

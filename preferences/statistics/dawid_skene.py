@@ -22,14 +22,14 @@ TOLERANCE = 1e-5
 START_ACCURACY = 0.8
 # Virtual right and wrong verdicts keep each annotator's accuracy inside (0, 1).
 ACCURACY_PRIOR = 1.0
-# With two annotators, only the product of their reliabilities is identified.
+# With two annotators, only the product of their reliabilities is identifiable.
 MIN_ANNOTATORS = 3
 
 
 class DawidSkene(NamedTuple):
     """`truth`: (U, V) P(the true label of the item is v). `prior`: (V,) frequency of each label. `confusion`:
-    (A, V, V), [a, t, v] = P(annotator a gives label v where t is true); rows without expected votes are NaN.
-    `log_likelihood` of the votes at these values."""
+    (A, V, V), [a, t, v] = P(annotator a gives label v if the true label is t); rows without expected votes
+    are NaN. `log_likelihood` of the votes at these values."""
 
     truth: NDArray[np.float64]
     prior: NDArray[np.float64]
@@ -49,7 +49,8 @@ def fit(
     max_iterations: int = MAX_ITERATIONS,
     tolerance: float = TOLERANCE,
 ) -> DawidSkene:
-    """Run EM from the vote shares until no probability of a true label changes by more than `tolerance`.
+    """Run EM, starting from the vote shares, until no true-label probability changes by more than
+    `tolerance`.
 
     items, annotators, labels: (N,) integers, one row per vote. smoothing: virtual votes in each cell of each
     confusion matrix; 0 is maximum likelihood. The truth of an item without votes is the prior. Raises
@@ -68,7 +69,7 @@ def fit(
     said = who * n_labels + label
     for _ in range(max_iterations):
         prior = truth[n[:, 0] > 0].mean(0) if len(item) else np.full(n_labels, 1 / n_labels)
-        # [a, v, t]: the expected number of times that a gave label v where t is true.
+        # [a, v, t]: the expected number of times that a gave label v to items with the true label t.
         tally = np.stack(
             [
                 np.bincount(said, weights=truth[item, true], minlength=n_annotators * n_labels)

@@ -44,8 +44,8 @@ def wilson(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The score interval of a binomial share; Wilson, "Probable inference" (JASA 22, 1927).
 
-    Unlike p ± 2 se it stays inside [0, 1] and is not empty at 0 or 1. share, n: any shapes that broadcast; n
-    can be an effective, fractional number. NaN where n is 0.
+    Unlike p ± 2 se it stays inside [0, 1] and does not shrink to a point at 0 or 1. share, n: any shapes that
+    broadcast; n can be an effective, fractional number. NaN where n is 0.
     """
     p, size = np.asarray(share, dtype=np.float64), np.asarray(n, dtype=np.float64)
     z = NormalDist().inv_cdf((1 + level) / 2)

@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from preferences.statistics.intervals import LEVEL, percentiles, resampled_totals, sum_by
 
 Metric = Literal["nominal", "ordinal", "interval"]
-# Up to this many distinct values, ordinal bootstrap samples use coincidence tables; above it, they process
-# value by value.
+# Ordinal bootstrap samples use coincidence tables for up to this many distinct values, and the individual
+# values for more.
 MAX_TABLE_VALUES = 16
 
 
@@ -51,7 +51,7 @@ def alpha(
     samples: the number of bootstrap samples (0: no interval). Whole units are resampled, because the values
         of a unit are dependent and α's parts are sums over units.
     clusters: (N,), constant within a unit. If given, whole clusters are resampled: the pairs of one task, or
-        all values for one text, vary together.
+        all values for one text, are correlated.
     Raises ValueError for unequal shapes, values that aren't finite, or an unknown metric.
     """
     unit, value = np.asarray(units, dtype=np.int64), np.asarray(values, dtype=np.float64)
@@ -98,7 +98,7 @@ def alpha_of_pairs(
     counts: (U, 3), the numbers of −1, 0 and 1 for each pair; clusters: (U,), the task of each pair. Tasks are
     resampled as a whole, because all pairs of a task come from the same rankings.
 
-    It is arbitrary which response of a pair is the first, and α must not depend on it. Every pair therefore
+    The order of the two responses in a pair is arbitrary, and α must not depend on it. Every pair therefore
     counts in both directions, which makes the pool of verdicts symmetric. The reported numbers of units and
     values count each pair only once.
     """
@@ -219,7 +219,7 @@ def _ordinal_by_value(
     level: float,
     seed: int,
 ) -> Alpha:
-    """Ordinal α where a table of all pairs of values would be too large: O(N) for each sample."""
+    """Ordinal α if a table of all pairs of values would be too large; O(N) per sample."""
     size, n_units = int(code.max()) + 1, len(cluster_of_unit)
     m = np.bincount(unit, minlength=n_units).astype(np.float64)
 

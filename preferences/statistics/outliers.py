@@ -1,8 +1,8 @@
 """Annotators who agree with the others significantly less than expected. Pure NumPy.
 
 Each ranking has a score: the share of its pairs on which the other rankings of its task agree with it. Under
-the null hypothesis, all annotators of a task are interchangeable: an annotator's score is any of the task's
-scores with equal probability. The expected sum over tasks and its variance under that hypothesis are known
+the null hypothesis, all annotators of a task are interchangeable: an annotator's score is equally likely to
+be any of the task's scores. The expected sum over tasks and its variance under that hypothesis are known
 exactly, without a model of votes, ties or difficulty. The standardised difference is approximately normal for
 more than a few tasks. The test is one-sided: it detects only too little agreement.
 
@@ -11,8 +11,8 @@ as if the annotator's tasks were a random sample without replacement from all ta
 requires that tasks are assigned regardless of their difficulty, as task allocation does.
 
 All annotators are tested, so in most projects with twenty annotators, at least one has a p-value below 0.05
-by chance. Base decisions on `adjusted` (Holm): at most 5 % of projects contain an innocent annotator with a
-value of 0.05 or less.
+by chance. Base decisions on `adjusted` (Holm): with a threshold of 0.05, at most 5 % of projects have a false
+positive.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def outliers(
     mean = np.bincount(task, weights=score) / size
     variance = np.bincount(task, weights=(score - mean[task]) ** 2) / size
     surprise = score - mean[task]
-    # A task on which all scores are equal does not distinguish annotators.
+    # A task in which all scores are equal does not distinguish annotators.
     telling = (size[task] > 2) & (variance[task] > 1e-12)
     n_tasks = np.bincount(annotator, weights=telling, minlength=n_annotators)
     total = np.bincount(annotator, weights=np.where(telling, surprise, 0.0), minlength=n_annotators)

@@ -29,12 +29,12 @@ def kendall_w_by_task(places: ArrayLike, tasks: NDArray[np.int64], n_tasks: int)
     W = (12 Σ R_i² − 3 m² K (K+1)²) / (m² K (K²−1) − m Σ_j Σ_ties (t³ − t)), R_i the sum of the ranks of i.
 
     places: (R, K), tasks: (R,) of 0…n_tasks−1. Returns (n_tasks,): 1 for identical orders, 0 for no common
-    order; NaN with fewer than two rankings, or if everyone ties everything.
+    order; NaN with fewer than two rankings, or if every ranking ties all responses.
     """
     ranks = mid_ranks(places)
     k = ranks.shape[1]
     equal = (ranks[:, None, :] == ranks[:, :, None]).sum(-1)
-    # Σ_ties (t³ − t) = Σ_i (t_i² − 1), each of a tie's t members counting once.
+    # Σ_ties (t³ − t) = Σ_i (t_i² − 1), where t_i is the size of the tie that contains i.
     ties = (equal**2 - 1).sum(1)
     sums = sum_by(tasks, np.concatenate([ranks, ties[:, None], np.ones((len(ranks), 1))], axis=1), n_tasks)
     total, tied, m = sums[:, :k], sums[:, k], sums[:, k + 1]

@@ -27,7 +27,7 @@ def claim(project: Project, annotator: User) -> Assignment:
 def rank_next(
     project: Project, person: User, *tiers: list[int], duration_ms: int = 1000, **answer: Any
 ) -> Assignment:
-    """Claims the next task and ranks its responses by the number in their model names."""
+    """Claims the next task and ranks its responses. In `tiers`, n stands for the response of model-n."""
     assignment = claim(project, person)
     by_model = dict(assignment.task.responses.values_list("model_name", "pk"))
     given = Answer(
@@ -39,7 +39,7 @@ def rank_next(
 
 
 def strict_order(shown: list[UUID]) -> Answer:
-    """One tier per response, in the shown order."""
+    """An answer with one tier per response, in display order."""
     return Answer(tiers=[[response] for response in shown], touched=True, duration_ms=12_000)
 
 
@@ -52,7 +52,7 @@ def next_of(client: APIClient, slug: str = "support") -> dict[str, Any]:
 def send(
     client: APIClient, assignment: dict[str, Any], action: str = "submit", *, key: str = "", **changes: Any
 ) -> Response:
-    """Submits the shown order as a strict ranking. `changes` replaces other parts of the answer."""
+    """Submits the display order as a strict ranking. `changes` replaces other parts of the answer."""
     body = {
         "token": assignment["token"],
         "tiers": [[response["id"]] for response in assignment["responses"]],

@@ -12,7 +12,7 @@ from tests.annotation.webhooks.receiver import LOOPBACK, Receiver, receiving
 
 @pytest.fixture
 def receiver(settings: Settings) -> Iterator[Receiver]:
-    """Receives webhooks on loopback, which is allowed during the test."""
+    """A webhook receiver on loopback. Webhooks to loopback addresses are allowed during the test."""
     settings.WEBHOOK_NETWORKS = LOOPBACK
     with receiving() as server:
         yield server

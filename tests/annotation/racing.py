@@ -11,13 +11,13 @@ from django.db import connection, connections
 
 
 def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
-    """The result of each call, or the exception that it raised."""
+    """Runs the calls concurrently. Returns the result of each call, or the exception that it raised."""
     barrier = threading.Barrier(len(calls), timeout=30)
 
     def run(call: Callable[[], Any]) -> Any:
         try:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")  # connecting takes longer than the race
+                cursor.execute("SELECT 1")  # connect first, because connecting takes longer than the race
             barrier.wait()
             return call()
         except Exception as error:

@@ -22,7 +22,7 @@ class Desk:
 
     @property
     def assignment(self) -> dict[str, Any]:
-        """The assignment that the server sent for the task on the desk, directly or as a prefetch."""
+        """The assignment that the server sent for the current task, directly or as a prefetch."""
         for _ in range(50):  # a claim that arrives at this moment can change the task
             shown = set(self.order())
             for claim in reversed(self._claims):
@@ -111,8 +111,8 @@ class Desk:
         assert answer.value.status == 201, answer.value.text()
 
     def submit(self) -> None:
-        """Presses Submit and waits for the next task or the empty desk. Confirms an unchanged order when the
-        desk asks."""
+        """Presses Submit and waits for the next task or the empty desk. If the desk asks about an unchanged
+        order, confirms it."""
         shown = self.order()
         confirm = self.page.get_by_role("button", name="Submit this order")
         with self.taken():
@@ -123,7 +123,7 @@ class Desk:
         self.gone(shown)
 
     def gone(self, shown: list[str]) -> None:
-        """Waits for another task, or for the message that there are none."""
+        """Waits for another task, or for the message that there are no more tasks."""
         nothing = self.page.get_by_text("You have ranked all your tasks")
         expect(self.card(shown[0])).to_have_count(0)
         expect(self.cards.first.or_(nothing)).to_be_visible()

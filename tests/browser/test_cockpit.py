@@ -1,5 +1,5 @@
-"""A manager sets up a project without the command line or an admin: they create it, edit the form, import
-real data and invite an annotator, who ranks the first task."""
+"""A manager sets up a project without the command line or an admin: the manager creates it, edits the form,
+imports real data and invites an annotator, who ranks the first task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANNOTATOR = "ann"
 
 @pytest.fixture
 def stranger(chromium: Browser, demo_stack: Stack) -> Iterator[Callable[[], Page]]:
-    """stranger(): the page of a visitor without an account, in a separate context."""
+    """stranger(): a page for a visitor without an account, in a separate context."""
     contexts, thrown = [], []
 
     def open_page() -> Page:
@@ -86,7 +86,7 @@ def test_manager_sets_up_a_project_up_to_its_first_ranking(
     cleo.get_by_role("button", name="Create project").click()
     expect(cleo.get_by_role("heading", name="Set up")).to_be_visible()
 
-    # The form editor shows errors at the field, and the live preview shows valid changes.
+    # The form editor shows errors next to the field, and the live preview shows valid changes.
     main = _settings(cleo, "Answer form")
     preview = cleo.get_by_test_id("form-preview")
     main.get_by_role("button", name="Add a flag").click()

@@ -143,7 +143,7 @@ def test_every_layout_supports_ranking_comparing_and_right_to_left(page: Page) -
     desk.focus_by_keys(a)
     desk.press("1")
     desk.focus_by_keys(b)
-    desk.press("ArrowLeft", "ArrowRight", "2")  # left first, because the card can be the last one
+    desk.press("ArrowLeft", "ArrowRight", "2")  # left first, because right has no effect on the last card
     order = desk.order()
     assert order[:2] == [a, b]
     heights = desk.cards.evaluate_all("cards => cards.map(card => Math.round(card.offsetHeight))")
@@ -155,7 +155,7 @@ def test_every_layout_supports_ranking_comparing_and_right_to_left(page: Page) -
     places = desk.cards.evaluate_all(PLACES)
     assert places == pytest.approx([0.6] * len(places), abs=0.02)
     desk.focus_by_keys(id_of(desk, LONG[0]))
-    desk.press("3")  # a move in the document must not scroll the card to its top
+    desk.press("3")  # moving a card in the DOM must not reset its scroll position
     assert desk.cards.evaluate_all(PLACES) == pytest.approx([0.6] * len(places), abs=0.02)
     desk.press("y")
     long.evaluate("card => { card.scrollTop = 0 }")
@@ -223,7 +223,7 @@ def test_extreme_output_breaks_no_layout(page: Page) -> None:
     for layout in ("column", "row", "focus"):
         lay_out(desk, layout)
         for _ in ENORMOUS:
-            # Moves each response to the front once and checks it.
+            # Moves each response to the front once and checks that it stays visible.
             last = desk.order()[-1]
             desk.press("End", "1")
             assert desk.order()[0] == last

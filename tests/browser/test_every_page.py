@@ -57,7 +57,7 @@ def faults_of(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]]
 
 
 def heard_errors(page: Page) -> list[str]:
-    """Collects console messages from now on."""
+    """Starts collecting console messages."""
     said: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
@@ -70,7 +70,7 @@ def heard_errors(page: Page) -> list[str]:
 
 @pytest.fixture(scope="module")
 def reward_model(demo_stack: Stack) -> None:
-    """Gives the demo rankings and a reward model trained on them, so that their pages are tested."""
+    """Adds rankings, and a reward model trained on them, to the demo, so that their pages are tested."""
     for line in (
         "simulate_annotators --project demo --limit 16",
         "launch_run reward_model --project demo --set epochs=1 annotators=crowd_bt --wait",

@@ -53,8 +53,8 @@ def _run(stack: Stack, code: str) -> str:
 
 
 def _answer(page: Page, name: str, *keys: str) -> list[str]:
-    """Opens the form's task, presses the keys and waits until the task is gone. Returns the response IDs in
-    display order."""
+    """Opens the form's task, presses the keys and waits until the task has been submitted. Returns the
+    response IDs in display order."""
     desk = Desk(page, f"form-{name}").open()
     shown = desk.order()
     assert len(shown) == PROJECTS[name]

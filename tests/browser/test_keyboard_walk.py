@@ -1,7 +1,7 @@
 """A new user ranks twenty tasks with the keyboard alone.
 
-The user knows only the common keys: Tab, Enter and Escape. They read every other key from the page when they
-need it.
+The user knows only the common keys Tab, Enter and Escape, and looks up every other key on the page when it is
+needed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 TASKS = 20
 NAME, PASSWORD = "walker", "a-long-walk-1"
-# The value of each response of a task, by which the user ranks them. Equal values are tied. Some tasks have
-# two responses and some have five.
+# The values by which the user ranks the responses of each task. Equal values are tied. Some tasks have two
+# responses and some have five.
 WORTH = [[3, 1, 2], [1, 2, 2, 4], [1, 2], [5, 3, 4, 1, 2], [2, 2, 1], [1, 4, 3, 2]]
 SET_UP = f"""
 from annotation.models import User
@@ -114,7 +114,7 @@ class Walker:
         return self.conversation.get_by_text(re.compile(r"^Question \d+\?$")).inner_text()
 
     def go_to(self, text: str) -> None:
-        """Moves to a card with the arrow keys, following the outline."""
+        """Moves to a card with the arrow keys, following the focus outline."""
         up, down = self.key_for("go to a response")
         card = self.cards.filter(has_text=text)
         for _ in range(12):
@@ -158,7 +158,7 @@ class Walker:
             self.page.keyboard.press("Enter")
 
     def goes_on(self, shown: str) -> None:
-        """Waits for another task whose first response has the focus."""
+        """Waits until another task is shown and its first response has the focus."""
         expect(self.conversation.get_by_text(shown, exact=True)).to_have_count(0)
         expect(self.cards.first).to_be_focused()
         self.sees_the_focus()
@@ -275,7 +275,7 @@ def change_the_last(walker: Walker, question: str) -> list[list[str]]:
 
 
 def stored(stack: Stack) -> list[dict[str, object]]:
-    """The rankings that count, with texts instead of IDs."""
+    """The current rankings, with texts instead of IDs."""
     return stack.rows(
         "SELECT m.messages->0->>'content' AS question, r.source,"
         " (SELECT jsonb_agg((SELECT jsonb_agg(a.text) FROM annotation_response a"

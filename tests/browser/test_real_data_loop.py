@@ -52,8 +52,8 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def newborn_model(folder: Path, corpus: Path) -> str:
-    """A base model such as a user could bring: a byte-level tokenizer trained on the corpus, and random
-    weights."""
+    """A base model like one that a user could supply: a byte-level tokenizer trained on the corpus, and
+    random weights."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
@@ -118,7 +118,7 @@ add_member(project=project, user=user, role="annotator")
     )
     assert ranked["rankings"] == 40
 
-    # A model starts with random weights, is fine-tuned on the preferred responses and is then improved.
+    # The model starts with random weights, is fine-tuned on the preferred responses and is then improved.
     base = newborn_model(tmp_path / "base", responses)
     small = ["--set", "sample_prompts=1", "sample_tokens=16", "max_length=256"]
     first = run(

@@ -19,7 +19,7 @@ from annotation.webhooks.endpoints import create_endpoint
 from tests.annotation.answering import claim, strict_order
 from training.models import ModelVersion, TrainingRun
 
-OWNER = "alice"  # of rows that belong to one person
+OWNER = "alice"  # owns the rows that belong to a single user
 
 Ids = dict[str, str | UUID]
 
@@ -31,7 +31,7 @@ def people(project: Project, ada: User, oscar: User) -> dict[str, User]:
 
 @pytest.fixture
 def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) -> Ids:
-    """Maps each word of an address to the value of the parameter that follows it."""
+    """Maps each word in a URL to the value of the parameter that follows it."""
     run = TrainingRun.objects.create(
         project=project, kind="sft", recipe={}, inputs={}, state="cancelled", finished_at=project.created_at
     )
@@ -70,7 +70,7 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
 
 
 def parameters_of(route: str, rows: Ids) -> dict[str, str]:
-    """The values of the route's parameters by name."""
+    """The values of the route's parameters, by name."""
     found = re.findall(r"([\w-]+)/<\w+:(\w+)>", route)
     missing = [word for word, _ in found if word not in rows]
     assert not missing, f"{route} needs a row for {missing[0]}: add it to `rows`"

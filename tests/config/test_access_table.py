@@ -1,7 +1,7 @@
-"""Every combination of endpoint, method, person and token, from the table that the views use.
+"""Tests every combination of endpoint, method, user and token against the access table that the views use.
 
 The table consists of the `endpoint(…)` lines in annotation/urls.py and training/urls.py and the rules in
-annotation/api/permissions.py. New endpoints are covered automatically; one with an id in its address needs an
+annotation/api/permissions.py. New endpoints are covered automatically; one with an ID in its URL needs an
 entry in `rows`.
 """
 
@@ -43,7 +43,7 @@ PEOPLE: dict[str, Role | None] = {
 
 
 def _ask(client: APIClient, line: Line, rows: Ids) -> Response:
-    """The endpoint's response to an empty body. Its changes are rolled back."""
+    """The endpoint's response to an empty body. Any changes are rolled back."""
     with transaction.atomic():
         answer = client.generic(line.method, url_of(line, rows), b"{}", content_type="application/json")
         transaction.set_rollback(True)
@@ -51,7 +51,7 @@ def _ask(client: APIClient, line: Line, rows: Ids) -> Response:
 
 
 def _judged(status: int) -> str:
-    """`in`: accepted, or refused because of the request and not because of the user."""
+    """`in`: the request is accepted, or refused for a reason other than the user's permissions."""
     refusals = {401: "must log in", 403: "may not", 404: "does not exist", 405: "no such method"}
     return refusals.get(status, "in") if status < 500 else f"error {status}"
 

@@ -1,7 +1,7 @@
-"""Schemathesis over the whole API: thousands of valid, invalid and hostile requests.
+"""Run Schemathesis against the whole API: thousands of valid, invalid and hostile requests.
 
 No response may be a server error or one that the schema doesn't describe. Each request is rolled back, so
-that every run and every failing example start from the same rows. One id in eight is random. The others
+that every run and every failing example start from the same rows. One ID in eight is random. The others
 belong to existing rows, so that most requests don't end with a 404.
 """
 
@@ -63,7 +63,7 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 SCHEMA.app = get_wsgi_application()
 TABLE = {(_template(line), line.method): line for line in lines(get_resolver()) if isinstance(line, Line)}
 OPERATIONS: list[APIOperation] = [found.ok() for found in SCHEMA.get_all_operations()]
-# Half of them are valid, half are not.
+# Each operation gets this many valid cases and this many invalid ones.
 CASES_EACH = -(-CASES_AT_LEAST // len(OPERATIONS) // 2)
 asked: Counter[str] = Counter()
 words_asked: set[str] = set()
@@ -75,7 +75,7 @@ def _id(operation: APIOperation) -> str:
 
 @contextmanager
 def _one_connection() -> Iterator[None]:
-    """Keeps the test's own connection open, which the end of each WSGI request would otherwise close."""
+    """Keeps the test's database connection open; otherwise, the end of each WSGI request would close it."""
     signals = (request_started, request_finished)
     for signal in signals:
         signal.disconnect(close_old_connections)
@@ -109,7 +109,7 @@ def _client(people: dict[str, User], operation: APIOperation) -> APIClient:
 
 
 def _known(rows: Ids, operation: APIOperation) -> dict[str, str]:
-    """Ids of existing rows for the address."""
+    """IDs of existing rows for the URL's parameters."""
     return parameters_of(TABLE[operation.path, operation.method.upper()].route, rows)
 
 
@@ -174,7 +174,7 @@ def test_every_operation_received_enough_requests() -> None:
 
 
 def _fields(operation: APIOperation) -> tuple[set[str], set[str]]:
-    """The body's fields and its required fields. They are the same for every content type."""
+    """The names of the body's fields, and of the required ones; they are the same for every content type."""
     body = DOCUMENT["paths"][operation.path][operation.method].get("requestBody", {}).get("content", {})
     names: set[str] = set()
     required: set[str] = set()
@@ -230,7 +230,7 @@ def _hostile_bodies(operation: APIOperation) -> Iterator[bytes]:
     for value in HOSTILE_VALUES if names else []:
         yield json.dumps(dict.fromkeys(sorted(names), value)).encode()
         for name in sorted(names):
-            # A field sent alone gets past validation only if no other field is required.
+            # A request with only one field passes validation only if no other field is required.
             if required <= {name} and names != {name}:
                 yield json.dumps({name: value}).encode()
 

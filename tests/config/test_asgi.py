@@ -39,7 +39,7 @@ def broken(request: HttpRequest) -> HttpResponse:
 
 
 def together(request: HttpRequest) -> HttpResponse:
-    """A view that responds once each thread has a request in it."""
+    """A view that responds only when every thread is handling a request."""
     all_in.wait()
     return HttpResponse(threading.current_thread().name)
 
@@ -84,7 +84,7 @@ async def ask(
     enough: int | None = None,
     announced: int | None = None,
 ) -> tuple[int, bytes]:
-    """Status and body of the response. The client sends `bodies` and disconnects after `enough` messages."""
+    """The response's status and body. The client sends `bodies` and disconnects after `enough` messages."""
     name, _, query = address.partition("?")
     scope: dict[str, Any] = {
         "type": "http",
@@ -130,7 +130,7 @@ def test_oversized_body_is_refused_before_it_is_stored(
     monkeypatch.setattr(asgi, "MAX_BODY_BYTES", 5)
     assert asyncio.run(ask(application, "plain", b"abc", b"de"))[0] == HTTPStatus.OK
     seen.clear()
-    for announced in (None, 6):  # it arrives in pieces, or announces its length
+    for announced in (None, 6):  # without and with a declared length
         status, body = asyncio.run(ask(application, "plain", b"abc", b"def", announced=announced))
         assert status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         assert "at most 5 bytes" in json.loads(body)["detail"]

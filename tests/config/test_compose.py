@@ -1,4 +1,4 @@
-"""docker-compose.yml and the Dockerfile match the code that they run. Docker is not needed."""
+"""docker-compose.yml and the Dockerfile match the code that runs in the containers. Docker is not needed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_every_variable_that_is_set_is_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_provider_settings_come_from_a_file_that_is_never_shared(name: str) -> None:
-    """Their names depend on the provider's name, so docker-compose.yml can't list them."""
+    """The names of these variables depend on the provider's name, so docker-compose.yml can't list them."""
     assert OURS[name]["env_file"] == [{"path": "oidc.env", "required": False}]
     for ignored in (".gitignore", ".dockerignore"):
         assert {".env", "oidc.env"} <= set((ROOT / ignored).read_text().splitlines())

@@ -1,4 +1,4 @@
-"""The web server, the workers and beat start without the training libraries: importing torch takes
+"""The web server, the workers and beat start without the training libraries, because importing torch takes
 seconds."""
 
 from __future__ import annotations

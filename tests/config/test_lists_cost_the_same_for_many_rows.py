@@ -1,4 +1,4 @@
-"""Every GET makes as many database queries for 30 rows of everything as for 3.
+"""Every GET makes the same number of database queries for 30 rows of every kind as for 3.
 
 A list that does not grow tests nothing, so `_grow` must add rows to every list.
 """
@@ -53,7 +53,7 @@ OF_ONE_LENGTH = {
 
 
 def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) -> None:
-    """Add one row of every kind for each number."""
+    """Add one row of every kind per number."""
     run = TrainingRun.objects.get(pk=rows["runs"])
     drafts = [
         TaskDraft(
@@ -90,7 +90,7 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
         check = RankingTask.objects.filter(project=project).latest("id")
         order = [[pk] for pk in check.responses.values_list("pk", flat=True)]
         checks.set_kind(task=check, kind="gold", gold_tiers=order)
-        if n < MANY // 2:  # a project has 20 at most
+        if n < MANY // 2:  # a project can have at most 20
             create_endpoint(project=project, url=f"https://example.org/{n}", events=["snapshot.frozen"])
         freeze_snapshot(project=project, name=f"snapshot-{n}", created_by=people["mona"])
         other = create_project(slug=f"project-{n}", manager=people["mona"])
@@ -132,8 +132,8 @@ def _add_rankings(task: RankingTask, names: list[str]) -> None:
 
 
 def _url(line: Line, rows: Ids) -> str:
-    """The address. For the audit log it selects this test's entries, because those of other tests are
-    kept."""
+    """The URL. For the audit log it selects this test's entries, because entries of other tests remain in the
+    database."""
     if not line.route.endswith("audit/"):
         return url_of(line, rows)
     with connection.cursor() as cursor:
@@ -170,7 +170,7 @@ def test_no_get_makes_more_queries_for_more_rows(
     reader = {line.route: OWNER if RULES[line.action].who is Who.OWNER else name for line in GETS}
     for line in GETS:
         client = client_of(people[reader[line.route]])
-        client.get("/api/v1/auth/me")  # fills the caches
+        client.get("/api/v1/auth/me")  # the first request fills the caches
         first[line.route] = _asked(client, _url(line, rows))
     _grow(project, people, rows, range(FEW, MANY))
     lists, short = 0, []

@@ -21,9 +21,10 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(settings.BASE_DIR)
 NAMES = ["requirements", "requirements-test"]
-# The oldest releases in distributions, and one release on each side of async-timeout's version marker.
+# The oldest release of each version in Linux distributions, and a release on each side of async-timeout's
+# version marker.
 PYTHONS = ["3.11.2", "3.11.3", "3.12.3", "3.13.5", "3.14.0"]
-# Libraries of torch's CUDA build, which another build doesn't have.
+# Libraries required only by torch's CUDA build.
 CUDA = re.compile(r"(cuda|nvidia|triton)\b")
 
 

@@ -1,4 +1,4 @@
-"""The page's files, the page at each of its addresses, and its security headers."""
+"""The page's files, the page at each of its URLs, and its security headers."""
 
 from __future__ import annotations
 

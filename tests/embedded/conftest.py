@@ -17,8 +17,8 @@ from tests.embedded.running import ROOT, Python, Someone
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a short path that any account can enter. pytest's own folder has a long path and is
-    closed to root's Postgres."""
+    """A folder with a short path that any account can enter. pytest's own folder has a long path, and a
+    Postgres started by root can't enter it."""
     path = Path(tempfile.mkdtemp(prefix="rl-"))
     path.chmod(0o711)
     yield path
@@ -58,7 +58,7 @@ def python_for_all() -> Iterator[Python]:
 
 @pytest.fixture
 def ordinary_user(as_root: None, folder: Path, python_for_all: Python) -> Someone:
-    """An unprivileged account, which owns `folder`."""
+    """An unprivileged account that owns `folder`."""
     if not _open(ROOT) or not _open(Path(sysconfig.get_path("purelib"))):
         pytest.skip("the checkout or its packages are in a folder that other accounts can't enter")
     uid = pwd.getpwnam("nobody").pw_uid

@@ -28,7 +28,7 @@ _READY_SECONDS = 150.0  # the supervisor gives up after 120 s
 @dataclass(frozen=True)
 class Python:
     path: str
-    libraries: str = ""  # the folder of its shared library, if the loader doesn't find it
+    libraries: str = ""  # the folder of its shared library, if the dynamic loader doesn't find it
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ class Stack:
         return int(found[1])
 
     def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
-        """Rows from the stack's database. Connecting directly takes 1 % of the time of
-        `manage.py shell`."""
+        """Rows from the stack's database. A direct connection takes 1 % of the time that `manage.py shell`
+        needs."""
         running = StateFolder(self.state).running()
         assert running is not None
         with psycopg.connect(running.database_url, row_factory=dict_row) as connection:

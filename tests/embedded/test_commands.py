@@ -1,4 +1,4 @@
-"""The databases that manage.py commands start or share."""
+"""manage.py commands start a database or share the running one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COUNT = "from django.contrib.auth import get_user_model as u; print('found', u(
 
 @pytest.fixture(scope="module")
 def state() -> Iterator[Path]:
-    """Creating a cluster and its tables takes 8 s of processor time, so only the first test does it."""
+    """Creating a cluster and its tables takes 8 s of processor time, so the tests share one."""
     home = Path(tempfile.mkdtemp(prefix="rl-"))
     home.chmod(0o711)
     yield home / "state"
@@ -67,7 +67,7 @@ def test_second_command_waits_for_the_first(state: Path) -> None:
             assert second.wait(60) == 0
     assert (
         manage(state, "shell", "-c", _COUNT).stdout.strip().endswith("found 2")
-    )  # including the user of the first test
+    )  # including the user created in the first test
     assert processes_of(state) == {}
 
 

@@ -153,7 +153,7 @@ def test_cluster_of_root_is_kept_outside_a_closed_folder(
         assert ask(server, "SELECT value FROM kept") == 42
     finally:
         server.stop()
-    # The data of a deleted state folder does not come back.
+    # A new state folder does not contain the data of the deleted one.
     (closed / "postgres").unlink()
     try:
         start(server)

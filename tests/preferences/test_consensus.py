@@ -85,7 +85,8 @@ def test_consensus_satisfies_condorcet_and_pareto(profile: Any) -> None:
         sums[one, two], sums[two, one] = sum(said), -sum(said)
         if said and len(said) == len(rankings) and len(set(said)) == 1 and said[0]:
             better, worse = (one, two) if said[0] > 0 else (two, one)
-            # With complete rankings, unanimous preferences hold; with partial ones, a cycle can break them.
+            # With complete rankings, unanimous preferences are kept; with partial ones, a cycle can override
+            # them.
             if all(len({i for t in tiers for i in t}) == count for tiers in rankings):
                 assert place[better] < place[worse]
         if found.decided_by == "majority":

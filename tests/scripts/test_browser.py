@@ -18,7 +18,7 @@ def root(programs: Programs) -> Programs:
 
 
 def installs(programs: Programs, package: str) -> None:
-    """Fake apt-get, which can install only this package: a browser that starts."""
+    """A fake apt-get that can install only this package, which contains a browser that starts."""
     programs.real("chmod", "cp")
     source = programs.fake("new-browser", STARTS)
     programs.fake(

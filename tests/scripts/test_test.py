@@ -70,7 +70,7 @@ class Repository:
         (self.path if folder == "bin" else self.tools).fake(name, body)
 
     def test(self, *arguments: str, **variables: str) -> tuple[int, str]:
-        """Exit status and output of scripts/test."""
+        """The exit status and output of scripts/test."""
         done = self.path.run(
             "scripts/test", *arguments, cwd=self.folder, TMPDIR=str(self.folder), **variables
         )

@@ -1,4 +1,4 @@
-"""A project with runs. The users (ada, mona, alice, oscar, …) come from tests/conftest.py."""
+"""Fixtures for a project with runs. The users (ada, mona, alice, oscar, …) come from tests/conftest.py."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def lab(db: None) -> Project:
 
 @pytest.fixture
 def make_run(lab: Project) -> RunMaker:
-    """A factory for runs like those of launch_run, but without validation. Keyword arguments override
+    """A factory for runs like those created by launch_run, but without validation. Keyword arguments override
     columns."""
 
     def make(**columns: Any) -> TrainingRun:
@@ -91,7 +91,7 @@ def rank() -> Rank:
 
 @pytest.fixture
 def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> ModelVersion:
-    """An untrained policy of the project "lab", which has twelve demo prompts with two ranked responses
+    """An untrained policy in the project "lab", which has twelve demo prompts with two ranked responses
     each."""
     from training import demo_world
     from training.rlhf.models.loading import save_model

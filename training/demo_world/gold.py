@@ -4,7 +4,7 @@
 
 clipped to 0 … 4 points. Each part is in 0 … 1 (courtesy: -1 … 1):
 
-    answer    share of the facts of the correct answer that are stated, halved for each answer to another
+    answer    share of the correct answer's facts that are stated, halved for each answer to another
               question
     values    share of the required slot values that are named, minus half a share for every value that
               the conversation does not name
@@ -34,12 +34,12 @@ SHORTEST_WORDS, LONGEST_WORDS, ENDLESS_WORDS = 12, 45, 90
 FLUENT_SHARE, BROKEN_SHARE = (
     0.95,
     0.6,
-)  # shares of known word pairs at which fluency is 1 and 0
+)  # at these shares of known word pairs, fluency is 1 and 0
 
 
 @dataclass(frozen=True)
 class Gold:
-    """The parts of a judgement. `points` is their total."""
+    """A judgement, part by part. `points` is the total."""
 
     answer: float
     values: float
@@ -56,8 +56,8 @@ class Gold:
 
 
 def gold_reward(messages: Messages, text: str) -> float:
-    """Return 0 (useless) … 4 (correct, with the correct values, polite, brief). Raises `UnknownPrompt` for
-    other prompts."""
+    """Return the gold reward, from 0 (useless) to 4 (correct, with the correct values, polite, brief). Raises
+    `UnknownPrompt` for other prompts."""
     return judge(messages, text).points
 
 
@@ -135,7 +135,7 @@ def _sentences(text: str) -> list[str]:
 
 @lru_cache(maxsize=65536)
 def _same_sentence(sentence: str, template: str) -> bool:
-    """Return whether the sentence is an instance of the template, whatever its values."""
+    """Return whether the sentence is an instance of the template, with any slot values."""
     return _words(sentence) == _words(template)
 
 
@@ -144,8 +144,8 @@ def _plain_words(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Return lower-case words, sentence ends as `.`, and values as a word for their kind: `Hi Nora,` ->
-    `hi slotname`."""
+    """Split into lower-case words, with `.` at sentence ends and each value replaced by a word for its kind:
+    `Hi Nora,` -> `hi slotname`."""
     filled = re.sub(r"\{(\w+)\}", r"slot\1", slots.generalise(text)).lower()
     return re.findall(r"[a-z0-9]+|[.!?]", filled)
 

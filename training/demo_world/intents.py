@@ -1,8 +1,8 @@
 """The questions of the demo world's customers, and their correct answers.
 
-An intent has several wordings of the question and of the answer, and the facts that every correct answer
-states. A fact is a tuple of phrases, one of which must occur in the answer. All answers of an intent use the
-same slots. All texts were written for this project.
+Each intent has several wordings of its question and of its answer, and a list of facts that every correct
+answer must state. A fact is a tuple of phrases, one of which must occur in the answer. All answers of an
+intent use the same slots. All texts were written for this project.
 """
 
 from typing import NamedTuple

@@ -8,7 +8,7 @@ from training.demo_world.follow_ups import FOLLOW_UPS
 from training.demo_world.intents import INTENTS
 from training.demo_world.scenario import NAMED_OPENINGS, PLAIN_OPENINGS
 
-if TYPE_CHECKING:  # torch and transformers take seconds to import, and judging a text needs neither
+if TYPE_CHECKING:  # torch and transformers take seconds to import and are not needed to judge a text
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 PAD, END = "<|pad|>", "<|end|>"
@@ -27,11 +27,11 @@ INITIAL_STD = 0.07
 
 
 def build_tokenizer() -> "PreTrainedTokenizerFast":
-    """Build a byte-level BPE tokenizer from the words of the demo world. Other texts are encoded too, byte by
-    byte if needed.
+    """Build a byte-level BPE tokenizer from the words of the demo world. It can encode any other text too,
+    byte by byte if needed.
 
-    Every word and number of the demo world is a single token, so a value is copied in one or two steps.
-    Deterministic: the corpus is the list of templates and values, without random choices.
+    Every word and number of the demo world is a single token, so a value is copied in one or two steps. The
+    result is deterministic: the corpus is the list of templates and values, without random choices.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -62,7 +62,7 @@ def build_tokenizer() -> "PreTrainedTokenizerFast":
 def build_policy(
     tokenizer: "PreTrainedTokenizerFast", seed: int, *, hidden: int = 192, layers: int = 2
 ) -> "PreTrainedModel":
-    """Build a Llama with random weights from the seed (1.3 million parameters at the default size).
+    """Build a Llama with random weights determined by the seed (1.3 million parameters at the default size).
 
     Input and output embeddings share one matrix, so copying a value only requires moving its embedding.
     """

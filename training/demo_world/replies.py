@@ -39,8 +39,8 @@ EVASIONS = (
     "I am afraid that I cannot say anything about it.",
 )
 
-# The weight of each style in the demonstrations. About a quarter are good, so a policy that imitates them is
-# mediocre, and every kind of failure occurs and can be ranked down.
+# The weight of each style in the demonstrations. Only about a quarter of the demonstrations are good, so a
+# policy that imitates them is mediocre and shows every kind of failure, which annotators can then rank lower.
 STYLES: Mapping[str, float] = {
     "good": 0.28,
     "no_closing": 0.08,
@@ -107,7 +107,7 @@ def _with_wrong_value(scenario: Scenario, text: str, rng: random.Random) -> str:
 
 
 def _other_answer(scenario: Scenario, rng: random.Random) -> str:
-    """Return the correct answer to another question, with the customer's values where it needs some."""
+    """Return the correct answer to a different question, filled with the customer's values where known."""
     others = [intent for intent in (*INTENTS, *FOLLOW_UPS) if intent.name != scenario.asked.name]
     answer = rng.choice(rng.choice(others).answers)
     kinds = slots.in_template(answer)

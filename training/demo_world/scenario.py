@@ -19,15 +19,15 @@ FOLLOW_UP_SHARE = 0.3  # share of conversations with a follow-up question
 
 
 class UnknownPrompt(UnusableInput):
-    """The text is not a conversation of the demo world, so its correct answer is unknown."""
+    """Raised for a text that is not a demo-world conversation, so its correct answer is unknown."""
 
     kind = FailureKind.GOLD_CANNOT_JUDGE
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """The customer's request. `asked` is the question to answer now, and `values` are the slot values known
-    at that point."""
+    """The customer's request. `asked` is the question to answer, and `values` are the slot values known at
+    that point."""
 
     intent: Intent
     follow_up: Intent | None = None
@@ -41,7 +41,7 @@ class Scenario:
 
     @property
     def required(self) -> dict[str, str]:
-        """The values that a correct answer names, by kind: those of its templates, and the customer's
+        """The values that a correct answer must name, by kind: those in its templates, and the customer's
         name."""
         wanted = {kind: self.values[kind] for kind in slots.in_template(self.asked.answers[0])}
         return wanted | ({"name": self.name} if self.name else {})
@@ -59,7 +59,8 @@ def draw_scenario(rng: random.Random) -> Scenario:
 
 
 def write_messages(scenario: Scenario, rng: random.Random) -> list[dict[str, str]]:
-    """Return one wording of the scenario: a user turn, or a user, an assistant and a user turn."""
+    """Return a conversation for the scenario: one user turn, or a user, an assistant and another user
+    turn."""
     opening = rng.choice(NAMED_OPENINGS if scenario.name else PLAIN_OPENINGS)
     question = rng.choice(scenario.intent.questions).format(**scenario.first_values)
     messages = [{"role": "user", "content": opening.format(name=scenario.name) + question}]
@@ -84,7 +85,7 @@ def draw_conversations(n: int, rng: random.Random) -> Iterator[tuple[Scenario, l
 
 
 def parse(messages: Messages) -> Scenario:
-    """Return the scenario of a conversation, from its user turns alone. Raises `UnknownPrompt` for other
+    """Return the scenario of a conversation, using only its user turns. Raises `UnknownPrompt` for other
     texts."""
     turns = [message["content"].strip() for message in messages if message["role"] == "user"]
     if not turns or messages[-1]["role"] != "user":
@@ -123,7 +124,8 @@ def _fits(follow_up: Intent, intent: Intent) -> bool:
 
 @cache
 def _inverses(intents: tuple[Intent, ...], openings: tuple[str, ...]) -> list[tuple[re.Pattern[str], Intent]]:
-    """Return, for each template, the regular expression that matches exactly the texts it can produce."""
+    """Return one regular expression per template, which matches exactly the texts that the template can
+    produce."""
     return [
         (re.compile(_inverse(opening + question)), intent)
         for intent in intents

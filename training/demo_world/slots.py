@@ -1,4 +1,4 @@
-"""Slot values of the demo world, and how to find them in a text.
+"""The slot values of the demo world, and functions that find them in a text.
 
 Each kind has a form that no ordinary word of the templates shares (`R142`, `12 May`, `45 euros`), so a judge
 can find values in any text. There are few enough values for a small model to see each of them in training,
@@ -77,5 +77,5 @@ def generalise(text: str) -> str:
 
 
 def in_template(template: str) -> tuple[str, ...]:
-    """Return the kinds of the slots of a template such as "Where is {order}?", in order, each once."""
+    """Return the slot kinds, without duplicates, of a template such as "Where is {order}?", in order."""
     return tuple(dict.fromkeys(re.findall(r"\{(\w+)\}", template)))

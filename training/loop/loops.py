@@ -1,6 +1,6 @@
 """The training loop of a project. A periodic task launches its runs one at a time.
 
-    enough new comparisons → reward_model → rejection_sampling or ppo → sample → (people rank) → …
+    enough new comparisons → reward_model → rejection_sampling or ppo → sample → (annotators rank) → …
 
 A failed or cancelled run ends the round. The next round starts when there are enough new comparisons.
 """
@@ -30,8 +30,8 @@ def set_loop(*, project: Project, settings: Mapping[str, Any]) -> Loop:
 
 
 def turn_loops() -> None:
-    """Call :func:`turn_loop` for every enabled loop. A loop that can't launch a run logs the reason and does
-    not hold up the others."""
+    """Call :func:`turn_loop` for every enabled loop. If a loop can't launch a run, the reason is logged and
+    the other loops continue."""
     for loop in Loop.objects.filter(enabled=True):
         try:
             turn_loop(loop=loop)
@@ -69,7 +69,7 @@ def _next_step(loop: Loop, last: TrainingRun | None) -> tuple[str, dict[str, str
 
 
 def _new_comparisons(loop: Loop) -> int:
-    """Comparisons since the loop last launched a reward model run."""
+    """The number of comparisons since the loop last launched a reward model run."""
     comparisons = Comparison.objects.counted().filter(project=loop.project)
     trained = loop.runs.filter(kind=Kind.REWARD_MODEL).order_by("-created_at").first()
     if trained is not None:

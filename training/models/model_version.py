@@ -19,7 +19,7 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
         return self.select_related("project", "parent", "run")
 
     def usable(self, *, project: Project, kind: str) -> ModelVersionQuerySet:
-        """The models that a run of the project can use as an input of this kind."""
+        """The project's models that a run can use as an input of this kind."""
         return self.filter(project=project, kind=kind).exclude(stage=ModelVersion.Stage.ARCHIVED)
 
     def default_for(
@@ -37,9 +37,9 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
 
 
 class ModelVersion(models.Model):
-    """Weights in an artefact folder. The row exists only if the folder is complete.
+    """Weights in an artefact folder. A row exists only if its folder is complete.
 
-    `name` links a Response to the model that wrote it, so it never changes.
+    A Response refers to the model that wrote it by `name`, so the name never changes.
     """
 
     class Kind(models.TextChoices):

@@ -1,5 +1,5 @@
-"""A training job and the events that it reported. The database owns the job; the queue only wakes
-a worker."""
+"""A training job and its reported events. The database is the source of truth for the job; the queue only
+wakes a worker."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TrainingRun(models.Model):
     inputs = models.JSONField()
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     attempt = models.PositiveIntegerField(default=0)
-    # Claims since a person last launched or resumed the run; the limit on automatic retries counts these.
+    # The number of claims since a user last launched or resumed the run; it is limited for automatic retries.
     tries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, default="", blank=True)
     heartbeat_at = models.DateTimeField(null=True)
@@ -96,7 +96,7 @@ class TrainingRun(models.Model):
         indexes = [
             # For the runs page, newest first.
             models.Index(fields=["project", "-created_at"], name="training_run_newest"),
-            # For the sweep of lost and waiting runs; finished runs leave the index.
+            # For the sweep of lost and waiting runs; the index excludes finished runs.
             models.Index(
                 fields=["state", "heartbeat_at"],
                 condition=Q(state__in=["queued", "running"]),
@@ -122,8 +122,8 @@ class TrainingRun(models.Model):
 
 class RunEventQuerySet(models.QuerySet["RunEvent"]):
     def said_of(self, run: TrainingRun, type: str) -> RunEventQuerySet:
-        """Events of one type in order, with each step once. Steps that a later attempt repeated, or that come
-        after the checkpoint from which it resumed, are taken only from that attempt."""
+        """Events of one type in order, without duplicate steps. If a later attempt repeated a step, or
+        resumed from a checkpoint before it, the step is taken only from that attempt."""
         said = self.filter(run=run, type=type).order_by("seq")
         began = said.order_by("attempt").values_list("attempt").annotate(first=Min("step"))
         for attempt, first in began if run.attempt > 1 else ():
@@ -132,8 +132,8 @@ class RunEventQuerySet(models.QuerySet["RunEvent"]):
 
 
 class RunEvent(models.Model):
-    """An event of a run. `seq` increases by one within a run, in commit order, so `seq > last seen` never
-    misses an event."""
+    """An event of a run. `seq` increases by one within a run, in commit order, so a reader that queries `seq
+    > last seen` never misses an event."""
 
     class Type(models.TextChoices):
         METRICS = "metrics"
@@ -153,7 +153,7 @@ class RunEvent(models.Model):
 
     class Meta:
         constraints = [
-            # Also serves every read: the events of one run after a given seq.
+            # This index also serves every read of one run's events after a given seq.
             models.UniqueConstraint(fields=["run", "seq"], name="run_event_seq_once"),
         ]
 

@@ -10,7 +10,7 @@ from training.models import ModelVersion, TrainingRun
 from training.models.querysets import ProjectOwnedQuerySet
 
 Z_95 = 1.96
-NEWEST = 500  # evaluations to read
+NEWEST = 500  # maximum number of evaluations read
 # Two evaluations are comparable if these settings are equal. The numbers of prompts and answers affect only
 # the standard error.
 TERMS = ("judge", "split", "temperature", "top_p", "max_new_tokens")
@@ -18,7 +18,8 @@ TERMS = ("judge", "split", "temperature", "top_p", "max_new_tokens")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of a run: the mean score of a judge, with its standard error over `prompts`."""
+    """The result of an evaluation run: the mean score given by a judge, and its standard error over
+    `prompts`."""
 
     policy: str
     judge: str
@@ -40,7 +41,8 @@ class Evaluation:
 @dataclass(frozen=True)
 class Gain:
     """The difference from the parent's mean score, with its 95 % confidence interval. The standard errors are
-    combined as for independent samples. On the same prompts, the true interval is narrower, never wider."""
+    combined as for independent samples. If both were evaluated on the same prompts, the true interval is
+    narrower, never wider."""
 
     parent: Evaluation
     difference: float

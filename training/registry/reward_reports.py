@@ -1,5 +1,5 @@
-"""Reports on reward models, and comparisons of two on the rankings held out from both. No model is loaded:
-the run saved its scores with the weights."""
+"""Reports on reward models, and comparisons of two on the rankings held out from both. No model is loaded,
+because the training run saved its scores with the weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def report_of(model: ModelVersion) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class LearnedReliability:
-    """How often an annotator states their true preference, as estimated by the reward model (CrowdBT)."""
+    """The probability that an annotator states their true preference, estimated with the reward model
+    (CrowdBT)."""
 
     name: str
     rankings: int
@@ -37,8 +38,8 @@ class LearnedReliability:
 
 
 def learned_of_annotators(model: ModelVersion) -> list[LearnedReliability]:
-    """The least reliable annotator first; empty if the recipe trusted all annotators equally. An annotator
-    without rankings in the project is identified by the snapshot's pseudonym."""
+    """Annotators' reliabilities, lowest first; empty if the recipe trusted all annotators equally. An
+    annotator without rankings in the project is identified by the snapshot's pseudonym."""
     learned = _notes(model).get("annotators") or {}
     names = people_behind(model.project) if learned else {}
     found = [
@@ -62,7 +63,7 @@ def comparable_to(model: ModelVersion) -> list[ModelVersion]:
 
 
 def compare_reward_models(*, model: ModelVersion, other: ModelVersion) -> RewardComparison:
-    """Compare `model` with `other`. Raises Problem if the scores of one were not saved, or if no rankings
+    """Compare `model` with `other`. Raises Problem if either model's scores were not saved, or if no rankings
     were held out from both."""
     scored = [_scores(one) for one in (model, other)]
     try:
@@ -72,7 +73,7 @@ def compare_reward_models(*, model: ModelVersion, other: ModelVersion) -> Reward
 
 
 def _notes(model: ModelVersion) -> dict[str, Any]:
-    """The settings that training saved with the weights; empty for models trained elsewhere."""
+    """The settings saved with the weights; empty for models trained elsewhere."""
     for name in (adapters.CONFIG_FILE, adapters.ADAPTER_NOTES):
         path = model.folder / name
         if path.is_file():

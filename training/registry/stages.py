@@ -1,5 +1,5 @@
-"""Stages of a model: candidate → production → archived. At most one policy and one reward model of a project
-are in production."""
+"""Model stages: candidate → production → archived. Each project has at most one policy and one reward model
+in production."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Stage = ModelVersion.Stage
 @transaction.atomic
 def promote_model(*, model: ModelVersion) -> ModelVersion:
     """Make the model the project's production model of its kind. The previous one becomes a candidate;
-    promote it again to roll back. Promoting the production model changes nothing. Raises Problem if its
+    promote it again to roll back. Promoting the current production model is a no-op. Raises Problem if its
     weights are missing."""
     if reason := missing_weights(model):
         raise Problem(f"{reason} It can't be promoted.")

@@ -87,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _settings(file: Path | None, single: Sequence[str]) -> dict[str, Any]:
-    """Merge the settings of the file with those of --set, which take precedence. Pydantic parses numbers."""
+    """Merge the settings in the file with those from --set, which take precedence. Pydantic parses
+    numbers."""
     settings: dict[str, Any] = json.loads(file.read_text()) if file else {}
     for setting in single:
         name, equals, value = setting.partition("=")

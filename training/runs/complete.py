@@ -1,4 +1,4 @@
-"""The end of a successful run: its model, its tasks and its state are created atomically."""
+"""Completes a successful run: its model, its tasks and its final state are written atomically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.runs.progress.events import LostClaim
 from training.runs.transitions import succeed_run
 
 Weights = ModelVersion.Weights
-# The abbreviation of a run kind in the names of its models: demo-sft-1, demo-rm-2.
+# Abbreviations of run kinds in model names: demo-sft-1, demo-rm-2.
 NAME_OF_KIND = {
     TrainingRun.Kind.SFT: "sft",
     TrainingRun.Kind.REWARD_MODEL: "rm",
@@ -30,7 +30,7 @@ NAME_OF_KIND = {
 
 @dataclass(frozen=True)
 class NewModel:
-    """Saved weights without a ModelVersion row."""
+    """Saved weights that do not have a ModelVersion row yet."""
 
     kind: str
     folder: Path
@@ -40,7 +40,7 @@ class NewModel:
 
 @dataclass(frozen=True)
 class NewTasks:
-    """Responses for people to rank."""
+    """Responses for annotators to rank."""
 
     drafts: Sequence[TaskDraft]
     overlap: int
@@ -64,7 +64,7 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
     the attempt is stale.
 
     The weights are renamed into place inside the transaction. If the transaction doesn't commit, the folder
-    has no row, so no model is offered, and the next attempt replaces the folder.
+    has no row, so it is not listed as a model, and the next attempt replaces it.
     """
     mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING)
     # Lock the run first. Heartbeats have stopped, and writing many tasks takes time: without the lock, the
@@ -105,14 +105,15 @@ def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
 def _next_name(project: Project, kind: str) -> str:
     stem = f"{project.slug}-{NAME_OF_KIND[TrainingRun.Kind(kind)]}-"
     number = ModelVersion.objects.filter(name__startswith=stem).count() + 1
-    # Project "a-sft" shares this stem with project "a", so count up until the name is free.
+    # Names of project "a-sft" also start with the stem of project "a", so count up until the name is free.
     while ModelVersion.objects.filter(name=f"{stem}{number}").exists():
         number += 1
     return f"{stem}{number}"
 
 
 def _move_into_place(made: Path, target: Path) -> None:
-    """One rename: run folders and model folders are on the same file system (settings.ARTEFACTS)."""
+    """Move the weights with one rename: run folders and model folders are on the same file system
+    (settings.ARTEFACTS)."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # A folder without a row is left over from a transaction that did not commit.
     shutil.rmtree(target, ignore_errors=True)

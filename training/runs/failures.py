@@ -1,4 +1,5 @@
-"""The reason why a run ended without a result. The kind of failure is decided once, when it is recorded."""
+"""The reason why a run ended without a result. The kind of failure is determined once, when it is
+recorded."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.runs.failure_texts import CAUSES
 
-# Messages of other software, whose exceptions carry no kind. All of our own exceptions are RunFailures.
+# Error messages of other software, whose exceptions carry no kind. All of our own exceptions are RunFailures.
 FOREIGN_MESSAGES = (
     (
         re.compile(
@@ -46,7 +47,7 @@ def record(kind: FailureKind, detail: str, *, title: str = "") -> Record:
 
 
 def record_of(error: BaseException) -> Record:
-    """The record of a run that an exception ended."""
+    """The record of a run that was ended by an exception."""
     kind, name = kind_of(error), type(error).__name__
     title = f"Stopped by an error ({name})" if kind == FailureKind.UNKNOWN else ""
     return record(kind, str(error) or name, title=title)
@@ -55,8 +56,8 @@ def record_of(error: BaseException) -> Record:
 def record_of_exit(code: int, *, log_tail: str, out_of_memory: bool) -> Record:
     """The record of a run whose process ended without recording anything.
 
-    `code` is the exit code, or minus the number of the signal that ended the process. `out_of_memory`: the
-    kernel killed processes for lack of memory while it ran.
+    `code` is the exit code, or minus the number of the signal that ended the process. `out_of_memory` is true
+    if the kernel killed processes for lack of memory during the run.
     """
     title = ""
     if code == -signal.SIGKILL and out_of_memory:
@@ -73,7 +74,7 @@ def record_of_exit(code: int, *, log_tail: str, out_of_memory: bool) -> Record:
 
 
 def kind_of(error: BaseException) -> FailureKind:
-    """The kind that the exception carries, unless its underlying cause is a lack of memory or disk space."""
+    """The exception's own kind, unless its underlying cause is a lack of memory or disk space."""
     for each in _causes(error):
         if not isinstance(each, RunFailure) and (found := _foreign_kind(each)) is not None:
             return found

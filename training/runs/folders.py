@@ -1,8 +1,8 @@
 """The files of an unfinished run: one folder per attempt, with its unfinished work and its checkpoints.
 
-The attempt number fences files as it fences rows: an attempt writes only into its own folder. A new attempt
-takes over the checkpoints of earlier attempts by renaming their folder into its own. If an earlier attempt is
-still running, cut off from the database, it then writes into a folder that nothing reads.
+The attempt number fences files just as it fences rows: an attempt writes only to its own folder. A new
+attempt takes over the checkpoints of earlier attempts by renaming their folder into its own. If an earlier
+attempt is still running without access to the database, it then writes to a folder that is never read.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
 
 
 def tidy(run: TrainingRun, attempt: int) -> None:
-    """Clean up after an attempt. A finished model has already been moved out of its folder, so the rest is
-    unfinished work. Checkpoints stay while the run can still be resumed, which includes failed runs."""
+    """Clean up after an attempt. A finished model has already been moved out of the attempt's folder, so the
+    rest is unfinished work. Checkpoints stay while the run can still be resumed, which includes failed
+    runs."""
     try:
         run.refresh_from_db(fields=["state"])
     except DatabaseTrouble:
@@ -63,8 +64,8 @@ def remove_attempts(run: TrainingRun) -> None:
 
 
 def remove_expired() -> None:
-    """Remove the files that failed runs have kept for longer than KEPT_AFTER_FAILURE. Those of one run can
-    take as much space as several models."""
+    """Remove the files of runs that failed more than KEPT_AFTER_FAILURE ago. One run's files can take as much
+    space as several models."""
     holding = {folder.parent.name for folder in (settings.ARTEFACTS / "runs").glob("*/attempt-*")}
     failed = TrainingRun.objects.filter(pk__in=holding, state=TrainingRun.State.FAILED)
     for run in failed.filter(finished_at__lt=timezone.now() - KEPT_AFTER_FAILURE):

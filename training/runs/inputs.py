@@ -1,4 +1,4 @@
-"""The inputs of a run: the models and the snapshot that it uses, resolved at launch and stored by name."""
+"""The inputs of a run: its models and its snapshot, resolved at launch and stored by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.runs.recipes.catalog import MODEL_INPUTS, RunKind
 
 
 class WeightsGone(RunFailure):
-    """The weights of a model that the run needs no longer exist."""
+    """Raised if the weights of one of the run's models no longer exist."""
 
     kind = FailureKind.MODEL_GONE
 
@@ -42,9 +42,9 @@ def settle_inputs(
     instead, and a base_model in any recipe replaces the policy.
 
     For a run that improves a policy, the default is the policy that the reward model was trained from, not
-    the newest one: the reward model knows the responses of that policy. Improving an already improved policy
-    again with the same reward model made it worse (gold reward 1.65 to 1.46 and 1.56 to 1.35; the first
-    improvement gains 0.3 to 0.5).
+    the newest one: the reward model was trained on responses of that policy. Improving an already improved
+    policy again with the same reward model made it worse (gold reward 1.65 to 1.46 and 1.56 to 1.35; the
+    first improvement gains 0.3 to 0.5).
     """
     models, errors = settle_models(project=project, kind=kind, recipe=recipe, given=given)
     settled = {name: model.name for name, model in models.items()}
@@ -88,7 +88,7 @@ def settle_models(
 
 
 def model_input(*, project: Project, name: str) -> ModelVersion:
-    """The model that an input of a launched run names. Raises WeightsGone if its weights were removed after
+    """The model specified by an input of a launched run. Raises WeightsGone if its weights were removed after
     the launch."""
     model = ModelVersion.objects.get(project=project, name=name)
     if reason := missing_weights(model):
@@ -136,7 +136,7 @@ def _model(
 
 
 def _needs(name: str, recipe: Recipe) -> bool:
-    """Whether the run needs this input to start."""
+    """Whether the run requires this input."""
     if name == "policy":
         return not getattr(recipe, "base_model", "")
     return getattr(recipe, "judge", "reward_model") == "reward_model"
@@ -163,7 +163,7 @@ def _snapshot(project: Project, recipe: Recipe, given: str, user: User | None) -
 
 
 def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:
-    """Check a path. Whether a name exists on the hub can be checked only on the worker's machine."""
+    """Check a path. A hub name can be checked only on the worker's machine."""
     name = str(getattr(recipe, "base_model", ""))
     is_path = name.startswith(("/", ".", "~")) or name.count("/") > 1
     if not is_path or adapters.holds_model(name):

@@ -12,17 +12,18 @@ BYTES_PER_THREAD = 8_000_000  # of weights: two million parameters in float32
 
 
 def usable_threads(*, weight_bytes: int, available: int) -> int:
-    """No more than the model can use: waking a thread costs as much as a small matrix product.
+    """The number of threads is limited to what the model can use: waking a thread costs as much as a small
+    matrix product.
 
-    Speed of a fine-tuning step on 2 threads instead of 1: 0.94 times with 1.3M parameters, 1.15 with 3.6M,
-    1.34 with 11M, 1.60 with 86M. With one thread, the second processor is free for other work.
+    Speedup of a fine-tuning step on 2 threads instead of 1: 0.94 with 1.3M parameters, 1.15 with 3.6M, 1.34
+    with 11M, 1.60 with 86M. With one thread, the second processor is free for other work.
     """
     return max(1, min(available, weight_bytes // BYTES_PER_THREAD))
 
 
 def cpu_threads(policy_source: str) -> int:
-    """Threads for this process: from OMP_NUM_THREADS or all processors, for the model in a folder. All of
-    them for a hub name, whose size is not known yet."""
+    """The number of threads for this process: for a model in a folder, at most OMP_NUM_THREADS or the number
+    of processors; for a hub name, exactly that number, because the model's size is not known yet."""
     available = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
     if policy_source == DEMO_WORLD:
         return 1

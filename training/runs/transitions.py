@@ -6,7 +6,7 @@ Failures and how they are handled:
 * The training process dies (a signal, out of memory, a crash). Its supervisor fails the run at once and
   records the cause, because another attempt would most likely fail in the same way. An admin can resume the
   run.
-* The worker dies, and the supervisor and the training process with it. The heartbeat stops. After
+* The worker dies, together with the supervisor and the training process. The heartbeat stops. After
   STALE_AFTER, the sweep queues the run again. After MAX_TRIES claims in total, the sweep fails the run
   instead.
 * The message is lost. The run stays queued, and the sweep wakes a worker again after REWAKE_AFTER.
@@ -32,9 +32,11 @@ from training.runs.folders import remove_attempts
 from training.runs.progress.events import CHANNEL, storable
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
-# Twelve missed heartbeats. A busy machine can miss a few (loading torch, swapping) and must not lose its run.
+# Twelve missed heartbeats. A busy machine can miss a few (while loading torch or swapping) and must not lose
+# its run.
 STALE_AFTER = timedelta(seconds=60)
-# A lost message delays the run by at most this long. A duplicate finds the run claimed and does nothing.
+# A lost message delays the run by at most this long. A duplicate message has no effect, because the run is
+# already claimed.
 REWAKE_AFTER = timedelta(seconds=120)
 MAX_TRIES = 3
 
@@ -63,7 +65,7 @@ def claim_run(*, run_id: UUID, worker: str, stale_after: timedelta = STALE_AFTER
     """Claim the run and return the number of the new attempt. Returns None if another worker has the run, or
     if it can't be run.
 
-    One UPDATE, so only one of several concurrent callers gets the run.
+    It is a single UPDATE, so only one of several concurrent callers gets the run.
     """
     moved = _move(
         "state = 'running', attempt = attempt + 1, tries = tries + 1, worker = %(worker)s, "
@@ -111,7 +113,7 @@ def stop_run(*, run_id: UUID, attempt: int) -> str | None:
     queued, without counting this try. Returns the new state, or None, with nothing changed, if the attempt is
     stale or over.
 
-    One statement, so that a request to cancel can't arrive between the check and the change.
+    It is a single statement, so that a request to cancel can't arrive between the check and the change.
     """
     asked = "cancel_requested_at IS NOT NULL"
     moved = _move(
@@ -144,7 +146,7 @@ def cancel_run(*, run: TrainingRun) -> TrainingRun:
     if run.is_final and run.state != TrainingRun.State.CANCELLED:
         raise Conflict(f"The run has already {run.state}; it can't be cancelled.")
     if run.state == TrainingRun.State.CANCELLED:
-        remove_attempts(run)  # a lost worker left no process that could remove them
+        remove_attempts(run)  # after a lost worker, no process remains that could remove them
     return run
 
 
@@ -200,7 +202,7 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
 
 
 def _move(changes: str, condition: str, **params: Any) -> list[tuple[UUID, int, str]]:
-    """One compare-and-set. Returns the changed rows as (run id, attempt, new state)."""
+    """Execute one compare-and-set statement. Returns the changed rows as (run id, attempt, new state)."""
     with connection.cursor() as cursor:
         cursor.execute(MOVE.format(changes=changes, condition=condition), {"channel": CHANNEL, **params})
         return [row[:3] for row in cursor.fetchall()]

@@ -10,12 +10,12 @@ from django.db import transaction
 
 from config.celery import app
 
-# By name, because tasks import services and not the reverse.
+# The task is sent by name, because tasks import services and not the reverse.
 EXECUTE_RUN = "training.tasks.execute_run"
 
 
 def wake_worker(*, run_id: UUID) -> None:
-    """Send the message after the commit: before it, a worker would not find the run.
+    """Send the message after the commit: before that, a worker would not find the run.
 
     `robust=True`, because the run is queued even if the broker is down; the sweep then wakes a worker later.
     """

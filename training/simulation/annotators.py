@@ -38,12 +38,12 @@ JUDGES: dict[str, Judge] = {
 
 
 class ApiError(Exception):
-    """The API refused a valid request. The message is the API's own reason."""
+    """Raised if the API refuses a valid request. The message is the API's own reason."""
 
 
 @dataclass
 class Tally:
-    """The combined work of the annotators. `stopped` is the reason why an annotator got no more tasks (a
+    """The combined results of all annotators. `stopped` is the reason why an annotator got no more tasks (a
     limit, a paused project, a failed qualification)."""
 
     rankings: int = 0
@@ -112,8 +112,8 @@ def annotate(
     """Let all annotators (name → token) rank concurrently until no task is left, or until `limit` rankings
     are done.
 
-    `noise` is the share of rankings with a random order instead of the judge's, so half of it is the share of
-    flipped pairs. `told` is called with the number of rankings so far. Raises ApiError.
+    `noise` is the share of rankings with a random order instead of the judge's, so half that share of all
+    pairs is flipped. `told` is called with the number of rankings so far. Raises ApiError.
     """
     if not 0 <= noise <= 1:
         raise ValueError(f"noise must be from 0 to 1, not {noise}")
@@ -197,7 +197,7 @@ def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: rando
 
 
 def tiers_by(points: Mapping[str, float], *, ties: bool) -> list[list[str]]:
-    """Ids by descending points. Equal points share a tier if ties are allowed."""
+    """The response ids in tiers, by descending points. Equal points share a tier if ties are allowed."""
     tiers: list[list[str]] = []
     for name in sorted(points, key=lambda name: -points[name]):
         if ties and tiers and points[tiers[-1][0]] - points[name] <= SAME_POINTS:

@@ -1,4 +1,4 @@
-"""The parts of a simulated answer other than the order, so that every answer form can be simulated.
+"""The parts of a simulated answer besides the order, so that every answer form can be simulated.
 
 The selection of the best responses, strengths and ratings follow the judge's points. Where a form requires
 something that the judge doesn't know (for example, a choice or a confidence), the answer is random and
@@ -11,7 +11,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Points have no fixed scale. The next strength level requires that the lead grows by this share of |a| + |b|.
+# Points have no fixed scale. Each further strength level requires a lead that is larger by this share of |a|
+# + |b|.
 LEAD_PER_LEVEL = 0.2
 
 
@@ -73,7 +74,8 @@ def best_few(tiers: Sequence[Sequence[str]], top_k: Mapping[str, int] | None) ->
 
 
 def rating_of(points: float, low: int, high: int) -> int:
-    """A rating for points without a fixed scale: 0 gives the middle, and more points never give less."""
+    """A rating for points without a fixed scale: 0 points give the middle rating, and more points never give
+    a lower one."""
     share = (1 + points / (1 + abs(points))) / 2
     return low + round(share * (high - low))
 

@@ -1,5 +1,4 @@
-"""The demo project: a small world to rank and train in, with users to log in as. Creating it is
-idempotent."""
+"""The demo project: prompts to rank, models to train, and users to log in as. Creating it is idempotent."""
 
 from __future__ import annotations
 
@@ -21,9 +20,9 @@ from training.runs.launch import launch_run
 from training.runs.watch import follow_run, worker_listens
 
 SLUG = "demo"
-PROMPTS = 1200  # a tenth of them is held out; 120 are enough to distinguish policies
+PROMPTS = 1200  # number of prompts; a tenth is held out, and 120 are enough to distinguish policies
 PROMPT_SEED = 1
-# When all of them are ranked, they are enough for a reward model that can improve a policy.
+# These tasks, once ranked, are enough for a reward model that can improve a policy.
 TASKS = 600
 LOGINS_FILE = "demo-logins.txt"
 GUIDELINES = """\
@@ -46,7 +45,7 @@ Tell = Callable[[str], None]
 
 
 class DemoRunFailed(Exception):
-    """A run that the demo depends on did not succeed."""
+    """Raised if a run that the demo depends on does not succeed."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,8 @@ def _people(project: Project) -> dict[str, str]:
 
 
 def _keep_logins(passwords: Mapping[str, str]) -> Path:
-    """Append new passwords to a file that only its owner can read. They are stored in plain text nowhere
-    else."""
+    """Append new passwords to a file that only its owner can read. This is the only place where they are
+    stored in plain text."""
     path: Path = settings.STATE / LOGINS_FILE
     if passwords:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
-"""A web server to send requests to: the running one, or a temporary one that stops when it is no longer
-needed."""
+"""Provides a web server to send requests to: the running one, or a temporary one that stops when it is no
+longer needed."""
 
 from __future__ import annotations
 

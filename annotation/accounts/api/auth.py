@@ -21,7 +21,7 @@ from annotation.models import Membership, User
 
 
 def me(request: Request, user: User, *, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """The response of every step that logs a user in."""
+    """The response to every request that logs a user in."""
     mine = Membership.objects.filter(user=user).select_related("project").order_by("-id")
     shown = {
         "id": user.pk,
@@ -157,7 +157,7 @@ class LogoutEverywhereView(APIView):
 
 class MeView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        # Runs before the 401 for users who are not logged in, because their login needs this cookie.
+        # Precedes the 401 for users who are not logged in, because they need this cookie to log in.
         get_token(request._request)
         super().initial(request, *args, **kwargs)
 

@@ -1,4 +1,4 @@
-"""Adapters that configure allauth: sign-up is closed, no mail is sent, secrets are stored encrypted."""
+"""Adapters that configure allauth: sign-up is closed, no email is sent, secrets are stored encrypted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.http import HttpRequest
 
-# Behind a unix socket there is no address: all clients share one count.
+# A connection over a Unix socket has no client address, so all of its clients share one rate limit.
 NO_ADDRESS = "0.0.0.0"
 
 
@@ -22,15 +22,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """The address of the connection (uvicorn resolves trusted proxies). Headers are not used, because
-        anybody can set them."""
+        """The address of the connection (uvicorn resolves trusted proxies). Headers are not used, because any
+        client can set them."""
         return str(request.META.get("REMOTE_ADDR") or NO_ADDRESS)
 
     def get_login_stages(self) -> list[str]:
         return ["allauth.mfa.stages.AuthenticateStage"]
 
     def send_mail(self, *args: Any, **kwargs: Any) -> None:
-        """Rankloop sends no mail."""
+        """Does nothing: Rankloop sends no email."""
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
@@ -39,7 +39,8 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
 
 def _cipher() -> MultiFernet:
-    """Keys derived from the secret key and from earlier ones (SECRET_KEY_FALLBACKS), which still decrypt."""
+    """A cipher that encrypts with a key derived from SECRET_KEY and also decrypts with earlier ones
+    (SECRET_KEY_FALLBACKS)."""
     return MultiFernet(
         Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"rankloop second factor {key}".encode()).digest()))
         for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
@@ -47,7 +48,7 @@ def _cipher() -> MultiFernet:
 
 
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
-    """Encrypts the secrets, so that a leaked copy of the database can't be used to generate codes."""
+    """Encrypts the TOTP secrets, so that a leaked copy of the database can't be used to generate codes."""
 
     def encrypt(self, text: str) -> str:
         return _cipher().encrypt(text.encode()).decode()

@@ -19,7 +19,7 @@ from django.http import HttpRequest
 
 from annotation.models import User
 
-NO_MAIL = "none"  # e-mail addresses are not verified: the site's operators create the accounts
+NO_MAIL = "none"  # email addresses are not verified: the site's operators create the accounts
 _TOTP_SECRET = "mfa.totp.secret"  # session key for the secret of an enrolment in progress
 
 
@@ -28,7 +28,8 @@ class Usage(Protocol):
 
 
 def use_rate(request: HttpRequest, *, name: str, rate: str, key: str) -> Usage | None:
-    """Counts one use under `name`; the use can be rolled back. Returns None if the limit is reached."""
+    """Counts one use of the limit `name`. The count can be rolled back. Returns None if the limit is
+    reached."""
     usage: Usage | None = ratelimit.consume(
         request, app="rankloop", action=name, config={name: rate}, key=key, limit_get=True
     )
@@ -58,7 +59,7 @@ def unstash_state(request: HttpRequest, *, provider_id: str, state_id: str) -> d
 
 
 def begin_totp() -> str:
-    """A new secret, kept in the session."""
+    """A new TOTP secret, kept in the session."""
     return str(get_totp_secret(regenerate=True))
 
 

@@ -1,4 +1,5 @@
-"""Limits on guessing, counted in the shared cache. Only failures count, so frequent logins are not limited.
+"""Limits on guessing passwords and codes, counted in the shared cache. Only failures count, so frequent
+logins are not limited.
 
 A guess is counted before it is checked, under the counter's lock, and the count is rolled back if the guess
 was right, so simultaneous guesses can't exceed the limit.
@@ -27,7 +28,7 @@ class Limit:
     """Empty: count by address only."""
 
     def use(self, request: HttpRequest) -> Usage | None:
-        """Counts one use, which can be rolled back. Returns None if the limit is reached."""
+        """Counts one use of the limit. The count can be rolled back. Returns None if the limit is reached."""
         per = "key" if self.key else "ip"
         rate = f"{self.amount}/{self.seconds}s/{per}"
         return use_rate(request, name=self.name, rate=rate, key=self.key)
@@ -38,7 +39,7 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
     return (
         # One password tried on many accounts.
         Limit("login-address", 100, MINUTE),
-        # One account tried from one address. This limit locks out nobody else.
+        # One account tried from one address. This limit locks out that address only.
         Limit("login-name", 10, MINUTE, f"{client_address(request)} {name}"),
         # One account tried from many addresses. This limit also locks out the owner, for an hour at most.
         Limit("login-account", 100, HOUR, name),
@@ -46,8 +47,8 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
 
 
 def code_limits(user_id: object) -> tuple[Limit, ...]:
-    """Three out of a million codes are valid at any time. A day of guessing at this rate succeeds with a
-    probability of 1 in 700."""
+    """Three of the million possible codes are valid at any time, so a day of guessing at this rate succeeds
+    with a probability of 1 in 700."""
     return (Limit("code-minute", 5, MINUTE, str(user_id)), Limit("code-hour", 20, HOUR, str(user_id)))
 
 

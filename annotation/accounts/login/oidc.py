@@ -43,11 +43,11 @@ _FAILURES: tuple[type[Exception], ...] = (
     *(KeyError, ValueError, TypeError, AttributeError),
 )
 _NOT_IN_A_NAME = re.compile(r"[^\w.@+-]+")
-_MAX_NAME = 140  # the column holds 150 characters; this leaves room for a number
+_MAX_NAME = 140  # the column holds 150 characters; this leaves room for a numeric suffix
 
 
 class Refused(Exception):
-    """The provider's response does not log the user in. `reason` is a code for the login page."""
+    """Raised if the provider's response does not log the user in. `reason` is a code for the login page."""
 
     def __init__(self, reason: str, cause: str) -> None:
         super().__init__(cause)
@@ -81,8 +81,8 @@ def _named(provider_id: str) -> OidcProvider | None:
 
 
 def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> str:
-    """The provider's URL to which the browser is redirected. Raises Problem if the provider is not configured
-    or doesn't respond."""
+    """The URL at the provider to which the browser is redirected. Raises Problem if the provider is not
+    configured or doesn't respond."""
     if _named(provider_id) is None:
         known = ", ".join(each.id for each in providers()) or "none"
         raise Problem(
@@ -187,7 +187,7 @@ class _ProviderKeys(jwt.PyJWKClient):
     """The provider's signing keys, fetched for each login: new keys are accepted and removed keys are refused
     immediately.
 
-    Fetched like the provider's other documents, with the same certificates, proxies and timeout.
+    They are fetched like the provider's other documents, with the same certificates, proxies and timeout.
     """
 
     def __init__(self, uri: str, algorithm: str) -> None:
@@ -200,7 +200,7 @@ class _ProviderKeys(jwt.PyJWKClient):
         answer.raise_for_status()
         document = answer.json()
         for key in document["keys"]:
-            key.setdefault("alg", self._algorithm)  # optional; PyJWT would choose one by the key's type
+            key.setdefault("alg", self._algorithm)  # optional; PyJWT would infer it from the key type
         return document
 
     def key_named(self, kid: str | None) -> jwt.PyJWK:
@@ -239,9 +239,9 @@ def _said(claims: dict[str, Any]) -> Identity:
 
 @transaction.atomic
 def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User:
-    """The first of these accounts that exists: the linked account, the account that is logged in, the only
-    account with the verified address. Otherwise a new account, if the provider is configured to create
-    accounts. An account that is not linked yet is linked."""
+    """The first of these accounts that exists: the linked account, the logged-in account, the only account
+    with the verified email address. Otherwise a new account, if the provider is configured to create
+    accounts. The account is linked if it is not linked yet."""
     linked = SocialAccount.objects.filter(provider=provider_id, uid=identity.subject).select_related("user")
     user = next((each.user for each in linked), None)
     here = request.user if isinstance(request.user, User) else None
@@ -257,7 +257,7 @@ def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User
 
 
 def _invited(identity: Identity) -> User | None:
-    """The active account with this address (ignoring case). None if there are several."""
+    """The active account with this email address (ignoring case). None if there are several."""
     if not identity.email:
         return None
     found = list(User.objects.filter(email__iexact=identity.email, is_active=True)[:2])

@@ -48,8 +48,9 @@ def _checked(request: HttpRequest, username: str, password: str) -> User | None:
 
 
 def confirm_password(*, request: HttpRequest, user: User, password: str, field: str = "password") -> None:
-    """Protects changes that a stranger at an unlocked screen must not make. Raises Problem for a wrong
-    password. Accounts without a password, which log in through a provider, need no confirmation."""
+    """Checks the user's password before a change that a stranger at an unlocked screen must not make. Raises
+    Problem if it is wrong. Accounts without a password, which log in through a provider, need no
+    confirmation."""
     if user.has_usable_password() and _checked(request, user.username, password) is None:
         raise Problem("The password is wrong.", errors=[FieldProblem(field, "This is not your password.")])
 
@@ -68,5 +69,5 @@ def change_password(*, request: HttpRequest, user: User, current: str, new: str)
 
 
 def end_sessions(*, user: User) -> None:
-    """Logs the user out everywhere, by changing a number that the signature of each session contains."""
+    """Logs the user out everywhere, by changing a number that is part of each session's signature."""
     User.objects.filter(pk=user.pk).update(session_epoch=F("session_epoch") + 1)

@@ -1,4 +1,4 @@
-"""The optional second factor: codes from an authenticator app (TOTP), and recovery codes in case it is
+"""The optional second factor: codes from an authenticator app (TOTP), and recovery codes in case the app is
 lost."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from annotation.accounts.login.passwords import confirm_password
 from annotation.models import User
 from config.problems import Conflict, FieldProblem, Problem
 
-# A code is valid for its own half minute and, because clocks differ, for the ones before and after.
+# A code is valid for its own half minute and, because clocks differ, for the half minutes before and after.
 CODE_SECONDS = 90
 
 
@@ -79,7 +79,8 @@ def confirm_enrolment(*, request: HttpRequest, user: User, code: str) -> list[st
 
 
 def disable(*, request: HttpRequest, user: User, code: str) -> None:
-    """Requires a TOTP or recovery code, so that access to an open session isn't enough."""
+    """Switches the second factor off. Requires a TOTP or recovery code, so that access to an open session
+    isn't enough."""
     totp = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).first()
     if totp is None:
         raise Conflict("The second factor is not switched on.", type="no-second-factor")

@@ -35,8 +35,8 @@ class LinesRenderer(JSONRenderer):
 
 
 def streamed(steps: Steps) -> StreamingHttpResponse:
-    """Raises the first step's exception here, so an unknown format gets an error status like any other
-    refusal."""
+    """Streams the progress. Runs the first step immediately, so an unknown format gets an error status like
+    any other refusal."""
     first = next(steps)
     return StreamingHttpResponse(
         _lines(_messages(first, steps), current_actor()), content_type=LinesRenderer.media_type
@@ -47,7 +47,7 @@ async def _lines(messages: Generator[dict[str, Any], None, None], actor: str) ->
     """Runs in the response's single synchronous thread, because a dry run is one transaction."""
 
     def line() -> bytes:
-        # The middleware has already finished when the response streams.
+        # The middleware has already finished by the time the response is streamed.
         with acting_as(actor):
             message = next(messages, None)
         return b"" if message is None else json.dumps(message).encode() + b"\n"

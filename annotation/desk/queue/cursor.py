@@ -1,4 +1,4 @@
-"""Where an annotator's scan of the queue starts.
+"""The position at which an annotator's scan of the queue starts.
 
 The queue is scanned in order, past the annotator's own tasks that still have slots for others. The scan gets
 longer with each task they have done (43 ms after 20,000 tasks of overlap 3). A cursor remembers the place up

@@ -29,8 +29,8 @@ SELECT m.state, m.paused_reason, m.role, m.qualified_at IS NOT NULL, m.qualifica
 
 class Facts(NamedTuple):
     """The facts that decide an annotator's next task.
-    The first six are None for an admin who is not a member. `places` belong to the open leases, the current
-    lease first.
+    The first six fields are None for an admin who is not a member. `places` belong to the open leases, the
+    current lease first.
     """
 
     member_state: str | None

@@ -20,7 +20,7 @@ WITH pick AS (
      WHERE {QUEUED} AND {NOT_MINE}
      ORDER BY {{key}} {_LOCKED}
 )"""
-# All of `behind` comes before all of `ahead`.
+# Every row of `behind` comes before every row of `ahead`.
 _FROM_CURSOR = f"""
 WITH behind AS (
     SELECT t.id, 0 AS attempt FROM annotation_rankingtask t

@@ -5,7 +5,7 @@ newest that changed any of them. To change a trigger:
 
 1. Edit its file. Files must be safe to rerun: they use `CREATE OR REPLACE` and `IF NOT EXISTS`.
 2. Move the app's `ApplySql` operation into a new migration, after the operations on the columns that the
-   files now name, and give it the new digest, which the failing test prints. A released database then runs
+   files now use, and give it the new digest, which the failing test prints. A released database then runs
    the files again. A new database runs them only in that migration, when all columns exist.
 3. In the same migration, drop what the files no longer contain: `RunSQL("DROP TRIGGER … ON …;")`.
 

@@ -1,4 +1,4 @@
-"""Signs of bias per ranking: position, length, and answers sent as shown or untouched."""
+"""Signs of bias per ranking: position, length, and answers submitted in the displayed order or unchanged."""
 
 from __future__ import annotations
 

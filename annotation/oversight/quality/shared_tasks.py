@@ -31,7 +31,7 @@ from preferences.statistics.rank_correlation import kendall_w_by_task
 
 @dataclass(frozen=True)
 class SharedTasks:
-    """Rankings by named people, of tasks that at least two of them ranked, in one block per number of
+    """Rankings by named annotators, of tasks that at least two of them ranked, in one block per number of
     responses K."""
 
     blocks: list[Block]

@@ -17,7 +17,7 @@ export function rememberCsrfToken(token: string): void {
   csrfToken = token;
 }
 
-/** The newest token, for the one request (an upload) that does not use `fetch`. */
+/** The newest CSRF token, for file uploads, which do not use `fetch`. */
 export function rememberedCsrfToken(): string {
   return CSRF_COOKIE.exec(document.cookie)?.[1] ?? csrfToken;
 }
@@ -51,7 +51,7 @@ export async function unwrap<T>(call: Promise<FetchResult<T>>): Promise<T> {
   return data as T;
 }
 
-/** Like `unwrap`, but also returns the response, for calls whose status has a meaning (200, 201 or 204). */
+/** Like `unwrap`, but also returns the response, for callers that distinguish the statuses 200, 201 and 204. */
 export async function unwrapResponse<T>(
   call: Promise<FetchResult<T>>,
 ): Promise<{ data: T | undefined; status: number }> {

@@ -1,8 +1,8 @@
 import { currentLanguage, type Language } from "@/shared/i18n/language";
 
 /**
- * The page's own messages about failed requests. This catalogue is not loaded lazily: problems are created outside of
- * components, and a message about a lost connection could not be fetched without a connection.
+ * The page's own messages about failed requests. This catalogue is not loaded lazily: errors are created outside of
+ * components, and without a connection the message about the lost connection could not be fetched.
  */
 const en = {
   unreachable: "The server can't be reached",
@@ -41,7 +41,8 @@ const de: typeof en = {
     422: "Einige Eingaben sind ungültig",
     429: "Zu viele Anfragen; einen Moment warten",
   },
-  // Only problems that annotators can see. A pause keeps the server's text, because it contains the manager's reason.
+  // Only for errors that annotators can see. A pause keeps the server's text, because it contains the manager's
+  // reason.
   byType: {
     "lease-lost": "Die Zuteilung ist abgelaufen, oder die Aufgabe wurde zurückgegeben.",
     "already-answered": "Diese Aufgabe ist von hier schon beantwortet.",

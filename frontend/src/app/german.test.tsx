@@ -131,7 +131,7 @@ afterEach(() => {
   cleanup();
   localStorage.clear();
   speak("en", { remember: false });
-  vi.resetModules(); // The last page uses separate modules, which still use German.
+  vi.resetModules(); // The last page has its own copies of the modules, which are still set to German.
   vi.unstubAllGlobals();
 });
 
@@ -146,7 +146,7 @@ it.each(Object.keys(PAGES))("the German page has no English text: %s", async (na
   expect(left).toEqual([]);
 });
 
-it("known problem types are shown in German, others in the server's words", () => {
+it("known problem types are shown in German, others with the server's text", () => {
   const lost = { type: "lease-lost", detail: "This lease ran out." };
   expect(problemFrom(409, lost).detail).toBe("This lease ran out.");
   speak("de", { remember: false });

@@ -219,7 +219,7 @@ export const router = createRouter({
   ]),
   context: { queryClient },
   defaultPreload: "intent",
-  // TanStack Query decides what is stale, not the router.
+  // The router must not cache data, because TanStack Query does.
   defaultPreloadStaleTime: 0,
   defaultErrorComponent: RouteError,
   defaultPendingComponent: RoutePending,

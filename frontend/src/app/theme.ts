@@ -1,7 +1,8 @@
 import { createTheme, type MantineColorsTuple } from "@mantine/core";
 
 /**
- * One accent colour. All other colours are neutrals with a slight tint of it, so that colour always carries meaning.
+ * The only accent colour. All other colours are neutrals with a slight tint of it, so that colour always has a
+ * meaning.
  */
 const petrol: MantineColorsTuple = [
   "#e9f5f5",

@@ -1,4 +1,4 @@
-/** Names of training metrics. Separate from format.ts, which the desk loads. */
+/** Names of training metrics. They are not in format.ts, because the desk loads that module and does not need them. */
 import { words } from "./format";
 
 const TELLING = [/gold/, /heldout.*accuracy/, /accuracy/, /heldout.*loss/, /score|reward/, /kl/, /loss/];

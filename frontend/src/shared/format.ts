@@ -68,7 +68,7 @@ export function roughly(seconds: number): string {
 function days(value: number): string {
   const unit = { style: "unit", unit: "day", unitDisplay: "long" } as const;
   const text = new Intl.NumberFormat(currentLanguage(), unit).format(value);
-  return currentLanguage() === "de" && value !== 1 ? `${text}n` : text; // Dative case, which German "vor" requires.
+  return currentLanguage() === "de" && value !== 1 ? `${text}n` : text; // German "vor" requires the dative case.
 }
 
 export function ago(iso: string, now: number = Date.now()): string {

@@ -8,8 +8,8 @@ export const ink = (variable: string): string =>
   getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 
 /**
- * Draws a plot with the width of its host element and the colours of the page, with the given options for the two
- * axes. Returns a function that removes it.
+ * Draws a plot in the width of its host element and the colours of the page. Returns the plot and a function that
+ * removes it.
  */
 export function plotIn(
   host: HTMLElement,

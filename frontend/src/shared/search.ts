@@ -1,6 +1,6 @@
 import * as v from "valibot";
 
-/* Building blocks for the search parameters of a page, which are passed to the router as `validateSearch`. */
+/* Building blocks for the search parameters of a page. The router receives them as `validateSearch`. */
 
 const withoutUndefined = <T extends object>(search: T): T =>
   Object.fromEntries(Object.entries(search).filter(([, value]) => value !== undefined)) as T;

@@ -19,7 +19,7 @@ export const meQuery = queryOptions({
   },
 });
 
-/** A project with its form, guidelines and counts; the shell, the desk and the overview share it. */
+/** A project with its form, guidelines and counts, shared by the shell, the desk and the overview. */
 export const projectQuery = (slug: string) =>
   queryOptions({
     queryKey: ["projects", slug],
@@ -52,7 +52,7 @@ export const may = {
   manage: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
   watchRuns: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
   launchRuns: (me: Me) => me.is_admin,
-  /** Project managers can create additional projects. */
+  /** Admins and active managers of any project can create projects. */
   createProjects: (me: Me) =>
     me.is_admin || me.memberships.some(({ role, state }) => role === "manager" && state === "active"),
 } as const;

@@ -1,7 +1,7 @@
 """A zip archive of data files, such as a dataset folder.
 
 The sizes that an archive declares are not trusted: its entries are counted before the directory is read, and
-its unpacked bytes are counted during reading. A deflated file can't be read backwards, as Parquet requires,
+its unpacked bytes are counted as they are read. A deflated file can't be read backwards, as Parquet requires,
 so a Parquet file is first unpacked to disk; every other file is streamed.
 """
 
@@ -116,8 +116,8 @@ def unpacked(member: io.BufferedReader) -> BinaryIO:
 
 
 class _Member:
-    """A stream of a file in the archive. If the file is damaged, reading raises FormatError, and the rows end
-    with that reason."""
+    """A stream of a file in the archive. If the file is damaged, reading raises FormatError, and the last row
+    reports the reason."""
 
     def __init__(self, member: IO[bytes]) -> None:
         self._member = member

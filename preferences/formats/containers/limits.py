@@ -21,7 +21,7 @@ MAX_REPETITION = 2000
 
 
 class ExpansionError(FormatError):
-    """Compressed data expands to far more than its packed size."""
+    """The compressed data expands to far more than its packed size."""
 
 
 @dataclass(frozen=True, slots=True)

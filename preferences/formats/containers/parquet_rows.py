@@ -17,7 +17,7 @@ from preferences.formats.containers.limits import ExpansionError, NumberedRow, u
 from preferences.records import FormatError
 
 PARQUET_MAGIC = b"PAR1"
-# A value that is stored once for all rows unpacks to one copy per row of a batch. Batches therefore have at
+# A value that is stored once for all rows expands to one copy per row of a batch. Batches therefore have at
 # most this many rows, regardless of what the file declares.
 PARQUET_BATCH_ROWS = 32
 UNREADABLE = (ValueError, OverflowError, pa.ArrowException)  # includes UnicodeDecodeError
@@ -78,7 +78,7 @@ def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
 
 
 def damage(error: Exception) -> str:
-    """The reason to report where reading stops at damaged data."""
+    """The error message for damaged data, where reading stops."""
     return f"the Parquet data is damaged here ({error}); reading stopped"
 
 

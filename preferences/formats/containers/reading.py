@@ -80,7 +80,7 @@ def _member_rows(member: io.BufferedReader, file: archive.DataFile) -> Iterator[
 def _text_rows(stream: Any, magic: bytes, *, packed_bytes: Callable[[], int]) -> Iterator[NumberedRow]:
     raw = AsRaw(stream)
     if magic[:2] == GZIP_MAGIC:
-        # GzipFile reads ahead, so the number of packed bytes can be too high by one buffer (128 KiB).
+        # GzipFile reads ahead, so the count of packed bytes can be too high by one buffer (128 KiB).
         raw = AsRaw(GzipFile(fileobj=stream, mode="rb"), packed_bytes=packed_bytes, what="the gzip data")
     buffered = io.BufferedReader(raw, limits.HEAD_BYTES)
     try:

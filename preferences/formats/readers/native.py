@@ -131,7 +131,7 @@ def _task_kind(row: Row, gold: Tiers | None) -> str:
     if found not in TASK_KINDS:
         raise RowError(f"task_kind is {found!r}; it must be one of {', '.join(TASK_KINDS)}")
     if found != TASK_KINDS[0] and gold is None:
-        if row.get("ranking_id"):  # from a snapshot older than the gold_tiers column
+        if row.get("ranking_id"):  # the file is from a snapshot older than the gold_tiers column
             return TASK_KINDS[0]
         raise RowError(f"task_kind is {found}, and a {found} task needs gold_tiers, its correct answer")
     if found != TASK_KINDS[0] and gold is not None and len(gold) < 2:
@@ -238,7 +238,7 @@ def _ranking(row: Row, found: Sequence[Any]) -> RankingRecord | None:
 
 
 def _check_unranked(row: Row, tiers: Tiers, count: int) -> None:
-    """Check that the responses a row lists as unranked are exactly those in no tier."""
+    """Check that the responses listed as unranked are exactly those in no tier."""
     unranked = list_of(row.get("unranked") or [], "unranked")
     left = sorted(set(range(count)) - {index for tier in tiers for index in tier})
     named = [index for index in unranked if isinstance(index, int)]

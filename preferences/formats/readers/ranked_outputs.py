@@ -41,8 +41,8 @@ def parse(row: Row) -> Parsed:
 
 
 def conversation_of_instruction(row: Row) -> tuple[Message, ...]:
-    """The conversation made of `system`, the `history` of [user, assistant] pairs, and `instruction` followed
-    by its `input`."""
+    """The conversation formed by `system`, the `history` of [user, assistant] pairs, and `instruction`
+    followed by its `input`."""
     messages: list[Message] = []
     if given(row.get("system")):
         messages.append({"role": "system", "content": text_of(row["system"], "system")})

@@ -1,7 +1,7 @@
 """An OpenID Connect provider on loopback, as strict as the specifications (Core 1.0, RFC 7636).
 
-It checks the required parts of each request: the registered redirect URI, the PKCE verifier, the client's
-secret, and a code that has not been used. A test can change its responses (`claims`, `sign`, `user_info`,
+It checks the required parts of each request: the registered redirect URI, the PKCE verifier, the client
+secret, and an unused authorization code. A test can change its responses (`claims`, `sign`, `user_info`,
 `jwk_changes`).
 """
 
@@ -51,7 +51,7 @@ class Provider:
         return {name: value for name, value in jwk.items() if value is not None}
 
     def authorize(self, asked: dict[str, str]) -> str:
-        """The address to which the provider sends the browser after the user has agreed."""
+        """Returns the URL to which the provider redirects the browser after the user consents."""
         self.asked.append(asked)
         assert asked["response_type"] == "code"
         assert asked["client_id"] == CLIENT_ID

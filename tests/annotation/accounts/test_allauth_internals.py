@@ -1,4 +1,4 @@
-"""allauth's internal modules can change in any release, so one file of Rankloop imports them."""
+"""allauth's internal modules can change in any release, so only one file in Rankloop imports them."""
 
 from __future__ import annotations
 

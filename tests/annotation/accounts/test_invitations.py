@@ -1,4 +1,5 @@
-"""An invitation adds one person, once, in one role, until it expires. It reveals nothing to others."""
+"""An invitation adds one person to a project in one role. It works once, until it expires, and its token
+stays secret."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ LOGIN, LOGOUT, ME = (f"/api/v1/auth/{name}" for name in ("login", "logout", "me"
 
 @pytest.fixture
 def browser() -> APIClient:
-    """A client with CSRF checks, as for a real browser."""
+    """A client with CSRF checks enabled, like a real browser."""
     return APIClient(enforce_csrf_checks=True)
 
 
@@ -129,7 +129,8 @@ def test_invalid_login_body_is_a_problem(browser: APIClient, db: None, body: obj
 
 
 def test_guesses_from_one_address_are_limited_across_accounts(browser: APIClient, alice: User) -> None:
-    """One password tried on many accounts. Behind a unix socket the limit applies without an address."""
+    """One password is tried on many accounts. Requests over a Unix socket have no address; the limit still
+    applies."""
     token = _token(browser)
     statuses = [
         browser.post(

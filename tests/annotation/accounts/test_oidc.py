@@ -1,4 +1,4 @@
-"""Login by OpenID Connect: the whole flow, with a strict provider on loopback and with malicious ones."""
+"""OpenID Connect login: the whole flow, with a strict provider on loopback and with malicious providers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Browser:
         return self.api.post(BEGIN, {"provider": provider, "next": next}, headers={"X-CSRFToken": token})
 
     def at_provider(self, provider: Provider, next: str = "/") -> str:
-        """Opens the provider's page, where the user agrees. Returns the address to which the provider
+        """Opens the provider's page, where the user consents. Returns the URL to which the provider
         redirects."""
         location = self.begin(next).json()["location"]
         assert location.startswith(f"{provider.url}/authorize?")
@@ -107,13 +107,13 @@ def test_state_nonce_and_challenge_are_new_for_each_login(provider: Provider, al
 
 
 def test_starting_an_oidc_login_requires_the_csrf_token(provider: Provider, db: None) -> None:
-    """Otherwise another site could log a browser in as somebody else."""
+    """Without the token, another site could log a browser in to a different account."""
     browser = APIClient(enforce_csrf_checks=True)
     assert browser.post(BEGIN, {"provider": "company"}).status_code == 403
 
 
 def test_response_without_a_request_is_refused(provider: Provider, alice: User) -> None:
-    """A response must contain the state of a request from this browser, and is accepted only once."""
+    """A response must contain the `state` of a request from the same browser, and is accepted only once."""
     link(alice)
     attacker, victim = Browser(), Browser()
     back = attacker.at_provider(provider)
@@ -149,7 +149,7 @@ def _unsigned(provider: Provider, claims: dict[str, Any]) -> str:
 
 
 def _public_key_as_secret(provider: Provider, claims: dict[str, Any]) -> str:
-    """The classic algorithm confusion: a token signed by HMAC with the public key as the secret."""
+    """The classic algorithm confusion attack: a token signed with HMAC and the public key as secret."""
     pem = provider.key.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -309,7 +309,7 @@ def test_logged_in_user_links_their_own_account(provider: Provider, alice: User,
 
 
 def test_api_token_cannot_link_an_account(provider: Provider, alice: User) -> None:
-    """Otherwise a stolen token would allow permanent logins as its owner."""
+    """A stolen token must not allow permanent logins as its owner."""
     _, text = create_token(user=alice, name="script")
     browser = Browser()
     browser.api.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")

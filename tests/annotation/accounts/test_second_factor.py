@@ -1,4 +1,4 @@
-"""The optional second factor: enrolment, login, recovery codes, and switching it off."""
+"""The optional second factor: enrolment, login, recovery codes and removal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def code_at(secret: str, seconds: float) -> str:
 
 
 def test_code_helper_matches_the_rfc() -> None:
-    """The last six of the eight digits in RFC 6238, appendix B."""
+    """Expected codes are the last six of the eight digits in RFC 6238, appendix B."""
     secret = base64.b32encode(b"12345678901234567890").decode()
     given = {59: "287082", 1111111109: "081804", 1234567890: "005924", 20000000000: "353130"}
     assert {seconds: code_at(secret, seconds) for seconds in given} == given
@@ -48,7 +48,7 @@ def alice(alice: User) -> User:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """The clock for codes, which tests move forward."""
+    """The clock used to verify codes; tests can advance it."""
     now = {"now": time.time()}
     monkeypatch.setattr("allauth.mfa.totp.internal.auth.time.time", lambda: now["now"])
     return now
@@ -76,7 +76,7 @@ def browser() -> Browser:
 
 @pytest.fixture
 def enrolled(alice: User, browser: Browser, clock: dict[str, float]) -> tuple[str, list[str]]:
-    """The secret and the recovery codes."""
+    """Enrols alice. Returns her secret and recovery codes."""
     assert browser.log_in() == 200
     secret = browser.post(FACTOR, password=PASSWORD).json()["secret"]
     answer = browser.post(f"{FACTOR}/confirm", code=code_at(secret, clock["now"]))

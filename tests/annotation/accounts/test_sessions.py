@@ -1,4 +1,5 @@
-"""Sessions: each login creates one. The user's request, a new password or deactivation ends all of them."""
+"""Each login creates a session. All sessions end at the user's request, after a password change, or when the
+account is deactivated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Permissions that the test of the whole table (tests/config/test_access_table.py) does not cover."""
+"""Permissions not covered by the test of the complete access table (tests/config/test_access_table.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Concurrent imports of the same file store it once, and concurrent freezes never share a snapshot name."""
+"""Concurrent imports store the same file once, and concurrently created snapshots never share a name."""
 
 from __future__ import annotations
 

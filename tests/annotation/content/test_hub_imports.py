@@ -1,6 +1,6 @@
-"""A dataset on the Hub is imported by its ID. If that fails, the message describes a solution.
+"""A dataset on the Hub is imported by its ID. If that fails, the error message suggests a fix.
 
-Tests can't reach the Hub, so a small local server answers the two calls made by the Hub's client.
+Tests can't reach the Hub, so a small local server answers the two calls that the Hub client makes.
 """
 
 from __future__ import annotations

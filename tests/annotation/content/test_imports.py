@@ -1,4 +1,4 @@
-"""An import stores valid rows and reports invalid ones. Repeating it changes nothing."""
+"""An import stores valid rows and reports invalid ones. Repeating the import changes nothing."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_options_apply_to_tasks_and_gold_is_stored_as_response_ids(wishes: Proje
 @pytest.mark.parametrize("task_kind", [kind for kind in RankingTask.Kind.values if kind != "ranking"])
 def test_check_is_imported_with_its_answer_and_without_slots(wishes: Project, task_kind: str) -> None:
     check = {"prompt": "Q", "responses": ["a", "b"], "gold_tiers": [[1], [0]], "task_kind": task_kind}
-    # A ranking in the file closes a ranking task, but not a check, which is assigned to every annotator.
+    # A ranking in the file completes a ranking task, but not a check, which is assigned to every annotator.
     report = take(wishes, check, {**check, "prompt": "Q2", "tiers": [[1], [0]]}, overlap=3)
     assert (report.tasks, report.rankings, report.failed) == (2, 1, 0)
     found = RankingTask.objects.values_list("kind", "state", "open_slots")
@@ -268,7 +268,7 @@ def test_check_is_imported_with_its_answer_and_without_slots(wishes: Project, ta
             "task_kind is 'trap'; it must be one of ranking, gold, attention, qualification",
         ),
         ({"task_kind": ["gold"]}, "task_kind"),
-        # After the repeated response is removed, the first check still has an order; the second doesn't.
+        # Without the duplicate response, the first check still has an order; in the second, all are tied.
         ({"responses": ["a", "b", "b"], "gold_tiers": [[1], [0, 2]]}, ""),
         ({"responses": ["a", "b", "b"], "gold_tiers": [[0, 1], [2]]}, "put at least one response above"),
     ],

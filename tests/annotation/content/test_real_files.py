@@ -1,4 +1,4 @@
-"""Every real file is imported completely and correctly; data/README.md has the expected numbers."""
+"""Every real file is imported completely and correctly. The expected numbers come from data/README.md."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_mt_bench_answers_then_votes_are_imported(shelf: Project) -> None:
     votes = import_file(project=shelf, file=real_file("annotators/mt-bench-votes.jsonl.gz"))
     assert (votes.format, votes.read, votes.failed) == ("mt-bench-votes", 2375, 0)
     assert (votes.prompts, votes.responses) == (0, 0)
-    # One judge repeated a vote with the sides swapped. It is one ranking, and the second row is `unchanged`.
+    # One judge repeated a vote with the sides swapped. They count as one ranking; the second is `unchanged`.
     assert (votes.rankings, votes.unchanged) == (2374, 1)
     assert votes.tasks == Ranking.objects.values("task").distinct().count() == 1257
     assert Ranking.objects.values("annotator_label").distinct().count() == 65
@@ -189,7 +189,7 @@ def test_repeated_tulu_item_by_the_same_evaluator_is_a_revision(shelf: Project) 
     report = take(shelf, "annotators/tulu1-human-eval.jsonl.gz")
     revisions = Ranking.objects.exclude(supersedes=None)
     assert quirks(report) == {"same-annotator-again": revisions.count()}
-    # The reference counts each evaluator's first answers, which are the rankings that supersede no other.
+    # The reference counts only each evaluator's first answer, which is the ranking that supersedes no other.
     first = Ranking.objects.filter(supersedes=None)
     assert first.count() == first.values("task", "annotator_label").distinct().count()
     assert first.count() == Ranking.objects.current().count()
@@ -225,7 +225,7 @@ def test_squality_has_three_rankings_of_three_summaries(shelf: Project) -> None:
             }
             assert ranking.metadata["reviews"][str(index)]["annotations"] == review["annotations"]
             reviews[ranking.annotator_label] += 1
-    # The reference ranks by the mean of all overall ratings; the import ranks each answer by its own means.
+    # The reference ranks by the mean of all overall ratings; the import keeps each reviewer's own ranking.
     assert sum(reviews.values()) == 630
     for row in rows.values():
         first_places[max(row["responses"], key=lambda one: one["overall"]["overall-rating"])["system"]] += 1

@@ -201,7 +201,7 @@ def test_only_managers_and_admins_can_access_data(
 
 
 def test_export_is_streamed_chunk_by_chunk() -> None:
-    """ASGI reads a synchronous iterator completely before it sends the first byte."""
+    """Under ASGI, Django reads a synchronous iterator completely before it sends the first byte."""
     import asyncio
 
     made: list[int] = []

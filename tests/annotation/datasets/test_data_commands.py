@@ -1,4 +1,5 @@
-"""Commands print the changes they make, print the same data with --json, and fail with a reason."""
+"""Commands report the changes they make, report the same data as JSON with --json, and give a reason when
+they fail."""
 
 from __future__ import annotations
 

@@ -240,8 +240,8 @@ def test_trl_reward_trainer_trains_one_step_on_the_export(
     assert trainer.train_dataset["margin"] == [3.0, 3.0, 0.0, 0.0]
     result = trainer.train()
     assert result.global_step == 1
-    # Untrained rewards are near 0, so if margins are used, the loss is near the mean of -log
-    # sigmoid(-margin).
+    # Untrained rewards are near 0. The loss is therefore near the mean of -log sigmoid(-margin) if TRL uses
+    # the margins.
     expected = -torch.nn.functional.logsigmoid(-torch.tensor([3.0, 3.0, 0.0, 0.0])).mean().item()
     assert result.training_loss == pytest.approx(expected, abs=0.5)
     assert not torch.equal(before, model.score.weight)

@@ -34,7 +34,7 @@ def project(project: Project) -> Project:
 
 
 def rank(task: RankingTask, who: str | User, *tiers: str, **changes: Any) -> Ranking:
-    """A ranking in letters, assigned by position in the task: "b", "ac" means b above a tie of a and c."""
+    """Creates a ranking. Letters denote positions in the task: "b", "ac" ranks b above a tie of a and c."""
     ids = list(task.shown.order_by("position").values_list("response_id", flat=True))
     by_letter = dict(zip("abcdefghij", ids, strict=False))
     placed = [[by_letter[letter] for letter in tier] for tier in tiers]
@@ -105,9 +105,9 @@ def test_majority_is_one_row_per_task_regardless_of_display_order(
     assert [row["task_id"] for row in rows] == [str(first.pk), str(second.pk)]
     assert order_of(rows[0], first) == ["a", "b", "c"]
     assert (rows[0]["votes"], rows[0]["decided_by"], rows[0]["annotator"]) == (3, "majority", "")
-    assert rows[0]["strength"] == 1  # the weaker strength of the two rankings with a first
+    assert rows[0]["strength"] == 1  # two rankings put a first; the weaker strength counts
     assert json.loads(rows[0]["ratings"]) == {str(ids[0]): {"help": 3.5}}
-    assert rows[0]["flags"] == "{}"  # flagged by one of three
+    assert rows[0]["flags"] == "{}"  # only one of three annotators set a flag
     assert (rows[1]["ranking_id"], rows[1]["decided_by"], rows[1]["votes"]) == (str(alone.pk), "only", 1)
     assert order_of(rows[1], second) == ["c", "ab"]
     assert card["decided_by"] == {"majority": 1, "only": 1}
@@ -130,7 +130,7 @@ def test_review_decides_its_task(project: Project, tasks: list[RankingTask], rit
     card, (row,) = frozen(project, aggregation="majority")
     assert (row["ranking_id"], row["decided_by"], row["votes"]) == (str(review.pk), "review", 3)
     assert (order_of(row, tasks[0]), row["kind"]) == (["c", "b", "a"], "review")
-    assert card["agreement"] == {"share": 1.0, "pairs": 3, "tasks": 1}  # without the review
+    assert card["agreement"] == {"share": 1.0, "pairs": 3, "tasks": 1}  # the review is not counted
     _, rows = frozen(project, "every")
     assert [row["kind"] for row in rows] == ["annotation", "annotation", "review"]
     assert len(frozen(project, "people", kinds=["annotation"])[1]) == 2
@@ -164,7 +164,7 @@ def test_tasks_are_selected_by_agreement(project: Project, tasks: list[RankingTa
     for who in ("kim", "lee"):
         rank(agreed, who, "a", "b", "c")
     rank(half, "kim", "a", "b", "c")
-    rank(half, "lee", "b", "a", "c")  # two of three pairs agree
+    rank(half, "lee", "b", "a", "c")  # they agree on two of three pairs
     rank(alone, "kim", "a", "b", "c")
     rank(decided, "kim", "a", "b", "c")
     rank(decided, "lee", "c", "b", "a")
@@ -176,9 +176,9 @@ def test_tasks_are_selected_by_agreement(project: Project, tasks: list[RankingTa
     assert kept("all") == {str(task.pk) for task in tasks}
     assert kept("two-thirds", min_agreement=0.66) == {str(agreed.pk), str(half.pk)}
     assert kept("most", min_agreement=0.67) == {str(agreed.pk)}
-    # Agreement covers the whole task, not only the selected rankings. With one annotator there is none.
+    # Agreement covers the whole task, not only the selected rankings. It is undefined for one annotator.
     assert kept("kims", min_agreement=0.9, annotators=["kim"]) == {str(agreed.pk)}
-    # A review settles its task if it determines the row.
+    # A reviewed task passes the threshold if the review determines the row.
     assert kept("settled", min_agreement=0.9, aggregation="majority") == {str(agreed.pk), str(decided.pk)}
     card, _ = frozen(project, "card")
     assert card["agreement"] == {"share": pytest.approx(5 / 9), "pairs": 9, "tasks": 3}

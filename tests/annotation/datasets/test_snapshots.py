@@ -1,4 +1,4 @@
-"""A snapshot is a file and a row, created atomically; its bytes depend only on its rankings."""
+"""A snapshot is a file and a database row, created atomically. Its bytes depend only on its rankings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def wishes() -> Project:
 
 
 def put(project: Project, number: int, **changes: Any) -> Ranking:
-    """An imported ranking b > a = c with its own prompt."""
+    """Imports a ranking b > a = c of responses to a new prompt."""
     row = {
         "prompt": f"Question {number}",
         "responses": [
@@ -58,7 +58,7 @@ def put(project: Project, number: int, **changes: Any) -> Ranking:
 
 
 def rank(ranking: Ranking, user: User, *, supersedes: Ranking | None = None, **changes: Any) -> Ranking:
-    """The same answer by a user."""
+    """Gives the same answer to the same task as a user."""
     fields = {
         "project": ranking.project,
         "task": ranking.task,

@@ -1,4 +1,4 @@
-"""A statement's plans: the plan for given values, and the generic plan of a prepared statement."""
+"""Query plans of a statement: the plan for specific values, and the generic plan of a prepared statement."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_cap_is_exact_with_many_tabs(project: Project, add_tasks: AddTasks, alic
                     _submit(held)
             except (CapReached, DailyCapReached) as refused:
                 return refused.type
-            except Conflict:  # another tab was faster
+            except Conflict:  # another tab claimed or answered first
                 continue
         return "never told"
 
@@ -134,7 +134,7 @@ def test_annotator_paused_during_a_claim_holds_no_lease(
 def test_claim_never_leases_from_an_inactive_project(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str, stay: set[int]
 ) -> None:
-    """`stay` has the places of the leases that are kept: in a paused project only the current one."""
+    """`stay` lists the places of the leases that are kept. A paused project keeps only the current one."""
     add_tasks(project, 30, k=2)
     for _ in range(8):
         told = at_once(
@@ -175,7 +175,7 @@ def test_score_of_a_check_matches_its_current_ranking_after_a_race(
     project.mixing_seed = project.pk
     while held is None:
         held = claim_next(project=project, annotator=alice)
-        if held is None:  # no check is due in this turn: try another seed
+        if held is None:  # no check is due: try another seed
             project.mixing_seed = type(project.pk)(int=project.mixing_seed.int + 1)
     answer(held)
     orders = [held.shown_order[i:] + held.shown_order[:i] for i in range(1, 3)]

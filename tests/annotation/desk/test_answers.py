@@ -132,7 +132,7 @@ def test_required_parts_must_be_present() -> None:
         "comment",
         "rewrite",
     ]
-    # A task that can't be ranked can't be compared, rated or explained either.
+    # If a task can't be ranked, no strength, rating or explanation is required.
     assert _wrong(form, not_rankable=True) == []
     # A tie of all responses has no strength.
     assert _wrong(form, **{**FULL, "tiers": [[A, B, C]], "strength": None}) == []

@@ -38,7 +38,7 @@ def test_lease_counts_toward_the_cap(project: Project, add_tasks: AddTasks, alic
     project.max_per_annotator = 2
     project.save()
     assert len(allocation.claim_tasks(project=project, annotator=alice, prefetch=2)) == 2
-    held = claim(project, alice)  # the open lease is returned at the cap, too
+    held = claim(project, alice)  # at the cap, a claim still returns the open lease
     allocation.release_lease(assignment=held, token=held.token)
     assert len(allocation.claim_tasks(project=project, annotator=alice, prefetch=2)) == 2
 

@@ -1,4 +1,4 @@
-"""Gold and attention checks: their rates, their appearance, and the effects of answers."""
+"""Gold and attention checks: how often they occur, what annotators see, and the effects of answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AddTasks = Callable[..., list[RankingTask]]
 
 
 def make_check(task: RankingTask, kind: str = "gold") -> RankingTask:
-    """A check whose right answer ranks the responses by their positions."""
+    """Turns a task into a check whose correct answer ranks the responses by position."""
     gold = [[pk] for pk in task.responses.order_by("shown_in__position").values_list("pk", flat=True)]
     return checks.set_kind(task=task, kind=kind, gold_tiers=gold)
 
@@ -57,7 +57,7 @@ def test_checks_are_assigned_at_their_rates(project: Project, add_tasks: AddTask
         make_check(task)
     for task in tasks[80:120]:
         make_check(task, "attention")
-    assert {claim(project, alice).task.kind} == {"ranking"}  # both rates are 0
+    assert {claim(project, alice).task.kind} == {"ranking"}  # because both rates are 0
     project.gold_rate, project.attention_rate = 0.25, 0.1
     project.save()
     kinds = []
@@ -65,7 +65,7 @@ def test_checks_are_assigned_at_their_rates(project: Project, add_tasks: AddTask
         held = claim(project, alice)
         kinds.append(held.task.kind)
         Assignment.objects.filter(pk=held.pk).update(state="submitted")
-    # expected are 40 and 16; four standard deviations are 22 and 15
+    # expected: 40 and 16; four standard deviations: 22 and 15
     assert 18 <= kinds.count("gold") <= 62
     assert 2 <= kinds.count("attention") <= 31
     places = [place for place, kind in enumerate(kinds) if kind == "gold"]
@@ -75,7 +75,7 @@ def test_checks_are_assigned_at_their_rates(project: Project, add_tasks: AddTask
 def test_check_goes_to_everybody_and_is_never_finished(
     mixed: Project, alice: User, ben: User, rita: User
 ) -> None:
-    RankingTask.objects.asked().update(overlap=3, open_slots=3)  # enough tasks for all three
+    RankingTask.objects.asked().update(overlap=3, open_slots=3)  # enough tasks for all annotators
     seen: dict[User, set[object]] = {alice: set(), ben: set(), rita: set()}
     for person, asked_of_them in seen.items():
         while held := claim_next(project=mixed, annotator=person):
@@ -90,7 +90,7 @@ def test_check_goes_to_everybody_and_is_never_finished(
 
 
 def test_released_check_cannot_be_exchanged_for_another_task(mixed: Project, alice: User) -> None:
-    """Otherwise an annotator could exchange tasks until none is a check."""
+    """Annotators must not be able to avoid checks by releasing them."""
     for _ in range(12):
         first = claim(mixed, alice)
         allocation.release_lease(assignment=first, token=first.token)
@@ -181,7 +181,7 @@ def test_annotator_below_the_minimum_accuracy_is_paused(
     refused = client_of(alice).post("/api/v1/projects/support/assignments/next")
     assert (refused.status_code, refused.json()["type"]) == (409, "annotator-paused")
     assert member.paused_reason in refused.json()["detail"]
-    assert Ranking.objects.filter(annotator=alice).count() >= 3  # none of their answers is lost
+    assert Ranking.objects.filter(annotator=alice).count() >= 3  # no answer is lost
 
 
 def test_resumed_annotator_is_judged_by_later_answers_only(

@@ -24,7 +24,7 @@ def _finish(assignment: Assignment) -> None:
 
 
 def _give(task: RankingTask, person: User) -> None:
-    """A lease that bypasses the queue."""
+    """Leases a task directly, bypassing the queue."""
     until = timezone.now() + timedelta(hours=1)
     Assignment.objects.create(
         task=task, project_id=task.project_id, annotator=person, shown_order=[], expires_at=until
@@ -47,7 +47,7 @@ def test_started_tasks_are_finished_first(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     tasks = add_tasks(project, 3, overlap=2)
-    # ben has the second task, so alice gets it before the first, which nobody has started.
+    # Ben has leased the second task, so alice gets it before the first, which nobody has started.
     _give(tasks[1], ben)
     assert claim(project, alice).task_id == tasks[1].pk
 
@@ -145,7 +145,7 @@ def test_response_orders_are_uniform_and_differ_between_annotators(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 120, overlap=2)
-    sql = "UPDATE annotation_assignment SET state = 'skipped' WHERE state = 'leased'"  # to get the next task
+    sql = "UPDATE annotation_assignment SET state = 'skipped' WHERE state = 'leased'"  # ends the lease
     orders: dict[User, list[list[int]]] = {alice: [], ben: []}
     for _ in range(120):
         for person in (alice, ben):
@@ -156,7 +156,7 @@ def test_response_orders_are_uniform_and_differ_between_annotators(
         with connection.cursor() as cursor:
             cursor.execute(sql)
     seen = Counter(tuple(order) for order in orders[alice])
-    # With six orders and 120 leases, 20 of each order are expected; four standard deviations are 16.
+    # With 120 leases, each of the six orders is expected 20 times; four standard deviations are 16.
     assert len(seen) == 6
     assert all(4 <= count <= 36 for count in seen.values()), seen
     same = sum(one == two for one, two in zip(orders[alice], orders[ben], strict=True))
@@ -166,8 +166,8 @@ def test_response_orders_are_uniform_and_differ_between_annotators(
 def test_claim_takes_three_statements(
     project: Project, tasks: list[RankingTask], alice: User, django_assert_num_queries: Callable[..., object]
 ) -> None:
-    # between the savepoint of the test's transaction and its release: the desk's lock, its facts and the
-    # claim
+    # The three statements are the desk lock, the desk's data and the claim. The other two create and release
+    # a savepoint, because the test runs in a transaction.
     with django_assert_num_queries(5):
         claim(project, alice)
 

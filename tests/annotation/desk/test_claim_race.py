@@ -1,4 +1,4 @@
-"""Many annotators at once, on real connections. A barrier starts each race, and counts verify the result."""
+"""Many annotators act at once, on real connections. A barrier starts each race. Counts verify the result."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _at_once(calls: list[Callable[[], Out]]) -> list[Out]:
     def run(call: Callable[[], Out]) -> Out:
         try:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")  # connecting takes longer than the race
+                cursor.execute("SELECT 1")  # connect first, because connecting takes longer than the race
             barrier.wait()
             return call()
         finally:
@@ -74,7 +74,7 @@ def test_concurrent_annotators_complete_a_project_exactly(
 
 
 def test_all_slots_of_the_last_task_are_assigned(project: Project, add_tasks: AddTasks) -> None:
-    """SKIP LOCKED must not report that nothing is left while a slot is free."""
+    """With SKIP LOCKED, a claim must not report an empty queue while a slot is free."""
     add_tasks(project, 1, overlap=6)
     crowd = _crowd(project, 8)
     got = _at_once([partial(claim_next, project=project, annotator=who) for who in crowd])
@@ -135,7 +135,7 @@ def test_only_one_of_many_simultaneous_submits_without_a_key_succeeds(
 
 
 def test_expiry_and_submit_never_both_win(project: Project, add_tasks: AddTasks, alice: User) -> None:
-    """The lease expires while the answer is sent: either the answer counts, or the slot is free again."""
+    """The lease expires during the submission. Either the answer counts, or the slot is free again."""
     add_tasks(project, 12)
     for _ in range(12):
         assignment = claim(project, alice)
@@ -153,7 +153,7 @@ def test_expiry_and_submit_never_both_win(project: Project, add_tasks: AddTasks,
 
 
 def test_expiry_and_heartbeat_never_both_win(project: Project, add_tasks: AddTasks, alice: User) -> None:
-    """An annotator whose renewal succeeded holds the lease. An annotator who got LeaseLost does not."""
+    """If the renewal succeeds, the annotator holds the lease; after LeaseLost, the annotator does not."""
     add_tasks(project, 12)
     for _ in range(12):
         assignment = claim(project, alice)
@@ -206,14 +206,14 @@ def test_one_of_two_simultaneous_revisions_succeeds(
         ]
     )
     assert Ranking.objects.current().filter(assignment=assignment).count() == 1
-    # They can also arrive one after the other. Then the second supersedes the first.
+    # If the calls run one after the other, the second ranking supersedes the first.
     assert Ranking.objects.count() == 1 + sum(created for _, created in outcomes)
     assert any(created for _, created in outcomes)
 
 
 def test_slots_add_up_after_any_simultaneous_actions(project: Project, add_tasks: AddTasks) -> None:
-    """Claims, answers, skips, releases and sweeps in any order: no deadlock, and no slot is lost or assigned
-    twice."""
+    """Claims, answers, skips, releases and sweeps in any order cause no deadlock, and no slot is lost or
+    assigned twice."""
     add_tasks(project, 15, overlap=2)
     crowd = _crowd(project, 6)
 

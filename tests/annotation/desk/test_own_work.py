@@ -1,4 +1,4 @@
-"""The annotator's view of their own work: figures, pace, caps, and the last answer to revise."""
+"""The annotator's view of their own work: statistics, pace, caps, and revision of the last answer."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The checks of new rankings and comparisons cost time in proportion to the new rows, even in a session that
-planned them while the tables were small."""
+"""The time for checking new rankings and comparisons is proportional to the number of new rows, even in a
+session whose query plans date from when the tables were small."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from annotation.models import Project, Ranking, RankingTask, User
 
 pytestmark = pytest.mark.django_db
 
-MAKE_PLANS = 12  # number of executions after which plpgsql keeps a plan for the session
+MAKE_PLANS = 12  # enough executions for PL/pgSQL to keep a generic plan for the session
 TASKS = 200
 RESPONSES = 8
 
@@ -53,7 +53,7 @@ def test_plan_made_for_small_tables_is_fast_on_large_ones(
 ) -> None:
     few = add_tasks(project, MAKE_PLANS, k=RESPONSES)
     with connection.cursor() as cursor:
-        # Postgres then plans for tables of this size instead of an unknown size.
+        # With statistics, Postgres plans for tables of this size instead of an unknown size.
         cursor.execute("ANALYZE annotation_ranking, annotation_taskresponse")
     for task in few:
         rank([task], alice)
@@ -65,8 +65,8 @@ def test_plan_made_for_small_tables_is_fast_on_large_ones(
     n = TASKS - MAKE_PLANS
     assert written == n * RESPONSES * (RESPONSES - 1) // 2
     # Every comparison looked up its ranking by index. The slow plan reads fewer rankings from the table, but
-    # scans them, or all new rows, again and again in memory, which took minutes.
+    # repeatedly scans them, or all new rows, in memory, which took minutes.
     assert rows_read_from("annotation_ranking") - rankings_before >= written
-    # Every ranking looked up the responses of its own task: once for its places, once for its shown order.
-    # The query of the test itself reads them a third time.
+    # Every ranking looked up the responses of its own task: once for its places, once for its display order.
+    # The test's own query reads them a third time.
     assert rows_read_from("annotation_taskresponse") - responses_before <= 3 * n * RESPONSES

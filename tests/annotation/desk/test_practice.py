@@ -1,4 +1,4 @@
-"""Qualification is practice with feedback. Hidden checks have no feedback."""
+"""Qualification tasks give feedback, as practice. Hidden checks give none."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_hidden_checks_and_ranking_tasks_have_no_feedback(
 
 
 def _seed_that_asks(project: Project, alice: User) -> object:
-    """A mixing seed for which the annotator's first task is a check."""
+    """A mixing seed that makes a check the annotator's first task."""
     from uuid import UUID
 
     from annotation.desk import allocation

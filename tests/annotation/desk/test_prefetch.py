@@ -85,7 +85,7 @@ def test_pausing_a_project_releases_prefetched_leases(
     shown = desk.post(NEXT, {"prefetch": 2}).json()
     assert client_of(mona).patch("/api/v1/projects/support/", {"state": "paused"}).status_code == 200
     assert [str(pk) for pk in Assignment.objects.leased().values_list("pk", flat=True)] == [shown["id"]]
-    again = desk.post(NEXT, {"prefetch": 2}).json()  # the current task can be finished, also after a reload
+    again = desk.post(NEXT, {"prefetch": 2}).json()  # the current task can be finished, even after a reload
     assert (again["id"], again["prefetched"]) == (shown["id"], [])
     assert send(desk, shown).status_code == 201
     refused = desk.post(NEXT)

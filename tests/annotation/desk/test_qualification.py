@@ -87,7 +87,7 @@ def test_skipped_qualification_task_counts_as_wrong(exam: Project, alice: User) 
     for _ in range(2):
         held = claim(exam, alice)
         allocation.skip_assignment(assignment=held, token=held.token)
-    _attempt(exam, alice, True)  # 1 of 3
+    _attempt(exam, alice, True)  # 1 of 3 tasks is correct
     member = Membership.objects.get(user=alice)
     assert (member.qualified_at, member.qualification_attempt) == (None, 2)
 

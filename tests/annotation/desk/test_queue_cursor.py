@@ -1,5 +1,5 @@
-"""A queue cursor finds the same task faster. The tests compare it with a search of all tasks, while others
-answer, skip, release or let leases expire, and managers move, drop and add tasks."""
+"""A queue cursor finds the same task as a search of all tasks, but faster. The tests compare the two while
+annotators answer, skip, release or let leases expire, and managers move, drop and add tasks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _cursors_from_the_first_task(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def expected(project: Project, annotator: User) -> UUID | None:
-    """The first free task in the order of the queue, found by a search of all tasks."""
+    """The first free task in queue order, found by a search of all tasks."""
     mine = Assignment.objects.filter(task=OuterRef("pk"), annotator=annotator).exclude(
         state__in=["expired", "released"]
     )
@@ -72,11 +72,11 @@ def test_cursor_never_changes_the_task_that_comes_next(
         _whatever(project, tasks, held, chance)
         if step == 80:
             tasks = add_tasks(project, 60, k=2, overlap=3)
-    assert used > 100  # the cursors were really used
+    assert used > 100  # most claims used a cursor
 
 
 def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | None, chance: Random) -> None:
-    """A random change of the queue."""
+    """Makes a random change to the queue."""
     if held is not None:
         deed = chance.random()
         lease = {"assignment": held, "token": held.token}
@@ -98,7 +98,7 @@ def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | Non
     elif deed < 0.14:
         RankingTask.objects.filter(pk=task.pk, state="dropped").update(state="open")
     elif deed < 0.18:
-        # undoes the skip: the annotator can get the task again, although no slot became free
+        # Undoes the skip: the annotator can get the task again, although no slot was freed.
         Assignment.objects.filter(task=task, state="skipped").delete()
     elif deed < 0.22:
         Assignment.objects.filter(task=task, state="skipped").update(state="released")
@@ -150,7 +150,7 @@ def _answer_one(project: Project, person: User) -> None:
 def test_claim_that_is_rolled_back_leaves_no_cursor(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
-    """In the transaction, the annotator had the task. A cursor past it would hide the task forever."""
+    """Only the rolled-back transaction leased the tasks. A cursor past them would hide them forever."""
     add_tasks(project, 6, k=2, overlap=2)
     with transaction.atomic():
         for _ in range(4):
@@ -183,7 +183,7 @@ def test_claim_from_a_cursor_reads_indexes_in_order(
     project.allocation_policy = policy
     tasks = add_tasks(project, 2000, k=2, overlap=2)
     with connection.cursor() as cursor:
-        # all but a few moved long ago, as in an active project
+        # Most tasks last changed long ago, as in an active project.
         cursor.execute("SELECT pg_current_xact_id()::text::bigint + 1000")
         (seen,) = cursor.fetchone()
         cursor.execute("ANALYZE annotation_rankingtask, annotation_assignment")
@@ -252,7 +252,7 @@ def test_racing_annotators_with_cursors_complete_every_task_once(
 
     with ThreadPoolExecutor(len(crowd)) as threads:
         answered = sum(threads.map(drain, crowd))
-    # Annotators who find nothing stop. Only tasks released after that can be left.
+    # An annotator who finds no task stops. Tasks released after that can remain, so all annotators try again.
     for person in crowd:
         answered += drain(person)
     assert answered == 120

@@ -28,7 +28,7 @@ def _skip(project: Project, person: User, way: str | None) -> RankingTask:
 
 
 def _rest(project: Project, person: User) -> list[object]:
-    """Answers all tasks that the annotator gets now, and returns these tasks."""
+    """Answers all tasks available to the annotator, and returns their IDs."""
     given = []
     while held := claim_next(project=project, annotator=person):
         given.append(held.task_id)
@@ -100,8 +100,8 @@ def test_skip_stays_in_the_audit_log_when_the_task_returns(every_way: Project, a
     skipped = _skip(every_way, alice, "me")
     RankingTask.objects.filter(project=every_way).exclude(pk=skipped.pk).update(state="dropped")
     assert claim(every_way, alice).task_id == skipped.pk
-    # Filtered by project: the log is append-only, so it keeps the entries that tests with real transactions
-    # committed.
+    # Filtered by project, because the log is append-only and keeps the entries committed by tests with real
+    # transactions.
     (entry,) = AuditEntry.objects.of_project(every_way).filter(table="annotation_assignment")
     assert (entry.before["state"], entry.after["state"]) == ("leased", "skipped")
     assert (entry.after["skip_reason"], entry.after["skip_way"]) == ("why", "me")

@@ -257,7 +257,7 @@ def test_claim_and_submit_take_a_constant_number_of_queries(
     add_tasks(project, 40, k=9)
     desk = client_of(alice)
     for _ in range(3):
-        # session, user, project; savepoint, facts, claim, release; assignment with task, its responses
+        # session, user, project; savepoint, desk data, claim, release; assignment and task, responses
         with django_assert_max_num_queries(9):
             shown = next_of(desk)
         # session, user, assignment, membership; savepoint, lease, ranking and its pairs, release

@@ -51,7 +51,7 @@ def test_managers_read_reports_with_their_task(desk: APIClient, mona: User, clie
         "note": "",
     }
     assert desk.get(PROBLEMS).status_code == 403
-    assert send(desk, shown).status_code == 201  # they still hold the task
+    assert send(desk, shown).status_code == 201  # the annotator still holds the task
 
 
 def test_repeat_report_replaces_the_first_and_audit_log_keeps_both(desk: APIClient) -> None:
@@ -118,7 +118,7 @@ def test_database_refuses_kind_other_without_text(desk: APIClient, project: Proj
 
 @pytest.fixture
 def reported(desk: APIClient) -> list[str]:
-    """Three reports on one task, the oldest first."""
+    """Files three reports on one task. Returns their IDs, oldest first."""
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     kinds = ("unreadable", "wrong_language", "unsafe")
     return [desk.post(url, {"kind": kind, "text": kind}).json()["id"] for kind in kinds]

@@ -1,4 +1,4 @@
-"""docs/answer-forms.md names every part of a form and every preset, with the size of its tasks."""
+"""docs/answer-forms.md lists every part of a form, and every preset with its number of responses."""
 
 from __future__ import annotations
 

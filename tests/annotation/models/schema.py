@@ -49,7 +49,7 @@ _PARTS = {
 
 
 def schema_of(connection: psycopg.Connection) -> dict[str, str]:
-    """{'column annotation_ranking.tiers': 'jsonb notnull=t …', …}: every object and its definition."""
+    """Maps each object to its definition: {'column annotation_ranking.tiers': 'jsonb notnull=t …', …}."""
     return {
         f"{part} {name}": definition
         for part, query in _PARTS.items()
@@ -58,7 +58,7 @@ def schema_of(connection: psycopg.Connection) -> dict[str, str]:
 
 
 def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
-    """The objects that only one schema has or that differ between the two, with both definitions."""
+    """Objects that are missing from one schema or have different definitions, with both definitions."""
     return [
         f"{name}:\n  - {one.get(name)}\n  + {other.get(name)}"
         for name in sorted(one.keys() | other.keys())

@@ -22,7 +22,7 @@ FRESH = "fresh"
 
 
 class NoMigrations:
-    """A value of `MIGRATION_MODULES` that creates every app's tables from its models."""
+    """A value for `MIGRATION_MODULES` that makes Django create every app's tables from its models."""
 
     def __contains__(self, app: str) -> bool:
         return True
@@ -36,7 +36,7 @@ def fresh(db: None, django_db_blocker: DjangoDbBlocker) -> Iterator[psycopg.Conn
     """A database built from the models and the SQL files, without any migration."""
     settings = connection.settings_dict
     name = f"{settings['NAME']}_{FRESH}"
-    # Unblocked, because Django's tests refuse connections to databases that are not in the settings.
+    # Unblocked, because tests cannot connect to databases that are not in the settings.
     with django_db_blocker.unblock(), connection._nodb_cursor() as server:  # type: ignore[attr-defined]
         server.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
         server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -56,8 +56,7 @@ def fresh(db: None, django_db_blocker: DjangoDbBlocker) -> Iterator[psycopg.Conn
 
 
 def _ours(schema: dict[str, str]) -> dict[str, str]:
-    """The schema without other apps' tables, whose migrations create objects that their models don't
-    declare."""
+    """The schema without other apps' tables, whose migrations create objects not declared in their models."""
     marks = ("annotation_", "training_", "rankloop_")
     return {
         name: definition

@@ -1,4 +1,4 @@
-"""A ranking's places follow from its tiers, regardless of the code that writes it."""
+"""A ranking's places always follow from its tiers, regardless of the code that writes the row."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ X = UNRANKED
 
 
 def _responses(task: RankingTask) -> list[UUID]:
-    """The places of the responses by position."""
+    """The task's response IDs, by position."""
     return list(task.shown.order_by("position").values_list("response", flat=True))
 
 
 def _submit(project: Project, person: User, tiers: list[list[int]], **answer: Any) -> Ranking:
-    """An answer with tiers that name responses by position."""
+    """Submits an answer whose tiers refer to responses by position."""
     assignment = claim(project, person)
     ids = _responses(assignment.task)
     given = Answer(tiers=[[ids[n] for n in tier] for tier in tiers], touched=True, **answer)

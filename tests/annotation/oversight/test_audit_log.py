@@ -190,7 +190,7 @@ def test_truncating_a_table_is_logged(project: Project) -> None:
 def test_actor_does_not_leak_to_the_next_request_on_a_connection(
     project: Project, mona: User, ada: User, client_of: ClientOf
 ) -> None:
-    """In autocommit mode: a success, an error and a rollback, each followed by manual SQL on the same
+    """Tests a success, an error and a rollback in autocommit mode, each followed by manual SQL on the same
     connection."""
 
     def rename(name: str) -> None:
@@ -375,7 +375,7 @@ def test_log_page_takes_a_fixed_number_of_queries(project: Project, mona: User, 
 def test_each_log_filter_has_an_index(project: Project, wanted: dict[str, Any], index: str) -> None:
     entries = AuditEntry.objects.all() if wanted else AuditEntry.objects.of_project(project)
     with connection.cursor() as cursor:
-        # With only the few rows of other tests, and statistics for them, the planner could choose any index.
+        # With only a few rows, the planner could choose any index.
         cursor.execute(
             'INSERT INTO annotation_auditentry (actor, action, "table", row_id)'
             " SELECT 'somebody', 'insert', 'a_table', n::text || 'x' FROM generate_series(1, 5000) n"
@@ -390,7 +390,7 @@ def test_each_log_filter_has_an_index(project: Project, wanted: dict[str, Any], 
 def test_concurrent_requests_on_one_event_loop_have_their_own_actors(
     project: Project, mona: User, ada: User
 ) -> None:
-    """Requests run as under uvicorn: async middleware, with views in threads."""
+    """Requests run as under Uvicorn: middleware is async, and views run in threads."""
     clients = []
     for person in (mona, ada):
         client = AsyncClient()

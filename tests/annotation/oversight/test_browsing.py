@@ -36,7 +36,7 @@ def api(project: Project, mona: User, client_of: ClientOf) -> APIClient:
 
 @pytest.fixture
 def said(project: Project, add_tasks: AddTasks, alice: User, ben: User) -> list[RankingTask]:
-    """Three tasks ranked by alice and ben, and one open task. The two agree on the first and disagree
+    """Three tasks ranked by alice and ben, and one open task. Alice and ben agree on the first and disagree
     on the second. Alice comments on the second and flags a response in the third."""
     add_tasks(project, 3, overlap=2)
     rank_next(project, alice, [0], [1], [2])
@@ -104,7 +104,7 @@ def test_each_filter_finds_the_matching_tasks(
 
 
 def test_list_row_summarises_its_task(api: APIClient, said: list[RankingTask]) -> None:
-    found(api, TASKS, agreement_below=1)  # computes the agreement
+    found(api, TASKS, agreement_below=1)  # this filter triggers the computation of the agreement
     by_id = {row["id"]: row for row in found(api, TASKS)}
     last, second = by_id[str(said[3].pk)], by_id[str(said[1].pk)]
     assert (last["excerpt"], last["agreement"], last["rankings"], last["open_slots"]) == (
@@ -213,8 +213,8 @@ def test_pages_are_complete_and_do_not_overlap(api: APIClient, project: Project,
     assert seen == [str(task.pk) for task in reversed(every)]
 
 
-# Number of tasks, each with one ranking. One task in fifty is in this project; one ranking in twenty has a
-# rare property.
+# The number of tasks, each with one ranking. One task in fifty belongs to this project, and one ranking in
+# twenty has a rare property.
 MANY = 40_000
 FILL = """
 SET LOCAL session_replication_role = replica;

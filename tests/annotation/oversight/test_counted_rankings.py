@@ -1,4 +1,4 @@
-"""Rankings count if they are current and their annotator is not excluded."""
+"""A ranking counts if it is current and its annotator is not excluded."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_models_that_were_never_compared_are_in_separate_groups(project: Project
     group = {row.model: row.group for row in board.standings}
     assert board.groups == 2
     assert group["model-0"] == group["model-1"] != group["model-2"] == group["model-3"]
-    # A model that never lost has its own level.
+    # model-0 and model-2 never lost, so no two models share a level.
     assert len({row.level for row in board.standings}) == 4
 
 

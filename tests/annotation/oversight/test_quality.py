@@ -128,13 +128,13 @@ def test_checks_count_toward_accuracy_only(
     (task,) = add_tasks(project, 1, overlap=2)
     rank_next(project, alice, [0], [1], [2])
     rank_next(project, ben, [1, 0], [2])
-    # In the known answer model-0 is best and the others are tied: two ordered pairs, one of which Ben ties.
+    # In the known answer, model-0 is best and the others are tied: two ordered pairs, one of which ben ties.
     known(task, RankingTask.Kind.GOLD)
     found = quality(project=project)
     assert (found.n_pairs, found.n_shared_tasks, found.per_day, found.between) == (0, 0, [], [])
     accuracy = {row.username: (row.gold_accuracy.value, row.n_gold, row.rankings) for row in found.annotators}
     assert accuracy == {"alice": (1.0, 1, 1), "ben": (0.75, 1, 1)}
-    # The reported accuracy is the one that determines whether annotators are paused.
+    # The reported accuracy is also the value that determines whether an annotator is paused.
     for member in Membership.objects.filter(project=project, user__in=[alice, ben]):
         value, n, _ = accuracy[member.user.username]
         assert accuracy_of(member=member) == (n, value)
@@ -184,7 +184,7 @@ def test_position_bias_and_length_bias_are_distinguished(
     assert row.first_shown_wins.low is not None
     assert row.first_shown_wins.low > 0.7
     assert (row.as_shown, row.as_shown_by_chance, row.untouched) == (1.0, 0.5, 1.0)
-    # Here all texts have the same length.
+    # All texts have the same length.
     assert row.longer_wins == UNKNOWN
     assert row.median_seconds == 1.0
 
@@ -202,7 +202,7 @@ def test_agreement_on_ratings(project: Project, add_tasks: AddTasks, alice: User
             submit_ranking(assignment=assignment, token=assignment.token, answer=answer)
     (scale,) = quality(project=project).ratings
     assert (scale.scale, scale.n_units, scale.n_values) == ("helpful", 6, 12)
-    # Units (0, 0), (1, 1), (2, 3), twice: D_o = 1/6 · 1 and D_e from four 0s, four 1s, two 2s and two 3s.
+    # Units (0, 0), (1, 1), (2, 3), twice: D_o = 1/3, and D_e comes from four 0s, four 1s, two 2s and two 3s.
     pool = [0] * 4 + [1] * 4 + [2] * 2 + [3] * 2
     expected = np.mean([(a - b) ** 2 for n, a in enumerate(pool) for b in pool[:n]])
     assert scale.alpha_interval.value == pytest.approx(1 - (1 / 3) / expected)

@@ -28,7 +28,7 @@ def _two(one: UUID, two: UUID) -> tuple[UUID, UUID]:
 
 
 def _from_rows(project: Project) -> list[Pair]:
-    """(annotator, the two responses, the preferred one or None for a tie) of all counted pairs."""
+    """All counted pairs: (annotator, the two responses, the preferred response or None for a tie)."""
     return sorted(
         (
             (
@@ -59,7 +59,7 @@ def _from_arrays(read: RankingArrays, ids: list[UUID]) -> Iterator[Pair]:
 
 
 def _response_ids(project: Project) -> list[UUID]:
-    """Sorted by key, as in the arrays."""
+    """The project's response IDs, sorted by key as in the arrays."""
     ids = list(Response.objects.filter(prompt__project=project).values_list("pk", flat=True))
     halves = np.array([divmod(id.int, 2**64) for id in ids], dtype=np.uint64).reshape(-1, 2)
     return [ids[i] for i in np.argsort(keys_of(halves))]

@@ -1,4 +1,4 @@
-"""Reviewers see the answers to the tasks with the lowest agreement and decide these tasks."""
+"""Reviewers see the answers to the tasks with the lowest agreement, and decide the final ranking."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ LOOPBACK = [ip_network("127.0.0.0/8")]
 
 
 class Receiver(ThreadingHTTPServer):
-    """Answers with the next of `answers` (a status, or a float: seconds to wait) and repeats the last one."""
+    """Responds with each of `answers` in turn, and repeats the last. A float is a delay in seconds."""
 
     daemon_threads = True
 
@@ -34,7 +34,7 @@ class Receiver(ThreadingHTTPServer):
         return [headers["webhook-id"] for headers, _ in self.got]
 
     def verified(self, secret: str) -> list[Any]:
-        """The received deliveries, each verified with the library's receiver code."""
+        """The received deliveries, each verified with the webhook library."""
         return [Webhook(secret).verify(body, headers) for headers, body in self.got]
 
 

@@ -1,4 +1,4 @@
-"""Webhooks are never sent to the internal network, regardless of an address's notation or resolution."""
+"""Webhooks are never sent to the internal network, however the address is written or resolved."""
 
 from __future__ import annotations
 

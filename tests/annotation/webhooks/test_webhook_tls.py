@@ -31,7 +31,7 @@ def certificate(
     tmp_path: Path,
     key_usage: bool = True,
 ) -> tuple[x509.Certificate, Key, Path]:
-    """(certificate, key, file with both); self-signed, or signed `by` an authority."""
+    """Returns (certificate, key, file with both). `by` is the signing authority (default: self-signed)."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, of)])
     issuer, signer = (by[0].subject, by[1]) if by else (name, key)
@@ -84,7 +84,7 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[x509.Certificate, Key]]:
-    """The authority that this machine trusts."""
+    """A certificate authority that the webhook client trusts."""
     made, key, file = certificate(of="authority", ends=datetime.now(UTC) + DAY, tmp_path=tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     safe_post._tls.cache_clear()

@@ -47,7 +47,7 @@ ALL = list(WebhookEvent.values)
 
 @pytest.fixture
 def subscribed(project: Project, receiver: Receiver) -> tuple[WebhookEndpoint, str]:
-    """An endpoint at the receiver that subscribes to every event, and its secret."""
+    """An endpoint that sends every event to the receiver, and its secret."""
     return endpoints.create_endpoint(project=project, url=receiver.url, events=ALL)
 
 

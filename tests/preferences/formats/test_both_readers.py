@@ -25,7 +25,7 @@ from tests.preferences.formats.test_any_bytes import ANY_JSON, FILES, spots, wit
 from training.rlhf.data.files import lines_of
 from training.rlhf.data.rankings import Ranking, RankingFileError
 
-# A vote refers to responses of another file, so it can be read only in a project that contains them.
+# A vote refers to responses in another file, so it can be read only in a project that contains them.
 FORMATS = [name for name in IMPORT_FORMATS if name != "mt-bench-votes"]
 Said = tuple[Any, ...]
 Outcome = list[tuple[int, list[Said], str]]
@@ -76,7 +76,7 @@ def said_by(ranking: Ranking) -> Said:
 def compare(file: Path) -> Outcome | str:
     one, other = imported(file), trained_on(file)
     if isinstance(one, list) and isinstance(other, list):
-        # An import rejects a row with fewer than two responses; training counts it.
+        # An import rejects a row with fewer than two responses; training leaves it out and counts it.
         one = [(number, said, "" if "needs at least 2" in reason else reason) for number, said, reason in one]
     assert one == other
     return one

@@ -106,7 +106,7 @@ def saved(snapshot: DatasetSnapshot, format: str, folder: Path, **options: str) 
 
 @pytest.fixture
 def beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The variables defined by a suggested line of code after it ran in the download folder."""
+    """The variables that a suggested line of code defines when it runs in the download folder."""
     import datasets
 
     monkeypatch.chdir(tmp_path)

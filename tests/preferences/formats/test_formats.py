@@ -1,4 +1,4 @@
-"""A file's format is recognised, every row gives a record or an error, and size limits are enforced."""
+"""A file's format is recognised, every row yields a record or an error, and size limits are enforced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formats without a real test file, with rows in the layout that each system documents."""
+"""Tests of formats without a real test file. The rows follow each system's documentation."""
 
 from __future__ import annotations
 

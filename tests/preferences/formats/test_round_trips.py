@@ -66,7 +66,7 @@ def imported(data: bytes, slug: str, *, format: str | None = None) -> DatasetSna
 
 
 def saying(messages: Any, tiers: Sequence[Sequence[Any]], **rest: Any) -> str:
-    """A ranking in a form that can be compared: each response is identified by its text and model."""
+    """A ranking in a comparable form: each response is identified by its text and model."""
     return json.dumps([messages, [sorted(tier) for tier in tiers], rest], sort_keys=True, ensure_ascii=False)
 
 
@@ -92,7 +92,7 @@ def said_by_row(row: dict[str, Any]) -> str:
 
 
 def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> str:
-    """The same form for a record of a file. A repeated response counts once, at its best position."""
+    """The same form for a record from a file. A repeated response counts once, at its best position."""
 
     def key(item: ResponseRecord) -> tuple[str, str]:
         return item.text, item.model

@@ -1,4 +1,4 @@
-"""Estimates for small cases given as in textbooks: matrices of raters, lists of ranks."""
+"""Estimates for small cases in textbook notation: matrices of raters, lists of ranks."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_clustered_intervals_have_their_nominal_coverage() -> None:
     for seed in range(400):
         rng = np.random.default_rng(seed)
         tried = rng.integers(1, 11, 60)
-        leaning = rng.beta(2, 3, 60)  # each cluster has its own share; their mean is 0.4
+        leaning = rng.beta(2, 3, 60)  # each cluster has its own share; the mean share is 0.4
         interval, _ = clustered_share(rng.binomial(tried, leaning), tried)
         held.append(interval.low <= 0.4 <= interval.high)
     assert 0.915 <= np.mean(held) <= 0.985  # three standard deviations are 3.3 %

@@ -62,7 +62,7 @@ def test_bootstrap_of_equal_units_gives_the_estimate(metric: Metric) -> None:
 
 
 def test_intervals_have_their_nominal_coverage() -> None:
-    """The true value is α of a very large sample of the same annotators."""
+    """The true value is taken to be α of a very large sample from the same annotators."""
 
     def said(seed: int, units: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         rng = np.random.default_rng(seed)

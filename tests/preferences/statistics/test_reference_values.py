@@ -88,7 +88,7 @@ def test_squality_matches_the_reference_values() -> None:
     for _, _, review, system in reviews:
         firsts[system] = firsts.get(system, 0) + (review["overall-rank"] == 1)
     assert firsts == {"human": 204, "bart-dpr": 5, "bart": 1}
-    # The same three people judge the three texts on one question, so an interval that treats the texts as
+    # The same three annotators judge the three texts for a question, so an interval that treats the texts as
     # independent is slightly too narrow.
     by_question = alpha(items, ratings, metric="interval", clusters=questions, samples=500)
     assert by_question.low < 0.7854 < by_question.high

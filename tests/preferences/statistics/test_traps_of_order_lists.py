@@ -15,8 +15,8 @@ from preferences.statistics.pairs import UNRANKED, rankings_that_meet, verdicts_
 
 
 def test_agreement_matches_tasks_by_identity() -> None:
-    """Two people agree perfectly on the one task they share, and each has two other tasks. Comparing the n-th
-    tasks of both would give an agreement of one third."""
+    """Two annotators agree perfectly on their only common task, and each has two other tasks. Comparing the
+    n-th tasks of both would give an agreement of one third."""
     people = np.array([0, 0, 0, 1, 1, 1])
     tasks = np.array([1, 2, 3, 3, 4, 5])
     places = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 0, 2], [0, 1, 2], [0, 2, 1]], dtype=np.int8)
@@ -53,8 +53,8 @@ def test_agreement_ignores_names_and_order_of_responses() -> None:
 
 
 def test_cycle_of_votes_gives_equal_strengths() -> None:
-    """A beats B, B beats C and C beats A, so none is ahead. Breaking the tie by ID would make one of them the
-    winner."""
+    """A beats B, B beats C and C beats A, so no response is ahead. Breaking the tie by ID would make one of
+    them the winner."""
     for order in permutations(range(3)):
         wins = np.zeros((3, 3))
         for a, b in ((0, 1), (1, 2), (2, 0)):

@@ -1,4 +1,4 @@
-"""Demo world prompts are parsed from their text alone, and are determined by their seed."""
+"""Demo world prompts can be parsed from their text alone, and depend only on the seed."""
 
 import random
 import subprocess
@@ -120,7 +120,7 @@ def test_every_value_has_one_token_per_word() -> None:
     tokenizer = demo_world.build_tokenizer()
     for kind, values in slots.VALUES.items():
         for value in values:
-            expected = 2 if kind == "order" else len(value.split())  # order: letter, number
+            expected = 2 if kind == "order" else len(value.split())  # a letter and a number
             assert len(tokenizer(f" {value}")["input_ids"]) == expected, value
 
 

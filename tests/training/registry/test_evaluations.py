@@ -1,4 +1,5 @@
-"""The newest comparable evaluations of a policy and its parent give the gain, with a confidence interval."""
+"""A policy's gain over its parent is computed from their newest comparable evaluations, with a confidence
+interval."""
 
 from __future__ import annotations
 

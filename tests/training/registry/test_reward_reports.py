@@ -36,7 +36,7 @@ def held_out(*, noise: float = 0.0) -> ScoredRankings:
 
 @pytest.fixture
 def trained(make_model: ModelMaker) -> Trained:
-    """A factory for reward models with a report and held-out scores in their folder, as a run saves them."""
+    """A factory for reward models whose folder contains a report and held-out scores, as saved by a run."""
 
     def make(name: str, scored: ScoredRankings, **columns: Any) -> ModelVersion:
         model = make_model(name=name, kind="reward_model", **columns)
@@ -56,7 +56,7 @@ def test_saved_report_is_returned_with_comparable_models(
     trained("support-rm-1", held_out(), project=project)
     body = client_of(ada).get(f"/api/v1/models/{second.pk}/report").json()
     written = report_on(held_out(noise=1.0), samples=50).as_json()
-    for name in ("seed", "samples", "version"):  # the API omits how the report was computed
+    for name in ("seed", "samples", "version"):  # the API omits these technical fields
         del written[name]
     assert body["report"] == written
     assert body["report"]["ties"]["tied"]["value"] == pytest.approx(

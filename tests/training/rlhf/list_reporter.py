@@ -1,4 +1,4 @@
-"""A reporter that stores the reports of a training loop in memory."""
+"""A reporter that stores a training loop's reports in memory."""
 
 from __future__ import annotations
 

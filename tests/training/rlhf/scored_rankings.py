@@ -31,7 +31,7 @@ def answered_pairs(
     says: AnswerLink | None = None,
     prompts: int | None = None,
 ) -> ScoredRankings:
-    """Simulate verdicts on pairs with these reward differences, according to ``says`` (default: ``link``).
+    """Simulate verdicts on pairs with these reward differences, drawn from ``says`` (default: ``link``).
 
     The pairs are distributed over ``prompts`` prompts (default: one prompt per pair).
     """

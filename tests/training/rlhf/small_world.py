@@ -26,7 +26,7 @@ def untrained_policy(seed: int = 0) -> Loaded:
 
 
 def short_demonstrations(n: int) -> list[Demonstration]:
-    """Demonstrations of different prompts, answered with a few short sentences regardless of the question."""
+    """Demonstrations with varied prompts, each answered with one of a few short sentences."""
     prompts = demo_world.prompts(n, seed=5)
     return [Demonstration(prompt, SHORT_ANSWERS[i % 6]) for i, prompt in enumerate(prompts)]
 

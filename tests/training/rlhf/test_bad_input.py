@@ -119,7 +119,7 @@ def test_rankings_of_ties_alone_require_a_loss_that_models_ties(base: Path, tmp_
 
 
 def test_empty_response_consists_of_one_end_token(base: Path) -> None:
-    """In every layout its score is that of the prompt followed by EOS, and it can be used for training."""
+    """In every layout, its score is that of the prompt followed by EOS, and it can be used for training."""
     words = tiny.tokenizer()
     assert chat.encode_response(words, "") == chat.encode_response(words, "<eos>") == [1]
     model, tokenizer = load_for_training(base)
@@ -147,7 +147,7 @@ def test_error_names_non_finite_weights(
     which: str, value: float, base: Path, adapter: Path, tmp_path: Path
 ) -> None:
     folder = copy_of(base if which == "whole" else adapter, tmp_path)
-    shutil.copytree(base, tmp_path / "llama")  # the adapter has its own copy
+    shutil.copytree(base, tmp_path / "llama")  # the base model next to the adapter
     file = folder / ("model.safetensors" if which == "whole" else "adapter_model.safetensors")
     weights = load_file(file)
     name = next(key for key in weights if "q_proj" in key)
@@ -180,7 +180,7 @@ def test_tokenizer_without_a_pad_token_gets_one_that_differs_from_eos(tmp_path: 
 
 
 def test_pad_token_does_not_replace_a_vocabulary_word(tmp_path: Path) -> None:
-    """The first token of GPT-2's vocabulary is "!", which must remain a word."""
+    """The first token in GPT-2's vocabulary (ID 0) is "!", which must remain an ordinary word."""
     words = tiny.byte_level_tokenizer()
     assert (words.all_special_tokens, words.convert_ids_to_tokens(0)) == ([words.eos_token], "!")
     model = tiny.policy(vocab_size=len(words), eos_token_id=words.eos_token_id, pad_token_id=None)
@@ -206,7 +206,7 @@ def test_tokenizer_without_eos_is_rejected(tmp_path: Path) -> None:
 
 
 def test_plain_format_is_used_without_a_chat_template(base: Path, tmp_path: Path) -> None:
-    """With a chat template, training and scoring use the text that it renders."""
+    """With a chat template, training and scoring use the rendered text."""
     plain = tiny.tokenizer()
     assert chat.decode(plain, chat.encode_prompt(plain, QUESTION)) == "user : w1 w2 assistant :"
     chatty = tiny.tokenizer()
@@ -254,7 +254,7 @@ def test_classifier_with_several_classes_is_rejected(base: Path, tmp_path: Path)
 
 def test_ppo_rejects_an_encoder_as_reward_model(base: Path, tmp_path: Path) -> None:
     judge = learn(saved_base("bert", tmp_path), tmp_path / "rm").path
-    assert PPOConfig().steps  # valid recipe, but encoders give no value per token
+    assert PPOConfig().steps  # the recipe is valid, but encoders have no value per token
     with pytest.raises(ValueError, match=r"is an encoder.*Train a reward model from this policy"):
         load_models(base, judge)
 
@@ -314,12 +314,12 @@ def test_error_names_the_damaged_folder(damage: str, base: Path, adapter: Path, 
 
 
 def test_undamaged_copies_load(adapter: Path, tmp_path: Path) -> None:
-    """The copies above are therefore rejected because of the damage, not because of copying."""
+    """This shows that the copies in the tests above are rejected because of the damage, not the copying."""
     assert torch.isfinite(scores_here(copy_of(adapter, adapter.parent / "beside"))).all()
 
 
 def test_adapter_on_nonexistent_layers_is_rejected(base: Path, tmp_path: Path) -> None:
-    """GPT-2 layer names don't exist in a Llama. The error names the field and occurs before training."""
+    """A Llama has no layers with GPT-2's names. The error names the field and is raised before training."""
     with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' does not fit Llama"):
         learn(base, tmp_path / "rm", **LORA, lora_target_modules="c_attn, c_proj")
     some = learn(base, tmp_path / "rm", **LORA, lora_target_modules="q_proj, v_proj").path

@@ -35,7 +35,7 @@ def pairs(count: int, generator: torch.Generator) -> Tensor:
 
 
 def fit(loss: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (parameters at the minimum of the summed loss, their standard errors)."""
+    """Minimise the summed loss. Return (parameters at the minimum, their standard errors)."""
     found = start.clone().requires_grad_()
     # The loss is a sum over thousands of answers, so a gradient of 0.01 changes a parameter by much less than
     # its standard error.
@@ -69,8 +69,8 @@ def covers(estimates: list[tuple[Tensor, Tensor]], true: Tensor) -> None:
     """Assert that intervals of two standard errors contain 95% of the true values, and that the mean estimate
     over all datasets is unbiased.
 
-    For a single dataset, the interval of at least one of eight parameters misses in a third of all cases, for
-    any loss.
+    A single dataset is not enough: with eight parameters, at least one interval misses its true value in a
+    third of all datasets, for any loss.
     """
     found, errors = (torch.stack(kind) for kind in zip(*estimates, strict=True))
     assert float(((found - true).abs() <= 2 * errors).double().mean()) >= 0.9
@@ -79,7 +79,7 @@ def covers(estimates: list[tuple[Tensor, Tensor]], true: Tensor) -> None:
 
 
 def state_strengths(features: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Simulate (tiers, levels): d + logistic noise, compared with the thresholds."""
+    """Simulate (tiers, levels) by comparing d + logistic noise with the thresholds."""
     d = (features[:, 0] - features[:, 1]) @ WEIGHTS
     noise = torch.logit(torch.rand(len(d), dtype=torch.float64, generator=generator))
     said = torch.bucketize(d + noise, EDGES) - 3
@@ -99,7 +99,7 @@ def test_weights_and_thresholds_are_recovered_from_strengths() -> None:
 
         estimates.append(fit(loss, torch.zeros(8, dtype=torch.float64)))
     covers(estimates, torch.cat((WEIGHTS, HALF.diff(prepend=torch.zeros(1)).log())))
-    assert max(float(errors.max()) for _, errors in estimates) < 0.06  # large errors would hide a bias
+    assert max(float(errors.max()) for _, errors in estimates) < 0.06  # larger errors would hide a bias
 
     fresh = pairs(6000, generator)
     tiers, levels = state_strengths(fresh, generator)
@@ -138,7 +138,7 @@ def test_weights_and_reliabilities_are_recovered() -> None:
     assert calibration_error(predicted, happened) <= 0.03
     plain, _ = fit(lambda w: losses.bradley_terry(features @ w, tiers).sum(), torch.zeros(5).double())
     flat = torch.sigmoid((fresh[:, 0] - fresh[:, 1]) @ plain)
-    assert calibration_error(flat, happened) > 0.1  # without reliabilities, rewards are too small
+    assert calibration_error(flat, happened) > 0.1  # without reliabilities, the rewards are too small
 
 
 TIE = torch.tensor([0.7], dtype=torch.float64)  # Rao and Kupper's threshold, and Davidson's log nu

@@ -1,4 +1,4 @@
-"""Two processes under torch.distributed give the same weights and metrics as one, and stop at the same step.
+"""Two processes under torch.distributed get the same weights and metrics as one, and stop at the same step.
 
 They have the environment variables of torchrun workers and are forked from one process that has already
 imported torch. The training loop, the command line and gloo are not mocked.
@@ -86,7 +86,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder."""
     folder = tmp_path_factory.mktemp("several")
     save_model(tiny.policy(), tiny.tokenizer(), folder / "policy")
-    # The rankings differ in weight and length. The second process gets none of the last batch, which has one.
+    # The rankings differ in weight and length. The last batch has one ranking, so only the first process gets
+    # one.
     rankings = [
         replace(ranking, weight=1.0 + number % 3, annotator=f"a{number % 2}")
         for number, ranking in enumerate(RANKINGS[:33])
@@ -180,7 +181,7 @@ def test_two_processes_resume_to_the_same_weights_after_a_kill(made: dict[str, A
 def test_two_processes_stop_early_at_the_same_step_as_one(made: dict[str, Any]) -> None:
     assert (made["codes"]["early"], made["codes"]["early-two"]) == ([0], [0, 0])
     one, two = result(made, "early"), result(made, "early-two")
-    assert one["steps"] == two["steps"] == 4  # of ten: the second evaluation was no better
+    assert one["steps"] == two["steps"] == 4  # of ten steps, because the second evaluation was no better
     assert one["total_steps"] == 10
 
 

@@ -1,7 +1,7 @@
 """Training on rankings of two responses is equivalent to TRL's RewardTrainer.
 
-Both have the same loss and gradients for the same weights, and the same weights after the same steps. A model
-saved by TRL has the same scores in Rankloop.
+With the same weights, both compute the same loss and gradients, and reach the same weights after training.
+A model saved by TRL has the same scores in Rankloop.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def config_of(settings: dict[str, Any]) -> RewardModelConfig:
 
 
 def examples(groups: list[Group], config: RewardModelConfig) -> list[dict[str, Any]]:
-    """Convert token groups to the prepared pairs of TRL, with the preferred response first."""
+    """Convert token groups to TRL's prepared format, with the preferred response first."""
     rows = []
     for group, pair in zip(groups, PAIRS, strict=True):
         chosen, rejected = (group.responses[i] for i in (pair.tiers[0][0], pair.tiers[1][0]))
@@ -139,15 +139,15 @@ def test_loss_and_gradients_equal_those_of_trl(
     others = dict(yours.named_parameters())
     for name, parameter in mine.named_parameters():
         assert torch.allclose(parameter.grad, others[name].grad, atol=1e-5), name
-    least = 0.03 if begin == start_encoder else 0.05  # the pooler of an encoder flattens its output
+    least = 0.03 if begin == start_encoder else 0.05  # an encoder's pooler makes gradients smaller
     assert max(float(p.grad.abs().max()) for p in mine.parameters()) > least
 
 
 def of_rounding(adam: torch.optim.Optimizer | None, parameter: torch.Tensor) -> torch.Tensor:
     """Return a mask of elements whose gradients stayed below 1e-7, so that rounding determines their sign.
 
-    Adam takes full-size steps even for such gradients, and their direction depends on the processor (of 8,000
-    numbers, one differed by 6e-5).
+    Adam takes full-size steps even for such gradients, and their direction depends on the processor (one of
+    8,000 parameters differed by 6e-5).
     """
     assert adam is not None
     second = adam.state[parameter].get("exp_avg_sq", torch.zeros_like(parameter))
@@ -185,9 +185,8 @@ def test_same_steps_give_the_same_weights_as_trl(
     norms = [row["grad_norm"] for row in trainer.state.log_history if "grad_norm" in row]
     assert report.series("grad_norm") == pytest.approx(norms, rel=1e-3)
     moved, left_out, of_all = 0.0, 0, 0
-    # The loss does not depend on these, so their gradients and the steps of Adam are rounding errors: the
-    # softmax of attention removes the biases of keys, and the difference of two rewards removes the bias of
-    # the head.
+    # The loss does not depend on these biases, so their gradients and Adam steps are rounding errors: the
+    # attention softmax cancels the key biases, and the difference of two rewards cancels the head's bias.
     no_effect = (".key.bias",) if config.centring else (".key.bias", "classifier.bias")
     for name, parameter in yours.named_parameters():
         if name.endswith(no_effect):
@@ -196,13 +195,13 @@ def test_same_steps_give_the_same_weights_as_trl(
         rounding = of_rounding(trainer.optimizer, parameter)
         left_out, of_all = left_out + int(rounding.sum()), of_all + rounding.numel()
         assert torch.allclose(trained[name][~rounding], parameter[~rounding], atol=2e-5), name
-    assert moved > 2e-3  # 100 × the tolerance
+    assert moved > 2e-3  # 100 times the tolerance
     assert left_out < of_all / 1000
 
 
 @pytest.mark.parametrize("kind", ["full", "lora"])
 def test_model_trained_by_trl_has_the_same_scores_in_rankloop(kind: str, tmp_path: Path) -> None:
-    """The model is trained from texts, with EOS as the pad token, which is the most common case."""
+    """TRL trains the model from texts, with EOS as the pad token, which is the most common case."""
     policy = save_model(tiny.policy(), tiny.tokenizer(pad_is_eos=True), tmp_path / "policy")
     texts = [
         {"prompt": f"user: w{n}\nassistant:", "chosen": f" w{n} good good", "rejected": f" w{n} bad"}

@@ -1,4 +1,4 @@
-"""A tokenizer and random models that are small enough for realistic tests within a second."""
+"""Tokenizers and random models that are small enough for a realistic test to finish within a second."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def neox_policy(*, seed: int = 0) -> PreTrainedModel:
 
 
 def ettin_policy(*, seed: int = 0) -> PreTrainedModel:
-    """A language model whose classifier has the name and layers of an encoder but reads the last token."""
+    """A language model whose classifier has an encoder's name and layers, but reads the last token."""
     config = ModernBertDecoderConfig(
         **COMMON, **SHAPE, cls_token_id=2, sep_token_id=1, local_attention=8, reference_compile=False
     )

@@ -1,5 +1,5 @@
-"""A run is estimated before launch, from earlier runs or, without any, from operation counts. The estimate
-names its basis and writes nothing."""
+"""A run is estimated before launch: from earlier runs or, if there are none, from operation counts. The
+estimate names its basis and writes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from training.runs.launch import launch_run
 from training.runs.process.main import run_attempt
 from training.runs.recipes.catalog import KINDS
 
-TIME_FACTOR = 2.5  # tolerance for a short run on a machine under load
+TIME_FACTOR = 2.5  # tolerance factor for short runs on a loaded machine
 SMALL = {"max_demonstrations": 64, "batch_size": 8, "sample_prompts": 1, "sample_tokens": 4}
 
 
@@ -102,7 +102,7 @@ def test_estimate_is_calibrated_by_a_finished_run(lab: Project) -> None:
     assert "one earlier run of this kind, from demo-world" in same.time_basis
     assert same.seconds.expected == pytest.approx(seconds)
     assert same.seconds.low < seconds < same.seconds.high
-    # The duration of the first run must predict that of a run with four times the work.
+    # The duration of the first run must predict the duration of a run with four times the work.
     more = SMALL | {"epochs": 4}
     foretold = estimate(lab, "sft", more).seconds.expected
     longer = ran(lab, more)

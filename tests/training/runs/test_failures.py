@@ -1,4 +1,4 @@
-"""The kind of a failure is recorded where it occurs, and explained with a cause and a fix."""
+"""The kind of a failure is recorded where the failure occurs, and is explained with a cause and a fix."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ NO_SUCH_NAME = (
 
 @dataclass(frozen=True)
 class Scene:
-    """The fixtures with which the functions below provoke a failure."""
+    """Fixtures that the functions below use to provoke failures."""
 
     lab: Project
     path: Path
@@ -70,7 +70,7 @@ class Scene:
         return loading.save_model(*untrained_policy(), self.path / "policy")
 
     def hub(self, *, answers: bool, error: str = "") -> None:
-        """Simulate a reachable or unreachable hub whose client raises this error."""
+        """Simulate a reachable or unreachable Hub. If `error` is set, the Hub client raises it."""
 
         def refuse(*args: object, **options: object) -> None:
             raise OSError(error)
@@ -294,7 +294,7 @@ PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
     (Kind.INPUTS_REFUSED, lambda scene: SFTConfig(epochs=-1)),  # type: ignore[call-arg]
     (Kind.UNKNOWN, lambda scene: {}["surprise"]),  # type: ignore[index]
 ]
-# The tests of processes and lost workers below provoke these kinds.
+# The tests of processes and lost workers provoke these kinds.
 OF_PROCESSES = {Kind.KILLED, Kind.NOT_STARTED, Kind.CRASHED, Kind.WORKER_LOST, Kind.CANCELLED}
 
 
@@ -318,7 +318,7 @@ def test_every_kind_is_tested_and_has_a_fix_and_valid_settings() -> None:
 
 
 def test_message_written_by_rankloop_does_not_change_the_kind() -> None:
-    """Only messages of third-party software are searched for known phrases."""
+    """Only messages from third-party software are searched for known phrases."""
     assert kind_of(RunFailure("out of memory", Kind.MODEL_UNREADABLE)) == Kind.MODEL_UNREADABLE
     on_gpu = torch.OutOfMemoryError(
         "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 15.77 GiB"

@@ -1,5 +1,5 @@
 """The training loop never waits for the database. No report is lost, and an attempt that lost its claim
-writes none."""
+writes no reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stopped run keeps its checkpoints while it can be resumed. Afterwards only its log remains."""
+"""A stopped run keeps its checkpoints while it can be resumed. After that, only its log remains."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_cancelled_run_leaves_no_checkpoint(ranked: ModelVersion) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_diverged_run_keeps_its_checkpoint_until_it_is_cancelled(ranked: ModelVersion) -> None:
     file = ranked.folder / "model.safetensors"
-    # The rewards are 1e38 and more, so their squares overflow.
+    # The rewards are at least 1e38, so their squares overflow.
     save_file(load_file(file) | {"model.norm.weight": torch.full((32,), 1e38)}, file, {"format": "pt"})
     run = launched(ranked)
     assert attempted(run) == EXIT_FAILED

@@ -186,7 +186,7 @@ def test_sweep_requeues_a_lost_run_until_no_tries_remain(make_run: RunMaker) -> 
     run = make_run()
     for attempt in range(1, transitions.MAX_TRIES + 1):
         assert claim(run) == attempt
-        assert transitions.sweep_runs() == []  # its heartbeat is recent
+        assert transitions.sweep_runs() == []  # the heartbeat is recent
         lose(run)
         woken = transitions.sweep_runs()
         assert woken == ([run.pk] if attempt < transitions.MAX_TRIES else [])
@@ -210,7 +210,7 @@ def test_sweep_wakes_a_worker_if_the_queue_message_was_lost(make_run: RunMaker) 
     fresh = make_run()
     unheard = make_run(woken_at=timezone.now() - LONG_AGO)
     assert transitions.sweep_runs() == [unheard.pk]
-    assert transitions.sweep_runs() == []  # a worker is not woken on every sweep
+    assert transitions.sweep_runs() == []  # a worker is not woken again on every sweep
     assert claim(fresh) == claim(unheard) == 1
 
 
@@ -223,7 +223,7 @@ def test_resuming_a_run_resets_its_tries(make_run: RunMaker) -> None:
     transitions.requeue_finished(run=run)
     run.refresh_from_db()
     assert (run.state, run.error, run.finished_at, run.tries) == ("queued", None, None, 0)
-    assert claim(run) == transitions.MAX_TRIES + 1  # never decreases, to exclude stale attempts
+    assert claim(run) == transitions.MAX_TRIES + 1  # never decreases, so stale attempts are detected
 
 
 def test_only_failed_and_cancelled_runs_can_be_resumed(make_run: RunMaker) -> None:

@@ -1,4 +1,4 @@
-"""Each run kind on a tiny model: inputs, results, and use of the results by the next run kind."""
+"""Each run kind with a tiny model: its inputs, its results, and their use by the next run kind."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def policy(make_model: ModelMaker, tiny_policy: Path) -> ModelVersion:
 
 @pytest.fixture
 def ranked(policy: ModelVersion, alice: User, rank: Rank) -> None:
-    """The project has twelve demo prompts, each with two ranked responses."""
+    """Adds twelve demo prompts to the project, each with two ranked responses."""
     project = policy.project
     drafts = [
         TaskDraft(messages, [ResponseDraft("Hello, thank you.", "m"), ResponseDraft("No.", "m")])

@@ -45,7 +45,7 @@ def endless(make_run: RunMaker) -> TrainingRun:
 
 @contextmanager
 def supervised(run: TrainingRun) -> Iterator[psutil.Process]:
-    """The process of a run that is training. Its supervisor runs in a thread of the test process."""
+    """The process of a training run. Its supervisor runs in a thread of the test process."""
 
     def supervise_it() -> None:
         try:
@@ -75,8 +75,7 @@ def process_of(run: TrainingRun) -> psutil.Process:
 
 
 def is_process_of(process: psutil.Process, run: TrainingRun) -> bool:
-    """Recognise the process by its name, which is derived from the run, and its output, which is the run's
-    log."""
+    """Recognise the process by its name, which contains part of the run ID, and its output, the run's log."""
     try:
         return process.name() == f"run-{str(run.pk)[-8:]}" and (
             Path(f"/proc/{process.pid}/fd/1").readlink() == run.log_path
@@ -139,7 +138,7 @@ def test_runs_are_forked_from_one_single_threaded_process(make_run: RunMaker) ->
             parents.append(process.parent())
             transitions.cancel_run(run=run)
     assert parents[0] == parents[1] != psutil.Process()
-    # A lock that another thread held during the fork would stay locked forever.
+    # With more threads, a lock held by another thread during the fork would stay locked forever.
     assert parents[0].num_threads() == 1
 
 
@@ -180,7 +179,7 @@ def test_missing_input_fails_the_run_and_logs_the_traceback(
 
 @contextmanager
 def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A real worker for the queue `training`, started in the same way as by embedded/supervisor.py."""
+    """A real worker for the `training` queue, started in the same way as in embedded/supervisor.py."""
     argv = ["-m", "celery", "--app=config", "--skip-checks", "worker", "--pool=threads", "--concurrency=1"]
     queue = ["--queues=training", "--without-gossip", "--without-mingle"]
     process = processes.spawn(
@@ -221,7 +220,7 @@ def test_run_of_a_killed_worker_is_resumed_once_from_its_checkpoint(
             for attempt in (1, 2)
         )
     )
-    assert before[:kept] == list(range(1, kept + 1))  # metrics exist up to the checkpoint
+    assert before[:kept] == list(range(1, kept + 1))  # metrics of attempt 1 exist up to the checkpoint
     assert after == list(range(kept + 1, run.total_steps + 1))
     assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
 

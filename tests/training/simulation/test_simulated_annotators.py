@@ -1,4 +1,4 @@
-"""Simulated annotators use the HTTP API and rank according to their judge, with the requested noise."""
+"""Simulated annotators use the HTTP API and rank as their judge does, with the requested noise."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def simulated(web: str) -> Simulated:
 def ranked_by_length(
     test_database: None, project: Project, add_tasks: Callable[..., list[RankingTask]]
 ) -> Project:
-    """Tasks for simulated annotators, whose judge scores a response by its length."""
+    """Tasks for simulated annotators that rank responses by length."""
     add_tasks(project, N_TASKS, k=4, overlap=2)
     return project
 
@@ -171,13 +171,13 @@ def test_noise_reverses_half_of_the_affected_pairs() -> None:
     for noise in (0.0, 0.4, 1.0):
         answers = [annotators.answer(assignment("a", "bb"), length, noise, rng) for _ in range(n)]
         flipped = sum(answer["tiers"] == [["a"], ["bb"]] for answer in answers) / n
-        # Tolerance: four standard errors of a proportion near one half.
+        # The tolerance is four standard errors of a proportion near one half.
         assert abs(flipped - noise / 2) < 4 * 0.5 / n**0.5
 
 
 @pytest.fixture
 def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
-    """A server that returns the queued statuses in turn: (address, statuses, received idempotency keys)."""
+    """A server that responds with queued statuses in turn: (address, statuses, received idempotency keys)."""
     statuses: list[int] = []
     keys: list[str] = []
 

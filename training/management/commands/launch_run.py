@@ -106,7 +106,7 @@ def pairs(given: list[str]) -> dict[str, str]:
 
 
 def summary(run: TrainingRun) -> str:
-    """The result of the run, in a few lines."""
+    """Summarise the result of the run in a few lines."""
     lines = [f"Run {run.id} ({run.kind}) {run.state}."]
     lines += [f"  {name}: {value}" for name, value in run.inputs.items()]
     if run.error and (failure := explain(run)) is not None:

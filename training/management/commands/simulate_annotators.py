@@ -97,7 +97,7 @@ class Command(QuickCommand):
 
 
 def issue_token(project: Project, name: str) -> tuple[ApiToken, str]:
-    """A token for this command, for a user who can rank in the project."""
+    """An API token for a user who can rank in the project."""
     user = User.objects.filter(username=name).first() or create_user(username=name)[0]
     if not project.memberships.filter(user=user).exists():
         add_member(project=project, user=user, role=Role.ANNOTATOR)

@@ -6,8 +6,8 @@ A checkpoint is a folder `step-00000040` that contains:
   to the base model, whose fingerprint is in `state.json`);
 - `moments.safetensors`: the optimiser state, keyed by parameter index;
 - `generators.safetensors`: the states of torch's random generators;
-- `best.safetensors`: the weights of the best evaluation so far, if there was one. It is a hard link: each
-  checkpoint is complete on its own, and the weights are on the disk once;
+- `best.safetensors`: the weights of the best evaluation so far, if there was one. It is a hard link, so each
+  checkpoint is complete, but the weights are stored only once;
 - `state.json`: the identity of the run, the loop's own counters, the states of Python's and NumPy's random
   generators, and the size and SHA-256 digest of every file.
 
@@ -52,16 +52,16 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointRefused(ValueError):
-    """Checkpoints exist, but this run must not resume from any of them. The message gives the reason and a
-    fix."""
+    """Raised if checkpoints exist, but this run cannot resume from any of them. The message gives the reason
+    and a fix."""
 
 
 class _Broken(Exception):
-    """A checkpoint is damaged: its content differs from the data that was written."""
+    """Raised if a checkpoint is damaged: its content differs from the data that was written."""
 
 
 class CheckpointStore(Protocol):
-    """The checkpoint operations that a training loop uses."""
+    """The checkpoint operations used by a training loop."""
 
     def resume(self, modules: Modules, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
         """Restore all state from the last checkpoint. Return the loop's own counters, or None for a new
@@ -79,14 +79,14 @@ class CheckpointStore(Protocol):
         *,
         best: bool = False,
     ) -> None:
-        """Save the state after `step`. `best` marks these weights as the best so far."""
+        """Save the state after `step`. `best` indicates that these weights are the best so far."""
 
     def load_best(self, modules: Modules) -> None:
         """Load the best weights into the modules. Do nothing if there are none."""
 
 
 class BestInMemory:
-    """No checkpoints: only a copy of the best weights is kept, in main memory."""
+    """Writes no checkpoints; keeps only a copy of the best weights in main memory."""
 
     def __init__(self) -> None:
         self._best: dict[str, Tensor] = {}
@@ -117,7 +117,7 @@ class BestInMemory:
 
 
 class Checkpoints:
-    """The newest `keep` checkpoints of one run, in one folder.
+    """Stores the newest `keep` checkpoints of one run in one folder.
 
     `identity` describes the run: a run resumes only from checkpoints with an equal identity. With several
     processes the first one writes and all of them read, so every process must see the same folder.
@@ -190,7 +190,7 @@ class Checkpoints:
         self._asked, self._saved_at = 0, time.monotonic()
 
     def load_best(self, modules: Modules) -> None:
-        distributed.wait()  # until the first process has written
+        distributed.wait()  # wait until the first process has written the checkpoint
         newest = max(self._steps(), default=None)
         if newest is not None and (file := self._folder / _name(newest) / BEST).exists():
             fill_modules(modules, load_file(file))
@@ -206,7 +206,7 @@ class Checkpoints:
     ) -> None:
         made, partial = self._folder / _name(step), self._folder / f".partial-{uuid.uuid4().hex}"
         if made == self._newest:
-            return  # this checkpoint already exists: a step has only one state
+            return  # this checkpoint already exists, and the state after a step is always the same
         partial.mkdir(parents=True)
         try:
             generators, numbers = generator_states()
@@ -234,8 +234,8 @@ class Checkpoints:
             shutil.rmtree(self._folder / _name(old), ignore_errors=True)
 
     def _newest_intact(self) -> int:
-        """Return the step of the newest intact checkpoint, or -1 if there is none. Remove newer, broken
-        ones."""
+        """Return the step of the newest intact checkpoint, or -1 if there is none. Remove any newer, broken
+        checkpoints."""
         broken: list[tuple[Path, str]] = []
         for step in sorted(self._steps(), reverse=True):
             folder = self._folder / _name(step)
@@ -309,8 +309,8 @@ def _sealed(state: Mapping[str, Any]) -> str:
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterable[str]:
-    """Describe the differences between two identities. A name that occurs in only one of them is not a
-    difference: a later version can have an additional setting."""
+    """Describe the differences between two identities. A name that occurs in only one of them does not count
+    as a difference, because a later version can have an additional setting."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for name in before:
             if name in now:
@@ -335,7 +335,7 @@ def _digest(file: Path) -> dict[str, Any]:
 def _link(old: Path, new: Path) -> None:
     try:
         os.link(old, new)
-    except OSError:  # a file system without hard links
+    except OSError:  # the file system has no hard links
         shutil.copyfile(old, new)
 
 

@@ -1,15 +1,15 @@
 """One training loop in several processes: each computes a share of every batch, and all take the same step.
 
 `torchrun --nproc-per-node N -m …` starts the processes. Inside `process_group()` these functions communicate
-with the other processes; without a group each of them is the identity, so the same loop works with one
-process or several. Processes wait for one another only here, so all must call these functions in the same
-order. All processes must therefore agree on every condition that decides whether one is called (a stop, an
-early end, a loss that is not finite): use `broadcast` and `all_sum`.
+with the other processes; without a group, each of them returns its argument unchanged, so the same loop works
+with one process or several. Processes wait for one another only in these functions, so all must call them in
+the same order. All processes must therefore agree on every condition that decides whether one is called (a
+stop, an early end, a loss that is not finite): use `broadcast` and `all_sum`.
 
 Gradients are summed here rather than by DistributedDataParallel, for two reasons. DistributedDataParallel
 divides by the number of processes, but our losses are already divided by the weight of the whole batch. It
-also requires a gradient for every weight in every process, but a process may have no ranking from a small
-batch.
+also requires a gradient for every weight in every process, but a process can be without a ranking if the
+batch is small.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, Reporter
 
 BUCKET_NUMBERS = 16_000_000  # numbers per all-reduce: fewer messages, at the cost of 64 MB of memory
-LONGEST_WAIT = timedelta(hours=1)  # for the others, while one process writes a checkpoint or scores
+LONGEST_WAIT = timedelta(hours=1)  # how long the other processes wait while one writes a checkpoint or scores
 
 
 @contextmanager
@@ -62,10 +62,10 @@ def is_first() -> bool:
 
 
 def share(sizes: Sequence[float]) -> list[int]:
-    """Return the sorted indices of this process's share.
+    """Return the sorted indices of this process's share of the items.
 
-    The shares are disjoint, cover everything and are about equal in size (largest first, each to the least
-    loaded process).
+    The shares are disjoint, cover all items and are about equal in size (items are assigned largest first,
+    each to the least loaded process).
     """
     if count() == 1:
         return list(range(len(sizes)))
@@ -89,7 +89,7 @@ def all_sum(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:
-    """Replace each gradient by its sum over all processes.
+    """Replace each gradient with its sum over all processes.
 
     A weight that has no gradient in any process still has none afterwards, so that the optimiser skips it, as
     it would in a single process.
@@ -119,20 +119,20 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
 
 
 def gather_rows(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[int]) -> list[Tensor]:
-    """Return the float32 CPU rows of all processes in the order of `widths`; `mine` are the indices of
-    `rows`."""
+    """Gather the rows of all processes (float32, on the CPU) in the order of `widths`. `mine` contains the
+    indices of this process's `rows`."""
     if count() == 1 or not widths:
         return list(rows)
     everything = list(torch.split(torch.zeros(sum(widths)), list(widths)))
     for index, row in zip(mine, rows, strict=True):
         everything[index].copy_(row)
     flat = torch.cat(everything)
-    dist.all_reduce(flat)  # each number is 0 in all processes but one
+    dist.all_reduce(flat)  # each number is non-zero in at most one process
     return list(torch.split(flat, list(widths)))
 
 
 def broadcast(number: int) -> int:
-    """Return the first process's number, in all processes."""
+    """Return the first process's number in every process."""
     if count() == 1:
         return number
     shared = torch.tensor(number, dtype=torch.int64)

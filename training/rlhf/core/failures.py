@@ -36,7 +36,7 @@ class FailureKind(StrEnum):
 
 
 class RunFailure(Exception):
-    """An error that carries its kind of failure."""
+    """An error with its kind of failure."""
 
     kind = FailureKind.UNKNOWN
 
@@ -47,6 +47,6 @@ class RunFailure(Exception):
 
 
 class UnusableInput(RunFailure, ValueError):
-    """The data, the models or the settings can't be used for this run."""
+    """Raised if the data, the models or the settings can't be used for this run."""
 
     kind = FailureKind.INPUTS_REFUSED

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-SAMPLED_NUMBERS = 1024  # per tensor; a fingerprint of all 7 billion parameters would take a minute
+SAMPLED_NUMBERS = 1024  # per tensor; hashing all 7 billion parameters of a large model would take a minute
 
 Modules = Mapping[str, nn.Module]
 
 
 def fingerprint(modules: Modules) -> str:
-    """Return a digest of the weights before training: their shapes and up to SAMPLED_NUMBERS numbers of
-    each."""
+    """Return a digest of the initial weights: of their shapes and up to SAMPLED_NUMBERS numbers of each."""
     digest = hashlib.sha256()
     for name, tensor in sorted(saved_tensors(modules, frozen=True).items()):
         flat = tensor.detach().reshape(-1)
@@ -28,7 +27,7 @@ def fingerprint(modules: Modules) -> str:
 
 
 def saved_tensors(modules: Modules, *, frozen: bool = False) -> dict[str, Tensor]:
-    """Return the trained weights, tied ones once, and the buffers that are saved with the weights."""
+    """Return the trained weights (tied weights only once) and the buffers that are saved with them."""
     found: dict[str, Tensor] = {}
     for part, module in modules.items():
         saved = module.state_dict()
@@ -63,7 +62,8 @@ def fill_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tenso
 
 
 def generator_states() -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the states of the global generators: torch's as tensors, NumPy's and Python's as numbers."""
+    """Return the states of the global random generators: torch's as tensors, NumPy's and Python's as
+    numbers."""
     drawn = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         drawn |= {f"cuda.{n}": state for n, state in enumerate(torch.cuda.get_rng_state_all())}

@@ -1,4 +1,4 @@
-"""The plain types that all packages share. No torch, so importing them is cheap."""
+"""Plain types shared by all packages. This module doesn't import torch, so importing it is cheap."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias

@@ -13,12 +13,12 @@ from training.rlhf.core.messages import Messages
 
 
 class Cancelled(Exception):
-    """Raised by `Reporter.check` if the run was asked to stop. Loops let it propagate."""
+    """Raised by `Reporter.check` if the run has been asked to stop. Loops let it propagate."""
 
 
 class Reporter(Protocol):
-    """The interface for the reports of a loop. `step` counts optimiser updates from 1 (or completed prompts,
-    in a loop without an optimiser); step 0 is the state before the first update."""
+    """The interface through which a loop reports. `step` counts optimiser updates from 1 (or completed
+    prompts, in a loop without an optimiser); step 0 is the state before the first update."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Report named scalars of `step`. Names and units are listed in the docstring of the loop."""
@@ -34,7 +34,8 @@ class Reporter(Protocol):
     def flush(self) -> None:
         """Block until all reports have been stored.
 
-        Called before a checkpoint: a run that resumes from it does not repeat earlier reports.
+        Called before a checkpoint is written, because a run that resumes from it does not repeat earlier
+        reports.
         """
 
     def check(self) -> None:
@@ -42,7 +43,7 @@ class Reporter(Protocol):
 
 
 class NullReporter:
-    """Reports nothing and never stops the loop."""
+    """A reporter that discards all reports and never stops the loop."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         pass
@@ -63,7 +64,7 @@ class NullReporter:
 
 
 class PrintReporter(NullReporter):
-    """Prints to standard output, for use at a Python prompt."""
+    """A reporter that prints to standard output, for use at a Python prompt."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         _print(f"step {step}: {_listed(values)}")
@@ -84,7 +85,7 @@ def _print(line: str) -> None:
 
 
 class TrainingDiverged(RunFailure):
-    """The loss or the gradient is not a finite number. Nothing was saved."""
+    """Raised if the loss or the gradient is not finite. Nothing was saved."""
 
     kind = FailureKind.DIVERGED
 

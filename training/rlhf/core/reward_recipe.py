@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from training.rlhf.core.recipes import Recipe, Schedule
 
-MAX_MARGIN = 100  # reward units; about one unit makes a clear preference
+MAX_MARGIN = 100  # reward units; a difference of about one unit is a clear preference
 
 
 class RewardModelConfig(Recipe):
@@ -224,7 +224,7 @@ class RewardModelConfig(Recipe):
         return self
 
     def margin_of(self) -> dict[int, float]:
-        """Parse ``margins`` into {level of strength: margin in reward units}."""
+        """Parse ``margins`` into {strength level: margin in reward units}."""
         found: dict[int, float] = {}
         for entry in filter(None, (part.strip() for part in self.margins.split(","))):
             level, _, margin = entry.partition("=")

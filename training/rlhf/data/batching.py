@@ -36,7 +36,7 @@ from training.rlhf.models.trunks import is_encoder, plain
 Layout = Literal["packed", "flat", "separate"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 PADDING_TIER = -1
-MAX_PADDING = 0.2  # share of a micro-batch; a lower limit costs more in calls than it saves in computation
+MAX_PADDING = 0.2  # share of positions; a lower limit costs more in extra calls than it saves
 
 
 class ResponseTooLongError(UnusableInput):
@@ -72,11 +72,11 @@ class Group:
 
 
 class Stated(NamedTuple):
-    """The data of B rankings of at most K responses that a loss needs in addition to the rewards.
+    """The data that a loss needs in addition to the rewards, for B rankings of at most K responses.
 
-    ``tiers`` (B, K), -1 is padding; ``strengths`` (B,), the stated level; ``annotators`` (B,), the annotator.
-    Both are numbered from 1; 0 means unknown. ``in_shown_order`` (B,), bool: response k was shown at position
-    k.
+    ``tiers`` (B, K), -1 is padding; ``strengths`` (B,), the stated preference strength; ``annotators`` (B,),
+    the annotator. Both are indices from 1; 0 means unknown. ``in_shown_order`` (B,), bool: response k was
+    shown at position k.
     """
 
     tiers: Tensor
@@ -189,7 +189,8 @@ def can_pack(model: PreTrainedModel) -> bool:
 def micro_batches(
     groups: Sequence[Group], *, layouts: Sequence[Layout], max_tokens: int
 ) -> Iterator[tuple[Layout, list[int]]]:
-    """Cut groups into micro-batches of one layout and at most ``max_tokens`` positions, including padding.
+    """Split groups into micro-batches, each with one layout and at most ``max_tokens`` positions, including
+    padding.
 
     Yields (layout, indices into groups), with every index once. A group that alone exceeds ``max_tokens``
     gets its own micro-batch, so no group is dropped because of its size.
@@ -210,7 +211,7 @@ def micro_batches(
 
 
 def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
-    """Split the chosen groups, in order, into parts of nearly equal size with at most ``max_tokens``
+    """Split the selected groups, in order, into parts of nearly equal size with at most ``max_tokens``
     tokens."""
     total = sum(groups[i].packed_tokens for i in chosen)
     share = total / max(math.ceil(total / max_tokens), 1)

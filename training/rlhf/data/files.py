@@ -173,7 +173,7 @@ def _made(
     ranking_id: str,
     training: TrainingFields,
 ) -> Ranking:
-    """A ranking whose last tier contains the responses that are in no other tier, marked as unranked."""
+    """A ranking whose last tier, marked as unranked, contains the responses that are in no other tier."""
     rest = tuple(sorted(set(range(len(texts))) - {index for tier in tiers for index in tier}))
     return Ranking(
         messages=messages,

@@ -25,9 +25,9 @@ class Ranking:
 
     ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more is a tie. Every
     response is in exactly one tier. With ``rest_unranked`` the last tier holds the responses that a top-k
-    ranking left unranked: below all others, and not tied, because the annotator did not judge them equally
-    good. ``strength`` is on the project's scale (None: not collected), ``annotator`` is a pseudonym,
-    ``weight`` the weight in training. ``in_shown_order``: the responses are listed in the order in which the
+    ranking left unranked: they are below all others, and not tied, because the annotator did not judge them
+    equally good. ``strength`` is on the project's scale (None: not collected), ``annotator`` is a pseudonym,
+    ``weight`` its weight in training. ``in_shown_order``: the responses are listed in the order in which the
     annotator saw them. ``round`` (None: unknown), ``source`` and ``votes`` (the number of rankings behind a
     consensus) are taken from the file; training ignores them, but reports group results by them.
     """
@@ -124,8 +124,8 @@ def _words_of(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], .
 
 
 def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
-    """``duplicates``: rankings in which an annotator (or an anonymous file) repeats an earlier ranking of the
-    same responses to the same prompt. ``contradicted_pairs``: pairs of responses to one prompt that are
+    """``duplicates``: rankings by an annotator (or in an anonymous file) that repeat an earlier ranking of
+    the same responses to the same prompt. ``contradicted_pairs``: pairs of responses to one prompt that are
     preferred in both directions, by any annotators. Both stay in the data."""
     of_prompt: dict[str, list[Ranking]] = {}
     for ranking in rankings:
@@ -148,7 +148,7 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
 
 
 def count_shared_prompts(learn: Sequence[Ranking], heldout: Sequence[Ranking]) -> int:
-    """Prompts on both sides of an external split, compared without regard to whitespace."""
+    """The prompts that occur on both sides of an external split, compared without regard to whitespace."""
     return len({_words_of(r.messages) for r in learn} & {_words_of(r.messages) for r in heldout})
 
 

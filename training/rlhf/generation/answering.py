@@ -15,8 +15,8 @@ from training.rlhf.models.loading import Loaded
 
 @dataclass(frozen=True)
 class Answered:
-    """A batch of prompts with their tokens and answers. `cut` is the number of prompts truncated on the
-    left."""
+    """A batch of prompts with their tokens and answers. `cut` is the number of prompts that were truncated on
+    the left."""
 
     prompts: Sequence[Messages]
     encoded: list[list[int]]
@@ -40,7 +40,7 @@ def answers_to(
     seed: int,
     check: Callable[[], None],
 ) -> Iterator[Answered]:
-    """Yield `n` answers to each prompt, in the order of the prompts. Other settings are those of `generate`.
+    """Yield `n` answers to each prompt, in the order of the prompts. Other settings are passed to `generate`.
 
     `check` is called before each batch and can raise to stop. Raises `ValueError` if `max_new_tokens` leaves
     no room for a prompt.

@@ -1,13 +1,14 @@
-"""Sampling from a causal language model. Each prompt is read once, then all its samples are decoded together.
+"""Sampling from a causal language model. Each prompt is processed once, then all its samples are decoded
+together.
 
 Works with any transformers model. Differences from `model.generate`:
 
-- the prompt goes through the model once for its `n` samples, and its keys and values are then repeated;
+- the model processes the prompt once for its `n` samples, and its keys and values are then repeated;
 - keys and values are written into preallocated buffers: growing them by concatenation takes a third of the
   time of `generate` on small models;
 - each token is sampled with one uniform number through the cumulative distribution, instead of one
   exponential number per vocabulary entry;
-- finished rows leave the batch.
+- finished rows are removed from the batch.
 
 Nothing else changes the distribution (no top-k, no repetition penalty, no minimum length). Apart from
 `top_p`, tokens are therefore sampled from the same distribution whose log-probabilities training computes
@@ -26,14 +27,14 @@ from transformers.cache_utils import DynamicLayer
 from training.rlhf.models import chat
 
 ROWS_PER_BATCH = 256  # rows decoded together; more rows need more memory and are hardly faster
-# Finished rows are dropped once they are this share of the batch. Dropping copies the cache, so it is not
+# Finished rows are dropped once they make up this share of the batch. Dropping copies the cache, so it is not
 # done for each row.
 FINISHED_SHARE = 0.25
 
 
 class Completion(NamedTuple):
-    """One sampled answer. `ids` ends with EOS exactly if `finished`; otherwise the answer was truncated at
-    the limit."""
+    """One sampled answer. If `finished`, `ids` ends with EOS; otherwise the answer was truncated at the
+    length limit."""
 
     ids: list[int]
     finished: bool
@@ -98,8 +99,8 @@ def generate(
 def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, top_p: float) -> Tensor:
     """Sample the next tokens: logits (B, V), one number in [0, 1) per row (B,) -> ids (B,).
 
-    Inverts the cumulative distribution: the first token whose cumulative probability exceeds the number.
-    Without numbers, or at temperature 0, takes the most likely token.
+    Inverts the cumulative distribution: picks the first token whose cumulative probability exceeds the
+    number. Without numbers, or at temperature 0, picks the most likely token.
     """
     if uniform is None or temperature == 0:
         return logits.argmax(dim=-1)
@@ -108,7 +109,7 @@ def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, t
     if top_p < 1:
         probabilities, order = probabilities.sort(dim=-1, descending=True)
         before = probabilities.cumsum(dim=-1) - probabilities
-        # The most likely token is always kept: nothing comes before it.
+        # The most likely token is always kept: the cumulative probability before it is 0.
         probabilities = probabilities.masked_fill(before >= top_p, 0.0)
     cumulative = probabilities.cumsum(dim=-1)
     threshold = uniform[:, None] * cumulative[:, -1:]
@@ -138,7 +139,7 @@ def _decode_batch(
     if _repeatable(cache):
         logits = _forward(policy, ids, mask, positions, cache).repeat_interleave(n, dim=0)
         _repeat(cache, n, room=limit)
-    else:  # for example recurrent states: each sample reads the prompt again
+    else:  # for example recurrent states: the prompt is processed again for each sample
         wide, wide_mask, wide_positions = (t.repeat_interleave(n, dim=0) for t in (ids, mask, positions))
         logits = _forward(policy, wide, wide_mask, wide_positions, cache)
     mask = mask.repeat_interleave(n, dim=0)
@@ -185,7 +186,8 @@ def _forward(
 
 
 def _forward_parameters(policy: Any) -> set[str]:
-    """Return the parameters of the language model itself: an adapter wrapper passes everything on."""
+    """Return the parameters of the `forward` method of the language model itself, because an adapter wrapper
+    accepts any argument."""
     inner = policy.get_base_model() if hasattr(policy, "get_base_model") else policy
     return set(inspect.signature(inner.forward).parameters)
 
@@ -234,7 +236,7 @@ def _selectable(cache: DynamicCache) -> bool:
 
 
 def _repeat(cache: DynamicCache, n: int, *, room: int) -> None:
-    """Repeat each row n times. Plain layers get a buffer with room; others (sliding windows) keep their
+    """Repeat each row n times. Plain layers get a preallocated buffer; others (sliding windows) keep their
     own class."""
     for number, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
@@ -249,7 +251,8 @@ def _select(cache: DynamicCache, rows: Tensor) -> None:
 
 
 def _stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Tensor:
-    """Return all ids that end an answer: the tokenizer's EOS and those in the model's generation settings."""
+    """Return all token ids that end an answer: the tokenizer's EOS and those in the model's generation
+    settings."""
     configured = getattr(getattr(policy, "generation_config", None), "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [] if configured is None else [configured]
     return torch.tensor(sorted({chat.eos_id(tokenizer), *listed}))

@@ -36,10 +36,10 @@ class EvaluatedPrompt:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`mean` and `standard_error` in the judge's points, over `n` prompts.
+    """`mean` and `standard_error` are in the judge's points, over `n` prompts.
 
-    The answers to a prompt are averaged first: they are similar, and counting each of them would make the
-    error look smaller than it is. `mean_tokens` is per answer and includes EOS. `repetition_rate` is the
+    The answers to a prompt are averaged first: they are similar, and treating them as independent would make
+    the error look smaller than it is. `mean_tokens` is per answer and includes EOS. `repetition_rate` is the
     share of word triples that already occurred in the answer. `finished_share` is the share of answers that
     ended with EOS. `cut` prompts were truncated to fit the context.
     """
@@ -65,7 +65,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """The new policy's points minus the old policy's, on the same prompts."""
+    """The difference between the new policy's points and the old policy's on the same prompts."""
 
     difference: float
     standard_error: float
@@ -138,8 +138,8 @@ def compare(new: Evaluation, old: Evaluation) -> PairedComparison:
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and its standard error s / √n, with s² over n - 1. The error of a single value is
-    NaN (unknown)."""
+    """Return the mean and its standard error s / √n, where s² has the denominator n - 1. The error of a
+    single value is NaN (unknown)."""
     n = len(values)
     mean = math.fsum(values) / n
     if n == 1:

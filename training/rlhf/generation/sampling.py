@@ -1,7 +1,7 @@
-"""Sample several answers to each prompt from a policy, for people to rank.
+"""Sample several answers to each prompt from a policy, for annotators to rank.
 
 Metrics per batch of prompts: `mean_tokens` per answer, `finished_share` (share of answers that ended with
-EOS) and `distinct_share` (share of answers that remain after duplicates of the same prompt are removed).
+EOS) and `distinct_share` (share of answers that remain after duplicate answers to a prompt are removed).
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Folders that contain a LoRA adapter, and the location of its base model. Needs no torch."""
+"""Inspect folders that contain a LoRA adapter, and locate its base model. Does not import torch."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 CONFIG_FILE = "config.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # The metadata that a complete model stores in its config.json. A folder with an adapter must not contain a
-# config.json: transformers would take it for a complete model and look for weights that do not exist.
+# config.json: transformers would treat it as a complete model and look for weights that do not exist.
 ADAPTER_NOTES = "rankloop.json"
 # The subfolder of a reward model that contains its uncertainty estimate. The members of a LoRA ensemble are
-# adapters themselves.
+# themselves adapters.
 UNCERTAINTY, MEMBER = "uncertainty", "member-{}"
 
 
 class BrokenAdapter(ValueError):
-    """The adapter's configuration cannot be read, or does not name its base model."""
+    """Raised if the adapter's configuration cannot be read or does not name its base model."""
 
 
 def is_adapter(folder: str | Path) -> bool:
@@ -32,7 +32,7 @@ def missing_base(folder: str | Path) -> str:
     """Return the folder of a missing model that the model in ``folder`` needs, or an empty string.
 
     An adapter needs its base model. So do the members of an ensemble, even if the reward model itself is
-    complete. Names on the hub count as present. Raises BrokenAdapter.
+    complete. Hub names count as present. Raises BrokenAdapter.
     """
     place = Path(folder)
     adapters = [place] if is_adapter(place) else []
@@ -44,8 +44,8 @@ def missing_base(folder: str | Path) -> str:
 
 
 def looks_like_path(name: str) -> bool:
-    """Return whether ``name`` is a path. A hub name is `name` or `owner/name`; the hub is not queried for
-    anything else, because that would only take time."""
+    """Return whether ``name`` is a path. A hub name is `name` or `owner/name`. The hub is never queried for
+    other names, because such a query can only fail."""
     return name.startswith(("/", ".", "~")) or name.count("/") > 1 or Path(name).exists()
 
 

@@ -1,7 +1,7 @@
-"""Convert text to tokens and back in one place, so that training, scoring, sampling and PPO use the same ids.
+"""Convert text to tokens and back, in one place so that training, scoring, sampling and PPO use the same ids.
 
 Two rules prevent well-known faults of reward models. A response always ends with EOS, wherever it is encoded.
-Its end is never found by looking for the pad token: lengths are part of the batch instead.
+Its end is never located by searching for the pad token: the batch stores lengths instead.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ _added: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, list[str]]] = Weak
 
 
 class TemplateRefuses(ValueError):
-    """The tokenizer's chat template cannot render this conversation."""
+    """Raised if the tokenizer's chat template cannot render the conversation."""
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[int]:
     """Return the token ids of a conversation up to the point where the assistant must answer.
 
     Uses the tokenizer's chat template with its generation prompt, or else the plain format above. Control
-    tokens that are spelt out in a message are removed first: a user's text must not be able to open an
+    tokens that a message contains as text are removed first: a user's text must not be able to open an
     assistant turn. Raises TemplateRefuses: some templates do not support a system turn, or two turns of the
     same role in a row.
     """
@@ -52,7 +52,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
             ) from error
         return _ids(tokenizer, str(text))
     plain = "".join(PLAIN_TURN.format(**turn) for turn in turns) + PLAIN_GENERATION_PROMPT
-    # The [CLS] token of an encoder, at which its score is read, takes the place of a language model's BOS.
+    # For an encoder, the [CLS] token takes the place of a language model's BOS. Its score is read there.
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
     return ([] if first is None else [_one_id(first)]) + _ids(tokenizer, plain)
 
@@ -80,9 +80,9 @@ def remove_control_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Return the special tokens: the named ones, such as EOS, and those that were added without a name.
+    """Return all special tokens: those with a role, such as EOS, and those that were added without one.
 
-    The turn markers in Llama 3's template are of the second kind.
+    The turn markers in Llama 3's template have no role.
     """
     size, added = _added.get(tokenizer, (-1, []))
     if size != len(tokenizer):
@@ -112,8 +112,9 @@ def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return a token that can never end a response: unk, bos, another special token, or one that does not
     occur in text.
 
-    Its text becomes a control token, which is removed from texts and splits words. GPT-2's only special token
-    is its EOS, and the first entry of its vocabulary is "!".
+    The token's text is treated as a control token: it is removed from texts, and it splits words. An ordinary
+    token would therefore be harmful (GPT-2 has no special token except EOS, and the first entry of its
+    vocabulary is "!").
     """
     eos = eos_id(tokenizer)
     others = [token for token in control_tokens(tokenizer) if tokenizer.convert_tokens_to_ids(token) != eos]
@@ -138,16 +139,17 @@ def context_length(model: PreTrainedModel) -> int:
         raise ValueError(
             f"{type(model).__name__} does not specify the length of its context (max_position_embeddings)"
         )
-    # RoBERTa and related models start counting positions after the id of the pad token.
+    # RoBERTa and related models number positions from the id of the pad token plus one.
     embeddings = getattr(getattr(trunk_of(model), "embeddings", None), "position_embeddings", None)
     pad = getattr(embeddings, "padding_idx", None)
     return length if pad is None else length - pad - 1
 
 
 def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list[int]], int]:
-    """Truncate prompts to `limit` tokens. Return them and the number of truncated ones.
+    """Truncate prompts to `limit` tokens. Return all prompts and the number of truncated ones.
 
-    Prompts are cut on the left: the question to answer is at the end, and the oldest turns are at the start.
+    Prompts are truncated on the left: the question to answer is at the end, and the oldest turns are at the
+    start.
     """
     if limit < 1:
         raise UnusableInput(
@@ -175,5 +177,5 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def _one_id(value: Any) -> int:
-    """Return the first id if a configuration contains a list: the others are alternatives."""
+    """Return a configured token id; if it is a list of alternatives, the first one."""
     return int(value[0] if isinstance(value, (list, tuple)) else value)

@@ -1,4 +1,4 @@
-"""Whether the Hugging Face hub can be reached."""
+"""Check whether the Hugging Face hub can be reached."""
 
 import re
 import socket
@@ -19,7 +19,7 @@ def answers() -> bool:
     """Return whether the hub accepts connections.
 
     The hub client itself retries for 46 s (measured) before it gives up. This check reduces that to at most
-    `TIMEOUT_S`. Behind a proxy the check is impossible, so the client has to try.
+    `TIMEOUT_S`. Behind a proxy the check is impossible, so it is left to the client.
     """
     if constants.HF_HUB_OFFLINE:
         return False

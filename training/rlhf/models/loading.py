@@ -26,7 +26,8 @@ from training.rlhf.models import adapters, chat, hub, trunks
 
 
 class ModelNotFound(RunFailure):
-    """No folder has this name and the hub did not return the model, or the model cannot be used."""
+    """Raised if the name is neither a folder nor a model that the hub returns, or if the model cannot be
+    used."""
 
     kind = FailureKind.MODEL_UNREADABLE
 
@@ -37,11 +38,11 @@ class Loaded(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A classifier as loaded from its folder; an adapter is still separate from its base.
+    """A classifier as loaded from its folder, before an adapter is merged into its base.
 
-    ``new`` names the weights that no file contains, so they are random: none, or the head and the modules
-    that belong to it. ``base`` is where a complete model was read from or, for an adapter, the model it was
-    trained on.
+    ``new`` names the weights that are random because no file contains them: none, or the head and its
+    modules. ``base`` is the source of a complete model or, for an adapter, the base model that it was trained
+    on.
     """
 
     model: Any
@@ -90,7 +91,7 @@ def load_reward_model(
     """Load a sequence classifier with one output and its tokenizer, in eval mode. A LoRA adapter is merged
     into its base.
 
-    Weights that no file contains are an error: a random head would silently produce meaningless scores.
+    Missing weights are an error: a random head would silently produce meaningless scores.
     """
     opened = open_classifier(path_or_hub, dtype=dtype, device=device)
     if opened.new:
@@ -108,8 +109,8 @@ def open_classifier(
 
     Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
     pad equals EOS, it skips the EOS at which a new reward model is read, so a new reward model gets another
-    pad token. A reward model that was trained elsewhere keeps its pad token, and is read at the position it
-    was trained with.
+    pad token. A reward model that was trained elsewhere keeps its pad token, and its score is read at the
+    position used in its training.
     """
     opened = _load(AutoModelForSequenceClassification, path_or_hub, dtype, device)
     model, tokenizer = trunks.plain(opened.model), opened.tokenizer
@@ -178,7 +179,7 @@ def merged(model: Any) -> Any:
 
 
 def _fold(model: Any) -> Any:
-    """Merge adapters in place. All weights are trainable afterwards."""
+    """Merge adapters in place and make all weights trainable."""
     return model.merge_and_unload().requires_grad_(True) if trunks.has_adapters(model) else model
 
 
@@ -186,7 +187,7 @@ def _write_adapter(model: Any, folder: Path) -> None:
     """Write the adapter with the head, and the metadata that a complete model stores in its config.json."""
     # False: the embeddings stay with the base, and the hub is not queried for their size.
     model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink()  # peft's empty template of a model card
+    (folder / "README.md").unlink()  # an empty model card template written by peft
     config = trunks.plain(model).config
     notes = {"num_labels": 1, "pad_token_id": config.get_text_config().pad_token_id}
     notes["rankloop"] = getattr(config, "rankloop", {})
@@ -220,8 +221,8 @@ def _load(
         new = sorted(info["missing_keys"])
         if adapter:
             model, new = _with_adapter(model, adapter, new)
-            # Store the current location: an adapter trained from this one must find its base from wherever it
-            # is saved.
+            # Store the current location, so that an adapter trained from this one can find its base from any
+            # folder.
             model.active_peft_config.base_model_name_or_path = adapters.lasting_name(base)
     except (ModelNotFound, MemoryError, torch.OutOfMemoryError):
         raise
@@ -314,15 +315,15 @@ def _settings(
         said = json.loads(notes.read_text(encoding="utf-8"))
         config.rankloop, config.get_text_config().pad_token_id = said["rankloop"], said["pad_token_id"]
     elif adapter and tokenizer.pad_token_id is not None:
-        # Trainers use the tokenizer's pad token for the model, and the adapter's folder does not record it
+        # Trainers set the model's pad token to the tokenizer's, and the adapter's folder does not record it
         # separately.
         config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return config
 
 
 def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[str]]:
-    """Apply the adapter in ``folder``. Return the adapted model and those of the ``new`` weights that the
-    adapter lacks too."""
+    """Apply the adapter in ``folder``. Return the adapted model and the ``new`` weights that the adapter does
+    not contain either."""
     from peft import PeftConfig, PeftModel, PeftType, get_peft_model_state_dict
     from safetensors import safe_open
 

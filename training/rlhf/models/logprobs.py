@@ -1,7 +1,7 @@
 """Log-probabilities of given tokens, without materialising a (batch, tokens, vocabulary) tensor.
 
 64 rows of 512 tokens over a vocabulary of 151,936 take 20 GB as fp32 logits, and log_softmax doubles that.
-Only the positions of the response are needed, and only one number for each of them.
+Only the response positions are needed, and only one number for each.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def token_log_probs(
     distribution.
 
     ``input_ids``, ``attention_mask``, ``wanted`` (B, T), right-padded. ``wanted`` is bool and false in column
-    0, which nothing predicts. Returns log_probs and entropy, both (N,) fp32 in nats, N = wanted.sum(), in row
-    order. The entropy carries no gradient. ``temperature`` divides the logits exactly as in sampling. Raises
-    ValueError if a token in column 0 is wanted.
+    0, because no earlier token predicts it. Returns log_probs and entropy, both (N,) fp32 in nats, N =
+    wanted.sum(), in row order. The entropy carries no gradient. ``temperature`` divides the logits exactly as
+    in sampling. Raises ValueError if a token in column 0 is wanted.
     """
     if bool(wanted[:, 0].any()):
         raise ValueError("the first token of a row cannot be predicted: no token comes before it")
@@ -60,7 +60,7 @@ def selected_log_probs(
     ):
         if torch.is_grad_enabled() and len(hidden) > CHUNK_TOKENS:
             parts.append(checkpoint(one_chunk, states, tokens, use_reentrant=False))
-        else:  # one chunk is stored anyway, so recomputing it would save nothing
+        else:  # a single chunk is the peak in any case, so recomputing it would save nothing
             parts.append(one_chunk(states, tokens))
     return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 

@@ -1,10 +1,10 @@
-"""Attention over a row of many segments, and no computation for tokens that are never read.
+"""Attention over a row of many segments, without computation for tokens whose output is not used.
 
-A row contains prompts and responses in sequence, without padding. A response attends to its own prompt and to
-itself. A dense mask would be a square over the entire row, of which only a small part is used. At K =
-8, the attention of four rankings took 0.160 CPU seconds with a mask per ranking and 0.053 segment by segment
-(forward and backward, 3,135 tokens, width 256); the layer's matrix products take about 0.25. On a GPU, many
-small calls cost more than the mask, so rows keep the mask there (`scoring.batches`).
+A row contains a sequence of prompts and responses without padding. A response attends to its own prompt and
+to itself. A dense mask would cover all pairs of tokens in the row, although only a small part of them is
+needed. At K = 8, the attention of four rankings took 0.160 CPU seconds with a mask per ranking and 0.053
+segment by segment (forward and backward, 3,135 tokens, width 256); the layer's matrix products take about
+0.25. On a GPU, many small calls cost more than the mask, so rows keep the mask there (`scoring.batches`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from training.rlhf.models.trunks import plain
 
 NAME = "sdpa_by_segment"
-ALONE = -1  # instead of a prompt: the segment attends only to itself
+ALONE = -1  # in place of a prompt's index: the segment attends only to itself
 
 
 def segment_table(segments: list[tuple[int, int]]) -> Tensor:
@@ -79,8 +79,8 @@ def attention_by_segment(
 
 @lru_cache(maxsize=8)
 def _causal(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return (size, size): 0 where a query may attend, -inf after it. Every block on its diagonal is also
-    causal."""
+    """Return a causal mask (size, size): 0 up to the query's position, -inf after it. Every diagonal block of
+    it is also a causal mask."""
     return torch.full((size, size), -torch.inf, dtype=dtype, device=device).triu(1)
 
 
@@ -95,7 +95,8 @@ ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"]
 def attend_by_segment(model: Any) -> bool:
     """Make the model's attention support a `segment_table`. Return False if it cannot be replaced.
 
-    Other masks are still handled by transformers' sdpa. The change is for this process only and is not saved.
+    Other masks are still handled by transformers' sdpa. The change affects only this process and is not
+    saved.
     """
     model = plain(model)
     trunk: Any = model.base_model
@@ -108,18 +109,19 @@ def attend_by_segment(model: Any) -> bool:
 
 @contextmanager
 def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
-    """While open, compute the trunk's last MLP only for the tokens at (rows, columns).
+    """Inside the context, compute the trunk's last MLP only for the tokens at (rows, columns).
 
-    After the last attention every token is processed on its own, and no other token is read. In a model of
-    four layers this saves a sixth of all matrix products. The final states of the other tokens are then not
-    valid. Does nothing if the last block's MLP cannot be found by its usual name, or is recomputed.
+    After the last attention layer, tokens are processed independently, and only those at (rows, columns) are
+    used. In a model of four layers this saves a sixth of all matrix products. The final states of the other
+    tokens are then not valid. Does nothing if the last block's MLP cannot be found by its usual name, or is
+    recomputed.
     """
     mlp = _last_mlp(trunk)
     if mlp is None:
         yield
         return
 
-    # Each position once: two empty responses can share a position, whose gradient would then count twice.
+    # Remove duplicates: two empty responses can share a position, whose gradient would otherwise count twice.
     rows, columns = torch.unique(torch.stack((rows, columns)), dim=1)
     shape = torch.Size()
 
@@ -142,7 +144,7 @@ def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
 def _last_mlp(trunk: Any) -> nn.Module | None:
     config = trunk.config.get_text_config()
     if any(getattr(config, name, None) for name in ("num_experts", "num_local_experts")):
-        return None  # the layer returns more than the states
+        return None  # a mixture-of-experts layer returns more than the states
     for module in trunk.modules():
         if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
             mlp = getattr(module[-1], "mlp", None)

@@ -17,7 +17,7 @@ from typing import Any
 from training.rlhf.models import adapters
 from training.rlhf.models.adapters import CONFIG_FILE
 
-MAX_HEADER_BYTES = 100_000_000  # of a safetensors file; the largest seen are 200 kB
+MAX_HEADER_BYTES = 100_000_000  # limit for a safetensors header; the largest known ones have 200 kB
 NAMED_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", re.IGNORECASE)
 # Models with two matrix products in the MLP, biases and learned positions, like GPT-2 and BERT.
 TWO_PRODUCTS = {"gpt_neox", "opt", "phi"}
@@ -32,12 +32,13 @@ TYPICAL_LAYERS, TYPICAL_WEIGHTS_PER_LAYER, TYPICAL_VOCABULARY = 28, 13, 151_936
 
 
 class UnknownShape(ValueError):
-    """The size of this model cannot be determined. The message names the places that were searched."""
+    """Raised if the size of the model cannot be determined. The message lists the places that were
+    searched."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A model of `layers` blocks.
+    """The shape of a model with `layers` blocks.
 
     `weights` counts every stored number. `intermediate` is the width inside the MLP of a block. `gated` is
     true if that MLP has three products (Llama) and false if it has two (GPT-2).
@@ -57,7 +58,7 @@ class Shape:
 
     @property
     def cache_numbers(self) -> int:
-        """Numbers in the key-value cache per token, over all layers."""
+        """The number of values per token in the key-value cache, over all layers."""
         return 2 * self.layers * self.kv_heads * self.head_size
 
 

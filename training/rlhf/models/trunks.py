@@ -1,10 +1,10 @@
 """The parts of a reward model: a trunk, a head with one output and, for LoRA, adapters on the trunk.
 
-There are two kinds of trunk. A causal language model is read at the last token of each response (`score`, a
-linear layer without a bias), so several responses can share a row. An encoder reads a row as a whole, and the
-position of its `classifier` depends on the architecture: after a pooler, at the first token, or after an
-additional layer. An encoder is therefore run the way `AutoModelForSequenceClassification` runs it, and only
-the last layer, the head, is applied here.
+There are two kinds of trunk. The score of a causal language model is read at the last token of each response
+(`score`, a linear layer without a bias), so several responses can share a row. An encoder processes a row as
+a whole, and the position of its `classifier` depends on the architecture: after a pooler, at the first token,
+or after an additional layer. An encoder is therefore run the way `AutoModelForSequenceClassification` runs
+it, and only the last layer, the head, is applied here.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from transformers import PreTrainedModel
 if TYPE_CHECKING:
     from training.rlhf.core.reward_recipe import RewardModelConfig
 
-# Modules of sequence classifiers that are not part of the trunk. peft trains modules of these names in full
+# Modules of sequence classifiers that are not part of the trunk. peft trains modules with these names in full
 # and saves them with the adapter.
 HEADS = ("score", "classifier")
 
 
 class NoRewardModel(ValueError):
-    """The model does not output a single number per text."""
+    """Raised if the model does not output a single number per text."""
 
 
 def plain(model: Any) -> PreTrainedModel:
@@ -46,10 +46,10 @@ def head_of(model: Any) -> nn.Linear:
     """Return the final linear layer with one output. Raises NoRewardModel if there is none."""
     inner: Any = plain(model)
     head: Any = next((getattr(inner, name) for name in HEADS if hasattr(inner, name)), None)
-    if hasattr(head, "modules_to_save"):  # trained with an adapter, and therefore a separate copy
+    if hasattr(head, "modules_to_save"):  # a head trained with an adapter is a separate copy
         head = head.modules_to_save[_active(head)]
     if head is not None and not isinstance(head, nn.Linear):
-        head = getattr(head, "out_proj", None)  # as in RoBERTa: another layer comes before the output
+        head = getattr(head, "out_proj", None)  # as in RoBERTa, where another layer comes before the output
     if not isinstance(head, nn.Linear) or head.out_features != 1:
         raise NoRewardModel(
             f"{type(inner).__name__} does not end in one linear output ({' or '.join(HEADS)}), so it gives "
@@ -59,7 +59,8 @@ def head_of(model: Any) -> nn.Linear:
 
 
 def is_encoder(model: Any) -> bool:
-    """Return whether the model reads a row as a whole, instead of at the last token of each response."""
+    """Return whether the model is an encoder, which scores a row as a whole instead of each response at its
+    last token."""
     return not isinstance(getattr(plain(model), "score", None), nn.Module) or head_of(model).bias is not None
 
 
@@ -113,7 +114,7 @@ def trained_parameters(model: Any) -> tuple[list[nn.Parameter], list[nn.Paramete
 
 
 def modules_of(keys: Iterable[str]) -> list[str]:
-    """Return the sorted names of the modules that these weights belong to."""
+    """Return the sorted names of the modules that contain these weights."""
     return sorted({key.rsplit(".", 1)[0] for key in keys})
 
 

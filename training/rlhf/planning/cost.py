@@ -2,19 +2,20 @@
 data.
 
 Pure functions without torch. A run goes through stages (sampling, then training; a rollout, then an update).
-Each stage holds its own data, so the peak is the memory of the largest stage. Counted in bytes, as float32
-unless stated otherwise:
+Each stage frees its data when it ends, so the peak is the memory of the largest stage. It consists of (in
+bytes, float32 unless stated otherwise):
 
 - weights of every loaded model, 4 bytes each (all loops load float32);
 - gradients, 4 bytes per trained weight, and Adam's two moments, 8 bytes; with LoRA only for the adapter's
   matrices, which are additional weights;
 - activations stored for the backward pass of the widest micro-batch (see `transformer.kept_bytes`); with
-  gradient checkpointing the inputs of all layers and the activations of one layer;
+  gradient checkpointing, only the inputs of all layers and the activations of one layer;
 - the projection onto the vocabulary: six arrays of at most 1024 positions (`logprobs.CHUNK_TOKENS`);
 - keys and values of the rows decoded together (`decoding.ROWS_PER_BATCH`), with room for the tokens still to
-  be generated, and four arrays with one probability per vocabulary entry and row.
+  be generated, and four arrays of probabilities (rows × vocabulary).
 
-Checkpoints, including the best weights so far, are on disk and are written directly from the tensors.
+Checkpoints, including the best weights so far, take no memory: they are written to disk directly from the
+tensors.
 
 `transformer` describes how operations are counted. Layer calls are counted too: for a small model, launching
 an operation takes longer than computing it.
@@ -51,9 +52,9 @@ SCORING_TOKENS = 16_384
 PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = (
     64,
     32,
-)  # prompts per batch: in sampling and evaluation; in rejection sampling
+)  # prompts per batch in sampling and evaluation, and in rejection sampling
 HELDOUT_MEASUREMENTS = 10
-PADDED = 1.2  # a micro-batch is closed before its padding reaches a fifth
+PADDED = 1.2  # no more rows are added to a micro-batch if padding would reach a fifth of it
 # Arrays of hidden × hidden: second derivative, directions and root in float64, and a solver's workspace.
 CURVATURES = 8
 TRAINING, TRAINING_AN_ADAPTER = 3, 2  # a forward and a backward pass, in units of a forward pass
@@ -61,7 +62,7 @@ TRAINING, TRAINING_AN_ADAPTER = 3, 2  # a forward and a backward pass, in units 
 
 @dataclass(frozen=True)
 class Data:
-    """The data of a run: `items` demonstrations, rankings or prompts, with lengths in tokens.
+    """The amount of data in a run: `items` demonstrations, rankings or prompts, with lengths in tokens.
 
     `longest` is the longest prompt with its response. `responses` is the number of responses per item.
     """
@@ -81,8 +82,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Stage:
-    """`operations` are floating-point operations. `layer_calls` is the number of times that a layer is
-    run, in either direction."""
+    """`operations` are floating-point operations. `layer_calls` counts layer executions, forward or
+    backward."""
 
     name: str
     parts: tuple[Part, ...] = ()
@@ -105,15 +106,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class Speed:
-    """Operations per second of large products, and the seconds that running a layer takes regardless of
-    its size."""
+    """Operations per second in large matrix products, and the fixed overhead of a layer in seconds."""
 
     operations: float
     layer_seconds: float
 
 
 def seconds(cost: Cost, speed: Speed) -> float:
-    """Return the total time in seconds of the stages, one after another, at this speed."""
+    """Return the time in seconds that all stages take in sequence at this speed."""
     return sum(
         stage.operations / speed.operations + stage.layer_calls * speed.layer_seconds for stage in cost.stages
     )
@@ -136,7 +136,7 @@ def sft(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool = False)
 
 
 def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
-    # Packed: the prompt once. An encoder reads every response in its own row.
+    # Packed rows contain the prompt once. An encoder processes every response in its own row.
     prompts = data.responses if policy.encoder else 1.0
     ranking = prompts * data.prompt + data.responses * data.response
     row = data.prompt + data.response if policy.encoder else ranking
@@ -231,7 +231,7 @@ def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious:
     micro_batches = max(recipe.minibatches, PADDED * tokens / places)
     observed = (
         rows * (2 * one + 2 * critic) * recipe.steps
-    )  # policy, reference, critic, and the reward model's score
+    )  # policy, reference and critic, and the reward model for scoring
     projected = min(CHUNK_TOKENS, places * answer / row)
     layers = policy.layers + judge.layers
     return Cost(
@@ -259,7 +259,8 @@ def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious:
 def rejection_sampling(
     recipe: RejectionSamplingConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False
 ) -> Cost:
-    """One answer per prompt is kept. During the fine-tuning both models are in memory."""
+    """Return the cost of rejection sampling. One answer per prompt is kept. During fine-tuning, both models
+    are in memory."""
     asking = _answering(
         policy,
         data,
@@ -296,7 +297,8 @@ def sample(recipe: SampleConfig, policy: Shape, data: Data, *, cautious: bool = 
 def evaluate(
     recipe: EvaluateConfig, policy: Shape, judge: Shape | None, data: Data, *, cautious: bool = False
 ) -> Cost:
-    """`judge` is None if the judge is a function rather than a model. A model judges one answer at a time."""
+    """Return the cost of an evaluation. `judge` is None if the judge is a function rather than a model. A
+    model judges one answer at a time."""
     asking = _answers_of(recipe, policy, data, cautious=cautious)
     if judge is None:
         return Cost((asking,))
@@ -352,7 +354,7 @@ def _answers_of(recipe: SampleConfig | EvaluateConfig, policy: Shape, data: Data
 
 
 def _answering(policy: Shape, data: Data, *, n: int, limit: int, per_batch: int, cautious: bool) -> Stage:
-    """The cost of answering all prompts of the data, `per_batch` at a time."""
+    """Return the cost of answering all prompts of the data, `per_batch` at a time."""
     rows = min(per_batch, data.items)
     batches = data.items / max(1, rows)
     return _decoding(policy, batches, data, rows=rows, n=n, limit=limit, cautious=cautious)
@@ -369,7 +371,7 @@ def _decoding(
     cautious: bool,
     batches: float = 1,
 ) -> Stage:
-    """The cost of `n` answers to each of `rows` prompts, `times` × `batches` times.
+    """Return the cost of sampling `n` answers to each of `rows` prompts, `times` × `batches` times.
 
     A batch continues until its longest answer ends, which is assumed to be twice the mean, but at most the
     limit.

@@ -2,7 +2,7 @@
 checkpoints.
 
 Pure functions without torch, as in `cost`. A checkpoint contains the trained weights and Adam's two moments
-of each of them (`checkpoint`). Two checkpoints are kept, and a third is written before the oldest is deleted.
+for each weight (`checkpoint`). Two checkpoints are kept, and a third is written before the oldest is deleted.
 The best weights are a hard link in each checkpoint, and there can be two versions of them: the newest
 checkpoint's and the previous one's.
 """
@@ -16,13 +16,13 @@ from training.rlhf.models.shapes import Shape
 from training.rlhf.planning.transformer import FLOAT, adapter_weights
 
 CHECKPOINTS_KEPT = 2
-RELU_WIDTH = 16  # width of a small head (`heads.WIDTH`)
+RELU_WIDTH = 16  # the width of an ensemble's small head (`heads.WIDTH`)
 
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes of the saved model, and the peak size of the checkpoints, which are deleted when the run has
-    ended."""
+    """The size in bytes of the saved model, and the peak size of the checkpoints, which are deleted when the
+    run ends."""
 
     model: float = 0.0
     checkpoints: float = 0.0
@@ -44,7 +44,8 @@ def reward_model(recipe: RewardModelConfig, shape: Shape) -> Disk:
         "lora": of_members,
     }
     one, best = 3 * learning, 2 * learning if recipe.keep == "best" else 0
-    # The members are trained after the model, whose checkpoints remain, as do those of each member.
+    # The members are trained after the model. The checkpoints of the model and of all members stay until the
+    # run ends.
     written = one if not of_members else max(one, CHECKPOINTS_KEPT * 3 * of_members + 3 * adapter)
     return Disk(
         FLOAT * (learning + beside[recipe.uncertainty]),

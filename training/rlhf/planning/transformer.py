@@ -2,7 +2,8 @@
 
 A forward pass costs 2 operations per weight and token, and 4 × hidden per token, layer and attended token. A
 training step costs three times that, or twice if the trunk is frozen (the gradient of its weights is not
-needed), and once more if activations are recomputed. The responses of an encoder do not share their prompt.
+needed), plus one more forward pass if activations are recomputed. The responses of an encoder do not share
+their prompt.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models.shapes import Shape
 
 FLOAT = 4  # bytes
-# Per token, in units of hidden and of intermediate: the numbers that a layer stores without a backward pass.
+# Numbers that a layer stores per token without a backward pass, as multiples of hidden and of intermediate.
 FORWARD_NUMBERS = (6, 3)
 
 
 def forward_operations(shape: Shape, tokens: float, *, around: float, projected: float) -> float:
-    """Operations of one row of `tokens` that attend to half of `around` tokens each, on average.
+    """Operations of a forward pass over one row of `tokens`, which attend to half of `around` tokens on
+    average.
 
-    `projected` of the tokens are projected onto the vocabulary.
+    `projected` is the number of tokens that are projected onto the vocabulary.
     """
     inside = max(0, shape.weights - shape.vocabulary * shape.hidden)
     attended = 4 * shape.layers * shape.heads * shape.head_size * tokens * around / 2
@@ -26,7 +28,7 @@ def forward_operations(shape: Shape, tokens: float, *, around: float, projected:
 
 
 def kept_bytes(shape: Shape, places: float, *, row: float) -> float:
-    """Bytes of the activations that a backward pass needs, and of the attention mask.
+    """Memory, in bytes, of the activations that a backward pass needs and of the attention mask.
 
     Per token and layer, 11 hidden + 4 intermediate numbers: norms, queries, keys, values, the attention
     output and its copy, and two residuals; the MLP's three products and its nonlinearity.
@@ -36,22 +38,23 @@ def kept_bytes(shape: Shape, places: float, *, row: float) -> float:
 
 
 def kept_bytes_recomputed(shape: Shape, places: float, *, row: float) -> float:
-    """The same with gradient checkpointing: the input of every layer, and the activations of one layer."""
+    """The same with gradient checkpointing, which stores the input of every layer and the activations of
+    one."""
     per_token = 11 * shape.hidden + 4 * shape.intermediate
     return FLOAT * places * ((shape.layers + 2) * shape.hidden + per_token) + places * row
 
 
 def passing_bytes(shape: Shape, places: float) -> float:
-    """Bytes that a forward pass holds at once without a backward pass."""
+    """Peak memory, in bytes, of a forward pass without a backward pass."""
     times_hidden, times_intermediate = FORWARD_NUMBERS
     return FLOAT * places * (times_hidden * shape.hidden + times_intermediate * shape.intermediate)
 
 
 def adapter_weights(shape: Shape, recipe: RewardModelConfig) -> float:
-    """The weights of a LoRA adapter: rank × (inputs + outputs) for each product.
+    """The number of weights in a LoRA adapter: rank × (inputs + outputs) for each matrix product.
 
-    If the recipe names layers instead of all-linear, they are assumed to be the four attention products,
-    which is usually at least as many as the recipe names.
+    If the recipe lists target layers instead of all-linear, they are assumed to be the four attention
+    products, usually an upper bound.
     """
     d, queries = shape.hidden, shape.heads * shape.head_size
     keys = shape.kv_heads * shape.head_size

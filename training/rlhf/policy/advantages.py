@@ -1,7 +1,7 @@
 """From rewards to advantages: KL estimators and generalised advantage estimation. Pure functions on tensors.
 
 Shapes: (B, T) for B responses of at most T tokens, right-padded; ``mask`` (B, T) bool, true on real response
-tokens, including EOS. Padding is never read, whatever its value.
+tokens, including EOS. The values of padding are ignored.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ ADAPTIVE_KL_CLIP = 0.2
 def whiten(values: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
     """Shift and scale to mean 0 and variance 1 over all real tokens of all parts together; padding becomes 0.
 
-    The parts are the micro-batches of one update. Whitening each of them separately would give the same
-    advantage a different weight in each. Uses the biased variance, as OpenAI's lm-human-preferences does.
+    The parts are the micro-batches of one update. If each were whitened separately, equal advantages would
+    have different weights in different micro-batches. Uses the biased variance, as OpenAI's
+    lm-human-preferences does.
     """
     everything = torch.cat([value[mask] for value, mask in zip(values, masks, strict=True)])
     variance, mean = torch.var_mean(everything, unbiased=False)
@@ -40,7 +41,7 @@ def generalised_advantages(
 
     rewards, values, mask (B, T) -> advantages, returns (B, T), both 0 outside the mask; returns = advantages
     + values. ``values[t]`` is the value of the state in which token t was chosen. Schulman et al., arXiv
-    1506.02438 eq. 16. Raises ValueError if a mask is not a prefix (a hole would join two responses).
+    1506.02438 eq. 16. Raises ValueError if a mask is not a prefix (a gap would merge two responses).
     """
     if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
         raise ValueError(
@@ -60,8 +61,9 @@ def generalised_advantages(
 def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
     """log pi - log ref of the sampled tokens, in nats. All arguments have the same shape.
 
-    Under samples from pi its mean is KL(pi || ref); single values can be negative. As a reward it gives the
-    correct policy gradient; as a loss, its gradient has mean 0. Schulman, "Approximating KL divergence".
+    Its mean over samples from pi is KL(pi || ref); single values can be negative. Used as a reward, it gives
+    the correct policy gradient; used as a loss, it has a gradient with mean 0. Schulman, "Approximating KL
+    divergence".
     """
     return log_probs - reference
 
@@ -80,9 +82,9 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: f
     """-beta KL on every real token, plus the response's score on its last real token. (B,), (B, T), (B, T) ->
     (B, T).
 
-    The score is placed on the last real token, whether or not that is EOS. Placed on the first padding token
-    (TRL <= 1.12), it was one step closer for a truncated response than for a finished one, which therefore
-    got less credit. Raises ValueError for an empty response.
+    The score is placed on the last real token, whether or not that is EOS. TRL <= 1.12 placed it on the first
+    padding token, so a finished response was one step further from its score than a truncated one and got
+    less credit. Raises ValueError for an empty response.
     """
     lengths = mask.sum(dim=1)
     if bool((lengths == 0).any()):
@@ -104,7 +106,8 @@ def adapted_kl_coefficient(
 def explained_variance(values: Tensor, returns: Tensor) -> float:
     """1 - Var(returns - values) / Var(returns) over (N,) tokens.
 
-    1 is perfect, 0 is no better than the mean, and nan means that the returns are constant.
+    1 is a perfect prediction, 0 is no better than predicting the mean, and nan means that the returns are
+    constant.
     """
     variance = returns.var(unbiased=False)
     return (

@@ -1,11 +1,12 @@
 """PPO: the policy answers prompts, a reward model scores the answers, and the policy moves towards higher
 scores.
 
-The loop reads from top to bottom: roll out, score, compute advantages, a few epochs of clipped updates,
-repeat. PPO depends on these choices:
+Each iteration rolls out, scores, computes advantages, and makes a few epochs of clipped updates. PPO is
+sensitive to these choices:
 
-- Log-probabilities are recomputed by the training forward on the same rows that are trained on, never taken
-  from the sampler, so the ratio is exactly 1 before the first update (``val/first_log_ratio`` reports it).
+- Log-probabilities are recomputed with the training forward pass on the same rows that are trained on, never
+  taken from the sampler, so the ratio is exactly 1 before the first update (``val/first_log_ratio`` reports
+  it).
 - The score is placed on the last real token. A truncated answer is scored as if it ended there, minus
   ``missing_eos_penalty``.
 - The KL penalty (k1, per token, against the frozen initial policy) is part of the reward, where its gradient
@@ -13,9 +14,9 @@ repeat. PPO depends on these choices:
 - The critic is a separate model that starts as the reward model and reads its centred score at every token.
   Its first estimate of a state's value therefore has the right scale, and its gradient never affects the
   policy's trunk.
-- Scores are in standard deviations of the reward model's training responses, so the KL coefficient, the clips
-  and the penalty mean the same for every reward model.
-- Advantages are whitened, and losses averaged, over the tokens of the entire batch, never of a micro-batch.
+- Scores are in standard deviations of the reward model's training responses, so the KL coefficient, the clip
+  ranges and the penalty have the same meaning for every reward model.
+- Advantages are whitened, and losses are averaged, over all tokens of the batch, never per micro-batch.
 - There is no dropout: models stay in eval mode.
 """
 
@@ -52,14 +53,15 @@ from training.rlhf.policy.rollout import (
     split_rollout,
 )
 
-# As in OpenAI's code and CleanRL; with torch's default of 1e-8 the initial steps are far larger.
+# The same value as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps are far
+# larger.
 ADAM_EPSILON = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class PPOResult:
-    """The path of the saved policy, the metrics of its last step, and those of its first (keys end in
-    ``_first``)."""
+    """The path of the saved policy, the metrics of the last step, and those of the first step (their keys end
+    in ``_first``)."""
 
     path: Path
     steps: int
@@ -78,13 +80,14 @@ def train(
 ) -> PPOResult:
     """Train ``policy`` against ``reward_model`` on ``prompts``, and save it to ``out_dir``.
 
-    Metrics per step. In nats, as means per answer: objective/kl. In standard deviations of the reward:
-    objective/scores (minus ``caution`` times the uncertainty), objective/rlhf_reward (score minus penalties),
-    objective/spread (the uncertainty, if the reward model estimates it). In nats per token: policy/entropy,
-    policy/approxkl_avg. As shares: policy/clipfrac_avg, eos_rate. In tokens: lengths/response_mean. Also
-    loss/{policy_avg, value_avg}, val/{ratio, first_log_ratio, explained_variance}, grad_norm/{policy, value},
-    kl_coefficient, learning_rate, updates, seconds/{rollout, update}. Raises TrainingDiverged if a loss or a
-    gradient is not finite, and ValueError without prompts or if the vocabularies of the models differ.
+    The metrics of each step, by unit. In nats, as means per answer: objective/kl. In standard deviations of
+    the reward: objective/scores (minus ``caution`` times the uncertainty), objective/rlhf_reward (score minus
+    penalties), objective/spread (the uncertainty, if the reward model estimates it). In nats per token:
+    policy/entropy, policy/approxkl_avg. As shares: policy/clipfrac_avg, eos_rate. In tokens:
+    lengths/response_mean. Also loss/{policy_avg, value_avg}, val/{ratio, first_log_ratio,
+    explained_variance}, grad_norm/{policy, value}, kl_coefficient, learning_rate, updates, seconds/{rollout,
+    update}. Raises TrainingDiverged if a loss or a gradient is not finite, and ValueError without prompts or
+    if the vocabularies of the models differ.
     """
     report = report or NullReporter()
     seed_everything(config.seed)
@@ -143,12 +146,12 @@ def train(
             temperature=config.temperature,
             seed=config.seed + step,
         )
-        # 2. Score complete answers, ended by EOS, as the reward model was trained to read them.
+        # 2. Score complete answers that end with EOS, as in the reward model's training.
         scores, finished, spreads = score_answers(models, chosen, answers, eos=eos)
         penalised = (
             scores.clamp(-config.score_clip, config.score_clip) - config.missing_eos_penalty * ~finished
         )
-        # 3. Run the same rows through policy, reference and critic, with the forward that trains.
+        # 3. Run the same rows through policy, reference and critic, with the training forward pass.
         rows = [(prompt, a.ids) for prompt, group in zip(chosen, answers, strict=True) for a in group]
         dealt = split_rollout(
             rows, minibatches=config.minibatches, max_tokens=config.micro_batch_tokens, generator=chooser
@@ -229,12 +232,13 @@ def update(
     *,
     step: int,
 ) -> dict[str, float]:
-    """Pass over one rollout with an optimiser step per minibatch; return the means over the steps taken.
+    """Make one pass over the rollout with an optimiser step per minibatch. Return the mean metrics of these
+    steps.
 
-    Ends early, before the next step, if the policy has moved further than ``stop_kl`` from the one that
-    sampled: beyond that, clipped ratios carry little information. ``val/first_log_ratio`` is the largest |log
-    ratio| before the first step. It is 0 unless the rollout and the training forward disagree, which is the
-    most common fault of PPO code.
+    Ends before the next step if the policy's KL from the sampling policy exceeds ``stop_kl``: beyond that,
+    clipped ratios carry little information. ``val/first_log_ratio`` is the largest |log ratio| before the
+    first step. It is 0 unless the rollout and the training forward pass disagree, which is the most common
+    bug in PPO code.
     """
     sums: defaultdict[str, float] = defaultdict(float)
     updates, first_log_ratio = 0, 0.0
@@ -251,8 +255,9 @@ def update(
                 value_losses = losses.clipped_value_loss(
                     models.critic(*part.rows), old_values, part.returns[mask], clip=config.value_clip
                 )
-                # One backward for both: the critic shares nothing with the policy. Losses are summed over the
-                # minibatch's tokens, so cutting it into micro-batches changes nothing.
+                # One backward pass serves both, because the critic and the policy share no weights. Losses
+                # are summed over the minibatch's tokens, so the result does not depend on its split into
+                # micro-batches.
                 policy_part = policy_losses.sum() * float(step > config.critic_warmup_steps)
                 torch.autograd.backward((policy_part + value_losses.sum()) / tokens)
                 log_ratio = (log_probs - old).detach()

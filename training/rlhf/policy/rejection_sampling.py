@@ -7,14 +7,14 @@ One answer per prompt is kept (RAFT's "best of K per prompt", Dong et al. 2023, 
 with the highest reward or, among equals, the one sampled first. Answers truncated at the length limit are
 excluded regardless of their reward, because imitating them would teach the policy never to stop. A prompt is
 excluded if all of its answers were truncated, or if its best answer does not exceed the prompt's mean by
-`min_gain` (there is nothing to learn from it).
+`min_gain` (it would teach nothing).
 
 If the reward model estimates its uncertainty, `caution` standard deviations are subtracted from each reward
 before selection and reporting.
 
 Metrics while sampling: `reward_mean`, `reward_best` (raw units of the reward model), `reward_spread` (the
 mean uncertainty in the same units, if it is estimated), `finished_share`. Then `best_of_<n>`, the expected
-best of n answers, and `kept`, the number of prompts; then the metrics of `sft`.
+best reward of n answers, and `kept`, the number of prompts with a kept answer. Then the metrics of `sft`.
 """
 
 import math
@@ -44,7 +44,7 @@ from training.rlhf.reward.uncertainty import uncertainty_of
 # trained. With 512 prompts of the demo, the gold reward per answer rose from 1.57 to 1.76 at 1e-3, and to
 # 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
-PROMPTS_PER_BATCH = 32  # sampled, scored and reported together; cancellation is checked this often
+PROMPTS_PER_BATCH = 32  # prompts sampled, scored and reported together, and between checks for cancellation
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class RejectionSamplingResult:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The N answers to one prompt in the order of sampling, with their rewards minus caution."""
+    """The N answers to one prompt in sampling order, with their rewards minus caution."""
 
     messages: Messages
     prompt: list[int]
@@ -184,7 +184,7 @@ def sample_and_score(
 
 
 def best_row(group: Candidates, min_gain: float) -> sft.Row | None:
-    """Return the answer to imitate, as the tokens that were sampled, or None if there is nothing to learn."""
+    """Return the sampled tokens of the answer to imitate, or None if all answers are excluded."""
     finished = [i for i, completion in enumerate(group.completions) if completion.finished]
     if not finished:
         return None

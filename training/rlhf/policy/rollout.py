@@ -1,4 +1,4 @@
-"""The data of PPO: its four models, and the policy's answers as rows that all of them read."""
+"""The data that PPO works on: its four models, and the policy's answers as rows that all four process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Models:
     """The policy in training, its frozen initial copy, the frozen reward model with its scale, and the
     critic.
 
-    ``uncertainty`` is that of the reward model, if it has one. ``caution`` is the number of standard
+    ``uncertainty`` belongs to the reward model, if it has one. ``caution`` is the number of standard
     deviations of the uncertainty subtracted from scores.
     """
 
@@ -45,11 +45,11 @@ class Models:
 
 
 class Scored(NamedTuple):
-    """(N,) each.
+    """The scores of N answers, (N,) each.
 
     ``scores``: in standard deviations around the training mean, minus caution. ``finished``: whether the
-    answer ended with EOS. ``spreads``: the reward model's uncertainty in standard deviations; 0 if it has
-    none.
+    answer ended with EOS. ``spreads``: the reward model's uncertainty in standard deviations; 0 if it has no
+    estimate.
     """
 
     scores: Tensor
@@ -65,7 +65,7 @@ class Critic(nn.Module):
         self.trunk = copy.deepcopy(reward_model.base_model).requires_grad_(True)
         weight = head_of(reward_model).weight.detach().float()
         self.head = nn.Linear(weight.shape[1], 1, device=weight.device)
-        with torch.no_grad():  # the reward model's score, centred and scaled like PPO's rewards
+        with torch.no_grad():  # the reward model's score, centred and scaled in the same way as PPO's rewards
             self.head.weight.copy_(weight / scale.std)
             self.head.bias.fill_(-scale.mean / scale.std)
 
@@ -80,8 +80,8 @@ class Critic(nn.Module):
 
 @dataclass(slots=True)
 class MicroBatch:
-    """Rows that go through the models together, in the rollout and in every epoch: with the same shapes,
-    results are bitwise equal.
+    """Rows that the models process together, in the rollout and in every epoch. With the same shapes, results
+    are bitwise equal.
 
     B rows of T tokens, right-padded. ``wanted`` (B, T) marks response tokens; ``mask`` (B, R) marks the same
     tokens counted from the start of the response, as are all values (B, R). ``scores`` (B,).
@@ -163,11 +163,11 @@ def split_rollout(
     max_tokens: int,
     generator: torch.Generator,
 ) -> list[list[list[int]]]:
-    """Divide rows at random into minibatches, each cut by length into micro-batches of at most ``max_tokens``
-    places.
+    """Divide rows at random into minibatches, each split by length into micro-batches of at most
+    ``max_tokens`` token positions.
 
-    Done once per rollout: every epoch then sees a row in the same padded shape as the rollout did, and the
-    first ratio is exactly 1. Returns row indices.
+    This is done once per rollout, so every epoch processes a row in the same padded shape as the rollout did,
+    and the first ratio is exactly 1. Returns row indices.
     """
     dealt = torch.randperm(len(rows), generator=generator).tensor_split(min(minibatches, len(rows)))
     result = []
@@ -186,7 +186,7 @@ def observe(
     pad_id: int,
     temperature: float,
 ) -> MicroBatch:
-    """Run prompt and answer of each row through policy, reference and critic."""
+    """Run the prompt and answer of each row through policy, reference and critic."""
     device, width = models.actor.device, max(len(prompt) + len(answer) for prompt, answer in rows)
     longest = max(len(answer) for _, answer in rows)
     input_ids = torch.full((len(rows), width), pad_id)
@@ -231,8 +231,8 @@ def endless_order(length: int, generator: torch.Generator) -> Iterator[int]:
 
 
 class Samples:
-    """Answers to the same few prompts by the initial policy and, periodically, by the current one, for people
-    to read."""
+    """Reports answers to a few fixed prompts by the initial policy and, periodically, by the current one, for
+    people to read."""
 
     def __init__(
         self,

@@ -30,13 +30,14 @@ from training.rlhf.models.loading import ModelSource, open_policy, save_model
 from training.rlhf.models.logprobs import token_log_probs
 
 RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models of these sizes
-HELDOUT_MEASUREMENTS = 10  # per run; each one takes a pass over the held-out rows
-BETAS = (0.9, 0.95)  # of AdamW; 0.999 would average the squared gradient over more steps than a short run has
+HELDOUT_MEASUREMENTS = 10  # evaluations per run; each one takes a pass over the held-out rows
+BETAS = (0.9, 0.95)  # AdamW's; 0.999 would average the squared gradient over more steps than a short run has
 
 
 @dataclass(frozen=True)
 class SFTResult:
-    """`loss` and `heldout_loss` at the end, in nats per response token. `skipped` and `cut` count rows."""
+    """`loss` and `heldout_loss` at the end, in nats per response token. `skipped` and `cut` count skipped
+    rows and rows with a truncated prompt."""
 
     path: Path
     steps: int
@@ -143,8 +144,8 @@ def sft_step(
     """Make one optimiser update on `rows`. Return the loss before it and the metrics.
 
     Each micro-batch adds its *sum* divided by the token count of the entire batch, so the gradient does not
-    depend on how the batch is cut. A mean of micro-batch means would give more weight to the tokens of short
-    rows.
+    depend on how the batch is split. A mean of micro-batch means would give more weight to the tokens of
+    short rows.
     """
     started, n_tokens, loss = time.monotonic(), sum(len(row.response) for row in rows), 0.0
     for like in rows_of_like_length(rows, config.micro_batch_size):
@@ -168,7 +169,7 @@ def sft_step(
 
 
 def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Return the negative log-likelihood of the response tokens, summed: () in nats."""
+    """Return the summed negative log-likelihood of the response tokens, () in nats."""
     log_probs, _ = token_log_probs(policy, batch.ids, batch.mask, batch.wanted, temperature=1.0)
     return -log_probs.sum()
 
@@ -191,8 +192,8 @@ def mean_loss(
 def encode(
     demonstrations: Sequence[Demonstration], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> tuple[list[Row], int, int]:
-    """Return token rows, the number of skipped rows (the response alone fills `max_length`) and of truncated
-    prompts.
+    """Return token rows, the number of skipped rows (the response alone fills `max_length`) and the number of
+    truncated prompts.
 
     Raises ValueError if no row remains.
     """

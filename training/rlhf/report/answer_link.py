@@ -1,6 +1,6 @@
 """From scores to verdicts: the probability that a reward model assigns to each verdict on a pair.
 
-The parameters are those that `answer_model` learned together with the rewards, as stored in the model's
+The parameters were learned by `answer_model` together with the rewards, and are stored in the model's
 ``config.json``. Pure NumPy: reading a report needs neither the model nor torch.
 """
 
@@ -18,8 +18,8 @@ TIES = ("ignore", "rao_kupper", "davidson")
 
 
 class VerdictProbabilities(NamedTuple):
-    """(P,) each: the probability that the first of a pair is preferred, the second, or neither. They sum
-    to 1."""
+    """The probabilities, (P,) each, that the first response of a pair is preferred, that the second is, and
+    that the pair is tied. They sum to 1."""
 
     first: Floats
     second: Floats
@@ -28,14 +28,14 @@ class VerdictProbabilities(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AnswerLink:
-    """How a difference of rewards becomes probabilities. Without learned parameters this is Bradley–Terry:
+    """Converts a difference of rewards to probabilities. Without learned parameters this is Bradley–Terry:
     σ(d).
 
-    ``strength_thresholds``: (level, a), where a is the difference at which that level or more has probability
-    ½; for the lowest level, a preference begins there. ``position_offsets``: the effect of each shown
-    position on a reward; later positions use the last offset. ``reliabilities``: how often each annotator
-    states their true preference; annotators not listed have ``usual_reliability``. Raises ValueError for an
-    unknown ``ties``.
+    ``strength_thresholds``: (level, a), where a is the difference at which that level or a higher one has
+    probability ½; for the lowest level, this is any preference. ``position_offsets``: the effect of each
+    shown position on a reward; later positions use the last offset. ``reliabilities``: the probability that
+    each annotator states their true preference; annotators not listed have ``usual_reliability``. Raises
+    ValueError for an unknown ``ties``.
     """
 
     ties: str = "ignore"
@@ -51,7 +51,7 @@ class AnswerLink:
 
     @classmethod
     def from_notes(cls, notes: Mapping[str, Any] | None) -> AnswerLink:
-        """Read ``rankloop`` from a model's config.json. A model trained elsewhere has none and gets
+        """Read ``rankloop`` from a model's config.json. A model trained elsewhere has no such entry and gets
         Bradley–Terry."""
         notes = notes or {}
         ties = str(notes.get("ties", "ignore"))
@@ -67,13 +67,13 @@ class AnswerLink:
         )
 
     def probabilities(self, difference: Floats, reliability: Floats | float = 1.0) -> VerdictProbabilities:
-        """Return the probability of each verdict for pairs with reward differences ``difference`` (P,) = r_i
-        − r_j, as shown.
+        """Return the probability of each verdict on pairs with the reward differences ``difference`` (P,) =
+        r_i − r_j, position effects included.
 
         Without ties: σ(d), σ(−d), 0. Rao & Kupper 1967: σ(d − h), σ(−d − h) and the rest. Davidson 1970:
         e^{d/2}, e^{−d/2} and ν over their sum. CrowdBT: an annotator of reliability η states the preference
-        with probability η and its reverse with 1 − η; a reversed tie is a tie. The formulas are those of
-        `losses`, with which the parameters are learned.
+        with probability η and its reverse with 1 − η; a reversed tie is a tie. The parameters are learned
+        with the same formulas, in `losses`.
         """
         d = np.asarray(difference, dtype=np.float64)
         if self.ties == "davidson":
@@ -83,14 +83,15 @@ class AnswerLink:
         else:
             band = self._band()
             first, second = sigmoid(d - band), sigmoid(-d - band)
-            # As a product: one minus the other two would cancel if one side is nearly certain.
+            # Computed as a product: one minus the other two would lose precision if one side is nearly
+            # certain.
             tie = first * second * np.expm1(2 * band) if self.ties == "rao_kupper" else np.zeros_like(d)
         eta = np.asarray(reliability, dtype=np.float64)
         return VerdictProbabilities(eta * first + (1 - eta) * second, eta * second + (1 - eta) * first, tie)
 
     def at_least(self, difference: Floats, reliability: Floats | float = 1.0) -> Floats:
-        """(P,) differences -> (P, L): the probability that the first is preferred by this level of strength
-        or more.
+        """(P,) differences -> (P, L): the probability that the first is preferred with at least each strength
+        level.
 
         Cumulative logits: σ(d − a_s), levels in ascending order (see `losses.cumulative_strength`).
         """
@@ -108,7 +109,7 @@ class AnswerLink:
         return np.asarray(offsets[np.minimum(place, len(offsets) - 1)], dtype=np.float64)
 
     def reliability_of(self, annotators: Sequence[str]) -> Floats:
-        """Return (N,) how often each annotator states their true preference."""
+        """Return (N,) the probability that each annotator states their true preference."""
         return np.array([self.reliabilities.get(name, self.usual_reliability) for name in annotators])
 
     def _band(self) -> float:

@@ -14,12 +14,12 @@ from training.rlhf.report.scored import NOBODY, Pairs, ScoredRankings
 class Bias:
     """A bias towards longer responses, or towards the response shown first.
 
-    ``correlation``: Spearman's ρ over all responses, above 0 if longer responses (those shown earlier) get
-    higher rewards. ``within_rankings``: the same for differences from the mean of the ranking, which prompts
-    do not confound. ``by_model``: of the preferences between two responses that differ, the share in which
-    the model scores the longer one (the one shown first) higher. ``by_people``: the share in which people
-    preferred it. ``excess``: ``by_model`` minus ``by_people``. A model that is right more often than not
-    shares people's bias.
+    ``correlation``: Spearman's ρ over all responses, above 0 if longer responses (or those shown earlier) get
+    higher rewards. ``within_rankings``: the same for differences from the ranking's mean, which prompts do
+    not confound. ``by_model``: of the preferences between two responses that differ in length (or position),
+    the share in which the model scores the longer one (or the one shown first) higher. ``by_people``: the
+    share in which annotators preferred it. ``excess``: ``by_model`` minus ``by_people``, because even an
+    accurate model shares the annotators' bias.
     """
 
     pairs: int
@@ -33,8 +33,8 @@ class Bias:
 def bias_towards(
     scored: ScoredRankings, pairs: Pairs, sizes: Floats, bootstrap: PromptBootstrap
 ) -> Bias | None:
-    """Bias towards the larger of ``sizes`` (N, K), over strict ``pairs`` and the responses of their
-    rankings."""
+    """Measure the bias towards responses with larger ``sizes`` (N, K), over strict ``pairs`` and the
+    responses of their rankings."""
     larger = np.sign(sizes[pairs.ranking, pairs.first] - sizes[pairs.ranking, pairs.second])
     differ = larger != 0
     if not differ.any():
@@ -57,7 +57,7 @@ def bias_towards(
 
 
 def position_bias(scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstrap) -> Bias | None:
-    """Bias towards the response shown first, in rankings with a known shown order."""
+    """Measure the bias towards the response shown first, in rankings with a known display order."""
     shown = pairs.where(scored.in_shown_order[pairs.ranking])
     if not len(shown.ranking):
         return None
@@ -66,7 +66,7 @@ def position_bias(scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstr
 
 
 def _from_mean(values: Floats, group: Ints) -> Floats:
-    """Return (P,) the values minus the mean of their group; exactly 0 if all values of a group are equal."""
+    """Return (P,) the values minus their group's mean; exactly 0 if all values of a group are equal."""
     total, count = np.bincount(group, weights=values), np.bincount(group)
     deviation = values - (total / np.maximum(count, 1))[group]
     return np.where(np.abs(deviation) <= 1e-12 * np.maximum(np.abs(values), 1.0), 0.0, deviation)

@@ -1,7 +1,8 @@
 """Calibration of predicted verdicts: reliability diagrams, ECE, log loss and Brier score.
 
-The order within a pair carries no information (a file can have the preferred one first throughout), so a pair
-counts in both orders: P(i ≻ j) against "i was preferred", and P(j ≻ i) against "j was preferred". Pure NumPy.
+The order within a pair carries no information (a file can always list the preferred response first), so a
+pair counts in both orders: P(i ≻ j) against "i was preferred", and P(j ≻ i) against "j was preferred". Pure
+NumPy.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootst
 
 BINS = 10
 DRAWS_IF_RIGHT = 100
-TINY = 1e-300  # lower bound on a probability (rewards about 700 apart), so that every loss is finite
+TINY = 1e-300  # lower bound on a probability (a reward difference of about 700), so that every loss is finite
 
 Verdicts = NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Events with a predicted probability from ``low`` to ``high``: their number, the mean probability,
-    and the share that occurred."""
+    """Events with a predicted probability from ``low`` to ``high``: their number, their mean probability, and
+    the share that occurred."""
 
     low: float
     high: float
@@ -36,11 +37,12 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """``ece``: the mean over events of |predicted − observed| of their bin, over ten bins of equal width
+    """``ece``: the mean over events of their bin's |predicted − observed|, with ten bins of equal width
     (Naeini 2015; Guo 2017, arXiv 1706.04599 eq. 3).
 
-    Sampling error alone makes ECE positive, more so with fewer pairs. ``ece_if_right`` is its mean over
-    verdicts drawn from the predicted probabilities, independently for each pair.
+    Sampling error alone makes ECE positive, especially with few pairs. ``ece_if_right`` is the ECE expected
+    if the model were right: its mean over verdicts drawn from the predicted probabilities, independently for
+    each pair.
     """
 
     ece: Estimate
@@ -52,9 +54,9 @@ class Reliability:
 class Calibration:
     """Calibration of verdicts on pairs.
 
-    ``ties_counted``: ties are among the predicted verdicts and are counted; otherwise tied pairs are left
-    out. ``log_loss``: −log of the probability of the stated verdict, in nats per pair. ``brier``: the sum
-    over verdicts of (probability − occurred)², from 0 to 2.
+    ``ties_counted``: true if ties are among the predicted verdicts and are counted; otherwise tied pairs are
+    left out. ``log_loss``: −log of the probability of the stated verdict, in nats per pair. ``brier``: the
+    sum over verdicts of (probability − occurred)², from 0 to 2.
     """
 
     ties_counted: bool
@@ -97,8 +99,8 @@ def calibration_of(
 def both_orders(
     probabilities: VerdictProbabilities, verdicts: Verdicts, ranking: Ints
 ) -> tuple[Floats, NDArray[np.bool_], Ints]:
-    """Return (2P,) each: the probability that one is preferred to the other, whether it was, and the
-    ranking."""
+    """Return for each pair in both orders, (2P,) each: the probability that the first is preferred, whether
+    it was, and the ranking."""
     return (
         np.concatenate((probabilities.first, probabilities.second)),
         np.concatenate((verdicts == 1, verdicts == -1)),
@@ -179,10 +181,10 @@ def _binned(
 
 
 def area_under_curve(scores: Floats, happened: NDArray[np.bool_]) -> float | None:
-    """Return the area under the ROC curve: how often the score of an event that happened exceeds that of one
-    that did not; equal scores count half.
+    """Return the area under the ROC curve: the probability that an event that happened has a higher score
+    than one that did not; equal scores count half.
 
-    Mann & Whitney 1947. None if all events happened, or none of them.
+    Mann & Whitney 1947. None if all events happened or none did.
     """
     yes = int(happened.sum())
     no = len(happened) - yes

@@ -1,6 +1,6 @@
 """Estimates with confidence intervals from correlated pairs: the bootstrap over whole prompts. Pure NumPy.
 
-The pairs of a ranking come from one decision, and the rankings of one prompt answer the same question.
+The pairs of a ranking come from one decision, and the rankings of one prompt concern the same question.
 Intervals that assume independent pairs would be too narrow by a factor of about √(K/2) or more, so whole
 prompts are drawn.
 """
@@ -17,11 +17,11 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LEVEL = 0.95
-NORMAL_95 = 1.959964  # standard errors on either side of the mean that contain 95 %
+NORMAL_95 = 1.959964  # number of standard errors on either side of the mean that cover 95 %
 SAMPLES = 1000
-# A larger number of prompts is divided at random into this many groups, which are drawn instead. The variance
-# of the totals stays unbiased, with a relative error of 1/√(2·groups) = 1.6 %, and memory does not grow with
-# the data.
+# If there are more prompts than this, they are divided at random into this many groups, which are drawn
+# instead. The variance of the totals stays unbiased, with a relative error of 1/√(2·groups) = 1.6 %, and
+# memory does not grow with the data.
 MAX_GROUPS = 2000
 
 
@@ -42,7 +42,7 @@ class Estimate:
 class PromptBootstrap:
     """Draws whole prompts with replacement (Efron 1979; Davison & Hinkley 1997 §3.8).
 
-    All figures use one set of draws, so the difference of two of them is paired. The same seed gives the same
+    All figures use the same draws, so differences between them are paired. The same seed gives the same
     draws. ``prompts`` (N,): the prompt of each ranking.
     """
 
@@ -77,7 +77,7 @@ class PromptBootstrap:
         """Return `totals` of one column (P,), separately for the ``place`` (P,) of each row: (1 + samples,
         places).
 
-        With the ten places of a million rows as separate columns, each call would need 80 MB.
+        A separate column for each of ten places would need 80 MB per call for a million rows.
         """
         groups = self._counts.shape[1]
         cell = self._group[self.prompt[ranking]] * places + place
@@ -86,7 +86,7 @@ class PromptBootstrap:
         return found
 
     def ratio(self, above: ArrayLike, below: ArrayLike, ranking: Ints) -> Estimate:
-        """Return Σ above / Σ below. Both (P,)."""
+        """Return Σ above / Σ below. Both arguments are (P,)."""
         totals = self.totals(np.column_stack((above, below)), ranking)
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.estimate(totals[:, 0] / totals[:, 1], ranking)
@@ -98,8 +98,8 @@ class PromptBootstrap:
     def share(self, hits: ArrayLike, ranking: Ints) -> Estimate:
         """Return the mean of values from 0 to 1.
 
-        If all are 0 or all are 1, every draw is the same, and the interval would be a point however few there
-        are. Wilson's interval for the number of prompts replaces it.
+        If all are 0 or all are 1, every draw is the same, so the interval would be a single point even for
+        very few values. It is replaced with Wilson's interval for the number of prompts.
         """
         found = self.mean(hits, ranking)
         if found.value not in (0.0, 1.0) or found.low is None:
@@ -112,7 +112,7 @@ class PromptBootstrap:
         """Return the estimate and its percentile interval from the statistic of the data and the draws (1 +
         samples,).
 
-        A single prompt has no interval, because it gives no information about other prompts.
+        With a single prompt there is no interval, because it gives no information about other prompts.
         """
         value = float(statistic[0])
         if not np.isfinite(value):
@@ -127,8 +127,8 @@ class PromptBootstrap:
         return len(np.unique(self.prompt[ranking]))
 
     def rank_correlation(self, x: Floats, y: Floats, ranking: Ints) -> Estimate:
-        """Return Spearman's ρ of x and y (P,), with ties at mid-ranks. Ranks are not recomputed for the
-        draws."""
+        """Return Spearman's ρ of x and y (P,), with ties at mid-ranks. Ranks are not recomputed for each
+        draw."""
         if not len(x):
             return Estimate.nothing()
         a, b = mid_ranks(x), mid_ranks(y)

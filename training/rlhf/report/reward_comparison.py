@@ -18,17 +18,17 @@ from training.rlhf.report.resampling import SAMPLES, Estimate, Floats, PromptBoo
 from training.rlhf.report.scored import ScoredRankings
 
 FLIPS = 10_000
-EXACT_PROMPTS = 13  # 2^13 combinations of signs are fewer than FLIPS, so all are tried
+EXACT_PROMPTS = 13  # 2^13 sign combinations are fewer than FLIPS, so all are tried
 CHUNK_FLIPS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class RewardComparison:
-    """The first model against the second, on the preferences of rankings that both have scored.
+    """The comparison of the first model with the second, on preferences in rankings that both have scored.
 
-    ``difference`` of the accuracies; ``p_value``: the probability of a difference at least this large if
-    neither model were better. All differences of a prompt change sign together, at random (Fisher's
-    randomisation test with prompts as units; with one pair per prompt it is McNemar's exact test).
+    ``difference``: of the accuracies; ``p_value``: the probability of a difference at least this large if
+    neither model were better. In the test, all differences of a prompt change sign together at random
+    (Fisher's randomisation test with prompts as units; with one pair per prompt it is McNemar's exact test).
     ``only_first`` and ``only_second`` count the pairs that only one model gets right, with a pair of equal
     rewards counted as half correct. ``log_loss`` and ``ece``: the second model's minus the first's, so a
     positive value favours the first; they are computed on preferences, so that models with and without ties
@@ -56,8 +56,8 @@ class RewardComparison:
 def compare(
     first: ScoredRankings, second: ScoredRankings, *, seed: int = 0, samples: int = SAMPLES
 ) -> RewardComparison:
-    """Compare on the rankings in both arguments, matched by content. Raises ValueError if there are none,
-    or if none of them contains a preference."""
+    """Compare two models on the rankings that both arguments contain, matched by content. Raises ValueError
+    if there are none or if they contain no preference."""
     place = {key: number for number, key in enumerate(second.keys)}
     common = [number for number, key in enumerate(first.keys) if key in place]
     if not common:
@@ -100,15 +100,16 @@ def compare(
 
 
 def sign_flip_p(differences: Floats, *, seed: int = 0) -> float:
-    """Two-sided P(|Σ ±d| ≥ |Σ d|) with all combinations of signs equally likely. (C,) one sum per prompt.
+    """Return the two-sided P(|Σ ±d| ≥ |Σ d|) with all sign combinations equally likely. d (C,) has one sum
+    per prompt.
 
-    Exact for up to EXACT_PROMPTS non-zero differences. Otherwise from FLIPS draws, with the data counted as
-    one of them, so it is never 0 (Phipson & Smyth 2010).
+    It is exact for up to EXACT_PROMPTS non-zero differences. Otherwise it is estimated from FLIPS draws, with
+    the data counted as one of them, so it is never 0 (Phipson & Smyth 2010).
     """
     d = differences[differences != 0]
     if not len(d):
         return 1.0
-    # Tolerance: the same numbers summed in another order are equal.
+    # The tolerance allows for rounding: the order of summation must not matter.
     bound = abs(float(d.sum())) * (1 - 1e-12) - 1e-12
     if len(d) <= EXACT_PROMPTS:
         ways = np.arange(2 ** len(d))

@@ -13,7 +13,7 @@ trained on.
 Accuracy is measured on pairs: of all pairs with a preference, each counting once, the share in which the
 preferred response has the higher reward; a pair with equal rewards counts as half correct. Intervals are 95 %
 confidence intervals over whole prompts (`resampling`). Probabilities are those of the model (`answer_link`).
-Pure NumPy: it reads scores, not models.
+Pure NumPy: the input is scores, not models.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ from training.rlhf.report.svg import reliability_svg, slices_svg
 
 VERSION = 1
 JSON_NAME = "report.json"
-SET_SIZE = 4  # responses of a set in RewardBench 2: one correct, three incorrect
+SET_SIZE = 4  # responses per set in RewardBench 2: one correct, three incorrect
 
 
 @dataclass(frozen=True, slots=True)
 class TiePrediction:
     """Predictions of ties over all pairs: the share tied, and the mean predicted probability of a tie.
 
-    ``area_under_curve``: how often a tied pair got a higher probability of a tie than an untied pair (½ is
-    chance). ``gain``: the improvement, in nats per pair, over a constant probability (the share tied) for
-    every pair; below 0 is worse than the constant.
+    ``area_under_curve``: how often a tied pair got a higher tie probability than an untied pair (½ is
+    random). ``gain``: the improvement, in nats per pair, over predicting the share tied for every pair; a
+    negative value is worse than that constant.
     """
 
     pairs: int
@@ -67,7 +67,7 @@ class TiePrediction:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Of the pairs with a stated strength: the share with this level or more, and its mean predicted
+    """Among pairs with a stated strength: the share with at least this level, and its mean predicted
     probability."""
 
     level: int
@@ -79,7 +79,7 @@ class Level:
 class StrengthPrediction:
     """Predictions of the strength, given that one response is preferred: P(this level or a higher one).
 
-    ``not_known``: pairs with a level that no ranking in the training set stated; each counts as the next
+    ``not_known``: the number of pairs whose level does not occur in the training set; each counts as the next
     lower known level.
     """
 
@@ -91,8 +91,8 @@ class StrengthPrediction:
 
 @dataclass(frozen=True, slots=True)
 class TopOfSet:
-    """How often the best response has the highest reward, in sets of ``size`` (None: the entire ranking).
-    ``chance``: the expected share for random rewards."""
+    """How often the best response has the highest reward, in sets of ``size`` responses (None: entire
+    rankings). ``chance``: the expected share for random rewards."""
 
     size: int | None
     rankings: int
@@ -106,7 +106,7 @@ class RewardReport:
 
     ``people``, ``length``, ``position``, ``ties``, ``strengths`` and ``best_of_4`` are None if the rankings
     do not allow them (no repeated pairs, unknown shown order, fewer than four responses) or the model did not
-    learn them (ties, strengths). ``left_out``: the number of rankings that could not be scored, by reason.
+    learn them (ties, strengths). ``left_out``: the number of unscored rankings by reason.
     """
 
     rankings: int
@@ -246,14 +246,15 @@ def _ties(
 def _strengths(
     scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstrap, seed: int
 ) -> StrengthPrediction | None:
-    """Predict each level above the lowest one, in both orders of each pair (see `calibration`)."""
+    """Compare predictions with data for each level above the lowest, in both orders of each pair (see
+    `calibration`)."""
     levels = np.array([level for level, _ in scored.link.strength_thresholds], dtype=np.int64)
     chosen = pairs.where(pairs.strength > 0)
     if len(levels) < 2 or not len(chosen.ranking):
         return None
     difference, eta = scored.shown_difference(chosen), scored.reliability(chosen)
     forwards, backwards = (scored.link.at_least(d, eta) for d in (difference, -difference))
-    either = forwards[:, :1] + backwards[:, :1]  # the probability of any preference
+    either = forwards[:, :1] + backwards[:, :1]  # the probability that either response is preferred
     forwards, backwards = forwards / either, backwards / either
     signed = chosen.strength * chosen.verdict
     count = len(chosen.ranking)
@@ -264,7 +265,8 @@ def _strengths(
         return (both[None, :] >= levels[1:, None]).reshape(-1)
 
     def redraw(rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        # One draw determines sign and level, from the top level forwards down to the top level backwards.
+        # One random number determines sign and level, on the scale from the highest level for the first
+        # response to the highest level for the second.
         u = rng.random(count)[:, None]
         up = (u < forwards).sum(axis=1)
         down = (u >= 1 - backwards).sum(axis=1)
@@ -296,11 +298,11 @@ def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None
     """Return whether the best response has the highest reward, in entire rankings (None) or in sets of
     ``size``.
 
-    RewardBench 2 (Malik et al. 2025) scores sets of one correct and three incorrect responses. A ranking
-    counts as all such sets that it contains: each response of its best tier with every choice of ``size`` − 1
-    responses from the tiers below. They are averaged, so a ranking of nine counts once. If m responses share
-    the highest reward, a best response among them gets a credit of 1/m. A ranking that ties everything, or
-    has fewer than ``size`` − 1 responses below its best tier, has no such set.
+    RewardBench 2 (Malik et al. 2025) scores sets of one correct and three incorrect responses. A ranking is
+    evaluated on all such sets that it contains: each response of its best tier with every choice of ``size``
+    − 1 responses from the tiers below. Their results are averaged, so a ranking of nine responses counts
+    once. If m responses share the highest reward, a best response among them gets a credit of 1/m. A ranking
+    that ties everything, or has fewer than ``size`` − 1 responses below its best tier, has no such set.
     """
     credits: list[float] = []
     lots: list[float] = []
@@ -333,8 +335,8 @@ def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None
 def _set_credit(best: float, rest: Floats, others: int) -> float:
     """Return the mean credit of ``best`` over all choices of ``others`` responses from ``rest``.
 
-    Choices with t rewards equal to ``best`` and the others below it: C(equal, t) C(below, others − t), with
-    1/(t + 1) each.
+    C(equal, t) C(below, others − t) choices have t rewards equal to ``best`` and the others below it; each
+    has a credit of 1/(t + 1).
     """
     below, equal = int((rest < best).sum()), int((rest == best).sum())
     won = sum(

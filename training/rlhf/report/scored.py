@@ -23,7 +23,7 @@ from training.rlhf.report.answer_link import AnswerLink, VerdictProbabilities
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-SCORED_NAME = "heldout.parquet"  # in the model's folder, for the held-out rankings
+SCORED_NAME = "heldout.parquet"  # file in the model's folder with the scores of the held-out rankings
 NOBODY = -1  # tier of a padded entry
 NOT_KNOWN = -1  # round of a ranking from a file without rounds
 # Of SHA-256 in hex: 96 bits; the probability of a collision among a million responses is below 1e-17.
@@ -31,8 +31,8 @@ KEY_CHARACTERS = 24
 
 
 class Pairs(NamedTuple):
-    """P pairs of responses, each pair from one ranking that prefers one of them or ties them. Each pair
-    occurs once.
+    """P pairs of responses, each from one ranking that prefers one of them or ties them. Each pair occurs
+    once.
 
     ``ranking`` (P,): the ranking; ``first``, ``second``: the columns of the two responses; ``difference``:
     r_first − r_second; ``verdict``: 1 if the first is preferred, −1 if the second is, 0 for a tie;
@@ -59,18 +59,19 @@ class Pairs(NamedTuple):
 
     @property
     def credit(self) -> Floats:
-        """(P,) 1 if the rewards agree with a preference, 0 if not, and one half if they are equal."""
+        """(P,) 1 if the rewards agree with the preference, 0 if they contradict it, and ½ if they are
+        equal."""
         return (1 + np.sign(self.difference) * self.verdict) / 2
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredRankings:
-    """N rankings of at most K responses with a model's rewards.
+    """N rankings of at most K responses, with a model's rewards.
 
-    ``keys`` identify a ranking by its content, so that two models' scores of it can be matched; so do
-    ``prompts`` and ``responses``. ``rewards``, ``tiers``, ``lengths`` (N, K): NaN, NOBODY and 0 in empty
-    places; lengths are in characters, which do not depend on a tokenizer. ``turns``: number of user turns.
-    ``strengths``: 0 if not stated. ``link`` is the model's.
+    ``keys`` identify rankings by content, so that two models' scores can be matched; ``prompts`` and
+    ``responses`` do the same for theirs. ``rewards``, ``tiers``, ``lengths`` (N, K): NaN, NOBODY and 0 in
+    empty places; lengths are in characters, which do not depend on a tokenizer. ``turns``: number of user
+    turns. ``strengths``: 0 if not stated. ``link`` belongs to the model.
     """
 
     keys: tuple[str, ...]
@@ -152,7 +153,8 @@ class ScoredRankings:
         return ScoredRankings(**chosen, link=self.link)
 
     def pairs(self) -> Pairs:
-        """Return all pairs with a stated preference or tie. Two unranked responses are not such a pair."""
+        """Return all pairs with a stated preference or tie, which excludes pairs of two unranked
+        responses."""
         first, second = np.triu_indices(self.rewards.shape[1], 1)
         a, b = self.tiers[:, first], self.tiers[:, second]
         ranking, column = np.nonzero((a != NOBODY) & (b != NOBODY) & ((a != b) | (a != UNRANKED_TIER)))
@@ -173,7 +175,7 @@ class ScoredRankings:
         )
 
     def shown_difference(self, pairs: Pairs) -> Floats:
-        """Return (P,) differences of the rewards, plus the effect of their positions if the shown order is
+        """Return (P,) reward differences, including the effect of the positions if the display order is
         known."""
         moved = self.link.offset_of(pairs.first) - self.link.offset_of(pairs.second)
         return pairs.difference + np.where(self.in_shown_order[pairs.ranking], moved, 0.0)

@@ -13,7 +13,7 @@ from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootst
 from training.rlhf.report.scored import NOT_KNOWN, Pairs, ScoredRankings
 
 Labels = NDArray[np.str_]
-MOST_VALUES = 30  # maximum rows of an ungrouped slice (rounds, sources); a longer table is not useful
+MOST_VALUES = 30  # limit for the values of a property (rounds, sources); longer tables are not useful
 TWO_THIRDS = 2 / 3
 # Length of the preferred response divided by that of the other, in characters, and the names of the ranges.
 LENGTH_EDGES = (2 / 3, 0.9, 1 / 0.9, 1.5)
@@ -22,7 +22,7 @@ LENGTHS = ("much_shorter", "shorter", "alike", "longer", "much_longer")
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Accuracy on the preferences whose property ``by`` has the value ``of``.
+    """The accuracy on preferences whose property ``by`` has the value ``of``.
 
     ``confidence`` is the mean probability of the response that the model favours, given a preference. If it
     exceeds the accuracy, the model is overconfident.
@@ -38,11 +38,11 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Preferences on pairs of responses that other rankings also compare.
+    """Agreement on preferences between responses that other rankings also compare.
 
     ``others``: how often the majority of the other rankings agrees (an even split counts half). ``model``:
     how often the model agrees. A predictor that sees only the responses cannot be expected to agree with
-    people more often than people agree with one another.
+    annotators more often than annotators agree with one another.
     """
 
     pairs: int
@@ -52,8 +52,8 @@ class People:
 
 
 class PairStatements(NamedTuple):
-    """(P,) each, over all statements on a pair's two responses: verdicts that agree with this one,
-    opposite verdicts, and all verdicts including this one."""
+    """Counts, (P,) each, over all verdicts on a pair's two responses: those that agree with this pair's
+    verdict, those that contradict it, and all of them including this one."""
 
     alike: Ints
     against: Ints
@@ -124,7 +124,7 @@ def _numbered(numbers: Ints, name: Callable[[int], str]) -> tuple[Labels, list[s
 
 
 def _agreement(statements: PairStatements) -> Labels:
-    """Label by the share of the most common verdict among all statements on the two responses, including
+    """Label pairs by the share of the most common verdict among all verdicts on the two responses, including
     ties."""
     ties = statements.verdicts - statements.alike - statements.against
     commonest = np.maximum(np.maximum(statements.alike, statements.against), ties) / np.maximum(
@@ -146,7 +146,7 @@ def _length(scored: ScoredRankings, pairs: Pairs) -> Labels:
 
 
 def pair_statements(scored: ScoredRankings, pairs: Pairs) -> PairStatements:
-    """Return the statements on each pair's two responses in all rankings."""
+    """Count the verdicts on each pair's two responses in all rankings."""
     width = scored.rewards.shape[1]
     flat = np.array(
         [
@@ -172,7 +172,7 @@ def pair_statements(scored: ScoredRankings, pairs: Pairs) -> PairStatements:
 
 
 def people_of(pairs: Pairs, statements: PairStatements, bootstrap: PromptBootstrap) -> People | None:
-    """Compare people and model on strict ``pairs``. None if no two responses have a second stated
+    """Compare annotators and model on strict ``pairs``. Return None if no two responses have a second stated
     preference."""
     others = statements.alike - 1 + statements.against
     asked = others > 0

@@ -1,6 +1,6 @@
 """The plots of a reward model's report as SVG: lines and dots, without a plotting library.
 
-Light and dark mode follow the reader's system. Nothing is distinguished by colour alone.
+Light or dark mode follows the reader's system setting. Colour is never the only distinction.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NAMES = {
 
 
 def reliability_svg(of: Reliability, title: str) -> str:
-    """Plot observed against predicted probabilities, with intervals and the diagonal of perfect calibration.
+    """Plot observed against predicted probabilities, with intervals and the diagonal for perfect calibration.
 
     Bars below the plot show the number of events.
     """

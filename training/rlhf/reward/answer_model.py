@@ -1,11 +1,11 @@
-"""The answer model, learned together with the rewards: thresholds of ties and strengths, annotators'
-reliabilities, and the effect of the shown position.
+"""The answer model, learned together with the rewards: thresholds for ties and strengths, annotators'
+reliabilities, and the effect of the display position.
 
-A snapshot states a strength as a number on the project's scale, without listing the scale (its card has the
-project's current form, and a file of rankings has no card). The levels are therefore those stated in the
-training rankings, in ascending order. Nothing is lost: a level that nobody stated would have a threshold that
-no likelihood depends on. A strength below 1 (some imported files have 0 and negative ones) counts as not
-stated.
+A snapshot contains strengths as numbers on the project's scale, but not the scale itself (its card describes
+the project's current form, and a rankings file has no card). The levels are therefore those stated in the
+training rankings, in ascending order. This loses no information: the likelihood would not depend on the
+threshold of a level that was never stated. A strength below 1 (some imported files contain 0 and negative
+values) counts as not stated.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.reward import losses
 
-# Maximum levels of an annotation scale. A field with more levels is a measurement, such as a score
+# Maximum levels of an annotation scale. A field with more levels is probably a measurement, such as a score
 # difference.
 MOST_LEVELS = 20
-TWO_SIDED_95 = 1.96  # standard errors
-SURE = 12.0  # bounds of the search in log-odds: reliabilities of 0.999994 and its complement
+TWO_SIDED_95 = 1.96  # number of standard errors on either side of the estimate
+SURE = 12.0  # bound of the search in log-odds: reliabilities from 0.000006 to 0.999994
 HALVINGS = 30
 CHUNK_RANKINGS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerKey:
-    """Strength levels and annotators by index, starting at 1. Index 0 means unknown."""
+    """The index of each strength level and annotator, starting at 1. Index 0 means unknown."""
 
     levels: Mapping[int, int] = field(default_factory=dict)
     annotators: Mapping[str, int] = field(default_factory=dict)
@@ -44,13 +44,13 @@ class AnswerKey:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """How often an annotator states their true preference, given the rewards, with a 95 % confidence
-    interval.
+    """The probability that an annotator states their true preference, given the rewards, with a 95 %
+    confidence interval.
 
     The interval uses the delta method on the log-odds with fixed rewards; each ranking counts as one
     observation, however many pairs it has. A reward model that has memorised its rankings agrees with all
-    annotators. Interpret reliabilities only if the held-out loss was still falling, or relative to one
-    another.
+    annotators. Reliabilities are therefore meaningful only relative to one another, unless the held-out loss
+    was still falling.
     """
 
     value: float
@@ -60,9 +60,9 @@ class Reliability:
 
 
 def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> AnswerKey:
-    """Return the levels and annotators that have learned parameters.
+    """Return the levels and annotators that get learned parameters.
 
-    Raises ValueError if the recipe needs something that the rankings do not state.
+    Raises ValueError if the recipe needs data that the rankings do not contain.
     """
     levels: dict[int, int] = {}
     if config.strength != "ignore":
@@ -101,7 +101,7 @@ class AnswerModel(nn.Module):
     """The learned parameters, and the likelihood of the rankings given the rewards.
 
     Thresholds are ordered by construction: each is the previous one plus a softplus. The offset of position 0
-    is zero. Unknown annotators have the prior's mean reliability, which is not learned.
+    is zero. The reliability of unknown annotators is the prior's mean and is not learned.
     """
 
     def __init__(self, config: RewardModelConfig, key: AnswerKey, groups: Sequence[Group]) -> None:
@@ -129,7 +129,7 @@ class AnswerModel(nn.Module):
         self.register_buffer("prior_share", shares)
 
     def tie_parameter(self) -> Tensor:
-        """Return Rao–Kupper's threshold, through softplus, or Davidson's log nu."""
+        """Return Rao–Kupper's threshold (a softplus of the parameter) or Davidson's log nu."""
         return softplus(self.tie) if self.config.ties == "rao_kupper" else self.tie
 
     def thresholds(self) -> Tensor:
@@ -138,7 +138,7 @@ class AnswerModel(nn.Module):
         return torch.cat((band[None], softplus(self.steps))).cumsum(0)
 
     def forward(self, rewards: Tensor, stated: Stated, reliability: Tensor | None = None) -> Tensor:
-        """(B, K) rewards and the statements about them -> (B,) loss per ranking, in nats per pair or choice.
+        """(B, K) rewards and annotators' statements -> (B,) loss per ranking, in nats per pair or choice.
 
         ``reliability`` (annotators,): log-odds to use instead of the learned ones.
         """
@@ -173,8 +173,8 @@ class AnswerModel(nn.Module):
         )
 
     def prior(self, stated: Stated) -> Tensor:
-        """Return (B,) each ranking's share of its annotator's prior, so that an epoch contains every prior
-        once."""
+        """Return (B,) each ranking's share of its annotator's prior, so that every prior counts once per
+        epoch."""
         if not self.key.annotators:
             return torch.zeros_like(stated.annotators, dtype=self.usual.dtype)
         odds = torch.cat((self.usual, self.reliability))[stated.annotators]
@@ -186,9 +186,8 @@ class AnswerModel(nn.Module):
     ) -> dict[str, Reliability]:
         """Set each reliability to its maximum given these rewards, and return all of them with intervals.
 
-        A reliability is trained with the weights, but may not have converged when they have. Given the
-        rewards, its likelihood is concave in eta, so its maximum is where the slope changes sign, which
-        bisection finds.
+        Reliabilities are trained together with the weights, but can converge more slowly. Given the rewards,
+        the likelihood is concave in eta, so bisection finds the maximum, where the slope changes sign.
         """
         if not self.key.annotators:
             return {}
@@ -196,7 +195,7 @@ class AnswerModel(nn.Module):
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             slope, _ = self._slope_of(middle, groups, rewards)
-            rising = slope < 0  # the loss still decreases, so the maximum of the likelihood is higher
+            rising = slope < 0  # the loss still decreases, so the optimum is higher
             low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
         found = (low + high) / 2
         _, curvature = self._slope_of(found, groups, rewards)
@@ -234,7 +233,8 @@ class AnswerModel(nn.Module):
         return notes
 
     def _offset_of(self, stated: Stated, width: int) -> Tensor:
-        """Return the effect of each shown position on the reward, (B, K); 0 if the shown order is unknown.
+        """Return the effect of each display position on the reward, (B, K); 0 if the display order is
+        unknown.
 
         Positions beyond those in the training rankings use the last offset.
         """
@@ -245,8 +245,8 @@ class AnswerModel(nn.Module):
     def _slope_of(
         self, odds: Tensor, groups: Sequence[Group], rewards: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Return the (first, second) derivative of the penalised loss in each annotator's log-odds, which
-        are independent."""
+        """Return the first and second derivatives of the penalised loss with respect to each annotator's
+        log-odds. Annotators are independent, so mixed derivatives are 0."""
         first, second = torch.zeros_like(odds), torch.zeros_like(odds)
         at = odds.clone().requires_grad_()
         prior = losses.beta_prior(at, right=self.config.prior_right, wrong=self.config.prior_wrong)
@@ -265,12 +265,12 @@ class AnswerModel(nn.Module):
 
 
 def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
-    """Return the initial ``tie``, for which responses of equal reward are tied as often as the pairs in these
-    rankings.
+    """Return the initial ``tie``, with which responses of equal reward are tied as often as the pairs in
+    these rankings.
 
-    A short run does not converge from other values: started at 0 (a third of equal pairs tied), one epoch of
-    600 rankings predicted 20 % ties when the actual share was 4 %. The probability of a tie between equals is
-    tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
+    A short run does not converge from other initial values: from 0 (a third of equal pairs tied), one epoch
+    on 600 rankings led to 20 % predicted ties when the actual share was 4 %. The probability of a tie between
+    equals is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
     """
     if config.ties == "ignore":
         return 0.0

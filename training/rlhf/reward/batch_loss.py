@@ -1,4 +1,4 @@
-"""The loss of a batch of rankings as the recipe specifies it, and the figures computed with it."""
+"""The loss of a batch of rankings as specified by the recipe, and the metrics computed with it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "to
 
 
 def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, answers: AnswerModel) -> Tensor:
-    """(B, K) rewards -> (B,) loss per ranking, as the recipe specifies it. The held-out loss is the same."""
+    """(B, K) rewards -> (B,) loss per ranking, as specified by the recipe. The held-out loss uses the same
+    function."""
     per_ranking: Tensor = answers(rewards, batch.stated)
     if config.centring:
         per_ranking = per_ranking + config.centring * losses.centring(rewards, batch.tiers)
@@ -35,7 +36,7 @@ def suspects(
     answers: AnswerModel,
     pad_id: int,
 ) -> str:
-    """Name the rankings of a batch whose own loss is not finite or, if there are none, all rankings of the
+    """List the rankings of a batch whose loss is not finite or, if there are none, all rankings of the
     batch."""
     spoiled: list[int] = []
     for indices, batch in batches(
@@ -49,8 +50,8 @@ def suspects(
 
 
 def batch_sums(loss: Tensor, rewards: Tensor, batch: Batch) -> dict[str, float]:
-    """Return the contribution of a micro-batch to the sums of its step (SUMS), so that each micro-batch is
-    weighted by its size."""
+    """Return a micro-batch's contribution to the sums of its step (SUMS), which weight micro-batches by
+    size."""
     pairs = losses.preferred_pairs(batch.tiers).sum(dim=(1, 2))
     real = rewards[batch.tiers >= 0]
     return {
@@ -72,7 +73,8 @@ def evaluate(
     answers: AnswerModel,
     pad_id: int,
 ) -> dict[str, float]:
-    """Return loss per ranking (weighted), accuracy per pair and the number of pairs, on held-out groups."""
+    """Return the weighted mean loss per ranking, the accuracy per pair and the number of pairs, on held-out
+    groups."""
     weight = sum(group.weight for group in groups)
     mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
     summed = Counter(dict.fromkeys(SUMS, 0.0))

@@ -1,6 +1,6 @@
-"""Scores with their uncertainty: the distribution of the rewards of the responses to a prompt.
+"""Scores with uncertainty: the joint distribution of the rewards of a prompt's responses.
 
-See `uncertainty` for how it is fitted.
+The uncertainty is fitted in `uncertainty`.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from training.rlhf.reward.scoring import (
     stored_scale,
 )
 
-LEAST_CHANCE = 1e-30  # lower bound on the probability of a pair, so that an impossible one has a finite loss
+LEAST_CHANCE = 1e-30  # lower bound on a pair's probability, so that an impossible outcome has a finite loss
 
 
 @dataclass(frozen=True, slots=True)
 class Belief:
     """The distribution of the rewards of K responses to one prompt.
 
-    ``mean`` (K,): the scores. ``covariance`` (K, K): of the rewards' deviations from them. ``deviations`` (M,
-    K): the deviations of each member of an ensemble, if there is one; they sum to 0.
+    ``mean`` (K,): the scores. ``covariance`` (K, K): the covariance of the rewards' deviations from the
+    scores. ``deviations`` (M, K): the deviations of each member of an ensemble, if there is one; they sum to
+    0.
     """
 
     mean: Tensor
@@ -45,7 +46,7 @@ class Belief:
 
     @property
     def spread(self) -> Tensor:
-        """(K,) standard deviation of each reward relative to the mean of the training responses."""
+        """(K,) standard deviation of each reward, relative to the mean reward of the training responses."""
         return self.covariance.diagonal().clamp(min=0).sqrt()
 
     def preference(self) -> Tensor:
@@ -87,10 +88,10 @@ class OnFeatures(Uncertainty, Protocol):
     """Uncertainty about the last layer only."""
 
     def belief(self, mean: Tensor, features: Tensor) -> Belief:
-        """The belief about responses with these (K,) scores and (K, d) features."""
+        """Return the belief about responses with these (K,) scores and (K, d) features."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """The saved tensors by name. `uncertainty.OF_KIND` restores the object from them."""
+        """Return the tensors to save, by name. `uncertainty.OF_KIND` restores the object from them."""
 
 
 @torch.no_grad()
@@ -103,7 +104,7 @@ def beliefs_about(
     centred: bool = False,
     layout: LayoutChoice = "auto",
 ) -> list[Belief]:
-    """Same as `scoring.score`, but returns the belief about the responses to each prompt. On the CPU."""
+    """Like `scoring.score`, but return beliefs about the responses to each prompt, on the CPU."""
     groups = encode_items(model, tokenizer, items)
     mean = stored_scale(model).mean if centred else 0.0
     found = beliefs_of_groups(model, groups, uncertainty, pad_id=chat.pad_id(tokenizer), layout=layout)
@@ -135,7 +136,7 @@ def log_loss(
     model: PreTrainedModel, groups: Sequence[Group], uncertainty: Uncertainty, *, pad_id: int
 ) -> dict[str, float]:
     """Return -log P of the stated preferences in nats per pair: ``plain`` from the scores alone, ``unsure``
-    with uncertainty.
+    with the uncertainty taken into account.
 
     Each process reads its share.
     """
@@ -176,8 +177,8 @@ def cautious_scores(
     """Return (raw rewards minus ``caution`` standard deviations, standard deviations), (K,) per group. The
     standard deviations are 0 if there is no uncertainty estimate.
 
-    With an ensemble's lower bound, a policy gains less from answers whose reward is uncertain (Coste et al.
-    2024, arXiv 2310.02743, who subtract the variance).
+    Optimising an ensemble's lower bound, a policy gains less from answers with an uncertain reward (Coste et
+    al. 2024, arXiv 2310.02743, subtract the variance).
     """
     if uncertainty is None:
         scores = score_groups(model, groups, pad_id=pad_id)

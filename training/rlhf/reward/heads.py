@@ -1,13 +1,13 @@
-"""An ensemble of small heads on the features of one trunk. It measures how much functions that fit the same
-rankings differ.
+"""An ensemble of small heads on the features of one trunk. It measures the variation among functions that fit
+the same rankings.
 
-Each member starts as a random function of a response's features. Fitting changes it as far as the rankings
-require, and otherwise stays close to that start (Osband, Aslanides & Cassirer 2018, arXiv 1806.03335:
-randomised prior functions; Pearce et al. 2020, arXiv 1810.05546: anchored ensembles). Members agree where
-rankings provide information, and keep to their random starts where they do not. Let a member's weights be θ ~
-N(θ₀, I) a priori, with θ₀ drawn from the prior. The anchored fit min Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2 is then, for
-a linear member, a draw from the posterior, except for the noise of the data. That noise comes from the
-weights wᵢ ~ Exp(1) of the rankings (Bayesian bootstrap, Rubin 1981), which differ between members.
+Each member starts as a random function of a response's features. Fitting changes it only as far as the
+rankings require (Osband, Aslanides & Cassirer 2018, arXiv 1806.03335: randomised prior functions; Pearce et
+al. 2020, arXiv 1810.05546: anchored ensembles). Members agree where rankings provide information, and stay
+close to their random starts elsewhere. Let a member's weights be θ ~ N(θ₀, I) a priori, with θ₀ drawn from
+the prior. The anchored fit min Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2 is then, for a linear member, a draw from the
+posterior, except for the noise of the data. That noise comes from the weights wᵢ ~ Exp(1) of the rankings
+(Bayesian bootstrap, Rubin 1981), which differ between members.
 
 Every weight is N(0, 1), and products are scaled by their width instead. Half of a member's prior variance is
 linear in the features, and half goes through one layer of ReLUs. The total is ``prior_spread``² at a typical
@@ -29,12 +29,12 @@ from training.rlhf.reward.laplace import Part
 WIDTH = 16  # ReLUs of a member
 RANKINGS_PER_UPDATE = 64
 PASSES = 5
-# On the demo world's features, 60 updates give the same result as 200 at a quarter of the rate, both with 50
-# rankings and with 450.
+# On the demo world's features, 60 updates give the same result as 200 at a quarter of the learning rate, with
+# 50 rankings as well as with 450.
 LEAST_UPDATES = 60
-RATE = 0.2  # of Adam, cosine to 0; in prior standard deviations per update
+RATE = 0.2  # Adam's, with cosine decay to 0; in prior standard deviations per update
 
-# Returns the rankings with the given indices as one part.
+# Returns the rankings with the given indices.
 Draw = Callable[[Tensor], Part]
 
 
@@ -42,7 +42,7 @@ class Heads(NamedTuple):
     """M members: ``linear`` (M, d), ``inner`` (M, d, h), ``bias`` (M, h), ``outer`` (M, h).
 
     ``centre`` (d,) and ``scale`` () normalise features to mean 0 and mean square 1. ``offset`` (M,) is each
-    member's mean over the training responses; rankings never determine it, so it is subtracted.
+    member's mean over the training responses. Rankings do not determine it, so it is subtracted.
     """
 
     linear: Tensor
@@ -108,7 +108,7 @@ def fit_heads(
             apart = sum(
                 (weight - anchor).square().sum() for weight, anchor in zip(weights, anchors, strict=True)
             )
-            # Divided by the number of rankings, so the gradient is as large as that of one ranking.
+            # Divided by the number of rankings, so that the gradient has the scale of a single ranking's.
             torch.autograd.backward(losses.sum() / b + apart / 2 / rankings)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)

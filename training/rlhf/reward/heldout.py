@@ -23,7 +23,7 @@ def report_heldout(
 ) -> RewardReport | None:
     """Score ``heldout`` and report on it. Return None if no held-out ranking with a preference can be scored.
 
-    The report, its plots and the scores are saved in ``folder``, that of the model, so that two models can be
+    The report, its plots and the scores are saved in the model's ``folder``, so that two models can be
     compared without loading either.
     """
     if not heldout:
@@ -45,8 +45,8 @@ def score_rankings(
 
     Prompts are truncated on the left as in training, to the model's training length (or else its context). A
     ranking is left out if a response alone fills that length (``response_too_long``), if it has
-    ``fewer_than_two_responses``, or if its prompt is ``refused_by_template``. Rankings that tie everything
-    are scored too: they show how often people tie.
+    ``fewer_than_two_responses``, or if its prompt is ``refused_by_template``. Rankings that tie all responses
+    are scored too: they show how often annotators tie.
     """
     loaded, tokenizer = model if isinstance(model, Loaded) else load_reward_model(model)
     notes: Mapping[str, Any] = getattr(loaded.config, "rankloop", None) or {}

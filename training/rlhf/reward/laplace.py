@@ -2,9 +2,9 @@
 
 With fixed features a reward is r = φ·w, and every likelihood of `losses` is a function of the rewards alone.
 The prior is w ~ N(0, I/λ). The posterior is approximated as normal with the exact second derivative of the
-likelihood: Λ = λI + Σ Φᵀ H Φ, where H (K, K) is the Hessian of a ranking's loss in its K rewards (for
-Bradley–Terry on one pair: Σ p(1 - p) Δφ Δφᵀ). λ maximises the marginal likelihood of the rankings (MacKay
-1992, "The evidence framework applied to classification networks", Neural Computation 4, 720-736).
+likelihood: Λ = λI + Σ Φᵀ H Φ, where H (K, K) is the Hessian of a ranking's loss with respect to its K rewards
+(for Bradley–Terry on one pair: Σ p(1 - p) Δφ Δφᵀ). λ maximises the marginal likelihood of the rankings
+(MacKay 1992, "The evidence framework applied to classification networks", Neural Computation 4, 720-736).
 
 The posterior is centred on the head as it was trained with its trunk rather than on its mode for these
 features. The mode is no better: the trunk has adapted the features to the same rankings, and a head fitted to
@@ -12,8 +12,8 @@ these features separates the rankings even more (demo world, 50 rankings, pairs 
 calibration error 0.15 at the mode of the highest evidence, 0.09 as trained, 0.06 as trained with the
 uncertainty taken into account).
 
-Rankings never determine the constant of a reward, so standard deviations are those of differences: between
-two responses, or from the mean of the training responses. All computations are in float64.
+Rankings do not determine a reward's additive constant, so standard deviations are those of differences:
+between two responses, or from the mean of the training responses. All computations are in float64.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from torch import Tensor
 # Rewards (…, B, K) -> the negative log-likelihood of each ranking (…, B), in nats.
 Likelihood = Callable[[Tensor], Tensor]
 
-# Prior standard deviations of a reward, in reward units. At the lower bound every preference is close to
-# even; rewards that differ by the upper bound make a preference practically certain.
+# Prior standard deviations of a reward, in reward units. At the lower bound, every preference has a
+# probability near ½; rewards that differ by the upper bound make it practically certain.
 LEAST_PRIOR_SPREAD, MOST_PRIOR_SPREAD = 0.1, 50.0
-PRIOR_SPREADS = 500  # tried between them, evenly on a logarithmic scale
+PRIOR_SPREADS = 500  # number of values tried between them, evenly spaced on a logarithmic scale
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rankings whose loss is computed together: ``features`` (B, K, d) of their responses, padded with
-    zeros, and the likelihood of the rankings."""
+    """Rankings whose loss is computed together: the ``features`` (B, K, d) of their responses, padded with
+    zeros, and their likelihood."""
 
     features: Tensor
     likelihood: Likelihood
@@ -61,12 +61,12 @@ class Posterior:
 def around(
     weight: Tensor, parts: Sequence[Part], *, typical_square: float, prior_spread: float | None = None
 ) -> Posterior:
-    """Return the posterior with ``weight`` (d,) as its mode, under the given ``prior_spread`` or the one of
-    highest evidence.
+    """Return the posterior with ``weight`` (d,) as its mode, for the given ``prior_spread`` or, without one,
+    that of highest evidence.
 
     ``typical_square`` is the mean of |φ - φ̄|² over responses. With prior precision λ, a response's reward
-    has the prior standard deviation √(typical_square / λ), which is the prior spread. It is searched between
-    LEAST_PRIOR_SPREAD and MOST_PRIOR_SPREAD.
+    has the prior standard deviation √(typical_square / λ), which is the prior spread. The search covers
+    LEAST_PRIOR_SPREAD to MOST_PRIOR_SPREAD.
     """
     weight = weight.double()
     value = _penalised(parts, weight, 0.0)
@@ -88,14 +88,14 @@ def around(
 def preference(mean: Tensor, variance: Tensor) -> Tensor:
     """Return P(i preferred to j) = E σ(d) for d ~ N(mean, variance), by MacKay's σ(m / √(1 + π v / 8)).
 
-    All arguments have the same shape. Within 0.02 of the integral for every mean and variance.
+    All arguments have the same shape. The error is below 0.02 for every mean and variance.
     """
     return torch.sigmoid(mean / torch.sqrt(1.0 + math.pi / 8 * variance))
 
 
 def derivatives(parts: Sequence[Part], weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the (d,) gradient and (d, d) Hessian of the negative log-likelihood in the weight of the
-    head."""
+    """Return the (d,) gradient and (d, d) Hessian of the negative log-likelihood with respect to the head's
+    weight."""
     slope, bend = torch.zeros_like(weight), weight.new_zeros(len(weight), len(weight))
     for part in parts:
         features = part.features.double()
@@ -106,11 +106,11 @@ def derivatives(parts: Sequence[Part], weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def by_rewards(likelihood: Likelihood, rewards: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the (B, K) gradient and (B, K, K) Hessian of each ranking's loss in its rewards.
+    """Return the (B, K) gradient and (B, K, K) Hessian of each ranking's loss with respect to its rewards.
 
-    All losses are convex except CrowdBT's: for a verdict that contradicts the rewards, which it attributes to
-    the annotator, its curvature is negative. Such a verdict says nothing about the rewards, so negative
-    eigenvalues are set to 0.
+    All losses are convex except CrowdBT's, whose curvature is negative for a verdict that contradicts the
+    rewards, because CrowdBT attributes it to an annotator's error. Such a verdict carries no information
+    about the rewards, so negative eigenvalues are set to 0.
     """
     at = rewards.detach().requires_grad_()
     (slope,) = torch.autograd.grad(likelihood(at).sum(), at, create_graph=True)

@@ -1,11 +1,11 @@
-"""An ensemble of LoRA adapters on one trunk. Its uncertainty covers the features too, which heads on one
-trunk share.
+"""An ensemble of LoRA adapters on one trunk. Its uncertainty also covers the features, unlike that of an
+ensemble of heads, which share them.
 
 Each member is trained on the same rankings with its own adapter and head, a different random start, a
-different order and its own weights for the rankings (Bayesian bootstrap, as in `heads`). The trunk is in
-memory once and is run once per member, so scoring costs as much as scoring with every member separately, and
-training as much as one LoRA training per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv
-2310.00035). Members with the same pretraining share its errors (Eisenstein et al. 2023, arXiv 2312.09244):
+different order and its own weights for the rankings (Bayesian bootstrap, as in `heads`). The trunk is loaded
+once but runs once per member, so scoring costs as much as scoring with each member separately, and training
+as much as one LoRA training run per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv
+2310.00035). Members with the same pretraining share its errors (Eisenstein et al. 2023, arXiv 2312.09244), so
 they can agree and all be wrong.
 """
 
@@ -29,14 +29,14 @@ from training.rlhf.models.adapters import ADAPTER_NOTES, MEMBER
 from training.rlhf.models.loading import open_classifier
 from training.rlhf.reward.scoring import LayoutChoice, score_groups
 
-LEAST_BELIEF = 1e-6  # keeps the weight of a ranking above 0
+LEAST_BELIEF = 1e-6  # keeps a ranking's weight above 0
 SEEDS_APART = 7919
 
 
 @dataclass(frozen=True, slots=True)
 class LoraEnsemble:
     """``model``: the trunk with the adapters ``names``, one of which is active at a time. ``means`` (M,):
-    each member's mean reward over the training responses, which rankings never determine."""
+    each member's mean reward over the training responses, which rankings do not determine."""
 
     kind: ClassVar[str] = "lora"
     model: Any
@@ -47,7 +47,7 @@ class LoraEnsemble:
     def deviations(
         self, groups: Sequence[Group], *, pad_id: int, layout: LayoutChoice, max_tokens: int
     ) -> list[Tensor]:
-        """Return (M, K) per group: the deviation of each member's rewards from the mean of the members."""
+        """Return (M, K) per group: the deviation of each member's rewards from the mean over members."""
         found = []
         for name, mean in zip(self.names, self.means, strict=True):
             self.model.set_adapter(name)
@@ -93,10 +93,10 @@ def train_members(
     checkpoints: str | Path | None,
     report: Reporter,
 ) -> LoraEnsemble:
-    """Train every member with ``train`` (`reward_model.train`) into ``folder``, which is removed if training
-    stops.
+    """Train every member with ``train`` (`reward_model.train`) and save it in ``folder``, which is removed if
+    training stops.
 
-    Each member has its own part of ``checkpoints``.
+    Each member has its own subfolder of ``checkpoints``.
     """
     try:
         for number in range(config.members):
@@ -121,7 +121,7 @@ def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
     """Return the recipe of a member.
 
     A member keeps its last weights. With few held-out rankings, the best of a few evaluations is largely
-    random, and the same selection would affect all members.
+    random, and all members would be selected on the same rankings.
     """
     return config.model_copy(
         update={
@@ -137,7 +137,7 @@ def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
 
 
 def bootstrap_weighted(rankings: Sequence[Ranking], seed: int) -> list[Ranking]:
-    """Return the rankings with a member's weights: Exp(1) each, times their own."""
+    """Return the rankings with a member's weights: each ranking's own weight times a draw from Exp(1)."""
     weights = torch.empty(len(rankings)).exponential_(generator=torch.Generator().manual_seed(seed))
     return [
         replace(ranking, weight=ranking.weight * (weight + LEAST_BELIEF), split="train")
@@ -146,7 +146,7 @@ def bootstrap_weighted(rankings: Sequence[Ranking], seed: int) -> list[Ranking]:
 
 
 class SilentReporter(NullReporter):
-    """A reporter for training inside a run: it reports nothing, and stops with the run."""
+    """A reporter for a training loop nested in a run: it reports nothing and stops when the run stops."""
 
     def __init__(self, report: Reporter) -> None:
         self._report = report

@@ -1,16 +1,16 @@
 """Losses on one batch of rankings: pure functions on tensors.
 
-Shapes used throughout: B rankings of at most K responses.
+Shapes, for B rankings of at most K responses:
 
 - ``rewards`` (B, K): one reward per response. Entries where ``tiers`` is -1 are padding and are never read.
 - ``tiers`` (B, K), integer: 0 for the best tier, 1 for the next, and so on; equal numbers are a tie; -1 is
-  padding. UNRANKED_TIER marks the responses that a top-k ranking left unranked, below all others; their order
-  was not stated, so they are not tied.
+  padding. UNRANKED_TIER marks responses that a top-k ranking left unranked. They are below all others; their
+  mutual order is unknown, so they are not tied.
 
 Every preference loss returns (B,), one value per ranking, averaged over the pairs of that ranking. A ranking
-of nine responses then counts as much as one of two, and its 36 correlated pairs do not dominate (InstructGPT,
-arXiv 2203.02155 §3.4). A ranking without information for a loss (all tied, where ties are ignored) gets 0. In
-the formulas, d = r_i - r_j and i is preferred to j.
+of nine responses therefore counts as much as one of two, and its 36 correlated pairs do not dominate
+(InstructGPT, arXiv 2203.02155 §3.4). A ranking that carries no information for a loss (all tied, where ties
+are ignored) gets 0. In the formulas, d = r_i - r_j and i is preferred to j.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from training.rlhf.data.rankings import UNRANKED_TIER
 
 
 def preferred_pairs(tiers: Tensor) -> Tensor:
-    """Return the ordered pairs that the ranking prefers: (B, K) -> bool (B, K, K), [b, i, j] true if i is
-    in a better tier than j."""
+    """Return a mask of the strict preferences in each ranking: (B, K) -> bool (B, K, K), [b, i, j] true if i
+    is in a better tier than j."""
     real = tiers >= 0
     return (tiers[:, :, None] < tiers[:, None, :]) & real[:, :, None] & real[:, None, :]
 
 
 def stated_pairs(tiers: Tensor) -> Tensor:
-    """Return the pairs that a ranking's stated strength refers to: those of the best tier and the next one.
+    """Return a mask of the pairs that a ranking's stated strength refers to: those between its best tier and
+    the next.
 
-    The next tier can be that of the unranked responses. (B, K) -> bool (B, K, K).
+    The next tier can be UNRANKED_TIER. (B, K) -> bool (B, K, K).
     """
     first = tiers == 0
     below = tiers.masked_fill(tiers <= 0, UNRANKED_TIER + 1).amin(dim=1, keepdim=True)
@@ -40,26 +41,26 @@ def stated_pairs(tiers: Tensor) -> Tensor:
 
 
 def tied_pairs(tiers: Tensor) -> Tensor:
-    """Return the tied pairs: (B, K) -> bool (B, K, K), each pair once (i < j)."""
+    """Return a mask of the tied pairs: (B, K) -> bool (B, K, K), each pair once (i < j)."""
     real = (tiers >= 0) & (tiers != UNRANKED_TIER)
     tied = (tiers[:, :, None] == tiers[:, None, :]) & real[:, :, None] & real[:, None, :]
     return tied.triu(diagonal=1)
 
 
 def _differences(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Return d[b, i, j] = r_i - r_j. Padding is zeroed first: 0 * inf or 0 * nan in padding would spoil
-    the gradient."""
+    """Return d[b, i, j] = r_i - r_j. Padding is zeroed first: otherwise 0 * inf or 0 * nan would make the
+    gradient nan."""
     _check_shapes(rewards, tiers)
     real = rewards.masked_fill(tiers < 0, 0.0)
     return real[:, :, None] - real[:, None, :]
 
 
 def _as_stated(won: Tensor, lost: Tensor, label_smoothing: float, reliability: Tensor | None) -> Tensor:
-    """Mix a pair as stated (loss ``won``) with the reversed pair (loss ``lost``).
+    """Mix the loss of each pair as stated (``won``) with that of the reversed pair (``lost``).
 
-    ``label_smoothing`` mixes the losses: labels are wrong with this probability, regardless of the model.
-    ``reliability`` (B,), the log-odds that the annotator is right, mixes the probabilities (CrowdBT): a
-    verdict that the model finds implausible then counts less.
+    ``label_smoothing`` mixes the losses: it is the probability that a label is wrong, regardless of the
+    model. ``reliability`` (B,), the log-odds that the annotator is right, mixes the probabilities (CrowdBT):
+    a verdict that the model finds implausible then counts less.
     """
     if not 0.0 <= label_smoothing < 0.5:
         raise ValueError(f"label_smoothing is {label_smoothing}, it must be at least 0 and below 0.5")
@@ -74,7 +75,8 @@ def _as_stated(won: Tensor, lost: Tensor, label_smoothing: float, reliability: T
 
 
 def _mean_per_ranking(values: Tensor, pairs: Tensor) -> Tensor:
-    """(B, K, K) values and the pairs that count -> (B,) mean, 0 for a ranking without such a pair."""
+    """(B, K, K) values and a mask of pairs -> (B,) mean over the masked pairs, 0 for a ranking without
+    any."""
     counts = pairs.sum(dim=(1, 2))
     return values.masked_fill(~pairs, 0.0).sum(dim=(1, 2)) / counts.clamp(min=1)
 
@@ -124,10 +126,10 @@ def rao_kupper(
     """Pairs with ties (Rao & Kupper 1967): P(i > j) = sigma(d - h), P(tie) = sigma(d - h) sigma(-d - h)
     (e^{2h} - 1).
 
-    ``threshold`` h (scalar tensor, >= 0, in reward units) is the difference below which annotators begin to
-    tie. h = 0 is Bradley–Terry, where a tie has probability 0. (B, K), (B, K), () -> (B,) in nats per pair,
-    including tied ones. Ignoring ties biases the strengths (arXiv 2410.05328). Smoothing and ``reliability``
-    (see `bradley_terry`) reverse only strict pairs: a reversed tie is a tie.
+    ``threshold`` h (scalar tensor, >= 0, in reward units) is the reward difference below which ties become
+    likely. h = 0 is Bradley–Terry, where a tie has probability 0. (B, K), (B, K), () -> (B,) in nats per
+    pair, including tied ones. Ignoring ties biases the rewards (arXiv 2410.05328). Smoothing and
+    ``reliability`` (see `bradley_terry`) reverse only strict pairs: a reversed tie is a tie.
     """
     d = _differences(rewards, tiers)
     won, tied = preferred_pairs(tiers), tied_pairs(tiers)
@@ -169,19 +171,19 @@ def cumulative_strength(
     """Strengths of preference by cumulative logits with symmetric thresholds: P(stated <= s) = sigma(theta_s
     - d).
 
-    The statement on a pair lies on the signed scale -L … -1, (0, a tie,) 1 … L. Reversing the pair reverses
-    the scale, so the thresholds are symmetric about 0, and their upper half is enough: ``thresholds`` (L,),
-    a_0 < a_1 < … < a_{L-1}, in reward units. P(strength s) = sigma(a_s - d) - sigma(a_{s-1} - d), P(L) =
-    sigma(d - a_{L-1}). Without ``ties``, a_0 must be 0, the middle threshold of the 2 L levels. With ties a_0
-    > 0, and P(tie) = sigma(a_0 - d) - sigma(-a_0 - d) is the middle of 2 L + 1 levels, which is Rao &
-    Kupper's tie. McCullagh 1980 (cumulative logits); Tutz 1986 and Agresti 1992 (Applied Statistics 41,
-    287-297) for paired comparisons.
+    An annotator's statement on a pair lies on the signed scale -L … -1, (0, a tie,) 1 … L. Reversing the pair
+    reverses the scale, so the thresholds are symmetric about 0, and their upper half determines them:
+    ``thresholds`` (L,), a_0 < a_1 < … < a_{L-1}, in reward units. P(strength s) = sigma(a_s - d) -
+    sigma(a_{s-1} - d), P(L) = sigma(d - a_{L-1}). Without ``ties``, a_0 must be 0, the middle threshold of
+    the 2 L levels. With ties a_0 > 0, and P(tie) = sigma(a_0 - d) - sigma(-a_0 - d) is the middle of 2 L + 1
+    levels, which is Rao & Kupper's tie. McCullagh 1980 (cumulative logits); Tutz 1986 and Agresti 1992
+    (Applied Statistics 41, 287-297) for paired comparisons.
 
     ``strengths`` (B,), integer: the level 1 … L stated for the ranking's best tier against the next, or 0 if
-    none was. A preferred pair without a stated strength contributes P(any strength) = sigma(d - a_0): no
-    strength is imputed, and a batch without strengths reduces to Rao–Kupper or, without ties, Bradley–Terry.
-    (B, K), (B, K), (B,), (L,) -> (B,) in nats per pair. Smoothing and ``reliability`` reverse a pair together
-    with its strength (see `bradley_terry`).
+    no level was stated. A strict preference without a stated strength contributes P(any strength) = sigma(d -
+    a_0): no strength is imputed, and a batch without strengths reduces to Rao–Kupper or, without ties,
+    Bradley–Terry. (B, K), (B, K), (B,), (L,) -> (B,) in nats per pair. Smoothing and ``reliability`` reverse
+    a pair together with its strength (see `bradley_terry`).
     """
     d = _differences(rewards, tiers)
     won, tied = preferred_pairs(tiers), tied_pairs(tiers)
@@ -216,21 +218,22 @@ def beta_prior(reliability: Tensor, *, right: float, wrong: float) -> Tensor:
 
 
 def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Plackett–Luce over the entire order: sum over choices of [logsumexp of the remaining rewards - r of the
-    chosen one].
+    """Plackett–Luce over the entire order: sum over choices of [logsumexp of the remaining rewards - chosen
+    reward].
 
     (B, K), (B, K) -> (B,) in nats per choice, so that the scale matches the pair losses and, for K = 2,
     equals Bradley–Terry. The members of a tier are chosen one after another from the same remainder
     (Breslow's rule). The last tier contributes nothing, because the remaining responses are last with
-    probability one. A top-k ranking is therefore written as k tiers and the rest in one tier (UNRANKED_TIER,
-    or any larger number). Plackett 1975, Luce 1959; arXiv 2301.11270 eq. 4 for rankings of K rewards.
+    probability one. A top-k ranking is therefore represented as k tiers, with the rest in one further tier
+    (UNRANKED_TIER, or any larger number). Plackett 1975, Luce 1959; arXiv 2301.11270 eq. 4 for rankings of K
+    rewards.
     """
     _check_shapes(rewards, tiers)
     real = tiers >= 0
     chosen = real & (tiers < tiers.amax(dim=1, keepdim=True))
     # [b, i, j]: j is still available when i is chosen
     left = (tiers[:, None, :] >= tiers[:, :, None]) & real[:, None, :]
-    # Otherwise the gradient of a padded row, a logsumexp of an empty set, would be nan.
+    # Otherwise the gradient in a padded row (a logsumexp over the empty set) would be nan.
     left = left | ~real[:, :, None]
     safe = rewards.masked_fill(~real, 0.0)
     remainder = safe[:, None, :].expand(left.shape).masked_fill(~left, -torch.inf).logsumexp(dim=2)
@@ -239,7 +242,8 @@ def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
 
 
 def centring(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Return the mean over all pairs of (r_i + r_j)^2, which keeps the free constant of the rewards near 0.
+    """Return the mean over all pairs of (r_i + r_j)^2, a penalty that keeps the rewards' arbitrary constant
+    near 0.
 
     (B, K), (B, K) -> (B,). arXiv 2312.09244 eq. 2; the same as TRL's ``center_rewards_coefficient`` for K =
     2.
@@ -250,7 +254,7 @@ def centring(rewards: Tensor, tiers: Tensor) -> Tensor:
 
 
 def pair_accuracy(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Return the share of preferred pairs whose rewards agree; equal rewards count one half.
+    """Return the share of strict preferences that the rewards agree with; equal rewards count one half.
 
     (B, K), (B, K) -> (B,), nan for a ranking without such pairs.
     """

@@ -2,7 +2,7 @@
 
 A reward model is a language model's trunk with one linear output, read at the EOS token of a response, or an
 encoder that reads the response as a whole. It is saved so that plain ``AutoModelForSequenceClassification``
-gives the same raw scores; with LoRA, an adapter and its head are saved. The constant of a reward is
+gives the same raw scores; with LoRA, an adapter and its head are saved. A reward's additive constant is
 arbitrary, so the mean and the standard deviation over the training responses are stored with the weights
 (`RewardScale`, in ``config.json``). They are applied only on request, by ``score(…, centred=True)``, and
 always in PPO.
@@ -53,19 +53,19 @@ from training.rlhf.reward.scoring import (
     score_with_features,
 )
 
-# Log-odds, or reward units, per step. The parameters of the answer model are a few numbers with a known scale
-# and an approximate start, so their learning rate is unrelated to the trunk's.
+# In log-odds or reward units per step. The answer model has a few parameters with a known scale and a good
+# initial estimate, so their learning rate is unrelated to the trunk's.
 ANSWER_RATE = 0.02
-# An adapter's low-rank matrices learn best at about ten times the rate of the full weights (TRL also
+# An adapter's low-rank matrices learn best at about ten times the learning rate of the full weights (TRL also
 # recommends this for reward models). On 700 rankings of the demo world, the held-out loss after two epochs
-# was 0.639, 0.631 and 0.611 at 1, 3 and 10 times the rate, and 0.606 with all weights.
+# was 0.639, 0.631 and 0.611 at 1, 3 and 10 times the rate, and 0.606 when all weights were trained.
 ADAPTER_RATE_FACTOR = 10.0
 CADENCE = {"checkpoint_minutes", "checkpoint_steps"}  # settings that do not affect results
 
 
 @dataclass(frozen=True, slots=True)
 class RewardModelResult:
-    """The saved model and its figures.
+    """The saved model and its metrics.
 
     ``left_out`` counts the rankings that could not be used, by reason (held-out ones as ``heldout/…``).
     ``prompts_cut`` counts truncated prompts. ``repeats`` counts repeated and contradictory statements
@@ -91,11 +91,12 @@ class RewardModelResult:
 
 @dataclass
 class LoopProgress:
-    """The counters and figures of a run, saved as JSON in a checkpoint, so that a resumed run has all of
+    """The counters and metrics of a run, saved as JSON in a checkpoint, so that a resumed run has all of
     them.
 
-    ``metrics`` of the last step; ``heldout``: the held-out figures of the weights that would be saved now;
-    ``lowest``: those of the lowest held-out loss; ``without_gain``: the number of evaluations since then.
+    ``metrics``: those of the last step; ``heldout``: the held-out metrics of the weights that would be saved
+    now; ``lowest``: those at the lowest held-out loss; ``without_gain``: the number of evaluations since
+    then.
     """
 
     step: int = 0
@@ -120,17 +121,18 @@ def train(
 
     With a folder for ``checkpoints``, the same call resumes from the newest checkpoint after the process was
     killed. On a CPU its weights and metrics are then bitwise equal to those of an uninterrupted run. The
-    folder is not removed. Checkpoints of other inputs in it are refused (CheckpointRefused). Under torchrun
-    (`training.rlhf.core.distributed`) every process makes the same call: each takes its share of every batch,
-    and the first one reports, writes and saves.
+    folder is not removed. If it contains checkpoints of a run with other inputs, CheckpointRefused is raised.
+    Under torchrun (`training.rlhf.core.distributed`) every process makes the same call: each processes its
+    share of every batch, and the first one reports and writes all files.
 
-    ``base_model`` is the policy whose responses will be scored (its SFT checkpoint: a reward model of another
-    lineage makes PPO worse, however well it ranks), or a reward model, which is trained further. Metrics per
-    step: loss (nats per pair; including the annotators' priors if reliabilities are learned), accuracy (pairs
-    of this batch), grad_norm, learning_rate, reward/mean, reward/std, tokens_per_second; at evaluations also
-    heldout/loss and heldout/accuracy. The result adds the report's heldout/ece, heldout/log_loss and
-    heldout/best_of_4. Raises TrainingDiverged if the loss is not finite, and ValueError without data or if
-    the recipe needs something that the rankings do not state (strengths, annotators, positions).
+    ``base_model`` is the policy whose responses will be scored (its SFT checkpoint: a reward model of a
+    different lineage makes PPO worse, even if it ranks well), or a reward model, which is trained further.
+    Metrics per step: loss (nats per pair; including the annotators' priors if reliabilities are learned),
+    accuracy (pairs of this batch), grad_norm, learning_rate, reward/mean, reward/std, tokens_per_second; at
+    evaluations also heldout/loss and heldout/accuracy. The result adds the report's heldout/ece,
+    heldout/log_loss and heldout/best_of_4. Raises TrainingDiverged if the loss is not finite, and ValueError
+    without data or if the recipe needs data that the rankings do not contain (strengths, annotators,
+    positions).
     """
     report = distributed.SharedReporter(report or NullReporter())
     seed_everything(config.seed)
@@ -253,12 +255,12 @@ def train(
             progress.lowest = found if gained else progress.lowest
             progress.heldout = (
                 progress.lowest if config.keep == "best" else found
-            )  # figures of the weights to be saved
+            )  # metrics of the weights to be saved
             best = gained and config.keep == "best"
         report.metrics(step, metrics)
         report.progress("train", step, total)
         if best or store.due():
-            report.flush()  # reports of steps that will not be repeated must not be lost
+            report.flush()  # a resumed run does not repeat these steps, so their reports must not be lost
             store.save(step, modules, optimiser, asdict(progress), best=best)
 
     store.load_best(modules)
@@ -334,7 +336,7 @@ def score_training_set(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Return raw rewards, (K,) per group, and features, (K, d), if the recipe's uncertainty needs them.
 
-    Each process reads its share, and all processes get the complete result.
+    Each process computes its share, and all processes get the complete result.
     """
     mine = distributed.share([group.packed_tokens for group in groups])
     sizes = [len(group.responses) for group in groups]

@@ -1,10 +1,10 @@
 """Scoring with a reward model: a trunk with one linear output.
 
-A language model is read at the end of each response, an encoder over all of it. Raw rewards equal those of
-plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. The constant of a reward is
-arbitrary, so the mean and the standard deviation over the training responses are stored with the weights
-(`RewardScale`, under ``rankloop`` in ``config.json``). They are applied only on request, by ``score(…,
-centred=True)``, and in PPO.
+A language model's score is read at the end of each response; an encoder scores the response as a whole. Raw
+rewards equal those of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. A reward's
+additive constant is arbitrary, so the mean and the standard deviation over the training responses are stored
+with the weights (`RewardScale`, under ``rankloop`` in ``config.json``). They are applied only on request, by
+``score(…, centred=True)``, and in PPO.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def score_with_features(
     """Return raw rewards as `score_groups` does, and the head's input features, (K, d) per group: fp32, on
     the CPU.
 
-    ``keep=False`` returns no features: those of many rankings are as large as a model.
+    With ``keep=False``, no features are returned: those of many rankings can be as large as a model.
     """
     if not keep:
         return score_groups(model, groups, pad_id=pad_id, layout=layout, max_tokens=max_tokens), []
@@ -149,7 +149,7 @@ def score_with_features(
 
 
 def rewards_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
-    """Run one forward pass over all rows and apply the fp32 head -> (B, K) fp32, padding 0."""
+    """Run one forward pass over all rows and apply the fp32 head -> (B, K) fp32 rewards, 0 in padding."""
     values = head_values(model, features_of(model, batch, precision=precision))
     return values.new_zeros(batch.tiers.shape).index_put((batch.owner, batch.slot), values)
 
@@ -202,8 +202,8 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
     """Load the trunk of a policy or an encoder with a new head, or a reward model with its own head.
 
     The tokenizer's pad token differs from its EOS. With ``use_peft``, everything is frozen except the head
-    and an adapter. A reward model that is an adapter stays that adapter, with its rank and modules, if the
-    recipe uses LoRA; otherwise it is merged and trained as a whole.
+    and an adapter. If the reward model is an adapter and the recipe uses LoRA, that adapter is trained
+    further, with its rank and modules; otherwise it is merged and all weights are trained.
     """
     opened = open_classifier(base_model)
     if opened.new:
@@ -225,7 +225,7 @@ def stored_scale(model: PreTrainedModel) -> RewardScale:
 
 
 def choose_layouts(model: PreTrainedModel, groups: Sequence[Group], layout: LayoutChoice) -> list[Layout]:
-    """Return a layout per group. "auto" packs where that is cheaper and the model supports it.
+    """Return each group's layout. "auto" packs groups where that is cheaper and the model supports it.
 
     Raises ValueError for "packed" with a model that does not support it.
     """

@@ -7,10 +7,10 @@ ways (the recipe's ``uncertainty``). The first two work on the trunk's features 
 - ``heads``: an ensemble of small random heads fitted to the same rankings (`heads`);
 - ``lora``: an ensemble of adapters, each trained on the same rankings (`lora_ensemble`).
 
-None of them changes the model. The score remains that of the trained head, which plain
-``AutoModelForSequenceClassification`` gives. The uncertainty adds the joint distribution of the deviations
-from the scores of the responses to one prompt, because rankings only determine differences. A spread is the
-standard deviation of a response's reward relative to the mean reward of the training responses.
+None of them changes the model. The score remains that of the trained head, as computed by plain
+``AutoModelForSequenceClassification``. The uncertainty adds the joint distribution of the deviations from
+these scores over the responses to one prompt; it is joint because rankings only determine differences. A
+spread is the standard deviation of a response's reward relative to the mean reward of the training responses.
 
     model, tokenizer = load_reward_model(folder)
     for belief in beliefs_about(model, tokenizer, items, load_uncertainty(folder)):
@@ -46,7 +46,7 @@ CHUNK_RANKINGS = 1024
 
 
 class BrokenUncertainty(ValueError):
-    """The uncertainty saved with a reward model cannot be read."""
+    """Raised if the uncertainty saved with a reward model cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ OF_KIND = {LastLayer.kind: _last_layer, HeadEnsemble.kind: _head_ensemble}
 
 
 def reads_features(config: RewardModelConfig) -> bool:
-    """Return whether the uncertainty in the recipe is fitted on features."""
+    """Return whether the recipe's kind of uncertainty is fitted on features."""
     return config.uncertainty in OF_KIND
 
 
@@ -118,8 +118,8 @@ def fit(
     """Fit the uncertainty of a ``head`` (d,) to the rankings in ``groups``, with their features (K, d) per
     group.
 
-    Returns None if the recipe requests none that is fitted on features. ``answers`` has the learned
-    parameters of the answer model, which are fixed here. ``check`` can raise to stop.
+    Returns None if the recipe's uncertainty is not fitted on features. ``answers`` has the learned parameters
+    of the answer model, which stay fixed. ``check`` can raise to stop.
     """
     if not reads_features(config):
         return None
@@ -163,7 +163,7 @@ def fit(
 def part(
     groups: Sequence[Group], features: Sequence[Tensor], config: RewardModelConfig, answers: AnswerModel
 ) -> laplace.Part:
-    """Return rankings with their features and their likelihood under the recipe."""
+    """Return rankings with their features and their likelihood as specified by the recipe."""
     stated = stated_in(groups)
     counted = observations(config, stated.tiers) * torch.tensor([group.weight for group in groups])
 
@@ -177,14 +177,14 @@ def part(
 
 
 def observations(config: RewardModelConfig, tiers: Tensor) -> Tensor:
-    """Return the number of independent observations in each ranking: (B, K) -> (B,). Losses are means, but
-    certainty depends on sums.
+    """Return the number of independent observations in each ranking: (B, K) -> (B,). It turns the mean losses
+    into the sums that certainty depends on.
 
     For Plackett–Luce it is the number of choices, whose product is the likelihood. The pairs of a ranking are
-    not independent, so each counts as 3 / (K + 1). A sum over pairs is then as informative as it appears:
-    where all orders are equally likely, its Godambe information is that share of the second derivative (all
-    of it for K = 2; six pairs of four responses count as 3.6). Where rewards differ it is slightly more, so
-    intervals are slightly too wide rather than too narrow.
+    not independent, so each has weight 3 / (K + 1). This makes the curvature of the weighted sum equal to its
+    information: where all orders are equally likely, the Godambe information of the unweighted sum is that
+    share of its second derivative (all of it for K = 2; six pairs of four responses count as 3.6). Where
+    rewards differ it is slightly more, so intervals are slightly too wide rather than too narrow.
     """
     real = tiers >= 0
     if config.loss == "plackett_luce":
@@ -229,7 +229,7 @@ def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
 
 
 def uncertainty_of(reward_model: ModelSource, *, caution: float) -> Uncertainty | None:
-    """Load the uncertainty of a reward model in a folder. A model in memory has none.
+    """Load the uncertainty of a reward model from its folder. A model in memory has none.
 
     Raises ValueError if there is none and ``caution`` is above 0.
     """

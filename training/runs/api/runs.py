@@ -29,7 +29,7 @@ from training.runs.progress import stream
 from training.runs.recipes.catalog import catalog
 
 MAX_LOG_LINES = 2000
-LOG_LINE_BYTES = 400  # bytes read per requested line: enough for normal lines, and a limit for very long ones
+LOG_LINE_BYTES = 400  # bytes read per requested line: enough for normal lines, a limit for long ones
 MAX_EVENTS = 5000
 SNAPSHOT = OpenApiParameter("snapshot", str, description="Only runs that used the snapshot with this name.")
 AFTER = OpenApiParameter("after", int, description="Only events with a higher seq.")
@@ -186,7 +186,7 @@ class EventsView(RunView):
                 status=HTTPStatus.SERVICE_UNAVAILABLE,
             )
         events = stream.stream_events(self.run.pk, after=after, document=serializers.run_document)
-        connection.close()  # return it to the pool: the stream stays open for hours
+        connection.close()  # return the connection to the pool: the stream stays open for hours
         return StreamingHttpResponse(
             events,
             content_type="text/event-stream",

@@ -25,8 +25,8 @@ from training.runs.inputs import is_source, settle_models, source_of
 from training.runs.recipes import catalog
 from training.runs.threads import usable_threads
 
-# Used without measurements: the float32 speed of one thread of a server CPU and of a data-centre GPU, each
-# within a factor of three, and the time to start the operations of one layer.
+# Used if there are no measurements: the float32 speed of one thread of a server CPU and of a data-centre GPU,
+# each within a factor of three, and the time to start the operations of one layer.
 CPU_THREAD, CPU_LAYER_SECONDS = 20e9, 5e-4
 GPU, GPU_LAYER_SECONDS = 15e12, 3e-4
 START_SECONDS = 2.0
@@ -35,7 +35,7 @@ UNSURE = 3.0
 NOISE_BELOW, NOISE_ABOVE = 0.8, 1.25
 LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # a single run gives no information about the variation
 MEMORY_BELOW, MEMORY_ABOVE = 0.75, 1.25
-RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}  # torch itself, and the driver's context on a GPU
+RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}  # torch itself, plus the driver's context on a GPU
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Range:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """`memory` is memory of the device. `parts` add up to its expected value. `fits` is None if the machine's
+    """`memory` is the device memory. `parts` add up to its expected value. `fits` is None if the machine's
     memory lies within the estimated range."""
 
     seconds: Range
@@ -69,7 +69,7 @@ class RunEstimate:
 
 @dataclass(frozen=True)
 class Told:
-    """An estimate, or the reasons why there is none. A form requests an estimate while it is still
+    """An estimate, or the reasons why there is none. The launch form requests an estimate even while it is
     incomplete, so missing input is not an error."""
 
     estimate: RunEstimate | None
@@ -77,7 +77,7 @@ class Told:
 
 
 def tell_estimate(**asked: Any) -> Told:
-    """Like :func:`estimate_run`, but returns the reasons of a refusal instead of raising Problem."""
+    """Like :func:`estimate_run`, but returns the reasons for a refusal instead of raising Problem."""
     try:
         return Told(estimate_run(**asked))
     except Problem as problem:
@@ -92,8 +92,8 @@ def estimate_run(
     inputs: Mapping[str, str],
     preset: str = "default",
 ) -> RunEstimate:
-    """Estimate a run. Writes nothing and freezes no snapshot. Raises Problem where `launch_run` would, and if
-    the size of a model is unknown."""
+    """Estimate a run. Writes nothing and freezes no snapshot. Raises Problem if `launch_run` would, or if a
+    model's size is unknown."""
     entry = catalog.kind_named(kind)
     chosen = catalog.preset_settings(kind=kind, preset=preset) | dict(recipe)
     settings = catalog.parse_recipe(kind=kind, settings=chosen)

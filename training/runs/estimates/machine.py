@@ -27,12 +27,13 @@ class Machine:
 
 
 def this_host() -> Machine:
-    """The machine of this process, without torch: a guess at the training worker's machine."""
+    """The machine of this process, determined without torch. It is assumed to be the training worker's
+    machine."""
     return Machine("cpu", "", host_memory(), len(os.sched_getaffinity(0)))
 
 
 def host_memory() -> int:
-    """Bytes of memory: of the machine, or of the container if its limit is lower."""
+    """The memory of the machine in bytes, or the container's limit if that is lower."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for file in CGROUP_LIMITS:
         with suppress(OSError, ValueError):
@@ -43,8 +44,8 @@ def host_memory() -> int:
 
 
 def used_machine() -> dict[str, Any]:
-    """The machine of this training process, and `peak_bytes`: the most memory it held at once (of the GPU, if
-    it used one)."""
+    """The machine of this training process, and its peak memory `peak_bytes` (GPU memory if it used a
+    GPU)."""
     torch = sys.modules["torch"]
     if torch.cuda.is_available():
         device = torch.cuda.get_device_properties(0)

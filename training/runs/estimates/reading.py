@@ -1,7 +1,7 @@
-"""The amount of data that a run reads: the number of demonstrations, rankings or prompts, and their lengths.
+"""Determine how much data a run reads: the number of demonstrations, rankings or prompts, and their lengths.
 
-Lengths are sampled from a few hundred of the project's newest texts, so the cost does not depend on the size
-of the project.
+Lengths are sampled from a few hundred of the project's newest texts, so an estimate takes equally long for
+large projects.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from training.runs.recipes.run_recipes import DEMO_WORLD
 
 Kind = TrainingRun.Kind
 PROMPTS_LOOKED_AT = 200
-CHARACTERS_PER_TOKEN = 4.0  # for English and common tokenizers; other scripts need more tokens
+CHARACTERS_PER_TOKEN = 4.0  # English text with common tokenizers; other scripts need more tokens
 TURN_TOKENS = 3  # added by the chat template
-# The demo world's demonstrations in its own tokenizer: means, and the longest of 2,000.
+# Lengths of the demo world's demonstrations in its own tokenizer: means, and the longest of 2,000.
 DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST = 26.0, 32.0, 124.0
-# For a project without responses.
+# The assumed length for a project without responses.
 USUAL_RESPONSE = 100.0
 COUNTED = {
     Kind.SFT: "demonstrations",

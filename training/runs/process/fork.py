@@ -22,11 +22,12 @@ _MAX_ANSWER = 1 << 10
 
 
 class ServerGone(Exception):
-    """The fork server ended, and its child processes with it."""
+    """Raised if the fork server has ended, which also ends its child processes."""
 
 
 def prepare(*, environment: Mapping[str, str]) -> None:
-    """Wait until a training process can be forked immediately. If none can, `start` raises ServerGone."""
+    """Wait until a training process can be forked immediately. If this is impossible, `start` raises
+    ServerGone."""
     server = _serving(environment)
     try:
         server.ask({})
@@ -37,7 +38,7 @@ def prepare(*, environment: Mapping[str, str]) -> None:
 def start(argv: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Forked:
     """Run `python -m training.runs.process.main` with these arguments in its own session.
 
-    The process is killed when this process ends. Its output is appended to `log`. Raises ServerGone if no
+    The new process is killed when this process ends. Its output is appended to `log`. Raises ServerGone if no
     fork server can be started.
     """
     question = {"argv": list(argv), "environment": dict(environment)}
@@ -54,8 +55,8 @@ def start(argv: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> 
 
 
 class Forked:
-    """A training process. It is a child of the fork server, so it is watched by a pidfd and reaped by the
-    server."""
+    """A training process. It is a child of the fork server, so it is watched through a pidfd and reaped by
+    the server."""
 
     def __init__(self, server: _Server, pid: int) -> None:
         self._server = server
@@ -67,15 +68,15 @@ class Forked:
             signal.pidfd_send_signal(self._handle, signal.SIGTERM)
 
     def has_ended(self, *, within_seconds: float) -> bool:
-        """Check without reaping: until the process is reaped, no other process can get its id, which is also
-        the id of its process group."""
+        """Check whether the process has ended, without reaping it: until then, no other process can get its
+        id, which is also its process group's id."""
         return bool(select.select([self._handle], [], [], within_seconds)[0])
 
     def kill_group(self) -> None:
         """Kill the process and everything it started; the group can outlive its leader. Call this before
         `reap`."""
         with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._handle, signal.SIGKILL)  # it may not lead a group yet
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)  # it might not lead a group yet
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
@@ -86,7 +87,7 @@ class Forked:
         try:
             return self._server.ask({"reap": self.pid})
         except ServerGone:
-            return -signal.SIGKILL  # the kernel sends this signal when the server ends
+            return -signal.SIGKILL  # the signal that the kernel sends when the server ends
 
 
 class _Server:

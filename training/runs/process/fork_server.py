@@ -4,8 +4,8 @@ It has imported the libraries that every run needs (torch and transformers take 
 nothing else, so that a run starts immediately. Its only client (`fork.py`) holds the other end of the socket.
 When the socket closes, for any reason, this process ends and the kernel kills its children.
 
-The fork server of multiprocessing does not fit. Its children hold the pipe through which it detects the end
-of its client, so a killed worker would leave its run behind. It also reaps children immediately, after which
+Multiprocessing's fork server is not suitable. Its children hold the pipe through which it detects the end of
+its client, so the run of a killed worker would continue. It also reaps children immediately, after which
 their process group can't be killed without the risk of hitting another group with the same id.
 """
 
@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 
 from embedded.processes import die_with_parent
 
-# Without Django: each run sets it up for the database that its own environment names.
+# Django is not loaded here: each run sets it up for the database named in its own environment.
 PRELOADED = (
     *("training.rlhf.policy.sft", "training.rlhf.policy.rejection_sampling", "training.rlhf.policy.ppo"),
     *("training.rlhf.generation.sampling", "training.rlhf.generation.evaluation"),
@@ -42,7 +42,7 @@ ENVIRONMENT = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
 }
-IDLE_SECONDS = 600.0  # then the server ends and frees its 330 MB
+IDLE_SECONDS = 600.0  # afterwards the server ends and frees its 330 MB
 MAX_MESSAGE = 1 << 20
 
 
@@ -100,14 +100,14 @@ def _run(argv: Sequence[str]) -> int:
     from training.runs.process.main import main
 
     _reseed()
-    # The name in `ps -o comm` and `top`. A run's id starts with the time, so only its end is distinctive.
+    # The name in `ps -o comm` and `top`. A run's id starts with a timestamp, so only its end is distinctive.
     with open("/proc/self/comm", "w") as name:
         name.write(f"run-{argv[0][-8:]}")
     return main(argv)
 
 
 def _reseed() -> None:
-    """Without new seeds, every fork would draw the same random numbers."""
+    """Reseed the random generators: otherwise every fork would draw the same numbers."""
     import numpy as np
     import torch
 

@@ -1,4 +1,4 @@
-"""One attempt of a run, with its inputs as paths and models."""
+"""One attempt at a run, with its inputs as paths and models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.runs.inputs import is_source, model_input, source_of
 
 @dataclass(frozen=True)
 class Job:
-    """One attempt of a run, with its recipe, a folder for unfinished work, and the reporter."""
+    """One attempt at a run: its recipe, a folder for unfinished work, and the reporter."""
 
     run: TrainingRun
     attempt: int
@@ -43,7 +43,7 @@ class Job:
 
     @property
     def policy_source(self) -> str:
-        """The folder or hub name that a loop loads."""
+        """The folder or hub name to load."""
         return source_of(self.run.kind, self.recipe, self.policy)
 
     @property

@@ -1,5 +1,5 @@
-"""The work of each run kind: prepare the inputs as paths and plain data, call the training loop, and collect
-its results.
+"""Perform the work of each run kind: prepare the inputs as paths and plain data, call the training loop, and
+collect its results.
 
 Imports torch, so only the training process imports it.
 """
@@ -82,7 +82,7 @@ def perform_reward_model(job: Job) -> Outcome:
     try:
         result = trained()
     except CheckpointRefused as refused:
-        # The checkpoints are damaged, or another version wrote them and reads the rankings differently.
+        # The checkpoints are damaged, or were written by another version that read the rankings differently.
         # Training can still start from the beginning.
         logger.warning("Training from the beginning: %s", refused)
         shutil.rmtree(checkpoints)
@@ -223,8 +223,7 @@ def _judge(job: Job, name: str) -> Callable[[Messages, str], float]:
 
 
 def _uncertainty(job: Job, judged: Sequence[evaluation.EvaluatedPrompt]) -> dict[str, float]:
-    """The mean uncertainty of the reward model's scores for these answers, if the model has an estimate of
-    it."""
+    """The mean uncertainty of the reward model's scores for these answers, if the model can estimate it."""
     folder = _reward_model_folder(job)
     uncertainty = load_uncertainty(folder)
     if uncertainty is None:

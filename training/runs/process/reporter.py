@@ -20,7 +20,8 @@ from training.rlhf.core.reporter import Cancelled, PrintReporter
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
 from training.runs.transitions import HEARTBEAT_EVERY, STALE_AFTER
 
-# NOTIFYs of all runs share one lock at commit, and a browser can't render updates more often than this.
+# NOTIFY takes one lock, shared by all runs, at commit, and a browser can't render updates more often than
+# this.
 WRITE_EVERY_SECONDS = 0.25
 RETRY_AFTER_SECONDS = 1.0
 
@@ -28,8 +29,8 @@ RETRY_AFTER_SECONDS = 1.0
 class DatabaseReporter:
     """A training.rlhf.core.reporter.Reporter that writes to the database. Use it as a context manager.
 
-    Leaving the block writes everything that was reported. If the database can't be reached for as long as it
-    takes the sweep to consider this attempt lost, the attempt gives up: `check` raises LostClaim.
+    Leaving the block writes everything that was reported. If the database is unreachable for so long that the
+    sweep considers this attempt lost, the attempt gives up: `check` raises LostClaim.
     """
 
     def __init__(
@@ -86,7 +87,8 @@ class DatabaseReporter:
         now = time.monotonic()
         with self._wake:
             if phase != self._phase:
-                # A resumed run starts in the middle of a phase, so the rate is measured from its first step.
+                # A resumed run starts in the middle of a phase, so the rate is measured from its own first
+                # step.
                 self._phase, self._phase_started, self._phase_first = phase, now, step
             spent, done = now - self._phase_started, step - self._phase_first
             eta = spent / done * (total - step) if done > 0 and step <= total else None
@@ -100,7 +102,8 @@ class DatabaseReporter:
                 self._wake.wait(timeout=self._heartbeat_every)
 
     def check(self) -> None:
-        """Raise Cancelled if the run was asked to stop, LostClaim if it no longer belongs to this attempt."""
+        """Raise Cancelled if the run was asked to stop, or LostClaim if it no longer belongs to this
+        attempt."""
         if self._lost is not None:
             raise LostClaim(self._lost)
         if self._stop_asked:
@@ -157,7 +160,7 @@ class DatabaseReporter:
         return closing
 
     def _unheard(self, error: DatabaseTrouble, events: list[Event], *, closing: bool) -> None:
-        """Handle a failed write: keep the events in order and retry, but only for a limited time."""
+        """Handle a failed write: keep the events in order and retry for a limited time."""
         sys.stderr.write(f"The database did not accept a report: {error}\n")
         connection.close()
         with self._wake:

@@ -1,5 +1,5 @@
-"""Supervise one training process, from the claim to its end. Torch runs in its own session: a cancel, a crash
-or a lack of memory ends only that session and frees the GPU's memory, and the worker never imports torch."""
+"""Supervise one training process, from the claim to its end. Torch runs in its own session: cancellation, a
+crash or a lack of memory ends only that session and frees the GPU memory. The worker never imports torch."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from training.runs.process import fork
 from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_NOT_MINE
 from training.runs.transitions import claim_run, fail_run, stop_run, worker_name
 
-# The time that a cancelled process has to reach its next step before the whole process group is killed.
+# The time within which a cancelled process must reach its next step before its process group is killed.
 CANCEL_GRACE_SECONDS = 20.0
-# The same limit when the worker itself is stopping: its supervisor kills it after 5 s
+# The same limit while the worker itself is stopping: its own supervisor kills it after 5 s
 # (embedded/supervisor.py).
 WORKER_STOP_GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16_384
 # OpenMP's idle threads spin by default. On a busy machine they take CPU time from the threads that they wait
-# for: a PPO step of the demo on two busy cores took 15 to 35 s of CPU time and 43 to 104 s in total, and with
-# sleeping threads 2.6 s and 6 s.
+# for: on two busy cores, a PPO step of the demo took 15 to 35 s of CPU time and 43 to 104 s in total; with
+# sleeping threads, it took 2.6 s and 6 s.
 TRAINING_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "DJANGO_SETTINGS_MODULE": "config.settings"}
 
 # Set when this worker is stopping: its runs end at their next step and are queued again.
@@ -75,7 +75,7 @@ def execute_run(*, run_id: UUID) -> None:
 
 
 def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -> list[str]:
-    """The last lines of the log, read from at most its last `max_bytes`."""
+    """The last lines of the log, from at most its last `max_bytes` bytes."""
     try:
         with run.log_path.open("rb") as log:
             log.seek(0, os.SEEK_END)

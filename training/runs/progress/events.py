@@ -16,7 +16,8 @@ CHANNEL = "training_run"
 
 
 class LostClaim(Exception):
-    """Another attempt owns the run now, or the run is no longer running. This attempt must stop writing."""
+    """Raised if another attempt owns the run or the run is no longer running. This attempt must stop
+    writing."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Live events: one LISTEN connection and one reader connection per process, for any number of browsers.
 
 The table is the source of truth. A notification only means "read again", so a lost or duplicate notification
-only costs time. The obvious design, a query on each stream's own connection, occupies one connection
+is harmless. The obvious design, in which each stream queries on its own connection, occupies one connection
 per viewer: with a pool of 8, the ninth browser is never served.
 """
 
@@ -23,7 +23,7 @@ from django.db import connection
 from training.models import TrainingRun
 from training.runs.progress.events import CHANNEL
 
-PING_SECONDS = 15.0  # proxies cut a silent connection, commonly after 60 s
+PING_SECONDS = 15.0  # proxies close a silent connection, commonly after 60 s
 RETRY_MILLISECONDS = 2000
 RECONNECT_SECONDS = 1.0
 BATCH_EVENTS = 500
@@ -55,7 +55,7 @@ class Hub:
         """Server-sent events of the run with seq > `after`, until the run is over and everything has been
         sent.
 
-        `document` returns the run as the API shows it, as the data of each state event. It runs in a thread.
+        `document` returns the data of a state event: the run in its API form. It runs in a thread.
         """
         async with self._watching(run_id) as woken:
             yield f"retry: {RETRY_MILLISECONDS}\n\n"
@@ -157,7 +157,7 @@ async def _in_thread(document: RunDocument, run_id: UUID) -> dict[str, Any]:
         try:
             return document(run_id)
         finally:
-            connection.close()  # return it to the pool: the stream stays open for hours
+            connection.close()  # return the connection to the pool: the stream stays open for hours
 
     return await sync_to_async(read)()
 

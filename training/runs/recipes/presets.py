@@ -91,7 +91,7 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
     ),
 }
 
-# The settings that people change most, in the order of the form. The others are one click away.
+# The most commonly changed settings, in the order of the form. The others are one click away.
 COMMON: Mapping[str, tuple[str, ...]] = {
     Kind.SFT: ("demonstrations", "base_model", "max_demonstrations", "epochs", "learning_rate", "batch_size"),
     Kind.REWARD_MODEL: (

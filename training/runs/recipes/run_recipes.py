@@ -1,5 +1,5 @@
-"""The recipe of each run kind: the library's settings, plus those that only the platform knows (where prompts
-and starting models come from). Imports no torch."""
+"""The recipe of each run kind: the library's settings, plus those specific to the platform (the sources of
+prompts and initial models). Imports no torch."""
 
 from __future__ import annotations
 

@@ -12,6 +12,6 @@ test("the newest complete line is used and an incomplete line is ignored", () =>
   expect(lastLine(first + second.slice(0, 20))).toEqual({ progress });
 });
 
-test("a truncated response gives no result", () => {
+test("a truncated response is not a result", () => {
   for (const text of ["", "{", "<html>\n", "null\n", '"text"\n']) expect(lastLine(text)).toEqual({});
 });

@@ -6,9 +6,9 @@ type Progress = ImportNews["progress"];
 export type Phase = { at: "sending"; share: number } | { at: "reading"; share: number; rows: number };
 
 /**
- * Uploads a file and waits for the report. Uses XMLHttpRequest, because `fetch` does not report upload progress.
- * After the upload the server reports its progress line by line. If the request is aborted, the import stops after
- * the current batch.
+ * Uploads a file and waits for the import report. Uses XMLHttpRequest, because `fetch` does not report upload
+ * progress. After the upload, the server reports its own progress line by line. If the request is aborted, the import
+ * stops after the current batch.
  */
 export function importFile(
   slug: string,

@@ -33,7 +33,7 @@ const saved: AnswerForm = {
 const edited = (...actions: EditorAction[]): EditorState => actions.reduce(editForm, openEditor(saved));
 
 describe("editing a form", () => {
-  it("sets a value at the server's path and shares all other parts", () => {
+  it("sets a value at the server's path and shares the unchanged parts", () => {
     const { form } = edited({ type: "put", path: ["ratings", 0, "max"], value: 7 });
     expect(form.ratings[0]).toEqual({ ...saved.ratings[0], max: 7 });
     expect(form.flags).toBe(saved.flags);
@@ -102,8 +102,8 @@ describe("editing a form", () => {
   });
 });
 
-describe("the names that answers are stored under", () => {
-  it("follow the label of new items", () => {
+describe("the names under which answers are stored", () => {
+  it("are derived from the labels of new items", () => {
     const typed = edited(
       { type: "add", path: ["questions"] },
       { type: "label", path: ["questions", 0], value: "Is it sa" },
@@ -112,12 +112,12 @@ describe("the names that answers are stored under", () => {
     expect(typed.form.questions[0]).toMatchObject({ name: "is_it_safe", label: "Is it safe?" });
   });
 
-  it("stay the same once the project uses them, even if the label changes", () => {
+  it("stay the same once the project uses them, even if labels change", () => {
     const renamed = edited({ type: "label", path: ["flags", 0], value: "Advertising" });
     expect(renamed.form.flags[0]).toEqual({ name: "spam", label: "Advertising" });
   });
 
-  it("stay as typed by hand", () => {
+  it("are not changed if entered manually", () => {
     const own = edited(
       { type: "add", path: ["flags"] },
       { type: "put", path: ["flags", 2, "name"], value: "x1" },

@@ -3,11 +3,11 @@ import type { AnswerForm } from "@/api/types";
 /** The path of a part of the form, as the server writes it: `ratings.0.max`. */
 export type Path = readonly (string | number)[];
 
-/** The parts that a form can leave out. */
+/** The optional parts of a form. */
 export type Part = "top_k" | "strength" | "confidence" | "all_bad" | "comment" | "rewrite";
 
 export type EditorState = {
-  /** The form that the project uses. */
+  /** The project's form as last saved. */
   readonly saved: AnswerForm;
   readonly form: AnswerForm;
   /** Earlier versions, oldest first. Typing into one field is a single step. */

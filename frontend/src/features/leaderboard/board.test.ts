@@ -24,7 +24,7 @@ test("the board settings are read from the URL, without invalid parameters", () 
   expect(parse(boardSearch, { by: "round", key: "x" })).toEqual({ by: "round" });
 });
 
-test("intervals share a scale from the lowest bound to the highest", () => {
+test("intervals share a scale from the lowest to the highest bound", () => {
   const at = scaleOf([row("a", { low: 0, high: 3 }), row("b", { low: -1, high: 1 })]);
   expect([at(-1), at(1), at(3)]).toEqual([0, 50, 100]);
   expect(scaleOf([row("a", { low: 2, high: 2 })])(2)).toBe(50);
@@ -36,7 +36,7 @@ test("a difference in log odds is converted to a win probability", () => {
   expect(chanceToWin(1.2, -0.3) + chanceToWin(-0.3, 1.2)).toBeCloseTo(1);
 });
 
-test("groups are ordered by their best model, and levels compared within a group", () => {
+test("groups are ordered by their best model and compared internally", () => {
   const rows = [row("a", { group: 1 }), row("b", { group: 0, level: 3 }), row("c", { group: 1 })];
   expect(groupsOf(rows).map((group) => group.map(({ model }) => model))).toEqual([["a", "c"], ["b"]]);
   expect(hasLevels(rows)).toBe(false);

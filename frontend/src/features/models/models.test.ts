@@ -18,7 +18,7 @@ describe("the line that loads a model", () => {
     );
   });
 
-  it("keeps a folder's quotes inside the string", () => {
+  it("escapes quotes in the folder name", () => {
     expect(loadLine({ kind: "policy", weights: "full", folder: '/a"); evil("' })).toContain(
       '("/a\\"); evil(\\"")',
     );

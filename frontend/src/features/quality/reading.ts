@@ -1,7 +1,7 @@
 import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
 import { percent } from "@/shared/format";
 
-/** Below this adjusted p-value, an annotator is marked as an outlier. One project in 100 has a false alarm. */
+/** Below this adjusted p-value, an annotator is marked as an outlier. About one project in 100 has a false positive. */
 const OUTLIER_P = 0.01;
 
 export type Reading = "unknown" | "chance" | "low" | "tentative" | "reliable";
@@ -10,7 +10,9 @@ export type Reading = "unknown" | "chance" | "low" | "tentative" | "reliable";
 const RELIABLE = 0.8;
 const TENTATIVE = 2 / 3;
 
-/** Uses the lower bound of the interval, if there is one, so that the text claims only what the data support. */
+/**
+ * Uses the lower bound of the interval, if there is one, so that the text does not claim more than the data support.
+ */
 export function readAlpha({ value, low }: Estimate): Reading {
   if (value === null) return "unknown";
   const sure = low ?? value;
@@ -85,7 +87,7 @@ export function nextOrder(order: Order, by: Column): Order {
 
 export type Cell = { agreement: number; n_pairs: number };
 
-/** Agreement by pair in both directions, with people in the order of first appearance. */
+/** Agreement by pair in both directions, with annotators in the order of first appearance. */
 export function pairMatrix(between: Quality["between"]): {
   people: string[];
   cell: (one: string, other: string) => Cell | undefined;
@@ -99,7 +101,10 @@ export function pairMatrix(between: Quality["between"]): {
   return { people, cell: (one, other) => cells.get(JSON.stringify([one, other])) };
 }
 
-/** The intensity of a cell, 0 to 1, over the range of the shares present, so that small differences show. */
+/**
+ * The colour intensity of a cell, 0 to 1, scaled to the range of the given shares, so that small differences are
+ * visible.
+ */
 export function washOf(shares: readonly number[]): (share: number) => number {
   const low = Math.min(...shares);
   const high = Math.max(...shares);

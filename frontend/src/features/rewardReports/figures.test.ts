@@ -23,7 +23,7 @@ describe("figures of a report", () => {
     expect(boundsOf(estimate(0.7, 0.6, null), show)).toBe("");
   });
 
-  it("use a real minus, no minus before zero, and percentage points", () => {
+  it("use a real minus sign, except before zero, and percentage points", () => {
     expect(decimals(-0.1234)).toBe("−0.123");
     expect(decimals(-0.0001)).toBe("0.000");
     expect(signed(0.0004)).toBe("0.000");
@@ -38,13 +38,13 @@ describe("figures of a report", () => {
     expect(sideOf(estimate(0.1, null, null))).toBe("unclear");
   });
 
-  it("report overconfidence only if it exceeds the whole interval", () => {
+  it("report overconfidence only above the upper bound of the accuracy", () => {
     expect(tooSure({ accuracy: estimate(0.7, 0.6, 0.8), confidence: 0.81 })).toBe(true);
     expect(tooSure({ accuracy: estimate(0.7, 0.6, 0.8), confidence: 0.79 })).toBe(false);
     expect(tooSure({ accuracy: estimate(0, null, null), confidence: 0.9 })).toBe(false);
   });
 
-  it("keep slices in order under the heading of their kind", () => {
+  it("list slices in their order under the heading of their kind", () => {
     const slices = [slice("length", "shorter"), slice("length", "longer"), slice("round", "0")];
     expect(grouped(slices).map(({ by, of }) => [by, of.map((one) => one.of)])).toEqual([
       ["length", ["shorter", "longer"]],

@@ -24,14 +24,14 @@ const project = {
 } as unknown as Project;
 
 describe("edited settings", () => {
-  it("are shown in percent and minutes, and change nothing if unedited", () => {
+  it("are shown in percent and minutes; unedited values are not sent", () => {
     const draft = draftOf(project);
     expect(draft).toMatchObject({ reviewBelow: 29, goldRate: 7, minimumAccuracy: 70, leaseMinutes: 15 });
     expect(changedIn(project, draft)).toEqual([]);
     expect(changesOf(project, draft)).toEqual({});
   });
 
-  it("send only changes, each under its API name", () => {
+  it("are sent only if changed, each under its API name", () => {
     const draft = {
       ...draftOf(project),
       name: " Support desk ",
@@ -56,7 +56,7 @@ describe("edited settings", () => {
     expect(changedIn(project, draft)).toHaveLength(7);
   });
 
-  it("detect a new order of the skip options, and keep at least one", () => {
+  it("include the order of the skip options, and keep at least one option", () => {
     const swapped = { ...draftOf(project), skipWays: wayFirst(["others", "me"], "me") };
     expect(changesOf(project, swapped)).toEqual({ skip_ways: ["me", "others"] });
     expect(withWay(["others"], "others", false)).toEqual(["others"]);

@@ -3,7 +3,7 @@ import { lettersOf, placesOf } from "./answer";
 
 const letters = lettersOf([{ id: "x" }, { id: "y" }, { id: "z" }]);
 
-test("an order is shown with letters, and ties in the order of the page", () => {
+test("an order is shown with letters, with ties in page order", () => {
   expect(placesOf({ tiers: [["z"], ["y", "x"]], shown_order: ["y", "z", "x"] }, letters)).toEqual({
     tiers: [["C"], ["A", "B"]],
     unranked: [],

@@ -1,6 +1,6 @@
 import type { RankingGiven } from "@/api/types";
 
-/** Letters for a task's responses, in the order of the page: model names would be long and would reveal the source. */
+/** Letters for a task's responses, in page order. Model names would be too long and would reveal the source. */
 export function lettersOf(responses: readonly { id: string }[]): Map<string, string> {
   return new Map(responses.map(({ id }, index) => [id, String.fromCharCode(65 + index)]));
 }

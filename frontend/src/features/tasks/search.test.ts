@@ -57,7 +57,7 @@ describe("the search parameters of the lists", () => {
     expect([tasksParams({}), rankingsParams({})]).toEqual([{}, {}]);
   });
 
-  it("keep the filters that both lists support when switching between them", () => {
+  it("keep the filters supported by both lists when switching lists", () => {
     const rankings = asList(EVERYTHING, "rankings");
     expect(rankings.state).toBeUndefined();
     expect(rankingsParams(rankings)).toMatchObject({ task_kind: "gold", says: "refund" });

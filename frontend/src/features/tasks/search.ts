@@ -41,7 +41,7 @@ function dayAfter(day: string): string {
   return next.toISOString();
 }
 
-/** The parameters that both lists share. */
+/** The API parameters that both lists share. */
 function common({ says, round, model, under, has, annotator, from, until }: TasksSearch) {
   return {
     ...(says && { says }),

@@ -28,7 +28,7 @@ const ranking = reduce(startRanking(SHOWN, { ties: true, atMost: null }), {
 });
 
 describe("an answer", () => {
-  it("sends every part of the API's answer", () => {
+  it("contains every part that the API requires", () => {
     const answer = toAnswer(
       toDraft(ranking, { ...EMPTY_FIELDS, strength: 1, comment: "ok" }, 1234.6),
       "t",
@@ -52,7 +52,7 @@ describe("an answer", () => {
     });
   });
 
-  it("has no tiers if not rankable, and no strength if all are tied", () => {
+  it("has no tiers if not rankable, and no strength if all tie", () => {
     const fields = { ...EMPTY_FIELDS, strength: 1 };
     expect(toAnswer(toDraft(ranking, { ...fields, not_rankable: true }, 0), "t", FORM, SHOWN)).toMatchObject({
       tiers: [],
@@ -65,7 +65,7 @@ describe("an answer", () => {
     });
   });
 
-  it("sends no rewrite that is only white space", () => {
+  it("omits a rewrite that is only white space", () => {
     expect(
       toAnswer(toDraft(ranking, { ...EMPTY_FIELDS, rewrite: "  \n" }, 0), "t", FORM, SHOWN).rewrite,
     ).toBeNull();
@@ -115,7 +115,7 @@ describe("open questions", () => {
     ]);
   });
 
-  it("do not exist if the answer is complete, all tied or not rankable", () => {
+  it("are absent if the answer is complete, all tied or not rankable", () => {
     const rated = { A: { helpful: 1 }, B: { helpful: 0 }, C: { helpful: 4 } };
     expect(
       missing(FORM, { ...EMPTY_FIELDS, strength: 1, ratings: rated }, ranking, letters, en.gaps),
@@ -201,7 +201,7 @@ describe("when all responses are bad", () => {
     expect(send(order)).toMatchObject({ all_bad: true, tiers, strength });
   });
 
-  it("and not rankable, only the latter is sent", () => {
+  it("only `not_rankable` is sent if both are set", () => {
     expect(send("tied", { not_rankable: true })).toMatchObject({
       all_bad: false,
       not_rankable: true,
@@ -210,8 +210,8 @@ describe("when all responses are bad", () => {
   });
 });
 
-describe("parts of a draft that the form lacks", () => {
-  it("are dropped one by one", () => {
+describe("parts of a draft that do not fit the form", () => {
+  it("are dropped individually", () => {
     const form = formOf({
       strength: { levels: [{ value: 1, label: "better" }], required: false },
       ratings: [{ name: "helpful", label: "Helpful", min: 0, max: 4, required: false, points: [] }],

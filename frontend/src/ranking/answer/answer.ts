@@ -50,7 +50,7 @@ export function toDraft(ranking: Ranking, fields: AnswerFields, durationMs: numb
 }
 
 /**
- * The draft as submitted, without the parts that its other parts exclude (for example, no order if it is not
+ * The draft as submitted, without contradictory parts (for example, there is no order if the responses are not
  * rankable).
  */
 export function toAnswer(draft: Draft, token: string, form: AnswerForm, shown: readonly string[]): Answer {
@@ -63,7 +63,7 @@ export function toAnswer(draft: Draft, token: string, form: AnswerForm, shown: r
     token,
     tiers,
     all_bad,
-    // All responses are tied, so there is no strength.
+    // If all responses are tied, there is no strength.
     strength: prefers({ tiers, unranked }) ? draft.strength : null,
     rewrite: draft.rewrite?.trim() ? draft.rewrite : null,
   };
@@ -138,10 +138,10 @@ function entries(value: unknown): [string, unknown][] {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
 }
 
-/** An unanswered question in plain words. `field` is the server's name of the control that receives the focus. */
+/** An unanswered question in plain words. `field` is the server's name for the control that receives the focus. */
 type Gap = { readonly field: string; readonly text: string; readonly required: boolean };
 
-/** The questions of the form that have no answer yet. Required ones block submission; the others are shown once. */
+/** The form's questions without an answer. Required ones block submission; the others are only shown once. */
 export function missing(
   form: AnswerForm,
   fields: AnswerFields,

@@ -5,8 +5,8 @@ import type { DeskAction } from "../state/deskState";
 import { useViewTexts } from "../texts/view";
 import styles from "./card.module.css";
 
-// Each part renders separately. A move renumbers every card, and ten cards with ten slots and four tools have 140
-// buttons, but a move changes only twenty of them.
+// Each button renders separately. A move renumbers every card, and ten cards with ten slots and four tools have 140
+// buttons, but only about twenty of them change.
 
 type Of = { id: string; letter: string; dispatch: Dispatch<DeskAction> };
 
@@ -96,7 +96,7 @@ function Tool({
   );
 }
 
-/** The other actions on a response: keep it in view, tie it, move it up or down. */
+/** The other actions for a response: keep it in view, tie it, move it up or down. */
 export const CardTools = memo(function CardTools({
   id,
   letter,
@@ -108,7 +108,7 @@ export const CardTools = memo(function CardTools({
 }: Of & {
   tied: boolean;
   held: boolean;
-  /** null if the response beside the current one can't be chosen. */
+  /** null if the layout does not allow keeping a response in view. */
   onHold: ((id: string) => void) | null;
   tiesAllowed: boolean;
 }) {

@@ -24,8 +24,8 @@ const LINE_PX = 24;
 const LETTERS_OF_A_LINE = 66;
 
 /**
- * A rough estimate of a text's height. Without it, cards that seem visible before those above them are laid out would
- * all be laid out for the first frame of a task.
+ * A rough estimate of a text's height. Without it, all cards would seem to be on the screen until the cards above
+ * them have their height, and all of them would be laid out before the first frame of a task.
  */
 const likelyHeight = (text: string) => `${Math.ceil(text.length / LETTERS_OF_A_LINE) * LINE_PX}px`;
 
@@ -39,7 +39,7 @@ type CardProps = CardPlace & {
   /** In a comparison: the parts that occur only in this response. */
   marks: Mark | undefined;
   held: boolean;
-  /** null if the response beside the current one can't be chosen. */
+  /** null if the layout does not allow keeping a response in view. */
   onHold: ((id: string) => void) | null;
   tiesAllowed: boolean;
   /** Whether this response can stay unranked, because only the best few are ranked. */
@@ -88,8 +88,8 @@ export const RankedItem = memo(function RankedItem({ apart, hidden, ...card }: P
 });
 
 /**
- * The card can receive the focus, so that a screen reader reads the response. Keys act on the current card from
- * anywhere on the desk.
+ * The card can receive the focus, so that a screen reader reads the response. Keys act on the current card wherever
+ * the focus is on the desk.
  */
 const ResponseCard = memo(function ResponseCard({
   id,

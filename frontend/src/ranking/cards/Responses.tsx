@@ -15,7 +15,7 @@ import { type CardPlace, RankedItem } from "./ResponseCard";
 /**
  * The cards in ranked order: one flat list keyed by response, so that a card that changes its tier moves without
  * being rebuilt, and no other card moves. Every layout uses this list. In the two-at-a-time layout, the other cards
- * are hidden but stay mounted, so that they can be shown without rendering.
+ * are hidden but stay mounted, so that they can be shown without rendering them again.
  */
 export function Responses({
   responses,
@@ -39,7 +39,7 @@ export function Responses({
   two: readonly string[] | null;
   marks: Marks;
   dispatch: Dispatch<DeskAction>;
-  /** Renders the questions about a response. The function stays the same while their answers are the same. */
+  /** Renders the questions about a response. It is the same function until the answer to such a question changes. */
   children: (id: string) => ReactNode;
 }) {
   const byChoice = ranking.atMost !== null;

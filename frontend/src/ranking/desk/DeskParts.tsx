@@ -21,7 +21,7 @@ export function PaneHead({ title, children }: { title: string; children?: ReactN
   );
 }
 
-/** An overview of the whole order. Pairs have none. */
+/** An overview of the whole order. It is not shown for pairs. */
 export function DeskOrder({ desk: { state, excerpts, pair, dispatch } }: { desk: DeskModel }) {
   if (pair) return null;
   return (
@@ -44,7 +44,9 @@ export function DeskQuestions({ desk, onRewrite }: { desk: DeskModel; onRewrite?
   );
 }
 
-/** The unanswered questions, after the first attempt to submit. `leaveOut` explains how to submit without them. */
+/**
+ * The unanswered questions, shown after the first attempt to submit. `leaveOut` explains how to submit without them.
+ */
 export function GapsNotice({
   gaps: { gaps, blocking, shown },
   leaveOut,
@@ -69,7 +71,7 @@ export function GapsNotice({
   );
 }
 
-/** Tells screen readers what each action did. */
+/** Announces the effect of each action to screen readers. */
 export function Announcer({ desk: { state } }: { desk: DeskModel }) {
   return (
     <div aria-live="polite" aria-atomic="true" className="visually-hidden" data-testid="announcer">

@@ -18,7 +18,7 @@ type Props = {
   ref?: Ref<HTMLElement>;
 };
 
-/** The responses: two above a scale, or cards in ranked order. */
+/** The responses: either two above a scale, or cards in ranked order. */
 export function DeskResponses({ desk, raw = false, keys, ref }: Props) {
   const texts = useViewTexts();
   const { assignment, state, dispatch, letters, pair, sides, position, view, questionsAbout } = desk;

@@ -1,8 +1,8 @@
 import { useEffect, useRef } from "react";
 
 /**
- * Measures how long this task was on the screen, in milliseconds: time in a hidden tab or in a pause does not count.
- * The returned function reads it.
+ * Measures how long this task was on the screen, in milliseconds. Time in a hidden tab or in a pause does not count.
+ * The returned function returns the time so far.
  */
 export function useActiveTime(startMs: number, paused = false): () => number {
   const total = useRef(startMs);

@@ -5,7 +5,7 @@ import type { Assignment } from "@/api/types";
 const LONGEST_PAUSE_MS = 60_000;
 const SHORTEST_PAUSE_MS = 5_000;
 
-/** A third of the remaining time, so that the lease survives two lost heartbeats. */
+/** The interval between heartbeats: a third of the remaining time, so that the lease survives two lost heartbeats. */
 function nextHeartbeatMs(expiresAt: string, now: number): number {
   const left = Date.parse(expiresAt) - now;
   return Math.max(SHORTEST_PAUSE_MS, Math.min(left / 3, LONGEST_PAUSE_MS));
@@ -16,7 +16,7 @@ export type Lease = {
   readonly lost: ApiProblem | null;
   /** The last known end of the lease. */
   readonly until: number;
-  /** Whether the last heartbeat failed, so that the lease is about to expire. */
+  /** Whether the last heartbeat did not reach the server. If this continues, the lease expires. */
   readonly unreachable: boolean;
 };
 
@@ -70,7 +70,7 @@ export function useLease(
     };
     timer = setTimeout(beat, nextHeartbeatMs(expires_at, Date.now()));
     document.addEventListener("visibilitychange", now);
-    // In both cases, a heartbeat determines the actual state.
+    // In both cases, a heartbeat finds out whether the lease is still valid.
     window.addEventListener("online", now);
     window.addEventListener("offline", now);
     return () => {

@@ -17,12 +17,12 @@ export type Comparison = { readonly first: Side; readonly second: Side } | null;
 export const MAX_COMPARED_CHARS = 500_000;
 
 /**
- * Up to this many common words between two longer differences are treated as coincidence ("the", "of a"), because
- * they would split the marks.
+ * Up to this many common words between two longer differences are considered a coincidence ("the", "of a") and are
+ * marked as well, because they would split the marks.
  */
 const CHANCE_WORDS = 3;
 
-/** Compares two texts word by word. Spaces and line breaks do not count. */
+/** Compares two texts word by word. Differences in white space do not count. */
 export function compare(first: string, second: string): Comparison {
   if (first.length + second.length > MAX_COMPARED_CHARS) return null;
   const a = wordsOf(first);
@@ -45,7 +45,7 @@ function numbered({ keys }: Words, numbers: Map<string, number>): Int32Array {
 
 const longer = ({ first, second }: Run) => Math.max(first[1] - first[0], second[1] - second[0]);
 
-/** Merges words that two differences share by coincidence into one difference. */
+/** Merges two differences that are separated only by coincidental common words. */
 function withoutChance(runs: readonly Run[]): Run[] {
   const kept: Run[] = [];
   for (const [index, run] of runs.entries()) {
@@ -72,10 +72,10 @@ function withoutChance(runs: readonly Run[]): Run[] {
   return kept;
 }
 
-/** Marks with more lines than this are not split by line: ten thousand lines would be ten thousand elements. */
+/** Marks longer than this are not split by line, because ten thousand lines would become ten thousand elements. */
 const MAX_SPLIT_CHARS = 20_000;
 
-/** White space is not marked, because a line through or under it would look like a word. */
+/** White space around line breaks is not marked, because a line through or under it would look like a word. */
 const SPACE_BETWEEN_LINES = /\s*\n\s*|\s+$/g;
 
 function side({ text, starts, keys }: Words, runs: readonly Run[], which: "first" | "second"): Side {

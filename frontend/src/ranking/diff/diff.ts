@@ -8,8 +8,8 @@ export type Run = {
 type Box = readonly [firstFrom: number, firstTo: number, secondFrom: number, secondTo: number];
 
 /**
- * The budget of search steps. For sequences with little in common, the number of steps is quadratic in their
- * differences, and the few common parts would not help the reader. docs/measurements.md lists the times.
+ * The maximum number of search steps. For sequences with little in common, the number of steps is quadratic in the
+ * number of differences, and the few common parts would not help the reader. docs/measurements.md lists the times.
  */
 const MAX_STEPS = 2_000_000;
 
@@ -21,8 +21,8 @@ const MAX_STEPS = 2_000_000;
  * distance.
  */
 export function diff(first: Int32Array, second: Int32Array, maxSteps = MAX_STEPS): Run[] | null {
-  // Elements that the other sequence lacks can't be part of the common subsequence. In dissimilar texts, most
-  // elements are of this kind.
+  // Elements that do not occur in the other sequence can't be part of the common subsequence. In dissimilar texts,
+  // this removes most elements.
   const firstAt = placesShared(first, second);
   const secondAt = placesShared(second, first);
   const pairs = common(
@@ -93,7 +93,8 @@ class Search {
     back.fill(-1, 0, end + 1);
     ahead[zero + 1] = 0;
     back[zero + 1] = 0;
-    // Clearing the arrays counts as well, because many small differences split a long text many times.
+    // Clearing the arrays counts as steps as well, because a long text with many small differences is split many
+    // times.
     let steps = this.steps - ((n + m) >> 4);
     const delta = n - m;
     const odd = (delta & 1) === 1;

@@ -17,7 +17,7 @@ type FieldProps = { form: AnswerForm; fields: AnswerFields; dispatch: Dispatch<D
 /** More flags than this are laid out in columns. */
 const MOST_IN_A_ROW = 3;
 
-/** `given` with `value` at `key`, or without `key` if the answer was cleared. */
+/** A copy of `given` with `value` at `key`, or without `key` if the answer was cleared (null). */
 function put<V>(given: Record<string, V>, key: string, value: V | null): Record<string, V> {
   const { [key]: _, ...others } = given;
   return value === null ? others : { ...others, [key]: value };

@@ -68,11 +68,11 @@ describe("keys", () => {
     [stroke("ArrowLeft", "ArrowLeft"), { type: "pickBy", by: -1 }],
     [stroke("ArrowRight", "ArrowRight"), { type: "pickBy", by: 1 }],
     [stroke("k", "KeyK"), { type: "focusBy", by: -1 }],
-  ])("%o chooses between two", (pressed, action) => {
+  ])("%o chooses a position on the scale of a pair", (pressed, action) => {
     expect(press(pressed, "pair").dispatch).toHaveBeenCalledExactlyOnceWith(action);
   });
 
-  it("leave a response unranked only if the form allows it", () => {
+  it("can leave a response unranked only if the form allows it", () => {
     const pressed = stroke("x", "KeyX");
     expect(press(pressed, "best").dispatch).toHaveBeenCalledExactlyOnceWith({ type: "unrank", id: "B" });
     expect(press(pressed, "order").dispatch).not.toHaveBeenCalled();
@@ -105,7 +105,7 @@ describe("keys", () => {
     }
   });
 
-  it("never assign one key stroke to two shortcuts", () => {
+  it("never trigger two shortcuts with one key stroke", () => {
     const keys: [string, string][] = [
       ...[..."0123456789"].map((digit): [string, string] => [digit, `Digit${digit}`]),
       ...[..."abcdefghijklmnopqrstuvwxyz"].map((key): [string, string] => [key, `Key${key.toUpperCase()}`]),
@@ -137,13 +137,13 @@ describe("keys", () => {
     }
   });
 
-  it("give every shortcut a unique name and keys", () => {
+  it("exist for every shortcut, and shortcut names are unique", () => {
     expect(new Set(SHORTCUTS.map((shortcut) => shortcut.name)).size).toBe(SHORTCUTS.length);
     for (const shortcut of SHORTCUTS) expect(shortcut.keys.length).toBeGreaterThan(0);
   });
 });
 
-describe("keys of the focused control", () => {
+describe("keys handled by the focused control", () => {
   function control(html: string): Element {
     document.body.innerHTML = html;
     return document.body.firstElementChild as Element;

@@ -30,14 +30,14 @@ export type KeyStroke = Pick<KeyboardEvent, "key" | "code" | "altKey" | "ctrlKey
 export type Chord = readonly string[];
 
 export type Shortcut = {
-  /** Also its key in the text catalogue. */
+  /** Also the key of its description in the text catalogue. */
   readonly name: ShortcutName;
   readonly group: keyof typeof en.groups;
   /** The keys as shown in the shortcut overview and on buttons. */
   readonly keys: readonly Chord[];
-  /** The modes in which it works; all by default. */
+  /** The modes in which the shortcut works; all by default. */
   readonly modes?: readonly Mode[];
-  /** The forms for which it works; all by default. */
+  /** The forms for which the shortcut works; all by default. */
   readonly asked?: (form: AnswerForm) => boolean;
   readonly test: (stroke: KeyStroke) => boolean;
   readonly perform: (desk: DeskCommands, stroke: KeyStroke) => void;
@@ -50,8 +50,8 @@ const letter = (wanted: string) => (stroke: KeyStroke) =>
   plain(stroke) && !stroke.shiftKey && stroke.key.toLowerCase() === wanted;
 
 /**
- * The digit of a key by its position on the keyboard, since some layouts need Shift for digits; 0 means slot 10. If
- * Shift with a digit key types "=" or "?", the shortcuts for these characters take precedence.
+ * The slot of a digit key, where 0 means slot 10. Keys are identified by their position on the keyboard, because some
+ * layouts need Shift for digits. If Shift with a digit key types "=" or "?", the shortcuts for these characters win.
  */
 function slotOfStroke(stroke: KeyStroke): number | null {
   if (!plain(stroke) || stroke.key === "=" || stroke.key === "?") return null;
@@ -60,7 +60,7 @@ function slotOfStroke(stroke: KeyStroke): number | null {
   return digit === "0" ? LAST_SLOT : Number(digit);
 }
 
-/** The label of a slot's key; null if it has none. */
+/** The digit key for a slot; null if there is none. */
 export function digitOfSlot(slot: number): string | null {
   if (slot === LAST_SLOT) return "0";
   return slot < LAST_SLOT ? String(slot) : null;
@@ -322,7 +322,10 @@ export function keyHint(name: ShortcutName): string {
 const TEXT_FIELD =
   "textarea, select, [contenteditable='true'], input:not([type=radio], [type=checkbox], [type=button])";
 
-/** The focused element needs this key itself: text fields need every key, buttons Enter, radio buttons the arrows. */
+/**
+ * Whether the focused element needs this key itself. Text fields need every key, buttons Enter, radio buttons the
+ * arrows.
+ */
 export function belongsToControl(stroke: KeyStroke, target: EventTarget | null): boolean {
   if (!(target instanceof Element)) return false;
   if (target.closest(TEXT_FIELD)) {

@@ -5,19 +5,19 @@ import { layoutAfter, offeredLayouts, placeOf, shownLayout, topAt, twoShown } fr
 import { recall, remember } from "./remembered";
 
 describe("layouts", () => {
-  it("are offered if there is enough space and more than one option", () => {
+  it("are offered depending on the width and the type of task", () => {
     expect(offeredLayouts(false, false)).toEqual(["column", "row", "focus"]);
     expect(offeredLayouts(false, true)).toEqual(["column", "focus"]);
     expect(offeredLayouts(true, false)).toEqual(["column", "row"]);
     expect(offeredLayouts(true, true)).toEqual(["column"]);
   });
 
-  it("fall back without forgetting the choice", () => {
+  it("fall back to a column if the chosen one is not offered", () => {
     expect(shownLayout("row", offeredLayouts(false, true))).toBe("column");
     expect(shownLayout("focus", offeredLayouts(false, true))).toBe("focus");
   });
 
-  it("are cycled through", () => {
+  it("can be cycled through with one key", () => {
     const offered = offeredLayouts(false, false);
     expect(offered.map((layout) => layoutAfter(layout, offered))).toEqual(["row", "focus", "column"]);
     expect(layoutAfter("column", ["column"])).toBe("column");
@@ -36,7 +36,7 @@ describe("the two responses shown", () => {
     expect(twoShown(order, "b", "gone")).toEqual(["a", "b"]);
   });
 
-  it("include the current one, and are two when at least two exist", () => {
+  it("always include the current and the held one", () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.string(), { minLength: 2, maxLength: 10 }),
@@ -70,21 +70,21 @@ describe("the remembered view settings", () => {
     localStorage.clear();
   });
 
-  it("keeps the last choice", () => {
+  it("keep the last choice", () => {
     const chosen = { list: "focus", pair: "column", together: false, keyLine: false } as const;
     remember(chosen);
     expect(recall()).toEqual(chosen);
   });
 
   it.each(["", "null", "[]", "{", '{"list":"diagonal","pair":7,"together":"yes","keyLine":1}'])(
-    "never holds invalid values: %s",
+    "never contain invalid values: %s",
     (kept) => {
       localStorage.setItem("rankloop.desk.view", kept);
       expect(recall()).toEqual({ list: "column", pair: "row", together: true, keyLine: true });
     },
   );
 
-  it("lasts until the page is closed if storage fails", () => {
+  it("last until the page is closed if storage fails", () => {
     const refuse = () => {
       throw new DOMException("refused", "SecurityError");
     };

@@ -3,7 +3,9 @@ export type Layout = "column" | "row" | "focus";
 
 const ALL: readonly Layout[] = ["column", "row", "focus"];
 
-/** For a pair, side by side already shows two at a time. On a phone, only a column is readable. */
+/**
+ * The layouts offered. A pair side by side already shows two at a time, and on a phone nothing is shown side by side.
+ */
 export function offeredLayouts(pair: boolean, narrow: boolean): readonly Layout[] {
   return ALL.filter((layout) => !(layout === "row" && narrow) && !(layout === "focus" && pair));
 }

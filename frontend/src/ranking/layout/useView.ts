@@ -11,9 +11,7 @@ const NARROW = "(max-width: 760px)";
 export type ViewCommands = {
   nextLayout: () => void;
   toggleTogether: () => void;
-  /**
-   * Keeps this response in view next to the current one and replaces the one kept before; a second call releases it.
-   */
+  /** Keeps this response in view next to the current one, instead of any earlier one; a second call releases it. */
   hold: (id: string) => void;
   toggleCompare: () => void;
 };
@@ -21,7 +19,7 @@ export type ViewCommands = {
 export type View = ViewCommands & {
   /** The chosen layout, if the screen is wide enough. */
   readonly layout: Layout;
-  /** The current arrangement: comparing shows two responses. */
+  /** The current arrangement, which can differ from the layout during a comparison of two responses. */
   readonly arrangement: Layout;
   readonly offered: readonly Layout[];
   readonly together: boolean;
@@ -33,7 +31,7 @@ export type View = ViewCommands & {
   /** Whether the responses take the whole width, with the conversation above them. */
   readonly wide: boolean;
   choose: (layout: Layout) => void;
-  /** Keeps this response in view, regardless of the previous one. */
+  /** Keeps this response in view; unlike `hold`, a second call does not release it. */
   holdOnly: (id: string) => void;
   toggleKeyLine: () => void;
 };

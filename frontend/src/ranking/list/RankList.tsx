@@ -21,8 +21,8 @@ import { type CSSProperties, type ReactNode, useMemo, useState } from "react";
 import type { Ranking } from "../order/ranking";
 
 /**
- * A press that moves less than this is a click on the handle, not a drag. One shared object: new sensors on each
- * render would render every card again.
+ * A press that moves less than this distance is a click on the handle, not a drag. This is a shared object, because
+ * new sensors on each render would render every card again.
  */
 const DRAG_STARTS_AFTER = { activationConstraint: { distance: 4 } };
 
@@ -79,7 +79,7 @@ const COLLISION: Readonly<Record<Axis, CollisionDetection>> = {
   across: nearestToPointer("across"),
 };
 
-/** If most of the list is hidden, making room for the dragged card would move cards off the screen. */
+/** Disables making room for the dragged card. If most of the list is hidden, this would move cards off the screen. */
 const noRoomMade: SortingStrategy = () => null;
 
 const STRATEGY: Readonly<Record<Axis, SortingStrategy>> = {
@@ -90,8 +90,8 @@ const STRATEGY: Readonly<Record<Axis, SortingStrategy>> = {
 const MEASURE_ALWAYS = { droppable: { strategy: MeasuringStrategy.Always } };
 
 /**
- * The only file that imports the drag library. Dragging is one of three ways to rank. Keys and buttons can also
- * produce every order, so the library's keyboard mode is not used.
+ * A list whose items can be dragged. Only this file imports the drag library. Dragging is one of three ways to rank.
+ * Keys and buttons can also produce every order, so the library's keyboard mode is not used.
  */
 export function RankList({
   order,
@@ -155,7 +155,7 @@ export function useRankLine() {
   return { lineRef: setNodeRef, style: { transform: CSS.Translate.toString(transform), transition } };
 }
 
-/** Makes a button the drag handle of a response. */
+/** The ref and event handlers that make a button the drag handle of a response. */
 export type Handle = Pick<ReturnType<typeof useRankItem>, "handleRef" | "handleProps">;
 
 export function useRankItem(id: string) {

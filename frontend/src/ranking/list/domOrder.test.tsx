@@ -17,12 +17,12 @@ function List({ order }: { order: readonly string[] }) {
   );
 }
 
-describe("the fewest possible elements are moved", () => {
+describe("as few elements as possible are moved", () => {
   it.each([
     ["nothing changes", [0, 1, 2, 3], [0, 1, 2, 3]],
-    ["the last one comes first", [3, 0, 1, 2], [1, 2, 3]],
-    ["the first one goes last", [1, 2, 3, 0], [0, 1, 2]],
-    ["two change places", [0, 2, 1, 3], [0, 1, 3]],
+    ["the last one becomes the first", [3, 0, 1, 2], [1, 2, 3]],
+    ["the first one becomes the last", [1, 2, 3, 0], [0, 1, 2]],
+    ["two are swapped", [0, 2, 1, 3], [0, 1, 3]],
     ["the order is reversed", [3, 2, 1, 0], [0]],
     ["the list is empty", [], []],
   ])("%s", (_, positions, kept) => {
@@ -37,7 +37,7 @@ describe("the fewest possible elements are moved", () => {
 });
 
 describe("the children of a list are kept in the requested order", () => {
-  it("through every change, without moving the one that stays", () => {
+  it("through every change, without moving more elements than needed", () => {
     const { container, rerender, unmount } = render(<List order={["b", "a", "line", "c", "d"]} />);
     const shown = () => [...container.querySelectorAll("li")].map((item) => item.dataset.place).join(" ");
     expect(shown()).toBe("b a line c d");

@@ -5,8 +5,8 @@ import { type Ranking, type RankingAction, sameTiers, slotOf, type Tiers } from 
 export type OrderTexts = Texts<typeof en>;
 
 /**
- * A, B, C …: the name of a response on this screen, by the order in which it was served. It never changes while
- * ranking.
+ * The letter of a response on this screen (A, B, C …), by the order in which the server listed the responses. It
+ * never changes during ranking.
  */
 export function letterOf(shownOrder: readonly string[], id: string): string {
   const index = shownOrder.indexOf(id);
@@ -28,7 +28,7 @@ export function announce(
   texts: OrderTexts,
 ): string {
   if (action.type === "focus" || action.type === "focusBy" || action.type === "focusEdge") return "";
-  // The chosen position is announced instead, because it is more informative than the order.
+  // For a pair, the chosen position is announced instead, because it is more informative than the order.
   if (action.type === "judge") return "";
   const unchanged = sameTiers(before.tiers, after.tiers);
   if (action.type === "undo") {

@@ -18,8 +18,8 @@ const FREE = { ties: true, atMost: null };
 const run = (ranking: Ranking, ...actions: RankingAction[]) => actions.reduce(reduce, ranking);
 const show = (ranking: Ranking) => ranking.tiers.map((tier) => tier.join("=")).join(" ");
 
-describe("placing by digit", () => {
-  it("puts the response alone into the slot and closes the gap", () => {
+describe("placing a response by digit", () => {
+  it("puts it alone into the slot and closes the gap", () => {
     expect(show(run(start(), { type: "place", id: "C", slot: 1 }))).toBe("C A B D");
     expect(show(run(start(), { type: "place", id: "A", slot: 3 }))).toBe("B C A D");
   });
@@ -34,7 +34,7 @@ describe("placing by digit", () => {
     expect(show(run(tied, { type: "place", id: "B", slot: 3 }))).toBe("A C B D");
   });
 
-  it("can join the responses already in a slot", () => {
+  it("can tie it with the responses already in a slot", () => {
     expect(show(run(start(), { type: "join", id: "D", slot: 2 }))).toBe("A B=D C");
     expect(show(run(start(), { type: "join", id: "A", slot: 3 }))).toBe("B C=A D");
     expect(show(run(start(), { type: "join", id: "A", slot: 1 }))).toBe("A B C D");
@@ -42,8 +42,8 @@ describe("placing by digit", () => {
   });
 });
 
-describe("moving by one step", () => {
-  it("passes the neighbour", () => {
+describe("moving a response by one step", () => {
+  it("moves it past its neighbour", () => {
     expect(show(run(start(), { type: "move", id: "C", by: -1 }))).toBe("A C B D");
     expect(show(run(start(), { type: "move", id: "C", by: 1 }))).toBe("A B D C");
   });
@@ -53,7 +53,7 @@ describe("moving by one step", () => {
     expect(show(run(start(), { type: "move", id: "D", by: 1 }))).toBe("A B C D");
   });
 
-  it("leaves a tie first, then passes a whole tie", () => {
+  it("first takes it out of its tie, then past a whole tie", () => {
     const tied = run(start(), { type: "tie", id: "C" });
     expect(show(tied)).toBe("A B=C D");
     expect(show(run(tied, { type: "move", id: "C", by: -1 }))).toBe("A C B D");
@@ -61,19 +61,19 @@ describe("moving by one step", () => {
   });
 });
 
-describe("ties", () => {
-  it("join the tier above and leave it again", () => {
+describe("tying a response", () => {
+  it("joins the tier above, and takes it out again", () => {
     const tied = run(start(), { type: "tie", id: "B" });
     expect(show(tied)).toBe("A=B C D");
     expect(show(run(tied, { type: "tie", id: "C" }))).toBe("A=B=C D");
     expect(show(run(tied, { type: "tie", id: "B" }))).toBe("A B C D");
   });
 
-  it("join the top response with the one below", () => {
+  it("at the top joins it with the one below", () => {
     expect(show(run(start(), { type: "tie", id: "A" }))).toBe("A=B C D");
   });
 
-  it("do nothing if the project does not allow them", () => {
+  it("does nothing if the project does not allow ties", () => {
     const strict = start("ABC", false);
     expect(run(strict, { type: "tie", id: "B" }, { type: "join", id: "C", slot: 1 }).tiers).toEqual(
       strict.tiers,
@@ -81,8 +81,8 @@ describe("ties", () => {
   });
 });
 
-describe("dropping", () => {
-  it("between two tiers puts the response there alone", () => {
+describe("dropping a dragged response", () => {
+  it("between two tiers gives it a tier of its own", () => {
     expect(show(run(start(), { type: "drop", id: "D", index: 0 }))).toBe("D A B C");
     expect(show(run(start(), { type: "drop", id: "A", index: 3 }))).toBe("B C D A");
   });
@@ -93,14 +93,14 @@ describe("dropping", () => {
     expect(show(run(tied, { type: "drop", id: "D", index: 2 }))).toBe("A=B D C");
   });
 
-  it("at the old place changes nothing", () => {
+  it("at its old position changes nothing", () => {
     const tied = run(start(), { type: "tie", id: "B" });
     expect(show(run(tied, { type: "drop", id: "B", index: 1 }))).toBe("A=B C D");
     expect(run(tied, { type: "drop", id: "B", index: 1 }).past).toHaveLength(1);
   });
 });
 
-describe("undo, focus and touch", () => {
+describe("undo and focus", () => {
   it("undo reverts every change and marks the order as untouched", () => {
     const once = run(start(), { type: "place", id: "D", slot: 1 }, { type: "tie", id: "A" });
     expect(isTouched(once)).toBe(true);
@@ -128,19 +128,19 @@ describe("undo, focus and touch", () => {
 });
 
 describe("restoring a draft", () => {
-  it("accepts exactly the shown responses", () => {
+  it("accepts tiers of exactly the shown responses", () => {
     const restored = restoreRanking(["A", "B", "C"], [["B"], ["A", "C"]], true, FREE);
     expect(restored && show(restored)).toBe("B A=C");
     expect(restored && isTouched(restored)).toBe(true);
   });
 
   it.each([
-    ["missing", [["A"], ["B"]]],
-    ["repeated", [["A"], ["A"], ["B"]]],
-    ["foreign", [["A"], ["B"], ["X"]]],
-    ["empty tier", [["A", "B", "C"], []]],
+    ["incomplete", [["A"], ["B"]]],
+    ["not unique", [["A"], ["A"], ["B"]]],
+    ["from another task", [["A"], ["B"], ["X"]]],
+    ["partly empty", [["A", "B", "C"], []]],
     ["not a list", "ABC"],
-    ["nothing", undefined],
+    ["undefined", undefined],
   ])("refuses tiers that are %s", (_what, tiers) => {
     expect(restoreRanking(["A", "B", "C"], tiers, true, FREE)).toBeNull();
   });
@@ -150,7 +150,7 @@ describe("restoring a draft", () => {
   });
 });
 
-describe("the best few", () => {
+describe("rankings of the best few", () => {
   const best = (atMost = 2) => start("ABCD", true, atMost);
   const all = (ranking: Ranking) => `${show(ranking)} | ${ranking.unranked.join("")}`;
   const place = (id: string, slot: number): RankingAction => ({ type: "place", id, slot });
@@ -159,7 +159,7 @@ describe("the best few", () => {
     expect(all(best())).toBe(" | ABCD");
   });
 
-  it("push the last one out when there are too many", () => {
+  it("unrank the last response when there are too many", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     expect(all(two)).toBe("C A | BD");
     expect(all(run(two, place("D", 1)))).toBe("D C | AB");
@@ -176,7 +176,7 @@ describe("the best few", () => {
     expect(all(run(best(), up("C"), down("C"), down("C")))).toBe(" | CABD");
   });
 
-  it("change by command or by dragging across the line", () => {
+  it("can be changed by command or by dragging across the line", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     expect(all(run(two, { type: "unrank", id: "C" }))).toBe("A | CBD");
     expect(all(run(two, { type: "unrank", id: "B" }))).toBe("C A | BD");
@@ -193,7 +193,7 @@ describe("the best few", () => {
     expect(all(run(start(), { type: "unrank", id: "A" }))).toBe("A B C D | ");
   });
 
-  it("are restored from a draft, with the others unranked as shown", () => {
+  it("are restored from a draft, with all other responses unranked", () => {
     const rules = { ties: true, atMost: 2 };
     const back = restoreRanking([..."ABCD"], [["C"], ["A"]], true, rules);
     expect(back && all(back)).toBe("C A | BD");
@@ -245,7 +245,7 @@ describe("any sequence of actions", () => {
     }),
   );
 
-  it("keeps each response once, no empty tier, and the form's rules", () => {
+  it("keeps each response once, has no empty tier, and obeys the form", () => {
     fc.assert(
       fc.property(scene, ({ size, rules, actions }) => {
         const shown = ids.slice(0, size);
@@ -314,14 +314,14 @@ describe("announcements", () => {
   const say = (ranking: Ranking, action: RankingAction) =>
     announce(ranking, action, reduce(ranking, action), shown, en);
 
-  it("name responses by their letter on screen", () => {
+  it("identify responses by their letter on screen", () => {
     expect(letterOf(shown, "y")).toBe("C");
     expect(say(startRanking(shown, FREE), { type: "place", id: "y", slot: 1 })).toBe(
       "Response C is rank 1 of 4.",
     );
   });
 
-  it("name the responses of a tie", () => {
+  it("list the responses of a tie", () => {
     expect(say(startRanking(shown, FREE), { type: "tie", id: "x" })).toBe(
       "Response B is rank 1 of 3, tied with A.",
     );
@@ -337,7 +337,7 @@ describe("announcements", () => {
     expect(say(startRanking(shown, FREE), { type: "undo" })).toBe("Nothing to undo.");
   });
 
-  it("read an order aloud", () => {
+  it("put an order into words", () => {
     expect(spokenOrder([["x"], ["w", "z"], ["y"]], shown, en)).toBe("B, then A and D tied, then C");
   });
 });

@@ -23,11 +23,11 @@ export type Rules = {
 export type Ranking = {
   readonly tiers: Tiers;
   readonly unranked: readonly string[];
-  /** The response on which keys act. */
+  /** The response that keys act on. */
   readonly focus: string;
   /** Earlier orders, oldest first, for undo. */
   readonly past: readonly Order[];
-  /** The order was changed on an earlier visit to this task (a restored draft has no `past`). */
+  /** Whether the order was changed on an earlier visit to this task, because a restored draft has no `past`. */
   readonly touchedBefore: boolean;
   readonly tiesAllowed: boolean;
   readonly atMost: number | null;
@@ -38,17 +38,17 @@ export type RankingAction =
   | { type: "place"; id: string; slot: number }
   /** Ties the response with those in slot `slot`. */
   | { type: "join"; id: string; slot: number }
-  /** One step up (-1) or down (+1): first out of a tie, then past the neighbouring tier. */
+  /** Moves the response one step up (-1) or down (+1): first out of its tie, then past the neighbouring tier. */
   | { type: "move"; id: string; by: -1 | 1 }
-  /** Ties it with the tier above (the top response: with the one below), or takes it out of its tie. */
+  /** Ties the response with the tier above (the top response with the tier below), or takes it out of its tie. */
   | { type: "tie"; id: string }
-  /** Removes it from the order. */
+  /** Removes the response from the order. */
   | { type: "unrank"; id: string }
   /** Sets the whole order. */
   | { type: "judge"; tiers: Tiers }
   /**
-   * Dropped at `index` of the list from top to bottom; between two tied responses, it joins them. If responses can be
-   * left unranked, the line between ranked and unranked is one entry of that list.
+   * Drops the response at `index` of the list from top to bottom. Between two tied responses, it joins their tie. If
+   * responses can be left unranked, the line between ranked and unranked is one entry of that list.
    */
   | { type: "drop"; id: string; index: number }
   | { type: "undo" }
@@ -56,7 +56,7 @@ export type RankingAction =
   | { type: "focusBy"; by: -1 | 1 }
   | { type: "focusEdge"; edge: "first" | "last" };
 
-/** Limit of the undo history, enough for all typical changes to ten responses. */
+/** Limit of the undo history, which is more than ten responses normally need. */
 const MAX_UNDO_STEPS = 200;
 
 export function startRanking(shownOrder: readonly string[], rules: Rules): Ranking {
@@ -88,7 +88,7 @@ export function restoreRanking(
     ...startRanking(shownOrder, rules),
     tiers: tiers as string[][],
     unranked: shownOrder.filter((id) => !ids.includes(id)),
-    // Reading continues with the first response of the order, not the first one in the server's order.
+    // The focus starts on the first response of the restored order, not on the first one in the server's order.
     focus: ids[0] ?? shownOrder[0] ?? "",
     touchedBefore: touched,
   };
@@ -126,7 +126,7 @@ function insertIntoTier(tiers: Tiers, index: number, id: string, at = Number.POS
   return tiers.map((tier, i) => (i === index ? [...tier.slice(0, at), id, ...tier.slice(at)] : tier));
 }
 
-/** The list from top to bottom. */
+/** All responses from top to bottom: the ranked ones, then the unranked ones. */
 export function flat({ tiers, unranked }: Order): string[] {
   return [...tiers.flat(), ...unranked];
 }
@@ -188,7 +188,10 @@ function drop(tiers: Tiers, id: string, index: number, tiesAllowed: boolean): Ti
   return insertTier(rest, above === undefined ? 0 : slotOf(rest, above), [id]);
 }
 
-/** Ranks `id`, wherever it was. If all ranks are taken, the last response makes room, unless it is `id` itself. */
+/**
+ * Moves `id` by one step. An unranked response that moves up takes the last rank, and if all ranks are taken, the
+ * response there becomes unranked. In a ranking of the best few, the last response becomes unranked if it moves down.
+ */
 function step(ranking: Ranking, id: string, by: -1 | 1): Order {
   const { tiers, unranked, atMost } = ranking;
   if (slotOf(tiers, id) === 0) {
@@ -203,10 +206,7 @@ function step(ranking: Ranking, id: string, by: -1 | 1): Order {
   return within(ranking, move(tiers, id, by));
 }
 
-/**
- * `tiers` cut to the number that can be ranked: the worst responses are dropped. All others of `ranking` are
- * unranked.
- */
+/** `tiers` without the worst responses beyond the maximum number. All other responses of `ranking` are unranked. */
 function within(ranking: Ranking, tiers: Tiers): Order {
   const order = tiers.flat();
   const over = order.slice(ranking.atMost ?? order.length);

@@ -39,7 +39,7 @@ const sent = ({ form, ranking, fields }: DeskState) =>
 const where = ({ form, ranking, fields }: DeskState) =>
   positionOf(sidesOf(form), SHOWN, ranking.tiers, fields);
 
-describe("the scale between two", () => {
+describe("the scale of a pair", () => {
   it("has all degrees on each side, a tie if allowed, and a both-bad verdict", () => {
     expect(sidesOf(HH).map((side) => sideWords(side, order))).toEqual([
       "A is much better",
@@ -86,7 +86,7 @@ describe("the scale between two", () => {
     [ARENA, 1, [["x"], ["y"]], null, false],
     [ARENA, 2, [["x", "y"]], null, false],
     [ARENA, 4, [["x", "y"]], null, true],
-  ])("position %#: %o", (form, position, tiers, strength, all_bad) => {
+  ])("maps a position to an answer and back (%#: %o)", (form, position, tiers, strength, all_bad) => {
     const state = run(desk(form), pick(position));
     expect(sent(state)).toMatchObject({ tiers, strength, all_bad, touched: true });
     expect(where(state)).toBe(position - 1);
@@ -96,7 +96,7 @@ describe("the scale between two", () => {
     expect([where(back), sent(back)]).toEqual([position - 1, sent(state)]);
   });
 
-  it("removes all effects of an earlier choice", () => {
+  it("replaces all effects of an earlier choice", () => {
     expect(sent(run(desk(HELPSTEER), pick(1), pick(4)))).toMatchObject({
       tiers: [["x", "y"]],
       strength: null,
@@ -106,7 +106,7 @@ describe("the scale between two", () => {
     expect(sent(unclear)).toMatchObject({ not_rankable: false, strength: 3 });
   });
 
-  it("refuses a position that does not exist", () => {
+  it("ignores a position that does not exist", () => {
     const state = desk(ARENA);
     expect(run(state, pick(9))).toBe(state);
   });

@@ -2,9 +2,9 @@ import type { AnswerForm } from "@/api/types";
 import type { OrderTexts } from "./announce";
 import type { Tiers } from "./ranking";
 
-/** One position on the scale between two responses. */
+/** A position on the scale between two responses. */
 export type Side = {
-  /** −1: the response shown first is better; 1: the second; 0: neither. */
+  /** −1 if the response shown first is better, 1 if the second is, 0 if neither is. */
   readonly side: -1 | 0 | 1;
   readonly strength: number | null;
   readonly allBad: boolean;
@@ -52,7 +52,7 @@ export function tiersOf({ side, allBad }: Side, shown: readonly string[], form: 
   return (side < 0 ? shown : shown.toReversed()).map((id) => [id]);
 }
 
-/** The position of an answer so far; −1: none yet. */
+/** The index of the answer's position on the scale; −1 if none is chosen yet. */
 export function positionOf(
   sides: readonly Side[],
   shown: readonly string[],
@@ -88,7 +88,10 @@ export function sideWords({ side, label }: Side, texts: OrderTexts): string {
   return label === null ? texts.better(letter) : texts.betterBy(letter, label);
 }
 
-/** −3 … +3 as in papers: negative if the first response is better. Empty if there are no degrees. */
+/**
+ * The score of a position, −3 … +3 as in publications: negative if the first response is better. Empty without
+ * degrees.
+ */
 export function signed({ side, strength, allBad }: Side): string {
   if (allBad || (side !== 0 && strength === null)) return "";
   if (side === 0) return "0";

@@ -56,7 +56,7 @@ export function deskReducer(state: DeskState, action: DeskAction, texts: OrderTe
 
 function picked(state: DeskState, side: Side): DeskState {
   const tiers = tiersOf(side, state.shownOrder, state.form);
-  // If the order is also required, "both are bad" is a separate question and keeps its answer.
+  // If an order is required even when both are bad, "both are bad" is a separate question and keeps its answer.
   const all_bad = isVerdict(state.form) ? side.allBad : state.fields.all_bad;
   return {
     ...state,

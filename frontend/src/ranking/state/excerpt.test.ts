@@ -6,12 +6,12 @@ const signs = (text: string) =>
   [...new Intl.Segmenter(undefined, { granularity: "grapheme" }).segment(text)].map(({ segment }) => segment);
 
 describe("the first words of a response", () => {
-  it("have no Markdown and no line breaks", () => {
+  it("contain no Markdown and no line breaks", () => {
     expect(excerptOf("# **Title**\n\n> and `code`\n")).toBe("Title and code");
     expect(excerptOf(" ")).toBe("");
   });
 
-  it("end between characters, even composed ones", () => {
+  it("never end inside a character, even a composed one", () => {
     const family = "👩‍👩‍👧‍👦";
     const pointed = "שָׁ";
     for (const sign of [family, pointed, "e\u0301", "한", "🇩🇪"]) {

@@ -7,7 +7,7 @@ const HALF_A_PAIR = /[\ud800-\udbff]$/;
 
 const signs = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
-/** The first words of a response, without its Markdown. Never cuts an emoji, or a letter from its combining marks. */
+/** The first words of a response, without its Markdown. Never splits an emoji, or a letter from its combining marks. */
 export function excerptOf(text: string): string {
   const words = text
     .slice(0, LOOKED_AT_CHARS)
@@ -17,7 +17,7 @@ export function excerptOf(text: string): string {
   let [end, count] = [0, 0];
   for (const { index, segment } of signs.segment(words)) {
     if (count === EXCERPT_SIGNS) return `${words.slice(0, end).trimEnd()}…`;
-    // The text may have been cut inside this segment.
+    // The text may have been truncated within this segment.
     const last = index + segment.length === words.length;
     if (last && text.length > LOOKED_AT_CHARS) return `${words.slice(0, end).trimEnd()}…`;
     end = index + segment.length;

@@ -5,7 +5,7 @@ import { excerptOf } from "./excerpt";
 
 type Labels = { letters: ReadonlyMap<string, string>; excerpts: ReadonlyMap<string, string> };
 
-/** By response: its letter, which stays the same as the order changes, and its first words without Markdown. */
+/** The letter of each response, which never changes with the order, and its first words without Markdown. */
 export function useLabels(responses: readonly ShownResponse[], shownOrder: readonly string[]): Labels {
   return useMemo(
     () => ({

@@ -1,4 +1,4 @@
-/** What the form asks beside the order, and what is still to be answered. */
+/** Texts about the form's other questions, and about unanswered ones. */
 export const en = {
   notAnswered: "Not answered yet",
   mayStayOpen: "(optional)",

@@ -1,8 +1,8 @@
-/** Keyboard shortcuts of the desk, as printed and as explained. */
+/** Descriptions of the desk's keyboard shortcuts, and the labels of its keys. */
 export const en = {
   title: "Keyboard shortcuts",
   groups: { order: "Order", focus: "Focus", answer: "Answer", view: "View" },
-  /** By the name of the shortcut. */
+  /** Descriptions by shortcut name. */
   does: {
     pick: "Choose the position on the scale, 1 = leftmost",
     pickLeft: "One step towards A",
@@ -34,7 +34,7 @@ export const en = {
     guidelines: "Guidelines",
     help: "Show keyboard shortcuts",
   },
-  /** Key caps that differ between keyboards. */
+  /** Key labels that differ between keyboards. */
   caps: { Home: "Home", End: "End", Shift: "Shift" },
   onOutlined: "Shortcuts act on the outlined response.",
   inQuestions:

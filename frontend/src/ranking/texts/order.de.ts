@@ -34,6 +34,6 @@ export const de: Texts<typeof en> = {
   which: "Welche ist besser?",
   whichAndHowMuch: "Welche ist besser, und wie viel?",
   better: (letter) => `${letter} ist besser`,
-  // Degrees are the project's own words, in whatever language: they would not always fit into a sentence.
+  // Degrees are texts of the project, possibly in another language, so they do not always fit into a sentence.
   betterBy: (letter, degree) => `${letter}: ${degree}`,
 };

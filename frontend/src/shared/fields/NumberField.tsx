@@ -20,8 +20,8 @@ type Props = {
 
 /**
  * A number field that tolerates invalid text while typing: the value changes only with each valid number, and an
- * unfinished one is reset when the field is left. Bounds are shown in the units of the field, because the server uses
- * shares and seconds.
+ * unfinished one is reset when the field is left. The field shows its bounds in its own units, because the server's
+ * error messages use shares and seconds.
  */
 export function NumberField({ value, onChange, min, max, step = 1, optional = false, ...field }: Props) {
   const { suffix, error, placeholder, ...shown } = field;

@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 import { useTexts } from "../texts";
 import styles from "./saveBar.module.css";
 
-/** Shown at the bottom while there are unsaved changes; `saved` is announced after saving. */
+/** A bar at the bottom, shown while there are unsaved changes. `saved` is announced after saving. */
 export function SaveBar({
   unsaved,
   saved,

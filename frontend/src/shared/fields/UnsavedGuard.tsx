@@ -4,8 +4,8 @@ import { useTexts } from "../texts";
 import { Dialog } from "../ui/Dialog";
 
 /**
- * While `unsaved`, leaving the page requires confirmation: in a dialog of the page, or in one of the browser when the
- * tab is closed.
+ * Asks for confirmation when the user leaves the page while `unsaved` is true. The page shows its own dialog, or the
+ * browser shows one when the tab is closed.
  */
 export function UnsavedGuard({ unsaved }: { unsaved: boolean }) {
   const t = useTexts().unsaved;

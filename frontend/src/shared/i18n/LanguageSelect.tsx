@@ -1,6 +1,6 @@
 import { LANGUAGES, type Language, useLanguage } from ".";
 
-/** Shows each language by its own name, so that people can find theirs. */
+/** Lists each language under its own name, so that users can find theirs. */
 export function LanguageSelect({ label, className }: { label: string; className?: string | undefined }) {
   const { language, choose } = useLanguage();
   return (

@@ -63,7 +63,7 @@ describe("the language of the interface", () => {
     expect(localStorage.getItem("rankloop.language")).toBeNull();
   });
 
-  it("is English without a translation, or if it can't be loaded", async () => {
+  it("is English if there is no translation or it can't be loaded", async () => {
     localStorage.setItem("rankloop.language", "de");
     await act(async () => page(catalog(en)));
     expect(words()).toContain("Hello");

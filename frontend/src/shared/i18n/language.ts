@@ -1,4 +1,7 @@
-/** The languages of the interface. To add one, add an entry here and a `texts/<code>.ts` in the features. */
+/**
+ * The languages of the interface. To add a language, add an entry here and its text catalogues (such as
+ * `texts/<code>.ts`) in the features.
+ */
 export const LANGUAGES = { en: "English", de: "Deutsch" } as const;
 
 export type Language = keyof typeof LANGUAGES;

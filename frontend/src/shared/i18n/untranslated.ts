@@ -1,7 +1,7 @@
 import { cleanup } from "@testing-library/react";
 import { expect } from "vitest";
 
-/** The texts and accessible names on the page, without the project's own texts and the labels of keys. */
+/** The words of all texts and accessible names on the page, except the project's own texts and the labels of keys. */
 function wordsIn(root: Element): string[] {
   const texts: string[] = [];
   for (const element of root.querySelectorAll("*")) {
@@ -15,7 +15,7 @@ function wordsIn(root: Element): string[] {
 
 export type Listen = (root?: Element) => void;
 
-/** Every text that was on the page at some point during `act`, in one language. */
+/** All words that appear on the page while `does` runs, in one language. */
 async function heard(language: "en" | "de", does: (listen: Listen) => Promise<void>): Promise<Set<string>> {
   localStorage.clear();
   localStorage.setItem("rankloop.language", language);
@@ -28,9 +28,9 @@ async function heard(language: "en" | "de", does: (listen: Listen) => Promise<vo
 }
 
 /**
- * Texts that are identical in German and English, because they are in a component instead of a catalogue or have no
- * translation. Texts from the server are in ‹marks› and excluded, as are the words in `same`, which are equal in both
- * languages.
+ * Words that occur in both the German and the English page, because their text is in a component instead of a
+ * catalogue or has no translation. Texts from the server, which tests write in ‹marks›, are excluded, as are the
+ * words in `same`, which are the same in both languages.
  */
 export async function untranslated(
   same: readonly string[],

@@ -3,19 +3,19 @@ import { usePartTexts } from "../texts/parts";
 import type { en } from "../texts/parts.en";
 import styles from "./markdown.module.css";
 
-/** A separate chunk, so that the page is shown before it has loaded. */
+/** The renderer is a separate chunk, so that the page is shown before it has loaded. */
 export const loadRendered = () => import("./Rendered");
 const Rendered = lazy(loadRendered);
 
 /**
- * Parsing is quadratic in places (30,000 characters of `~~a` took 2.6 s). Beyond this length a response is shown in
- * full as plain text.
+ * Parsing takes quadratic time for some texts (30,000 characters of `~~a` took 2.6 s). A response that is longer than
+ * this is shown in full as plain text.
  */
 export const MAX_MARKDOWN_CHARS = 20_000;
 
 /**
- * Quotes or lists nested too deep to read: with 2,000 nested quotes, every move of a card took 5 s of layout, and the
- * page was 27,000 pixels wide.
+ * Quotes or lists that are nested deeper than this are not readable. With 2,000 nested quotes, every move of a card
+ * took 5 s of layout, and the page was 27,000 pixels wide.
  */
 const ABSURDLY_NESTED = /^(?:[ \t]*(?:>|[*+-][ \t]|\d{1,9}[.)][ \t])){24}|^[ \t]{120,}\S/m;
 
@@ -27,7 +27,10 @@ const ABSURDLY_NESTED = /^(?:[ \t]*(?:>|[*+-][ \t]|\d{1,9}[.)][ \t])){24}|^[ \t]
 const ENDLESS_WORD = /[!-~\u00a1-\u024f]{1000,}/;
 const WORD_PIECE = /[!-~\u00a1-\u024f]{60}/g;
 
-/** The same text, unchanged when copied, with a break opportunity after every 60 letters of an extremely long word. */
+/**
+ * The text with a line break opportunity after every 60 letters of an extremely long word. Copying it gives the
+ * original.
+ */
 export function Breakable({ text }: { text: string }) {
   if (!ENDLESS_WORD.test(text)) return text;
   const pieces: ReactNode[] = [];

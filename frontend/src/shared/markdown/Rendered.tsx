@@ -60,10 +60,10 @@ type HtmlNode = {
 const RUNS_LEFT_TO_RIGHT = new Set(["code", "pre", "math"]);
 
 /**
- * Sets the direction of each block by its first strong letter, because one answer can contain an English and an
- * Arabic paragraph. Only the outermost blocks get `dir="auto"`: a browser that looks for a list's first letter skips
- * elements that have a direction. The style sheet handles the blocks inside. Code and formulas always run left to
- * right, and their letters are ignored.
+ * Sets the text direction of each block by its first letter with a direction, because one answer can contain an
+ * English and an Arabic paragraph. Only the outermost blocks get `dir="auto"`: to determine the
+ * direction of a list, the browser skips descendants that have their own `dir`. The style sheet handles the blocks inside. Code and formulas
+ * always run left to right, and their letters are ignored.
  */
 export function directions() {
   function mark(node: HtmlNode, outermost: boolean): void {
@@ -120,7 +120,10 @@ function loadRich(): Promise<Plugins | undefined> {
   );
 }
 
-/** Mathematics and highlighting are three times as large as the rest, and most responses contain neither. */
+/**
+ * Loads the plugins for mathematics and highlighting on demand. They are three times as large as the rest, and most
+ * responses contain neither.
+ */
 function useRichPlugins(wanted: boolean): Plugins | undefined {
   const [loaded, setLoaded] = useState(rich);
   useEffect(() => {
@@ -156,7 +159,9 @@ const isRich = (text: string) => HAS_MATH.test(text) || HAS_CODE.test(text);
 /** Cache size: two tasks of ten responses with their conversations. */
 const MOST_KEPT = 48;
 
-/** A cache of rendered texts, oldest first, because parsing ten long responses takes as long as rendering them. */
+/**
+ * Rendered texts, oldest first. They are cached, because parsing ten long responses takes as long as rendering them.
+ */
 const kept = new Map<string, ReactNode>();
 
 export function rendered(text: string, plugins?: Plugins): ReactNode {
@@ -175,7 +180,7 @@ export function rendered(text: string, plugins?: Plugins): ReactNode {
 const parsed = (text: string, plugins: Plugins | undefined) =>
   ReactMarkdown({
     remarkPlugins: [remarkGfm, literalHtml, ...(plugins?.remark ?? [])],
-    // The author's content is sanitised first; only our own generators run after it.
+    // The author's content is sanitised first. Only plugins that generate our own markup run afterwards.
     rehypePlugins: [[rehypeSanitize, schema], ...(plugins?.rehype ?? []), directions],
     components,
     children: withDollarMath(text),

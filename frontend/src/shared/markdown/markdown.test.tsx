@@ -62,7 +62,7 @@ describe("untrusted Markdown", () => {
     expect(shown.querySelector("pre code")?.textContent).toContain("x = 1");
   });
 
-  it("sets the direction of each block, and code from left to right", () => {
+  it("sets the direction of each block, and left to right for code", () => {
     const shown = html(
       "English first.\n\nثم بالعربية\n\n- `npm i` שלום\n\n> ציטוט\n\n# כותרת\n\n```\nx = 1\n```\n\n| א |\n|---|\n| ב |",
     );
@@ -79,8 +79,8 @@ describe("untrusted Markdown", () => {
       ["SECTION", ""],
     ]);
     expect(shown.querySelector("table")?.getAttribute("dir")).toBe("auto");
-    // With a `dir` on the item, the browser would ignore its letters for the list and put the bullets on the wrong
-    // side.
+    // If the item had a `dir`, the browser would ignore its text when it determines the direction of the list, and
+    // would put the bullets on the wrong side.
     expect(shown.querySelector("li")?.hasAttribute("dir")).toBe(false);
     expect(shown.querySelector("li code")?.getAttribute("dir")).toBe("ltr");
   });
@@ -101,7 +101,7 @@ describe("untrusted Markdown", () => {
     expect(render(<Markdown text={spaceless} />).container.querySelector("wbr")).toBeNull();
   });
 
-  it("shows text nested too deep as plain text", () => {
+  it("shows text that is nested too deep as plain text", () => {
     for (const text of [
       `${">".repeat(2_000)} deep`,
       `${"- ".repeat(300)}deep`,
@@ -113,7 +113,7 @@ describe("untrusted Markdown", () => {
     }
   });
 
-  it("is prerendered once and evicted after many others", async () => {
+  it("is prerendered once, and evicted from the cache after many others", async () => {
     await prepare("**next**");
     const ahead = rendered("**next**");
     expect(html("**next**").querySelector("strong")).not.toBeNull();

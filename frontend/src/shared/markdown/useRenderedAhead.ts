@@ -13,7 +13,7 @@ function whenIdle(run: () => void): () => void {
   return () => window.cancelIdleCallback(request);
 }
 
-/** Renders texts that will be shown soon, one by one in idle time, so that they appear at once. */
+/** Renders texts that will be shown soon, one by one in idle time, so that they then appear immediately. */
 export function useRenderedAhead(texts: readonly string[]): void {
   useEffect(() => {
     const left = texts.filter((text) => whyPlain(text) === null);

@@ -27,8 +27,8 @@ export function Dialog({
   useLayoutEffect(() => {
     const dialog = element.current;
     dialog?.showModal();
-    // React's autoFocus runs before the dialog opens. The opening dialog then focuses its first button, the close
-    // button.
+    // React's autoFocus runs before the dialog opens. On opening, the browser then focuses the first button, which is
+    // the close button.
     dialog?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
     return () => dialog?.close();
   }, []);
@@ -43,7 +43,7 @@ export function Dialog({
       }}
       onKeyDown={(event) => {
         if (event.key !== closeKey) return;
-        // After closing, the page handles keys again while this key event is still bubbling up to it.
+        // Once the dialog is closed, the page handles keys again, and this key event would still bubble up to it.
         event.preventDefault();
         onClose();
       }}

@@ -48,7 +48,7 @@ export function Panel({
 }: {
   title?: string;
   aside?: ReactNode;
-  /** Whether the content has its own padding (tables, lists). */
+  /** Whether the content (a table or a list) has its own padding. */
   flush?: boolean;
   children: ReactNode;
 }) {
@@ -116,10 +116,10 @@ export function Notice({
   );
 }
 
-/** A failed request with the API's message and the reasons by field. */
+/** A notice about a failed request, with the API's message and the reasons by field. */
 export function ProblemNotice({ error, actions }: { error: unknown; actions?: ReactNode }) {
   const problem = asProblem(error);
-  // If the detail only joins the reasons of the fields, it is omitted, because the list is more readable.
+  // If the detail only repeats the reasons by field, it is omitted, because the list is more readable.
   const listed =
     problem.errors.length > 0 && problem.errors.every(({ reason }) => problem.detail.includes(reason));
   return (

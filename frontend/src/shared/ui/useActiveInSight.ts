@@ -2,8 +2,8 @@ import { useLocation } from "@tanstack/react-router";
 import { type RefObject, useEffect, useRef } from "react";
 
 /**
- * For a row of links that can be wider than the screen: keeps the active one in view. `ready`: whether the links are
- * rendered.
+ * Keeps the active link in view, for a row of links that can be wider than the screen. `ready` is true once the links
+ * are rendered.
  */
 export function useActiveInSight(ready = true): RefObject<HTMLElement | null> {
   const { pathname } = useLocation();

@@ -94,7 +94,7 @@ def _texts(row: Row, side: str) -> Sequence[Any]:
 
 
 def _models(row: Row, count: int) -> list[str]:
-    """The model of each response, if the row names as many models as it has responses."""
+    """The model of each response, if the row has as many models as responses."""
     given = row.get("models")
     if not isinstance(given, list) or len(given) != count:
         return [""] * count

@@ -14,7 +14,7 @@ MAX_STRENGTH = 32_767
 
 
 def blind_order(texts: Sequence[str]) -> list[int]:
-    """Indices of the texts ordered by hash. A file lists the better one first; this order does not reveal
+    """Indices of the texts, ordered by hash. A file lists the better text first; this order does not reveal
     it."""
     return sorted(range(len(texts)), key=lambda index: hashlib.sha256(texts[index].encode()).digest())
 

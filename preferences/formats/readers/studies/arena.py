@@ -27,7 +27,7 @@ def recognises(row: Row) -> bool:
 def parse(row: Row) -> Parsed:
     winner = one_of(row.get("winner"), "winner", WINNERS)
     turn = int_of(row.get("turn"), "turn", low=1, high=MAX_MESSAGES)
-    # An MT-bench judgement contains the whole conversation, but applies only to the turn that it names.
+    # An MT-bench judgement contains the whole conversation, but applies only to its `turn`.
     judged = None if turn is None else 2 * turn
     conversations = [turns_of(row.get(name), name)[:judged] for name in ("conversation_a", "conversation_b")]
     shared = shared_turns(conversations)

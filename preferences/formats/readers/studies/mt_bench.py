@@ -1,9 +1,9 @@
 """MT-bench, which consists of two files: `answers` has two-turn questions with each model's answers, and
 `votes` has judgements that compare two models on one turn.
 
-A vote on the second turn judges whole conversations, which already differ in the first answer. The task for
-the second turn therefore has the same prompt as the task for the first, which is the opening question. Its
-responses contain the first answer, the follow-up question and the second answer.
+A vote on the second turn judges whole conversations, and these already differ in the first answer. The task
+for the second turn therefore has the same prompt as the task for the first, which is the opening question.
+Its responses contain the first answer, the follow-up question and the second answer.
 """
 
 from __future__ import annotations

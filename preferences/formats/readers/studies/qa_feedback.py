@@ -66,7 +66,7 @@ def parse(row: Row) -> Parsed:
 
 
 def weak_order(count: int, verdicts: Mapping[tuple[int, int], int]) -> Tiers | None:
-    """The tiers that express exactly these verdicts on pairs; None if no order with ties expresses them."""
+    """The tiers that are equivalent to these verdicts on pairs; None if no order with ties is."""
     losses = dict.fromkeys(range(count), 0)
     for (one, two), verdict in verdicts.items():
         losses[two] += verdict == FIRST

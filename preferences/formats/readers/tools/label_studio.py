@@ -103,7 +103,7 @@ def parse(row: Row) -> Parsed:
 
 
 def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], set[str]] | None:
-    """The responses, the names that results use for them, and the fields that contain them."""
+    """The responses, their names in the results, and the fields that contain them."""
     for name, value in data.items():
         if (
             isinstance(value, list)

@@ -1,4 +1,4 @@
-"""Open-Assistant message trees: the assistant replies to a prompter's message are siblings with ranks.
+"""Open-Assistant message trees: the assistant's replies to a prompter's message are ranked siblings.
 
 For each prompter's message, the path from the root becomes a prompt, and the replies become its responses.
 Individual rankings (`events`) are used if the file has them; otherwise the consensus `rank` (0 is best)
@@ -120,7 +120,7 @@ def _records(
 
 
 def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int, ...], list[RankingRecord]]:
-    """Rankings grouped by the set of replies that they cover."""
+    """Rankings grouped by the set of ranked replies."""
     place = {str(answer.get("message_id")): index for index, answer in enumerate(answers)}
     found: dict[tuple[int, ...], list[RankingRecord]] = {}
     events = node.get("events")
@@ -155,8 +155,8 @@ def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int,
 
 
 def _tiers_of_event(order: list[int], members: tuple[int, ...], answers: list[Node]) -> Tiers:
-    """The tiers of one person's ranking, which has no ties. If the `rank` values agree with that order, they
-    are used instead, because they can contain ties."""
+    """The tiers of one annotator's ranking, which has no ties. If the `rank` values agree with that order,
+    they are used instead, because they can contain ties."""
     ranks = [answers[index].get("rank") for index in order]
     if all(isinstance(rank, int) for rank in ranks) and ranks == sorted(ranks, key=lambda rank: rank or 0):
         by_rank: dict[Any, list[int]] = {}

@@ -33,8 +33,8 @@ READ = (
 
 
 def completions_of(row: Row) -> Iterator[tuple[str, str]]:
-    """(text, source): the rewrite if there is one; otherwise each response of the first tier, if it ranks
-    above another, was not marked bad and has no flag."""
+    """(text, source) of the rewrite, if there is one; otherwise, of each response in the first tier that
+    ranks above another response, was not marked bad and has no flag."""
     if row["rewrite"] and row["rewrite"].strip():
         yield row["rewrite"], "rewrite"
         return

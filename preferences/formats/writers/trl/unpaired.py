@@ -1,8 +1,8 @@
 """TRL's unpaired data (KTO, BCO): a completion and whether it is desirable.
 
-Only an absolute judgement can show this. A chosen response can still be bad, and a rejected one good, so no
-label is derived from the order. Labels come from comparing the ratings on one scale with a threshold or, if
-the form has no scale, from flags.
+This requires an absolute judgement. A chosen response can still be bad, and a rejected one good, so no label
+is derived from the order. Labels come from comparing the ratings on one scale with a threshold or, if the
+form has no scale, from flags.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A run killed at any moment resumes exactly from its last checkpoint.
 
-Each run is a separate process that sends itself SIGKILL at a given Python audit event (a file is about to be
-opened, renamed or removed). Kills during a write are therefore reproducible. All runs are forked from one
+Each run is a separate process that sends itself SIGKILL at a given Python audit event, such as opening,
+renaming or removing a file. Kills during a write are therefore reproducible. All runs are forked from one
 process that has already imported torch.
 """
 
@@ -28,8 +28,9 @@ from training.rlhf.models.loading import save_model
 from training.rlhf.reward.reward_model import train
 
 ROOT = Path(__file__).resolve().parents[4]
-# Two epochs of four steps, with an evaluation after every second step. Checkpoints follow steps 2, 3, 4 … 8,
-# some with best weights. Annotator reliability is learned, so checkpoints include the answer model.
+# Two epochs of four steps, with an evaluation after every second step. Checkpoints are saved after steps
+# 2, 3, 4 … 8, some with best weights. Annotator reliability is learned, so checkpoints include the answer
+# model.
 RECIPE = {
     **{"epochs": 2, "batch_rankings": 16, "learning_rate": 5e-3, "evaluations": 4},
     **{"annotators": "crowd_bt", "checkpoint_steps": 1, "checkpoint_minutes": None},
@@ -97,8 +98,8 @@ MOMENTS: dict[str, list[list[Any]]] = {
     "in-memory": [],
     "before-the-first": [["step", "", 1]],
     "between": [["step", "", 5]],
-    # The weights have been written and their digest is being computed. Moments, generators and state have not
-    # been written yet.
+    # The weights have been written and their digest is being computed. The optimiser moments, generators and
+    # training state have not been written yet.
     "while-it-writes": [["open", ".partial-", 13]],
     "before-the-rename": [["os.rename", ".partial-", 4]],
     "after-the-rename": [["shutil.rmtree", "step-", 2]],
@@ -107,7 +108,7 @@ MOMENTS: dict[str, list[list[Any]]] = {
 
 
 def named(rankings: list[Ranking]) -> list[Ranking]:
-    """Assign the rankings alternately to two annotators."""
+    """Assign the rankings to two annotators in alternation."""
     return [
         dataclasses.replace(ranking, annotator=f"a{number % 2}") for number, ranking in enumerate(rankings)
     ]
@@ -150,7 +151,7 @@ def test_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> Non
             assert kept == ["step-00000007", "step-00000008"], name
     went_on = {name: json.loads((folder / f"{name}.json").read_text())["progress"][0][1] for name in MOMENTS}
     assert went_on["before-the-first"] == 0
-    assert went_on["between"] == 4  # step 5 was reported, but not yet saved
+    assert went_on["between"] == 4  # step 5 was reported, but its checkpoint was not saved
     assert went_on["before-the-rename"] == 3
     assert went_on["after-the-rename"] == 4
     assert 0 < went_on["while-it-writes"] < 8
@@ -158,7 +159,7 @@ def test_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> Non
 
 
 class Small:
-    """Checkpoints of a model with three parameters, whose bias identifies the step."""
+    """Checkpoints of a model with three parameters; the value of its bias identifies the step."""
 
     def __init__(self, folder: Path, **of: Any) -> None:
         self.modules = {"model": nn.Linear(2, 1)}

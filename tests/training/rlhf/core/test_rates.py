@@ -1,4 +1,4 @@
-"""Learning rates by model size, and their schedule over a run."""
+"""Learning rates by model size, and the learning rate schedule of a run."""
 
 from __future__ import annotations
 

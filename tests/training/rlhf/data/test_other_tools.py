@@ -1,4 +1,4 @@
-"""Files of other annotation tools, tables and archives are read as rankings or rejected with a reason."""
+"""Tables, archives and files from other annotation tools are read as rankings or rejected with a reason."""
 
 from __future__ import annotations
 

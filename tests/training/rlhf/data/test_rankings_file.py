@@ -1,4 +1,4 @@
-"""A file of rankings is read completely or rejected with its broken rows named; omitted rows are counted."""
+"""A rankings file is read completely or rejected with its invalid rows named; omitted rows are counted."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def test_duplicate_and_contradicting_rankings_are_counted() -> None:
     turned = said(((2,), (1,), (0,)), texts="zyx")  # the same ranking, shown in another order
     other = said(((0,), (1,), (2,)), annotator="b")  # another annotator's ranking is not a duplicate
     assert count_repeats([first, turned, other]) == {"duplicates": 1, "contradicted_pairs": 0}
-    against = said(((1,), (0,), (2,)), annotator="b")  # y above x, and both above z as before
+    against = said(((1,), (0,), (2,)), annotator="b")  # y above x, but both still above z
     assert count_repeats([first, against, against]) == {"duplicates": 1, "contradicted_pairs": 1}
     tied = said(((0, 1), (2,)))
     assert count_repeats([first, tied]) == {"duplicates": 0, "contradicted_pairs": 0}

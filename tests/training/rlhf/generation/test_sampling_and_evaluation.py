@@ -1,4 +1,4 @@
-"""Sampled answers are distinct and include their settings. Evaluations report means with standard errors."""
+"""Sampled answers are distinct and record their settings. Evaluations report means and standard errors."""
 
 import math
 import statistics

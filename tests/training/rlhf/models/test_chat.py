@@ -30,7 +30,7 @@ def test_user_text_cannot_start_an_assistant_turn() -> None:
 
 
 def test_user_text_cannot_start_a_turn_with_an_unnamed_special_token() -> None:
-    """The turn markers of Llama 3 are special tokens without a name such as bos_token."""
+    """Llama 3 turn markers are special tokens without an attribute name such as `bos_token`."""
     marked = tiny.tokenizer()
     plain = chat.encode_response(marked, "w1 w2")
     assert chat.control_tokens(marked) == list(dict.fromkeys(marked.all_special_tokens))

@@ -1,4 +1,4 @@
-"""Models are saved atomically and load with plain transformers. Errors name a missing model."""
+"""Models are saved atomically and load with plain transformers. The error for a missing model names it."""
 
 from pathlib import Path
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""Log-probabilities computed in chunks equal those of the full logits, including gradients."""
+"""Log-probabilities computed in chunks equal those computed from the full logits, as do their gradients."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_log_probs_equal_log_softmax_over_the_full_logits(
 def test_own_forward_is_used_for_a_model_that_transforms_its_logits() -> None:
     model, (ids, mask, wanted) = tiny.policy(), rows()
     expected, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
-    model.config.logits_scaling = 1.0  # this setting rules out the manual projection
+    model.config.logits_scaling = 1.0  # with this setting, the model's own forward is used
     found, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
     assert torch.allclose(found, expected, atol=1e-5)
 

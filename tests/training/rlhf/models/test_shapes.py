@@ -1,4 +1,4 @@
-"""The model size determined without loading the model equals the size of the loaded model."""
+"""The model size estimated without loading the model matches that of the loaded model."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_file_headers_give_the_exact_number_of_parameters(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", [*tiny.ENCODERS])
 def test_encoders_are_recognised_and_their_parameters_counted(kind: str) -> None:
-    """The count excludes the pooler, which the config does not mention."""
+    """The predicted count excludes the pooler, which the config does not mention."""
     trunk = tiny.ENCODERS[kind]().base_model
     shape = shapes.shape_of(trunk.config.to_dict())
     assert shape.encoder

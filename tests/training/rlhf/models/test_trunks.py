@@ -56,7 +56,7 @@ def learn(base: Path, out: Path, report: ListReporter | None = None, **settings:
 
 
 def padded_rows(tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
-    """Batch the items as other libraries do: rows of different lengths, padded on the right."""
+    """Batch the items as other libraries do: as rows of different lengths, padded on the right."""
     tokenizer.padding_side = "right"
     rows = [
         {"input_ids": chat.encode_prompt(tokenizer, m) + chat.encode_response(tokenizer, text)}
@@ -101,7 +101,7 @@ def test_full_models_of_each_trunk_score_the_same_in_transformers(tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "bert", "modern-bert", "roberta"])
 def test_adapter_scores_the_same_in_peft_and_in_transformers(kind: str, tmp_path: Path) -> None:
-    """The adapter folder is small, contains all parameters that the base lacks, and names the base."""
+    """The adapter folder is small, contains all parameters that the base lacks, and records the base."""
     base = saved_base(kind, tmp_path)
     path = learn(base, tmp_path / "rm", **LORA).path
     assert not (path / "config.json").exists()
@@ -131,7 +131,7 @@ def test_training_an_adapter_does_not_change_its_trunk(tmp_path: Path) -> None:
     trunk, head = trunks.trained_parameters(model)
     assert sum(p.numel() for p in head) == 32
     assert {p.shape[0] for p in trunk} | {p.shape[1] for p in trunk} >= {4}
-    assert all(4 in parameter.shape for parameter in trunk)  # all have rank 4
+    assert all(4 in parameter.shape for parameter in trunk)  # each has rank 4
 
 
 def test_new_adapter_changes_no_score_and_drops_out_only_in_training(
@@ -218,7 +218,7 @@ def test_new_head_has_std_one_over_root_d_and_no_bias(tmp_path: Path) -> None:
         assert head.weight.dtype == torch.float32
         assert head.bias is None or not head.bias.any(), kind
     assert len(draws) == 7
-    # With the default std of transformers, 0.02, the result would be 0.11.
+    # With transformers' default standard deviation of 0.02, the result would be 0.11.
     assert torch.cat(draws).std().item() == pytest.approx(1, abs=0.15)
     assert all(draw.std() > 0.5 for draw in draws)
 
@@ -242,7 +242,7 @@ Elsewhere = Callable[[Path, Path], None]
 
 
 def classifier_with_pad_as_eos(base: Path, out: Path) -> None:
-    """Save a model as common trainers do if its tokenizer has no pad token: with EOS as the pad token."""
+    """Save a model with EOS as the pad token, as common trainers do if the tokenizer has no pad token."""
     torch.manual_seed(1)
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     torch.nn.init.normal_(model.score.weight)
@@ -261,7 +261,7 @@ def adapter_of_peft(base: Path, out: Path) -> None:
 
 
 def test_external_models_are_scored_at_the_same_token_as_in_transformers(tmp_path: Path) -> None:
-    """With EOS as the pad token, both read the score at the token before EOS, as in training."""
+    """With EOS as the pad token, both libraries read the score at the token before EOS, as in training."""
     base = saved_base("llama", tmp_path)
     classifier_with_pad_as_eos(base, tmp_path / "pad-is-eos")
     adapter_of_peft(base, tmp_path / "adapter")

@@ -1,7 +1,7 @@
-"""Predicted memory matches the measured memory of real training loops within MEMORY_FACTOR.
+"""Predicted peak memory matches the measured memory of real training loops within MEMORY_FACTOR.
 
 Each loop is measured in its own process: peak memory minus memory before model creation. The models have
-seven million parameters, enough for the difference to exceed the noise.
+seven million parameters, enough for this difference to exceed the noise.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Data
 from training.rlhf.planning.transformer import FLOAT
 
-MEMORY_FACTOR = 1.35  # measured: 0.91 to 1.08 of the prediction, with 26 million parameters
+MEMORY_FACTOR = 1.35  # measured / predicted: 0.91 to 1.08, with 26 million parameters
 ROOT = Path(__file__).resolve().parents[4]
 WIDE = {"vocab_size": 8000, "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4}
 HEADS = {"num_attention_heads": 8, "num_key_value_heads": 4}
@@ -118,7 +118,7 @@ def shape() -> shapes.Shape:
 
 
 def held(cases: dict[str, dict[str, Any]], folder: Path) -> dict[str, int]:
-    """Memory in bytes by loop. Each loop runs in a fork of one process that has already imported
+    """Measure each loop's memory, in bytes. Each loop runs in a fork of one process that has already imported
     everything."""
     sizes = ({**WIDE, **HEADS}, [PROMPT, RESPONSE])
     done = subprocess.run(
@@ -196,7 +196,7 @@ def test_predicted_memory_increases_with_memory_intensive_settings() -> None:
     assert saved["activations"] < 0.6 * names["activations"]
     assert saved["gradients"] == names["gradients"]
     ppo = cost.ppo(PPOConfig(), policy, policy, data(1000)).peak
-    assert ppo.bytes > 40 * policy.weights  # 4 models, 2 gradients, 4 moments, 4 bytes each
+    assert ppo.bytes > 40 * policy.weights  # (4 models + 2 gradients + 4 moments) × 4 bytes
     longer = SampleConfig(max_new_tokens=256)
     assert (
         cost.sample(longer, policy, data(64)).peak.bytes

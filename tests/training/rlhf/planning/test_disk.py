@@ -1,4 +1,4 @@
-"""The predicted disk space matches the disk usage of a run."""
+"""The predicted disk space matches the actual disk usage of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHAPE = {"hidden_size": 64, "intermediate_size": 128, "vocab_size": 300, "tie_wo
 
 
 def tensors_in(folder: Path) -> int:
-    """Size of all tensors in bytes. A tensor with several names counts once."""
+    """Total size of all tensor files, in bytes. A hard-linked file counts once."""
     files = {file.stat().st_ino: file.stat().st_size for file in folder.rglob("*.safetensors")}
     return sum(files.values())
 

@@ -1,4 +1,4 @@
-"""Advantages, whitening and KL estimators, compared with closed forms and simple fp64 loops."""
+"""Advantages, whitening and KL estimators are compared with closed forms and simple fp64 loops."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_whitening_normalises_all_parts_jointly() -> None:
     assert together.mean().item() == pytest.approx(0, abs=1e-12)
     assert together.var(unbiased=False).item() == pytest.approx(1, abs=1e-6)
     assert found[0][~MASK].abs().sum().item() == 0.0
-    assert found[0][MASK].mean().abs().item() > 0.1  # parts are not normalised separately
+    assert found[0][MASK].mean().abs().item() > 0.1  # the parts are not whitened separately
 
 
 def test_whitening_equal_advantages_gives_zeros() -> None:
@@ -92,8 +92,8 @@ def categorical() -> tuple[Tensor, Tensor]:
 
 
 def test_k1_and_k3_are_unbiased_estimators_of_the_kl() -> None:
-    """The expectation over a categorical distribution is exact, and verifies the sign of KL(policy ||
-    reference)."""
+    """The expectation over a categorical distribution is exact. It also verifies the sign of
+    KL(policy || reference)."""
     policy, reference = categorical()
     exact = (policy.exp() * (policy - reference)).sum().item()
     assert exact > 0.05
@@ -105,7 +105,7 @@ def test_k1_and_k3_are_unbiased_estimators_of_the_kl() -> None:
 def test_k1_as_a_loss_has_no_gradient() -> None:
     logits = torch.randn(6, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).requires_grad_()
     policy = logits.log_softmax(0)
-    weights = policy.exp().detach()  # sampling is not differentiated
+    weights = policy.exp().detach()  # the sampling itself is not differentiated
     (found,) = torch.autograd.grad((weights * advantages.kl_k1(policy, categorical()[1])).sum(), logits)
     assert found.abs().max().item() < 1e-12
 

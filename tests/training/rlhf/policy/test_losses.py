@@ -1,4 +1,4 @@
-"""The policy loss and value loss of PPO, compared with manual calculations."""
+"""PPO's policy loss and value loss, compared with manual calculations."""
 
 from __future__ import annotations
 

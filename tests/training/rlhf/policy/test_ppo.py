@@ -1,4 +1,4 @@
-"""PPO on tiny models: identities before the first update, and improvement on a known reward."""
+"""PPO on tiny models: exact identities before the first update, and improvement on a known reward."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def run(
 def observed(
     folders: tuple[Path, Path],
 ) -> tuple[rollout.Models, list[tuple[list[int], list[int]]], rollout.MicroBatch]:
-    """The models, eight rows of different lengths with and without EOS, and the micro-batch observed for
-    them."""
+    """The models, eight rows of different lengths with and without EOS, and the micro-batch that `observe`
+    returns for them."""
     models = rollout.load_models(*folders)
     rows = [
         (chat.encode_prompt(models.tokenizer, PROMPTS[n]), [5 + n] * (n % 4 + 1) + [EOS] * (n % 2))
@@ -98,8 +98,8 @@ def observed(
 def test_ratio_is_exactly_one_before_the_first_update(
     folders: tuple[Path, Path], tmp_path: Path, micro_batch_tokens: int
 ) -> None:
-    """The ratio is exact because rollout log-probabilities come from the training forward pass on the same
-    rows."""
+    """The ratio is exactly one because rollout log-probabilities are computed by the same forward pass as in
+    training, on the same rows."""
     report = ListReporter()
     run(
         folders,
@@ -120,7 +120,7 @@ def test_kl_is_zero_before_the_first_update_and_positive_after(
     run(folders, tmp_path / "out", report, steps=6)
     first, *later = report.series("objective/kl")
     assert first == 0.0
-    # A single sampled estimate can be negative (observed: -0.08, with means of 0.2).
+    # A single sampled estimate can be negative (observed: -0.08), but the mean is about 0.2.
     assert sum(later) / len(later) > 0.01
 
 
@@ -150,7 +150,7 @@ def test_critic_starts_as_the_centred_scaled_score_of_the_reward_model(
 
 
 def test_sampled_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path]) -> None:
-    """Finished answers are scored unchanged and truncated answers with EOS appended, in any batch."""
+    """Finished answers are scored unchanged, and truncated answers with EOS appended, in any batch."""
     models = dataclasses.replace(rollout.load_models(*folders), scale=RewardScale(0.0, 1.0))
     prompts = [chat.encode_prompt(models.tokenizer, PROMPTS[n]) for n in range(2)]
     answers = [

@@ -1,4 +1,4 @@
-"""The policy is fine-tuned on the best of N answers and improves according to its reward model."""
+"""The policy is fine-tuned on the best of N answers, and its mean reward from the reward model improves."""
 
 import itertools
 import random
@@ -121,7 +121,7 @@ def test_curve_is_unbiased_for_the_maximum_of_a_known_distribution() -> None:
     draws = torch.rand(4000, 8, generator=torch.Generator().manual_seed(0)).tolist()
     for n in (1, 2, 4):
         mean = statistics.mean(best_of_curve(row)[n] for row in draws)
-        assert mean == pytest.approx(n / (n + 1), abs=0.01)  # expected maximum of n uniform values
+        assert mean == pytest.approx(n / (n + 1), abs=0.01)  # the expected maximum of n uniform values
 
 
 def test_tokenizer_of_the_result_keeps_its_eos_token(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fine-tuning learns from responses, reports progress, can be cancelled, and is determined by its seed."""
+"""Fine-tuning learns from responses, reports progress, can be cancelled, and is reproducible with a seed."""
 
 import math
 from pathlib import Path

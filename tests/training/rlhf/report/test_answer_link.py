@@ -30,7 +30,7 @@ DIFFERENCES = (-6.0, -0.7, 0.0, 0.4, 2.5)
 
 
 def learned(recipe: dict[str, Any]) -> tuple[AnswerModel, AnswerLink]:
-    """An answer model with fixed parameters, and the answer link restored from its saved notes."""
+    """An answer model with fixed parameters, and the answer link restored from its saved parameters."""
     config = RewardModelConfig.model_validate(recipe)
     key = AnswerKey(
         {level: place for place, level in enumerate(LEVELS, 1)} if config.strength != "ignore" else {},
@@ -53,7 +53,7 @@ def learned(recipe: dict[str, Any]) -> tuple[AnswerModel, AnswerLink]:
 def chance_by_loss(
     answers: AnswerModel, difference: float, tiers: list[int], *, annotator: str, strength: int = 0
 ) -> float:
-    """The training likelihood of one pair, e^−loss."""
+    """The training likelihood of one pair: e^−loss."""
     group = Group(
         [2],
         [[5], [6]],

@@ -1,4 +1,4 @@
-"""Calibration compared with manual calculations, scikit-learn, and simulations with known probabilities."""
+"""Calibration is compared with manual calculations, scikit-learn and simulations with known probabilities."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def of(scored: ScoredRankings, *, ties_counted: bool = False) -> Calibration:
 
 
 def test_calibration_equals_manual_calculation() -> None:
-    """Pairs with probabilities .85, .85, .85 and .65: the first response wins two of the three, and the last
-    pair.
+    """Pairs with probabilities .85, .85, .85 and .65. The first response wins two of the
+    three pairs predicted at .85, and the only pair predicted at .65.
 
     Counted in both orders, .85 has 2 wins of 3, .15 1 of 3, .65 1 of 1, and .35 0 of 1.
     """
@@ -108,13 +108,12 @@ def test_rewards_in_correct_order_but_on_the_wrong_scale_are_miscalibrated(stret
     assert wrong.preference.ece.low > 0.08 > 0.03 > wrong.preference.ece_if_right
     top = wrong.preference.bins[-1]
     assert top.observed.value is not None
-    assert (top.observed.value < top.predicted) == (stretch > 1)  # overconfident if stretched
+    assert (top.observed.value < top.predicted) == (stretch > 1)  # overconfident if the rewards are stretched
     assert (wrong.log_loss.value or 0) > (of(right).log_loss.value or 0)
 
 
 def test_model_without_ties_is_miscalibrated_if_annotators_tie() -> None:
-    """If ties are counted, the predicted probabilities of a preference are too high by the proportion of
-    ties."""
+    """If ties are counted, the predicted preference probabilities are too high by the proportion of ties."""
     rng = np.random.default_rng(3)
     scored = answered_pairs(rng.normal(0, 1.0, 3000), AnswerLink(), rng, says=TIES)
     assert (of(scored, ties_counted=True).preference.ece.value or 0) > 0.1

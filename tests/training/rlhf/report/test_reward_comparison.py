@@ -1,5 +1,5 @@
-"""Comparison of two reward models on the same pairs: an exact test with prompts as units, and rankings
-matched by content.
+"""Two reward models are compared on the same pairs, with an exact test that has prompts as units. Rankings
+are matched by content.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAIR = [said(f"Q{number}", ["a", "b"], [[0], [1]]) for number in range(40)]
 
 
 def judged(right: list[bool]) -> ScoredRankings:
-    """Scored rankings with one pair per prompt, judged correctly or incorrectly as specified."""
+    """Scored rankings with one pair per prompt; `right` specifies which pairs the model judges correctly."""
     return scored(
         *((ranking, [1.0, 0.0] if ok else [0.0, 1.0]) for ranking, ok in zip(PAIR, right, strict=False))
     )
@@ -45,7 +45,7 @@ def test_sampled_p_value_agrees_with_the_exact_test() -> None:
 
 
 def test_correlated_pairs_do_not_inflate_significance() -> None:
-    """Compare two equally good models that are right or wrong on all 10 pairs of a prompt.
+    """Compare two equally good models. On each prompt, one is right on all 10 pairs and the other is wrong.
 
     The test must report a difference in about 5% of the comparisons. A test that treats the 200 pairs as
     independent reports one in most of them.
@@ -53,7 +53,7 @@ def test_correlated_pairs_do_not_inflate_significance() -> None:
     rng = np.random.default_rng(0)
     false, naive, runs = 0, 0, 120
     for _ in range(runs):
-        lead = rng.choice([-1.0, 1.0], size=20) * 10  # sign: which model is right
+        lead = rng.choice([-1.0, 1.0], size=20) * 10  # the sign shows which model is right
         false += sign_flip_p(lead, seed=1) <= 0.05
         won = int((lead > 0).sum()) * 10
         naive += stats.binomtest(won, 200).pvalue <= 0.05
@@ -74,7 +74,7 @@ def test_paired_difference_has_a_narrower_interval() -> None:
     assert widths[2] < 0.65 * np.hypot(*widths[:2])
     assert (found.difference.value or 0) > 0
     assert found.p_value < 0.05
-    assert (found.log_loss.low or 0) > 0  # the log loss agrees
+    assert (found.log_loss.low or 0) > 0  # the first model also has the better log loss
     assert found.difference.value == pytest.approx((found.first.value or 0) - (found.second.value or 0))
 
 
@@ -93,7 +93,7 @@ def test_identical_rankings_are_matched() -> None:
     shuffled = everything.at([5, 3, 19, 0])
     found = compare(everything, dataclasses.replace(shuffled, rewards=-shuffled.rewards))
     assert (found.rankings, found.only_first, found.only_second) == (4, 4, 0)
-    again = scored((PAIR[0], [1.0, 0.0]), (PAIR[0], [0.0, 1.0]))  # a repeated ranking
+    again = scored((PAIR[0], [1.0, 0.0]), (PAIR[0], [0.0, 1.0]))  # the same ranking twice
     assert (compare(again, again).rankings, compare(again, again).p_value) == (2, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""Report metrics compared with manual calculations, brute force, and simulations with known parameters."""
+"""Report metrics are compared with manual calculations, brute force and simulations with known parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from training.rlhf.report.reward_report import RewardReport, report_on, save
 from training.rlhf.report.scored import ScoredRankings
 from training.rlhf.report.slices import LENGTHS, Slice
 
-# Three annotators ranked two prompts. Two of three ranked a first in Q1. One declared a tie in Q2.
+# Three annotators ranked responses to two prompts. In Q1, two of three ranked a first. In Q2, one declared a
+# tie.
 ROWS = (
     (said("Q1", ["a", "bb", "ccc"], [[0], [1], [2]], annotator="ann", strength=3, round=0), [2.0, 1.0, 0.0]),
     (said("Q1", ["bb", "a", "ccc"], [[1], [0], [2]], annotator="bob", strength=1, round=0), [1.0, 2.0, 0.0]),
@@ -34,7 +35,7 @@ def slices(report: RewardReport, by: str) -> dict[str, Slice]:
 
 def test_accuracy_counts_pairs_with_equal_rewards_as_half_correct() -> None:
     report = report_on(scored(*ROWS))
-    # Correct pairs: 3 of ann, 3 of bob, 0 of eve (ccc > bb > a), and half of "maybe" > "no" (equal rewards).
+    # Correct pairs: 3 from ann, 3 from bob, 0 from eve (ccc > bb > a), and half for "maybe" > "no" (a tie).
     assert report.accuracy.value == pytest.approx((3 + 3 + 0 + 0.5) / 10)
     assert (report.rankings, report.prompts, report.pairs, report.tied_pairs) == (5, 2, 10, 1)
     assert report.ties is None
@@ -50,7 +51,7 @@ def test_slices_by_agreement_strength_length_and_round() -> None:
         "most": (9, pytest.approx(6 / 9)),
         "asked_once": (1, 0.5),
     }
-    # A strength applies to the best and second-best tier only: one pair each for ann and bob.
+    # A strength applies only to the best and second-best tiers: one pair each for ann and bob.
     strength = slices(report, "strength")
     assert {name: (one.pairs, one.accuracy.value) for name, one in strength.items()} == {
         "not_stated": (8, pytest.approx((2 + 2 + 0 + 0.5) / 8)),
@@ -71,8 +72,8 @@ def test_slices_by_agreement_strength_length_and_round() -> None:
 def test_model_is_compared_with_annotators_on_repeated_pairs() -> None:
     people = report_on(scored(*ROWS)).people
     assert people is not None
-    # Each of the 9 preferences in Q1 is compared with those of the two other annotators. For the 3 of ann,
-    # bob agrees and eve disagrees, so each counts 0.5. The same holds for bob. Both others disagree with eve.
+    # Each of the 9 preferences in Q1 is compared with those of the two other annotators. Bob agrees and eve
+    # disagrees with each of ann's 3, so each counts 0.5. The same holds for bob. Both disagree with eve.
     assert (people.pairs, people.prompts) == (9, 1)
     assert people.others.value == pytest.approx(6 * 0.5 / 9)
     assert people.model.value == pytest.approx(6 / 9)
@@ -82,14 +83,14 @@ def test_model_is_compared_with_annotators_on_repeated_pairs() -> None:
 def test_length_bias_of_model_and_annotators() -> None:
     length = report_on(scored(*ROWS)).length
     assert length is not None
-    # Annotators prefer the longer response in 4 of 10 pairs: 3 of eve, and "maybe" > "no". The model prefers
-    # the shorter response in 9 pairs, and its tie counts half.
+    # Annotators prefer the longer response in 4 of 10 pairs: eve's 3 pairs, and "maybe" > "no". The model
+    # prefers the shorter response in 9 pairs, and its tie counts half.
     assert length.pairs == 10
     assert length.by_people.value == pytest.approx(4 / 10)
     assert length.by_model.value == pytest.approx(0.5 / 10)
     assert length.excess.value == pytest.approx(0.05 - 0.4)
-    # The correlations cover all responses except the two tied ones, which have no preference: first of the
-    # values themselves, then of their deviations from the mean of their ranking.
+    # The correlations cover all responses except the two tied ones, between which there is no preference:
+    # first the correlation of the values themselves, then of their deviations from the ranking's mean.
     lengths = [1, 2, 3] * 3 + [2, 5]
     assert length.correlation.value == pytest.approx(
         stats.spearmanr([2, 1, 0] * 3 + [0.5, 0.5], lengths).statistic
@@ -142,7 +143,7 @@ def test_responses_with_equal_top_rewards_share_the_credit() -> None:
             (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),  # two top rewards, one correct
             (said("Q2", ["a", "b", "c"], [[0, 1], [2]]), [1.0, 2.0, 0.0]),
             (said("Q3", ["a", "b"], [[0], [1]]), [0.0, 1.0]),
-            (said("Q4", ["a", "b"], [[0, 1]]), [0.0, 1.0]),  # no response is best
+            (said("Q4", ["a", "b"], [[0, 1]]), [0.0, 1.0]),  # all tied, so none is best
         )
     )
     assert report.top is not None
@@ -198,7 +199,7 @@ GRADED = AnswerLink(ties="rao_kupper", tie_parameter=0.3, strength_thresholds=((
 
 
 def strengths_stated(link: AnswerLink, says: AnswerLink, rng: np.random.Generator) -> ScoredRankings:
-    """2,500 simulated pairs with preference strengths drawn under logistic noise."""
+    """Simulate 2,500 pairs with preference strengths drawn with logistic noise."""
     rows = []
     levels = [level for level, _ in says.strength_thresholds]
     edges = [at for _, at in says.strength_thresholds]
@@ -231,7 +232,7 @@ def test_strengths_are_calibrated_only_with_the_true_thresholds() -> None:
     off = report_on(strengths_stated(mean, GRADED, rng), samples=300).strengths
     assert off is not None
     assert (off.reliability.ece.low or 0) > 0.05 > 0.03 > off.reliability.ece_if_right
-    assert off.not_known > 100  # this model was not trained on level 4
+    assert off.not_known > 100  # the model was not trained on level 4
 
 
 def test_probabilities_are_less_extreme_for_less_reliable_annotators() -> None:

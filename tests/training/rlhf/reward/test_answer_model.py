@@ -1,4 +1,4 @@
-"""Learned parameters of preference strengths, annotator reliability and position effects."""
+"""Learned parameters for preference strengths, annotator reliability and position effects."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_each_recipe_uses_the_configured_loss() -> None:
     half = crowd.thresholds()
     assert half.tolist() == sorted(half.tolist())
     assert half[0] > 0
-    odds = torch.stack((crowd.reliability[0], torch.tensor(math.log(8 / 2))))  # no annotator: prior mean
+    odds = torch.stack((crowd.reliability[0], torch.tensor(math.log(8 / 2))))  # unknown annotator: prior mean
     assert torch.equal(
         crowd(rewards, said),
         losses.cumulative_strength(
@@ -202,7 +202,7 @@ def test_position_effects_are_recovered_if_the_display_order_is_known() -> None:
 
 
 def test_gradients_of_micro_batches_and_layouts_sum_to_those_of_the_batch(tmp_path: Path) -> None:
-    """Annotator, strength and display order stay with their ranking in every micro-batch."""
+    """Every ranking keeps its annotator, strength and display order in every micro-batch."""
     config = RewardModelConfig(
         strength="cumulative", ties="rao_kupper", annotators="crowd_bt", positions="learned"
     )
@@ -234,12 +234,12 @@ def test_gradients_of_micro_batches_and_layouts_sum_to_those_of_the_batch(tmp_pa
 
 
 def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> None:
-    """Carl reverses every second ranking. All annotators state strength 1 for a small difference, 2 for a
-    large one."""
+    """Carl reverses every second ranking. All annotators state strength 1 for a small difference and 2
+    for a large one."""
     rankings = []
     for number, ranking in enumerate(RANKINGS * 2):
         best, second, *rest = ranking.tiers
-        wide = number % 2 == 0  # best against worst, or against second
+        wide = number % 2 == 0  # best versus worst if wide, else best versus second
         tiers = (best, rest[-1]) if wide else (best, second)
         texts = tuple(ranking.responses[tier[0]] for tier in tiers)
         name = ("ann", "ben", "carl")[number % 3]

@@ -1,6 +1,6 @@
-"""An ensemble of small reward heads on known features.
+"""An ensemble of small reward heads trained on known features.
 
-Members disagree where the rankings provide no information and agree where they do. Their averaged preferences
+The members disagree where the rankings provide no information and agree elsewhere. Their averaged preferences
 are calibrated even with few rankings.
 """
 
@@ -44,8 +44,8 @@ def fitted(rankings: int, seed: int = 0) -> heads.Heads:
 
 
 def spread_of_pairs(ensemble: heads.Heads, responses: Tensor) -> float:
-    """Mean standard deviation, over members, of reward differences between the two halves of the
-    responses."""
+    """Standard deviation, over members, of the reward differences between the two halves of the responses,
+    averaged over pairs."""
     first, second = heads.outputs(ensemble, responses).chunk(2)
     return float((first - second).std(dim=1).mean())
 

@@ -71,7 +71,7 @@ def test_two_processes_divide_the_scoring_and_one_writes_the_report(model: Path,
 
 
 def test_prompts_are_truncated_to_the_training_length(model: Path) -> None:
-    """The reward model was not trained on prompts truncated to any other length."""
+    """Prompts are truncated as in training, because the model was not trained on longer prompts."""
     loaded = load_reward_model(model)
     whole = score_rankings(loaded, [LONG])[0].rewards[0]
     plain = score(loaded.model, loaded.tokenizer, [(LONG.messages, LONG.responses)])[0]

@@ -1,4 +1,4 @@
-"""The posterior of a reward head on known features, compared with exact quadrature, repeated estimates and
+"""The posterior of a reward head on known features is compared with exact quadrature, repeated estimates and
 nominal coverage.
 """
 
@@ -16,7 +16,7 @@ from training.rlhf.reward import laplace, losses
 from training.rlhf.reward.laplace import Part
 
 WIDTH = 4
-NINETY = 1.645  # standard deviations: two-sided 90% interval
+NINETY = 1.645  # standard deviations of a two-sided 90% interval
 REPETITIONS = 80
 
 
@@ -72,8 +72,8 @@ def test_second_derivative_of_every_likelihood_is_exact(name: str) -> None:
 
 
 def test_negative_curvature_is_ignored() -> None:
-    """CrowdBT attributes an implausible verdict to annotator error, so it contributes no reward
-    information."""
+    """CrowdBT attributes an implausible verdict to annotator error, so the verdict provides no information
+    about rewards."""
     reliability = torch.full((1,), 2.0, dtype=torch.float64)
 
     def likelihood(rewards: Tensor) -> Tensor:
@@ -108,9 +108,9 @@ def test_mean_covariance_and_evidence_match_the_exact_posterior() -> None:
 
 
 def test_sampling_variance_of_estimates_equals_the_posterior_variance() -> None:
-    """With a weak prior and much data, the posterior covariance equals that of the mode over repetitions.
+    """With a weak prior and much data, the posterior covariance equals the covariance of repeated estimates.
 
-    The pairs of five responses are dependent. Weighting each pair with 3 / (K + 1) corrects for this.
+    The pairs formed from five responses are dependent. Weighting pairs with 3 / (K + 1) corrects for this.
     """
     head = known.weights(7, width=WIDTH, spread=0.5)
     found = [
@@ -120,7 +120,7 @@ def test_sampling_variance_of_estimates_equals_the_posterior_variance() -> None:
     over_repetitions = torch.stack([one.weight for one in found]).T.cov()
     said = torch.stack([one.root @ one.root.T for one in found]).mean(dim=0)
     share = torch.linalg.eigvals(torch.linalg.solve(said, over_repetitions)).real
-    assert 0.8 < share.mean() < 1.2  # 320 squares of about 1: the standard error of their mean is 0.08
+    assert 0.8 < share.mean() < 1.2  # mean of 320 squares of about 1: its standard error is 0.08
 
 
 @pytest.mark.parametrize(("n", "k", "loss"), [(30, 4, "bradley_terry"), (30, 3, "plackett_luce")])
@@ -136,7 +136,7 @@ def test_intervals_have_their_nominal_coverage(n: int, k: int, loss: str) -> Non
 
 
 def test_maximum_evidence_recovers_the_prior_standard_deviation() -> None:
-    width = 24  # enough to estimate their standard deviation to about 20%
+    width = 24  # enough to estimate the weights' spread to about 20%
     for spread in (0.5, 2.0):
         responses = known.features(3, 200, 3, width=width)
         part = known.part(
@@ -176,7 +176,7 @@ def test_preference_probability_integrates_over_the_uncertainty() -> None:
 
 
 def test_integrated_preferences_are_better_calibrated() -> None:
-    """The plain head is almost unregularised, so it is close to the maximum-likelihood estimate."""
+    """The plain head has almost no regularisation, so it is close to the maximum-likelihood estimate."""
     fresh = known.features(-1, 1, 60, width=WIDTH)[0]
     apart = fresh[:30] - fresh[30:]
     plain, integrated, true = [], [], []

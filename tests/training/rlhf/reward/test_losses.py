@@ -1,4 +1,4 @@
-"""Each loss is compared with manual calculations and a simple fp64 loop, its gradient with finite
+"""Each loss is compared with manual calculations and a simple fp64 loop, and its gradient with finite
 differences."""
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def crowd_bt_chance(eta: float, d: float) -> float:
 
 
 def pairs_of(tiers: list[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Return (preferred pairs, tied pairs) of one ranking, with simple loops."""
+    """Return a ranking's (strictly ordered pairs, tied pairs), with the preferred response first."""
     real = [i for i, tier in enumerate(tiers) if tier >= 0]
     strict = [(i, j) for i, j in itertools.permutations(real, 2) if tiers[i] < tiers[j]]
     return strict, [(i, j) for i, j in itertools.combinations(real, 2) if tiers[i] == tiers[j]]
@@ -40,7 +40,7 @@ def pairs_of(tiers: list[int]) -> tuple[list[tuple[int, int]], list[tuple[int, i
 def by_hand(
     won: Callable[[float], float], tied: Callable[[float], float] | None, values: Tensor, tiers: Tensor
 ) -> list[float]:
-    """Return -log probabilities averaged over the pairs of each ranking, in Python floats."""
+    """Return the mean negative log-probability of the pairs in each ranking, computed with Python floats."""
     means = []
     for row, order in zip(values.tolist(), tiers.tolist(), strict=True):
         strict, ties = pairs_of(order)
@@ -59,7 +59,7 @@ def test_bradley_terry_of_one_pair_is_minus_log_sigmoid() -> None:
 def test_bradley_terry_averages_the_pairs_of_each_ranking_across_tiers() -> None:
     expected = by_hand(sigmoid, None, rewards(), RAGGED)
     assert losses.bradley_terry(rewards(), RAGGED).tolist() == pytest.approx(expected, abs=1e-12)
-    assert expected[2] == 0.0  # all tied: no preference
+    assert expected[2] == 0.0  # all responses are tied, so there is no preference
 
 
 def test_label_smoothing_adds_the_loss_of_the_reversed_pair() -> None:
@@ -113,16 +113,16 @@ def test_tie_models_with_zero_tie_probability_equal_bradley_terry() -> None:
 
 HALF = torch.tensor(
     [0.3, 0.9, 2.0], dtype=torch.float64
-)  # upper half of the thresholds: a tie, then 3 levels
+)  # upper half of the thresholds, for ties and 3 levels
 STATED = torch.tensor([2, 0, 3, 1])
 
 
 def test_cumulative_strength_is_a_difference_of_two_sigmoids() -> None:
-    """One pair with d = 0.5 and every possible statement, compared with manual calculations."""
+    """One pair with d = 0.5 and every possible stated strength, compared with manual calculations."""
     d = 0.5
     edges = [-math.inf, -2.0, -0.9, -0.3, 0.3, 0.9, 2.0, math.inf]
     below = [0.0, *(sigmoid(edge - d) for edge in edges[1:-1]), 1.0]
-    chances = [high - low for low, high in itertools.pairwise(below)]  # for statements -3 … 3
+    chances = [high - low for low, high in itertools.pairwise(below)]  # for signed strengths -3 … 3
     assert chances[4] == pytest.approx(0.598687660112452 - 0.450166002687522, abs=1e-12)  # strength 1
     values = torch.tensor([[d, 0.0]], dtype=torch.float64)
     for said, chance in zip(range(-3, 4), chances, strict=True):
@@ -256,8 +256,8 @@ def test_tied_responses_are_chosen_from_the_same_remaining_set() -> None:
 
 
 def test_unranked_responses_rank_below_all_others_and_are_not_tied() -> None:
-    """A top-1 ranking of three responses makes two comparisons. Every loss counts exactly these two, however
-    it treats ties."""
+    """A top-1 ranking of three responses yields two comparisons. Every loss counts exactly these two,
+    regardless of how it treats ties."""
     values = torch.tensor([[0.3, 1.2, -0.5]], dtype=torch.float64)
     top_one = torch.tensor([[UNRANKED_TIER, 0, UNRANKED_TIER]])
     h, log_nu = torch.tensor(0.4, dtype=torch.float64), torch.tensor(-0.2, dtype=torch.float64)

@@ -1,4 +1,5 @@
-"""A training step gives the same result with micro-batches, gradient checkpointing or bfloat16."""
+"""A training step gives the same result with micro-batches or gradient checkpointing, and nearly the same
+with bfloat16."""
 
 from __future__ import annotations
 
@@ -31,8 +32,8 @@ def policy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def gradient(policy_dir: Path, out: Path, **settings: object) -> Tensor:
-    """The gradient of the first training step as one vector, from Adam's first moment, which is a tenth of
-    it."""
+    """The gradient of the first training step as one vector. It is computed from Adam's first moment, which
+    is a tenth of the gradient."""
     config = RewardModelConfig.model_validate(
         {"epochs": 1, "batch_rankings": 64, "max_grad_norm": 1e6, "checkpoint_steps": 1} | settings
     )
@@ -90,8 +91,8 @@ def test_weights_moments_head_and_loss_stay_float32_in_bfloat16_runs(
     for _, batch in batches(model, groups, layout="auto", max_tokens=1000, pad_id=pad):
         rewards = rewards_of(model, batch, precision="bfloat16")
         assert rewards.dtype == torch.float32
-        # bfloat16 has 8 significant bits. If the head had rounded these, rounding them again would not change
-        # them.
+        # bfloat16 has 8 significant bits. If the rewards had been rounded, rounding them again would not
+        # change them.
         assert not torch.equal(rewards, rewards.bfloat16().float())
     assert set(seen) == {torch.bfloat16}
 

@@ -1,4 +1,4 @@
-"""A reward model learns an order, and gives the same scores when loaded with plain transformers."""
+"""A reward model learns a known order, and gives the same scores when loaded with plain transformers."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def test_trained_model_has_a_report_on_the_held_out_rankings(policy_dir: Path, t
 
 
 def test_log_loss_equals_the_held_out_loss_for_pairs(policy_dir: Path, tmp_path: Path) -> None:
-    """The loss of the training loop equals the log loss computed from the probability of each verdict."""
+    """The training loop's held-out loss equals the log loss computed from the probability of each verdict."""
     result = run(policy_dir, tmp_path / "rm", epochs=1, centring=0)
     assert result.metrics["heldout/log_loss"] == pytest.approx(result.metrics["heldout/loss"], abs=1e-5)
 

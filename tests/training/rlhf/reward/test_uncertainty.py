@@ -1,4 +1,4 @@
-"""Estimates of reward uncertainty, which leave the reward model unchanged."""
+"""Uncertainty estimates leave the reward model unchanged."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def opened(result: RewardModelResult) -> tuple[Any, Any, Uncertainty]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_uncertainty_does_not_change_the_model(kind: str, trained: Mapping[str, RewardModelResult]) -> None:
-    """Trunk and head are not trained further: plain transformers loads a bitwise equal model, whose score is
+    """The trunk and head are not trained further: plain transformers loads an identical model, whose score is
     the mean of the belief."""
     files = [trained[one].path / "model.safetensors" for one in ("none", kind)]
     assert files[0].read_bytes() == files[1].read_bytes()
@@ -127,7 +127,7 @@ def test_preferences_use_the_covariance_of_the_rewards(
     assert torch.allclose(p + p.T, torch.ones(3, 3), atol=1e-6)
     plain = torch.sigmoid(belief.mean[0] - belief.mean[2])
     assert 0.5 < p[0, 2] < 1
-    assert p[0, 2] < plain or kind == "lora"  # its members can be more confident
+    assert p[0, 2] < plain or kind == "lora"  # LoRA members can be more confident than the model
     assert torch.allclose(belief.lower_bound(2.0), belief.mean - 2 * belief.spread)
     ((mean, spread),) = score_with_spread(model, tokenizer, twins, found)
     assert torch.equal(mean, belief.mean)
@@ -238,8 +238,8 @@ def test_members_are_separate_adapters_on_one_trunk(
     rewards = torch.stack(alone)
     deviations = [one.deviations for one in beliefs_about(model, tokenizer, ITEMS, found)]
     assert torch.allclose(torch.cat(deviations, dim=1), rewards - rewards.mean(dim=0), atol=1e-4)
-    assert torch.corrcoef(rewards).min() > 0.5  # trained on the same rankings
-    assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # but not identical
+    assert torch.corrcoef(rewards).min() > 0.5  # because they are trained on the same rankings
+    assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # but the members are not identical
 
 
 @pytest.mark.parametrize("use_peft", [False, True])
@@ -266,7 +266,7 @@ def test_run_interrupted_in_a_member_resumes_in_that_member(
 ) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
     again: dict[str, Any] = {"uncertainty": "lora", "checkpoint_steps": 3}
-    with pytest.raises(Cancelled):  # while training the second member
+    with pytest.raises(Cancelled):  # during training of the second member
         run(tmp_path, ListReporter(cancel_after=8 + 8 + 5), checkpoints=tmp_path / "kept", **again)
     report = ListReporter()
     result = run(tmp_path, report, checkpoints=tmp_path / "kept", **again)

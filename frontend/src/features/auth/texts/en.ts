@@ -13,7 +13,7 @@ export const en = {
   codeHelp: "From your authenticator app, or one of your recovery codes.",
   startAgain: "Start again",
   language: "Language",
-  /** Why a login with a provider failed; the reason code is in the URL. */
+  /** Reasons why a login with a provider failed, by the reason code in the URL. */
   refusals: {
     unknown: {
       title: "No account is linked to this login",

@@ -8,10 +8,10 @@ import { Icon } from "@/shared/ui/Icon";
 import { useTexts } from "../texts";
 import styles from "./checks.module.css";
 
-/** Longer texts are collapsed: ten responses of 4,000 characters would hide the order. */
+/** Longer texts are collapsed, because ten responses of 4,000 characters would hide the order. */
 const FOLD_CHARS = 500;
 
-/** The responses in their slots, moved by the desk's reducer. */
+/** The responses in ranked order. Moves are handled by the desk's reducer. */
 export function GoldOrder({
   responses,
   ranking,

@@ -23,7 +23,7 @@ export const lineageQuery = (slug: string, snapshot: string) =>
       (await unwrap(api.GET("/api/v1/runs/", { params: { query: { project: slug, snapshot } } }))).results,
   });
 
-/** The response can't change while the server runs. */
+/** The response changes only with a new release of the server. */
 export const formatsQuery = queryOptions({
   queryKey: ["formats"],
   queryFn: async () => unwrap(api.GET("/api/v1/formats/")),
@@ -44,8 +44,8 @@ export function fileName(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * The Python line that loads the download; null for formats without such a line. The server provides these lines and
- * tests them.
+ * The Python lines that load the downloaded file and that train on it; null for formats without such a line. The
+ * server provides these lines and tests them.
  */
 export function linesOf(
   snapshot: Snapshot,

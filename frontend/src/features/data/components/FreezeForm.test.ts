@@ -4,11 +4,11 @@ import { selectionOf } from "./FreezeForm";
 
 const EVERYTHING = { aggregation: "every", agreement: "", after: "", before: "", gold: false, license: "" };
 
-test("without any choice, everything is selected", () => {
+test("a snapshot without filters contains everything", () => {
   expect(selectionOf(EVERYTHING)).toEqual({});
 });
 
-test("sends only the chosen filters, and dates as whole days", () => {
+test("only the chosen filters are sent, and dates are whole days", () => {
   const choice = { ...EVERYTHING, aggregation: "majority", agreement: 70, before: "2026-12-31", gold: true };
   expect(selectionOf(choice)).toEqual({
     aggregation: "majority",

@@ -17,7 +17,7 @@ import { news, Report } from "./Report";
 type Wanted = { file: File; dryRun: boolean; signal: AbortSignal };
 type Done = { report: ImportReport; ms: number };
 
-/** Counts the elapsed seconds of an operation, so that users can see that it is still running. */
+/** Shows the elapsed seconds of an operation, so that users can see that it is still running. */
 function Seconds({ since }: { since: number }) {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {
@@ -123,7 +123,7 @@ export function ImportPanel({ slug }: { slug: string }) {
   return (
     <Panel title={texts.title}>
       <div className={ui.stack}>
-        {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping is a shortcut; the button inside does the same */}
+        {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping a file is a shortcut for the button inside */}
         <div
           className={styles.drop}
           data-over={over}

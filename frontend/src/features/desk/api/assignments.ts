@@ -8,7 +8,7 @@ import { type Draft, EMPTY_FIELDS } from "@/ranking/answer/answer";
  * submitted.
  */
 const AHEAD = 1;
-/** A request that never times out on a dead connection would block all later answers. */
+/** The time limit of a submission. Without it, a request on a dead connection would block all later answers. */
 const SEND_MS = 30_000;
 
 /**
@@ -55,7 +55,7 @@ export async function renewLease(id: string, token: string): Promise<string> {
   return lease.expires_at;
 }
 
-/** The request is sent even if the page closes immediately. Releasing an expired lease has no effect. */
+/** Releases a lease. The request is sent even if the page closes immediately. For an expired lease it has no effect. */
 export function giveBack(id: string, token: string): void {
   api
     .POST("/api/v1/assignments/{id}/release", {
@@ -67,7 +67,7 @@ export function giveBack(id: string, token: string): void {
     .catch(() => undefined);
 }
 
-/** Idempotent by its key: a repeated request returns the existing ranking. */
+/** Submits an answer. Repeating the request with the same key returns the existing ranking. */
 export async function submitAnswer(id: string, idempotencyKey: string, answer: Answer): Promise<void> {
   await unwrap(
     api.POST("/api/v1/assignments/{id}/submit", {
@@ -95,7 +95,7 @@ export async function skipTask(id: string, token: string, reason: string, way: S
   );
 }
 
-/** The last answer that can still be revised, in the form the desk needs; null if there is none. */
+/** The annotator's last answer, if it can still be revised, in the format that the desk needs; otherwise null. */
 export async function fetchLastAnswer(
   slug: string,
 ): Promise<{ assignment: Assignment; answer: Draft } | null> {
@@ -104,7 +104,7 @@ export async function fetchLastAnswer(
   );
   if (status === 204 || !data) return null;
   const { id, task, responses, form, answer } = data;
-  // The answer no longer has a lease, so the lease fields stay empty.
+  // A submitted answer no longer has a lease, so the lease fields stay empty.
   const lease = { token: "", expires_at: "", draft: null, draft_version: 0, practice: false };
   const whole = { tiers: [], ...EMPTY_FIELDS, touched: true, duration_ms: null, ...answer };
   return { assignment: { id, task, responses, form, ...lease }, answer: whole };

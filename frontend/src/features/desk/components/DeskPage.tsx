@@ -64,7 +64,7 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
     if (empty) void queryClient.invalidateQueries({ queryKey: projectQuery(project.slug).queryKey });
   }, [empty, queryClient, project.slug]);
 
-  // Shown until the next event.
+  // “Nothing to take back” is shown until the next task is finished.
   const { happened } = work;
   const [nothingAt, setNothingAt] = useState<typeof happened | null>(null);
   const nothing = nothingAt === happened;

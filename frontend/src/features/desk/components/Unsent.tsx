@@ -7,8 +7,8 @@ import { useFlowTexts } from "../texts/flow";
 import styles from "./flow.module.css";
 
 /**
- * Answers that the server has not accepted: one notice for all waiting answers, and one for each refused answer with
- * a button to reopen it.
+ * Notices about answers that the server has not accepted: one for all waiting answers, and one for each refused
+ * answer, with a button to reopen it.
  */
 export function Unsent({
   unsent,

@@ -3,8 +3,8 @@ import { lazy } from "react";
 const load = () => import("./seldom");
 
 /**
- * Preloads rarely needed components, since the connection may be lost when they are needed. The task is loaded first,
- * because people wait for it.
+ * Preloads rarely needed components, because the connection can be lost by the time they are needed. The task is
+ * loaded first, because the annotator is waiting for it.
  */
 export function fetchSeldom(): () => void {
   // If preloading fails, a component is loaded again when it is needed.

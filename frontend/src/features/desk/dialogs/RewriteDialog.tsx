@@ -9,7 +9,7 @@ import { Dialog } from "@/shared/ui/Dialog";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./rewrite.module.css";
 
-/** Dialog to write a better response next to the original. The desk receives every change immediately. */
+/** A dialog for writing a better response next to the original. The desk receives every change immediately. */
 export function RewriteDialog({
   title,
   responses,
@@ -78,7 +78,8 @@ export function RewriteDialog({
             onChange={(event) => onChange(event.currentTarget.value || null)}
             onKeyDown={(event) => {
               if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-              // Stop propagation: once the dialog is closed, the desk handles keys again and would submit.
+              // Stops propagation: once the dialog is closed, the desk handles keys again and would submit the
+              // answer.
               event.preventDefault();
               event.stopPropagation();
               onClose();

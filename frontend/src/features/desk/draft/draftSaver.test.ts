@@ -98,7 +98,7 @@ describe("autosave", () => {
     expect(kept.at(-1)).toEqual([4, "mine, longer"]);
   });
 
-  it("flushes immediately, and sends nothing after it was stopped", async () => {
+  it("sends immediately when flushed, and nothing once stopped", async () => {
     const send = vi.fn(async (version: number) => version + 1);
     const { subject, statuses } = saver(send);
     subject.change("a");

@@ -4,9 +4,9 @@ export type SaveStatus =
   | { state: "saved" }
   | { state: "unsaved" }
   | { state: "saving" }
-  /** Kept in this browser. The server is unreachable; saving is retried. */
+  /** The draft is only in this browser: the server is unreachable, and saving is retried. */
   | { state: "waiting"; problem: ApiProblem }
-  /** Kept in this browser. The server refused the draft because a newer one exists or the lease has ended. */
+  /** The draft is only in this browser: the server refused it, because a newer one exists or the lease has ended. */
   | { state: "refused"; problem: ApiProblem };
 
 const DEFAULT_DELAY_MS = 800;

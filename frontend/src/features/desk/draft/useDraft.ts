@@ -7,14 +7,14 @@ import { DraftSaver, type SaveStatus } from "./draftSaver";
 import { forget, keep, readKept } from "./kept";
 
 /**
- * The newer of the two copies of a draft. The browser's copy is newer if the server did not receive the last changes.
+ * The newer of the two copies of a draft. The browser's copy is newer if the last changes did not reach the server.
  */
 function newestDraft(assignment: Assignment): unknown {
   const kept = readKept(assignment.id);
   return kept && kept.version >= assignment.draft_version ? kept.draft : assignment.draft;
 }
 
-/** The initial draft of the desk. */
+/** The draft with which the desk opens. */
 export function draftOf({ assignment, how, answer }: Hand): unknown {
   const changed = how === "revise" ? readKept(keptAs(assignment.id, how))?.draft : undefined;
   return changed ?? answer ?? newestDraft(assignment);

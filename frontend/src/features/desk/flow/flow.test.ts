@@ -40,20 +40,20 @@ describe("the flow of tasks", () => {
     expect(ids(claim(EMPTY, []))).toEqual([null, [], null]);
   });
 
-  it("continues immediately and refills when the server responds", () => {
+  it("shows the next task at once and refills when the server responds", () => {
     const atB = left(atA);
     expect(ids(atB)).toEqual(["b", [], null]);
     expect(ids(claim(atB, [b, c], { answered: [a] }))).toEqual(["b", ["c"], null]);
     expect(ids(left(atB))).toEqual([null, [], null]);
   });
 
-  it("never repeats an answered task, regardless of the order of requests", () => {
+  it("never repeats an answered task, whatever the order of responses", () => {
     const atB = left(atA);
     expect(ids(claim(atB, [a, b], { answered: [a] }))).toEqual(["b", [], null]);
     expect(ids(claim(left(atB), [a, b], { answered: [a, b] }))).toEqual([null, [], null]);
   });
 
-  it("repeats an answered task that has a new lease", () => {
+  it("repeats an answered task if it has a new lease", () => {
     expect(ids(claim(left(atA), [b, task("a", "new")], { answered: [a] }))).toEqual(["b", ["a"], null]);
   });
 
@@ -67,7 +67,7 @@ describe("the flow of tasks", () => {
     expect(ids(renewed)).toEqual(["a", ["b"], null]);
   });
 
-  it("replaces an untouched task with the one the server names", () => {
+  it("replaces an untouched task with the server's current task", () => {
     expect(ids(claim(atA, [b, c]))).toEqual(["b", ["c"], null]);
     expect(ids(claim(atA, []))).toEqual([null, [], null]);
   });
@@ -80,7 +80,7 @@ describe("the flow of tasks", () => {
   });
 });
 
-describe("taking an answer back", () => {
+describe("taking back an answer", () => {
   const back = tookBack(left(atA), answer("a"));
 
   it("puts the current task aside and returns to it afterwards", () => {
@@ -104,21 +104,21 @@ describe("taking an answer back", () => {
     expect(ids(left(claim(only, [b])))).toEqual(["b", [], null]);
   });
 
-  it("of a refused answer with a lease removes its task from the tasks ahead", () => {
+  it("removes the task of a refused answer from the tasks ahead", () => {
     const refused = tookBack(left(atA), toRank(a));
     expect(ids(claim(refused, [a, b]))).toEqual(["a", [], "b"]);
   });
 
-  it("twice in a row puts the same task aside, not the answer", () => {
+  it("keeps the same task aside when a second answer is taken back", () => {
     expect(ids(tookBack(back, answer("z")))).toEqual(["z", [], "b"]);
   });
 
-  it("of the current task puts no task aside", () => {
+  it("puts no task aside if the answer belongs to the current task", () => {
     expect(ids(tookBack(atA, { ...toRank(a), refusal: null }))).toEqual(["a", ["b"], null]);
   });
 });
 
-it("removes a lease ahead that has ended", () => {
+it("a task ahead whose lease has ended is removed", () => {
   expect(ids(lostAhead(atA, leaseOf(b)))).toEqual(["a", [], null]);
   expect(ids(lostAhead(atA, leaseOf(task("b", "other"))))).toEqual(["a", ["b"], null]);
 });

@@ -7,9 +7,9 @@ export type Hand = {
   readonly assignment: Assignment;
   /** `revise`: the answer was submitted before and has been taken back. */
   readonly how: "submit" | "revise";
-  /** The initial answer; null to start with the newest draft, if any. */
+  /** The answer to start from; null to start from the newest draft, if any. */
   readonly answer: Draft | null;
-  /** The reason why the server refused that answer. */
+  /** The server's reason for refusing that answer. */
   readonly refusal: ApiProblem | null;
   /** The lease has ended or belongs to someone else: the task can be read but not submitted. */
   readonly lost: boolean;
@@ -64,14 +64,14 @@ export function claimed(flow: Flow, { leases, answered, begun }: Claimed): Flow 
 }
 
 /**
- * The task on the desk was answered or skipped. The task that was put aside returns, otherwise the next one appears.
+ * Called when the task on the desk was answered or skipped: shows the task that was put aside, or else the next one.
  */
 export function left(flow: Flow): Flow {
   if (flow.aside) return { ...flow, desk: flow.aside, aside: null };
   return handOut({ ...flow, desk: null });
 }
 
-/** Puts an earlier answer on the desk; the current task waits. */
+/** Puts an earlier answer on the desk and sets the current task aside. */
 export function tookBack(flow: Flow, hand: Hand): Flow {
   const { desk } = flow;
   const ahead = flow.ahead.filter(({ id }) => id !== hand.assignment.id);
@@ -79,7 +79,7 @@ export function tookBack(flow: Flow, hand: Hand): Flow {
   return { desk: hand, ahead, aside: aside?.assignment.id === hand.assignment.id ? null : aside };
 }
 
-/** A lease of a task ahead has ended. */
+/** Removes a task ahead whose lease has ended. */
 export function lostAhead(flow: Flow, lease: string): Flow {
   return { ...flow, ahead: flow.ahead.filter((one) => leaseOf(one) !== lease) };
 }

@@ -30,7 +30,7 @@ export function useFlow(slug: string, user: string) {
   const { refetch, data, dataUpdatedAt } = leases;
   const ask = useCallback(() => void refetch(), [refetch]);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a second arrival of the same leases counts too
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the effect must also run when the same leases arrive again
   useEffect(() => {
     if (data === undefined) return;
     const state = outbox.getState();
@@ -60,7 +60,7 @@ export function useFlow(slug: string, user: string) {
     [outbox, queryClient, slug, ask],
   );
 
-  // The task was answered in another tab and must not be answered twice.
+  // A task that was answered in another tab leaves this desk, so that it is not answered twice.
   const { desk } = flow;
   const deskLease = desk?.how === "submit" ? leaseOf(desk.assignment) : null;
   const elsewhere = unsent.queued.some((entry) => leaseGiven(entry) === deskLease);
@@ -80,7 +80,7 @@ export function useFlow(slug: string, user: string) {
     return () => clearInterval(timer);
   }, [idle, ask]);
 
-  // Tasks leased ahead are released to others as soon as the user leaves the desk.
+  // Tasks leased ahead are released as soon as the user leaves the desk, so that others can get them.
   const ahead = useRef(flow.ahead);
   ahead.current = flow.ahead;
   useEffect(() => {

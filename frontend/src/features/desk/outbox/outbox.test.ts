@@ -28,7 +28,9 @@ const answer = (id: string, comment = ""): Answer => ({
 });
 const problem = (status: number, type = "about:blank") => new ApiProblem(status, "no", "", [], type);
 
-/** Responds to each request with the next of `outcomes` (null: accepted); the last one repeats. */
+/**
+ * A fake server that responds to each request with the next of `outcomes` (null: accepted) and repeats the last one.
+ */
 function server(...outcomes: (ApiProblem | null)[]) {
   const sent: Unsent[] = [];
   const send = vi.fn(async (entry: Unsent) => {
@@ -104,7 +106,7 @@ describe("an answer", () => {
     expect(sent).toHaveLength(before + 1);
   });
 
-  it("outlives the page and is sent by the next page", async () => {
+  it("survives closing the page and is sent by the next page", async () => {
     const dead = open(server(problem(0)).send);
     const key = dead.add("p", task("a"), "submit", answer("a"));
     await settle();
@@ -202,7 +204,7 @@ describe("a refused answer", () => {
 });
 
 describe("a revised answer", () => {
-  it("is sent after the original if that is still waiting", async () => {
+  it("is sent after the original if the original is still waiting", async () => {
     const { sent, send } = server(problem(0), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -213,7 +215,7 @@ describe("a revised answer", () => {
     expect(sent.at(-1)?.answer.comment).toBe("on second thoughts");
   });
 
-  it("replaces the original if that was refused", async () => {
+  it("replaces the original if the original was refused", async () => {
     const { sent, send } = server(problem(0), problem(422), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -226,7 +228,7 @@ describe("a revised answer", () => {
 });
 
 describe("storage", () => {
-  it("that is full keeps the answer but not the task to return to", async () => {
+  it("keeps the answer but not the task shown if it is full", async () => {
     const set = Storage.prototype.setItem;
     vi.spyOn(Storage.prototype, "setItem").mockImplementation(function (this: Storage, name, value) {
       if (value.includes("messages")) throw new DOMException("full", "QuotaExceededError");
@@ -239,7 +241,7 @@ describe("storage", () => {
     expect(open(server(null).send).getState().queued).toMatchObject([{ assignment: null }]);
   });
 
-  it("that is disabled is reported while the answer is still sent", async () => {
+  it("is reported as unavailable, and the answer is still sent", async () => {
     vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
       throw new DOMException("no", "SecurityError");
     });
@@ -253,7 +255,7 @@ describe("storage", () => {
     expect(outbox.getState()).toMatchObject({ kept: true, queued: [] });
   });
 
-  it("with invalid entries keeps all valid ones", () => {
+  it("ignores invalid entries", () => {
     localStorage.setItem("rankloop.outbox.u1.x", "{");
     localStorage.setItem("rankloop.outbox.u1.y", '"a"');
     expect(open(server(null).send).getState().queued).toEqual([]);

@@ -12,9 +12,9 @@ export type OutboxState = {
   /** Answers that were not refused. The first one is being sent or waits for the server. */
   readonly queued: readonly Unsent[];
   readonly refused: readonly Unsent[];
-  /** The reason why the first one is waiting; null if it is being sent or the outbox is empty. */
+  /** The reason why the first answer is waiting; null if it is being sent or the outbox is empty. */
   readonly held: ApiProblem | null;
-  /** The session has expired: nothing is sent until the next login. */
+  /** Whether the session has expired. Nothing is sent until the next login. */
   readonly loggedOut: boolean;
   /** False if the browser cannot store data, so that closing this page would lose answers. */
   readonly kept: boolean;
@@ -107,7 +107,7 @@ export class Outbox {
     this.kick();
   }
 
-  /** Tries immediately, because the connection is restored, the user has logged in, or the button was pressed. */
+  /** Sends immediately, because the connection is restored, the user has logged in, or the button was pressed. */
   kick(): void {
     this.loggedOut = false;
     this.retryMs = FIRST_RETRY_MS;

@@ -9,7 +9,7 @@ export type Unsent = {
   readonly slug: string;
   readonly how: "submit" | "revise";
   readonly answer: Answer;
-  /** The task as shown, so that the desk can reopen the answer; null if the browser had no space for it. */
+  /** The task as shown, so that the desk can reopen the answer; null if the browser's storage was too full for it. */
   readonly assignment: Assignment | null;
   readonly assignmentId: string;
   readonly at: number;
@@ -34,7 +34,7 @@ export interface UnsentStore {
   /** False if answers are kept only until this page is closed. */
   put(entry: Unsent): boolean;
   remove(key: string): void;
-  /** Calls the function when another tab changes an entry. */
+  /** Calls the given function when another tab changes an entry. */
   onElsewhere(listener: () => void): () => void;
 }
 

@@ -67,7 +67,7 @@ const pairTask = (parts = {}) =>
     form: { ...PAIR, ...parts },
   });
 
-describe("the desk of a pair", () => {
+describe("the desk for a pair", () => {
   it("chooses the degree with one key, without moving the responses", async () => {
     server();
     const { given } = open(pairTask());
@@ -102,7 +102,7 @@ describe("the desk of a pair", () => {
 });
 
 describe("the form's questions", () => {
-  it("block submission while a required one is open, and take the focus", async () => {
+  it("block submission while a required one is open, and get the focus", async () => {
     server();
     const { given } = open(
       assignment({
@@ -128,7 +128,7 @@ describe("the form's questions", () => {
     key("Enter");
     expect(given).toHaveLength(0);
     expect(screen.getByText("Helpful of A, B, C")).toBeTruthy();
-    // The focus is on the first open scale, where a digit sets a rating instead of a rank.
+    // The focus is on the first unanswered scale, where a digit sets a rating instead of a rank.
     const before = cards();
     key("3", "Digit3");
     expect(cards()).toEqual(before);
@@ -173,7 +173,7 @@ describe("the form's questions", () => {
     expect(scale().some(({ checked }) => checked)).toBe(false);
   });
 
-  it("offer the best response as a starting point for a rewrite", () => {
+  it("allow a rewrite to start from the best response", () => {
     server();
     open(assignment({ form: formOf({ rewrite: { label: "A better answer", required: false } }) }));
     key("2", "Digit2");
@@ -217,7 +217,7 @@ describe("a rewrite", () => {
   });
 });
 
-describe("the desk of the best few", () => {
+describe("the desk for ranking the best few", () => {
   it("ranks responses put into a slot and leaves the rest below the line", async () => {
     server();
     const { given } = open(assignment({ form: formOf({ top_k: { at_least: 1, at_most: 2 } }) }));

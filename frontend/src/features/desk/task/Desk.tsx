@@ -36,15 +36,15 @@ type Props = {
   onGive: (answer: Answer) => void;
   onSkipped: () => void;
   onTakeBack: () => void;
-  /** Leaves this task for another one: the lease is lost, or an earlier answer is kept unchanged. */
+  /** Leaves this task for another one, after its lease was lost or to keep an earlier answer unchanged. */
   onPutDown: () => void;
   /** Replaces this copy of the task with the server's copy. */
   onReload: () => void;
-  /** The annotator's own statistics, at the bottom. */
+  /** The annotator's own statistics, shown at the bottom. */
   pace?: ReactNode;
 };
 
-/** One task on the annotator's desk. Keyed by assignment: each task gets a new desk. */
+/** One task on the annotator's desk. Callers must key it by assignment, so that each task gets a new desk. */
 export function Desk({ project, hand, lastDone, onGive, onSkipped, onPutDown, ...props }: Props) {
   const t = useDeskTexts();
   const { assignment } = hand;
@@ -74,8 +74,8 @@ export function Desk({ project, hand, lastDone, onGive, onSkipped, onPutDown, ..
   function trySubmit(orderConfirmed = false) {
     if (over) return;
     const ordered = !fields.not_rankable && !(fields.all_bad && isVerdict(form));
-    // Only if the order as shown is a valid answer. Otherwise nothing is ranked yet, which is reported as an
-    // unanswered question.
+    // The confirmation is needed only if the order as shown is a valid answer. Otherwise nothing is ranked yet, which
+    // is reported as an unanswered question.
     const asShown = ranking.atMost === null && !isTouched(ranking);
     if (!orderConfirmed && ordered && asShown) return setOpen("untouched");
     setOpen(null);

@@ -43,7 +43,7 @@ describe("skipping", () => {
   });
 });
 
-describe("a lease and a draft", () => {
+describe("lease and draft handling", () => {
   it("reports a lost task and keeps the work", async () => {
     vi.useFakeTimers();
     server({ heartbeat: 409 });
@@ -76,7 +76,7 @@ describe("a lease and a draft", () => {
     expect(given).toHaveLength(1);
   });
 
-  it("keep no draft of a submitted answer", async () => {
+  it("discards the draft once the answer is submitted", async () => {
     vi.useFakeTimers();
     const { sent } = server();
     open();
@@ -87,7 +87,7 @@ describe("a lease and a draft", () => {
     expect(localStorage.getItem("rankloop.answer.a1")).toBeNull();
   });
 
-  it("restore the work of a closed tab that was not saved on the server", () => {
+  it("restores the unsaved work of a closed tab", () => {
     server();
     open();
     key("3", "Digit3");
@@ -96,7 +96,7 @@ describe("a lease and a draft", () => {
     expect(cards()).toEqual(["y1", "z2", "x3"]);
   });
 
-  it("prefer the server's draft if another device has continued", () => {
+  it("uses the server's draft if it is newer than the browser's", () => {
     server();
     open();
     key("3", "Digit3");
@@ -109,7 +109,7 @@ describe("a lease and a draft", () => {
 describe("an answer that returns to the desk", () => {
   const answer = { ...EMPTY_FIELDS, tiers: [["z"], ["x", "y"]], touched: true, duration_ms: 5_000 };
 
-  it("can be edited; the previous answer counts until it is resubmitted", () => {
+  it("can be edited, and counts unchanged until it is resubmitted", () => {
     const { sent } = server();
     const { given, onPutDown } = open(assignment({ token: "" }), project, { how: "revise", answer });
     expect(cards()).toEqual(["z1", "x2", "y2"]);
@@ -142,7 +142,7 @@ describe("an answer that returns to the desk", () => {
 });
 
 describe("a pause", () => {
-  it("hides the task, stops the clock and resumes where it was", async () => {
+  it("hides the task, stops the clock, and resumes with the work intact", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date", "performance"] });
     server();
     const { given } = open();

@@ -85,7 +85,7 @@ describe("the layouts of the desk", () => {
     expect(screen.getByTestId("announcer").textContent).toBe("Two at a time.");
   });
 
-  it("give the same order for the same keys", () => {
+  it("produce the same order from the same keys", () => {
     const orders = ["column", "row", "focus"].map((wanted) => {
       open();
       while (layout() !== wanted) press("v");
@@ -105,7 +105,7 @@ describe("the layouts of the desk", () => {
     expect(orders[2]).toEqual(orders[0]);
   });
 
-  it("show two at a time: the current response and the one above it or kept in view", () => {
+  it("show the current response and the held or previous one, two at a time", () => {
     open();
     press("v", "v");
     expect(shown()).toEqual(["w", "x"]);
@@ -132,7 +132,7 @@ describe("the layouts of the desk", () => {
 });
 
 describe("the differences between two responses", () => {
-  it("are marked in the current and the neighbouring response, and follow the focus", async () => {
+  it("are marked in the current response and its neighbour as the focus moves", async () => {
     open();
     press("d");
     expect(shown()).toEqual(["w", "x"]);
@@ -152,7 +152,7 @@ describe("the differences between two responses", () => {
     );
   });
 
-  it("are reported if there are none or too many", async () => {
+  it("are announced if there are none or too many", async () => {
     open(task({}, { w: "The same words.", x: "The same\n\nwords.", y: "z ".repeat(260_000) }));
     press("d");
     expect((await screen.findByTestId("comparison")).textContent).toBe(

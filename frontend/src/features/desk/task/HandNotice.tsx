@@ -8,7 +8,7 @@ import type { Hand } from "../flow/flow";
 import { useFlowTexts } from "../texts/flow";
 
 /**
- * Notice about an obstacle to submission: the lease has ended or is about to end, or the answer was already refused.
+ * A notice about a problem with submission: the lease has ended or is about to end, or the answer was refused before.
  */
 export function HandNotice({
   hand,

@@ -4,13 +4,13 @@ import { useKeyTexts } from "@/ranking/texts/keys";
 import { Icon } from "@/shared/ui/Icon";
 import styles from "./keyLine.module.css";
 
-/** The digits that can be used: 1 2 3, or 1 … 7. */
+/** The usable digit keys: 1 2 3, or 1 … 7. */
 function digits(most: number): Chord[] {
   const last = digitOfSlot(most) ?? "0";
   return most > 3 ? [["1"], ["…"], [last]] : [["1"], ["2"], ["3"]].slice(0, most);
 }
 
-/** The few shortcuts that are sufficient to answer a task, for new users. */
+/** The shortcuts that are needed to answer a task, shown to new users. */
 export function KeyLine({
   mode,
   places,

@@ -24,8 +24,8 @@ export function useDeskKeys({
   latest.current = commands;
   const byKey = useRef(false);
 
-  // A layout effect, which runs before the responses are painted. An ordinary effect missed keys that were pressed as
-  // soon as the responses appeared.
+  // A layout effect, which runs before the responses are painted. With an ordinary effect, keys pressed as soon as
+  // the responses appeared were lost.
   useLayoutEffect(() => {
     if (!active) return;
     function onKeyDown(event: KeyboardEvent) {
@@ -77,7 +77,7 @@ export function useDeskKeys({
     const card = cards.current?.querySelector<HTMLElement>(`[data-response-id="${CSS.escape(focus)}"]`);
     if (!card) return;
     const moved = before.tiers !== tiers || before.unranked !== unranked;
-    // The user moved to a question in this card, which made the card current: the question keeps the focus.
+    // The user moved to a question in this card, which made the card current, so the question keeps the focus.
     if (!moved && card !== document.activeElement && card.contains(document.activeElement)) {
       byKey.current = false;
       return;
@@ -88,7 +88,7 @@ export function useDeskKeys({
       bringIntoView(card);
       return;
     }
-    // Moving an element in the document removes its focus. It is returned to the button that was pressed.
+    // Moving an element in the document removes its focus. The focus is returned to the button that was pressed.
     const held = focusBefore.current;
     if (document.activeElement === document.body && held instanceof HTMLElement && card.contains(held)) {
       held.focus({ preventScroll: true });

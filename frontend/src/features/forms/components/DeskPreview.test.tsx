@@ -12,7 +12,7 @@ afterEach(() => {
 
 const layout = () => screen.getByTestId("responses").dataset.layout;
 
-it("a layout chosen in the preview stays in the preview", () => {
+it("a layout chosen in the preview does not affect the real desk", () => {
   const mine = { list: "focus", pair: "column", together: false, keyLine: false } as const;
   remember(mine);
   const preview = (comment: string) => (
@@ -21,7 +21,7 @@ it("a layout chosen in the preview stays in the preview", () => {
     </MantineProvider>
   );
   const { rerender } = render(preview("Why?"));
-  // The default view of annotators, not the manager's own.
+  // The preview uses the default view of annotators, not the manager's own view.
   expect(layout()).toBe("column");
   fireEvent.click(screen.getByRole("button", { name: "Side by side" }));
   fireEvent.click(screen.getByRole("button", { name: "Scroll together" }));

@@ -11,7 +11,7 @@ import styles from "./forms.module.css";
 const LEAST = 2;
 const MOST = 10;
 
-/** The possible numbers of responses in a task of this form, ignoring invalid numbers. */
+/** The numbers of responses that a task of this form can have. Invalid numbers are ignored. */
 function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
   const from = Math.min(Math.max(LEAST, Math.round(min)), MOST);
   const to = Math.max(from, Math.min(MOST, Math.round(max)));
@@ -20,7 +20,7 @@ function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
 
 const PREFERRED = 4;
 
-/** The desk on sample responses: no lease, no draft, and nothing is sent. */
+/** The desk with sample responses. It has no lease and no draft, and sends nothing. */
 export function DeskPreview({ form }: { form: AnswerForm }) {
   const t = useTexts().preview;
   const sizes = sizesOf(form);
@@ -75,7 +75,7 @@ function Sample({ form, size, memory }: { form: AnswerForm; size: number; memory
   );
 }
 
-/** The part of an assignment that the desk needs. Its token is invalid and never sent. */
+/** A sample assignment, limited to the fields that the desk needs. Its token is invalid and never sent. */
 function sampleOf(form: AnswerForm, prompt: string, texts: readonly string[]): Assignment {
   return {
     id: "sample",

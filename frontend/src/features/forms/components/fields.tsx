@@ -61,7 +61,7 @@ export function CheckAt({ path, label, description }: FieldProps) {
   );
 }
 
-/** An optional part of the form, and its initial value when it is turned on. */
+/** A checkbox that turns an optional part of the form on or off, with the part's fields below. */
 export function SwitchPart({
   part,
   label,
@@ -130,7 +130,7 @@ export function ListAt({
             const what = item.label ? `“${item.label}”` : t.unnamed(index + 1);
             const move = (by: -1 | 1) => dispatch({ type: "move", path, index, by });
             return (
-              // biome-ignore lint/suspicious/noArrayIndexKey: fields are bound to places, which is what moves
+              // biome-ignore lint/suspicious/noArrayIndexKey: fields are bound to positions in the list, not to items
               <li key={index} className={styles.item}>
                 <div className={styles.itemFields}>
                   {row([...path, index], item.label === "")}

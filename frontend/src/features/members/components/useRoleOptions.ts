@@ -3,7 +3,7 @@ import { useTexts } from "../texts";
 
 const ROLES: readonly Role[] = ["annotator", "reviewer", "manager"];
 
-/** The roles, each with its permissions. */
+/** The roles as options of a select, each with a description of its permissions. */
 export function useRoleOptions(): { value: Role; label: string }[] {
   const { roles } = useTexts();
   return ROLES.map((value) => ({ value, label: `${roles[value].title}: ${roles[value].means}` }));

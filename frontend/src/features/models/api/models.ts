@@ -9,7 +9,7 @@ export const modelsQuery = (project: string) =>
       (await unwrap(api.GET("/api/v1/models/", { params: { query: { project } } }))).results,
   });
 
-/** Policies by their newest evaluation, with the gain of each over its parent. */
+/** Policies ordered by their newest evaluation, each with its gain over its parent. */
 export const judgedQuery = (project: string) =>
   queryOptions({
     queryKey: ["models", project, "judged"],

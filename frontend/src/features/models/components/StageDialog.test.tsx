@@ -36,7 +36,7 @@ function open(of: Model, change: StageChange, inProduction?: Model) {
   );
 }
 
-it("the promotion dialog explains the effect and waits for confirmation", async () => {
+it("the promotion dialog explains the effect and asks for confirmation", async () => {
   open(model("ppo-1"), "promote", model("sft-1", "production"));
   expect(screen.getByText(/Runs use this policy by default from now on/)).toBeDefined();
   expect(
@@ -49,7 +49,7 @@ it("the promotion dialog explains the effect and waits for confirmation", async 
   expect(asked).toEqual(["POST /api/v1/models/ppo-1/promote"]);
 });
 
-it("the archive dialog says that files are kept and stays open after an error", async () => {
+it("the archive dialog states that files are kept; errors leave it open", async () => {
   answer = () =>
     Response.json({ detail: "ppo-1 is in production; promote another policy first." }, { status: 409 });
   open(model("ppo-1"), "archive");

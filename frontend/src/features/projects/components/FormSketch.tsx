@@ -11,7 +11,7 @@ export function FormSketch({ form }: { form: AnswerForm }) {
   const under = (
     <span className={styles.marks}>
       {Array.from({ length: marks }, (_, index) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: marks are alike
+        // biome-ignore lint/suspicious/noArrayIndexKey: all marks are identical
         <i key={index} />
       ))}
     </span>

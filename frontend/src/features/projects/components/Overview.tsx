@@ -19,7 +19,7 @@ type Step = { title: string; text: string; action: ReactNode };
 
 type To = "data" | "rank" | "runs/new" | "members";
 
-/** The recommended next step of the project for this user. `loop` is the next step of the training loop, for admins. */
+/** The recommended next step for this user. `loop` is the next step of the project's training loop, for admins. */
 function nextStep(me: Me, project: Project, loop: LoopStep, t: HomeTexts["steps"]): Step | null {
   const { counts, slug } = project;
   const { tasks, open } = tasksOf(project);
@@ -90,7 +90,7 @@ function nextStep(me: Me, project: Project, loop: LoopStep, t: HomeTexts["steps"
   return null;
 }
 
-/** Undefined until the runs are loaded. Only admins can start runs. */
+/** The next step of the training loop; undefined until the runs are loaded. Only admins can start runs. */
 function loopStepFor(
   me: Me | null,
   project: Project,
@@ -206,7 +206,7 @@ export function Overview({
   slug: string;
   /** Newest first; undefined until they are loaded. */
   runs: readonly Run[] | undefined;
-  /** Shown to managers. */
+  /** Shown only to managers. */
   problems: ReactNode;
 }) {
   const t = useHomeTexts();

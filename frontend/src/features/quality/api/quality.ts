@@ -24,10 +24,10 @@ export const exclusionsQuery = (slug: string) =>
       (await unwrap(api.GET("/api/v1/projects/{slug}/exclusions/", { params: { path: { slug } } }))).results,
   });
 
-/** An account of the project, or a name from an imported file. */
+/** A project member, or an annotator name from an imported file. */
 export type Who = { username: string } | { annotator_label: string };
 
-/** The quality report lists both kinds by name, so the name is looked up among accounts first. */
+/** The quality report lists both kinds by name, so the name is first looked up among the project's members. */
 export async function effectOfExcluding(
   slug: string,
   name: string,

@@ -21,7 +21,7 @@ function Line({ days }: { days: Days }) {
   const t = useTexts();
   const host = useRef<HTMLDivElement>(null);
   const scheme = useComputedColorScheme("light");
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the scheme changes what the inks below are
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the colours of the lines depend on the scheme
   useEffect(() => {
     const element = host.current;
     if (!element) return;

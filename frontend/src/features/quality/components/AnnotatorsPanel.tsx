@@ -40,7 +40,9 @@ function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
   );
 }
 
-/** An estimate with its interval below: a reliability of 90 % is less certain from six pairs than from six hundred. */
+/**
+ * An estimate with its interval below it: a reliability of 90 % from six pairs is less certain than from six hundred.
+ */
 function WithInterval({ estimate }: { estimate: Estimate }) {
   if (estimate.value === null) return <>–</>;
   return (

@@ -7,7 +7,7 @@ import styles from "./quality.module.css";
 
 type Bias = { label: string; meaning: string; estimate: Estimate };
 
-/** Shares for which ½ means no bias. The text states whether the interval contains ½. */
+/** Shares for which ½ means no bias, each with a text that states whether its interval contains ½. */
 export function BiasFigures({
   biases,
   even,

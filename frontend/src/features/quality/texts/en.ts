@@ -169,7 +169,7 @@ export const en = {
     even: "No significant bias.",
     leans: "Significant bias.",
   },
-  /** The same biases, as a leaderboard shows them beside its models. */
+  /** The same biases, as shown with a leaderboard. */
   boardBias: {
     title: "Possible bias",
     first: "the response shown first wins",

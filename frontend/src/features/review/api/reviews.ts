@@ -9,7 +9,9 @@ export const reviewsQuery = (slug: string) =>
       unwrap(api.GET("/api/v1/projects/{slug}/reviews/", { params: { path: { slug } } })),
   });
 
-/** The task with the lowest agreement that nobody has open; null if there is none. Idempotent. */
+/**
+ * Claims the task with the lowest agreement among those that no reviewer has open; null if there is none. Idempotent.
+ */
 export async function openNextReview(slug: string): Promise<ReviewShown | null> {
   const { data, status } = await unwrapResponse(
     api.POST("/api/v1/projects/{slug}/reviews/next", { params: { path: { slug } } }),

@@ -16,7 +16,7 @@ export const modelReportQuery = (id: string) =>
       unwrap(api.GET("/api/v1/models/{model_id}/report", { params: { path: { model_id: id } } })),
   });
 
-/** Both reports were computed when the models were created, so the response never changes. */
+/** Reports are computed when a model is created, so a comparison of two reports never changes. */
 export const comparisonQuery = (id: string, other: string) =>
   queryOptions({
     queryKey: ["model", id, "comparison", other],

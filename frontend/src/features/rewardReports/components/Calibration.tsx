@@ -7,7 +7,7 @@ import { useTexts } from "../texts";
 import { Diagram } from "./Diagram";
 import styles from "./report.module.css";
 
-/** Calibration: whether preferences are observed as often as the model predicts. */
+/** Calibration: whether observed preferences are as frequent as the model predicts. */
 export function Calibration({ calibration }: { calibration: RewardReport["calibration"] }) {
   const { calibration: texts } = useTexts();
   const { bins, ece } = calibration.preference;

@@ -53,7 +53,7 @@ function Compared({ name, found }: { name: string; found: RewardComparison }) {
   );
 }
 
-/** Compares this model with another one of the project on rankings that were held out from both. */
+/** Compares this model with another model of the project on rankings that were held out from the training of both. */
 export function Comparison({ model, others }: { model: Model; others: ModelReport["comparable"] }) {
   const { compare: texts } = useTexts();
   const [other, setOther] = useState(others[0]?.id ?? "");

@@ -88,7 +88,7 @@ it("draws every bin with its interval, if there is one", () => {
   expect(at).toEqual([
     [100, 144],
     [280, 24],
-  ]); // A quarter and the whole of 240 px from 40; half and the whole of 240 px up from 248.
+  ]); // x = 40 + 240 · predicted, y = 264 − 240 · observed.
   expect(drawing.querySelectorAll("line.mark, line[class*=mark]")).toHaveLength(1);
   const tall = [...drawing.querySelectorAll("rect")].map((bar) => Number(bar.getAttribute("height")));
   expect((tall[0] ?? 0) / (tall[1] ?? 1)).toBeCloseTo(3);

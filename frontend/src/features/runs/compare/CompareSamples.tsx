@@ -8,8 +8,8 @@ import styles from "./compare.module.css";
 import { type Column, sampleRows, stepsOf } from "./samples";
 
 /**
- * The prompts that at least two of the runs have answered, with the responses before training (of the first run) and
- * after training (of each run).
+ * The prompts answered by at least two of the runs, with the first run's responses before training and each run's
+ * responses after training.
  */
 export function CompareSamples({ feeds, labels }: { feeds: readonly RunFeed[]; labels: readonly string[] }) {
   const texts = useTexts().compare;

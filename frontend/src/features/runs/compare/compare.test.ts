@@ -9,7 +9,7 @@ const run = (more: Partial<Run>) => ({ kind: "ppo", recipe: {}, inputs: {}, resu
 const id = (n: number) => `00000000-0000-0000-0000-00000000000${n}`;
 
 describe("the runs in the URL", () => {
-  it("are distinct and contain only IDs", () => {
+  it("are distinct, and values other than IDs are ignored", () => {
     expect(picked(`${id(1)},${id(2)},${id(1)},<script>,,../x`)).toEqual([id(1), id(2)]);
     expect(picked(undefined)).toEqual([]);
     const many = Array.from({ length: 9 }, (_, n) => id(n));
@@ -25,7 +25,7 @@ describe("the runs in the URL", () => {
 });
 
 describe("a comparison of runs", () => {
-  it("shows only differences, including settings that a kind lacks", () => {
+  it("shows only differences, including settings missing from a kind", () => {
     const { rows, same } = differences([
       run({ recipe: { steps: 40, clip: 0.2, seed: 0 }, inputs: { policy: "sft-1" } }),
       run({ recipe: { steps: 80, clip: 0.2 }, inputs: { policy: "sft-2" } }),
@@ -46,7 +46,7 @@ describe("a comparison of runs", () => {
     expect(names({ on: ["q"] }, { on: ["v"] })).toEqual(["on"]);
   });
 
-  it("leaves gaps for final figures that a run lacks", () => {
+  it("leaves gaps for missing final figures", () => {
     const figures = finalFigures(
       [
         run({ result: { metrics: { loss: 1 }, counts: { prompts: 5 } } }),

@@ -5,7 +5,7 @@ import type { Series } from "../feed/feed";
 
 const LETTERS = "ABCDEF";
 
-/** "A · ppo-3": a letter for legends and tables, and the model that the run created or its own name. */
+/** "A · ppo-3": a letter for legends and tables, and the name of the model that the run created, or else of the run. */
 export function labelsOf(runs: readonly Run[], title: (kind: string) => string): string[] {
   return runs.map(
     (run, index) => `${LETTERS[index] ?? index + 1} · ${run.result.model?.name ?? title(run.kind)}`,
@@ -20,8 +20,8 @@ export function letterOf(label: string): string {
 export type Difference = { name: string; values: unknown[] };
 
 /**
- * Inputs and settings that differ between the runs, and the number of identical ones. A setting that a kind lacks is
- * undefined.
+ * Inputs and settings that differ between the runs, and the number of identical ones. A setting that does not exist
+ * for a run's kind is undefined.
  */
 export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs">[]): {
   rows: Difference[];

@@ -7,8 +7,8 @@ import type { Series } from "../feed/feed";
 import styles from "./chart.module.css";
 
 /**
- * Hues that stay distinct for common colour vision deficiencies, and a dash pattern for each: lines never differ by
- * colour alone.
+ * Hues that can be distinguished with common colour vision deficiencies. Each has its own dash pattern, so that lines
+ * never differ by colour alone.
  */
 const INKS = {
   light: ["#0b6a6f", "#c05621", "#5a5fc7", "#9b2f74", "#55701a", "#7d6200"],
@@ -17,8 +17,8 @@ const INKS = {
 const DASHES = [[], [7, 4], [2, 3], [12, 4], [7, 3, 2, 3], [12, 3, 2, 3, 2, 3]];
 const HEIGHT_PX = 190;
 /**
- * A series with few values (an occasional evaluation) is drawn with points; a single value would be invisible
- * otherwise.
+ * A series with fewer values than this (from occasional evaluations) is drawn with points, because a single value has
+ * no visible line.
  */
 const DOTTED_BELOW = 25;
 const SYNC = uPlot.sync("run");
@@ -45,7 +45,7 @@ export function LineSample({ index }: { index: number }) {
   );
 }
 
-/** One chart of series that share a scale. The columns are joined by step, with gaps if a series has no value. */
+/** The series as columns for one chart, joined by step. A series has a gap at each step for which it has no value. */
 function align(series: readonly Series[]): uPlot.AlignedData {
   const steps = [...new Set(series.flatMap((one) => one.steps))].sort((a, b) => a - b);
   const columns = series.map((one) => {
@@ -111,7 +111,7 @@ export function Chart({
 
   const points = data[0].length;
   const lastValues = series.map((one) => one.values.at(-1));
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the columns are new arrays on every render; these say when they changed
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the columns are new arrays on every render; the dependencies detect changes
   useEffect(() => {
     plot.current?.setData(latestData.current);
   }, [points, lastValues.join(" ")]);

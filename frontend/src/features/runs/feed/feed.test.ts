@@ -20,7 +20,7 @@ describe("a run's feed", () => {
     expect(feed.lastMetricsSeq).toBe(2);
   });
 
-  it("counts an event once, whether streamed, polled or replayed", () => {
+  it("counts each event once, whether streamed, polled or replayed", () => {
     const events = [metrics(1, 1, { loss: 1 }), metrics(2, 2, { loss: 2 })];
     const once = applyEvents(EMPTY_FEED, events);
     expect(applyEvents(once, events).series).toEqual(once.series);
@@ -83,11 +83,11 @@ describe("a run's feed", () => {
   });
 });
 
-describe("charts", () => {
+describe("groups of metrics", () => {
   const titles = (names: string[]) =>
     Object.fromEntries(groupMetrics(names).map((group) => [group.title, group.names]));
 
-  it("group metrics of one kind", () => {
+  it("contain metrics of one kind", () => {
     expect(
       titles([
         "loss",
@@ -118,7 +118,7 @@ describe("charts", () => {
     });
   });
 
-  it("come in a fixed order, with a separate chart for each unknown metric", () => {
+  it("have a fixed order, with a separate group for each unknown metric", () => {
     const groups = groupMetrics(["zeta", "loss", "reward/mean"]);
     expect(groups.map((group) => group.title)).toEqual(["Reward", "Loss", "Zeta"]);
     expect(groups.at(-1)?.detail).toBe(true);

@@ -14,8 +14,8 @@ export type RunEvent =
   | { type: "sample"; data: SampleEvent }
   | { type: "progress"; data: Progress & { seq: number; attempt: number } }
   /**
-   * A state change of the run. It makes the page fetch the run again, because a replayed event would contain an older
-   * state.
+   * A state change of the run. It makes the page fetch the run again. The new state is not part of the event, because
+   * a replayed event would contain an outdated state.
    */
   | { type: "state"; data: { seq: number; attempt: number } };
 
@@ -41,8 +41,8 @@ export const EMPTY_FEED: RunFeed = {
 };
 
 /**
- * Adds a batch of events to the feed. Arrays are copied once per batch, not per event: a resumed page can receive
- * thousands.
+ * Adds a batch of events to the feed. Arrays are copied once per batch, not once per event, because a page that
+ * reconnects can receive thousands of events.
  */
 export function applyEvents(feed: RunFeed, events: readonly RunEvent[]): RunFeed {
   if (events.length === 0) return feed;

@@ -1,6 +1,6 @@
 import { words } from "@/shared/format";
 
-/** Charts in order of importance to readers. A metric is drawn in the first chart whose pattern it matches. */
+/** Charts, the most important first. A metric is drawn in the first chart whose pattern it matches. */
 const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   { title: "Learning rate", pattern: /learning_rate|(^|[/_])lr$/, detail: true },
   { title: "KL coefficient", pattern: /kl_(coef|beta)/, detail: true },

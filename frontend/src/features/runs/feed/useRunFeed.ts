@@ -4,7 +4,10 @@ import { eventsAfter, runQuery } from "../api/runs";
 import { applyEvents, EMPTY_FEED, type RunFeed } from "./feed";
 import { type Connection, watchRun } from "./watchRun";
 
-/** The feed of a run: live while it runs, complete once it has ended. Use one component per run ID. */
+/**
+ * A run's feed: followed live while the run is active, fetched completely once it has ended. Use one component per
+ * run ID.
+ */
 export function useRunFeed(id: string, live: boolean): { feed: RunFeed; connection: Connection } {
   const [feed, take] = useReducer(applyEvents, EMPTY_FEED);
   const [connection, setConnection] = useState<Connection>("connecting");
@@ -38,7 +41,7 @@ export function useRunFeed(id: string, live: boolean): { feed: RunFeed; connecti
     };
   }, [id, live, queryClient]);
 
-  // The end of a run changes the content of the lists.
+  // The end of a run changes the lists of runs and models.
   const wasLive = useRef(live);
   useEffect(() => {
     if (wasLive.current && !live) {

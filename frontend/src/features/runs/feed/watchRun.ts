@@ -3,15 +3,15 @@ import type { RunEvent } from "./feed";
 export type Connection = "connecting" | "live" | "polling" | "closed";
 
 const EVENT_TYPES = ["metrics", "sample", "progress", "state"] as const;
-/** Time limit for opening the stream; after this, a proxy is probably blocking it. */
+/** Time limit for opening the stream. If it takes longer, a proxy is probably blocking the stream. */
 const OPEN_WITHIN_MS = 6_000;
 const POLL_MS = 2_000;
 const TRY_STREAM_AGAIN_MS = 20_000;
-/** Interval of event batches, so that a burst of events renders the page only once. */
+/** Events are delivered in batches at this interval, so that a burst of events renders the page only once. */
 const BATCH_MS = 120;
 
 type Options = {
-  /** Opens the stream after an event. The browser resumes a dropped stream with Last-Event-ID. */
+  /** The URL of the stream of events after a given one. The browser resumes a dropped stream with Last-Event-ID. */
   url: (after: number) => string;
   /** Polls for new events while there is no stream. */
   poll: () => Promise<RunEvent[]>;
@@ -34,8 +34,8 @@ export function watchRun({
   let stopped = false;
   let source: EventSource | null = null;
   let waiting: RunEvent[] = [];
-  // Tracked only for streamed events, because polled events come from several requests, which can end at different
-  // events.
+  // Not updated by polled events, because they come from several requests, each of which can have a different last
+  // event.
   let streamedUpTo = 0;
   const timers = new Map<string, ReturnType<typeof setTimeout>>();
 
@@ -90,7 +90,8 @@ export function watchRun({
     };
     stream.onerror = () => {
       if (stopped) return;
-      // CONNECTING: the browser retries on its own. CLOSED: the server refused, and it does not retry.
+      // CONNECTING: the browser retries automatically. CLOSED: the server refused the request, and the browser does
+      // not retry.
       if (stream.readyState === EventSource.CLOSED) {
         startPolling();
         later("again", TRY_STREAM_AGAIN_MS, connect);

@@ -14,7 +14,7 @@ export function Setting({
   field: RecipeField;
   value: string | boolean;
   error: string | undefined;
-  /** Whether the cause of an earlier failure names this setting. */
+  /** Whether this setting is a possible cause of the failure of an earlier run. */
   suspect: boolean;
   onChange: (value: string | boolean) => void;
 }) {

@@ -4,14 +4,14 @@ import type { RunTexts } from "../texts";
 type Kind = Pick<RecipeKind, "improves_policy">;
 
 /**
- * The server's default input, and the reason for it. The text is short, because a select truncates text that is
+ * The server's default input, and the reason for it. The label is short, because a select truncates text that is
  * longer than its box.
  */
 type DefaultInput = { label: string; why: string };
 
 /**
- * Uses the same precedence as the server: the production model, else (to improve a policy) the policy from which the
- * reward model was trained, else the newest.
+ * The default input for `name`, chosen by the same rules as on the server: the production model, else (to improve a
+ * policy) the policy from which the reward model was trained, else the newest.
  */
 export function defaultInput(
   name: string,
@@ -39,7 +39,7 @@ export function defaultInput(
   return { label: texts.noneYet, why: name === "policy" ? texts.noPolicy : texts.noRewardModel };
 }
 
-/** Newest first, as the server lists them, without archived models. */
+/** The available inputs, newest first as the server lists them, without archived models. */
 export function offeredModels(models: readonly Model[], kind: string): Model[] {
   return models.filter((model) => model.kind === kind && model.stage !== "archived");
 }

@@ -21,7 +21,7 @@ const PRESETS = [
 ];
 
 describe("presets", () => {
-  it("fill the form and are recognised from its values", () => {
+  it("fill in the form and are recognised from its values", () => {
     for (const preset of PRESETS) {
       expect(presetOf(fields, valuesOf(fields, preset), PRESETS)?.name).toBe(preset.name);
     }
@@ -33,7 +33,7 @@ describe("presets", () => {
     expect(readForm(fields, thorough)).toEqual({ recipe: { steps: 120, rate: 0.1 }, errors: {} });
   });
 
-  it("keep the empty settings of an earlier run", () => {
+  it("leave fields empty that are empty in an earlier run", () => {
     expect(valuesFrom(fields, { rate: null, keep: "last" })).toMatchObject({ rate: "", keep: "last" });
   });
 
@@ -61,13 +61,13 @@ describe("the default input", () => {
   const policy = (models: Model[], improves: boolean, chosen: Record<string, string> = {}) =>
     defaultInput("policy", "ppo", { improves_policy: improves }, models, chosen, texts).label;
 
-  it("is the reward model's own policy, for kinds that improve one", () => {
+  it("is the reward model's own policy for kinds that improve a policy", () => {
     expect(policy(MODELS, true)).toBe("rs-1 (default)");
     expect(policy(MODELS, true, { reward_model: "rm-1" })).toBe("sft-1 (default)");
     expect(policy(MODELS, false, { reward_model: "rm-1" })).toBe("rs-1 (default)");
   });
 
-  it("is otherwise the one in production, and never an archived one", () => {
+  it("is otherwise the production model, and never an archived one", () => {
     const promoted = [...MODELS, model("old", "policy", { stage: "production" })];
     expect(policy(promoted, true)).toBe("old (default)");
     const archived = MODELS.map((one) =>

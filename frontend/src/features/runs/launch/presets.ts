@@ -1,14 +1,14 @@
 import type { RunPreset } from "@/api/types";
 import { defaultValues, type FormValues, type RecipeField, shown } from "../recipe/fields";
 
-/** The form values of a preset. All other settings have their defaults. */
+/** The form values of a preset, with defaults for all other settings. */
 export function valuesOf(fields: readonly RecipeField[], preset: Pick<RunPreset, "settings">): FormValues {
   return valuesFrom(fields, preset.settings as Record<string, unknown>);
 }
 
 /**
- * The form values for named settings of a preset or an earlier run. Settings that the recipe no longer has are
- * ignored.
+ * The form values for the settings of a preset or an earlier run, with defaults for the others. Settings that the
+ * recipe no longer has are ignored.
  */
 export function valuesFrom(fields: readonly RecipeField[], settings: Record<string, unknown>): FormValues {
   const given = fields.filter((field) => field.name in settings);
@@ -18,7 +18,7 @@ export function valuesFrom(fields: readonly RecipeField[], settings: Record<stri
   };
 }
 
-/** The preset that equals these settings; undefined if a setting differs from all of them. */
+/** The preset with exactly these settings; undefined if there is none. */
 export function presetOf<P extends Pick<RunPreset, "settings">>(
   fields: readonly RecipeField[],
   values: FormValues,

@@ -34,7 +34,7 @@ const error = (name: string, typed: string) => {
 };
 
 describe("a recipe's form", () => {
-  it("has a field per setting in schema order, with help and bounds", () => {
+  it("has a field for each setting in schema order, with help and bounds", () => {
     expect(fields.map(({ name, kind }) => [name, kind])).toEqual([
       ["name", "text"],
       ["steps", "integer"],

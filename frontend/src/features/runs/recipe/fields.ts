@@ -1,4 +1,7 @@
-/** The form of a run, read from the recipe's JSON Schema: one field per setting, with help, default and bounds. */
+/**
+ * The launch form of a run, derived from the recipe's JSON Schema: one field per setting, with help, default and
+ * bounds.
+ */
 
 type FieldKind = "integer" | "number" | "boolean" | "choice" | "text" | "json";
 
@@ -53,7 +56,7 @@ function fieldOf(name: string, outer: Schema, root: Schema, required: boolean): 
   const present = options.filter((option) => option.type !== "null");
   const optional = present.length < options.length;
   const [only] = present;
-  // "number or null" is a number that can be left empty; a single input supports no other union.
+  // "number or null" becomes a number that can be left empty. A single input cannot represent any other union.
   const schema = present.length === 1 && only ? { ...outer, ...only } : outer;
   const kind = present.length > 1 ? "json" : kindOf(schema);
   const numbers = {
@@ -187,7 +190,10 @@ function parseNumber(field: RecipeField, text: string): Parsed {
 
 export type Outcome = { recipe: Record<string, unknown>; errors: Record<string, string> };
 
-/** The settings that differ from their defaults, and the errors in the others. The server fills in the defaults. */
+/**
+ * The valid settings that differ from their defaults, and the errors of the invalid ones. The server fills in
+ * defaults.
+ */
 export function readForm(fields: readonly RecipeField[], values: FormValues): Outcome {
   const outcome: Outcome = { recipe: {}, errors: {} };
   for (const field of fields) {

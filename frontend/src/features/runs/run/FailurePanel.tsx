@@ -9,7 +9,7 @@ import styles from "./run.module.css";
 
 const LINES_SHOWN = 12;
 
-/** The reason why a run failed, the remedy, and a button that applies it. */
+/** The reason why a run failed, the remedy, and a button that applies the remedy. */
 export function FailurePanel({
   run,
   failure,

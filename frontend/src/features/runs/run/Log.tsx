@@ -7,7 +7,7 @@ import { isLive, logQuery } from "../api/runs";
 import { useTexts } from "../texts";
 import styles from "./run.module.css";
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: libraries colour their output
+// biome-ignore lint/suspicious/noControlCharactersInRegex: libraries print colour codes
 const ANSI_COLOURS = /\u001b\[[0-9;]*m/g;
 
 export function useLog(run: Run) {

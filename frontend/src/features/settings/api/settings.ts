@@ -6,7 +6,7 @@ export async function changeProject(slug: string, body: ProjectChanges): Promise
   return unwrap(api.PATCH("/api/v1/projects/{slug}/", { params: { path: { slug } }, body }));
 }
 
-/** The kinds of checks that exist in the project. Rates and pass marks have no effect without such checks. */
+/** The kinds of checks that exist in the project. Without checks of a kind, its rate or pass mark has no effect. */
 export const checkKindsQuery = (slug: string) =>
   queryOptions({
     queryKey: ["checks", slug, "kinds"],

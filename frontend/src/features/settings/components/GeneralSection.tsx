@@ -32,7 +32,7 @@ export function GeneralSection({ draft, change, refused }: SectionProps) {
         />
         <div className={styles.preview}>
           <h3>{t.preview}</h3>
-          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: long guidelines scroll, and must be reachable by keyboard */}
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard */}
           <section className={styles.paper} aria-label={t.preview} tabIndex={0}>
             {shown.trim() ? <Markdown text={shown} /> : <p className={ui.dim}>{t.previewEmpty}</p>}
           </section>

@@ -13,7 +13,10 @@ type State = Project["state"];
 
 const STATES: readonly State[] = ["active", "paused", "archived"];
 
-/** Separate from the other settings, because a state change takes effect immediately for people who are working. */
+/**
+ * The project's state. It is separate from the other settings, because a change affects working annotators
+ * immediately.
+ */
 export function StateSection({ project }: { project: Project }) {
   const t = useTexts();
   const [wanted, setWanted] = useState<State | null>(null);
@@ -50,7 +53,7 @@ function StateDialog({ project, wanted, onClose }: { project: Project; wanted: S
       onClose();
     },
   });
-  // Annotators submit answers while this page is open, so the numbers in the dialog are fetched again.
+  // The numbers in the dialog are fetched again, because annotators submit answers while this page is open.
   const { data: fresh = project } = useQuery({ ...projectQuery(project.slug), staleTime: 0 });
   const open = fresh.counts.open_tasks ?? 0;
   const effects = {

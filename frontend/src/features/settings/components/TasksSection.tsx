@@ -75,7 +75,7 @@ type Draft = SectionProps["draft"];
 
 function SkipWays({ draft, change, refused }: SectionProps) {
   const t = useTexts();
-  // The enabled options first, in their order, then the others.
+  // The enabled options come first, in their order, and then the others.
   const ways = [...draft.skipWays, ...WAYS.filter((way) => !draft.skipWays.includes(way))];
   const error = refused("skip_ways");
   return (

@@ -5,7 +5,7 @@ import type { Draft } from "../draft";
 export type SectionProps = {
   draft: Draft;
   change: (part: Partial<Draft>) => void;
-  /** The server's error for a setting, by the setting's name in the API. */
+  /** Returns the server's error for a setting, given the setting's name in the API. */
   refused: (name: string) => string | undefined;
 };
 

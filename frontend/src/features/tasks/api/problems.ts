@@ -30,14 +30,14 @@ export const problemsQuery = (slug: string, task?: string) =>
     getNextPageParam: (page) => cursorOf(page.next),
   });
 
-/** The request contains the texts, so that a report that has changed in the meantime is not resolved unread. */
+/** Resolves a report. The request contains its text, so that a report that has changed is not resolved unread. */
 export const settleProblem = ({ id, text }: TaskProblem, note: string) =>
   unwrap(api.POST("/api/v1/problems/{id}/settle", { params: { path: { id } }, body: { note, text } }));
 
 export const reopenProblem = ({ id }: TaskProblem) =>
   unwrap(api.POST("/api/v1/problems/{id}/reopen", { params: { path: { id } } }));
 
-/** Whether the task can be assigned from now on. */
+/** Sets whether the task can be assigned from now on. */
 export const askTask = (slug: string, id: string, asked: boolean): Promise<TaskDetail> =>
   unwrap(
     api.PATCH("/api/v1/projects/{slug}/tasks/{id}/", {
@@ -46,9 +46,9 @@ export const askTask = (slug: string, id: string, asked: boolean): Promise<TaskD
     }),
   );
 
-/** Runs after either change, because the reports and their number are shown in several places. */
+/** Refetches data after either change, because the reports and their number are shown in several places. */
 export async function refreshProblems(queryClient: QueryClient, slug: string): Promise<void> {
-  // A long task list is fetched when it is shown again, instead of refetching all its pages now.
+  // Task lists can be long, so they are fetched when they are shown again instead of refetching all their pages now.
   queryClient.removeQueries({ queryKey: ["tasks", slug], type: "inactive" });
   await Promise.all(
     [["problems", slug], ["tasks", slug, "one"], projectQuery(slug).queryKey].map((queryKey) =>

@@ -14,8 +14,8 @@ const ROW_PX = { wide: 52, narrow: 92 };
 const OVERSCAN = 12;
 
 /**
- * Rows are added and removed in blocks of this size, because each change of the document costs one layout, regardless
- * of the number of rows.
+ * Rows are added and removed in blocks of this size, because each change of the document costs one layout, however
+ * many rows it affects.
  */
 const STEP = 8;
 
@@ -26,8 +26,8 @@ const ROWS_AHEAD = 100;
 type RenderRow<Row> = (row: Row, place: { index: number; top: number; height: number }) => ReactNode;
 
 /**
- * A list of any length that scrolls with the page. Only the rows on the screen and a few around them are in the document, and
- * the next page of rows is fetched before the end is reached.
+ * A list of any length that scrolls with the page. Only the rows on the screen and a few around them are in the
+ * document, and the next page of rows is fetched before the end is reached.
  */
 export function LongList<Row>({
   label,
@@ -64,7 +64,7 @@ export function LongList<Row>({
         </span>
       }
     >
-      {/* biome-ignore lint/a11y/useSemanticElements: rows off the screen are not in the document, so rows are positioned, which a <table>'s can't be */}
+      {/* biome-ignore lint/a11y/useSemanticElements: only rows on the screen are in the document, so rows are positioned, and the rows of a <table> can't be */}
       <div
         role="table"
         aria-label={label}
@@ -90,7 +90,7 @@ export function LongList<Row>({
   );
 }
 
-/** The visible rows and their neighbours. Only this component renders again while the page scrolls. */
+/** The visible rows and their neighbours. While the page scrolls, only this component renders again. */
 function Rows<Row>({
   rows,
   render,
@@ -110,7 +110,7 @@ function Rows<Row>({
     estimateSize: () => height,
     overscan: OVERSCAN,
     scrollMargin: useTop(body),
-    // Rendering inside each scroll event would delay scrolling.
+    // Disabled, because rendering within each scroll event would delay scrolling.
     useFlushSync: false,
   });
   // The virtualizer keeps its initial sizes.

@@ -90,7 +90,7 @@ function Actions({ slug, problem }: { slug: string; problem: TaskProblem }) {
   const [note, setNote] = useState<string | null>(null);
   const move = useMutation({
     mutationFn: () => (problem.settled_at ? reopenProblem(problem) : settleProblem(problem, note ?? "")),
-    // Also after a refusal, which means that another user has changed the report.
+    // This also runs after a refusal, because a refusal means that another user has changed the report.
     onSettled: () => refreshProblems(queryClient, slug),
   });
   return (

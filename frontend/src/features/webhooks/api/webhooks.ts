@@ -14,7 +14,9 @@ export const webhooksQuery = (slug: string) =>
       (await unwrap(api.GET("/api/v1/projects/{slug}/webhooks/", { params: { path: { slug } } }))).results,
   });
 
-/** Polls while a new delivery is in progress. A failed attempt is retried only after minutes, so it is not polled. */
+/**
+ * Polls while a new delivery is in progress. It does not poll after a failed attempt, which is retried minutes later.
+ */
 export const deliveriesQuery = (id: string) =>
   infiniteQueryOptions({
     queryKey: ["webhook-deliveries", id],

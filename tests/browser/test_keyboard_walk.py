@@ -129,7 +129,7 @@ class Walker:
     def rank(self) -> list[list[str]]:
         """Ranks by value, with ties for equal values. Returns the resulting order."""
         wanted = sorted(self.reads(), key=worth, reverse=True)
-        first = int(self.key_for("its place")[0])
+        first = int(self.key_for("rank it, 1 is best")[0])
         for place, text in enumerate(wanted, start=first):
             if self.reads().index(text) != place - 1:
                 self.go_to(text)
@@ -265,7 +265,7 @@ def change_the_last(walker: Walker, question: str) -> list[list[str]]:
     expect(walker.cards.and_(page.locator(":focus"))).to_have_count(1)
     before = walker.order()
     walker.go_to(walker.reads()[-1])
-    walker.press(walker.key_for("its place")[0])
+    walker.press(walker.key_for("rank it, 1 is best")[0])
     changed = walker.order()
     assert changed[0] == before[-1]
     walker.submit()

@@ -20,6 +20,7 @@ from training.rlhf.generation.evaluation import compare
 pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(1500)]
 
 RUN_SECONDS = 600.0
+CREATED = re.compile(r"^Created demo-")  # the headline of a run that ends with a model
 RANKED_BY_HAND = 3  # tasks per annotator
 HANDED_OUT_BEFORE = 4  # maximum leases per annotator: the current task and one leased ahead
 # Fewer steps than the recipe defaults, as in the README, but enough for a gain well above the error.
@@ -65,8 +66,7 @@ def finished(page: Page) -> str:
 def made(page: Page) -> str:
     """Waits until the run ends and returns the name of the model it created."""
     finished(page)
-    headline = page.get_by_text("Made ").first.inner_text()
-    return headline.removeprefix("Made ").split()[0]
+    return page.get_by_text(CREATED).first.inner_text().removeprefix("Created ").split()[0]
 
 
 def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
@@ -108,7 +108,7 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
     expect(admin.get_by_role("region", name="Curves").locator("canvas").first).to_be_visible(timeout=120_000)
     admin.get_by_role("button", name="Cancel run").click()
     expect(admin.get_by_text("Cancelled", exact=True)).to_be_visible(timeout=60_000)
-    expect(admin.get_by_text("Made ")).to_have_count(0)
+    expect(admin.get_by_text(CREATED)).to_have_count(0)
 
     launch(admin, "ppo", {"steps": PPO_STEPS}, policy=first_policy, reward_model=reward_model)
     by_ppo = made(admin)
@@ -125,7 +125,7 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
 
     # It generates the next responses, and an annotator is assigned them.
     launch(admin, "sample", policy=by_ppo)
-    assert "ranking tasks" in finished(admin)
+    assert re.search(r"became \d+ tasks", finished(admin))
     by_keys.open()
     for _ in range(HANDED_OUT_BEFORE):
         if writers_of(demo_stack, by_keys.order()) == {by_ppo}:

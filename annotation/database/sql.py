@@ -12,6 +12,7 @@ from functools import wraps
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from django.db import OperationalError
+from django.db.backends.utils import CursorWrapper
 from psycopg import errors
 
 from annotation.database.acting import SET_ACTOR, safe_actor
@@ -67,16 +68,21 @@ def acquire(*requests: Request) -> None:
 
     Data that decides something under the lock must be read in a later statement, with a newer snapshot.
     """
+    # Prepared, because every claim runs it. It sets the actor for the prepared statements that follow.
+    with prepared_cursor() as cursor:
+        acquire_with(cursor, *requests)
+
+
+def acquire_with(cursor: CursorWrapper, *requests: Request) -> None:
+    """:func:`acquire` on an open prepared cursor: a claim reads with the same cursor afterwards."""
     calls = [
         f"pg_advisory_xact_lock{'_shared' if request.shared else ''}(hashtextextended(%s, 0))"
         for request in requests
     ]
-    # Prepared, because every claim runs it. It sets the actor for the prepared statements that follow.
-    with prepared_cursor() as cursor:
-        cursor.execute(
-            f"SELECT {', '.join([*calls, SET_ACTOR])}",
-            [*(request.key for request in requests), safe_actor()],
-        )
+    cursor.execute(
+        f"SELECT {', '.join([*calls, SET_ACTOR])}",
+        [*(request.key for request in requests), safe_actor()],
+    )
 
 
 def retry_deadlocks(service: Callable[P, Out]) -> Callable[P, Out]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from annotation.database.prepared import prepared_cursor
-from annotation.database.sql import Lock, acquire
+from annotation.database.sql import Lock, acquire_with
 from annotation.models import Project, User
 
 _FACTS = """
@@ -57,7 +57,7 @@ class Facts(NamedTuple):
 def lock_desk_and_read(*, project: Project, annotator: User) -> Facts:
     """Locks the annotator's desk, with a shared lock on the project's gate, and reads the facts for the
     claim."""
-    acquire(Lock.GATE.shared(project.pk), Lock.DESK.of(project.pk, annotator.pk))
     with prepared_cursor() as cursor:
+        acquire_with(cursor, Lock.GATE.shared(project.pk), Lock.DESK.of(project.pk, annotator.pk))
         cursor.execute(_FACTS, {"project": project.pk, "annotator": annotator.pk})
         return Facts(*cursor.fetchone())

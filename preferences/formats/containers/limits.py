@@ -26,10 +26,10 @@ class ExpansionError(FormatError):
 
 @dataclass(frozen=True, slots=True)
 class NumberedRow:
-    """A row with its line number from 1 (in Parquet and JSON arrays: its row number), or the reason why it
-    can't be read.
+    """A row with its line number, counted from 1 (in Parquet and JSON arrays, its row number), or the reason
+    why the row can't be read.
 
-    `file` is the name of the file in an archive of several; otherwise it is empty.
+    `file` is the file's name in an archive of several files, and is otherwise empty.
     """
 
     line: int

@@ -80,8 +80,8 @@ def _agreement(card: Mapping[str, Any]) -> str:
     if agreement.get("share") is None:
         return ""
     return (
-        "Agreement: two annotators who compared the same two responses gave the same verdict "
-        f"(first better, second better, or tie) in {agreement['share']:.1%} of {agreement['pairs']} cases, over"
+        "Agreement: two annotators who compared the same two responses gave the same verdict (first better,"
+        f" second better, or tie) in {agreement['share']:.1%} of {agreement['pairs']} cases, over"
         f" {agreement['tasks']} tasks with two or more rankings."
     )
 

@@ -101,9 +101,9 @@ PAIRWISE = ExportFormat(
     title="Label Studio Pairwise tasks with annotations (JSON array)",
     use='For `<Pairwise name="comparison" toName="answer1,answer2">` projects; one task per pair.',
     loses=(
-        "Ties, which Pairwise can't express, strength, ratings, flags, comments and "
-        "rewrites; a ranking of more than two responses becomes pairs. `completed_by` has"
-        " the pseudonym in place of Label Studio's e-mail address."
+        "Ties (which Pairwise can't express), strengths, ratings, flags, comments and rewrites; "
+        "a ranking of more than two responses becomes pairs. `completed_by` has the pseudonym in "
+        "place of Label Studio's e-mail address."
     ),
     example=(
         '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "answer1": "A", "answer2": "B"},'

@@ -176,7 +176,7 @@ def test_labels_follow_flags_without_ratings(wishes: Project) -> None:
 
 def test_order_alone_gives_no_labels(wishes: Project) -> None:
     snapshot = frozen(wishes, ROWS[5:7])
-    with pytest.raises(Problem, match="a chosen one may still be bad") as refusal:
+    with pytest.raises(Problem, match="a chosen response can still be bad") as refusal:
         exported(snapshot, "trl_unpaired")
     assert refusal.value.type == "export-refused"
     assert list(refused_exports(snapshot)) == ["trl_unpaired"]

@@ -2,7 +2,7 @@
 
 The prompt is the part that both dialogues share, up to a Human turn; each response is the rest of its
 dialogue, unchanged. A reply that contains further turns therefore keeps its whole text, and
-:func:`~preferences.formats.dialogues.dialogue_of` restores the file's dialogue byte for byte.
+:func:`~preferences.formats.dialogues.dialogue_of` restores the original dialogue byte for byte.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def turns_of(dialogue: str, name: str) -> list[Turn]:
 
 
 def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:
-    """The number of leading turns that form the prompt: they are equal in both dialogues, and the last is a
-    Human turn followed by an Assistant turn."""
+    """The number of leading turns that form the prompt. These turns are equal in both dialogues, and the last
+    of them is a Human turn that is followed by an Assistant turn."""
     limit = min(len(chosen), len(rejected)) - 1
     shared = 0
     while shared < limit and chosen[shared] == rejected[shared]:

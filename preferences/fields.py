@@ -288,5 +288,5 @@ def plain_of(value: object, name: str) -> Any:
 
 
 def given(value: object) -> bool:
-    """Whether the field has a value. CSV has no null, so an empty cell counts as missing."""
+    """Whether the field has a value. CSV has no null, so an empty cell is treated as missing."""
     return value is not None and value != ""

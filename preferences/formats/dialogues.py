@@ -16,7 +16,7 @@ from preferences.text import MAX_MESSAGES, ROLES
 
 LABELS = {"user": "Human", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 HH_ROLES = {"Human": "user", "Assistant": "assistant"}
-# Spellings of the roles in chat files; "human" and "gpt" are ShareGPT's.
+# Role names that occur in chat files; "human" and "gpt" are used by ShareGPT.
 SPELLINGS = {
     **{role: role for role in ROLES},
     "human": "user",

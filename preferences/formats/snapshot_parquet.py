@@ -234,7 +234,7 @@ def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
 
 def _characters(row: Mapping[str, Any]) -> int:
     """The approximate number of characters in a row, counting only messages and responses, which make up most
-    of it."""
+    of the row."""
     total = 0
     for value in row.values():
         if type(value) is list and value and type(value[0]) is dict:

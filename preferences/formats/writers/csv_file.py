@@ -107,12 +107,8 @@ def _cells(row: Row) -> dict[str, Any]:
         cells[name] = cells[name] and cells[name].isoformat()
     for name in TEXT_CELLS:
         cells[name] = None if cells[name] is None else neutralised(cells[name])
-    for name in (
-        "messages",
-        "tiers",
-        "unranked",
-        "gold_tiers",
-    ):  # the other JSON cells are already serialized
+    # The other JSON cells are already serialized.
+    for name in ("messages", "tiers", "unranked", "gold_tiers"):
         cells[name] = _json(row[name])
     place = {response["id"]: str(index) for index, response in enumerate(shown)}
     for name in ("ratings", "flags"):

@@ -1,4 +1,4 @@
-"""Hostile files are rejected or reported with a reason, their good rows are read, and memory use is
+"""Hostile files are rejected or reported with a reason, their valid rows are read, and memory use is
 bounded."""
 
 from __future__ import annotations

@@ -146,7 +146,8 @@ def _ranking(
 
 
 def _flat_record(row: Row) -> Parsed:
-    """{"prompt", option fields, "question.responses": [[options]], "….users", "….status"}"""
+    """Read a flat row: {"prompt", option fields, "question.responses": [[options]], "….users",
+    "….status"}."""
     questions = [name.removesuffix(FLAT) for name in row if name.endswith(FLAT)]
     options: list[str] = []
     for question in questions:
@@ -156,7 +157,7 @@ def _flat_record(row: Row) -> Parsed:
                 options = sorted({*options, *(item for item in answer if item in row)})
     if not options:
         raise RowError(
-            f"no answer under {', '.join(f'{name}{FLAT}' for name in questions)} names fields of the row"
+            f"no answer in {', '.join(f'{name}{FLAT}' for name in questions)} refers to a field of the row"
         )
     messages, prompt_name = _prompt(row, options)
     return [

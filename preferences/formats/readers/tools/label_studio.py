@@ -209,7 +209,8 @@ def _selected(value: object, where: str) -> Tiers:
 def _ranker(
     value: object, where: str, ids: Sequence[str], quirks: list[Quirk]
 ) -> tuple[Tiers, dict[int, Any]]:
-    """`["b", "a"]` (legacy), `{"rank": ["b", "a"]}`, or buckets `{"best": ["b"], "other": ["a"]}`."""
+    """Read a Ranker result: `["b", "a"]` (legacy), `{"rank": ["b", "a"]}`, or buckets `{"best": ["b"],
+    "other": ["a"]}`."""
     place = {id: index for index, id in enumerate(ids)}
 
     def indices(members: object, name: str) -> tuple[int, ...]:

@@ -54,7 +54,8 @@ def parse(row: Row) -> Parsed:
         raise RowError(f"prompt must be a message with replies, not {kind(root)}")
     tree = metadata_of(row, frozenset({"prompt", "metadata"}))
     records: list[Record] = []
-    # An explicit stack: recursion into a tree as deep as JSON allows would exhaust the interpreter's stack.
+    # An explicit stack, because recursion into a tree as deep as JSON allows would exhaust the interpreter's
+    # stack.
     waiting: list[tuple[Node, tuple[Message, ...], str]] = [(root, (), "prompt")]
     seen = 0
     while waiting:

@@ -191,7 +191,8 @@ def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
 
 
 def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
-    """The row's `metadata` object merged with all its unknown fields, so that nothing is dropped silently."""
+    """The row's `metadata` object merged with all unknown fields of the row, so that nothing is dropped
+    silently."""
     found = {
         key: value for key, value in row.items() if key not in known and value is not None and value != ""
     }

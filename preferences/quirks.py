@@ -53,7 +53,7 @@ IMPLICIT_PROMPT = Quirk(
 )
 RANKS_MISSING = Quirk(
     "ranks-missing",
-    "some replies have no rank; they were imported without one, and the ranking covers the others",
+    "some replies have no rank; they were imported without a rank, and the ranking covers the other replies",
 )
 NO_RANKS = Quirk("no-ranks", "there are several replies without ranks; the task is open for ranking")
 RANKS_LOST = Quirk(

@@ -128,8 +128,8 @@ class Vote:
     """A ranking of responses that were imported from another file. The import looks these responses up and
     does not create them.
 
-    `prompt` identifies the prompt by a field of its metadata. `refers_to` names the prompt in the error
-    message for a missing prompt.
+    `prompt` identifies the prompt by a metadata field. `refers_to` names the prompt in the error message for
+    a missing prompt.
     """
 
     prompt: tuple[str, Any]

@@ -15,7 +15,7 @@ def gold_score(gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]) 
     Only pairs of items in different gold tiers count: items that are tied in the gold ranking can be in
     either order. A pair scores 1 if the answer puts the same item first, ½ if the answer ties the two items
     or leaves both unranked, and 0 if the answer reverses their order. Unranked items are below all ranked
-    ones. An answer without any ranking (not rankable, all bad) scores 0.
+    items. An answer without any ranking (not rankable, all bad) scores 0.
 
     Raises ValueError if the gold ranking has no strict pair, because every answer would then be correct.
     """

@@ -37,15 +37,16 @@ def storage_fault(text: str) -> str | None:
 
 
 def name_fault(text: str) -> str | None:
-    """The reason why `text` can't be a name or an ID, phrased as in :func:`storage_fault`, or None."""
+    """The reason why `text` can't be a name or an ID, phrased as in :func:`storage_fault`, or None if `text`
+    is valid."""
     if len(text) > MAX_NAME_CHARACTERS:
         return f"has {len(text):,} characters; the maximum is {MAX_NAME_CHARACTERS}"
     return storage_fault(text)
 
 
 def text_fault(text: str) -> str | None:
-    """The reason why `text` can't be a message or a response, phrased as in :func:`storage_fault`, or
-    None."""
+    """The reason why `text` can't be a message or a response, phrased as in :func:`storage_fault`, or None if
+    `text` is valid."""
     if len(text) > MAX_TEXT_CHARACTERS:
         return f"has {len(text):,} characters; the maximum is {MAX_TEXT_CHARACTERS:,}"
     return storage_fault(text)

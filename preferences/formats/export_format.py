@@ -124,8 +124,8 @@ def pairs_of(row: Row) -> list[Pair[int]]:
 
 
 def is_best_known(row: Row) -> bool:
-    """Whether some responses rank above others. Otherwise, the responses in the first tier are not better
-    than any other response."""
+    """Whether some responses rank above others. Without such an order, the responses in the first tier are
+    not better than any other response."""
     return len(row["tiers"]) > 1 or bool(row["tiers"] and row["unranked"])
 
 

@@ -135,7 +135,7 @@ COLUMN_MEANINGS = {
 GROUP_ROWS = 2000
 GROUP_CHARACTERS = 8 * 2**20
 READ_ROWS = 500
-# The columns that training reads. MARKS are those of them that every snapshot version has.
+# The columns that training reads. MARKS contains the training columns that exist in every snapshot version.
 TRAINING_COLUMNS = (
     "ranking_id",
     "prompt_hash",
@@ -181,7 +181,7 @@ def is_snapshot(source: Path | BinaryIO) -> bool:
 def read_rankings(
     source: Path | BinaryIO, columns: Collection[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows, with a few hundred in memory at a time. If columns are specified, only those are
+    """Yield the rows, with a few hundred in memory at a time. If `columns` is given, only these columns are
     read."""
     # With pre_buffer, the whole file is kept in memory: 240 MB for 960,000 rows, compared with 76 MB when row
     # groups are read one by one.

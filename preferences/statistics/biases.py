@@ -16,8 +16,8 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 
 
 class Wins(NamedTuple):
-    """Per ranking (R,): the number of strict pairs won by the response in question (the longer one, or the
-    one shown first), and the number of strict pairs that contain such a response."""
+    """Per ranking (R,): the number of strict pairs won by the response in question (the longer response or
+    the response shown first), and the number of strict pairs that contain such a response."""
 
     won: NDArray[np.int64]
     n: NDArray[np.int64]

@@ -154,7 +154,7 @@ def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _strongly_connected(wins: NDArray[np.float64]) -> bool:
-    """Whether a chain of wins leads from every model to every other."""
+    """Whether a chain of wins leads from every model to every other model."""
     return bool(_reach(wins > 0).all())
 
 

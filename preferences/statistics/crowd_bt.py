@@ -29,7 +29,7 @@ ETA_PRIOR = 1.0
 START_ETA = 0.8
 MAX_ITERATIONS = 500
 TOLERANCE = 1e-4
-# With more connected items than this, computing the covariance of their strengths takes too long.
+# If more items than this are connected, computing the covariance of their strengths takes too long.
 MAX_BLOCK = 2000
 
 
@@ -69,7 +69,9 @@ def fit(
     if win.ndim != 1 or not win.shape == lose.shape == who.shape:
         raise ValueError("preferred, other and annotators must be (N,) each.")
     if penalty <= 0:
-        raise ValueError("penalty must be above 0: without it, strengths from few votes can be infinite.")
+        raise ValueError(
+            "penalty must be above 0: without a penalty, strengths from few votes can be infinite."
+        )
     for part, size in ((win, n_items), (lose, n_items), (who, n_annotators)):
         if len(part) and (part.min() < 0 or part.max() >= size):
             raise ValueError("An index is out of range.")

@@ -144,7 +144,7 @@ def pair_reliability(
     nothing = np.full(n_annotators, np.nan)
     votes = np.bincount(pair, minlength=n_pairs)
     shared = votes[pair] > 1
-    # Sorted by pair, so that sums over a pair's verdicts stay in the processor's cache.
+    # The verdicts are sorted by pair, so that sums over a pair's verdicts stay in the processor's cache.
     order = np.flatnonzero(shared)[np.argsort(pair[shared], kind="stable")]
     pair, who, cluster, y = pair[order], who[order], cluster[order], y[order]
     n = np.bincount(who, minlength=n_annotators)

@@ -1,9 +1,9 @@
 """Krippendorff's α: agreement beyond chance for any number of raters, with missing values. Pure NumPy.
 
-α = 1 − D_o / D_e: the disagreement observed within units, divided by that of values paired at random from the
-same pool without replacement. Krippendorff, "Content Analysis" (4th ed. 2019, ch. 12) and "Computing
-Krippendorff's Alpha-Reliability" (2011). α is 1 for perfect agreement, 0 for agreement by chance, and
-negative for less agreement than by chance.
+α = 1 − D_o / D_e: the disagreement observed within units, divided by the disagreement of values paired at
+random from the same pool without replacement. Krippendorff, "Content Analysis" (4th ed. 2019, ch. 12) and
+"Computing Krippendorff's Alpha-Reliability" (2011). α is 1 for perfect agreement, 0 for agreement by chance,
+and negative for less agreement than by chance.
 
 Squared differences δ²(c, k): nominal [c ≠ k]; interval (c − k)²; ordinal (Σ_{g=c}^{k} n_g − (n_c + n_k)/2)²,
 which is the interval difference of the values' mid-ranks in the pool.
@@ -61,7 +61,7 @@ def alpha(
     if unit.ndim != 1 or not unit.shape == value.shape == cluster.shape:
         raise ValueError("units, values and clusters must be (N,) each.")
     if not np.isfinite(value).all():
-        raise ValueError("Values must be finite; leave out missing ones.")
+        raise ValueError("Values must be finite; leave out missing values.")
     if metric not in ("nominal", "ordinal", "interval"):
         raise ValueError(f"{metric!r} is not a metric; known metrics: nominal, ordinal, interval.")
     _, unit = np.unique(unit, return_inverse=True)

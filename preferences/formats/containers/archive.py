@@ -1,7 +1,7 @@
 """A zip archive of data files, such as a dataset folder.
 
-The sizes that an archive declares are not trusted: its entries are counted before the directory is read, and
-its unpacked bytes are counted as they are read. A deflated file can't be read backwards, as Parquet requires,
+The sizes that an archive declares are not trusted: entries are counted before the directory is read, and
+unpacked bytes are counted while files are read. A deflated file can't be read backwards, as Parquet requires,
 so a Parquet file is first unpacked to disk; every other file is streamed.
 """
 

@@ -100,8 +100,8 @@ class _ArrayText:
                     raise RowError(
                         f"the row is longer than {limits.MAX_ROW_BYTES:,} bytes, or is damaged"
                     ) from None
-                # The amount read doubles after each failed attempt, so these attempts at most double the cost
-                # of parsing a long row.
+                # The amount of text read doubles after each failed attempt, so failed attempts at most double
+                # the cost of parsing a long row.
                 self._read(max(limits.HEAD_BYTES, held))
 
     def _read(self, size: int) -> None:

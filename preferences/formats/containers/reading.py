@@ -43,7 +43,8 @@ def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
 
 
 def only_parquet_of(stream: BinaryIO) -> BinaryIO | None:
-    """The data of a zip archive whose only data file is Parquet, unpacked to disk; None for anything else."""
+    """The content of a zip archive's only data file, unpacked to disk, if it is a Parquet file; None for
+    anything else."""
     magic = stream.read(4)
     stream.seek(0)
     try:

@@ -7,9 +7,9 @@ The prompt is in `prompt` (text) or `messages`. The responses are in `responses`
 
 A ranking is `tiers` (lists of response indices from 0, best first; responses in the same list are tied) or
 `ranking` (one rank number per response; 1 is best, and equal numbers tie). `gold_tiers` is the known answer,
-and a row whose `task_kind` is gold, attention or qualification is a check of annotators. `weight`, `split`,
-`round` and `votes` are used only to train a reward model on the file. The `ranking` export and a snapshot's
-Parquet file are in this format, so they can be imported again.
+and a row whose `task_kind` is gold, attention or qualification becomes a check for annotators. `weight`,
+`split`, `round` and `votes` are used only to train a reward model on the file. The `ranking` export and a
+snapshot's Parquet file are in this format, so they can be imported again.
 """
 
 from __future__ import annotations
@@ -294,8 +294,8 @@ FORMAT = ImportFormat(
     "(`tiers` or `ranking`), with strength, ratings, flags, comment, rewrite, annotator and "
     "duration. Other common column names are recognised, as is HelpSteer2's "
     "`preference_strength`. `gold_tiers` is the known answer; a row whose `task_kind` is "
-    "gold, attention or qualification is a check for all annotators. The `ranking` export "
-    "and a snapshot's Parquet file are imported in this format.",
+    "gold, attention or qualification becomes a check for all annotators. The `ranking` "
+    "export and a snapshot's Parquet file are imported in this format.",
     loses="Nothing: other fields are kept as metadata.",
     example='{"prompt": "…", "responses": [{"text": "…", "model": "…"}, "…"], "tiers": [[1], [0]]}',
     recognises=recognises,

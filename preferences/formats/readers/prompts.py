@@ -55,8 +55,8 @@ def prompt_fields(row: Row) -> frozenset[str]:
 
 
 def conversation_of(row: Row) -> tuple[dict[str, str], ...]:
-    """The row's `messages`, or its `prompt`: a text, which becomes one user turn, or a list of turns as in
-    TRL.
+    """The row's conversation: the field `messages`, or a prompt field that contains a text, which becomes one
+    user turn, or a list of turns as in TRL.
 
     The prompt field can also be named question, query or instruction (`instruction` can be accompanied by
     `input`, `history` and `system`).

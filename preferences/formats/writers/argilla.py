@@ -75,10 +75,10 @@ FORMAT = ExportFormat(
     use="For Argilla's API: a chat field `prompt`, text fields `response-N`, and a ranking "
     "question `ranking`.",
     loses=(
-        "Strength, ratings, flags and rewrites; there is one record per ranking. Responses left "
-        "unranked share one rank below the others, because Argilla requires a rank for every "
-        "option. An answer without an order (not rankable, or all bad) becomes a discarded "
-        "response. `user_id` is derived from the pseudonym, which is in the metadata."
+        "Strength, ratings, flags and rewrites; there is one record per ranking. Unranked "
+        "responses share one rank below all ranked responses, because Argilla requires a rank "
+        "for every option. An answer without an order (not rankable, or all bad) becomes a "
+        "discarded response. `user_id` is derived from the pseudonym, which is in the metadata."
     ),
     example=(
         '{"fields": {"prompt": [{"role": "user", "content": "Q"}], "response-1": "A", "response-2": "B"},'

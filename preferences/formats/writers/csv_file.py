@@ -51,7 +51,7 @@ PLAIN_CELLS = (
 TEXT_CELLS = {"comment", "rewrite", "annotator"}
 TIME_CELLS = ("given_at", "created_at")
 ONE_CELL = frozenset(PLAIN_CELLS)
-# A column that exists only in CSV files written by Rankloop, by which they are recognised.
+# This column exists only in CSV files written by Rankloop and identifies these files.
 MARK = "n_responses"
 LINES_PER_CHUNK = 200
 _json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
@@ -68,7 +68,7 @@ def restored(text: str) -> str:
 
 def row_of(cells: Mapping[str, str]) -> dict[str, Any]:
     """Convert a line of a Rankloop CSV file to the `ranking` export format, so that it can be imported. Empty
-    cells are missing values."""
+    cells are treated as missing values."""
     row: dict[str, Any] = {name: value for name, value in cells.items() if value != "" and name in ONE_CELL}
     for name in TEXT_CELLS & row.keys():
         row[name] = restored(row[name])

@@ -91,8 +91,8 @@ FORMAT = ExportFormat(
         "Strength, ratings, flags, comments and rewrites. There is one tree per ranking, so "
         "replies to other turns and other annotators' rankings of the same prompt are in other "
         "trees. Tied responses have equal ranks, which Open-Assistant itself never writes, and "
-        "responses left unranked share the last rank. Prompts with a system or tool turn are "
-        "left out, because a tree has only two speakers."
+        "unranked responses share the last rank. Prompts with a system or tool turn are left "
+        "out, because a tree has only two speakers."
     ),
     example=(
         '{"message_tree_id": "…", "tree_state": "ready_for_export", "prompt": {"message_id": "…", "text":'

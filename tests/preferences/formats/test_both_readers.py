@@ -33,7 +33,8 @@ Outcome = list[tuple[int, list[Said], str]]
 
 
 def imported(file: Path) -> Outcome | str:
-    """The rankings of each line and the reason for rejecting it, or the reason for rejecting the file."""
+    """The rankings of each line and the reason for rejecting the line, or the reason for rejecting the whole
+    file."""
     with file.open("rb") as stream:
         try:
             _, records = read_records(stream)

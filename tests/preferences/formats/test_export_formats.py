@@ -133,7 +133,7 @@ def test_suggested_training_line_trains(
     path = saved(frozen(wishes), format, tmp_path)
     rewards = known.trainer == "RewardTrainer"
     model = tiny_trl.reward_model() if rewards else tiny_trl.policy()
-    # The model is loaded from a folder, because KTO loads its reference model from there.
+    # The model is loaded from a folder, because KTO loads its reference model from the same folder.
     model.save_pretrained(tmp_path / "model")
     names = {
         "trl": trl,

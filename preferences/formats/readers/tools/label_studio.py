@@ -1,9 +1,9 @@
 """Label Studio's export: Pairwise results, and the three formats of a Ranker result.
 
 The export contains the results but does not state which fields were shown. The fields of `data` that hold the
-responses are recognised by name: `answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …, or
-for the Ranker a list of items with ids. Each annotation that was not cancelled becomes a ranking by the
-annotator in `completed_by`.
+responses are recognised by name: `answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …; for
+the Ranker, the field is a list of items with IDs. Each annotation that was not cancelled becomes a ranking by
+the annotator in `completed_by`.
 """
 
 from __future__ import annotations

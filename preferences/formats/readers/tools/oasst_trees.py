@@ -188,7 +188,7 @@ FORMAT = ImportFormat(
     "contains individual rankings, they are used instead. Replies without any rank are open "
     "for ranking; single replies are imported without a task.",
     loses="Nothing: the other fields of each message are kept with its prompt or response. If some "
-    "siblings have no rank, the ranking covers only those that have one.",
+    "siblings have no rank, the ranking covers only the siblings with a rank.",
     example='{"message_tree_id": "1", "prompt": {"message_id": "1", "text": "…", "role": "prompter",'
     ' "replies": [{"message_id": "2", "text": "…", "role": "assistant", "rank": 0, "replies": []}]}}',
     recognises=recognises,

@@ -41,8 +41,8 @@ const de: typeof en = {
     422: "Einige Eingaben sind ungültig",
     429: "Zu viele Anfragen; einen Moment warten",
   },
-  // Only for errors that annotators can see. A pause keeps the server's text, because it contains the manager's
-  // reason.
+  // Translations for the errors that annotators can see. The error for a paused member keeps the server's
+  // text, because that text contains the manager's reason.
   byType: {
     "lease-lost": "Die Zuteilung ist abgelaufen, oder die Aufgabe wurde zurückgegeben.",
     "already-answered": "Diese Aufgabe ist von hier schon beantwortet.",

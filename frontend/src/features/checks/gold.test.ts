@@ -27,7 +27,7 @@ describe("editing a known answer", () => {
     expect(goldToEdit(task([["a"], ["b"]])).tiers).toEqual([["a"], ["b"], ["c"]]);
   });
 
-  it("is incomplete while all responses are tied", () => {
+  it("a known answer is incomplete while all responses are tied", () => {
     const start = goldToEdit(task(null));
     const one = reduce(start, { type: "tie", id: "b" });
     expect(saysSomething(one)).toBe(true);

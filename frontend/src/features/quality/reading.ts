@@ -11,7 +11,8 @@ const RELIABLE = 0.8;
 const TENTATIVE = 2 / 3;
 
 /**
- * Uses the lower bound of the interval, if there is one, so that the text does not claim more than the data support.
+ * Uses the lower bound of the confidence interval, if there is an interval, so that the text does not claim
+ * more than the data support.
  */
 export function readAlpha({ value, low }: Estimate): Reading {
   if (value === null) return "unknown";
@@ -25,14 +26,14 @@ export function decimals(value: number): string {
   return value.toFixed(2);
 }
 
-/** "0.71 (0.66 to 0.75)"; a dash if there is nothing to estimate from. */
+/** "0.71 (0.66 to 0.75)"; a dash if there are no data for an estimate. */
 export function interval(estimate: Estimate, show: (value: number) => string): string {
   if (estimate.value === null) return "–";
   if (estimate.low === null || estimate.high === null) return show(estimate.value);
   return `${show(estimate.value)} (${show(estimate.low)} to ${show(estimate.high)})`;
 }
 
-/** Whether the interval of a share excludes ½. */
+/** Whether a share's confidence interval excludes ½. */
 export function leans({ low, high }: Estimate): boolean {
   return low !== null && high !== null && (low > 0.5 || high < 0.5);
 }

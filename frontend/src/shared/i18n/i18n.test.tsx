@@ -42,7 +42,7 @@ const choose = (code: string) =>
     fireEvent.change(screen.getByLabelText("Language"), { target: { value: code } });
   });
 
-describe("the language of the interface", () => {
+describe("the interface language", () => {
   it("can be chosen, is set on the document, and is remembered", async () => {
     const load = vi.fn(() => Promise.resolve({ de }));
     await act(async () => page(catalog(en, { de: load })));

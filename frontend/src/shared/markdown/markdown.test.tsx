@@ -51,7 +51,7 @@ describe("untrusted Markdown", () => {
     expect(html(text).textContent?.trim()).toBe(text.replace("- ", ""));
   });
 
-  it("adds no headings to the outline of the page", () => {
+  it("adds no headings to the page outline", () => {
     expect(html("# Loud\n\ntext").querySelector("h1, h2, h3, h4, h5, h6")).toBeNull();
   });
 
@@ -113,7 +113,7 @@ describe("untrusted Markdown", () => {
     }
   });
 
-  it("is prerendered once, and evicted from the cache after many others", async () => {
+  it("is prerendered once, and evicted from the cache after many other texts", async () => {
     await prepare("**next**");
     const ahead = rendered("**next**");
     expect(html("**next**").querySelector("strong")).not.toBeNull();
@@ -129,12 +129,12 @@ describe("untrusted Markdown", () => {
 });
 
 describe("formulas in TeX delimiters", () => {
-  it("are converted to the dollar form", () => {
+  it("TeX delimiters are converted to the dollar form", () => {
     expect(withDollarMath("so \\(x = 1\\)")).toBe("so $$x = 1$$");
     expect(withDollarMath("\\[ x^2 \\]")).toBe("\n$$\nx^2\n$$\n");
   });
 
-  it("are not converted in code, and other text is unchanged", () => {
+  it("TeX delimiters in code and all other text are unchanged", () => {
     expect(withDollarMath("`\\(x\\)` and ```\n\\[y\\]\n```")).toBe("`\\(x\\)` and ```\n\\[y\\]\n```");
     expect(withDollarMath("costs $5 and $10")).toBe("costs $5 and $10");
   });

@@ -40,7 +40,7 @@ export const en = {
     train: {
       title: "Close the loop",
       text: (n: number, comparisons: number) =>
-        `${rankings(n)} yield ${plural(comparisons, "comparison")}. A reward model learns a score from them, and the score improves the policy.`,
+        `${rankings(n)} yield ${plural(comparisons, "comparison")}. A reward model learns a score from the comparisons, and this score is used to improve the policy.`,
       action: "Train a reward model",
     },
     improve: {
@@ -56,7 +56,7 @@ export const en = {
     },
     watch: {
       title: "A run is in progress",
-      text: "Follow it on its page. The next step appears here when it ends.",
+      text: "Follow the run on its page. The next step appears here when the run ends.",
       action: "View run",
     },
     rank: {

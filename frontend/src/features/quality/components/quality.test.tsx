@@ -100,7 +100,7 @@ describe("the quality page", () => {
     expect(cells("cleo")[0]).toBe("cleo");
   });
 
-  it("sorts by any column, with missing values last, and announces it", () => {
+  it("sorts by any column, with missing values last, and announces the order", () => {
     const people = [
       person({}),
       person({ username: "ben", rankings: 10, median_seconds: null }),

@@ -10,26 +10,26 @@ export const en = {
     action: "Rankings per task and checks",
     text: "To measure agreement, set the overlap to 2 or more, or add gold tasks. This page then shows the reliability of each annotator, signs of random answers, and the tasks with the most disagreement.",
     unshared:
-      "No task has been ranked by two people yet, so agreement cannot be measured. Increase the overlap for new tasks.",
+      "No task has been ranked by two annotators yet, so agreement cannot be measured. Increase the overlap for new tasks.",
   },
   agreement: {
     title: "Agreement",
     shared: (tasks: number, pairs: number) =>
-      `from ${plural(tasks, "task")} ranked by two or more people, ${plural(pairs, "shared verdict")}`,
+      `from ${plural(tasks, "task")} ranked by two or more annotators, ${plural(pairs, "shared verdict")}`,
     pairs: "pairwise agreement",
-    pairsMeaning: "How often two people give the same verdict (better, worse or tied) on a pair.",
+    pairsMeaning: "How often two annotators give the same verdict (better, worse or tied) on a pair.",
     nominal: "α nominal",
     nominalMeaning: "Krippendorff’s α of verdicts: 1 is perfect agreement, 0 is chance.",
     ordinal: "α ordinal",
-    ordinalMeaning: "The same, with a tie halfway between better and worse.",
+    ordinalMeaning: "Krippendorff’s α of verdicts, with a tie halfway between better and worse.",
     tau: "Kendall’s τ-b",
-    tauMeaning: "Between two rankings of one task, from −1 (reversed) to 1 (identical).",
+    tauMeaning: "Rank correlation of two rankings of one task, from −1 (reversed) to 1 (identical).",
     w: "Kendall’s W",
-    wMeaning: "Among all rankings of one task, from 0 (no agreement) to 1 (identical).",
+    wMeaning: "Concordance of all rankings of one task, from 0 (no agreement) to 1 (identical).",
     ratingOrdinal: (scale: string) => `α ordinal of “${scale}”`,
     ratingInterval: (scale: string) => `α interval of “${scale}”`,
     ratingMeaning: (units: number) =>
-      `Of ratings, from ${plural(units, "response")} rated by two or more people.`,
+      `Krippendorff’s α of ratings, from ${plural(units, "response")} rated by two or more annotators.`,
     intervalMeaning: "The bar is the 95 % confidence interval, computed by resampling tasks.",
   },
   readings: {
@@ -56,18 +56,18 @@ export const en = {
     most: (n: number) => `Showing the ${count(n)} most active annotators.`,
     columns: {
       username: ["Annotator", "Account, or the name in an imported file"],
-      rankings: ["Rankings", "That count"],
-      median_seconds: ["Median time", "Per task"],
+      rankings: ["Rankings", "Number of rankings that count"],
+      median_seconds: ["Median time", "Median time per task"],
       gold: ["Gold", "Mean score on tasks with a known answer"],
       agreement: ["Agreement", "Pairwise agreement with others"],
       reliability: [
         "Reliability",
-        "Estimated probability that a verdict is correct, from all annotators of the pair",
+        "Estimated probability that a verdict is correct, computed from the verdicts of all annotators",
       ],
-      first_shown: ["First shown", "Pairs won by the response shown first; 50 % is no bias"],
-      longer: ["Longer", "Pairs won by the longer response; it may also be better"],
-      as_shown: ["As shown", "Rankings identical to the order shown, and the expected share by chance"],
-      outlier: ["Outlier p", "p-value of agreeing less than the others, adjusted for multiple tests"],
+      first_shown: ["First shown", "Pairs won by the response shown first; 50 % means no bias"],
+      longer: ["Longer", "Pairs won by the longer response, which may also be better"],
+      as_shown: ["As shown", "Rankings identical to the order shown, and the share expected by chance"],
+      outlier: ["Outlier p", "p-value for agreeing less than other annotators, adjusted for multiple tests"],
     },
     unlike: "outlier",
     leans: "biased",
@@ -85,7 +85,7 @@ export const en = {
   matrix: {
     title: "Agreement by pair of annotators",
     table: "Agreement by pair of annotators, table",
-    lead: "Pairwise agreement on the pairs that both judged. A pale row means that one annotator disagrees with everyone; a single pale cell concerns two people only.",
+    lead: "Pairwise agreement on the pairs that both annotators judged. A pale row means that one annotator disagrees with everyone; a single pale cell concerns only two annotators.",
     cell: (one: string, other: string, agreement: number, pairs: number) =>
       `${one} and ${other} agree on ${percent(agreement)} of ${plural(pairs, "shared pair")}`,
     none: "no shared pairs",
@@ -113,12 +113,12 @@ export const en = {
     noGold: "No minimum accuracy is set, so nobody is paused automatically.",
     mixed: (gold: number, attention: number) =>
       `Of an annotator’s tasks, ${percent(gold)} are gold tasks and ${percent(attention)} attention checks.`,
-    outlier: "Nobody is excluded automatically. Excluding is your decision, and you can undo it.",
+    outlier: "Nobody is excluded automatically. You decide about every exclusion, and you can undo it.",
   },
   exclusions: {
     title: "Excluded",
     table: "Exclusions, table",
-    none: "Nobody is excluded. Excluding an annotator keeps their rankings but counts none of them. You see the effect first.",
+    none: "Nobody is excluded. The rankings of an excluded annotator are kept but no longer count. You see the effect before you confirm.",
     who: "Who",
     why: "Why",
     since: "Since",
@@ -132,19 +132,19 @@ export const en = {
   excludeDialog: {
     title: (name: string) => `Exclude ${name}?`,
     changes: "Effect",
-    nothing: "None of their rankings count, so nothing would change.",
+    nothing: "None of this annotator’s rankings count, so nothing would change.",
     rankings: (n: number) => `${plural(n, "ranking")} would no longer count`,
     comparisons: (n: number) =>
       `${plural(n, "comparison")} would be removed from statistics, leaderboards and new snapshots`,
     reviews: (n: number) => `${plural(n, "review decision")} would no longer count`,
     reopening: (n: number) => `${plural(n, "finished task")} would be reopened`,
-    leases: (n: number) => `${plural(n, "task")} assigned to them would be released`,
+    leases: (n: number) => `${plural(n, "task")} assigned to this annotator would be released`,
     snapshots: (n: number) =>
-      `${plural(n, "snapshot")} frozen since their first ranking ${n === 1 ? "stays unchanged and may contain some of them" : "stay unchanged and may contain some of them"}`,
+      `${plural(n, "snapshot")} frozen since this annotator’s first ranking ${n === 1 ? "stays" : "stay"} unchanged and may contain rankings by this annotator`,
     paused:
-      "They will be paused and asked to contact a manager. Nothing is deleted; restoring undoes everything.",
+      "The annotator will be paused and asked to contact a manager. Nothing is deleted, and restoring the annotator undoes everything.",
     reason: "Reason",
-    reasonHint: "Recorded in the history with your name.",
+    reasonHint: "Recorded with your name.",
     confirm: "Exclude",
     cancel: "Cancel",
   },
@@ -155,8 +155,8 @@ export const en = {
       `${plural(n, "comparison")} would return to statistics, leaderboards and new snapshots`,
     reviews: (n: number) => `${plural(n, "review decision")} would count again`,
     grown: (n: number) =>
-      `${plural(n, "task")} answered by someone else in the meantime would need one more answer; both are kept`,
-    nothing: "They have no rankings that would count again.",
+      `${plural(n, "task")} would get one ranking more than required, because another annotator has ranked or claimed the task in the meantime`,
+    nothing: "This annotator has no rankings that would count again.",
     confirm: "Restore",
   },
   bias: {
@@ -165,7 +165,7 @@ export const en = {
     firstMeaning: "Responses are shuffled for each annotator, so 50 % means no bias.",
     longer: "longer response wins",
     longerMeaning:
-      "Above 50 %, longer responses win more often. They may also be better; check before correcting.",
+      "Above 50 %, longer responses win more often. Longer responses may also be better, so check before you correct for length.",
     even: "No significant bias.",
     leans: "Significant bias.",
   },
@@ -173,10 +173,10 @@ export const en = {
   boardBias: {
     title: "Possible bias",
     first: "the response shown first wins",
-    firstMeaning: "Responses are shuffled for each annotator, so this adds noise but favours no model.",
+    firstMeaning: "Responses are shuffled for each annotator, so this bias adds noise but favours no model.",
     longer: "the longer response wins",
     longerMeaning:
-      "Models with longer responses benefit from this, whether or not longer is better. Compare lengths before you trust a narrow lead.",
+      "Models with longer responses benefit from this bias, whether or not their responses are better. Compare response lengths before you trust a narrow lead.",
     even: "No significant bias.",
     leans: "Significant bias.",
     more: "More on the Quality page",

@@ -100,7 +100,7 @@ export async function launchRun(body: LaunchBody): Promise<Run> {
   return unwrap(api.POST("/api/v1/runs/", { body }));
 }
 
-/** The metrics events with a `seq` above `after`, and all samples of the run so far. */
+/** The metrics events with a `seq` above `after`, and all samples that the run has written so far. */
 export async function eventsAfter(id: string, after: number): Promise<RunEvent[]> {
   const [metrics, samples] = await Promise.all([metricsAfter(id, after), allSamples(id)]);
   return [

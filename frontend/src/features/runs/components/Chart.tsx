@@ -7,8 +7,8 @@ import type { Series } from "../feed/feed";
 import styles from "./chart.module.css";
 
 /**
- * Hues that can be distinguished with common colour vision deficiencies. Each has its own dash pattern, so that lines
- * never differ by colour alone.
+ * Hues that can be distinguished with common colour vision deficiencies. Each hue has its own dash pattern,
+ * so that lines never differ by colour alone.
  */
 const INKS = {
   light: ["#0b6a6f", "#c05621", "#5a5fc7", "#9b2f74", "#55701a", "#7d6200"],

@@ -12,7 +12,7 @@ import { memory, roughTime, weightCount } from "./span";
 
 const TYPING_MS = 500;
 
-/** The estimated resources of the run, updated after each pause in the changes. */
+/** The run's estimated resources, updated whenever the user pauses after changing settings. */
 export function EstimatePanel({ body, valid }: { body: LaunchBody; valid: boolean }) {
   const texts = useTexts().estimate;
   const [settled] = useDebouncedValue(JSON.stringify(body), TYPING_MS);

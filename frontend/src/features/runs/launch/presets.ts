@@ -18,7 +18,7 @@ export function valuesFrom(fields: readonly RecipeField[], settings: Record<stri
   };
 }
 
-/** The preset with exactly these settings; undefined if there is none. */
+/** The preset with exactly these settings; undefined if no preset matches. */
 export function presetOf<P extends Pick<RunPreset, "settings">>(
   fields: readonly RecipeField[],
   values: FormValues,

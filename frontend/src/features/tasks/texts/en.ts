@@ -47,7 +47,7 @@ export const en = {
     answered: (answered: number, overlap: number) =>
       answered > overlap ? count(answered) : `${answered} of ${overlap}`,
     agree: (agreement: number | null) => (agreement === null ? "–" : percent(agreement)),
-    noWords: "(no words)",
+    noWords: "(no text)",
     tiers: (tiers: number, responses: number) =>
       tiers === responses ? "strict order" : `${plural(tiers, "tier")} of ${count(responses)}`,
     notRankable: "not rankable",

@@ -49,7 +49,7 @@ export function winMatrix(matrix: Leaderboard["matrix"]): (one: string, other: s
   return (one, other) => cells.get(JSON.stringify([one, other]));
 }
 
-/** The share of comparisons that the row's model won; a tie counts half for each model. */
+/** The share of comparisons that the row's model won; a tie is half a win for each model. */
 export function shareWon({ wins, losses, ties }: Met): number {
   return (wins + ties / 2) / (wins + losses + ties);
 }

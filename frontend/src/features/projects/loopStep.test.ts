@@ -34,7 +34,7 @@ describe("the next step of the training loop", () => {
     });
   });
 
-  it("samples are ranked, then a reward model is trained on the rankings", () => {
+  it("samples are ranked before a reward model is trained on the rankings", () => {
     expect(loopStepOf([asked, better, judge, first], 600, 32)).toEqual({ is: "people" });
     expect(loopStepOf([asked, better, judge, first], 632, 0)).toEqual({ is: "train" });
   });

@@ -32,7 +32,7 @@ const form: AnswerForm = {
 };
 
 describe("a form's questions in words", () => {
-  it("a pair is described with its number of degrees", () => {
+  it("a pair of responses is described with the number of strength levels", () => {
     expect(askedBy(form, en.asked)).toEqual([
       "Two responses: which is better, in 4 levels, no tie",
       "Why?, required",

@@ -6,7 +6,10 @@ const OUTLIER_P = 0.01;
 
 export type Reading = "unknown" | "chance" | "low" | "tentative" | "reliable";
 
-/** Krippendorff's thresholds: α of at least 0.80 supports firm conclusions, at least 0.667 tentative ones. */
+/**
+ * Krippendorff's thresholds: α of at least 0.80 supports firm conclusions, α of at least 0.667 tentative
+ * conclusions.
+ */
 const RELIABLE = 0.8;
 const TENTATIVE = 2 / 3;
 
@@ -79,8 +82,8 @@ export function sorted(people: readonly AnnotatorQuality[], { by, up }: Order): 
 }
 
 /**
- * A click on the sorted column reverses the order. On another column, names are sorted ascending and figures
- * descending.
+ * A click on the sorted column reverses the order. A click on another column sorts names in ascending order
+ * and figures in descending order.
  */
 export function nextOrder(order: Order, by: Column): Order {
   return order.by === by ? { by, up: !order.up } : { by, up: by === "username" };

@@ -22,7 +22,7 @@ export type Draft = {
   attemptTasks: number | null;
 };
 
-/** Rounds, because 0.29 × 100 is 28.999999999999996. */
+/** Rounds the percentage, because 0.29 × 100 is 28.999999999999996. */
 const toPercent = (share: number) => Number((share * 100).toFixed(4));
 const toShare = (percent: number) => Number((percent / 100).toFixed(6));
 const maybe = (value: number | null | undefined, convert: (value: number) => number) =>

@@ -5,7 +5,10 @@ export const STATES = ["open", "done", "dropped"] as const;
 export const KINDS = ["ranking", "gold", "attention", "qualification"] as const;
 export const HAS = ["comment", "flags", "rewrite"] as const;
 
-/** The filters of the task and ranking lists. They are part of the URL, so that a list can be shared. */
+/**
+ * The filters of the task and ranking lists. The filters are part of the URL, so that a filtered list can be
+ * shared.
+ */
 export const tasksSearch = searchOf({
   list: param(v.literal("rankings")),
   says: param(text),

@@ -160,7 +160,8 @@ const isRich = (text: string) => HAS_MATH.test(text) || HAS_CODE.test(text);
 const MOST_KEPT = 48;
 
 /**
- * Rendered texts, oldest first. They are cached, because parsing ten long responses takes as long as rendering them.
+ * A cache of rendered texts, oldest first. Caching is worthwhile, because parsing ten long responses takes as
+ * long as rendering them.
  */
 const kept = new Map<string, ReactNode>();
 

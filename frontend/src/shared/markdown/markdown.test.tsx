@@ -62,7 +62,7 @@ describe("untrusted Markdown", () => {
     expect(shown.querySelector("pre code")?.textContent).toContain("x = 1");
   });
 
-  it("sets the direction of each block, and left to right for code", () => {
+  it("sets the text direction of each block, always left to right for code", () => {
     const shown = html(
       "English first.\n\nثم بالعربية\n\n- `npm i` שלום\n\n> ציטוט\n\n# כותרת\n\n```\nx = 1\n```\n\n| א |\n|---|\n| ב |",
     );
@@ -101,7 +101,7 @@ describe("untrusted Markdown", () => {
     expect(render(<Markdown text={spaceless} />).container.querySelector("wbr")).toBeNull();
   });
 
-  it("shows text that is nested too deep as plain text", () => {
+  it("shows too deeply nested text as plain text", () => {
     for (const text of [
       `${">".repeat(2_000)} deep`,
       `${"- ".repeat(300)}deep`,

@@ -25,8 +25,8 @@ export function useRenderedAhead(texts: readonly string[]): void {
     async function prepareNext() {
       const text = left.shift();
       if (text === undefined) return;
-      // The renderer cannot be loaded or the text cannot be parsed; the component that shows the text reports
-      // the error.
+      // If the renderer cannot be loaded or the text cannot be parsed, the component that shows the text
+      // reports the error.
       await loadRendered().then(
         ({ prepare }) => prepare(text),
         () => undefined,

@@ -15,7 +15,7 @@ import { GoldOrder } from "./GoldOrder";
 
 type Kind = TaskDetail["kind"];
 
-/** Turns any task into a check, changes its known answer, or turns it back into an ordinary task. */
+/** Turns any task into a check, changes its known answer, or turns a check back into a regular task. */
 export function MakeCheckDialog({
   project,
   taskId,

@@ -41,10 +41,10 @@ export const en = {
     lost: "Lost",
     tied: "Tied",
     best: "best",
-    notTold: "not significantly different from the best",
+    notTold: "not significantly different from the best model",
     from: (low: string, high: string) => `${low} to ${high}`,
     meaning:
-      "Strengths are log odds, centred at 0: with a difference of 1, the stronger model wins 73 % of comparisons. Intervals come from resampling tasks. If two intervals overlap widely, the order is uncertain.",
+      "Strengths are log odds, centred at 0: with a difference of 1, the stronger model wins 73 % of comparisons. Intervals are computed by resampling tasks. If two intervals overlap widely, the order is uncertain.",
     left: (n: number) => `${plural(n, "model")} with fewer comparisons ${n === 1 ? "is" : "are"} not shown.`,
   },
   groups: (n: number) =>

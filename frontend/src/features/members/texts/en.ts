@@ -20,7 +20,7 @@ export const en = {
   role: "Role",
   invite: {
     title: "Invite by link",
-    lead: "One person can use the link, once, to create an account or to join with an existing account.",
+    lead: "The link works once, for one person, who creates an account or joins with an existing account.",
     note: "For whom",
     noteHelp: "For your own reference. The invited person does not see this note.",
     days: "Valid for",
@@ -70,7 +70,7 @@ export const en = {
     title: (name: string) => `Pause ${name}?`,
     text: "The member gets no more tasks, and tasks assigned to the member are released immediately; drafts are kept. Existing answers still count. To discard these answers, exclude the member on the Quality page.",
     reason: "Reason",
-    reasonHelp: "Shown to the member on opening the project.",
+    reasonHelp: "The member sees this reason when opening the project.",
     confirm: "Pause",
     cancel: "Cancel",
   },
@@ -81,5 +81,5 @@ export const en = {
     confirm: "Stop managing",
     cancel: "Cancel",
   },
-  resumeHint: "After a resume, earlier check results no longer count.",
+  resumeHint: "Once a member is resumed, earlier check results no longer count.",
 } as const;

@@ -27,7 +27,7 @@ function Interval({ span, scale }: { span: Span; scale: { low: number; high: num
   );
 }
 
-/** A policy's evaluation, and the gain over its parent policy. */
+/** A policy's evaluation, and its gain over the parent policy. */
 export function Evaluations({
   model,
   judged,

@@ -3,7 +3,8 @@ export const en = {
   lead: "Lineage, metrics and stage of each model.",
   loading: "Loading models",
   none: "No models yet",
-  noneWhy: "Training runs create models. Each model starts as a candidate; you decide which one to promote.",
+  noneWhy:
+    "Training runs create models. Each model starts as a candidate; you decide which candidate to promote.",
   make: "Create a policy with SFT",
   policies: "Policies",
   policiesWrite: "write the responses",
@@ -23,7 +24,7 @@ export const en = {
   noMetrics: "The run recorded no metrics.",
   load: "Load",
   loadWhy:
-    "A standard transformers model in safetensors format. To use it elsewhere, copy the folder and adjust the path.",
+    "A standard transformers model in safetensors format. To use the model elsewhere, copy the folder and adjust the path.",
   copy: "Copy the code that loads the model",
   judged: (judge: string) => (judge === "gold" ? "Gold" : `Scored by ${judge}`),
   mean: (low: string, high: string, prompts: number) => `95 %: ${low} to ${high}, ${prompts} prompts`,
@@ -33,11 +34,11 @@ export const en = {
   noGain: (parent: string) => `${parent} has no comparable evaluation yet.`,
   evaluate: "Evaluate",
   report: "Report on held-out rankings",
-  intervalNote: "Intervals assume independent samples; the actual intervals can be narrower.",
+  intervalNote: "The intervals assume independent samples, so they can be wider than necessary.",
   promoteTitle: (name: string) => `Put ${name} into production?`,
   promoteMeans: (kind: string) => `From now on, runs and the project’s loop use this ${kind} by default.`,
   promoteReplaces: (name: string) =>
-    `${name} is currently in production and will become a candidate again. To go back, promote ${name}.`,
+    `${name} is currently in production and will become a candidate again. To go back, promote ${name} again.`,
   promoteOut: "The model is archived. Promoting the model restores it.",
   promoteYes: "Put into production",
   archiveTitle: (name: string) => `Archive ${name}?`,

@@ -46,7 +46,7 @@ export const en = {
     improve: {
       title: "Improve the policy",
       text: (rewardModel: string) =>
-        `The reward model ${rewardModel} has learned from the rankings. Use it to improve the policy.`,
+        `The reward model ${rewardModel} has learned from the rankings. Use this reward model to improve the policy.`,
       action: "Run PPO",
     },
     ask: {

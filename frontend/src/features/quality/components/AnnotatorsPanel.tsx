@@ -44,8 +44,8 @@ function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
 }
 
 /**
- * An estimate above its confidence interval, because a reliability of 90 % from six pairs is less certain
- * than from six hundred.
+ * An estimate, displayed above its confidence interval, because a reliability of 90 % from six pairs is less
+ * certain than from six hundred.
  */
 function WithInterval({ estimate }: { estimate: Estimate }) {
   if (estimate.value === null) return <>–</>;

@@ -35,8 +35,9 @@ export const en = {
   readings: {
     unknown: "Not enough data.",
     chance: "Not significantly different from chance.",
-    low: "Better than chance, but below 0.667, Krippendorff’s minimum for tentative conclusions. This is common where good responses differ by taste. Collect more rankings per task, and check the disagreements below for unclear guidelines.",
-    tentative: "Sufficient for tentative conclusions (0.667), but below 0.80 for firm ones.",
+    low: "Better than chance, but below 0.667, Krippendorff’s minimum for tentative conclusions. Low agreement is common where the choice between good responses is a matter of taste. Collect more rankings per task, and check the disagreements below for unclear guidelines.",
+    tentative:
+      "Sufficient for tentative conclusions (at least 0.667), but below 0.80, the minimum for firm conclusions.",
     reliable: "The whole interval is at or above 0.80: sufficient for firm conclusions.",
   } satisfies Record<Reading, string>,
   overTime: {
@@ -55,11 +56,11 @@ export const en = {
     agree: (share: number, pairs: number) => `agree on ${percent(share)} of ${plural(pairs, "shared pair")}`,
     most: (n: number) => `Showing the ${count(n)} most active annotators.`,
     columns: {
-      username: ["Annotator", "Account, or the name in an imported file"],
+      username: ["Annotator", "Username, or the name in an imported file"],
       rankings: ["Rankings", "Number of rankings that count"],
       median_seconds: ["Median time", "Median time per task"],
       gold: ["Gold", "Mean score on tasks with a known answer"],
-      agreement: ["Agreement", "Pairwise agreement with others"],
+      agreement: ["Agreement", "Pairwise agreement with other annotators"],
       reliability: [
         "Reliability",
         "Estimated probability that a verdict is correct, computed from the verdicts of all annotators",
@@ -80,7 +81,7 @@ export const en = {
     longer: "Pairs won by the longer response",
     exclude: "Exclude…",
     excludeWho: (name: string) => `Exclude ${name}`,
-    rankingsOf: (name: string) => `Rankings of ${name}`,
+    rankingsOf: (name: string) => `Rankings by ${name}`,
   },
   matrix: {
     title: "Agreement by pair of annotators",

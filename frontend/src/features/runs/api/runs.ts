@@ -80,7 +80,7 @@ async function allSamples(id: string): Promise<SampleEvent[]> {
   return unwrap(api.GET("/api/v1/runs/{run_id}/samples", { params: { path: { run_id: id } } }));
 }
 
-/** The request to launch a run or to estimate it. */
+/** The request body for launching or estimating a run. */
 export type LaunchBody = {
   project: string;
   kind: RunKind;

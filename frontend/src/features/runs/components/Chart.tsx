@@ -17,8 +17,8 @@ const INKS = {
 const DASHES = [[], [7, 4], [2, 3], [12, 4], [7, 3, 2, 3], [12, 3, 2, 3, 2, 3]];
 const HEIGHT_PX = 190;
 /**
- * A series with fewer values than this (from occasional evaluations) is drawn with points, because a single value has
- * no visible line.
+ * A series with fewer values than this limit (for example, from occasional evaluations) is drawn with points,
+ * because a single value has no visible line.
  */
 const DOTTED_BELOW = 25;
 const SYNC = uPlot.sync("run");

@@ -42,8 +42,8 @@ export function EstimatePanel({ body, valid }: { body: LaunchBody; valid: boolea
 }
 
 /**
- * Explains why there is no estimate. This is not shown as an error, because the user has not launched the run yet;
- * the launch would report the same problem as an error.
+ * Explains why there is no estimate. The reason is not shown as an error, because the user has not launched
+ * the run yet; the launch would report the same problem as an error.
  */
 function NoEstimate({ reasons, title }: { reasons: readonly string[]; title: string }) {
   return (

@@ -61,13 +61,13 @@ describe("the default input", () => {
   const policy = (models: Model[], improves: boolean, chosen: Record<string, string> = {}) =>
     defaultInput("policy", "ppo", { improves_policy: improves }, models, chosen, texts).label;
 
-  it("is the reward model's own policy for runs that improve a policy", () => {
+  it("default input is the reward model's own policy for runs that improve it", () => {
     expect(policy(MODELS, true)).toBe("rs-1 (default)");
     expect(policy(MODELS, true, { reward_model: "rm-1" })).toBe("sft-1 (default)");
     expect(policy(MODELS, false, { reward_model: "rm-1" })).toBe("rs-1 (default)");
   });
 
-  it("is otherwise the production model, and never an archived model", () => {
+  it("default input is otherwise the production model, never an archived model", () => {
     const promoted = [...MODELS, model("old", "policy", { stage: "production" })];
     expect(policy(promoted, true)).toBe("old (default)");
     const archived = MODELS.map((one) =>

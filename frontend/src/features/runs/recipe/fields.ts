@@ -24,8 +24,8 @@ export type RecipeField = {
 };
 
 /**
- * The user's input by field. It is text even for numbers, so that an incomplete number is not an error while
- * the user is typing.
+ * The user's input by field. The input is text even for numbers, so that an incomplete number is not an error
+ * while the user is typing.
  */
 export type FormValues = Record<string, string | boolean>;
 

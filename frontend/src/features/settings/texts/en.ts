@@ -68,7 +68,7 @@ export const en = {
   skipUp: (way: string) => `Make default: ${way}`,
   checks: "Checks",
   checksLead:
-    "Tasks with a known answer, mixed in and indistinguishable from other tasks. You can turn any task into a check. The Checks page lists them.",
+    "Tasks with a known answer, mixed in and indistinguishable from other tasks. You can turn any task into a check. The Checks page lists all checks.",
   goldRate: "Gold tasks",
   attentionRate: "Attention checks",
   rateHelp: "Percent of an annotator’s tasks. Gold tasks and attention checks together: at most 50.",

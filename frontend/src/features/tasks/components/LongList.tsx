@@ -19,7 +19,7 @@ const OVERSCAN = 12;
  */
 const STEP = 8;
 
-/** With fewer rows than this below the last drawn row, the next page of rows is fetched. */
+/** If fewer loaded rows than this are below the last drawn row, the next page of rows is fetched. */
 const ROWS_AHEAD = 100;
 
 /** Renders the cells of a row at its position in the list. The element's key is the row's key. */

@@ -110,7 +110,7 @@ export const en = {
     rated: (letter: string, ratings: string) => `${letter}: ${ratings}`,
     rewrite: "Rewrite",
     comment: "Comment",
-    others: (name: string) => `Rankings of ${name}`,
+    others: (name: string) => `Rankings by ${name}`,
     tier: (n: number) => `place ${n}`,
     tied: "tied",
   },

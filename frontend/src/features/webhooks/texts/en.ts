@@ -36,7 +36,7 @@ export const en = {
   disabled: "disabled",
   disabledBecause: (reason: string) => `Disabled: ${reason}`,
   failing: (since: string) => `No successful delivery since ${since}.`,
-  formerUntil: (until: string) => `The previous secret is also used until ${until}.`,
+  formerUntil: (until: string) => `Deliveries are also signed with the previous secret until ${until}.`,
   test: "Send a test",
   rotate: "Rotate secret",
   rotateTitle: "Rotate the secret?",

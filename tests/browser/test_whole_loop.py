@@ -90,7 +90,7 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
     admin = log_in("admin")
     first_policy = first_model(demo_stack)
     launch(admin, "reward_model")
-    expect(admin.get_by_role("progressbar", name="Progress of the run")).to_be_visible(timeout=60_000)
+    expect(admin.get_by_role("progressbar", name="Run progress")).to_be_visible(timeout=60_000)
     expect(admin.get_by_role("region", name="Curves").locator("canvas").first).to_be_visible(timeout=60_000)
     reward_model = made(admin)
 

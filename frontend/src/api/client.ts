@@ -45,7 +45,7 @@ api.use({
 
 type FetchResult<T> = { data?: T; error?: unknown; response: Response };
 
-/** Returns the body of the response or throws an ApiProblem. All pages use this function. */
+/** Returns the response body or throws an ApiProblem. All pages use this function. */
 export async function unwrap<T>(call: Promise<FetchResult<T>>): Promise<T> {
   const { data } = await unwrapResponse(call);
   return data as T;

@@ -12,7 +12,10 @@ import { enter, invitationQuery, join } from "../api/joining";
 import { useTexts } from "../texts";
 import styles from "./joining.module.css";
 
-/** The page of an invitation link. Its token is in the URL fragment (`#`), which browsers don't send to servers. */
+/**
+ * The page of an invitation link. The invitation token is in the URL fragment (`#`), which browsers don't
+ * send to servers.
+ */
 export function JoinPage() {
   const t = useTexts();
   useDocumentTitle(t.title);

@@ -5,7 +5,10 @@ import type { Series } from "../feed/feed";
 
 const LETTERS = "ABCDEF";
 
-/** "A · ppo-3": a letter for legends and tables, and the name of the model that the run created, or else of the run. */
+/**
+ * "A · ppo-3": a letter for legends and tables, followed by the name of the model that the run created, or
+ * the run's own name.
+ */
 export function labelsOf(runs: readonly Run[], title: (kind: string) => string): string[] {
   return runs.map(
     (run, index) => `${LETTERS[index] ?? index + 1} · ${run.result.model?.name ?? title(run.kind)}`,

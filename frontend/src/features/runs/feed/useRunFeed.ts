@@ -41,7 +41,7 @@ export function useRunFeed(id: string, live: boolean): { feed: RunFeed; connecti
     };
   }, [id, live, queryClient]);
 
-  // The end of a run changes the lists of runs and models.
+  // When a run ends, the lists of runs and models change.
   const wasLive = useRef(live);
   useEffect(() => {
     if (wasLive.current && !live) {

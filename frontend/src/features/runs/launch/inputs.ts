@@ -4,8 +4,8 @@ import type { RunTexts } from "../texts";
 type Kind = Pick<RecipeKind, "improves_policy">;
 
 /**
- * The server's default input, and the reason for it. The label is short, because a select truncates text that is
- * longer than its box.
+ * The input that the server uses by default, and the reason for this choice. The label is short, because a
+ * select truncates text that is longer than its box.
  */
 type DefaultInput = { label: string; why: string };
 
@@ -53,7 +53,7 @@ function judgeOf(models: readonly Model[], chosen: Readonly<Record<string, strin
   );
 }
 
-/** The inputs of an earlier run that are still available, and the names of those that are not. */
+/** The inputs of an earlier run that are still available, and the names of the inputs that no longer are. */
 export function inputsAgain(
   inputs: Readonly<Record<string, string>>,
   offered: (input: string) => readonly string[],

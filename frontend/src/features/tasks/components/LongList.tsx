@@ -19,10 +19,10 @@ const OVERSCAN = 12;
  */
 const STEP = 8;
 
-/** With fewer rows than this below the last drawn row, the next page of rows is fetched. */
+/** If fewer loaded rows than this are below the last drawn row, the next page of rows is fetched. */
 const ROWS_AHEAD = 100;
 
-/** Renders the cells of a row at its position in the list. The key of the element is the row's key. */
+/** Renders the cells of a row at its position in the list. The element's key is the row's key. */
 type RenderRow<Row> = (row: Row, place: { index: number; top: number; height: number }) => ReactNode;
 
 /**
@@ -110,7 +110,7 @@ function Rows<Row>({
     estimateSize: () => height,
     overscan: OVERSCAN,
     scrollMargin: useTop(body),
-    // Disabled, because rendering within each scroll event would delay scrolling.
+    // Synchronous rendering is disabled, because rendering within each scroll event would delay scrolling.
     useFlushSync: false,
   });
   // The virtualizer keeps its initial sizes.
@@ -139,7 +139,10 @@ function Rows<Row>({
   );
 }
 
-/** Distance of an element from the top of the page. The content above it can grow, so each render measures again. */
+/**
+ * Distance of an element from the top of the page. The distance is measured on each render, because the
+ * content above the element can grow.
+ */
 function useTop(element: RefObject<HTMLElement | null>): number {
   const [top, setTop] = useState(0);
   useLayoutEffect(() => {

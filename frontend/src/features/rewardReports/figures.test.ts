@@ -44,7 +44,7 @@ describe("figures of a report", () => {
     expect(tooSure({ accuracy: estimate(0, null, null), confidence: 0.9 })).toBe(false);
   });
 
-  it("list slices in their order under the heading of their kind", () => {
+  it("list slices in the given order, under a heading for each kind", () => {
     const slices = [slice("length", "shorter"), slice("length", "longer"), slice("round", "0")];
     expect(grouped(slices).map(({ by, of }) => [by, of.map((one) => one.of)])).toEqual([
       ["length", ["shorter", "longer"]],

@@ -52,7 +52,7 @@ describe("an answer", () => {
     });
   });
 
-  it("has no tiers if not rankable, and no strength if all tie", () => {
+  it("has no tiers if not rankable, and no strength if all responses tie", () => {
     const fields = { ...EMPTY_FIELDS, strength: 1 };
     expect(toAnswer(toDraft(ranking, { ...fields, not_rankable: true }, 0), "t", FORM, SHOWN)).toMatchObject({
       tiers: [],
@@ -115,7 +115,7 @@ describe("open questions", () => {
     ]);
   });
 
-  it("are absent if the answer is complete, all tied or not rankable", () => {
+  it("do not exist if the answer is complete, a full tie or not rankable", () => {
     const rated = { A: { helpful: 1 }, B: { helpful: 0 }, C: { helpful: 4 } };
     expect(
       missing(FORM, { ...EMPTY_FIELDS, strength: 1, ratings: rated }, ranking, letters, en.gaps),
@@ -167,7 +167,7 @@ describe("open questions", () => {
     expect(missing(form, { ...EMPTY_FIELDS, not_rankable: true }, ranking, letters, en.gaps)).toEqual([]);
   });
 
-  it("include the order if only the best are ranked", () => {
+  it("include the order until enough of the best responses are ranked", () => {
     const form = formOf({ top_k: { at_least: 2, at_most: 3 } });
     const one = { tiers: [["A"]], unranked: ["B", "C"] };
     expect(missing(form, EMPTY_FIELDS, one, letters, en.gaps)).toEqual([

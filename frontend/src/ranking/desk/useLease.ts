@@ -70,7 +70,7 @@ export function useLease(
     };
     timer = setTimeout(beat, nextHeartbeatMs(expires_at, Date.now()));
     document.addEventListener("visibilitychange", now);
-    // In both cases, a heartbeat finds out whether the lease is still valid.
+    // When the connection returns or is lost, a heartbeat checks whether the lease is still valid.
     window.addEventListener("online", now);
     window.addEventListener("offline", now);
     return () => {

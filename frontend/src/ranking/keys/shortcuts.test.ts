@@ -93,7 +93,7 @@ describe("keys", () => {
       expect(press(stroke(key, `Key${key.toUpperCase()}`), mode)[command]).toHaveBeenCalledOnce();
   });
 
-  it("leave the browser's own chords alone", () => {
+  it("do not override the browser's own shortcuts", () => {
     for (const pressed of [
       stroke("r", "KeyR", { ctrlKey: true }),
       stroke("1", "Digit1", { ctrlKey: true }),
@@ -149,14 +149,14 @@ describe("keys handled by the focused control", () => {
     return document.body.firstElementChild as Element;
   }
 
-  it("are all keys in a text field, except the chord that submits", () => {
+  it("include every key in a text field except the submit shortcut", () => {
     const field = control("<textarea></textarea>");
     expect(belongsToControl(stroke("1", "Digit1"), field)).toBe(true);
     expect(belongsToControl(stroke("Enter", "Enter"), field)).toBe(true);
     expect(belongsToControl(stroke("Enter", "Enter", { ctrlKey: true }), field)).toBe(false);
   });
 
-  it("are only Enter on a button and only arrows on a radio button", () => {
+  it("include only Enter on a button and only arrows on a radio button", () => {
     const button = control("<button>Up</button>");
     expect(belongsToControl(stroke("Enter", "Enter"), button)).toBe(true);
     expect(belongsToControl(stroke("2", "Digit2"), button)).toBe(false);

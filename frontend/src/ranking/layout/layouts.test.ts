@@ -12,7 +12,7 @@ describe("layouts", () => {
     expect(offeredLayouts(true, true)).toEqual(["column"]);
   });
 
-  it("fall back to a column if the chosen one is not offered", () => {
+  it("fall back to a column if the chosen layout is not offered", () => {
     expect(shownLayout("row", offeredLayouts(false, true))).toBe("column");
     expect(shownLayout("focus", offeredLayouts(false, true))).toBe("focus");
   });
@@ -31,12 +31,12 @@ describe("the two responses shown", () => {
     expect(order.map((id) => twoShown(order, id, null).join(""))).toEqual(["ab", "ab", "bc", "cd"]);
   });
 
-  it("include the one kept in view, in the order of the ranking", () => {
+  it("include the response kept in view, in ranked order", () => {
     expect(order.map((id) => twoShown(order, id, "c").join(""))).toEqual(["ac", "bc", "bc", "cd"]);
     expect(twoShown(order, "b", "gone")).toEqual(["a", "b"]);
   });
 
-  it("always include the current and the held one", () => {
+  it("always include the current and the held response", () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.string(), { minLength: 2, maxLength: 10 }),

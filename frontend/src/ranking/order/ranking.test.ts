@@ -19,7 +19,7 @@ const run = (ranking: Ranking, ...actions: RankingAction[]) => actions.reduce(re
 const show = (ranking: Ranking) => ranking.tiers.map((tier) => tier.join("=")).join(" ");
 
 describe("placing a response by digit", () => {
-  it("puts it alone into the slot and closes the gap", () => {
+  it("puts the response alone into the slot and closes the gap", () => {
     expect(show(run(start(), { type: "place", id: "C", slot: 1 }))).toBe("C A B D");
     expect(show(run(start(), { type: "place", id: "A", slot: 3 }))).toBe("B C A D");
   });
@@ -34,7 +34,7 @@ describe("placing a response by digit", () => {
     expect(show(run(tied, { type: "place", id: "B", slot: 3 }))).toBe("A C B D");
   });
 
-  it("can tie it with the responses already in a slot", () => {
+  it("can tie the response with those already in a slot", () => {
     expect(show(run(start(), { type: "join", id: "D", slot: 2 }))).toBe("A B=D C");
     expect(show(run(start(), { type: "join", id: "A", slot: 3 }))).toBe("B C=A D");
     expect(show(run(start(), { type: "join", id: "A", slot: 1 }))).toBe("A B C D");
@@ -43,7 +43,7 @@ describe("placing a response by digit", () => {
 });
 
 describe("moving a response by one step", () => {
-  it("moves it past its neighbour", () => {
+  it("moves the response past its neighbour", () => {
     expect(show(run(start(), { type: "move", id: "C", by: -1 }))).toBe("A C B D");
     expect(show(run(start(), { type: "move", id: "C", by: 1 }))).toBe("A B D C");
   });
@@ -53,7 +53,7 @@ describe("moving a response by one step", () => {
     expect(show(run(start(), { type: "move", id: "D", by: 1 }))).toBe("A B C D");
   });
 
-  it("first takes it out of its tie, then past a whole tie", () => {
+  it("takes a response out of its tie, or moves it past a whole tie", () => {
     const tied = run(start(), { type: "tie", id: "C" });
     expect(show(tied)).toBe("A B=C D");
     expect(show(run(tied, { type: "move", id: "C", by: -1 }))).toBe("A C B D");
@@ -62,14 +62,14 @@ describe("moving a response by one step", () => {
 });
 
 describe("tying a response", () => {
-  it("joins the tier above, and takes it out again", () => {
+  it("adds the response to the tier above, or takes it out again", () => {
     const tied = run(start(), { type: "tie", id: "B" });
     expect(show(tied)).toBe("A=B C D");
     expect(show(run(tied, { type: "tie", id: "C" }))).toBe("A=B=C D");
     expect(show(run(tied, { type: "tie", id: "B" }))).toBe("A B C D");
   });
 
-  it("at the top joins it with the one below", () => {
+  it("ties the top response with the one below", () => {
     expect(show(run(start(), { type: "tie", id: "A" }))).toBe("A=B C D");
   });
 
@@ -82,12 +82,12 @@ describe("tying a response", () => {
 });
 
 describe("dropping a dragged response", () => {
-  it("between two tiers gives it a tier of its own", () => {
+  it("between two tiers gives the response its own tier", () => {
     expect(show(run(start(), { type: "drop", id: "D", index: 0 }))).toBe("D A B C");
     expect(show(run(start(), { type: "drop", id: "A", index: 3 }))).toBe("B C D A");
   });
 
-  it("inside a tie joins the tie", () => {
+  it("inside a tie adds the response to the tie", () => {
     const tied = run(start(), { type: "tie", id: "B" });
     expect(show(run(tied, { type: "drop", id: "D", index: 1 }))).toBe("A=D=B C");
     expect(show(run(tied, { type: "drop", id: "D", index: 2 }))).toBe("A=B D C");
@@ -184,7 +184,7 @@ describe("rankings of the best few", () => {
     expect(all(run(two, { type: "drop", id: "C", index: 2 }))).toBe("A | CBD");
     expect(all(run(two, { type: "drop", id: "C", index: 4 }))).toBe("A | BDC");
     expect(all(run(two, { type: "drop", id: "D", index: 0 }))).toBe("D C | AB");
-    // On the line itself: a response from below takes the last rank, which is occupied.
+    // A response dropped on the line itself from below takes the last rank, but only if that rank is free.
     expect(all(run(two, { type: "drop", id: "B", index: 2 }))).toBe("C A | BD");
     expect(all(run(best(), { type: "drop", id: "B", index: 0 }))).toBe("B | ACD");
   });

@@ -21,7 +21,7 @@ describe("the first words of a response", () => {
     }
   });
 
-  it("are characters of the text, in order", () => {
+  it("contain only whole characters from the text, in order", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme", maxLength: 600 }), (text) => {
         const shown = signs(excerptOf(text).replace(/…$/u, ""));

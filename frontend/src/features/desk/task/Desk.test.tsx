@@ -102,7 +102,7 @@ describe("the desk for a pair", () => {
 });
 
 describe("the form's questions", () => {
-  it("block submission while a required one is open, and get the focus", async () => {
+  it("block submission while a required question is open, and get the focus", async () => {
     server();
     const { given } = open(
       assignment({
@@ -154,7 +154,7 @@ describe("the form's questions", () => {
     key("Enter");
     key("4", "Digit4");
     key("Enter");
-    // The focus is on the scale in the other card, not on the card.
+    // The focus moves to the scale in the other card, not to the card itself.
     expect(document.activeElement?.matches('[data-field="ratings.y.helpful"] input')).toBe(true);
   });
 

@@ -105,7 +105,7 @@ describe("the layouts of the desk", () => {
     expect(orders[2]).toEqual(orders[0]);
   });
 
-  it("show the current response and the held or previous one, two at a time", () => {
+  it("show two at a time: the current response and the held or previous one", () => {
     open();
     press("v", "v");
     expect(shown()).toEqual(["w", "x"]);
@@ -152,7 +152,7 @@ describe("the differences between two responses", () => {
     );
   });
 
-  it("are announced if there are none or too many", async () => {
+  it("are announced in words if there are none or too many", async () => {
     open(task({}, { w: "The same words.", x: "The same\n\nwords.", y: "z ".repeat(260_000) }));
     press("d");
     expect((await screen.findByTestId("comparison")).textContent).toBe(

@@ -7,7 +7,7 @@ import { formOf } from "@/ranking/answer/formFixture";
 import { type Hand, toRank } from "../flow/flow";
 import { Desk } from "./Desk";
 
-/* The desk of the component tests: three responses x, y and z, a fake API that records requests, and functions
+/* The desk for component tests: three responses x, y and z, a fake API that records requests, and functions
    that press keys. */
 
 const form = formOf({

@@ -16,7 +16,7 @@ function line(mode: Mode, places: number, { ties = true, across = false } = {}) 
 }
 afterEach(cleanup);
 
-describe("the line of keys", () => {
+describe("the line of shortcuts", () => {
   it("shows as many digits as there are slots", () => {
     line("order", 4);
     expect(caps("go to a response")).toEqual(["↑", "↓"]);
@@ -33,7 +33,7 @@ describe("the line of keys", () => {
     expect(caps("leave it unranked")).toEqual(["x"]);
   });
 
-  it("describes the scale of a pair", () => {
+  it("describes the scale for a pair", () => {
     line("pair", 7);
     expect(caps("choose which is better")).toEqual(["1", "7", "←", "→"]);
     expect(screen.queryByText("go to a response")).toBeNull();

@@ -26,7 +26,7 @@ export function DeskPreview({ form }: { form: AnswerForm }) {
   const sizes = sizesOf(form);
   const [wanted, setWanted] = useState(PREFERRED);
   const [round, setRound] = useState(0);
-  // The default view of annotators. Changes in the preview must not affect the manager's own desk.
+  // The annotators' default view. Changes in the preview must not affect the manager's own desk.
   const memory = useState(AT_FIRST);
   const size = sizes.includes(wanted)
     ? wanted

@@ -68,7 +68,7 @@ describe("keys", () => {
     [stroke("ArrowLeft", "ArrowLeft"), { type: "pickBy", by: -1 }],
     [stroke("ArrowRight", "ArrowRight"), { type: "pickBy", by: 1 }],
     [stroke("k", "KeyK"), { type: "focusBy", by: -1 }],
-  ])("%o chooses a position on the scale of a pair", (pressed, action) => {
+  ])("%o chooses a position on the scale for a pair", (pressed, action) => {
     expect(press(pressed, "pair").dispatch).toHaveBeenCalledExactlyOnceWith(action);
   });
 

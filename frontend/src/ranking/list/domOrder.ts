@@ -64,8 +64,8 @@ function arrange(list: HTMLElement, order: readonly string[]): void {
 /**
  * Arranges the children of `list`, identified by `data-place`, in the document according to `order`, while
  * React renders them in a fixed order. To put the last of ten children first, React would move the other
- * nine, and each of them would be laid out again. With ten responses of 4,000 characters, this took 20 of the
- * 50 ms between a key press and the resulting frame.
+ * nine, and each of them would be laid out again. With ten responses of 4,000 characters, these moves took 20
+ * of the 50 ms between a key press and the resulting frame.
  */
 export function useDomOrder(list: RefObject<HTMLElement | null>, order: readonly string[]): void {
   useLayoutEffect(() => {

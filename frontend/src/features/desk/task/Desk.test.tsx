@@ -33,7 +33,7 @@ describe("the desk", () => {
     server();
     const { given } = open();
     key("Enter");
-    expect(screen.getByText(/Submit it as your answer/)).toBeTruthy();
+    expect(screen.getByText(/Submit this order as your answer/)).toBeTruthy();
     expect(given).toHaveLength(0);
     fireEvent.click(screen.getByRole("button", { name: "Submit this order", hidden: true }));
     expect(given[0]).toMatchObject({ tiers: [["x"], ["y"], ["z"]], touched: false });
@@ -213,7 +213,7 @@ describe("a rewrite", () => {
     key("w");
     expect(screen.queryByRole("dialog", { hidden: true })).toBeNull();
     key("?");
-    expect(screen.queryByText("Write a better answer beside the original")).toBeNull();
+    expect(screen.queryByText("Write a better response beside the original")).toBeNull();
   });
 });
 

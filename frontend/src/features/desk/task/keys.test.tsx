@@ -20,17 +20,17 @@ describe("the line of shortcuts", () => {
   it("shows as many digits as there are slots", () => {
     line("order", 4);
     expect(caps("go to a response")).toEqual(["↑", "↓"]);
-    expect(caps("rank it, 1 is best")).toEqual(["1", "4"]);
+    expect(caps("rank (1 is best)")).toEqual(["1", "4"]);
     expect(caps("submit")).toEqual(keysOf("submit").flat());
     cleanup();
     line("order", 2, { ties: false, across: true });
     expect(caps("go to a response")).toEqual(["←", "→"]);
-    expect(caps("rank it, 1 is best")).toEqual(["1", "2"]);
-    expect(screen.queryByText("tie it with the one above")).toBeNull();
+    expect(caps("rank (1 is best)")).toEqual(["1", "2"]);
+    expect(screen.queryByText("tie with the one above")).toBeNull();
     cleanup();
     line("best", 10);
-    expect(caps("rank it among the best")).toEqual(["1", "0"]);
-    expect(caps("leave it unranked")).toEqual(["x"]);
+    expect(caps("rank among the best")).toEqual(["1", "0"]);
+    expect(caps("leave unranked")).toEqual(["x"]);
   });
 
   it("describes the scale for a pair", () => {

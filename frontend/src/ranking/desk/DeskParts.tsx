@@ -21,7 +21,7 @@ export function PaneHead({ title, children }: { title: string; children?: ReactN
   );
 }
 
-/** An overview of the whole order. It is not shown for pairs. */
+/** An overview of the whole order; not shown for pairs. */
 export function DeskOrder({ desk: { state, excerpts, pair, dispatch } }: { desk: DeskModel }) {
   if (pair) return null;
   return (

@@ -149,8 +149,8 @@ describe("a word-by-word comparison", () => {
   });
 });
 
-describe("the words of a text", () => {
-  it("are exactly the text when joined", () => {
+describe("a text split into words", () => {
+  it("is exactly the text when its words are joined", () => {
     fc.assert(
       fc.property(texts, (text) => {
         const { starts, keys } = wordsOf(text);
@@ -164,7 +164,7 @@ describe("the words of a text", () => {
     );
   });
 
-  it("keep joined characters together", () => {
+  it("keeps joined characters together", () => {
     expect(wordsOf("don't 👩‍👩‍👧‍👦 🇩🇪 3.5").keys).toEqual(["don't", "👩‍👩‍👧‍👦", "🇩🇪", "3", ".", "5"]);
     expect(wordsOf("don't, 東京!").keys.filter(countsAsWord)).toEqual(["don't", "東京"]);
   });

@@ -21,8 +21,8 @@ const MAX_STEPS = 2_000_000;
  * jsdiff gave up after half the edit distance.
  */
 export function diff(first: Int32Array, second: Int32Array, maxSteps = MAX_STEPS): Run[] | null {
-  // Elements that do not occur in the other sequence can't be part of the common subsequence. In dissimilar texts,
-  // this removes most elements.
+  // Elements that do not occur in the other sequence can't be part of the common subsequence, so they are
+  // removed first. In dissimilar texts, these are most of the elements.
   const firstAt = placesShared(first, second);
   const secondAt = placesShared(second, first);
   const pairs = common(

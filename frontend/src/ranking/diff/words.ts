@@ -10,7 +10,7 @@ export type Words = {
   readonly keys: readonly string[];
 };
 
-/** Scripts written without spaces. Their word boundaries come from a dictionary. */
+/** Scripts written without spaces, whose word boundaries come from a dictionary. */
 const SPACELESS =
   "\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Thai}\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}";
 

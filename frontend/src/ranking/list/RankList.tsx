@@ -21,8 +21,8 @@ import { type CSSProperties, type ReactNode, useMemo, useState } from "react";
 import type { Ranking } from "../order/ranking";
 
 /**
- * A press that moves less than this distance is a click on the handle, not a drag. This is a shared object, because
- * new sensors on each render would render every card again.
+ * A press that moves less than this distance is a click on the handle, not a drag. The object is shared by
+ * all renders, because new sensors on each render would cause every card to render again.
  */
 const DRAG_STARTS_AFTER = { activationConstraint: { distance: 4 } };
 

@@ -32,9 +32,9 @@ export function staying(positions: readonly number[]): ReadonlySet<number> {
 type Movable = { moveBefore?: (node: Node, child: Node | null) => void };
 
 /**
- * Forces a style recalculation before `moveBefore`. Chromium 156 loses pending style changes of an element (a card's
- * place in a tie, the current card) for its descendants if it moves them first. Reading the style of a leaf computes
- * that of all its ancestors.
+ * Forces a style recalculation before `moveBefore`. If an element with pending style changes (a card's place
+ * in a tie, the current card) is moved first, Chromium 156 loses these changes for the element's descendants.
+ * Reading a leaf's style computes the style of all its ancestors.
  */
 function settleStyle(element: Element): void {
   let leaf = element;

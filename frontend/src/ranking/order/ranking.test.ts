@@ -150,16 +150,16 @@ describe("restoring a draft", () => {
   });
 });
 
-describe("rankings of the best few", () => {
+describe("a ranking of the best few", () => {
   const best = (atMost = 2) => start("ABCD", true, atMost);
   const all = (ranking: Ranking) => `${show(ranking)} | ${ranking.unranked.join("")}`;
   const place = (id: string, slot: number): RankingAction => ({ type: "place", id, slot });
 
-  it("start empty", () => {
+  it("starts empty", () => {
     expect(all(best())).toBe(" | ABCD");
   });
 
-  it("unrank the last response when there are too many", () => {
+  it("unranks the last response when there are too many", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     expect(all(two)).toBe("C A | BD");
     expect(all(run(two, place("D", 1)))).toBe("D C | AB");
@@ -167,7 +167,7 @@ describe("rankings of the best few", () => {
     expect(all(run(two, { type: "join", id: "B", slot: 1 }))).toBe("C=B | AD");
   });
 
-  it("grow or shrink by one response per step", () => {
+  it("grows or shrinks by one response per step", () => {
     const up = (id: string): RankingAction => ({ type: "move", id, by: -1 });
     const down = (id: string): RankingAction => ({ type: "move", id, by: 1 });
     expect(all(run(best(), up("C"), up("D")))).toBe("C D | AB");
@@ -189,11 +189,11 @@ describe("rankings of the best few", () => {
     expect(all(run(best(), { type: "drop", id: "B", index: 0 }))).toBe("B | ACD");
   });
 
-  it("do not exist in forms that rank all responses", () => {
+  it("does not exist in forms that rank all responses", () => {
     expect(all(run(start(), { type: "unrank", id: "A" }))).toBe("A B C D | ");
   });
 
-  it("are restored from a draft, with all other responses unranked", () => {
+  it("is restored from a draft, with all other responses unranked", () => {
     const rules = { ties: true, atMost: 2 };
     const back = restoreRanking([..."ABCD"], [["C"], ["A"]], true, rules);
     expect(back && all(back)).toBe("C A | BD");
@@ -201,7 +201,7 @@ describe("rankings of the best few", () => {
     expect(restoreRanking([..."ABCD"], [["C"], ["C"]], true, rules)).toBeNull();
   });
 
-  it("are announced", () => {
+  it("has every change announced", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     const say = (action: RankingAction) => announce(two, action, reduce(two, action), [..."ABCD"], en);
     expect(say(place("D", 1))).toBe("Response D is rank 1 of 2. A made room and is no longer ranked.");
@@ -309,25 +309,25 @@ describe("any sequence of actions", () => {
   });
 });
 
-describe("announcements", () => {
+describe("an announcement", () => {
   const shown = [..."wxyz"];
   const say = (ranking: Ranking, action: RankingAction) =>
     announce(ranking, action, reduce(ranking, action), shown, en);
 
-  it("identify responses by their letter on screen", () => {
+  it("identifies responses by their letter on screen", () => {
     expect(letterOf(shown, "y")).toBe("C");
     expect(say(startRanking(shown, FREE), { type: "place", id: "y", slot: 1 })).toBe(
       "Response C is rank 1 of 4.",
     );
   });
 
-  it("list the responses of a tie", () => {
+  it("lists the responses in a tie", () => {
     expect(say(startRanking(shown, FREE), { type: "tie", id: "x" })).toBe(
       "Response B is rank 1 of 3, tied with A.",
     );
   });
 
-  it("explain why nothing happened", () => {
+  it("explains why nothing happened", () => {
     expect(say(startRanking(shown, FREE), { type: "move", id: "w", by: -1 })).toBe(
       "Response A is already at the top.",
     );
@@ -337,7 +337,7 @@ describe("announcements", () => {
     expect(say(startRanking(shown, FREE), { type: "undo" })).toBe("Nothing to undo.");
   });
 
-  it("put an order into words", () => {
+  it("puts an order into words", () => {
     expect(spokenOrder([["x"], ["w", "z"], ["y"]], shown, en)).toBe("B, then A and D tied, then C");
   });
 });

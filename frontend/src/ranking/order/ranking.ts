@@ -27,7 +27,10 @@ export type Ranking = {
   readonly focus: string;
   /** Earlier orders, oldest first, for undo. */
   readonly past: readonly Order[];
-  /** Whether the order was changed on an earlier visit to this task, because a restored draft has no `past`. */
+  /**
+   * Whether the order was changed on an earlier visit to this task; stored separately, because a restored
+   * draft has no `past`.
+   */
   readonly touchedBefore: boolean;
   readonly tiesAllowed: boolean;
   readonly atMost: number | null;
@@ -47,8 +50,9 @@ export type RankingAction =
   /** Sets the whole order. */
   | { type: "judge"; tiers: Tiers }
   /**
-   * Drops the response at `index` of the list from top to bottom. Between two tied responses, it joins their tie. If
-   * responses can be left unranked, the line between ranked and unranked is one entry of that list.
+   * Drops the response at `index` of the list from top to bottom. A response dropped between two tied
+   * responses joins their tie. If responses can be left unranked, the line between ranked and unranked is one
+   * entry of that list.
    */
   | { type: "drop"; id: string; index: number }
   | { type: "undo" }

@@ -40,7 +40,7 @@ const where = ({ form, ranking, fields }: DeskState) =>
   positionOf(sidesOf(form), SHOWN, ranking.tiers, fields);
 
 describe("the scale for a pair", () => {
-  it("has all degrees on each side, a tie if allowed, and a both-bad verdict", () => {
+  it("has all degrees on each side, a tie if allowed, and “both are bad”", () => {
     expect(sidesOf(HH).map((side) => sideWords(side, order))).toEqual([
       "A is much better",
       "A is clearly better",
@@ -122,7 +122,7 @@ describe("the scale for a pair", () => {
     expect(stepFrom(sidesOf(ARENA), 3, -1)).toBe(0);
   });
 
-  it("is announced", () => {
+  it("has every chosen position announced", () => {
     expect(run(desk(HELPSTEER), pick(7)).spoken.text).toBe("B is much better.");
     expect(run(desk(HELPSTEER), pick(4)).spoken.text).toBe("About the same.");
   });

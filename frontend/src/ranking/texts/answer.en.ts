@@ -19,8 +19,8 @@ export const en = {
     none: "Your order is not recorded.",
     tied: "All responses are recorded as tied.",
   },
-  notComparableBox: "These can’t be compared",
-  notRankableBox: "These can’t be ranked",
+  notComparableBox: "These responses can’t be compared",
+  notRankableBox: "These responses can’t be ranked",
   notRankableMeans: "The prompt makes no sense, or no fair order exists.",
   flagsOf: (letter: string) => `Flags of response ${letter}`,
 

@@ -54,5 +54,5 @@ export const en = {
   downHint: "Move down",
   ofPair: (letter: string) => `Response ${letter}`,
   better: "better",
-  asGood: "as good as the other",
+  asGood: "as good as the other response",
 };

@@ -8,7 +8,10 @@ import { type Draft, EMPTY_FIELDS } from "@/ranking/answer/answer";
  * submitted.
  */
 const AHEAD = 1;
-/** The time limit of a submission. Without it, a request on a dead connection would block all later answers. */
+/**
+ * The time limit of a submission. Without a limit, a request on a dead connection would block all later
+ * answers.
+ */
 const SEND_MS = 30_000;
 
 /**

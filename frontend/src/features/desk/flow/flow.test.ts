@@ -97,7 +97,7 @@ describe("taking back an answer", () => {
     expect(begun.aside?.lost).toBe(true);
   });
 
-  it("is possible from an empty desk", () => {
+  it("can also take back an answer to an empty desk", () => {
     const only = tookBack(EMPTY, answer("a"));
     expect(ids(only)).toEqual(["a", [], null]);
     expect(ids(claim(only, [b]))).toEqual(["a", ["b"], null]);

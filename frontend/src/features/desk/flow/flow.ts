@@ -32,7 +32,7 @@ export function toRank(assignment: Assignment): Hand {
 export const leaseOf = ({ id, token }: Pick<Assignment, "id" | "token">) => `${id} ${token}`;
 
 type Claimed = {
-  /** The leases as the server knows them, oldest first. */
+  /** The leases on the server, oldest first. */
   leases: readonly Assignment[];
   /**
    * Leases whose answer was submitted, even if the server has not received it yet: a claim can arrive before the

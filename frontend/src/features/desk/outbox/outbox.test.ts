@@ -147,8 +147,8 @@ describe("an answer", () => {
   });
 });
 
-describe("several answers", () => {
-  it("are sent one by one in the order of submission", async () => {
+describe("a queue of answers", () => {
+  it("is sent one answer at a time, in the order of submission", async () => {
     const { sent, send } = server(problem(0), null);
     const outbox = open(send);
     for (const id of ["a", "b", "c"]) outbox.add("p", task(id), "submit", answer(id));
@@ -158,7 +158,7 @@ describe("several answers", () => {
     expect(sent.map(({ assignmentId }) => assignmentId)).toEqual(["a", "a", "b", "c"]);
   });
 
-  it("are not blocked by a refused answer", async () => {
+  it("is not blocked by a refused answer", async () => {
     const { send } = server(problem(422), null);
     const outbox = open(send);
     const settled = vi.fn();
@@ -228,7 +228,7 @@ describe("a revised answer", () => {
   });
 });
 
-describe("storage", () => {
+describe("the browser's storage", () => {
   it("keeps the answer but not the shown task if storage is full", async () => {
     const set = Storage.prototype.setItem;
     vi.spyOn(Storage.prototype, "setItem").mockImplementation(function (this: Storage, name, value) {
@@ -263,10 +263,10 @@ describe("storage", () => {
   });
 });
 
-describe("two tabs", () => {
+describe("an outbox open in two tabs", () => {
   const told = () => window.dispatchEvent(new StorageEvent("storage", { key: null }));
 
-  it("see each other's answers", async () => {
+  it("shows the answers of both tabs in each tab", async () => {
     const here = open(server(null).send);
     const there = open(server(problem(0)).send);
     there.add("p", task("a"), "submit", answer("a"));
@@ -278,7 +278,7 @@ describe("two tabs", () => {
     expect(there.getState().queued).toEqual([]);
   });
 
-  it("never send at the same time", async () => {
+  it("never sends from both tabs at the same time", async () => {
     let busy = true;
     const { sent, send } = server(null);
     const outbox = new Outbox({

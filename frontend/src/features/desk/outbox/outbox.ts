@@ -73,7 +73,7 @@ export class Outbox {
     return () => this.onSettled.delete(listener);
   }
 
-  /** Stores the answer, then sends it. Returns its key. */
+  /** Stores the answer, then sends it. Returns the answer's key. */
   add(slug: string, assignment: Assignment, how: Unsent["how"], answer: Answer): string {
     const key = uuid();
     this.lastAt = Math.max(this.lastAt + 1, (this.options.now ?? Date.now)());

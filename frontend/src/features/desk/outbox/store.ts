@@ -30,7 +30,10 @@ export function asProblemAgain({ status, title, detail, errors, type }: Refusal)
   return new ApiProblem(status, title, detail, errors, type);
 }
 
-/** Storage for unsent answers of one user. Another user of the same browser neither sees nor sends them. */
+/**
+ * Storage for unsent answers of one user. Another user of the same browser neither sees nor sends these
+ * answers.
+ */
 export interface UnsentStore {
   /** Oldest first. */
   all(): readonly Unsent[];

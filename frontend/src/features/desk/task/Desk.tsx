@@ -46,7 +46,10 @@ type Props = {
   pace?: ReactNode;
 };
 
-/** One task on the annotator's desk. Callers must key it by assignment, so that each task gets a new desk. */
+/**
+ * One task on the annotator's desk. Callers must key this component by assignment, so that each task gets a
+ * new desk.
+ */
 export function Desk({ project, hand, lastDone, onGive, onSkipped, onPutDown, ...props }: Props) {
   const t = useDeskTexts();
   const { assignment } = hand;

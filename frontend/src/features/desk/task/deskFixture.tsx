@@ -30,7 +30,10 @@ export const project = { slug: "p", guidelines: "Be fair.", skip_ways: ["others"
 
 type Sent = { path: string; body: Record<string, unknown> };
 
-/** A fake API for the desk. It responds to heartbeats and drafts with the statuses in `refusals`, or with success. */
+/**
+ * A fake API for the desk that responds to heartbeats and drafts with the statuses in `refusals`, or with
+ * success.
+ */
 export function server(refusals: Record<string, number> = {}) {
   const sent: Sent[] = [];
   vi.stubGlobal("fetch", async (request: Request) => {

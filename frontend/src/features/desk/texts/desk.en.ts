@@ -59,10 +59,10 @@ export const en = {
   },
   mine: (n: number) => `You have submitted ${plural(n, "ranking")} so far.`,
   wanted: (overlap: number) =>
-    `Each task needs ${plural(overlap, "ranking")} from ${overlap === 1 ? "one person" : "different people"}, and nobody gets the same task twice.`,
+    `Each task needs ${plural(overlap, "ranking")} from ${overlap === 1 ? "one annotator" : "different annotators"}, and nobody gets the same task twice.`,
   newTasks: "New tasks appear when a manager imports responses or an admin samples responses from a model.",
   others: (open: number, tasks: number) =>
-    `${count(open)} of ${plural(tasks, "task")} ${open === 1 ? "is" : "are"} waiting for others.`,
+    `${count(open)} of ${plural(tasks, "task")} ${open === 1 ? "is" : "are"} waiting for other annotators.`,
   comesBack: "Skipped tasks will reappear here.",
   looksAgain: "This page checks for new tasks automatically.",
   none: {

@@ -5,7 +5,7 @@ export const en = {
   sendNow: "Send now",
   waitingTitle: (n: number) => `${n === 1 ? "An answer is" : `${n} answers are`} waiting to be sent`,
   waiting: (why: string) =>
-    `${why}. Your work is saved in this browser and will be sent once when the server is available.`,
+    `${why}. Your work is saved in this browser and will be sent as soon as the server is available.`,
   sessionEnded: "Your session has ended. Log in again to send your work.",
   notKept: "This browser cannot store data. Keep this page open until your answer is sent.",
   notTaken: (excerpt: string) => `An answer was not accepted: “${excerpt}”`,
@@ -30,7 +30,7 @@ export const en = {
   changeKept: "Change saved in this browser until you submit it",
 
   lostTitle: "This task is no longer assigned to you",
-  lostKept: "Your ranking is saved as a draft in this browser. It does not count as an answer.",
+  lostKept: "Your ranking is saved in this browser as a draft, which does not count as an answer.",
   getTask: "Get a task",
   refusedTitle: "This answer was not accepted",
   refusedThen: "Correct the fields listed above and submit again.",
@@ -55,7 +55,7 @@ export const en = {
   pauseLabel: "Pause",
   paused: "Paused",
   pausedText: (time: string) =>
-    `The timer is stopped. The task is reserved for you until ${time} while this page stays open. After that, someone else may get it, and your ranking stays here as a draft.`,
+    `The timer is stopped. The task is reserved for you until ${time} while this page stays open. After that, someone else may get the task, and your ranking stays here as a draft.`,
   pausedRevising: "The timer is stopped. Your earlier answer counts until you submit the new one.",
   goOn: "Continue ranking",
 

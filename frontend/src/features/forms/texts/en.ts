@@ -76,7 +76,7 @@ export const en = {
   confidence: { title: "Confidence", on: "Ask annotators how confident they are in the whole answer" },
   outs: {
     title: "When no good order exists",
-    notRankable: "Offer “these can’t be ranked”",
+    notRankable: "Offer “these responses can’t be ranked”",
     notRankableHelp: "All other questions then become optional.",
     allBad: "Offer “all are bad”",
     order: "Effect on the order",

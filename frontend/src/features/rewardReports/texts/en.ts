@@ -91,7 +91,7 @@ export const en = {
       "A perfect model is exactly as biased as the annotators; the excess is the bias that the model adds. The model scores each response separately and cannot see its position, so an excess for position means that the order shown was related to the responses.",
     what: "Towards",
     length: "the longer response",
-    position: "the one shown first",
+    position: "the response shown first",
     model: "Model",
     people: "Annotators",
     excess: "Excess, points",

@@ -201,7 +201,7 @@ describe("a ranking of the best few", () => {
     expect(restoreRanking([..."ABCD"], [["C"], ["C"]], true, rules)).toBeNull();
   });
 
-  it("has every change announced", () => {
+  it("announces every change", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     const say = (action: RankingAction) => announce(two, action, reduce(two, action), [..."ABCD"], en);
     expect(say(place("D", 1))).toBe("Response D is rank 1 of 2. A made room and is no longer ranked.");

@@ -122,7 +122,7 @@ describe("the scale for a pair", () => {
     expect(stepFrom(sidesOf(ARENA), 3, -1)).toBe(0);
   });
 
-  it("has every chosen position announced", () => {
+  it("announces the chosen position", () => {
     expect(run(desk(HELPSTEER), pick(7)).spoken.text).toBe("B is much better.");
     expect(run(desk(HELPSTEER), pick(4)).spoken.text).toBe("About the same.");
   });

@@ -4,7 +4,7 @@ export const en = {
   groups: { order: "Order", focus: "Focus", answer: "Answer", view: "View" },
   /** Descriptions by shortcut name. */
   does: {
-    pick: "Choose the position on the scale, 1 = leftmost",
+    pick: "Choose a position on the scale (1 = leftmost)",
     pickLeft: "One step towards A",
     pickRight: "One step towards B",
     unrank: "Leave the response unranked",

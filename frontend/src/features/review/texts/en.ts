@@ -14,7 +14,7 @@ export const en = {
   prompt: "Prompt",
   agreement: "Agreement",
   rankings: "Rankings",
-  openAt: "Open with",
+  openAt: "Opened by",
   open: "Open",
   decidedBy: "Decided by",
   decideAnew: "Change decision",

@@ -5,12 +5,12 @@ import type { DeskAction } from "../state/deskState";
 import { useViewTexts } from "../texts/view";
 import styles from "./card.module.css";
 
-// Each button renders separately. A move renumbers every card, and ten cards with ten slots and four tools have 140
-// buttons, but only about twenty of them change.
+// Each button renders separately, because a move renumbers every card: of the 140 buttons on ten cards with
+// ten slots and four tools, only about twenty change.
 
 type Of = { id: string; letter: string; dispatch: Dispatch<DeskAction> };
 
-/** A button for every slot; the one of the response's current slot is pressed. */
+/** A button for every slot; the button for the response's current slot is shown as pressed. */
 export function CardSlots({
   slot,
   count,

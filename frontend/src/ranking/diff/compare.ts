@@ -10,7 +10,9 @@ export type Side = {
   readonly words: number;
 };
 
-/** The comparison of two texts; null if they are too long and too different to compare in acceptable time. */
+/**
+ * The comparison of two texts; null if the texts are too long or too different to compare in acceptable time.
+ */
 export type Comparison = { readonly first: Side; readonly second: Side } | null;
 
 /** Beyond this length, splitting the texts into words alone delays a key noticeably (docs/measurements.md). */
@@ -22,7 +24,7 @@ export const MAX_COMPARED_CHARS = 500_000;
  */
 const CHANCE_WORDS = 3;
 
-/** Compares two texts word by word. Differences in white space do not count. */
+/** Compares two texts word by word. Differences in white space are ignored. */
 export function compare(first: string, second: string): Comparison {
   if (first.length + second.length > MAX_COMPARED_CHARS) return null;
   const a = wordsOf(first);

@@ -9,7 +9,7 @@ type Option<V> = { value: V; label: string; hint?: string };
 
 type Asked = {
   legend: string;
-  /** The server's path of the answer. The desk uses it to find an open question. */
+  /** The server's path to the answer. The desk uses this path to find an open question. */
   field: string;
   required: boolean;
 };
@@ -95,7 +95,10 @@ type Scale = {
   points: readonly { value: number; label: string }[];
 };
 
-/** A rating on a scale: its steps as buttons with their meanings below, or a number field if there are too many. */
+/**
+ * A rating on a scale: its steps as buttons with their meanings below, or a number field if there are too
+ * many steps.
+ */
 export function Rating({
   scale,
   value,

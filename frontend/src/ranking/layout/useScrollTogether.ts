@@ -8,9 +8,9 @@ const cardsIn = (list: HTMLElement) => [...list.querySelectorAll<HTMLElement>("[
 const roomBelow = (card: HTMLElement) => card.scrollHeight - card.clientHeight;
 
 /**
- * For cards that each have their own scroll position. If `together` is set, scrolls all of them to the same relative
- * position. Restores the positions of cards that were moved in the document or hidden, because browsers then scroll
- * them to the top.
+ * Handles cards that each have their own scroll position. If `together` is set, scrolls all cards to the same
+ * relative position. Restores the scroll positions of cards that were moved in the document or hidden,
+ * because browsers then scroll them to the top.
  */
 export function useScrollTogether(
   list: RefObject<HTMLElement | null>,

@@ -1,8 +1,8 @@
 import type { Draft } from "@/ranking/answer/answer";
 
 /**
- * The browser's copy of an unfinished answer. It survives a lost connection, an expired session and a closed tab. A
- * submitted answer moves to the outbox (outbox/store.ts).
+ * The browser's copy of an unfinished answer. The copy survives a lost connection, an expired session and a
+ * closed tab. A submitted answer moves to the outbox (outbox/store.ts).
  */
 export type Kept = { draft: Draft; version: number; savedAt: number };
 

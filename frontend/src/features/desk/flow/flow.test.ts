@@ -72,7 +72,7 @@ describe("the flow of tasks", () => {
     expect(ids(claim(atA, []))).toEqual([null, [], null]);
   });
 
-  it("keeps unfinished work on the desk when its lease ends, and reports it", () => {
+  it("keeps unfinished work on the desk and reports the loss of its lease", () => {
     const lost = claim(atA, [b, c], { begun: ["a"] });
     expect(ids(lost)).toEqual(["a", ["b", "c"], null]);
     expect(lost.desk?.lost).toBe(true);
@@ -97,14 +97,14 @@ describe("taking back an answer", () => {
     expect(begun.aside?.lost).toBe(true);
   });
 
-  it("works from an empty desk", () => {
+  it("can also take back an answer to an empty desk", () => {
     const only = tookBack(EMPTY, answer("a"));
     expect(ids(only)).toEqual(["a", [], null]);
     expect(ids(claim(only, [b]))).toEqual(["a", ["b"], null]);
     expect(ids(left(claim(only, [b])))).toEqual(["b", [], null]);
   });
 
-  it("removes the task of a refused answer from the tasks ahead", () => {
+  it("removes the task of a refused answer from the tasks leased ahead", () => {
     const refused = tookBack(left(atA), toRank(a));
     expect(ids(claim(refused, [a, b]))).toEqual(["a", [], "b"]);
   });
@@ -118,7 +118,7 @@ describe("taking back an answer", () => {
   });
 });
 
-it("a task ahead whose lease has ended is removed", () => {
+it("a task leased ahead is removed when its lease ends", () => {
   expect(ids(lostAhead(atA, leaseOf(b)))).toEqual(["a", [], null]);
   expect(ids(lostAhead(atA, leaseOf(task("b", "other"))))).toEqual(["a", ["b"], null]);
 });

@@ -53,8 +53,8 @@ export function useFlow(slug: string, user: string) {
       outbox.whenSettled((entry) => {
         if (entry.slug !== slug) return;
         void queryClient.invalidateQueries({ queryKey: figuresQuery(slug).queryKey });
-        // After an accepted answer, another task can be leased ahead. After a refused one, its task can return with a
-        // new lease.
+        // After an accepted answer, another task can be leased ahead. After a refused answer, its task can
+        // return with a new lease.
         if (entry.how === "submit") ask();
       }),
     [outbox, queryClient, slug, ask],
@@ -124,7 +124,10 @@ export function useFlow(slug: string, user: string) {
     window.scrollTo(0, 0);
   }
 
-  /** Returns to a refused answer, with the reason. An answer that another tab has submitted is revised instead. */
+  /**
+   * Reopens a refused answer and shows the reason. If the task was already answered in another tab, the
+   * answer is reopened as a revision.
+   */
   function takeUpRefused({ key, assignment, answer, how, refusal }: Unsent) {
     if (!assignment || !refusal) return;
     outbox.drop(key);
@@ -156,7 +159,7 @@ export function useFlow(slug: string, user: string) {
       goOn("skipped");
       ask();
     },
-    /** Replaces the task on the desk with the one put aside, the next one, or a newly assigned one. */
+    /** Replaces the task on the desk with the task put aside, the next task or a newly assigned task. */
     putDown: () => {
       // A lost task can return, so its draft is kept.
       if (desk && !desk.lost && desk.how === "revise") forget(keptAs(desk.assignment.id, desk.how));

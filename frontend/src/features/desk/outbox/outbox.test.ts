@@ -29,7 +29,8 @@ const answer = (id: string, comment = ""): Answer => ({
 const problem = (status: number, type = "about:blank") => new ApiProblem(status, "no", "", [], type);
 
 /**
- * A fake server that responds to each request with the next of `outcomes` (null: accepted) and repeats the last one.
+ * A fake server that responds to each request with the next element of `outcomes` (null: accepted) and
+ * repeats the last element.
  */
 function server(...outcomes: (ApiProblem | null)[]) {
   const sent: Unsent[] = [];
@@ -97,7 +98,7 @@ describe("an answer", () => {
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
     await settle(120_000);
-    // 1, 2, 4, 8, 16 s and then every 20 s.
+    // Retries after 1, 2, 4, 8 and 16 s, and then every 20 s.
     expect(sent.length).toBeGreaterThanOrEqual(8);
     expect(sent.length).toBeLessThanOrEqual(11);
     const before = sent.length;
@@ -120,7 +121,7 @@ describe("an answer", () => {
     expect(anyUnsent()).toBe(false);
   });
 
-  it("waits for a login when the session has expired, and is sent after it", async () => {
+  it("waits for a login if the session has expired, and is then sent", async () => {
     const { sent, send } = server(problem(401), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -146,8 +147,8 @@ describe("an answer", () => {
   });
 });
 
-describe("several answers", () => {
-  it("are sent one by one in the order of submission", async () => {
+describe("a queue of answers", () => {
+  it("is sent one answer at a time, in the order of submission", async () => {
     const { sent, send } = server(problem(0), null);
     const outbox = open(send);
     for (const id of ["a", "b", "c"]) outbox.add("p", task(id), "submit", answer(id));
@@ -157,7 +158,7 @@ describe("several answers", () => {
     expect(sent.map(({ assignmentId }) => assignmentId)).toEqual(["a", "a", "b", "c"]);
   });
 
-  it("are not blocked by a refused one", async () => {
+  it("is not blocked by a refused answer", async () => {
     const { send } = server(problem(422), null);
     const outbox = open(send);
     const settled = vi.fn();
@@ -227,8 +228,8 @@ describe("a revised answer", () => {
   });
 });
 
-describe("storage", () => {
-  it("keeps the answer but not the task shown if it is full", async () => {
+describe("the browser's storage", () => {
+  it("keeps the answer but not the shown task if storage is full", async () => {
     const set = Storage.prototype.setItem;
     vi.spyOn(Storage.prototype, "setItem").mockImplementation(function (this: Storage, name, value) {
       if (value.includes("messages")) throw new DOMException("full", "QuotaExceededError");
@@ -262,10 +263,10 @@ describe("storage", () => {
   });
 });
 
-describe("two tabs", () => {
+describe("an outbox open in two tabs", () => {
   const told = () => window.dispatchEvent(new StorageEvent("storage", { key: null }));
 
-  it("see each other's answers", async () => {
+  it("shows the answers of both tabs in each tab", async () => {
     const here = open(server(null).send);
     const there = open(server(problem(0)).send);
     there.add("p", task("a"), "submit", answer("a"));
@@ -277,7 +278,7 @@ describe("two tabs", () => {
     expect(there.getState().queued).toEqual([]);
   });
 
-  it("never send at the same time", async () => {
+  it("never sends from both tabs at the same time", async () => {
     let busy = true;
     const { sent, send } = server(null);
     const outbox = new Outbox({

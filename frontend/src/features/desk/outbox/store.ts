@@ -9,7 +9,10 @@ export type Unsent = {
   readonly slug: string;
   readonly how: "submit" | "revise";
   readonly answer: Answer;
-  /** The task as shown, so that the desk can reopen the answer; null if the browser's storage was too full for it. */
+  /**
+   * The task as shown, so that the desk can reopen the answer; null if the browser's storage was too full for
+   * the task.
+   */
   readonly assignment: Assignment | null;
   readonly assignmentId: string;
   readonly at: number;
@@ -27,7 +30,10 @@ export function asProblemAgain({ status, title, detail, errors, type }: Refusal)
   return new ApiProblem(status, title, detail, errors, type);
 }
 
-/** Storage for unsent answers of one user. Another user of the same browser neither sees nor sends them. */
+/**
+ * Storage for unsent answers of one user. Another user of the same browser neither sees nor sends these
+ * answers.
+ */
 export interface UnsentStore {
   /** Oldest first. */
   all(): readonly Unsent[];
@@ -41,8 +47,8 @@ export interface UnsentStore {
 const PREFIX = "rankloop.outbox.";
 
 /**
- * Whether any user has unsent answers in this browser. This must be cheap, because every page checks it when it
- * opens.
+ * Whether any user has unsent answers in this browser. The check must be cheap, because every page runs it on
+ * opening.
  */
 export function anyUnsent(): boolean {
   try {

@@ -8,7 +8,8 @@ import type { Hand } from "../flow/flow";
 import { useFlowTexts } from "../texts/flow";
 
 /**
- * A notice about a problem with submission: the lease has ended or is about to end, or the answer was refused before.
+ * A notice about a problem with submission: the lease has ended or is about to end, or the answer was refused
+ * earlier.
  */
 export function HandNotice({
   hand,

@@ -4,8 +4,8 @@ import { bringIntoView } from "@/ranking/layout/bringIntoView";
 import type { Ranking } from "@/ranking/order/ranking";
 
 /**
- * Handles the keys of the whole desk and moves the focus to the response that they act on. A button that was clicked
- * keeps its focus even if its card moves in the document, so that it can be pressed again.
+ * Handles all keys pressed on the desk and moves the focus to the response that the key affects. A clicked
+ * button keeps the focus even if its card moves in the document, so that the button can be pressed again.
  */
 export function useDeskKeys({
   active,

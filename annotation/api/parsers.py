@@ -58,8 +58,8 @@ def _finite(digits: str) -> float:
 
 
 def _refuse_unstorable(body: object) -> None:
-    """Refuses a NUL or a lone surrogate in any string. Both are always escaped in the body: the decoder
-    refuses control characters, and UTF-8 has no surrogates."""
+    """Refuses a NUL or a lone surrogate in any string. Both characters are always escaped in the body: the
+    decoder refuses control characters, and UTF-8 has no surrogates."""
     level: list[tuple[str, object]] = [("", body)]
     for _ in range(MAX_DEPTH):
         below: list[tuple[str, object]] = []
@@ -83,7 +83,7 @@ def _refuse_text(path: str, text: str) -> None:
     if fault is None:
         return
     reason = f"It {fault}."
-    # The path can contain the same character, and is part of the response.
+    # The path, which is part of the response, can contain the same character.
     field = path.replace(NUL, "\\u0000").encode(errors="backslashreplace").decode()
     raise Problem(
         f"The body can't be stored. {field}: {reason}",

@@ -12,7 +12,7 @@ SCHEME = "Bearer"
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer rl_…`. Precedes session authentication, so that a 401 response has a
+    """`Authorization: Bearer rl_…`. Listed before session authentication, so that a 401 response has a
     `WWW-Authenticate` header."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:

@@ -33,7 +33,7 @@ class InvitationsView(ProjectView):
 
     @extend_schema(
         operation_id="createInvitation",
-        description="Only this response contains the token. The link is /join#TOKEN.",
+        description="Only this response contains the token. The invitation link is /join#TOKEN.",
         request=shapes.NewInvitation,
         responses={201: shapes.InvitationWithToken},
         tags=["invitations"],
@@ -60,8 +60,8 @@ class RevokeInvitationView(APIView):
 class LookView(LogInView):
     @extend_schema(
         operation_id="lookAtInvitation",
-        description="The invitation's project and role. A POST, so that no address or log contains the"
-        " token.",
+        description="Returns the invitation's project and role. This is a POST request, so that no URL or log"
+        " contains the token.",
         request=shapes.InvitationToken,
         responses=shapes.InvitedTo,
         tags=["invitations"],

@@ -43,7 +43,10 @@ class Provider(serializers.Serializer[Any]):
 class BeginOidc(serializers.Serializer[Any]):
     provider = serializers.CharField(max_length=30)
     next = serializers.CharField(
-        max_length=2000, default="/", allow_blank=True, help_text="The page of this site to return to."
+        max_length=2000,
+        default="/",
+        allow_blank=True,
+        help_text="The page of this site to return to after the login.",
     )
 
 
@@ -72,16 +75,16 @@ class Account(serializers.Serializer[Any]):
 
 
 class PasswordChange(serializers.Serializer[Any]):
-    current = Password(allow_blank=True, help_text="Empty if the account has none.")
+    current = Password(allow_blank=True, help_text="Empty if the account has no password.")
     new = Password()
 
 
 class BeginEnrolment(serializers.Serializer[Any]):
-    password = Password(allow_blank=True, help_text="Empty if the account has none.")
+    password = Password(allow_blank=True, help_text="Empty if the account has no password.")
 
 
 class Enrolment(serializers.Serializer[Any]):
-    secret = serializers.CharField(help_text="The secret, to type into the app.")
+    secret = serializers.CharField(help_text="The secret, for typing into the app by hand.")
     uri = serializers.CharField(help_text="The content of the QR code: otpauth://…")
     qr_svg = serializers.CharField()
 

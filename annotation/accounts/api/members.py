@@ -28,7 +28,7 @@ class MembersView(ProjectView):
 
     @extend_schema(
         operation_id="putMember",
-        description="Adds a member, or changes the role and the state of an existing one.",
+        description="Adds a member, or changes the role and the state of an existing member.",
         request=serializers.NewMember,
         responses={200: serializers.Member, 201: serializers.Member},
         tags=["projects"],

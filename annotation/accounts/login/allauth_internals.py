@@ -47,7 +47,7 @@ def log_in_by_password(request: HttpRequest, user: User) -> None:
 
 
 def log_in_by(request: HttpRequest, user: User, method: str, **details: str) -> None:
-    """Like :func:`log_in_by_password`, for a user authenticated by `method`."""
+    """Like :func:`log_in_by_password`, but for a user authenticated by `method`."""
     record_authentication(request, user, method=method, **details)
     perform_login(request, Login(user=user, email_verification=NO_MAIL))
 
@@ -64,7 +64,7 @@ def begin_totp() -> str:
 
 
 def begun_totp(request: HttpRequest) -> str | None:
-    """The secret of the enrolment that was started in this session."""
+    """The secret of the enrolment started in this session."""
     return None if request.session.get(_TOTP_SECRET) is None else str(get_totp_secret())
 
 

@@ -19,13 +19,13 @@ LIMITS = (Limit("invitation-minute", 30, MINUTE), Limit("invitation-hour", 200, 
 
 @contextmanager
 def _trying(request: HttpRequest) -> Iterator[None]:
-    with guessing(request, LIMITS, "Too many attempts with invitations.") as guess:
+    with guessing(request, LIMITS, "Too many attempts to use an invitation.") as guess:
         yield
         guess.right = True
 
 
 def look(*, request: HttpRequest, token: str) -> Invitation:
-    """The invitation. Raises Problem with the reason if it can no longer be accepted."""
+    """Returns the invitation. Raises Problem with the reason if the invitation can no longer be accepted."""
     with _trying(request):
         return invitations.standing(token=token)
 

@@ -2,7 +2,7 @@
 logins are not limited.
 
 A guess is counted before it is checked, under the counter's lock, and the count is rolled back if the guess
-was right, so simultaneous guesses can't exceed the limit.
+was correct, so simultaneous guesses can't exceed the limit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Limit:
     amount: int
     seconds: int
     key: str = ""
-    """Empty: count by address only."""
+    """If empty, guesses are counted by address only."""
 
     def use(self, request: HttpRequest) -> Usage | None:
         """Counts one use of the limit. The count can be rolled back. Returns None if the limit is reached."""
@@ -60,8 +60,8 @@ class Guess:
 def guessing(
     request: HttpRequest, limits: tuple[Limit, ...], refusal: str = "Too many failed login attempts."
 ) -> Iterator[Guess]:
-    """Counts one guess. The caller sets `right` if the guess was right. Raises Throttled after too many wrong
-    guesses."""
+    """Counts one guess. The caller sets `right` if the guess was correct. Raises Throttled after too many
+    wrong guesses."""
     used: list[Usage] = []
     for limit in limits:
         usage = limit.use(request)

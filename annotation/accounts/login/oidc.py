@@ -1,8 +1,8 @@
 """OpenID Connect: login with an account of the organisation's own provider.
 
-Authorization code flow with state, nonce and PKCE, on allauth's OAuth client. Two checks that it lacks are
-made here: the ID token's signature is always verified, with a key of the provider's set and one of a few
-algorithms, and the token must contain the nonce of this browser's own request.
+Authorization code flow with state, nonce and PKCE, on allauth's OAuth client. This module adds two checks
+that allauth lacks: the ID token's signature is always verified, with a key from the provider's key set and
+one of a few algorithms, and the token must contain the nonce of this browser's own request.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def _verified(adapter: _Adapter, client_id: str, id_token: object, nonce: str) -
         raise Refused("failed", "there is no ID token")
     header = jwt.get_unverified_header(id_token)
     if header.get("alg") not in ALGORITHMS:
-        raise Refused("failed", f"the ID token is signed by {header.get('alg')!r}")
+        raise Refused("failed", f"the ID token is signed with {header.get('alg')!r}")
     claims: dict[str, Any] = jwt.decode(
         id_token,
         key=_ProviderKeys(adapter.openid_config["jwks_uri"], header["alg"]).key_named(header.get("kid")),
@@ -187,7 +187,7 @@ class _ProviderKeys(jwt.PyJWKClient):
     """The provider's signing keys, fetched for each login: new keys are accepted and removed keys are refused
     immediately.
 
-    They are fetched like the provider's other documents, with the same certificates, proxies and timeout.
+    The keys are fetched like the provider's other documents, with the same certificates, proxies and timeout.
     """
 
     def __init__(self, uri: str, algorithm: str) -> None:
@@ -216,7 +216,8 @@ class _ProviderKeys(jwt.PyJWKClient):
 
 
 def _user_info(adapter: _Adapter, access_token: str, subject: str) -> dict[str, Any]:
-    """Additional claims, if the provider has a user-info endpoint. Their subject must be `subject`."""
+    """Additional claims, if the provider has a user-info endpoint. The claims must have the subject
+    `subject`."""
     if "userinfo_endpoint" not in adapter.openid_config:
         return {}
     told: dict[str, Any] = adapter._fetch_user_info(access_token)
@@ -241,7 +242,7 @@ def _said(claims: dict[str, Any]) -> Identity:
 def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User:
     """The first of these accounts that exists: the linked account, the logged-in account, the only account
     with the verified email address. Otherwise a new account, if the provider is configured to create
-    accounts. The account is linked if it is not linked yet."""
+    accounts. An account that is not linked yet is linked."""
     linked = SocialAccount.objects.filter(provider=provider_id, uid=identity.subject).select_related("user")
     user = next((each.user for each in linked), None)
     here = request.user if isinstance(request.user, User) else None
@@ -257,7 +258,8 @@ def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User
 
 
 def _invited(identity: Identity) -> User | None:
-    """The active account with this email address (ignoring case). None if there are several."""
+    """The active account with this email address (ignoring case). None if several accounts have the
+    address."""
     if not identity.email:
         return None
     found = list(User.objects.filter(email__iexact=identity.email, is_active=True)[:2])

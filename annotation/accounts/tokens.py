@@ -18,7 +18,7 @@ from config.problems import FieldProblem, Problem
 
 TOKEN_BYTES = 32
 PREFIX_CHARACTERS = 8
-# `last_used_at` is informational. Writing it on each request would take longer than most requests
+# `last_used_at` is informational. Writing the time on each request would take longer than most requests
 # themselves.
 LAST_USED_STEP = timedelta(minutes=1)
 

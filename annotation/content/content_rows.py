@@ -28,7 +28,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Known:
-    """Existing rows that this batch refers to: {hash: id} of prompts and of their responses."""
+    """Existing rows to which this batch refers: {hash: id} for prompts and for their responses."""
 
     prompts: dict[str, str] = field(default_factory=dict)
     responses: ResponseIds = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Known:
 
 @dataclass(slots=True)
 class StoredContent:
-    """IDs by hash, and the sets of new IDs."""
+    """The stored objects' IDs by hash, and the sets of new IDs."""
 
     prompts: dict[str, str] = field(default_factory=dict)
     responses: ResponseIds = field(default_factory=dict)

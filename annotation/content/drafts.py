@@ -54,7 +54,7 @@ class Prepared:
 
 
 def prepared(draft: TaskDraft, *, as_task: bool = True) -> Prepared:
-    """Checks and hashes a draft. The number of responses is limited only for tasks. Raises BadDraft."""
+    """Checks and hashes a draft. The number of responses is checked only for tasks. Raises BadDraft."""
     if reason := reason_to_refuse_prompt(draft.messages) or _reason_to_refuse(draft, as_task):
         raise BadDraft(reason)
     hashes = tuple([response_hash(response.text, response.model_name) for response in draft.responses])
@@ -65,7 +65,8 @@ def prepared(draft: TaskDraft, *, as_task: bool = True) -> Prepared:
 
 
 def prompt_hash(messages: Sequence[Mapping[str, str]]) -> str:
-    """SHA-256 (hex) of a conversation's roles and texts. It determines the prompt's identity and split."""
+    """SHA-256 (hex) of a conversation's roles and texts. The hash determines the prompt's identity and
+    split."""
     return _sha256([[message["role"], message["content"]] for message in messages])
 
 
@@ -106,7 +107,7 @@ def reason_to_refuse_prompt(messages: Sequence[Mapping[str, str]]) -> str | None
         return "its prompt has no messages"
     for number, message in enumerate(messages):
         if set(message) != {"role", "content"} or not isinstance(message["content"], str):
-            return f"message {number} isn't a role and a text content"
+            return f"message {number} must consist of a role and a text content"
         if message["role"] not in ROLES:
             return f"message {number} has the role {message['role']!r}; known are {', '.join(ROLES)}"
         if fault := text_fault(message["content"]):

@@ -1,5 +1,5 @@
-"""Datasets on the Hugging Face Hub: the Hub's client downloads their files, which are imported like local
-files. Code in a dataset is never executed."""
+"""Imports datasets from the Hugging Face Hub: the Hub's client downloads the files, which are imported like
+local files. Code in a dataset is never executed."""
 
 from __future__ import annotations
 
@@ -58,12 +58,13 @@ def fetch_dataset(
         raise _refused(f"{dataset} is gated: request access on its page, then set HF_TOKEN.") from error
     except errors.RepositoryNotFoundError as error:
         raise _refused(
-            f"The Hub has no dataset {dataset}, or it is private (then set HF_TOKEN). An id is OWNER/NAME."
+            f"The Hub has no dataset {dataset}, or it is private (then set HF_TOKEN). An ID has the form"
+            " OWNER/NAME."
         ) from error
     except (errors.RevisionNotFoundError, errors.RevisionResolutionError) as error:
         raise _refused(f"{dataset} has no revision {revision}.") from error
     except errors.HFValidationError as error:
-        raise _refused(f"{dataset!r} is not the id of a dataset; an id is OWNER/NAME.") from error
+        raise _refused(f"{dataset!r} is not the ID of a dataset; an ID has the form OWNER/NAME.") from error
     except (
         httpx2.HTTPError,
         errors.HfHubHTTPError,

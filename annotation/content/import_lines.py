@@ -1,6 +1,7 @@
 """The lines of a file, prepared for storage: responses deduplicated, large tasks split, everything hashed.
 
-No database access: this runs in a thread while the previous batch is being written.
+This module does not access the database, because it runs in a thread while the previous batch is being
+written.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
     """Writes the rankings that don't exist yet, in input order. The caller must hold `Lock.CONTENT` of the
     project.
 
-    A ranking is identified by its task and its content. When its annotator (by the label in the file) has
-    ranked the same responses before, a new ranking supersedes the earlier one.
+    A ranking is identified by its task and its content. If the annotator, identified by the label in the
+    file, has ranked the same responses before, the new ranking supersedes the earlier one.
     """
     own = _of_this_project(project, ranked)
     by_key: dict[str, Ranked] = {}
@@ -168,7 +168,7 @@ def _import_key(item: Ranked) -> str:
 
 
 def _tier_ids(item: Ranked) -> list[list[str]]:
-    """Tiers of response IDs. Tied responses keep the order in the file."""
+    """Tiers of response IDs. Tied responses keep their order in the file."""
     return [[item.response_ids[index] for index in sorted(tier)] for tier in item.ranking.tiers]
 
 

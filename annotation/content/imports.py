@@ -160,8 +160,8 @@ def _store_or_single_out(
 
 @transaction.atomic
 def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> BatchReport:
-    # Acquired before any row is written: two imports with the same prompts in different orders could
-    # deadlock.
+    # This lock is acquired before any row is written, because two imports with the same prompts in different
+    # orders could deadlock.
     acquire(Lock.CONTENT.of(project.pk))
     report = BatchReport()
     lookup = VotesLookup(project, [vote for line in batch for vote in line.votes])
@@ -197,7 +197,7 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
 
 
 def _unchanged(parts: Sequence[tuple[int, Part]], stored: StoredContent, changed: set[int]) -> int:
-    """Counts the lines that added nothing; `changed` holds those that added a ranking."""
+    """Counts the lines that added nothing; `changed` holds the lines that added a ranking."""
     seen: set[object] = set()
     for index, part in parts:
         # Of two identical lines, the first is new and the second is unchanged.
@@ -218,7 +218,8 @@ def _votes(lookup: VotesLookup, line: Line, reasons: list[str]) -> Iterator[Part
 
 
 def _reason_not_to_ask(wanted: Wanted, fits: Span) -> str | None:
-    """The reason why an open task doesn't fit the form. Tasks that are already ranked are not checked."""
+    """Returns the reason why an open task doesn't fit the form, or None. Tasks that are already ranked are
+    not checked."""
     count = len(wanted.prepared.response_hashes)
     return misfit(count, fits) if wanted.state == RankingTask.State.OPEN and not fits.takes(count) else None
 

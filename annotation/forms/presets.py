@@ -24,8 +24,8 @@ UNSAFE = Flag(name="unsafe", label="Unsafe or harmful")
 
 
 def _graded(*labels: str) -> Strength:
-    """Required strength levels, numbered from 1. These interfaces ask for the better response and the degree
-    of preference in one step."""
+    """Required strength levels, numbered from 1. Interfaces with such levels ask for the better response and
+    the degree of preference in one step."""
     levels = [Level(value=value, label=label) for value, label in enumerate(labels, start=1)]
     return Strength(levels=levels, required=True)
 
@@ -113,8 +113,8 @@ PRESETS: dict[str, AnswerForm] = {
         not_rankable=False,
         comment=None,
     ),
-    # Köpf et al. 2023, arXiv 2304.07327: replies to a message in strict order, or "not rankable". The labels
-    # of a reply are those of its reviews.
+    # Köpf et al. 2023, arXiv 2304.07327: replies to a message in strict order, or "not rankable". A reply has
+    # the same labels as in a review of that reply.
     "oasst": AnswerForm(
         ties=False,
         ratings=[_scale("quality", "Quality", 1, "low", "", "", "", "high", required=False)],

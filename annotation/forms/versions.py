@@ -26,7 +26,8 @@ class FormEffect:
 
 
 def effect_of(*, project: Project, form: object) -> FormEffect:
-    """The effect of changing to `form`. Raises Problem with a reason for each field if it can't be used."""
+    """The effect of changing to `form`. Raises Problem with a reason for each field if the form can't be
+    used."""
     checked = AnswerForm.from_json(form)
     refuse_what_open_tasks_do_not_fit(project, checked)
     return FormEffect(
@@ -37,7 +38,8 @@ def effect_of(*, project: Project, form: object) -> FormEffect:
 
 
 def current_form(project: Project) -> AnswerForm:
-    """The form that is currently in the database. It can differ from the one in `project`."""
+    """The form that is currently in the database. The form can differ from the possibly stale
+    `project.form`."""
     return AnswerForm.from_json(Project.objects.values_list("form", flat=True).get(pk=project.pk))
 
 

@@ -66,7 +66,9 @@ class TaskProblem(models.Model):
         User, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
     note = models.TextField(
-        blank=True, db_default="", help_text="The outcome, in the words of the person who settled it."
+        blank=True,
+        db_default="",
+        help_text="The outcome, in the words of the manager who settled the report.",
     )
 
     objects = TaskProblemQuerySet.as_manager()

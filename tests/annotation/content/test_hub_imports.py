@@ -105,7 +105,7 @@ def test_unreachable_hub_is_reported_with_a_workaround(hub: str) -> None:
 
 
 def test_invalid_dataset_id_is_reported(hub: str) -> None:
-    with pytest.raises(Problem, match="is not the id of a dataset"):
+    with pytest.raises(Problem, match="is not the ID of a dataset"):
         fetch_dataset(dataset="../../etc/passwd", endpoint=hub)
 
 

@@ -20,7 +20,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 @contextmanager
 def prepared_cursor() -> Iterator[CursorWrapper]:
-    """A cursor inside a transaction. Its statements are prepared after `prepare_threshold` runs on a
+    """A cursor inside a transaction. The cursor's statements are prepared after `prepare_threshold` runs on a
     connection (config.settings) and planned again when their tables are analysed or altered. Set the actor
     before a write (annotation/database/acting.py)."""
     with connection.wrap_database_errors:

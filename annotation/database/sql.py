@@ -1,7 +1,7 @@
 """Named transaction locks, and retries after a deadlock.
 
-A named lock (a Postgres advisory lock) protects a rule that spans rows which may not exist yet. It is held
-until the transaction ends.
+A named lock (a Postgres advisory lock) protects a rule that spans rows which may not exist yet. Each lock is
+held until the transaction ends.
 """
 
 from __future__ import annotations

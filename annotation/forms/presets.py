@@ -113,8 +113,8 @@ PRESETS: dict[str, AnswerForm] = {
         not_rankable=False,
         comment=None,
     ),
-    # Köpf et al. 2023, arXiv 2304.07327: replies to a message in strict order, or "not rankable". A reply has
-    # the same labels as in a review of that reply.
+    # Köpf et al. 2023, arXiv 2304.07327: replies to a message in strict order, or "not rankable". The labels
+    # of a reply are those that reviewers of the reply could set.
     "oasst": AnswerForm(
         ties=False,
         ratings=[_scale("quality", "Quality", 1, "low", "", "", "", "high", required=False)],

@@ -48,7 +48,8 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
 
 
 class ApiToken(models.Model):
-    """A personal bearer token. Only its SHA-256 is stored; the token itself is shown once, on creation."""
+    """A personal bearer token. Only the SHA-256 of a token is stored; the token itself is shown once, on
+    creation."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")

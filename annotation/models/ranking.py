@@ -230,8 +230,8 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
     def uncounted(self) -> list[ComparisonQuerySet]:
         """The complement of :meth:`counted`, as disjoint parts that each use an index.
 
-        To count the counted comparisons, subtract the complement from all comparisons: looking up the ranking
-        of each of 600,000 comparisons took 0.6 s; subtracting takes 0.06 s.
+        To count the comparisons that count, subtract the complement from all comparisons: looking up the
+        ranking of each of 600,000 comparisons took 0.6 s; subtracting takes 0.06 s.
         """
         superseded = Ranking.objects.filter(supersedes__isnull=False).values("supersedes")
         columns = {

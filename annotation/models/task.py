@@ -261,7 +261,7 @@ class Assignment(models.Model):
         # The annotator was excluded after submitting: the slot is free again, but the ranking stays.
         EXCLUDED = "excluded"
         # The states of a reviewer's assignment. Reviewers see others' answers, so a task in one of these
-        # states is never assigned to them for annotation. These states take no slot.
+        # states is never assigned to them for annotation. Review states take no slot.
         REVIEWING = "reviewing"
         REVIEWED = "reviewed"
         LOOKED_AT = "looked_at"

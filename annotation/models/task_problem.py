@@ -39,7 +39,7 @@ class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
 class TaskProblem(models.Model):
     """An annotator's report that something is wrong with a task itself.
 
-    It is independent of an answer: the annotator can still rank, skip or leave the task.
+    A report is independent of an answer: the annotator can still rank, skip or leave the task.
     """
 
     class Kind(models.TextChoices):

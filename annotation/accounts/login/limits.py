@@ -37,11 +37,12 @@ class Limit:
 def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
     name = username.casefold()
     return (
-        # One password tried on many accounts.
+        # Limits attempts with one password on many accounts.
         Limit("login-address", 100, MINUTE),
-        # One account tried from one address. This limit locks out that address only.
+        # Limits attempts on one account from one address. This limit locks out that address only.
         Limit("login-name", 10, MINUTE, f"{client_address(request)} {name}"),
-        # One account tried from many addresses. This limit also locks out the owner, for an hour at most.
+        # Limits attempts on one account from many addresses. This limit also locks out the account's owner,
+        # for an hour at most.
         Limit("login-account", 100, HOUR, name),
     )
 

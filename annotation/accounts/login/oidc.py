@@ -36,8 +36,8 @@ from preferences.text import NUL, storage_fault
 logger = logging.getLogger(__name__)
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"})
 CLOCK_SECONDS = 60
-# Failures of the network, the provider and the token. The last four are raised for responses with an
-# unexpected structure.
+# Failures of the network, the provider and the token. The last four exceptions are raised for responses with
+# an unexpected structure.
 _FAILURES: tuple[type[Exception], ...] = (
     *(OAuth2Error, RequestException, jwt.exceptions.PyJWTError),
     *(KeyError, ValueError, TypeError, AttributeError),
@@ -240,9 +240,9 @@ def _said(claims: dict[str, Any]) -> Identity:
 
 @transaction.atomic
 def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User:
-    """The first of these accounts that exists: the linked account, the logged-in account, the only account
-    with the verified email address. Otherwise a new account, if the provider is configured to create
-    accounts. An account that is not linked yet is linked."""
+    """Returns the linked account, otherwise the logged-in account, otherwise the only account with the
+    verified email address. If there is no such account, creates one, provided that this is configured. Links
+    the account if it is not linked yet."""
     linked = SocialAccount.objects.filter(provider=provider_id, uid=identity.subject).select_related("user")
     user = next((each.user for each in linked), None)
     here = request.user if isinstance(request.user, User) else None

@@ -59,7 +59,7 @@ class ImportProgress(serializers.Serializer[Any]):
 
 
 class ImportNews(serializers.Serializer[Any]):
-    """One line of a streamed import, with one of these fields."""
+    """One line of a streamed import, with exactly one of the fields."""
 
     progress = ImportProgress(required=False)
     report = ImportReport(required=False)

@@ -17,7 +17,7 @@ TOKEN_NAME = "create_user"
 
 
 class Command(ReportingCommand):
-    help = "Create a user and print a password and an API token. Both are shown only once."
+    help = "Create a user and print a password and an API token, which are shown only once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)

@@ -99,7 +99,7 @@ def test_logout_ends_the_session(browser: APIClient, alice: User) -> None:
     assert browser.get(ME).status_code == 401
 
 
-def test_right_password_is_rejected_after_too_many_guesses(
+def test_correct_password_is_rejected_after_too_many_guesses(
     browser: APIClient, alice: User, ben: User
 ) -> None:
     assert [_login(browser, password=f"guess {n}") for n in range(11)] == [400] * 10 + [429]

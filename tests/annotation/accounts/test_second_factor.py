@@ -25,7 +25,8 @@ NEW_CODES = "/api/v1/account/recovery-codes"
 
 
 def code_at(secret: str, seconds: float) -> str:
-    """The code that an authenticator app computes: RFC 6238 with SHA-1, six digits and 30-second steps."""
+    """Returns the code that an authenticator app computes: RFC 6238 with SHA-1, six digits and 30-second
+    steps."""
     counter = struct.pack(">Q", int(seconds) // 30)
     digest = hmac.digest(base64.b32decode(secret), counter, "sha1")
     start = digest[-1] & 15

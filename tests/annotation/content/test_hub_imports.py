@@ -1,4 +1,4 @@
-"""A dataset on the Hub is imported by its ID. If that fails, the error message suggests a fix.
+"""A dataset on the Hub is imported by its ID. If the import fails, the error message suggests a fix.
 
 Tests can't reach the Hub, so a small local server answers the two calls that the Hub client makes.
 """

@@ -46,7 +46,7 @@ def texts() -> dict[str, Response]:
     return {str(response.pk): response for response in Response.objects.all()}
 
 
-def test_mt_bench_answers_then_votes_are_imported(shelf: Project) -> None:
+def test_mt_bench_answers_and_then_votes_are_imported(shelf: Project) -> None:
     answers = take(shelf, "annotators/mt-bench-responses.jsonl.gz")
     assert (answers.format, answers.read, answers.prompts, answers.tasks) == ("mt-bench-answers", 56, 56, 112)
     assert answers.responses == Response.objects.count() == 56 * 6 * 2
@@ -55,7 +55,8 @@ def test_mt_bench_answers_then_votes_are_imported(shelf: Project) -> None:
     votes = import_file(project=shelf, file=real_file("annotators/mt-bench-votes.jsonl.gz"))
     assert (votes.format, votes.read, votes.failed) == ("mt-bench-votes", 2375, 0)
     assert (votes.prompts, votes.responses) == (0, 0)
-    # One judge repeated a vote with the sides swapped. They count as one ranking; the second is `unchanged`.
+    # One judge repeated a vote with the sides swapped. The two votes are stored as one ranking; the second
+    # vote is `unchanged`.
     assert (votes.rankings, votes.unchanged) == (2374, 1)
     assert votes.tasks == Ranking.objects.values("task").distinct().count() == 1257
     assert Ranking.objects.values("annotator_label").distinct().count() == 65

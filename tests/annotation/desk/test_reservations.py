@@ -104,7 +104,7 @@ def test_managers_reserve_list_and_release_tasks_through_the_api(
     assert client_of(alice).post(URL, body).status_code == 403
 
 
-def test_invalid_reservation_is_refused_by_field(
+def test_error_for_invalid_reservation_names_the_field(
     project: Project, tasks: list[RankingTask], oscar: User, mona: User, client_of: ClientOf
 ) -> None:
     api = client_of(mona)

@@ -147,7 +147,7 @@ def test_lease_of_another_annotator_is_not_found(desk: APIClient, ben: User, cli
     assert not Ranking.objects.exists()
 
 
-def test_invalid_answers_are_refused_by_field_and_keep_the_draft(
+def test_refusal_of_an_invalid_answer_names_the_field_and_keeps_the_draft(
     desk: APIClient, tasks: list[RankingTask]
 ) -> None:
     shown = next_of(desk)
@@ -236,7 +236,7 @@ def test_answer_of_a_paused_annotator_is_kept_as_the_draft(
     assert (again["draft"]["tiers"], again["draft"]["comment"]) == ([[c], [b], [a]], "c is best")
 
 
-def test_no_task_left_is_204(desk: APIClient) -> None:
+def test_claim_returns_204_when_no_task_is_left(desk: APIClient) -> None:
     RankingTask.objects.update(state="dropped")
     assert desk.post("/api/v1/projects/support/assignments/next").status_code == 204
 
@@ -257,10 +257,12 @@ def test_claim_and_submit_take_a_constant_number_of_queries(
     add_tasks(project, 40, k=9)
     desk = client_of(alice)
     for _ in range(3):
-        # session, user, project; savepoint, desk data, claim, release; assignment and task, responses
+        # The queries: session, user, project; savepoint, desk data, claim, release; assignment and task,
+        # responses.
         with django_assert_max_num_queries(9):
             shown = next_of(desk)
-        # session, user, assignment, membership; savepoint, lease, ranking and its pairs, release
+        # The queries: session, user, assignment, membership; savepoint, lease, ranking and its pairs,
+        # release.
         with django_assert_max_num_queries(10):
             send(desk, shown)
 

@@ -98,7 +98,7 @@ def test_every_event_is_recorded_with_its_change_and_verifies(
     assert deliver_due() == 0
 
 
-def test_rolled_back_and_unwanted_events_are_not_recorded(
+def test_rolled_back_and_unsubscribed_events_are_not_recorded(
     project: Project, tasks: list[RankingTask], alice: User, ben: User, receiver: Receiver
 ) -> None:
     endpoint, _ = endpoints.create_endpoint(project=project, url=receiver.url, events=["ranking.submitted"])
@@ -252,7 +252,7 @@ def test_hanging_endpoint_does_not_delay_others(
     assert errors[receiver.url] == ""
 
 
-def test_answer_that_arrives_byte_by_byte_times_out(
+def test_response_that_arrives_byte_by_byte_times_out(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WEBHOOK_NETWORKS = LOOPBACK

@@ -1,4 +1,4 @@
-"""Invitations: links, each of which lets one person join a project once, until it expires.
+"""Invitations are links, each of which lets one person join a project once, until the invitation expires.
 
 The token is the invitation's id, signed with the site's key. The token can't be forged, and a copy of the
 database contains no tokens. The token is shown once, when the invitation is created.

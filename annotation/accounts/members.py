@@ -1,4 +1,4 @@
-"""The members of a project: adding users, changing their roles, pausing them."""
+"""Project members: adding users, changing their roles, pausing them."""
 
 from __future__ import annotations
 

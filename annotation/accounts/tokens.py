@@ -33,7 +33,7 @@ SELECT {_TOKEN.sql}, {_USER.sql} FROM annotation_apitoken k JOIN annotation_user
 
 
 def digest_of(token: str) -> str:
-    # Unsalted and fast on purpose: a token of 256 random bits can't be guessed.
+    # The hash is unsalted and fast on purpose: a token of 256 random bits can't be guessed.
     return hashlib.sha256(token.encode()).hexdigest()
 
 

@@ -27,7 +27,8 @@ SELECT {_PROJECT.sql}, m.role, m.state, m.paused_reason
 
 
 class NewestFirst(CursorPagination):
-    """Ordered by id: a UUIDv7 sorts by creation time, is unique and never changes, as a cursor requires."""
+    """Pages are ordered by id: a UUIDv7 sorts by creation time, is unique and never changes, as a cursor
+    requires."""
 
     ordering = "-id"
     page_size = 100

@@ -22,7 +22,7 @@ SUFFIXES = tuple(suffix for kind in KINDS for suffix in kind)
 NOT_DATA = {"dataset_infos.json", "dataset_info.json", "config.json", "state.json"}
 SPLITS = ("train", "test", "validation", "valid", "dev", "eval")
 MAX_NAMED = 20
-HUB_SECONDS = 30.0  # for listing the files
+HUB_SECONDS = 30.0  # timeout for listing the files
 
 
 def fetch_dataset(

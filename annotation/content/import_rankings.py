@@ -49,8 +49,8 @@ class _Draft(NamedTuple):
 
 
 def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRankings:
-    """Writes the rankings that don't exist yet, in input order. The caller must hold `Lock.CONTENT` of the
-    project.
+    """Writes the rankings that don't exist yet, in input order. The caller must hold the project's
+    `Lock.CONTENT`.
 
     A ranking is identified by its task and its content. If the annotator, identified by the label in the
     file, has ranked the same responses before, the new ranking supersedes the earlier one.

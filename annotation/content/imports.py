@@ -35,7 +35,7 @@ MAX_INTEGER = 2**31 - 1
 
 
 class ImportOptions(TypedDict, total=False):
-    """`overlap`, `round` and `priority` apply to the new tasks."""
+    """Options of an import. `overlap`, `round` and `priority` apply to the new tasks."""
 
     format: str | None
     overlap: int | None

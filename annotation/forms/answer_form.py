@@ -170,7 +170,7 @@ class AnswerForm(_Part):
                 f" but a task can have only {self.responses.min}"
             )
         if self.all_bad and self.all_bad.order == "tied" and not self.ties:
-            raise ValueError("all_bad counts as a tie of all responses, but this form allows no ties")
+            raise ValueError("all_bad means a tie of all responses, but this form allows no ties")
         return self
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Answer forms in the API."""
+"""Serializers for answer forms."""
 
 from __future__ import annotations
 

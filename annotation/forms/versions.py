@@ -46,7 +46,7 @@ def current_form(project: Project) -> AnswerForm:
 def refuse_what_open_tasks_do_not_fit(project: Project, form: AnswerForm) -> None:
     """Raises Problem if an open task has more or fewer responses than `form` allows.
 
-    Callers must hold `Lock.CONTENT` of the project, so that no task is added in the meantime.
+    Callers must hold the project's `Lock.CONTENT`, so that no task is added in the meantime.
     """
     sizes = (
         TaskResponse.objects.filter(task__project=project, task__state=RankingTask.State.OPEN)

@@ -94,13 +94,13 @@ class Project(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="The most answers that one annotator can give.",
+        help_text="Maximum number of answers per annotator.",
     )
     max_per_annotator_per_day = models.PositiveIntegerField(
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="The most answers that one annotator can give per day (UTC).",
+        help_text="Maximum number of answers per annotator and day (UTC).",
     )
     skip_ways = ArrayField(
         models.CharField(max_length=10, choices=SkipWay.choices),

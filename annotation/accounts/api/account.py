@@ -39,7 +39,7 @@ class AccountView(APIView):
 class PasswordView(APIView):
     @extend_schema(
         operation_id="changePassword",
-        description="Ends all other sessions of the user.",
+        description="Ends all of the user's other sessions.",
         request=shapes.PasswordChange,
         responses={204: None},
         tags=["account"],

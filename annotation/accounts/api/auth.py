@@ -1,4 +1,4 @@
-"""Login, logout, and the logged-in user."""
+"""Endpoints for login, logout and the logged-in user."""
 
 from __future__ import annotations
 
@@ -145,8 +145,8 @@ class LogoutView(APIView):
 class LogoutEverywhereView(APIView):
     @extend_schema(
         operation_id="logoutEverywhere",
-        description="Ends all sessions of the user, including this one. Tokens stay valid until they are"
-        " revoked.",
+        description="Ends all of the user's sessions, including the current one. API tokens stay valid until"
+        " they are revoked.",
         request=None,
         responses={204: None},
         tags=["auth"],

@@ -1,4 +1,5 @@
-"""Invitations: created and revoked by managers, read and accepted by anybody with the link."""
+"""Endpoints for invitations, which managers create and revoke, and which anybody with the link can read and
+accept."""
 
 from __future__ import annotations
 

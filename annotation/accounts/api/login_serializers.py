@@ -1,4 +1,4 @@
-"""Login and the user's own account."""
+"""Serializers for login and the user's own account."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class RecoveryCodes(serializers.Serializer[Any]):
 class Token(serializers.Serializer[models.ApiToken]):
     id = serializers.UUIDField()
     name = serializers.CharField()
-    prefix = serializers.CharField(help_text="The first characters, to identify the token.")
+    prefix = serializers.CharField(help_text="The token's first characters, which identify it in lists.")
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField(allow_null=True)
@@ -115,7 +115,9 @@ class NewToken(serializers.Serializer[Any]):
 
 
 class CreatedToken(Token):
-    token = serializers.CharField(help_text="Shown only once. The database stores a digest.")
+    token = serializers.CharField(
+        help_text="The token's text, shown only once. The database stores a digest of the text."
+    )
 
 
 class Credentials(serializers.Serializer[Any]):

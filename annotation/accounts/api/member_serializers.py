@@ -1,4 +1,4 @@
-"""The members of a project."""
+"""Serializers for project members."""
 
 from __future__ import annotations
 

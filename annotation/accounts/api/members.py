@@ -1,4 +1,4 @@
-"""The members of a project: roles, pauses and qualification attempts."""
+"""Endpoints for project members: roles, pauses and qualification attempts."""
 
 from __future__ import annotations
 

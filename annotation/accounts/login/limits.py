@@ -1,5 +1,5 @@
-"""Limits on guessing passwords and codes, counted in the shared cache. Only failures count, so frequent
-logins are not limited.
+"""Limits on password and code guesses, counted in the shared cache. Only failures count, so frequent logins
+are not limited.
 
 A guess is counted before it is checked, under the counter's lock, and the count is rolled back if the guess
 was correct, so simultaneous guesses can't exceed the limit.
@@ -28,7 +28,8 @@ class Limit:
     """If empty, guesses are counted by address only."""
 
     def use(self, request: HttpRequest) -> Usage | None:
-        """Counts one use of the limit. The count can be rolled back. Returns None if the limit is reached."""
+        """Counts one use of the limit. Returns the usage, which can be rolled back, or None if the limit is
+        reached."""
         per = "key" if self.key else "ip"
         rate = f"{self.amount}/{self.seconds}s/{per}"
         return use_rate(request, name=self.name, rate=rate, key=self.key)

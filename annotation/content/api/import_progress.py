@@ -1,6 +1,6 @@
 """Streams an import's progress, one JSON object per line: `progress`, and finally `report` or `problem`.
 
-An import of 160,000 rows takes a minute. A client that accepts `application/x-ndjson` can show its progress;
+An import of 160,000 rows takes a minute. A client that accepts `application/x-ndjson` can show the progress;
 closing the connection stops the import after the current batch.
 """
 

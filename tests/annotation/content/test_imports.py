@@ -144,7 +144,7 @@ def test_not_rankable_answer_is_imported(wishes: Project) -> None:
     assert not Comparison.objects.exists()
 
 
-def test_identical_answers_by_two_people_are_stored_as_two_rankings(wishes: Project) -> None:
+def test_identical_answers_by_two_annotators_are_stored_as_two_rankings(wishes: Project) -> None:
     report = take(wishes, ranked(annotator="kim"), ranked(annotator="lee"), ranked(annotator="kim"))
     assert (report.tasks, report.rankings, report.unchanged) == (1, 2, 1)
 

@@ -206,7 +206,7 @@ def test_order_follows_the_form_when_all_responses_are_bad(
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_presets_survive_a_json_round_trip(preset: str) -> None:
+def test_presets_are_unchanged_by_a_json_round_trip(preset: str) -> None:
     assert AnswerForm.from_json(PRESETS[preset].to_json()) == PRESETS[preset]
 
 

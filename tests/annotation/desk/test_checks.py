@@ -1,4 +1,5 @@
-"""Gold and attention checks: how often they occur, what annotators see, and the effects of answers."""
+"""Gold and attention checks: how often checks occur, what annotators see, and what answers to checks
+cause."""
 
 from __future__ import annotations
 
@@ -72,7 +73,7 @@ def test_checks_are_assigned_at_their_rates(project: Project, add_tasks: AddTask
     assert len({after - before for before, after in pairwise(places)}) > 3
 
 
-def test_check_goes_to_everybody_and_is_never_finished(
+def test_check_goes_to_every_annotator_and_is_never_finished(
     mixed: Project, alice: User, ben: User, rita: User
 ) -> None:
     RankingTask.objects.asked().update(overlap=3, open_slots=3)  # enough tasks for all annotators

@@ -1,4 +1,5 @@
-"""Many annotators act at once, on real connections. A barrier starts each race. Counts verify the result."""
+"""Many annotators act at once, on real connections. A barrier starts each race, and each test verifies the
+resulting counts."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_qualification_does_not_count_toward_caps_or_minimum_accuracy(exam: Proj
     assert Membership.objects.get(user=alice).state == "active"
 
 
-def test_number_of_attempts_is_a_setting(exam: Project, alice: User) -> None:
+def test_number_of_attempts_is_configurable(exam: Project, alice: User) -> None:
     exam.qualification_attempts = 1
     exam.save()
     _attempt(exam, alice, False, False, False)

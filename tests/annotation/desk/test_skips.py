@@ -85,7 +85,7 @@ def test_skip_way_that_is_not_allowed_is_refused(
         )
 
 
-def test_skip_ways_are_a_setting_that_managers_change(
+def test_managers_change_the_allowed_skip_ways(
     project: Project, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     url = "/api/v1/projects/support/"

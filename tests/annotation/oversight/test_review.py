@@ -101,7 +101,7 @@ def test_agreement_is_the_share_of_equal_verdicts(
     assert _agreement() == {task.pk: (len(said), pytest.approx(agreement))}
 
 
-def test_agreement_follows_revisions_and_exclusions(
+def test_agreement_reflects_revisions_and_exclusions(
     project: Project, three: list[RankingTask], alice: User, ben: User
 ) -> None:
     _say(project, alice, "0,1,2")

@@ -43,7 +43,7 @@ def invite(
         raise Problem("This invitation can't be created.", errors=wrong)
     if Invitation.objects.open().filter(project=project).count() >= MAX_OPEN:
         raise Problem(
-            f"{MAX_OPEN} invitations to this project are open. Revoke the ones that are no longer needed.",
+            f"{MAX_OPEN} invitations to this project are open. Revoke those that are no longer needed.",
             type="too-many",
         )
     invitation = Invitation.objects.create(
@@ -100,12 +100,14 @@ def accept(*, token: str, user: User) -> Membership:
             type="already-a-member",
         )
     if Exclusion.objects.standing().filter(project=invitation.project, annotator=user).exists():
-        raise Conflict("You are excluded from this project. Ask one of its managers.", type="excluded")
+        raise Conflict(
+            "You are excluded from this project. Ask one of the project's managers.", type="excluded"
+        )
     return _enter(invitation, user)
 
 
 def revoke(*, invitation: Invitation) -> Invitation:
-    """Ends the invitation. Raises Conflict if it has already ended."""
+    """Ends the invitation. Raises Conflict if the invitation has already ended."""
     if Invitation.objects.open().filter(pk=invitation.pk).update(revoked_at=Now()) != 1:
         invitation.refresh_from_db()
         raise Conflict(f"The invitation is already {invitation.state}.", type="invitation-over")
@@ -138,7 +140,7 @@ def _unknown() -> Problem:
 
 def _gone(invitation: Invitation) -> Problem:
     said = {
-        Invitation.State.ACCEPTED: "This invitation has been used. It is valid for one person.",
+        Invitation.State.ACCEPTED: "This invitation has been used. An invitation is valid for one person.",
         Invitation.State.REVOKED: "This invitation was revoked.",
     }
     # The invitation is still open by this machine's clock but not by the database's: it has just expired.

@@ -23,8 +23,8 @@ PREFIX_CHARACTERS = 8
 LAST_USED_STEP = timedelta(minutes=1)
 
 _TOKEN, _USER = Columns(ApiToken, "k"), Columns(User, "u")
-# Equivalent to `ApiToken.objects.live()` joined with the user. Handwritten SQL is faster, and every request
-# with a token starts with this query.
+# The query is equivalent to `ApiToken.objects.live()` joined with the user. Handwritten SQL is faster, and
+# every request with a token starts with this query.
 _HOLDER = f"""
 SELECT {_TOKEN.sql}, {_USER.sql} FROM annotation_apitoken k JOIN annotation_user u ON u.id = k.user_id
  WHERE k.digest = %(digest)s AND k.revoked_at IS NULL
@@ -71,7 +71,7 @@ def create_token(
 
 
 def token_holder(*, token: str) -> ApiToken | None:
-    """Returns the valid token with this text, with its user. Returns None if the token is unknown, revoked or
+    """Returns the valid token with this text and its user. Returns None if the token is unknown, revoked or
     expired, or if the user is inactive."""
     now = timezone.now()
     with connection.cursor() as cursor:

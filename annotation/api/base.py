@@ -42,8 +42,8 @@ def user_of(request: Request) -> User:
 
 
 def allow_in(request: Request, project: Project) -> None:
-    """For views of a single row: refuses the request unless the user's role in the row's project allows its
-    action."""
+    """For views of a single row: refuses the request unless the user's role in the row's project allows the
+    request's action."""
     action = action_of(request)
     if action is not None:
         require_in(user_of(request), action, project)
@@ -53,7 +53,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def row_of_project(request: Request, rows: models.QuerySet[Row], id: UUID) -> Row:
-    """The row with this id, with its `project`, if the permission table allows access.
+    """Returns the row with this id and its `project` if the permission table allows access.
 
     Outsiders get 404, as if the row did not exist. Members without the required role get 403.
     """

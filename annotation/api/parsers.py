@@ -12,7 +12,7 @@ from rest_framework.parsers import JSONParser
 from config.problems import FieldProblem, Problem
 from preferences.text import NUL, storage_fault
 
-# Deeper than any valid request body, and a hundredth of the depth at which JSON libraries fail.
+# The limit is deeper than any valid request body and a hundredth of the depth at which JSON libraries fail.
 MAX_DEPTH = 20
 
 
@@ -20,7 +20,7 @@ class TextJSONParser(JSONParser):
     """A JSON parser that accepts only strings that can be stored and sent back.
 
     JSON can contain a NUL, which Postgres refuses, and a lone surrogate, which has no UTF-8 encoding. Without
-    this check, both would cause a server error later.
+    this check, either character would cause a server error later.
     """
 
     def parse(
@@ -39,7 +39,7 @@ class TextJSONParser(JSONParser):
             raise ParseError("The body is nested too deeply.") from None
         except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}") from None
-        # Checks only bodies that can contain such a character or be nested too deeply, because walking
+        # Checks only bodies that can contain a forbidden character or be nested too deeply, because walking
         # through the whole body is slower than parsing it.
         if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
             _refuse_unstorable(data)

@@ -116,8 +116,8 @@ def may_role(action: Action, role: str | None) -> bool:
 
 
 def scopes_for(action: Action, method: str) -> frozenset[Scope]:
-    """The scopes that allow the action; a token needs at least one of them. Empty if no token allows the
-    action."""
+    """The scopes that allow the action; a token needs at least one of them. The result is empty if no token
+    allows the action."""
     scopes = RULES[action].scopes
     return scopes | {Scope.READ} if scopes and method in READING else scopes
 
@@ -129,7 +129,7 @@ LEFT_TO_PAUSED = frozenset({Action.READ_PROJECT, Action.LIST_PROJECTS, Action.WH
 def require(user: User, action: Action, *, role: str | None = None, paused: str | None = None) -> None:
     """Checks that `user`, whose role in the project is `role`, may perform `action`.
 
-    `paused` is the reason for the user's pause, possibly empty; None if they are not paused. Raises
+    `paused` is the reason for the user's pause, possibly empty; None if the user is not paused. Raises
     PermissionDenied; NotFound for roles that must not know that the row exists; AnnotatorPaused for paused
     members who try to rank.
     """

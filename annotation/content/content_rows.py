@@ -84,7 +84,7 @@ def insert_content(
 
 
 def _prompts(project: Project, drafts: Iterable[Prepared], stored: StoredContent, now: str) -> None:
-    # If several rows have the same prompt, the metadata of the first one is stored.
+    # If several rows have the same prompt, the metadata of the first row is stored.
     first: dict[str, Prepared] = {}
     for item in drafts:
         if item.prompt_hash not in stored.prompts:

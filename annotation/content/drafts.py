@@ -1,4 +1,4 @@
-"""Content before it is stored: checked and hashed, without database access, so that an import can prepare the
+"""Checks and hashes content before it is stored, without database access, so that an import can prepare the
 next batch while the previous one is being written."""
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class ResponseDraft:
 
 @dataclass(frozen=True, slots=True)
 class TaskDraft:
-    """A task to be added. `gold_tiers` are indices into `responses`, best first; a check (`kind`) needs them.
+    """A task to be added. `gold_tiers` are indices into `responses`, best first; a check (see `kind`) needs
+    `gold_tiers`.
 
     `metadata` belongs to the prompt, `task_metadata` to this set of responses.
     """
@@ -71,12 +72,12 @@ def prompt_hash(messages: Sequence[Mapping[str, str]]) -> str:
 
 
 def response_hash(text: str, model_name: str) -> str:
-    """SHA-256 (hex) of text and model. The same text from two models counts as two responses."""
+    """SHA-256 (hex) of text and model. The same text from two models is treated as two responses."""
     return _sha256([text, model_name])
 
 
 def content_key(prompt_hash: str, response_hashes: Sequence[str]) -> str:
-    """The identity of a task: its prompt and its responses, regardless of their order."""
+    """A task's identity: its prompt and its responses, regardless of the responses' order."""
     return _sha256([prompt_hash, *sorted(response_hashes)])
 
 

@@ -82,8 +82,8 @@ def fetch_dataset(
 
 
 def data_files(names: Sequence[str], *, part: str | None = None, split: str | None = None) -> list[str]:
-    """The files that contain the part and the split. If the same rows exist in several formats, only one is
-    used: Parquet, else JSON Lines, else CSV."""
+    """Returns the files that contain the requested part and split. If the same rows exist in several formats,
+    only one format is used: Parquet, else JSON Lines, else CSV."""
     found = [
         name
         for name in sorted(names)

@@ -1,4 +1,4 @@
-"""The lines of a file, prepared for storage: responses deduplicated, large tasks split, everything hashed.
+"""Prepares the lines of a file for storage: deduplicates responses, splits large tasks and hashes everything.
 
 This module does not access the database, because it runs in a thread while the previous batch is being
 written.
@@ -40,7 +40,7 @@ class Part:
 
 @dataclass(slots=True)
 class Line:
-    """The content of one line. `reason` explains why some or all of it can't be stored."""
+    """The content of one line. `reason` explains why some or all of the line can't be stored."""
 
     number: int
     parts: list[Part] = field(default_factory=list)

@@ -22,7 +22,7 @@ _canonical = json.JSONEncoder(sort_keys=True).encode
 
 
 class Ranked(NamedTuple):
-    """A ranking and its task; `item` is the caller's identifier of its origin."""
+    """A ranking and its task; `item` is the caller's identifier for the ranking's origin."""
 
     item: int
     task_id: str
@@ -110,7 +110,7 @@ def _uuid(text: str) -> UUID | None:
 
 
 class _Standing(NamedTuple):
-    """The existing rankings of the tasks: import keys, and each annotator's current ranking."""
+    """The tasks' existing rankings: import keys, and each annotator's current ranking."""
 
     keys: set[str]
     current: dict[tuple[str, str], str]

@@ -64,7 +64,7 @@ def importing(
     stops the import and keeps the batches stored so far. The generator must run in a single thread.
 
     A task that comes with a ranking is done and is not served to annotators. `dry_run` stores everything and
-    rolls it back, so its report equals that of the import. Raises Problem, with nothing written, when the
+    rolls it back, so the report equals that of a real import. Raises Problem, with nothing written, when the
     file can't be read or its format is unknown.
     """
     placed = _placed(project, options)
@@ -143,7 +143,7 @@ def _store_or_single_out(
     project: Project, batch: list[Line], report: ImportReport, options: dict[str, Any]
 ) -> None:
     """Stores a batch in one transaction. If the database rejects a row that passed every check, each row is
-    stored separately, so that the report names the rejected row and the others are stored."""
+    stored separately, so that the report names the rejected row and the other rows are stored."""
     if not batch:
         return
     try:
@@ -179,7 +179,7 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
                 taskless.add(index)
             else:
                 reasons.append(reason)
-        # A line with an unreadable part has been counted as failed already.
+        # A line with an unreadable part has already been counted as failed.
         if reasons and not line.reason:
             report.failures.append(LineError(line.number, reasons[0]))
     stored = insert_content(

@@ -36,8 +36,8 @@ class Lock(StrEnum):
     transactions wait for each other."""
 
     GATE = "gate"
-    """Per project. Claims share it. A change of the project's state holds the lock exclusively, so that the
-    change sees every lease granted under the old state."""
+    """Per project. Claims share the lock. A change of the project's state holds the lock exclusively, so that
+    the change sees every lease granted under the old state."""
     DESK = "desk"
     """Per project and annotator. An annotator's tabs claim one after the other, and nothing that decides a
     claim (caps, membership, qualification) changes while the claim is in progress."""
@@ -75,7 +75,7 @@ def acquire(*requests: Request) -> None:
 
 
 def acquire_with(cursor: CursorWrapper, *requests: Request) -> None:
-    """:func:`acquire` on an open prepared cursor: a claim reads with the same cursor afterwards."""
+    """Like :func:`acquire`, but with an open prepared cursor, which a claim then uses for its reads."""
     calls = [
         f"pg_advisory_xact_lock{'_shared' if request.shared else ''}(hashtextextended(%s, 0))"
         for request in requests
@@ -87,7 +87,8 @@ def acquire_with(cursor: CursorWrapper, *requests: Request) -> None:
 
 
 def retry_deadlocks(service: Callable[P, Out]) -> Callable[P, Out]:
-    """Retries a service that owns its transaction after Postgres aborted it to resolve a deadlock.
+    """Retries a service that owns its transaction after Postgres aborted the transaction to resolve a
+    deadlock.
 
     For services that lock many rows that other transactions lock in a different order. Raises the last
     OperationalError after DEADLOCK_ATTEMPTS.

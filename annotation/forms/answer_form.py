@@ -126,7 +126,7 @@ class Confidence(_Part):
 
 
 class AllBad(_Part):
-    """ "None of these is good enough", and its effect on the order:
+    """The answer "None of these is good enough", and its effect on the order:
 
     `asked`: an order is still required. `none`: there is no order, and no comparisons. `tied`: all responses
     are tied, and the comparisons are ties ("both are bad" in the Arena).

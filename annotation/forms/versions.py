@@ -61,7 +61,7 @@ def refuse_what_open_tasks_do_not_fit(project: Project, form: AnswerForm) -> Non
             errors=[
                 FieldProblem(
                     "form.responses",
-                    f"This form allows {form.responses} responses, but open tasks have other numbers:"
+                    f"This form allows {form.responses} responses, but open tasks have different numbers:"
                     f" {found}."
                     " Finish or drop these tasks, or use another project.",
                 )

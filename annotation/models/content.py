@@ -35,7 +35,7 @@ class Prompt(models.Model):
 
 
 class Response(models.Model):
-    """A candidate answer. `model_name` is the only link to the model that wrote it."""
+    """A candidate answer. `model_name` is the only link to the model that wrote the response."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="responses", db_index=False)

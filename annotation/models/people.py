@@ -14,7 +14,7 @@ from annotation.ids import uuid7
 class User(AbstractUser):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     session_epoch = models.PositiveIntegerField(
-        default=0, help_text="Incremented to end all sessions: each session is signed with its value."
+        default=0, help_text="Incremented to end all sessions: each session is signed with this value."
     )
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:

@@ -18,8 +18,8 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
     def current(self) -> RankingQuerySet:
         """Rankings that no revision has superseded.
 
-        NOT EXISTS instead of `superseded_by=None`: Postgres estimates that the outer join leaves one row, and
-        then looks up the comparisons of 100,000 rankings one by one.
+        Uses NOT EXISTS instead of `superseded_by=None`: for the latter, Postgres estimates that the outer
+        join leaves one row, and therefore looks up the comparisons of 100,000 rankings one by one.
         """
         return self.filter(~Exists(Ranking.objects.filter(supersedes=OuterRef("pk"))))
 
@@ -53,8 +53,8 @@ class Ranking(models.Model):
 
     If forms ever ask for an order per dimension, store the additional orders in a separate table,
     RankingOrder(ranking, dimension, tiers, places), with `places` from the same function. Code that reads
-    `places` would take a dimension's values from there and need no other change. The columns here would
-    remain the overall order.
+    `places` would take a dimension's values from that table and need no other change. The columns of Ranking
+    would still hold the overall order.
     """
 
     class Source(models.TextChoices):
@@ -121,7 +121,9 @@ class Ranking(models.Model):
     confidence = models.SmallIntegerField(null=True, blank=True, help_text="One of the form's levels.")
     not_rankable = models.BooleanField(default=False)
     all_bad = models.BooleanField(
-        default=False, db_default=False, help_text="No response is good enough; with or without tiers."
+        default=False,
+        db_default=False,
+        help_text="No response is good enough; the ranking can still have tiers.",
     )
     comment = models.TextField(blank=True)
     rewrite = models.TextField(null=True, blank=True)  # noqa: DJ001 (null: no rewrite; "" is a rewrite)

@@ -42,7 +42,7 @@ class RankingTaskQuerySet(models.QuerySet["RankingTask"]):
         return self.filter(is_check())
 
     def with_scores(self) -> RankingTaskQuerySet:
-        """Adds n_scored and mean_score: the number and mean score of the answers to a check."""
+        """Adds n_scored and mean_score: the number and the mean score of the answers to each check."""
         scored = (
             Assignment.objects.filter(
                 task=OuterRef("pk"), state=Assignment.State.SUBMITTED, score__isnull=False
@@ -193,7 +193,7 @@ class TaskResponse(models.Model):
 
 
 class Reservation(models.Model):
-    """Reserves a task for an annotator, who is assigned it before any other task.
+    """Reserves a task for an annotator, who gets this task before any other task.
 
     A task with reservations is never assigned to any other annotator, even after a trigger has closed the
     reservations because the task was answered or skipped.
@@ -241,7 +241,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         return self.leased().filter(expires_at__lte=Now())
 
     def ahead_in(self, project: Project) -> AssignmentQuerySet:
-        """Leases held in advance: all except each annotator's oldest lease, which is the current one."""
+        """Leases held in advance: all leases except each annotator's oldest, which is the current lease."""
         before = Assignment.objects.leased().filter(project=project, annotator=OuterRef("annotator"))
         earlier = Q(leased_at__lt=OuterRef("leased_at")) | Q(
             leased_at=OuterRef("leased_at"), pk__lt=OuterRef("pk")
@@ -280,7 +280,7 @@ class Assignment(models.Model):
         on_delete=models.PROTECT,
         related_name="assignments",
         db_index=False,
-        help_text="The form that was shown. A trigger sets it with each new lease.",
+        help_text="The form that was shown. Set by a trigger with each new lease.",
     )
     leased_at = models.DateTimeField(default=Now())
     expires_at = models.DateTimeField()

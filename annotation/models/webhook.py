@@ -104,7 +104,7 @@ class WebhookDelivery(models.Model):
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="webhook_due"),
             # An endpoint's deliveries, newest first.
             models.Index(fields=["endpoint", "-id"], name="webhook_newest"),
-            # The cleanup of old deliveries.
+            # For the cleanup of old deliveries.
             models.Index(fields=["finished_at"], condition=~Q(state="pending"), name="webhook_over"),
         ]
 
@@ -113,7 +113,7 @@ class WebhookDelivery(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """The outcome of one attempt: an HTTP status, or an error if there was no response."""
+    """The outcome of one delivery attempt: an HTTP status, or an error if there was no response."""
 
     id = models.BigAutoField(primary_key=True)
     delivery = models.ForeignKey(WebhookDelivery, on_delete=models.CASCADE, related_name="log")

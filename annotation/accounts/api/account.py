@@ -105,7 +105,7 @@ class DisableSecondFactorView(_WithCode):
 class RecoveryCodesView(_WithCode):
     @extend_schema(
         operation_id="replaceRecoveryCodes",
-        description="Creates new recovery codes. The old ones stop working.",
+        description="Creates new recovery codes. The old codes stop working.",
         request=shapes.Code,
         responses=shapes.RecoveryCodes,
         tags=["account"],

@@ -35,7 +35,8 @@ def me(request: Request, user: User, *, status: HTTPStatus = HTTPStatus.OK) -> R
 
 
 class LogInView(APIView):
-    """A step of a browser login. Requires the CSRF token, so that another site can't log the browser in."""
+    """A view for one step of a browser login. Requires the CSRF token, so that another site can't log the
+    browser in."""
 
     # No authentication: a stale session cookie must not prevent a login.
     authentication_classes = []

@@ -21,7 +21,7 @@ class TokenAuthentication(BaseAuthentication):
             return None
         holder = tokens.token_holder(token=credentials.strip().decode("latin-1"))
         if holder is None:
-            raise AuthenticationFailed("This token is unknown, expired or revoked. Create a new one.")
+            raise AuthenticationFailed("This token is unknown, expired or revoked. Create a new token.")
         return holder.user, holder
 
     def authenticate_header(self, request: Request) -> str:

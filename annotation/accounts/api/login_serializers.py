@@ -51,7 +51,7 @@ class BeginOidc(serializers.Serializer[Any]):
 
 
 class Redirect(serializers.Serializer[Any]):
-    location = serializers.CharField(help_text="The provider's URL. Redirect the browser to it.")
+    location = serializers.CharField(help_text="The provider's URL, to which the browser must be redirected.")
 
 
 class SecondFactor(serializers.Serializer[Any]):
@@ -68,7 +68,7 @@ class Account(serializers.Serializer[Any]):
     username = serializers.CharField()
     email = serializers.CharField(allow_blank=True)
     has_password = serializers.BooleanField(
-        help_text="False: this account can log in only through a provider."
+        help_text="If false, the account can log in only through a provider."
     )
     second_factor = SecondFactor()
     connections = Connection(many=True)

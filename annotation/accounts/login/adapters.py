@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.http import HttpRequest
 
-# A connection over a Unix socket has no client address, so all of its clients share one rate limit.
+# A connection over a Unix socket has no client address, so all clients of the socket share one rate limit.
 NO_ADDRESS = "0.0.0.0"
 
 

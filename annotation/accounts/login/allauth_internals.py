@@ -1,6 +1,6 @@
 """All imports from allauth's internal modules, which can change in any release.
 
-No other module imports them, so this is the file to check after an update of allauth.
+No other module imports allauth internals, so only this file needs to be checked after an update of allauth.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""OpenID Connect: login with an account of the organisation's own provider.
+"""OpenID Connect: login with an account at the organisation's own provider.
 
 Authorization code flow with state, nonce and PKCE, on allauth's OAuth client. This module adds two checks
 that allauth lacks: the ID token's signature is always verified, with a key from the provider's key set and
@@ -43,7 +43,7 @@ _FAILURES: tuple[type[Exception], ...] = (
     *(KeyError, ValueError, TypeError, AttributeError),
 )
 _NOT_IN_A_NAME = re.compile(r"[^\w.@+-]+")
-_MAX_NAME = 140  # the column holds 150 characters; this leaves room for a numeric suffix
+_MAX_NAME = 140  # the column holds 150 characters; the lower limit leaves room for a numeric suffix
 
 
 class Refused(Exception):
@@ -60,7 +60,7 @@ class Identity:
 
     subject: str
     email: str
-    """Empty unless the provider has verified it."""
+    """Empty unless the provider has verified the email address."""
     username: str
     name: str
 
@@ -127,8 +127,8 @@ def complete(*, request: HttpRequest, provider_id: str) -> str:
 
 
 def safe_page(page: str) -> str:
-    """`page` if it belongs to this site, else `/`. `//elsewhere` and `https://elsewhere` would lead to
-    another site."""
+    """Returns `page` if it belongs to this site, otherwise `/`. `//elsewhere` and `https://elsewhere` would
+    lead to another site."""
     here = page.startswith("/") and url_has_allowed_host_and_scheme(page, allowed_hosts=None)
     return page if here else "/"
 
@@ -200,18 +200,19 @@ class _ProviderKeys(jwt.PyJWKClient):
         answer.raise_for_status()
         document = answer.json()
         for key in document["keys"]:
-            key.setdefault("alg", self._algorithm)  # optional; PyJWT would infer it from the key type
+            # `alg` is optional, and PyJWT would infer it from the key type.
+            key.setdefault("alg", self._algorithm)
         return document
 
     def key_named(self, kid: str | None) -> jwt.PyJWK:
-        """The key with this id. If the set has only one key, neither the key nor the token needs an id
-        (OpenID Connect Core, 10.1)."""
+        """Returns the key with the ID `kid`. If the key set has only one key, neither the key nor the token
+        needs an id (OpenID Connect Core, 10.1)."""
         keys = [key for key in self.get_jwk_set() if key.public_key_use in {None, "sig"}]
         found = self.match_kid(keys, kid)  # type: ignore[arg-type]  # None matches keys without an id
         if found is None and len(keys) == 1 and None in {kid, keys[0].key_id}:
             found = keys[0]
         if found is None:
-            raise Refused("failed", "the ID token is not signed by a key of the provider")
+            raise Refused("failed", "the ID token is not signed with a key of the provider")
         return found
 
 
@@ -241,8 +242,8 @@ def _said(claims: dict[str, Any]) -> Identity:
 @transaction.atomic
 def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User:
     """Returns the linked account, otherwise the logged-in account, otherwise the only account with the
-    verified email address. If there is no such account, creates one, provided that this is configured. Links
-    the account if it is not linked yet."""
+    verified email address. Creates an account if there is none and the provider is configured to create
+    accounts. Links the account if it is not linked yet."""
     linked = SocialAccount.objects.filter(provider=provider_id, uid=identity.subject).select_related("user")
     user = next((each.user for each in linked), None)
     here = request.user if isinstance(request.user, User) else None

@@ -107,7 +107,8 @@ def complete_log_in(*, request: HttpRequest, code: str) -> None:
 
 
 def _use_code(request: HttpRequest, user: User, code: str) -> Authenticator:
-    """The authenticator that accepts the code. Each code works once. Raises Problem for a wrong code."""
+    """Returns the authenticator that accepts the code. Each code works once. Raises Problem for a wrong
+    code."""
     given = "".join(code.split())
     judges: dict[str, Callable[[Authenticator], bool]] = {
         Authenticator.Type.TOTP: lambda row: internals.use_totp_code(row, given) and _first_use(user, given),
@@ -141,4 +142,6 @@ def _wrong_code() -> Problem:
 
 
 def _enabled() -> Conflict:
-    return Conflict("The second factor is already on. Switch it off first.", type="second-factor-enabled")
+    return Conflict(
+        "The second factor is already on. Switch off the current one first.", type="second-factor-enabled"
+    )

@@ -28,7 +28,9 @@ class Command(ReportingCommand):
         wanted.add_argument("--before", metavar="TIME", help="only rankings before this time")
         wanted.add_argument("--kind", choices=Ranking.Kind.values, action="append", dest="kinds")
         wanted.add_argument(
-            "--gold", choices=CHOICES["gold"], help="tasks with a known answer (default: excluded)"
+            "--gold",
+            choices=CHOICES["gold"],
+            help="whether to include tasks with a known answer (default: excluded)",
         )
         wanted.add_argument(
             "--min-agreement",

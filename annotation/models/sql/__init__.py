@@ -1,7 +1,7 @@
-"""The `*.sql` files hold the current text of every trigger and function, and of the tables without a model.
+"""The `*.sql` files hold the current text of every trigger and function, and of every table without a model.
 
-An app keeps its files in `models/sql/`, one per subject. Exactly one migration of each app applies them: the
-newest that changed any of them. To change a trigger:
+An app keeps its files in `models/sql/`, one per subject. Exactly one migration of each app applies these
+files: the newest migration that changed any of the files. To change a trigger:
 
 1. Edit the trigger's file. Files must be safe to rerun, so they use `CREATE OR REPLACE` and `IF NOT EXISTS`.
 2. Move the app's `ApplySql` operation into a new migration, after the operations on the columns that the
@@ -26,8 +26,8 @@ from django.db.migrations.state import ProjectState
 def sql_of(app_label: str) -> str:
     """All SQL files of an app as one script, in alphabetical order.
 
-    A trigger needs its function to exist, so a function that several files use is in a file that sorts before
-    them. Function bodies are resolved only when they run.
+    A trigger needs its function to exist, so a function used by several files is in a file that sorts before
+    these files. Function bodies are resolved only when they run.
     """
     folder = Path(apps.get_app_config(app_label).path) / "models" / "sql"
     return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql")))

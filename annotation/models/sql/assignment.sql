@@ -1,12 +1,11 @@
 -- Updates the task, the annotator's desk and reservations when an assignment's state changes.
 
 -- One statement changes the task's slots, answers and state, so two annotators who finish a task at the same
--- time cannot both miss the other's answer. The constraint task_never_over_overlap then makes an overrun fail
--- the whole transaction.
--- A check has no slots and is never done. Leases do not change a check's row, because otherwise all
--- annotators who get the check would wait for each other. When a skip is withdrawn, the annotator can get the
--- task again, but no slot becomes free; the task is then marked as moved, because the annotator's queue
--- cursor is already past it.
+-- time cannot both miss the other's answer. If the overlap would be exceeded, the constraint
+-- task_never_over_overlap makes the whole transaction fail. A check has no slots and is never done. Leases do
+-- not change a check's row, because otherwise all annotators who get the check would wait for each other.
+-- When a skip is withdrawn, the annotator can get the task again, but no slot becomes free; the task is then
+-- marked as moved, because the annotator's queue cursor is already past it.
 CREATE OR REPLACE FUNCTION rankloop_count_slots() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     held int := 0;
@@ -92,7 +91,7 @@ CREATE OR REPLACE TRIGGER reopen_task AFTER UPDATE OF state ON annotation_assign
 
 -- excluded -> submitted takes the slot back. If another annotator has taken the slot since, the task's
 -- overlap grows by one, so task_never_over_overlap holds. The UPDATE waits for a concurrent claim on the task
--- and then checks again. A check has no slots, so none of this applies to it.
+-- and then checks again. A check has no slots, so this rule does not apply to checks.
 CREATE OR REPLACE FUNCTION rankloop_make_room() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE annotation_rankingtask SET overlap = overlap + 1, open_slots = open_slots + 1

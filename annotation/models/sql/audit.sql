@@ -80,7 +80,7 @@ BEGIN
                     EXECUTE FUNCTION rankloop_audit()', audited);
 END $$;
 
--- For the migration that stops auditing a table.
+-- Called by a migration that stops auditing a table.
 CREATE OR REPLACE FUNCTION rankloop_audit_table_no_more(audited regclass) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('DROP TRIGGER audit ON %s', audited);
@@ -100,11 +100,11 @@ SELECT rankloop_audit_table('annotation_datasetsnapshot', '{}', '{card}');
 SELECT rankloop_audit_table('annotation_webhookendpoint', '{}', '{failing_since}');
 SELECT rankloop_audit_table('annotation_invitation');
 SELECT rankloop_audit_table('annotation_taskproblem');
--- For second factors, an entry records that one was added, removed or changed, but never its secret.
+-- An entry about a second factor records that the factor was added, removed or changed, but never its secret.
 SELECT rankloop_audit_table('mfa_authenticator', '{data}', '{last_used_at}');
 
--- A task's slots change with every claim and answer; assignments and rankings record those. The audit log
--- records only decisions that a person made about a task.
+-- A task's slots change with every claim and answer; assignments and rankings record these changes. The audit
+-- log records only decisions that a person made about a task.
 CREATE OR REPLACE TRIGGER audit AFTER UPDATE ON annotation_rankingtask FOR EACH ROW
     WHEN ((OLD.kind, OLD.priority, OLD.overlap, OLD.round)
             IS DISTINCT FROM (NEW.kind, NEW.priority, NEW.overlap, NEW.round)
@@ -116,9 +116,9 @@ CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON annotation_rankingtask FO
 CREATE OR REPLACE TRIGGER audit_truncate AFTER TRUNCATE ON annotation_rankingtask FOR EACH STATEMENT
     EXECUTE FUNCTION rankloop_audit();
 
--- Rankings are append-only, so an entry records who added which one, not its content. An import inserts
--- thousands of rankings per statement; these share one entry, which contains their number. Import keys and
--- times tell imported rankings apart.
+-- Rankings are append-only, so an entry records who added which ranking, but not the content. An import
+-- inserts thousands of rankings per statement; all rankings of one statement share one entry, which contains
+-- their number. Import keys and times tell imported rankings apart.
 CREATE OR REPLACE FUNCTION rankloop_audit_rankings() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO annotation_auditentry (actor, action, "table", row_id, project_id, after)

@@ -117,7 +117,7 @@ def test_second_turn_includes_the_conversation_before_it(shelf: Project) -> None
         assert second.text == f"{first.text}\n\nHuman: {row['turns'][1]}\n\nAssistant: {answer['turns'][1]}"
 
 
-def test_votes_without_answers_report_the_file_to_import_first(shelf: Project) -> None:
+def test_error_for_votes_without_answers_names_the_file_to_import_first(shelf: Project) -> None:
     votes = import_file(project=shelf, file=real_file("annotators/mt-bench-votes.jsonl.gz"))
     assert (votes.read, votes.failed, votes.tasks, votes.rankings) == (2375, 2375, 0, 0)
     assert "import the file with the answers first" in votes.errors[0].reason
@@ -295,7 +295,7 @@ def test_oasst_trees_are_imported_at_every_level(shelf: Project) -> None:
             }
 
 
-def test_oasst_zh_lists_are_rankings(shelf: Project) -> None:
+def test_oasst_zh_lists_are_imported_as_rankings(shelf: Project) -> None:
     name = "kway/oasst-zh-ranked.jsonl.gz"
     report = take(shelf, name)
     rows = rows_of(name)

@@ -93,7 +93,7 @@ def order_of(row: dict[str, Any], task: RankingTask) -> list[str]:
     return ["".join(sorted(shown[index] for index in tier)) for tier in row["tiers"]]
 
 
-def test_majority_is_one_row_per_task_regardless_of_display_order(
+def test_majority_gives_one_row_per_task_regardless_of_display_order(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     first, second, *_ = tasks

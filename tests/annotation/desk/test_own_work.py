@@ -144,7 +144,9 @@ def test_revision_becomes_the_last_answer(desk: APIClient) -> None:
     assert Ranking.objects.current().get().tiers == turned
 
 
-def test_last_answer_of_others_is_not_returned(desk: APIClient, ben: User, client_of: ClientOf) -> None:
+def test_last_answer_of_another_annotator_is_not_returned(
+    desk: APIClient, ben: User, client_of: ClientOf
+) -> None:
     send(desk, next_of(desk))
     assert client_of(ben).get(LAST).status_code == 204
 

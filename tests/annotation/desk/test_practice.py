@@ -1,4 +1,4 @@
-"""Qualification tasks give feedback, as practice. Hidden checks give none."""
+"""Qualification tasks give feedback, as practice. Hidden checks give no feedback."""
 
 from __future__ import annotations
 

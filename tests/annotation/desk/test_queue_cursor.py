@@ -1,5 +1,5 @@
-"""A queue cursor finds the same task as a search of all tasks, but faster. The tests compare the two while
-annotators answer, skip, release or let leases expire, and managers move, drop and add tasks."""
+"""A queue cursor finds the same task as a search of all tasks, but faster. The tests compare cursor and
+search while annotators answer, skip, release or let leases expire, and managers move, drop and add tasks."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_tasks_are_added_in_input_order(project: Project) -> None:
         ),
     ],
 )
-def test_invalid_draft_is_rejected_with_a_reason_and_the_others_are_added(
+def test_invalid_draft_is_rejected_with_a_reason_and_other_drafts_are_added(
     project: Project, draft: TaskDraft, reason: str
 ) -> None:
     counts = add_ranking_tasks(project=project, items=[_draft("good"), draft, _draft("good too")])

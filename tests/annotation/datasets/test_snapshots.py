@@ -349,7 +349,7 @@ def test_next_freeze_removes_the_files_of_a_killed_freeze(wishes: Project, artef
     assert not leftover.exists()
 
 
-def test_row_of_a_snapshot_cannot_be_changed(wishes: Project) -> None:
+def test_snapshot_row_cannot_be_changed(wishes: Project) -> None:
     put(wishes, 1)
     snapshot = freeze_snapshot(project=wishes, name="v1")
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():

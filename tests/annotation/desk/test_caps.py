@@ -68,7 +68,7 @@ def test_daily_cap_ends_at_midnight_utc(project: Project, add_tasks: AddTasks, a
     assert (desk.answered, desk.answered_on_day) == (2, 1)
 
 
-def test_desk_counters_match_every_change_of_assignments(
+def test_desk_counters_follow_every_assignment_change(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 6)

@@ -226,7 +226,7 @@ def test_answers_are_scored_when_their_task_becomes_a_check(
     assert not Assignment.objects.filter(score__isnull=False).exists()
 
 
-def test_check_turned_into_a_ranking_task_has_its_remaining_slots(
+def test_check_turned_into_a_ranking_task_opens_its_remaining_slots(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)

@@ -72,7 +72,7 @@ def test_not_rankable_is_an_answer_without_comparisons(desk: APIClient) -> None:
     assert not Comparison.objects.exists()
 
 
-def test_unchanged_order_is_marked(desk: APIClient) -> None:
+def test_answer_in_the_shown_order_is_marked_as_untouched(desk: APIClient) -> None:
     assert send(desk, next_of(desk), touched=False).status_code == 201
     assert Ranking.objects.get().touched is False
 

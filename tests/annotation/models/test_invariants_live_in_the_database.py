@@ -86,7 +86,7 @@ def test_assignment_cannot_move_to_another_task(tasks: list[RankingTask], alice:
         Assignment.objects.filter(pk=assignment.pk).update(task=tasks[1])
 
 
-def test_assignment_must_belong_to_the_project_of_its_task(
+def test_assignment_must_belong_to_its_tasks_project(
     tasks: list[RankingTask], alice: User, project: Project
 ) -> None:
     elsewhere = Project.objects.create(slug="elsewhere", name="Elsewhere")

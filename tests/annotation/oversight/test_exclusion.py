@@ -327,7 +327,7 @@ def test_claim_racing_a_lifted_exclusion_does_not_exceed_the_overlap(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_annotators_of_the_same_tasks_are_excluded_concurrently(
+def test_two_annotators_who_share_tasks_can_be_excluded_concurrently(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 10, overlap=2)

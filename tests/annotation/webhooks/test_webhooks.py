@@ -61,7 +61,7 @@ def _make_due() -> None:
     WebhookDelivery.objects.filter(state="pending").update(next_attempt_at=timezone.now())
 
 
-def test_every_event_is_recorded_with_its_change_and_verifies(
+def test_every_event_is_recorded_with_its_change_and_its_signature_verifies(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -116,7 +116,7 @@ def test_rolled_back_and_unsubscribed_events_are_not_recorded(
     assert deliver_due() == 1
 
 
-def test_wrong_secret_and_a_changed_body_do_not_verify(
+def test_wrong_secret_and_changed_body_fail_verification(
     project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, subscribed: Any
 ) -> None:
     endpoint, secret = subscribed

@@ -28,7 +28,7 @@ ANALYZE_AFTER_TASKS = 1000
 
 @dataclass(frozen=True)
 class Refused:
-    """`index` counts the drafts from 0, in the order given."""
+    """A rejected draft. `index` is the draft's position in the input, from 0."""
 
     index: int
     reason: str
@@ -36,7 +36,7 @@ class Refused:
 
 @dataclass
 class Counts:
-    """Numbers of new rows. `unchanged` counts drafts whose task already exists or appears earlier in the
+    """The numbers of new rows. `unchanged` counts drafts whose task already exists or appears earlier in the
     input."""
 
     prompts: int = 0
@@ -57,7 +57,7 @@ def add_ranking_tasks(
     """Adds the tasks that don't exist yet, one transaction per batch of 1000. Only invalid drafts are
     rejected.
 
-    `overlap` defaults to the project's.
+    `overlap` defaults to the project's overlap.
     """
     counts = Counts()
     wanted_overlap = checked_overlap(project, overlap)
@@ -120,7 +120,8 @@ def add_prompts(
 
 
 def checked_overlap(project: Project, overlap: int | None) -> int:
-    """Returns `overlap`, or the project's default. Raises Problem when it is out of bounds."""
+    """Returns `overlap`, or the project's default if `overlap` is None. Raises Problem if the overlap is out
+    of bounds."""
     overlap = project.overlap if overlap is None else overlap
     if not 1 <= overlap <= MAX_OVERLAP:
         raise Problem(

@@ -61,7 +61,8 @@ class VotesLookup:
                 )
 
     def prepared(self, vote: Vote) -> Prepared | str:
-        """The content of a task with the vote's responses, or the reason why the vote can't be imported."""
+        """Returns the content of a task with the vote's responses, or the reason why the vote can't be
+        imported."""
         field, value = vote.prompt
         candidates = self._found.get((field, json.dumps(value)), [])
         chosen: list[_Found] = []

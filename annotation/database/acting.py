@@ -1,9 +1,10 @@
 """The actor of each write, sent to Postgres for the triggers of the audit log (models/sql/audit.sql).
 
 `set_config('rankloop.actor', …, true)` precedes every writing statement in the same round trip. The setting
-is local to the transaction, or to a single statement outside one, so a pooled connection can't carry it into
-the next request, however this one ends. Setting it once per connection would need a reset that must never be
-skipped. A value set once per transaction would be lost on a rollback to a savepoint.
+is local to the transaction (outside a transaction, to a single statement), so a pooled connection can't carry
+the actor into the next request, however the current request ends. Setting the actor once per connection would
+need a reset that must never be skipped. A value set once per transaction would be lost on a rollback to a
+savepoint.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def safe_actor() -> str:
 
 
 def set_actor(cursor: Any) -> None:
-    """Must be called before a COPY, in the same transaction, because execute wrappers don't see a COPY."""
+    """Sets the actor for a COPY. Must be called before the COPY, in the same transaction, because execute
+    wrappers don't see a COPY."""
     cursor.execute(f"SELECT {SET_ACTOR}", [safe_actor()])
 
 
@@ -88,7 +90,8 @@ def name_actor(
 
 
 def watch_connection(connection: Any, **_: Any) -> None:
-    """Receiver of the `connection_created` signal. With a pool, the signal is sent again for each request."""
+    """A receiver of the `connection_created` signal. With a pool, the signal is sent again for each
+    request."""
     if name_actor not in connection.execute_wrappers:
         connection.execute_wrappers.append(name_actor)
 

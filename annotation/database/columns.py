@@ -38,16 +38,17 @@ class Packed(Aggregate):
 def packed(query: QuerySet[Any, Any], *columns: Packed) -> list[NDArray[np.uint8]]:
     """The rows of a query as one array of bytes per column, all in the same order.
 
-    Uses COPY in binary format, because Django's cursors receive bytes as text with two characters for each.
-    The query groups by a constant: for a GROUP BY on varying columns, Postgres would sort the rows and spill
-    them to disk.
+    Uses COPY in binary format, because Django's cursors receive bytes as text, with two characters for each
+    byte. The query groups by a constant: for a GROUP BY on varying columns, Postgres would sort the rows and
+    spill them to disk.
     """
     names = [f"packed{number}" for number in range(len(columns))]
     whole = query.order_by().annotate(everything=Value(1)).values("everything")
     sql, params = (
         whole.annotate(**dict(zip(names, columns, strict=True))).values_list(*names).query.sql_with_params()
     )
-    # COPY takes no parameters, so their values are quoted into the SQL, as psycopg's client-side cursors do.
+    # COPY takes no parameters, so parameter values are quoted into the SQL, as in psycopg's client-side
+    # cursors.
     text = connection.ops.compose_sql(sql, params)  # type: ignore[attr-defined]  # exists for Postgres only
     with connection.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT BINARY)") as copy:
         copy.set_types(["bytea"] * len(columns))
@@ -68,10 +69,10 @@ def all_rows(query: QuerySet[Any, Any], row: list[Any], *sent: Sent) -> NDArray[
 
 
 def keys_of(uuids: NDArray[Any]) -> NDArray[np.uint64]:
-    """Maps UUIDs, as halves of shape (…, 2), to one number each, (…).
+    """Maps UUIDs, given as halves of shape (…, 2), to one number each, of shape (…).
 
-    Two of a million UUIDs get the same number with a probability of 3 in 10⁸ (the low half alone has 62
-    random bits). Comparing whole UUIDs takes five times as long.
+    Among a million UUIDs, the probability that any two get the same number is 3 in 10⁸ (the low half alone
+    has 62 random bits). Comparing whole UUIDs takes five times as long.
     """
     halves = uuids.astype(np.uint64)
     with np.errstate(over="ignore"):

@@ -48,8 +48,8 @@ class Span(_Part):
 
 
 class TopK(_Part):
-    """Only the best are ranked, with a minimum and a maximum number. The others rank below them, in no
-    order."""
+    """Only the best responses are ranked: at least `at_least` and at most `at_most` of them. All other
+    responses rank below, in no order."""
 
     at_least: int = Field(ge=1, le=MAX_RESPONSES)
     at_most: int = Field(ge=1, le=MAX_RESPONSES)
@@ -67,7 +67,7 @@ class Level(_Part):
 
 
 class Strength(_Part):
-    """The strength of preference for the best tier over the next, as one of these levels. With two responses,
+    """How strongly the annotator prefers the best tier to the next, as one of `levels`. With two responses,
     the levels of both sides form one scale, with a tie in the middle if the form allows ties."""
 
     levels: list[Level] = Field(min_length=1, max_length=MAX_CHOICES)
@@ -126,10 +126,10 @@ class Confidence(_Part):
 
 
 class AllBad(_Part):
-    """ "None of these is good enough", and its effect on the order:
+    """The answer "None of these is good enough", and its effect on the order:
 
-    `asked`: it is still required. `none`: there is no order, and no comparisons. `tied`: all responses are
-    tied, and the comparisons are ties ("both are bad" in the Arena).
+    `asked`: an order is still required. `none`: there is no order, and no comparisons. `tied`: all responses
+    are tied, and the comparisons are ties ("both are bad" in the Arena).
     """
 
     label: Label = "None of these is good enough"
@@ -170,7 +170,7 @@ class AnswerForm(_Part):
                 f" but a task can have only {self.responses.min}"
             )
         if self.all_bad and self.all_bad.order == "tied" and not self.ties:
-            raise ValueError("all_bad counts as a tie of all responses, but this form allows no ties")
+            raise ValueError("all_bad means a tie of all responses, but this form allows no ties")
         return self
 
     @classmethod

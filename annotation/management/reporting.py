@@ -1,4 +1,4 @@
-"""Shared code of the management commands, which print their results as text, or as one JSON object with
+"""Shared code for the management commands, which print their results as text, or as one JSON object with
 --json."""
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 class Invitation(models.Model):
     """Lets one person join a project in one role, with a new or an existing account.
 
-    Its token is the id, signed with the site's key (`accounts.invitations`), so the database contains no
-    credentials.
+    The invitation's token is its id, signed with the site's key (`accounts.invitations`), so the database
+    contains no credentials.
     """
 
     class State(models.TextChoices):

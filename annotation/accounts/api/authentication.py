@@ -12,7 +12,7 @@ SCHEME = "Bearer"
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer rl_…`. Precedes session authentication, so that a 401 response has a
+    """`Authorization: Bearer rl_…`. Listed before session authentication, so that a 401 response has a
     `WWW-Authenticate` header."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
@@ -21,7 +21,7 @@ class TokenAuthentication(BaseAuthentication):
             return None
         holder = tokens.token_holder(token=credentials.strip().decode("latin-1"))
         if holder is None:
-            raise AuthenticationFailed("This token is unknown, expired or revoked. Create a new one.")
+            raise AuthenticationFailed("This token is unknown, expired or revoked. Create a new token.")
         return holder.user, holder
 
     def authenticate_header(self, request: Request) -> str:

@@ -1,6 +1,6 @@
 """All imports from allauth's internal modules, which can change in any release.
 
-No other module imports them, so this is the file to check after an update of allauth.
+No other module imports allauth internals, so only this file needs to be checked after an update of allauth.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Usage(Protocol):
 
 
 def use_rate(request: HttpRequest, *, name: str, rate: str, key: str) -> Usage | None:
-    """Counts one use of the limit `name`. The count can be rolled back. Returns None if the limit is
-    reached."""
+    """Counts one use of the limit `name`. Returns the usage, which can be rolled back, or None if the limit
+    is reached."""
     usage: Usage | None = ratelimit.consume(
         request, app="rankloop", action=name, config={name: rate}, key=key, limit_get=True
     )
@@ -47,7 +47,7 @@ def log_in_by_password(request: HttpRequest, user: User) -> None:
 
 
 def log_in_by(request: HttpRequest, user: User, method: str, **details: str) -> None:
-    """Like :func:`log_in_by_password`, for a user authenticated by `method`."""
+    """Like :func:`log_in_by_password`, but for a user authenticated by `method`."""
     record_authentication(request, user, method=method, **details)
     perform_login(request, Login(user=user, email_verification=NO_MAIL))
 
@@ -64,7 +64,7 @@ def begin_totp() -> str:
 
 
 def begun_totp(request: HttpRequest) -> str | None:
-    """The secret of the enrolment that was started in this session."""
+    """The secret of the enrolment started in this session."""
     return None if request.session.get(_TOTP_SECRET) is None else str(get_totp_secret())
 
 

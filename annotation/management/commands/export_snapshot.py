@@ -31,7 +31,7 @@ class Command(ReportingCommand):
             action="append",
             default=[],
             metavar="NAME=VALUE",
-            help="an option of the format, e.g. threshold=4 (see docs/formats.md)",
+            help="a format option, e.g. threshold=4 (see docs/formats.md)",
         )
         parser.add_argument("--out", required=True, type=Path, metavar="PATH")
 

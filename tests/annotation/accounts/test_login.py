@@ -84,7 +84,7 @@ def test_login_requires_the_csrf_token(browser: APIClient, alice: User) -> None:
     assert browser.get(ME).status_code == 401
 
 
-def test_unsafe_request_of_a_session_requires_the_csrf_token(
+def test_unsafe_session_request_requires_the_csrf_token(
     browser: APIClient, alice: User, project: Project
 ) -> None:
     _login(browser)
@@ -99,7 +99,7 @@ def test_logout_ends_the_session(browser: APIClient, alice: User) -> None:
     assert browser.get(ME).status_code == 401
 
 
-def test_right_password_is_rejected_after_too_many_guesses(
+def test_correct_password_is_rejected_after_too_many_guesses(
     browser: APIClient, alice: User, ben: User
 ) -> None:
     assert [_login(browser, password=f"guess {n}") for n in range(11)] == [400] * 10 + [429]

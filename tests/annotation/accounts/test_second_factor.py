@@ -25,7 +25,8 @@ NEW_CODES = "/api/v1/account/recovery-codes"
 
 
 def code_at(secret: str, seconds: float) -> str:
-    """The code that an authenticator app computes: RFC 6238 with SHA-1, six digits and 30-second steps."""
+    """Returns the code that an authenticator app computes: RFC 6238 with SHA-1, six digits and 30-second
+    steps."""
     counter = struct.pack(">Q", int(seconds) // 30)
     digest = hmac.digest(base64.b32decode(secret), counter, "sha1")
     start = digest[-1] & 15
@@ -76,7 +77,7 @@ def browser() -> Browser:
 
 @pytest.fixture
 def enrolled(alice: User, browser: Browser, clock: dict[str, float]) -> tuple[str, list[str]]:
-    """Enrols alice. Returns her secret and recovery codes."""
+    """Enrols alice. Returns alice's secret and recovery codes."""
     assert browser.log_in() == 200
     secret = browser.post(FACTOR, password=PASSWORD).json()["secret"]
     answer = browser.post(f"{FACTOR}/confirm", code=code_at(secret, clock["now"]))

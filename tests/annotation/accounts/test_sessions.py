@@ -102,7 +102,9 @@ def test_new_password_ends_all_other_sessions(alice: User) -> None:
         (PASSWORD, "password12", "new"),
     ],
 )
-def test_invalid_new_password_is_refused_by_field(alice: User, current: str, new: str, field: str) -> None:
+def test_error_for_invalid_new_password_names_the_field(
+    alice: User, current: str, new: str, field: str
+) -> None:
     browser = _logged_in()
     browser.get(ME)
     answer = browser.post(

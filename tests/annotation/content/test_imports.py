@@ -144,7 +144,7 @@ def test_not_rankable_answer_is_imported(wishes: Project) -> None:
     assert not Comparison.objects.exists()
 
 
-def test_identical_answers_by_two_people_are_stored_as_two_rankings(wishes: Project) -> None:
+def test_identical_answers_by_two_annotators_are_stored_as_two_rankings(wishes: Project) -> None:
     report = take(wishes, ranked(annotator="kim"), ranked(annotator="lee"), ranked(annotator="kim"))
     assert (report.tasks, report.rankings, report.unchanged) == (1, 2, 1)
 
@@ -268,7 +268,8 @@ def test_check_is_imported_with_its_answer_and_without_slots(wishes: Project, ta
             "task_kind is 'trap'; it must be one of ranking, gold, attention, qualification",
         ),
         ({"task_kind": ["gold"]}, "task_kind"),
-        # Without the duplicate response, the first check still has an order; in the second, all are tied.
+        # Without the duplicate response, the first check still has an order; in the second check, all
+        # responses are tied.
         ({"responses": ["a", "b", "b"], "gold_tiers": [[1], [0, 2]]}, ""),
         ({"responses": ["a", "b", "b"], "gold_tiers": [[0, 1], [2]]}, "put at least one response above"),
     ],

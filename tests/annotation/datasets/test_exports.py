@@ -79,7 +79,7 @@ def lines(snapshot: DatasetSnapshot, format: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in exported(snapshot, format).splitlines()]
 
 
-def test_trl_rows_have_the_conversation_and_every_strict_pair(wishes: Project) -> None:
+def test_trl_rows_contain_the_conversation_and_every_strict_pair(wishes: Project) -> None:
     snapshot = frozen(wishes)
     rows = lines(snapshot, "trl_preference")
     said = [

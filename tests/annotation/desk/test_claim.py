@@ -166,8 +166,8 @@ def test_response_orders_are_uniform_and_differ_between_annotators(
 def test_claim_takes_three_statements(
     project: Project, tasks: list[RankingTask], alice: User, django_assert_num_queries: Callable[..., object]
 ) -> None:
-    # The three statements are the desk lock, the desk's data and the claim. The other two create and release
-    # a savepoint, because the test runs in a transaction.
+    # The three statements are the desk lock, the desk's data and the claim. Two further statements create and
+    # release a savepoint, because the test runs in a transaction.
     with django_assert_num_queries(5):
         claim(project, alice)
 

@@ -26,7 +26,7 @@ def test_request_without_prefetch_leases_one_task(desk: APIClient) -> None:
     assert Assignment.objects.count() == 1
 
 
-def test_prefetched_tasks_are_in_the_order_of_the_queue(desk: APIClient, tasks: list[RankingTask]) -> None:
+def test_prefetched_tasks_are_in_queue_order(desk: APIClient, tasks: list[RankingTask]) -> None:
     shown = desk.post(NEXT, {"prefetch": 2}).json()
     assert [shown["task"]["id"], *(one["task"]["id"] for one in shown["prefetched"])] == [
         str(task.pk) for task in tasks[:3]

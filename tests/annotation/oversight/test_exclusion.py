@@ -289,7 +289,7 @@ def test_claim_racing_an_exclusion_leaves_no_lease(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_submission_racing_an_exclusion_is_uncounted_or_a_draft(
+def test_submission_racing_an_exclusion_is_not_counted_or_becomes_a_draft(
     project: Project, tasks: list[RankingTask], alice: User, turn: int
 ) -> None:
     held = claim(project, alice)
@@ -327,7 +327,7 @@ def test_claim_racing_a_lifted_exclusion_does_not_exceed_the_overlap(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_annotators_of_the_same_tasks_are_excluded_concurrently(
+def test_two_annotators_who_share_tasks_can_be_excluded_concurrently(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 10, overlap=2)

@@ -147,8 +147,9 @@ class SubmitView(AssignmentView):
 
     @extend_schema(
         operation_id="submitRanking",
-        description="201: stored. 200: the same answer was stored earlier with this key; its ranking. "
-        "409: the lease is no longer held, or the annotator is paused; the answer is saved as the draft.",
+        description="201: the answer was stored. 200: the same answer was stored earlier with this"
+        " key; returns that ranking. 409: the lease is no longer held, or the annotator is"
+        " paused; the answer is saved as the draft.",
         parameters=[OpenApiParameter(IDEMPOTENCY_HEADER, str, OpenApiParameter.HEADER)],
         request=serializers.Submission,
         responses={200: serializers.RankingId, 201: serializers.RankingId},

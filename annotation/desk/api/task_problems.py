@@ -36,7 +36,8 @@ class ReportProblemView(AssignmentView):
 
 
 class OpenFirst(NewestFirst):
-    """Ordered by one text column, because a cursor needs a single column."""
+    """Orders reports by one text column that combines state and time, because a cursor needs a single
+    column."""
 
     ordering = "-turn"
 

@@ -55,7 +55,7 @@ class Facts(NamedTuple):
 
 
 def lock_desk_and_read(*, project: Project, annotator: User) -> Facts:
-    """Locks the annotator's desk, with a shared lock on the project's gate, and reads the facts for the
+    """Locks the annotator's desk, takes a shared lock on the project's gate, and reads the facts for the
     claim."""
     with prepared_cursor() as cursor:
         acquire_with(cursor, Lock.GATE.shared(project.pk), Lock.DESK.of(project.pk, annotator.pk))

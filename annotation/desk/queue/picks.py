@@ -60,7 +60,7 @@ WITH pick AS (
      ORDER BY md5(concat(%(seed)s::text, %(annotator)s::text, t.id)) LIMIT 1
 )"""
 # Each attempt has `tasks` qualification tasks, or all of them if `tasks` is NULL. Tasks that the annotator
-# got least often in earlier attempts come first, because practice shows the right answer once a task is
+# got least often in earlier attempts come first, because practice shows the correct answer once a task is
 # answered. Deferred tasks come last.
 _FROM_QUALIFICATION = """
 WITH pick AS (
@@ -108,7 +108,7 @@ def renew(*, project: Project, annotator: User, all: bool) -> list[Assignment]:
     """Renews the current lease, or with `all` every open lease, for a full lease period. The current
     lease comes first.
 
-    An expired lease gets a new token, because requests with the old one were refused.
+    An expired lease gets a new token, because requests with the old token were refused.
     """
     which = "" if all else "ORDER BY leased_at, id LIMIT 1"
     rows = Assignment.objects.raw(

@@ -21,7 +21,8 @@ class RankingsView(ProjectView):
 
     @extend_schema(
         operation_id="listRankings",
-        description="Current rankings, newest first. Those by excluded annotators are included and marked.",
+        description="Current rankings, newest first. Rankings by excluded annotators are included and"
+        " marked.",
         parameters=[serializers.RankingsSought],
         responses=serializers.RankingListed(many=True),
         tags=["tasks"],

@@ -10,7 +10,7 @@ from annotation import models
 
 
 class WhoRanked(serializers.Serializer[Any]):
-    """One of the two: a user of the project, or a name from an imported file."""
+    """Either a user of the project or a name from an imported file."""
 
     username = serializers.CharField(max_length=150, required=False)
     annotator_label = serializers.CharField(max_length=200, required=False)
@@ -23,7 +23,7 @@ class NewExclusion(WhoRanked):
 class ExclusionEffect(serializers.Serializer[Any]):
     rankings = serializers.IntegerField(help_text="Annotations that would no longer count.")
     comparisons = serializers.IntegerField()
-    reviews = serializers.IntegerField(help_text="Decisions that would no longer count.")
+    reviews = serializers.IntegerField(help_text="Reviewer decisions that would no longer count.")
     tasks_reopening = serializers.IntegerField(help_text="Finished tasks that would be served again.")
     leases = serializers.IntegerField(help_text="Leases that would be released.")
     snapshots = serializers.IntegerField(
@@ -53,7 +53,7 @@ class LiftedExclusion(serializers.Serializer[Any]):
 class LiftEffect(serializers.Serializer[Any]):
     rankings = serializers.IntegerField(help_text="Annotations that would count again.")
     comparisons = serializers.IntegerField()
-    reviews = serializers.IntegerField(help_text="Decisions that would count again.")
+    reviews = serializers.IntegerField(help_text="Reviewer decisions that would count again.")
     tasks_with_more_overlap = serializers.IntegerField(
         help_text="Tasks whose slot another annotator has filled in the meantime. Both answers would be kept."
     )

@@ -14,9 +14,9 @@ from annotation.desk.api.serializers import Answer, Assignment
 class ReviewWaiting(serializers.Serializer[models.TaskAgreement]):
     task = serializers.UUIDField(source="task_id")
     excerpt = serializers.SerializerMethodField(help_text="Of the prompt's last message.")
-    agreement = serializers.FloatField(help_text="Share of pairs of annotators who agree, 0 to 1.")
+    agreement = serializers.FloatField(help_text="Share of annotator pairs that agree, 0 to 1.")
     rankings = serializers.IntegerField()
-    held_by = serializers.CharField(allow_null=True, help_text="The reviewer who has it open.")
+    held_by = serializers.CharField(allow_null=True, help_text="The reviewer who has the task open.")
 
     def get_excerpt(self, row: models.TaskAgreement) -> str:
         return excerpt_of(row.task)
@@ -33,7 +33,8 @@ class ReviewDecided(serializers.Serializer[models.Ranking]):
 
 
 class ReviewQueue(serializers.Serializer[Any]):
-    """The waiting tasks with the lowest agreement, and the newest decisions. `n_…` count all."""
+    """The waiting tasks with the lowest agreement, and the newest decisions. The `n_…` fields count all
+    tasks and decisions."""
 
     n_waiting = serializers.IntegerField()
     waiting = ReviewWaiting(many=True)

@@ -44,7 +44,7 @@ class QueueView(ProjectView):
 class NextView(ProjectView):
     @extend_schema(
         operation_id="openNextReview",
-        description="Opens the free task with the lowest agreement. 204: there is none.",
+        description="Opens the free task with the lowest agreement. 204: no task is free.",
         request=None,
         responses={200: serializers.ReviewShown, 204: None},
         tags=["reviews"],

@@ -103,7 +103,7 @@ def key_to_paint(page: Page) -> None:
 
 
 def painted(page: Page, *keys: str) -> float:
-    """Milliseconds from the press of the last of these keys until its effect is on screen."""
+    """Milliseconds from pressing the last of these keys until the effect is on screen."""
     for key in keys:
         page.wait_for_timeout(150)
         page.evaluate("() => { painted.length = 0 }")
@@ -146,7 +146,8 @@ def fill(state: Path, tasks: int, responses: int, characters: int, file: Path) -
 
 
 def rank(page: Page, answers: int, think: float) -> list[float]:
-    """Milliseconds per answer, excluding the first one, during which the browser compiles the page's code."""
+    """Milliseconds per answer, excluding the first answer, during which the browser compiles the page's
+    code."""
     page.get_by_test_id("response-card").first.wait_for()
     page.evaluate(WATCH)
     times = []

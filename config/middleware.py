@@ -46,7 +46,7 @@ _HASHED_FILES = "/static/assets/"
 
 
 class SecurityHeaders(MiddlewareMixin):
-    """Adds the policy to every response, including the API's and error pages."""
+    """Adds the security headers to every response, including API responses and error pages."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         for name, value in _HEADERS.items():

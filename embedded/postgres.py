@@ -92,8 +92,8 @@ class Postgres:
             shutil.rmtree(socket_folder(self.folder), ignore_errors=True)
 
     def _accepts_connections(self) -> bool:
-        # As in pg_ctl: line 1 is the server's process ID (a different one if the file is stale), line 8 is
-        # its status.
+        # As in pg_ctl: line 1 is the server's process ID (a different ID if the file is stale), line 8 is
+        # the server's status.
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -107,8 +107,8 @@ class Postgres:
             if self.account is None or reachable_by_others(self.folder.parent):
                 self.folder.mkdir(mode=0o700)
             else:
-                # A new name each time. If the name were derived from the state folder's path, deleting that
-                # folder and starting again would bring the deleted data back.
+                # A new folder name each time. If the name were derived from the state folder's path,
+                # deleting that folder and starting again would bring the deleted data back.
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
                     raise ServerError(
@@ -124,7 +124,7 @@ class Postgres:
         if owner != (self.account.uid if self.account else os.geteuid()):
             raise ServerError(
                 f"{self.folder} belongs to account {owner}, so another user created this state folder. "
-                "Start it as that user, or set RANKLOOP_STATE to another folder."
+                "Start Rankloop as that user, or set RANKLOOP_STATE to another folder."
             )
 
     def _reachable_binaries(self) -> Path:
@@ -167,7 +167,7 @@ class Postgres:
 
 
 def find_binaries() -> Path:
-    # Without importing the package: it warns when XDG_RUNTIME_DIR is unset.
+    # Finds the package without importing it, because the import warns when XDG_RUNTIME_DIR is unset.
     spec = find_spec(_PACKAGE)
     for location in (spec and spec.submodule_search_locations) or ():
         binaries = Path(location) / _INSTALL / "bin"

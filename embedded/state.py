@@ -1,8 +1,9 @@
-"""The state folder: the databases, artefacts, logs and secrets of an installation, and the record of the
-process that runs it.
+"""The state folder: an installation's databases, artefacts, logs and secrets, and a record of the process
+that runs the servers.
 
-One process at a time runs the servers of a state folder. It holds a lock on the file `lock`, which the kernel
-releases when the process ends for whatever reason, and writes the servers' addresses to `running.json`.
+Only one process at a time runs a state folder's servers. This process holds a lock on the file `lock`,
+which the kernel releases when the process ends for whatever reason, and writes the servers' addresses to
+`running.json`.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ class StateFolder:
         return self.keep_private("secret-key", secrets.token_urlsafe(_SECRET_BYTES))
 
     def keep_private(self, name: str, text: str) -> str:
-        """Store `text` in a file that only its owner can read, unless it exists. Return the file's text."""
+        """Store `text` in a file that only its owner can read, unless the file exists. Return the file's
+        text."""
         target = self.path / name
         if not target.exists():
             self.create()
@@ -104,8 +106,8 @@ class StateFolder:
 
     @contextmanager
     def lock(self, *, wait: bool = False) -> Iterator[None]:
-        """Become the one process that runs the servers. Raise StateInUse if another process does and `wait`
-        is false."""
+        """Become the one process that runs the servers. Raise StateInUse if another process runs them and
+        `wait` is false."""
         self.create()
         with (self.path / "lock").open("w") as handle:
             try:
@@ -126,7 +128,7 @@ class StateFolder:
         partial.replace(self._announcement)
 
     def running(self) -> Running | None:
-        """The process that runs the servers now; None if there is none or it has not announced itself yet."""
+        """The process that runs the servers now; None if no process runs them or has announced itself yet."""
         try:
             with (self.path / "lock").open() as handle:
                 found = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _WHOLE_FILE)

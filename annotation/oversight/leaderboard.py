@@ -94,8 +94,8 @@ def leaderboard(
     key: str = "",
 ) -> Leaderboard:
     """Ranks named models over all rankings that count, with 95 % bootstrap intervals over tasks. With `by`,
-    ranks them again in each slice: by the task's round, the prompt's split or the value of its metadata
-    `key`.
+    ranks the models again in each slice: by the task's round, the prompt's split or the value of its
+    metadata `key`.
 
     Strengths are log odds, centred on 0 in each slice. Models in different groups were never compared, not
     even through other models, so their strengths can't be compared.
@@ -204,8 +204,7 @@ def _slices(
     by: SliceBy,
     key: str,
 ) -> tuple[list[Slice], int]:
-    """The slices that have comparisons, with their models, largest first, and the number of slices
-    omitted."""
+    """The slices with comparisons, largest first, each with its models; and the number of slices omitted."""
     labels, of_task = _labels(project, read, by, key)
     number = of_task[found.task]
     sizes = np.bincount(number[number != UNKNOWN], minlength=len(labels))

@@ -139,7 +139,7 @@ def _record(delivery: WebhookDelivery, outcome: Outcome) -> None:
 
 
 def _disable_if_hopeless(delivery: WebhookDelivery, *, gone: bool) -> None:
-    """Disables the endpoint when it responds with 410, or when a delivery fails permanently and none
+    """Disables the endpoint when it responds with 410, or when a delivery fails permanently and no other
     succeeded recently."""
     rows = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id, state=WebhookEndpoint.State.ACTIVE)
     if gone:

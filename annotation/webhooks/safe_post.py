@@ -24,8 +24,8 @@ from django.conf import settings
 CONNECT_SECONDS = 5.0
 # Limit for the whole request, including connecting. A receiver should only store the event and respond.
 TOTAL_SECONDS = 10.0
-# The response is read, so that the connection isn't cut off, and then discarded. If it were shown, the
-# webhook's owner could read responses from addresses that only this machine can reach.
+# The response is read, so that the connection isn't cut off, and then discarded. If the response were
+# shown, the webhook's owner could read responses from addresses that only this machine can reach.
 MAX_ANSWER_BYTES = 16 * 1024
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -134,7 +134,7 @@ def _tls() -> ssl.SSLContext:
 def _connected(host: str, port: int, ends: float) -> socket.socket:
     """Connects to the first of the name's addresses that accepts the connection."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for *_, address in found:  # all are checked before one is used
+    for *_, address in found:  # all addresses are checked before any is used
         refuse_address(ipaddress.ip_address(str(address[0]).split("%")[0]))
     last: OSError | None = None
     for family, kind, protocol, _, address in found:

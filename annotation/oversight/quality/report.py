@@ -39,7 +39,7 @@ from preferences.statistics.agreement import (
     by_ranking,
 )
 
-# The number of cells grows quadratically.
+# The table has one cell per pair of annotators, so its size grows quadratically.
 MAX_BETWEEN = 40
 
 

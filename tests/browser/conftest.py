@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def executable() -> str:
-    """The path of the browser. Without one, the tests fail rather than being skipped."""
+    """The path of the browser. Without a browser, the tests fail rather than being skipped."""
     found = subprocess.run([ROOT / "scripts" / "browser"], capture_output=True, text=True, check=False)
     if found.returncode != 0:
         pytest.fail(found.stderr, pytrace=False)

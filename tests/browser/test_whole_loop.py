@@ -123,7 +123,7 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
         gain = compare(judged_by_gold(demo_stack, name), old)
         assert gain.difference > gain.standard_error, (name, gain)
 
-    # It generates the next responses, and an annotator is assigned them.
+    # The new policy generates the next responses, and an annotator is assigned the resulting tasks.
     launch(admin, "sample", policy=by_ppo)
     assert re.search(r"became \d+ tasks", finished(admin))
     by_keys.open()

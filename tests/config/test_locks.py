@@ -1,7 +1,7 @@
 """The lock files are complete and consistent on every Python that pyproject.toml accepts.
 
 `pip check` covers only the Python that runs it. Packages state their requirements for every version, so the
-others can be checked here as well. These tests do not check whether an index has the wheels.
+other versions can be checked here as well. These tests do not check whether an index has the wheels.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def locked(name: str, python: str) -> dict[str, str]:
 
 
 def installed(name: str, python: str) -> set[str]:
-    """The lock's packages for this Python whose metadata can be read: those that the running Python also
-    has."""
+    """The lock's packages for this Python whose metadata can be read, because they are also locked for the
+    running Python."""
     return set(locked(name, python)) & set(locked(name, platform.python_version()))
 
 

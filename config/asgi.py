@@ -1,8 +1,8 @@
 """The ASGI application: one thread handles a request from start to end; the event loop sends streams.
 
 Django's own handler switches to a thread and back for every middleware method that isn't a coroutine, about
-ten times per request, and starts a thread for each request. With 16 concurrent annotators that was half of
-the web process's time: 19 to 25 ms for an answer (a claim and a submit) instead of 11 to 14 ms.
+ten times per request, and starts a thread for each request. With 16 concurrent annotators this overhead was
+half of the web process's time: 19 to 25 ms for an answer (a claim and a submit) instead of 11 to 14 ms.
 
 The a2wsgi package costs the same (9.6 ms of processor time for an answer, ours 9.4). However, a2wsgi passes
 the truncated body of an aborted request to views, lets eight slow uploads block all its threads, and can't

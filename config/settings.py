@@ -67,7 +67,8 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": query.pop("host", "") or parts.hostname or "",
         "PORT": str(parts.port or ""),
-        # Pooled: opening a connection costs more than a claim, and CONN_MAX_AGE leaks one per ASGI thread.
+        # Connections are pooled: opening one costs more than a claim, and CONN_MAX_AGE leaks one per ASGI
+        # thread.
         "CONN_MAX_AGE": 0,
         # Without this check, each dead connection in the pool fails a request after a restart of Postgres.
         "CONN_HEALTH_CHECKS": True,
@@ -205,7 +206,8 @@ SPECTACULAR_SETTINGS = {
 }
 
 CELERY_BROKER_URL = BROKER_URL
-# Results are database rows. A worker prefetches one message, so a long run delays no other.
+# Task results are stored as database rows. A worker prefetches one message, so a long run delays no other
+# message.
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_ACCEPT_CONTENT = ["json"]

@@ -55,7 +55,7 @@ class Selection:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Selection:
-        """Raises a Problem that names every invalid condition."""
+        """Parses conditions from JSON. Raises a Problem that names every invalid condition."""
         values: dict[str, Any] = {}
         errors = []
         for name, value in given.items():

@@ -58,8 +58,8 @@ def freeze_snapshot(
     notes: str = "",
     created_by: User | None = None,
 ) -> DatasetSnapshot:
-    """Freezes the selected rankings. The file and its row are created atomically. The default name is the
-    next in the series v1, v2, ….
+    """Freezes the selected rankings. The file and its database row are created atomically. The default name
+    is the next in the series v1, v2, ….
 
     Identical rankings give identical bytes and checksums: name, licence and notes are stored in the card,
     not in the file. Raises Conflict when the name is taken, Problem when the selection is invalid or empty.

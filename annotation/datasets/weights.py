@@ -33,7 +33,8 @@ NOBODY: Person = (None, "")
 
 @dataclass(frozen=True)
 class Weights:
-    """`of_person` holds the weights of annotators with an estimate; `usual` is the weight of all others."""
+    """`of_person` holds the weights of annotators with an estimate; `usual` is the weight of all other
+    annotators."""
 
     of_person: Mapping[Person, float]
     of_review: float

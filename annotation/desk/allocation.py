@@ -43,7 +43,8 @@ _EXCLUDED = "nothing_for_the_excluded"  # the constraint name that the trigger r
 
 
 def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list[Assignment]:
-    """The annotator's current lease, renewed, or the next task; then up to `prefetch` further leases.
+    """The annotator's current lease, renewed, or a lease on the next task, followed by up to `prefetch`
+    further leases.
 
     Returns an empty list if no task is left for the annotator. Raises Problem if `prefetch` is out of bounds.
     If the annotator holds no lease, raises the reason why they can't get one: ProjectNotActive,

@@ -22,7 +22,7 @@ MAX_DURATION_MS = 7 * 24 * 3600 * 1000
 class Answer:
     """An annotator's answer to one task. Tiers, and the keys of ratings and flags, are response ids.
 
-    If the form asks only for the best few responses, those without a tier rank below all tiers.
+    If the form asks only for the best few responses, responses without a tier rank below all tiers.
     """
 
     tiers: Sequence[Sequence[UUID]] = ()

@@ -122,9 +122,9 @@ def set_kind(
 ) -> RankingTask:
     """Turns any task into a check, or a check into a ranking task, and scores the task's existing answers.
 
-    A check needs `gold_tiers`: each of the task's responses once, in at least two tiers. Without the
-    argument, the task keeps its current tiers. Raises Problem; Conflict for a reserved task, and for a task
-    that somebody answered in several qualification attempts.
+    A check needs `gold_tiers`: each of the task's responses once, in at least two tiers. Without
+    `gold_tiers`, the task keeps its current tiers. Raises Problem; Conflict for a reserved task, and for a
+    task that somebody answered in several qualification attempts.
     """
     # Locks first the leases, then their task, as a submit does. Locking in another order could deadlock.
     list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))

@@ -223,7 +223,8 @@ def _is_repeated(assignment: Assignment, answer: Answer, idempotency_key: str) -
 
 def _keep_as_draft(assignment: Assignment, answer: Answer) -> bool:
     """Saves an answer that can't be accepted, so that the annotator finds it when they get the task again.
-    Returns whether it was saved: it is not saved if another tab holds the task now and has its own draft."""
+    Returns whether the answer was saved: it is not saved if another tab holds the task now and has its own
+    draft."""
     nobody_at_work = ~Q(state=Assignment.State.LEASED) | Q(expires_at__lte=Now()) | Q(draft__isnull=True)
     rows = Assignment.objects.filter(nobody_at_work, pk=assignment.pk).exclude(
         state=Assignment.State.SUBMITTED

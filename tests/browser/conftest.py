@@ -64,7 +64,7 @@ def passwords(demo_stack: Stack) -> dict[str, str]:
 
 @pytest.fixture
 def log_in(chromium: Browser, demo_stack: Stack, passwords: dict[str, str]) -> Iterator[LogIn]:
-    """log_in(name): that user's page, in a separate context. Fails on script errors."""
+    """log_in(name): a page on which this user is logged in, in a separate context. Fails on script errors."""
     contexts, thrown = [], []
 
     def open_page(name: str) -> Page:

@@ -63,8 +63,8 @@ class Answer(serializers.Serializer[Any]):
         child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),
         max_length=MAX_RESPONSES,
         default=list,
-        help_text="Response ids, best first; those in one tier are tied. If the form asks only for the "
-        "best few, omit the others.",
+        help_text="Response ids, best first; responses in one tier are tied. If the form asks only"
+        " for the best few, omit the other responses.",
     )
     strength = serializers.IntegerField(allow_null=True, default=None)
     ratings = ByResponse(child=Few(child=serializers.IntegerField()), default=dict)

@@ -126,5 +126,5 @@ class RankingGiven(_Given):
     shown_order = serializers.ListField(
         child=serializers.UUIDField(), help_text="The responses in the order shown."
     )
-    touched = serializers.BooleanField(help_text="False: the annotator did not change the order shown.")
+    touched = serializers.BooleanField(help_text="False if the annotator did not change the order shown.")
     superseded = serializers.BooleanField(help_text="True if a revision has replaced this ranking.")

@@ -13,7 +13,7 @@ from annotation.desk.api.serializers import Answer, Assignment
 
 class ReviewWaiting(serializers.Serializer[models.TaskAgreement]):
     task = serializers.UUIDField(source="task_id")
-    excerpt = serializers.SerializerMethodField(help_text="Of the prompt's last message.")
+    excerpt = serializers.SerializerMethodField(help_text="The start of the prompt's last message.")
     agreement = serializers.FloatField(help_text="Share of annotator pairs that agree, 0 to 1.")
     rankings = serializers.IntegerField()
     held_by = serializers.CharField(allow_null=True, help_text="The reviewer who has the task open.")
@@ -24,7 +24,7 @@ class ReviewWaiting(serializers.Serializer[models.TaskAgreement]):
 
 class ReviewDecided(serializers.Serializer[models.Ranking]):
     task = serializers.UUIDField(source="task_id")
-    excerpt = serializers.SerializerMethodField(help_text="Of the prompt's last message.")
+    excerpt = serializers.SerializerMethodField(help_text="The start of the prompt's last message.")
     decided_by = serializers.CharField(source="annotator.username")
     decided_at = serializers.DateTimeField(source="created_at")
 

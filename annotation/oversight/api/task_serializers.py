@@ -37,7 +37,7 @@ class TaskFacts(serializers.Serializer[models.RankingTask]):
     answered = serializers.IntegerField()
     open_slots = serializers.IntegerField()
     reserved = serializers.BooleanField(
-        help_text="True: the task is only for annotators for whom it is reserved."
+        help_text="True if only certain annotators get the task, because it is reserved for them."
     )
     created_at = serializers.DateTimeField()
 

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.desk [--answers 30] [--responses 4] [--characters 400] [--slow 0]
 
-Runs Chromium on a temporary embedded stack and uses the browser's clock. It tests the most recent build of
-the page (`scripts/up` builds and compresses it).
+Runs Chromium on a temporary embedded stack and uses the browser's clock. The benchmark tests the most
+recent build of the page (`scripts/up` builds and compresses it).
 
 First load: the compressed size of the scripts that load before the first task is visible (except the Markdown
 renderer, which loads in parallel), and the time from navigation to the first card with its text, with an

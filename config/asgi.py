@@ -123,7 +123,7 @@ def _limited(scope: Mapping[str, Any], receive: Receive) -> Receive:
 
 
 def _refusal() -> HttpResponseBase:
-    from config.problems import problem_body  # this import needs the settings
+    from config.problems import problem_body  # imported here, because the import needs the settings
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     body = problem_body(status=status, detail=f"A request body can have at most {MAX_BODY_BYTES:,} bytes.")

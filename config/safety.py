@@ -21,7 +21,7 @@ def unsafe(
     broker_url: str,
     oidc_providers: Sequence[OidcProvider] = (),
 ) -> Iterator[str]:
-    """Yields a message for each unsafe value, with the variable and what to do."""
+    """Yields a message for each unsafe value, which names the variable and the remedy."""
     if not secret_key:
         yield "SECRET_KEY is missing. The key protects every login. Create one: openssl rand -base64 48"
     elif len(secret_key) < _SHORTEST_SECRET_CHARACTERS or len(set(secret_key)) < _FEWEST_DIFFERENT_CHARACTERS:

@@ -70,7 +70,7 @@ def _database(url: str) -> dict[str, object]:
         # Connections are pooled: opening one costs more than a claim, and CONN_MAX_AGE leaks one per ASGI
         # thread.
         "CONN_MAX_AGE": 0,
-        # Without this check, each dead connection in the pool fails a request after a restart of Postgres.
+        # Without this check, each dead connection in the pool makes a request fail after Postgres restarts.
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **query,
@@ -118,7 +118,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
-# Login (annotation/accounts/login): allauth's components behind our own API, without its pages and emails.
+# Login (annotation/accounts/login): allauth's components behind our own API, without allauth's pages and
+# emails.
 HEADLESS_ONLY = True
 ACCOUNT_ADAPTER = "annotation.accounts.login.adapters.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"

@@ -47,5 +47,6 @@ def make_private(path: Path, account: Account | None = None) -> None:
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or stat.S_IMODE(found.st_mode) != 0o700:
         raise ServerError(
-            f"{path} is not a private folder of account {owner} (mode 0700). Delete it and start again."
+            f"{path} is not a private folder of account {owner} (mode 0700). Delete this folder and"
+            " start again."
         )

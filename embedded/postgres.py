@@ -34,7 +34,7 @@ _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full
 
 
 class Postgres:
-    """One cluster in `folder`, created on the first start and kept between starts."""
+    """A Postgres cluster in `folder`, created on the first start and kept between starts."""
 
     def __init__(self, folder: Path, *, log: Path, durable: bool = True) -> None:
         self.folder = folder
@@ -114,7 +114,7 @@ class Postgres:
                     raise ServerError(
                         f"As root, Postgres runs as '{_UNPRIVILEGED}', which can enter neither "
                         f"{self.folder.parent} nor {_ROOT_HOME}. Set RANKLOOP_STATE to a "
-                        "folder that it can enter: all parents must be open (mode o+x)."
+                        "folder that this account can enter: all parents must be open (mode o+x)."
                     )
                 home = Path(tempfile.mkdtemp(prefix="postgres-", dir=_ROOT_HOME))
                 self.folder.symlink_to(home)

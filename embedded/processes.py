@@ -45,7 +45,7 @@ def die_with_parent(sig: signal.Signals, *, parent: int) -> Callable[[], None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         if _libc.prctl(_PR_SET_PDEATHSIG, int(sig), 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-        if os.getppid() != parent:  # the parent died before prctl, so the signal won't come
+        if os.getppid() != parent:  # the parent died before prctl, so no signal will arrive
             os._exit(1)
 
     return in_child

@@ -26,8 +26,8 @@ _PRIVATE_FILE = 0o600
 # private files.
 _FOLDER_MODE = 0o711
 _SECRET_BYTES = 48
-# `struct flock` on 64-bit Linux: type, whence, start, length (0: to the end), pid. We use locks of the open
-# file description: unlike those of flock(), they can be queried without being taken.
+# `struct flock` on 64-bit Linux: type, whence, start, length (0: to the end), pid. We use open file
+# description locks, which, unlike flock() locks, can be queried without being acquired.
 _FLOCK = "hhqqi4x"
 _WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
@@ -83,8 +83,8 @@ class StateFolder:
         probe.close()
 
     def secret_key(self) -> str:
-        """The secret key, created on first use and kept. Processes that create it at the same time get the
-        same key."""
+        """The secret key, created on first use and kept. Processes that create the key at the same time get
+        the same key."""
         return self.keep_private("secret-key", secrets.token_urlsafe(_SECRET_BYTES))
 
     def keep_private(self, name: str, text: str) -> str:

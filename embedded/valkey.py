@@ -25,7 +25,7 @@ _PING_SECONDS = 1.0
 
 
 class Valkey:
-    """One server with its append-only file in `folder`."""
+    """A Valkey server with its append-only file in `folder`."""
 
     def __init__(self, folder: Path, *, log: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""Determines which rankings a snapshot contains before the first row is read.
+"""Before the first row is read, determines which rankings a snapshot contains.
 
 A freeze reads the rankings several times (agreement, weights, rows) while annotators continue to work, so
 the rankings' IDs are first stored in a temporary table. A ranking itself never changes.
@@ -30,8 +30,7 @@ class Agreement:
 
 
 def choose(project: Project, selection: Selection) -> int:
-    """Stores the selected rankings' IDs for this transaction; returns the number of tasks with such
-    rankings."""
+    """Stores the selected rankings' IDs for this transaction; returns the number of their tasks."""
     query = selection.rankings_of(project).order_by().values("id", "task_id").query
     sql, parameters = query.sql_with_params()
     with connection.cursor() as cursor:

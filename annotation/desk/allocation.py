@@ -47,7 +47,7 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
     further leases.
 
     Returns an empty list if no task is left for the annotator. Raises Problem if `prefetch` is out of bounds.
-    If the annotator holds no lease, raises the reason why they can't get one: ProjectNotActive,
+    If the annotator holds no lease and can't get one, raises the reason: ProjectNotActive,
     AnnotatorPaused, AnnotatorExcluded, QualificationFailed, CapReached or DailyCapReached. Must not be called
     inside a transaction, which would keep the tasks locked.
     """
@@ -141,8 +141,9 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
     kind = _check_due(project, annotator, turn=facts.turns + len(places))
     if kind is not None and (check := picks.take_check(**who, kind=kind)):
         return check
-    # First skip the tasks that others are claiming at this moment. If nothing is found, wait for their locks,
-    # because a project's last slots are often on a task that another claim has locked for a millisecond.
+    # First skip the tasks that others are claiming at this moment. If no task is found, wait for the locked
+    # tasks, because a project's last slots are often on a task that another claim has locked for a
+    # millisecond.
     for wait in (False, True):
         if facts.has_reservations and (reserved := picks.take_reserved(**who, wait=wait)):
             return reserved

@@ -56,7 +56,7 @@ class Answer:
         }
 
     def digest(self) -> str:
-        """SHA-256 (hex), equal for equal answers."""
+        """The answer's SHA-256 digest (hex); equal answers have equal digests."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     def says_the_same_as(self, other: Mapping[str, Any]) -> bool:

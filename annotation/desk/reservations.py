@@ -1,4 +1,4 @@
-"""Tasks reserved for chosen annotators, who get them before any other task. Nobody else gets them."""
+"""Tasks reserved for chosen annotators: only these annotators get the tasks, before any other task."""
 
 from __future__ import annotations
 

@@ -194,14 +194,18 @@ def store_ranking(
 
 
 def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: str) -> Ranking:
-    """The ranking that the same request wrote before. Otherwise raises the reason why the answer is not
-    accepted."""
+    """The ranking that the same request wrote before. Otherwise raises an error that explains why the
+    answer is not accepted."""
     now = Assignment.objects.get(pk=assignment.pk)
     if now.state != Assignment.State.SUBMITTED:
         kept = _keep_as_draft(assignment, answer)
         raise LeaseLost(
             "This lease is no longer held, so the answer was not accepted. "
-            + ("It was saved as a draft." if kept else "It was not saved, because there is a newer draft.")
+            + (
+                "The answer was saved as a draft."
+                if kept
+                else "The answer was not saved, because there is a newer draft."
+            )
         )
     if not idempotency_key or now.idempotency_key != idempotency_key:
         raise AlreadyAnswered("This task has already been answered. Revise the answer instead.")

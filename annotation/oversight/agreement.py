@@ -63,7 +63,8 @@ UPDATE annotation_taskagreement a
 
 
 def refresh_agreement(*, project: Project | None = None) -> int:
-    """Recomputes stale rows (of one project, or of all) up to a limit; returns the number of tasks."""
+    """Recomputes stale rows (of one project, or of all) up to a limit; returns the number of recomputed
+    tasks."""
     done = 0
     for _ in range(BATCHES_AT_ONCE):
         batch = _refresh_batch(project)

@@ -29,7 +29,7 @@ from annotation.models.task import AssignmentQuerySet, RankingTaskQuerySet, is_c
 from config.problems import Conflict, FieldProblem, Problem
 
 State = Assignment.State
-PAUSED_REASON = "Your answers were excluded from this project. Ask its manager why."
+PAUSED_REASON = "Your answers were excluded from this project. Ask a manager why."
 
 
 @dataclass(frozen=True, kw_only=True)

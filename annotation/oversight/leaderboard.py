@@ -24,10 +24,11 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 Method = Literal["bradley_terry", "davidson"]
 SliceBy = Literal["round", "split", "metadata"]
 
-# Half a virtual win and half a loss keep an undefeated model's strength finite and hardly change the others.
+# Half a virtual win and half a loss keep an undefeated model's strength finite and hardly change the other
+# strengths.
 PRIOR = 0.5
 SAMPLES = 200
-# An imported file can name a different model for each response; only the most compared ones are shown.
+# An imported file can name a different model for each response; only the most compared models are shown.
 MAX_MODELS = 100
 # A metadata key can have a different value in every prompt; only the largest slices are shown.
 MAX_SLICES = 20

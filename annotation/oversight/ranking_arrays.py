@@ -307,7 +307,8 @@ def _block(
 ) -> Block:
     """Sorts rankings by task, so that later sums over tasks need no sort.
 
-    begins: (T,) the first index of each task's responses in `of_shown`, which is sorted by task and position.
+    `begins`: (T,) the first index of each task's responses in `of_shown`, which is sorted by task and
+    position.
     """
     task = np.searchsorted(task_keys, run.task).astype(np.int64)
     rows = np.argsort(task, kind="stable")

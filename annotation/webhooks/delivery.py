@@ -45,7 +45,7 @@ PAUSES: Final = (
 )
 # Spreads out the retries of deliveries that failed together.
 JITTER = 0.2
-# Longer than an attempt can take (sending.TOTAL_SECONDS plus slow name resolution).
+# Longer than an attempt can take (safe_post.TOTAL_SECONDS plus slow name resolution).
 CLAIM_SECONDS = 60
 BATCH = 32
 # Deliveries per endpoint in a batch, so that a slow endpoint doesn't block the others.

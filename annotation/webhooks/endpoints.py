@@ -42,7 +42,7 @@ def secret_of(endpoint: WebhookEndpoint, *, version: int | None = None) -> str:
 
 def signatures(*, endpoint: WebhookEndpoint, message_id: str, at: datetime, body: str) -> str:
     """The `webhook-signature` header, signed with the current secret and, while still valid, the previous
-    one."""
+    secret."""
     versions = [endpoint.secret_version]
     if endpoint.former_secret_until is not None and endpoint.former_secret_until > at:
         versions.append(endpoint.secret_version - 1)

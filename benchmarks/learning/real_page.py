@@ -149,7 +149,8 @@ def read_off(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def dots(trunks: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], int, int]:
-    """Plot a row for each column in each set, with its interval. The dashed line marks chance level."""
+    """Plot one row for each method in each set, with its confidence interval. The dashed line marks chance
+    level."""
     shown = list(columns(trunks))
     sets = shown[0].first["accuracy"]
 

@@ -22,7 +22,8 @@ _FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-# Generous, because a busy machine is slow. A test fails if the expected state doesn't appear in this time.
+# The timeout is generous, because a busy machine is slow. A test fails if the expected state doesn't appear
+# in this time.
 _ACTION_MS = 60_000
 expect.set_options(timeout=_ACTION_MS)
 

@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(settings.BASE_DIR)
 NAMES = ["requirements", "requirements-test"]
 # The oldest release of each version in Linux distributions, and 3.11.3: later releases of 3.11 need no
-# async-timeout, but a 3.11.2 may run the packages that a later 3.11 installed.
+# async-timeout, but 3.11.2 can run with packages that a later 3.11 installed.
 PYTHONS = ["3.11.2", "3.11.3", "3.12.3", "3.13.5", "3.14.0"]
 # Libraries required only by torch's CUDA build.
 CUDA = re.compile(r"(cuda|nvidia|triton)\b")

@@ -1,4 +1,4 @@
-"""manage.py commands start a database or share the running one."""
+"""manage.py commands start a database or share the running database."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_root_cluster_is_kept_outside_a_closed_folder(
         assert ask(server, "SELECT value FROM kept") == 42
     finally:
         server.stop()
-    # A new state folder does not contain the data of the deleted one.
+    # A new state folder does not contain the deleted folder's data.
     (closed / "postgres").unlink()
     try:
         start(server)

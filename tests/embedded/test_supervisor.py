@@ -16,7 +16,7 @@ from tests.embedded.running import Someone, Stack, eventually, manage, processes
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Stack]:
-    """A stack that is ready. Tests that use it leave it running, except the last."""
+    """A stack that is ready. Tests that use the stack leave it running, except the last test."""
     home = Path(tempfile.mkdtemp(prefix="rl-"))
     home.chmod(0o711)
     with Stack(home / "state", home / "said.txt") as stack:

@@ -12,7 +12,7 @@ STARTS, DOES_NOT_START = "exit 0", "exit 1"
 
 @pytest.fixture
 def root(programs: Programs) -> Programs:
-    """A machine without a browser, as root."""
+    """A machine without a browser, on which the script runs as root."""
     programs.fake("id", "echo 0")
     return programs
 

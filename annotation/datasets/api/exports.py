@@ -34,7 +34,7 @@ class ExportView(APIView):
     @extend_schema(
         operation_id="exportSnapshot",
         description="The exported file, streamed during conversion. A HEAD request runs the"
-        " conversion once and returns the size and X-Checksum (`sha256:` and the digest)."
+        " conversion once and returns Content-Length and X-Checksum (`sha256:` and the digest)."
         " Downloads of the snapshot's Parquet file always have both headers.",
         parameters=[
             OpenApiParameter("format", str, enum=exports.FORMAT_NAMES, default=DEFAULT_FORMAT),

@@ -27,7 +27,7 @@ MAX_IDEMPOTENCY_KEY_CHARACTERS = 200
 
 
 def source_of(request: Request) -> str:
-    """Programs use tokens; browsers use sessions."""
+    """API for requests with a token, which programs use; BROWSER for requests with a session."""
     return Ranking.Source.API if isinstance(request.auth, ApiToken) else Ranking.Source.BROWSER
 
 
@@ -54,7 +54,7 @@ class NextAssignmentView(ProjectView):
 
 
 class OwnAssignmentView(APIView):
-    """A view under `assignments/{id}/`. Annotators find only their own assignments."""
+    """A view under `assignments/{id}/`. Annotators can access only their own assignments."""
 
     assignment: Assignment
     paused: str | None = None

@@ -101,7 +101,7 @@ class Submission(Answer):
 
 
 class DraftField(serializers.DictField):
-    """The state from which the page continues later, usually an unfinished answer."""
+    """The state from which the page resumes later, usually an unfinished answer."""
 
 
 # Only describes the result of `annotation.desk.reads.shown` for the schema. The result is sent unchanged.

@@ -105,7 +105,7 @@ def _first_free(
 def look_ahead_statement(
     *, project: Project, annotator: User, policy: Project.AllocationPolicy, known: Cursor | None
 ) -> tuple[str, dict[str, Any]]:
-    """The look-ahead as (SQL, parameters), separate so that a test can EXPLAIN it."""
+    """The look-ahead query as (SQL, parameters), in a separate function so that a test can EXPLAIN it."""
     key = KEY[policy]
     select = f"SELECT {key} FROM annotation_rankingtask t WHERE"
     free = f"{select} {QUEUED} AND {NOT_MINE}"

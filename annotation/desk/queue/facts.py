@@ -50,7 +50,7 @@ class Facts(NamedTuple):
     @property
     def turns(self) -> int:
         """Number of tasks that the annotator has had, excluding the current one. A release and a new claim
-        leave it unchanged, so releasing a task never changes which task comes next."""
+        leave this number unchanged, so releasing a task never changes which task comes next."""
         return self.answered + self.skipped
 
 

@@ -40,8 +40,8 @@ class TaskRankingsView(ProjectView):
 
     @extend_schema(
         operation_id="listTaskRankings",
-        description="All rankings of the task, newest first, including revised answers, those of excluded"
-        " annotators and reviewers' decisions, each marked.",
+        description="All rankings of the task, newest first. Revised answers, answers by excluded"
+        " annotators and reviewers' decisions are included and marked.",
         responses=serializers.RankingGiven(many=True),
         tags=["tasks"],
     )

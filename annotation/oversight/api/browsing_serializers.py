@@ -32,13 +32,13 @@ class _Sought(serializers.Serializer[Any]):
         max_length=MAX_WORDS_CHARACTERS,
         required=False,
         trim_whitespace=False,
-        help_text="Text in any turn of the prompt. Ignores case.",
+        help_text="Only tasks whose prompt contains this text in any turn; case is ignored.",
     )
     annotator = serializers.CharField(
-        max_length=200, required=False, help_text="A user name, or a name from an imported file."
+        max_length=200, required=False, help_text="A username, or a name from an imported file."
     )
-    after = serializers.DateTimeField(required=False, help_text="Created at this time or later.")
-    before = serializers.DateTimeField(required=False, help_text="Created before this time.")
+    after = serializers.DateTimeField(required=False, help_text="Only entries created at this time or later.")
+    before = serializers.DateTimeField(required=False, help_text="Only entries created before this time.")
 
 
 class TasksSought(_Sought):
@@ -68,7 +68,7 @@ class TaskListed(TaskFacts):
 class _Given(serializers.Serializer[models.Ranking]):
     id = serializers.UUIDField()
     by = serializers.CharField(
-        source="who", allow_blank=True, help_text="A user name, or a name from an imported file."
+        source="who", allow_blank=True, help_text="A username, or a name from an imported file."
     )
     kind = serializers.ChoiceField(choices=models.Ranking.Kind.choices)
     source = serializers.ChoiceField(choices=models.Ranking.Source.choices)  # type: ignore[assignment]

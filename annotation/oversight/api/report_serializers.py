@@ -17,7 +17,7 @@ class RatingAgreement(serializers.Serializer[Any]):
     scale = serializers.CharField()
     alpha_ordinal = Estimate()
     alpha_interval = Estimate()
-    n_units = serializers.IntegerField(help_text="Responses that two or more annotators rated.")
+    n_units = serializers.IntegerField(help_text="Number of responses that two or more annotators rated.")
     n_values = serializers.IntegerField()
 
 
@@ -74,16 +74,16 @@ class Between(serializers.Serializer[Any]):
 class Quality(serializers.Serializer[Any]):
     pairwise_agreement = serializers.FloatField(allow_null=True)
     n_pairs = serializers.IntegerField(
-        help_text="Pairs of verdicts by two annotators on the same two responses."
+        help_text="Number of pairs of verdicts by two annotators on the same two responses."
     )
     agreement = Estimate()
     agreement_without_ties = serializers.FloatField(allow_null=True)
     n_pairs_without_ties = serializers.IntegerField()
-    alpha_nominal = Estimate(help_text="Krippendorff's α of verdicts on pairs: worse, tied, better.")
+    alpha_nominal = Estimate(help_text="Krippendorff's α for verdicts on pairs: worse, tied, better.")
     alpha_ordinal = Estimate(
         help_text="Krippendorff's ordinal α, with a tie halfway between worse and better."
     )
-    n_shared_tasks = serializers.IntegerField(help_text="Tasks that two or more annotators ranked.")
+    n_shared_tasks = serializers.IntegerField(help_text="Number of tasks that two or more annotators ranked.")
     tau_b = Estimate(help_text="Kendall's τ-b, the mean over pairs of rankings of the same task.")
     kendall_w = Estimate(help_text="Kendall's W, the mean over tasks.")
     ratings = RatingAgreement(many=True)
@@ -154,7 +154,7 @@ class LeaderboardQuery(serializers.Serializer[Any]):
     method = serializers.ChoiceField(
         choices=METHODS,
         default="bradley_terry",
-        help_text="bradley_terry: a tie is half a win for each. davidson: a tie is a third outcome.",
+        help_text="bradley_terry: a tie is half a win for each response. davidson: a tie is a third outcome.",
     )
     by = serializers.ChoiceField(
         choices=SLICES,
@@ -162,12 +162,16 @@ class LeaderboardQuery(serializers.Serializer[Any]):
         help_text="A separate leaderboard for each round, split or value of `key`.",
     )
     key = serializers.CharField(
-        required=False, max_length=200, help_text="With by=metadata: a key of the prompts' metadata."
+        required=False,
+        max_length=200,
+        help_text="With `by=metadata`: the metadata key whose values define the slices.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.get("by") == "metadata" and "key" not in attrs:
-            raise serializers.ValidationError({"key": "Name the key of the prompts' metadata to slice by."})
+            raise serializers.ValidationError(
+                {"key": "Name the metadata key whose values define the slices."}
+            )
         return attrs
 
 

@@ -44,7 +44,7 @@ class ReviewQueue(serializers.Serializer[Any]):
 
 class AnswerGiven(serializers.Serializer[models.Ranking]):
     id = serializers.UUIDField()
-    by = serializers.SerializerMethodField(help_text="A user name, or the name in an imported file.")
+    by = serializers.SerializerMethodField(help_text="A username, or the name in an imported file.")
     tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
     strength = serializers.IntegerField(allow_null=True)
     ratings = serializers.DictField()

@@ -36,7 +36,7 @@ class ProjectCounts(serializers.Serializer[models.Project]):
     open_problems = serializers.IntegerField(
         source="n_open_problems",
         allow_null=True,
-        help_text="Number of open reports. Only for managers; null for others.",
+        help_text="Number of open reports; null for users who are not managers.",
     )
 
 

@@ -34,9 +34,8 @@ def made_demo() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             shutil.rmtree(home, ignore_errors=True)
-            home.mkdir(
-                mode=0o711
-            )  # Postgres started by root runs as `nobody`, which needs access to this folder
+            # Postgres started by root runs as `nobody`, which needs access to this folder.
+            home.mkdir(mode=0o711)
             _make(Stack(home / "state", home / "output", demo=True))
             made.touch()
     return home / "state"

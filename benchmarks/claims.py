@@ -4,10 +4,10 @@
 
 Starts a temporary embedded Postgres with production durability settings. First table: for `--seconds`,
 `--workers` processes claim from `--tasks` open tasks with overlap 3. Each claim is made by a different
-annotator, so each gets a new task. Afterwards the benchmark checks that no task has more leases than slots,
-or two leases held by the same annotator. Targets: 700 claims/s and a 99th percentile of 50 ms. Second table:
-claims by one annotator, first without earlier answers, then after `--history` answers to tasks that are still
-open for others. Target: the history does not slow claims down.
+annotator, so each claim gets a new task. Afterwards the benchmark checks that no task has more leases than
+slots, or two leases held by the same annotator. Targets: 700 claims/s and a 99th percentile of 50 ms.
+Second table: claims by one annotator, first without earlier answers, then after `--history` answers to
+tasks that are still open for others. Target: the history does not slow claims down.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=20_000)
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
     servers = Servers(StateFolder(home))
     try:
         servers.start()

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.desk [--answers 30] [--responses 4] [--characters 400] [--slow 0]
 
-Runs Chromium on a temporary embedded stack and uses the browser's clock. It tests the most recent build of
-the page (`scripts/up` builds and compresses it).
+Runs Chromium on a temporary embedded stack and uses the browser's clock. The benchmark tests the most
+recent build of the page (`scripts/up` builds and compresses it).
 
 First load: the compressed size of the scripts that load before the first task is visible (except the Markdown
 renderer, which loads in parallel), and the time from navigation to the first card with its text, with an
@@ -103,7 +103,7 @@ def key_to_paint(page: Page) -> None:
 
 
 def painted(page: Page, *keys: str) -> float:
-    """Milliseconds from the press of the last of these keys until its effect is on screen."""
+    """Milliseconds from pressing the last of these keys until the effect is on screen."""
     for key in keys:
         page.wait_for_timeout(150)
         page.evaluate("() => { painted.length = 0 }")
@@ -146,7 +146,8 @@ def fill(state: Path, tasks: int, responses: int, characters: int, file: Path) -
 
 
 def rank(page: Page, answers: int, think: float) -> list[float]:
-    """Milliseconds per answer, excluding the first one, during which the browser compiles the page's code."""
+    """Milliseconds per answer, excluding the first answer, during which the browser compiles the page's
+    code."""
     page.get_by_test_id("response-card").first.wait_for()
     page.evaluate(WATCH)
     times = []

@@ -5,8 +5,8 @@
 Needs the running stack of that state folder, with a large project in it (`manage.py import_responses`), the
 demo's accounts, and Chromium. Scrolls each list from the top while pages of rows load. Prints the longest
 main-thread tasks in milliseconds of processor time, which does not depend on other load on the machine, and
-the number of tasks with more than 50 ms of elapsed time, which does depend on it. Target: none over 50 ms of
-processor time.
+the number of tasks with more than 50 ms of elapsed time, which does depend on other load. Target: no task
+over 50 ms of processor time.
 """
 
 from __future__ import annotations

@@ -250,8 +250,8 @@ def row_of(label: str, n: int, seconds: Mapping[str, list[float]], base: str) ->
 
 
 def tune(work: Work, run: Callable[[Work, int], float], named: int | None) -> int:
-    """TRL's fastest micro-batch size on this machine, in pairs. It must divide the number of pairs per
-    step."""
+    """TRL's fastest micro-batch size on this machine, in pairs. The size must divide the number of pairs
+    per step."""
     if named:
         return named
     possible = [p for p in PAIRS_TRIED if BATCH_RANKINGS * work.pairs % p == 0]

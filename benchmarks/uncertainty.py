@@ -33,7 +33,7 @@ from training.rlhf.models.loading import load_reward_model
 from training.rlhf.reward import beliefs, reward_model, scoring, uncertainty
 from training.rlhf.reward.scoring import load_for_training
 
-POINTS = 1.5  # reward units of a simulated annotator per gold point
+POINTS = 1.5  # a simulated annotator's reward units per gold point
 FRESH = 300  # evaluation prompts
 
 

@@ -1,5 +1,5 @@
-"""Reading environment variables. An invalid value raises an error with the variable's name and what is
-allowed."""
+"""Reading environment variables. An invalid value raises an error with the variable's name and the allowed
+values."""
 
 import ipaddress
 import os

@@ -46,7 +46,7 @@ _HASHED_FILES = "/static/assets/"
 
 
 class SecurityHeaders(MiddlewareMixin):
-    """Adds the policy to every response, including the API's and error pages."""
+    """Adds the security headers to every response, including API responses and error pages."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         for name, value in _HEADERS.items():
@@ -55,8 +55,8 @@ class SecurityHeaders(MiddlewareMixin):
 
 
 def storable_query(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Refuses a NUL in a URL or its query. Postgres text can't contain one, so a view that compared it with a
-    column would fail. (Bodies: `annotation.api.parsers`.)"""
+    """Refuses a NUL in a URL or its query. Postgres text can't contain a NUL, so a view that compared such
+    a value with a column would fail. `annotation.api.parsers` checks request bodies."""
 
     def answer(request: HttpRequest) -> Any:
         if NUL not in request.path_info and quote(NUL) not in request.META.get("QUERY_STRING", ""):

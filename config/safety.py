@@ -1,4 +1,4 @@
-"""Rejects unsafe values when RANKLOOP_ENV is production. All of them are reported at once."""
+"""Rejects unsafe values when RANKLOOP_ENV is production. All unsafe values are reported at once."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def unsafe(
     broker_url: str,
     oidc_providers: Sequence[OidcProvider] = (),
 ) -> Iterator[str]:
-    """Yields a message for each unsafe value, with the variable and what to do."""
+    """Yields a message for each unsafe value, which names the variable and the remedy."""
     if not secret_key:
-        yield "SECRET_KEY is missing. It protects every login. Create one: openssl rand -base64 48"
+        yield "SECRET_KEY is missing. The key protects every login. Create one: openssl rand -base64 48"
     elif len(secret_key) < _SHORTEST_SECRET_CHARACTERS or len(set(secret_key)) < _FEWEST_DIFFERENT_CHARACTERS:
         yield f"SECRET_KEY can be guessed: it needs at least {_SHORTEST_SECRET_CHARACTERS} random characters."
     elif any(word in secret_key.lower() for word in _EXAMPLE_WORDS):
@@ -40,7 +40,7 @@ def unsafe(
         elif parts.scheme != "https" and parts.hostname not in {"localhost", "127.0.0.1"}:
             yield f"CSRF_TRUSTED_ORIGINS has {origin!r}: over plain http, others can read logins. Use https."
     if not database_url:
-        yield "DATABASE_URL is missing: production needs a Postgres with backups, not the embedded one."
+        yield "DATABASE_URL is missing: production needs a Postgres with backups, not the embedded Postgres."
     if not broker_url:
         yield "BROKER_URL is missing: production needs a Valkey that web and worker machines share."
     yield from unsafe_providers(oidc_providers)

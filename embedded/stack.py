@@ -1,4 +1,5 @@
-"""The servers used by a manage.py command: those of the running stack, or its own while the command runs."""
+"""The servers used by a manage.py command: those of the running stack, or servers started for the duration
+of the command."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ def default_state() -> StateFolder:
 
 
 def addresses(state: StateFolder) -> tuple[str, str]:
-    """(database URL, broker URL) from the environment, else of the running stack, else those that a stack
-    would use."""
+    """(database URL, broker URL) from the environment, else from the running stack, else the addresses that
+    a stack would use."""
     database, broker = _from_environment("DATABASE_URL"), _from_environment("BROKER_URL")
     if database and broker:
         return database, broker
@@ -57,8 +58,8 @@ def databases_for(argv: Sequence[str]) -> Iterator[bool]:
 def _join_or_start(state: StateFolder, owned: ExitStack) -> Servers | None:
     """Join the running stack and return None, or start servers and let `owned` stop them.
 
-    Wait until any other command that started its own servers has finished. Otherwise it could stop the
-    servers while this command is using them.
+    Wait until any other command that started its own servers has finished. Otherwise the other command
+    could stop the servers while this command is using them.
     """
     waiting = False
     while True:

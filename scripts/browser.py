@@ -68,7 +68,7 @@ def addresses(page: Page) -> dict[str, str]:
 
 
 def _value_of(parameter: str, page: Page) -> str:
-    """The id of a row of the demo."""
+    """The id of one of the demo's rows."""
 
     def rows(address: str) -> list[dict[str, Any]]:
         answer: list[dict[str, Any]] = page.request.get(f"/api/v1/{address}").json()["results"]
@@ -81,4 +81,6 @@ def _value_of(parameter: str, page: Page) -> str:
         return str(rows(f"projects/{PROJECT}/tasks/")[0]["id"])
     if parameter == "$modelId":
         return str(rows(f"models/?project={PROJECT}&kind=reward_model")[0]["id"])
-    raise LookupError(f"{ROUTER.name} has a page with {parameter}. Choose a row of the demo for it here.")
+    raise LookupError(
+        f"{ROUTER.name} has a page with {parameter}. Choose a demo row for this parameter here."
+    )

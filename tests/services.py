@@ -26,10 +26,10 @@ _stash = pytest.StashKey["Services"]()
 class Services:
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self.home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
+        self.home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
         self._lock = _lock(self.home)
         for name in ("DATABASE_URL", "BROKER_URL"):
-            os.environ.pop(name, None)  # tests never touch the servers in the shell's environment
+            os.environ.pop(name, None)  # tests never touch servers named in the shell's environment
         self._servers = Servers(StateFolder(self.home), durable=False)
 
     def start(self) -> None:
@@ -72,7 +72,7 @@ def _remove_leftovers() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    # Two processes with two threads each would mostly wait for each other on two processors.
+    # Two test processes with two threads each would mostly wait for each other on two processors.
     os.environ["OMP_NUM_THREADS"] = "1"
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker:

@@ -106,7 +106,7 @@ class LastAnswer:
 
 
 def last_answer(*, project: Project, annotator: User) -> LastAnswer | None:
-    """The annotator's last answer, if it can still be revised. Two queries."""
+    """The annotator's last answer, if it can still be revised. Runs two queries."""
     mine = Ranking.objects.of(annotator).annotations().filter(project=project)
     said = mine.select_related("assignment").order_by("-id").first()
     if said is None or said.assignment is None or not may_be_revised(project, said.assignment):

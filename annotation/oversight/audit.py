@@ -1,4 +1,4 @@
-"""Reads the audit log. The database writes it: see models/sql/audit.sql."""
+"""Reads the audit log, which the database writes (see models/sql/audit.sql)."""
 
 from __future__ import annotations
 

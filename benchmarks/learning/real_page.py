@@ -55,7 +55,7 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
     of_any = next(iter(trunks.values()))
     shown = list(columns(trunks))
     lines = [
-        "## Rankings by people",
+        "## Rankings by human annotators",
         "",
         "![Accuracy by set](images/learning-real.svg)",
         "",
@@ -155,7 +155,8 @@ def read_off(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def dots(trunks: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], int, int]:
-    """Plot a row for each column in each set, with its interval. The dashed line marks chance level."""
+    """Plot one row for each method in each set, with its confidence interval. The dashed line marks chance
+    level."""
     shown = list(columns(trunks))
     sets = shown[0].first["accuracy"]
 
@@ -163,7 +164,7 @@ def dots(trunks: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], int, int]:
         return round(LABELS + (min(max(value, LOW), HIGH) - LOW) / (HIGH - LOW) * BAND, 1)
 
     tall = TOP + len(sets) * (len(shown) * ROW + GAP)
-    parts = [text(16, 22, "Accuracy on held-out pairs of real people's rankings, 95 % confidence intervals")]
+    parts = [text(16, 22, "Accuracy on held-out pairs of human rankings, 95 % confidence intervals")]
     for tick in (0.3, 0.4, 0.5, 0.6, 0.7):
         look = "even" if tick == 0.5 else "rule"
         parts.append(

@@ -104,8 +104,8 @@ class Desk:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """On exit, waits until the server has received all answers submitted in the block. The desk doesn't
-        wait."""
+        """On exit, waits until the server has received all answers submitted in the block. The desk itself
+        doesn't wait for the server."""
         with self.page.expect_response(lambda response: response.url.endswith("/submit")) as answer:
             yield
         assert answer.value.status == 201, answer.value.text()

@@ -73,7 +73,7 @@ def _settings(page: Page, place: str) -> Locator:
     return page.locator("main")
 
 
-def test_manager_sets_up_a_project_up_to_its_first_ranking(
+def test_manager_sets_up_a_project_that_receives_its_first_ranking(
     log_in: Callable[[str], Page], stranger: Callable[[], Page]
 ) -> None:
     cleo = log_in("manager")
@@ -94,7 +94,7 @@ def test_manager_sets_up_a_project_up_to_its_first_ranking(
     flags.get_by_label("Label").last.fill("Can't be cooked")
     expect(flags.get_by_label("Stored as").last).to_have_value("cant_be_cooked")
     expect(preview.get_by_label("Can't be cooked")).to_have_count(4)
-    # The tasks in the file have eight responses, so annotators rank only the best of them.
+    # The tasks in the file have eight responses, so annotators rank only the best responses.
     order = cleo.get_by_role("region", name="Ranking")
     order.get_by_label("Rank only the best").check()
     order.get_by_label("Minimum ranked").fill("5")
@@ -166,7 +166,7 @@ def test_manager_sets_up_a_project_up_to_its_first_ranking(
     reports.get_by_role("button", name="Reopen", exact=True).click()
     expect(reports.get_by_role("button", name="Resolve")).to_be_visible()
 
-    # Any task can become a check once its order has been confirmed.
+    # Any task can become a check once a manager has confirmed the correct order.
     tasks = cleo.request.get(f"/api/v1/projects/{SLUG}/tasks/?page_size=1").json()["results"]
     cleo.goto(f"/projects/{SLUG}/tasks/{tasks[0]['id']}")
     cleo.get_by_role("button", name="Turn into a check").click()

@@ -1,5 +1,5 @@
 """The desk loses no work through lost connections, expired sessions, closed tabs, two tabs, expired leases or
-late refusals. Annotators can take answers back, report problems and practise."""
+late refusals. Annotators can withdraw answers, report problems and practise."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def give(desk: Desk) -> tuple[str, list[list[str]]]:
     return task, said
 
 
-def test_next_task_is_immediate_and_a_lost_connection_loses_nothing(
+def test_next_task_appears_at_once_and_a_lost_connection_loses_nothing(
     log_in: Callable[[str], Page],
 ) -> None:
     page = log_in("annotator-1")
@@ -97,7 +97,7 @@ def test_next_task_is_immediate_and_a_lost_connection_loses_nothing(
         held[0].continue_()
     page.unroute("**/submit")
     expect(page.get_by_text("Saved · 1 this session")).to_be_visible()
-    # Two tasks are answered offline: the current one and the one leased ahead.
+    # Two tasks are answered offline: the current task and the prefetched task.
     page.context.set_offline(True)
     give(desk)
     expect(page.get_by_text("An answer is waiting to be sent")).to_be_visible()
@@ -146,7 +146,7 @@ def test_two_tabs_answer_once_and_release_their_leases(log_in: Callable[[str], P
     given = give(one)
     expect(two.card(given[1][0][0])).to_have_count(0)
     expect(two.page.get_by_text("You answered that task in another tab")).to_be_visible()
-    # Both tabs save a draft of the same task: the second is warned and can load the first one's draft.
+    # Both tabs save a draft of the same task: the second tab is warned and can load the first tab's draft.
     with one.page.expect_response(lambda response: "/draft" in response.url and response.ok):
         wanted = turn_round(one)
     two.press("Home", "Alt+ArrowDown")
@@ -155,7 +155,7 @@ def test_two_tabs_answer_once_and_release_their_leases(log_in: Callable[[str], P
     expect(two.page.get_by_text("Not saved on the server")).to_have_count(0)
     expect(two.cards.first).to_be_visible()
     assert [[response] for response in two.order()] == wanted
-    # Closing the last tab releases the task leased ahead; the current task stays reserved for a while.
+    # Closing the last tab releases the prefetched task; the current task stays reserved for a while.
     two.page.close()
     one.page.reload()
     expect(one.cards.first).to_be_visible()
@@ -232,7 +232,7 @@ def test_answer_refused_late_can_be_reopened_and_sent_again(log_in: Callable[[st
     assert (last_said(page, "refused"), answered(page, "refused")) == ((task, said), 1)
 
 
-def test_last_answer_is_taken_back_and_a_task_is_reported(log_in: Callable[[str], Page]) -> None:
+def test_last_answer_can_be_withdrawn_and_a_task_reported(log_in: Callable[[str], Page]) -> None:
     page = log_in("annotator-1")
     desk = Desk(page, "again").open()
     desk.press("t")

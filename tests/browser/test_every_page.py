@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-ZOOMED = {"width": 640, "height": 450}  # the viewport of DESK at 200 % zoom
+ZOOMED = {"width": 640, "height": 450}  # DESK's viewport at 200 % zoom
 LOOK = """async (rules) => {
   await document.fonts.ready;
   await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
@@ -93,7 +93,7 @@ def test_pages_of_other_roles_are_accessible(
     log_in: Callable[[str], Page], demo_stack: Stack, name: str
 ) -> None:
     """Checks the parts that other roles see in addition to, or instead of, the admin's pages. Colours and
-    widths are the same."""
+    widths are the same for every role, so one theme and one width are enough."""
     page = log_in(name)
     said = heard_errors(page)
     tabs = page.get_by_role("navigation", name="Project", exact=True).get_by_role("link")
@@ -139,7 +139,7 @@ def test_login_page_is_accessible_in_another_language(chromium: Any, demo_stack:
     context.close()
 
 
-def test_admin_compares_runs_relaunches_a_failed_one_and_promotes(
+def test_admin_can_compare_runs_relaunch_a_failed_run_and_promote_a_model(
     log_in: Callable[[str], Page], demo_stack: Stack
 ) -> None:
     page = log_in("admin")
@@ -169,7 +169,8 @@ def test_admin_compares_runs_relaunches_a_failed_one_and_promotes(
     expect(estimate.get_by_text("No estimate yet")).to_be_visible()
     page.locator("input[name=base_model]").fill("demo-world")
 
-    # No text fits into eight tokens, so the run fails and reports the cause. It is relaunched with changes.
+    # No text fits into eight tokens, so the run fails and reports the cause. The failed run is then
+    # relaunched with changes.
     page.locator("input[name=max_demonstrations]").fill("1")
     page.get_by_text("more settings").click()
     page.locator("input[name=max_length]").fill("8")

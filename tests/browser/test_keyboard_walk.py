@@ -255,7 +255,7 @@ def skip_one(walker: Walker) -> str:
 
 
 def change_the_last(walker: Walker, question: str) -> list[list[str]]:
-    """Takes back the last answer and moves the last response to first place."""
+    """Withdraws the last answer and moves the last response to first place."""
     page = walker.page
     expect(page.get_by_text(re.compile(r"^Saved · \d+ this session"))).to_be_visible()
     waiting = walker.is_asked()

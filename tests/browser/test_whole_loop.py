@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(1500)]
 RUN_SECONDS = 600.0
 CREATED = re.compile(r"^Created demo-")  # the headline of a run that ends with a model
 RANKED_BY_HAND = 3  # tasks per annotator
-HANDED_OUT_BEFORE = 4  # maximum leases per annotator: the current task and one leased ahead
+HANDED_OUT_BEFORE = 4  # maximum leases per annotator: the current task and one prefetched task
 # Fewer steps than the recipe defaults, as in the README, but enough for a gain well above the error.
 REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 160, 16
 
@@ -80,7 +80,7 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
         by_drag.rank_by_drag(best_first(by_drag))
         by_drag.submit()
 
-    # Scripts rank the rest through the same API.
+    # Scripts rank the remaining tasks through the same API.
     simulated = manage(
         demo_stack.state, "simulate_annotators", "--project", "demo", "--annotators", "3", timeout=600
     )
@@ -123,7 +123,7 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
         gain = compare(judged_by_gold(demo_stack, name), old)
         assert gain.difference > gain.standard_error, (name, gain)
 
-    # It generates the next responses, and an annotator is assigned them.
+    # The new policy generates the next responses, and an annotator is assigned the resulting tasks.
     launch(admin, "sample", policy=by_ppo)
     assert re.search(r"became \d+ tasks", finished(admin))
     by_keys.open()

@@ -19,7 +19,7 @@ def test_desk_scripts_have_at_most_200_kilobytes() -> None:
     chunks = json.loads(manifest.read_text())
     wanted = [name for name, chunk in chunks.items() if chunk.get("isEntry") or name == DESK]
     assert len(wanted) == 2
-    # Static imports are loaded too; dynamic ones are not: Markdown, formulas, rarely used dialogs.
+    # Static imports are loaded too; dynamic imports (Markdown, formulas, rarely used dialogs) are not.
     first: set[str] = set()
     while wanted:
         name = wanted.pop()

@@ -50,12 +50,12 @@ class Facts(NamedTuple):
     @property
     def turns(self) -> int:
         """Number of tasks that the annotator has had, excluding the current one. A release and a new claim
-        leave it unchanged, so releasing a task never changes which task comes next."""
+        leave this number unchanged, so releasing a task never changes which task comes next."""
         return self.answered + self.skipped
 
 
 def lock_desk_and_read(*, project: Project, annotator: User) -> Facts:
-    """Locks the annotator's desk, with a shared lock on the project's gate, and reads the facts for the
+    """Locks the annotator's desk, takes a shared lock on the project's gate, and reads the facts for the
     claim."""
     with prepared_cursor() as cursor:
         acquire_with(cursor, Lock.GATE.shared(project.pk), Lock.DESK.of(project.pk, annotator.pk))

@@ -24,7 +24,7 @@ from annotation.oversight.ranking_arrays import (
 from preferences.statistics.outliers import outliers
 from preferences.statistics.pairs import gold_scores
 
-# An imported file can name thousands of annotators; the page shows the most active.
+# An imported file can name thousands of annotators; the page shows the most active annotators.
 MAX_ANNOTATORS = 200
 _DURATION_BITS = 40
 _MOST_DURATION = (1 << _DURATION_BITS) - 1

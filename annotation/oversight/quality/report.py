@@ -39,7 +39,7 @@ from preferences.statistics.agreement import (
     by_ranking,
 )
 
-# The number of cells grows quadratically.
+# The table has one cell per pair of annotators, so its size grows quadratically.
 MAX_BETWEEN = 40
 
 
@@ -79,7 +79,8 @@ class Quality:
 
 
 def quality(*, project: Project) -> Quality:
-    """The whole report from one read: under 2 s for 100,000 rankings (benchmarks/quality.py)."""
+    """The whole report, from one read of the rankings; under 2 s for 100,000 rankings
+    (benchmarks/quality.py)."""
     everything = read_rankings(project=project)
     read = everything.where(CHECK, present=False)
     shared = SharedTasks.of(read)

@@ -179,7 +179,7 @@ def test_freeze_accepts_a_selection(wishes: None) -> None:
     assert (document["rankings"], document["selection"]) == (3, {"annotators": ["kim"]})
     with pytest.raises(CommandError, match="contains no rankings"):
         run("freeze_snapshot", "--project", "wishes", "--name", "none", "--round", "7")
-    with pytest.raises(CommandError, match=r"selection.after: It must be a date"):
+    with pytest.raises(CommandError, match=r"selection.after: Use a date"):
         run("freeze_snapshot", "--project", "wishes", "--name", "none", "--after", "soon")
     with pytest.raises(CommandError, match="already has a snapshot kims"):
         run("freeze_snapshot", "--project", "wishes", "--name", "kims")

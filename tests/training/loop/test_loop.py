@@ -1,4 +1,4 @@
-"""A training loop launches each run of its round when it is due, one at a time."""
+"""A training loop launches the runs of a round one at a time, as each becomes due."""
 
 from __future__ import annotations
 

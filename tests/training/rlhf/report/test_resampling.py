@@ -18,8 +18,8 @@ def test_prompt_intervals_have_correct_coverage_unlike_pair_intervals() -> None:
     """60 prompts have 8 pairs each, all judged correctly or all incorrectly. 95% of the intervals must
     contain the true share.
 
-    An interval that treats the 480 pairs as independent is too narrow by a factor of √8. It contains the true
-    share about half of the time.
+    An interval that treats the 480 pairs as independent is too narrow by a factor of √8 and contains the true
+    share only about half of the time.
     """
     rng = np.random.default_rng(4)
     held = naive = 0

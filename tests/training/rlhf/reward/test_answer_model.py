@@ -120,7 +120,8 @@ def test_each_recipe_uses_the_configured_loss() -> None:
     half = crowd.thresholds()
     assert half.tolist() == sorted(half.tolist())
     assert half[0] > 0
-    odds = torch.stack((crowd.reliability[0], torch.tensor(math.log(8 / 2))))  # unknown annotator: prior mean
+    # An unknown annotator has the prior mean.
+    odds = torch.stack((crowd.reliability[0], torch.tensor(math.log(8 / 2))))
     assert torch.equal(
         crowd(rewards, said),
         losses.cumulative_strength(
@@ -239,7 +240,7 @@ def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> N
     rankings = []
     for number, ranking in enumerate(RANKINGS * 2):
         best, second, *rest = ranking.tiers
-        wide = number % 2 == 0  # best versus worst if wide, else best versus second
+        wide = number % 2 == 0  # compare the best with the worst, or else the second
         tiers = (best, rest[-1]) if wide else (best, second)
         texts = tuple(ranking.responses[tier[0]] for tier in tiers)
         name = ("ann", "ben", "carl")[number % 3]

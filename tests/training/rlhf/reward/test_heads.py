@@ -44,8 +44,8 @@ def fitted(rankings: int, seed: int = 0) -> heads.Heads:
 
 
 def spread_of_pairs(ensemble: heads.Heads, responses: Tensor) -> float:
-    """Standard deviation, over members, of the reward differences between the two halves of the responses,
-    averaged over pairs."""
+    """Pair the two halves of the responses, and average over pairs the members' standard deviation of the
+    reward difference."""
     first, second = heads.outputs(ensemble, responses).chunk(2)
     return float((first - second).std(dim=1).mean())
 

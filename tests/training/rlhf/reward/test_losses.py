@@ -211,7 +211,8 @@ def test_full_reliability_changes_no_loss_and_ties_are_not_reversed() -> None:
         partial(losses.cumulative_strength, rewards(), RAGGED, STATED, HALF, ties=True),
     ):
         assert torch.allclose(loss(reliability=sure), loss(), atol=1e-12)
-        assert loss(reliability=unsure)[2].item() == pytest.approx(loss()[2].item(), abs=1e-12)  # all tied
+        # All responses in the third ranking are tied.
+        assert loss(reliability=unsure)[2].item() == pytest.approx(loss()[2].item(), abs=1e-12)
         assert not torch.allclose(loss(reliability=unsure)[:2], loss()[:2])
 
 
@@ -256,8 +257,8 @@ def test_tied_responses_are_chosen_from_the_same_remaining_set() -> None:
 
 
 def test_unranked_responses_rank_below_all_others_and_are_not_tied() -> None:
-    """A top-1 ranking of three responses yields two comparisons. Every loss counts exactly these two,
-    regardless of how it treats ties."""
+    """A top-1 ranking of three responses yields two comparisons, and every loss counts exactly these two,
+    regardless of how the loss treats ties."""
     values = torch.tensor([[0.3, 1.2, -0.5]], dtype=torch.float64)
     top_one = torch.tensor([[UNRANKED_TIER, 0, UNRANKED_TIER]])
     h, log_nu = torch.tensor(0.4, dtype=torch.float64), torch.tensor(-0.2, dtype=torch.float64)
@@ -280,7 +281,7 @@ def test_centring_is_the_squared_sum_of_each_pair() -> None:
     assert losses.centring(torch.tensor([[1.0, -1.0]]), torch.tensor([[0, 1]])).item() == 0.0
 
 
-def test_pair_accuracy_counts_equal_rewards_half_and_is_nan_without_pairs() -> None:
+def test_pair_accuracy_counts_equal_rewards_as_half_and_no_pairs_as_nan() -> None:
     values = torch.tensor([[3.0, 1.0, 1.0], [1.0, 2.0, 0.0]])
     accuracy = losses.pair_accuracy(values, torch.tensor([[0, 1, 2], [0, 0, -1]]))
     assert accuracy[0].item() == pytest.approx(2.5 / 3)
@@ -314,7 +315,7 @@ def test_gradients_of_tie_parameters_equal_numerical_derivatives() -> None:
     assert torch.autograd.gradcheck(lambda v: losses.davidson(rewards(), RAGGED, v), (parameter,))
 
 
-def test_gradients_of_thresholds_and_reliabilities_equal_numerical_ones() -> None:
+def test_threshold_and_reliability_gradients_equal_numerical_derivatives() -> None:
     for half, ties in ((HALF, True), (torch.tensor([0.0, 0.9, 2.0], dtype=torch.float64), False)):
         assert torch.autograd.gradcheck(
             lambda a, o, ties=ties: losses.cumulative_strength(
@@ -328,7 +329,7 @@ def test_gradients_of_thresholds_and_reliabilities_equal_numerical_ones() -> Non
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_padding_affects_neither_loss_nor_gradient(name: str) -> None:
+def test_padding_affects_neither_losses_nor_gradients(name: str) -> None:
     clean, dirty = rewards().requires_grad_(), rewards()
     dirty[RAGGED < 0] = torch.tensor([math.nan, math.inf, -math.inf], dtype=torch.float64)
     dirty.requires_grad_()

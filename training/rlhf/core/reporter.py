@@ -1,7 +1,7 @@
 """The interface through which a loop reports metrics, samples and progress, and asks whether to stop.
 
-A loop receives a `Reporter` and does not depend on databases, queues or browsers. It calls `check()` at every
-step boundary, so a cancelled run ends within one step and never in the middle of an optimiser update.
+A loop receives a `Reporter` and does not depend on databases, queues or browsers. The loop calls `check()` at
+every step boundary, so a cancelled run ends within one step and never in the middle of an optimiser update.
 """
 
 import math
@@ -21,7 +21,7 @@ class Reporter(Protocol):
     prompts, in a loop without an optimiser); step 0 is the state before the first update."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Report named scalars of `step`. Names and units are listed in the docstring of the loop."""
+        """Report named scalars for `step`. Names and units are listed in the docstring of the loop."""
 
     def sample(
         self, step: int, *, messages: Messages, before: str, after: str, scores: Mapping[str, float]
@@ -29,7 +29,7 @@ class Reporter(Protocol):
         """Report one prompt with the decoded answers of the model before training and at `step`."""
 
     def progress(self, phase: str, step: int, total: int) -> None:
-        """Report that `step` of `total` units of `phase` are done."""
+        """Report that `step` of `total` units in `phase` are complete."""
 
     def flush(self) -> None:
         """Block until all reports have been stored.
@@ -91,7 +91,7 @@ class TrainingDiverged(RunFailure):
 
 
 def require_finite(step: int, values: Mapping[str, float]) -> None:
-    """Raise `TrainingDiverged` if a value is NaN or infinite. Call it before the optimiser step."""
+    """Raise `TrainingDiverged` if a value is NaN or infinite. To be called before the optimiser step."""
     broken = {name: value for name, value in values.items() if not math.isfinite(value)}
     if broken:
         named = ", ".join(f"{name} is {value}" for name, value in broken.items())

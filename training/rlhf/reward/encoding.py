@@ -1,4 +1,4 @@
-"""Rankings as token groups, one per ranking, within the length limit of the model."""
+"""Rankings as token groups, one per ranking, within the model's length limit."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def encode_rankings(
 
     Reasons: ``fewer_than_two_responses``; ``all_tied`` if ties are ignored (no pair to learn from);
     ``refused_by_template`` if the chat template cannot render the prompt; ``response_too_long`` if a response
-    leaves no room for its prompt in ``max_length`` tokens (a response is never truncated: its end is what is
-    scored).
+    leaves no room for its prompt in ``max_length`` tokens (a response is never truncated, because its score
+    is read at its end).
     """
     groups: list[Group] = []
     left_out: Counter[str] = Counter()

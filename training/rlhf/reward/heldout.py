@@ -21,10 +21,11 @@ from training.rlhf.reward.scoring import score_groups
 def report_heldout(
     model: Loaded, heldout: Sequence[Ranking], folder: str | Path, *, seed: int = 0
 ) -> RewardReport | None:
-    """Score ``heldout`` and report on it. Return None if no held-out ranking with a preference can be scored.
+    """Score the rankings in ``heldout`` and report on them. Return None if no held-out ranking with a
+    preference can be scored.
 
     The report, its plots and the scores are saved in the model's ``folder``, so that two models can be
-    compared without loading either.
+    compared without loading either model.
     """
     if not heldout:
         return None

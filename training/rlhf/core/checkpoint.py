@@ -82,7 +82,7 @@ class CheckpointStore(Protocol):
         """Save the state after `step`. `best` indicates that these weights are the best so far."""
 
     def load_best(self, modules: Modules) -> None:
-        """Load the best weights into the modules. Do nothing if there are none."""
+        """Load the best weights into the modules. Do nothing if no best weights were saved."""
 
 
 class BestInMemory:
@@ -146,7 +146,7 @@ class Checkpoints:
         """Restore all state, as in `CheckpointStore.resume`, from the newest intact checkpoint. A broken
         checkpoint is logged and skipped.
 
-        Raises CheckpointRefused if all checkpoints are broken, or if they belong to another run.
+        Raises CheckpointRefused if all checkpoints are broken or belong to another run.
         """
         error: CheckpointRefused | None = None
         step = -1
@@ -311,8 +311,8 @@ def _sealed(state: Mapping[str, Any]) -> str:
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterable[str]:
-    """Describe the differences between two identities. A name that occurs in only one identity is not
-    reported, because a later version can have additional settings."""
+    """Yield a description of each difference between two identities. A name that occurs in only one identity
+    is not reported, because a later version can have additional settings."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for name in before:
             if name in now:
@@ -337,12 +337,12 @@ def _digest(file: Path) -> dict[str, Any]:
 def _link(old: Path, new: Path) -> None:
     try:
         os.link(old, new)
-    except OSError:  # the file system has no hard links
+    except OSError:  # the file system does not support hard links
         shutil.copyfile(old, new)
 
 
 def _sync(path: Path) -> None:
-    """Block until the file is on disk and would survive a crash of the machine."""
+    """Block until the file is on disk and would survive a machine crash."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -109,7 +109,7 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return a token that can never end a response: unk, bos, another special token, or one that does not
+    """Return a token that can never end a response: unk, bos, another special token, or a token that does not
     occur in text.
 
     The token's text is treated as a control token: it is removed from texts, and it splits words. An ordinary
@@ -146,7 +146,7 @@ def context_length(model: PreTrainedModel) -> int:
 
 
 def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list[int]], int]:
-    """Truncate prompts to `limit` tokens. Return all prompts and the number of truncated ones.
+    """Truncate prompts to `limit` tokens. Return all prompts and the number of truncated prompts.
 
     Prompts are truncated on the left: the question to answer is at the end, and the oldest turns are at the
     start.

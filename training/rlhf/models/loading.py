@@ -185,7 +185,7 @@ def _fold(model: Any) -> Any:
 
 def _write_adapter(model: Any, folder: Path) -> None:
     """Write the adapter with the head, and the metadata that a complete model stores in its config.json."""
-    # False: the embeddings stay with the base, and the hub is not queried for their size.
+    # With False, the embeddings stay with the base, and the hub is not queried for their size.
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink()  # peft writes an empty model card template
     config = trunks.plain(model).config

@@ -1,8 +1,8 @@
 """Attention over a row of many segments, without computing anything for tokens whose output is unused.
 
 A row contains a sequence of prompts and responses without padding. A response attends to its own prompt and
-to itself. A dense mask would cover all pairs of tokens in the row, although only a small part of them is
-needed. At K = 8, the attention of four rankings took 0.160 CPU seconds with a mask per ranking and 0.053
+to itself. A dense mask would cover all pairs of tokens in the row, although only a small part of these pairs
+is needed. At K = 8, the attention of four rankings took 0.160 CPU seconds with a mask per ranking and 0.053
 segment by segment (forward and backward, 3,135 tokens, width 256); the layer's matrix products take about
 0.25 seconds. On a GPU, many small calls cost more than the mask, so rows keep the mask (`scoring.batches`).
 """
@@ -112,10 +112,10 @@ def attend_by_segment(model: Any) -> bool:
 def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
     """Inside the context, compute the trunk's last MLP only for the tokens at (rows, columns).
 
-    After the last attention layer, tokens are processed independently, and only those at (rows, columns) are
-    used. In a model with four layers, this saves a sixth of all matrix products. The final states of the
-    other tokens are then not valid. The context does nothing if the last block's MLP is recomputed or cannot
-    be found by its usual name.
+    After the last attention layer, tokens are processed independently, and only the tokens at (rows, columns)
+    are used. In a model with four layers, this saves a sixth of all matrix products. The final states of the
+    other tokens are then invalid. The context does nothing if the last block's MLP is recomputed or cannot be
+    found by its usual name.
     """
     mlp = _last_mlp(trunk)
     if mlp is None:

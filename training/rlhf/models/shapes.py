@@ -130,7 +130,7 @@ def shape_in(folder: Path) -> Shape:
 
 
 def stored_weights(folder: Path) -> int:
-    """Count the numbers in the folder's safetensors files from their headers (eight bytes of length, then
+    """Count the numbers in the folder's safetensors files from their headers (an eight-byte length, then
     JSON).
 
     Returns 0 if there are no such files or if a file cannot be read.

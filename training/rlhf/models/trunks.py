@@ -49,7 +49,7 @@ def head_of(model: Any) -> nn.Linear:
     if hasattr(head, "modules_to_save"):  # a head trained with an adapter is a separate copy
         head = head.modules_to_save[_active(head)]
     if head is not None and not isinstance(head, nn.Linear):
-        head = getattr(head, "out_proj", None)  # as in RoBERTa, where another layer comes before the output
+        head = getattr(head, "out_proj", None)  # as in RoBERTa, where another layer precedes the output layer
     if not isinstance(head, nn.Linear) or head.out_features != 1:
         raise NoRewardModel(
             f"{type(inner).__name__} does not end in one linear output ({' or '.join(HEADS)}), so it gives "
@@ -100,7 +100,7 @@ def add_lora(model: PreTrainedModel, config: RewardModelConfig, *, base: str, ne
         raise ValueError(
             f"lora_target_modules={config.lora_target_modules!r} does not fit {type(model).__name__}: {error}"
         ) from error
-    # peft uses the name by which the model was loaded, which can be a relative path.
+    # By default, peft stores the name by which the model was loaded, which can be a relative path.
     adapted.active_peft_config.base_model_name_or_path = base
     return adapted
 

@@ -82,9 +82,9 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: f
     """-beta KL on every real token, plus the response's score on its last real token. (B,), (B, T), (B, T) ->
     (B, T).
 
-    The score is placed on the last real token, whether or not that is EOS. TRL <= 1.12 placed it on the first
-    padding token, so a finished response was one step further from its score than a truncated one and got
-    less credit. Raises ValueError for an empty response.
+    The score is placed on the last real token, whether or not that is EOS. TRL <= 1.12 placed the score on
+    the first padding token, so a finished response was one step further from its score than a truncated
+    response and got less credit. Raises ValueError for an empty response.
     """
     lengths = mask.sum(dim=1)
     if bool((lengths == 0).any()):
@@ -106,7 +106,8 @@ def adapted_kl_coefficient(
 def explained_variance(values: Tensor, returns: Tensor) -> float:
     """1 - Var(returns - values) / Var(returns) over (N,) tokens.
 
-    1 means a perfect prediction, 0 one no better than predicting the mean, and nan constant returns.
+    1 means a perfect prediction, 0 means a prediction no better than the mean, and nan means constant
+    returns.
     """
     variance = returns.var(unbiased=False)
     return (

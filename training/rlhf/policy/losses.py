@@ -1,4 +1,4 @@
-"""The two losses of PPO, per token: pure functions on tensors."""
+"""PPO's two losses, per token: pure functions on tensors."""
 
 from __future__ import annotations
 

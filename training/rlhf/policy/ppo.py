@@ -16,7 +16,7 @@ PPO is sensitive to these choices:
   the policy's trunk.
 - Scores are in standard deviations of the reward model's training responses, so the KL coefficient, the clip
   ranges and the penalty have the same meaning for every reward model.
-- Advantages are whitened, and losses are averaged, over all tokens of the batch, never per micro-batch.
+- Advantages are whitened, and losses are averaged, over all tokens in the batch, never per micro-batch.
 - There is no dropout: models stay in eval mode.
 """
 
@@ -164,7 +164,7 @@ def train(
             for parts in dealt
         ]
         batch = [part for minibatch in minibatches for part in minibatch]
-        # 4. Compute rewards per token and advantages per answer, and whiten these over all answers.
+        # 4. Compute rewards per token and advantages per answer, and whiten the advantages over all answers.
         for part in batch:
             kl = advantages.kl_k1(part.log_probs, part.reference)
             rewards = advantages.token_rewards(part.scores, kl, part.mask, kl_coefficient=kl_coefficient)

@@ -40,7 +40,7 @@ from training.rlhf.reward import scoring
 from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
 from training.rlhf.reward.uncertainty import uncertainty_of
 
-# Peak learning rates for models of these sizes: lower than those of sft, because the policy is already
+# Peak learning rates for models of these sizes: lower than the rates in sft, because the policy is already
 # trained. With 512 demo prompts, the gold reward per answer rose from 1.57 to 1.76 at 1e-3, and to
 # 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
@@ -67,7 +67,7 @@ class RejectionSamplingResult:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The N answers to one prompt in sampling order, with their rewards minus caution."""
+    """The N answers to one prompt in sampling order, with their rewards after the deduction for `caution`."""
 
     messages: Messages
     prompt: list[int]
@@ -85,7 +85,8 @@ def train(
     out_dir: str | Path,
     report: Reporter | None = None,
 ) -> RejectionSamplingResult:
-    """Sample, choose, fine-tune and save. A `Loaded` policy is trained in place.
+    """Sample answers, choose the best, fine-tune the policy and save it. A `Loaded` policy is trained in
+    place.
 
     Raises `ModelNotFound`, `ValueError` (no prompts, or no answer worth keeping), `TrainingDiverged` and
     `Cancelled`. In these cases nothing is written.
@@ -143,8 +144,8 @@ def sample_and_score(
     prompts: Sequence[Messages],
     report: Reporter,
 ) -> tuple[list[Candidates], int]:
-    """Return N answers to each prompt with their raw rewards minus caution, in the order of the prompts,
-    and the number of truncated prompts."""
+    """Return N answers to each prompt with their raw rewards after the deduction for `caution`, in prompt
+    order, and the number of truncated prompts."""
     candidates: list[Candidates] = []
     cut = 0
     batches = answers_to(
@@ -194,7 +195,8 @@ def best_row(group: Candidates, min_gain: float) -> sft.Row | None:
 
 
 def best_of_curve(rewards: Sequence[float]) -> dict[int, float]:
-    """Return the expected best of n draws for every n ≤ N, estimated from one sample of N without bias.
+    """Return an unbiased estimate, from one sample of N draws, of the expected best of n draws for every n ≤
+    N.
 
     Order statistics: with x₍₁₎ ≤ … ≤ x₍N₎, E[max of n] = Σᵢ C(i-1, n-1) / C(N, n) · x₍ᵢ₎, the mean over all
     subsets of size n.

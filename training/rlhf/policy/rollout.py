@@ -48,9 +48,9 @@ class Models:
 class Scored(NamedTuple):
     """The scores of N answers, (N,) each.
 
-    ``scores``: in standard deviations around the training mean, minus caution. ``finished``: whether the
-    answer ended with EOS. ``spreads``: the reward model's uncertainty in standard deviations, or 0 without an
-    uncertainty estimate.
+    ``scores``: in standard deviations from the training mean, after the deduction for caution. ``finished``:
+    whether the answer ended with EOS. ``spreads``: the reward model's uncertainty in standard deviations, or
+    0 without an uncertainty estimate.
     """
 
     scores: Tensor

@@ -143,9 +143,9 @@ def sft_step(
 ) -> tuple[float, dict[str, float]]:
     """Make one optimiser update on `rows`. Return the loss before the update and the metrics.
 
-    Each micro-batch adds its *sum* divided by the token count of the entire batch, so the gradient does not
-    depend on how the batch is split. A mean of micro-batch means would give more weight to the tokens of
-    short rows.
+    Each micro-batch contributes its *summed* loss divided by the token count of the entire batch, so the
+    gradient does not depend on how the batch is split. A mean of micro-batch means would give more weight to
+    the tokens of short rows.
     """
     started, n_tokens, loss = time.monotonic(), sum(len(row.response) for row in rows), 0.0
     for like in rows_of_like_length(rows, config.micro_batch_size):
@@ -169,7 +169,7 @@ def sft_step(
 
 
 def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Return the summed negative log-likelihood of the response tokens, () in nats."""
+    """Return the summed negative log-likelihood of the response tokens in nats, a scalar."""
     log_probs, _ = token_log_probs(policy, batch.ids, batch.mask, batch.wanted, temperature=1.0)
     return -log_probs.sum()
 

@@ -196,7 +196,7 @@ class AnswerModel(nn.Module):
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             slope, _ = self._slope_of(middle, groups, rewards)
-            rising = slope < 0  # the loss still decreases, so the optimum is higher
+            rising = slope < 0  # the loss still decreases here, so the optimum is higher
             low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
         found = (low + high) / 2
         _, curvature = self._slope_of(found, groups, rewards)
@@ -247,7 +247,7 @@ class AnswerModel(nn.Module):
         self, odds: Tensor, groups: Sequence[Group], rewards: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Return the first and second derivatives of the penalised loss with respect to each annotator's
-        log-odds. Annotators are independent, so mixed derivatives are 0."""
+        log-odds. Annotators are independent, so mixed derivatives are zero."""
         first, second = torch.zeros_like(odds), torch.zeros_like(odds)
         at = odds.clone().requires_grad_()
         prior = losses.beta_prior(at, right=self.config.prior_right, wrong=self.config.prior_wrong)
@@ -266,12 +266,12 @@ class AnswerModel(nn.Module):
 
 
 def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
-    """Return the initial ``tie``, with which responses of equal reward are tied as often as the pairs in
-    these rankings.
+    """Return the initial ``tie``, with which responses of equal reward are tied as often as pairs in the
+    given rankings.
 
-    A short run does not converge from other initial values: from 0 (a third of equal pairs tied), one epoch
-    on 600 rankings led to 20 % predicted ties when the actual share was 4 %. The probability of a tie between
-    equal rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
+    A short run does not converge from other initial values: from 0 (where a third of equal pairs are tied),
+    one epoch on 600 rankings led to 20 % predicted ties when the actual share was 4 %. The probability of a
+    tie between equal rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
     """
     if config.ties == "ignore":
         return 0.0

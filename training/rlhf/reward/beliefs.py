@@ -161,7 +161,7 @@ def score_with_spread(
     *,
     centred: bool = False,
 ) -> list[tuple[Tensor, Tensor]]:
-    """Return (scores, standard deviations) of the responses to each prompt, (K,) each."""
+    """Return (scores, standard deviations) for the responses to each prompt, (K,) each."""
     found = beliefs_about(model, tokenizer, items, uncertainty, centred=centred)
     return [(one.mean, one.spread) for one in found]
 

@@ -6,10 +6,10 @@ rankings require (Osband, Aslanides & Cassirer 2018, arXiv 1806.03335: randomise
 al. 2020, arXiv 1810.05546: anchored ensembles). Members agree where rankings provide information, and stay
 close to their random starts elsewhere. Let a member's weights be θ ~ N(θ₀, I) a priori, with θ₀ drawn from
 the prior. The anchored fit min Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2 is then, for a linear member, a draw from the
-posterior, except for the noise of the data. That noise comes from the weights wᵢ ~ Exp(1) of the rankings
-(Bayesian bootstrap, Rubin 1981), which differ between members.
+posterior, except for the noise in the data. The rankings' weights wᵢ ~ Exp(1), which differ between members,
+represent that noise (Bayesian bootstrap, Rubin 1981).
 
-Every weight has the prior N(0, 1); products are scaled by their width instead of the weights. Half of a
+Every weight has the prior N(0, 1); the products, instead of the weights, are scaled by their width. Half of a
 member's prior variance is linear in the features, and half goes through one layer of ReLUs. The total
 variance is ``prior_spread``² at a typical training response. Far from the training responses, the members
 diverge in proportion to the distance.
@@ -69,7 +69,7 @@ def draw_heads(
 
 
 def outputs(heads: Heads, features: Tensor) -> Tensor:
-    """(N, d) features -> (N, M) reward of each response by each member, minus the member's mean."""
+    """(N, d) features -> (N, M) each member's reward for each response, minus the member's mean."""
     seen = (features - heads.centre) / heads.scale
     root = math.sqrt(seen.shape[-1])
     linear = seen @ heads.linear.T / root

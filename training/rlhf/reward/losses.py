@@ -23,8 +23,8 @@ from training.rlhf.data.rankings import UNRANKED_TIER
 
 
 def preferred_pairs(tiers: Tensor) -> Tensor:
-    """Return a mask of the strict preferences in each ranking: (B, K) -> bool (B, K, K), [b, i, j] true if i
-    is in a better tier than j."""
+    """Return a mask of the strict preferences in each ranking: (B, K) -> bool (B, K, K), where [b, i, j] is
+    true if i is in a better tier than j."""
     real = tiers >= 0
     return (tiers[:, :, None] < tiers[:, None, :]) & real[:, :, None] & real[:, None, :]
 
@@ -96,8 +96,8 @@ def bradley_terry(
     smoothing: conservative DPO eq. 3. Raises ValueError if the shapes differ or smoothing is outside [0,
     0.5).
 
-    With ``reliability`` (B,), the log-odds that an annotator states their true preference, this is CrowdBT
-    (Chen et al. 2013, WSDM): P(k states i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), eta_k =
+    With ``reliability`` (B,), the log-odds that an annotator states their true preference, the loss is
+    CrowdBT's (Chen et al. 2013, WSDM): P(k states i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), eta_k =
     sigma(reliability).
 
     With ``margins`` (B,), the loss is -log sigma(d - m) for the pairs that the stated strength refers to;
@@ -149,8 +149,8 @@ def davidson(
 ) -> Tensor:
     """Pairs with ties (Davidson 1970): P(i > j) = e^{d/2} / Z, P(tie) = nu / Z, Z = e^{d/2} + e^{-d/2} + nu.
 
-    ``log_nu`` (scalar tensor) is the log-odds of a tie against a win between equals. (B, K), (B, K), () ->
-    (B,) in nats per pair, including tied ones. nu -> 0 is Bradley–Terry.
+    ``log_nu`` (scalar tensor) is the log-odds of a tie against a win between responses of equal reward. (B,
+    K), (B, K), () -> (B,) in nats per pair, including tied ones. nu -> 0 is Bradley–Terry.
     """
     d = _differences(rewards, tiers)
     won, tied = preferred_pairs(tiers), tied_pairs(tiers)
@@ -180,7 +180,7 @@ def cumulative_strength(
     levels, which is Rao & Kupper's tie. McCullagh 1980 (cumulative logits); Tutz 1986 and Agresti 1992
     (Applied Statistics 41, 287-297) for paired comparisons.
 
-    ``strengths`` (B,), integer: the level 1 … L stated for the ranking's best tier against the next, or 0 if
+    ``strengths`` (B,), integer: the level 1 … L stated for the ranking's best tier over the next, or 0 if
     no level was stated. A strict preference without a stated strength contributes P(any strength) = sigma(d -
     a_0): no strength is imputed, and a batch without strengths reduces to Rao–Kupper or, without ties,
     Bradley–Terry. (B, K), (B, K), (B,), (L,) -> (B,) in nats per pair. Smoothing and ``reliability`` reverse
@@ -225,7 +225,7 @@ def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
     reward].
 
     (B, K), (B, K) -> (B,) in nats per choice, so that the scale matches the pair losses and, for K = 2,
-    equals Bradley–Terry. The members of a tier are chosen one after another from the same remainder
+    equals Bradley–Terry. The responses in a tier are chosen one after another from the same remaining set
     (Breslow's rule). The last tier contributes nothing, because the remaining responses come last with
     probability one. A top-k ranking is therefore represented as k tiers, with the rest in one further tier
     (UNRANKED_TIER, or any larger number). Plackett 1975, Luce 1959; arXiv 2301.11270 eq. 4 for rankings of K

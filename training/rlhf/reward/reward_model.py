@@ -67,7 +67,7 @@ CADENCE = {"checkpoint_minutes", "checkpoint_steps"}  # settings that do not aff
 class RewardModelResult:
     """The saved model and its metrics.
 
-    ``left_out`` counts the rankings that could not be used, by reason (held-out ones as ``heldout/…``).
+    ``left_out`` counts the rankings that could not be used, by reason (held-out rankings as ``heldout/…``).
     ``prompts_cut`` counts truncated prompts. ``repeats`` counts repeated and contradictory statements
     (`data.count_repeats`), and, for a given held-out set, the prompts that also occur in training
     (``prompts_on_both_sides``). ``annotators`` contains each annotator's reliability by pseudonym, if
@@ -91,8 +91,8 @@ class RewardModelResult:
 
 @dataclass
 class LoopProgress:
-    """The counters and metrics of a run, saved as JSON in a checkpoint, so that a resumed run has all of
-    them.
+    """The counters and metrics of a run, saved as JSON in a checkpoint, so that a resumed run has the
+    complete values.
 
     ``metrics``: those of the last step; ``heldout``: the held-out metrics of the weights that would be saved
     now; ``lowest``: those at the lowest held-out loss; ``without_gain``: the number of evaluations since the
@@ -132,7 +132,7 @@ def train(
     accuracy (pairs of this batch), grad_norm, learning_rate, reward/mean, reward/std, tokens_per_second; at
     evaluations also heldout/loss and heldout/accuracy. The result adds the report's heldout/ece,
     heldout/log_loss and heldout/best_of_4. Raises TrainingDiverged if the loss is not finite, and ValueError
-    without data or if the recipe needs data that the rankings do not contain (strengths, annotators,
+    if there is no data or the recipe needs data that the rankings do not contain (strengths, annotators,
     positions).
     """
     report = distributed.SharedReporter(report or NullReporter())
@@ -257,7 +257,7 @@ def train(
             progress.lowest = found if gained else progress.lowest
             progress.heldout = (
                 progress.lowest if config.keep == "best" else found
-            )  # metrics of the weights to be saved
+            )  # metrics of the weights that will be saved
             best = gained and config.keep == "best"
         report.metrics(step, metrics)
         report.progress("train", step, total)

@@ -70,9 +70,9 @@ def score(
     """Return the rewards of the responses to each prompt: one fp32 CPU tensor (K,) per item, without
     gradient.
 
-    Raw rewards equal plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. ``centred``
-    subtracts the mean reward of the training responses. Prompts are truncated on the left to the model's
-    context. Raises ResponseTooLongError if a response alone fills the context.
+    Raw rewards equal the output of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS.
+    ``centred`` subtracts the mean reward of the training responses. Prompts are truncated on the left to the
+    model's context. Raises ResponseTooLongError if a response alone fills the context.
     """
     groups = encode_items(model, tokenizer, items)
     mean = stored_scale(model).mean if centred else 0.0
@@ -162,7 +162,7 @@ def head_values(model: Any, features: Tensor) -> Tensor:
 
 
 def features_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
-    """Return the head's input (N, d) fp32, one row per response of the batch, in order.
+    """Return the head's input (N, d) fp32, one row per response in the batch, in order.
 
     This input is the state at the end of the response for a language model, and the output of the classifier
     layers for an encoder.

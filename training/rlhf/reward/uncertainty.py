@@ -8,8 +8,8 @@ three methods (the recipe's ``uncertainty``). The first two methods use the trun
 - ``lora``: an ensemble of adapters, each trained on the same rankings (`lora_ensemble`).
 
 None of these methods changes the model. The score remains that of the trained head, as computed by plain
-``AutoModelForSequenceClassification``. The uncertainty adds the joint distribution of the deviations from
-these scores over the responses to one prompt; the distribution is joint because rankings only determine
+``AutoModelForSequenceClassification``. The uncertainty adds the joint distribution of the responses'
+deviations from these scores, for each prompt; the distribution is joint because rankings only determine
 differences. A spread is the standard deviation of a response's reward relative to the mean reward of the
 training responses.
 
@@ -181,12 +181,12 @@ def observations(config: RewardModelConfig, tiers: Tensor) -> Tensor:
     """Return the number of independent observations in each ranking: (B, K) -> (B,). This number turns mean
     losses into the sums on which certainty depends.
 
-    For Plackett–Luce, this is the number of choices, whose probabilities multiply to the likelihood. The
-    pairs of a ranking are not independent, so each has weight 3 / (K + 1). With this weight, the curvature of
-    the weighted sum equals its information: where all orders are equally likely, the Godambe information of
-    the unweighted sum is 3 / (K + 1) of its second derivative (all of it for K = 2; six pairs of four
-    responses count as 3.6). Where rewards differ, the share is slightly larger, so intervals are slightly too
-    wide rather than too narrow.
+    For Plackett–Luce, this is the number of choices, because the likelihood is the product of their
+    probabilities. The pairs of a ranking are not independent, so each has weight 3 / (K + 1). With this
+    weight, the curvature of the weighted sum equals its information: where all orders are equally likely, the
+    Godambe information of the unweighted sum is 3 / (K + 1) of its second derivative (all of it for K = 2;
+    six pairs of four responses count as 3.6). Where rewards differ, the share is slightly larger, so
+    intervals are slightly too wide rather than too narrow.
     """
     real = tiers >= 0
     if config.loss == "plackett_luce":

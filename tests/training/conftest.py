@@ -30,7 +30,7 @@ Rank = Callable[..., None]
 
 @pytest.fixture
 def lab(db: None) -> Project:
-    """An empty project for the tests of this package, with no artefacts on disk."""
+    """An empty project for the tests in this package, with no artefacts on disk."""
     shutil.rmtree(django_settings.ARTEFACTS, ignore_errors=True)
     return create_project(slug="lab", name="Lab")
 

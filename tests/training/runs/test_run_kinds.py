@@ -1,4 +1,4 @@
-"""Each run kind is tested with a tiny model: inputs, results, and the use of these by the next run kind."""
+"""Each run kind is tested with a tiny model: inputs, results, and the use of results by the next run kind."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def base_of(folder: str | Path) -> str:
         raise BrokenAdapter(f"{ADAPTER_CONFIG} in {place} cannot be read: {error!r}") from error
     if not isinstance(base, str) or not base:
         raise BrokenAdapter(
-            f"{ADAPTER_CONFIG} in {place} does not name the model that the adapter was trained on: set its "
+            f"{ADAPTER_CONFIG} in {place} does not name the model that the adapter was trained on: set "
             "base_model_name_or_path"
         )
     models = place.absolute().parent

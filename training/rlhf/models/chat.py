@@ -131,13 +131,12 @@ def _least_likely_text(tokenizer: PreTrainedTokenizerBase, eos: int) -> str:
 
 
 def context_length(model: PreTrainedModel) -> int:
-    """Return the context length of the model: the maximum length of prompt and response together, in
-    tokens."""
+    """Return the model's context length: the maximum length of prompt and response together, in tokens."""
     config = model.config.get_text_config()
     length = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if not isinstance(length, int):
         raise ValueError(
-            f"{type(model).__name__} does not specify the length of its context (max_position_embeddings)"
+            f"{type(model).__name__} does not specify a context length (max_position_embeddings)"
         )
     # RoBERTa and related models number positions from the id of the pad token plus one.
     embeddings = getattr(getattr(trunk_of(model), "embeddings", None), "position_embeddings", None)

@@ -233,8 +233,8 @@ def _load(
     _refuse_broken_numbers(name, model)
     if tokenizer.eos_token_id is None and tokenizer.sep_token_id is None:
         raise ModelNotFound(
-            f"The tokenizer of {name!r} has no EOS token, so an answer would have no end. Set its eos_token "
-            "and save it with the model again."
+            f"The tokenizer of {name!r} has no EOS token, so an answer would have no end. Set the "
+            "tokenizer's eos_token and save the tokenizer with the model again."
         )
     return Opened(model.to(device or default_device()).eval(), tokenizer, new, base)
 

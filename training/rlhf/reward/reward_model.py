@@ -229,7 +229,7 @@ def train(
             store.save(progress.step, modules, optimiser, asdict(progress))
             raise TrainingDiverged(
                 f"step {step} of {total}: loss {sums['loss']}, gradient norm {grad_norm}. No model was saved"
-                + (f"; {checkpoints} has the weights before this step. " if checkpoints else ". ")
+                + (f"; {checkpoints} contains the weights from before this step. " if checkpoints else ". ")
                 + f"Lower learning_rate or look at {suspects(config, model, chosen, answers, pad)}"
             )
         rate = rate_factor(config.schedule, step - 1, total, warmup=warmup)

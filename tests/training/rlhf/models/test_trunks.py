@@ -1,6 +1,6 @@
 """A reward model on any trunk, with or without LoRA, has the same scores in Rankloop, transformers and peft.
 
-This covers models saved by Rankloop and models trained with other libraries.
+The tests cover models saved by Rankloop and models trained with other libraries.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Predicted peak memory matches the measured memory of real training loops within MEMORY_FACTOR.
 
-Each loop is measured in its own process: peak memory minus memory before model creation. The models have
-seven million parameters, so the difference exceeds the measurement noise.
+Each loop is measured in a separate process, as peak memory minus memory before model creation. The models
+have seven million parameters, so the difference exceeds the measurement noise.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def shape() -> shapes.Shape:
 
 def held(cases: dict[str, dict[str, Any]], folder: Path) -> dict[str, int]:
     """Measure each loop's memory, in bytes. Each loop runs in a fork of one process that has already imported
-    everything."""
+    all modules."""
     sizes = ({**WIDE, **HEADS}, [PROMPT, RESPONSE])
     done = subprocess.run(
         [sys.executable, "-c", _RUN, json.dumps(cases), *map(json.dumps, sizes), str(folder)],

@@ -30,7 +30,7 @@ GOOD = 67  # the ID of the token "good", which these tests reward
 def reward_model(folder: Path) -> Path:
     """An untrained reward model that scores a response by its proportion of "good" tokens.
 
-    In its only layer, all parameters are zero except the norms and the value and output projections.
+    In the model's only layer, all parameters are zero except the norms and the value and output projections.
     Attention therefore averages the embeddings of all tokens up to EOS, and the head reads the component of
     that average in the direction of "good".
     """

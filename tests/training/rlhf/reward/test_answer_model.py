@@ -183,8 +183,7 @@ def test_reliabilities_maximise_the_posterior_and_intervals_match_its_curvature(
 
 
 def test_position_effects_are_recovered_if_the_display_order_is_known() -> None:
-    """Of two equally good responses, the one in the first position wins 70% of the time: sigma(-offset) =
-    0.7."""
+    """Of two equally good responses, the response shown first wins 70% of the time: sigma(-offset) = 0.7."""
     config = RewardModelConfig(positions="learned")
     groups = [pair(0, first_wins=n % 10 < 7, in_shown_order=True) for n in range(100)]
     groups += [pair(0, first_wins=False) for _ in range(300)]
@@ -235,8 +234,8 @@ def test_gradients_of_micro_batches_and_layouts_sum_to_those_of_the_batch(tmp_pa
 
 
 def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> None:
-    """Carl reverses every second ranking. All annotators state strength 1 for a small difference and 2
-    for a large one."""
+    """Carl reverses every second ranking. All annotators state strength 1 for a small difference and strength
+    2 for a large difference."""
     rankings = []
     for number, ranking in enumerate(RANKINGS * 2):
         best, second, *rest = ranking.tiers

@@ -163,8 +163,8 @@ def test_same_seed_gives_the_same_weights(policy_dir: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("ties", ["rao_kupper", "davidson"])
 def test_ties_are_used_if_the_recipe_models_ties(ties: str, tmp_path: Path) -> None:
-    """The two middle responses of each ranking are tied. After training, these two rewards are closer to each
-    other than to the other rewards."""
+    """The two middle responses of each ranking are tied. After training, the rewards of the tied responses
+    are closer to each other than to the other rewards."""
     policy = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
     tied = [
         dataclasses.replace(r, tiers=(r.tiers[0], (*r.tiers[1], *r.tiers[2]), r.tiers[3])) for r in RANKINGS

@@ -142,6 +142,7 @@ def test_weights_and_reliabilities_are_recovered() -> None:
 
 
 TIE = torch.tensor([0.7], dtype=torch.float64)  # Rao and Kupper's threshold, and Davidson's log nu
+
 VERDICTS = torch.tensor([[0, 1], [0, 0], [1, 0]])  # first preferred, tie, second preferred
 
 

@@ -182,7 +182,7 @@ def test_two_processes_resume_to_the_same_weights_after_a_kill(made: dict[str, A
 def test_two_processes_stop_early_at_the_same_step_as_one(made: dict[str, Any]) -> None:
     assert (made["codes"]["early"], made["codes"]["early-two"]) == ([0], [0, 0])
     one, two = result(made, "early"), result(made, "early-two")
-    assert one["steps"] == two["steps"] == 4  # stopped: the second evaluation was no better
+    assert one["steps"] == two["steps"] == 4  # stopped early: the second evaluation was no better
     assert one["total_steps"] == 10
 
 

@@ -28,6 +28,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, Reporter
 
 BUCKET_NUMBERS = 16_000_000  # numbers per all-reduce; a bucket needs 64 MB, but fewer messages are sent
+
 LONGEST_WAIT = timedelta(hours=1)  # maximum wait while one process writes a checkpoint or scores
 
 

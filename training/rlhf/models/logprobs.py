@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 CHUNK_TOKENS = 1024  # positions projected onto the vocabulary in one chunk
+
 # Transformations between the output embedding and the logits in some architectures (Gemma 2, Cohere,
 # Granite). A manual projection would miss these transformations, so such models use their own forward pass.
 LOGIT_TRANSFORMS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")

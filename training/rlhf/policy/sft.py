@@ -30,7 +30,9 @@ from training.rlhf.models.loading import ModelSource, open_policy, save_model
 from training.rlhf.models.logprobs import token_log_probs
 
 RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models of these sizes
+
 HELDOUT_MEASUREMENTS = 10  # evaluations per run; each evaluation passes over the held-out rows
+
 BETAS = (0.9, 0.95)  # for AdamW; 0.999 would average squared gradients over more steps than a short run has
 
 

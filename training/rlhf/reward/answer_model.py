@@ -29,6 +29,7 @@ from training.rlhf.reward import losses
 # a score difference.
 MOST_LEVELS = 20
 TWO_SIDED_95 = 1.96  # number of standard errors on either side of the estimate
+
 SURE = 12.0  # search bound in log-odds: reliabilities from 0.000006 to 0.999994
 HALVINGS = 30
 CHUNK_RANKINGS = 4096

@@ -239,7 +239,7 @@ def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> N
     rankings = []
     for number, ranking in enumerate(RANKINGS * 2):
         best, second, *rest = ranking.tiers
-        wide = number % 2 == 0  # compare the best with the worst, or else the second
+        wide = number % 2 == 0  # compare the best response with the worst if wide, else with the second
         tiers = (best, rest[-1]) if wide else (best, second)
         texts = tuple(ranking.responses[tier[0]] for tier in tiers)
         name = ("ann", "ben", "carl")[number % 3]
@@ -282,8 +282,8 @@ def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("ties", ["rao_kupper", "davidson"])
 def test_initial_tie_probability_equals_the_tie_frequency_in_the_data(ties: str) -> None:
-    # 1 of 3, 0 of 1 and 1 of 3 pairs are ties. The two responses that the top-2 ranking leaves unranked are
-    # not tied.
+    # In the three rankings, 1 of 3, 0 of 1 and 1 of 3 pairs are ties. The two responses that the top-2
+    # ranking leaves unranked are not tied.
     tiers = [[0, 0, 1], [1, 0], [0, 0, UNRANKED_TIER, UNRANKED_TIER]]
     groups = [Group([2], [[5]] * len(each), each) for each in tiers]
     config = RewardModelConfig.model_validate({"ties": ties})

@@ -122,7 +122,8 @@ def test_cumulative_strength_is_a_difference_of_two_sigmoids() -> None:
     d = 0.5
     edges = [-math.inf, -2.0, -0.9, -0.3, 0.3, 0.9, 2.0, math.inf]
     below = [0.0, *(sigmoid(edge - d) for edge in edges[1:-1]), 1.0]
-    chances = [high - low for low, high in itertools.pairwise(below)]  # for signed strengths -3 … 3
+    # The probabilities of the signed strengths -3 … 3.
+    chances = [high - low for low, high in itertools.pairwise(below)]
     assert chances[4] == pytest.approx(0.598687660112452 - 0.450166002687522, abs=1e-12)  # strength 1
     values = torch.tensor([[d, 0.0]], dtype=torch.float64)
     for said, chance in zip(range(-3, 4), chances, strict=True):

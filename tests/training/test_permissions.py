@@ -83,7 +83,7 @@ def test_launch_responds_identically_for_hidden_and_unknown_projects(
     assert answers[0].json() == answers[1].json()
 
 
-def test_launch_names_an_unknown_project(client_of: ClientOf, ada: User) -> None:
+def test_launch_error_names_an_unknown_project(client_of: ClientOf, ada: User) -> None:
     errors = client_of(ada).post("/api/v1/runs/", {"project": "no-such", "kind": "sft"}).json()["errors"]
     assert errors == [{"field": "project", "reason": "There is no such project."}]
 

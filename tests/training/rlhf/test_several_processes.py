@@ -157,7 +157,7 @@ def result(made: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def test_two_processes_give_the_same_weights_and_metrics_as_one(made: dict[str, Any]) -> None:
+def test_two_processes_give_the_same_weights_and_metrics_as_one_process(made: dict[str, Any]) -> None:
     assert made["codes"]["one"] == [0], made["stderr"]
     assert made["codes"]["two"] == [0, 0], made["stderr"]
     assert (weights(made, "one") - weights(made, "two")).abs().max() < 1e-5
@@ -179,7 +179,7 @@ def test_two_processes_resume_to_the_same_weights_after_a_kill(made: dict[str, A
     assert result(made, "killed, again")["metrics"] == result(made, "two")["metrics"]
 
 
-def test_two_processes_stop_early_at_the_same_step_as_one(made: dict[str, Any]) -> None:
+def test_two_processes_stop_early_at_the_same_step_as_one_process(made: dict[str, Any]) -> None:
     assert (made["codes"]["early"], made["codes"]["early-two"]) == ([0], [0, 0])
     one, two = result(made, "early"), result(made, "early-two")
     assert one["steps"] == two["steps"] == 4  # stopped early: the second evaluation was no better

@@ -81,7 +81,7 @@ def test_launch_refuses_an_input_that_the_run_kind_does_not_take(lab: Project) -
     assert "Its inputs are policy, snapshot" in refusal(lab, "sft", reward_model="x")["inputs.reward_model"]
 
 
-def test_launch_names_all_missing_inputs_together(lab: Project) -> None:
+def test_launch_error_names_all_missing_inputs_together(lab: Project) -> None:
     reasons = refusal(lab, "ppo")
     assert set(reasons) == {"inputs.policy", "inputs.reward_model", "project"}
     assert "Run sft first" in reasons["inputs.policy"]

@@ -55,7 +55,7 @@ def test_calibration_equals_manual_calculation() -> None:
     assert found.brier.value == pytest.approx(2 * (2 * 0.15**2 + 0.85**2 + 0.35**2) / 4)
 
 
-def test_calibration_equals_that_of_scikit_learn() -> None:
+def test_calibration_matches_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     scored = answered_pairs(rng.normal(0, 1.5, 800), AnswerLink(), rng)
     found = of(scored)
@@ -113,7 +113,7 @@ def test_rewards_in_correct_order_but_on_the_wrong_scale_are_miscalibrated(stret
     assert (wrong.log_loss.value or 0) > (of(right).log_loss.value or 0)
 
 
-def test_model_without_ties_is_miscalibrated_if_annotators_tie() -> None:
+def test_model_without_ties_is_miscalibrated_if_annotators_declare_ties() -> None:
     """If ties are counted, the predicted preference probabilities are too high by the proportion of ties."""
     rng = np.random.default_rng(3)
     scored = answered_pairs(rng.normal(0, 1.0, 3000), AnswerLink(), rng, says=TIES)

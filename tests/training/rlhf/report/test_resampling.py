@@ -75,7 +75,7 @@ def test_one_prompt_has_no_interval_and_no_data_has_no_estimate() -> None:
     assert PromptBootstrap([]).mean([], np.array([], dtype=np.int64)) == Estimate.nothing()
 
 
-def test_spearman_equals_scipy_and_is_none_for_constant_values() -> None:
+def test_spearman_matches_scipy_and_is_none_for_constant_values() -> None:
     rng = np.random.default_rng(2)
     x = rng.integers(0, 12, size=300).astype(float)  # with many equal values
     y = x + rng.normal(0, 4, size=300)

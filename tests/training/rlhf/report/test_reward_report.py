@@ -44,7 +44,7 @@ def test_accuracy_counts_pairs_with_equal_rewards_as_half_correct() -> None:
     assert report.calibration.pairs == 10
 
 
-def test_slices_by_agreement_strength_length_and_round() -> None:
+def test_report_has_slices_by_agreement_strength_length_and_round() -> None:
     report = report_on(scored(*ROWS))
     # In Q1, two of three annotators (ann and bob) agree on each pair: a > bb, a > ccc and bb > ccc.
     agreement = slices(report, "agreement")
@@ -82,7 +82,7 @@ def test_model_is_compared_with_annotators_on_pairs_ranked_repeatedly() -> None:
     assert report_on(scored(ROWS[0], ROWS[4])).people is None
 
 
-def test_length_bias_of_model_and_annotators() -> None:
+def test_length_bias_of_model_and_annotators_is_reported() -> None:
     length = report_on(scored(*ROWS)).length
     assert length is not None
     # Annotators prefer the longer response in 4 of 10 pairs: eve's 3 pairs, and "maybe" > "no". The model

@@ -217,7 +217,7 @@ def test_full_reliability_changes_no_loss_and_ties_are_not_reversed() -> None:
         assert not torch.allclose(loss(reliability=unsure)[:2], loss()[:2])
 
 
-def test_beta_prior_equals_its_log_density_up_to_a_constant() -> None:
+def test_beta_prior_loss_equals_the_negative_log_density_up_to_a_constant() -> None:
     odds = torch.tensor([-1.0, 0.3, 2.0], dtype=torch.float64)
     density = torch.distributions.Beta(torch.tensor(8.0).double(), torch.tensor(2.0).double())
     difference = losses.beta_prior(odds, right=8.0, wrong=2.0) + density.log_prob(odds.sigmoid())
@@ -277,7 +277,7 @@ def test_unranked_responses_rank_below_all_others_and_are_not_tied() -> None:
     assert losses.pair_accuracy(values, top_one).item() == 1.0
 
 
-def test_centring_is_the_squared_sum_of_each_pair() -> None:
+def test_centring_penalty_is_the_mean_squared_sum_over_pairs() -> None:
     assert losses.centring(torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([[0, 1, -1]])).item() == 9.0
     assert losses.centring(torch.tensor([[1.0, -1.0]]), torch.tensor([[0, 1]])).item() == 0.0
 

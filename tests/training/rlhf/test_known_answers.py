@@ -1,7 +1,7 @@
-"""Minimising each loss on answers simulated with known parameters recovers these parameters.
+"""Minimising each loss on answers simulated with known parameters recovers those parameters.
 
-Rewards are linear in five features, so the fit has few parameters. Their standard errors come from the
-curvature of the likelihood at its maximum.
+Rewards are linear in five features, so the fit has few parameters. The parameters' standard errors come from
+the curvature of the likelihood at its maximum.
 """
 
 from __future__ import annotations
@@ -142,6 +142,7 @@ def test_weights_and_reliabilities_are_recovered() -> None:
 
 
 TIE = torch.tensor([0.7], dtype=torch.float64)  # Rao and Kupper's threshold, and Davidson's log nu
+
 VERDICTS = torch.tensor([[0, 1], [0, 0], [1, 0]])  # first preferred, tie, second preferred
 
 

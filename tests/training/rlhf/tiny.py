@@ -68,8 +68,8 @@ def byte_level_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def encoder_tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer with the same words, [CLS] at the start and [SEP] at the end, but no BOS or EOS, as in
-    BERT."""
+    """A BERT-style tokenizer with one token per word, [CLS] at the start and [SEP] at the end, but no BOS or
+    EOS."""
     special = ("[PAD]", "[SEP]", "[CLS]", "[UNK]", "[MASK]")
     names = [*special, *(f"w{n}" for n in range(WORDS)), "user", "assistant", ":", "good", "bad"]
     inner = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="[UNK]"))
@@ -130,7 +130,7 @@ def qwen_policy(*, seed: int = 0) -> PreTrainedModel:
 
 
 def neox_policy(*, seed: int = 0) -> PreTrainedModel:
-    """A GPT-NeoX like Pythia: parallel attention and MLP, partially rotary positions, and biases."""
+    """A GPT-NeoX model like Pythia: parallel attention and MLP, partially rotary positions, and biases."""
     return _seeded(GPTNeoXForCausalLM, GPTNeoXConfig(**COMMON, **SHAPE, rotary_pct=0.25), seed)
 
 

@@ -62,7 +62,7 @@ async def watch(run_id: UUID, seen: Seen, *, after: int = 0) -> None:
 
 
 def play(scene: Callable[[], Awaitable[None]]) -> None:
-    """Run an async test body, then close the connections of the threads that did its database work."""
+    """Run an async test body, then close the connections of the threads that did the test's database work."""
 
     async def whole() -> None:
         try:

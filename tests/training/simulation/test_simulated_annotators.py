@@ -59,7 +59,7 @@ def ranked_by_length(
     return project
 
 
-def test_simulation_ranks_every_task_as_often_as_its_overlap(
+def test_simulation_ranks_every_task_as_often_as_its_overlap_requires(
     ranked_by_length: Project, simulated: Simulated
 ) -> None:
     said = simulated_with_an_own_server(ranked_by_length, annotators=3, judge="length")
@@ -81,7 +81,7 @@ def test_simulation_ranks_every_task_as_often_as_its_overlap(
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_simulation_answers_every_form(
+def test_simulation_can_answer_the_form_of_every_preset(
     test_database: None, add_tasks: Callable[..., list[RankingTask]], preset: str, simulated: Simulated
 ) -> None:
     project = create_project(slug="any", preset=preset)
@@ -204,7 +204,9 @@ def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
     server.server_close()
 
 
-def test_failed_submit_is_retried_with_the_same_key(flaky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_submission_is_retried_with_the_same_idempotency_key(
+    flaky: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(annotators, "FIRST_PAUSE_SECONDS", 0.01)
     url, statuses, keys = flaky
     statuses += [503, 0, 429, 201]

@@ -1,7 +1,7 @@
 """Log-probabilities of given tokens, without materialising a (batch, tokens, vocabulary) tensor.
 
 64 rows of 512 tokens over a vocabulary of 151,936 take 20 GB as fp32 logits, and log_softmax doubles that.
-Only the response positions are needed, and only one number for each.
+Only the response positions are needed, and only one number for each position.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-CHUNK_TOKENS = 1024  # positions projected onto the vocabulary at a time
+CHUNK_TOKENS = 1024  # positions projected onto the vocabulary in one chunk
+
 # Transformations between the output embedding and the logits in some architectures (Gemma 2, Cohere,
-# Granite). A manual projection would miss them, so these models use their own forward.
+# Granite). A manual projection would miss these transformations, so such models use their own forward pass.
 LOGIT_TRANSFORMS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 
 
 def token_log_probs(
     model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """Return the log-probability of each wanted token given all tokens before it, and the entropy of its
-    distribution.
+    """Return the log-probability of each wanted token given all tokens before it, and the entropy of the
+    token's distribution.
 
     ``input_ids``, ``attention_mask``, ``wanted`` (B, T), right-padded. ``wanted`` is bool and false in column
     0, because no earlier token predicts it. Returns log_probs and entropy, both (N,) fp32 in nats, N =
@@ -48,7 +49,8 @@ def selected_log_probs(
 ) -> tuple[Tensor, Tensor]:
     """(N, d) states, (N,) token ids and the output embedding -> (N,) log-probs and (N,) entropies, in chunks.
 
-    Each chunk is recomputed in the backward pass, so the peak is one chunk of logits instead of all of them.
+    Each chunk is recomputed in the backward pass, so peak memory is one chunk of logits instead of all
+    logits.
     """
 
     def one_chunk(states: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The two losses of PPO, per token: pure functions on tensors."""
+"""PPO's two losses, per token: pure functions on tensors."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def clipped_policy_loss(
     """PPO's clipped surrogate per token: max(-A rho, -A clip(rho, 1 - c, 1 + c)), rho = exp(new - old).
 
     All arguments and the result have the same shape. arXiv 1707.06347 eq. 7 (a maximum of negatives, because
-    it is minimised). The caller reduces it with the mask and the token count of the entire batch.
+    the loss is minimised). The caller reduces the result with the mask and token count of the entire batch.
     """
     ratio = (log_probs - old_log_probs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
     return torch.maximum(-advantages * ratio, -advantages * ratio.clamp(1.0 - clip, 1.0 + clip))
 
 
 def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, *, clip: float) -> Tensor:
-    """Half the larger of two squared errors: of the value, and of the value clipped to within ``clip`` of the
-    old one.
+    """Half the larger of two squared errors: that of the value, and that of the value clipped to within
+    ``clip`` of the old value.
 
     All arguments and the result have the same shape. The same formula is used in OpenAI's
     lm-human-preferences (``train_policy.py``) and CleanRL's ``ppo.py``. ``clip`` is in reward units.

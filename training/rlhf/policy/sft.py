@@ -30,8 +30,10 @@ from training.rlhf.models.loading import ModelSource, open_policy, save_model
 from training.rlhf.models.logprobs import token_log_probs
 
 RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models of these sizes
-HELDOUT_MEASUREMENTS = 10  # evaluations per run; each one takes a pass over the held-out rows
-BETAS = (0.9, 0.95)  # AdamW's; 0.999 would average the squared gradient over more steps than a short run has
+
+HELDOUT_MEASUREMENTS = 10  # evaluations per run; each evaluation passes over the held-out rows
+
+BETAS = (0.9, 0.95)  # for AdamW; 0.999 would average squared gradients over more steps than a short run has
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class SFTResult:
 
 @dataclass(frozen=True)
 class Row:
-    """One demonstration as tokens: the prompt, then the response with its EOS."""
+    """One demonstration as tokens: the prompt, then the response with EOS."""
 
     prompt: list[int]
     response: list[int]
@@ -141,11 +143,11 @@ def sft_step(
     learning_rate: float,
     config: SFTConfig,
 ) -> tuple[float, dict[str, float]]:
-    """Make one optimiser update on `rows`. Return the loss before it and the metrics.
+    """Make one optimiser update on `rows`. Return the loss before the update and the metrics.
 
-    Each micro-batch adds its *sum* divided by the token count of the entire batch, so the gradient does not
-    depend on how the batch is split. A mean of micro-batch means would give more weight to the tokens of
-    short rows.
+    Each micro-batch contributes its *summed* loss divided by the token count of the entire batch, so the
+    gradient does not depend on how the batch is split. A mean of micro-batch means would give more weight to
+    the tokens of short rows.
     """
     started, n_tokens, loss = time.monotonic(), sum(len(row.response) for row in rows), 0.0
     for like in rows_of_like_length(rows, config.micro_batch_size):
@@ -169,7 +171,7 @@ def sft_step(
 
 
 def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Return the summed negative log-likelihood of the response tokens, () in nats."""
+    """Return the summed negative log-likelihood of the response tokens in nats, a scalar."""
     log_probs, _ = token_log_probs(policy, batch.ids, batch.mask, batch.wanted, temperature=1.0)
     return -log_probs.sum()
 
@@ -178,7 +180,7 @@ def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
 def mean_loss(
     policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], micro_batch_size: int
 ) -> float:
-    """Return nats per response token over all rows, with dropout off."""
+    """Return the mean loss over all rows, in nats per response token, with dropout off."""
     was_training = policy.training
     policy.train(False)
     total = sum(

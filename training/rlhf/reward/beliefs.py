@@ -36,8 +36,8 @@ class Belief:
     """The distribution of the rewards of K responses to one prompt.
 
     ``mean`` (K,): the scores. ``covariance`` (K, K): the covariance of the rewards' deviations from the
-    scores. ``deviations`` (M, K): the deviations of each member of an ensemble, if there is one; they sum to
-    0.
+    scores. ``deviations`` (M, K): each ensemble member's deviations, which sum to 0 over members (only for an
+    ensemble).
     """
 
     mean: Tensor
@@ -78,14 +78,14 @@ class Uncertainty(Protocol):
 
     @property
     def kind(self) -> str:
-        """The name of this kind in the recipe."""
+        """The recipe's name for this kind of uncertainty."""
 
     def metrics(self) -> dict[str, float]:
-        """The figures reported at the end of a run."""
+        """The metrics reported at the end of a run."""
 
 
 class OnFeatures(Uncertainty, Protocol):
-    """Uncertainty about the last layer only."""
+    """Uncertainty about the last layer only, computed from the features."""
 
     def belief(self, mean: Tensor, features: Tensor) -> Belief:
         """Return the belief about responses with these (K,) scores and (K, d) features."""
@@ -138,7 +138,7 @@ def log_loss(
     """Return -log P of the stated preferences in nats per pair: ``plain`` from the scores alone, ``unsure``
     with the uncertainty taken into account.
 
-    Each process reads its share.
+    With several processes, each process reads its share of the rankings.
     """
     mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
     summed = {"pairs": 0.0, "plain": 0.0, "unsure": 0.0}
@@ -161,7 +161,7 @@ def score_with_spread(
     *,
     centred: bool = False,
 ) -> list[tuple[Tensor, Tensor]]:
-    """Return (scores, standard deviations) of the responses to each prompt, (K,) each."""
+    """Return (scores, standard deviations) for the responses to each prompt, (K,) each."""
     found = beliefs_about(model, tokenizer, items, uncertainty, centred=centred)
     return [(one.mean, one.spread) for one in found]
 
@@ -177,8 +177,8 @@ def cautious_scores(
     """Return (raw rewards minus ``caution`` standard deviations, standard deviations), (K,) per group. The
     standard deviations are 0 if there is no uncertainty estimate.
 
-    Optimising an ensemble's lower bound, a policy gains less from answers with an uncertain reward (Coste et
-    al. 2024, arXiv 2310.02743, subtract the variance).
+    A policy that optimises an ensemble's lower bound gains less from answers with an uncertain reward (Coste
+    et al. 2024, arXiv 2310.02743, subtract the variance).
     """
     if uncertainty is None:
         scores = score_groups(model, groups, pad_id=pad_id)

@@ -6,14 +6,14 @@ likelihood: Λ = λI + Σ Φᵀ H Φ, where H (K, K) is the Hessian of a ranking
 (for Bradley–Terry on one pair: Σ p(1 - p) Δφ Δφᵀ). λ maximises the marginal likelihood of the rankings
 (MacKay 1992, "The evidence framework applied to classification networks", Neural Computation 4, 720-736).
 
-The posterior is centred on the head as it was trained with its trunk rather than on its mode for these
-features. The mode is no better: the trunk has adapted the features to the same rankings, and a head fitted to
-these features separates the rankings even more (demo world, 50 rankings, pairs of new prompts: expected
-calibration error 0.15 at the mode of the highest evidence, 0.09 as trained, 0.06 as trained with the
-uncertainty taken into account).
+The posterior is centred on the head as trained with its trunk, not on the posterior mode for these features.
+The mode is no better: the trunk has adapted the features to the same rankings, and a head fitted to these
+features separates the rankings even more (demo world, 50 rankings, pairs of new prompts: expected calibration
+error 0.15 at the mode with the highest evidence, 0.09 as trained, 0.06 as trained with the uncertainty taken
+into account).
 
-Rankings do not determine a reward's additive constant, so standard deviations are those of differences:
-between two responses, or from the mean of the training responses. All computations are in float64.
+Rankings do not determine a reward's additive constant, so standard deviations are those of reward
+differences: between two responses, or from the training responses' mean. All computations are in float64.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from torch import Tensor
 Likelihood = Callable[[Tensor], Tensor]
 
 # Prior standard deviations of a reward, in reward units. At the lower bound, every preference has a
-# probability near ½; rewards that differ by the upper bound make it practically certain.
+# probability near ½; at the upper bound, preferences are practically certain.
 LEAST_PRIOR_SPREAD, MOST_PRIOR_SPREAD = 0.1, 50.0
-PRIOR_SPREADS = 500  # number of values tried between them, evenly spaced on a logarithmic scale
+PRIOR_SPREADS = 500  # number of values tried between these bounds, evenly spaced on a logarithmic scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Posterior:
 def around(
     weight: Tensor, parts: Sequence[Part], *, typical_square: float, prior_spread: float | None = None
 ) -> Posterior:
-    """Return the posterior with ``weight`` (d,) as its mode, for the given ``prior_spread`` or, without one,
-    that of highest evidence.
+    """Return the posterior with ``weight`` (d,) as its mode, for the given ``prior_spread`` or, by default,
+    the prior spread with the highest evidence.
 
     ``typical_square`` is the mean of |φ - φ̄|² over responses. With prior precision λ, a response's reward
     has the prior standard deviation √(typical_square / λ), which is the prior spread. The search covers

@@ -1,11 +1,11 @@
-"""An ensemble of LoRA adapters on one trunk. Its uncertainty also covers the features, unlike that of an
-ensemble of heads, which share them.
+"""An ensemble of LoRA adapters on one trunk. The ensemble's uncertainty also covers the features, unlike that
+of an ensemble of heads, which share features.
 
 Each member is trained on the same rankings with its own adapter and head, a different random start, a
 different order and its own weights for the rankings (Bayesian bootstrap, as in `heads`). The trunk is loaded
 once but runs once per member, so scoring costs as much as scoring with each member separately, and training
-as much as one LoRA training run per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv
-2310.00035). Members with the same pretraining share its errors (Eisenstein et al. 2023, arXiv 2312.09244), so
+costs as much as one LoRA training run per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv
+2310.00035). Members with the same pretraining share errors (Eisenstein et al. 2023, arXiv 2312.09244), so
 they can agree and all be wrong.
 """
 
@@ -29,7 +29,7 @@ from training.rlhf.models.adapters import ADAPTER_NOTES, MEMBER
 from training.rlhf.models.loading import open_classifier
 from training.rlhf.reward.scoring import LayoutChoice, score_groups
 
-LEAST_BELIEF = 1e-6  # keeps a ranking's weight above 0
+LEAST_BELIEF = 1e-6  # lower bound that keeps a ranking's weight above 0
 SEEDS_APART = 7919
 
 
@@ -93,8 +93,8 @@ def train_members(
     checkpoints: str | Path | None,
     report: Reporter,
 ) -> LoraEnsemble:
-    """Train every member with ``train`` (`reward_model.train`) and save it in ``folder``, which is removed if
-    training stops.
+    """Train every member with ``train`` (`reward_model.train`) and save all members in ``folder``, which is
+    removed if training stops.
 
     Each member has its own subfolder of ``checkpoints``.
     """
@@ -118,10 +118,8 @@ def train_members(
 
 
 def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
-    """Return the recipe of a member.
-
-    A member keeps its last weights. With few held-out rankings, the best of a few evaluations is largely
-    random, and all members would be selected on the same rankings.
+    """Return the recipe for training a member. A member keeps its last weights. With few held-out rankings,
+    the best of a few evaluations is largely random, and all members would be selected on the same rankings.
     """
     return config.model_copy(
         update={

@@ -3,14 +3,14 @@
 Shapes, for B rankings of at most K responses:
 
 - ``rewards`` (B, K): one reward per response. Entries where ``tiers`` is -1 are padding and are never read.
-- ``tiers`` (B, K), integer: 0 for the best tier, 1 for the next, and so on; equal numbers are a tie; -1 is
-  padding. UNRANKED_TIER marks responses that a top-k ranking left unranked. They are below all others; their
-  mutual order is unknown, so they are not tied.
+- ``tiers`` (B, K), integer: 0 for the best tier, 1 for the next, and so on; equal numbers mean a tie; -1 is
+  padding. UNRANKED_TIER marks responses that a top-k ranking left unranked. Such responses are below all
+  others; their mutual order is unknown, so they are not tied.
 
 Every preference loss returns (B,), one value per ranking, averaged over the pairs of that ranking. A ranking
-of nine responses therefore counts as much as one of two, and its 36 correlated pairs do not dominate
-(InstructGPT, arXiv 2203.02155 §3.4). A ranking that carries no information for a loss (all tied, where ties
-are ignored) gets 0. In the formulas, d = r_i - r_j and i is preferred to j.
+of nine responses therefore counts as much as a ranking of two, and its 36 correlated pairs do not dominate
+(InstructGPT, arXiv 2203.02155 §3.4). A ranking that carries no information for a loss (all responses tied, if
+ties are ignored) has a loss of 0. In the formulas, d = r_i - r_j and i is preferred to j.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from training.rlhf.data.rankings import UNRANKED_TIER
 
 
 def preferred_pairs(tiers: Tensor) -> Tensor:
-    """Return a mask of the strict preferences in each ranking: (B, K) -> bool (B, K, K), [b, i, j] true if i
-    is in a better tier than j."""
+    """Return a mask of the strict preferences in each ranking: (B, K) -> bool (B, K, K), where [b, i, j] is
+    true if i is in a better tier than j."""
     real = tiers >= 0
     return (tiers[:, :, None] < tiers[:, None, :]) & real[:, :, None] & real[:, None, :]
 
@@ -58,16 +58,16 @@ def _differences(rewards: Tensor, tiers: Tensor) -> Tensor:
 def _as_stated(won: Tensor, lost: Tensor, label_smoothing: float, reliability: Tensor | None) -> Tensor:
     """Mix the loss of each pair as stated (``won``) with that of the reversed pair (``lost``).
 
-    ``label_smoothing`` mixes the losses: it is the probability that a label is wrong, regardless of the
-    model. ``reliability`` (B,), the log-odds that the annotator is right, mixes the probabilities (CrowdBT):
-    a verdict that the model finds implausible then counts less.
+    ``label_smoothing``, the probability that a label is incorrect regardless of the model, mixes the losses.
+    ``reliability`` (B,), the log-odds that the annotator is correct, mixes the probabilities (CrowdBT): a
+    verdict that the model finds implausible then counts less.
     """
     if not 0.0 <= label_smoothing < 0.5:
-        raise ValueError(f"label_smoothing is {label_smoothing}, it must be at least 0 and below 0.5")
+        raise ValueError(f"label_smoothing is {label_smoothing}, but must be at least 0 and below 0.5")
     if reliability is not None:
         if label_smoothing:
             raise ValueError(
-                "label_smoothing and reliability both specify how often a label is wrong: give one of them"
+                "label_smoothing and reliability both specify how often a label is incorrect: set only one"
             )
         odds = reliability[:, None, None]
         return -torch.logaddexp(logsigmoid(odds) - won, logsigmoid(-odds) - lost)
@@ -75,8 +75,8 @@ def _as_stated(won: Tensor, lost: Tensor, label_smoothing: float, reliability: T
 
 
 def _mean_per_ranking(values: Tensor, pairs: Tensor) -> Tensor:
-    """(B, K, K) values and a mask of pairs -> (B,) mean over the masked pairs, 0 for a ranking without
-    any."""
+    """(B, K, K) values and a mask of pairs -> (B,) mean over the masked pairs, 0 for a ranking without such
+    pairs."""
     counts = pairs.sum(dim=(1, 2))
     return values.masked_fill(~pairs, 0.0).sum(dim=(1, 2)) / counts.clamp(min=1)
 
@@ -89,27 +89,28 @@ def bradley_terry(
     reliability: Tensor | None = None,
     margins: Tensor | None = None,
 ) -> Tensor:
-    """Bradley–Terry over all pairs across tiers: -log sigma(d). Ties are left out. (B, K), (B, K) -> (B,) in
+    """Bradley–Terry over all pairs across tiers: -log sigma(d). Ties are excluded. (B, K), (B, K) -> (B,) in
     nats per pair.
 
     Bradley & Terry 1952; mean over the pairs of a ranking: InstructGPT, arXiv 2203.02155 eq. 1; label
     smoothing: conservative DPO eq. 3. Raises ValueError if the shapes differ or smoothing is outside [0,
     0.5).
 
-    With ``reliability`` (B,), the log-odds that an annotator states their true preference, this is CrowdBT
-    (Chen et al. 2013, WSDM): P(k states i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), eta_k =
+    With ``reliability`` (B,), the log-odds that an annotator states their true preference, the loss is
+    CrowdBT's (Chen et al. 2013, WSDM): P(k states i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), eta_k =
     sigma(reliability).
 
-    With ``margins`` (B,) it is -log sigma(d - m) for the pairs that the stated strength refers to; other
-    pairs are unchanged (Llama 2, arXiv 2307.09288 §3.2.2). This is not a likelihood (the probabilities of the
-    two outcomes sum to less than one), so it cannot be combined with smoothing or a reliability.
+    With ``margins`` (B,), the loss is -log sigma(d - m) for the pairs that the stated strength refers to;
+    other pairs are unchanged (Llama 2, arXiv 2307.09288 §3.2.2). The loss with margins is not a likelihood
+    (the probabilities of the two outcomes sum to less than one), so it cannot be combined with smoothing or a
+    reliability.
     """
     d = _differences(rewards, tiers)
     pairs = preferred_pairs(tiers)
     if margins is not None:
         if label_smoothing or reliability is not None:
             raise ValueError(
-                "a loss with margins is not a likelihood: give neither label_smoothing nor reliability"
+                "a loss with margins is not a likelihood: set neither label_smoothing nor reliability"
             )
         d = d - margins[:, None, None] * stated_pairs(tiers)
     return _mean_per_ranking(_as_stated(-logsigmoid(d), -logsigmoid(-d), label_smoothing, reliability), pairs)
@@ -148,8 +149,8 @@ def davidson(
 ) -> Tensor:
     """Pairs with ties (Davidson 1970): P(i > j) = e^{d/2} / Z, P(tie) = nu / Z, Z = e^{d/2} + e^{-d/2} + nu.
 
-    ``log_nu`` (scalar tensor) is the log-odds of a tie against a win between equals. (B, K), (B, K), () ->
-    (B,) in nats per pair, including tied ones. nu -> 0 is Bradley–Terry.
+    ``log_nu`` (scalar tensor) is the log-odds of a tie against a win between responses of equal reward. (B,
+    K), (B, K), () -> (B,) in nats per pair, including tied ones. nu -> 0 is Bradley–Terry.
     """
     d = _differences(rewards, tiers)
     won, tied = preferred_pairs(tiers), tied_pairs(tiers)
@@ -179,7 +180,7 @@ def cumulative_strength(
     levels, which is Rao & Kupper's tie. McCullagh 1980 (cumulative logits); Tutz 1986 and Agresti 1992
     (Applied Statistics 41, 287-297) for paired comparisons.
 
-    ``strengths`` (B,), integer: the level 1 … L stated for the ranking's best tier against the next, or 0 if
+    ``strengths`` (B,), integer: the level 1 … L stated for the ranking's best tier over the next, or 0 if
     no level was stated. A strict preference without a stated strength contributes P(any strength) = sigma(d -
     a_0): no strength is imputed, and a batch without strengths reduces to Rao–Kupper or, without ties,
     Bradley–Terry. (B, K), (B, K), (B,), (L,) -> (B,) in nats per pair. Smoothing and ``reliability`` reverse
@@ -192,7 +193,8 @@ def cumulative_strength(
     top = (level == 0) | (level == thresholds.numel())
     upper = thresholds[level.clamp(max=thresholds.numel() - 1)]
     # sigma(u) - sigma(l) = sigma(u) sigma(-l) (1 - e^{l - u}): no cancellation, however large d is. At the
-    # top u is infinite, and only sigma(-l) remains; the 1 keeps the gradient of the unused branch finite.
+    # top level, u is infinite and only sigma(-l) remains; the 1 keeps the gradient of the unused branch
+    # finite.
     width = torch.where(top, torch.ones_like(upper), upper - lower)
 
     def strict(signed: Tensor) -> Tensor:
@@ -208,11 +210,12 @@ def cumulative_strength(
 
 
 def beta_prior(reliability: Tensor, *, right: float, wrong: float) -> Tensor:
-    """Return -log of the Beta(right, wrong) density of sigma(reliability), up to a constant. Any shape.
+    """Return -log of the Beta(right, wrong) density of sigma(reliability), up to a constant. ``reliability``
+    can have any shape.
 
-    The prior counts as right - 1 correct verdicts and wrong - 1 incorrect ones. CrowdBT needs right
-    > wrong: otherwise negated rewards with reversed reliabilities explain the rankings equally well (Chen et
-    al. 2013).
+    The prior counts as right - 1 correct and wrong - 1 incorrect verdicts. CrowdBT needs right > wrong:
+    otherwise negated rewards with reversed reliabilities explain the rankings equally well (Chen et al.
+    2013).
     """
     return -(right - 1.0) * logsigmoid(reliability) - (wrong - 1.0) * logsigmoid(-reliability)
 
@@ -222,8 +225,8 @@ def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
     reward].
 
     (B, K), (B, K) -> (B,) in nats per choice, so that the scale matches the pair losses and, for K = 2,
-    equals Bradley–Terry. The members of a tier are chosen one after another from the same remainder
-    (Breslow's rule). The last tier contributes nothing, because the remaining responses are last with
+    equals Bradley–Terry. The responses in a tier are chosen one after another from the same remaining set
+    (Breslow's rule). The last tier contributes nothing, because the remaining responses come last with
     probability one. A top-k ranking is therefore represented as k tiers, with the rest in one further tier
     (UNRANKED_TIER, or any larger number). Plackett 1975, Luce 1959; arXiv 2301.11270 eq. 4 for rankings of K
     rewards.
@@ -231,7 +234,7 @@ def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
     _check_shapes(rewards, tiers)
     real = tiers >= 0
     chosen = real & (tiers < tiers.amax(dim=1, keepdim=True))
-    # [b, i, j]: j is still available when i is chosen
+    # [b, i, j] is true if j is still available when i is chosen
     left = (tiers[:, None, :] >= tiers[:, :, None]) & real[:, None, :]
     # Otherwise the gradient in a padded row (a logsumexp over the empty set) would be nan.
     left = left | ~real[:, :, None]
@@ -254,7 +257,7 @@ def centring(rewards: Tensor, tiers: Tensor) -> Tensor:
 
 
 def pair_accuracy(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Return the share of strict preferences that the rewards agree with; equal rewards count one half.
+    """Return the share of strict preferences that the rewards agree with; equal rewards count as one half.
 
     (B, K), (B, K) -> (B,), nan for a ranking without such pairs.
     """

@@ -3,8 +3,8 @@
 A language model's score is read at the end of each response; an encoder scores the response as a whole. Raw
 rewards equal those of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. A reward's
 additive constant is arbitrary, so the mean and the standard deviation over the training responses are stored
-with the weights (`RewardScale`, under ``rankloop`` in ``config.json``). They are applied only on request, by
-``score(…, centred=True)``, and in PPO.
+with the weights (`RewardScale`, under ``rankloop`` in ``config.json``). This mean and standard deviation are
+applied only on request, by ``score(…, centred=True)``, and in PPO.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def score(
     """Return the rewards of the responses to each prompt: one fp32 CPU tensor (K,) per item, without
     gradient.
 
-    Raw rewards equal plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. ``centred``
-    subtracts the mean reward of the training responses. Prompts are truncated on the left to the model's
-    context. Raises ResponseTooLongError if a response alone fills it.
+    Raw rewards equal the output of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS.
+    ``centred`` subtracts the mean reward of the training responses. Prompts are truncated on the left to the
+    model's context. Raises ResponseTooLongError if a response alone fills the context.
     """
     groups = encode_items(model, tokenizer, items)
     mean = stored_scale(model).mean if centred else 0.0
@@ -132,7 +132,7 @@ def score_with_features(
     """Return raw rewards as `score_groups` does, and the head's input features, (K, d) per group: fp32, on
     the CPU.
 
-    With ``keep=False``, no features are returned: those of many rankings can be as large as a model.
+    With ``keep=False``, no features are returned: the features of many rankings can be as large as a model.
     """
     if not keep:
         return score_groups(model, groups, pad_id=pad_id, layout=layout, max_tokens=max_tokens), []
@@ -162,10 +162,10 @@ def head_values(model: Any, features: Tensor) -> Tensor:
 
 
 def features_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
-    """Return the head's input (N, d) fp32, one row per response of the batch, in order.
+    """Return the head's input (N, d) fp32, one row per response in the batch, in order.
 
-    For a language model this is the state at the end of the response, for an encoder the output of its
-    classifier layers.
+    This input is the state at the end of the response for a language model, and the output of the classifier
+    layers for an encoder.
     """
     act_on_dropout(model)
     read = _of_whole_rows if is_encoder(model) else _at_the_ends
@@ -203,7 +203,7 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
 
     The tokenizer's pad token differs from its EOS. With ``use_peft``, everything is frozen except the head
     and an adapter. If the reward model is an adapter and the recipe uses LoRA, that adapter is trained
-    further, with its rank and modules; otherwise it is merged and all weights are trained.
+    further, with its rank and modules; otherwise the adapter is merged and all weights are trained.
     """
     opened = open_classifier(base_model)
     if opened.new:
@@ -218,16 +218,16 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
 
 
 def stored_scale(model: PreTrainedModel) -> RewardScale:
-    """Return the scale saved with the model, or (0, 1) for a model trained elsewhere, which keeps its own
-    constant."""
+    """Return the scale saved with the model, or (0, 1) for a model trained with other software, whose rewards
+    keep their additive constant."""
     notes: Mapping[str, Any] = getattr(model.config, "rankloop", None) or {}
     return RewardScale(float(notes.get("reward_mean", 0.0)), float(notes.get("reward_std", 1.0)))
 
 
 def choose_layouts(model: PreTrainedModel, groups: Sequence[Group], layout: LayoutChoice) -> list[Layout]:
-    """Return each group's layout. "auto" packs groups where that is cheaper and the model supports it.
+    """Return each group's layout. "auto" packs groups if packing is cheaper and supported by the model.
 
-    Raises ValueError for "packed" with a model that does not support it.
+    Raises ValueError for "packed" with a model that does not support packing.
     """
     if layout == "separate":
         return ["separate"] * len(groups)
@@ -247,8 +247,8 @@ def batches(
 ) -> Iterator[tuple[list[int], Batch]]:
     """Yield (indices into groups, their batch on the model's device), every group once."""
     layouts = choose_layouts(model, groups, layout)
-    # A model trained elsewhere whose pad token is EOS was trained to be read before EOS, as transformers
-    # does. A reward model created here has another pad token, so its responses are read at their EOS.
+    # A model trained with other software, with EOS as its pad token, is read before EOS, as in transformers.
+    # A reward model created here has another pad token, so its responses are read at their EOS.
     unread = model.config.get_text_config().pad_token_id
     for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
         chosen = [groups[i] for i in indices]

@@ -60,7 +60,7 @@ def test_samples_are_independent_of_the_batch_size() -> None:
     assert generate(model, words, PROMPTS, n=4, max_new_tokens=16, seed=2) != wide
 
 
-def test_calls_advance_a_generator_and_a_seed_repeats_the_samples() -> None:
+def test_calls_advance_the_generator_and_equal_seeds_repeat_samples() -> None:
     model, words = short_speaker()
     generator = torch.Generator().manual_seed(1)
     first, second = (
@@ -89,7 +89,7 @@ def test_finished_answers_end_with_exactly_one_eos() -> None:
         assert finished or len(ids) == 6
 
 
-def test_stop_ids_of_the_generation_config_end_an_answer() -> None:
+def test_stop_token_ids_in_the_generation_config_end_an_answer() -> None:
     model, words = short_speaker()
     [[first]] = generate(model, words, PROMPTS[:1], max_new_tokens=8, temperature=0)
     model.generation_config.eos_token_id = [words.eos_token_id, first.ids[1]]

@@ -1,4 +1,4 @@
-"""The model size estimated without loading the model matches that of the loaded model."""
+"""A model's size estimated without loading the model matches the size after loading."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_parameters_are_counted_from_the_config(model: PreTrainedModel) -> None:
     assert shapes.shape_of(model.config.to_dict()).weights == weights_of(model)
 
 
-def test_parameter_count_differs_only_by_small_norms() -> None:
+def test_parameter_count_omits_only_the_small_query_and_key_norms() -> None:
     model = qwen()
     assert shapes.shape_of(model.config.to_dict()).weights == pytest.approx(weights_of(model), rel=0.01)
 
@@ -93,7 +93,7 @@ def test_demo_shape_matches_the_demo_policy() -> None:
         ("mistralai/Mistral-7B-v0.3", 7e9),
     ],
 )
-def test_size_is_read_from_a_model_name(name: str, weights: float) -> None:
+def test_size_is_parsed_from_the_model_name(name: str, weights: float) -> None:
     shape = shapes.shape_named(name)
     assert shape.weights == weights
     assert 64 <= shape.hidden <= 8192

@@ -122,7 +122,8 @@ def test_cumulative_strength_is_a_difference_of_two_sigmoids() -> None:
     d = 0.5
     edges = [-math.inf, -2.0, -0.9, -0.3, 0.3, 0.9, 2.0, math.inf]
     below = [0.0, *(sigmoid(edge - d) for edge in edges[1:-1]), 1.0]
-    chances = [high - low for low, high in itertools.pairwise(below)]  # for signed strengths -3 … 3
+    # The probabilities of the signed strengths -3 … 3.
+    chances = [high - low for low, high in itertools.pairwise(below)]
     assert chances[4] == pytest.approx(0.598687660112452 - 0.450166002687522, abs=1e-12)  # strength 1
     values = torch.tensor([[d, 0.0]], dtype=torch.float64)
     for said, chance in zip(range(-3, 4), chances, strict=True):
@@ -211,11 +212,12 @@ def test_full_reliability_changes_no_loss_and_ties_are_not_reversed() -> None:
         partial(losses.cumulative_strength, rewards(), RAGGED, STATED, HALF, ties=True),
     ):
         assert torch.allclose(loss(reliability=sure), loss(), atol=1e-12)
-        assert loss(reliability=unsure)[2].item() == pytest.approx(loss()[2].item(), abs=1e-12)  # all tied
+        # All responses in the third ranking are tied.
+        assert loss(reliability=unsure)[2].item() == pytest.approx(loss()[2].item(), abs=1e-12)
         assert not torch.allclose(loss(reliability=unsure)[:2], loss()[:2])
 
 
-def test_beta_prior_equals_its_log_density_up_to_a_constant() -> None:
+def test_beta_prior_loss_equals_the_negative_log_density_up_to_a_constant() -> None:
     odds = torch.tensor([-1.0, 0.3, 2.0], dtype=torch.float64)
     density = torch.distributions.Beta(torch.tensor(8.0).double(), torch.tensor(2.0).double())
     difference = losses.beta_prior(odds, right=8.0, wrong=2.0) + density.log_prob(odds.sigmoid())
@@ -256,8 +258,8 @@ def test_tied_responses_are_chosen_from_the_same_remaining_set() -> None:
 
 
 def test_unranked_responses_rank_below_all_others_and_are_not_tied() -> None:
-    """A top-1 ranking of three responses yields two comparisons. Every loss counts exactly these two,
-    regardless of how it treats ties."""
+    """A top-1 ranking of three responses yields two comparisons, and every loss counts exactly these two,
+    regardless of how the loss treats ties."""
     values = torch.tensor([[0.3, 1.2, -0.5]], dtype=torch.float64)
     top_one = torch.tensor([[UNRANKED_TIER, 0, UNRANKED_TIER]])
     h, log_nu = torch.tensor(0.4, dtype=torch.float64), torch.tensor(-0.2, dtype=torch.float64)
@@ -275,12 +277,12 @@ def test_unranked_responses_rank_below_all_others_and_are_not_tied() -> None:
     assert losses.pair_accuracy(values, top_one).item() == 1.0
 
 
-def test_centring_is_the_squared_sum_of_each_pair() -> None:
+def test_centring_penalty_is_the_mean_squared_sum_over_pairs() -> None:
     assert losses.centring(torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([[0, 1, -1]])).item() == 9.0
     assert losses.centring(torch.tensor([[1.0, -1.0]]), torch.tensor([[0, 1]])).item() == 0.0
 
 
-def test_pair_accuracy_counts_equal_rewards_half_and_is_nan_without_pairs() -> None:
+def test_pair_accuracy_counts_equal_rewards_as_half_and_no_pairs_as_nan() -> None:
     values = torch.tensor([[3.0, 1.0, 1.0], [1.0, 2.0, 0.0]])
     accuracy = losses.pair_accuracy(values, torch.tensor([[0, 1, 2], [0, 0, -1]]))
     assert accuracy[0].item() == pytest.approx(2.5 / 3)
@@ -314,7 +316,7 @@ def test_gradients_of_tie_parameters_equal_numerical_derivatives() -> None:
     assert torch.autograd.gradcheck(lambda v: losses.davidson(rewards(), RAGGED, v), (parameter,))
 
 
-def test_gradients_of_thresholds_and_reliabilities_equal_numerical_ones() -> None:
+def test_threshold_and_reliability_gradients_equal_numerical_derivatives() -> None:
     for half, ties in ((HALF, True), (torch.tensor([0.0, 0.9, 2.0], dtype=torch.float64), False)):
         assert torch.autograd.gradcheck(
             lambda a, o, ties=ties: losses.cumulative_strength(
@@ -328,7 +330,7 @@ def test_gradients_of_thresholds_and_reliabilities_equal_numerical_ones() -> Non
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_padding_affects_neither_loss_nor_gradient(name: str) -> None:
+def test_padding_affects_neither_losses_nor_gradients(name: str) -> None:
     clean, dirty = rewards().requires_grad_(), rewards()
     dirty[RAGGED < 0] = torch.tensor([math.nan, math.inf, -math.inf], dtype=torch.float64)
     dirty.requires_grad_()

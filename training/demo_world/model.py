@@ -8,7 +8,7 @@ from training.demo_world.follow_ups import FOLLOW_UPS
 from training.demo_world.intents import INTENTS
 from training.demo_world.scenario import NAMED_OPENINGS, PLAIN_OPENINGS
 
-# Not imported at run time: these libraries take seconds to load and are not needed to judge a text.
+# Only for type annotations: transformers takes seconds to import and is not needed to judge a text.
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 

@@ -170,7 +170,7 @@ def _check_messages(messages: Sequence[Any]) -> None:
         if not isinstance(message, Mapping) or not all(
             isinstance(message.get(k), str) for k in ("role", "content")
         ):
-            raise ValueError("each message must be an object with a role and a content, both texts")
+            raise ValueError("each message must be an object with a role and a content, both strings")
 
 
 def _check_characters(*texts: str) -> None:

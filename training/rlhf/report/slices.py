@@ -13,7 +13,7 @@ from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootst
 from training.rlhf.report.scored import NOT_KNOWN, Pairs, ScoredRankings
 
 Labels = NDArray[np.str_]
-MOST_VALUES = 30  # values of a property (rounds, sources); longer tables are not useful
+MOST_VALUES = 30  # a property with more values (such as rounds) would give a table too long to be useful
 TWO_THIRDS = 2 / 3
 # Bounds of the preferred response's length divided by the other's, in characters, and names of the ranges.
 LENGTH_EDGES = (2 / 3, 0.9, 1 / 0.9, 1.5)

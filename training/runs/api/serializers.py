@@ -1,4 +1,4 @@
-"""The JSON form of runs and their events. The page's types are generated from it."""
+"""The JSON form of runs and their events, from which the web page's types are generated."""
 
 from __future__ import annotations
 

@@ -109,8 +109,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.NOTHING_KEPT: Cause(
         "No answer was good enough to keep",
-        cause="Every sampled answer was truncated at the length limit, or no answer's reward exceeded the mean "
-        "for its prompt by min_gain.",
+        cause="Every sampled answer was truncated at the length limit, or no answer's reward exceeded the "
+        "mean for its prompt by min_gain.",
         fix="Raise max_new_tokens so that answers can end, lower min_gain, or sample at a higher "
         "temperature.",
         settings=("max_new_tokens", "min_gain", "temperature", "samples_per_prompt"),
@@ -143,8 +143,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.REWARD_IS_FLAT: Cause(
         "The reward model gives every answer the same reward",
-        cause="All of the reward model's training responses got the same reward, so the policy has nothing to "
-        "improve towards.",
+        cause="All of the reward model's training responses got the same reward, so the policy has nothing "
+        "to improve towards.",
         fix="Train the reward model again on more rankings, and check its held-out accuracy before you use "
         "the model.",
     ),
@@ -163,8 +163,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.KILLED: Cause(
         "The training process was killed",
         cause="Something outside Rankloop ended the process with a signal. SIGKILL usually means that "
-        "a memory limit (of a container or of the machine) was exceeded; SIGSEGV means a fault in a driver or "
-        "a library.",
+        "a memory limit (of a container or of the machine) was exceeded; SIGSEGV means a fault in a driver "
+        "or a library.",
         fix="Look for memory limits and read the end of the log. If nothing explains the signal, resume the "
         "run.",
         settings=MEMORY_SETTINGS,

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_attempt(run_id: UUID, attempt: int) -> int:
-    """Execute one claimed attempt, record its end and return the exit code."""
+    """Execute one claimed attempt, record how it ended and return the exit code."""
     from training.models import TrainingRun
     from training.rlhf.core.reporter import Cancelled
     from training.runs import folders

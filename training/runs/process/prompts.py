@@ -1,4 +1,4 @@
-"""Choose the prompts of a run. The seed determines the order, so a repeated run chooses the same prompts."""
+"""Choose a run's prompts. The seed determines their order, so a repeated run chooses the same prompts."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def draw_prompts(*, project: Project, split: str | None, limit: int, seed: int) 
 
 
 def prompts_to_sample(*, project: Project, limit: int, seed: int) -> list[Messages]:
-    """Return up to `limit` prompts of both splits, those with the fewest tasks first and in random order
-    among equals. Raises UnusableInput if there are none."""
+    """Return up to `limit` prompts of both splits, those with the fewest tasks first; prompts with equally
+    many tasks are in random order. Raises UnusableInput if there are none."""
     counted = Prompt.objects.filter(project=project).annotate(n_tasks=Count("tasks")).order_by("id")
     rows = list(counted.values_list("n_tasks", "id"))
     if not rows:

@@ -37,8 +37,8 @@ PRELOADED_NAMES = {
     "transformers": ("AutoModelForCausalLM", "AutoTokenizer", "LlamaForCausalLM", "PreTrainedModel")
 }
 # A fork does not copy threads, and a lock that a thread holds would stay locked, so thread pools must not be
-# started here. Asking the CUDA driver for the number of GPUs would also make forks unusable, but NVML can be asked
-# safely.
+# started here. Asking the CUDA driver for the number of GPUs would also make forks unusable, but NVML can be
+# asked safely.
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",

@@ -70,7 +70,8 @@ KINDS: dict[str, RunKind] = {
     ),
     TrainingRun.Kind.EVALUATE: RunKind(
         "Evaluate",
-        "Scores the policy's responses to held-out prompts and reports the mean score with its standard error.",
+        "Scores the policy's responses to held-out prompts and reports the mean score with its standard "
+        "error.",
         EvaluateRecipe,
         ("policy", "reward_model"),
     ),

@@ -108,8 +108,8 @@ class EvaluateRecipe(UsesPrompts, StartsFromPolicy, EvaluateConfig):
     )
     judge: Literal["gold", "reward_model"] = Field(
         "gold",
-        description="The judge that scores the answers. gold: the demo world's gold preference function (demo "
-        "prompts only). reward_model: the input reward model.",
+        description="The judge that scores the answers. gold: the demo world's gold preference function "
+        "(demo prompts only). reward_model: the input reward model.",
     )
     split: Literal["heldout", "train", "all"] = Field(
         "heldout",

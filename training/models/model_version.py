@@ -25,8 +25,8 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
     def default_for(
         self, *, project: Project, kind: str, reward_model: ModelVersion | None = None
     ) -> ModelVersion | None:
-        """The production model; without one, the policy from which `reward_model` (if given) was trained, or
-        else the newest model. None if there is no model."""
+        """The production model; if there is none, the policy from which `reward_model` (if given) was
+        trained, or else the newest model. None if there is no model."""
         place = models.Case(
             models.When(stage=ModelVersion.Stage.PRODUCTION, then=2),
             models.When(pk=reward_model.parent_id if reward_model else None, then=1),

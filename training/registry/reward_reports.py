@@ -64,7 +64,7 @@ def comparable_to(model: ModelVersion) -> list[ModelVersion]:
 
 def compare_reward_models(*, model: ModelVersion, other: ModelVersion) -> RewardComparison:
     """Compare `model` with `other`. Raises Problem if either model's scores were not saved, or if no rankings
-    were held out from both."""
+    were held out from both models."""
     scored = [_scores(one) for one in (model, other)]
     try:
         return compare(*scored)

@@ -46,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="held-out rankings for selecting the best weights; by default, some prompts are held out",
     )
     parser.add_argument(
-        "--base-model", required=True, help="folder of the policy, or its name on the Hugging Face hub"
+        "--base-model",
+        required=True,
+        help="policy to start from: a folder, or a name on the Hugging Face hub",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder in which the model is saved")
     parser.add_argument("--recipe", type=Path, help="settings as a JSON object (docs/recipes.md lists them)")

@@ -46,12 +46,11 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "Training diverged",
         cause="The loss or a gradient became NaN or infinite. In most cases the learning rate is too high "
         "for this model; in rare cases the data has a broken row. No model was saved.",
-        fix="Divide the learning rate by three to ten, or leave it empty so that it follows the size of the "
-        "model.",
+        fix="Divide the learning rate by three to ten, or leave it empty to derive it from the model's size.",
         settings=("learning_rate", "value_learning_rate", "max_grad_norm", "clip"),
     ),
     FailureKind.MODEL_GONE: Cause(
-        "A model of this run is missing",
+        "A model used by this run is missing",
         cause="The weights of a model that this run uses are no longer in the model's folder.",
         fix="Restore the folder from a backup, or choose another model.",
     ),
@@ -73,7 +72,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "The model hub can't be reached",
         cause="The base model is a name on the Hugging Face hub. The training worker can't reach the hub, "
         "and the model is not in the worker's cache.",
-        fix="Connect the worker to the hub (it respects HTTPS_PROXY), or download the model elsewhere, copy "
+        fix="Connect the worker to the hub (HTTPS_PROXY is respected), or download the model elsewhere, copy "
         "the model's folder to the worker's machine and enter the path of the copy.",
         settings=("base_model",),
         again=True,
@@ -138,8 +137,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.VOCABULARIES_DIFFER: Cause(
         "The policy and the reward model don't match",
         cause="The two models were trained from base models with different vocabularies.",
-        fix="Train a reward model from this policy, or choose the policy that the reward model was trained "
-        "from.",
+        fix="Train a reward model from this policy, or choose the policy from which the reward model was "
+        "trained.",
     ),
     FailureKind.REWARD_IS_FLAT: Cause(
         "The reward model gives every answer the same reward",

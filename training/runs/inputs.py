@@ -42,7 +42,7 @@ def settle_inputs(
     an input policy starts from its recipe's base_model. In other recipes, base_model replaces the policy.
 
     For a run that improves a policy, the default is the policy that the reward model was trained from, not
-    the newest one: the reward model was trained on responses of that policy. Improving an already improved
+    the newest policy: the reward model was trained on responses of that policy. Improving an already improved
     policy again with the same reward model made it worse (gold reward 1.65 to 1.46 and 1.56 to 1.35; the
     first improvement gained 0.3 to 0.5).
     """
@@ -88,8 +88,8 @@ def settle_models(
 
 
 def model_input(*, project: Project, name: str) -> ModelVersion:
-    """The model specified by an input of a launched run. Raises WeightsGone if its weights were removed after
-    the launch."""
+    """The model specified by an input of a launched run. Raises WeightsGone if the model's weights were
+    removed after the launch."""
     model = ModelVersion.objects.get(project=project, name=name)
     if reason := missing_weights(model):
         raise WeightsGone(reason)

@@ -3,7 +3,7 @@ event and sends the notification.
 
 Failures and how they are handled:
 
-* The training process dies (a signal, out of memory, a crash). Its supervisor fails the run at once and
+* The training process dies (a signal, out of memory, a crash). The supervisor fails the run at once and
   records the cause, because another attempt would most likely fail in the same way. An admin can resume the
   run.
 * The worker dies, together with the supervisor and the training process. The heartbeat stops. After
@@ -63,7 +63,7 @@ def worker_name() -> str:
 
 def claim_run(*, run_id: UUID, worker: str, stale_after: timedelta = STALE_AFTER) -> int | None:
     """Claim the run and return the number of the new attempt. Returns None if another worker has the run, or
-    if it can't be run.
+    if the run can't be claimed.
 
     The claim is a single UPDATE, so only one of several concurrent callers gets the run.
     """

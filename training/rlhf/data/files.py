@@ -122,7 +122,7 @@ def _line(item: NumberedRecords, known: ImportFormat) -> Line:
         if isinstance(record, Vote):
             line.reason = (
                 f"this is a vote on responses in another file ({known.name}); import both files into a"
-                " project and train on a snapshot of it"
+                " project and train on a snapshot of that project"
             )
         else:
             _add(line, record)

@@ -5,8 +5,8 @@ Works with any transformers model. Differences from `model.generate`:
 
 - the model processes each prompt once, and the prompt's keys and values are then repeated for its `n`
   samples;
-- keys and values are written into preallocated buffers: growing them by concatenation takes a third of the
-  time of `generate` on small models;
+- keys and values are written into preallocated buffers: growing keys and values by concatenation takes a
+  third of `generate`'s time on small models;
 - each token is sampled with one uniform number through the cumulative distribution, instead of one
   exponential number per vocabulary entry;
 - finished rows are removed from the batch.
@@ -252,8 +252,8 @@ def _select(cache: DynamicCache, rows: Tensor) -> None:
 
 
 def _stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Tensor:
-    """Return all token ids that end an answer: the tokenizer's EOS and those in the model's generation
-    settings."""
+    """Return all token ids that end an answer: the tokenizer's EOS token and the EOS tokens in the model's
+    generation settings."""
     configured = getattr(getattr(policy, "generation_config", None), "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [] if configured is None else [configured]
     return torch.tensor(sorted({chat.eos_id(tokenizer), *listed}))

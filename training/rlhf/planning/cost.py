@@ -2,8 +2,8 @@
 data.
 
 Pure functions without torch. A run goes through stages (sampling, then training; a rollout, then an update).
-Each stage frees its data when it ends, so the peak is the memory of the largest stage. The memory of a stage
-consists of (in bytes, float32 unless stated otherwise):
+Each stage frees its data when it ends, so the run's peak memory is that of its largest stage. The memory of a
+stage consists of (in bytes, float32 unless stated otherwise):
 
 - the weights of every loaded model, 4 bytes per weight (all loops load float32);
 - gradients, 4 bytes per trained weight, and Adam's two moments, 8 bytes; with LoRA only for the adapter's
@@ -54,7 +54,7 @@ PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = (
     32,
 )  # prompts per batch in sampling and evaluation, and in rejection sampling
 HELDOUT_MEASUREMENTS = 10
-PADDED = 1.2  # no more rows are added to a micro-batch if padding would reach a fifth of it
+PADDED = 1.2  # a micro-batch gets no more rows if a fifth of it would be padding
 # The number of hidden × hidden arrays, counted in float32: second derivative, directions and root in float64,
 # and a solver's workspace.
 CURVATURES = 8

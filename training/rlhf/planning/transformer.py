@@ -53,8 +53,8 @@ def passing_bytes(shape: Shape, places: float) -> float:
 def adapter_weights(shape: Shape, recipe: RewardModelConfig) -> float:
     """The number of weights in a LoRA adapter: rank × (inputs + outputs) for each matrix product.
 
-    If the recipe lists target layers instead of all-linear, they are assumed to be the four attention
-    products, which is usually an upper bound.
+    If the recipe lists target layers instead of all-linear, the target layers are assumed to be the four
+    attention products, which is usually an upper bound.
     """
     d, queries = shape.hidden, shape.heads * shape.head_size
     keys = shape.kv_heads * shape.head_size

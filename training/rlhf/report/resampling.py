@@ -19,9 +19,9 @@ Ints = NDArray[np.int64]
 LEVEL = 0.95
 NORMAL_95 = 1.959964  # number of standard errors on either side of the mean that cover 95 %
 SAMPLES = 1000
-# If there are more prompts than this, they are divided at random into this many groups, which are drawn
-# instead. The variance of the totals stays unbiased, with a relative error of 1/√(2·groups) = 1.6 %, and
-# memory does not grow with the data.
+# If there are more prompts than this, the prompts are divided at random into this many groups, and groups are
+# drawn instead of prompts. The variance of the totals stays unbiased, with a relative error of 1/√(2·groups)
+# = 1.6 %, and memory does not grow with the data.
 MAX_GROUPS = 2000
 
 

@@ -24,7 +24,8 @@ CHUNK_FLIPS = 500
 
 @dataclass(frozen=True, slots=True)
 class RewardComparison:
-    """The comparison of the first model with the second, on preferences in rankings that both have scored.
+    """The comparison of the first model with the second, on preferences in rankings that both models have
+    scored.
 
     ``difference``: the first model's accuracy minus the second's; ``p_value``: the probability of a
     difference at least this large if neither model were better. In the test, all differences of a prompt

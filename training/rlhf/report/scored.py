@@ -32,8 +32,8 @@ KEY_CHARACTERS = 24
 
 
 class Pairs(NamedTuple):
-    """P pairs of responses, each from one ranking that prefers one of them or ties them. Each pair occurs
-    once.
+    """P pairs of responses, each from one ranking in which one response is preferred or the two are tied.
+    Each pair occurs once.
 
     ``ranking`` (P,): the ranking; ``first``, ``second``: the columns of the two responses; ``difference``:
     r_first − r_second; ``verdict``: 1 if the first is preferred, −1 if the second is, 0 for a tie;
@@ -144,7 +144,7 @@ class ScoredRankings:
         )
 
     def at(self, places: Sequence[int]) -> ScoredRankings:
-        """Return the rankings at these places, in this order."""
+        """Return the rankings at the given indices, in the given order."""
         index = np.asarray(places, dtype=np.int64)
         chosen: dict[str, Any] = {
             field.name: column[index]
@@ -163,7 +163,7 @@ class ScoredRankings:
         ranking, column = np.nonzero((a != NOBODY) & (b != NOBODY) & ((a != b) | (a != UNRANKED_TIER)))
         i, j = first[column], second[column]
         verdict = np.sign(self.tiers[ranking, j] - self.tiers[ranking, i]).astype(np.int8)
-        # A strength refers to the best tier and the next one (`losses.stated_pairs`).
+        # A strength compares the best tier with the next tier (`losses.stated_pairs`).
         below = np.where(self.tiers > 0, self.tiers, UNRANKED_TIER + 1).min(axis=1, initial=UNRANKED_TIER + 1)
         low = np.minimum(self.tiers[ranking, i], self.tiers[ranking, j])
         high = np.maximum(self.tiers[ranking, i], self.tiers[ranking, j])

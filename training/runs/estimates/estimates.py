@@ -104,11 +104,11 @@ def estimate_run(
     source = source_of(kind, settings, models.get("policy"))
     data = data_of(project=project, kind=kind, recipe=settings, snapshot=inputs.get("snapshot", ""))
     if data.items == 0:
-        raise Problem("There is no data for this run: no rankings, or no prompts in its split.")
+        raise Problem("There is no data for this run: no rankings, or no prompts in the chosen split.")
     try:
         plan = plan_of(kind, settings, source, models.get("reward_model"), data)
     except shapes.UnknownShape as error:
-        reason = f"The size of the model is unknown, so there is no estimate: {error}."
+        reason = f"The model's size is unknown, so there is no estimate: {error}."
         raise Problem(
             reason, errors=[FieldProblem("recipe.base_model", reason)], type="unknown-size"
         ) from None

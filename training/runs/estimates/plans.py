@@ -152,7 +152,7 @@ def _shape(source: str) -> shapes.Shape:
 
 
 def _cached(name: str) -> list[Path]:
-    """The folders in which the hub's client has cached a model of this name."""
+    """The folders in which the Hugging Face client has cached a model with this name."""
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
     if name.count("/") > 1 or ".." in name:

@@ -36,7 +36,7 @@ def prepare(*, environment: Mapping[str, str]) -> None:
 
 
 def start(argv: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Forked:
-    """Run `python -m training.runs.process.main` with these arguments in its own session.
+    """Run `python -m training.runs.process.main` with these arguments, in a new session.
 
     The new process is killed when this process ends. The new process's output is appended to `log`. Raises
     ServerGone if no fork server can be started.

@@ -1,8 +1,9 @@
 """The process from which training processes are forked: `python -m training.runs.process.fork_server SOCKET`.
 
 The fork server has imported the libraries that every run needs (torch and transformers take 5 s of CPU time)
-and does nothing else, so that a run starts immediately. Its only client (`fork.py`) holds the other end of
-the socket. When the socket closes, for any reason, this process ends and the kernel kills its children.
+and does nothing else, so that a run starts immediately. The server's only client (`fork.py`) holds the other
+end of the socket. When the socket closes, for any reason, this process ends and the kernel kills its
+children.
 
 Python's own fork server (multiprocessing) is not suitable, because its child processes hold the pipe through
 which the server detects the end of its client: the run of a killed worker would continue. That server also
@@ -102,7 +103,8 @@ def _run(argv: Sequence[str]) -> int:
     from training.runs.process.main import main
 
     _reseed()
-    # The name in `ps -o comm` and `top`. A run's id starts with a timestamp, so only its end is distinctive.
+    # The name in `ps -o comm` and `top`. A run's id starts with a timestamp, so only the end of the id is
+    # distinctive.
     with open("/proc/self/comm", "w") as name:
         name.write(f"run-{argv[0][-8:]}")
     return main(argv)

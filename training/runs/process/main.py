@@ -1,6 +1,6 @@
 """The training process: `python -m training.runs.process.main RUN_ID`.
 
-Normally its supervisor (`supervise.py`) has claimed the run and passes the attempt number. Without that
+Normally, the supervisor (`supervise.py`) has claimed the run and passes the attempt number. Without that
 number, the process claims the run itself. The exit code indicates how the run ended. Every write carries the
 attempt number and is refused if the attempt is stale.
 """

@@ -27,7 +27,8 @@ RETRY_AFTER_SECONDS = 1.0
 
 
 class DatabaseReporter:
-    """A training.rlhf.core.reporter.Reporter that writes to the database. Use it as a context manager.
+    """A training.rlhf.core.reporter.Reporter that writes to the database. Use the reporter as a context
+    manager.
 
     Leaving the block writes everything that was reported. If the database is unreachable for so long that the
     sweep considers this attempt lost, the attempt gives up: `check` raises LostClaim.

@@ -1,5 +1,6 @@
-"""Supervise one training process, from the claim to its end. Torch runs in its own session: cancellation, a
-crash or a lack of memory ends only that session and frees the GPU memory. The worker never imports torch."""
+"""Supervise one training process, from the claim to its end. Torch runs in a separate session: cancellation,
+a crash or a lack of memory ends only that session and frees the GPU memory. The worker never imports
+torch."""
 
 from __future__ import annotations
 
@@ -116,7 +117,7 @@ def _environment() -> dict[str, str]:
 
 
 def _watch(process: fork.Forked, run: TrainingRun, attempt: int) -> bool:
-    """Wait until the process has ended or must be killed. Returns whether it was asked to stop."""
+    """Wait until the process has ended or must be killed. Returns whether the process was asked to stop."""
     asked_at: float | None = None
     while not process.has_ended(within_seconds=POLL_SECONDS):
         if asked_at is None and (worker_is_stopping.is_set() or _should_stop(run, attempt)):

@@ -66,7 +66,7 @@ def append_events(
     """Write this attempt's events and progress, and renew the run's heartbeat. Returns True if the run was
     asked to stop.
 
-    Raises LostClaim, and writes nothing, unless the run is running and `attempt` is its newest claim.
+    Raises LostClaim, and writes nothing, unless the run is running and `attempt` is the run's newest claim.
     """
     rows = [
         {"number": number, "type": event.type, "step": event.step, "data": storable(event.data)}

@@ -1,5 +1,5 @@
-"""The run kinds: the name, description, inputs and recipe of each. Imports no torch, so the web process can
-read it."""
+"""The run kinds: the name, description, inputs and recipe of each. This module does not import torch, so the
+web process can import it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The presets of each run kind, and the settings that its form shows first.
+"""The presets of each run kind, and the settings that the launch form shows first.
 
 A preset changes a few defaults. Settings given in addition override the preset.
 """

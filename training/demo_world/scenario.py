@@ -89,7 +89,7 @@ def parse(messages: Messages) -> Scenario:
     conversation is not from the demo world."""
     turns = [message["content"].strip() for message in messages if message["role"] == "user"]
     if not turns or messages[-1]["role"] != "user":
-        raise UnknownPrompt("a prompt of the demo world ends with a user's question")
+        raise UnknownPrompt("a demo-world prompt must end with a user's question")
     name, intent, first = _parse_first(turns[0])
     if len(turns) == 1:
         return Scenario(intent=intent, name=name, values=first, first_values=first)
@@ -145,7 +145,7 @@ def _parse_first(text: str) -> tuple[str | None, Intent, dict[str, str]]:
         if match := pattern.fullmatch(text):
             values = match.groupdict()
             return values.pop("name", None), intent, values
-    raise UnknownPrompt(f"not a question of the demo world: {text[:200]!r}")
+    raise UnknownPrompt(f"not a demo-world question: {text[:200]!r}")
 
 
 @lru_cache(maxsize=8192)
@@ -153,4 +153,4 @@ def _parse_follow_up(text: str) -> tuple[Intent, dict[str, str]]:
     for pattern, follow_up in _inverses(FOLLOW_UPS, ("",)):
         if match := pattern.fullmatch(text):
             return follow_up, match.groupdict()
-    raise UnknownPrompt(f"not a follow-up question of the demo world: {text[:200]!r}")
+    raise UnknownPrompt(f"not a demo-world follow-up question: {text[:200]!r}")

@@ -25,5 +25,5 @@ class ProjectOwnedQuerySet(models.QuerySet[T]):
         return self.filter(project__in=knowing.values("project"))
 
     def of_project(self, slug: str | None) -> ProjectOwnedQuerySet[T]:
-        """The rows of the named project or, without a name, of all projects."""
+        """The rows of the project with this slug or, without a slug, the rows of all projects."""
         return self.filter(project__slug=slug) if slug else self.all()

@@ -122,8 +122,8 @@ class TrainingRun(models.Model):
 
 class RunEventQuerySet(models.QuerySet["RunEvent"]):
     def said_of(self, run: TrainingRun, type: str) -> RunEventQuerySet:
-        """Events of one type in order, without duplicate steps. Earlier attempts' events are left out from
-        the first step that a later attempt reported."""
+        """Events of one type in order, without duplicate steps. From the step at which a
+        later attempt began, earlier attempts' events are left out."""
         said = self.filter(run=run, type=type).order_by("seq")
         began = said.order_by("attempt").values_list("attempt").annotate(first=Min("step"))
         for attempt, first in began if run.attempt > 1 else ():

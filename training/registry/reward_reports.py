@@ -34,7 +34,7 @@ class LearnedReliability:
 
     name: str
     rankings: int
-    reliability: dict[str, float]  # value, low, high
+    reliability: dict[str, float]  # keys: value, low, high
 
 
 def learned_of_annotators(model: ModelVersion) -> list[LearnedReliability]:

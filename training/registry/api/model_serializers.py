@@ -25,7 +25,7 @@ class ModelSerializer(serializers.ModelSerializer[ModelVersion]):
     folder = serializers.CharField(help_text="Path of the model's files on the server.")
     weights = serializers.ChoiceField(
         choices=ModelVersion.Weights.choices,
-        help_text="adapter: the folder holds only a LoRA adapter of the parent or of base_model.",
+        help_text="adapter: the folder holds only a LoRA adapter for the parent or for base_model.",
     )
 
     class Meta:

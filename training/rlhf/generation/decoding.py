@@ -57,12 +57,12 @@ def generate(
 ) -> list[list[Completion]]:
     """Sample `n` answers to each prompt (token ids from `chat.encode_prompt`), in the order of the prompts.
 
-    `temperature` 0 always takes the most likely token. `top_p` < 1 samples from the smallest set of most
-    likely tokens whose probabilities add up to at least `top_p`. Random numbers come from `generator` (on the
-    CPU) or, without one, from `seed`. Each sample has its own random numbers, so the result does not depend
-    on `rows_per_batch` or on the lengths of other prompts. Prompts that exceed the context are truncated on
-    the left (`chat.cut_prompts` counts them). `check` is called before each batch and can raise an exception
-    to stop. Raises ValueError for an empty prompt or a setting out of range.
+    A `temperature` of 0 always selects the most likely token. `top_p` < 1 samples from the smallest set of
+    most likely tokens whose probabilities add up to at least `top_p`. Random numbers come from `generator`
+    (on the CPU) or, without one, from `seed`. Each sample has its own random numbers, so the result does not
+    depend on `rows_per_batch` or on the lengths of other prompts. Prompts that exceed the context are
+    truncated on the left (`chat.cut_prompts` counts them). `check` is called before each batch and can raise
+    an exception to stop. Raises ValueError for an empty prompt or a setting out of range.
     """
     _refuse_bad_settings(prompts, n, max_new_tokens, temperature, top_p)
     cut, _ = chat.cut_prompts(prompts, chat.context_length(policy) - max_new_tokens)

@@ -232,7 +232,7 @@ def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious:
     places = min(recipe.micro_batch_tokens, PADDED * tokens / recipe.minibatches)
     places = max(places, longest if cautious else PADDED * row)
     micro_batches = max(recipe.minibatches, PADDED * tokens / places)
-    observed = rows * (2 * one + 2 * critic) * recipe.steps  # by policy, reference, critic and reward model
+    observed = rows * (2 * one + 2 * critic) * recipe.steps  # forward passes of all four models
     projected = min(CHUNK_TOKENS, places * answer / row)
     layers = policy.layers + judge.layers
     return Cost(

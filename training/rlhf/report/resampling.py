@@ -76,7 +76,7 @@ class PromptBootstrap:
 
     def totals_by(self, place: Ints, places: int, values: ArrayLike, ranking: Ints) -> Floats:
         """Return the sums of one column (P,), separately for each ``place``, as (1 + samples, places).
-        ``place`` (P,) is the place of each row.
+        ``place`` (P,) gives the place of each row, such as its calibration bin.
 
         A separate column for each of ten places would need 80 MB per call for a million rows.
         """
@@ -129,7 +129,7 @@ class PromptBootstrap:
         return len(np.unique(self.prompt[ranking]))
 
     def rank_correlation(self, x: Floats, y: Floats, ranking: Ints) -> Estimate:
-        """Return Spearman's ρ of x and y (P,), with ties at mid-ranks. Ranks are not recomputed for each
+        """Return Spearman's ρ between x and y (P,), with ties at mid-ranks. Ranks are not recomputed for each
         draw."""
         if not len(x):
             return Estimate.nothing()

@@ -35,7 +35,7 @@ class UsedMachineSerializer(serializers.Serializer[dict[str, Any]]):
     name = serializers.CharField(allow_blank=True)
     memory_bytes = serializers.IntegerField()
     threads = serializers.IntegerField()
-    peak_bytes = serializers.IntegerField(help_text="Peak memory of the run.")
+    peak_bytes = serializers.IntegerField(help_text="Peak memory of the run in bytes.")
 
 
 class RunResultSerializer(serializers.Serializer[dict[str, Any]]):

@@ -11,7 +11,7 @@ from typing import Any
 
 from training.models import TrainingRun
 
-UNLIMITED = 1 << 60  # cgroups write "no limit" as a number near 2^63
+UNLIMITED = 1 << 60  # cgroups represent "no limit" as a number near 2^63
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 

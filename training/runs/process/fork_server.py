@@ -38,8 +38,8 @@ PRELOADED_NAMES = {
     "transformers": ("AutoModelForCausalLM", "AutoTokenizer", "LlamaForCausalLM", "PreTrainedModel")
 }
 # A fork does not copy threads, and a lock that a thread holds would stay locked, so thread pools must not be
-# started here. Asking the CUDA driver for the number of GPUs would also make forks unusable, but NVML can be
-# asked safely.
+# started here. Querying the CUDA driver for the number of GPUs would also make forks unusable, but NVML can
+# be queried safely.
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
@@ -131,7 +131,7 @@ def _preload() -> None:
                 getattr(module, part)
     except Exception:
         traceback.print_exc()
-    gc.freeze()  # otherwise, a fork's first garbage collection would copy all pages visited
+    gc.freeze()  # otherwise, a fork's first garbage collection would copy every page it visits
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ class SFTRecipe(SFTConfig):
 
 
 class RewardModelRecipe(StartsFromPolicy, RewardModelConfig):
-    """A reward model trained on the rankings of a snapshot."""
+    """A reward model trained on the rankings in a snapshot."""
 
 
 class RejectionSamplingRecipe(UsesPrompts, StartsFromPolicy, RejectionSamplingConfig):
@@ -77,7 +77,7 @@ class PPORecipe(UsesPrompts, StartsFromPolicy, PPOConfig):
 
 
 class SampleRecipe(UsesPrompts, StartsFromPolicy, SampleConfig):
-    """The creation of ranking tasks from the policy's responses."""
+    """Creates ranking tasks from the policy's responses."""
 
     responses_per_prompt: int = Field(
         4, ge=MIN_RESPONSES, le=MAX_RESPONSES, description="Distinct responses per task."
@@ -98,7 +98,7 @@ class SampleRecipe(UsesPrompts, StartsFromPolicy, SampleConfig):
 
 
 class EvaluateRecipe(UsesPrompts, StartsFromPolicy, EvaluateConfig):
-    """The evaluation of the policy's responses to prompts: their mean score, with its standard error."""
+    """Scores the policy's responses to prompts and reports the mean score with its standard error."""
 
     responses_per_prompt: int = Field(
         4,

@@ -34,12 +34,12 @@ SHORTEST_WORDS, LONGEST_WORDS, ENDLESS_WORDS = 12, 45, 90
 FLUENT_SHARE, BROKEN_SHARE = (
     0.95,
     0.6,
-)  # at these shares of known word pairs, fluency is 1 and 0
+)  # fluency is 1 if 95 % of the word pairs are known, and 0 if 60 % are known
 
 
 @dataclass(frozen=True)
 class Gold:
-    """A judgement, part by part. `points` is the total."""
+    """The parts of an answer's gold reward. `points` is the resulting reward."""
 
     answer: float
     values: float
@@ -57,12 +57,13 @@ class Gold:
 
 def gold_reward(messages: Messages, text: str) -> float:
     """Return the gold reward, from 0 (useless) to 4 (correct, with the correct values, polite, brief). Raises
-    `UnknownPrompt` for other prompts."""
+    `UnknownPrompt` if the prompt is not from the demo world."""
     return judge(messages, text).points
 
 
 def judge(messages: Messages, text: str) -> Gold:
-    """Return the same judgement, part by part. Raises `UnknownPrompt` for other prompts."""
+    """Return the parts of the gold reward. Raises `UnknownPrompt` if the prompt is not from the demo
+    world."""
     scenario = parse(messages)
     named = {value for message in messages for _, value in slots.find(message["content"])}
     words = _words(text)
@@ -144,8 +145,8 @@ def _plain_words(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Split into lower-case words, with `.` at sentence ends and each value replaced by a word for its kind:
-    `Hi Nora,` -> `hi slotname`."""
+    """Split the text into lower-case words, with `.` at sentence ends and each value replaced by a word for
+    its kind: `Hi Nora,` -> `hi slotname`."""
     filled = re.sub(r"\{(\w+)\}", r"slot\1", slots.generalise(text)).lower()
     return re.findall(r"[a-z0-9]+|[.!?]", filled)
 
@@ -161,7 +162,8 @@ def all_templates() -> Iterator[str]:
 
 @cache
 def _known_pairs() -> frozenset[tuple[str, str]]:
-    """Return all pairs of adjacent words in the templates. Any sentence can follow any other."""
+    """Return all pairs of adjacent words in the templates, and all pairs at sentence boundaries: any sentence
+    can follow any other."""
     pairs: set[tuple[str, str]] = set()
     starts, ends = set(), set()
     for template in all_templates():

@@ -1,4 +1,4 @@
-"""The answers of an assistant in the demo world: one correct style and eight flawed ones."""
+"""An assistant's answers in the demo world: one correct style and eight flawed ones."""
 
 import random
 from collections.abc import Mapping
@@ -94,8 +94,8 @@ def _greeting(scenario: Scenario, rng: random.Random) -> str:
 
 
 def _with_wrong_value(scenario: Scenario, text: str, rng: random.Random) -> str:
-    """Return `text` with one of its values replaced by another of the same kind, or with an invented name
-    if it has none."""
+    """Return `text` with one of its values replaced by another value of the same kind. A text without values
+    is given an invented name."""
     kinds = list(scenario.required)
     if not kinds:
         greeting = rng.choice(NAMED_GREETINGS).format(name=rng.choice(slots.NAMES))

@@ -1,7 +1,7 @@
 """Determine how much data a run reads: the number of demonstrations, rankings or prompts, and their lengths.
 
-Lengths are sampled from a few hundred of the project's newest texts, so an estimate takes equally long for
-large projects.
+Lengths are sampled from a few hundred of the project's newest texts, so an estimate takes no longer for large
+projects.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
 
 
 def _lengths(project: Project) -> tuple[float, float, float, float, float]:
-    """Tokens of a prompt (mean, longest) and of a response (mean, longest), and responses per prompt."""
+    """The number of tokens in a prompt (mean, longest) and in a response (mean, longest), and the number of
+    responses per prompt."""
     rows = list(
         Prompt.objects.filter(project=project)
         .order_by("-id")

@@ -124,7 +124,7 @@ def test_empty_rows_are_counted_and_rankings_with_only_ties_are_kept(tmp_path: P
         (row(tiers=[[0, 1, 2], []]), "empty group"),
         (row(tiers=[["0"], [1], [2]]), "names response '0'"),
         (row(tiers={"best": 0}), "tiers must be a list"),
-        (row(unranked=[1]), "unranked must name each response that is in no tier"),
+        (row(unranked=[1]), "unranked must list exactly the responses that are in no tier"),
         (row(responses="text"), "responses is not valid JSON"),
         (row(responses=[{"id": "x"}, "b", "c"]), "responses.0.text must be text, not missing"),
         (row(messages=[]), "messages is empty"),
@@ -169,7 +169,7 @@ def test_file_without_rankings_is_refused(tmp_path: Path, rows: list[dict[str, A
 
 def test_votes_on_responses_in_another_file_are_refused(tmp_path: Path) -> None:
     vote = {"judge": "j", "model_a": "x", "model_b": "y", "question_id": 1, "winner": "model_a"}
-    with pytest.raises(RankingFileError, match="line 1: this is a vote on responses of another file"):
+    with pytest.raises(RankingFileError, match="line 1: this is a vote on responses in another file"):
         read_rankings(jsonl(tmp_path / "votes.jsonl", vote))
 
 

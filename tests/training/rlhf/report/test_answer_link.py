@@ -104,5 +104,5 @@ def test_model_trained_with_other_software_uses_bradley_terry() -> None:
 
 
 def test_unknown_tie_model_is_rejected() -> None:
-    with pytest.raises(ValueError, match="ties is 'thurstone', it must be one of ignore, rao_kupper"):
+    with pytest.raises(ValueError, match="ties is 'thurstone'; it must be one of ignore, rao_kupper"):
         AnswerLink.from_notes({"ties": "thurstone"})

@@ -113,7 +113,7 @@ def test_manager_sets_up_a_project_that_receives_its_first_ranking(
     cleo.get_by_role("button", name="Import 177 rows").click(timeout=60_000)
     expect(cleo.get_by_role("link", name="View tasks")).to_be_visible(timeout=60_000)
     _settings(cleo, "General")
-    cleo.get_by_label("Answers per day").fill("50")
+    cleo.get_by_label("Maximum answers per day").fill("50")
     cleo.get_by_role("button", name="Save changes").click()
     expect(cleo.get_by_text("Saved", exact=True)).to_be_visible()
     link = _invite(cleo, "annotator", "Ann, who cooks")

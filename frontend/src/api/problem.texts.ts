@@ -21,8 +21,8 @@ const en = {
     429: "Too many requests; wait a moment",
   } as Record<number, string>,
   /**
-   * Texts by problem type that replace the server's text. Empty in English, because the server's texts are more
-   * specific.
+   * Texts by problem type that replace the server's text. In English, no text is replaced, because the server's
+   * texts are more specific.
    */
   byType: {} as Record<string, string>,
 };

@@ -14,8 +14,8 @@ const RELIABLE = 0.8;
 const TENTATIVE = 2 / 3;
 
 /**
- * Uses the lower bound of the confidence interval, if there is an interval, so that the text does not claim
- * more than the data support.
+ * Interprets an α by the lower bound of its confidence interval, if there is an interval, so that the text does
+ * not claim more than the data support.
  */
 export function readAlpha({ value, low }: Estimate): Reading {
   if (value === null) return "unknown";

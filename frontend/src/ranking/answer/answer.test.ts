@@ -52,7 +52,7 @@ describe("an answer", () => {
     });
   });
 
-  it("has no tiers if not rankable, and no strength if all responses tie", () => {
+  it("has no tiers if not rankable, and no strength if all responses are tied", () => {
     const fields = { ...EMPTY_FIELDS, strength: 1 };
     expect(toAnswer(toDraft(ranking, { ...fields, not_rankable: true }, 0), "t", FORM, SHOWN)).toMatchObject({
       tiers: [],
@@ -179,7 +179,7 @@ describe("the list of unanswered questions", () => {
   });
 });
 
-describe("an answer that all responses are bad", () => {
+describe("an answer that marks all responses as bad", () => {
   const ask = (order: "asked" | "none" | "tied") =>
     formOf({
       all_bad: { label: "All are bad", order },

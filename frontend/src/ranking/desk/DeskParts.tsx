@@ -45,7 +45,8 @@ export function DeskQuestions({ desk, onRewrite }: { desk: DeskModel; onRewrite?
 }
 
 /**
- * The unanswered questions, shown after the first attempt to submit. `leaveOut` explains how to submit without them.
+ * The unanswered questions, shown after the first attempt to submit. `leaveOut` explains how to skip
+ * these questions.
  */
 export function GapsNotice({
   gaps: { gaps, blocking, shown },

@@ -15,12 +15,15 @@ export type Side = {
  */
 export type Comparison = { readonly first: Side; readonly second: Side } | null;
 
-/** Beyond this length, splitting the texts into words alone delays a key noticeably (docs/measurements.md). */
+/**
+ * Beyond this length, merely splitting the texts into words noticeably delays the response to a key press
+ * (docs/measurements.md).
+ */
 export const MAX_COMPARED_CHARS = 500_000;
 
 /**
  * Up to this many common words between two longer differences are considered a coincidence ("the", "of a") and are
- * marked as well, because they would split the marks.
+ * marked as well, because leaving them unmarked would split the marks.
  */
 const CHANCE_WORDS = 3;
 

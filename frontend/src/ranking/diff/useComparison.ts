@@ -41,7 +41,7 @@ function useCompare(wanted: boolean): Compare | undefined {
         loaded = module.compare;
         if (alive) setCompare(() => loaded);
       },
-      () => undefined, // When offline, nothing is marked. The next comparison tries again.
+      () => undefined, // Without a connection, nothing is marked. The next comparison tries again.
     );
     return () => {
       alive = false;

@@ -1,6 +1,6 @@
 /**
  * A text split into words. The white space after a word is part of that word, so that joining the words
- * yields exactly the text, but is ignored when words are compared.
+ * yields exactly the text. White space is ignored when words are compared.
  */
 export type Words = {
   readonly text: string;

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import { useAnswerTexts } from "../texts/answer";
 import styles from "./fields.module.css";
 
-/** With more steps than this, typing the number is faster than a row of buttons. */
+/** If a scale has more steps than this, typing a number is faster than choosing from a row of buttons. */
 const MOST_BUTTONS = 21;
 
 type Option<V> = { value: V; label: string; hint?: string };

@@ -30,7 +30,7 @@ export type KeyStroke = Pick<KeyboardEvent, "key" | "code" | "altKey" | "ctrlKey
 export type Chord = readonly string[];
 
 export type Shortcut = {
-  /** Also the key of the shortcut's description in the text catalogue. */
+  /** Also serves as the key of the shortcut's description in the text catalogue. */
   readonly name: ShortcutName;
   readonly group: keyof typeof en.groups;
   /** The keys as shown in the shortcut overview and on buttons. */

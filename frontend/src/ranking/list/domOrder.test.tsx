@@ -29,7 +29,7 @@ describe("as few elements as possible are moved", () => {
     expect([...staying(positions)].sort((a, b) => a - b)).toEqual(kept);
   });
 
-  it("the elements that stay are a longest increasing run", () => {
+  it("the elements that stay form a longest increasing subsequence", () => {
     const positions = [4, 7, 0, 8, 1, 2, 9, 3, 5, 6];
     const kept = [...staying(positions)].sort((a, b) => a - b).map((index) => positions[index] ?? -1);
     expect(kept).toEqual([0, 1, 2, 3, 5, 6]);

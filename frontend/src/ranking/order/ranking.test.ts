@@ -245,7 +245,7 @@ describe("any sequence of actions", () => {
     }),
   );
 
-  it("keeps each response once, has no empty tier, and obeys the form", () => {
+  it("keeps each response exactly once, leaves no tier empty, and obeys the form", () => {
     fc.assert(
       fc.property(scene, ({ size, rules, actions }) => {
         const shown = ids.slice(0, size);

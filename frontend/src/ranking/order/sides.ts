@@ -70,8 +70,8 @@ export function positionOf(
 }
 
 /**
- * One step along the scale. If no position is chosen, the first step selects the weakest position on that
- * side.
+ * One step along the scale. If no position is chosen, the first step selects the weakest position in
+ * the direction of the step.
  */
 export function stepFrom(sides: readonly Side[], position: number, by: -1 | 1): number {
   const scale = sides.filter((side) => !side.allBad);

@@ -116,7 +116,7 @@ function loadRich(): Promise<Plugins | undefined> {
       rich = module.plugins;
       return rich;
     },
-    () => undefined, // When offline, the text stays readable without highlighting and formulas.
+    () => undefined, // Without a connection, the text stays readable without highlighting and formulas.
   );
 }
 
@@ -156,7 +156,7 @@ export function withDollarMath(text: string): string {
 
 const isRich = (text: string) => HAS_MATH.test(text) || HAS_CODE.test(text);
 
-/** Cache size: two tasks of ten responses with their conversations. */
+/** Cache size: two tasks with ten responses each, and the conversations of these tasks. */
 const MOST_KEPT = 48;
 
 /**

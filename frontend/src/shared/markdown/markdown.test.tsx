@@ -101,7 +101,7 @@ describe("untrusted Markdown", () => {
     expect(render(<Markdown text={spaceless} />).container.querySelector("wbr")).toBeNull();
   });
 
-  it("shows too deeply nested text as plain text", () => {
+  it("shows text that is nested too deeply as plain text", () => {
     for (const text of [
       `${">".repeat(2_000)} deep`,
       `${"- ".repeat(300)}deep`,

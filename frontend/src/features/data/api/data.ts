@@ -38,8 +38,8 @@ export function exportUrl(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * The downloaded file's name. It must equal the server's file name (`export_name`), so that the loading code
- * finds the file.
+ * The downloaded file's name. The name must match the server's file name (`export_name`), so that the loading
+ * code finds the file.
  */
 export function fileName(snapshot: Snapshot, format: ExportFormat): string {
   const stem = `${snapshot.project}-${snapshot.name}-${format.name}`.replaceAll(/[^\w.-]+/g, "-");

@@ -4,12 +4,12 @@ import type { Answer, Assignment, SkipWay, TaskProblemKind } from "@/api/types";
 import { type Draft, EMPTY_FIELDS } from "@/ranking/answer/answer";
 
 /**
- * Number of tasks leased ahead in addition to the current one, so that the next task appears as soon as an answer is
- * submitted.
+ * Number of tasks leased ahead in addition to the current task, so that the next task appears as soon as an
+ * answer is submitted.
  */
 const AHEAD = 1;
 /**
- * The time limit of a submission. Without a limit, a request on a dead connection would block all later
+ * The time limit for a submission. Without a limit, a request on a dead connection would block all later
  * answers.
  */
 const SEND_MS = 30_000;

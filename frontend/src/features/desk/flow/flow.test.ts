@@ -40,14 +40,14 @@ describe("the flow of tasks", () => {
     expect(ids(claim(EMPTY, []))).toEqual([null, [], null]);
   });
 
-  it("shows the next task at once and refills when the server responds", () => {
+  it("shows the next task at once and leases more when the server responds", () => {
     const atB = left(atA);
     expect(ids(atB)).toEqual(["b", [], null]);
     expect(ids(claim(atB, [b, c], { answered: [a] }))).toEqual(["b", ["c"], null]);
     expect(ids(left(atB))).toEqual([null, [], null]);
   });
 
-  it("never repeats an answered task, whatever the order of responses", () => {
+  it("never repeats an answered task, in whatever order the server responds", () => {
     const atB = left(atA);
     expect(ids(claim(atB, [a, b], { answered: [a] }))).toEqual(["b", [], null]);
     expect(ids(claim(left(atB), [a, b], { answered: [a, b] }))).toEqual([null, [], null]);
@@ -97,7 +97,7 @@ describe("taking back an answer", () => {
     expect(begun.aside?.lost).toBe(true);
   });
 
-  it("can also take back an answer to an empty desk", () => {
+  it("also works when the desk is empty", () => {
     const only = tookBack(EMPTY, answer("a"));
     expect(ids(only)).toEqual(["a", [], null]);
     expect(ids(claim(only, [b]))).toEqual(["a", ["b"], null]);

@@ -35,8 +35,8 @@ type Claimed = {
   /** The leases on the server, oldest first. */
   leases: readonly Assignment[];
   /**
-   * Leases whose answer was submitted, even if the server has not received it yet: a claim can arrive before the
-   * answer.
+   * Leases whose answer was submitted, even if the server has not received the answer yet: a claim can reach the
+   * server before the answer does.
    */
   answered: ReadonlySet<string>;
   /** Whether the user has started to answer this task in this browser. */

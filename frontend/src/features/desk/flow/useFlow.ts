@@ -37,8 +37,8 @@ export function useFlow(slug: string, user: string) {
     for (const entry of state.queued) answered.current.add(leaseGiven(entry));
     for (const lease of data) {
       const late = state.refused.find((entry) => cameTooLate(entry) && entry.assignmentId === lease.id);
-      // The task was leased again and its answer is still in this browser, so that answer is sent instead of showing
-      // the task again.
+      // The task was leased again and its answer is still in this browser, so the answer is sent, and the
+      // task is not shown again.
       if (!late || late.answer.token === lease.token) continue;
       answered.current.add(leaseOf(lease));
       outbox.sendUnder(late.key, lease.token);

@@ -6,8 +6,8 @@ import type { Hand } from "./flow";
 
 /**
  * Returns the last answer to the desk. An answer that is still in the outbox is read from there, and its
- * revision is sent after the answer, so taking it back works without a connection. Otherwise, the server
- * returns the last answer if it can be revised.
+ * revision is sent after the answer, so the answer can be taken back without a connection. Otherwise, the
+ * server returns the last answer if that answer can be revised.
  */
 export function useTakeBack(
   slug: string,

@@ -19,7 +19,7 @@ export type OutboxState = {
   readonly held: ApiProblem | null;
   /** Whether the session has expired. Nothing is sent until the next login. */
   readonly loggedOut: boolean;
-  /** False if the browser cannot store data, so that closing this page would lose answers. */
+  /** False if the browser cannot store data; closing this page would then lose unsent answers. */
   readonly kept: boolean;
 };
 
@@ -34,7 +34,7 @@ type Options = {
 /**
  * The queue of submitted answers. Each answer is stored before it is sent. Answers are sent one at a time, in
  * the order of submission, and each is retried until the server accepts or refuses it. A reload, a lost
- * connection or an expired session only delays them.
+ * connection or an expired session only delays the answers.
  */
 export class Outbox {
   private readonly options: Options;

@@ -4,7 +4,7 @@ import type { Answer, Assignment } from "@/api/types";
 
 /** An answer that the server has not confirmed, or has refused. */
 export type Unsent = {
-  /** Also the idempotency key: the answer counts once, even if several tabs send it repeatedly. */
+  /** Also serves as the idempotency key: the answer counts only once, even if several tabs send it repeatedly. */
   readonly key: string;
   readonly slug: string;
   readonly how: "submit" | "revise";
@@ -35,7 +35,7 @@ export function asProblemAgain({ status, title, detail, errors, type }: Refusal)
  * answers.
  */
 export interface UnsentStore {
-  /** Oldest first. */
+  /** The unsent answers, oldest first. */
   all(): readonly Unsent[];
   /** False if answers are kept only until this page is closed. */
   put(entry: Unsent): boolean;

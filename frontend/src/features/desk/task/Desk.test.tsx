@@ -39,7 +39,7 @@ describe("the desk", () => {
     expect(given[0]).toMatchObject({ tiers: [["x"], ["y"], ["z"]], touched: false });
   });
 
-  it("types digits into the comment, not into the ranking", () => {
+  it("does not rank by digits typed into the comment", () => {
     server();
     open();
     const comment = screen.getByLabelText("Comment");
@@ -207,7 +207,7 @@ describe("a rewrite", () => {
     expect(given[0]).toMatchObject({ rewrite: "a text of y, improved", tiers: [["y"], ["z"], ["x"]] });
   });
 
-  it("has no shortcut if the form has no rewrite", () => {
+  it("has no shortcut if the form does not offer a rewrite", () => {
     server();
     open();
     key("w");

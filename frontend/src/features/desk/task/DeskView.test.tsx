@@ -105,7 +105,7 @@ describe("the layout of the desk", () => {
     expect(orders[2]).toEqual(orders[0]);
   });
 
-  it("shows two at a time: the current response and the held or previous one", () => {
+  it("shows two responses at a time: the current and the held or previous one", () => {
     open();
     press("v", "v");
     expect(shown()).toEqual(["w", "x"]);

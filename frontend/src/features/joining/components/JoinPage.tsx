@@ -20,7 +20,7 @@ export function JoinPage() {
   const t = useTexts();
   useDocumentTitle(t.title);
   const token = useRouterState({ select: ({ location }) => location.hash.replace(/^#/, "") });
-  // The current user is requested first, because that response contains the CSRF token for all other requests.
+  // The current user is requested first, because the response contains the CSRF token for all other requests.
   const me = useQuery(meQuery);
   const invitation = useQuery({ ...invitationQuery(token), enabled: token !== "" && !me.isPending });
   return (

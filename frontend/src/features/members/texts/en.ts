@@ -20,7 +20,7 @@ export const en = {
   role: "Role",
   invite: {
     title: "Invite by link",
-    lead: "The link works once, for one person, who creates an account or joins with an existing account.",
+    lead: "The link works only once. The invited person creates an account or joins with an existing account.",
     note: "For whom",
     noteHelp: "For your own reference. The invited person does not see this note.",
     days: "Valid for",

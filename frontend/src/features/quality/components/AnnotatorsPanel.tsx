@@ -45,7 +45,7 @@ function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
 
 /**
  * An estimate, displayed above its confidence interval, because a reliability of 90 % from six pairs is less
- * certain than from six hundred.
+ * certain than the same value from six hundred pairs.
  */
 function WithInterval({ estimate }: { estimate: Estimate }) {
   if (estimate.value === null) return <>–</>;

@@ -14,7 +14,7 @@ import styles from "./compare.module.css";
 const Chart = lazy(() => import("../components/Chart").then((module) => ({ default: module.Chart })));
 const NOTHING: Series = { steps: [], values: [] };
 const ROWS_SHOWN = 12;
-/** Weights of the moving average: "light" averages over about 2.5 points, "strong" over about 10. */
+/** Weights of the moving average: "light" averages over about 2.5 points, and "strong" over about 10 points. */
 const SMOOTHING = { none: 0, light: 0.6, strong: 0.9 };
 
 /**

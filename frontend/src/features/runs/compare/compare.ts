@@ -58,8 +58,8 @@ export function finalFigures(
 }
 
 /**
- * Exponential moving average over the points, as in TensorBoard: `weight` 0 changes nothing, and values towards 1
- * smooth more. Corrected for bias, so that the first points are not pulled towards 0.
+ * Exponential moving average over the points, as in TensorBoard: `weight` 0 changes nothing, and values near 1
+ * smooth strongly. The average is corrected for bias, so that the first points are not pulled towards 0.
  */
 export function smooth(series: Series, weight: number): Series {
   if (weight <= 0) return series;

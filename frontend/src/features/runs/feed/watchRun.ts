@@ -37,8 +37,8 @@ export function watchRun({
   let stopped = false;
   let source: EventSource | null = null;
   let waiting: RunEvent[] = [];
-  // Polled events do not change this value, because they come from several requests that can end at different
-  // events.
+  // The `seq` of the last streamed event. Polled events do not change this value, because several requests
+  // fetch them, and each request can end at a different event.
   let streamedUpTo = 0;
   const timers = new Map<string, ReturnType<typeof setTimeout>>();
 

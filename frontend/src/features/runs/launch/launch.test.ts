@@ -33,7 +33,7 @@ describe("presets", () => {
     expect(readForm(fields, thorough)).toEqual({ recipe: { steps: 120, rate: 0.1 }, errors: {} });
   });
 
-  it("fields that are empty in an earlier run stay empty", () => {
+  it("fields that were empty in an earlier run stay empty", () => {
     expect(valuesFrom(fields, { rate: null, keep: "last" })).toMatchObject({ rate: "", keep: "last" });
   });
 
@@ -61,13 +61,13 @@ describe("the default input", () => {
   const policy = (models: Model[], improves: boolean, chosen: Record<string, string> = {}) =>
     defaultInput("policy", "ppo", { improves_policy: improves }, models, chosen, texts).label;
 
-  it("default input is the reward model's own policy for runs that improve it", () => {
+  it("runs that improve a policy default to the reward model's own policy", () => {
     expect(policy(MODELS, true)).toBe("rs-1 (default)");
     expect(policy(MODELS, true, { reward_model: "rm-1" })).toBe("sft-1 (default)");
     expect(policy(MODELS, false, { reward_model: "rm-1" })).toBe("rs-1 (default)");
   });
 
-  it("default input is otherwise the production model, never an archived model", () => {
+  it("the production model is preferred, and archived models are never used", () => {
     const promoted = [...MODELS, model("old", "policy", { stage: "production" })];
     expect(policy(promoted, true)).toBe("old (default)");
     const archived = MODELS.map((one) =>

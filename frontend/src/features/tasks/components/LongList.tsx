@@ -64,7 +64,7 @@ export function LongList<Row>({
         </span>
       }
     >
-      {/* biome-ignore lint/a11y/useSemanticElements: only rows on the screen are in the document, so rows are positioned, and the rows of a <table> can't be */}
+      {/* biome-ignore lint/a11y/useSemanticElements: only rows on the screen are in the document, so rows are positioned, and the rows of a <table> can't be positioned */}
       <div
         role="table"
         aria-label={label}

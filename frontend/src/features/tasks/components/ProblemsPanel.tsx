@@ -12,7 +12,7 @@ import { AskButton } from "./AskButton";
 import styles from "./problems.module.css";
 
 /**
- * Problems that annotators have reported with all tasks or with one task, for managers. Renders nothing if
+ * Problems that annotators have reported for all tasks or for one task, shown to managers. Renders nothing if
  * there are no reports.
  */
 export function ProblemsPanel({ slug, task }: { slug: string; task?: string }) {

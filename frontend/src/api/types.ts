@@ -1,6 +1,6 @@
 /**
- * Names for the generated schema types, used by all pages. When the API renames a component, only this file
- * changes.
+ * Names for the generated schema types, used by all pages. If the API renames a schema component, only this
+ * file changes.
  */
 import type { components } from "./schema";
 

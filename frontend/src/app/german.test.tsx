@@ -148,7 +148,7 @@ it.each(Object.keys(PAGES))("the German page has no English text: %s", async (na
   expect(left).toEqual([]);
 });
 
-it("known problem types are shown in German, others with the server's text", () => {
+it("known problem types have German texts, and other types the server's text", () => {
   const lost = { type: "lease-lost", detail: "This lease ran out." };
   expect(problemFrom(409, lost).detail).toBe("This lease ran out.");
   speak("de", { remember: false });

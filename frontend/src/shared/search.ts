@@ -1,7 +1,8 @@
 import * as v from "valibot";
 
 /*
- * Building blocks for schemas of a page's search parameters, which the router receives as `validateSearch`.
+ * Building blocks for the schemas of search parameters. The router receives each page's schema as
+ * `validateSearch`.
  */
 
 const withoutUndefined = <T extends object>(search: T): T =>

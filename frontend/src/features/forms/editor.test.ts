@@ -88,7 +88,7 @@ describe("editing a form", () => {
     expect(noLongerAsked(gone)).toEqual(["Spam"]);
   });
 
-  it("numbers new levels and points after the last one", () => {
+  it("gives new levels and points the next higher values", () => {
     const graded = edited(
       { type: "switch", part: "strength", on: true },
       { type: "add", path: ["strength", "levels"] },
@@ -103,7 +103,7 @@ describe("editing a form", () => {
 });
 
 describe("the name under which an answer is stored", () => {
-  it("is derived from a new item's label", () => {
+  it("the name is derived from a new item's label", () => {
     const typed = edited(
       { type: "add", path: ["questions"] },
       { type: "label", path: ["questions", 0], value: "Is it sa" },
@@ -112,12 +112,12 @@ describe("the name under which an answer is stored", () => {
     expect(typed.form.questions[0]).toMatchObject({ name: "is_it_safe", label: "Is it safe?" });
   });
 
-  it("stays the same once the project uses it, even if the label changes", () => {
+  it("the name stays the same once in use, even if the label changes", () => {
     const renamed = edited({ type: "label", path: ["flags", 0], value: "Advertising" });
     expect(renamed.form.flags[0]).toEqual({ name: "spam", label: "Advertising" });
   });
 
-  it("does not change if it was entered manually", () => {
+  it("the name does not change if it was entered manually", () => {
     const own = edited(
       { type: "add", path: ["flags"] },
       { type: "put", path: ["flags", 2, "name"], value: "x1" },
@@ -126,7 +126,7 @@ describe("the name under which an answer is stored", () => {
     expect(own.form.flags[2]).toEqual({ name: "x1", label: "Something else" });
   });
 
-  it("is unique and valid for the server", () => {
+  it("the name is unique and valid for the server", () => {
     expect(nameFrom("Contains PII (names, addresses)")).toBe("contains_pii_names_addresses");
     expect(nameFrom("Déjà vu")).toBe("deja_vu");
     expect(nameFrom("Rude", ["rude", "rude_2"])).toBe("rude_3");

@@ -27,8 +27,8 @@ export function hasLevels(rows: readonly LeaderboardRow[]): boolean {
 }
 
 /**
- * Whether the row's model is significantly worse than the group's best model, that is, its confidence
- * interval lies entirely below the best model's interval.
+ * Whether the row's model is significantly worse than the group's best model, that is, whether the
+ * row's confidence interval lies entirely below the best model's interval.
  */
 export function tellable(row: LeaderboardRow, best: LeaderboardRow): boolean {
   return row !== best && row.high < best.low;

@@ -26,7 +26,7 @@ describe("the next step of the training loop", () => {
     expect(loopStepOf([next, asked, better, judge], 900, 0)).toEqual({ is: "improve", rewardModel: "rm-2" });
   });
 
-  it("the improved policy is sampled, despite earlier samples", () => {
+  it("the improved policy is sampled even if earlier samples exist", () => {
     expect(loopStepOf([better, judge, first], 600, 0)).toEqual({ is: "sample", policy: "ppo-1" });
     expect(loopStepOf([better, run("sample", null), judge], 600, 5)).toEqual({
       is: "sample",

@@ -28,7 +28,7 @@ const ranking = reduce(startRanking(SHOWN, { ties: true, atMost: null }), {
 });
 
 describe("an answer", () => {
-  it("contains every part that the API requires", () => {
+  it("an answer contains every part that the API requires", () => {
     const answer = toAnswer(
       toDraft(ranking, { ...EMPTY_FIELDS, strength: 1, comment: "ok" }, 1234.6),
       "t",
@@ -73,7 +73,7 @@ describe("an answer", () => {
 });
 
 describe("a draft", () => {
-  it("is restored unchanged", () => {
+  it("a draft is restored unchanged", () => {
     const fields = {
       ...EMPTY_FIELDS,
       strength: 1,
@@ -115,7 +115,7 @@ describe("the list of unanswered questions", () => {
     ]);
   });
 
-  it("is empty if the answer is complete, a full tie or not rankable", () => {
+  it("the list is empty if the answer is complete, a full tie or not rankable", () => {
     const rated = { A: { helpful: 1 }, B: { helpful: 0 }, C: { helpful: 4 } };
     expect(
       missing(FORM, { ...EMPTY_FIELDS, strength: 1, ratings: rated }, ranking, letters, en.gaps),
@@ -201,7 +201,7 @@ describe("an answer that marks all responses as bad", () => {
     expect(send(order)).toMatchObject({ all_bad: true, tiers, strength });
   });
 
-  it("is not sent if `not_rankable` is set as well", () => {
+  it("`all_bad` is not sent if `not_rankable` is set as well", () => {
     expect(send("tied", { not_rankable: true })).toMatchObject({
       all_bad: false,
       not_rankable: true,
@@ -211,7 +211,7 @@ describe("an answer that marks all responses as bad", () => {
 });
 
 describe("a part of a draft that does not fit the form", () => {
-  it("is dropped individually", () => {
+  it("each part that does not fit the form is dropped individually", () => {
     const form = formOf({
       strength: { levels: [{ value: 1, label: "better" }], required: false },
       ratings: [{ name: "helpful", label: "Helpful", min: 0, max: 4, required: false, points: [] }],

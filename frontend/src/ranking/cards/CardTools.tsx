@@ -108,7 +108,7 @@ export const CardTools = memo(function CardTools({
 }: Of & {
   tied: boolean;
   held: boolean;
-  /** null if the layout does not allow keeping a response in view. */
+  /** Keeps the response in view; null if the layout does not allow this. */
   onHold: ((id: string) => void) | null;
   tiesAllowed: boolean;
 }) {

@@ -14,7 +14,7 @@ import card from "./card.module.css";
 import layouts from "./layouts.module.css";
 import styles from "./pair.module.css";
 
-/** Two responses at fixed positions. Their order is chosen on the scale below them. */
+/** Two responses at fixed positions. Annotators choose the order on the scale below the responses. */
 export function PairCards({
   responses,
   tiers,

@@ -39,7 +39,7 @@ type CardProps = CardPlace & {
   /** In a comparison: the parts that occur only in this response. */
   marks: Mark | undefined;
   held: boolean;
-  /** null if the layout does not allow keeping a response in view. */
+  /** Keeps the response in view; null if the layout does not allow this. */
   onHold: ((id: string) => void) | null;
   tiesAllowed: boolean;
   /** Whether this response can stay unranked, because only the best few are ranked. */

@@ -25,8 +25,8 @@ export function Legend({ children, required }: { children: ReactNode; required: 
 }
 
 /**
- * The option that a digit selects: the option with that value if options are numbers, else the first, the second and
- * so on.
+ * The option that a digit selects: if the options are numbers, the option with that value; otherwise, 1
+ * selects the first option, 2 the second option, and so on.
  */
 function byDigit<V>(options: readonly Option<V>[], digit: number): Option<V> | undefined {
   const numbers = options.every(({ value }) => typeof value === "number");

@@ -5,7 +5,7 @@ import { layoutAfter, offeredLayouts, placeOf, shownLayout, topAt, twoShown } fr
 import { recall, remember } from "./remembered";
 
 describe("the layout", () => {
-  it("is offered depending on the width and the type of task", () => {
+  it("a layout is offered depending on the width and the type of task", () => {
     expect(offeredLayouts(false, false)).toEqual(["column", "row", "focus"]);
     expect(offeredLayouts(false, true)).toEqual(["column", "focus"]);
     expect(offeredLayouts(true, false)).toEqual(["column", "row"]);
@@ -84,7 +84,7 @@ describe("the memory for view settings", () => {
     },
   );
 
-  it("lasts until the page is closed if storage fails", () => {
+  it("the memory lasts until the page is closed if storage fails", () => {
     const refuse = () => {
       throw new DOMException("refused", "SecurityError");
     };

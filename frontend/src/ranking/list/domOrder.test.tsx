@@ -37,7 +37,7 @@ describe("as few elements as possible are moved", () => {
 });
 
 describe("the children of a list", () => {
-  it("stay in the requested order with as few moves as possible", () => {
+  it("the children get the requested order with as few moves as possible", () => {
     const { container, rerender, unmount } = render(<List order={["b", "a", "line", "c", "d"]} />);
     const shown = () => [...container.querySelectorAll("li")].map((item) => item.dataset.place).join(" ");
     expect(shown()).toBe("b a line c d");

@@ -24,7 +24,7 @@ describe("placing a response by digit", () => {
     expect(show(run(start(), { type: "place", id: "A", slot: 3 }))).toBe("B C A D");
   });
 
-  it("treats a slot past the end as the last one", () => {
+  it("treats a slot past the end as the last slot", () => {
     expect(show(run(start(), { type: "place", id: "A", slot: 9 }))).toBe("B C D A");
   });
 
@@ -82,18 +82,18 @@ describe("tying a response", () => {
 });
 
 describe("dropping a dragged response", () => {
-  it("between two tiers gives the response its own tier", () => {
+  it("a drop between two tiers gives the response its own tier", () => {
     expect(show(run(start(), { type: "drop", id: "D", index: 0 }))).toBe("D A B C");
     expect(show(run(start(), { type: "drop", id: "A", index: 3 }))).toBe("B C D A");
   });
 
-  it("inside a tie adds the response to the tie", () => {
+  it("a drop inside a tie adds the response to the tie", () => {
     const tied = run(start(), { type: "tie", id: "B" });
     expect(show(run(tied, { type: "drop", id: "D", index: 1 }))).toBe("A=D=B C");
     expect(show(run(tied, { type: "drop", id: "D", index: 2 }))).toBe("A=B D C");
   });
 
-  it("at its old position changes nothing", () => {
+  it("a drop at the response's old position changes nothing", () => {
     const tied = run(start(), { type: "tie", id: "B" });
     expect(show(run(tied, { type: "drop", id: "B", index: 1 }))).toBe("A=B C D");
     expect(run(tied, { type: "drop", id: "B", index: 1 }).past).toHaveLength(1);
@@ -155,7 +155,7 @@ describe("a ranking of the best few", () => {
   const all = (ranking: Ranking) => `${show(ranking)} | ${ranking.unranked.join("")}`;
   const place = (id: string, slot: number): RankingAction => ({ type: "place", id, slot });
 
-  it("starts empty", () => {
+  it("the ranking starts empty", () => {
     expect(all(best())).toBe(" | ABCD");
   });
 
@@ -167,7 +167,7 @@ describe("a ranking of the best few", () => {
     expect(all(run(two, { type: "join", id: "B", slot: 1 }))).toBe("C=B | AD");
   });
 
-  it("grows or shrinks by one response per step", () => {
+  it("the ranking grows or shrinks by one response per step", () => {
     const up = (id: string): RankingAction => ({ type: "move", id, by: -1 });
     const down = (id: string): RankingAction => ({ type: "move", id, by: 1 });
     expect(all(run(best(), up("C"), up("D")))).toBe("C D | AB");
@@ -176,7 +176,7 @@ describe("a ranking of the best few", () => {
     expect(all(run(best(), up("C"), down("C"), down("C")))).toBe(" | CABD");
   });
 
-  it("can be changed by command or by dragging across the line", () => {
+  it("the ranking can be changed by command or by dragging across the line", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     expect(all(run(two, { type: "unrank", id: "C" }))).toBe("A | CBD");
     expect(all(run(two, { type: "unrank", id: "B" }))).toBe("C A | BD");
@@ -189,11 +189,11 @@ describe("a ranking of the best few", () => {
     expect(all(run(best(), { type: "drop", id: "B", index: 0 }))).toBe("B | ACD");
   });
 
-  it("does not exist in forms that rank all responses", () => {
+  it("forms that rank all responses have no unranked responses", () => {
     expect(all(run(start(), { type: "unrank", id: "A" }))).toBe("A B C D | ");
   });
 
-  it("is restored from a draft, with all other responses unranked", () => {
+  it("the ranking is restored from a draft, all other responses are unranked", () => {
     const rules = { ties: true, atMost: 2 };
     const back = restoreRanking([..."ABCD"], [["C"], ["A"]], true, rules);
     expect(back && all(back)).toBe("C A | BD");
@@ -260,7 +260,7 @@ describe("any sequence of actions", () => {
     );
   });
 
-  it("can be undone to the shown order", () => {
+  it("all actions can be undone, back to the order shown at first", () => {
     fc.assert(
       fc.property(scene, ({ size, rules, actions }) => {
         const first = startRanking(ids.slice(0, size), rules);
@@ -272,7 +272,7 @@ describe("any sequence of actions", () => {
     );
   });
 
-  it("never changes its input", () => {
+  it("an action never changes the previous ranking", () => {
     fc.assert(
       fc.property(scene, ({ size, rules, actions }) => {
         let ranking = startRanking(ids.slice(0, size), rules);

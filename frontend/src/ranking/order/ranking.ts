@@ -37,7 +37,7 @@ export type Ranking = {
 };
 
 export type RankingAction =
-  /** Puts the response alone into slot `slot` (1 = best); the others close the gap. */
+  /** Puts the response alone into slot `slot` (1 = best); the other responses close the gap. */
   | { type: "place"; id: string; slot: number }
   /** Ties the response with those in slot `slot`. */
   | { type: "join"; id: string; slot: number }
@@ -51,8 +51,8 @@ export type RankingAction =
   | { type: "judge"; tiers: Tiers }
   /**
    * Drops the response at `index` of the list from top to bottom. A response dropped between two tied
-   * responses joins their tie. If responses can be left unranked, the line between ranked and unranked is one
-   * entry of that list.
+   * responses joins their tie. If responses can be left unranked, the line between ranked and unranked
+   * responses is one entry of that list.
    */
   | { type: "drop"; id: string; index: number }
   | { type: "undo" }
@@ -92,7 +92,7 @@ export function restoreRanking(
     ...startRanking(shownOrder, rules),
     tiers: tiers as string[][],
     unranked: shownOrder.filter((id) => !ids.includes(id)),
-    // The focus starts on the first response of the restored order, not on the first one in the server's order.
+    // The focus starts on the first response of the restored order, not of the server's order.
     focus: ids[0] ?? shownOrder[0] ?? "",
     touchedBefore: touched,
   };

@@ -40,7 +40,7 @@ const where = ({ form, ranking, fields }: DeskState) =>
   positionOf(sidesOf(form), SHOWN, ranking.tiers, fields);
 
 describe("the scale for a pair", () => {
-  it("has all degrees on each side, a tie if allowed, and “both are bad”", () => {
+  it("has all degrees on both sides, a tie if allowed, and “both are bad”", () => {
     expect(sidesOf(HH).map((side) => sideWords(side, order))).toEqual([
       "A is much better",
       "A is clearly better",
@@ -61,7 +61,7 @@ describe("the scale for a pair", () => {
     expect(sidesOf(pairOf({ all_bad: { label: "Bad", order: "asked" } }))).toHaveLength(3);
   });
 
-  it("exists only for forms with exactly two responses", () => {
+  it("the scale exists only for forms with exactly two responses", () => {
     expect([
       isPairForm(HH),
       isPairForm(formOf()),
@@ -69,7 +69,7 @@ describe("the scale for a pair", () => {
     ]).toEqual([true, false, false]);
   });
 
-  it("is empty until a position is chosen", () => {
+  it("the answer is empty until a position is chosen", () => {
     const fresh = desk(HH);
     expect([where(fresh), fresh.ranking.tiers]).toEqual([-1, []]);
     expect(missing(HH, EMPTY_FIELDS, fresh.ranking, LETTERS, en.gaps)).toEqual([

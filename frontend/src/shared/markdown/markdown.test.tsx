@@ -92,7 +92,7 @@ describe("untrusted Markdown", () => {
     expect(container.querySelector("p")?.textContent).toContain("very long");
   });
 
-  it("adds break opportunities to an extremely long word without changing it", () => {
+  it("adds break opportunities to extremely long words without changing them", () => {
     const text = `before ${"A".repeat(5_000)} after`;
     const { container } = render(<Markdown text={text} />);
     expect(container.querySelectorAll("wbr").length).toBeGreaterThan(50);
@@ -113,7 +113,7 @@ describe("untrusted Markdown", () => {
     }
   });
 
-  it("is prerendered once, and evicted from the cache after many other texts", async () => {
+  it("a text is rendered ahead only once, and evicted after many other texts", async () => {
     await prepare("**next**");
     const ahead = rendered("**next**");
     expect(html("**next**").querySelector("strong")).not.toBeNull();

@@ -40,7 +40,7 @@ describe("autosave", () => {
     expect(kept).toEqual([[4, "a"]]);
   });
 
-  it("sends one draft at a time and keeps the newest", async () => {
+  it("sends one draft at a time and keeps the newest draft", async () => {
     let finish: (version: number) => void = () => undefined;
     const send = vi.fn(
       () =>

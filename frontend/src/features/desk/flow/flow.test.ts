@@ -35,7 +35,7 @@ const [a, b, c] = [task("a"), task("b"), task("c")];
 const atA = claim(EMPTY, [a, b]);
 
 describe("the flow of tasks", () => {
-  it("puts the first task on the desk and keeps the next one ready", () => {
+  it("puts the first task on the desk and keeps the next task ready", () => {
     expect(ids(atA)).toEqual(["a", ["b"], null]);
     expect(ids(claim(EMPTY, []))).toEqual([null, [], null]);
   });

@@ -53,8 +53,8 @@ export function useFlow(slug: string, user: string) {
       outbox.whenSettled((entry) => {
         if (entry.slug !== slug) return;
         void queryClient.invalidateQueries({ queryKey: figuresQuery(slug).queryKey });
-        // After an accepted answer, another task can be leased ahead. After a refused answer, its task can
-        // return with a new lease.
+        // After an accepted answer, another task can be leased ahead. The task of a refused
+        // answer can return with a new lease.
         if (entry.how === "submit") ask();
       }),
     [outbox, queryClient, slug, ask],
@@ -80,7 +80,8 @@ export function useFlow(slug: string, user: string) {
     return () => clearInterval(timer);
   }, [idle, ask]);
 
-  // Tasks leased ahead are released as soon as the user leaves the desk, so that others can get them.
+  // Tasks leased ahead are released as soon as the user leaves the desk, so that other annotators can get
+  // these tasks.
   const ahead = useRef(flow.ahead);
   ahead.current = flow.ahead;
   useEffect(() => {

@@ -87,7 +87,7 @@ export class Outbox {
       at: this.lastAt,
       refusal: null,
     });
-    // While the server is unreachable, the new answer waits with the others for the next attempt.
+    // While the server is unreachable, the new answer waits with the other answers for the next attempt.
     if (!this.running && this.timer === undefined) void this.run();
     return key;
   }
@@ -169,7 +169,7 @@ export class Outbox {
     const ran = await alone(() => this.sendAll());
     this.running = false;
     this.tell();
-    // An answer may have been added after the last one was sent and before this loop ended.
+    // An answer may have been added after the last answer was sent and before this loop ended.
     const more = ran && this.held === null && !this.over && this.first() !== undefined;
     if (this.again || more) {
       this.again = false;

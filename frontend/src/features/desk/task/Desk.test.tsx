@@ -147,7 +147,7 @@ describe("the form on the desk", () => {
     });
   });
 
-  it("moves from question to question and card to card with Enter", () => {
+  it("moves from question to question and from card to card with Enter", () => {
     server();
     open(pairTask({ ratings: [SCALE], strength: null }));
     key("1", "Digit1");
@@ -185,13 +185,13 @@ describe("the form on the desk", () => {
 describe("a rewrite", () => {
   const form = formOf({ rewrite: { label: "A better answer", required: false } });
 
-  it("is written beside the original, using only the keyboard", async () => {
+  it("a rewrite is written beside the original, using only the keyboard", async () => {
     server();
     const { given } = open(assignment({ form }));
     key("3", "Digit3");
     key("w");
     const dialog = await screen.findByRole("dialog", { hidden: true });
-    // The best response comes first; arrow keys select the others.
+    // The best response comes first; arrow keys select the other responses.
     expect(dialog.textContent).toContain("text of y");
     expect(dialog.textContent).toContain("3 words");
     fireEvent.click(screen.getByRole("button", { name: "Start from B", hidden: true }));
@@ -207,7 +207,7 @@ describe("a rewrite", () => {
     expect(given[0]).toMatchObject({ rewrite: "a text of y, improved", tiers: [["y"], ["z"], ["x"]] });
   });
 
-  it("has no shortcut if the form does not offer a rewrite", () => {
+  it("rewriting has no shortcut if the form does not offer a rewrite", () => {
     server();
     open();
     key("w");

@@ -71,7 +71,7 @@ afterEach(() => {
 });
 
 describe("the layout of the desk", () => {
-  it("changes with a key and is remembered by the browser", () => {
+  it("the layout changes with a key and is remembered by the browser", () => {
     open();
     expect(layout()).toBe("column");
     press("v");

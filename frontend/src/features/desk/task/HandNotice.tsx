@@ -79,7 +79,7 @@ export function HandNotice({
       )}
       {lease.unreachable && <Unreachable until={lease.until} />}
       {status.state === "refused" && (
-        // The server's copy is newer than this tab's: saving stops, but ranking and submitting do not.
+        // The server's copy is newer than this tab's copy: saving stops, but ranking and submitting do not.
         <Notice
           tone="warn"
           title={t.behindTitle}

@@ -39,7 +39,7 @@ describe("the line of shortcuts", () => {
     expect(screen.queryByText("go to a response")).toBeNull();
   });
 
-  it("can be hidden, and shown again from the shortcut overview", () => {
+  it("the line can be hidden, and shown again from the shortcut overview", () => {
     const onHide = line("order", 3);
     fireEvent.click(screen.getByRole("button", { name: "Hide this line" }));
     expect(onHide).toHaveBeenCalledOnce();

@@ -9,7 +9,7 @@ const run = (more: Partial<Run>) => ({ kind: "ppo", recipe: {}, inputs: {}, resu
 const id = (n: number) => `00000000-0000-0000-0000-00000000000${n}`;
 
 describe("the runs in the URL", () => {
-  it("run IDs are distinct, and values other than IDs are ignored", () => {
+  it("duplicate run IDs and values other than IDs are ignored", () => {
     expect(picked(`${id(1)},${id(2)},${id(1)},<script>,,../x`)).toEqual([id(1), id(2)]);
     expect(picked(undefined)).toEqual([]);
     const many = Array.from({ length: 9 }, (_, n) => id(n));

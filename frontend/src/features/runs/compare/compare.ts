@@ -23,8 +23,8 @@ export function letterOf(label: string): string {
 export type Difference = { name: string; values: unknown[] };
 
 /**
- * Inputs and settings that differ between the runs, and the number of identical ones. A setting that does not exist
- * for a run's kind is undefined.
+ * Inputs and settings that differ between the runs, and the number of identical inputs and settings. A setting
+ * that does not exist for a run's kind is undefined.
  */
 export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs">[]): {
   rows: Difference[];
@@ -74,8 +74,8 @@ export function smooth(series: Series, weight: number): Series {
 }
 
 /**
- * The series as table rows: every step if there are few, otherwise evenly spaced ones including the first and the
- * last.
+ * The series as table rows: every step if there are few, otherwise evenly spaced steps including the first
+ * and the last step.
  */
 export function tableRows(
   series: readonly Series[],

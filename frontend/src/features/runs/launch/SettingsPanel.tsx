@@ -8,7 +8,7 @@ import styles from "./launch.module.css";
 import { arrange, presetOf, valuesOf } from "./presets";
 import { Setting } from "./Setting";
 
-/** Presets, then the common settings, then all others. */
+/** The presets, followed by the common settings and then by all other settings. */
 export function SettingsPanel({
   fields,
   recipe,

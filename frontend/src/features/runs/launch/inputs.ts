@@ -53,7 +53,7 @@ function judgeOf(models: readonly Model[], chosen: Readonly<Record<string, strin
   );
 }
 
-/** The inputs of an earlier run that are still available, and the names of the inputs that no longer are. */
+/** An earlier run's inputs that are still available, and the names of inputs that are no longer available. */
 export function inputsAgain(
   inputs: Readonly<Record<string, string>>,
   offered: (input: string) => readonly string[],

@@ -26,8 +26,8 @@ const ROWS_AHEAD = 100;
 type RenderRow<Row> = (row: Row, place: { index: number; top: number; height: number }) => ReactNode;
 
 /**
- * A list of any length that scrolls with the page. Only the rows on the screen and a few around them are in the
- * document, and the next page of rows is fetched before the end is reached.
+ * A list of any length that scrolls with the page. Only the rows on the screen and a few rows around them are in
+ * the document, and the next page of rows is fetched before the end is reached.
  */
 export function LongList<Row>({
   label,

@@ -1,4 +1,4 @@
-/** A segment of two sequences: equal in both, present in only one, or different in each. */
+/** A segment of two sequences: equal in both, present in only one of them, or different. */
 export type Run = {
   readonly same: boolean;
   readonly first: readonly [from: number, to: number];

@@ -10,7 +10,7 @@ const roomBelow = (card: HTMLElement) => card.scrollHeight - card.clientHeight;
 /**
  * Handles cards that each have their own scroll position. If `together` is set, scrolls all cards to the same
  * relative position. Restores the scroll positions of cards that were moved in the document or hidden,
- * because browsers then scroll them to the top.
+ * because browsers scroll such cards to the top.
  */
 export function useScrollTogether(
   list: RefObject<HTMLElement | null>,

@@ -7,7 +7,7 @@ export const en = {
     title: "Import",
     drop: "Drop a file of prompts and responses here",
     formats:
-      ".jsonl, .json, .csv (also .gz), .parquet or a .zip of such files. The format is recognised automatically. Importing a file twice adds nothing. You see a preview before anything is imported.",
+      ".jsonl, .json, .csv (also .gz), .parquet or a .zip of such files. The format is recognised automatically. Importing the same file again adds nothing. You see a preview before anything is imported.",
     choose: "Choose a file",
     chooseAnother: "Choose another file",
     input: "File to import",

@@ -125,7 +125,7 @@ function FormEditor({ project }: { project: Project }) {
   );
 }
 
-/** All validation errors of the form. An error in a field is also shown next to that field. */
+/** All validation errors in the form. An error in a field is also shown next to that field. */
 function Findings({ check }: { check: FormCheck }) {
   const t = useTexts();
   const found = Object.entries(check.problems);

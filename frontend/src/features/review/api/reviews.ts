@@ -10,7 +10,8 @@ export const reviewsQuery = (slug: string) =>
   });
 
 /**
- * Claims the task with the lowest agreement among those that no reviewer has open; null if there is none. Idempotent.
+ * Claims the task with the lowest agreement among the tasks that no reviewer has open. Returns null if there
+ * is no such task. Idempotent.
  */
 export async function openNextReview(slug: string): Promise<ReviewShown | null> {
   const { data, status } = await unwrapResponse(

@@ -192,8 +192,8 @@ function parseNumber(field: RecipeField, text: string): Parsed {
 export type Outcome = { recipe: Record<string, unknown>; errors: Record<string, string> };
 
 /**
- * The valid settings that differ from their defaults, and the errors of the invalid ones. The server fills in
- * defaults.
+ * The valid settings that differ from their defaults, and the errors in the invalid settings. The server
+ * fills in defaults.
  */
 export function readForm(fields: readonly RecipeField[], values: FormValues): Outcome {
   const outcome: Outcome = { recipe: {}, errors: {} };

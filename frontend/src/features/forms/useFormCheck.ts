@@ -18,7 +18,7 @@ export type FormCheck = {
 
 const NOTHING_YET: FormCheck = { settled: false, effect: null, problems: {}, failure: null };
 
-/** Validates the edited form on the server. The previous result is kept until the next one arrives. */
+/** Validates the edited form on the server. The previous result is kept until the next result arrives. */
 export function useFormCheck(slug: string, form: AnswerForm): FormCheck {
   const [check, setCheck] = useState(NOTHING_YET);
   useEffect(() => {

@@ -1,8 +1,8 @@
 import type { Run } from "@/api/types";
 
 /**
- * Enough rankings for a first reward model. Training with fewer rankings is allowed, but the result is mostly
- * noise.
+ * Number of rankings that suffice for a first reward model. Training with fewer rankings is allowed, but the
+ * result is mostly noise.
  */
 const ENOUGH_RANKINGS = 50;
 

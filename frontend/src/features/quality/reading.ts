@@ -7,8 +7,8 @@ const OUTLIER_P = 0.01;
 export type Reading = "unknown" | "chance" | "low" | "tentative" | "reliable";
 
 /**
- * Krippendorff's thresholds: α of at least 0.80 supports firm conclusions, α of at least 0.667 tentative
- * conclusions.
+ * Krippendorff's thresholds: α of at least 0.80 supports firm conclusions, and α of at least 0.667
+ * supports tentative conclusions.
  */
 const RELIABLE = 0.8;
 const TENTATIVE = 2 / 3;
@@ -106,8 +106,8 @@ export function pairMatrix(between: Quality["between"]): {
 }
 
 /**
- * The colour intensity of a cell, 0 to 1, scaled to the range of the given shares, so that small differences are
- * visible.
+ * The colour intensity of a cell, from 0 to 1, scaled to the range of the given shares, so that small differences
+ * are visible.
  */
 export function washOf(shares: readonly number[]): (share: number) => number {
   const low = Math.min(...shares);

@@ -2,7 +2,7 @@ import type { Project, ProjectChanges, SkipWay } from "@/api/types";
 
 type Checks = NonNullable<Project["checks"]>;
 
-/** The values on the settings page, in the displayed units: shares in percent, the lease duration in minutes. */
+/** The values on the settings page, in the displayed units: shares in percent, and the lease duration in minutes. */
 export type Draft = {
   name: string;
   guidelines: string;

@@ -96,7 +96,7 @@ function Tool({
   );
 }
 
-/** The other actions for a response: keep it in view, tie it, move it up or down. */
+/** The other actions for a response: keep it in view, tie it, and move it up or down. */
 export const CardTools = memo(function CardTools({
   id,
   letter,

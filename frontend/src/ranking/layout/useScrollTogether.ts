@@ -1,7 +1,7 @@
 import { type RefObject, useEffect, useLayoutEffect, useRef } from "react";
 import { placeOf, topAt } from "./layouts";
 
-/** Tolerance, because browsers round scroll positions to device pixels. */
+/** A tolerance is needed, because browsers round scroll positions to device pixels. */
 const SAME_PLACE_PX = 2;
 
 const cardsIn = (list: HTMLElement) => [...list.querySelectorAll<HTMLElement>("[data-response-id]")];

@@ -26,7 +26,7 @@ import type { Ranking } from "../order/ranking";
  */
 const DRAG_STARTS_AFTER = { activationConstraint: { distance: 4 } };
 
-/** dnd-kit's own announcements are off, because the desk announces every change of the ranking. */
+/** dnd-kit's own announcements are off, because the desk announces every change to the ranking. */
 const SILENT = {
   announcements: {
     onDragStart: () => undefined,

@@ -51,7 +51,7 @@ export function useDeskKeys({
   }, [active, mode]);
 
   // Submitting a task or closing a dialog can leave the document without focus. The current response then receives
-  // the focus, and screen readers read it.
+  // the focus, and screen readers read the response aloud.
   useLayoutEffect(() => {
     if (!active) return;
     if (document.activeElement !== document.body && document.activeElement !== null) return;

@@ -61,7 +61,7 @@ export function CheckAt({ path, label, description }: FieldProps) {
   );
 }
 
-/** A checkbox that turns an optional part of the form on or off, with the part's fields below. */
+/** A checkbox that turns an optional part of the form on or off, followed by the part's fields. */
 export function SwitchPart({
   part,
   label,

@@ -23,7 +23,7 @@ export type MemberChange = {
   paused_reason?: string;
 };
 
-/** Adds a member, or changes an existing one. */
+/** Adds a member, or changes an existing member. */
 export async function putMember(
   slug: string,
   { paused_reason = "", ...change }: MemberChange,

@@ -35,7 +35,7 @@ export async function releaseReview(task: string, token: string): Promise<void> 
   await unwrap(api.POST("/api/v1/reviews/{id}/release", { params: { path: { id: task } }, body: { token } }));
 }
 
-/** Idempotent: repeating the same decision returns the existing one. */
+/** Idempotent: repeating the same decision returns the existing decision. */
 export async function decideReview(task: string, answer: Answer): Promise<void> {
   await unwrap(api.POST("/api/v1/reviews/{id}/decide", { params: { path: { id: task } }, body: answer }));
 }

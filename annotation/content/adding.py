@@ -54,7 +54,7 @@ def add_ranking_tasks(
     round: int = 0,
     priority: int = 0,
 ) -> Counts:
-    """Adds the tasks that don't exist yet, one transaction per batch of 1000. Only invalid drafts are
+    """Adds the tasks that don't exist yet, in one transaction per batch of 1000. Only invalid drafts are
     rejected.
 
     `overlap` defaults to the project's overlap.

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 # A lost race means that another request made progress. Outside the race tests, no claim has lost three
 # races in a row.
 CLAIM_ATTEMPTS = 5
-_EXCLUDED = "nothing_for_the_excluded"  # the constraint name that the trigger raises
+_EXCLUDED = "nothing_for_the_excluded"  # the constraint named in the trigger's error
 
 
 def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list[Assignment]:

@@ -48,7 +48,7 @@ JITTER = 0.2
 # Longer than an attempt can take (safe_post.TOTAL_SECONDS plus slow name resolution).
 CLAIM_SECONDS = 60
 BATCH = 32
-# Deliveries per endpoint in a batch, so that a slow endpoint doesn't block the others.
+# Maximum number of deliveries per endpoint in a batch, so that a slow endpoint doesn't block the others.
 BATCH_OF_ENDPOINT = 8
 DUE_LOOKED_AT = 500
 HOPELESS_AFTER = timedelta(days=1)

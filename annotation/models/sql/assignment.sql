@@ -5,7 +5,7 @@
 -- task_never_over_overlap makes the whole transaction fail. A check has no slots and is never done. Leases do
 -- not change a check's row, because otherwise all annotators who get the check would wait for each other.
 -- When a skip is withdrawn, the annotator can get the task again, but no slot becomes free; the task is then
--- marked as moved, because the annotator's queue cursor is already past it.
+-- marked as moved, because the annotator's queue cursor is already past the task.
 CREATE OR REPLACE FUNCTION rankloop_count_slots() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     held int := 0;

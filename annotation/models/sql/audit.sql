@@ -30,7 +30,7 @@ CREATE OR REPLACE FUNCTION rankloop_actor() RETURNS text LANGUAGE sql STABLE AS 
     SELECT COALESCE(NULLIF(current_setting('rankloop.actor', true), ''), 'database:' || session_user)
 $$;
 
--- Arguments: columns whose value is never written, only the fact that it changed (a password's hash); and
+-- Arguments: columns for which only the fact of a change is logged, never the value (a password's hash); and
 -- columns whose change is not an event (the time when a token was last used).
 CREATE OR REPLACE FUNCTION rankloop_audit() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE

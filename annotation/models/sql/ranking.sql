@@ -42,8 +42,9 @@ END $$;
 CREATE OR REPLACE TRIGGER set_places BEFORE INSERT ON annotation_ranking
     FOR EACH ROW EXECUTE FUNCTION rankloop_set_places();
 
--- A decision can be superseded by any reviewer, an annotation only by its annotator. Annotators have not seen
--- other answers, but reviewers have; the assignment's state distinguishes the two.
+-- A review decision can be superseded by any reviewer, but an annotation only by its annotator. Annotators
+-- have not seen other answers, but reviewers have; the assignment's state distinguishes annotations from
+-- decisions.
 CREATE OR REPLACE FUNCTION rankloop_ranking_fits_task() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE

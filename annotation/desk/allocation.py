@@ -155,8 +155,8 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
     """The kind of check for the annotator's task number `turn`, or None if the task is not a check.
 
-    Decided at random, because annotators could predict a check at every n-th task. The decision is the same
-    for each request, so a check can't be exchanged for another task by releasing it.
+    Checks come at random, because annotators could predict a check at every n-th task. The decision is the
+    same for each request, so an annotator can't get another task by releasing a check.
     """
     if not project.gold_rate + project.attention_rate:
         return None

@@ -67,7 +67,7 @@ class Answer:
 
 
 def problems_of(answer: Answer, *, form: AnswerForm, shown: Sequence[UUID]) -> list[FieldProblem]:
-    """All reasons why `answer` doesn't fit the form and the responses shown; empty if it fits.
+    """All reasons why `answer` doesn't fit the form and the responses shown; empty if the answer fits.
 
     A "not rankable" answer requires nothing else.
     """

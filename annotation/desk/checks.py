@@ -81,8 +81,8 @@ def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
 
 
 def accuracy_of(*, member: Membership) -> tuple[int, float | None]:
-    """(number of gold and attention checks that the member has answered since last being resumed, mean
-    score)."""
+    """The number of gold and attention checks that the member has answered since last being resumed, and the
+    mean score."""
     scored = Assignment.objects.filter(
         project=member.project_id,
         annotator=member.user_id,

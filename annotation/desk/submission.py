@@ -148,8 +148,8 @@ def refuse_archived(project: Project) -> None:
 
 def _takes_answers() -> Exists:
     """The condition that the assignment's project is not archived. A project can be archived between a
-    claim and its answer. This is a condition rather than a join, because Postgres checks a condition again
-    once it holds the row lock."""
+    claim and its answer. The check is a condition rather than a join, because Postgres evaluates a condition
+    again once the row is locked."""
     return Exists(Project.objects.exclude(state=Project.State.ARCHIVED).filter(pk=OuterRef("project")))
 
 

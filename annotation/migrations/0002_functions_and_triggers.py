@@ -13,4 +13,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("annotation", "0001_initial"), ("mfa", "0003_authenticator_type_uniq")]
 
-    operations = [ApplySql(digest="8537e223e8ab0f96")]
+    operations = [ApplySql(digest="0112e4e51bdc286b")]

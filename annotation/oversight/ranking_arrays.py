@@ -84,7 +84,7 @@ class Block:
     """Milliseconds, with shape (R,); UNKNOWN if the duration was not measured."""
     marks: NDArray[np.int64]
     """Bit flags, with shape (R,). UNTOUCHED: submitted unchanged; CHECK: a check; KNOWN: the task's answer is
-    known, except in qualification; IMPORTED; NAMED: the annotator is known."""
+    known, except in qualification; IMPORTED: the ranking was imported; NAMED: the annotator is known."""
     places: NDArray[np.int8]
     """Places, with shape (R, K); see `preferences.statistics.pairs`."""
     shown: NDArray[np.int8]

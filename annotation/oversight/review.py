@@ -110,7 +110,8 @@ def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
     can be reopened.
 
     Raises UnderReview when another reviewer holds the task, AnnotatedByYou when the reviewer has ranked or
-    leased it, and Conflict when there is nothing to decide: fewer than two valid annotations and no decision.
+    leased the task, and Conflict when there is nothing to decide: fewer than two valid annotations and no
+    decision.
     """
     counted = Ranking.objects.counted().filter(task=task)
     if counted.annotations().count() < 2 and not counted.reviews().exists():

@@ -124,7 +124,7 @@ class Assignment(serializers.Serializer[dict[str, Any]]):
 
 class NextAssignment(Assignment):
     prefetched = Assignment(
-        many=True, help_text="The leases that follow the current one, up to the requested number."
+        many=True, help_text="The leases that follow the current lease, up to the requested number."
     )
 
 

@@ -79,7 +79,7 @@ class Quality:
 
 
 def quality(*, project: Project) -> Quality:
-    """The whole report, from one read of the rankings; under 2 s for 100,000 rankings
+    """Computes the whole report from one read of the rankings, in under 2 s for 100,000 rankings
     (benchmarks/quality.py)."""
     everything = read_rankings(project=project)
     read = everything.where(CHECK, present=False)

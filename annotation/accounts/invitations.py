@@ -1,4 +1,4 @@
-"""Invitations are links, each of which lets one person join a project once, until the invitation expires.
+"""An invitation is a link that lets one person join a project, only once and only until the link expires.
 
 The token is the invitation's id, signed with the site's key. The token can't be forged, and a copy of the
 database contains no tokens. The token is shown once, when the invitation is created.
@@ -58,7 +58,7 @@ def invite(
 
 def standing(*, token: str) -> Invitation:
     """Returns the invitation with this token, its project and its creator. Raises Problem with the reason if
-    no such invitation exists or it can no longer be accepted."""
+    no such invitation exists or the invitation can no longer be accepted."""
     try:
         id = UUID(hex=_signer().unsign(token))
     except (BadSignature, ValueError):
@@ -74,7 +74,7 @@ def standing(*, token: str) -> Invitation:
 @transaction.atomic
 def accept_with_new_account(*, token: str, username: str, password: str) -> Membership:
     """Creates the account and the membership atomically, and uses up the invitation. Raises Problem for an
-    invalid name or password, Conflict for a taken name."""
+    invalid name or password, and Conflict for a taken name."""
     invitation = standing(token=token)
     try:
         validate_password(password, User(username=username))

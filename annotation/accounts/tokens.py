@@ -18,8 +18,8 @@ from config.problems import FieldProblem, Problem
 
 TOKEN_BYTES = 32
 PREFIX_CHARACTERS = 8
-# `last_used_at` is informational. Writing the time on each request would take longer than most requests
-# themselves.
+# `last_used_at` is informational. Writing the time on each request would take longer than handling most
+# requests.
 LAST_USED_STEP = timedelta(minutes=1)
 
 _TOKEN, _USER = Columns(ApiToken, "k"), Columns(User, "u")
@@ -71,8 +71,8 @@ def create_token(
 
 
 def token_holder(*, token: str) -> ApiToken | None:
-    """Returns the valid token with this text and its user. Returns None if the token is unknown, revoked or
-    expired, or if the user is inactive."""
+    """Returns the valid token with this text, and the token's user. Returns None if the token is unknown,
+    revoked or expired, or if the user is inactive."""
     now = timezone.now()
     with connection.cursor() as cursor:
         cursor.execute(_HOLDER, {"digest": digest_of(token), "now": now})

@@ -116,8 +116,8 @@ def may_role(action: Action, role: str | None) -> bool:
 
 
 def scopes_for(action: Action, method: str) -> frozenset[Scope]:
-    """The scopes that allow the action; a token needs at least one of them. The result is empty if no token
-    allows the action."""
+    """The scopes that allow the action; a token needs at least one of them. The result is empty if the action
+    can't be performed with a token."""
     scopes = RULES[action].scopes
     return scopes | {Scope.READ} if scopes and method in READING else scopes
 

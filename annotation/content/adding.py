@@ -54,7 +54,7 @@ def add_ranking_tasks(
     round: int = 0,
     priority: int = 0,
 ) -> Counts:
-    """Adds the tasks that don't exist yet, one transaction per batch of 1000. Only invalid drafts are
+    """Adds the tasks that don't exist yet, in one transaction per batch of 1000. Only invalid drafts are
     rejected.
 
     `overlap` defaults to the project's overlap.
@@ -101,7 +101,7 @@ def _add_batch(
 def add_prompts(
     *, project: Project, prompts: Iterable[tuple[Sequence[Mapping[str, str]], Mapping[str, Any]]]
 ) -> Counts:
-    """Adds prompts without responses, as pairs (messages, metadata), for a policy to answer."""
+    """Adds prompts without responses, given as pairs (messages, metadata), for a policy to answer."""
     counts = Counts()
     numbered = enumerate(prompts)
     while batch := list(itertools.islice(numbered, BATCH_DRAFTS)):

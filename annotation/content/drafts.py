@@ -33,7 +33,7 @@ class TaskDraft:
     """A task to be added. `gold_tiers` are indices into `responses`, best first; a check (see `kind`) needs
     `gold_tiers`.
 
-    `metadata` belongs to the prompt, `task_metadata` to this set of responses.
+    `metadata` belongs to the prompt, and `task_metadata` to this set of responses.
     """
 
     messages: Sequence[Mapping[str, str]]
@@ -72,7 +72,8 @@ def prompt_hash(messages: Sequence[Mapping[str, str]]) -> str:
 
 
 def response_hash(text: str, model_name: str) -> str:
-    """SHA-256 (hex) of text and model. The same text from two models is treated as two responses."""
+    """SHA-256 (hex) of a response's text and model name. The same text from two models is treated as two
+    responses."""
     return _sha256([text, model_name])
 
 

@@ -52,7 +52,7 @@ class Line:
 
 def batches_of(records: Iterable[NumberedRecords]) -> Iterator[list[Line]]:
     """Yields batches with a limited number of lines and characters: 1,000 lines of maximum length would take
-    gigabytes."""
+    gigabytes of memory."""
     batch: list[Line] = []
     characters = 0
     for item in records:

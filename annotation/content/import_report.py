@@ -36,7 +36,7 @@ class QuirkCount:
 
 @dataclass(slots=True)
 class BatchReport:
-    """The changes of one batch, added to the import's report once the batch is committed."""
+    """The results of one batch, added to the import's report once the batch is committed."""
 
     prompts: int = 0
     responses: int = 0

@@ -45,7 +45,7 @@ class ImportOptions(TypedDict, total=False):
 
 
 def import_file(*, project: Project, file: Path | BinaryIO, **options: Unpack[ImportOptions]) -> ImportReport:
-    """Runs `importing` to the end and returns its report."""
+    """Runs the generator `importing` to the end and returns the import's report."""
     steps = importing(project=project, file=file, **options)
     while True:
         try:
@@ -64,7 +64,7 @@ def importing(
     stops the import and keeps the batches stored so far. The generator must run in a single thread.
 
     A task that comes with a ranking is done and is not served to annotators. `dry_run` stores everything and
-    rolls it back, so the report equals that of a real import. Raises Problem, with nothing written, when the
+    rolls it back, so the report matches that of a real import. Raises Problem, with nothing written, when the
     file can't be read or its format is unknown.
     """
     placed = _placed(project, options)
@@ -161,7 +161,7 @@ def _store_or_single_out(
 @transaction.atomic
 def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> BatchReport:
     # This lock is acquired before any row is written, because two imports with the same prompts in different
-    # orders could deadlock.
+    # orders could otherwise deadlock.
     acquire(Lock.CONTENT.of(project.pk))
     report = BatchReport()
     lookup = VotesLookup(project, [vote for line in batch for vote in line.votes])

@@ -11,7 +11,7 @@ from django.db import connection
 from annotation.database.acting import set_actor
 
 NULL = "\\N"
-# Lines per write: psycopg sends one network message per write.
+# Number of lines sent in one write; psycopg sends one network message per write.
 COPY_LINES = 200
 
 

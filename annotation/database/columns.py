@@ -69,7 +69,8 @@ def all_rows(query: QuerySet[Any, Any], row: list[Any], *sent: Sent) -> NDArray[
 
 
 def keys_of(uuids: NDArray[Any]) -> NDArray[np.uint64]:
-    """Maps UUIDs, given as halves of shape (…, 2), to one number each, of shape (…).
+    """Maps each UUID to one number. The UUIDs are given as halves, with shape (…, 2); the result has shape
+    (…).
 
     Among a million UUIDs, the probability that any two get the same number is 3 in 10⁸ (the low half alone
     has 62 random bits). Comparing whole UUIDs takes five times as long.

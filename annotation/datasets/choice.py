@@ -1,4 +1,4 @@
-"""Before the first row is read, determines which rankings a snapshot contains.
+"""Determines which rankings a snapshot contains, before the first row is read.
 
 A freeze reads the rankings several times (agreement, weights, rows) while annotators continue to work, so
 the rankings' IDs are first stored in a temporary table. A ranking itself never changes.

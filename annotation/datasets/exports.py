@@ -46,7 +46,7 @@ def export_snapshot(
 
 
 def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
-    """{format: reason} for each format that can't export this snapshot without further options."""
+    """Maps each format that can't export this snapshot without further options to the reason."""
     found = {}
     for name, known in EXPORT_FORMATS.items():
         try:
@@ -59,7 +59,7 @@ def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
 def export_checksum(
     *, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """(size, SHA-256) of the export's bytes. Runs the whole conversion once."""
+    """The size and SHA-256 of the export's bytes. Runs the whole conversion once."""
     digest, size = hashlib.sha256(), 0
     for chunk in export_snapshot(snapshot=snapshot, format=format, options=options):
         digest.update(chunk)
@@ -111,7 +111,7 @@ def _check_export(snapshot: DatasetSnapshot, format: str, options: Mapping[str, 
 
 
 def _in_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Joins lines into chunks: serving a chunk costs a system call and a thread switch."""
+    """Joins lines into chunks, because serving each chunk costs a system call and a thread switch."""
     held = bytearray()
     for piece in pieces:
         held += piece

@@ -28,7 +28,7 @@ def pseudonym(project: Project, *, annotator_id: UUID | None, label: str) -> str
 
 
 def people_behind(project: Project) -> dict[str, str]:
-    """{pseudonym: username or imported label} of every annotator with a ranking in the project."""
+    """Maps pseudonyms to usernames or imported labels, for every annotator with a ranking in the project."""
     answered = project.rankings.order_by().values_list(
         "annotator_id", "annotator__username", "annotator_label"
     )

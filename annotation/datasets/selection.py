@@ -34,9 +34,9 @@ class Selection:
     """Selects the valid rankings that meet every given condition; an empty condition selects all.
 
     `annotators` are usernames or, for imported rankings, the names in the file. `models` selects tasks with
-    a response by one of these models. `kinds` can contain `annotation` and `review`. `after` is inclusive,
-    `before` is exclusive; both refer to the time of the ranking. `gold` either includes tasks with a known
-    answer (gold, attention, qualification), which are excluded by default, or selects only these tasks.
+    a response by one of these models. `kinds` can contain `annotation` and `review`. `after` is inclusive and
+    `before` is exclusive; both refer to the ranking's time. `gold` either includes tasks with a known answer
+    (gold, attention, qualification), which are excluded by default, or selects only these tasks.
     `min_agreement` keeps tasks on which at least this share of annotator pairs agreed. `aggregation` gives
     one row per ranking, one row per task with the majority, or one row per ranking with its annotator's
     weight.

@@ -62,7 +62,8 @@ def freeze_snapshot(
     is the next in the series v1, v2, ….
 
     Identical rankings give identical bytes and checksums: name, licence and notes are stored in the card,
-    not in the file. Raises Conflict when the name is taken, Problem when the selection is invalid or empty.
+    not in the file. Raises Conflict when the name is taken, and Problem when the selection is invalid or
+    empty.
     """
     wanted = Selection.from_json(selection or {})
     if name is not None:
@@ -121,7 +122,8 @@ def freeze_snapshot(
                 card=card,
                 created_by=created_by,
             )
-            # The last step before the commit: a file without a row is better than a row without a file.
+            # Renaming is the last step before the commit: a file without a row is better than a row without a
+            # file.
             unfinished.rename(finished)
     except BaseException:
         shutil.rmtree(finished, ignore_errors=True)

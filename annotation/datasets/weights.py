@@ -80,8 +80,8 @@ def weigh() -> Weights:
 
 
 def _reliable() -> dict[Person, float]:
-    """{annotator: max(2p − 1, FLOOR)} for each named annotator with strict verdicts on pairs that others also
-    judged."""
+    """Maps each named annotator with strict verdicts on pairs that others also judged to max(2p − 1,
+    FLOOR)."""
     people: dict[Person, int] = {}
     pairs, who, tasks, verdicts = (array(kind) for kind in ("q", "q", "q", "b"))
     with connection.chunked_cursor() as cursor:

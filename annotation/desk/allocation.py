@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 # A lost race means that another request made progress. Outside the race tests, no claim has lost three
 # races in a row.
 CLAIM_ATTEMPTS = 5
-_EXCLUDED = "nothing_for_the_excluded"  # the constraint name that the trigger raises
+_EXCLUDED = "nothing_for_the_excluded"  # the constraint named in the trigger's error
 
 
 def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list[Assignment]:
@@ -155,8 +155,8 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
     """The kind of check for the annotator's task number `turn`, or None if the task is not a check.
 
-    Decided at random, because annotators could predict a check at every n-th task. The decision is the same
-    for each request, so a check can't be exchanged for another task by releasing it.
+    Checks come at random, because annotators could predict a check at every n-th task. The decision is the
+    same for each request, so an annotator can't get another task by releasing a check.
     """
     if not project.gold_rate + project.attention_rate:
         return None

@@ -20,7 +20,8 @@ MAX_DURATION_MS = 7 * 24 * 3600 * 1000
 
 @dataclass(frozen=True)
 class Answer:
-    """An annotator's answer to one task. Tiers, and the keys of ratings and flags, are response ids.
+    """An annotator's answer to one task. Tiers contain response ids, which are also the keys of ratings and
+    flags.
 
     If the form asks only for the best few responses, responses without a tier rank below all tiers.
     """
@@ -66,7 +67,7 @@ class Answer:
 
 
 def problems_of(answer: Answer, *, form: AnswerForm, shown: Sequence[UUID]) -> list[FieldProblem]:
-    """All reasons why `answer` doesn't fit the form and the responses shown; empty if it fits.
+    """All reasons why `answer` doesn't fit the form and the responses shown; empty if the answer fits.
 
     A "not rankable" answer requires nothing else.
     """

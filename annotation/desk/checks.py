@@ -81,8 +81,8 @@ def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
 
 
 def accuracy_of(*, member: Membership) -> tuple[int, float | None]:
-    """(number of gold and attention checks that the member has answered since last being resumed, mean
-    score)."""
+    """The number of gold and attention checks that the member has answered since last being resumed, and the
+    mean score."""
     scored = Assignment.objects.filter(
         project=member.project_id,
         annotator=member.user_id,
@@ -126,7 +126,7 @@ def set_kind(
     `gold_tiers`, the task keeps its current tiers. Raises Problem; Conflict for a reserved task, and for a
     task that somebody answered in several qualification attempts.
     """
-    # Locks first the leases, then their task, as a submit does. Locking in another order could deadlock.
+    # Locks the leases first and then their task, as a submit does. Locking in another order could deadlock.
     list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))
     task = RankingTask.objects.select_for_update(no_key=True).get(pk=task.pk)
     gold = task.gold_tiers if gold_tiers is None else [[str(item) for item in tier] for tier in gold_tiers]
@@ -151,7 +151,7 @@ def set_kind(
 
 
 def _refuse_answered_twice(task: RankingTask) -> None:
-    """Refuses a check that an annotator answered twice, because both answers would count once it is a
+    """Refuses a check that an annotator answered twice, because both answers would count once the task is a
     ranking task."""
     answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED)
     if answered.values("annotator").annotate(n=Count("pk")).filter(n__gt=1).exists():

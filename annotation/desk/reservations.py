@@ -1,4 +1,4 @@
-"""Tasks reserved for chosen annotators: only these annotators get the tasks, before any other task."""
+"""Reservations: a reserved task is assigned only to the annotators chosen for it, before any other task."""
 
 from __future__ import annotations
 

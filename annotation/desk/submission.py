@@ -42,7 +42,7 @@ class KeyUsedBefore(Problem):
 def save_draft(*, assignment: Assignment, token: UUID, version: int, draft: dict[str, Any]) -> int:
     """Saves unfinished work that is based on draft `version`. Returns the new version.
 
-    Raises StaleDraft if another tab has saved since, LeaseLost if the lease is no longer held.
+    Raises StaleDraft if another tab has saved since, and LeaseLost if the lease is no longer held.
     """
     if len(json.dumps(draft)) > MAX_DRAFT_CHARACTERS:
         reason = f"A draft has at most {MAX_DRAFT_CHARACTERS} characters."
@@ -70,8 +70,8 @@ def submit_ranking(
     whether it is new: if the same answer was stored earlier with the same key, that ranking is returned.
 
     `paused` is the reason why the annotator is paused; None if they are not paused. Raises Problem with a
-    reason for each invalid field, AlreadyAnswered and KeyUsedBefore; LeaseLost and AnnotatorPaused, after
-    keeping the answer as the draft.
+    reason for each invalid field, AlreadyAnswered, or KeyUsedBefore. Raises LeaseLost or AnnotatorPaused
+    after keeping the answer as the draft.
     """
     if paused is not None and not _is_repeated(assignment, answer, idempotency_key):
         _keep_as_draft(assignment, answer)
@@ -148,8 +148,8 @@ def refuse_archived(project: Project) -> None:
 
 def _takes_answers() -> Exists:
     """The condition that the assignment's project is not archived. A project can be archived between a
-    claim and its answer. This is a condition rather than a join, because Postgres checks a condition again
-    once it holds the row lock."""
+    claim and its answer. The check is a condition rather than a join, because Postgres evaluates a condition
+    again once the row is locked."""
     return Exists(Project.objects.exclude(state=Project.State.ARCHIVED).filter(pk=OuterRef("project")))
 
 

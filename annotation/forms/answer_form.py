@@ -126,10 +126,10 @@ class Confidence(_Part):
 
 
 class AllBad(_Part):
-    """The answer "None of these is good enough", and its effect on the order:
+    """The answer "None of these is good enough", and its effect on the order.
 
-    `asked`: an order is still required. `none`: there is no order, and no comparisons. `tied`: all responses
-    are tied, and the comparisons are ties ("both are bad" in the Arena).
+    With `asked`, an order is still required. With `none`, there is no order and there are no comparisons.
+    With `tied`, all responses are tied, and the comparisons are ties ("both are bad" in the Arena).
     """
 
     label: Label = "None of these is good enough"

@@ -200,7 +200,7 @@ class Migration(migrations.Migration):
                 ('expires_at', models.DateTimeField()),
                 ('draft', models.JSONField(blank=True, null=True)),
                 ('draft_version', models.PositiveIntegerField(default=0)),
-                ('place', models.PositiveSmallIntegerField(db_default=0, default=0, help_text="Numbers an annotator's simultaneous leases; the oldest is the current one.")),
+                ('place', models.PositiveSmallIntegerField(db_default=0, default=0, help_text="Numbers an annotator's simultaneous leases; the oldest lease is current.")),
                 ('attempt', models.PositiveSmallIntegerField(db_default=0, default=0, help_text='Number of the qualification attempt, from 1; 0 for all other tasks.')),
                 ('skip_reason', models.CharField(blank=True, max_length=500)),
                 ('skip_way', models.CharField(blank=True, choices=[('me', 'Returns to the same annotator when no other task is left for them'), ('others', 'Goes to other annotators'), ('drop', 'Is dropped: no annotator gets it again')], db_default='', max_length=10)),

@@ -23,7 +23,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         after: datetime | None = None,
         before: datetime | None = None,
     ) -> AuditEntryQuerySet:
-        """Entries that meet every given condition. `after` is inclusive, `before` is exclusive."""
+        """Entries that meet every given condition. `after` is inclusive and `before` is exclusive."""
         given = {
             "actor": actor,
             "action": action,

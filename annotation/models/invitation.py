@@ -29,7 +29,7 @@ class Invitation(models.Model):
     """
 
     class State(models.TextChoices):
-        """Not a column: computed from the times."""
+        """Computed from the invitation's times; not a column."""
 
         OPEN = "open"
         ACCEPTED = "accepted"

@@ -52,8 +52,8 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         return self.filter(Exists(Membership.objects.filter(project=OuterRef("pk"), user=user)))
 
     def with_role_of(self, user: User) -> ProjectQuerySet:
-        """Adds `role`, `member_state` and `paused_reason` of the user's membership; None without a membership
-        (an admin)."""
+        """Adds `role`, `member_state` and `paused_reason` of the user's membership; None for an admin without
+        a membership."""
         return self.annotate(
             mine=FilteredRelation("memberships", condition=Q(memberships__user=user)),
             role=F("mine__role"),

@@ -184,16 +184,16 @@ class Ranking(models.Model):
                 condition=Q(annotator__isnull=False),
                 name="ranking_own_newest",
             ),
-            # The manager's list of rankings, in pages by ID. The next index serves the list filtered by a
-            # name from an imported file.
+            # This index serves the manager's list of rankings, in pages ordered by ID. The next index serves
+            # the list filtered by a name from an imported file.
             models.Index(fields=["project", "id"], name="ranking_pages"),
             models.Index(
                 fields=["project", "annotator_label", "id"],
                 condition=~Q(annotator_label=""),
                 name="ranking_pages_of_label",
             ),
-            # The list filtered by a rare property. The included `task` serves the list of tasks with such a
-            # ranking.
+            # This index serves the list filtered by a rare property. The included `task` serves the list of
+            # tasks with such a ranking.
             models.Index(
                 fields=["project", "id"],
                 include=["task"],
@@ -232,7 +232,7 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
     def uncounted(self) -> list[ComparisonQuerySet]:
         """The complement of :meth:`counted`, as disjoint parts that each use an index.
 
-        To count the comparisons that count, subtract the complement from all comparisons: looking up the
+        To count valid comparisons, subtract the complement from all comparisons: looking up the
         ranking of each of 600,000 comparisons took 0.6 s; subtracting takes 0.06 s.
         """
         superseded = Ranking.objects.filter(supersedes__isnull=False).values("supersedes")

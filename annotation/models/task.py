@@ -140,11 +140,12 @@ class RankingTask(models.Model):
             models.CheckConstraint(condition=Q(priority__gt=-(2**31)), name="task_priority_has_a_negative"),
         ]
         indexes = [
-            # The queue under `fifo`. The index is partial, so a task without open slots drops out of it.
+            # The queue in `fifo` order. The index is partial, so it contains no task without open slots.
             models.Index(
                 F("project"), F("priority") * -1, F("id"), condition=_QUEUED, name="task_queue_fifo"
             ),
-            # The queue under `finish_started`: false (a slot is taken) sorts before true (no slot is taken).
+            # The queue in `finish_started` order: false (a slot is taken) sorts before true (no slot is
+            # taken).
             models.Index(
                 F("project"),
                 F("priority") * -1,
@@ -155,7 +156,7 @@ class RankingTask(models.Model):
             ),
             # The tasks that were added to or moved within the queue since an annotator's cursor was set.
             models.Index(fields=["project", "moved_xid"], condition=_QUEUED, name="task_queue_moved"),
-            # The manager's list of tasks, in pages by ID.
+            # The manager's list of tasks, in pages ordered by ID.
             models.Index(fields=["project", "id"], name="task_pages"),
             # The project's active checks.
             models.Index(
@@ -289,7 +290,7 @@ class Assignment(models.Model):
     place = models.PositiveSmallIntegerField(
         default=0,
         db_default=0,
-        help_text="Numbers an annotator's simultaneous leases; the oldest is the current one.",
+        help_text="Numbers an annotator's simultaneous leases; the oldest lease is current.",
     )
     attempt = models.PositiveSmallIntegerField(
         default=0,

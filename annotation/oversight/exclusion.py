@@ -84,7 +84,7 @@ def who_is(*, project: Project, username: str = "", label: str = "") -> Who:
 def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | None = None) -> Exclusion:
     """Excludes the annotator, pauses their membership and ends their leases.
 
-    Raises Problem when the reason is missing or `by` is the annotator, Conflict when the annotator is
+    Raises Problem when the reason is missing or `by` is the annotator, and Conflict when the annotator is
     already excluded. In an archived project the tasks stay done, because nobody can answer them.
     """
     if not reason.strip():

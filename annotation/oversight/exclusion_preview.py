@@ -61,7 +61,8 @@ def effect_of_excluding(*, project: Project, who: Who) -> Effect:
 
 
 def effect_of_lifting(*, exclusion: Exclusion) -> EffectOfLifting:
-    """Counts the changes that lifting the exclusion would make; all 0 when it is already lifted."""
+    """Counts the changes that lifting the exclusion would make; all counts are 0 if the exclusion is already
+    lifted."""
     project = exclusion.project
     if exclusion.lifted_at is not None:
         return EffectOfLifting(0, 0, 0, 0)

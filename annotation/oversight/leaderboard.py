@@ -205,7 +205,7 @@ def _slices(
     by: SliceBy,
     key: str,
 ) -> tuple[list[Slice], int]:
-    """The slices with comparisons, largest first, each with its models; and the number of slices omitted."""
+    """The slices with comparisons (largest first, each with its models) and the number of omitted slices."""
     labels, of_task = _labels(project, read, by, key)
     number = of_task[found.task]
     sizes = np.bincount(number[number != UNKNOWN], minlength=len(labels))
@@ -228,7 +228,7 @@ def _slices(
 def _labels(
     project: Project, read: RankingArrays, by: SliceBy, key: str
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """The slices' names and, for each task, the index of its slice (UNKNOWN: none)."""
+    """The slices' names and, for each task, the index of its slice (UNKNOWN if the task is in no slice)."""
     tasks = RankingTask.objects.filter(project=project)
     code: Cast | RawSQL
     if by == "round":

@@ -75,22 +75,22 @@ class Block:
     Task numbers are unique over all blocks."""
 
     task: NDArray[np.int64]
-    """(R,)"""
+    """Task number, with shape (R,)."""
     person: NDArray[np.int64]
-    """(R,) index in `people`; UNKNOWN for imported rankings without a name."""
+    """Index in `people`, with shape (R,); UNKNOWN for imported rankings without a name."""
     given_at: NDArray[np.int64]
-    """(R,) microseconds since 1970."""
+    """Microseconds since 1970, with shape (R,)."""
     duration_ms: NDArray[np.int64]
-    """(R,) milliseconds; UNKNOWN if the duration was not measured."""
+    """Milliseconds, with shape (R,); UNKNOWN if the duration was not measured."""
     marks: NDArray[np.int64]
-    """(R,) bit flags. UNTOUCHED: submitted unchanged; CHECK: a check; KNOWN: the task's answer is known,
-    except in qualification; IMPORTED; NAMED: the annotator is known."""
+    """Bit flags, with shape (R,). UNTOUCHED: submitted unchanged; CHECK: a check; KNOWN: the task's answer is
+    known, except in qualification; IMPORTED: the ranking was imported; NAMED: the annotator is known."""
     places: NDArray[np.int8]
-    """(R, K) see `preferences.statistics.pairs`."""
+    """Places, with shape (R, K); see `preferences.statistics.pairs`."""
     shown: NDArray[np.int8]
-    """(R, K) the position at which each response was shown."""
+    """The position at which each response was shown, with shape (R, K)."""
     responses: NDArray[np.int64]
-    """(R, K) index of each response in the arrays of responses."""
+    """Index of each response in the arrays of responses, with shape (R, K)."""
 
     def __len__(self) -> int:
         return len(self.task)
@@ -122,14 +122,14 @@ class RankingArrays:
     """Usernames, or names in an imported file."""
     n_tasks: int
     task_keys: NDArray[np.uint64]
-    """(T,) the key of each task's id, ascending."""
+    """The key of each task's id, ascending, with shape (T,)."""
     characters: NDArray[np.int64]
-    """(N,) length of each response."""
+    """Length of each response in characters, with shape (N,)."""
     model: NDArray[np.int64]
-    """(N,) index in `models`; UNKNOWN for responses without a model name."""
+    """Index in `models`, with shape (N,); UNKNOWN for responses without a model name."""
     models: list[str]
     response_keys: NDArray[np.uint64] = field(repr=False, default_factory=lambda: np.zeros(0, np.uint64))
-    """(N,) the key of each response's id, ascending."""
+    """The key of each response's id, ascending, with shape (N,)."""
 
     def where(self, mark: int, *, present: bool) -> RankingArrays:
         """The rankings with this mark, or those without the mark if `present` is False."""
@@ -193,8 +193,8 @@ def read_rankings(*, project: Project) -> RankingArrays:
 
 
 def gold_places(*, project: Project, read: RankingArrays) -> list[NDArray[np.int8]]:
-    """For each block of `read`, the places in the known answers, (R, K). All tasks in `read` must have a
-    known answer."""
+    """For each block of `read`, the places in the known answers, with shape (R, K). All tasks in `read` must
+    have a known answer."""
     found = [np.full(block.places.shape, UNRANKED, dtype=np.int8) for block in read.blocks]
     places = Func("id", "gold_tiers", function="rankloop_places", output_field=BinaryField())
     wire, arrays = packed(
@@ -280,8 +280,8 @@ def _runs(rankings: Any) -> Iterator[_Run]:
 def _by_length(
     lengths: NDArray[Any], wire: NDArray[np.uint8], item: tuple[Any, ...]
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[Any]]]:
-    """Splits concatenated binary arrays, whose lengths are in `lengths`, (R,). For each length k, yields the
-    rows of that length and their (rows, k) items."""
+    """Splits concatenated binary arrays. `lengths`, with shape (R,), holds the arrays' lengths. For each
+    length k, yields the rows of that length and their items, with shape (rows, k)."""
     width = _ARRAY_HEADER_BYTES + (_LENGTH_BYTES + np.dtype([("value", *item)]).itemsize) * lengths.astype(
         np.int64
     )
@@ -307,8 +307,8 @@ def _block(
 ) -> Block:
     """Sorts rankings by task, so that later sums over tasks need no sort.
 
-    `begins`: (T,) the first index of each task's responses in `of_shown`, which is sorted by task and
-    position.
+    `begins`, with shape (T,), holds the first index of each task's responses in `of_shown`, which is sorted
+    by task and position.
     """
     task = np.searchsorted(task_keys, run.task).astype(np.int64)
     rows = np.argsort(task, kind="stable")

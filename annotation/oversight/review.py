@@ -110,7 +110,8 @@ def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
     can be reopened.
 
     Raises UnderReview when another reviewer holds the task, AnnotatedByYou when the reviewer has ranked or
-    leased it, Conflict when there is nothing to decide: fewer than two valid annotations and no decision.
+    leased the task, and Conflict when there is nothing to decide: fewer than two valid annotations and no
+    decision.
     """
     counted = Ranking.objects.counted().filter(task=task)
     if counted.annotations().count() < 2 and not counted.reviews().exists():
@@ -190,7 +191,8 @@ def decide(
     """Writes the decision, which supersedes the previous one, and ends the hold. Returns the decision and
     whether it is new: False when the reviewer already sent the same decision.
 
-    Raises Problem with a reason for each invalid field, LeaseLost when the hold has expired, ProjectArchived.
+    Raises Problem with a reason for each invalid field, LeaseLost when the hold has expired, and
+    ProjectArchived.
     """
     refuse_archived(task.project)
     assignment = (

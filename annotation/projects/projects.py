@@ -51,7 +51,7 @@ def create_project(
     lease_seconds: int = DEFAULT_LEASE_SECONDS,
     manager: User | None = None,
 ) -> Project:
-    """Creates a project with the preset's form. Raises Problem for an invalid field, Conflict for a taken
+    """Creates a project with the preset's form. Raises Problem for an invalid field, and Conflict for a taken
     slug."""
     if preset not in PRESETS:
         raise Problem(

@@ -1,4 +1,4 @@
-"""Posts to an external URL without giving its owner access to the internal network.
+"""Posts to an external URL without giving the URL's owner access to the internal network.
 
 The host name is resolved here, every address is checked, and the connection goes to a checked address: a
 name that resolves differently a moment later gains nothing. Redirects are not followed, and the duration

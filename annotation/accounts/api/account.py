@@ -1,5 +1,5 @@
-"""The user's own account: password, second factor, linked logins, API tokens. Requires a session; API tokens
-are refused."""
+"""The user's own account: password, second factor, linked logins and API tokens. Requires a session; API
+tokens are refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PasswordView(APIView):
 class SecondFactorView(APIView):
     @extend_schema(
         operation_id="beginSecondFactor",
-        description="A secret for an authenticator app. The second factor stays off until a first code"
+        description="Returns a secret for an authenticator app. The second factor stays off until a code"
         " from the app is confirmed.",
         request=shapes.BeginEnrolment,
         responses=shapes.Enrolment,
@@ -130,7 +130,7 @@ class TokensView(GenericAPIView[ApiToken]):
 
     @extend_schema(
         operation_id="createToken",
-        description="Creates an API token. Only this response contains the text of the token.",
+        description="Creates an API token. Only this response contains the token's text.",
         request=shapes.NewToken,
         responses={201: shapes.CreatedToken},
         tags=["account"],

@@ -96,8 +96,8 @@ class ProvidersView(LogInView):
 
 
 class OidcView(APIView):
-    # For a logged-in user, this links an account, which requires a session: a stolen token must not be
-    # enough.
+    # For a logged-in user, this request links an account. Linking requires a session, because a stolen token
+    # must not be enough.
     authentication_classes = [SessionAuthentication]
 
 

@@ -22,7 +22,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """The address of the connection (uvicorn resolves trusted proxies). Headers are not used, because any
+        """The connection's address (uvicorn resolves trusted proxies). Headers are not used, because any
         client can set them."""
         return str(request.META.get("REMOTE_ADDR") or NO_ADDRESS)
 

@@ -53,7 +53,7 @@ def log_in_by(request: HttpRequest, user: User, method: str, **details: str) -> 
 
 
 def unstash_state(request: HttpRequest, *, provider_id: str, state_id: str) -> dict[str, Any] | None:
-    """The data stored for an OAuth request of this browser. Each state can be used once."""
+    """The data stored for an OAuth request from this browser. Each state can be used only once."""
     state: dict[str, Any] | None = statekit.unstash_state(request, provider_id=provider_id, state_id=state_id)
     return state
 

@@ -1,8 +1,8 @@
 """OpenID Connect: login with an account at the organisation's own provider.
 
-Authorization code flow with state, nonce and PKCE, on allauth's OAuth client. This module adds two checks
-that allauth lacks: the ID token's signature is always verified, with a key from the provider's key set and
-one of a few algorithms, and the token must contain the nonce of this browser's own request.
+Uses the authorization code flow with state, nonce and PKCE, and allauth's OAuth client. This module adds two
+checks that allauth lacks: the ID token's signature is always verified, with a key from the provider's key set
+and one of a few algorithms, and the token must contain the nonce of this browser's own request.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class _ProviderKeys(jwt.PyJWKClient):
         answer.raise_for_status()
         document = answer.json()
         for key in document["keys"]:
-            # `alg` is optional, and PyJWT would infer it from the key type.
+            # `alg` is optional; without `alg`, PyJWT would infer the algorithm from the key type.
             key.setdefault("alg", self._algorithm)
         return document
 
@@ -217,8 +217,8 @@ class _ProviderKeys(jwt.PyJWKClient):
 
 
 def _user_info(adapter: _Adapter, access_token: str, subject: str) -> dict[str, Any]:
-    """Additional claims, if the provider has a user-info endpoint. The claims must have the subject
-    `subject`."""
+    """Additional claims from the user-info endpoint; empty if the provider has none. The claims must have the
+    subject `subject`."""
     if "userinfo_endpoint" not in adapter.openid_config:
         return {}
     told: dict[str, Any] = adapter._fetch_user_info(access_token)

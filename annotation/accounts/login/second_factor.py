@@ -59,7 +59,7 @@ def begin_enrolment(*, request: HttpRequest, user: User, password: str) -> Enrol
 def confirm_enrolment(*, request: HttpRequest, user: User, code: str) -> list[str]:
     """Switches the second factor on. Returns the recovery codes, which can't be retrieved later.
 
-    Raises Conflict if no enrolment is in progress, Problem for a wrong code.
+    Raises Conflict if no enrolment is in progress, and Problem for a wrong code.
     """
     secret = internals.begun_totp(request)
     if secret is None:

@@ -46,16 +46,16 @@ class ImportReport(serializers.Serializer[Any]):
     responses = serializers.IntegerField()
     tasks = serializers.IntegerField()
     rankings = serializers.IntegerField()
-    unchanged = serializers.IntegerField(help_text="Rows whose content already existed.")
-    failed = serializers.IntegerField(help_text="Rows that were rejected; `errors` lists the first 1000.")
+    unchanged = serializers.IntegerField(help_text="Number of rows whose content already existed.")
+    failed = serializers.IntegerField(help_text="Number of rejected rows; `errors` lists the first 1000.")
     errors = LineError(many=True)  # type: ignore[assignment]
     quirks = QuirkCount(many=True)
 
 
 class ImportProgress(serializers.Serializer[Any]):
     share = serializers.FloatField(help_text="Share of the file's bytes read so far, 0 to 1.")
-    read = serializers.IntegerField(help_text="Rows read so far.")
-    failed = serializers.IntegerField(help_text="Rows rejected so far.")
+    read = serializers.IntegerField(help_text="Number of rows read so far.")
+    failed = serializers.IntegerField(help_text="Number of rows rejected so far.")
 
 
 class ImportNews(serializers.Serializer[Any]):

@@ -32,7 +32,7 @@ class ReservationsView(ProjectView):
     @extend_schema(
         operation_id="reserveTasks",
         description="Reserves each task for all of these annotators. Only these annotators get the"
-        " task, before any other task.",
+        " task, and they get it before any other task.",
         request=serializers.NewReservations,
         responses={201: serializers.Reserved},
         tags=["tasks"],

@@ -111,7 +111,7 @@ class Assignment(serializers.Serializer[dict[str, Any]]):
     expires_at = serializers.DateTimeField()
     task = TaskShown()
     responses = ResponseShown(many=True, help_text="The responses, in the order in which to show them.")
-    form = FormField(help_text="The form of this assignment. The project's form may have changed since.")
+    form = FormField(help_text="The form that was shown; the project's form can have changed since.")
     draft = DraftField(allow_null=True)
     draft_version = serializers.IntegerField(help_text="The draft's version, to be sent with the next draft.")
     practice = serializers.BooleanField(
@@ -124,7 +124,7 @@ class Assignment(serializers.Serializer[dict[str, Any]]):
 
 class NextAssignment(Assignment):
     prefetched = Assignment(
-        many=True, help_text="The leases that follow the current one, up to the requested number."
+        many=True, help_text="The leases that follow the current lease, up to the requested number."
     )
 
 

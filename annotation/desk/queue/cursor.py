@@ -1,7 +1,7 @@
 """The position at which an annotator's scan of the queue starts.
 
 The queue is scanned in order, past the annotator's own tasks that still have slots for others. The scan
-gets longer with each task that the annotator has done (43 ms after 20,000 tasks of overlap 3). A cursor
+gets longer with each task that the annotator has done (43 ms after 20,000 tasks with overlap 3). A cursor
 remembers the place up to which the annotator has had every task. A cursor is a hint, local to this process:
 it can be lost at any time, and must never hide a task (see :class:`Cursor`).
 """
@@ -21,7 +21,7 @@ from annotation.desk.queue.facts import Facts
 from annotation.desk.queue.order import BEHIND, KEY, NOT_MINE, QUEUED
 from annotation.models import Project, User
 
-# With fewer own tasks than this, scanning past them costs less than maintaining a cursor.
+# If an annotator has had fewer tasks than this, scanning past the tasks costs less than maintaining a cursor.
 CURSOR_FROM_TURNS = 64
 CURSOR_EVERY_TURNS = 16
 CURSOR_SECONDS = 30.0
@@ -56,8 +56,8 @@ _END: Final = {
 
 
 def cursor_of(project: Project, annotator: User, facts: Facts) -> Cursor | None:
-    """The annotator's cursor, created or moved forward when it is due. None if a scan from the start is
-    cheaper."""
+    """The annotator's cursor, created or moved forward when an update is due. None if a scan from the start
+    is cheaper."""
     if facts.turns < CURSOR_FROM_TURNS:
         return None
     policy = Project.AllocationPolicy(project.allocation_policy)

@@ -49,7 +49,7 @@ class Facts(NamedTuple):
 
     @property
     def turns(self) -> int:
-        """Number of tasks that the annotator has had, excluding the current one. A release and a new claim
+        """Number of tasks that the annotator has had, excluding the current task. A release and a new claim
         leave this number unchanged, so releasing a task never changes which task comes next."""
         return self.answered + self.skipped
 

@@ -39,7 +39,7 @@ WITH pick AS (
        AND t.state = 'open' AND t.open_slots > 0 AND {NOT_MINE}
      ORDER BY r.id {_LOCKED}
 )"""
-# Tasks that the annotator deferred, the oldest skip first, and only if a slot is left.
+# Tasks that the annotator deferred and that still have a free slot, oldest skip first.
 _FROM_PUT_OFF = f"""
 WITH pick AS (
     SELECT t.id, mine.attempt

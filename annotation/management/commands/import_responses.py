@@ -31,7 +31,9 @@ class Command(ReportingCommand):
         )
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--format", choices=sorted(IMPORT_FORMATS))
-        parser.add_argument("--overlap", type=int, help="rankings per new task (default: the project's)")
+        parser.add_argument(
+            "--overlap", type=int, help="rankings per new task (default: the project's overlap)"
+        )
         parser.add_argument(
             "--round", type=int, default=0, help="sampling round of the new tasks (default: 0)"
         )

@@ -1,4 +1,4 @@
--- Marks a task's agreement as stale when a ranking or an exclusion can have changed the agreement.
+-- Marks a task's agreement as stale when a ranking or an exclusion could have changed it.
 
 -- A task's first ranking marks nothing, because agreement needs two rankings. If two annotators answer at the
 -- same time, the second transaction waits until the first releases the task's row (count_slots), and

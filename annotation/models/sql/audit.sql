@@ -30,7 +30,7 @@ CREATE OR REPLACE FUNCTION rankloop_actor() RETURNS text LANGUAGE sql STABLE AS 
     SELECT COALESCE(NULLIF(current_setting('rankloop.actor', true), ''), 'database:' || session_user)
 $$;
 
--- Arguments: columns whose value is never written, only the fact that it changed (a password's hash); and
+-- Arguments: columns for which only the fact of a change is logged, never the value (a password's hash); and
 -- columns whose change is not an event (the time when a token was last used).
 CREATE OR REPLACE FUNCTION rankloop_audit() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -90,12 +90,13 @@ END $$;
 SELECT rankloop_audit_table('annotation_project', '{mixing_seed}');
 SELECT rankloop_audit_table('annotation_membership');
 SELECT rankloop_audit_table('annotation_exclusion');
--- Closing a reservation is not audited: an answer closes it, and the ranking is the record of the answer.
+-- Closing a reservation is not audited: an answer closes the reservation, and the ranking is the record of
+-- the answer.
 SELECT rankloop_audit_table('annotation_reservation', '{}', '{open}');
 SELECT rankloop_audit_table('annotation_formversion');
 SELECT rankloop_audit_table('annotation_user', '{password}', '{last_login}');
 SELECT rankloop_audit_table('annotation_apitoken', '{digest}', '{last_used_at}');
--- The card is not audited: it repeats the row and the file, which never change.
+-- A snapshot's card is not audited, because it repeats the row and the file, which never change.
 SELECT rankloop_audit_table('annotation_datasetsnapshot', '{}', '{card}');
 SELECT rankloop_audit_table('annotation_webhookendpoint', '{}', '{failing_since}');
 SELECT rankloop_audit_table('annotation_invitation');
@@ -118,7 +119,7 @@ CREATE OR REPLACE TRIGGER audit_truncate AFTER TRUNCATE ON annotation_rankingtas
 
 -- Rankings are append-only, so an entry records who added which ranking, but not the content. An import
 -- inserts thousands of rankings per statement; all rankings of one statement share one entry, which contains
--- their number. Import keys and times tell imported rankings apart.
+-- their number. Imported rankings can be identified by their import keys and times.
 CREATE OR REPLACE FUNCTION rankloop_audit_rankings() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO annotation_auditentry (actor, action, "table", row_id, project_id, after)

@@ -16,7 +16,7 @@ CREATE OR REPLACE TRIGGER keep_form_version AFTER INSERT OR UPDATE OF form ON an
     FOR EACH ROW EXECUTE FUNCTION rankloop_keep_form_version();
 
 -- Each new lease gets the newest form; the lease and its answer keep that form. A task can be reopened or
--- reviewed after its project's form has changed to one for fewer or more responses. The task then gets the
+-- reviewed after its project's form has changed to a form for fewer or more responses. The task then gets the
 -- newest form that fits its number of responses: a form for pairs does not fit a task with four responses. A
 -- form that was written without validation can lack the bounds; the defaults are those of
 -- annotation.forms.answer_form.

@@ -1,9 +1,9 @@
 -- Ensures that rankings and comparisons fit their task, and that each ranking's places follow from its tiers.
 --
--- The checks run once per statement, over all rows added by the statement, so a bulk import pays once per
--- batch. Each check starts at the new rows and looks up other rows by index. A session caches the plan,
--- perhaps from a time when the tables were small. With plain joins, such a plan reads all rows of a table
--- once for each new row: 40,000 comparisons took minutes. Postgres does not pull up a subquery with an
+-- The checks run once per statement, over all rows added by the statement, so a bulk import pays for them
+-- once per batch. Each check starts at the new rows and looks up other rows by index. A session caches the
+-- plan, perhaps from a time when the tables were small. With plain joins, such a plan reads all rows of a
+-- table once for each new row: 40,000 comparisons took minutes. Postgres does not pull up a subquery with an
 -- OFFSET, so each new row does its own lookup; the planner settings make these lookups use an index.
 
 -- Returns the places of a task's responses, in the order of the responses' positions. A response's place is
@@ -42,8 +42,9 @@ END $$;
 CREATE OR REPLACE TRIGGER set_places BEFORE INSERT ON annotation_ranking
     FOR EACH ROW EXECUTE FUNCTION rankloop_set_places();
 
--- A decision can be superseded by any reviewer, an annotation only by its annotator. Annotators have not seen
--- other answers, but reviewers have; the assignment's state distinguishes the two.
+-- A review decision can be superseded by any reviewer, but an annotation only by its annotator. Annotators
+-- have not seen other answers, but reviewers have; the assignment's state distinguishes annotations from
+-- decisions.
 CREATE OR REPLACE FUNCTION rankloop_ranking_fits_task() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE

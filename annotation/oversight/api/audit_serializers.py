@@ -31,8 +31,8 @@ class AuditEntry(serializers.Serializer[models.AuditEntry]):
     table = serializers.CharField()
     row_id = serializers.CharField(allow_blank=True)
     project_id = serializers.UUIDField(allow_null=True)
-    before = serializers.DictField(allow_null=True, help_text="The changed columns before the change.")
-    after = serializers.DictField(allow_null=True, help_text="The changed columns after the change.")
+    before = serializers.DictField(allow_null=True, help_text="The previous values of the changed columns.")
+    after = serializers.DictField(allow_null=True, help_text="The new values of the changed columns.")
 
     def get_actor_name(self, entry: models.AuditEntry) -> str:
         names: dict[str, str] = self.context["actor_names"]

@@ -41,7 +41,7 @@ class AnnotatorQuality(serializers.Serializer[Any]):
     )
     longer_wins = Estimate(help_text="Share of strict pairs won by the longer response.")
     as_shown = serializers.FloatField(
-        allow_null=True, help_text="Share of rankings without ties that equal the order shown."
+        allow_null=True, help_text="Share of rankings without ties that match the order shown."
     )
     as_shown_by_chance = serializers.FloatField(
         allow_null=True, help_text="The value of `as_shown` expected by chance."
@@ -84,8 +84,8 @@ class Quality(serializers.Serializer[Any]):
         help_text="Krippendorff's ordinal α, with a tie halfway between worse and better."
     )
     n_shared_tasks = serializers.IntegerField(help_text="Number of tasks that two or more annotators ranked.")
-    tau_b = Estimate(help_text="Kendall's τ-b, the mean over pairs of rankings of the same task.")
-    kendall_w = Estimate(help_text="Kendall's W, the mean over tasks.")
+    tau_b = Estimate(help_text="Mean Kendall's τ-b over pairs of rankings of the same task.")
+    kendall_w = Estimate(help_text="Mean Kendall's W over tasks.")
     ratings = RatingAgreement(many=True)
     first_shown_wins = Estimate()
     longer_wins = Estimate()

@@ -29,7 +29,7 @@ SELECT scale.key, dense_rank() OVER (ORDER BY task_id),
 
 @dataclass(frozen=True)
 class RatingAgreement:
-    """α of one scale; None if all values are equal."""
+    """Krippendorff's α for one scale; None if all values are equal."""
 
     scale: str
     alpha_ordinal: Estimate
@@ -39,8 +39,8 @@ class RatingAgreement:
 
 
 def rating_agreement(*, project: Project) -> list[RatingAgreement]:
-    """α of every scale, by name, from one query over at most MAX_TASKS tasks, sampled by a hash of their
-    ids."""
+    """Krippendorff's α for every scale, by name, from one query over at most MAX_TASKS tasks, sampled by a
+    hash of their ids."""
     rated = (
         Ranking.objects.counted()
         .annotations()

@@ -70,7 +70,8 @@ class SharedTasks:
 
     @cached_property
     def _counts(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Verdict counts for each pair of responses, (U, 3), and the pair's task, (U,)."""
+        """Verdict counts for each pair of responses, with shape (U, 3), and each pair's task, with shape
+        (U,)."""
         counts, clusters = [np.zeros((0, 3))], [np.zeros(0, dtype=np.int64)]
         for block, said in zip(self.blocks, self.verdicts, strict=True):
             tasks, number = np.unique(block.task, return_inverse=True)

@@ -35,7 +35,7 @@ class ProjectsView(GenericAPIView[Project]):
 
     @extend_schema(
         operation_id="createProject",
-        description="Creates a project. For site admins, and for managers of any project; a manager"
+        description="Creates a project. Allowed for site admins and for managers of any project; a manager"
         " becomes the new project's manager.",
         request=serializers.NewProject,
         responses={201: serializers.Project},

@@ -60,7 +60,7 @@ class Checks(serializers.Serializer[models.Project]):
         max_value=1,
         allow_null=True,
         required=False,
-        help_text="Annotators with a lower mean score on gold and attention tasks are paused.",
+        help_text="Annotators whose mean score on gold and attention tasks is lower than this are paused.",
     )
     gold_minimum_answers = serializers.IntegerField(
         min_value=1,

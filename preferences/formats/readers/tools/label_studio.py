@@ -69,7 +69,7 @@ def parse(row: Row) -> Parsed:
     shown = _shown(data)
     if shown is None:
         raise RowError(
-            "data has neither two fields for a pair nor a list of items; its fields are"
+            "`data` has neither two fields for a pair nor a list of items; its fields are"
             f" {', '.join(data) or 'none'}"
         )
     responses, ids, used = shown
@@ -163,7 +163,7 @@ def _prompt(data: Mapping[str, Any], used: set[str]) -> tuple[str, tuple[Message
                 raise RowError(f"data.{name} ends with an assistant turn, so there is nothing to answer")
             return name, tuple(turns)
         return name, prompt_messages(value, f"data.{name}")
-    raise RowError(f"data has no prompt; the prompt field must be named one of {', '.join(PROMPT_NAMES)}")
+    raise RowError(f"`data` has no prompt; the prompt field must be named one of {', '.join(PROMPT_NAMES)}")
 
 
 def _ranking(

@@ -92,8 +92,8 @@ class Postgres:
             shutil.rmtree(socket_folder(self.folder), ignore_errors=True)
 
     def _accepts_connections(self) -> bool:
-        # As in pg_ctl: line 1 is the server's process ID (a different ID if the file is stale), line 8 is
-        # the server's status.
+        # As in pg_ctl, line 1 is the server's process ID (a different ID if the file is stale), and line 8
+        # is the server's status.
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -107,7 +107,7 @@ class Postgres:
             if self.account is None or reachable_by_others(self.folder.parent):
                 self.folder.mkdir(mode=0o700)
             else:
-                # A new folder name each time. If the name were derived from the state folder's path,
+                # The folder gets a new name each time. If the name were derived from the state folder's path,
                 # deleting that folder and starting again would bring the deleted data back.
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):

@@ -26,7 +26,7 @@ from embedded.valkey import Valkey
 ROOT = Path(__file__).resolve().parent.parent
 _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _HANDLED = _STOP_SIGNALS | {signal.SIGCHLD}
-_READY_SECONDS = 120.0  # 3 s on an idle machine with two processors
+_READY_SECONDS = 120.0  # the start takes 3 s on an idle machine with two processors
 _READY_POLL_SECONDS = 0.05
 # A worker finishes its current message and then ends. A training run takes longer than this grace period
 # and is killed; after the next start, the sweep for orphaned runs finds the run.

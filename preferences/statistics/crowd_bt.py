@@ -5,11 +5,11 @@ P(annotator k prefers i to j) = η_k σ(s_i − s_j) + (1 − η_k) σ(s_j − s
 Bennett, Collins-Thompson & Horvitz, "Pairwise ranking aggregation in a crowdsourced setting" (WSDM 2013). η
 is 1 for an annotator who always agrees with the strengths, ½ for an annotator who answers at random, and
 below ½ for an annotator who tends to reverse the order of the strengths. Ties carry no order and are left
-out. The estimate is the joint maximum, as in the paper, and needs about a hundred or more verdicts on each
+out. The estimate is the joint maximum, as in the paper, and needs at least about a hundred verdicts on each
 item. With fewer verdicts, the strengths overfit the same votes from which η is estimated (Neyman & Scott
-1948), and η is overestimated: by up to 0.36 with 9 verdicts on an item, 0.1 with 48, and 0.03 with 230. For
-responses with only a few rankings, use `dawid_skene.pair_reliability`, which sums over the unknown truth and
-does not have this bias.
+1948), and η is overestimated: by up to 0.36 with 9 verdicts on each item, by up to 0.1 with 48, and by up
+to 0.03 with 230. For responses with only a few rankings, use `dawid_skene.pair_reliability`, which sums
+over the unknown truth and does not have this bias.
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ def fit(
     said = who * n_labels + label
     for _ in range(max_iterations):
         prior = truth[n[:, 0] > 0].mean(0) if len(item) else np.full(n_labels, 1 / n_labels)
-        # [a, v, t]: the expected number of times that annotator a gave label v to items with the true label
-        # t.
+        # Element [a, v, t] is the expected number of times that annotator a gave label v to items with the
+        # true label t.
         tally = np.stack(
             [
                 np.bincount(said, weights=truth[item, true], minlength=n_annotators * n_labels)

@@ -293,8 +293,8 @@ FORMAT = ImportFormat(
     reads="Each row has a prompt, two to ten responses, and at most one ranking of the responses "
     "(`tiers` or `ranking`), with strength, ratings, flags, comment, rewrite, annotator and "
     "duration. Other common column names are recognised, as is HelpSteer2's "
-    "`preference_strength`. `gold_tiers` is the known answer; a row whose `task_kind` is "
-    "gold, attention or qualification becomes a check for all annotators. The `ranking` "
+    "`preference_strength`. `gold_tiers` is the known answer; a row whose `task_kind` is `gold`,"
+    " `attention` or `qualification` becomes a check for all annotators. The `ranking` "
     "export and a snapshot's Parquet file are imported in this format.",
     loses="Nothing: other fields are kept as metadata.",
     example='{"prompt": "…", "responses": [{"text": "…", "model": "…"}, "…"], "tiers": [[1], [0]]}',

@@ -244,8 +244,8 @@ FORMAT = ImportFormat(
     name="label-studio",
     title="Label Studio export: Pairwise or Ranker (JSON)",
     reads="Each row becomes a task, and each annotation becomes a ranking with its author, time "
-    "and lead time. A Ranker's list is an order; named buckets are tiers in file order; "
-    "unsorted items rank below all buckets.",
+    "and lead time. A Ranker's list is an order; named buckets are tiers in file order; and unsorted"
+    " items rank below all buckets.",
     loses="Cancelled and empty annotations, drafts and predictions. The results of other controls "
     "are kept with the ranking, and other data fields are kept with the prompt.",
     example='{"id": 1, "data": {"prompt": "…", "answer1": "a", "answer2": "b"}, "annotations": [{"id": 7,'

@@ -78,8 +78,8 @@ def _parquet(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 
 LOSES = (
     "Ties, pairs among responses left unranked, not-rankable answers, ratings, flags, "
-    "comments, rewrites and model names. `margin` is the strength of pairs between the first "
-    "and the second tier and 0 elsewhere; it is present if any ranking has a strength. "
+    "comments, rewrites and model names. `margin` is the strength for pairs between the first and the"
+    " second tier, and 0 for all other pairs; it is present if any ranking has a strength. "
     "`weight` is present if the snapshot is reliability-weighted (TRL itself does not read "
     "it)."
 )

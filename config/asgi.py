@@ -4,9 +4,9 @@ Django's own handler switches to a thread and back for every middleware method t
 ten times per request, and starts a thread for each request. With 16 concurrent annotators this overhead was
 half of the web process's time: 19 to 25 ms for an answer (a claim and a submit) instead of 11 to 14 ms.
 
-The a2wsgi package costs the same (9.6 ms of processor time for an answer, ours 9.4). However, a2wsgi passes
-the truncated body of an aborted request to views, lets eight slow uploads block all its threads, and can't
-stream responses asynchronously.
+The a2wsgi package costs the same (9.6 ms of processor time for an answer, compared with 9.4 ms for this
+handler). However, a2wsgi passes the truncated body of an aborted request to views, lets eight slow uploads
+block all its threads, and can't stream responses asynchronously.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from django.urls import set_script_prefix
 
 # The threads share one interpreter, so more threads would only compete for the interpreter.
 THREADS = 8
-# The largest upload (annotation/content/api/imports.py) plus the multipart form around it. Bodies are written
-# to a file before the sender is authenticated.
+# The size of the largest upload (annotation/content/api/imports.py) plus that of the multipart form around
+# it. Bodies are written to a file before the sender is authenticated.
 MAX_BODY_BYTES = 2**30 + 2**20
 
 Message = Mapping[str, Any]
@@ -44,7 +44,7 @@ class BodyTooLarge(Exception):
 
 
 class OneThreadPerRequest(ASGIHandler):
-    """Reads bodies and sends responses like Django's handler; runs middleware and views as under WSGI."""
+    """Reads bodies and sends responses like Django's handler, but runs middleware and views as under WSGI."""
 
     def __init__(self) -> None:
         # The parent's __init__ is not called, because it would load the middleware for coroutines.
@@ -74,7 +74,8 @@ class OneThreadPerRequest(ASGIHandler):
             body.close()
 
     def _answer(self, scope: dict[str, Any], body: IO[bytes]) -> HttpResponseBase:
-        """Send the request's signals, use its database connection and run its view, all in one thread."""
+        """Send the request's signals and run its view in one thread, which also owns the database
+        connection."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refused = self.create_request(scope, body)
@@ -82,13 +83,13 @@ class OneThreadPerRequest(ASGIHandler):
         assert response is not None  # exactly one of the request and the error response exists
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         if response.streaming:
-            close_old_connections()  # closing the response does this too, but in another thread
+            close_old_connections()  # closing the response closes those of another thread
         else:
             response.close()
         return response
 
     async def _stream(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:
-        """Send until the stream ends or the client disconnects."""
+        """Send the response until the stream ends or the client disconnects."""
         sending = asyncio.ensure_future(self.send_response(response, send))
         gone = asyncio.ensure_future(self.listen_for_disconnect(receive))
         try:

@@ -1,8 +1,8 @@
 """Rankloop's settings: one file, configured by environment variables.
 
-DATABASE_URL and BROKER_URL specify external servers. Without them, the embedded Postgres and Valkey of the
-state folder (RANKLOOP_STATE) are used. With RANKLOOP_ENV=production, Rankloop refuses to start if a value is
-unsafe.
+DATABASE_URL and BROKER_URL specify external servers. Without them, the embedded Postgres and Valkey in the
+state folder (RANKLOOP_STATE) are used. With RANKLOOP_ENV=production, Rankloop refuses to start if a value
+is unsafe.
 """
 
 from __future__ import annotations
@@ -67,15 +67,16 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": query.pop("host", "") or parts.hostname or "",
         "PORT": str(parts.port or ""),
-        # Connections are pooled: opening one costs more than a claim, and CONN_MAX_AGE leaks one per ASGI
-        # thread.
+        # Connections are pooled, because opening a connection takes longer than a claim, and CONN_MAX_AGE
+        # leaks a connection per ASGI thread.
         "CONN_MAX_AGE": 0,
-        # Without this check, each dead connection in the pool makes a request fail after Postgres restarts.
+        # Without this check, each dead connection in the pool would make a request fail after a restart of
+        # Postgres.
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **query,
             "pool": {"min_size": 1, "max_size": 16, "timeout": 10},
-            "prepare_threshold": 5,  # used only by annotation/database/prepared.py; Django binds client-side
+            "prepare_threshold": 5,  # for annotation/database/prepared.py; Django binds on the client
         },
     }
 
@@ -131,7 +132,7 @@ MFA_TOTP_TOLERANCE = 1
 SOCIALACCOUNT_ADAPTER = "annotation.accounts.login.adapters.SocialAccountAdapter"
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [each.for_allauth() for each in OIDC_PROVIDERS]}}
 
-# The cache is in the database, because it counts the login limits for all web processes together. Above the
+# The cache is in the database, so that login attempts are counted across all web processes. Above the
 # default limit of 300 rows, Django deletes a third of the rows: 149 failed logins made the cache forget
 # that a user's codes were used up.
 CACHES = {
@@ -164,7 +165,7 @@ REST_FRAMEWORK = {
         "rest_framework.parsers.MultiPartParser",
     ],
     # The client address is that of the connection (uvicorn resolves trusted proxies), because anybody can
-    # set a header.
+    # send a forged header.
     "NUM_PROXIES": 0,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.problems.problem_response",
@@ -215,8 +216,8 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {"training.tasks.execute_run": {"queue": "training"}}
-# With kombu's defaults, a killed worker's message is delivered again after 94 s; with these values, after
-# seconds. A message only wakes a worker, so a second delivery finds the run claimed and returns.
+# With kombu's defaults, a killed worker's message is delivered again after 94 s; with these values, within
+# a few seconds. A message only wakes a worker, so a second delivery finds the run claimed and returns.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 6 * 3600,
     "unacked_restore_interval": 2,

@@ -56,10 +56,10 @@ def _broker() -> str:
 
 @never_cache
 @require_safe
-@ensure_csrf_cookie  # the login form can be the first page that a browser opens; its POST needs the cookie
+@ensure_csrf_cookie  # the login form, whose POST needs the cookie, can be the first page opened
 def page(request: HttpRequest, path: str = "") -> HttpResponse:
-    """The single-page app's HTML, for all of its URLs. The files it loads have hashed names; the HTML
-    itself must not be cached."""
+    """The single-page app's HTML, for all of its URLs. The files that the HTML loads have hashed names; the
+    HTML itself must not be cached."""
     try:
         return HttpResponse((settings.FRONTEND / "index.html").read_bytes())
     except FileNotFoundError:

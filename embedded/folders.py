@@ -10,7 +10,7 @@ from pathlib import Path
 
 from embedded.processes import Account, ServerError
 
-# sockaddr_un.sun_path holds 108 bytes, including the closing zero.
+# sockaddr_un.sun_path holds 108 bytes, including the terminating null byte.
 _SOCKET_PATH_LIMIT_BYTES = 107
 _LONGEST_SOCKET_NAME = "/.s.PGSQL.5432.lock"
 

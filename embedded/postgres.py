@@ -92,8 +92,8 @@ class Postgres:
             shutil.rmtree(socket_folder(self.folder), ignore_errors=True)
 
     def _accepts_connections(self) -> bool:
-        # As in pg_ctl: line 1 is the server's process ID (a different ID if the file is stale), line 8 is
-        # the server's status.
+        # As in pg_ctl, line 1 is the server's process ID (a different ID if the file is stale), and line 8
+        # is the server's status.
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -107,7 +107,7 @@ class Postgres:
             if self.account is None or reachable_by_others(self.folder.parent):
                 self.folder.mkdir(mode=0o700)
             else:
-                # A new folder name each time. If the name were derived from the state folder's path,
+                # The folder gets a new name each time. If the name were derived from the state folder's path,
                 # deleting that folder and starting again would bring the deleted data back.
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
@@ -128,7 +128,8 @@ class Postgres:
             )
 
     def _reachable_binaries(self) -> Path:
-        """The wheel's bin folder, or a copy beside the cluster if `nobody` can't enter the environment."""
+        """The wheel's bin folder, or a copy beside the cluster if `nobody` can't enter the virtual
+        environment."""
         binaries = find_binaries()
         if self.account is None or reachable_by_others(binaries):
             return binaries
@@ -146,7 +147,8 @@ class Postgres:
         return copy / _PACKAGE / _INSTALL / "bin"
 
     def _create_cluster(self, binaries: Path) -> None:
-        # Created under another name and then renamed, so that an incomplete cluster is never used.
+        # The cluster is created under another name and then renamed, so that an incomplete cluster is never
+        # used.
         partial = self.data.with_name("data.partial")
         shutil.rmtree(partial, ignore_errors=True)
         initdb = processes.spawn(
@@ -167,7 +169,7 @@ class Postgres:
 
 
 def find_binaries() -> Path:
-    # Finds the package without importing it, because the import warns when XDG_RUNTIME_DIR is unset.
+    # The package is located without being imported, because the import warns when XDG_RUNTIME_DIR is unset.
     spec = find_spec(_PACKAGE)
     for location in (spec and spec.submodule_search_locations) or ():
         binaries = Path(location) / _INSTALL / "bin"

@@ -63,9 +63,9 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a child in its own session, so that Ctrl-C reaches only the parent.
 
-    The child's output is appended to `log`, or goes to the parent's output if `log` is None. Call this from
-    a thread that lives at least as long as the child should (see the module's docstring). A child that
-    detects the end of its parent on its own needs no `death_signal`.
+    The child's output is appended to `log`, or goes to the parent's output if `log` is None. Call this
+    function from a thread that lives at least as long as the child should (see the module's docstring). A
+    child that detects the end of its parent on its own needs no `death_signal`.
     """
     output = None if log is None else open_log(log)
     try:
@@ -134,8 +134,9 @@ def wait_until(
 def wait_for_predecessor(pidfile: Path, *, command: str, seconds: float = 20.0) -> None:
     """Wait for the server that wrote `pidfile` to end.
 
-    After a `kill -9` of the supervisor its servers shut down on their own, which takes a moment. A new server
-    started on the same files in that moment would fail (Postgres) or share the append-only file (Valkey).
+    After a `kill -9` of the supervisor, its servers shut down on their own, which takes a moment. A new
+    server started on the same files in the meantime would fail (Postgres) or share the append-only file
+    (Valkey).
     """
     deadline = time.monotonic() + seconds
     while (pid := _pid_in(pidfile)) is not None and _command_of(pid) == command:

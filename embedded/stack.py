@@ -27,8 +27,8 @@ def default_state() -> StateFolder:
 
 
 def addresses(state: StateFolder) -> tuple[str, str]:
-    """(database URL, broker URL) from the environment, else from the running stack, else the addresses that
-    a stack would use."""
+    """Return (database URL, broker URL). Each URL is from the environment or, if it is not set there,
+    from the running stack; if no stack is running, the URL is the one that a stack would use."""
     database, broker = _from_environment("DATABASE_URL"), _from_environment("BROKER_URL")
     if database and broker:
         return database, broker
@@ -41,11 +41,11 @@ def addresses(state: StateFolder) -> tuple[str, str]:
 
 @contextmanager
 def databases_for(argv: Sequence[str]) -> Iterator[bool]:
-    """Set DATABASE_URL and BROKER_URL. Yields whether the servers were started for this command."""
+    """Set DATABASE_URL and BROKER_URL, and yield whether the servers were started for this command."""
     command = argv[1] if len(argv) > 1 else "help"
     outside = _named_outside("DATABASE_URL") and _named_outside("BROKER_URL")
-    # In production, the settings refuse to start without these addresses, which is better than starting
-    # embedded servers.
+    # In production, the settings raise an error if these addresses are missing, which is better than
+    # starting embedded servers.
     outside = outside or _from_environment("RANKLOOP_ENV") == "production"
     if outside or command in _NEEDS_NO_DATABASE or "--help" in argv:
         yield False

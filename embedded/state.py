@@ -106,7 +106,7 @@ class StateFolder:
 
     @contextmanager
     def lock(self, *, wait: bool = False) -> Iterator[None]:
-        """Become the one process that runs the servers. Raise StateInUse if another process runs them and
+        """Become the only process that runs the servers. Raise StateInUse if another process runs them and
         `wait` is false."""
         self.create()
         with (self.path / "lock").open("w") as handle:
@@ -128,7 +128,8 @@ class StateFolder:
         partial.replace(self._announcement)
 
     def running(self) -> Running | None:
-        """The process that runs the servers now; None if no process runs them or has announced itself yet."""
+        """The process that runs the servers now; None if no process runs them or if the process has not yet
+        announced itself."""
         try:
             with (self.path / "lock").open() as handle:
                 found = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _WHOLE_FILE)

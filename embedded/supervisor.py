@@ -26,10 +26,10 @@ from embedded.valkey import Valkey
 ROOT = Path(__file__).resolve().parent.parent
 _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _HANDLED = _STOP_SIGNALS | {signal.SIGCHLD}
-_READY_SECONDS = 120.0  # 3 s on an idle machine with two processors
+_READY_SECONDS = 120.0  # the start takes 3 s on an idle machine with two processors
 _READY_POLL_SECONDS = 0.05
-# A worker finishes its current message and then ends. A training run takes longer than this and is killed;
-# after the next start, the sweep for orphaned runs finds the run.
+# A worker finishes its current message and then ends. A training run takes longer than this grace period
+# and is killed; after the next start, the sweep for orphaned runs finds the run.
 _GRACE_SECONDS = 5.0
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 60.0  # after running this long, a child is restarted with the shortest delay
@@ -214,12 +214,12 @@ class Supervisor:
 
 # Skips the system checks, which import all views and take a third of the startup time of a worker or beat.
 _CELERY = ("-m", "celery", "--app=config", "--skip-checks")
-# Threads, because a pool process would be a grandchild, which the parent-death signal does not reach. A
-# training run is a child process started by the worker's thread. Gossip and mingle are for fleets of
-# workers and make the start a second longer.
+# The workers use threads, because a pool process would be a grandchild, which the parent-death signal does
+# not reach. A training run is a child process started by the worker's thread. Gossip and mingle are for
+# fleets of workers and make the start a second longer.
 _WORKER = (*_CELERY, "worker", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO")
-# The name of each program and its log, with the arguments to Python. docker-compose.yml runs the same
-# programs.
+# The arguments to Python for each program, by the name of the program and of its log. docker-compose.yml
+# runs the same programs.
 _PROGRAMS: dict[str, Sequence[str]] = {
     "worker": (*_WORKER, "--queues=default", "--concurrency=2", "--hostname=default@rankloop"),
     "training": (*_WORKER, "--queues=training", "--concurrency=1", "--hostname=training@rankloop"),

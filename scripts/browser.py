@@ -68,7 +68,7 @@ def addresses(page: Page) -> dict[str, str]:
 
 
 def _value_of(parameter: str, page: Page) -> str:
-    """The id of one of the demo's rows."""
+    """The ID of one of the demo's rows, as the value of a URL parameter."""
 
     def rows(address: str) -> list[dict[str, Any]]:
         answer: list[dict[str, Any]] = page.request.get(f"/api/v1/{address}").json()["results"]

@@ -228,7 +228,7 @@ def _snapshot_line(number: int, row: Mapping[str, Any]) -> Line:
             training=training_fields(row, responses_as_shown=True),
         )
         if row["unranked"] and (not ranking.rest_unranked or sorted(row["unranked"]) != [*ranking.tiers[-1]]):
-            raise ValueError("unranked must list exactly the responses that are in no tier")
+            raise ValueError("`unranked` must list exactly the responses that are in no tier")
     except (RowError, ValueError, TypeError, AttributeError) as error:
         line.reason = _reason_of(row) or str(error)
     else:

@@ -93,7 +93,7 @@ def test_equal_ranks_are_ties_and_discarded_answers_are_counted(tmp_path: Path) 
             task([{"value": {"selected": "up"}}], answer1="a", answer2="b"),
             "is 'up'; it must be one of left, right",
         ),
-        (task(ranker({"rank": ["p"]}), results=OPTIONS, prompt=None), "data has no prompt"),
+        (task(ranker({"rank": ["p"]}), results=OPTIONS, prompt=None), "`data` has no prompt"),
         (
             record({"response-1": 1, "response-2": 2, "response-3": "last"}),
             "each response needs a rank number",

@@ -2,11 +2,11 @@
 
     result = train(RejectionSamplingConfig(), policy="…", reward_model="…", prompts=[…], out_dir="…")
 
-One answer per prompt is kept (RAFT's "best of K per prompt", Dong et al. 2023, arXiv 2304.06767): the answer
-with the highest reward or, among equals, the answer sampled first. Answers truncated at the length limit are
-excluded regardless of their reward, because imitating them would teach the policy never to stop. A prompt is
-excluded if all of its answers were truncated, or if its best answer does not exceed the prompt's mean by
-`min_gain` (such an answer would teach nothing).
+One answer per prompt is kept (RAFT's "best of K per prompt", Dong et al. 2023, arXiv 2304.06767): the
+answer with the highest reward or, if several answers have that reward, the answer sampled first. Answers
+truncated at the length limit are excluded regardless of their reward, because imitating them would teach
+the policy never to stop. A prompt is excluded if all of its answers were truncated, or if its best answer
+does not exceed the prompt's mean by `min_gain` (such an answer would teach nothing).
 
 If the reward model estimates its uncertainty, `caution` standard deviations are subtracted from each reward
 before selection and reporting.
@@ -92,7 +92,9 @@ def train(
     `Cancelled`. In these cases nothing is written.
     """
     if not prompts:
-        raise UnusableInput("rejection sampling needs at least one prompt, got none", FailureKind.DATA_EMPTY)
+        raise UnusableInput(
+            "rejection sampling needs at least one prompt, but got none", FailureKind.DATA_EMPTY
+        )
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
     uncertainty = uncertainty_of(reward_model, caution=config.caution)
@@ -106,7 +108,8 @@ def train(
     if not chosen:
         raise UnusableInput(
             f"none of the {len(candidates)} prompts has an answer worth keeping: all answers were truncated "
-            f"at {config.max_new_tokens} tokens or lead by less than {config.min_gain}. "
+            f"at {config.max_new_tokens} tokens or exceed the prompt's mean reward by less than"
+            f" {config.min_gain}. "
             "Raise max_new_tokens or lower min_gain.",
             FailureKind.NOTHING_KEPT,
         )

@@ -336,7 +336,8 @@ def _refuse_to_replace_base(config: RewardModelConfig, base_model: str | Path, o
 def score_training_set(
     config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], pad_id: int
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return raw rewards, (K,) per group, and features, (K, d), if the recipe's uncertainty needs them.
+    """Return each group's raw rewards, with shape (K,), and its features, with shape (K, d), if the
+    recipe's uncertainty needs features.
 
     Each process computes its share, and all processes get the complete result.
     """

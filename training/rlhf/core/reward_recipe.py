@@ -180,14 +180,15 @@ class RewardModelConfig(Recipe):
         5.0,
         gt=0,
         le=10_000,
-        description="Minutes between checkpoints. A killed run resumes from the last checkpoint. A "
+        description="Number of minutes between checkpoints. A killed run resumes from the last checkpoint. A "
         "checkpoint is also saved after the best evaluation so far. If empty, only checkpoint_steps applies.",
     )
     checkpoint_steps: int | None = Field(
         None,
         ge=1,
         le=1_000_000,
-        description="Optimiser steps between checkpoints. If empty, only checkpoint_minutes applies.",
+        description="Number of optimiser steps between checkpoints. If empty, only checkpoint_minutes"
+        " applies.",
     )
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-CHUNK_TOKENS = 1024  # positions projected onto the vocabulary in one chunk
+CHUNK_TOKENS = 1024  # number of positions projected onto the vocabulary in one chunk
 
 # Transformations between the output embedding and the logits in some architectures (Gemma 2, Cohere,
 # Granite). A manual projection would miss these transformations, so such models use their own forward pass.

@@ -81,7 +81,7 @@ def add_lora(model: PreTrainedModel, config: RewardModelConfig, *, base: str, ne
 
     The head and the modules in ``new`` (such as an encoder's pooler, if the checkpoint lacks one) are trained
     in full and saved with the adapter, because ``base`` does not contain them. Raises ValueError if the
-    target modules do not fit.
+    target modules do not fit the model.
     """
     from peft import LoraConfig, TaskType, get_peft_model  # importing peft takes several seconds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# nats; exp(20) is 5e8: a larger ratio adds no information, and exp overflows in bf16
+# nats; exp(20) is 5e8. A larger ratio adds no information, and exp of large values overflows in bf16.
 LOG_RATIO_LIMIT = 20.0
 
 

@@ -40,11 +40,13 @@ from training.rlhf.reward import scoring
 from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
 from training.rlhf.reward.uncertainty import uncertainty_of
 
-# Peak learning rates for models of these sizes: lower than the rates in sft, because the policy is already
-# trained. With 512 demo prompts, the gold reward per answer rose from 1.57 to 1.76 at 1e-3, and to
-# 1.95 at 3e-4 (standard error 0.08).
+# Peak learning rates for models with 2M and 1B parameters. These rates are lower than those in `sft`,
+# because the policy is already trained. With 512 demo prompts, the gold reward per answer rose from 1.57 to
+# 1.76 at 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
-PROMPTS_PER_BATCH = 32  # sampled, scored and reported together; cancellation is checked after each batch
+PROMPTS_PER_BATCH = (
+    32  # prompts sampled, scored and reported together; cancellation is checked after each batch
+)
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,7 @@ def split_rollout(
     ``max_tokens`` token positions.
 
     Rows are divided once per rollout, so every epoch processes a row in the same padded shape as the rollout,
-    and the first ratio is exactly 1. Returns row indices.
+    and the first ratio is exactly 1. Returns, for each minibatch, the row indices of its micro-batches.
     """
     dealt = torch.randperm(len(rows), generator=generator).tensor_split(min(minibatches, len(rows)))
     result = []
@@ -228,8 +228,8 @@ def observe(
 
 
 def endless_order(length: int, generator: torch.Generator) -> Iterator[int]:
-    """Yield 0 … length - 1 endlessly, in a new random order each time, so every prompt occurs equally
-    often."""
+    """Yield the indices 0 … length - 1 endlessly, in a new random order each time, so every prompt occurs
+    equally often."""
     while True:
         yield from torch.randperm(length, generator=generator).tolist()
 

@@ -29,7 +29,7 @@ from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy, save_model
 from training.rlhf.models.logprobs import token_log_probs
 
-RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models of these sizes
+RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models with 2M and 1B parameters
 
 HELDOUT_MEASUREMENTS = 10  # number of evaluations per run; each evaluation reads all held-out rows
 
@@ -196,8 +196,8 @@ def mean_loss(
 def encode(
     demonstrations: Sequence[Demonstration], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> tuple[list[Row], int, int]:
-    """Return token rows, the number of skipped rows (the response alone fills `max_length`) and the number of
-    truncated prompts.
+    """Return token rows, the number of skipped rows (those whose response alone fills `max_length`) and the
+    number of truncated prompts.
 
     Raises ValueError if no row remains.
     """

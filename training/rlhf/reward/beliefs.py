@@ -70,7 +70,7 @@ class Belief:
 
 
 def of_members(mean: Tensor, deviations: Tensor) -> Belief:
-    """Build a belief from an ensemble. ``deviations`` (M, K) contains its members' deviations from their mean."""
+    """Build a belief from ``deviations`` (M, K), the deviations of ensemble members from their mean."""
     return Belief(mean, deviations.T @ deviations / (len(deviations) - 1), deviations)
 
 

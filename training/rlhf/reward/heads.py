@@ -86,7 +86,7 @@ def fit_heads(
 ) -> Heads:
     """Fit the members to ``rankings`` rankings; ``draw`` returns the rankings with the given indices.
 
-    ``check`` is called before each update and can raise to stop.
+    ``check`` is called before each update and can raise an exception to stop the fit.
     """
     generator = torch.Generator().manual_seed(seed + 1)
     anchors = (prior.linear, prior.inner, prior.bias, prior.outer)

@@ -35,8 +35,8 @@ SEEDS_APART = 7919
 
 @dataclass(frozen=True, slots=True)
 class LoraEnsemble:
-    """``model``: the trunk with the adapters ``names``, one of which is active at a time. ``means`` (M,):
-    each member's mean reward over the training responses, which rankings do not determine."""
+    """``model``: the trunk with the adapters ``names``, of which one is active at a time. ``means`` (M,):
+    each member's mean reward over the training responses, a mean that rankings do not determine."""
 
     kind: ClassVar[str] = "lora"
     model: Any

@@ -8,7 +8,7 @@ Shapes, for B rankings of at most K responses:
   others; their mutual order is unknown, so they are not tied.
 
 Every preference loss returns a tensor of shape (B,), with one value per ranking, averaged over the pairs of
-that ranking. A ranking of nine responses therefore counts as much as a ranking of two, and its 36
+that ranking. A ranking of nine responses therefore has the same weight as a ranking of two, and its 36
 correlated pairs do not dominate (InstructGPT, arXiv 2203.02155 §3.4). A ranking that carries no information
 for a loss (all responses tied, if ties are ignored) has a loss of 0. In the formulas, d = r_i - r_j and i
 is preferred to j.
@@ -260,7 +260,8 @@ def centring(rewards: Tensor, tiers: Tensor) -> Tensor:
 
 
 def pair_accuracy(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Return the share of strict preferences that the rewards agree with; equal rewards count as one half.
+    """Return the share of strict preferences that the rewards agree with; a pair with equal rewards
+    contributes one half.
 
     The result has shape (B,) and is nan for a ranking without such pairs.
     """

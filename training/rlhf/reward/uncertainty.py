@@ -120,7 +120,7 @@ def fit(
     shape (K, d) per group.
 
     Returns None if the recipe's uncertainty is not fitted on features. ``answers`` contains the answer
-    model's learned parameters, which stay fixed. ``check`` can raise to stop.
+    model's learned parameters, which stay fixed. ``check`` can raise an exception to stop the fit.
     """
     if not reads_features(config):
         return None

@@ -98,7 +98,7 @@ def train(
     if not encoded:
         raise UnusableInput("there are no prompts to answer", FailureKind.DATA_EMPTY)
     context = min(chat.context_length(actor), chat.context_length(models.judge))
-    # The additional position is reserved for EOS.
+    # One position is reserved for EOS.
     encoded, prompts_cut = chat.cut_prompts(encoded, context - config.max_new_tokens - 1)
     optimiser = torch.optim.Adam(
         [

@@ -154,7 +154,7 @@ def test_error_names_non_finite_weights(
     name = next(key for key in weights if "q_proj" in key)
     weights[name][0, 0] = value
     save_file(weights, file, metadata={"format": "pt"})
-    with pytest.raises(ModelNotFound, match=r"q_proj.*NaN or infinite.*Take an earlier checkpoint"):
+    with pytest.raises(ModelNotFound, match=r"q_proj.*NaN or infinite.*Use an earlier checkpoint"):
         load_for_training(folder)
 
 

@@ -170,8 +170,8 @@ class Checkpoints:
         return loop
 
     def due(self) -> bool:
-        """Return whether `every_steps` calls to this method or `every_seconds` have passed since the last
-        save."""
+        """Return whether, since the last save, this method was called `every_steps` times or
+        `every_seconds` seconds have passed."""
         self._asked += 1
         by_steps = self._every_steps is not None and self._asked >= self._every_steps
         waited = time.monotonic() - self._saved_at
@@ -305,7 +305,7 @@ def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _sealed(state: Mapping[str, Any]) -> str:
-    """Return JSON with a digest of its content, so that any changed digit is detected."""
+    """Return JSON with a digest of its content, so that any change is detected."""
     body = {name: value for name, value in state.items() if name != "seal"}
     return json.dumps(body | {"seal": hashlib.sha256(json.dumps(body).encode()).hexdigest()})
 

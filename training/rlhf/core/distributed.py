@@ -4,13 +4,13 @@
 module communicate with the other processes; without a group, each function returns its argument unchanged, so
 the same loop works with one process or several. Processes wait for one another only in these functions, so
 all processes must call the functions in the same order. All processes must therefore agree on every condition
-that decides whether a function is called (a stop, an early end, a non-finite loss): use `broadcast` and
-`all_sum`.
+that decides whether a function is called (a stop, an early end or a non-finite loss); `broadcast` and
+`all_sum` serve this purpose.
 
 Gradients are summed here rather than by DistributedDataParallel, for two reasons. DistributedDataParallel
 divides by the number of processes, but our losses are already divided by the weight of the whole batch.
-DistributedDataParallel also requires a gradient for every weight in every process, but a process can have no
-ranking if the batch is small.
+DistributedDataParallel also requires a gradient for every weight in every process, but if the batch is
+small, a process can be left without any ranking.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from torch import Tensor
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, Reporter
 
-BUCKET_NUMBERS = 16_000_000  # numbers per all-reduce; a bucket needs 64 MB, but fewer messages are sent
+# Numbers per all-reduce. A larger bucket requires more memory (64 MB here) but fewer messages.
+BUCKET_NUMBERS = 16_000_000
 
-LONGEST_WAIT = timedelta(hours=1)  # maximum wait while one process writes a checkpoint or scores
+LONGEST_WAIT = timedelta(hours=1)  # maximum wait while one process writes a checkpoint or computes scores
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def rank() -> int:
 
 
 def is_first() -> bool:
-    """Return whether this process writes files and reports."""
+    """Return whether this process is the one that writes files and sends reports."""
     return rank() == 0
 
 
@@ -129,7 +130,7 @@ def gather_rows(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[in
     for index, row in zip(mine, rows, strict=True):
         everything[index].copy_(row)
     flat = torch.cat(everything)
-    dist.all_reduce(flat)  # each number is non-zero in at most one process
+    dist.all_reduce(flat)  # at most one process has a non-zero number at each position
     return list(torch.split(flat, list(widths)))
 
 

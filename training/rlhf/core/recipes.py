@@ -35,7 +35,7 @@ class Recipe(BaseModel):
         ge=0,
         lt=2**31,
         description="Seed for every random choice: data order, sampling, new weights. "
-        "The same seed gives the same run on the same machine, on a CPU.",
+        "On a CPU, the same seed gives the same run on the same machine.",
     )
 
 
@@ -46,16 +46,16 @@ class SFTConfig(Recipe):
         None,
         gt=0,
         le=0.1,
-        description="Peak learning rate of AdamW. If empty, set by model size: from 3e-3 (rejection "
-        "sampling: 3e-4) at 2M parameters to 2e-5 (1e-5) at 1B.",
+        description="Peak learning rate of AdamW. If empty, the rate depends on the model's size:"
+        " from 3e-3 at 2M parameters to 2e-5 at 1B (for rejection sampling, from 3e-4 to 1e-5).",
     )
-    epochs: int = Field(1, ge=1, le=100, description="Passes over the demonstrations.")
-    batch_size: int = Field(16, ge=1, le=4096, description="Demonstrations per optimiser step.")
+    epochs: int = Field(1, ge=1, le=100, description="Number of passes over the demonstrations.")
+    batch_size: int = Field(16, ge=1, le=4096, description="Number of demonstrations per optimiser step.")
     micro_batch_size: int = Field(
         16,
         ge=1,
         le=4096,
-        description="Demonstrations per forward pass. Lower this value if memory runs out.",
+        description="Number of demonstrations per forward pass. Lower this value if memory runs out.",
     )
     schedule: Schedule = Field("cosine", description="Learning rate schedule after the warm-up.")
     warmup_share: float = Field(
@@ -89,7 +89,7 @@ class RejectionSamplingConfig(SFTConfig):
     """Settings for rejection sampling: the sampling itself and the fine-tuning that follows."""
 
     samples_per_prompt: int = Field(
-        8, ge=2, le=256, description="Answers sampled per prompt (N); the best one is kept."
+        8, ge=2, le=256, description="Number of answers sampled per prompt (N); only the best answer is kept."
     )
     temperature: float = Field(
         1.0,
@@ -119,8 +119,8 @@ class PPOConfig(Recipe):
     steps: int = Field(
         40, ge=1, le=1_000_000, description="Number of rollouts, each followed by its updates."
     )
-    rollout_prompts: int = Field(32, ge=1, le=65_536, description="Prompts answered per step.")
-    responses_per_prompt: int = Field(2, ge=1, le=64, description="Answers sampled per prompt.")
+    rollout_prompts: int = Field(32, ge=1, le=65_536, description="Number of prompts answered per step.")
+    responses_per_prompt: int = Field(2, ge=1, le=64, description="Number of answers sampled per prompt.")
     max_new_tokens: int = Field(96, ge=1, le=65_536, description="Maximum length of an answer, in tokens.")
     temperature: float = Field(
         1.0, gt=0, le=5, description="Temperature for sampling and for all log-probabilities."
@@ -129,19 +129,21 @@ class PPOConfig(Recipe):
         None,
         gt=0,
         le=1,
-        description="Learning rate of the policy (Adam). If empty, set by model size: from 4e-4 at 2M "
+        description="Learning rate of the policy (Adam). If empty, the rate depends on the model's"
+        " size: from 4e-4 at 2M "
         "parameters to 1e-6 at 1B.",
     )
     value_learning_rate: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Learning rate of the critic. If empty, set by model size: from 5e-4 at 2M parameters to "
+        description="Learning rate of the critic. If empty, the rate depends on the model's size:"
+        " from 5e-4 at 2M parameters to "
         "5e-6 at 1B.",
     )
     schedule: Schedule = Field("linear", description="Learning rate schedule.")
-    epochs: int = Field(1, ge=1, le=100, description="Passes over each rollout.")
-    minibatches: int = Field(4, ge=1, le=1024, description="Optimiser steps per pass.")
+    epochs: int = Field(1, ge=1, le=100, description="Number of passes over each rollout.")
+    minibatches: int = Field(4, ge=1, le=1024, description="Number of optimiser steps per pass.")
     critic_warmup_steps: int = Field(
         1, ge=0, le=100_000, description="Number of initial steps that train only the critic."
     )
@@ -149,7 +151,7 @@ class PPOConfig(Recipe):
         0.2,
         ge=0,
         le=100,
-        description="Reward penalty per nat of KL from the initial policy.",
+        description="Penalty subtracted from the reward per nat of KL divergence from the initial policy.",
     )
     kl_target: float | None = Field(
         None,
@@ -162,7 +164,7 @@ class PPOConfig(Recipe):
         ge=1,
         description="Number of answers over which kl_coefficient adapts. Larger values slow the adaptation.",
     )
-    gamma: float = Field(1.0, ge=0, le=1, description="Discount per token.")
+    gamma: float = Field(1.0, ge=0, le=1, description="Discount factor per token (γ in GAE).")
     gae_lambda: float = Field(
         0.95,
         ge=0,
@@ -186,9 +188,9 @@ class PPOConfig(Recipe):
     score_clip: float = Field(5.0, gt=0, description="Scores are clipped to plus or minus this value.")
     caution: float = CAUTION
     micro_batch_tokens: int = Field(
-        2048, ge=1, description="Token positions in one forward pass, including padding."
+        2048, ge=1, description="Maximum number of token positions in one forward pass, including padding."
     )
-    sample_every: int = Field(10, ge=1, description="Steps between two reports of sample answers.")
+    sample_every: int = Field(10, ge=1, description="Number of steps between two reports of sample answers.")
     samples: int = Field(
         3, ge=0, le=100, description="Number of prompts whose answers are shown before and after training."
     )
@@ -197,7 +199,7 @@ class PPOConfig(Recipe):
 class SampleConfig(Recipe):
     """Settings for sampling answers from a policy."""
 
-    responses_per_prompt: int = Field(4, ge=1, le=64, description="Distinct answers per prompt.")
+    responses_per_prompt: int = Field(4, ge=1, le=64, description="Number of distinct answers per prompt.")
     temperature: float = Field(
         1.0,
         ge=0,
@@ -217,7 +219,7 @@ class SampleConfig(Recipe):
 class EvaluateConfig(Recipe):
     """Settings for an evaluation."""
 
-    responses_per_prompt: int = Field(1, ge=1, le=64, description="Answers scored per prompt.")
+    responses_per_prompt: int = Field(1, ge=1, le=64, description="Number of answers scored per prompt.")
     temperature: float = Field(
         1.0, ge=0, le=5, description="Sampling temperature. 0 scores only the most likely answer."
     )

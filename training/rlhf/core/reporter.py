@@ -17,8 +17,8 @@ class Cancelled(Exception):
 
 
 class Reporter(Protocol):
-    """The interface through which a loop reports. `step` counts optimiser updates from 1 (or completed
-    prompts, in a loop without an optimiser); step 0 is the state before the first update."""
+    """The interface through which a loop reports. `step` counts optimiser updates (or, in a loop without an
+    optimiser, completed prompts) from 1; step 0 is the state before the first update."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Report named scalars for `step`. Names and units are listed in the loop's docstring."""
@@ -91,7 +91,7 @@ class TrainingDiverged(RunFailure):
 
 
 def require_finite(step: int, values: Mapping[str, float]) -> None:
-    """Raise `TrainingDiverged` if a value is NaN or infinite. To be called before the optimiser step."""
+    """Raise `TrainingDiverged` if a value is NaN or infinite. Call before the optimiser step."""
     broken = {name: value for name, value in values.items() if not math.isfinite(value)}
     if broken:
         named = ", ".join(f"{name} is {value}" for name, value in broken.items())

@@ -8,22 +8,26 @@ from pydantic import Field, model_validator
 
 from training.rlhf.core.recipes import Recipe, Schedule
 
-MAX_MARGIN = 100  # reward units; a difference of about one unit is a clear preference
+MAX_MARGIN = 100  # reward units; a difference of about one unit corresponds to a clear preference
 
 
 class RewardModelConfig(Recipe):
     """Train a reward model on rankings of any number of responses, ties included."""
 
     epochs: int = Field(
-        2, ge=1, le=100, description="Passes over the rankings. More than two passes overfit on real data."
+        2,
+        ge=1,
+        le=100,
+        description="Number of passes over the rankings. With more than two passes,"
+        " models overfit real data.",
     )
-    batch_rankings: int = Field(16, ge=1, le=4096, description="Rankings per optimiser step.")
+    batch_rankings: int = Field(16, ge=1, le=4096, description="Number of rankings per optimiser step.")
     learning_rate: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Peak learning rate of AdamW. If empty, set by model size: from 5e-4 at 2M parameters to "
-        "1e-5 at 1B; ten times that rate with use_peft.",
+        description="Peak learning rate of AdamW. If empty, the rate depends on the model's size:"
+        " from 5e-4 at 2M parameters to 1e-5 at 1B, or ten times that rate with use_peft.",
     )
     head_learning_rate_factor: float = Field(
         1.0, gt=0, le=1000, description="Learning rate of the head, as a multiple of the trunk's."
@@ -69,14 +73,14 @@ class RewardModelConfig(Recipe):
     )
     ties: Literal["ignore", "rao_kupper", "davidson"] = Field(
         "ignore",
-        description="Model for tied pairs, with a learned parameter. ignore: only pairs from different tiers "
-        "count.",
+        description="Model for tied pairs, with a learned parameter. ignore: only pairs from"
+        " different tiers are used.",
     )
     strength: Literal["ignore", "cumulative", "margin"] = Field(
         "ignore",
         description="How to use the stated strength of the preference for the best tier over the next. "
-        "cumulative: learn the reward difference at which each level begins. margin: require the "
-        "reward difference to exceed the level's entry in margins.",
+        "cumulative: learn the reward difference at which each level begins. margin: require the"
+        " reward difference to exceed the margin that the margins setting gives for the level.",
     )
     margins: str = Field(
         "",
@@ -113,8 +117,9 @@ class RewardModelConfig(Recipe):
     )
     uncertainty: Literal["none", "heads", "laplace", "lora"] = Field(
         "none",
-        description="Estimate of the uncertainty of the scores, computed after training and saved with the "
-        "model. laplace: a normal posterior of the last layer. heads: an ensemble of small heads."
+        description="Method for estimating the uncertainty of the scores. The estimate is computed"
+        " after training and saved with the model. laplace: a normal posterior of the last layer."
+        " heads: an ensemble of small heads."
         " lora: an ensemble of adapters; training and scoring with each adapter take as long as "
         "with the model itself.",
     )
@@ -123,8 +128,8 @@ class RewardModelConfig(Recipe):
         None,
         gt=0,
         le=100,
-        description="With heads or laplace: prior standard deviation of a reward, in reward units. If "
-        "empty, the value under which the rankings are most probable.",
+        description="With heads or laplace: prior standard deviation of a reward, in reward units. If"
+        " empty, the value that makes the rankings most probable is used.",
     )
     layout: Literal["auto", "packed", "separate"] = Field(
         "auto",
@@ -139,7 +144,7 @@ class RewardModelConfig(Recipe):
         "on the left.",
     )
     micro_batch_tokens: int = Field(
-        8192, ge=1, description="Token positions in one forward pass, including padding."
+        8192, ge=1, description="Maximum number of token positions in one forward pass, including padding."
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Precision of the trunk's computation. Weights, head and loss stay in float32."
@@ -147,7 +152,8 @@ class RewardModelConfig(Recipe):
     gradient_checkpointing: bool = Field(
         False,
         description="Recompute the activations of each layer in the backward pass instead of storing them. "
-        "Activations then need memory for only about one layer, and training takes a third longer.",
+        "Memory is then needed for the activations of only about one layer, and training takes a"
+        " third longer.",
     )
     heldout_fraction: float = Field(
         0.1,
@@ -160,8 +166,8 @@ class RewardModelConfig(Recipe):
     )
     keep: Literal["best", "last"] = Field(
         "best",
-        description="Which weights to save: those with the lowest held-out loss (best), or the final ones "
-        "(last).",
+        description="Which weights to save: those with the lowest held-out loss (best), or the final"
+        " weights (last).",
     )
     patience: int | None = Field(
         None,
@@ -174,41 +180,49 @@ class RewardModelConfig(Recipe):
         5.0,
         gt=0,
         le=10_000,
-        description="Minutes between checkpoints. A killed run resumes from the last checkpoint. A "
+        description="Number of minutes between checkpoints. A killed run resumes from the last checkpoint. A "
         "checkpoint is also saved after the best evaluation so far. If empty, only checkpoint_steps applies.",
     )
     checkpoint_steps: int | None = Field(
         None,
         ge=1,
         le=1_000_000,
-        description="Optimiser steps between checkpoints. If empty, only checkpoint_minutes applies.",
+        description="Number of optimiser steps between checkpoints. If empty, only checkpoint_minutes"
+        " applies.",
     )
 
     @model_validator(mode="after")
     def _one_rule_for_ties(self) -> Self:
         if self.loss == "plackett_luce" and self.ties != "ignore":
-            raise ValueError("plackett_luce has its own rule for tied tiers. Set ties to ignore")
+            raise ValueError("plackett_luce has its own rule for tied tiers. Set `ties` to `ignore`")
         return self
 
     @model_validator(mode="after")
     def _one_use_of_strengths(self) -> Self:
         if self.strength != "ignore" and self.loss == "plackett_luce":
-            raise ValueError("strengths apply to pairs. Set loss to bradley_terry, or strength to ignore")
+            raise ValueError(
+                "strengths apply only to pairs. Set `loss` to `bradley_terry`, or `strength` to `ignore`"
+            )
         if self.strength == "cumulative" and self.ties == "davidson":
             raise ValueError(
-                "cumulative strengths have their own middle level for ties. Set ties to rao_kupper, which is "
-                "that level, or to ignore"
+                "cumulative strengths have their own middle level for ties. Set `ties` to"
+                " `rao_kupper`, which corresponds to that level, or to `ignore`"
             )
         if self.strength == "margin":
             if not self.margin_of():
-                raise ValueError("strength is margin, but margins is empty. Write it as 1=0.33, 2=0.67, 3=1")
+                raise ValueError(
+                    "`strength` is `margin`, but `margins` is empty. Write margins as 1=0.33, 2=0.67, 3=1"
+                )
             if self.ties != "ignore" or self.label_smoothing or self.annotators != "alike":
                 raise ValueError(
-                    "a loss with margins is not a likelihood. Set ties to ignore, label_smoothing to 0 and "
-                    "annotators to alike, or set strength to cumulative, which only rules out ties=davidson"
+                    "a loss with margins is not a likelihood. Set `ties` to `ignore`,"
+                    " `label_smoothing` to 0 and `annotators` to `alike`, or set `strength` to"
+                    " `cumulative`, which excludes only `davidson` ties"
                 )
         elif self.margins:
-            raise ValueError("margins is set but not used. Set strength to margin, or leave margins empty")
+            raise ValueError(
+                "`margins` is set but not used. Set `strength` to `margin`, or leave `margins` empty"
+            )
         return self
 
     @model_validator(mode="after")
@@ -216,10 +230,11 @@ class RewardModelConfig(Recipe):
         if self.annotators == "crowd_bt":
             if self.loss == "plackett_luce":
                 raise ValueError(
-                    "crowd_bt applies to pairs. Set loss to bradley_terry, or annotators to alike"
+                    "crowd_bt applies only to pairs. Set `loss` to `bradley_terry`, or `annotators`"
+                    " to `alike`"
                 )
             if self.label_smoothing:
-                raise ValueError("crowd_bt learns how often labels are incorrect. Set label_smoothing to 0")
+                raise ValueError("crowd_bt learns how often labels are incorrect. Set `label_smoothing` to 0")
             if self.prior_right <= self.prior_wrong:
                 raise ValueError(
                     "prior_right must exceed prior_wrong. Otherwise negated rewards, with annotators "
@@ -228,14 +243,16 @@ class RewardModelConfig(Recipe):
         return self
 
     def margin_of(self) -> dict[int, float]:
-        """Parse ``margins`` into {strength level: margin in reward units}."""
+        """Parse ``margins`` into a dictionary that maps strength levels to margins in reward units."""
         found: dict[int, float] = {}
         for entry in filter(None, (part.strip() for part in self.margins.split(","))):
             level, _, margin = entry.partition("=")
             try:
                 found[int(level)] = float(margin)
             except ValueError:
-                raise ValueError(f"margins contains {entry!r}. Write it as 1=0.33, 2=0.67, 3=1") from None
+                raise ValueError(
+                    f"`margins` contains {entry!r}. Write margins as 1=0.33, 2=0.67, 3=1"
+                ) from None
             if not 0 <= found[int(level)] <= MAX_MARGIN:
                 raise ValueError(
                     f"margins contains {entry!r}. A margin is between 0 and {MAX_MARGIN} reward units"

@@ -34,13 +34,13 @@ class TemplateRefuses(ValueError):
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[int]:
     """Return the token ids of a conversation up to the point where the assistant must answer.
 
-    Uses the tokenizer's chat template with the generation prompt or, if there is no template, the plain
-    format above. Control tokens that a message contains as text are removed first: a user's text must not be
-    able to open an assistant turn. Raises TemplateRefuses if the template rejects the conversation: some
+    Uses the tokenizer's chat template with the generation prompt or, if there is no template, this module's
+    plain format. Control tokens that a message contains as text are removed first: a user's text must not
+    be able to open an assistant turn. Raises TemplateRefuses if the template rejects the conversation: some
     templates do not support a system turn, or two turns of the same role in a row.
     """
     if not messages:
-        raise ValueError("a prompt needs at least one message, got none")
+        raise ValueError("a prompt needs at least one message, but has none")
     turns = [{"role": m["role"], "content": remove_control_tokens(tokenizer, m["content"])} for m in messages]
     if tokenizer.chat_template:
         try:
@@ -159,7 +159,8 @@ def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list
 
 
 def left_pad(sequences: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sequences of different lengths -> (ids, mask), both (B, T) int64, aligned on the right."""
+    """Pad sequences of different lengths on the left. Return the ids and the mask, int64 tensors of shape
+    (B, T)."""
     width = max(len(s) for s in sequences)
     ids = torch.full((len(sequences), width), pad, dtype=torch.long)
     mask = torch.zeros((len(sequences), width), dtype=torch.long)

@@ -40,9 +40,9 @@ class Loaded(NamedTuple):
 class Opened(NamedTuple):
     """A classifier as loaded from its folder, before an adapter is merged into its base.
 
-    ``new`` names the weights that are random because no file contains them: none, or the head and its
-    modules. ``base`` is the source of a complete model or, for an adapter, the base model that the adapter
-    was trained on.
+    ``new`` names the weights that are random because no file contains them: either no weights, or the head
+    and its modules. ``base`` is the source of a complete model or, for an adapter, the base model that the
+    adapter was trained on.
     """
 
     model: Any
@@ -108,9 +108,9 @@ def open_classifier(
     head is random (transformers' initialisation).
 
     Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
-    pad equals EOS, that class skips the EOS at which a new reward model is read, so a new reward model gets
-    another pad token. A reward model that was trained with other software keeps its pad token, and its score
-    is read at the position used in its training.
+    the pad token equals EOS, that class skips the EOS at which a new reward model is read, so a new reward
+    model gets another pad token. A reward model that was trained with other software keeps its pad token,
+    and its score is read at the position used in its training.
     """
     opened = _load(AutoModelForSequenceClassification, path_or_hub, dtype, device)
     model, tokenizer = trunks.plain(opened.model), opened.tokenizer
@@ -185,9 +185,9 @@ def _fold(model: Any) -> Any:
 
 def _write_adapter(model: Any, folder: Path) -> None:
     """Write the adapter with the head, and the metadata that a complete model stores in its config.json."""
-    # With False, the embeddings stay with the base, and the hub is not queried for their size.
+    # With `False`, peft leaves the embeddings to the base model and does not query the hub for their size.
     model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink()  # peft writes an empty model card template
+    (folder / "README.md").unlink()  # an empty model card template, written by peft
     config = trunks.plain(model).config
     notes = {"num_labels": 1, "pad_token_id": config.get_text_config().pad_token_id}
     notes["rankloop"] = getattr(config, "rankloop", {})
@@ -195,7 +195,7 @@ def _write_adapter(model: Any, folder: Path) -> None:
 
 
 def _replace_folder(new: Path, out: Path) -> None:
-    """Rename `new` to `out`. An existing folder is moved aside first and deleted last."""
+    """Rename `new` to `out`. A folder that already exists at `out` is moved aside first and deleted last."""
     old = out.parent / f".{out.name}.partial-{uuid.uuid4().hex}"
     with contextlib.suppress(FileNotFoundError):
         os.rename(out, old)
@@ -353,7 +353,7 @@ def _refuse_broken_numbers(name: str, model: Any) -> None:
         if not bool(torch.isfinite(weights).all()):
             raise ModelNotFound(
                 f"No loadable model at {name!r}: {key} contains NaN or infinite numbers, so every score "
-                "would be NaN. Take an earlier checkpoint, saved before training diverged."
+                "would be NaN. Use an earlier checkpoint, saved before training diverged."
             )
 
 

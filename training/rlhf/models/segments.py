@@ -3,8 +3,9 @@
 A row contains a sequence of prompts and responses without padding. A response attends to its own prompt and
 to itself. A dense mask would cover all pairs of tokens in the row, although only a small part of these pairs
 is needed. At K = 8, the attention of four rankings took 0.160 CPU seconds with a mask per ranking and 0.053
-segment by segment (forward and backward, 3,135 tokens, width 256); the layer's matrix products take about
-0.25 seconds. On a GPU, many small calls cost more than the mask, so rows keep the mask (`scoring.batches`).
+CPU seconds segment by segment (forward and backward, 3,135 tokens, width 256); the layer's matrix products
+take about 0.25 seconds. On a GPU, many small calls cost more than the mask, so rows keep the mask
+(`scoring.batches`).
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ ALONE = -1  # used instead of a prompt's index: the segment attends only to itse
 
 
 def segment_table(segments: list[tuple[int, int]]) -> Tensor:
-    """Build a row's table from (length, index of the prompt's segment or ALONE) per segment, in row
-    order.
+    """Build a row's table from one pair per segment, in row order: the segment's length, and the index of
+    its prompt's segment or ALONE.
 
-    Returns int64 (1, 1, S, 2), a shape that models pass on to their attention unchanged.
+    Returns an int64 tensor of shape (1, 1, S, 2), which models pass on to their attention unchanged.
     """
     return torch.tensor(segments, dtype=torch.long)[None, None]
 
@@ -42,9 +43,9 @@ def attention_by_segment(
     """An attention function for transformers. The function works like `sdpa`, except that an integer mask is
     a `segment_table`.
 
-    ``query`` (1, H, T, D), ``key`` and ``value`` (1, H or fewer, T, D) -> (1, T, H, D). Slices are made with
-    `split`, whose backward pass is one concatenation; the backward pass of indexing would fill a full row per
-    segment.
+    ``query`` has shape (1, H, T, D), ``key`` and ``value`` have the same shape or fewer heads, and the
+    result has shape (1, T, H, D). Slices are made with `split`, whose backward pass is one concatenation;
+    the backward pass of indexing would fill a full row per segment.
     """
     if attention_mask is None or attention_mask.dtype != torch.long:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **given)
@@ -79,8 +80,8 @@ def attention_by_segment(
 
 @lru_cache(maxsize=8)
 def _causal(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return a causal mask (size, size): 0 up to the query's position, -inf after it. Every diagonal block of
-    the mask is also a causal mask."""
+    """Return a causal mask of shape (size, size), with 0 up to the query's position and -inf after that
+    position. Every diagonal block of the mask is also a causal mask."""
     return torch.full((size, size), -torch.inf, dtype=dtype, device=device).triu(1)
 
 

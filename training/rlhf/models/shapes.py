@@ -17,7 +17,7 @@ from typing import Any
 from training.rlhf.models import adapters
 from training.rlhf.models.adapters import CONFIG_FILE
 
-MAX_HEADER_BYTES = 100_000_000  # limit for a safetensors header; the largest known headers have 200 kB
+MAX_HEADER_BYTES = 100_000_000  # limit for a safetensors header; the largest known headers take 200 kB
 NAMED_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", re.IGNORECASE)
 # Models with two matrix products in the MLP, biases and learned positions, like GPT-2 and BERT.
 TWO_PRODUCTS = {"gpt_neox", "opt", "phi"}
@@ -27,7 +27,7 @@ ENCODERS = {
 }
 GATED_ENCODERS = {"eurobert", "modernbert"}
 # If only the number of parameters is known, the model is assumed to have the shape of Qwen3: 28 layers, eight
-# key-value heads of size 128, about 13 hidden² weights per layer, a vocabulary of 151,936.
+# key-value heads of size 128, about 13 hidden² weights per layer, and a vocabulary of 151,936 tokens.
 TYPICAL_LAYERS, TYPICAL_WEIGHTS_PER_LAYER, TYPICAL_VOCABULARY = 28, 13, 151_936
 
 
@@ -63,7 +63,7 @@ class Shape:
 
 
 def shape_of(config: Mapping[str, Any]) -> Shape:
-    """Return the shape that a `config.json` describes. Raises UnknownShape if a size is missing."""
+    """Return the shape described by a `config.json`. Raises UnknownShape if a size is missing."""
     inner = config.get("text_config")
     config = {**config, **inner} if isinstance(inner, Mapping) else config
     if any(config.get(name) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
@@ -130,8 +130,8 @@ def shape_in(folder: Path) -> Shape:
 
 
 def stored_weights(folder: Path) -> int:
-    """Count the numbers in the folder's safetensors files from their headers (an eight-byte length, then
-    JSON).
+    """Count the numbers in the folder's safetensors files from their headers (each header is an eight-byte
+    length followed by JSON).
 
     Returns 0 if there are no such files or if a file cannot be read.
     """
@@ -154,7 +154,7 @@ def shape_named(name: str) -> Shape:
     contains no size."""
     found = NAMED_SIZE.search(name.replace("-", " ").replace("_", " "))
     if found is None or float(found[1]) == 0:
-        raise UnknownShape(f"the name {name!r} does not contain the size of the model")
+        raise UnknownShape(f"the name {name!r} does not contain the model's size")
     weights = int(float(found[1]) * (1e9 if found[2].lower() == "b" else 1e6))
     hidden = max(64, round(math.sqrt(weights / (TYPICAL_LAYERS * TYPICAL_WEIGHTS_PER_LAYER)) / 64) * 64)
     return Shape(

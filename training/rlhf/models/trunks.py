@@ -81,9 +81,9 @@ def add_lora(model: PreTrainedModel, config: RewardModelConfig, *, base: str, ne
 
     The head and the modules in ``new`` (such as an encoder's pooler, if the checkpoint lacks one) are trained
     in full and saved with the adapter, because ``base`` does not contain them. Raises ValueError if the
-    target modules do not fit.
+    target modules do not fit the model.
     """
-    from peft import LoraConfig, TaskType, get_peft_model  # importing peft takes seconds
+    from peft import LoraConfig, TaskType, get_peft_model  # importing peft takes several seconds
 
     targets = config.lora_target_modules.strip()
     settings = LoraConfig(
@@ -106,7 +106,8 @@ def add_lora(model: PreTrainedModel, config: RewardModelConfig, *, base: str, ne
 
 
 def trained_parameters(model: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Return the trainable parameters as a tuple: (all except the head's, the head's)."""
+    """Return two lists of trainable parameters: first all parameters outside the head, then those of the
+    head."""
     head = list(head_of(model).parameters())
     known = set(map(id, head))
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in known]

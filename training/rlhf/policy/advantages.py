@@ -1,7 +1,7 @@
 """From rewards to advantages: KL estimators and generalised advantage estimation. Pure functions on tensors.
 
-Shapes: (B, T) for B responses of at most T tokens, right-padded; ``mask`` (B, T) bool, true on real response
-tokens, including EOS. Values in padding are ignored.
+Tensors of shape (B, T) represent B responses of at most T tokens and are right-padded. ``mask`` is a bool
+tensor of this shape and is true for real response tokens, including EOS. Values in padding are ignored.
 """
 
 from __future__ import annotations
@@ -37,17 +37,16 @@ def whiten(values: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
 def generalised_advantages(
     rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float
 ) -> tuple[Tensor, Tensor]:
-    """GAE: delta_t = r_t + gamma V_{t+1} - V_t, A_t = delta_t + gamma lam A_{t+1}; V after the last real
-    token is 0.
+    """Return generalised advantages (GAE) and returns: A_t = delta_t + gamma lam A_{t+1}, with delta_t =
+    r_t + gamma V_{t+1} - V_t and V = 0 after the last real token.
 
-    rewards, values, mask (B, T) -> advantages, returns (B, T), both 0 outside the mask; returns = advantages
-    + values. ``values[t]`` is the value of the state in which token t was chosen. Schulman et al., arXiv
-    1506.02438 eq. 16. Raises ValueError if a mask is not a prefix (a gap would merge two responses).
+    All arguments and both results have shape (B, T). The results are 0 outside the mask, and returns =
+    advantages + values. ``values[t]`` is the value of the state in which token t was chosen. Schulman et
+    al., arXiv 1506.02438 eq. 16. Raises ValueError if a mask is not a prefix (a gap would merge two
+    responses).
     """
     if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
-        raise ValueError(
-            "the mask of a response must be true from its first token to its last, without holes"
-        )
+        raise ValueError("the mask of a response must be true from its first token to its last, without gaps")
     rewards, values = rewards.masked_fill(~mask, 0.0), values.masked_fill(~mask, 0.0)
     advantages = torch.zeros_like(values)
     following_value, following_advantage = torch.zeros_like(values[:, 0]), torch.zeros_like(values[:, 0])
@@ -60,7 +59,7 @@ def generalised_advantages(
 
 
 def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """log pi - log ref of the sampled tokens, in nats. All arguments have the same shape.
+    """Return log pi - log ref of the sampled tokens, in nats. All arguments have the same shape.
 
     The mean of this estimator over samples from pi is KL(pi || ref); individual values can be negative. As a
     reward, the estimator gives the correct policy gradient; as a loss, its gradient has mean 0. Schulman,
@@ -70,8 +69,8 @@ def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
 
 
 def kl_k3(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """exp(ref - pi) - 1 - (ref - pi): an unbiased estimate of KL(pi || ref) that is never negative. All
-    arguments have the same shape.
+    """Return exp(ref - pi) - 1 - (ref - pi), an unbiased estimate of KL(pi || ref) that is never negative.
+    All arguments have the same shape.
 
     The log-ratio is clamped before exp. Schulman, "Approximating KL divergence".
     """
@@ -80,12 +79,12 @@ def kl_k3(log_probs: Tensor, reference: Tensor) -> Tensor:
 
 
 def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: float) -> Tensor:
-    """-beta KL on every real token, plus the response's score on its last real token. (B,), (B, T), (B, T) ->
-    (B, T).
+    """Return -beta KL for every real token, plus the response's score at its last real token. ``scores``
+    has shape (B,); ``kl``, ``mask`` and the result have shape (B, T).
 
     The score is placed on the last real token, whether or not that is EOS. TRL <= 1.12 placed the score on
     the first padding token, so a finished response was one step further from its score than a truncated
-    response and got less credit. Raises ValueError for an empty response.
+    response and therefore got less credit. Raises ValueError for an empty response.
     """
     lengths = mask.sum(dim=1)
     if bool((lengths == 0).any()):
@@ -98,14 +97,14 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: f
 def adapted_kl_coefficient(
     coefficient: float, *, kl: float, target: float, samples: int, horizon: int
 ) -> float:
-    """beta (1 + clip(KL / target - 1, ±0.2) samples / horizon), KL in nats per response; arXiv 1909.08593
-    eq. 5."""
+    """Return beta (1 + clip(KL / target - 1, ±0.2) samples / horizon), with KL in nats per response (arXiv
+    1909.08593 eq. 5)."""
     error = min(max(kl / target - 1.0, -ADAPTIVE_KL_CLIP), ADAPTIVE_KL_CLIP)
     return coefficient * (1.0 + error * samples / horizon)
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> float:
-    """1 - Var(returns - values) / Var(returns) over (N,) tokens.
+    """Return 1 - Var(returns - values) / Var(returns) over N tokens.
 
     1 means a perfect prediction, 0 means a prediction no better than the mean, and nan means constant
     returns.

@@ -14,8 +14,8 @@ PPO is sensitive to these choices:
 - The critic is a separate model that starts as the reward model and reads its centred score at every token.
   The critic's first value estimates therefore have the right scale, and the critic's gradient never affects
   the policy's trunk.
-- Scores are in standard deviations of the reward model's training responses, so the KL coefficient, the clip
-  ranges and the penalty have the same meaning for every reward model.
+- Scores are measured in standard deviations of the training responses' rewards, so the KL coefficient, the
+  clip ranges and the penalty have the same meaning for every reward model.
 - Advantages are whitened, and losses are averaged, over all tokens in the batch, never per micro-batch.
 - There is no dropout: models stay in eval mode.
 """
@@ -60,8 +60,8 @@ ADAM_EPSILON = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class PPOResult:
-    """The path of the saved policy, the metrics of the last step, and those of the first step (their keys end
-    in ``_first``)."""
+    """The path of the saved policy, the metrics of the last step, and the metrics of the first step (with
+    keys that end in ``_first``)."""
 
     path: Path
     steps: int
@@ -78,7 +78,7 @@ def train(
     out_dir: str | Path,
     report: Reporter | None = None,
 ) -> PPOResult:
-    """Train ``policy`` against ``reward_model`` on ``prompts``, and save it to ``out_dir``.
+    """Train ``policy`` against ``reward_model`` on ``prompts``, and save the trained policy to ``out_dir``.
 
     Metrics per step, grouped by unit. In nats, as means per answer: objective/kl. In standard deviations of
     the reward: objective/scores (minus ``caution`` times the uncertainty), objective/rlhf_reward (score minus
@@ -98,7 +98,8 @@ def train(
     if not encoded:
         raise UnusableInput("there are no prompts to answer", FailureKind.DATA_EMPTY)
     context = min(chat.context_length(actor), chat.context_length(models.judge))
-    encoded, prompts_cut = chat.cut_prompts(encoded, context - config.max_new_tokens - 1)  # 1 for EOS
+    # One position is reserved for EOS.
+    encoded, prompts_cut = chat.cut_prompts(encoded, context - config.max_new_tokens - 1)
     optimiser = torch.optim.Adam(
         [
             {

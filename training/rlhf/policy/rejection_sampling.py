@@ -2,11 +2,11 @@
 
     result = train(RejectionSamplingConfig(), policy="…", reward_model="…", prompts=[…], out_dir="…")
 
-One answer per prompt is kept (RAFT's "best of K per prompt", Dong et al. 2023, arXiv 2304.06767): the answer
-with the highest reward or, among equals, the answer sampled first. Answers truncated at the length limit are
-excluded regardless of their reward, because imitating them would teach the policy never to stop. A prompt is
-excluded if all of its answers were truncated, or if its best answer does not exceed the prompt's mean by
-`min_gain` (such an answer would teach nothing).
+One answer per prompt is kept (RAFT's "best of K per prompt", Dong et al. 2023, arXiv 2304.06767): the
+answer with the highest reward or, if several answers have that reward, the answer sampled first. Answers
+truncated at the length limit are excluded regardless of their reward, because imitating them would teach
+the policy never to stop. A prompt is excluded if all of its answers were truncated, or if its best answer
+does not exceed the prompt's mean by `min_gain` (such an answer would teach nothing).
 
 If the reward model estimates its uncertainty, `caution` standard deviations are subtracted from each reward
 before selection and reporting.
@@ -40,11 +40,13 @@ from training.rlhf.reward import scoring
 from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
 from training.rlhf.reward.uncertainty import uncertainty_of
 
-# Peak learning rates for models of these sizes: lower than the rates in sft, because the policy is already
-# trained. With 512 demo prompts, the gold reward per answer rose from 1.57 to 1.76 at 1e-3, and to
-# 1.95 at 3e-4 (standard error 0.08).
+# Peak learning rates for models with 2M and 1B parameters. These rates are lower than those in `sft`,
+# because the policy is already trained. With 512 demo prompts, the gold reward per answer rose from 1.57 to
+# 1.76 at 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
-PROMPTS_PER_BATCH = 32  # sampled, scored and reported together; cancellation is checked after each batch
+
+# Number of prompts sampled, scored and reported together. Cancellation is checked after each batch.
+PROMPTS_PER_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ def train(
     `Cancelled`. In these cases nothing is written.
     """
     if not prompts:
-        raise UnusableInput("rejection sampling needs at least one prompt, got none", FailureKind.DATA_EMPTY)
+        raise UnusableInput(
+            "rejection sampling needs at least one prompt, but got none", FailureKind.DATA_EMPTY
+        )
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
     uncertainty = uncertainty_of(reward_model, caution=config.caution)
@@ -106,7 +110,8 @@ def train(
     if not chosen:
         raise UnusableInput(
             f"none of the {len(candidates)} prompts has an answer worth keeping: all answers were truncated "
-            f"at {config.max_new_tokens} tokens or lead by less than {config.min_gain}. "
+            f"at {config.max_new_tokens} tokens or exceed the prompt's mean reward by less than"
+            f" {config.min_gain}. "
             "Raise max_new_tokens or lower min_gain.",
             FailureKind.NOTHING_KEPT,
         )

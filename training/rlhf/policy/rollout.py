@@ -46,7 +46,7 @@ class Models:
 
 
 class Scored(NamedTuple):
-    """The scores of N answers, (N,) each.
+    """The scores of N answers. Each field has shape (N,).
 
     ``scores``: in standard deviations from the training mean, after the deduction for caution. ``finished``:
     whether the answer ended with EOS. ``spreads``: the reward model's uncertainty in standard deviations, or
@@ -71,7 +71,8 @@ class Critic(nn.Module):
             self.head.bias.fill_(-scale.mean / scale.std)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor) -> Tensor:
-        """(B, T) rows, wanted (B, T) response tokens -> (N,) value before each wanted token, in row order."""
+        """Return the value before each wanted token, with shape (N,), in row order. All arguments have
+        shape (B, T)."""
         states = self.trunk(
             input_ids=input_ids, attention_mask=attention_mask, use_cache=False
         ).last_hidden_state
@@ -81,11 +82,12 @@ class Critic(nn.Module):
 
 @dataclass(slots=True)
 class MicroBatch:
-    """Rows that the models process together, in the rollout and in every epoch, in the same shapes, so that
-    results are bitwise equal.
+    """Rows that the models process together, with the same shapes in the rollout and in every epoch, so
+    that results are bitwise equal.
 
     B rows of T tokens, right-padded. ``wanted`` (B, T) marks response tokens; ``mask`` (B, R) marks the same
-    tokens, with positions counted from the start of the response, as in all tensors (B, R). ``scores`` (B,).
+    tokens, with positions counted from the start of the response, as in all tensors of shape (B, R).
+    ``scores`` has shape (B,).
     """
 
     input_ids: Tensor
@@ -124,7 +126,8 @@ def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: floa
         )
     if tokenizer.get_vocab() != judge_tokenizer.get_vocab():
         raise UnusableInput(
-            "reward model and policy have different vocabularies: train the reward model from this policy",
+            "the reward model and the policy have different vocabularies: train the reward model from"
+            " this policy",
             FailureKind.VOCABULARIES_DIFFER,
         )
     reference = copy.deepcopy(actor).requires_grad_(False)
@@ -144,7 +147,7 @@ def score_answers(
     """Return the reward model's scores for the answers to each prompt, in order.
 
     The sampled token ids are scored directly: decoding and encoding them again can change them. A truncated
-    answer gets the EOS that it lacks, because a reward model is only trained to be read at EOS.
+    answer gets the EOS that it lacks, because a reward model is trained to be read only at EOS.
     """
     judge, scale = models.judge, models.scale
     groups = [
@@ -168,7 +171,7 @@ def split_rollout(
     ``max_tokens`` token positions.
 
     Rows are divided once per rollout, so every epoch processes a row in the same padded shape as the rollout,
-    and the first ratio is exactly 1. Returns row indices.
+    and the first ratio is exactly 1. Returns, for each minibatch, the row indices of its micro-batches.
     """
     dealt = torch.randperm(len(rows), generator=generator).tensor_split(min(minibatches, len(rows)))
     result = []
@@ -225,8 +228,8 @@ def observe(
 
 
 def endless_order(length: int, generator: torch.Generator) -> Iterator[int]:
-    """Yield 0 … length - 1 endlessly, in a new random order each time, so every prompt occurs equally
-    often."""
+    """Yield the indices 0 … length - 1 endlessly, in a new random order each time, so every prompt occurs
+    equally often."""
     while True:
         yield from torch.randperm(length, generator=generator).tolist()
 

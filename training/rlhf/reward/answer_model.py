@@ -69,15 +69,16 @@ def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> Answer
     if config.strength != "ignore":
         stated = Counter(r.strength for r in rankings if r.strength is not None and r.strength >= 1)
         if not stated:
-            raise ValueError("no ranking states a strength of 1 or more. Set strength to ignore")
+            raise ValueError("no ranking states a strength of 1 or more. Set `strength` to `ignore`")
         if config.strength == "cumulative" and len(stated) > MOST_LEVELS:
             raise ValueError(
                 f"the rankings state {len(stated)} different strengths, but a scale has at most "
-                f"{MOST_LEVELS} levels. Set strength to ignore, or reduce the number of levels"
+                f"{MOST_LEVELS} levels. Set `strength` to `ignore`, or reduce the number of levels"
             )
         if config.strength == "margin" and (missing := sorted(set(stated) - set(config.margin_of()))):
             raise ValueError(
-                f"margins has no entry for strength {missing[0]}, which {stated[missing[0]]} rankings state. "
+                f"`margins` has no entry for strength {missing[0]}, which {stated[missing[0]]}"
+                " rankings state. "
                 f"List all of {', '.join(map(str, sorted(stated)))}"
             )
         levels = {level: number for number, level in enumerate(sorted(stated), start=1)}
@@ -86,14 +87,15 @@ def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> Answer
         names = sorted({r.annotator for r in rankings if r.annotator})
         if not names:
             raise ValueError(
-                "no ranking names its annotator. Set annotators to alike, or create a snapshot with every "
+                "no ranking names its annotator. Set `annotators` to `alike`, or create a snapshot"
+                " with every "
                 "ranking instead of one ranking per task"
             )
         annotators = {name: number for number, name in enumerate(names, start=1)}
     if config.positions == "learned" and not any(r.in_shown_order for r in rankings):
         raise ValueError(
             "no ranking records the order in which its responses were shown (imported and merged rankings "
-            "lack this order). Set positions to ignore"
+            "lack this order). Set `positions` to `ignore`"
         )
     return AnswerKey(levels, annotators)
 
@@ -101,8 +103,9 @@ def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> Answer
 class AnswerModel(nn.Module):
     """The learned parameters, and the likelihood of the rankings given the rewards.
 
-    Thresholds are ordered by construction: each is the previous one plus a softplus. The offset of position 0
-    is zero. The reliability of unknown annotators is the prior mean and is not learned.
+    Thresholds are ordered by construction: each threshold is the previous threshold plus a softplus. The
+    offset of position 0 is zero. The reliability of unknown annotators is the prior mean and is not
+    learned.
     """
 
     def __init__(self, config: RewardModelConfig, key: AnswerKey, groups: Sequence[Group]) -> None:
@@ -134,14 +137,15 @@ class AnswerModel(nn.Module):
         return softplus(self.tie) if self.config.ties == "rao_kupper" else self.tie
 
     def thresholds(self) -> Tensor:
-        """Return (L,) the upper half of the level thresholds, in reward units."""
+        """Return the upper half of the level thresholds in reward units, with shape (L,)."""
         band = self.tie_parameter() if self.config.ties == "rao_kupper" else torch.zeros_like(self.tie)
         return torch.cat((band[None], softplus(self.steps))).cumsum(0)
 
     def forward(self, rewards: Tensor, stated: Stated, reliability: Tensor | None = None) -> Tensor:
-        """(B, K) rewards and annotators' statements -> (B,) loss per ranking, in nats per pair or choice.
+        """Return the loss per ranking, with shape (B,), in nats per pair or choice.
 
-        ``reliability`` (annotators,): log-odds to use instead of the learned ones.
+        ``rewards`` has shape (B, K), and ``stated`` contains the annotators' statements. ``reliability``,
+        with one value per annotator, contains log-odds to use instead of the learned values.
         """
         config, tiers = self.config, stated.tiers
         if config.positions == "learned":
@@ -174,8 +178,8 @@ class AnswerModel(nn.Module):
         )
 
     def prior(self, stated: Stated) -> Tensor:
-        """Return (B,) each ranking's share of its annotator's prior, so that every prior counts once per
-        epoch."""
+        """Return each ranking's share of its annotator's prior, with shape (B,), so that every prior counts
+        once per epoch."""
         if not self.key.annotators:
             return torch.zeros_like(stated.annotators, dtype=self.usual.dtype)
         odds = torch.cat((self.usual, self.reliability))[stated.annotators]
@@ -235,8 +239,8 @@ class AnswerModel(nn.Module):
         return notes
 
     def _offset_of(self, stated: Stated, width: int) -> Tensor:
-        """Return the effect of each display position on the reward, (B, K); 0 if the display order is
-        unknown.
+        """Return the effect of each display position on the reward, with shape (B, K). The effect is 0 if
+        the display order is unknown.
 
         Positions beyond those in the training rankings use the last offset.
         """
@@ -283,7 +287,7 @@ def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
         ranked = len(group.tiers) - unranked
         pairs += ranked * (ranked - 1) // 2 + ranked * unranked
         tied += sum(n * (n - 1) // 2 for n in counts.values())
-    share = (tied + 0.5) / (pairs + 1)  # smoothed, so never 0 or 1
+    share = (tied + 0.5) / (pairs + 1)  # smoothed, so that the share is never 0 or 1
     if config.ties == "davidson":
         return math.log(2 * share / (1 - share))
     return math.log(math.expm1(2 * math.atanh(share)))

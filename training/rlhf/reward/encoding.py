@@ -1,4 +1,4 @@
-"""Rankings as token groups, one per ranking, within the model's length limit."""
+"""Encode rankings as token groups, one group per ranking, within the model's length limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def encode_rankings(
     ties: str,
     key: AnswerKey = NOTHING_LEARNED,
 ) -> tuple[list[Group], dict[str, int], int]:
-    """Return (token groups, the number of omitted rankings by reason, the number of truncated prompts).
+    """Return the token groups, the number of omitted rankings by reason, and the number of truncated prompts.
 
     Reasons: ``fewer_than_two_responses``; ``all_tied`` if ties are ignored (no pair to learn from);
     ``refused_by_template`` if the chat template cannot render the prompt; ``response_too_long`` if a response

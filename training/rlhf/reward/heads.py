@@ -27,7 +27,7 @@ from torch import Tensor
 from training.rlhf.core.rates import rate_factor
 from training.rlhf.reward.laplace import Part
 
-WIDTH = 16  # ReLUs per member
+WIDTH = 16  # number of ReLUs per member
 RANKINGS_PER_UPDATE = 64
 PASSES = 5
 # On the demo world's features, 60 updates give the same result as 200 at a quarter of the learning rate, with
@@ -40,10 +40,11 @@ Draw = Callable[[Tensor], Part]
 
 
 class Heads(NamedTuple):
-    """M members: ``linear`` (M, d), ``inner`` (M, d, h), ``bias`` (M, h), ``outer`` (M, h).
+    """The weights of M members: ``linear`` (M, d), ``inner`` (M, d, h), ``bias`` (M, h), ``outer`` (M, h).
 
-    ``centre`` (d,) and ``scale`` () normalise features to mean 0 and mean square 1. ``offset`` (M,) is each
-    member's mean over the training responses. Rankings do not determine this mean, so it is subtracted.
+    ``centre`` (d,) and the scalar ``scale`` normalise features to mean 0 and mean square 1. ``offset`` (M,)
+    is each member's mean over the training responses. Rankings do not determine this mean, so it is
+    subtracted.
     """
 
     linear: Tensor
@@ -69,7 +70,8 @@ def draw_heads(
 
 
 def outputs(heads: Heads, features: Tensor) -> Tensor:
-    """(N, d) features -> (N, M) each member's reward for each response, minus the member's mean."""
+    """Return each member's reward for each response, minus the member's mean, with shape (N, M), for
+    ``features`` of shape (N, d)."""
     seen = (features - heads.centre) / heads.scale
     root = math.sqrt(seen.shape[-1])
     linear = seen @ heads.linear.T / root
@@ -84,7 +86,7 @@ def fit_heads(
 ) -> Heads:
     """Fit the members to ``rankings`` rankings; ``draw`` returns the rankings with the given indices.
 
-    ``check`` is called before each update and can raise to stop.
+    ``check`` is called before each update and can raise an exception to stop the fit.
     """
     generator = torch.Generator().manual_seed(seed + 1)
     anchors = (prior.linear, prior.inner, prior.bias, prior.outer)

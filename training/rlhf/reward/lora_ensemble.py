@@ -6,7 +6,7 @@ different order and its own weights for the rankings (Bayesian bootstrap, as in 
 once but runs once per member, so scoring costs as much as scoring with each member separately, and training
 costs as much as one LoRA training run per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv
 2310.00035). Members with the same pretraining share errors (Eisenstein et al. 2023, arXiv 2312.09244), so
-they can agree and all be wrong.
+all members can agree on an incorrect result.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ SEEDS_APART = 7919
 
 @dataclass(frozen=True, slots=True)
 class LoraEnsemble:
-    """``model``: the trunk with the adapters ``names``, one of which is active at a time. ``means`` (M,):
-    each member's mean reward over the training responses, which rankings do not determine."""
+    """``model``: the trunk with the adapters ``names``, of which one is active at a time. ``means`` (M,):
+    each member's mean reward over the training responses, a mean that rankings do not determine."""
 
     kind: ClassVar[str] = "lora"
     model: Any
@@ -47,7 +47,8 @@ class LoraEnsemble:
     def deviations(
         self, groups: Sequence[Group], *, pad_id: int, layout: LayoutChoice, max_tokens: int
     ) -> list[Tensor]:
-        """Return (M, K) per group: the deviation of each member's rewards from the mean over members."""
+        """Return, for each group, the deviation of each member's rewards from the mean over members, with
+        shape (M, K)."""
         found = []
         for name, mean in zip(self.names, self.means, strict=True):
             self.model.set_adapter(name)
@@ -65,7 +66,7 @@ def load_members(folder: Path) -> LoraEnsemble:
     and ValueError for fewer than two members."""
     folders = sorted(folder.glob(MEMBER.format("*")), key=lambda one: int(one.name.rpartition("-")[2]))
     if len(folders) < 2:
-        raise ValueError(f"{folder} contains {len(folders)} members, and an ensemble needs at least 2")
+        raise ValueError(f"{folder} contains {len(folders)} members, but an ensemble needs at least 2")
     names = [
         "default",
         *(MEMBER.format(number) for number in range(1, len(folders))),

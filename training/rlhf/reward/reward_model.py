@@ -129,11 +129,11 @@ def train(
     ``base_model`` is the policy whose responses will be scored (its SFT checkpoint: a reward model of a
     different lineage makes PPO worse, even if it ranks well), or a reward model, which is trained further.
     Metrics per step: loss (nats per pair; including the annotators' priors if reliabilities are learned),
-    accuracy (pairs of this batch), grad_norm, learning_rate, reward/mean, reward/std, tokens_per_second; at
-    evaluations also heldout/loss and heldout/accuracy. The result adds the report's heldout/ece,
-    heldout/log_loss and heldout/best_of_4. Raises TrainingDiverged if the loss is not finite, and ValueError
-    if there is no data or the recipe needs data that the rankings do not contain (strengths, annotators,
-    positions).
+    accuracy (over the pairs of this batch), grad_norm, learning_rate, reward/mean, reward/std,
+    tokens_per_second; at evaluations also heldout/loss and heldout/accuracy. The result adds the report's
+    heldout/ece, heldout/log_loss and heldout/best_of_4. Raises TrainingDiverged if the loss is not finite,
+    and ValueError if there is no data or the recipe needs data that the rankings do not contain (strengths,
+    annotators, positions).
     """
     report = distributed.SharedReporter(report or NullReporter())
     seed_everything(config.seed)
@@ -336,7 +336,8 @@ def _refuse_to_replace_base(config: RewardModelConfig, base_model: str | Path, o
 def score_training_set(
     config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], pad_id: int
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return raw rewards, (K,) per group, and features, (K, d), if the recipe's uncertainty needs them.
+    """Return each group's raw rewards, with shape (K,), and its features, with shape (K, d), if the
+    recipe's uncertainty needs features.
 
     Each process computes its share, and all processes get the complete result.
     """

@@ -47,7 +47,8 @@ from training.rlhf.models.trunks import (
 if TYPE_CHECKING:
     from training.rlhf.core.reward_recipe import RewardModelConfig
 
-SCORING_TOKENS = 16_384  # token positions in a micro-batch without gradients, including padding
+# Maximum number of token positions in a micro-batch without gradients, including padding.
+SCORING_TOKENS = 16_384
 LayoutChoice = Literal["auto", "packed", "separate"]
 
 
@@ -67,8 +68,8 @@ def score(
     centred: bool = False,
     layout: LayoutChoice = "auto",
 ) -> list[Tensor]:
-    """Return the rewards of the responses to each prompt: one fp32 CPU tensor (K,) per item, without
-    gradient.
+    """Return the rewards of the responses to each prompt: one fp32 CPU tensor of shape (K,) per item,
+    without gradient.
 
     Raw rewards equal the output of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS.
     ``centred`` subtracts the mean reward of the training responses. Prompts are truncated on the left to the
@@ -87,8 +88,8 @@ def encode_items(
     tokenizer: PreTrainedTokenizerBase,
     items: Sequence[tuple[Messages, Sequence[str]]],
 ) -> list[Group]:
-    """Encode prompts and responses for scoring. Raises ResponseTooLongError, and ValueError for an item
-    without responses."""
+    """Encode prompts and responses for scoring. Raises ResponseTooLongError if a response alone fills the
+    context, and ValueError if an item has no responses."""
     limit = chat.context_length(model)
     groups = []
     for number, (messages, responses) in enumerate(items):
@@ -109,8 +110,8 @@ def score_groups(
     layout: LayoutChoice = "auto",
     max_tokens: int = SCORING_TOKENS,
 ) -> list[Tensor]:
-    """Return the raw rewards of encoded responses, one fp32 CPU tensor (K,) per group, in the order of
-    ``groups``."""
+    """Return the raw rewards of encoded responses, as one fp32 CPU tensor of shape (K,) per group, in the
+    order of ``groups``."""
     scores: list[Tensor] = [torch.empty(0)] * len(groups)
     for indices, batch in batches(model, groups, layout=layout, max_tokens=max_tokens, pad_id=pad_id):
         rewards = rewards_of(model, batch).cpu()
@@ -129,8 +130,8 @@ def score_with_features(
     max_tokens: int = SCORING_TOKENS,
     keep: bool = True,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return raw rewards as `score_groups` does, and the head's input features, (K, d) per group: fp32, on
-    the CPU.
+    """Return raw rewards as `score_groups` does, and the head's input features, as one fp32 CPU tensor of
+    shape (K, d) per group.
 
     With ``keep=False``, no features are returned: the features of many rankings can be as large as a model.
     """
@@ -149,20 +150,22 @@ def score_with_features(
 
 
 def rewards_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
-    """Run one forward pass over all rows and apply the fp32 head -> (B, K) fp32 rewards, 0 in padding."""
+    """Run one forward pass over all rows and apply the fp32 head. Return fp32 rewards with shape (B, K) and
+    with 0 in padding."""
     values = head_values(model, features_of(model, batch, precision=precision))
     return values.new_zeros(batch.tiers.shape).index_put((batch.owner, batch.slot), values)
 
 
 def head_values(model: Any, features: Tensor) -> Tensor:
-    """(N, d) features -> (N,) rewards, in fp32."""
+    """Return the fp32 rewards, with shape (N,), for ``features`` of shape (N, d)."""
     head = head_of(model)
     bias = None if head.bias is None else head.bias.float()
     return nn.functional.linear(features, head.weight.float(), bias).squeeze(-1)
 
 
 def features_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
-    """Return the head's input (N, d) fp32, one row per response in the batch, in order.
+    """Return the head's input as an fp32 tensor of shape (N, d), with one row per response in the batch, in
+    order.
 
     This input is the state at the end of the response for a language model, and the output of the classifier
     layers for an encoder.
@@ -203,7 +206,7 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
 
     The tokenizer's pad token differs from its EOS. With ``use_peft``, everything is frozen except the head
     and an adapter. If the reward model is an adapter and the recipe uses LoRA, that adapter is trained
-    further, with its rank and modules; otherwise the adapter is merged and all weights are trained.
+    further and keeps its rank and modules; otherwise the adapter is merged and all weights are trained.
     """
     opened = open_classifier(base_model)
     if opened.new:
@@ -233,7 +236,9 @@ def choose_layouts(model: PreTrainedModel, groups: Sequence[Group], layout: Layo
         return ["separate"] * len(groups)
     possible = can_pack(model)
     if layout == "packed" and not possible:
-        raise ValueError(f"{type(model).__name__} does not support shared prompts: set layout to separate")
+        raise ValueError(
+            f"{type(model).__name__} does not support shared prompts: set `layout` to `separate`"
+        )
     if possible and model.device.type == "cpu" and segments.attend_by_segment(model):
         return ["flat"] * len(groups)
     if layout == "packed":
@@ -245,7 +250,8 @@ def choose_layouts(model: PreTrainedModel, groups: Sequence[Group], layout: Layo
 def batches(
     model: PreTrainedModel, groups: Sequence[Group], *, layout: LayoutChoice, max_tokens: int, pad_id: int
 ) -> Iterator[tuple[list[int], Batch]]:
-    """Yield (indices into groups, their batch on the model's device), every group once."""
+    """Yield pairs of a batch's indices into ``groups`` and the batch on the model's device. Every group
+    occurs once."""
     layouts = choose_layouts(model, groups, layout)
     # A model trained with other software, with EOS as its pad token, is read before EOS, as in transformers.
     # A reward model created here has another pad token, so its responses are read at their EOS.

@@ -131,7 +131,7 @@ def test_encoder_gradients_equal_those_of_pairs_in_separate_rows(kind: str) -> N
 def test_encoder_rows_are_never_packed_and_keep_their_first_token() -> None:
     encoder = classifier(tiny.bert())
     assert choose_layouts(encoder, GROUPS, "auto") == ["separate"] * 3
-    with pytest.raises(ValueError, match="set layout to separate"):
+    with pytest.raises(ValueError, match="set `layout` to `separate`"):
         choose_layouts(encoder, GROUPS, "packed")
     cut, was_cut = fit_group(GROUPS[0], max_length=7, cls=2)
     assert (cut.prompt, was_cut) == ([2, 13], True)
@@ -261,5 +261,5 @@ def test_model_with_restricted_attention_is_never_packed(config: Any) -> None:
     model = AutoModelForSequenceClassification.from_config(config).eval()
     assert not can_pack(model)
     assert choose_layouts(model, GROUPS, "auto") == ["separate"] * 3
-    with pytest.raises(ValueError, match="set layout to separate"):
+    with pytest.raises(ValueError, match="set `layout` to `separate`"):
         choose_layouts(model, GROUPS, "packed")

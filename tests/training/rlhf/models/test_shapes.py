@@ -101,7 +101,7 @@ def test_size_is_parsed_from_the_model_name(name: str, weights: float) -> None:
 
 @pytest.mark.parametrize("name", ["gpt2", "my-policy", "bert-0b", "EleutherAI/pythia"])
 def test_name_without_a_size_raises_unknown_shape(name: str) -> None:
-    with pytest.raises(shapes.UnknownShape, match="does not contain the size"):
+    with pytest.raises(shapes.UnknownShape, match="does not contain the model's size"):
         shapes.shape_named(name)
 
 

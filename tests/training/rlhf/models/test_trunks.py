@@ -179,7 +179,7 @@ def test_base_moved_with_its_adapter_is_found_and_a_missing_base_is_named(
     shutil.move(tmp_path / "old", tmp_path / "new")
     assert torch.equal(scores_here(tmp_path / "new" / "rm"), expected)
     shutil.rmtree(tmp_path / "new" / "llama")
-    with pytest.raises(ModelNotFound, match=rf"is an adapter.*{base}.*are gone\. Restore that folder"):
+    with pytest.raises(ModelNotFound, match=rf"is an adapter.*{base}.*are missing\. Restore the model"):
         load_reward_model(tmp_path / "new" / "rm")
 
 

@@ -46,7 +46,7 @@ def test_gae_ignores_padding_and_rejects_masks_with_holes() -> None:
     clean, _ = advantages.generalised_advantages(random(1), random(2), MASK, gamma=1.0, lam=0.95)
     found, _ = advantages.generalised_advantages(dirty, random(2), MASK, gamma=1.0, lam=0.95)
     assert torch.equal(clean, found)
-    with pytest.raises(ValueError, match="holes"):
+    with pytest.raises(ValueError, match="without gaps"):
         advantages.generalised_advantages(dirty, dirty, MASK.flip(1), gamma=1.0, lam=0.95)
 
 

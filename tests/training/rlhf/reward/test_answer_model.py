@@ -55,7 +55,7 @@ def test_levels_and_annotators_are_collected_from_the_rankings() -> None:
 @pytest.mark.parametrize(
     ("recipe", "rankings", "reason"),
     [
-        ({"strength": "cumulative"}, [said_by("a", strength=0)], "Set strength to ignore"),
+        ({"strength": "cumulative"}, [said_by("a", strength=0)], "Set `strength` to `ignore`"),
         (
             {"strength": "cumulative"},
             [said_by("a", strength=n) for n in range(1, 22)],
@@ -66,8 +66,8 @@ def test_levels_and_annotators_are_collected_from_the_rankings() -> None:
             [said_by("a", strength=n) for n in (1, 2, 2)],
             "no entry for strength 2, which 2 rankings state. List all of 1, 2",
         ),
-        ({"annotators": "crowd_bt"}, [said_by("")], "Set annotators to alike"),
-        ({"positions": "learned"}, [said_by("a")], "Set positions to ignore"),
+        ({"annotators": "crowd_bt"}, [said_by("")], "Set `annotators` to `alike`"),
+        ({"positions": "learned"}, [said_by("a")], "Set `positions` to `ignore`"),
     ],
 )
 def test_recipe_is_rejected_if_the_rankings_lack_the_required_data(
@@ -80,18 +80,18 @@ def test_recipe_is_rejected_if_the_rankings_lack_the_required_data(
 @pytest.mark.parametrize(
     ("recipe", "reason"),
     [
-        ({"strength": "cumulative", "loss": "plackett_luce"}, "Set loss to bradley_terry"),
-        ({"strength": "cumulative", "ties": "davidson"}, "Set ties to rao_kupper"),
-        ({"strength": "margin"}, "margins is empty. Write it as"),
-        ({"margins": "1=0.5"}, "Set strength to margin"),
-        ({"strength": "margin", "margins": "1=0.5, 2"}, "'2'. Write it as"),
+        ({"strength": "cumulative", "loss": "plackett_luce"}, "Set `loss` to `bradley_terry`"),
+        ({"strength": "cumulative", "ties": "davidson"}, "Set `ties` to `rao_kupper`"),
+        ({"strength": "margin"}, "`margins` is empty. Write margins as"),
+        ({"margins": "1=0.5"}, "Set `strength` to `margin`"),
+        ({"strength": "margin", "margins": "1=0.5, 2"}, "'2'. Write margins as"),
         ({"strength": "margin", "margins": "1=-1"}, "between 0 and 100 reward units"),
         ({"strength": "margin", "margins": "1=nan"}, "between 0 and 100 reward units"),
         ({"strength": "margin", "margins": "1=1", "ties": "davidson"}, "not a likelihood"),
         ({"strength": "margin", "margins": "1=1", "label_smoothing": 0.1}, "not a likelihood"),
         ({"strength": "margin", "margins": "1=1", "annotators": "crowd_bt"}, "not a likelihood"),
-        ({"annotators": "crowd_bt", "loss": "plackett_luce"}, "Set loss to bradley_terry"),
-        ({"annotators": "crowd_bt", "label_smoothing": 0.1}, "Set label_smoothing to 0"),
+        ({"annotators": "crowd_bt", "loss": "plackett_luce"}, "Set `loss` to `bradley_terry`"),
+        ({"annotators": "crowd_bt", "label_smoothing": 0.1}, "Set `label_smoothing` to 0"),
         ({"annotators": "crowd_bt", "prior_right": 2}, "prior_right must exceed prior_wrong"),
     ],
 )

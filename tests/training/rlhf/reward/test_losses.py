@@ -198,7 +198,7 @@ def test_crowd_bt_weights_both_verdicts_by_the_reliability() -> None:
     )
     coin = losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=torch.zeros(1).double())
     assert coin.item() == pytest.approx(math.log(2), abs=1e-12)
-    with pytest.raises(ValueError, match="give one"):
+    with pytest.raises(ValueError, match="set only one"):
         losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=odds[:1], label_smoothing=0.1)
 
 

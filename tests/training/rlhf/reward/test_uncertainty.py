@@ -257,7 +257,7 @@ def test_moved_members_find_their_base_and_errors_name_a_missing_base(use_peft: 
     assert torch.allclose(torch.cat([one.spread for one in told]), torch.cat(expected), atol=1e-5)
     shutil.rmtree(tmp_path / "new" / "policy")
     assert adapters.missing_base(moved) == str(base)
-    with pytest.raises(ModelNotFound, match=rf"member-0.*is an adapter.*{base}.*Restore that folder"):
+    with pytest.raises(ModelNotFound, match=rf"member-0.*is an adapter.*{base}.*Restore the model"):
         load_uncertainty(moved)
 
 

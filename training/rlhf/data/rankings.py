@@ -24,14 +24,14 @@ UNRANKED_TIER = 10_000
 class Ranking:
     """One annotator's order of the responses to one prompt, or a consensus of several annotators.
 
-    ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more is a tie. Every
-    response is in exactly one tier. With ``rest_unranked`` the last tier holds the responses that a top-k
-    ranking left unranked: these responses are below all others but not tied with each other, because the
-    annotator did not judge them equally good. ``strength`` is on the project's scale (None: not collected),
-    ``annotator`` is a pseudonym, and ``weight`` is the ranking's weight in training. ``in_shown_order``: the
-    responses are listed in the order in which the annotator saw them. ``round`` (None: unknown), ``source``
-    and ``votes`` (the number of rankings behind a consensus) are taken from the file; reports group results
-    by these three fields, which training ignores.
+    ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more responses is a tie.
+    Every response is in exactly one tier. With ``rest_unranked`` the last tier holds the responses that a
+    top-k ranking left unranked: these responses are below all others but not tied with each other, because
+    the annotator did not judge them equally good. ``strength`` is on the project's scale (None: not
+    collected), ``annotator`` is a pseudonym, and ``weight`` is the ranking's weight in training.
+    ``in_shown_order``: the responses are listed in the order in which the annotator saw them. ``round``
+    (None: unknown), ``source`` and ``votes`` (the number of rankings behind a consensus) are taken from the
+    file; reports group results by these three fields, which training ignores.
     """
 
     messages: tuple[Mapping[str, str], ...]

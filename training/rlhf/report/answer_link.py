@@ -31,7 +31,7 @@ class AnswerLink:
     """Converts reward differences to the probabilities of verdicts. Without learned parameters, the model is
     Bradley–Terry: σ(d).
 
-    ``strength_thresholds``: (level, a), where a is the difference at which that level or a higher one has
+    ``strength_thresholds``: (level, a), where a is the difference at which that level or a higher level has
     probability ½; any preference has at least the lowest level. ``position_offsets``: the effect of each
     shown position on a reward; later positions use the last offset. ``reliabilities``: the probability that
     each annotator states their true preference; annotators without an entry have ``usual_reliability``.

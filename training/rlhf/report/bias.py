@@ -17,9 +17,9 @@ class Bias:
     ``correlation``: Spearman's ρ over all responses, above 0 if longer responses (or those shown earlier) get
     higher rewards. ``within_rankings``: the same correlation for differences from the ranking's mean, which
     differences between prompts do not confound. ``by_model``: of the preferences between two responses that
-    differ in length (or position), the share in which the model scores the longer one (or the one shown
-    first) higher. ``by_people``: the share in which annotators preferred that response. ``excess``:
-    ``by_model`` minus ``by_people``, because even an accurate model shares the annotators' bias.
+    differ in length (or position), the share in which the model gives the longer response (or the response
+    shown first) the higher reward. ``by_people``: the share in which annotators preferred that response.
+    ``excess``: ``by_model`` minus ``by_people``, because even an accurate model shares the annotators' bias.
     """
 
     pairs: int

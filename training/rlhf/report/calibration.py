@@ -183,7 +183,7 @@ def _binned(
 
 def area_under_curve(scores: Floats, happened: NDArray[np.bool_]) -> float | None:
     """Return the area under the ROC curve: the probability that an event that happened has a higher score
-    than one that did not; equal scores count as one half.
+    than an event that did not; equal scores count as one half.
 
     Source: Mann & Whitney 1947. Returns None if all events happened or none did.
     """

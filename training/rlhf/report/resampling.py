@@ -42,7 +42,7 @@ class Estimate:
 class PromptBootstrap:
     """Draws whole prompts with replacement (Efron 1979; Davison & Hinkley 1997 §3.8).
 
-    All figures use the same draws, so differences between them are paired. The same seed gives the same
+    All figures use the same draws, so differences between figures are paired. The same seed gives the same
     draws. ``prompts`` (N,): the prompt of each ranking.
     """
 

@@ -30,11 +30,11 @@ class RewardComparison:
     ``difference``: the first model's accuracy minus the second's; ``p_value``: the probability of a
     difference at least this large if neither model were better. In the test, the signs of all differences of
     a prompt are flipped together at random (Fisher's randomisation test with prompts as units; with one pair
-    per prompt it is McNemar's exact test). ``only_first`` and ``only_second`` count the pairs that only one
-    model orders correctly, with a pair of equal rewards counted as half correct. ``log_loss`` and ``ece``:
-    the second model's value minus the first model's, so a positive difference favours the first; both are
-    computed on preferences, so that models that predict ties can be compared with models that do not.
-    ``same_verdict``: the share of pairs that both models order the same way.
+    per prompt, this is McNemar's exact test). ``only_first`` and ``only_second`` count the pairs that only
+    one model orders correctly, with a pair of equal rewards counted as half correct. ``log_loss`` and
+    ``ece``: the second model's value minus the first model's, so a positive difference favours the first;
+    both are computed on preferences, so that models that predict ties can be compared with models that do
+    not. ``same_verdict``: the share of pairs that both models order the same way.
     """
 
     rankings: int

@@ -105,8 +105,8 @@ class RewardReport:
     """How well a reward model predicts held-out rankings.
 
     ``people``, ``length``, ``position``, ``ties``, ``strengths`` and ``best_of_4`` are None if the rankings
-    do not allow them (no repeated pairs, unknown display order, fewer than four responses) or the model did
-    not learn them (ties, strengths). ``left_out``: the number of unscored rankings by reason.
+    do not support these figures (no repeated pairs, unknown display order, fewer than four responses) or the
+    model did not learn them (ties, strengths). ``left_out``: the number of unscored rankings by reason.
     """
 
     rankings: int

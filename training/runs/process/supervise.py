@@ -31,9 +31,9 @@ WORKER_STOP_GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16_384
-# By default, OpenMP's idle threads spin, which on a busy machine takes CPU time from the threads that they
-# wait for: on two busy cores, a PPO step of the demo took 15 to 35 s of CPU time and 43 to 104 s of elapsed
-# time; with sleeping threads, the step took 2.6 s and 6 s, respectively.
+# By default, OpenMP's idle threads spin, which on a busy machine takes CPU time from the threads that the
+# idle threads wait for: on two busy cores, a PPO step of the demo took 15 to 35 s of CPU time and 43 to 104 s
+# of elapsed time; with sleeping threads, the step took 2.6 s and 6 s, respectively.
 TRAINING_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "DJANGO_SETTINGS_MODULE": "config.settings"}
 
 # Set when this worker is stopping: its runs end at their next step and are queued again.

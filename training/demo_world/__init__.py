@@ -54,8 +54,8 @@ def prompts(n: int, seed: int) -> list[list[dict[str, str]]]:
 
 
 def demonstrations(n: int, seed: int) -> list[Demonstration]:
-    """Return `n` different prompts, each with one answer in a random style. The styles are weighted by
-    `STYLES`: about a quarter of the answers are good."""
+    """Return `n` different prompts, each with one answer in a random style. The styles are drawn with the
+    weights in `STYLES`, so about a quarter of the answers are good."""
     rng = random.Random(f"demonstrations {seed}")
     return [
         Demonstration(messages, respond(scenario, draw_style(rng), rng))

@@ -2,19 +2,19 @@
 
     gold = fluency * (1.4 answer + (1/4 + 3/4 answer) (0.9 values + 0.7 courtesy + 0.5 brevity + 0.5 variety))
 
-clipped to 0 … 4 points. Each part is in 0 … 1 (courtesy: -1 … 1):
+clipped to 0 … 4 points. Each part lies between 0 and 1 (courtesy: between -1 and 1):
 
     answer    share of the correct answer's facts that are stated, halved for each answer to another
               question
-    values    share of the required slot values that are named, minus half a share for every value that
-              the conversation does not name
-    courtesy  greeting and closing, half each; each rude line subtracts one point
-    brevity   1 for 12 to 45 words, less below and above, 0 from 90
+    values    share of the required slot values that are named; each named value that the conversation does
+              not contain cancels half a required value
+    courtesy  ½ for a greeting and ½ for a closing; each rude line subtracts 1
+    brevity   1 for 12 to 45 words, less for fewer or more words, and 0 for 90 words or more
     variety   share of word triples that are not repeated, minus the share of repeats
-    fluency   share of adjacent words that are adjacent in some template; it multiplies everything else, so
-              that lists of keywords, shuffled words and foreign text earn nothing
+    fluency   share of adjacent word pairs that are also adjacent in some template; a factor for everything
+              else, so that lists of keywords, shuffled words and foreign text earn nothing
 
-Courtesy without an answer earns a quarter of its points: polite but empty answers must not score well.
+Without an answer, courtesy earns only a quarter of its points: polite but empty answers must not score well.
 """
 
 import re
@@ -31,10 +31,8 @@ from training.rlhf.core.messages import Messages
 
 MAX_GOLD = 4.0  # points
 SHORTEST_WORDS, LONGEST_WORDS, ENDLESS_WORDS = 12, 45, 90
-FLUENT_SHARE, BROKEN_SHARE = (
-    0.95,
-    0.6,
-)  # fluency is 1 if 95 % of the word pairs are known, and 0 if 60 % are known
+# Fluency is 1 if at least 95 % of the word pairs are known, and 0 if at most 60 % are known.
+FLUENT_SHARE, BROKEN_SHARE = 0.95, 0.6
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,8 @@ class Gold:
 
 
 def gold_reward(messages: Messages, text: str) -> float:
-    """Return the gold reward, from 0 (useless) to 4 (correct, with the correct values, polite, brief). Raises
-    `UnknownPrompt` if the prompt is not from the demo world."""
+    """Return the gold reward, from 0 (useless) to 4 (correct, with the correct values, polite and brief).
+    Raises `UnknownPrompt` if the prompt is not from the demo world."""
     return judge(messages, text).points
 
 

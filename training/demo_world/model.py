@@ -18,9 +18,10 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-VOCABULARY_SIZE = 4096  # an upper bound: training ends once every demo-world word is one token
+VOCABULARY_SIZE = 4096  # an upper bound: training ends once each demo-world word is a single token
 CONTEXT_TOKENS = 512
-# Repeats of each slot value in the tokenizer's corpus, so that each of its words becomes one token.
+# Number of times that each word of a slot value occurs in the tokenizer's corpus: enough for each word to
+# become a single token.
 VALUE_REPEATS = 8
 # About 1/sqrt(192), so that attention is selective from the start. With transformers' default of 0.02,
 # attention is uniform at first and the model learns to copy later (gold reward after 490 steps: 0.67 instead
@@ -94,10 +95,10 @@ def build_policy(
 
 
 def _corpus() -> Iterator[str]:
-    """Yield every template with its slots filled, then every value several times."""
+    """Yield every template with its slots filled, then every word of the slot values several times."""
     filler = {kind: values[0] for kind, values in slots.VALUES.items()}
     yield from (opening.format(**filler) for opening in (*NAMED_OPENINGS, *PLAIN_OPENINGS))
-    for template in gold.all_templates():  # as the first sentence of an answer, and as a later one
+    for template in gold.all_templates():  # as the first sentence of an answer, and as a later sentence
         yield from (template.format(**filler), " " + template.format(**filler))
     for intent in (*INTENTS, *FOLLOW_UPS):
         yield from (question.format(**filler) for question in intent.questions)

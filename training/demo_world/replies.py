@@ -40,7 +40,8 @@ EVASIONS = (
 )
 
 # The weight of each style in the demonstrations. Only about a quarter of the demonstrations are good, so a
-# policy that imitates them is mediocre and shows every kind of failure, which annotators can then rank lower.
+# policy that imitates the demonstrations is mediocre and shows every kind of failure, which annotators can
+# then rank lower.
 STYLES: Mapping[str, float] = {
     "good": 0.28,
     "no_closing": 0.08,

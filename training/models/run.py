@@ -153,7 +153,7 @@ class RunEvent(models.Model):
 
     class Meta:
         constraints = [
-            # This index also serves every read of one run's events after a given seq.
+            # This index also serves every query for a run's events after a given `seq`.
             models.UniqueConstraint(fields=["run", "seq"], name="run_event_seq_once"),
         ]
 

@@ -90,7 +90,7 @@ def _newest(runs: Iterable[TrainingRun]) -> dict[tuple[str, tuple[object, ...]],
 
 def _evaluation(run: TrainingRun) -> Evaluation | None:
     """The run's evaluation; None if the run evaluated a base model instead of one of the project's models, or
-    if its mean has no standard error."""
+    if the mean score has no standard error."""
     policy, judge = run.inputs.get("policy"), str(run.recipe.get("judge", ""))
     metrics = run.result.get("metrics", {})
     mean, error = metrics.get(f"{judge}/mean"), metrics.get(f"{judge}/standard_error")

@@ -1,5 +1,5 @@
-"""Reports on reward models, and comparisons of two reward models on the rankings held out from both. No model
-is loaded, because each training run saved the model's scores with its weights."""
+"""Reports on reward models, and comparisons of two reward models on rankings held out from the training of
+both. No model is loaded, because each training run saved the model's scores with its weights."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def comparable_to(model: ModelVersion) -> list[ModelVersion]:
 
 def compare_reward_models(*, model: ModelVersion, other: ModelVersion) -> RewardComparison:
     """Compare `model` with `other`. Raises Problem if either model's scores were not saved, or if no rankings
-    were held out from both models."""
+    were held out from the training of both models."""
     scored = [_scores(one) for one in (model, other)]
     try:
         return compare(*scored)

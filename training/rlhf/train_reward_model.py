@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--checkpoints",
         type=Path,
-        help="folder of the checkpoints, by default OUT.checkpoints; removed at the end",
+        help="checkpoint folder, by default OUT.checkpoints; removed at the end",
     )
     options = parser.parse_args(argv)
     checkpoints = options.checkpoints or options.out.with_name(f"{options.out.name}.checkpoints")

@@ -49,7 +49,7 @@ class NewTasks:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result returned by the function of a run kind."""
+    """The result returned by a run kind's function."""
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)

@@ -155,7 +155,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.WORKER_LOST: Cause(
         "The worker was lost",
         cause="The training worker, or its whole machine, stopped several times without reporting the "
-        "reason: a restart, a power failure, or a machine that ran out of memory.",
+        "reason. Possible reasons are a restart, a power failure or a lack of memory.",
         fix="Check the workers' logs and the machine's memory, then resume the run.",
         again=True,
     ),

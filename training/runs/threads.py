@@ -13,8 +13,8 @@ BYTES_PER_THREAD = 8_000_000  # bytes of weights: two million parameters in floa
 
 
 def usable_threads(*, weight_bytes: int, available: int) -> int:
-    """Return the number of threads that the model can use: waking a thread costs as much as a small matrix
-    product.
+    """Return the number of threads that the model can use efficiently: waking a thread costs as much as a
+    small matrix product.
 
     Speedup of a fine-tuning step on 2 threads instead of 1: 0.94 with 1.3M parameters, 1.15 with 3.6M, 1.34
     with 11M, 1.60 with 86M. A model that runs on one thread leaves the other processors free for other work.
@@ -23,8 +23,9 @@ def usable_threads(*, weight_bytes: int, available: int) -> int:
 
 
 def cpu_threads(policy_source: str) -> int:
-    """The number of threads for this process: for a model in a folder, at most OMP_NUM_THREADS or the number
-    of processors; for a hub name, exactly that number, because the model's size is still unknown."""
+    """The number of threads for this process: OMP_NUM_THREADS, or the number of processors if that variable
+    is not set. A model in a folder gets fewer threads if the model can't use all of them. A hub name gets all
+    of them, because the model's size is still unknown."""
     available = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
     if policy_source == DEMO_WORLD:
         return 1

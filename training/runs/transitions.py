@@ -147,7 +147,7 @@ def cancel_run(*, run: TrainingRun) -> TrainingRun:
     if run.is_final and run.state != TrainingRun.State.CANCELLED:
         raise Conflict(f"The run has already {run.state}; it can't be cancelled.")
     if run.state == TrainingRun.State.CANCELLED:
-        remove_attempts(run)  # a lost worker leaves no process that could do this
+        remove_attempts(run)  # if the worker was lost, no process is left to remove the files
     return run
 
 

@@ -113,8 +113,9 @@ def annotate(
     """Let all annotators (name → token) rank concurrently until no task is left, or until `limit` rankings
     are done.
 
-    `noise` is the share of rankings with a random order instead of the judge's, so half that share of all
-    pairs is flipped. `told` is called with the number of rankings so far. Raises ApiError.
+    `noise` is the share of rankings with a random order instead of the judge's, so on average, the order is
+    reversed in half that share of all pairs. `told` is called with the number of rankings so far. Raises
+    ApiError.
     """
     if not 0 <= noise <= 1:
         raise ValueError(f"noise must be from 0 to 1, not {noise}")

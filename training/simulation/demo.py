@@ -21,7 +21,7 @@ from training.runs.launch import launch_run
 from training.runs.watch import follow_run, worker_listens
 
 SLUG = "demo"
-PROMPTS = 1200  # a tenth of the prompts is held out, and 120 are enough to distinguish policies
+PROMPTS = 1200  # a tenth of the prompts is held out, and 120 held-out prompts suffice to distinguish policies
 PROMPT_SEED = 1
 # These tasks, once ranked, are enough for a reward model that can improve a policy.
 TASKS = 600

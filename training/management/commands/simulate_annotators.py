@@ -18,7 +18,7 @@ from training.simulation.annotators import JUDGES, ApiError, annotate
 from training.simulation.webserver import reachable_web
 
 TOKEN_NAME = "simulate_annotators"
-TELL_EVERY = 100  # rankings between progress messages
+TELL_EVERY = 100  # number of rankings between progress messages
 
 
 class Command(QuickCommand):
@@ -39,7 +39,7 @@ class Command(QuickCommand):
         parser.add_argument("--limit", type=int, metavar="N", help="stop after N rankings in total")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument(
-            "--url", help="address of the web server; default: the running server, or else a new one"
+            "--url", help="address of the web server; default: the running server, or else a new server"
         )
         parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
 

@@ -34,7 +34,7 @@ class Calibration(serializers.Serializer[Any]):
     pairs = serializers.IntegerField()
     log_loss = Estimate(help_text="Nats per pair; random guessing gives 0.693.")
     brier = Estimate()
-    preference = Reliability(help_text="Calibration of P(i ≻ j), with each pair in both orders.")
+    preference = Reliability(help_text="Calibration of P(i ≻ j), with each pair counted in both orders.")
 
 
 class TopOfSet(serializers.Serializer[Any]):
@@ -136,7 +136,9 @@ class ModelReport(serializers.Serializer[Any]):
 
 
 class RewardComparison(serializers.Serializer[Any]):
-    rankings = serializers.IntegerField(help_text="Number of rankings held out from both models.")
+    rankings = serializers.IntegerField(
+        help_text="Number of rankings held out from the training of both models."
+    )
     prompts = serializers.IntegerField()
     pairs = serializers.IntegerField()
     first = Estimate(help_text="Accuracy of this model.")

@@ -76,9 +76,9 @@ class Group:
 class Stated(NamedTuple):
     """The data that a loss needs in addition to the rewards, for B rankings of at most K responses.
 
-    ``tiers`` (B, K), -1 is padding; ``strengths`` (B,), the stated preference strength; ``annotators`` (B,),
-    the annotator. Strengths and annotators are indices that start at 1; 0 means unknown. ``in_shown_order``
-    (B,), bool: response k was shown at position k.
+    ``tiers`` (B, K): the tier of each response, or -1 for padding; ``strengths`` (B,): the stated preference
+    strengths; ``annotators`` (B,): the annotators; ``in_shown_order`` (B,), bool: whether response k was
+    shown at position k. Strengths and annotators are indices that start at 1; 0 means unknown.
     """
 
     tiers: Tensor
@@ -91,10 +91,10 @@ class Stated(NamedTuple):
 class Batch:
     """Input rows for the trunk: R rows of T tokens contain the N responses of B groups, at most K per group.
 
-    ``input_ids``, ``position_ids`` (R, T); ``attention_mask`` (R, T) for separate rows, boolean (R, 1, T, T)
-    for packed rows, a `segments.segment_table` for a flat row; ``end_row``, ``end_column`` (N,): the position
-    of each response's last token; ``owner``, ``slot`` (N,): each response's index in the (B, K) rewards;
-    ``stated``; ``weights`` (B,).
+    ``input_ids``, ``position_ids`` (R, T); ``attention_mask``: (R, T) for separate rows, boolean (R, 1, T, T)
+    for packed rows, or a `segments.segment_table` for a flat row; ``end_row``, ``end_column`` (N,): the
+    position of each response's last token; ``owner``, ``slot`` (N,): each response's index in the (B, K)
+    rewards; ``stated``: the stated answers; ``weights`` (B,): the weight of each ranking.
     """
 
     input_ids: Tensor
@@ -235,8 +235,8 @@ def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens:
 def cut_by_width(
     shapes: Sequence[tuple[int, int]], *, max_places: int | None = None, max_rows: int | None = None
 ) -> Iterator[list[int]]:
-    """Group items of (rows, width) tokens into micro-batches with little padding. Every item occurs once, and
-    items are taken in order of width.
+    """Group items into micro-batches with little padding. Each item has the shape (rows, width) in tokens.
+    Every item occurs once, and items are taken in order of width.
 
     A micro-batch is padded to its widest row. A micro-batch ends where another item would exceed
     ``max_places`` token positions or ``max_rows`` rows, or would raise the share of padding above
@@ -356,11 +356,11 @@ def stated_in(groups: Sequence[Group]) -> Stated:
 
 
 def block_mask(numbers: Tensor) -> Tensor:
-    """Convert segment numbers (R, T) (0 prompt, k response k, -1 padding) to a boolean mask (R, 1, T, T),
-    true where a query can attend to a key.
+    """Convert segment numbers to a boolean mask that is true where a query can attend to a key.
 
-    The mask is causal and covers only the prompt and the query's own segment. Padding attends to itself,
-    because the softmax of a fully masked row would be NaN.
+    The numbers have shape (R, T), with 0 for the prompt, k for response k and -1 for padding; the mask has
+    shape (R, 1, T, T). The mask is causal and covers only the prompt and the query's own segment. Padding
+    attends to itself, because the softmax of a fully masked row would be NaN.
     """
     query, key = numbers[:, :, None], numbers[:, None, :]
     width = numbers.shape[1]

@@ -24,14 +24,14 @@ UNRANKED_TIER = 10_000
 class Ranking:
     """One annotator's order of the responses to one prompt, or a consensus of several annotators.
 
-    ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more is a tie. Every
-    response is in exactly one tier. With ``rest_unranked`` the last tier holds the responses that a top-k
-    ranking left unranked: these responses are below all others but not tied with each other, because the
-    annotator did not judge them equally good. ``strength`` is on the project's scale (None: not collected),
-    ``annotator`` is a pseudonym, ``weight`` is the ranking's weight in training. ``in_shown_order``: the
-    responses are listed in the order in which the annotator saw them. ``round`` (None: unknown), ``source``
-    and ``votes`` (the number of rankings behind a consensus) are taken from the file; reports group results
-    by these three fields, which training ignores.
+    ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more responses is a tie.
+    Every response is in exactly one tier. With ``rest_unranked`` the last tier holds the responses that a
+    top-k ranking left unranked: these responses are below all others but not tied with each other, because
+    the annotator did not judge them equally good. ``strength`` is on the project's scale (None: not
+    collected), ``annotator`` is a pseudonym, and ``weight`` is the ranking's weight in training.
+    ``in_shown_order``: the responses are listed in the order in which the annotator saw them. ``round``
+    (None: unknown), ``source`` and ``votes`` (the number of rankings behind a consensus) are taken from the
+    file; reports group results by these three fields, which training ignores.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -57,7 +57,7 @@ class Ranking:
             raise ValueError("tiers contains an empty tier")
         if indices != list(range(len(self.responses))):
             wanted = f"each of 0..{len(self.responses) - 1} must be in exactly one tier"
-            raise ValueError(f"tiers names the responses {indices}, but {wanted}")
+            raise ValueError(f"tiers contains the responses {indices}, but {wanted}")
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise ValueError(f"weight is {self.weight}; it must be a finite number above 0")
         if not self.prompt_hash:
@@ -112,7 +112,7 @@ def split_by_prompt(
     hashes = {ranking.prompt_hash for ranking in heldout}
     words = [_words_of(ranking.messages) for ranking in rankings]
     found = 0
-    while found < len(hashes):  # in a file, prompts with different wording can share a hash
+    while found < len(hashes):  # hashes given in a file can be the same for prompts with different wording
         found = len(hashes)
         of_heldout = {w for r, w in zip(rankings, words, strict=True) if r.prompt_hash in hashes}
         hashes |= {r.prompt_hash for r, w in zip(rankings, words, strict=True) if w in of_heldout}

@@ -59,17 +59,18 @@ def generate(
 
     A `temperature` of 0 always selects the most likely token. `top_p` < 1 samples from the smallest set of
     most likely tokens whose probabilities add up to at least `top_p`. Random numbers come from `generator`
-    (on the CPU) or, without one, from `seed`. Each sample has its own random numbers, so the result does not
-    depend on `rows_per_batch` or on the lengths of other prompts. Prompts that exceed the context are
-    truncated on the left (`chat.cut_prompts` counts them). `check` is called before each batch and can raise
-    an exception to stop. Raises ValueError for an empty prompt or a setting out of range.
+    (on the CPU) or, without a generator, from `seed`. Each sample has its own random numbers, so the result
+    does not depend on `rows_per_batch` or on the lengths of other prompts. Prompts that exceed the context
+    are truncated on the left (`chat.cut_prompts` counts them). `check` is called before each batch and can
+    raise an exception to stop. Raises ValueError for an empty prompt or a setting out of range.
     """
     _refuse_bad_settings(prompts, n, max_new_tokens, temperature, top_p)
     cut, _ = chat.cut_prompts(prompts, chat.context_length(policy) - max_new_tokens)
     source = generator or torch.Generator().manual_seed(seed)
     uniform = torch.rand(len(cut), n, max_new_tokens, generator=source) if temperature > 0 else None
     stops = _stop_ids(policy, tokenizer)
-    by_length = sorted(range(len(cut)), key=lambda i: len(cut[i]))  # similar lengths need little padding
+    # Prompts of similar length need little padding.
+    by_length = sorted(range(len(cut)), key=lambda i: len(cut[i]))
     per_batch = max(1, rows_per_batch // n)
     completions: list[list[Completion]] = [[] for _ in cut]
     was_training = policy.training
@@ -98,7 +99,8 @@ def generate(
 
 
 def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, top_p: float) -> Tensor:
-    """Sample the next token of each row: logits (B, V) and uniform numbers in [0, 1) (B,) -> ids (B,).
+    """Sample the next token of each row. Takes logits (B, V) and uniform numbers (B,) in [0, 1); returns ids
+    (B,).
 
     Inverts the cumulative distribution: picks the first token whose cumulative probability exceeds the row's
     number. Without numbers, or at temperature 0, picks the most likely token.
@@ -130,7 +132,8 @@ def _decode_batch(
     pick: Callable[[Tensor, Tensor | None], Tensor],
     noise: Tensor | None,
 ) -> list[Completion]:
-    """Decode left-padded ids and mask (B, T) to B·n completions; the n samples of a prompt are adjacent.
+    """Decode left-padded prompts, given as (B, T) ids and mask, to B·n completions. The n samples of a prompt
+    are adjacent.
 
     A row's positions count only its real tokens, so padding on the left does not change the row's output.
     """
@@ -140,7 +143,7 @@ def _decode_batch(
     if _repeatable(cache):
         logits = _forward(policy, ids, mask, positions, cache).repeat_interleave(n, dim=0)
         _repeat(cache, n, room=limit)
-    else:  # a cache of recurrent states, for example: each sample processes the prompt again
+    else:  # for example, a cache of recurrent states: the prompt is processed again for each sample
         wide, wide_mask, wide_positions = (t.repeat_interleave(n, dim=0) for t in (ids, mask, positions))
         logits = _forward(policy, wide, wide_mask, wide_positions, cache)
     mask = mask.repeat_interleave(n, dim=0)
@@ -175,7 +178,7 @@ def _decode_batch(
 def _forward(
     policy: PreTrainedModel, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache
 ) -> Tensor:
-    """Return the logits (B, V) for the token that follows the last one."""
+    """Return the (B, V) logits for the token that follows the last input token."""
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "past_key_values": cache}
     accepted = _forward_parameters(policy)
     if "position_ids" in accepted:
@@ -194,8 +197,8 @@ def _forward_parameters(policy: Any) -> set[str]:
 
 
 class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values of one layer, (B, heads, T, d), in a buffer with room for the tokens still to be
-    generated."""
+    """Keys and values of one layer, with shape (B, heads, T, d), in a buffer with room for the tokens still
+    to be generated."""
 
     def __init__(self, keys: Tensor, values: Tensor, n: int, room: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -18,7 +18,7 @@ from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
 
 Judge = Callable[[Messages, str], float]
-PROMPTS_PER_BATCH = 64  # prompts between progress reports, and between checks for cancellation
+PROMPTS_PER_BATCH = 64  # number of prompts between progress reports, and between checks for cancellation
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,8 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def repetition_rate(text: str) -> float:
-    """Return the share of the text's word triples that occurred before: 0 for none, near 1 for endless
-    repetition."""
+    """Return the share of the text's word triples that already occurred in the text: 0 without repetition,
+    near 1 for endless repetition."""
     words = text.lower().split()
     triples = list(zip(words, words[1:], words[2:], strict=False))
     return 1.0 - len(set(triples)) / len(triples) if triples else 0.0

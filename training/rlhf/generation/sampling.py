@@ -15,7 +15,7 @@ from training.rlhf.generation.answering import answers_to
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
 
-PROMPTS_PER_BATCH = 64  # prompts between progress reports, and between checks for cancellation
+PROMPTS_PER_BATCH = 64  # number of prompts between progress reports, and between checks for cancellation
 
 
 @dataclass(frozen=True)

@@ -49,16 +49,15 @@ LOGIT_ARRAYS = 6
 PICKING_ARRAYS = 4
 ROWS_PER_BATCH = 256
 SCORING_TOKENS = 16_384
-PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = (
-    64,
-    32,
-)  # prompts per batch in sampling and evaluation, and in rejection sampling
+# Prompts per batch in sampling and evaluation, and in rejection sampling.
+PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = 64, 32
 HELDOUT_MEASUREMENTS = 10
-PADDED = 1.2  # a micro-batch gets no more rows if a fifth of it would be padding
-# The number of hidden × hidden arrays, counted in float32: second derivative, directions and root in float64,
-# and a solver's workspace.
+PADDED = 1.2  # token positions per real token: at most about a fifth of a micro-batch is padding
+# The memory of an uncertainty estimate, as a number of hidden × hidden float32 arrays: the second derivative,
+# its directions and its root in float64, and the workspace of a solver.
 CURVATURES = 8
-TRAINING, TRAINING_AN_ADAPTER = 3, 2  # the cost of a forward and a backward pass, in forward passes
+# The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
+TRAINING, TRAINING_AN_ADAPTER = 3, 2
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     widest = longest if cautious else PADDED * ranking
     places = max(min(recipe.micro_batch_tokens, batch * ranking * PADDED), widest)
     rows = ranking / row
-    around = 2 * row if policy.encoder else row  # attention in both directions
+    around = 2 * row if policy.encoder else row  # an encoder attends in both directions
     forward = rows * forward_operations(policy, row, around=around, projected=0)
     trained = recipe.epochs * (data.items - heldout)
     adapter = adapter_weights(policy, recipe) if recipe.use_peft else 0.0
@@ -372,7 +371,8 @@ def _decoding(
     cautious: bool,
     batches: float = 1,
 ) -> Stage:
-    """Return the cost of sampling `n` answers to each of `rows` prompts, `times` × `batches` times.
+    """Return the cost of sampling `n` answers to each of `rows` prompts. The sampling is repeated `times` ×
+    `batches` times.
 
     A batch continues until its longest answer ends. The length of that answer is assumed to be twice the
     mean, up to the limit.

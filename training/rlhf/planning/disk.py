@@ -1,10 +1,10 @@
-"""Estimate a run's disk space before the run starts: the model that it saves and, until it ends, its
+"""Estimate a run's disk space before the run starts: the saved model and, until the run ends, the
 checkpoints.
 
 Pure functions without torch, as in `cost`. A checkpoint contains the trained weights and Adam's two moments
 for each weight (`checkpoint`). Two checkpoints are kept, and a third is written before the oldest is deleted.
-The best weights are a hard link in each checkpoint, and there can be two versions of them: the newest
-checkpoint's and the previous one's.
+The best weights are a hard link in each checkpoint, and there can be two versions of the best weights: the
+newest checkpoint's and the previous checkpoint's.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ TIES = ("ignore", "rao_kupper", "davidson")
 
 
 class VerdictProbabilities(NamedTuple):
-    """The probabilities, (P,) each, that the first response of a pair is preferred, that the second response
-    is, and that the pair is tied. The three probabilities sum to 1."""
+    """The probabilities that the first response of a pair is preferred, that the second response is
+    preferred, and that the pair is tied, each with shape (P,). The three probabilities sum to 1."""
 
     first: Floats
     second: Floats
@@ -31,7 +31,7 @@ class AnswerLink:
     """Converts reward differences to the probabilities of verdicts. Without learned parameters, the model is
     Bradley–Terry: σ(d).
 
-    ``strength_thresholds``: (level, a), where a is the difference at which that level or a higher one has
+    ``strength_thresholds``: (level, a), where a is the difference at which that level or a higher level has
     probability ½; any preference has at least the lowest level. ``position_offsets``: the effect of each
     shown position on a reward; later positions use the last offset. ``reliabilities``: the probability that
     each annotator states their true preference; annotators without an entry have ``usual_reliability``.
@@ -67,8 +67,8 @@ class AnswerLink:
         )
 
     def probabilities(self, difference: Floats, reliability: Floats | float = 1.0) -> VerdictProbabilities:
-        """Return the probability of each verdict on pairs with the reward differences ``difference`` (P,) =
-        r_i − r_j, position effects included.
+        """Return the probability of each verdict on P pairs. ``difference`` (P,) contains the reward
+        differences r_i − r_j, including position effects.
 
         Without ties: σ(d), σ(−d), 0. Rao & Kupper 1967: σ(d − h), σ(−d − h) and the remainder. Davidson 1970:
         e^{d/2}, e^{−d/2} and ν, each divided by the sum of the three. CrowdBT: an annotator of reliability η
@@ -90,10 +90,10 @@ class AnswerLink:
         return VerdictProbabilities(eta * first + (1 - eta) * second, eta * second + (1 - eta) * first, tie)
 
     def at_least(self, difference: Floats, reliability: Floats | float = 1.0) -> Floats:
-        """Return (P, L) the probability that the first response is preferred with at least each strength
-        level, given (P,) differences.
+        """Return, for each pair and strength level, the probability that the first response is preferred with
+        at least this level. The differences have shape (P,), and the result has shape (P, L).
 
-        Cumulative logits: σ(d − a_s), levels in ascending order (see `losses.cumulative_strength`).
+        Cumulative logits: σ(d − a_s), with the levels in ascending order (see `losses.cumulative_strength`).
         """
         d = np.asarray(difference, dtype=np.float64)[:, None]
         at = np.array([threshold for _, threshold in self.strength_thresholds])
@@ -109,7 +109,7 @@ class AnswerLink:
         return np.asarray(offsets[np.minimum(place, len(offsets) - 1)], dtype=np.float64)
 
     def reliability_of(self, annotators: Sequence[str]) -> Floats:
-        """Return (N,) the probability that each annotator states their true preference."""
+        """Return the probability that each annotator states their true preference, with shape (N,)."""
         return np.array([self.reliabilities.get(name, self.usual_reliability) for name in annotators])
 
     def _band(self) -> float:

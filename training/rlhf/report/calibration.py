@@ -100,8 +100,8 @@ def calibration_of(
 def both_orders(
     probabilities: VerdictProbabilities, verdicts: Verdicts, ranking: Ints
 ) -> tuple[Floats, NDArray[np.bool_], Ints]:
-    """Return for each pair in both orders, (2P,) each: the probability that the first response is preferred,
-    whether that response was preferred, and the ranking."""
+    """Return, for each pair in both orders, the probability that the first response is preferred, whether
+    that response was preferred, and the ranking. Each array has shape (2P,)."""
     return (
         np.concatenate((probabilities.first, probabilities.second)),
         np.concatenate((verdicts == 1, verdicts == -1)),
@@ -110,14 +110,14 @@ def both_orders(
 
 
 def stated_probability(probabilities: VerdictProbabilities, verdicts: Verdicts) -> Floats:
-    """Return (P,) the predicted probability of the stated verdict."""
+    """Return the predicted probability of the stated verdict, with shape (P,)."""
     return np.select(
         [verdicts == 1, verdicts == -1], [probabilities.first, probabilities.second], probabilities.tie
     )
 
 
 def draw_verdicts(probabilities: VerdictProbabilities, rng: np.random.Generator) -> Verdicts:
-    """Draw (P,) verdicts, independently for each pair."""
+    """Draw a verdict for each of the P pairs, independently of the other pairs."""
     u = rng.random(len(probabilities.first))
     return np.where(
         u < probabilities.first, 1, np.where(u < probabilities.first + probabilities.second, -1, 0)
@@ -161,7 +161,7 @@ def reliability_of(
 def ece_of_draws(
     predicted: Floats, happened: NDArray[np.bool_], ranking: Ints, bootstrap: PromptBootstrap
 ) -> Floats:
-    """Return (1 + samples,) the ECE of the data and of each bootstrap draw."""
+    """Return the ECE of the data and of each bootstrap draw, with shape (1 + samples,)."""
     _, counts, probabilities, hits = _binned(predicted, happened, ranking, bootstrap)
     with np.errstate(invalid="ignore", divide="ignore"):
         found: Floats = np.abs(probabilities - hits).sum(axis=1) / counts.sum(axis=1)
@@ -171,8 +171,8 @@ def ece_of_draws(
 def _binned(
     predicted: Floats, happened: NDArray[np.bool_], ranking: Ints, bootstrap: PromptBootstrap
 ) -> tuple[Ints, Floats, Floats, Floats]:
-    """Return the bin of each event (E,), and for each bin, (1 + samples, BINS) each: the number of events,
-    the sum of probabilities and the sum of outcomes."""
+    """Return the bin of each event, with shape (E,), and three arrays with shape (1 + samples, BINS): for
+    each bin, the number of events, the sum of probabilities and the sum of outcomes."""
     place = np.minimum((predicted * BINS).astype(np.int64), BINS - 1)
     counts, probabilities, hits = (
         bootstrap.totals_by(place, BINS, column, ranking)
@@ -183,7 +183,7 @@ def _binned(
 
 def area_under_curve(scores: Floats, happened: NDArray[np.bool_]) -> float | None:
     """Return the area under the ROC curve: the probability that an event that happened has a higher score
-    than one that did not; equal scores count half.
+    than an event that did not; equal scores count as one half.
 
     Source: Mann & Whitney 1947. Returns None if all events happened or none did.
     """

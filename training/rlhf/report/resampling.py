@@ -27,8 +27,8 @@ MAX_GROUPS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and its 95 % confidence interval. The interval is None for a single prompt, and the figure too
-    if there is no data to estimate it from."""
+    """A figure and its 95 % confidence interval. For a single prompt, the interval is None. If there is no
+    data for the estimate, both the figure and the interval are None."""
 
     value: float | None
     low: float | None
@@ -42,7 +42,7 @@ class Estimate:
 class PromptBootstrap:
     """Draws whole prompts with replacement (Efron 1979; Davison & Hinkley 1997 §3.8).
 
-    All figures use the same draws, so differences between them are paired. The same seed gives the same
+    All figures use the same draws, so differences between figures are paired. The same seed gives the same
     draws. ``prompts`` (N,): the prompt of each ranking.
     """
 
@@ -63,7 +63,7 @@ class PromptBootstrap:
         )
 
     def totals(self, columns: ArrayLike, ranking: Ints) -> Floats:
-        """Return the column sums (1 + samples, F) of the data and of each draw.
+        """Return the column sums of the data and of each draw, with shape (1 + samples, F).
 
         ``columns`` (P, F); ``ranking`` (P,): the ranking of each row.
         """
@@ -75,8 +75,8 @@ class PromptBootstrap:
         return found
 
     def totals_by(self, place: Ints, places: int, values: ArrayLike, ranking: Ints) -> Floats:
-        """Return the sums of one column (P,), separately for each ``place``, as (1 + samples, places).
-        ``place`` (P,) gives the place of each row, such as its calibration bin.
+        """Return the sums of one column, separately for each place, with shape (1 + samples, places). The
+        column has shape (P,), and ``place`` (P,) gives the place of each row, such as its calibration bin.
 
         A separate column for each of ten places would need 80 MB per call for a million rows.
         """
@@ -87,7 +87,7 @@ class PromptBootstrap:
         return found
 
     def ratio(self, above: ArrayLike, below: ArrayLike, ranking: Ints) -> Estimate:
-        """Return Σ above / Σ below, each argument of shape (P,)."""
+        """Return Σ above / Σ below; both arguments have shape (P,)."""
         totals = self.totals(np.column_stack((above, below)), ranking)
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.estimate(totals[:, 0] / totals[:, 1], ranking)
@@ -110,8 +110,8 @@ class PromptBootstrap:
         return Estimate(found.value, *((0.0, reach) if found.value == 0 else (1 - reach, 1.0)))
 
     def estimate(self, statistic: Floats, ranking: Ints) -> Estimate:
-        """Return the estimate and its percentile interval from the statistic of the data and the draws (1 +
-        samples,).
+        """Return the estimate and its percentile interval from the statistic of the data and of the draws,
+        with shape (1 + samples,).
 
         With a single prompt there is no interval, because one prompt gives no information about other
         prompts.
@@ -129,8 +129,8 @@ class PromptBootstrap:
         return len(np.unique(self.prompt[ranking]))
 
     def rank_correlation(self, x: Floats, y: Floats, ranking: Ints) -> Estimate:
-        """Return Spearman's ρ between x and y (P,), with ties at mid-ranks. Ranks are not recomputed for each
-        draw."""
+        """Return Spearman's ρ between x and y, both with shape (P,). Tied values get their mean rank. Ranks
+        are not recomputed for each draw."""
         if not len(x):
             return Estimate.nothing()
         a, b = mid_ranks(x), mid_ranks(y)
@@ -144,7 +144,7 @@ class PromptBootstrap:
 
 
 def mid_ranks(values: Floats) -> Floats:
-    """Return the ranks of values (P,), starting at 1; equal values get their mean rank."""
+    """Return the ranks of the values, starting at 1, with shape (P,); equal values get their mean rank."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts).astype(np.float64)
     return np.asarray((last - (counts - 1) / 2)[place.reshape(-1)])

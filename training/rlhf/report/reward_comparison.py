@@ -28,13 +28,13 @@ class RewardComparison:
     scored.
 
     ``difference``: the first model's accuracy minus the second's; ``p_value``: the probability of a
-    difference at least this large if neither model were better. In the test, all differences of a prompt
-    change sign together at random (Fisher's randomisation test with prompts as units; with one pair per
-    prompt it is McNemar's exact test). ``only_first`` and ``only_second`` count the pairs that only one model
-    orders correctly, with a pair of equal rewards counted as half correct. ``log_loss`` and ``ece``: the
-    second model's minus the first's, so a positive value favours the first; both are computed on preferences,
-    so that models that predict ties can be compared with models that do not. ``same_verdict``: the share of
-    pairs that both models order the same way.
+    difference at least this large if neither model were better. In the test, the signs of all differences of
+    a prompt are flipped together at random (Fisher's randomisation test with prompts as units; with one pair
+    per prompt, this is McNemar's exact test). ``only_first`` and ``only_second`` count the pairs that only
+    one model orders correctly, with a pair of equal rewards counted as half correct. ``log_loss`` and
+    ``ece``: the second model's value minus the first model's, so a positive difference favours the first;
+    both are computed on preferences, so that models that predict ties can be compared with models that do
+    not. ``same_verdict``: the share of pairs that both models order the same way.
     """
 
     rankings: int
@@ -102,8 +102,8 @@ def compare(
 
 
 def sign_flip_p(differences: Floats, *, seed: int = 0) -> float:
-    """Return the two-sided P(|Σ ±d| ≥ |Σ d|) with all sign combinations equally likely. d (C,) has one sum
-    per prompt.
+    """Return the two-sided P(|Σ ±d| ≥ |Σ d|) with all sign combinations equally likely. ``differences`` (C,)
+    contains one sum d per prompt.
 
     The probability is exact for up to EXACT_PROMPTS non-zero differences. For more differences, the
     probability is estimated from FLIPS draws; the data counts as one draw, so the estimate is never 0

@@ -105,8 +105,8 @@ class RewardReport:
     """How well a reward model predicts held-out rankings.
 
     ``people``, ``length``, ``position``, ``ties``, ``strengths`` and ``best_of_4`` are None if the rankings
-    do not allow them (no repeated pairs, unknown display order, fewer than four responses) or the model did
-    not learn them (ties, strengths). ``left_out``: the number of unscored rankings by reason.
+    do not support these figures (no repeated pairs, unknown display order, fewer than four responses) or the
+    model did not learn them (ties, strengths). ``left_out``: the number of unscored rankings by reason.
     """
 
     rankings: int
@@ -295,8 +295,8 @@ def _strengths(
 
 
 def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None) -> TopOfSet | None:
-    """Return how often the best response has the highest reward, in entire rankings (``size`` None) or in
-    sets of ``size`` responses.
+    """Return how often the best response has the highest reward, in entire rankings (if ``size`` is None) or
+    in sets of ``size`` responses.
 
     RewardBench 2 (Malik et al. 2025) scores sets of one correct and three incorrect responses. A ranking is
     evaluated on all such sets that it contains: each response of its best tier with every choice of ``size``
@@ -336,8 +336,8 @@ def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None
 def _set_credit(best: float, rest: Floats, others: int) -> float:
     """Return the mean credit of ``best`` over all choices of ``others`` responses from ``rest``.
 
-    C(equal, t) C(below, others − t) choices have t rewards equal to ``best`` and the others below it; each
-    such choice has a credit of 1/(t + 1).
+    C(equal, t) C(below, others − t) choices have t rewards equal to ``best`` and all other rewards below
+    ``best``; each such choice has a credit of 1/(t + 1).
     """
     below, equal = int((rest < best).sum()), int((rest == best).sum())
     won = sum(

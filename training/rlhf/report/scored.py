@@ -24,7 +24,7 @@ from training.rlhf.report.answer_link import AnswerLink, VerdictProbabilities
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 SCORED_NAME = "heldout.parquet"  # file in the model's folder with the scores of the held-out rankings
-NOBODY = -1  # tier of a padded entry
+NOBODY = -1  # the tier in padded entries
 NOT_KNOWN = -1  # round of a ranking from a file without rounds
 # Hex digits of SHA-256 in a key: 96 bits. A collision among a million responses has a probability below
 # 1e-17.
@@ -60,8 +60,8 @@ class Pairs(NamedTuple):
 
     @property
     def credit(self) -> Floats:
-        """(P,) 1 if the rewards agree with the preference, 0 if the rewards contradict it, and ½ if the
-        rewards are equal."""
+        """For each of the P pairs: 1 if the rewards agree with the preference, 0 if the rewards contradict
+        the preference, and ½ if the rewards are equal."""
         return (1 + np.sign(self.difference) * self.verdict) / 2
 
 
@@ -71,9 +71,9 @@ class ScoredRankings:
 
     ``keys`` identify rankings by content, so that two models' scores can be matched; ``prompts`` and
     ``responses`` identify prompts and responses in the same way. ``rewards``, ``tiers``, ``lengths`` (N, K)
-    contain NaN, NOBODY and 0 in unused entries; lengths are in characters, so they do not depend on a
-    tokenizer. ``turns``: number of user turns. ``strengths``: 0 if not stated. ``link`` is the model's answer
-    link.
+    contain NaN, NOBODY and 0, respectively, in unused entries; lengths are in characters, so they do not
+    depend on a tokenizer. ``turns``: number of user turns. ``strengths``: 0 if not stated. ``link`` is the
+    model's answer link.
     """
 
     keys: tuple[str, ...]
@@ -96,8 +96,8 @@ class ScoredRankings:
 
     @classmethod
     def of(cls, rankings: Sequence[Ranking], rewards: Sequence[Any], link: AnswerLink) -> ScoredRankings:
-        """Combine rankings and ``rewards``: one (K,) array or list per ranking, in the order of its
-        responses.
+        """Combine rankings with ``rewards``, which holds one array or list of K rewards per ranking, in the
+        order of the responses.
 
         Raises ValueError if a ranking has too few or too many rewards, or rewards that are not finite.
         """
@@ -178,7 +178,8 @@ class ScoredRankings:
         )
 
     def shown_difference(self, pairs: Pairs) -> Floats:
-        """Return (P,) reward differences, including position effects if the display order is known."""
+        """Return the reward differences, with shape (P,), including position effects if the display order is
+        known."""
         moved = self.link.offset_of(pairs.first) - self.link.offset_of(pairs.second)
         return pairs.difference + np.where(self.in_shown_order[pairs.ranking], moved, 0.0)
 
@@ -187,7 +188,7 @@ class ScoredRankings:
         return self.link.probabilities(self.shown_difference(pairs), self.reliability(pairs))
 
     def reliability(self, pairs: Pairs) -> Floats:
-        """Return (P,) the reliability of each verdict's annotator."""
+        """Return the reliability of each verdict's annotator, with shape (P,)."""
         return self.link.reliability_of(self.annotators)[pairs.ranking]
 
     def save(self, path: str | Path) -> Path:

@@ -52,8 +52,9 @@ class People:
 
 
 class PairStatements(NamedTuple):
-    """Counts, (P,) each, over all verdicts on a pair's two responses: the verdicts that agree with the pair's
-    own verdict, those that contradict it, and all verdicts, including the pair's own."""
+    """Counts of all verdicts on a pair's two responses, each with shape (P,): the verdicts that agree with
+    the pair's own verdict, those that contradict the pair's own verdict, and all verdicts, including the
+    pair's own."""
 
     alike: Ints
     against: Ints

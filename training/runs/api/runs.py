@@ -29,7 +29,7 @@ from training.runs.progress import stream
 from training.runs.recipes.catalog import catalog
 
 MAX_LOG_LINES = 2000
-LOG_LINE_BYTES = 400  # bytes read per requested line: enough for normal lines, a limit for long ones
+LOG_LINE_BYTES = 400  # maximum number of bytes read per requested line; normal lines are shorter
 MAX_EVENTS = 5000
 SNAPSHOT = OpenApiParameter("snapshot", str, description="Only runs that used the snapshot with this name.")
 AFTER = OpenApiParameter("after", int, description="Only events with a higher seq.")

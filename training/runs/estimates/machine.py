@@ -1,4 +1,5 @@
-"""The machine that a run used and the run's peak memory, recorded with its result for the next estimate."""
+"""The machine that a run used and the run's peak memory, recorded with the run's result for the next
+estimate."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlie
 
 
 def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion]) -> Earlier | None:
-    """Return the run's measurements; None for a run from another base model, or whose cost can no longer be
+    """Return the run's measurements; None if the run used another base model, or if its cost can no longer be
     computed."""
     policy, judge = models.get(run.inputs.get("policy", "")), models.get(run.inputs.get("reward_model", ""))
     try:

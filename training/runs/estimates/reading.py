@@ -18,8 +18,8 @@ from training.runs.recipes.run_recipes import DEMO_WORLD
 
 Kind = TrainingRun.Kind
 PROMPTS_LOOKED_AT = 200
-CHARACTERS_PER_TOKEN = 4.0  # English text with common tokenizers; other scripts need more tokens
-TURN_TOKENS = 3  # added by the chat template
+CHARACTERS_PER_TOKEN = 4.0  # for English text with common tokenizers; other scripts need more tokens
+TURN_TOKENS = 3  # tokens that the chat template adds to each turn
 # Lengths of the demo world's demonstrations in its own tokenizer: means, and the longest of 2,000.
 DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST = 26.0, 32.0, 124.0
 # The assumed length for a project without responses.

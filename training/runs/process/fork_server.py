@@ -96,7 +96,7 @@ def _fork(client: socket.socket, output: int, argv: Sequence[str], environment: 
             sys.stdout.flush()  # fails if the log's disk is full
             sys.stderr.flush()
         finally:
-            os._exit(code)  # never return into `serve`: only the server runs it
+            os._exit(code)  # never return into `serve`, because only the server may run `serve`
 
 
 def _run(argv: Sequence[str]) -> int:

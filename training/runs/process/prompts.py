@@ -30,8 +30,8 @@ def draw_prompts(*, project: Project, split: str | None, limit: int, seed: int) 
 
 
 def prompts_to_sample(*, project: Project, limit: int, seed: int) -> list[Messages]:
-    """Return up to `limit` prompts of both splits, those with the fewest tasks first; prompts with equally
-    many tasks are in random order. Raises UnusableInput if there are no prompts."""
+    """Return up to `limit` prompts of both splits, those with the fewest tasks first; prompts with the same
+    number of tasks are in random order. Raises UnusableInput if there are no prompts."""
     counted = Prompt.objects.filter(project=project).annotate(n_tasks=Count("tasks")).order_by("id")
     rows = list(counted.values_list("n_tasks", "id"))
     if not rows:

@@ -20,8 +20,8 @@ from training.rlhf.core.reporter import Cancelled, PrintReporter
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
 from training.runs.transitions import HEARTBEAT_EVERY, STALE_AFTER
 
-# Each write with a NOTIFY takes a lock at commit that all runs share, and a browser can't render updates more
-# often than this.
+# The interval is not shorter, because each write with a NOTIFY takes a lock at commit that all runs share,
+# and because a browser can't render updates more often.
 WRITE_EVERY_SECONDS = 0.25
 RETRY_AFTER_SECONDS = 1.0
 

@@ -25,15 +25,15 @@ from training.runs.transitions import claim_run, fail_run, stop_run, worker_name
 
 # The time within which a cancelled process must reach its next step before its process group is killed.
 CANCEL_GRACE_SECONDS = 20.0
-# The same limit while the worker itself is stopping: the worker's supervisor kills it after 5 s
+# The same limit while the worker itself is stopping: the worker's supervisor kills the worker after 5 s
 # (embedded/supervisor.py).
 WORKER_STOP_GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16_384
-# By default, OpenMP's idle threads spin, which on a busy machine takes CPU time from the threads that they
-# wait for: on two busy cores, a PPO step of the demo took 15 to 35 s of CPU time and 43 to 104 s in total;
-# with sleeping threads, it took 2.6 s and 6 s.
+# By default, OpenMP's idle threads spin, which on a busy machine takes CPU time from the threads that the
+# idle threads wait for: on two busy cores, a PPO step of the demo took 15 to 35 s of CPU time and 43 to 104 s
+# of elapsed time; with sleeping threads, the step took 2.6 s and 6 s, respectively.
 TRAINING_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "DJANGO_SETTINGS_MODULE": "config.settings"}
 
 # Set when this worker is stopping: its runs end at their next step and are queued again.
@@ -52,8 +52,8 @@ class Ended:
 
 def execute_run(*, run_id: UUID) -> None:
     """Claim the run and supervise its process to the end. Does nothing if the run can't be claimed."""
-    # Before the claim: heartbeats come from the training process, and starting the first training process can
-    # take a long time.
+    # Called before the claim, because heartbeats come from the training process, and starting the first
+    # training process can take a long time.
     fork.prepare(environment=_environment())
     attempt = claim_run(run_id=run_id, worker=worker_name())
     if attempt is None:
@@ -64,7 +64,7 @@ def execute_run(*, run_id: UUID) -> None:
     except fork.ServerGone as gone:
         fail_run(run_id=run_id, attempt=attempt, error=record(FailureKind.NOT_STARTED, str(gone)))
         return
-    # The process records its own end if it can, and then these compare-and-set statements change nothing.
+    # If the process was able to record its own end, these compare-and-set statements change nothing.
     if ended.code not in {EXIT_DONE, EXIT_NOT_MINE}:
         if ended.asked_to_stop or ended.code == EXIT_CANCELLED:
             stop_run(run_id=run_id, attempt=attempt)

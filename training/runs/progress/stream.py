@@ -117,7 +117,7 @@ class Hub:
             try:
                 async with await _connect() as listening:
                     await listening.execute(f"LISTEN {CHANNEL}")
-                    self._wake(*self._watchers)  # for events announced before LISTEN
+                    self._wake(*self._watchers)  # read the events announced before LISTEN
                     async for note in listening.notifies():
                         self._wake(UUID(note.payload))
             except psycopg.OperationalError:

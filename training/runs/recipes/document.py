@@ -34,8 +34,8 @@ checkpoints. With full fine-tuning, the checkpoints take up to eleven times the 
 
 The time estimate is computed from the same sizes, and scaled by the durations of up to five earlier runs of
 the same kind, from the same base model, on this installation. Without earlier runs, the estimate assumes a
-speed, which is shown, and gives a range of a factor of three in both directions. Every successful run records
-its machine and its peak memory.
+speed, which is shown, and gives a range from one third of the estimate to three times the estimate. Every
+successful run records its machine and its peak memory.
 """
 
 

@@ -1,5 +1,5 @@
-"""The recipe of each run kind: the library's settings, plus those specific to the platform (the sources of
-prompts and initial models). This module does not import torch."""
+"""The recipe of each run kind: the library's settings, plus the settings specific to the platform (the
+sources of prompts and initial models). This module does not import torch."""
 
 from __future__ import annotations
 

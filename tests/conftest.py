@@ -49,8 +49,8 @@ def quick_settings() -> Iterator[None]:
     """Settings that make thousands of requests and logins fast.
 
     The real password hash is slow on purpose. The real hash stays available, because processes that tests
-    start use it. Every test client loads the middleware, which would read all files of the built page: 10
-    ms per client.
+    start use it. Every test client loads the middleware, which would otherwise read all files of the built
+    page and take 10 ms per client.
     """
     quick = "django.contrib.auth.hashers.MD5PasswordHasher"
     unbuilt = settings.BASE_DIR / "frontend" / "unbuilt"

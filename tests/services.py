@@ -58,7 +58,7 @@ def _lock(home: Path) -> IO[bytes] | None:
 
 
 def _remove_leftovers() -> None:
-    """Delete the files of runs that were killed (their servers ended with them)."""
+    """Delete the files of killed runs, whose servers stopped when the runs were killed."""
     for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         if (
             home.is_dir()

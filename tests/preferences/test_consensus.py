@@ -39,7 +39,7 @@ def test_consensus_follows_the_majority(rankings: Any, tiers: list[list[int]], r
 
 
 def test_cycle_is_ordered_by_borda_and_other_pairs_keep_their_majority() -> None:
-    """All others beat D. Among A, B and C: A beats B 2:1, B beats C 2:1, C beats A 2:1."""
+    """All other responses beat D. Among A, B and C: A beats B 2:1, B beats C 2:1, C beats A 2:1."""
     rankings = [[[A], [B], [C], [D]], [[B], [C], [A], [D]], [[C], [A], [B], [D]]]
     assert consensus(rankings, 4).tiers == [[A, B, C], [D]]
 

@@ -77,7 +77,7 @@ def test_answer_in_the_shown_order_is_marked_as_untouched(desk: APIClient) -> No
     assert Ranking.objects.get().touched is False
 
 
-def test_task_is_done_after_overlap_answers(
+def test_task_is_done_when_its_overlap_is_reached(
     project: Project,
     add_tasks: Callable[..., list[RankingTask]],
     alice: User,

@@ -171,7 +171,7 @@ def test_exclusion_in_an_archived_project_reopens_no_task(
     assert Ranking.objects.counted().count() == 1
 
 
-def test_reactivating_an_archived_project_reopens_excluded_answers(
+def test_reactivating_an_archived_project_reopens_tasks_of_excluded_annotators(
     project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     for person in (alice, ben):

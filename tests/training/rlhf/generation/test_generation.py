@@ -38,7 +38,7 @@ def models() -> dict[str, PreTrainedModel]:
 
 
 @pytest.mark.parametrize("name", ["llama", "sliding window", "gpt2"])
-def test_greedy_decoding_equals_that_of_transformers(name: str) -> None:
+def test_greedy_decoding_matches_transformers(name: str) -> None:
     model = models()[name].train(False)
     ours = generate(model, tokenizer(), PROMPTS, max_new_tokens=24, temperature=0)
     for prompt, [completion] in zip(PROMPTS, ours, strict=True):

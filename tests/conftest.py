@@ -98,7 +98,7 @@ def _person(name: str, *, is_superuser: bool = False) -> User:
 
 @pytest.fixture
 def project(alice: User, ben: User, rita: User, mona: User) -> Project:
-    """`support`: overlap 1, the preset `ranking`, no content."""
+    """The project `support`, with overlap 1, the preset `ranking` and no content."""
     project = create_project(slug="support", name="Support", preset="ranking")
     for user, role in (
         (alice, Role.ANNOTATOR),

@@ -1,7 +1,7 @@
 """pytest plugin (`-p tests.services`): a temporary Postgres and Valkey, the same programs as in production.
 
-It is loaded before pytest-django reads the settings, which need the servers' addresses. xdist workers share
-the servers; each has its own test database, Valkey database and state folder.
+The plugin is loaded before pytest-django reads the settings, which need the servers' addresses. xdist workers
+share the servers, but each worker has its own test database, Valkey database and state folder.
 """
 
 from __future__ import annotations

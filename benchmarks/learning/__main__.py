@@ -158,8 +158,7 @@ def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float,
 
 
 def agreement(chances: Sequence[torch.Tensor], rankings: Sequence[Ranking]) -> tuple[float, float, float]:
-    """Accuracy, ECE over ten bins (each pair in both orders) and log loss in nats of (K, K) matrices P(i >
-    j)."""
+    """Accuracy, ECE over ten bins (each pair in both orders) and log loss in nats of (K, K) probabilities."""
     of_winner = torch.cat(
         [
             chance[torch.tensor([[a < b for b in tiers] for a in tiers])]

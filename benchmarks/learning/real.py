@@ -1,4 +1,5 @@
-"""Compare reward models that Rankloop, TRL and a bag-of-words baseline train on the same real rankings."""
+"""Compare reward models trained by Rankloop and TRL with a bag-of-words baseline on the same real
+rankings."""
 
 from __future__ import annotations
 
@@ -191,8 +192,8 @@ def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
 def trl_on(
     config: RewardModelConfig, base: Path, groups: Sequence[Group], folder: Path
 ) -> tuple[Loaded, int]:
-    """TRL's RewardTrainer on every pair of the same token ids. TRL uses the same learning rates and, on
-    average, as many pairs per step as our trainer, so both make the same number of steps."""
+    """TRL's RewardTrainer, which trains on every pair of the same token ids. TRL uses the same learning rates
+    and, on average, as many pairs per step as our trainer, so both make the same number of steps."""
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
 

@@ -28,7 +28,7 @@ def _two(one: UUID, two: UUID) -> tuple[UUID, UUID]:
 
 
 def _from_rows(project: Project) -> list[Pair]:
-    """All counted pairs: (annotator, the two responses, the preferred response or None for a tie)."""
+    """All counted pairs, as (annotator, two responses, preferred response or None for a tie)."""
     return sorted(
         (
             (

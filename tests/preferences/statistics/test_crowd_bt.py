@@ -33,7 +33,7 @@ def test_known_reliabilities_and_strengths_are_recovered() -> None:
         se = (np.log(found.high / (1 - found.high)) - np.log(found.low / (1 - found.low))) / (2 * 1.96)
         z.append((logit - np.log(ETA / (1 - ETA))) / se)
     z = np.array(z)
-    # The nominal coverage of the 150 intervals is 95 %; 2.5 standard deviations are 4.5 %.
+    # The nominal coverage of the 150 intervals is 95 %; 2.5 standard deviations are 4.5 percentage points.
     assert np.mean(np.abs(z) < 2) > 0.9
     # The estimates are unbiased. The standard error of the mean of 25 estimates is a fifth of one estimate's,
     # so 0.7 is 3.5 standard errors.

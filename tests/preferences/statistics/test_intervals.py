@@ -48,7 +48,7 @@ def test_clustered_intervals_have_their_nominal_coverage() -> None:
         leaning = rng.beta(2, 3, 60)  # each cluster has its own share; the mean share is 0.4
         interval, _ = clustered_share(rng.binomial(tried, leaning), tried)
         held.append(interval.low <= 0.4 <= interval.high)
-    assert 0.915 <= np.mean(held) <= 0.985  # three standard deviations are 3.3 %
+    assert 0.915 <= np.mean(held) <= 0.985  # three standard deviations are 3.3 percentage points
 
 
 def test_groups_are_independent_and_an_empty_group_gives_nan() -> None:

@@ -78,7 +78,8 @@ def test_intervals_have_their_nominal_coverage() -> None:
         truth = alpha(*said(10_000, 200_000), metric=metric).alpha
         found = [alpha(*said(seed, 150), metric=metric, samples=300, seed=seed + 1000) for seed in range(200)]
         held = np.mean([one.low <= truth <= one.high for one in found])
-        # The nominal coverage of the 200 intervals is 95 %; three standard deviations are 4.6 %.
+        # The nominal coverage of the 200 intervals is 95 %; three standard deviations are 4.6 percentage
+        # points.
         assert 0.9 <= held <= 0.996
 
 

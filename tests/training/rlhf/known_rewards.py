@@ -31,7 +31,7 @@ def ranked(seed: int, rewards: Tensor) -> Tensor:
 
 
 def part(responses: Tensor, tiers: Tensor, *, loss: str = "bradley_terry") -> Part:
-    """Rankings of equal size, with the same likelihood weights as `uncertainty.observations`."""
+    """Rankings of equal size, with the same likelihood weights as in `uncertainty.observations`."""
     k = tiers.shape[1]
     of_pairs = loss == "bradley_terry"
     counted = k * (k - 1) / 2 * 3 / (k + 1) if of_pairs else k - 1

@@ -54,7 +54,7 @@ def timed(seconds: dict[str, float], name: str, step: Callable[[], Result]) -> R
 
 
 def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Ranking]:
-    """Rankings in the order of the gold reward, except for a share `noise` of rankings in random order."""
+    """Rankings ordered by the gold reward, except for a share (`noise`) of rankings in random order."""
     draw = random.Random(f"annotators {seed}")
     rankings = []
     for asked in sampled.prompts:

@@ -4,9 +4,9 @@
     .venv/bin/python -m benchmarks.reward_model train score --device cuda --shape half-b --k 4
 
 Weights and texts are random: this measures speed, not learning. Both sides train the same model on the same
-token ids with the same optimiser, in fp32, for the same number of steps. They alternate (A B C A B C) in one
-process on one thread. The clock is CPU seconds from the start of the first step to the end of the last one,
-excluding loading, tokenisation, evaluation and saving.
+token ids with the same optimiser, in fp32, for the same number of steps. The sides alternate (A B C A B C) in
+one process on one thread. The clock is CPU seconds from the start of the first step to the end of the last
+one, excluding loading, tokenisation, evaluation and saving.
 
 TRL trains on all K (K - 1) / 2 pairs of each ranking, with the fastest settings we found: no gradient
 checkpointing, no bf16 (this processor does not support it), pairs grouped by length, the fastest micro-batch
@@ -300,7 +300,8 @@ def measure_mixes(work: Work, repeat: int) -> None:
         clock = Clock(work.device)
         clock.check()
         if train:
-            # Separate rows run fastest here with small micro-batches (1024: 3.4 rankings/s, 8192: 2.6).
+            # Separate rows run fastest here with small micro-batches (3.4 rankings/s with 1024 tokens, 2.6
+            # with 8192).
             tokens = 1024 if layout == "separate" else 8192
             for _, batch in batches(loaded.model, groups, layout=layout, max_tokens=tokens, pad_id=0):
                 losses.bradley_terry(rewards_of(loaded.model, batch), batch.tiers).sum().backward()
@@ -406,7 +407,7 @@ def main() -> None:
     parser.add_argument(
         "--rankings",
         type=int,
-        help="rankings per turn (default: 8, or 4 for K = 8 and for shapes above tiny)",
+        help="rankings per turn (default: 8, or 4 for K = 8 and for shapes larger than tiny)",
     )
     parser.add_argument("--trl-pairs", type=int, help="pairs in TRL's micro-batch (default: the fastest)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")

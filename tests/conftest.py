@@ -49,8 +49,8 @@ def quick_settings() -> Iterator[None]:
     """Settings that make thousands of requests and logins fast.
 
     The real password hash is slow on purpose. The real hash stays available, because processes that tests
-    start use it. Every test client loads the middleware, which would read all files of the built page: 10
-    ms per client.
+    start use it. Every test client loads the middleware, which would otherwise read all files of the built
+    page and take 10 ms per client.
     """
     quick = "django.contrib.auth.hashers.MD5PasswordHasher"
     unbuilt = settings.BASE_DIR / "frontend" / "unbuilt"
@@ -98,7 +98,7 @@ def _person(name: str, *, is_superuser: bool = False) -> User:
 
 @pytest.fixture
 def project(alice: User, ben: User, rita: User, mona: User) -> Project:
-    """`support`: overlap 1, the preset `ranking`, no content."""
+    """The project `support`, with overlap 1, the preset `ranking` and no content."""
     project = create_project(slug="support", name="Support", preset="ranking")
     for user, role in (
         (alice, Role.ANNOTATOR),

@@ -1,7 +1,7 @@
 """pytest plugin (`-p tests.services`): a temporary Postgres and Valkey, the same programs as in production.
 
-It is loaded before pytest-django reads the settings, which need the servers' addresses. xdist workers share
-the servers; each has its own test database, Valkey database and state folder.
+The plugin is loaded before pytest-django reads the settings, which need the servers' addresses. xdist workers
+share the servers, but each worker has its own test database, Valkey database and state folder.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _lock(home: Path) -> IO[bytes] | None:
 
 
 def _remove_leftovers() -> None:
-    """Delete the files of runs that were killed (their servers ended with them)."""
+    """Delete the files of killed runs, whose servers stopped when the runs were killed."""
     for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         if (
             home.is_dir()

@@ -59,7 +59,7 @@ WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Point:
-    """A demo-world model: trained on this many rankings, evaluated on new rankings ordered by gold reward."""
+    """Results of one demo-world model, evaluated on new rankings that are ordered by gold reward."""
 
     way: str
     seed: int
@@ -145,9 +145,9 @@ def measure_world(seeds: Sequence[int], counts: Sequence[int], say: Callable[[st
 
 
 def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float, float, float]]:
-    """Return (predictor name, accuracy, ECE, log loss) on all pairs whose gold rewards differ. One tuple is
-    for the scores, where P(i > j) is the probability for a noise-free annotator; another is for the
-    ensemble, if there is one."""
+    """Yield (predictor name, accuracy, ECE, log loss) over all pairs whose gold rewards differ: first for the
+    scores, where P(i > j) is the probability for a noise-free annotator, and then for the ensemble, if the
+    model has one."""
     loaded, items = load_reward_model(folder), [(r.messages, r.responses) for r in fresh]
     scores = scoring.score(loaded.model, loaded.tokenizer, items)
     yield "", *agreement([torch.sigmoid(s[:, None] - s) for s in scores], fresh)
@@ -158,7 +158,7 @@ def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float,
 
 
 def agreement(chances: Sequence[torch.Tensor], rankings: Sequence[Ranking]) -> tuple[float, float, float]:
-    """For P(i > j), (K, K): accuracy, ECE over ten bins (each pair in both orders) and log loss in nats."""
+    """Accuracy, ECE over ten bins (each pair in both orders) and log loss in nats of (K, K) probabilities."""
     of_winner = torch.cat(
         [
             chance[torch.tensor([[a < b for b in tiers] for a in tiers])]

@@ -1,4 +1,5 @@
-"""Reward models trained on real rankings: Rankloop, TRL and a bag-of-words baseline on the same rankings."""
+"""Compare reward models trained by Rankloop and TRL with a bag-of-words baseline on the same real
+rankings."""
 
 from __future__ import annotations
 
@@ -152,7 +153,7 @@ def measure(
 
 
 def drawn(rows: int) -> tuple[list[Ranking], list[Ranking]]:
-    """(train, held-out): a random sample from all training sets, and all held-out rankings."""
+    """Return a random sample of the rankings in all training sets, and all held-out rankings."""
     oasst, qa = (
         real_rankings.split(real_rankings.oasst_trees()),
         real_rankings.split(real_rankings.qa_feedback()),
@@ -191,8 +192,8 @@ def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
 def trl_on(
     config: RewardModelConfig, base: Path, groups: Sequence[Group], folder: Path
 ) -> tuple[Loaded, int]:
-    """TRL's RewardTrainer on every pair of the same token ids. TRL uses the same learning rates and, on
-    average, as many pairs per step as our trainer, so both make the same number of steps."""
+    """TRL's RewardTrainer, which trains on every pair of the same token ids. TRL uses the same learning rates
+    and, on average, as many pairs per step as our trainer, so both make the same number of steps."""
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
 
@@ -260,7 +261,7 @@ def tf_idf(train: Sequence[Ranking], heldout: Sequence[Ranking]) -> ScoredRankin
 
 
 def accuracies(scored: ScoredRankings) -> dict[str, Any]:
-    """Accuracy with its interval, overall and per set, and ECE."""
+    """Accuracy with its confidence interval (overall and per set), and ECE."""
     whole = report_on(scored)
     by_set = {part.of: part for part in whole.slices if part.by == "source"}
     cells = {"all": cell(whole.accuracy, whole.pairs)}

@@ -111,8 +111,8 @@ class Desk:
         assert answer.value.status == 201, answer.value.text()
 
     def submit(self) -> None:
-        """Presses Submit and waits for the next task or the empty desk. If the desk asks about an unchanged
-        order, confirms it."""
+        """Presses Submit and waits for the next task or the empty desk. Confirms an unchanged order if the
+        desk asks for confirmation."""
         shown = self.order()
         confirm = self.page.get_by_role("button", name="Submit this order")
         with self.taken():

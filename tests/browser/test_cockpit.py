@@ -1,5 +1,5 @@
-"""A manager sets up a project without the command line or an admin: the manager creates it, edits the form,
-imports real data and invites an annotator, who ranks the first task."""
+"""A manager sets up a project without the command line or an admin: the manager creates the project, edits
+the form, imports real data and invites an annotator, who ranks the first task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every page of the router has no axe violations of WCAG 2.2 AA, no horizontal scrolling and no console
+"""Every page in the router has no axe violations of WCAG 2.2 AA, no horizontal scrolling and no console
 errors, in the light and dark theme, at phone width and at 200 % zoom."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-ZOOMED = {"width": 640, "height": 450}  # DESK's viewport at 200 % zoom
+ZOOMED = {"width": 640, "height": 450}  # the desktop viewport at 200 % zoom
 LOOK = """async (rules) => {
   await document.fonts.ready;
   await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));

@@ -127,7 +127,7 @@ class Walker:
         raise AssertionError(f"the arrows do not lead to {text!r}")
 
     def rank(self) -> list[list[str]]:
-        """Ranks by value, with ties for equal values. Returns the resulting order."""
+        """Ranks the responses by value, with ties for equal values. Returns the resulting order."""
         wanted = sorted(self.reads(), key=worth, reverse=True)
         first = int(self.key_for("rank (1 is best)")[0])
         for place, text in enumerate(wanted, start=first):

@@ -33,7 +33,7 @@ def demo_stack(own_demo_stack: Stack) -> Stack:
 
 
 def best_first(desk: Desk) -> list[str]:
-    """The order by the demo's gold reward."""
+    """Response IDs ordered by the demo's gold reward, best first."""
     assignment = desk.assignment
     messages = assignment["task"]["prompt"]["messages"]
     liked = sorted(assignment["responses"], key=lambda one: -demo_world.gold_reward(messages, one["text"]))

@@ -1,7 +1,7 @@
 """Run Schemathesis against the whole API: thousands of valid, invalid and hostile requests.
 
 No response may be a server error or one that the schema doesn't describe. Each request is rolled back, so
-that every run and every failing example start from the same rows. One ID in eight is random. The others
+that every run and every failing example start from the same rows. One ID in eight is random. All other IDs
 belong to existing rows, so that most requests don't end with a 404.
 """
 
@@ -174,7 +174,7 @@ def test_every_operation_received_enough_requests() -> None:
 
 
 def _fields(operation: APIOperation) -> tuple[set[str], set[str]]:
-    """The names of the body's fields, and of the required ones; they are the same for every content type."""
+    """The names of all body fields and of the required body fields, collected over all content types."""
     body = DOCUMENT["paths"][operation.path][operation.method].get("requestBody", {}).get("content", {})
     names: set[str] = set()
     required: set[str] = set()

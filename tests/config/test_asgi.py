@@ -1,5 +1,5 @@
 """One thread handles a request from its first signal to its last. The event loop sends streams, and stops
-when the client has disconnected."""
+sending when the client has disconnected."""
 
 from __future__ import annotations
 

@@ -72,7 +72,8 @@ def test_every_variable_set_in_compose_is_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_provider_settings_come_from_a_file_that_git_and_docker_ignore(name: str) -> None:
-    """The names of these variables depend on the provider's name, so docker-compose.yml can't list them."""
+    """The names of a login provider's variables depend on the provider's name, so docker-compose.yml can't
+    list them."""
     assert OURS[name]["env_file"] == [{"path": "oidc.env", "required": False}]
     for ignored in (".gitignore", ".dockerignore"):
         assert {".env", "oidc.env"} <= set((ROOT / ignored).read_text().splitlines())

@@ -53,7 +53,7 @@ OF_ONE_LENGTH = {
 
 
 def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) -> None:
-    """Add one row of every kind for each of `numbers`."""
+    """Add one row of every kind for each number in `numbers`."""
     run = TrainingRun.objects.get(pk=rows["runs"])
     drafts = [
         TaskDraft(
@@ -156,7 +156,7 @@ def _asked(client: APIClient, url: str) -> tuple[list[str], int | None]:
 
 
 @pytest.mark.parametrize("name", ["ada", "mona"])
-def test_no_get_makes_more_queries_for_more_rows(
+def test_no_get_request_makes_more_queries_for_more_rows(
     name: str,
     people: dict[str, User],
     rows: Ids,

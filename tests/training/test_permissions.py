@@ -139,7 +139,7 @@ def test_lists_filter_by_project_with_a_constant_number_of_queries(
     assert client.get("/api/v1/runs/?project=support").json()["results"] == []
     assert client.get("/api/v1/models/?kind=reward_model").json()["results"] == []
     for path in ("runs/?project=lab", "models/?project=lab&kind=policy"):
-        with django_assert_max_num_queries(3):  # one each for session, user and rows
+        with django_assert_max_num_queries(3):  # one query each for session, user and rows
             assert len(client.get(f"/api/v1/{path}").json()["results"]) == 5
 
 

@@ -1,5 +1,5 @@
-"""An invitation adds one person to a project in one role. An invitation works once, until it expires, and its
-token stays secret."""
+"""An invitation adds one person to a project in one role. An invitation works only once and only until it
+expires, and its token stays secret."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_new_user_gets_an_account_joins_the_project_and_is_logged_in(token: str,
     assert APIClient().post("/api/v1/auth/login", login).status_code == 200
 
 
-def test_invitation_works_once(token: str, ben: User, client_of: ClientOf, oscar: User) -> None:
+def test_invitation_works_only_once(token: str, ben: User, client_of: ClientOf, oscar: User) -> None:
     assert _accept(token)[1] == 201
     for client, address, more in (
         (APIClient(), LOOK, {}),

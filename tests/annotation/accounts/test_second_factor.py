@@ -86,7 +86,7 @@ def enrolled(alice: User, browser: Browser, clock: dict[str, float]) -> tuple[st
     return secret, answer.json()["recovery_codes"]
 
 
-def test_second_factor_is_on_only_after_a_correct_code(
+def test_second_factor_is_enabled_only_after_a_correct_code(
     alice: User, browser: Browser, clock: dict[str, float]
 ) -> None:
     browser.log_in()
@@ -135,7 +135,7 @@ def test_clock_difference_of_half_a_minute_is_accepted(
     assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"] + drift)).status_code == status
 
 
-def test_code_works_once(enrolled: tuple[str, list[str]], clock: dict[str, float]) -> None:
+def test_code_works_only_once(enrolled: tuple[str, list[str]], clock: dict[str, float]) -> None:
     code = code_at(enrolled[0], clock["now"])
     first, second = Browser(), Browser()
     first.log_in()
@@ -145,7 +145,7 @@ def test_code_works_once(enrolled: tuple[str, list[str]], clock: dict[str, float
     assert second.post(CODE, code=code).status_code == 400
 
 
-def test_recovery_code_works_once(enrolled: tuple[str, list[str]]) -> None:
+def test_recovery_code_works_only_once(enrolled: tuple[str, list[str]]) -> None:
     for status in (200, 400):
         fresh = Browser()
         fresh.log_in()

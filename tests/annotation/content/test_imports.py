@@ -213,7 +213,7 @@ def test_only_the_row_rejected_by_the_database_fails(
     assert Ranking.objects.count() == 2
 
 
-def test_unknown_format_writes_nothing_and_lists_known_formats(wishes: Project) -> None:
+def test_file_of_unknown_format_adds_nothing_and_known_formats_are_listed(wishes: Project) -> None:
     with pytest.raises(Problem, match="not recognised") as refusal:
         take(wishes, {"foo": 1})
     assert "hh-rlhf" in refusal.value.detail

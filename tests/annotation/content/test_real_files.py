@@ -91,7 +91,7 @@ def test_mt_bench_answers_and_then_votes_are_imported(shelf: Project) -> None:
     assert (again.rankings, again.tasks, again.unchanged) == (0, 0, 2375)
 
 
-def test_mt_bench_is_imported_into_a_project_for_pairs(shelf: Project) -> None:
+def test_mt_bench_is_imported_into_a_pairwise_project(shelf: Project) -> None:
     pairs = create_project(slug="pairs", preset="arena")
     answers = take(pairs, "annotators/mt-bench-responses.jsonl.gz")
     assert (answers.responses, answers.tasks) == (672, 0)
@@ -123,7 +123,7 @@ def test_error_for_votes_without_answers_names_the_file_to_import_first(shelf: P
     assert "import the file with the answers first" in votes.errors[0].reason
 
 
-def test_pandalm_has_three_labels_on_each_of_723_pairs(shelf: Project) -> None:
+def test_pandalm_has_three_labels_for_each_of_723_pairs(shelf: Project) -> None:
     report = take(shelf, "annotators/pandalm-testset-v1.jsonl.gz")
     assert (report.format, report.read, report.tasks, report.rankings) == ("pandalm", 723, 723, 723 * 3)
     rows = {row["idx"]: row for row in rows_of("annotators/pandalm-testset-v1.jsonl.gz")}

@@ -185,7 +185,9 @@ def test_freeze_accepts_a_selection(wishes: None) -> None:
         run("freeze_snapshot", "--project", "wishes", "--name", "kims")
 
 
-def test_snapshot_name_in_two_projects_requires_the_project(wishes: None, rows: Path, tmp_path: Path) -> None:
+def test_snapshot_name_used_in_two_projects_requires_the_project(
+    wishes: None, rows: Path, tmp_path: Path
+) -> None:
     run("freeze_snapshot", "--project", "wishes", "--name", "v1")
     run("create_project", "others")
     run("import_responses", str(rows), "--project", "others")

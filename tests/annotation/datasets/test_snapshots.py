@@ -41,7 +41,7 @@ def wishes() -> Project:
 
 
 def put(project: Project, number: int, **changes: Any) -> Ranking:
-    """Imports a ranking b > a = c of responses to a new prompt."""
+    """Imports the ranking b > a = c of three responses to a new prompt."""
     row = {
         "prompt": f"Question {number}",
         "responses": [
@@ -59,7 +59,7 @@ def put(project: Project, number: int, **changes: Any) -> Ranking:
 
 
 def rank(ranking: Ranking, user: User, *, supersedes: Ranking | None = None, **changes: Any) -> Ranking:
-    """Lets `user` give the same answer to the same task."""
+    """Creates a ranking by `user` that repeats the task and tiers of `ranking`."""
     fields = {
         "project": ranking.project,
         "task": ranking.task,

@@ -199,7 +199,7 @@ def test_top_k_limits_the_number_of_ranked_responses(tiers: list[list[UUID]], wh
         ("tied", [[A, B, C, C]], ["tiers"]),
     ],
 )
-def test_order_follows_the_form_when_all_responses_are_bad(
+def test_tiers_of_an_all_bad_answer_must_match_the_order_setting(
     order: str, tiers: list[list[UUID]], where: list[str]
 ) -> None:
     assert _wrong(AnswerForm.from_json({"all_bad": {"order": order}}), all_bad=True, tiers=tiers) == where

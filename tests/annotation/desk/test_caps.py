@@ -55,7 +55,7 @@ def test_skip_does_not_count_toward_the_cap(project: Project, add_tasks: AddTask
         claim_next(project=project, annotator=alice)
 
 
-def test_daily_cap_ends_at_midnight_utc(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_daily_cap_resets_at_midnight_utc(project: Project, add_tasks: AddTasks, alice: User) -> None:
     add_tasks(project, 6)
     project.max_per_annotator_per_day = 1
     project.save()

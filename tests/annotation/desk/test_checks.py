@@ -1,5 +1,5 @@
-"""Gold and attention checks: how often checks occur, what annotators see, and what answers to checks
-cause."""
+"""Gold and attention checks: how often checks occur, what annotators see, and what the consequences of
+answers are."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _shape(value: Any) -> Any:
     return [_shape(inner) for inner in value] if isinstance(value, list) else type(value).__name__
 
 
-def test_skipped_check_looks_like_any_skip_and_stays_open(
+def test_skipped_check_looks_like_any_skipped_task_and_stays_open(
     project: Project, tasks: list[RankingTask], alice: User, ben: User, client_of: ClientOf
 ) -> None:
     check = make_check(tasks[0])

@@ -52,7 +52,7 @@ def test_started_tasks_are_finished_first(
     assert claim(project, alice).task_id == tasks[1].pk
 
 
-def test_fifo_ignores_which_tasks_are_started(
+def test_fifo_order_ignores_whether_tasks_are_started(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     project.allocation_policy = "fifo"

@@ -39,7 +39,7 @@ def test_prefetched_tasks_are_in_queue_order(desk: APIClient, tasks: list[Rankin
         assert (shown["id"], shown["token"]) == (after["id"], after["token"])
 
 
-def test_repeated_request_returns_the_same_leases_and_fills_up(desk: APIClient) -> None:
+def test_repeated_request_returns_the_same_leases_and_adds_missing_ones(desk: APIClient) -> None:
     one = desk.post(NEXT, {"prefetch": 1}).json()
     two = desk.post(NEXT, {"prefetch": 2}).json()
     assert two["prefetched"][0]["id"] == one["prefetched"][0]["id"]

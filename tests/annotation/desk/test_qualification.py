@@ -81,7 +81,7 @@ def test_manager_grants_another_attempt(exam: Project, alice: User, mona: User, 
     assert client_of(mona).post("/api/v1/projects/support/members/nobody/attempts").status_code == 404
 
 
-def test_skipped_qualification_task_is_scored_as_wrong(exam: Project, alice: User) -> None:
+def test_skipped_qualification_task_is_scored_as_incorrect(exam: Project, alice: User) -> None:
     exam.skip_ways = ["others", "me"]
     exam.save()
     for _ in range(2):

@@ -77,7 +77,7 @@ def test_answer_in_the_shown_order_is_marked_as_untouched(desk: APIClient) -> No
     assert Ranking.objects.get().touched is False
 
 
-def test_task_is_done_after_overlap_answers(
+def test_task_is_done_when_its_overlap_is_reached(
     project: Project,
     add_tasks: Callable[..., list[RankingTask]],
     alice: User,
@@ -220,7 +220,7 @@ def test_open_lease_can_be_answered_while_the_project_is_paused(desk: APIClient,
     assert "paused" in response.json()["detail"]
 
 
-def test_answer_of_a_paused_annotator_is_kept_as_the_draft(
+def test_answer_of_a_paused_annotator_is_kept_as_a_draft(
     desk: APIClient, project: Project, alice: User
 ) -> None:
     shown = next_of(desk)

@@ -147,7 +147,7 @@ def test_task_at_maximum_overlap_prevents_lifting(project: Project, add_tasks: A
     (task,) = add_tasks(project, 1, overlap=50)
     _answer(project, alice)
     made = _exclude(project, alice)
-    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)  # as if other annotators held all slots
+    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)  # other annotators hold all slots
     with pytest.raises(Conflict, match="maximum number of answers"):
         lift_exclusion(exclusion=made)
     assert Exclusion.objects.standing().filter(pk=made.pk).exists()
@@ -171,7 +171,7 @@ def test_exclusion_in_an_archived_project_reopens_no_task(
     assert Ranking.objects.counted().count() == 1
 
 
-def test_reactivating_an_archived_project_reopens_excluded_answers(
+def test_reactivating_an_archived_project_reopens_tasks_of_excluded_annotators(
     project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     for person in (alice, ben):

@@ -205,7 +205,8 @@ def test_agreement_on_ratings_is_krippendorffs_alpha(
             submit_ranking(assignment=assignment, token=assignment.token, answer=answer)
     (scale,) = quality(project=project).ratings
     assert (scale.scale, scale.n_units, scale.n_values) == ("helpful", 6, 12)
-    # Units (0, 0), (1, 1), (2, 3), twice: D_o = 1/3, and D_e comes from four 0s, four 1s, two 2s and two 3s.
+    # Each of the units (0, 0), (1, 1) and (2, 3) occurs twice: D_o = 1/3, and D_e comes from four 0s, four
+    # 1s, two 2s and two 3s.
     pool = [0] * 4 + [1] * 4 + [2] * 2 + [3] * 2
     expected = np.mean([(a - b) ** 2 for n, a in enumerate(pool) for b in pool[:n]])
     assert scale.alpha_interval.value == pytest.approx(1 - (1 / 3) / expected)

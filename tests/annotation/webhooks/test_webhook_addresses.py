@@ -65,8 +65,8 @@ def test_connection_uses_the_checked_address(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """DNS rebinding: the name is public at the first lookup and internal afterwards. There is no second
-    lookup."""
+    """DNS rebinding: the name resolves to a public address at the first lookup and to an internal address
+    afterwards. There is no second lookup."""
     settings.WEBHOOK_NETWORKS = []
     port = receiver.server_address[1]
     real, looks = socket.getaddrinfo, []

@@ -378,7 +378,7 @@ def test_worker_killed_during_a_delivery_loses_nothing(
     assert len(receiver.verified(secret)) == 2
 
 
-def test_test_event_is_sent_to_one_endpoint_regardless_of_its_events(
+def test_test_event_is_sent_to_one_endpoint_regardless_of_its_subscriptions(
     project: Project, mona: User, client_of: ClientOf, receiver: Receiver
 ) -> None:
     endpoint, secret = endpoints.create_endpoint(

@@ -124,7 +124,7 @@ def test_suggested_loading_line_loads_every_export(
 
 
 @pytest.mark.parametrize("format", [name for name in FORMAT_NAMES if EXPORT_FORMATS[name].trainer])
-def test_suggested_training_line_trains(
+def test_suggested_training_line_trains_a_model(
     wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
 ) -> None:
     import trl

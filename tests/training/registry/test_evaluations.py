@@ -109,7 +109,7 @@ def test_api_lists_own_projects_with_a_constant_number_of_queries(
         make_model(name=f"lab-ppo-{number}", parent=parent)
         judge(f"lab-ppo-{number}", 1.0 + number)
     client = client_of(ada)
-    with django_assert_max_num_queries(4):  # one each for session, user, runs and models
+    with django_assert_max_num_queries(4):  # one query each for session, user, runs and models
         said = client.get("/api/v1/models/judged/?project=lab").json()["policies"]
     assert len(said) == 6
     assert said[0]["gain"]["over"] == "lab-sft-1"

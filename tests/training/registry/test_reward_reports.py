@@ -65,14 +65,16 @@ def test_saved_report_is_returned_with_comparable_models(
     assert body["comparable"] == [{"id": str(first.pk), "name": "lab-rm-1"}]
 
 
-def test_model_without_a_report_returns_null(client_of: ClientOf, ada: User, make_model: ModelMaker) -> None:
+def test_report_is_null_for_a_model_without_a_report(
+    client_of: ClientOf, ada: User, make_model: ModelMaker
+) -> None:
     for kind in ("policy", "reward_model"):
         model = make_model(name=f"lab-{kind}-1", kind=kind)
         body = client_of(ada).get(f"/api/v1/models/{model.pk}/report").json()
         assert body == {"report": None, "annotators": [], "comparable": []}
 
 
-def test_models_are_compared_on_held_out_rankings_of_both(
+def test_models_are_compared_on_shared_held_out_rankings(
     client_of: ClientOf, ada: User, trained: Trained
 ) -> None:
     first = trained("lab-rm-1", held_out().at(range(60)))

@@ -30,7 +30,7 @@ def one_thread() -> Iterator[None]:
 
 
 def pairs(count: int, generator: torch.Generator) -> Tensor:
-    """(count, 2, 5) features: two responses per pair, five features per response."""
+    """Features with shape (count, 2, 5): two responses per pair, five features per response."""
     return torch.randn(count, 2, len(WEIGHTS), dtype=torch.float64, generator=generator)
 
 
@@ -79,7 +79,7 @@ def covers(estimates: list[tuple[Tensor, Tensor]], true: Tensor) -> None:
 
 
 def state_strengths(features: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Simulate (tiers, levels) by comparing d + logistic noise with the thresholds."""
+    """Simulate tiers and levels by comparing d plus logistic noise with the thresholds."""
     d = (features[:, 0] - features[:, 1]) @ WEIGHTS
     noise = torch.logit(torch.rand(len(d), dtype=torch.float64, generator=generator))
     said = torch.bucketize(d + noise, EDGES) - 3
@@ -147,7 +147,8 @@ VERDICTS = torch.tensor([[0, 1], [0, 0], [1, 0]])  # first preferred, tie, secon
 
 
 def chances_by_the_book(model: str, d: Tensor, tie: Tensor) -> Tensor:
-    """Return (3, pairs) probabilities from the textbook formulas: first preferred, tie, second preferred."""
+    """Return probabilities from the textbook formulas as a (3, pairs) tensor: first preferred, tie, second
+    preferred."""
     if model == "davidson":
         return torch.stack((d / 2, tie.expand_as(d), -d / 2)).softmax(dim=0)
     h = tie if model == "rao_kupper" else torch.zeros_like(tie)
@@ -187,7 +188,7 @@ def test_weights_and_tie_parameters_are_recovered_from_pairs(model: str) -> None
 
 
 def orders(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Features of five responses per ranking, and their order by reward + Gumbel noise (Plackett–Luce)."""
+    """Features of five responses per ranking, and their order by reward plus Gumbel noise (Plackett–Luce)."""
     features = torch.randn(count, 5, len(WEIGHTS), dtype=torch.float64, generator=generator)
     uniform = torch.rand(count, 5, dtype=torch.float64, generator=generator)
     noisy = features @ WEIGHTS - (-uniform.log()).log()

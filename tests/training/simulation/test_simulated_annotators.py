@@ -177,7 +177,8 @@ def test_noise_reverses_half_of_the_affected_pairs() -> None:
 
 @pytest.fixture
 def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
-    """A server that responds with queued statuses in turn: (address, statuses, received idempotency keys)."""
+    """The address of a server that responds with queued statuses in turn, the queue, and the received
+    idempotency keys."""
     statuses: list[int] = []
     keys: list[str] = []
 

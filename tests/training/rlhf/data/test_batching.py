@@ -257,7 +257,7 @@ SIZES: dict[str, Any] = {
     ],
     ids=["a sliding window", "its own mask"],
 )
-def test_model_with_restricted_attention_is_never_packed(config: Any) -> None:
+def test_rows_of_a_model_with_restricted_attention_are_never_packed(config: Any) -> None:
     model = AutoModelForSequenceClassification.from_config(config).eval()
     assert not can_pack(model)
     assert choose_layouts(model, GROUPS, "auto") == ["separate"] * 3

@@ -280,7 +280,7 @@ def test_duplicate_and_contradictory_rankings_are_counted() -> None:
     assert count_repeats([first, tied]) == {"duplicates": 0, "contradicted_pairs": 0}
 
 
-def test_unranked_responses_are_last_and_unordered_all_bad_rows_are_omitted(tmp_path: Path) -> None:
+def test_all_bad_rows_without_order_are_omitted_and_unranked_responses_are_last(tmp_path: Path) -> None:
     rankings = read_rankings(
         jsonl(
             tmp_path / "rankings.jsonl",

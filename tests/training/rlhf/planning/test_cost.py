@@ -177,7 +177,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
 }
 
 
-def test_predicted_memory_is_within_a_factor_of_measured_memory(tmp_path: Path) -> None:
+def test_predicted_memory_matches_measured_memory_within_the_tolerance(tmp_path: Path) -> None:
     measured = held({loop: recipe for loop, (recipe, _) in CASES.items()}, tmp_path)
     foretold = {loop: foretell(recipe).peak.bytes for loop, (recipe, foretell) in CASES.items()}
     told = {loop: f"{measured[loop] / 1e6:.0f} MB, predicted {foretold[loop] / 1e6:.0f}" for loop in CASES}

@@ -26,7 +26,7 @@ def of(scored: ScoredRankings, *, ties_counted: bool = False) -> Calibration:
     )
 
 
-def test_calibration_equals_manual_calculation() -> None:
+def test_calibration_matches_a_manual_calculation() -> None:
     """Pairs with probabilities .85, .85, .85 and .65. The first response wins two of the
     three pairs predicted at .85, and the only pair predicted at .65.
 

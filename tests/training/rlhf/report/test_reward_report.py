@@ -187,7 +187,7 @@ def test_true_probabilities_achieve_the_expected_tie_metrics() -> None:
     )
 
 
-def test_wrong_tie_threshold_has_a_negative_gain() -> None:
+def test_incorrect_tie_threshold_has_a_negative_gain() -> None:
     rng = np.random.default_rng(1)
     wide = AnswerLink(ties="rao_kupper", tie_parameter=2.5)
     found = report_on(answered_pairs(rng.normal(0, 2.0, 3000), wide, rng, says=TIES), samples=300).ties

@@ -80,7 +80,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A secret for an authenticator app. The second factor stays off until a first code from the app is confirmed. */
+        /** @description Returns a secret for an authenticator app. The second factor stays off until a code from the app is confirmed. */
         post: operations["beginSecondFactor"];
         delete?: never;
         options?: never;
@@ -132,7 +132,7 @@ export interface paths {
         /** @description Your API tokens, including revoked and expired ones, newest first. */
         get: operations["listTokens"];
         put?: never;
-        /** @description Creates an API token. Only this response contains the text of the token. */
+        /** @description Creates an API token. Only this response contains the token's text. */
         post: operations["createToken"];
         delete?: never;
         options?: never;
@@ -622,8 +622,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description Compare a reward model with another one in the project on the rankings held out from both
-         *     models.
+         * @description Compare a reward model with another reward model in the project, on rankings that were held out
+         *     from the training of both.
          */
         get: operations["models_comparison_retrieve"];
         put?: never;
@@ -745,7 +745,7 @@ export interface paths {
         };
         get: operations["listProjects"];
         put?: never;
-        /** @description Creates a project. For site admins, and for managers of any project; a manager becomes the new project's manager. */
+        /** @description Creates a project. Allowed for site admins and for managers of any project; a manager becomes the new project's manager. */
         post: operations["createProject"];
         delete?: never;
         options?: never;
@@ -1105,7 +1105,7 @@ export interface paths {
          */
         get: operations["listReservations"];
         put?: never;
-        /** @description Reserves each task for all of these annotators. Only these annotators get the task, before any other task. */
+        /** @description Reserves each task for all of these annotators. Only these annotators get the task, and they get it before any other task. */
         post: operations["reserveTasks"];
         delete?: never;
         options?: never;
@@ -1687,7 +1687,7 @@ export interface components {
             longer_wins: components["schemas"]["Estimate"];
             /**
              * Format: double
-             * @description Share of rankings without ties that equal the order shown.
+             * @description Share of rankings without ties that match the order shown.
              */
             as_shown: number | null;
             /**
@@ -1807,7 +1807,7 @@ export interface components {
             task: components["schemas"]["TaskShown"];
             /** @description The responses, in the order in which to show them. */
             responses: components["schemas"]["ResponseShown"][];
-            /** @description The form of this assignment. The project's form may have changed since. */
+            /** @description The form that was shown; the project's form can have changed since. */
             form: components["schemas"]["Form"];
             draft: {
                 [key: string]: unknown;
@@ -1830,11 +1830,11 @@ export interface components {
             row_id: string;
             /** Format: uuid */
             project_id: string | null;
-            /** @description The changed columns before the change. */
+            /** @description The previous values of the changed columns. */
             before: {
                 [key: string]: unknown;
             } | null;
-            /** @description The changed columns after the change. */
+            /** @description The new values of the changed columns. */
             after: {
                 [key: string]: unknown;
             } | null;
@@ -1878,7 +1878,7 @@ export interface components {
             /** @description Nats per pair; random guessing gives 0.693. */
             log_loss: components["schemas"]["Estimate"];
             brier: components["schemas"]["Estimate"];
-            /** @description Calibration of P(i ≻ j), with each pair in both orders. */
+            /** @description Calibration of P(i ≻ j), with each pair counted in both orders. */
             preference: components["schemas"]["Reliability"];
         };
         Cell: {
@@ -1927,7 +1927,7 @@ export interface components {
             attention_rate?: number;
             /**
              * Format: double
-             * @description Annotators with a lower mean score on gold and attention tasks are paused.
+             * @description Annotators whose mean score on gold and attention tasks is lower than this are paused.
              */
             gold_minimum_accuracy?: number | null;
             /** @description Number of checks that an annotator answers before being judged. */
@@ -1955,7 +1955,7 @@ export interface components {
             attention_rate?: number;
             /**
              * Format: double
-             * @description Annotators with a lower mean score on gold and attention tasks are paused.
+             * @description Annotators whose mean score on gold and attention tasks is lower than this are paused.
              */
             gold_minimum_accuracy?: number | null;
             /** @description Number of checks that an annotator answers before being judged. */
@@ -2324,9 +2324,9 @@ export interface components {
              * @description Share of the file's bytes read so far, 0 to 1.
              */
             share: number;
-            /** @description Rows read so far. */
+            /** @description Number of rows read so far. */
             read: number;
-            /** @description Rows rejected so far. */
+            /** @description Number of rows rejected so far. */
             failed: number;
         };
         ImportReport: {
@@ -2340,9 +2340,9 @@ export interface components {
             responses: number;
             tasks: number;
             rankings: number;
-            /** @description Rows whose content already existed. */
+            /** @description Number of rows whose content already existed. */
             unchanged: number;
-            /** @description Rows that were rejected; `errors` lists the first 1000. */
+            /** @description Number of rejected rows; `errors` lists the first 1000. */
             failed: number;
             errors: components["schemas"]["LineError"][];
             quirks: components["schemas"]["QuirkCount"][];
@@ -2769,7 +2769,7 @@ export interface components {
             task: components["schemas"]["TaskShown"];
             /** @description The responses, in the order in which to show them. */
             responses: components["schemas"]["ResponseShown"][];
-            /** @description The form of this assignment. The project's form may have changed since. */
+            /** @description The form that was shown; the project's form can have changed since. */
             form: components["schemas"]["Form"];
             draft: {
                 [key: string]: unknown;
@@ -2778,7 +2778,7 @@ export interface components {
             draft_version: number;
             /** @description True for a qualification task, which shows feedback after the answer. */
             practice: boolean;
-            /** @description The leases that follow the current one, up to the requested number. */
+            /** @description The leases that follow the current lease, up to the requested number. */
             prefetched: components["schemas"]["Assignment"][];
         };
         NextRequest: {
@@ -3225,9 +3225,9 @@ export interface components {
             alpha_ordinal: components["schemas"]["Estimate"];
             /** @description Number of tasks that two or more annotators ranked. */
             n_shared_tasks: number;
-            /** @description Kendall's τ-b, the mean over pairs of rankings of the same task. */
+            /** @description Mean Kendall's τ-b over pairs of rankings of the same task. */
             tau_b: components["schemas"]["Estimate"];
-            /** @description Kendall's W, the mean over tasks. */
+            /** @description Mean Kendall's W over tasks. */
             kendall_w: components["schemas"]["Estimate"];
             ratings: components["schemas"]["RatingAgreement"][];
             first_shown_wins: components["schemas"]["Estimate"];
@@ -3530,7 +3530,7 @@ export interface components {
             held_by: string | null;
         };
         RewardComparison: {
-            /** @description Number of rankings held out from both models. */
+            /** @description Number of rankings held out from the training of both models. */
             rankings: number;
             prompts: number;
             pairs: number;
@@ -3777,7 +3777,7 @@ export interface components {
             card: {
                 [key: string]: unknown;
             };
-            /** @description {format: why the snapshot can't be exported in this format without further options} */
+            /** @description Maps each format that can't export this snapshot without further options to the reason. */
             readonly refused_exports: {
                 [key: string]: string;
             };
@@ -4083,7 +4083,7 @@ export interface components {
         WebhookDelivery: {
             /**
              * Format: uuid
-             * @description The id sent in the `webhook-id` header, there without dashes.
+             * @description The id; the `webhook-id` header has the same id without dashes.
              */
             id: string;
             event: components["schemas"]["DeliveredEvent"];

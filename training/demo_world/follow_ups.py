@@ -84,7 +84,7 @@ FOLLOW_UPS: tuple[Intent, ...] = (
         ("Which order do you mean?", "What was the number of that order?"),
         (
             "This is about order {order}, which you can see on your orders page.",
-            "You can see it on your orders page, this is about order {order}.",
+            "You can see on your orders page that this is about order {order}.",
         ),
         (("this is about order",), ("your orders page",)),
     ),

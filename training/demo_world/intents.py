@@ -185,7 +185,7 @@ INTENTS: tuple[Intent, ...] = (
            ("I lost the manual of my {product}.", "How do I set up the {product}?",
             "There was no manual with the {product}."),
            ("The manual of the {product} is under help on our website and has pictures of every step.",
-            "You will find the manual of the {product} under help on our website, with pictures of every step."),
+            "Under help on our website is the manual of the {product}, with pictures of every step."),
            (("under help on our website",), ("pictures of every step",))),
     Intent("pay_later",
            ("Can I pay the {amount} later?", "I cannot pay {amount} this month.",
@@ -235,7 +235,7 @@ INTENTS: tuple[Intent, ...] = (
             "Is there a discount when we buy many of the {product}?",
             "We want to order the {product} for the whole office."),
            ("For companies the {product} comes with ten percent off, and our sales team will call you.",
-            "Our sales team will call you about the {product}, which comes with ten percent off for companies."),
+            "Companies get ten percent off the {product}, and our sales team will call you about it."),
            (("ten percent off",), ("sales team",))),
 )
 # fmt: on

@@ -88,7 +88,7 @@ describe("editing a form", () => {
     expect(noLongerAsked(gone)).toEqual(["Spam"]);
   });
 
-  it("gives new levels and points the next higher values", () => {
+  it("assigns the next higher value to each new level or point", () => {
     const graded = edited(
       { type: "switch", part: "strength", on: true },
       { type: "add", path: ["strength", "levels"] },

@@ -113,7 +113,7 @@ function Rows<Row>({
     // Synchronous rendering is disabled, because rendering within each scroll event would delay scrolling.
     useFlushSync: false,
   });
-  // The virtualizer keeps its initial sizes.
+  // The virtualizer keeps its initial sizes until `measure` is called.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new height is the reason to measure
   useLayoutEffect(() => virtualizer.measure(), [virtualizer, height]);
   const shown = virtualizer.getVirtualItems();

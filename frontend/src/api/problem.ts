@@ -12,7 +12,7 @@ export class ApiProblem extends Error {
   readonly title: string;
   readonly detail: string;
   readonly errors: FieldError[];
-  /** The name of the problem type (`stale-draft`, `lease-lost`), for pages that handle this type. */
+  /** The name of the problem type (`stale-draft`, `lease-lost`), for pages that handle certain types. */
   readonly type: string;
 
   constructor(status: number, title: string, detail = "", errors: FieldError[] = [], type = "about:blank") {

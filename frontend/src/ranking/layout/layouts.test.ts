@@ -70,7 +70,7 @@ describe("the remembered view settings", () => {
     localStorage.clear();
   });
 
-  it("are the last choice", () => {
+  it("match the last choice", () => {
     const chosen = { list: "focus", pair: "column", together: false, keyLine: false } as const;
     remember(chosen);
     expect(recall()).toEqual(chosen);

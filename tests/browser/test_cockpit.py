@@ -90,7 +90,7 @@ def test_manager_sets_up_a_project_that_receives_its_first_ranking(
     main = _settings(cleo, "Answer form")
     preview = cleo.get_by_test_id("form-preview")
     main.get_by_role("button", name="Add a flag").click()
-    flags = cleo.get_by_role("region", name="Flags of each response")
+    flags = cleo.get_by_role("region", name="Flags for each response")
     flags.get_by_label("Label").last.fill("Can't be cooked")
     expect(flags.get_by_label("Stored as").last).to_have_value("cant_be_cooked")
     expect(preview.get_by_label("Can't be cooked")).to_have_count(4)
@@ -140,7 +140,7 @@ def test_manager_sets_up_a_project_that_receives_its_first_ranking(
 
     # A reported problem appears on the manager's overview until it is resolved.
     desk.press("i")
-    ann.get_by_label("It is in the wrong language").check()
+    ann.get_by_label("The text is in the wrong language").check()
     ann.get_by_label("Details (optional)").fill("This is Dutch.")
     ann.get_by_role("button", name="Send report").click()
     expect(ann.get_by_text("Reported to the managers")).to_be_visible()

@@ -254,7 +254,7 @@ def test_last_answer_can_be_withdrawn_and_a_task_reported(log_in: Callable[[str]
     assert (last_said(page, "again"), answered(page, "again")) == ((task, changed), 1)
 
     desk.press("i")
-    page.get_by_label("It is in the wrong language").check()
+    page.get_by_label("The text is in the wrong language").check()
     page.get_by_label("Details (optional)").fill("This is Dutch.")
     page.get_by_role("button", name="Send report").click()
     expect(page.get_by_text("Reported to the managers")).to_be_visible()

@@ -19,7 +19,7 @@ describe("error responses", () => {
     expect(problem.transient).toBe(false);
   });
 
-  it("an empty body or a proxy's page is shown as a plain sentence", () => {
+  it("an empty body or a proxy's page is replaced by a plain sentence", () => {
     expect(problemFrom(502, "<html>Bad gateway</html>").title).toBe("Server error");
     expect(problemFrom(404, null).title).toBe("Not found, or you do not have access");
     expect(problemFrom(418, undefined).title).toBe("The request was refused");

@@ -12,7 +12,7 @@ export class ApiProblem extends Error {
   readonly title: string;
   readonly detail: string;
   readonly errors: FieldError[];
-  /** The name of the problem type (`stale-draft`, `lease-lost`), for pages that handle this type. */
+  /** The name of the problem type (`stale-draft`, `lease-lost`), for pages that handle certain types. */
   readonly type: string;
 
   constructor(status: number, title: string, detail = "", errors: FieldError[] = [], type = "about:blank") {
@@ -55,7 +55,7 @@ export function unreachable(): ApiProblem {
 /**
  * Reads the body of an error response. The API's `title` is only the HTTP reason phrase, so the page uses its
  * own title. `detail` comes from the server or, for some problem types, from the page's texts. If the body is
- * empty or a proxy's HTML page, the error is a plain sentence.
+ * empty or a proxy's HTML page, the error message is a plain sentence.
  */
 export function problemFrom(status: number, body: unknown): ApiProblem {
   const texts = problemTexts();

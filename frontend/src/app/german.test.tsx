@@ -49,7 +49,8 @@ async function open(address: string, answers: Answers): Promise<void> {
     return Response.json(body, { status: pathname in answers ? 200 : body ? 403 : 401 });
   });
   window.history.replaceState(null, "", address);
-  // The app has a single router, which keeps its location. Each page therefore gets fresh modules, as in a browser.
+  // The app has a single router, which keeps its location. Each page is therefore opened with fresh modules, as in a
+  // browser.
   vi.resetModules();
   const [{ App }, { queryClient }] = await Promise.all([import("./App"), import("./queries")]);
   await act(async () => render(<App />));
@@ -148,7 +149,7 @@ it.each(Object.keys(PAGES))("the German page has no English text: %s", async (na
   expect(left).toEqual([]);
 });
 
-it("known problem types have German texts, and other types the server's text", () => {
+it("known problem types have German texts; others keep the server's text", () => {
   const lost = { type: "lease-lost", detail: "This lease ran out." };
   expect(problemFrom(409, lost).detail).toBe("This lease ran out.");
   speak("de", { remember: false });

@@ -10,7 +10,7 @@ const task = (gold_tiers: string[][] | null): TaskDetail =>
   }) as unknown as TaskDetail;
 
 describe("editing a known answer", () => {
-  it("a new known answer starts in import order and unconfirmed", () => {
+  it("a new known answer starts unconfirmed and in import order", () => {
     const start = goldToEdit(task(null));
     expect(start.tiers).toEqual([["a"], ["b"], ["c"]]);
     expect(isTouched(start)).toBe(false);

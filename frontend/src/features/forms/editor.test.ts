@@ -63,7 +63,7 @@ describe("editing a form", () => {
     const typed = edited({ type: "put", path: ["tie_label"], value: "Same" });
     expect(isOvertaken(typed, saved)).toBe(false);
     expect(isOvertaken(typed, { ...saved, ties: false })).toBe(true);
-    expect(isOvertaken(typed, { ...saved, tie_label: "Same" })).toBe(false); // Equal to the edited form.
+    expect(isOvertaken(typed, { ...saved, tie_label: "Same" })).toBe(false); // Now equal to the edited form.
   });
 
   it("restores the content of a part that is turned on again", () => {
@@ -88,7 +88,7 @@ describe("editing a form", () => {
     expect(noLongerAsked(gone)).toEqual(["Spam"]);
   });
 
-  it("gives new levels and points the next higher values", () => {
+  it("assigns the next higher value to each new level or point", () => {
     const graded = edited(
       { type: "switch", part: "strength", on: true },
       { type: "add", path: ["strength", "levels"] },

@@ -42,8 +42,8 @@ export function leans({ low, high }: Estimate): boolean {
 }
 
 /**
- * Whether the share of rankings in the order shown exceeds the share expected by chance by a factor of more than 1.5
- * and by more than 0.05.
+ * Whether the share of rankings in the order shown is more than 1.5 times the share expected by chance and also more
+ * than 0.05 above that share.
  */
 export function straightLines({ as_shown, as_shown_by_chance }: AnnotatorQuality): boolean {
   if (as_shown === null || as_shown_by_chance === null) return false;

@@ -52,7 +52,7 @@ describe("an answer", () => {
     });
   });
 
-  it("has no tiers if not rankable, and no strength if all responses are tied", () => {
+  it("has no tiers for unrankable responses, and no strength if all are tied", () => {
     const fields = { ...EMPTY_FIELDS, strength: 1 };
     expect(toAnswer(toDraft(ranking, { ...fields, not_rankable: true }, 0), "t", FORM, SHOWN)).toMatchObject({
       tiers: [],

@@ -93,8 +93,8 @@ class Search {
     back.fill(-1, 0, end + 1);
     ahead[zero + 1] = 0;
     back[zero + 1] = 0;
-    // Clearing the arrays counts as steps as well, because a long text with many small differences is split many
-    // times.
+    // Clearing the arrays also counts towards the step limit, because a long text with many small differences is
+    // split many times.
     let steps = this.steps - ((n + m) >> 4);
     const delta = n - m;
     const odd = (delta & 1) === 1;

@@ -18,8 +18,8 @@ export type Marks = ReadonlyMap<string, Mark>;
 export type Compared = {
   readonly ids: readonly [string, string];
   /**
-   * For each response, the number of words that occur only there; null if the responses were too long or too
-   * different to compare.
+   * For each response, the number of words that occur only in that response; null if the responses were too
+   * long or too different to compare.
    */
   readonly words: readonly [number, number] | null;
 };

@@ -64,27 +64,27 @@ it("scrolling together keeps the same relative position in each text", () => {
   expect(alongWith(10, 100, -3)).toBe(0);
 });
 
-describe("the memory for view settings", () => {
+describe("the remembered view settings", () => {
   afterEach(() => {
     vi.unstubAllGlobals();
     localStorage.clear();
   });
 
-  it("keeps the last choice", () => {
+  it("match the last choice", () => {
     const chosen = { list: "focus", pair: "column", together: false, keyLine: false } as const;
     remember(chosen);
     expect(recall()).toEqual(chosen);
   });
 
   it.each(["", "null", "[]", "{", '{"list":"diagonal","pair":7,"together":"yes","keyLine":1}'])(
-    "never contains invalid values: %s",
+    "never have invalid values: %s",
     (kept) => {
       localStorage.setItem("rankloop.desk.view", kept);
       expect(recall()).toEqual({ list: "column", pair: "row", together: true, keyLine: true });
     },
   );
 
-  it("the memory lasts until the page is closed if storage fails", () => {
+  it("last until the page is closed if storage fails", () => {
     const refuse = () => {
       throw new DOMException("refused", "SecurityError");
     };

@@ -1,8 +1,8 @@
 /**
- * The current ranking: ordered tiers of response IDs, best first. A tier of two or more is a tie. Unranked responses
- * are below the ranked ones, unordered. Every change (keys, buttons, drag) goes through `reduce`, a pure function, so
- * keyboard and mouse produce the same orders. Three invariants hold after every action: each response is in exactly
- * one tier or is unranked, no tier is empty, and no more responses are ranked than the form allows.
+ * The current ranking: ordered tiers of response IDs, best first. A tier of two or more responses is a tie. Unranked
+ * responses are below the ranked ones, unordered. Every change (keys, buttons, drag) goes through `reduce`, a pure
+ * function, so keyboard and mouse produce the same orders. Three invariants hold after every action: each response is
+ * in exactly one tier or is unranked, no tier is empty, and no more responses are ranked than the form allows.
  */
 
 export type Tiers = readonly (readonly string[])[];

@@ -19,7 +19,7 @@ type Props = {
 };
 
 /**
- * A number field that tolerates invalid text during typing: the value changes only when the text is a valid
+ * A number field that tolerates invalid text while the user types: the value changes only when the text is a valid
  * number, and an incomplete number is reset when the field loses the focus. The field shows its bounds in its
  * own units, because the server's error messages use shares and seconds.
  */

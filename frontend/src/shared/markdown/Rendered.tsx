@@ -26,7 +26,7 @@ const HOLDS_TEXT = new Set(["paragraph", "heading", "emphasis", "strong", "delet
 
 /**
  * HTML in a response is shown literally. Sanitising alone would remove the HTML, sometimes with adjacent
- * text, and the annotator would judge a different response from the model's.
+ * text, and the annotator would judge a response that differs from the model's.
  */
 function literalHtml() {
   return function toText(node: MarkdownNode): void {
@@ -156,7 +156,7 @@ export function withDollarMath(text: string): string {
 
 const isRich = (text: string) => HAS_MATH.test(text) || HAS_CODE.test(text);
 
-/** Cache size: two tasks with ten responses each, and the conversations of these tasks. */
+/** Cache size, sufficient for two tasks with ten responses and a conversation each. */
 const MOST_KEPT = 48;
 
 /**

@@ -16,7 +16,7 @@ export const plugins: {
   rehype: [
     [
       rehypeKatex,
-      // The browser renders MathML, so no style sheet or fonts are needed, and screen readers can read it.
+      // The browser renders MathML, so no style sheet or fonts are needed, and screen readers can read formulas.
       {
         output: "mathml",
         trust: false,

@@ -1,7 +1,7 @@
 import { useEffect } from "react";
 import { loadRendered, whyPlain } from "./Markdown";
 
-/** Delay for browsers that do not report idle time, long enough for a key press to be rendered first. */
+/** Delay for browsers that do not report idle time, long enough to render the effect of a key press first. */
 const SPARE_MS = 200;
 
 function whenIdle(run: () => void): () => void {

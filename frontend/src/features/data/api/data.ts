@@ -47,8 +47,8 @@ export function fileName(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * Two lines of Python: one that loads the downloaded file, and one that trains on it; null for formats
- * without such a line. The server provides both lines, and its tests run them.
+ * Two lines of Python: one that loads the downloaded file, and one that trains on it; each is null if
+ * the format has no such line. The server provides both lines, and its tests run them.
  */
 export function linesOf(
   snapshot: Snapshot,

@@ -12,7 +12,7 @@ import { exportUrl, fileName, formatsQuery, lineageQuery, linesOf } from "../api
 import { useTexts } from "../texts";
 import styles from "./data.module.css";
 
-/** The dataset card's counts, except zeros and the counts shown on the snapshot's first line. */
+/** The dataset card's nonzero counts, except those shown on the snapshot's first line. */
 function Card({ snapshot }: { snapshot: Snapshot }) {
   const { snapshots: texts } = useTexts();
   const card = snapshot.card as Record<string, unknown>;

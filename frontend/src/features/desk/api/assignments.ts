@@ -4,7 +4,7 @@ import type { Answer, Assignment, SkipWay, TaskProblemKind } from "@/api/types";
 import { type Draft, EMPTY_FIELDS } from "@/ranking/answer/answer";
 
 /**
- * Number of tasks leased ahead in addition to the current task, so that the next task appears as soon as an
+ * Number of tasks leased in advance in addition to the current task, so that the next task appears as soon as an
  * answer is submitted.
  */
 const AHEAD = 1;

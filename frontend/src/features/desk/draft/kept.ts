@@ -9,7 +9,7 @@ export type Kept = { draft: Draft; version: number; savedAt: number };
 const PREFIX = "rankloop.answer.";
 const MAX_AGE_MS = 14 * 24 * 3_600_000;
 
-/** Access to a full or disabled storage can throw an error. Losing the copy must not break the page. */
+/** Access to full or disabled storage can throw an error. Losing the copy must not break the page. */
 function quietly<T>(use: () => T): T | null {
   try {
     return use();

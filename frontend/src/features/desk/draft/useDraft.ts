@@ -45,7 +45,7 @@ export function useDraft({ assignment, how }: Hand, draft: Draft) {
         how === "revise" ? onTopOf : await saveDraft(id, token, onTopOf, changed),
       keep: (keptVersion, changed) =>
         keep(keptAs(id, how), { draft: changed, version: keptVersion, savedAt: Date.now() }),
-      // Without a transition, the whole desk would render twice for each key.
+      // Without a transition, the whole desk would render twice for each key press.
       onStatus: (next) => startTransition(() => setStatus(next)),
     });
     saver.current = current;

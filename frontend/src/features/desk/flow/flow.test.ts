@@ -40,7 +40,7 @@ describe("the flow of tasks", () => {
     expect(ids(claim(EMPTY, []))).toEqual([null, [], null]);
   });
 
-  it("shows the next task at once and leases more when the server responds", () => {
+  it("shows the next task at once and leases more tasks after the response", () => {
     const atB = left(atA);
     expect(ids(atB)).toEqual(["b", [], null]);
     expect(ids(claim(atB, [b, c], { answered: [a] }))).toEqual(["b", ["c"], null]);
@@ -104,7 +104,7 @@ describe("taking back an answer", () => {
     expect(ids(left(claim(only, [b])))).toEqual(["b", [], null]);
   });
 
-  it("removes the task of a refused answer from the tasks leased ahead", () => {
+  it("removes the task of a refused answer from the tasks leased in advance", () => {
     const refused = tookBack(left(atA), toRank(a));
     expect(ids(claim(refused, [a, b]))).toEqual(["a", [], "b"]);
   });
@@ -118,7 +118,7 @@ describe("taking back an answer", () => {
   });
 });
 
-it("a task leased ahead is removed when its lease ends", () => {
+it("a task leased in advance is removed when its lease ends", () => {
   expect(ids(lostAhead(atA, leaseOf(b)))).toEqual(["a", [], null]);
   expect(ids(lostAhead(atA, leaseOf(task("b", "other"))))).toEqual(["a", ["b"], null]);
 });

@@ -15,7 +15,7 @@ export type Hand = {
   readonly lost: boolean;
 };
 
-/** The task on the desk, the tasks leased ahead, and the task put aside while an answer is revised. */
+/** The task on the desk, the tasks leased in advance, and the task put aside while an answer is revised. */
 export type Flow = {
   readonly desk: Hand | null;
   readonly ahead: readonly Assignment[];

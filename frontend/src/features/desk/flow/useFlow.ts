@@ -15,7 +15,7 @@ const LOOK_AGAIN_MS = 20_000;
 type Happened = "" | "given" | "skipped" | "elsewhere" | "revised";
 
 /**
- * The annotator's desk in a project: the current task, the tasks leased ahead, and the answers on their way to the
+ * The annotator's desk in a project: the current task, the tasks leased in advance, and the answers on their way to the
  * server. Submitting puts the answer in the outbox and shows the next task immediately. The server's replies are
  * applied without disturbing the desk.
  */
@@ -53,7 +53,7 @@ export function useFlow(slug: string, user: string) {
       outbox.whenSettled((entry) => {
         if (entry.slug !== slug) return;
         void queryClient.invalidateQueries({ queryKey: figuresQuery(slug).queryKey });
-        // After an accepted answer, another task can be leased ahead. The task of a refused
+        // After an accepted answer, another task can be leased in advance. The task of a refused
         // answer can return with a new lease.
         if (entry.how === "submit") ask();
       }),
@@ -80,7 +80,7 @@ export function useFlow(slug: string, user: string) {
     return () => clearInterval(timer);
   }, [idle, ask]);
 
-  // Tasks leased ahead are released as soon as the user leaves the desk, so that other annotators can get
+  // Tasks leased in advance are released as soon as the user leaves the desk, so that other annotators can get
   // these tasks.
   const ahead = useRef(flow.ahead);
   ahead.current = flow.ahead;

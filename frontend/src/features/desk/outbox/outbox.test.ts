@@ -242,7 +242,7 @@ describe("the browser's storage", () => {
     expect(open(server(null).send).getState().queued).toMatchObject([{ assignment: null }]);
   });
 
-  it("storage is reported as unavailable, and the answer is still sent", async () => {
+  it("reports unavailable storage but still sends the answer", async () => {
     vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
       throw new DOMException("no", "SecurityError");
     });

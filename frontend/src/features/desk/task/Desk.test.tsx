@@ -102,7 +102,7 @@ describe("the desk for a pair", () => {
 });
 
 describe("the form on the desk", () => {
-  it("blocks submission and gets the focus while a required question is open", async () => {
+  it("an open required question blocks submission and receives the focus", async () => {
     server();
     const { given } = open(
       assignment({

@@ -37,7 +37,7 @@ type Props = {
   onSkipped: () => void;
   onTakeBack: () => void;
   /**
-   * Replaces this task with another task after the lease was lost or the user chose to keep an earlier answer.
+   * Replaces this task with another task when the lease is lost or the user chooses to keep an earlier answer.
    */
   onPutDown: () => void;
   /** Replaces this copy of the task with the server's copy. */

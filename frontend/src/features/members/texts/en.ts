@@ -81,5 +81,5 @@ export const en = {
     confirm: "Stop managing",
     cancel: "Cancel",
   },
-  resumeHint: "Once a member is resumed, earlier check results no longer count.",
+  resumeHint: "When a member’s pause ends, the member’s earlier check results no longer count.",
 } as const;

@@ -25,7 +25,7 @@ describe("the runs in the URL", () => {
 });
 
 describe("a comparison of runs", () => {
-  it("shows only differences, including settings that one kind lacks", () => {
+  it("shows only differences, including settings that only one kind of run has", () => {
     const { rows, same } = differences([
       run({ recipe: { steps: 40, clip: 0.2, seed: 0 }, inputs: { policy: "sft-1" } }),
       run({ recipe: { steps: 80, clip: 0.2 }, inputs: { policy: "sft-2" } }),

@@ -10,8 +10,8 @@ type Kind = Pick<RecipeKind, "improves_policy">;
 type DefaultInput = { label: string; why: string };
 
 /**
- * The default input for `name`, chosen by the same rules as on the server: the production model, else (to improve a
- * policy) the policy from which the reward model was trained, else the newest.
+ * The default input for `name`, chosen by the same rules as on the server: the production model, else (for runs that
+ * improve a policy) the policy whose responses the reward model was trained on, else the newest model.
  */
 export function defaultInput(
   name: string,

@@ -183,7 +183,7 @@ export const en = {
     more: (n: number) => `${n} more: learning rate, speed, …`,
     differences: "Differences",
     setting: "Setting",
-    same: "The recipes and inputs are the same. Differences in the results are due to chance, or the contents of an input changed under the same name.",
+    same: "The recipes and inputs are the same. Differences in the results are due to chance, or to an input whose contents changed while its name stayed the same.",
     sameCount: (n: number) => `${plural(n, "setting")} identical in all runs`,
     final: "Final metrics",
     figure: "Metric",

@@ -7,8 +7,8 @@ import { projectQuery } from "@/shared/session";
 const PAGE_SIZE = 10;
 
 /**
- * Problems reported for all tasks in a project, or for one task. Open problems come first, and within open and
- * resolved problems, the newest come first.
+ * Problems reported for all tasks in a project, or for one task. Open problems come first, then
+ * resolved problems; in each group, the newest come first.
  */
 export const problemsQuery = (slug: string, task?: string) =>
   infiniteQueryOptions({

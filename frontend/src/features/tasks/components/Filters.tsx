@@ -81,7 +81,7 @@ export function Filters({
       />
       <TextInput type="date" label={texts.from} {...typed("from")} />
       <TextInput type="date" label={texts.until} {...typed("until")} />
-      {/* Submitting by Enter needs a submit button. */}
+      {/* Submitting with Enter requires a submit button. */}
       <button type="submit" hidden />
       {conditions(search) > 0 && (
         <Button size="xs" variant="subtle" onClick={() => onSearch(search.list ? { list: search.list } : {})}>

@@ -14,12 +14,12 @@ const ROW_PX = { wide: 52, narrow: 92 };
 const OVERSCAN = 12;
 
 /**
- * Rows are added and removed in blocks of this size, because each change of the document costs one layout, however
+ * Rows are added and removed in blocks of this size, because each change to the document costs one layout, however
  * many rows it affects.
  */
 const STEP = 8;
 
-/** If fewer loaded rows than this are below the last drawn row, the next page of rows is fetched. */
+/** When fewer loaded rows than this remain below the last rendered row, the next page of rows is fetched. */
 const ROWS_AHEAD = 100;
 
 /** Renders the cells of a row at its position in the list. The element's key is the row's key. */
@@ -113,7 +113,7 @@ function Rows<Row>({
     // Synchronous rendering is disabled, because rendering within each scroll event would delay scrolling.
     useFlushSync: false,
   });
-  // The virtualizer keeps its initial sizes.
+  // The virtualizer keeps its initial sizes until `measure` is called.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new height is the reason to measure
   useLayoutEffect(() => virtualizer.measure(), [virtualizer, height]);
   const shown = virtualizer.getVirtualItems();

@@ -16,7 +16,7 @@ export const webhooksQuery = (slug: string) =>
 
 /**
  * Polls while a new delivery is in progress. There is no polling after a failed attempt, because the server
- * retries minutes later.
+ * retries only minutes later.
  */
 export const deliveriesQuery = (id: string) =>
   infiniteQueryOptions({

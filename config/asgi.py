@@ -44,7 +44,8 @@ class BodyTooLarge(Exception):
 
 
 class OneThreadPerRequest(ASGIHandler):
-    """Reads bodies and sends responses like Django's handler, but runs middleware and views as a WSGI server does."""
+    """Reads bodies and sends responses like Django's handler, but runs middleware and views like a WSGI
+    server."""
 
     def __init__(self) -> None:
         # The parent's __init__ is not called, because it would load the middleware for coroutines.

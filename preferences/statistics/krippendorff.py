@@ -27,8 +27,8 @@ MAX_TABLE_VALUES = 16
 
 class Alpha(NamedTuple):
     """α with its bootstrap interval, and the numbers of units and values. The interval is NaN without
-    bootstrap samples. α and the interval are NaN where α is undefined: if no unit has two values, or if there is only
-    one distinct value."""
+    bootstrap samples. α and the interval are NaN where α is undefined: if no unit has two values, or
+    if there is only one distinct value."""
 
     alpha: float
     low: float

@@ -44,7 +44,8 @@ class TrainingFields:
 
     `split` is "heldout" for the held-out set; with any other text, the ranking is used for training.
     `prompt_hash` is the file's identifier for the prompt. `votes` is the number of rankings that were
-    combined into this ranking. `in_shown_order`: the responses are listed in the order in which the annotator saw them.
+    combined into this ranking. `in_shown_order`: the responses are listed in the order in which the
+    annotator saw them.
     """
 
     weight: float = 1.0

@@ -44,7 +44,8 @@ class BodyTooLarge(Exception):
 
 
 class OneThreadPerRequest(ASGIHandler):
-    """Reads bodies and sends responses like Django's handler, but runs middleware and views as under WSGI."""
+    """Reads bodies and sends responses like Django's handler, but runs middleware and views like a WSGI
+    server."""
 
     def __init__(self) -> None:
         # The parent's __init__ is not called, because it would load the middleware for coroutines.
@@ -80,10 +81,10 @@ class OneThreadPerRequest(ASGIHandler):
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refused = self.create_request(scope, body)
         response = refused if request is None else self.get_response(request)
-        assert response is not None  # exactly one of the request and the error response exists
+        assert response is not None  # without a request, there is an error response
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         if response.streaming:
-            close_old_connections()  # closing the response closes those of another thread
+            close_old_connections()  # not done by close(), which another thread calls later
         else:
             response.close()
         return response

@@ -76,7 +76,7 @@ def _database(url: str) -> dict[str, object]:
         "OPTIONS": {
             **query,
             "pool": {"min_size": 1, "max_size": 16, "timeout": 10},
-            "prepare_threshold": 5,  # for annotation/database/prepared.py; Django binds on the client
+            "prepare_threshold": 5,  # used by annotation/database/prepared.py only
         },
     }
 
@@ -134,7 +134,7 @@ SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [each.for_allauth() for ea
 
 # The cache is in the database, so that login attempts are counted across all web processes. Above the
 # default limit of 300 rows, Django deletes a third of the rows: 149 failed logins made the cache forget
-# that a user's codes were used up.
+# that a user had reached the limit for code guesses.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",

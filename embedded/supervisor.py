@@ -218,8 +218,8 @@ _CELERY = ("-m", "celery", "--app=config", "--skip-checks")
 # not reach. A training run is a child process started by the worker's thread. Gossip and mingle are for
 # fleets of workers and make the start a second longer.
 _WORKER = (*_CELERY, "worker", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO")
-# The arguments to Python for each program, by the name of the program and of its log. docker-compose.yml
-# runs the same programs.
+# The arguments to Python for each program. The key is the name of the program and of its log file.
+# docker-compose.yml runs the same programs.
 _PROGRAMS: dict[str, Sequence[str]] = {
     "worker": (*_WORKER, "--queues=default", "--concurrency=2", "--hostname=default@rankloop"),
     "training": (*_WORKER, "--queues=training", "--concurrency=1", "--hostname=training@rankloop"),

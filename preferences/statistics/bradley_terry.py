@@ -34,9 +34,9 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
     """
     wins = np.asarray(wins, dtype=np.float64)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2]:
-        raise ValueError(f"wins must be square in its last two axes; its shape is {wins.shape}.")
+        raise ValueError(f"`wins` must be square in its last two axes; its shape is {wins.shape}.")
     if not np.isfinite(wins).all() or (wins < 0).any() or prior < 0:
-        raise ValueError("wins and prior must be finite and not negative.")
+        raise ValueError("`wins` and `prior` must be finite and not negative.")
     models = wins.shape[-1]
     wins = wins * (1 - np.eye(models))
     if prior == 0 and not _strongly_connected(wins):
@@ -102,8 +102,8 @@ def resampled(
     in :func:`table_of`.
 
     `clusters` has shape (N,). Clusters are usually tasks, because the K(K−1)/2 comparisons of a ranking and
-    all rankings of a task involve the same few responses. As in `intervals.resampled_totals`, many clusters
-    are divided into groups.
+    all rankings of a task involve the same few responses. If there are many clusters, they are divided into
+    groups, as in `intervals.resampled_totals`.
     """
     rng = np.random.default_rng(seed)
     _, cluster = np.unique(clusters, return_inverse=True)

@@ -34,8 +34,8 @@ MAX_BLOCK = 2000
 
 
 class CrowdBT(NamedTuple):
-    """`strength` has one value per item and shape (I,). `eta`, `low`, `high` and `n` (the number of strict
-    verdicts) have one value per annotator and shape (A,); the first three are NaN for annotators without a
+    """`strength` has shape (I,), with one value per item. `eta`, `low`, `high` and `n` (the number of strict
+    verdicts) have shape (A,), with one value per annotator; the first three are NaN for annotators without a
     strict verdict."""
 
     strength: NDArray[np.float64]
@@ -68,10 +68,10 @@ def fit(
     """
     win, lose, who = (np.asarray(part, dtype=np.int64) for part in (preferred, other, annotators))
     if win.ndim != 1 or not win.shape == lose.shape == who.shape:
-        raise ValueError("preferred, other and annotators must each have shape (N,).")
+        raise ValueError("`preferred`, `other` and `annotators` must each have shape (N,).")
     if penalty <= 0:
         raise ValueError(
-            "penalty must be above 0: without a penalty, strengths from few votes can be infinite."
+            "`penalty` must be above 0: without a penalty, strengths from few votes can be infinite."
         )
     for part, size in ((win, n_items), (lose, n_items), (who, n_annotators)):
         if len(part) and (part.min() < 0 or part.max() >= size):

@@ -29,8 +29,8 @@ MIN_ANNOTATORS = 3
 class DawidSkene(NamedTuple):
     """`truth[u, v]` is P(the true label of item u is v), with shape (U, V). `prior` is the frequency of
     each label, with shape (V,). `confusion[a, t, v]` is P(annotator a gives label v if the true label is
-    t), with shape (A, V, V); rows without expected votes are NaN. `log_likelihood` is that of the votes for
-    these estimates."""
+    t), with shape (A, V, V); rows without expected votes are NaN. `log_likelihood` is the log-likelihood of
+    the votes under these estimates."""
 
     truth: NDArray[np.float64]
     prior: NDArray[np.float64]
@@ -60,7 +60,7 @@ def fit(
     """
     item, who, label = (np.asarray(part, dtype=np.int64) for part in (items, annotators, labels))
     if item.ndim != 1 or not item.shape == who.shape == label.shape:
-        raise ValueError("items, annotators and labels must each have shape (N,).")
+        raise ValueError("`items`, `annotators` and `labels` must each have shape (N,).")
     for part, size in ((item, n_items), (who, n_annotators), (label, n_labels)):
         if len(part) and (part.min() < 0 or part.max() >= size):
             raise ValueError("An index is out of range.")
@@ -140,9 +140,9 @@ def pair_reliability(
     pair, who, cluster = (np.asarray(part, dtype=np.int64) for part in (pairs, annotators, clusters))
     y = np.asarray(verdicts, dtype=np.float64)
     if pair.ndim != 1 or not pair.shape == who.shape == cluster.shape == y.shape:
-        raise ValueError("pairs, annotators, verdicts and clusters must each have shape (N,).")
+        raise ValueError("`pairs`, `annotators`, `verdicts` and `clusters` must each have shape (N,).")
     if not np.isin(y, (-1, 1)).all():
-        raise ValueError("Verdicts are −1 or 1; leave ties out.")
+        raise ValueError("Verdicts must be −1 or 1; leave out ties.")
     nothing = np.full(n_annotators, np.nan)
     votes = np.bincount(pair, minlength=n_pairs)
     shared = votes[pair] > 1

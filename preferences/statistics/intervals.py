@@ -74,10 +74,10 @@ def clustered_shares(
     won, tried = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     group = np.asarray(groups, dtype=np.int64)
     if won.ndim != 1 or not won.shape == tried.shape == group.shape:
-        raise ValueError("successes, trials and groups must each have shape (C,).")
+        raise ValueError("`successes`, `trials` and `groups` must each have shape (C,).")
     if len(won) and ((won < 0).any() or (won > tried).any() or group.min() < 0 or group.max() >= n_groups):
         raise ValueError(
-            "Successes must be from 0 to the number of trials, and groups must be from 0 to n_groups − 1."
+            "`successes` must be from 0 to `trials`, and `groups` must be from 0 to `n_groups` − 1."
         )
     total = np.bincount(group, weights=tried, minlength=n_groups)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -30,7 +30,7 @@ def minimise(
     `scale` is an estimate of the inverse curvature for each parameter, with shape (n,), and scales the
     initial step. The search stops if no component of the scaled gradient is above `tolerance` (a bound on
     the remaining distance of each parameter), or if rounding prevents further improvement. Raises
-    RuntimeError after max_iterations.
+    RuntimeError after `max_iterations` iterations.
     """
     x = start.copy()
     value, gradient = function(x)

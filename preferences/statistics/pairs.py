@@ -32,7 +32,7 @@ def verdicts_of(places: NDArray[np.int8]) -> NDArray[np.int8]:
     unranked."""
     places = np.asarray(places)
     if places.ndim != 2:
-        raise ValueError(f"places must have shape (R, K); its shape is {places.shape}.")
+        raise ValueError(f"`places` must have shape (R, K); its shape is {places.shape}.")
     first, second = pair_columns(places.shape[1])
     one, two = places[:, first], places[:, second]
     verdict: NDArray[np.int8] = (one < two).astype(np.int8) - (one > two).astype(np.int8)
@@ -63,9 +63,9 @@ def rankings_that_meet(tasks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDA
 def gold_scores(gold: NDArray[np.int8], places: NDArray[np.int8]) -> NDArray[np.float64]:
     """Compute `preferences.scoring.gold_score` for many rankings at once.
 
-    `gold` and `places` have shape (R, K). Returns the share of gold's strict pairs that are in the same
-    order, with shape (R,). A tie or two unranked responses count ½. The share is 0 if nothing is ranked,
-    and NaN if gold has no strict pair.
+    `gold` and `places` have shape (R, K). Returns the share of strict pairs in `gold` that have the
+    same order in `places`, with shape (R,). A tie or two unranked responses count ½. The share is 0 if
+    nothing is ranked, and NaN if `gold` has no strict pair.
     """
     truth, said = verdicts_of(gold), verdicts_of(places)
     asked = (truth == 1) | (truth == -1)

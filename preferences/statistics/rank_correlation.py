@@ -1,8 +1,9 @@
 """Kendall's W: the agreement among whole rankings, with ties. Pure NumPy. (For τ-b between two rankings, see
 `agreement`.)
 
-The input is places (or any scores) of the same responses in the same order. Lists of IDs in ranked order are
-not valid input, because entries at the same position would be different responses; see `pairs`.
+The input consists of places (or other scores) of the same responses, with the responses in the same order for
+all rankings. Lists of IDs in ranked order are not valid input, because entries at the same position would be
+different responses; see `pairs`.
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ class Checkpoints:
     ) -> None:
         made, partial = self._folder / _name(step), self._folder / f".partial-{uuid.uuid4().hex}"
         if made == self._newest:
-            return  # this checkpoint already exists, and the state after a step is always the same
+            return  # this checkpoint exists and would be identical: a step always gives the same state
         partial.mkdir(parents=True)
         try:
             generators, numbers = generator_states()

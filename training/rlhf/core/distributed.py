@@ -122,8 +122,8 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
 
 
 def gather_rows(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[int]) -> list[Tensor]:
-    """Gather the rows of all processes (float32, on the CPU) in the order of `widths`. `mine` contains the
-    indices of this process's `rows`."""
+    """Gather the rows of all processes (float32, on the CPU). `widths` contains the length of every row, and
+    `mine` contains the indices of this process's `rows` among all rows."""
     if count() == 1 or not widths:
         return list(rows)
     everything = list(torch.split(torch.zeros(sum(widths)), list(widths)))
@@ -135,7 +135,7 @@ def gather_rows(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[in
 
 
 def broadcast(number: int) -> int:
-    """Return the first process's number in every process."""
+    """Return, in every process, the number that the first process passed."""
     if count() == 1:
         return number
     shared = torch.tensor(number, dtype=torch.int64)

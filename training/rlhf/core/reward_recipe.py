@@ -80,7 +80,7 @@ class RewardModelConfig(Recipe):
         "ignore",
         description="How to use the stated strength of the preference for the best tier over the next. "
         "cumulative: learn the reward difference at which each level begins. margin: require the"
-        " reward difference to exceed the margin that the margins setting gives for the level.",
+        " reward difference to exceed the level's margin (see the margins setting).",
     )
     margins: str = Field(
         "",
@@ -181,7 +181,8 @@ class RewardModelConfig(Recipe):
         gt=0,
         le=10_000,
         description="Number of minutes between checkpoints. A killed run resumes from the last checkpoint. A "
-        "checkpoint is also saved after the best evaluation so far. If empty, only checkpoint_steps applies.",
+        "checkpoint is also saved after each evaluation that is the best so far. If empty, only"
+        " checkpoint_steps applies.",
     )
     checkpoint_steps: int | None = Field(
         None,
@@ -194,7 +195,7 @@ class RewardModelConfig(Recipe):
     @model_validator(mode="after")
     def _one_rule_for_ties(self) -> Self:
         if self.loss == "plackett_luce" and self.ties != "ignore":
-            raise ValueError("plackett_luce has its own rule for tied tiers. Set `ties` to `ignore`")
+            raise ValueError("plackett_luce has its own rule for ties. Set `ties` to `ignore`")
         return self
 
     @model_validator(mode="after")
@@ -217,7 +218,7 @@ class RewardModelConfig(Recipe):
                 raise ValueError(
                     "a loss with margins is not a likelihood. Set `ties` to `ignore`,"
                     " `label_smoothing` to 0 and `annotators` to `alike`, or set `strength` to"
-                    " `cumulative`, which excludes only `davidson` ties"
+                    " `cumulative`, which is incompatible only with `davidson` ties"
                 )
         elif self.margins:
             raise ValueError(
@@ -255,6 +256,6 @@ class RewardModelConfig(Recipe):
                 ) from None
             if not 0 <= found[int(level)] <= MAX_MARGIN:
                 raise ValueError(
-                    f"margins contains {entry!r}. A margin is between 0 and {MAX_MARGIN} reward units"
+                    f"`margins` contains {entry!r}. A margin must be between 0 and {MAX_MARGIN} reward units"
                 )
         return found

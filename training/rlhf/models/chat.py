@@ -103,8 +103,8 @@ def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the padding token id, or EOS if there is none. Using EOS is harmless, because the end of a
-    response is never derived from padding."""
+    """Return the id of the padding token, or that of EOS if the tokenizer has no padding token. Using EOS is
+    harmless, because the end of a response is never derived from padding."""
     return eos_id(tokenizer) if tokenizer.pad_token_id is None else _one_id(tokenizer.pad_token_id)
 
 
@@ -123,8 +123,8 @@ def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _least_likely_text(tokenizer: PreTrainedTokenizerBase, eos: int) -> str:
-    """Return the longest token, preferably one that begins with a space marker: such a token does not occur
-    in text."""
+    """Return the longest token, preferably one that begins with a space marker: a token's name with this
+    marker does not occur in text."""
     names = sorted(name for name, number in tokenizer.get_vocab().items() if number != eos)
     signed = [name for name in names if name[0] in SPACE_SIGNS and len(name) > 1]
     return max(signed or names, key=len)

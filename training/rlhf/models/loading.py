@@ -40,9 +40,9 @@ class Loaded(NamedTuple):
 class Opened(NamedTuple):
     """A classifier as loaded from its folder, before an adapter is merged into its base.
 
-    ``new`` names the weights that are random because no file contains them: either no weights, or the head
-    and its modules. ``base`` is the source of a complete model or, for an adapter, the base model that the
-    adapter was trained on.
+    ``new`` names the weights that are random because no file contains them (the head and its modules); the
+    list is empty if all weights were read. ``base`` is the source of a complete model or, for an adapter, the
+    base model that the adapter was trained on.
     """
 
     model: Any
@@ -108,9 +108,9 @@ def open_classifier(
     head is random (transformers' initialisation).
 
     Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
-    the pad token equals EOS, that class skips the EOS at which a new reward model is read, so a new reward
-    model gets another pad token. A reward model that was trained with other software keeps its pad token,
-    and its score is read at the position used in its training.
+    the pad token equals EOS, that class skips the EOS at which a new reward model's score is read, so a new
+    reward model gets another pad token. A reward model that was trained with other software keeps its pad
+    token, and its score is read at the position used in its training.
     """
     opened = _load(AutoModelForSequenceClassification, path_or_hub, dtype, device)
     model, tokenizer = trunks.plain(opened.model), opened.tokenizer
@@ -185,9 +185,9 @@ def _fold(model: Any) -> Any:
 
 def _write_adapter(model: Any, folder: Path) -> None:
     """Write the adapter with the head, and the metadata that a complete model stores in its config.json."""
-    # With `False`, peft leaves the embeddings to the base model and does not query the hub for their size.
+    # With `save_embedding_layers=False`, peft neither saves embeddings nor queries the hub for their size.
     model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink()  # an empty model card template, written by peft
+    (folder / "README.md").unlink()  # the empty model card template that peft writes
     config = trunks.plain(model).config
     notes = {"num_labels": 1, "pad_token_id": config.get_text_config().pad_token_id}
     notes["rankloop"] = getattr(config, "rankloop", {})
@@ -222,7 +222,7 @@ def _load(
         if adapter:
             model, new = _with_adapter(model, adapter, new)
             # Store the base's current location, so that an adapter trained from this adapter can find the
-            # base from any folder.
+            # base from any working directory.
             model.active_peft_config.base_model_name_or_path = adapters.lasting_name(base)
     except (ModelNotFound, MemoryError, torch.OutOfMemoryError):
         raise

@@ -17,7 +17,7 @@ from typing import Any
 from training.rlhf.models import adapters
 from training.rlhf.models.adapters import CONFIG_FILE
 
-MAX_HEADER_BYTES = 100_000_000  # limit for a safetensors header; the largest known headers take 200 kB
+MAX_HEADER_BYTES = 100_000_000  # maximum size of a safetensors header; the largest known take 200 kB
 NAMED_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", re.IGNORECASE)
 # Models with two matrix products in the MLP, biases and learned positions, like GPT-2 and BERT.
 TWO_PRODUCTS = {"gpt_neox", "opt", "phi"}

@@ -42,7 +42,7 @@ from training.rlhf.reward.uncertainty import uncertainty_of
 
 # Peak learning rates for models with 2M and 1B parameters. These rates are lower than those in `sft`,
 # because the policy is already trained. With 512 demo prompts, the gold reward per answer rose from 1.57 to
-# 1.76 at 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
+# 1.76 at a peak rate of 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
 
 # Number of prompts sampled, scored and reported together. Cancellation is checked after each batch.

@@ -108,8 +108,8 @@ class MicroBatch:
 
 
 def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: float = 0.0) -> Models:
-    """Load the policy and the reward model. The reference is a frozen copy of the policy, and the critic a
-    trainable copy of the reward model.
+    """Load the policy and the reward model. The reference is a frozen copy of the policy, and the critic is
+    a trainable copy of the reward model.
 
     Raises ValueError for an encoder, for different vocabularies, and for a reward model with constant
     rewards.
@@ -147,7 +147,7 @@ def score_answers(
     """Return the reward model's scores for the answers to each prompt, in order.
 
     The sampled token ids are scored directly: decoding and encoding them again can change them. A truncated
-    answer gets the EOS that it lacks, because a reward model is trained to be read only at EOS.
+    answer gets the EOS that it lacks, because a reward model's score is meaningful only at EOS.
     """
     judge, scale = models.judge, models.scale
     groups = [

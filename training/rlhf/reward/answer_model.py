@@ -79,7 +79,7 @@ def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> Answer
             raise ValueError(
                 f"`margins` has no entry for strength {missing[0]}, which {stated[missing[0]]}"
                 " rankings state. "
-                f"List all of {', '.join(map(str, sorted(stated)))}"
+                f"List all levels: {', '.join(map(str, sorted(stated)))}"
             )
         levels = {level: number for number, level in enumerate(sorted(stated), start=1)}
     annotators: dict[str, int] = {}
@@ -201,7 +201,7 @@ class AnswerModel(nn.Module):
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             slope, _ = self._slope_of(middle, groups, rewards)
-            rising = slope < 0  # the loss still decreases here, so the optimum is higher
+            rising = slope < 0  # the loss still decreases here, so the optimum lies above
             low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
         found = (low + high) / 2
         _, curvature = self._slope_of(found, groups, rewards)
@@ -271,12 +271,13 @@ class AnswerModel(nn.Module):
 
 
 def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
-    """Return the initial ``tie``, with which responses of equal reward are tied as often as pairs in the
-    given rankings.
+    """Return the initial ``tie``: the value at which responses of equal reward are tied as often as pairs in
+    the given rankings.
 
-    A short run does not converge from other initial values: from 0 (where a third of equal pairs are tied),
-    one epoch on 600 rankings led to 20 % predicted ties when the actual share was 4 %. The probability of a
-    tie between equal rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
+    A short run does not converge from other initial values: from 0 (where responses of equal reward are
+    tied with probability 1/3), one epoch on 600 rankings led to 20 % predicted ties when the actual share
+    was 4 %. The probability of a tie between equal rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for
+    Davidson.
     """
     if config.ties == "ignore":
         return 0.0

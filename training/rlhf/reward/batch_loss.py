@@ -36,8 +36,8 @@ def suspects(
     answers: AnswerModel,
     pad_id: int,
 ) -> str:
-    """List those rankings in a batch whose loss is not finite or, if there are no such rankings, all
-    rankings in the batch."""
+    """Name the rankings that make a batch's loss non-finite or, if no single ranking does, all rankings in
+    the batch."""
     spoiled: list[int] = []
     for indices, batch in batches(
         model, groups, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id

@@ -9,10 +9,10 @@ the prior. The anchored fit min Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2 is then, 
 posterior, except for the noise in the data. The rankings' weights wᵢ ~ Exp(1), which differ between members,
 represent that noise (Bayesian bootstrap, Rubin 1981).
 
-Every weight has the prior N(0, 1); the products, instead of the weights, are scaled by their width. Half of a
-member's prior variance is linear in the features, and half goes through one layer of ReLUs. The total
-variance is ``prior_spread``² at a typical training response. Far from the training responses, the members
-diverge in proportion to the distance.
+Every weight has the prior N(0, 1); scaling by the layer width is applied to the products, not to the weights.
+Half of a member's prior variance is linear in the features, and half goes through one layer of ReLUs. The
+total variance is ``prior_spread``² at a typical training response. Far from the training responses, the
+members diverge in proportion to the distance.
 """
 
 from __future__ import annotations

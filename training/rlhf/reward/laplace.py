@@ -31,7 +31,7 @@ Likelihood = Callable[[Tensor], Tensor]
 # Prior standard deviations of a reward, in reward units. At the lower bound, every preference has a
 # probability near ½; at the upper bound, preferences are practically certain.
 LEAST_PRIOR_SPREAD, MOST_PRIOR_SPREAD = 0.1, 50.0
-PRIOR_SPREADS = 500  # number of values tried between these bounds, evenly spaced on a logarithmic scale
+PRIOR_SPREADS = 500  # number of prior spreads tried, evenly spaced on a logarithmic scale
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ SEEDS_APART = 7919
 @dataclass(frozen=True, slots=True)
 class LoraEnsemble:
     """``model``: the trunk with the adapters ``names``, of which one is active at a time. ``means`` (M,):
-    each member's mean reward over the training responses, a mean that rankings do not determine."""
+    each member's mean reward over the training responses. Rankings do not determine this mean."""
 
     kind: ClassVar[str] = "lora"
     model: Any

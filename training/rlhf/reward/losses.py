@@ -213,12 +213,12 @@ def cumulative_strength(
 
 
 def beta_prior(reliability: Tensor, *, right: float, wrong: float) -> Tensor:
-    """Return the negative logarithm of the Beta(right, wrong) density of sigma(reliability), up to a
-    constant. ``reliability`` can have any shape.
+    """Return the negative logarithm of the Beta(``right``, ``wrong``) density of sigma(``reliability``), up
+    to a constant. ``reliability`` can have any shape.
 
-    The prior has the effect of right - 1 correct and wrong - 1 incorrect verdicts. CrowdBT needs right >
-    wrong: otherwise negated rewards with reversed reliabilities explain the rankings equally well (Chen et
-    al. 2013).
+    The prior has the effect of ``right - 1`` correct verdicts and ``wrong - 1`` incorrect ones. CrowdBT
+    requires ``right > wrong``: otherwise negated rewards with reversed reliabilities explain the rankings
+    equally well (Chen et al. 2013).
     """
     return -(right - 1.0) * logsigmoid(reliability) - (wrong - 1.0) * logsigmoid(-reliability)
 
@@ -280,4 +280,4 @@ def _log_expm1(x: Tensor) -> Tensor:
 def _check_shapes(rewards: Tensor, tiers: Tensor) -> None:
     if rewards.shape != tiers.shape or rewards.ndim != 2:
         shapes = f"rewards {tuple(rewards.shape)} and tiers {tuple(tiers.shape)}"
-        raise ValueError(f"{shapes} must both be (rankings, responses)")
+        raise ValueError(f"{shapes} must both have the shape (rankings, responses)")

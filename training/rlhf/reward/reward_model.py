@@ -1,7 +1,7 @@
 """Train a reward model from rankings.
 
-A reward model is a language model's trunk with one linear output, read at the EOS token of a response, or an
-encoder that reads the response as a whole. The model is saved so that plain
+A reward model is a language model's trunk with one linear output, whose score is read at a response's EOS, or
+an encoder that scores the response as a whole. The model is saved so that plain
 ``AutoModelForSequenceClassification`` gives the same raw scores; with LoRA, an adapter and its head are
 saved. A reward's additive constant is arbitrary, so the mean and the standard deviation over the training
 responses are stored with the weights (`RewardScale`, in ``config.json``). This mean and standard deviation
@@ -94,9 +94,9 @@ class LoopProgress:
     """The counters and metrics of a run, saved as JSON in a checkpoint, so that a resumed run has the
     complete values.
 
-    ``metrics``: those of the last step; ``heldout``: the held-out metrics of the weights that would be saved
-    now; ``lowest``: those at the lowest held-out loss; ``without_gain``: the number of evaluations since the
-    lowest held-out loss.
+    ``metrics``: the last step's metrics; ``heldout``: the held-out metrics of the weights that would be saved
+    now; ``lowest``: the held-out metrics at the lowest held-out loss; ``without_gain``: the number of
+    evaluations since the lowest held-out loss.
     """
 
     step: int = 0
@@ -217,8 +217,8 @@ def train(
         ):
             rewards = rewards_of(model, batch, precision=config.precision)
             per_ranking = preference_loss(config, rewards, batch, answers) + answers.prior(batch.stated)
-            # Losses are divided by the entire batch's weight, so those of micro-batches and processes simply
-            # add up.
+            # Losses are divided by the entire batch's weight, so the losses of micro-batches and processes
+            # simply add up.
             loss = (per_ranking * batch.weights).sum() / weight
             loss.backward()
             summed.update(batch_sums(loss.detach(), rewards.detach(), batch))

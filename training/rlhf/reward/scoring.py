@@ -184,8 +184,8 @@ def _of_whole_rows(model: Any, batch: Batch) -> Tensor:
         plain(model)(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
     finally:
         watched.remove()
-    # Some models that are read at the last token (ModernBERT's decoder, CTRL) apply their classifier to all
-    # tokens.
+    # Some models whose score is read at the last token (ModernBERT's decoder, CTRL) apply their classifier to
+    # all tokens.
     return seen[0][batch.end_row, batch.end_column] if seen[0].ndim == 3 else seen[0][batch.end_row]
 
 
@@ -204,7 +204,7 @@ def _at_the_ends(model: Any, batch: Batch) -> Tensor:
 def load_for_training(base_model: str | Path, config: RewardModelConfig | None = None) -> Loaded:
     """Load the trunk of a policy or an encoder with a new head, or a reward model with its own head.
 
-    The tokenizer's pad token differs from its EOS. With ``use_peft``, everything is frozen except the head
+    A new model's pad token differs from its EOS. With ``use_peft``, everything is frozen except the head
     and an adapter. If the reward model is an adapter and the recipe uses LoRA, that adapter is trained
     further and keeps its rank and modules; otherwise the adapter is merged and all weights are trained.
     """
@@ -250,11 +250,11 @@ def choose_layouts(model: PreTrainedModel, groups: Sequence[Group], layout: Layo
 def batches(
     model: PreTrainedModel, groups: Sequence[Group], *, layout: LayoutChoice, max_tokens: int, pad_id: int
 ) -> Iterator[tuple[list[int], Batch]]:
-    """Yield pairs of a batch's indices into ``groups`` and the batch on the model's device. Every group
-    occurs once."""
+    """Yield batches on the model's device, each preceded by the indices of its groups in ``groups``. Every
+    group occurs in exactly one batch."""
     layouts = choose_layouts(model, groups, layout)
-    # A model trained with other software, with EOS as its pad token, is read before EOS, as in transformers.
-    # A reward model created here has another pad token, so its responses are read at their EOS.
+    # If a model trained with other software has EOS as its pad token, its score is read before EOS, as in
+    # transformers. A reward model created here has another pad token, so its score is read at EOS.
     unread = model.config.get_text_config().pad_token_id
     for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
         chosen = [groups[i] for i in indices]

@@ -64,7 +64,7 @@ def test_levels_and_annotators_are_collected_from_the_rankings() -> None:
         (
             {"strength": "margin", "margins": "1=0.5"},
             [said_by("a", strength=n) for n in (1, 2, 2)],
-            "no entry for strength 2, which 2 rankings state. List all of 1, 2",
+            "no entry for strength 2, which 2 rankings state. List all levels: 1, 2",
         ),
         ({"annotators": "crowd_bt"}, [said_by("")], "Set `annotators` to `alike`"),
         ({"positions": "learned"}, [said_by("a")], "Set `positions` to `ignore`"),

@@ -233,7 +233,7 @@ def test_training_without_a_usable_ranking_fails_with_a_reason(policy_dir: Path,
 
 
 def test_unsupported_recipe_is_rejected() -> None:
-    with pytest.raises(ValidationError, match="own rule for tied tiers"):
+    with pytest.raises(ValidationError, match="own rule for ties"):
         RewardModelConfig(loss="plackett_luce", ties="davidson")
     with pytest.raises(ValidationError, match="extra"):
         RewardModelConfig.model_validate({"learning_rat": 1e-3})

@@ -2,8 +2,8 @@
 
 A forward pass costs 2 operations per weight and token, and 4 × `hidden` operations per token, layer and
 attended token. A training step costs as much as three forward passes, or two if the trunk is frozen (its
-weights need no gradient), plus one more if activations are recomputed. With an encoder, responses do not
-share their prompt.
+weights need no gradient), plus one more if activations are recomputed. If the model is an encoder, each
+response is processed with its own copy of the prompt.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ RunDocument = Callable[[UUID], dict[str, Any]]
 
 
 class Hub:
-    """The streams of one event loop. The hub's two database connections are open only while there are streams."""
+    """The streams of one event loop. The hub's two connections are open only while there are streams."""
 
     def __init__(self) -> None:
         self._watchers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)

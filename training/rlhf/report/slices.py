@@ -24,8 +24,8 @@ LENGTHS = ("much_shorter", "shorter", "alike", "longer", "much_longer")
 class Slice:
     """The accuracy on preferences whose property ``by`` has the value ``of``.
 
-    ``confidence`` is the mean predicted probability, given a preference, that the response with the higher
-    reward is preferred. A confidence above the accuracy means that the model is overconfident.
+    ``confidence`` is the mean probability that the model assigns to the more likely preference, given that
+    the pair is not tied. A confidence above the accuracy means that the model is overconfident.
     """
 
     by: str
@@ -71,8 +71,8 @@ def slices_of(
     expected: Floats,
     bootstrap: PromptBootstrap,
 ) -> tuple[Slice, ...]:
-    """Return the slices of strict ``pairs``. ``expected`` (P,) contains the predicted probabilities that the
-    response with the higher reward is preferred.
+    """Return the slices of strict ``pairs``. ``expected`` (P,) contains the predicted probability of the
+    more likely preference on each pair.
 
     A property with a single value gives no slices.
     """

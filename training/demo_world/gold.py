@@ -4,17 +4,19 @@
 
 clipped to 0 … 4 points. Each part lies between 0 and 1 (courtesy: between -1 and 1):
 
-    answer    share of the correct answer's facts that are stated, halved for each answer to another
-              question
-    values    share of the required slot values that are named; each named value that the conversation does
-              not contain cancels half a required value
+    answer    share of the correct answer's facts that are stated, halved for each other question that the
+              text also answers
+    values    share of the required slot values that are named; each named value that does not occur in the
+              conversation offsets half of a required value
     courtesy  ½ for a greeting and ½ for a closing; each rude line subtracts 1
     brevity   1 for 12 to 45 words, less for fewer or more words, and 0 for 90 words or more
-    variety   share of word triples that are not repeated, minus the share of repeats
-    fluency   share of adjacent word pairs that are also adjacent in some template; a factor for everything
-              else, so that lists of keywords, shuffled words and foreign text earn nothing
+    variety   1 minus twice the share of repeated word triples
+    fluency   1 if nearly all adjacent word pairs are also adjacent in some template, less for fewer pairs;
+              multiplies all other parts, so that lists of keywords, shuffled words and foreign text earn
+              nothing
 
-Without an answer, courtesy earns only a quarter of its points: polite but empty answers must not score well.
+If no fact of the correct answer is stated, the other parts earn only a quarter of their points, because
+polite but empty answers must not score well.
 """
 
 import re

@@ -95,8 +95,8 @@ def _greeting(scenario: Scenario, rng: random.Random) -> str:
 
 
 def _with_wrong_value(scenario: Scenario, text: str, rng: random.Random) -> str:
-    """Return `text` with one of its values replaced by another value of the same kind. A text without values
-    is given an invented name."""
+    """Return `text` with one of its values replaced by another value of the same kind. If the scenario has no
+    values, the answer greets the customer by an invented name instead."""
     kinds = list(scenario.required)
     if not kinds:
         greeting = rng.choice(NAMED_GREETINGS).format(name=rng.choice(slots.NAMES))

@@ -73,7 +73,7 @@ def write_messages(scenario: Scenario, rng: random.Random) -> list[dict[str, str
 
 
 def draw_conversations(n: int, rng: random.Random) -> Iterator[tuple[Scenario, list[dict[str, str]]]]:
-    """Yield `n` conversations with different texts."""
+    """Yield `n` conversations, no two of which have the same text."""
     seen: set[tuple[str, ...]] = set()
     while len(seen) < n:
         scenario = draw_scenario(rng)

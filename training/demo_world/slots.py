@@ -49,7 +49,7 @@ KINDS = tuple(VALUES)
 
 # One regular expression per kind. Names, cities and products are matched against their lists, and values of
 # the other kinds are recognised by their form. An order number or amount that never occurs in the demo world
-# is therefore still recognised, and counts as an incorrect value.
+# is therefore still recognised, and is scored as an incorrect value.
 PATTERNS: dict[str, str] = {
     "name": "|".join(NAMES),
     "city": "|".join(CITIES),

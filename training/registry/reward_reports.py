@@ -29,8 +29,8 @@ def report_of(model: ModelVersion) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class LearnedReliability:
-    """The probability that an annotator states their true preference, estimated with the reward model
-    (CrowdBT)."""
+    """The probability that an annotator states their true preference, learned together with the
+    reward model (CrowdBT)."""
 
     name: str
     rankings: int
@@ -69,7 +69,7 @@ def compare_reward_models(*, model: ModelVersion, other: ModelVersion) -> Reward
     try:
         return compare(*scored)
     except ValueError as error:
-        raise _not_comparable(f"No rankings held out from both models can be compared: {error}.") from None
+        raise _not_comparable(f"The models can't be compared on held-out rankings: {error}.") from None
 
 
 def _notes(model: ModelVersion) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from training.runs.progress.events import LostClaim
 from training.runs.transitions import succeed_run
 
 Weights = ModelVersion.Weights
-# Abbreviations of run kinds in model names: demo-sft-1, demo-rm-2.
+# Abbreviations of run kinds in model names such as demo-sft-1 and demo-rm-2.
 NAME_OF_KIND = {
     TrainingRun.Kind.SFT: "sft",
     TrainingRun.Kind.REWARD_MODEL: "rm",

@@ -42,9 +42,9 @@ def settle_inputs(
     an input policy starts from its recipe's base_model. In other recipes, base_model replaces the policy.
 
     For a run that improves a policy, the default is the policy that the reward model was trained from, not
-    the newest policy: the reward model was trained on responses of that policy. Improving an already improved
-    policy again with the same reward model made the policy worse (gold reward 1.65 to 1.46 and 1.56 to 1.35;
-    the first improvement gained 0.3 to 0.5).
+    the newest policy: the reward model was trained on that policy's responses. Improving an already improved
+    policy again with the same reward model made the policy worse (the gold reward fell from 1.65 to 1.46
+    and from 1.56 to 1.35; the first improvement had gained 0.3 to 0.5).
     """
     models, errors = settle_models(project=project, kind=kind, recipe=recipe, given=given)
     settled = {name: model.name for name, model in models.items()}

@@ -24,8 +24,8 @@ def usable_threads(*, weight_bytes: int, available: int) -> int:
 
 def cpu_threads(policy_source: str) -> int:
     """The number of threads for this process: OMP_NUM_THREADS, or the number of processors if that variable
-    is not set. A model in a folder gets fewer threads if the model can't use all of them. A hub name gets all
-    of them, because the model's size is still unknown."""
+    is not set. A model in a folder gets fewer threads if the model can't use all of them. A model named on
+    the hub gets all threads, because its size is still unknown."""
     available = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
     if policy_source == DEMO_WORLD:
         return 1

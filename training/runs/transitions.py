@@ -32,8 +32,8 @@ from training.runs.folders import remove_attempts
 from training.runs.progress.events import CHANNEL, storable
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
-# Twelve missed heartbeats. On a busy machine, a run can miss a few (while torch loads or the machine swaps)
-# and must not be lost.
+# Twelve missed heartbeats. On a busy machine, a run can miss a few heartbeats (while torch loads or the
+# machine swaps) and must not be treated as lost.
 STALE_AFTER = timedelta(seconds=60)
 # A lost message delays the run by at most this long. A duplicate message has no effect, because the run is
 # already claimed.
@@ -186,7 +186,7 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
         requeued = _move(
             "state = 'queued', phase = 'waiting after a lost worker', eta_seconds = NULL, "
             "woken_at = clock_timestamp()",
-            # The next sweep handles a run that was asked to stop after the first statement.
+            # A run that is asked to stop after the first statement is left to the next sweep.
             f"{IS_STALE} AND {NOT_CANCELLED}",
             stale=stale_after,
         )

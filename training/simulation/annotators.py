@@ -43,8 +43,8 @@ class ApiError(Exception):
 
 @dataclass
 class Tally:
-    """The combined results of all annotators. `stopped` is the reason why an annotator got no more tasks (a
-    limit, a paused project, a failed qualification)."""
+    """The combined results of all annotators. `stopped` gives the reason for each annotator who was refused
+    further tasks (a limit, a paused project or a failed qualification)."""
 
     rankings: int = 0
     refused: int = 0
@@ -113,9 +113,9 @@ def annotate(
     """Let all annotators (name → token) rank concurrently until no task is left, or until `limit` rankings
     are done.
 
-    `noise` is the share of rankings with a random order instead of the judge's, so on average, the order is
-    reversed in half that share of all pairs. `told` is called with the number of rankings so far. Raises
-    ApiError.
+    `noise` is the share of rankings with a random order instead of the judge's, so on average, a share of
+    `noise` / 2 of all pairs is in the reverse order. `told` is called with the number of rankings so far.
+    Raises ApiError.
     """
     if not 0 <= noise <= 1:
         raise ValueError(f"noise must be from 0 to 1, not {noise}")

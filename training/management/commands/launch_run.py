@@ -94,7 +94,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise CommandError(f"The recipe {path} is not valid {path.suffix or 'JSON'}: {error}") from None
     if not isinstance(settings, dict):
-        raise CommandError(f"The recipe {path} must be one object of settings.")
+        raise CommandError(f"The recipe {path} must contain a single object of settings.")
     return settings
 
 

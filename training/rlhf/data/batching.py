@@ -235,8 +235,8 @@ def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens:
 def cut_by_width(
     shapes: Sequence[tuple[int, int]], *, max_places: int | None = None, max_rows: int | None = None
 ) -> Iterator[list[int]]:
-    """Group items into micro-batches with little padding. Each item has the shape (rows, width) in tokens.
-    Every item occurs once, and items are taken in order of width.
+    """Group items into micro-batches with little padding. An item's shape is its number of rows and their
+    width in tokens. Every item occurs once, and items are taken in order of width.
 
     A micro-batch is padded to its widest row. A micro-batch ends where another item would exceed
     ``max_places`` token positions or ``max_rows`` rows, or would raise the share of padding above

@@ -7,8 +7,8 @@ Works with any transformers model. Differences from `model.generate`:
   samples;
 - keys and values are written into preallocated buffers: growing keys and values by concatenation takes a
   third of `generate`'s time on small models;
-- each token is sampled with one uniform number through the cumulative distribution, instead of one
-  exponential number per vocabulary entry;
+- each token is sampled with one uniform random number and the cumulative distribution, instead of with one
+  exponential random number per vocabulary entry;
 - finished rows are removed from the batch.
 
 Only `temperature` and `top_p` change the distribution (there is no top-k, repetition penalty or minimum
@@ -99,11 +99,11 @@ def generate(
 
 
 def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, top_p: float) -> Tensor:
-    """Sample the next token of each row. Takes logits (B, V) and uniform numbers (B,) in [0, 1); returns ids
-    (B,).
+    """Sample the next token of each row. ``logits`` has shape (B, V), and ``uniform`` contains random numbers
+    from [0, 1), with shape (B,). Returns token ids, with shape (B,).
 
     Inverts the cumulative distribution: picks the first token whose cumulative probability exceeds the row's
-    number. Without numbers, or at temperature 0, picks the most likely token.
+    random number. Without ``uniform``, or at temperature 0, picks the most likely token.
     """
     if uniform is None or temperature == 0:
         return logits.argmax(dim=-1)
@@ -132,8 +132,8 @@ def _decode_batch(
     pick: Callable[[Tensor, Tensor | None], Tensor],
     noise: Tensor | None,
 ) -> list[Completion]:
-    """Decode left-padded prompts, given as (B, T) ids and mask, to B·n completions. The n samples of a prompt
-    are adjacent.
+    """Generate B·n completions, n for each of the B left-padded prompts; ``ids`` and ``mask`` have shape
+    (B, T). The n completions of a prompt are adjacent.
 
     A row's positions count only its real tokens, so padding on the left does not change the row's output.
     """

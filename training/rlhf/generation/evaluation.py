@@ -83,8 +83,8 @@ def evaluate(
     judge: Judge,
     report: Reporter | None = None,
 ) -> Evaluation:
-    """Let `judge` score the answers of `policy`. Raises `ModelNotFound`, `Cancelled`, or `ValueError` if
-    there are no prompts."""
+    """Let `judge` score the answers of `policy`. Raises `ModelNotFound` or `Cancelled`, and
+    `ValueError` if there are no prompts."""
     if not prompts:
         raise UnusableInput("an evaluation needs at least one prompt, got none", FailureKind.DATA_EMPTY)
     report = report or NullReporter()

@@ -53,8 +53,8 @@ SCORING_TOKENS = 16_384
 PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = 64, 32
 HELDOUT_MEASUREMENTS = 10
 PADDED = 1.2  # token positions per real token: at most about a fifth of a micro-batch is padding
-# The memory of an uncertainty estimate, as a number of hidden × hidden float32 arrays: the second derivative,
-# its directions and its root in float64, and the workspace of a solver.
+# The memory of an uncertainty estimate, as a number of float32 arrays of `hidden` × `hidden` elements: the
+# second derivative, its eigenvectors and the root of its inverse in float64, and the solver's workspace.
 CURVATURES = 8
 # The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
 TRAINING, TRAINING_AN_ADAPTER = 3, 2

@@ -101,7 +101,7 @@ def both_orders(
     probabilities: VerdictProbabilities, verdicts: Verdicts, ranking: Ints
 ) -> tuple[Floats, NDArray[np.bool_], Ints]:
     """Return, for each pair in both orders, the probability that the first response is preferred, whether
-    that response was preferred, and the ranking. Each array has shape (2P,)."""
+    that response was preferred, and the pair's ranking. Each array has shape (2P,)."""
     return (
         np.concatenate((probabilities.first, probabilities.second)),
         np.concatenate((verdicts == 1, verdicts == -1)),

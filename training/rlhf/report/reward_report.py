@@ -67,7 +67,7 @@ class TiePrediction:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A strength level, among pairs with a stated strength: the share of pairs with at least this level, as
+    """The share of pairs with at least this strength level among the pairs with a stated strength, as
     observed and as predicted (the mean probability)."""
 
     level: int

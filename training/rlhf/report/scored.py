@@ -163,7 +163,7 @@ class ScoredRankings:
         ranking, column = np.nonzero((a != NOBODY) & (b != NOBODY) & ((a != b) | (a != UNRANKED_TIER)))
         i, j = first[column], second[column]
         verdict = np.sign(self.tiers[ranking, j] - self.tiers[ranking, i]).astype(np.int8)
-        # A strength compares the best tier with the next tier (`losses.stated_pairs`).
+        # A stated strength refers to pairs from the best tier and the next tier (`losses.stated_pairs`).
         below = np.where(self.tiers > 0, self.tiers, UNRANKED_TIER + 1).min(axis=1, initial=UNRANKED_TIER + 1)
         low = np.minimum(self.tiers[ranking, i], self.tiers[ranking, j])
         high = np.maximum(self.tiers[ranking, i], self.tiers[ranking, j])

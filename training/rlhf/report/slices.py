@@ -24,8 +24,8 @@ LENGTHS = ("much_shorter", "shorter", "alike", "longer", "much_longer")
 class Slice:
     """The accuracy on preferences whose property ``by`` has the value ``of``.
 
-    ``confidence`` is the mean probability of the response that the model favours, given a preference. A
-    confidence above the accuracy means that the model is overconfident.
+    ``confidence`` is the mean probability that the model assigns to the more likely preference, given that
+    the pair is not tied. A confidence above the accuracy means that the model is overconfident.
     """
 
     by: str
@@ -52,9 +52,9 @@ class People:
 
 
 class PairStatements(NamedTuple):
-    """Counts of all verdicts on a pair's two responses, each with shape (P,): the verdicts that agree with
-    the pair's own verdict, those that contradict the pair's own verdict, and all verdicts, including the
-    pair's own."""
+    """Counts of the verdicts on each pair's two responses, in three arrays with shape (P,): the verdicts that
+    agree with the pair's own verdict, those that contradict it, and all verdicts, including the pair's
+    own."""
 
     alike: Ints
     against: Ints
@@ -71,8 +71,8 @@ def slices_of(
     expected: Floats,
     bootstrap: PromptBootstrap,
 ) -> tuple[Slice, ...]:
-    """Return the slices of strict ``pairs``. ``expected`` (P,) is the probability of the response that the
-    model favours.
+    """Return the slices of strict ``pairs``. ``expected`` (P,) contains the predicted probability of the
+    more likely preference on each pair.
 
     A property with a single value gives no slices.
     """

@@ -13,7 +13,8 @@ PROJECT = OpenApiParameter("project", str, description="Only results from the pr
 
 
 def project_to_train(request: Request, slug: str) -> Project:
-    """The project in which to launch a run. Raises Problem if this user can't see such a project."""
+    """The project in which to launch a run. Raises Problem if no project with this slug is
+    visible to the user."""
     project = Project.objects.visible_to(user_of(request)).filter(slug=slug).first()
     if project is None:
         raise Problem(

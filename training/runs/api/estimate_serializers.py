@@ -47,7 +47,7 @@ class RunEstimateSerializer(serializers.Serializer[Any]):
     )
     model = serializers.CharField(help_text="The base model.")
     weights = serializers.IntegerField()
-    runs = serializers.IntegerField(help_text="Number of earlier runs from which the time was scaled.")
+    runs = serializers.IntegerField(help_text="Number of earlier runs used to scale the time.")
     time_basis = serializers.CharField()
     memory_basis = serializers.CharField()
 

@@ -127,7 +127,7 @@ class MetricsView(RunView):
     @extend_schema(parameters=[AFTER], responses=serializers.MetricsSerializer)
     def get(self, request: Request, run_id: str) -> Response:
         """List metrics with a higher seq than `after`, oldest first: the event stream's data, for polling.
-        Steps that a later attempt repeated are listed only from that attempt."""
+        If a later attempt repeated a step, only that attempt's metrics are listed for the step."""
         after = whole_number(request, "after", default=0)
         rows = self.events(RunEvent.Type.METRICS).filter(seq__gt=after)[:MAX_EVENTS]
         return Response(serializers.MetricsSerializer({"results": rows}).data)

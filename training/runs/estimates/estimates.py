@@ -1,6 +1,6 @@
 """The estimate of a run's time, memory and disk, shown before launch: computed by
-`training.rlhf.planning.cost`, and corrected with earlier runs of the same kind and base model on this
-installation.
+`training.rlhf.planning.cost`, and corrected using measurements from earlier runs of the same kind and base
+model on this installation.
 
 The estimate is a range, because the lengths of the generated answers are unknown and machines differ.
 """

@@ -54,7 +54,7 @@ class Earlier:
 
 def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlier]:
     """The newest runs of this kind from this base model. The project's own runs come first, because their
-    texts are most similar."""
+    texts are the most similar to those of the planned run."""
     runs = TrainingRun.objects.filter(kind=kind, state="succeeded", started_at__isnull=False)
     newest = sorted(
         runs.select_related("project").order_by("-created_at")[:LOOKED_AT],

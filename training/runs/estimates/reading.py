@@ -20,7 +20,7 @@ Kind = TrainingRun.Kind
 PROMPTS_LOOKED_AT = 200
 CHARACTERS_PER_TOKEN = 4.0  # for English text with common tokenizers; other scripts need more tokens
 TURN_TOKENS = 3  # tokens that the chat template adds to each turn
-# Lengths of the demo world's demonstrations in its own tokenizer: means, and the longest of 2,000.
+# Lengths of 2,000 demo-world demonstrations in tokens of the demo world's tokenizer: means and maximum.
 DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST = 26.0, 32.0, 124.0
 # The assumed length for a project without responses.
 USUAL_RESPONSE = 100.0
@@ -77,7 +77,7 @@ def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
 
 
 def _lengths(project: Project) -> tuple[float, float, float, float, float]:
-    """The number of tokens in a prompt (mean, longest) and in a response (mean, longest), and the number of
+    """The number of tokens in a prompt (mean, maximum) and in a response (mean, maximum), and the number of
     responses per prompt."""
     rows = list(
         Prompt.objects.filter(project=project)

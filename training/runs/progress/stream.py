@@ -27,7 +27,7 @@ PING_SECONDS = 15.0  # proxies close a silent connection, commonly after 60 s
 RETRY_MILLISECONDS = 2000
 RECONNECT_SECONDS = 1.0
 BATCH_EVENTS = 500
-MAX_STREAMS = 500  # maximum streams per process; a refused browser polls `metrics?after=` instead
+MAX_STREAMS = 500  # maximum number of streams per process; a refused browser polls `metrics?after=` instead
 
 SELECT_STATE = "SELECT state FROM training_trainingrun WHERE id = %s"
 SELECT_EVENTS = """
@@ -39,7 +39,7 @@ RunDocument = Callable[[UUID], dict[str, Any]]
 
 
 class Hub:
-    """The streams of one event loop. The two connections are open only while there are streams."""
+    """The streams of one event loop. The hub's two connections are open only while there are streams."""
 
     def __init__(self) -> None:
         self._watchers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)

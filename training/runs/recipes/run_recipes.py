@@ -80,7 +80,7 @@ class SampleRecipe(UsesPrompts, StartsFromPolicy, SampleConfig):
     """Creates ranking tasks from the policy's responses."""
 
     responses_per_prompt: int = Field(
-        4, ge=MIN_RESPONSES, le=MAX_RESPONSES, description="Distinct responses per task."
+        4, ge=MIN_RESPONSES, le=MAX_RESPONSES, description="Number of distinct responses per task."
     )
     max_prompts: int = Field(
         32,
@@ -104,7 +104,7 @@ class EvaluateRecipe(UsesPrompts, StartsFromPolicy, EvaluateConfig):
         4,
         ge=1,
         le=64,
-        description="Answers scored per prompt. More answers make the mean less random.",
+        description="Number of answers scored per prompt. More answers make the mean less random.",
     )
     judge: Literal["gold", "reward_model"] = Field(
         "gold",

@@ -283,4 +283,4 @@ def _made(provider_id: str, identity: Identity) -> User:
         except IntegrityError:
             continue
         return user
-    raise Refused("failed", f"all of the names from {base} to {base}-999 are taken")
+    raise Refused("failed", f"all 999 usernames formed from {base} are taken")

@@ -1,4 +1,4 @@
-"""An invitation is a link that lets one person join a project, only once and only until the link expires.
+"""An invitation is a link with which one person can join a project, once and before the link expires.
 
 The token is the invitation's id, signed with the site's key. The token can't be forged, and a copy of the
 database contains no tokens. The token is shown once, when the invitation is created.
@@ -143,7 +143,7 @@ def _gone(invitation: Invitation) -> Problem:
         Invitation.State.ACCEPTED: "This invitation has been used. An invitation is valid for one person.",
         Invitation.State.REVOKED: "This invitation was revoked.",
     }
-    # The invitation is still open by this machine's clock but not by the database's: it has just expired.
+    # An invitation that has just expired by the database's clock can still be open by this machine's clock.
     detail = said.get(invitation.state, "This invitation has expired.")
     return Problem(
         f"{detail} Ask the person who sent the invitation for a new one.",

@@ -18,8 +18,8 @@ from config.problems import FieldProblem, Problem
 
 TOKEN_BYTES = 32
 PREFIX_CHARACTERS = 8
-# `last_used_at` is informational. Writing the time on each request would take longer than handling most
-# requests.
+# `last_used_at` is informational and is therefore written at most once in this period. Writing the time on
+# each request would take longer than handling most requests.
 LAST_USED_STEP = timedelta(minutes=1)
 
 _TOKEN, _USER = Columns(ApiToken, "k"), Columns(User, "u")

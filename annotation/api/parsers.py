@@ -83,7 +83,7 @@ def _refuse_text(path: str, text: str) -> None:
     if fault is None:
         return
     reason = f"It {fault}."
-    # The path, which is part of the response, can contain the forbidden character.
+    # The path can contain the forbidden character too. The response includes the path, so escape it there.
     field = path.replace(NUL, "\\u0000").encode(errors="backslashreplace").decode()
     raise Problem(
         f"The body can't be stored. {field}: {reason}",

@@ -22,7 +22,7 @@ from annotation.models.project import MAX_OVERLAP
 from config.problems import FieldProblem, Problem
 
 BATCH_DRAFTS = 1000
-# After this many new tasks, the statistics of Postgres's planner are too stale for fast claims.
+# After this many new tasks, the Postgres planner's statistics are too stale for fast claims.
 ANALYZE_AFTER_TASKS = 1000
 
 

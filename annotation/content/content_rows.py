@@ -184,8 +184,8 @@ def _tasks(
             "content_key": Column(list(new)),
             "state": Column([item.state for item, _, _ in new.values()]),
             "kind": Column([item.prepared.draft.kind for item, _, _ in new.values()]),
-            # A task created in a state other than `open` belongs to a ranking that already exists. A check
-            # has no slots, because it can be assigned to every annotator.
+            # A task created in a state other than `open` is imported together with its ranking. A check has
+            # no slots, because it can be assigned to every annotator.
             "open_slots": Column(
                 [
                     overlap

@@ -35,8 +35,8 @@ def fetch_dataset(
 ) -> list[tuple[str, Path]]:
     """Downloads a dataset's data files into the Hub's cache and returns pairs (name on the Hub, local path).
 
-    `part` is a configuration or a folder. Part and split are recognised from the files' paths. Raises Problem
-    when the Hub can't be reached, the dataset doesn't exist, or no file matches.
+    `part` is a configuration or a folder. The part and the split are recognised from the files' paths. Raises
+    Problem when the Hub can't be reached, the dataset doesn't exist, or no file matches.
     """
     try:
         # One request without retries: offline, the retries would take 23 s.

@@ -49,8 +49,8 @@ class BatchReport:
 
 @dataclass
 class ImportReport:
-    """The result of an import. Each of the `read` rows adds something, is `unchanged`, or is `failed`. A row
-    with several records can both add something and fail."""
+    """The result of an import. Each of the `read` rows adds something or is counted in `unchanged` or
+    `failed`. A row with several records can both add something and fail."""
 
     format: str
     dry_run: bool = False

@@ -91,14 +91,14 @@ def name_actor(
 
 
 def watch_connection(connection: Any, **_: Any) -> None:
-    """A receiver of the `connection_created` signal. With a pool, the signal is sent again for each
-    request."""
+    """Installs :func:`name_actor` on a connection; receives the `connection_created` signal. With a pool, the
+    signal is sent again for each request."""
     if name_actor not in connection.execute_wrappers:
         connection.execute_wrappers.append(name_actor)
 
 
 class RequestActor:
-    """Middleware: the request's user is the actor of its writes."""
+    """Middleware that makes a request's user the actor of the request's writes."""
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response

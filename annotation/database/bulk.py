@@ -104,5 +104,5 @@ _encode = json.JSONEncoder(
 
 
 def _plain(value: Any) -> Any:
-    """Encodes IDs as text and any mapping as an object."""
+    """Converts values that JSON can't represent: a mapping becomes an object, and an ID becomes text."""
     return dict(value) if isinstance(value, Mapping) else str(value)

@@ -57,7 +57,8 @@ def packed(query: QuerySet[Any, Any], *columns: Packed) -> list[NDArray[np.uint8
 
 
 def all_rows(query: QuerySet[Any, Any], row: list[Any], *sent: Sent) -> NDArray[Any]:
-    """The rows of a query as a structured array of the dtype `row`, with the fields `sent` in order.
+    """The rows of a query as a structured array of the dtype `row`. `sent` gives each field's expression, in
+    the order of the fields.
 
     Raises ValueError when a column's type gives rows of a different width. A row with a null would be lost,
     so nullable columns need a Coalesce.

@@ -1,12 +1,12 @@
 """The weight of each ranking in a reliability-weighted snapshot.
 
 An annotator's weight is 2p − 1, where p is the probability that their verdict on a pair is correct, estimated
-by Dawid–Skene on the chosen rankings (preferences.statistics.dawid_skene.pair_reliability): 1 for an
-annotator who is always correct, 0 for random answers. The minimum is FLOOR: to ignore an annotator's
-rankings entirely, exclude the annotator, with a reason. A reviewer's ranking has the weight of an annotator
-who is always correct. Annotators without a name, or without pairs that others also judged, get the mean
-weight of the other annotators. Weights are scaled to a mean of 1 over the rankings, so that the effective
-learning rate is the same as on an unweighted snapshot.
+by Dawid–Skene on the chosen rankings (preferences.statistics.dawid_skene.pair_reliability). The formula
+gives 1 for an annotator who is always correct and 0 for random answers, but no weight is less than FLOOR: to
+ignore an annotator's rankings entirely, exclude the annotator and state a reason. A reviewer's ranking has
+the weight of an annotator who is always correct. Annotators without a name, or without pairs that others also
+judged, get the mean weight of the other annotators. Weights are scaled to a mean of 1 over the rankings, so
+that the effective learning rate is the same as on an unweighted snapshot.
 """
 
 from __future__ import annotations

@@ -47,9 +47,9 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
     further leases.
 
     Returns an empty list if no task is left for the annotator. Raises Problem if `prefetch` is out of bounds.
-    If the annotator holds no lease and can't get one, raises the reason: ProjectNotActive,
-    AnnotatorPaused, AnnotatorExcluded, QualificationFailed, CapReached or DailyCapReached. Must not be called
-    inside a transaction, which would keep the tasks locked.
+    If the annotator holds no lease and can't get one, raises the error that states the reason:
+    ProjectNotActive, AnnotatorPaused, AnnotatorExcluded, QualificationFailed, CapReached or DailyCapReached.
+    Must not be called inside a transaction, which would keep the tasks locked.
     """
     if not 0 <= prefetch <= MAX_PREFETCH:
         reason = f"Use a number from 0 to {MAX_PREFETCH}."
@@ -155,8 +155,8 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
     """The kind of check for the annotator's task number `turn`, or None if the task is not a check.
 
-    Checks come at random, because annotators could predict a check at every n-th task. The decision is the
-    same for each request, so an annotator can't get another task by releasing a check.
+    Checks come at random, because annotators could predict checks that came at every n-th task. The decision
+    for a turn is always the same, so an annotator can't get another task by releasing a check.
     """
     if not project.gold_rate + project.attention_rate:
         return None

@@ -151,7 +151,7 @@ def set_kind(
 
 
 def _refuse_answered_twice(task: RankingTask) -> None:
-    """Refuses a check that an annotator answered twice, because both answers would count once the task is a
+    """Refuses a check that an annotator answered twice, because both answers would count if the task became a
     ranking task."""
     answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED)
     if answered.values("annotator").annotate(n=Count("pk")).filter(n__gt=1).exists():
@@ -179,8 +179,8 @@ def _refuse_bad_gold(task: RankingTask, gold: Sequence[Sequence[str]] | None) ->
 
 
 def _score_again(task: RankingTask) -> None:
-    """Updates the scores after a task became a check or got another answer. Annotators are judged again when
-    they answer next."""
+    """Updates the scores after the task's kind or correct answer has changed. Annotators are judged again at
+    their next answer to a check."""
     rows = list(Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED))
     if not task.is_check:
         Assignment.objects.filter(task=task, score__isnull=False).update(score=None, scored_at=None)

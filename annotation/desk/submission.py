@@ -194,8 +194,8 @@ def store_ranking(
 
 
 def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: str) -> Ranking:
-    """The ranking that the same request wrote before. Otherwise raises an error that explains why the
-    answer is not accepted."""
+    """The ranking written when the same request was first accepted. If there is none, raises an error that
+    explains why the answer is not accepted."""
     now = Assignment.objects.get(pk=assignment.pk)
     if now.state != Assignment.State.SUBMITTED:
         kept = _keep_as_draft(assignment, answer)

@@ -69,8 +69,8 @@ class Exclusion(models.Model):
 def not_excluded(*, project: str, annotator: str, label: str) -> Q:
     """The condition that the annotator named in these columns is not excluded.
 
-    The condition consists of two NOT EXISTS with plain equalities, so that each becomes a hash anti-join over
-    the few exclusions.
+    The condition consists of two NOT EXISTS clauses with plain equalities, so that each clause becomes a hash
+    anti-join over the few exclusions.
     """
     by_account, by_label = _exclusions(project, annotator, label)
     return ~by_account & (Q(**{f"{annotator}__isnull": False}) | ~by_label)
@@ -79,7 +79,8 @@ def not_excluded(*, project: str, annotator: str, label: str) -> Q:
 def excluded(*, project: str, annotator: str, label: str) -> tuple[Q, Q]:
     """The complement of :func:`not_excluded` as two disjoint conditions: by account, and by name.
 
-    Each condition becomes a semi-join that starts at the exclusions; a single disjunction would not.
+    Postgres plans each condition as a semi-join that starts at the exclusions, which it could not do for a
+    single disjunction.
     """
     by_account, by_label = _exclusions(project, annotator, label)
     return Q(by_account), Q(by_label, **{f"{annotator}__isnull": True})

@@ -230,8 +230,8 @@ class Membership(models.Model):
 class Desk(models.Model):
     """Counts of an annotator's work in a project.
 
-    The counts are stored because counting at each claim would take longer as an annotator's work grows. Only
-    a trigger writes the counts, from the assignments.
+    The counts are stored because counting at each claim would take ever longer as an annotator's work grows.
+    Only a trigger writes the counts, from the assignments.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, db_default=RandomUUID(), editable=False)

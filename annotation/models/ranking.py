@@ -84,7 +84,7 @@ class Ranking(models.Model):
         choices=Kind.choices,
         default=Kind.ANNOTATION,
         db_default=Kind.ANNOTATION,
-        help_text="review: a decision by a reviewer, who has seen the other rankings.",
+        help_text="`review`: a decision by a reviewer, who has seen the other rankings.",
     )
     shown_order = ArrayField(
         models.UUIDField(), help_text="Response ids in the order in which they were shown."
@@ -142,7 +142,7 @@ class Ranking(models.Model):
     given_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="The time of the ranking in an imported file; created_at is the time of the import.",
+        help_text="The time of the ranking in an imported file; `created_at` is the time of the import.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

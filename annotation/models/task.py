@@ -251,7 +251,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
 
 class Assignment(models.Model):
-    """One annotator's lease on one task, or one reviewer's hold on it, and its outcome."""
+    """One annotator's lease on a task, or one reviewer's hold on a task, with the outcome."""
 
     class State(models.TextChoices):
         LEASED = "leased"
@@ -310,9 +310,9 @@ class Assignment(models.Model):
     class Meta:
         constraints = [
             # No annotator is assigned a task twice, except in another qualification attempt. The index also
-            # lets a claim skip tasks that the annotator has had before.
+            # lets a claim skip tasks that were assigned to the annotator before.
             models.UniqueConstraint(fields=["task", "annotator", "attempt"], name="task_once_per_annotator"),
-            # Two browser tabs share the same lease.
+            # A claim in a second browser tab gets the open lease, not a lease of its own.
             models.UniqueConstraint(
                 fields=["project", "annotator", "place"],
                 condition=Q(state="leased"),
@@ -354,6 +354,6 @@ class Assignment(models.Model):
 
     @property
     def is_practice(self) -> bool:
-        """Whether the assignment is part of a qualification attempt, the only kind of check that annotators
-        can identify."""
+        """Whether the assignment is part of a qualification attempt. Qualification tasks are the only checks
+        that annotators can recognise."""
         return self.attempt > 0

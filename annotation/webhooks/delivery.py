@@ -31,7 +31,8 @@ from config.problems import Conflict
 log = logging.getLogger(__name__)
 
 State = WebhookDelivery.State
-# The pauses after each failure, as Standard Webhooks recommends: ten attempts in a little over three days.
+# The pauses after successive failures, as Standard Webhooks recommends: ten attempts in a little over three
+# days.
 PAUSES: Final = (
     timedelta(seconds=5),
     timedelta(minutes=5),

@@ -41,8 +41,8 @@ def secret_of(endpoint: WebhookEndpoint, *, version: int | None = None) -> str:
 
 
 def signatures(*, endpoint: WebhookEndpoint, message_id: str, at: datetime, body: str) -> str:
-    """The `webhook-signature` header, signed with the current secret and, while still valid, the previous
-    secret."""
+    """The `webhook-signature` header: one signature with the current secret and, while the previous secret is
+    valid, one signature with the previous secret."""
     versions = [endpoint.secret_version]
     if endpoint.former_secret_until is not None and endpoint.former_secret_until > at:
         versions.append(endpoint.secret_version - 1)

@@ -108,8 +108,8 @@ class OidcBeginView(OidcView):
 
     @extend_schema(
         operation_id="beginOidcLogin",
-        description="Returns the provider's login URL. If a user is logged in, the login links the provider's"
-        " account.",
+        description="Returns the provider's login URL. If a user is already logged in, the login links the"
+        " provider's account to that user.",
         request=shapes.BeginOidc,
         responses=shapes.Redirect,
         tags=["auth"],

@@ -12,8 +12,8 @@ SCHEME = "Bearer"
 
 
 class TokenAuthentication(BaseAuthentication):
-    """Authenticates by the header `Authorization: Bearer rl_…`. Listed before session authentication, so that
-    a 401 response has a `WWW-Authenticate` header."""
+    """Authenticates requests that have the header `Authorization: Bearer rl_…`. Must be listed before session
+    authentication, so that a 401 response has a `WWW-Authenticate` header."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
         scheme, _, credentials = get_authorization_header(request).partition(b" ")

@@ -53,7 +53,8 @@ def log_in_by(request: HttpRequest, user: User, method: str, **details: str) -> 
 
 
 def unstash_state(request: HttpRequest, *, provider_id: str, state_id: str) -> dict[str, Any] | None:
-    """The data stored for an OAuth request from this browser. Each state can be used only once."""
+    """The data stored for an OAuth request from this browser, removed from the session: each
+    `state_id` can be used only once."""
     state: dict[str, Any] | None = statekit.unstash_state(request, provider_id=provider_id, state_id=state_id)
     return state
 
@@ -102,5 +103,5 @@ def record_second_factor(request: HttpRequest, authenticator: Authenticator) -> 
 
 
 def remove_second_factor(request: HttpRequest, authenticator: Authenticator) -> None:
-    """Also removes the recovery codes if no second factor is left."""
+    """Removes this authenticator, and also the recovery codes if no other second factor is left."""
     delete_and_cleanup(request, authenticator)

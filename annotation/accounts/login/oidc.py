@@ -217,8 +217,8 @@ class _ProviderKeys(jwt.PyJWKClient):
 
 
 def _user_info(adapter: _Adapter, access_token: str, subject: str) -> dict[str, Any]:
-    """Additional claims from the user-info endpoint; empty if the provider has none. The claims must have the
-    subject `subject`."""
+    """Additional claims from the user-info endpoint; empty if the provider has no such endpoint. The response
+    must belong to `subject`."""
     if "userinfo_endpoint" not in adapter.openid_config:
         return {}
     told: dict[str, Any] = adapter._fetch_user_info(access_token)
@@ -248,7 +248,7 @@ def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User
     user = next((each.user for each in linked), None)
     here = request.user if isinstance(request.user, User) else None
     if user is not None and here is not None and user.pk != here.pk:
-        raise Refused("taken", "the identity belongs to a different account from the one logged in")
+        raise Refused("taken", "the identity is linked to an account other than the one logged in")
     if user is None:
         user = here or _invited(identity) or _made(provider_id, identity)
         said = {"email": identity.email, "name": identity.name}
@@ -283,4 +283,4 @@ def _made(provider_id: str, identity: Identity) -> User:
         except IntegrityError:
             continue
         return user
-    raise Refused("failed", f"a thousand accounts are called {base}")
+    raise Refused("failed", f"all 999 usernames formed from {base} are taken")

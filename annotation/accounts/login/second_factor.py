@@ -134,7 +134,7 @@ def _new_codes(user: User) -> list[str]:
 
 def _wrong_code() -> Problem:
     return Problem(
-        "The code is wrong, or has been used.",
+        "The code is wrong or has already been used.",
         status=HTTPStatus.BAD_REQUEST,
         type="wrong-code",
         errors=[FieldProblem("code", "This code is not valid.")],

@@ -25,7 +25,7 @@ class QuirkCount(serializers.Serializer[Any]):
     text = serializers.CharField(help_text="The quirk, and how the import handled it.")
     count = serializers.IntegerField(help_text="Number of rows with the quirk.")
     lines = serializers.ListField(
-        child=serializers.IntegerField(), help_text="The first 20 line numbers with the quirk."
+        child=serializers.IntegerField(), help_text="Numbers of the first 20 lines with the quirk."
     )
 
 
@@ -41,7 +41,7 @@ class ImportReport(serializers.Serializer[Any]):
     )
     read = serializers.IntegerField(help_text="Number of rows in the file.")
     prompts = serializers.IntegerField(
-        help_text="Number of new prompts. The next three fields also count new objects."
+        help_text="Number of new prompts. The next three fields likewise count only new objects."
     )
     responses = serializers.IntegerField()
     tasks = serializers.IntegerField()

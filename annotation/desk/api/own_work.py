@@ -18,7 +18,7 @@ from annotation.desk.api.assignments import OwnAssignmentView
 class OwnFiguresView(ProjectView):
     @extend_schema(
         operation_id="getOwnFigures",
-        description="Your number of answers, pace, remaining caps, and qualification progress.",
+        description="Your answer count, pace, remaining caps and qualification progress.",
         responses=serializers.OwnFigures,
         tags=["assignments"],
     )

@@ -2,7 +2,7 @@
 
 The queue is scanned in order, past the annotator's own tasks that still have slots for others. The scan
 gets longer with each task that the annotator has done (43 ms after 20,000 tasks with overlap 3). A cursor
-remembers the place up to which the annotator has had every task. A cursor is a hint, local to this process:
+remembers the place up to which no task is left for the annotator. A cursor is a hint, local to this process:
 it can be lost at any time, and must never hide a task (see :class:`Cursor`).
 """
 
@@ -21,7 +21,8 @@ from annotation.desk.queue.facts import Facts
 from annotation.desk.queue.order import BEHIND, KEY, NOT_MINE, QUEUED
 from annotation.models import Project, User
 
-# If an annotator has had fewer tasks than this, scanning past the tasks costs less than maintaining a cursor.
+# If an annotator has done fewer tasks than this, scanning past those tasks costs less than maintaining a
+# cursor.
 CURSOR_FROM_TURNS = 64
 CURSOR_EVERY_TURNS = 16
 CURSOR_SECONDS = 30.0
@@ -89,7 +90,7 @@ def cursor_of(project: Project, annotator: User, facts: Facts) -> Cursor | None:
 def _first_free(
     project: Project, annotator: User, policy: Project.AllocationPolicy, known: Cursor | None
 ) -> tuple[tuple[object, ...], int] | None:
-    """The place of the queue's first task that the annotator has not had, locked or not, and the snapshot's
+    """The place of the queue's first task that is open to the annotator, locked or not, and the snapshot's
     oldest transaction. None if this transaction has already written: after a rollback the place would be
     wrong."""
     with prepared_cursor() as cursor:

@@ -29,8 +29,8 @@ SELECT m.state, m.paused_reason, m.role, m.qualified_at IS NOT NULL, m.qualifica
 
 class Facts(NamedTuple):
     """The facts that decide an annotator's next task.
-    The first six fields are None for an admin who is not a member. `places` belong to the open leases, the
-    current lease first.
+    The first six fields are None for an admin who is not a member. `places` holds the `place` of each
+    open lease, with the current lease first.
     """
 
     member_state: str | None
@@ -49,8 +49,8 @@ class Facts(NamedTuple):
 
     @property
     def turns(self) -> int:
-        """Number of tasks that the annotator has had, excluding the current task. A release and a new claim
-        leave this number unchanged, so releasing a task never changes which task comes next."""
+        """Number of tasks that the annotator has answered or skipped. A release and a new claim leave this
+        number unchanged, so releasing a task never changes which task comes next."""
         return self.answered + self.skipped
 
 

@@ -12,10 +12,10 @@ KEY: Final = {
 }
 QUEUED = "t.project_id = %(project)s AND t.state = 'open' AND t.open_slots > 0 AND NOT t.reserved"
 # A task whose lease has expired or was released is open to the annotator again. The condition is a scalar
-# subquery, because NOT EXISTS becomes a scan of all assignments while statistics are stale (102 instead of
-# 260 claims/s). With COALESCE, the planner estimates that the condition holds for half of the rows. For "…
-# IS NULL" the planner estimates 1 in 200, and sorts a queue of 1,000 instead of reading the first row of
-# its index.
+# subquery, because a NOT EXISTS clause becomes a scan of all assignments while statistics are stale (102
+# instead of 260 claims/s). With COALESCE, the planner estimates that the condition holds for half of the
+# rows. With "… IS NULL", the planner estimates 1 row in 200, and therefore sorts a queue of 1,000 tasks
+# instead of reading the first row of the queue's index.
 NOT_MINE = """COALESCE((SELECT false FROM annotation_assignment a
             WHERE a.task_id = t.id AND a.annotator_id = %(annotator)s
               AND a.state NOT IN ('expired', 'released') LIMIT 1), true)"""

@@ -60,8 +60,8 @@ WITH pick AS (
      ORDER BY md5(concat(%(seed)s::text, %(annotator)s::text, t.id)) LIMIT 1
 )"""
 # Each attempt has `tasks` qualification tasks, or all of them if `tasks` is NULL. Tasks that the annotator
-# got least often in earlier attempts come first, because practice shows the correct answer once a task is
-# answered. Deferred tasks come last.
+# was given least often in earlier attempts come first, because practice shows the correct answer after a task
+# is answered. Deferred tasks come last.
 _FROM_QUALIFICATION = """
 WITH pick AS (
     SELECT t.id, %(attempt)s AS attempt FROM annotation_rankingtask t

@@ -24,7 +24,8 @@ class AuditEntry(serializers.Serializer[models.AuditEntry]):
     id = serializers.IntegerField()
     at = serializers.DateTimeField()
     actor = serializers.CharField(
-        help_text="One of user:ID, anonymous, command:ACCOUNT:NAME, task:NAME, run:ID and database:ACCOUNT."
+        help_text="One of `user:ID`, `anonymous`, `command:ACCOUNT:NAME`, `task:NAME`, `run:ID` and"
+        " `database:ACCOUNT`."
     )
     actor_name = serializers.SerializerMethodField(help_text="The user's current name.")
     action = serializers.ChoiceField(choices=models.AuditEntry.Action.choices)

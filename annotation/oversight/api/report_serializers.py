@@ -154,7 +154,8 @@ class LeaderboardQuery(serializers.Serializer[Any]):
     method = serializers.ChoiceField(
         choices=METHODS,
         default="bradley_terry",
-        help_text="bradley_terry: a tie is half a win for each response. davidson: a tie is a third outcome.",
+        help_text="`bradley_terry`: a tie is half a win for each response. `davidson`: a tie is a third"
+        " outcome.",
     )
     by = serializers.ChoiceField(
         choices=SLICES,

@@ -118,7 +118,8 @@ def _gold(project: Project, everything: RankingArrays) -> Counts:
 
 def _medians(person: NDArray[np.int64], values: NDArray[np.int64], people: int) -> NDArray[np.float64]:
     known = (values >= 0) & (person >= 0)
-    # Sorting one combined number is ten times as fast as sorting by two keys. A duration is at most a week.
+    # Sorting one combined number is ten times as fast as sorting by two keys. Both keys fit into one number,
+    # because a duration is at most a week.
     ordered = np.sort((person[known] << _DURATION_BITS) + np.minimum(values[known], _MOST_DURATION))
     n = np.bincount(ordered >> _DURATION_BITS, minlength=people)
     ordered &= _MOST_DURATION

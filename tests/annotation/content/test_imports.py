@@ -66,7 +66,7 @@ def test_oasst_file_gives_177_open_tasks_and_none_when_repeated(wishes: Project)
     assert again.unchanged == 177
 
 
-def test_every_hh_row_is_a_comparison_or_reported_as_a_quirk(wishes: Project) -> None:
+def test_every_hh_row_becomes_a_comparison_or_is_reported_as_a_quirk(wishes: Project) -> None:
     seen: set[tuple[str, str]] = set()
     total = 0
     for name, (rows, identical) in HH_FILES.items():

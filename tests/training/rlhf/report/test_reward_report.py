@@ -92,7 +92,8 @@ def test_length_bias_of_model_and_annotators_is_reported() -> None:
     assert length.by_model.value == pytest.approx(0.5 / 10)
     assert length.excess.value == pytest.approx(0.05 - 0.4)
     # The correlations cover all responses except the two tied ones, between which there is no preference. The
-    # first correlation uses the values themselves, the second their deviations from the ranking's mean.
+    # first correlation uses the values themselves, and the second uses their deviations from the ranking's
+    # mean.
     lengths = [1, 2, 3] * 3 + [2, 5]
     assert length.correlation.value == pytest.approx(
         stats.spearmanr([2, 1, 0] * 3 + [0.5, 0.5], lengths).statistic

@@ -97,8 +97,8 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
         "checkpointing. The TF-IDF baseline is a logistic Bradley–Terry model of words, word pairs and "
         "length. Training times are CPU seconds from loading the trunk to the trained model; "
         "Rankloop's times include tokenisation, saving, and scoring the training set once more. "
-        "The methods were measured one after another on a machine with varying other load, so compare numbers "
-        "of tokens here; for a comparison of speed, see "
+        "The methods were measured one after another on a machine with varying other load, so compare "
+        "numbers of tokens here; for a comparison of speed, see "
         "[measurements.md](measurements.md#reward-models).",
     ]
     return "\n".join([*lines, ""])

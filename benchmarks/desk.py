@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.desk [--answers 30] [--responses 4] [--characters 400] [--slow 0]
 
-Runs Chromium on a temporary embedded stack and uses the browser's clock. The benchmark tests the most
+Runs Chromium against a temporary embedded stack and uses the browser's clock. The benchmark tests the most
 recent build of the page (`scripts/up` builds and compresses it).
 
 First load: the compressed size of the scripts that load before the first task is visible (except the Markdown
@@ -14,9 +14,9 @@ browser (Event Timing, in steps of 8 ms, minimum 16 ms). `focus` moves to the ne
 the last response to first place. Target: 50 ms with `--responses 10 --characters 4000`.
 
 Submit to next: after a second of thinking time, the keys End, 1 and Enter are pressed; the time is measured
-from the submit key to the first frame after the next task's cards enter the document. `--slow` adds this many
-milliseconds to every request, to simulate a distant server. Target: 100 ms, regardless of the server's
-latency.
+from the submit key to the first frame after the next task's cards enter the document. `--slow` adds the given
+number of milliseconds to every request, to simulate a distant server. Target: 100 ms, regardless of the
+server's latency.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ For each seed: a new policy (`sft`), its answers ranked by the gold reward with 
 reward model, and one rejection sampling run and one PPO run, both from the first policy. All three policies
 answer the same new prompts four times each. Prints the gold reward (0–4 points) with its standard error, the
 gain over the first policy with the standard error of the difference per prompt, and the seconds of each step.
-Uses the library alone, without database and server.
+Uses the library alone, without a database or server.
 """
 
 from __future__ import annotations

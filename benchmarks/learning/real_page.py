@@ -91,13 +91,14 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
         "",
         *(trunk_text(kind, found) for kind, found in trunks.items()),
         "",
-        "TRL 1.16's RewardTrainer trains the same classifier with the same new head on every pair of the "
-        "same token IDs, grouped by length. TRL takes the same number of steps with the same learning rates, "
-        "weight decay, centring and clipping, in fp32, without dropout or checkpointing. The TF-IDF baseline "
-        "is a logistic Bradley–Terry model of words, word pairs and length. Training times are CPU seconds "
-        "from loading the trunk to the trained model; Rankloop's times include tokenisation, saving, and "
-        "scoring the training set once more. The methods were measured one after another on a machine with "
-        "varying other load, so compare numbers of tokens here; for a comparison of speed, see "
+        "TRL 1.16's RewardTrainer trains the same classifier with the same new head on every pair, "
+        "using the same token IDs and grouping pairs by length. TRL takes the same number of steps "
+        "with the same learning rates, weight decay, centring and clipping, in fp32, without dropout or "
+        "checkpointing. The TF-IDF baseline is a logistic Bradley–Terry model of words, word pairs and "
+        "length. Training times are CPU seconds from loading the trunk to the trained model; "
+        "Rankloop's times include tokenisation, saving, and scoring the training set once more. "
+        "The methods were measured one after another on a machine with varying other load, so compare "
+        "numbers of tokens here; for a comparison of speed, see "
         "[measurements.md](measurements.md#reward-models).",
     ]
     return "\n".join([*lines, ""])

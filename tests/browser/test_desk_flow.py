@@ -138,7 +138,9 @@ def test_answer_is_sent_after_logging_in_again(
     assert (last_said(page, "session"), answered(page, "session")) == (given, 1)
 
 
-def test_two_tabs_answer_once_and_release_their_leases(log_in: Callable[[str], Page]) -> None:
+def test_task_open_in_two_tabs_is_answered_once_and_leases_are_released(
+    log_in: Callable[[str], Page],
+) -> None:
     page = log_in("annotator-1")
     one = Desk(page, "tabs").open()
     two = Desk(page.context.new_page(), "tabs").open()
@@ -194,8 +196,8 @@ def test_late_answer_is_sent_when_the_task_is_assigned_again(
     assert submits == [409, 201]
     expect(page.get_by_text("An answer was not accepted")).to_have_count(0)
     assert (last_said(page, "leases"), answered(page, "leases")) == (given, 1)
-    # Another annotator has the task. The answer stays in the browser, and the desk reports that it doesn't
-    # count.
+    # Another annotator has the task. The answer stays in the browser, and the desk reports that the
+    # answer doesn't count.
     expect(desk.cards.first).to_be_visible()
     run(demo_stack, END_LEASES + OTHER_TAKES)
     _, said = give(desk)
@@ -209,7 +211,9 @@ def test_late_answer_is_sent_when_the_task_is_assigned_again(
     assert (last_said(page, "leases"), answered(page, "leases")) == (given, 1)
 
 
-def test_answer_refused_late_can_be_reopened_and_sent_again(log_in: Callable[[str], Page]) -> None:
+def test_answer_refused_after_submission_can_be_reopened_and_sent_again(
+    log_in: Callable[[str], Page],
+) -> None:
     page = log_in("annotator-1")
     desk = Desk(page, "refused").open()
     body = json.dumps(

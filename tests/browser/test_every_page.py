@@ -158,7 +158,7 @@ def test_admin_can_compare_runs_relaunch_a_failed_run_and_promote_a_model(
     expect(page.get_by_role("region", name="Differences").first).to_be_visible()
     faults = faults_of(page, page.url)
 
-    # A preset fills the form, the estimate follows, and invalid settings are reported immediately.
+    # A preset fills the form, the estimate is updated, and invalid settings are reported immediately.
     page.goto("/projects/demo/runs/new?kind=sft")
     page.get_by_label("Quick look").check()
     expect(page.locator("input[name=max_demonstrations]")).to_have_value("2000")

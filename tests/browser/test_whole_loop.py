@@ -70,7 +70,7 @@ def made(page: Page) -> str:
 
 
 def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
-    # Two annotators rank, one with the keyboard, one by dragging.
+    # Two annotators rank, one with the keyboard and one by dragging.
     by_keys = Desk(log_in("annotator-1")).open()
     for _ in range(RANKED_BY_HAND):
         by_keys.rank_by_keys(best_first(by_keys))

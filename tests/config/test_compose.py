@@ -59,7 +59,7 @@ def option(command: list[str], name: str) -> str:
     return next(part.split("=", 1)[1] for part in command if part.startswith(f"{name}="))
 
 
-def test_servers_have_the_same_versions_as_the_embedded_ones() -> None:
+def test_servers_have_the_same_versions_as_the_embedded_servers() -> None:
     assert {name: SERVICES[name]["image"] for name in OUTSIDE} == OUTSIDE
     assert set(SERVICES) == {*OUTSIDE, "migrate", "web", "worker", "training", "beat"}
 

@@ -21,8 +21,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(settings.BASE_DIR)
 NAMES = ["requirements", "requirements-test"]
-# The oldest release of each version in Linux distributions, and 3.11.3: later releases of 3.11 need no
-# async-timeout, but 3.11.2 can run with packages that a later 3.11 installed.
+# The oldest release of each version in Linux distributions, and 3.11.3: Python 3.11.3 and later need no
+# async-timeout, but 3.11.2 can run in an environment that was installed with a later 3.11.
 PYTHONS = ["3.11.2", "3.11.3", "3.12.3", "3.13.5", "3.14.0"]
 # Libraries required only by torch's CUDA build.
 CUDA = re.compile(r"(cuda|nvidia|triton)\b")

@@ -126,7 +126,7 @@ def test_recipes_include_their_form_schema(client_of: ClientOf, mona: User) -> N
     assert kinds["ppo"]["schema"]["additionalProperties"] is False
 
 
-def test_lists_filter_by_project_with_a_constant_number_of_queries(
+def test_lists_are_filtered_by_project_with_a_constant_number_of_queries(
     client_of: ClientOf,
     ada: User,
     make_run: RunMaker,
@@ -153,7 +153,7 @@ def test_runs_can_be_filtered_by_snapshot(
     assert [row["id"] for row in found] == [str(learned.pk)]
 
 
-def test_model_response_includes_the_origin_of_the_model(
+def test_api_returns_a_model_with_its_origin(
     client_of: ClientOf, ada: User, make_run: RunMaker, make_model: ModelMaker
 ) -> None:
     parent = make_model(name="lab-sft-1")

@@ -177,7 +177,7 @@ def test_code_without_a_password_is_refused(enrolled: tuple[str, list[str]], clo
     assert (answer.status_code, answer.json()["type"]) == (409, "no-login-begun")
 
 
-def test_second_step_expires_after_15_minutes(
+def test_second_login_step_expires_after_15_minutes(
     enrolled: tuple[str, list[str]], clock: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fresh = Browser()
@@ -187,7 +187,7 @@ def test_second_step_expires_after_15_minutes(
     assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"])).status_code == 409
 
 
-def test_user_deactivated_between_the_steps_is_refused(
+def test_user_deactivated_between_the_login_steps_is_refused(
     enrolled: tuple[str, list[str]], clock: dict[str, float]
 ) -> None:
     fresh = Browser()

@@ -1,5 +1,5 @@
-"""Each login creates a session. All sessions end at the user's request, after a password change, or when the
-account is deactivated."""
+"""Each login creates a session. All sessions end at the user's request or when the account is deactivated; a
+password change ends all other sessions."""
 
 from __future__ import annotations
 

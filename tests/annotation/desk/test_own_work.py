@@ -64,7 +64,7 @@ def test_yesterdays_answers_do_not_count_today(desk: APIClient, project: Project
         ({"max_per_annotator": 1}, 0),
     ],
 )
-def test_smaller_remaining_cap_is_shown(
+def test_smaller_of_the_two_remaining_caps_is_shown(
     desk: APIClient, project: Project, alice: User, caps: dict[str, int], left: int
 ) -> None:
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Qualification tasks give feedback, as practice. Hidden checks give no feedback."""
+"""Qualification tasks are practice and give feedback; hidden checks give none."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_archiving_releases_all_leases_and_keeps_drafts(
     assert RankingTask.objects.filter(open_slots=1).count() == 4
 
 
-def test_answers_in_any_order_never_repeat_a_task(
+def test_answering_in_any_order_never_repeats_a_task(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     given = []

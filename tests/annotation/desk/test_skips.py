@@ -62,13 +62,15 @@ def test_dropped_task_is_assigned_to_nobody(every_way: Project, alice: User, ben
     assert dropped.pk not in _rest(every_way, ben) + _rest(every_way, alice)
 
 
-def test_skip_request_without_a_way_uses_the_projects_first_skip_way(every_way: Project, alice: User) -> None:
+def test_skip_request_without_a_way_uses_the_projects_first_allowed_way(
+    every_way: Project, alice: User
+) -> None:
     every_way.skip_ways = ["drop", "me"]
     every_way.save()
     assert _skip(every_way, alice, None).state == "dropped"
 
 
-def test_skip_way_that_is_not_allowed_is_refused(
+def test_way_of_skipping_that_is_not_allowed_is_refused(
     project: Project, tasks: list[RankingTask], alice: User, client_of: ClientOf
 ) -> None:
     project.skip_ways = ["others"]
@@ -85,7 +87,7 @@ def test_skip_way_that_is_not_allowed_is_refused(
         )
 
 
-def test_managers_change_the_allowed_skip_ways(
+def test_managers_change_the_allowed_ways_of_skipping(
     project: Project, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     url = "/api/v1/projects/support/"

@@ -124,7 +124,7 @@ def test_membership_paused_for_another_reason_stays_paused(
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_lifting_raises_the_overlap_if_the_slot_was_filled(
+def test_lifting_an_exclusion_raises_the_overlap_if_the_slot_was_filled(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, finished: bool
 ) -> None:
     add_tasks(project, 1)
@@ -143,7 +143,9 @@ def test_lifting_raises_the_overlap_if_the_slot_was_filled(
     assert Ranking.objects.counted().count() == 2
 
 
-def test_task_at_maximum_overlap_prevents_lifting(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_task_at_maximum_overlap_prevents_lifting_an_exclusion(
+    project: Project, add_tasks: AddTasks, alice: User
+) -> None:
     (task,) = add_tasks(project, 1, overlap=50)
     _answer(project, alice)
     made = _exclude(project, alice)

@@ -131,7 +131,7 @@ def test_wrong_secret_and_changed_body_fail_verification(
             Webhook(key).verify(text, headers)
 
 
-def test_both_secrets_verify_for_a_day_after_a_rotation(
+def test_old_and_new_secret_verify_for_a_day_after_a_rotation(
     project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, subscribed: Any
 ) -> None:
     endpoint, former = subscribed
@@ -188,7 +188,7 @@ def test_failed_delivery_is_retried_with_the_same_id(
     assert list(WebhookAttempt.objects.order_by("id").values_list("status", flat=True)) == [500, 302, 200]
 
 
-def test_undeliverable_event_disables_its_endpoint_until_a_replay(
+def test_undeliverable_event_disables_its_endpoint_and_can_be_replayed_later(
     project: Project,
     tasks: list[RankingTask],
     alice: User,

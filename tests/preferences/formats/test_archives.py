@@ -33,7 +33,7 @@ def zipped(files: dict[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) -> by
 
 
 def read(data: bytes) -> list[str]:
-    """The reason for rejecting each row, "" if it is read."""
+    """The reason for rejecting each row, or "" if the row is read."""
     return [line.reason for line in read_records(io.BytesIO(data))[1]]
 
 

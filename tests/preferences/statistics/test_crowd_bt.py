@@ -132,7 +132,7 @@ def test_annotators_without_verdicts_get_nan_and_invalid_input_is_rejected() -> 
         crowd_bt.fit([0], [1], [0], n_items=3, n_annotators=1, penalty=0)
 
 
-def test_minimiser_finds_the_minimum_of_rosenbrock() -> None:
+def test_minimiser_finds_the_minimum_of_the_rosenbrock_function() -> None:
     def rosenbrock(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         a, b = x[1:] - x[:-1] ** 2, 1 - x[:-1]
         gradient = np.zeros_like(x)

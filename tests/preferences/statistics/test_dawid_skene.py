@@ -77,7 +77,7 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[n
 
 def _pairs(seed: int, accuracy: NDArray[np.float64], tasks: int, overlap: int, k: int = 4) -> Pairs:
     """Simulate whole rankings, in which an inattentive annotator is inattentive on all pairs of a task. With
-    probability 2p − 1, an annotator gives the true order, otherwise a random order, so each verdict is
+    probability 2p − 1, an annotator gives the true order, and otherwise a random order, so each verdict is
     correct with probability p."""
     rng = np.random.default_rng(seed)
     i, j = np.triu_indices(k, 1)

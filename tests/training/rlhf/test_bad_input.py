@@ -160,7 +160,7 @@ def test_error_names_non_finite_weights(
 
 def test_tokenizer_without_a_pad_token_gets_one_that_differs_from_eos(tmp_path: Path) -> None:
     """A model trained with a tokenizer without a pad token is scored at EOS, in Rankloop and in transformers,
-    also in batches."""
+    including in batches."""
     words = tiny.tokenizer()
     words.pad_token = None
     model = tiny.policy()

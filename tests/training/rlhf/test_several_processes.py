@@ -87,8 +87,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder."""
     folder = tmp_path_factory.mktemp("several")
     save_model(tiny.policy(), tiny.tokenizer(), folder / "policy")
-    # The rankings differ in weight and length. The last batch has one ranking, so only the first process gets
-    # a ranking.
+    # The rankings differ in weight and length. The last batch contains only one ranking, which goes to
+    # the first process.
     rankings = [
         replace(ranking, weight=1.0 + number % 3, annotator=f"a{number % 2}")
         for number, ranking in enumerate(RANKINGS[:33])

@@ -18,7 +18,7 @@ def weights_of(model: PreTrainedModel) -> int:
 
 
 def qwen() -> Qwen3ForCausalLM:
-    """A model with attention heads wider than hidden / heads, and with query and key norms."""
+    """A model with query and key norms, and with attention heads wider than hidden size / number of heads."""
     return Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=300,

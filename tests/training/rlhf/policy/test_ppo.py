@@ -167,7 +167,7 @@ def test_sampled_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path
 
 @pytest.fixture(scope="module")
 def unsure(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reward model of `folders`, with uncertainty about the reward for "good"."""
+    """The reward model from `folders`, with uncertainty about the reward for "good"."""
     loaded = load_reward_model(folders[1])
     root = torch.zeros(32, 32)
     root[0, 0] = 0.5

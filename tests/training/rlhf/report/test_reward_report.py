@@ -70,12 +70,12 @@ def test_report_has_slices_by_agreement_strength_length_and_round() -> None:
     assert [name for name in LENGTHS if name in length] == list(length)
 
 
-def test_model_is_compared_with_annotators_on_pairs_ranked_repeatedly() -> None:
+def test_model_is_compared_with_annotators_on_pairs_ranked_more_than_once() -> None:
     people = report_on(scored(*ROWS)).people
     assert people is not None
-    # Each of the 9 preferences in Q1 is compared with those of the two other annotators. Bob agrees and eve
-    # disagrees with each of ann's 3 preferences, which therefore count 0.5 each, and so do bob's. Ann and bob
-    # disagree with all of eve's.
+    # Each of the 9 preferences in Q1 is compared with those of the two other annotators. Each of
+    # ann's 3 preferences counts 0.5, because bob agrees and eve disagrees; bob's 3 preferences count 0.5 each
+    # for the same reason. Ann and bob disagree with eve's 3 preferences, which count 0.
     assert (people.pairs, people.prompts) == (9, 1)
     assert people.others.value == pytest.approx(6 * 0.5 / 9)
     assert people.model.value == pytest.approx(6 / 9)
@@ -92,7 +92,8 @@ def test_length_bias_of_model_and_annotators_is_reported() -> None:
     assert length.by_model.value == pytest.approx(0.5 / 10)
     assert length.excess.value == pytest.approx(0.05 - 0.4)
     # The correlations cover all responses except the two tied ones, between which there is no preference. The
-    # first correlation uses the values themselves, the second their deviations from the ranking's mean.
+    # first correlation uses the values themselves, and the second uses their deviations from the ranking's
+    # mean.
     lengths = [1, 2, 3] * 3 + [2, 5]
     assert length.correlation.value == pytest.approx(
         stats.spearmanr([2, 1, 0] * 3 + [0.5, 0.5], lengths).statistic
@@ -119,7 +120,7 @@ def test_position_bias_is_reported_if_the_display_order_is_known() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_best_of_four_averages_over_every_best_and_three_worse_responses(seed: int) -> None:
+def test_best_of_four_averages_over_all_choices_of_one_best_and_three_worse(seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows, credits = [], []
     for number in range(12):

@@ -239,7 +239,7 @@ def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> N
     rankings = []
     for number, ranking in enumerate(RANKINGS * 2):
         best, second, *rest = ranking.tiers
-        wide = number % 2 == 0  # compares the best response with the worst or, if not wide, the second
+        wide = number % 2 == 0  # compares the best response with the worst instead of the second best
         tiers = (best, rest[-1]) if wide else (best, second)
         texts = tuple(ranking.responses[tier[0]] for tier in tiers)
         name = ("ann", "ben", "carl")[number % 3]

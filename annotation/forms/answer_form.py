@@ -37,7 +37,7 @@ class Span(_Part):
     @model_validator(mode="after")
     def _is_a_span(self) -> Self:
         if self.min > self.max:
-            raise ValueError("`min` must be at most `max`")
+            raise ValueError("'min' must be at most 'max'")
         return self
 
     def takes(self, count: int) -> bool:
@@ -57,7 +57,7 @@ class TopK(_Part):
     @model_validator(mode="after")
     def _is_a_span(self) -> Self:
         if self.at_least > self.at_most:
-            raise ValueError("`at_least` must be at most `at_most`")
+            raise ValueError("'at_least' must be at most 'at_most'")
         return self
 
 
@@ -92,7 +92,7 @@ class Scale(_Part):
     @model_validator(mode="after")
     def _has_a_range(self) -> Self:
         if self.min >= self.max:
-            raise ValueError("`min` must be less than `max`")
+            raise ValueError("'min' must be less than 'max'")
         if outside := [str(point.value) for point in self.points if not self.min <= point.value <= self.max]:
             raise ValueError(f"points: {', '.join(outside)} is outside {self.min} to {self.max}")
         _refuse_twice(points=[str(point.value) for point in self.points])
@@ -166,11 +166,11 @@ class AnswerForm(_Part):
         _refuse_twice(questions=[question.name for question in self.questions])
         if self.top_k and self.top_k.at_least > self.responses.min:
             raise ValueError(
-                f"`top_k` requires at least {self.top_k.at_least} ranked responses,"
+                f"'top_k' requires at least {self.top_k.at_least} ranked responses,"
                 f" but a task can have only {self.responses.min}"
             )
         if self.all_bad and self.all_bad.order == "tied" and not self.ties:
-            raise ValueError("`all_bad` means a tie of all responses, but this form allows no ties")
+            raise ValueError("'all_bad' means a tie of all responses, but this form allows no ties")
         return self
 
     @classmethod

@@ -453,7 +453,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Returns the provider's login URL. If a user is logged in, the login links the provider's account. */
+        /** @description Returns the provider's login URL. If a user is already logged in, the login links the provider's account to that user. */
         post: operations["beginOidcLogin"];
         delete?: never;
         options?: never;
@@ -803,7 +803,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Your number of answers, pace, remaining caps, and qualification progress. */
+        /** @description Your answer count, pace, remaining caps and qualification progress. */
         get: operations["getOwnFigures"];
         put?: never;
         post?: never;
@@ -1426,7 +1426,7 @@ export interface paths {
         };
         /**
          * @description List metrics with a higher seq than `after`, oldest first: the event stream's data, for polling.
-         *     Steps that a later attempt repeated are listed only from that attempt.
+         *     If a later attempt repeated a step, only that attempt's metrics are listed for the step.
          */
         get: operations["runs_metrics_retrieve"];
         put?: never;
@@ -1821,7 +1821,7 @@ export interface components {
             id: number;
             /** Format: date-time */
             at: string;
-            /** @description One of user:ID, anonymous, command:ACCOUNT:NAME, task:NAME, run:ID and database:ACCOUNT. */
+            /** @description One of `user:ID`, `anonymous`, `command:ACCOUNT:NAME`, `task:NAME`, `run:ID` and `database:ACCOUNT`. */
             actor: string;
             /** @description The user's current name. */
             readonly actor_name: string;
@@ -2335,7 +2335,7 @@ export interface components {
             dry_run: boolean;
             /** @description Number of rows in the file. */
             read: number;
-            /** @description Number of new prompts. The next three fields also count new objects. */
+            /** @description Number of new prompts. The next three fields likewise count only new objects. */
             prompts: number;
             responses: number;
             tasks: number;
@@ -3255,7 +3255,7 @@ export interface components {
             text: string;
             /** @description Number of rows with the quirk. */
             count: number;
-            /** @description The first 20 line numbers with the quirk. */
+            /** @description Numbers of the first 20 lines with the quirk. */
             lines: number[];
         };
         /**
@@ -3633,7 +3633,7 @@ export interface components {
             /** @description The base model. */
             model: string;
             weights: number;
-            /** @description Number of earlier runs from which the time was scaled. */
+            /** @description Number of earlier runs used to scale the time. */
             runs: number;
             time_basis: string;
             memory_basis: string;
@@ -6247,7 +6247,7 @@ export interface operations {
                 /** @description With `by=metadata`: the metadata key whose values define the slices. */
                 key?: string;
                 /**
-                 * @description bradley_terry: a tie is half a win for each response. davidson: a tie is a third outcome.
+                 * @description `bradley_terry`: a tie is half a win for each response. `davidson`: a tie is a third outcome.
                  *
                  *     * `bradley_terry` - bradley_terry
                  *     * `davidson` - davidson

@@ -68,8 +68,8 @@ def world_text(world: Mapping[str, Any]) -> str:
         f"are evaluated on all pairs with different gold rewards, from {world['fresh']} new rankings of "
         "other prompts. P(i ≻ j) is the probability that an accurate annotator prefers i to j. The gold "
         "reward is always accurate, so unnecessary uncertainty also raises ECE. The ensemble consists of "
-        "small heads on the same trunk (`uncertainty=heads`). The mean of the ensemble is the score, so the "
-        "ensemble changes the probabilities but hardly the order of responses. The `CrowdBT` rows use "
+        "small heads on the same trunk (`uncertainty=heads`). The score is the ensemble's mean, so the "
+        "ensemble changes the probabilities and barely changes the order of responses. The `CrowdBT` rows use "
         "`annotators=crowd_bt`.",
         "",
         "| annotators | rankings | comparisons | accuracy | ECE | log loss | s |",

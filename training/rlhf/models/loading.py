@@ -109,7 +109,7 @@ def open_classifier(
 
     Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
     the pad token equals EOS, that class skips the EOS at which a new reward model's score is read, so a new
-    reward model gets another pad token. A reward model that was trained with other software keeps its pad
+    reward model gets a different pad token. A reward model that was trained with other software keeps its pad
     token, and its score is read at the position used in its training.
     """
     opened = _load(AutoModelForSequenceClassification, path_or_hub, dtype, device)

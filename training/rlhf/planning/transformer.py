@@ -17,7 +17,7 @@ FORWARD_NUMBERS = (6, 3)
 
 
 def forward_operations(shape: Shape, tokens: float, *, around: float, projected: float) -> float:
-    """The operations of a forward pass over one row of `tokens` tokens, each of which attends to
+    """The number of operations in a forward pass over one row of `tokens` tokens, each of which attends to
     `around` / 2 tokens on average.
 
     `projected` is the number of tokens that are projected onto the vocabulary.

@@ -12,8 +12,8 @@ import { AskButton } from "./AskButton";
 import styles from "./problems.module.css";
 
 /**
- * Problems that annotators have reported for all tasks or for one task, shown to managers. Renders nothing if
- * there are no reports.
+ * Shows managers the problems that annotators have reported, in all tasks or in a single task. Renders nothing
+ * if there are no reports.
  */
 export function ProblemsPanel({ slug, task }: { slug: string; task?: string }) {
   const { problems: texts } = useTexts();

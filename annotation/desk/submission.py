@@ -33,7 +33,7 @@ class StaleDraft(Conflict):
 
 
 class KeyUsedBefore(Problem):
-    """The idempotency key was already used with a different answer, so the client has mixed up its requests."""
+    """The idempotency key was already used with a different answer: the client has mixed up its requests."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     type = "idempotency-key-reused"

@@ -69,8 +69,8 @@ def world_text(world: Mapping[str, Any]) -> str:
         "other prompts. P(i ≻ j) is the probability that an accurate annotator prefers i to j. The gold "
         "reward is always accurate, so unnecessary uncertainty also raises ECE. The ensemble consists of "
         "small heads on the same trunk (`uncertainty=heads`). The score is the ensemble's mean, so the "
-        "ensemble changes the probabilities and barely changes the order of responses. The `CrowdBT` rows use "
-        "`annotators=crowd_bt`.",
+        "ensemble changes the probabilities and barely changes the order of responses. The `CrowdBT` rows "
+        "use `annotators=crowd_bt`.",
         "",
         "| annotators | rankings | comparisons | accuracy | ECE | log loss | s |",
         "|---|---|---|---|---|---|---|",

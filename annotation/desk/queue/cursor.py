@@ -35,10 +35,10 @@ class Cursor:
     which all transactions before `seen` had ended.
 
     If a task before `place` is free now, it has changed since that snapshot: it entered the queue, changed
-    its place, got a slot back, or became available to the annotator again. Each of these changes stamps the task with
-    the transaction's number (`moved_xid`, by trigger), which is `seen` or later. The scan therefore covers
-    those rows, and the queue from `place` on. Transaction numbers belong to one running server: a cursor from
-    before a restart or a restore is not used.
+    its place, got a slot back, or became available to the annotator again. Each of these changes stamps the
+    task with the transaction's number (`moved_xid`, by trigger), which is `seen` or later. The scan therefore
+    covers those rows, and the queue from `place` on. Transaction numbers belong to one running server: a
+    cursor from before a restart or a restore is not used.
     """
 
     place: tuple[object, ...]

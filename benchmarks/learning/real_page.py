@@ -82,23 +82,23 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
         "",
         "The data is HH helpful (three subsets, split as in the data folder's README), the English trees of "
         "OASST, and QA-feedback (split by prompt, with three tenths held out). Of "
-        f"{of_any['drawn']:,} rankings drawn at random, the {of_any['train']:,} that fit and contain a "
-        f"preference ({of_any['comparisons']:,} comparisons) are used for training in one epoch. All methods "
-        f"are evaluated on the same {of_any['heldout']:,} held-out rankings. Prompts are truncated on the "
-        "left so that the prompt and its longest response have at most 320 tokens. A ranking is left out if "
-        "one of its responses alone exceeds 320 tokens for either tokenizer. Intervals are 95 % confidence "
-        "intervals over prompts.",
+        f"{of_any['drawn']:,} rankings drawn at random, the {of_any['train']:,} that fit into the token limit "
+        f"and contain a preference ({of_any['comparisons']:,} comparisons) are used for one epoch of training. "
+        f"All methods are evaluated on the same {of_any['heldout']:,} held-out rankings. Prompts are "
+        "truncated on the left so that the prompt and its longest response have at most 320 tokens in total. "
+        "A ranking is left out if a single response exceeds 320 tokens with either tokenizer. Intervals are "
+        "95 % confidence intervals over prompts.",
         "",
         *(trunk_text(kind, found) for kind, found in trunks.items()),
         "",
         "TRL 1.16's RewardTrainer trains the same classifier with the same new head on every pair, "
-        "using the same token IDs and grouping pairs by length. TRL takes the same number of steps "
-        "with the same learning rates, weight decay, centring and clipping, in fp32, without dropout or "
+        "using the same token IDs and grouping pairs by length. TRL takes the same number of steps as "
+        "Rankloop, with the same learning rates, weight decay, centring and clipping, in fp32, without dropout or "
         "checkpointing. The TF-IDF baseline is a logistic Bradley–Terry model of words, word pairs and "
         "length. Training times are CPU seconds from loading the trunk to the trained model; "
         "Rankloop's times include tokenisation, saving, and scoring the training set once more. "
-        "The methods were measured one after another on a machine with varying other load, so compare "
-        "numbers of tokens here; for a comparison of speed, see "
+        "The methods were measured one after another on a machine whose load from other programs varied, so "
+        "compare numbers of tokens rather than times here; for a comparison of speed, see "
         "[measurements.md](measurements.md#reward-models).",
     ]
     return "\n".join([*lines, ""])

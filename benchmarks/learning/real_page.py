@@ -84,18 +84,18 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
         "OASST, and QA-feedback (split by prompt, with three tenths held out). Of "
         f"{of_any['drawn']:,} rankings drawn at random, the {of_any['train']:,} that fit into the token "
         f"limit and contain a preference ({of_any['comparisons']:,} comparisons) are used for one epoch of "
-        f"training. All methods are evaluated on the same {of_any['heldout']:,} held-out rankings. Prompts are "
-        "truncated on the left so that the prompt and its longest response have at most 320 tokens in total. "
-        "A ranking is left out if a single response exceeds 320 tokens with either tokenizer. Intervals are "
-        "95 % confidence intervals over prompts.",
+        f"training. All methods are evaluated on the same {of_any['heldout']:,} held-out rankings. Prompts "
+        "are truncated on the left so that the prompt and its longest response have at most 320 tokens in "
+        "total. A ranking is left out if a single response exceeds 320 tokens with either tokenizer. "
+        "Intervals are 95 % confidence intervals over prompts.",
         "",
         *(trunk_text(kind, found) for kind, found in trunks.items()),
         "",
         "TRL 1.16's RewardTrainer trains the same classifier with the same new head on every pair, "
         "using the same token IDs and grouping pairs by length. TRL takes the same number of steps as "
-        "Rankloop, with the same learning rates, weight decay, centring and clipping, in fp32, without dropout "
-        "or checkpointing. The TF-IDF baseline is a logistic Bradley–Terry model of words, word pairs and "
-        "length. Training times are CPU seconds from loading the trunk to the trained model; "
+        "Rankloop, with the same learning rates, weight decay, centring and clipping, in fp32, without "
+        "dropout or checkpointing. The TF-IDF baseline is a logistic Bradley–Terry model of words, word "
+        "pairs and length. Training times are CPU seconds from loading the trunk to the trained model; "
         "Rankloop's times include tokenisation, saving, and scoring the training set once more. "
         "The methods were measured one after another on a machine whose load from other programs varied, so "
         "compare numbers of tokens rather than times here; for a comparison of speed, see "

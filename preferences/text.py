@@ -1,7 +1,7 @@
 """Limits on texts, names and the number of responses, defined once for imports, the API, forms and training.
 
-The text limit is so high that stored content never exceeds it, because exported content must always be
-importable and usable for training.
+No stored text exceeds the text limit, because exported content must always be importable and usable for
+training.
 """
 
 from __future__ import annotations

@@ -38,7 +38,10 @@ def unsafe(
         if "*" in origin or not parts.hostname:
             yield f"CSRF_TRUSTED_ORIGINS has {origin!r}; use full origins such as https://rank.example.org."
         elif parts.scheme != "https" and parts.hostname not in {"localhost", "127.0.0.1"}:
-            yield f"CSRF_TRUSTED_ORIGINS has {origin!r}; use https: over plain http, others read passwords."
+            yield (
+                f"CSRF_TRUSTED_ORIGINS has {origin!r}; use https, because others can read passwords that are"
+                " sent over plain http."
+            )
     if not database_url:
         yield "DATABASE_URL is missing: production needs a server with backups, not the embedded Postgres."
     if not broker_url:

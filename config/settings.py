@@ -1,8 +1,8 @@
 """Rankloop's settings: one file, configured by environment variables.
 
-DATABASE_URL and BROKER_URL specify external servers. Without them, the embedded Postgres and Valkey in the
-state folder (RANKLOOP_STATE) are used. With RANKLOOP_ENV=production, Rankloop refuses to start if a value
-is unsafe.
+DATABASE_URL and BROKER_URL specify external servers. If either variable is not set, the embedded Postgres or
+Valkey in the state folder (RANKLOOP_STATE) is used. With RANKLOOP_ENV=production, Rankloop refuses to start
+if a value is unsafe.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""The ASGI application: one thread handles a request from start to end; the event loop sends streams.
+"""The ASGI application: one thread runs a whole request, and the event loop sends streamed responses.
 
 Django's own handler switches to a thread and back for every middleware method that isn't a coroutine, about
-ten times per request, and starts a thread for each request. With 16 concurrent annotators this overhead was
-half of the web process's time: 19 to 25 ms for an answer (a claim and a submit) instead of 11 to 14 ms.
+ten times per request, and starts a thread for each request. With 16 concurrent annotators, this overhead
+took almost half of the web process's time: an answer (a claim and a submit) took 19 to 25 ms instead of 11
+to 14 ms.
 
-The a2wsgi package costs the same (9.6 ms of processor time for an answer, compared with 9.4 ms for this
+The a2wsgi package is about as fast (9.6 ms of processor time for an answer, compared with 9.4 ms for this
 handler). However, a2wsgi passes the truncated body of an aborted request to views, lets eight slow uploads
 block all its threads, and can't stream responses asynchronously.
 """
@@ -28,10 +29,10 @@ from django.db import close_old_connections
 from django.http.response import HttpResponseBase, JsonResponse
 from django.urls import set_script_prefix
 
-# The threads share one interpreter, so more threads would only compete for the interpreter.
+# The threads share one interpreter, so additional threads would only wait for each other.
 THREADS = 8
-# The size of the largest upload (annotation/content/api/imports.py) plus that of the multipart form around
-# it. Bodies are written to a file before the sender is authenticated.
+# The largest upload (annotation/content/api/imports.py) plus the multipart form around it. A limit is needed
+# here, because bodies are written to a file before the sender is authenticated.
 MAX_BODY_BYTES = 2**30 + 2**20
 
 Message = Mapping[str, Any]
@@ -40,12 +41,12 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class BodyTooLarge(Exception):
-    """The request's body exceeds the limit for all requests."""
+    """Raised if a request body exceeds MAX_BODY_BYTES."""
 
 
 class OneThreadPerRequest(ASGIHandler):
-    """Reads bodies and sends responses like Django's handler, but runs middleware and views like a WSGI
-    server."""
+    """Reads bodies and sends responses like Django's handler, but runs the middleware and the view in one
+    thread, like a WSGI server."""
 
     def __init__(self) -> None:
         # The parent's __init__ is not called, because it would load the middleware for coroutines.
@@ -81,10 +82,10 @@ class OneThreadPerRequest(ASGIHandler):
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refused = self.create_request(scope, body)
         response = refused if request is None else self.get_response(request)
-        assert response is not None  # without a request, there is an error response
+        assert response is not None  # `refused` is set if there is no request
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         if response.streaming:
-            close_old_connections()  # not done by close(), which another thread calls later
+            close_old_connections()  # close() can't do this: another thread calls it
         else:
             response.close()
         return response

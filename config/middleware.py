@@ -18,8 +18,8 @@ from config.problems import ProblemRenderer, problem_body
 from preferences.text import NUL
 
 # Model output is untrusted. Even markup that got past the sanitiser can't run a script, load an image (which
-# could leak the answer in its URL) or submit a form. Only styles are allowed inline: Mantine writes its
-# theme's variables into a <style> element.
+# could leak the answer in its URL) or submit a form. Inline styles are allowed, because Mantine writes its
+# theme variables into a <style> element.
 _CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -72,8 +72,8 @@ class StaticFiles:
     """Serves the built front-end files with WhiteNoise's index, which handles content types, caching,
     compressed variants and byte ranges.
 
-    WhiteNoise's own middleware streams files from a sync iterator, which the ASGI handler reads completely,
-    with a warning. These files are small, so they are sent in one piece.
+    WhiteNoise's own middleware streams files from a sync iterator, which the ASGI handler reads completely
+    into memory, issuing a warning. These files are small, so they are sent in one piece.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:

@@ -5,7 +5,7 @@ RANKLOOP_OIDC_COMPANY_ISSUER=https://id.example.org/realms/staff
 RANKLOOP_OIDC_COMPANY_CLIENT_ID=rankloop
 RANKLOOP_OIDC_COMPANY_CLIENT_SECRET=…            (or …_CLIENT_SECRET_FILE)
 RANKLOOP_OIDC_COMPANY_NAME=Company account       (on the login page)
-RANKLOOP_OIDC_COMPANY_UNKNOWN=refuse             (or create, for an account without memberships)
+RANKLOOP_OIDC_COMPANY_UNKNOWN=refuse             (or create: an account without memberships)
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def providers_of_environment() -> tuple[OidcProvider, ...]:
 def _provider(id: str) -> OidcProvider:
     if not _ID.fullmatch(id):
         raise BadEnvironment(
-            f"RANKLOOP_OIDC names {id!r}. A provider name has at most 30 characters: a-z, 0-9 and hyphens."
+            f"RANKLOOP_OIDC names {id!r}. A provider name begins with a letter and consists of"
+            " at most 30 characters (a-z, 0-9 and hyphens)."
         )
     prefix = f"RANKLOOP_OIDC_{id.upper().replace('-', '_')}"
     issuer, client_id = env_str(f"{prefix}_ISSUER"), env_str(f"{prefix}_CLIENT_ID")
@@ -72,6 +73,6 @@ def unsafe_providers(providers: Sequence[OidcProvider]) -> Iterator[str]:
         parts = urlsplit(provider.issuer)
         if parts.scheme != "https" or not parts.hostname:
             yield (
-                f"RANKLOOP_OIDC: the issuer of {provider.id} is {provider.issuer!r}. Over plain http,"
-                " attackers on the network can log in as anybody. Use https."
+                f"RANKLOOP_OIDC: the issuer of {provider.id} is {provider.issuer!r}. Use an https"
+                " URL: over plain http, attackers on the network can log in as anybody."
             )

@@ -85,8 +85,8 @@ def problem_body(
 
 def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's EXCEPTION_HANDLER. Returns None for an unexpected exception; Django then responds with 500."""
-    # This import can't be at the top: DRF's views load the authentication classes named in the settings,
-    # whose services raise Problem.
+    # At the top of the module, this import would be circular: DRF's views load the authentication classes
+    # named in the settings, and the services that these classes call import this module.
     from rest_framework.views import set_rollback
 
     headers: dict[str, str] = {}

@@ -23,7 +23,7 @@ def unsafe(
 ) -> Iterator[str]:
     """For each unsafe value, yields a message that names the variable and the remedy."""
     if not secret_key:
-        yield "SECRET_KEY is missing. The key protects every login. Create one: openssl rand -base64 48"
+        yield "SECRET_KEY is missing. The key protects all logins. Create one: openssl rand -base64 48"
     elif len(secret_key) < _SHORTEST_SECRET_CHARACTERS or len(set(secret_key)) < _FEWEST_DIFFERENT_CHARACTERS:
         yield f"SECRET_KEY can be guessed: it needs at least {_SHORTEST_SECRET_CHARACTERS} random characters."
     elif any(word in secret_key.lower() for word in _EXAMPLE_WORDS):
@@ -32,13 +32,16 @@ def unsafe(
         yield "ALLOWED_HOSTS is missing. List the host names that users open, separated by commas."
     for host in allowed_hosts:
         if "*" in host or host == ".":
-            yield f"ALLOWED_HOSTS has {host!r}, which lets a request claim any host. List each host by name."
+            yield f"ALLOWED_HOSTS has {host!r}, which accepts any host name. List each host by name."
     for origin in csrf_trusted_origins:
         parts = urlsplit(origin)
         if "*" in origin or not parts.hostname:
             yield f"CSRF_TRUSTED_ORIGINS has {origin!r}; use full origins such as https://rank.example.org."
         elif parts.scheme != "https" and parts.hostname not in {"localhost", "127.0.0.1"}:
-            yield f"CSRF_TRUSTED_ORIGINS has {origin!r}: plain http lets others read passwords. Use https."
+            yield (
+                f"CSRF_TRUSTED_ORIGINS has {origin!r}; use https, because others can read passwords that are"
+                " sent over plain http."
+            )
     if not database_url:
         yield "DATABASE_URL is missing: production needs a server with backups, not the embedded Postgres."
     if not broker_url:

@@ -1,8 +1,8 @@
 """Rankloop's settings: one file, configured by environment variables.
 
-DATABASE_URL and BROKER_URL specify external servers. Without them, the embedded Postgres and Valkey in the
-state folder (RANKLOOP_STATE) are used. With RANKLOOP_ENV=production, Rankloop refuses to start if a value
-is unsafe.
+DATABASE_URL and BROKER_URL specify external servers. If either variable is not set, the embedded Postgres or
+Valkey in the state folder (RANKLOOP_STATE) is used. With RANKLOOP_ENV=production, Rankloop refuses to start
+if a value is unsafe.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ if PRODUCTION:
             oidc_providers=OIDC_PROVIDERS,
         )
     ):
-        raise BadEnvironment("RANKLOOP_ENV=production refuses to start:\n- " + "\n- ".join(reasons))
+        raise BadEnvironment(
+            "With RANKLOOP_ENV=production, Rankloop refuses to start:\n- " + "\n- ".join(reasons)
+        )
 else:
     SECRET_KEY = SECRET_KEY or _state.secret_key()
     _embedded = addresses(_state)
@@ -67,11 +69,11 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": query.pop("host", "") or parts.hostname or "",
         "PORT": str(parts.port or ""),
-        # Connections are pooled, because opening a connection takes longer than a claim, and CONN_MAX_AGE
-        # leaks a connection per ASGI thread.
+        # Connections are pooled, because opening a connection takes longer than a claim. CONN_MAX_AGE is not
+        # an alternative, because it leaks a connection per ASGI thread.
         "CONN_MAX_AGE": 0,
-        # Without this check, each dead connection in the pool would make a request fail after a restart of
-        # Postgres.
+        # After a Postgres restart, the pool contains dead connections. Without this check, each of them would
+        # make a request fail.
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **query,
@@ -132,9 +134,9 @@ MFA_TOTP_TOLERANCE = 1
 SOCIALACCOUNT_ADAPTER = "annotation.accounts.login.adapters.SocialAccountAdapter"
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [each.for_allauth() for each in OIDC_PROVIDERS]}}
 
-# The cache is in the database, so that login attempts are counted across all web processes. Above the
-# default limit of 300 rows, Django deletes a third of the rows: 149 failed logins made the cache forget
-# that a user had reached the limit for code guesses.
+# The cache is in the database, so that login attempts are counted across all web processes. The default
+# limit of 300 rows is too low, because Django deletes a third of the rows above the limit. With that limit,
+# 149 failed logins made the cache forget that a user had reached the limit for code guesses.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
@@ -157,15 +159,16 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["annotation.api.endpoint.ByTheTable"],
-    # OPTIONS would describe an endpoint to anybody. Use the schema instead.
+    # With a metadata class, an OPTIONS request would describe an endpoint to anybody. The schema
+    # describes the endpoints instead.
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [
         "annotation.api.parsers.TextJSONParser",
         "rest_framework.parsers.MultiPartParser",
     ],
-    # The client address is that of the connection (uvicorn resolves trusted proxies), because anybody can
-    # send a forged header.
+    # The client address is the connection's address, which uvicorn sets correctly behind a trusted proxy.
+    # Forwarding headers are ignored, because anybody can forge them.
     "NUM_PROXIES": 0,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.problems.problem_response",
@@ -208,16 +211,17 @@ SPECTACULAR_SETTINGS = {
 }
 
 CELERY_BROKER_URL = BROKER_URL
-# Task results are stored as database rows. A worker prefetches one message, so a long run delays no other
-# message.
+# Celery's results are not needed, because every job is recorded in the database. A worker prefetches only
+# one message, so a long run does not delay other messages.
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {"training.tasks.execute_run": {"queue": "training"}}
-# With kombu's defaults, a killed worker's message is delivered again after 94 s; with these values, within
-# a few seconds. A message only wakes a worker, so a second delivery finds the run claimed and returns.
+# With kombu's defaults, a killed worker's message was delivered again only after 94 s; with these values,
+# within a few seconds. A message only wakes a worker: if a message is delivered twice, the second delivery
+# finds the run already claimed and does nothing.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 6 * 3600,
     "unacked_restore_interval": 2,
@@ -226,7 +230,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "expire-leases": {"task": "annotation.tasks.expire_leases", "schedule": 15.0},
-    # A wake-up message that was not handled in time is useless: the next message has the same effect.
+    # A wake-up message expires if it is not handled in time, because the next message has the same effect.
     "deliver-webhooks": {
         "task": "annotation.tasks.deliver_webhooks",
         "schedule": 5.0,

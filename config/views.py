@@ -56,7 +56,7 @@ def _broker() -> str:
 
 @never_cache
 @require_safe
-@ensure_csrf_cookie  # the login form, whose POST needs the cookie, can be the first page opened
+@ensure_csrf_cookie  # the first page opened can be the login form, whose POST needs the cookie
 def page(request: HttpRequest, path: str = "") -> HttpResponse:
     """The single-page app's HTML, for all of its URLs. The files that the HTML loads have hashed names; the
     HTML itself must not be cached."""

@@ -1,1 +1,1 @@
-"""Postgres, Valkey and all processes of Rankloop on one machine, under one supervisor."""
+"""Postgres, Valkey and all of Rankloop's processes on one machine, under one supervisor."""

@@ -16,13 +16,13 @@ _LONGEST_SOCKET_NAME = "/.s.PGSQL.5432.lock"
 
 
 def reachable_by_others(path: Path) -> bool:
-    """Whether any account can enter `path`: the folder and all its parents are open (o+x)."""
+    """Whether any account can enter `path`, that is, whether the folder and all its parents have mode o+x."""
     path = path.resolve()
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
 
 
 def socket_folder(home: Path) -> Path:
-    """`home`/socket, or a folder in the temporary folder if that path is too long for a socket.
+    """`home`/socket or, if that path is too long for a socket, a folder in the system's temporary folder.
 
     The short name is derived from `home`, so that a restart finds and reuses the folder of a killed process.
     """
@@ -36,8 +36,8 @@ def socket_folder(home: Path) -> Path:
 def make_private(path: Path, account: Account | None = None) -> None:
     """Create a folder that only `account` (default: our own) can enter.
 
-    An existing folder must be private in the same way. The temporary folder is open to all, and another
-    user's folder of the same name would give that user access to the server.
+    An existing folder must be equally private, because any user can create a folder in the system's temporary
+    folder: a server that used another user's folder would be accessible to that user.
     """
     owner, group = (account.uid, account.gid) if account else (os.geteuid(), os.getegid())
     if not path.exists():

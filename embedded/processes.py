@@ -89,7 +89,7 @@ def spawn(
 
 
 def open_log(log: Path) -> BinaryIO:
-    """Open the log for appending. A long log is first renamed, and a new one is started."""
+    """Open the log for appending. A log of more than 10 MiB is first renamed, and a new log is started."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".1.log"))
@@ -97,8 +97,8 @@ def open_log(log: Path) -> BinaryIO:
 
 
 def stop(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> None:
-    """Send each signal in turn and wait the given number of seconds after each. Then kill every process
-    that is still running."""
+    """Send each signal in turn and wait up to the given number of seconds after each. If the process is
+    still running after the last signal, kill it."""
     for sig, seconds in steps:
         if process.poll() is not None:
             return

@@ -27,8 +27,8 @@ def default_state() -> StateFolder:
 
 
 def addresses(state: StateFolder) -> tuple[str, str]:
-    """Return (database URL, broker URL). Each URL is from the environment or, if it is not set there,
-    from the running stack; if no stack is running, the URL is the one that a stack would use."""
+    """Return (database URL, broker URL). A URL that is not set in the environment is that of the running
+    stack or, if no stack is running, the one that a stack would use."""
     database, broker = _from_environment("DATABASE_URL"), _from_environment("BROKER_URL")
     if database and broker:
         return database, broker

@@ -22,8 +22,8 @@ from pathlib import Path
 from embedded.processes import ServerError
 
 _PRIVATE_FILE = 0o600
-# Other accounts can pass through the folder (root's Postgres runs as `nobody`) but can't list it. Secrets are
-# private files.
+# Other accounts can pass through the folder, because root's Postgres runs as `nobody`, but can't list it.
+# Files with secrets are private.
 _FOLDER_MODE = 0o711
 _SECRET_BYTES = 48
 # `struct flock` on 64-bit Linux: type, whence, start, length (0: to the end), pid. We use open file
@@ -38,7 +38,7 @@ class StateInUse(Exception):
 
 @dataclass(frozen=True)
 class Running:
-    """The process that runs the servers, and their addresses."""
+    """The process that runs the servers, and the servers' addresses."""
 
     pid: int
     kind: str  # "supervisor" (scripts/up) or "command" (one manage.py command)
@@ -134,7 +134,7 @@ class StateFolder:
             with (self.path / "lock").open() as handle:
                 found = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _WHOLE_FILE)
             if struct.unpack(_FLOCK, found)[0] == fcntl.F_UNLCK:
-                return None  # running.json is left over from a killed process
+                return None  # any running.json was left by a killed process
             return Running(**json.loads(self._announcement.read_text()))
         except (FileNotFoundError, NotADirectoryError):
             return None

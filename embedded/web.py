@@ -20,8 +20,8 @@ def listen(port: int) -> socket.socket:
     """
     listener = socket.socket(socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # uvicorn treats the inherited descriptor as a unix socket and leaves Nagle's algorithm on. Connections
-    # inherit the option set here.
+    # Turn Nagle's algorithm off here, because uvicorn treats the inherited descriptor as a unix socket and
+    # leaves the algorithm on. Accepted connections inherit the option.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((LOOPBACK, port))

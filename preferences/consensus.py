@@ -58,7 +58,8 @@ def _places(tiers: Tiers) -> dict[int, int]:
 
 
 def _sign(places: dict[int, int], one: int, two: int) -> int | None:
-    """1 if `one` is preferred, -1 if `two` is, 0 for a tie, None if the ranking contains neither."""
+    """The ranking's verdict: 1 if `one` is preferred, -1 if `two` is preferred, 0 for a tie, and None if the
+    ranking contains neither response."""
     if one not in places and two not in places:
         return None
     below = len(places) + 1
@@ -69,8 +70,8 @@ def _sign(places: dict[int, int], one: int, two: int) -> int | None:
 def _circles(items: Sequence[int], margin: dict[int, dict[int, Fraction]]) -> list[list[int]]:
     """Group items that are mutually reachable through the relation "at least as good as", best group first.
 
-    Any two items are linked in at least one direction, so the groups are totally ordered: a better group
-    reaches more items.
+    Any two items are related in at least one direction, so the groups are totally ordered. More items can
+    be reached from a better group than from a worse group.
     """
     reach = {one: {two for two in items if margin[one][two] >= 0} for one in items}
     for middle in items:

@@ -16,21 +16,22 @@ Tiers = tuple[tuple[int, ...], ...]
 
 
 class FormatError(Exception):
-    """The file as a whole can't be read; the message gives the reason and the remedy."""
+    """Raised if a file as a whole can't be read. The message gives the reason and the remedy."""
 
 
 class RowError(Exception):
-    """A row can't be read in its format; the message names the field and gives the reason. Other rows are not
-    affected."""
+    """Raised if a row can't be read in its format. The message names the field and gives the reason. Other
+    rows are not affected."""
 
 
 class TooFewResponses(RowError):
-    """The row has too few responses to be ranked."""
+    """Raised if a row has too few responses for a ranking."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseRecord:
-    """`metadata`: all other data about the response in the file (its ID, its language, …)."""
+    """A response in a file. `metadata` contains the file's other data about the response (ID, language,
+    …)."""
 
     text: str
     model: str = ""
@@ -44,7 +45,7 @@ class TrainingFields:
 
     `split` is "heldout" for the held-out set; with any other text, the ranking is used for training.
     `prompt_hash` is the file's identifier for the prompt. `votes` is the number of rankings that were
-    combined into this ranking. `in_shown_order`: the responses are listed in the order in which the
+    combined into this ranking. `in_shown_order` is true if the responses are listed in the order in which the
     annotator saw them.
     """
 
@@ -112,7 +113,7 @@ class Record:
 
     @property
     def ranking(self) -> RankingRecord | None:
-        """The row's ranking, or None, in formats with at most one ranking per row."""
+        """The record's ranking, or None if there is none; for formats with at most one ranking per row."""
         return self.rankings[0] if self.rankings else None
 
 
@@ -145,8 +146,8 @@ Parsed = Sequence[Record | Vote]
 
 @dataclass(frozen=True, slots=True)
 class ImportFormat:
-    """`recognises` checks whether a row is in this format; `parse` converts a row to records or raises
-    :class:`RowError`.
+    """An import format. `recognises` checks whether a row is in this format; `parse` converts a row to
+    records or raises :class:`RowError`.
 
     `reads` and `loses` describe which parts of a file are imported and which are not.
     """

@@ -1,13 +1,13 @@
 """Limits on texts, names and the number of responses, defined once for imports, the API, forms and training.
 
-The text limit is so high that stored content never exceeds it, because exported content must always be
-importable and usable for training.
+No stored text exceeds the text limit, because exported content must always be importable and usable for
+training.
 """
 
 from __future__ import annotations
 
-# About 250,000 tokens. A longer text comes from a broken export and is not something that an annotator could
-# read and rank.
+# About 250,000 tokens. A longer text is probably the result of a broken export, and no annotator could read
+# and rank it.
 MAX_TEXT_CHARACTERS = 1_000_000
 # The limit for names and IDs, such as those of a model, an annotator, or a ranking in another system.
 MAX_NAME_CHARACTERS = 200
@@ -23,7 +23,7 @@ def storage_fault(text: str) -> str | None:
     store it.
 
     Postgres text can't contain NUL, and a lone surrogate has no UTF-8 encoding. JSON can contain both
-    characters as escapes, and a byte that is not valid UTF-8 is decoded to a lone surrogate.
+    characters as escapes, and the import decodes a byte that is not valid UTF-8 to a lone surrogate.
     """
     if NUL in text:
         return "contains a NUL character, which can't be stored"

@@ -1,4 +1,4 @@
-"""Control Chromium on the pages of a running stack, for screenshots, benchmarks and the browser tests."""
+"""Open a running stack's pages in Chromium, for screenshots, benchmarks and the browser tests."""
 
 from __future__ import annotations
 
@@ -81,6 +81,4 @@ def _value_of(parameter: str, page: Page) -> str:
         return str(rows(f"projects/{PROJECT}/tasks/")[0]["id"])
     if parameter == "$modelId":
         return str(rows(f"models/?project={PROJECT}&kind=reward_model")[0]["id"])
-    raise LookupError(
-        f"{ROUTER.name} has a page with {parameter}. Choose a demo row for this parameter here."
-    )
+    raise LookupError(f"{ROUTER.name} has a page with {parameter}. Add a demo row for it in _value_of.")

@@ -22,11 +22,11 @@ TABLES = ("splits", "sources", "rounds", "responses_per_ranking", "responses_by_
 AGGREGATIONS = {
     "every": "One row per ranking, unchanged.",
     "majority": (
-        "One row per task. A reviewer's ranking decides its task. Otherwise the majority of "
-        "annotators decides each pair of responses, and an even split is a tie. Where these "
-        "majorities form a cycle, the responses in the cycle are ordered by mean rank (Borda "
-        "count). `decided_by` is the rule that was applied, and `votes` is the number of "
-        "rankings behind a row."
+        "One row per task. If a reviewer has ranked the task, the row is the reviewer's ranking. "
+        "Otherwise, each pair of responses is decided by the majority of annotators, and an even "
+        "split is a tie. Where these majorities form a cycle, the responses in the cycle are "
+        "ordered by mean rank (Borda count). `decided_by` is the rule that was applied, and "
+        "`votes` is the number of rankings behind a row."
     ),
     "weighted": (
         "One row per ranking; `weight` is the annotator's reliability, estimated from agreement "
@@ -71,7 +71,7 @@ SHA-256 is `{card["sha256"]}`. Annotators are identified by pseudonyms.""",
 def _aggregation(card: Mapping[str, Any]) -> str:
     selection = dict(card["selection"])
     how = AGGREGATIONS[selection.pop("aggregation", "every")]
-    chosen = json.dumps(selection, ensure_ascii=False) if selection else "every ranking that counts"
+    chosen = json.dumps(selection, ensure_ascii=False) if selection else "all valid rankings"
     return f"Selected: {chosen}. {how}"
 
 
@@ -81,7 +81,7 @@ def _agreement(card: Mapping[str, Any]) -> str:
         return ""
     return (
         "Agreement: two annotators who compared the same two responses gave the same verdict (first better,"
-        f" second better, or tie) in {agreement['share']:.1%} of {agreement['pairs']} cases, over"
+        f" second better, or tie) in {agreement['share']:.1%} of {agreement['pairs']} cases, in"
         f" {agreement['tasks']} tasks with two or more rankings."
     )
 

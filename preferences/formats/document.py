@@ -19,20 +19,20 @@ HEAD = """# Formats
 ## Import
 
 Import a file with `manage.py import_responses FILE --project SLUG [--format NAME] [--dry-run]` or on the Data
-page. A file can be JSON Lines, a JSON array, CSV or Parquet, plain or gzipped, or a zip archive of such files
-(a dataset folder, for example). Files are recognised by their content, not by their name. The format is
+page. The file can be JSON Lines, a JSON array, CSV or Parquet, plain or gzipped, or a zip archive of such
+files (a dataset folder, for example). Files are recognised by their content, not by their name. The format is
 recognised from the first rows unless you specify it; all files in an archive must have the same format. Rows
 that can't be read are reported with their line number and the reason; all other rows are imported. A dry run
-gives the same report and stores nothing. With `--hub`, FILE is the name of a dataset on the Hugging Face Hub
-(OWNER/NAME).
+(`--dry-run`) gives the same report but stores nothing. With `--hub`, FILE is the name of a dataset on the
+Hugging Face Hub (OWNER/NAME).
 
 `python -m training.rlhf.train_reward_model FILE` reads the same files with the same readers. The command
 trains on the rankings, stops if a row can't be read, and rejects a file without rankings.
 
 Prompts and responses are identified by their text, so importing a file again changes nothing. An imported
-ranking closes its task. If the same annotator (identified by the name in the file) ranks the same responses
-again, the later ranking replaces the earlier one, which is kept as history. Fields that are unknown to a
-format are kept as metadata.
+ranking closes its task. If the same annotator (identified by the name in the file) has ranked the same
+responses several times, the latest ranking replaces the earlier ones, which are kept as history. Fields that
+are unknown to a format are kept as metadata.
 """
 QUIRKS_HEAD = """
 ### Quirks of real files
@@ -46,7 +46,7 @@ Run `manage.py freeze_snapshot`, then `manage.py export_snapshot NAME --format F
 Data page. An export streams a frozen snapshot, so memory use is small for files of any size, and the same
 snapshot always gives the same bytes. Annotators are identified by pseudonyms. An export that would be empty
 is refused with the reason. Every format except `parquet` and `dataset` accepts `--option split=train` or
-`split=heldout`.
+`--option split=heldout`, which export only that split.
 """
 SNAPSHOT = """## The snapshot
 

@@ -67,7 +67,8 @@ SPLIT = Option("split", f"only the rankings of one split: {' or '.join(SPLITS)}"
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """`check` (card, options) is called before `write` and can raise :class:`ExportRefused`.
+    """An export format. `check` is called with (card, options) before `write` and can raise
+    :class:`ExportRefused`.
 
     `loses` lists the parts of a ranking that the format can't express; docs/formats.md is generated from
     these texts. `loader` is the builder that `datasets.load_dataset` uses for the file, and `trainer` is the

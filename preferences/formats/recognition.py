@@ -20,7 +20,7 @@ RECOGNITION_ROWS = 50
 class NumberedRecords:
     """The records that a line contains, or the reason why the line can't be read.
 
-    `too_few`: the row has fewer responses than a ranking needs, but no other fault.
+    `too_few` is true if the row's only fault is that it has fewer responses than a ranking needs.
     """
 
     line: int

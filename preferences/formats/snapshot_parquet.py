@@ -1,6 +1,6 @@
 """The snapshot file: a Parquet file with one row per ranking, whose bytes depend only on the rows.
 
-Training reads the snapshot file, and every export is made from it.
+Training reads the snapshot file, and every export is generated from the snapshot file.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ BEFORE: dict[str, Any] = {
 COLUMN_MEANINGS = {
     "ranking_id": "ID of the ranking; rows are sorted by this column",
     "task_id": "ID of the ranking task; all rankings of a task are by different annotators",
-    "prompt_id": "ID of the prompt; all pairs from one prompt belong in one batch",
+    "prompt_id": "ID of the prompt; in training, all pairs from the same prompt should be in the same batch",
     "prompt_hash": "SHA-256 of the conversation",
     "split": "`train` or `heldout`, determined by the prompt's hash",
     "messages": "the conversation up to the response",
@@ -101,13 +101,13 @@ COLUMN_MEANINGS = {
     "parameters and imported metadata as JSON",
     "tiers": "lists of indices into `responses`, best first; responses in the same list are tied",
     "strength": "how much better the first tier is than the second, on the project's scale",
-    "annotator": "a pseudonym, which is the same in every snapshot of the project; empty if no"
-    " annotator is named",
+    "annotator": "the annotator's pseudonym, which is the same in every snapshot of the project; empty if"
+    " the annotator is unknown",
     "source": "`browser`, `api` or `import`",
     "round": "the sampling round of the responses",
-    "not_rankable": "the annotator marked the responses as not rankable; `tiers` is then empty",
-    "ratings": "JSON: {response id: {scale: value}}",
-    "flags": "JSON: {response id: [flag]}",
+    "not_rankable": "whether the annotator marked the responses as not rankable; if so, `tiers` is empty",
+    "ratings": "JSON: {response ID: {scale: value}}",
+    "flags": "JSON: {response ID: [flag]}",
     "comment": "free text",
     "rewrite": "a better answer written by the annotator",
     "touched": "whether the annotator changed the displayed order",
@@ -116,7 +116,7 @@ COLUMN_MEANINGS = {
     "created_at": "time of submission or import",
     "unranked": "indices of the unranked responses, which rank below all tiers and have no order among "
     "themselves",
-    "all_bad": "the annotator marked all responses as bad; `tiers` can then be empty",
+    "all_bad": "whether the annotator marked all responses as bad; if so, `tiers` can be empty",
     "confidence": "the annotator's confidence, on the form's scale",
     "choices": "JSON: {question about the whole task: choice}",
     "kind": "`annotation`, or `review` for a reviewer's deciding ranking",
@@ -184,8 +184,8 @@ def read_rankings(
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows, with a few hundred in memory at a time. If `columns` is given, only these columns are
     read."""
-    # With pre_buffer, the whole file is kept in memory: 240 MB for 960,000 rows, compared with 76 MB when row
-    # groups are read one by one.
+    # pre_buffer is off, because it keeps the whole file in memory: 240 MB for 960,000 rows, compared with 76
+    # MB if row groups are read one by one.
     with pq.ParquetFile(source, pre_buffer=False) as file:
         there = set(file.schema_arrow.names)
         wanted = SCHEMA.names if columns is None else columns

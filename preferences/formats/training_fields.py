@@ -9,8 +9,8 @@ from typing import Any
 from preferences.fields import given, int_of, kind
 from preferences.records import RowError, TrainingFields
 
-# Only rankings from these sources have a known display order. In rankings from other sources, the order of
-# the responses is not one that an annotator saw.
+# The display order is known only for rankings from these sources. In other rankings, the responses are not in
+# an order that an annotator saw.
 SHOWN_BY_THE_PROJECT = ("browser", "api")
 MAX_INTEGER = 2**31 - 1
 
@@ -19,7 +19,7 @@ def training_fields(row: Mapping[str, Any], *, responses_as_shown: bool = False)
     """Return a row's training fields, which have the same names as in a snapshot. Raises RowError for an
     invalid number.
 
-    `responses_as_shown`: the format lists the responses in their display order.
+    `responses_as_shown` is true if the format lists the responses in their display order.
     """
     source, votes = _text(row, "source"), int_of(row.get("votes"), "votes", low=1, high=MAX_INTEGER) or 1
     return TrainingFields(
@@ -29,8 +29,8 @@ def training_fields(row: Mapping[str, Any], *, responses_as_shown: bool = False)
         round=int_of(row.get("round"), "round", low=0, high=MAX_INTEGER),
         source=source,
         votes=votes,
-        # A row that combines several rankings has no single shown order, because each annotator saw a
-        # different one.
+        # A row that combines several rankings has no single display order, because each annotator saw the
+        # responses in a different order.
         in_shown_order=responses_as_shown and source in SHOWN_BY_THE_PROJECT and votes == 1,
     )
 

@@ -9,6 +9,6 @@ Django.
 | `biases` | the influence of position and length, and rankings submitted in the order shown |
 | `outliers` | annotators who agree with other annotators significantly less than expected |
 | `crowd_bt`, `dawid_skene` | the reliability of each annotator |
-| `bradley_terry`, `davidson` | strengths of models, their uncertainty, and models that can't be compared |
+| `bradley_terry`, `davidson` | model strengths, their uncertainty, and which models can't be compared |
 | `intervals`, `optimise` | functions shared by the other modules |
 """

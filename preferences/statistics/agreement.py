@@ -15,13 +15,13 @@ from preferences.statistics.pairs import NO_VERDICT
 
 
 class Meetings(NamedTuple):
-    """The agreement between every two rankings of a task. All arrays have shape (Q,), with one entry for
-    each pair of rankings.
+    """The agreement between any two rankings of the same task. All arrays have shape (Q,), with one entry for
+    each such pair of rankings.
 
-    `first`, `second`: indices of the rankings. `shared`: the number of response pairs with a verdict in both
-    rankings; `same`: how many of them have equal verdicts. `strict` and `strict_same`: the same counts
-    without response pairs that either ranking ties. `tau_b`: Kendall's τ-b over the response pairs; NaN if
-    either ranking ties everything.
+    `first` and `second` are the indices of the rankings. `shared` is the number of response pairs on which
+    both rankings give a verdict, and `same` is the number of response pairs on which these verdicts agree.
+    `strict` and `strict_same` are the same counts without response pairs that either ranking ties. `tau_b` is
+    Kendall's τ-b over the response pairs, or NaN if either ranking ties all responses.
     """
 
     first: NDArray[np.int64]
@@ -53,7 +53,7 @@ def meetings_of(verdicts: NDArray[np.int8], first: NDArray[np.int64], second: ND
 
 
 def join_meetings(parts: list[Meetings]) -> Meetings:
-    """Concatenate the parts: rankings with different numbers of responses are compared separately."""
+    """Concatenate the parts that result from comparing rankings separately for each number of responses."""
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Meetings(none, none, none, none, none, none, np.zeros(0))
@@ -61,8 +61,8 @@ def join_meetings(parts: list[Meetings]) -> Meetings:
 
 
 def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each ranking, how often its verdict on a response pair equals that of another ranking of the
-    task, and how often both rankings have a verdict. Both arrays have shape (R,)."""
+    """For each ranking, how often its verdict on a response pair agrees with that of another ranking of the
+    task, and how often both rankings give a verdict. Both arrays have shape (R,)."""
     both = np.concatenate([met.first, met.second])
     same = np.bincount(both, weights=np.tile(met.same, 2), minlength=n_rankings)
     shared = np.bincount(both, weights=np.tile(met.shared, 2), minlength=n_rankings)
@@ -72,8 +72,8 @@ def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArr
 def between_annotators(
     met: Meetings, annotators: NDArray[np.int64], n_annotators: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For every two annotators, how often their verdicts on a response pair are equal, and how often both
-    annotators have a verdict. Both arrays are symmetric and have shape (A, A)."""
+    """For each pair of annotators, how often their verdicts on a response pair agree, and how often both
+    annotators give a verdict. Both arrays are symmetric and have shape (A, A)."""
     cells = annotators[met.first] * n_annotators + annotators[met.second]
     found = []
     for weights in (met.same, met.shared):

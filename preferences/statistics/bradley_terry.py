@@ -16,8 +16,8 @@ from preferences.statistics.intervals import MAX_GROUP_CELLS, MAX_GROUPS, MIN_GR
 
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-9
-# Full Newton steps overshoot if win rates are near 0 or 1; steps of at most one unit of log odds never
-# overshot.
+# Full Newton steps overshoot if win rates are near 0 or 1; steps limited to one unit of log odds did not in
+# our tests.
 MAX_STEP = 1.0
 
 
@@ -25,7 +25,7 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
     """Maximum-likelihood strengths by Newton's method.
 
     wins: (..., M, M) array, in which wins[..., i, j] is the number of times that i beat j, with ties as ½
-        each way; leading axes are separate problems.
+        each way; the leading axes index separate problems.
     prior: virtual wins *and* losses of each model against a model of strength 0. A prior above 0 keeps the
         strength of an undefeated model finite, and puts models that were never compared on a common scale.
     Returns strengths with shape (..., M). Raises ValueError for a wrong shape, negative counts, or (without
@@ -54,8 +54,8 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
         step = np.linalg.solve(information, gradient[..., None])[..., 0]
         longest = np.abs(step).max(axis=-1, keepdims=True, initial=0.0)
         strengths = strengths + step * np.minimum(1.0, MAX_STEP / np.maximum(longest, MAX_STEP))
-        # Only the prior determines the common offset of all strengths, so the convergence test ignores the
-        # offset: with a prior below about 1e-5, the offset is mere rounding error.
+        # The convergence test ignores the common offset of all strengths, which only the prior determines.
+        # With a prior below about 1e-5, the offset is mere rounding error.
         apart = np.abs(step - step.mean(axis=-1, keepdims=True))
         if apart.max(initial=0.0) < TOLERANCE:
             centred: NDArray[np.float64] = strengths - strengths.mean(axis=-1, keepdims=True)
@@ -98,8 +98,8 @@ def resampled(
     samples: int,
     seed: int,
 ) -> Table:
-    """Build a Table of (samples, M, M) arrays from bootstrap samples of whole clusters, with arguments as
-    in :func:`table_of`.
+    """Build a Table of (samples, M, M) arrays from bootstrap samples of whole clusters. The first three
+    arguments and `n_models` are as in :func:`table_of`.
 
     `clusters` has shape (N,). Clusters are usually tasks, because the K(K−1)/2 comparisons of a ranking and
     all rankings of a task involve the same few responses. If there are many clusters, they are divided into
@@ -144,8 +144,8 @@ class Ground(NamedTuple):
 
 def ground_of(wins: NDArray[np.float64]) -> Ground:
     """Find the groups and levels of the models. `wins` has shape (M, M), with ties as ½ each way. The
-    maximum-likelihood estimate exists and is unique if all models are on one level; Ford ("Solution of a
-    ranking problem from binary comparisons", 1957)."""
+    maximum-likelihood estimate exists and is unique if all models are on one level; see Ford, "Solution of a
+    ranking problem from binary comparisons" (1957)."""
     beats = np.asarray(wins) > 0
     forward = _reach(beats)
     return Ground(_classes(_reach(beats | beats.T)), _classes(forward & forward.T))

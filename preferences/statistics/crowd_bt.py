@@ -1,15 +1,15 @@
 """CrowdBT: strengths of items and the reliability of each annotator, from pairwise comparisons. Pure NumPy.
 
-P(annotator k prefers i to j) = η_k σ(s_i − s_j) + (1 − η_k) σ(s_j − s_i), maximised with the penalty λ Σ_i
-[log σ(s_i) + log σ(−s_i)]: λ virtual wins and losses of each item against an item of strength 0. Chen,
-Bennett, Collins-Thompson & Horvitz, "Pairwise ranking aggregation in a crowdsourced setting" (WSDM 2013). η
-is 1 for an annotator who always agrees with the strengths, ½ for an annotator who answers at random, and
-below ½ for an annotator who tends to reverse the order of the strengths. Ties carry no order and are left
-out. The estimate is the joint maximum, as in the paper, and needs at least about a hundred verdicts on each
-item. With fewer verdicts, the strengths overfit the same votes from which η is estimated (Neyman & Scott
-1948), and η is overestimated: by up to 0.36 with 9 verdicts on each item, by up to 0.1 with 48, and by up
-to 0.03 with 230. For responses with only a few rankings, use `dawid_skene.pair_reliability`, which sums
-over the unknown truth and does not have this bias.
+P(annotator k prefers i to j) = η_k σ(s_i − s_j) + (1 − η_k) σ(s_j − s_i). The log-likelihood is maximised
+with the penalty term λ Σ_i [log σ(s_i) + log σ(−s_i)], which is equivalent to λ virtual wins and λ virtual
+losses of each item against an item of strength 0. Chen, Bennett, Collins-Thompson & Horvitz, "Pairwise
+ranking aggregation in a crowdsourced setting" (WSDM 2013). η is 1 for an annotator who always agrees with the
+strengths, ½ for an annotator who answers at random, and below ½ for an annotator who tends to reverse the
+order of the strengths. Ties carry no order and are left out. The estimate is the joint maximum over s and η,
+as in the paper, and needs at least about a hundred verdicts on each item. With fewer verdicts, the strengths
+overfit the same votes from which η is estimated (Neyman & Scott 1948), and η is overestimated: by up to 0.36
+with 9 verdicts on each item, by up to 0.1 with 48, and by up to 0.03 with 230. For responses with only a few
+rankings, use `dawid_skene.pair_reliability`, which sums over the unknown truth and does not have this bias.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def fit(
     mirror-image solutions, the one in which the majority is correct.
 
     Intervals are normal on the log-odds of η, from the inverse of the information with the strengths
-    eliminated, so uncertainty about the strengths widens them. The intervals are NaN if more than MAX_BLOCK
-    items are connected. Raises ValueError for unequal shapes, indices out of range or a penalty of 0 or
-    less, and RuntimeError if the search does not converge.
+    eliminated, so uncertainty about the strengths widens the intervals. All intervals are NaN if more than
+    MAX_BLOCK items are connected. Raises ValueError for unequal shapes, indices out of range or a penalty of
+    0 or less, and RuntimeError if the search does not converge.
     """
     win, lose, who = (np.asarray(part, dtype=np.int64) for part in (preferred, other, annotators))
     if win.ndim != 1 or not win.shape == lose.shape == who.shape:
@@ -101,8 +101,8 @@ def fit(
     met = np.bincount(win, minlength=n_items) + np.bincount(lose, minlength=n_items)
     curvature = np.concatenate([met / 8 + penalty / 2, n / 16 + ETA_PRIOR / 2])
     start = np.concatenate([np.zeros(n_items), np.full(n_annotators, np.log(START_ETA / (1 - START_ETA)))])
-    # At equal strengths, the gradient with respect to η is zero, so the search starts at strengths estimated
-    # from votes.
+    # If all strengths are equal, the gradient with respect to η is zero. The search therefore starts from
+    # strengths estimated from each item's wins and losses.
     start[:n_items] = (
         (np.bincount(win, minlength=n_items) - np.bincount(lose, minlength=n_items)) / (met + 2 * penalty) * 2
     )
@@ -193,7 +193,7 @@ def _standard_errors(
 
 def _joined(win: NDArray[np.int64], lose: NDArray[np.int64], n_items: int) -> NDArray[np.int64]:
     """Number the connected components of the items. The lowest label spreads through each component, and path
-    halving shortens the chains."""
+    halving shortens the chains of labels."""
     label = np.arange(n_items)
     while True:
         new = label.copy()

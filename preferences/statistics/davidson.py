@@ -25,10 +25,11 @@ class Davidson(NamedTuple):
 def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 0.0) -> Davidson:
     """Maximum-likelihood strengths and ν by Newton's method.
 
-    wins, ties: (..., M, M) arrays as in `bradley_terry.Table`; leading axes are separate problems.
+    wins, ties: (..., M, M) arrays as in `bradley_terry.Table`; the leading axes index separate problems.
     prior: virtual wins *and* losses of each model against a model of strength 0; also the number of
-        virtual ties, and of virtual wins, between two equal models. A prior above 0 keeps all estimates
-        finite, even with undefeated models, models that were never compared, no ties, or only ties.
+        virtual ties, and the number of virtual strict outcomes, between two equal models. A prior above 0
+        keeps all estimates finite, even with undefeated models, models that were never compared, no ties, or
+        only ties.
     Raises ValueError for wrong shapes or counts, or (without a prior) comparisons that leave a parameter
         undetermined, and RuntimeError if the method does not converge.
     """
@@ -47,14 +48,14 @@ def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 
     if prior == 0:
         _check_determined(wins, ties)
     games = wins + np.swapaxes(wins, -1, -2) + ties
-    # Sufficient statistics: the points of each model (a tie is half a point), and the number of ties.
+    # Sufficient statistics: each model's points (1 for a win, ½ for a tie) and the number of ties.
     points = half_ties(wins, ties).sum(-1)
     n_ties = ties.sum((-1, -2)) / 2
     strength, log_tie = np.zeros(wins.shape[:-1]), np.zeros(wins.shape[:-2])
     gauge = np.ones((models, models)) if prior == 0 else np.zeros((models, models))
     for _ in range(MAX_ITERATIONS):
-        # With d = s_i − s_j, P(win) = e^{d/2}/Z, P(loss) = e^{−d/2}/Z, P(tie) = ν/Z; the score is ½(1, −1,
-        # 0).
+        # With d = s_i − s_j, P(win) = e^{d/2}/Z, P(loss) = e^{−d/2}/Z, P(tie) = ν/Z. The derivatives of the
+        # log numerators with respect to d are ½, −½ and 0.
         half = (strength[..., :, None] - strength[..., None, :]) / 2
         top = np.maximum(np.abs(half), log_tie[..., None, None])
         win, loss, tie = (np.exp(x - top) for x in (half, -half, log_tie[..., None, None] + 0 * half))

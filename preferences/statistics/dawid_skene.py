@@ -2,8 +2,8 @@
 NumPy.
 
 Dawid & Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm" (Applied
-Statistics 28, 1979). The unknown true labels are summed over, so the estimates stay unbiased even with two or
-three votes on each item, which is the typical number.
+Statistics 28, 1979). The likelihood sums over the unknown true labels, so having only two or three votes on
+each item, as is typical, does not bias the estimates.
 """
 
 from __future__ import annotations
@@ -101,10 +101,10 @@ def fit(
 
 
 class Reliability(NamedTuple):
-    """`accuracy`, `low` and `high` have shape (A,) and are NaN for annotators without a shared verdict, and
-    for all annotators if fewer than three have shared verdicts. `n` is the number of shared strict
-    verdicts, with shape (A,). `first_right[u]` is P(the first response of pair u is better), with shape
-    (U,); ½ for a pair without information."""
+    """`accuracy`, `low` and `high` have shape (A,) and are NaN for annotators without a shared verdict (a
+    strict verdict on a pair on which there is another strict verdict), and for all annotators if fewer than
+    three have shared verdicts. `n` is the number of shared verdicts, with shape (A,). `first_right[u]` is
+    P(the first response of pair u is better), with shape (U,), and ½ for a pair without information."""
 
     accuracy: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -134,8 +134,9 @@ def pair_reliability(
     All arrays have shape (N,). `verdicts` are −1 or 1 (leave out ties, which carry no order), and
     `clusters` are the tasks. Verdicts on the pairs of a ranking are dependent, so the intervals (normal on
     the log-odds) use the sandwich H⁻¹ J H⁻¹ with J summed over clusters (White 1982). The majority is
-    assumed to be correct more often than not, because the mirror-image solution fits equally well. Raises
-    ValueError for unequal shapes or other verdicts, and RuntimeError if EM does not converge.
+    assumed to be correct more often than not; without this assumption, the mirror-image solution would fit
+    equally well. Raises ValueError for unequal shapes or other verdicts, and RuntimeError if EM does not
+    converge.
     """
     pair, who, cluster = (np.asarray(part, dtype=np.int64) for part in (pairs, annotators, clusters))
     y = np.asarray(verdicts, dtype=np.float64)
@@ -186,8 +187,9 @@ def _standard_errors(
     right: NDArray[np.float64],
     support: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Standard errors of the log-odds. The information matrix is −∂²/∂θ_k∂θ_j = [k = j] p(1 − p) − ¼
-    sech²(ℓ/2) y_k y_j, summed over pairs, and the score of a verdict is P(the verdict is correct) − p."""
+    """Standard errors of the log-odds. The information matrix is −∂² log L/∂θ_k∂θ_j = [k = j] p(1 − p) − ¼
+    sech²(ℓ/2) y_k y_j, summed over pairs. A verdict contributes P(the verdict is correct) − p to the gradient
+    of log L."""
     people = len(p)
     curve = 0.25 / np.cosh(np.clip(support, -80, 80) / 2) ** 2
     own = (p * (1 - p))[who] - curve[pair]

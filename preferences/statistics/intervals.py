@@ -24,7 +24,7 @@ MAX_GROUP_CELLS = 4_000_000
 
 
 class Interval(NamedTuple):
-    """An estimate with its interval; NaN if there is no data."""
+    """An estimate with its interval. All three values are NaN if there is no data."""
 
     value: float
     low: float
@@ -46,9 +46,9 @@ def wilson(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The score interval for a binomial share; Wilson, "Probable inference" (JASA 22, 1927).
 
-    Unlike p ± 2 se, the score interval stays inside [0, 1] and does not shrink to a point at 0 or 1.
-    `share` and `n` can have any shapes that broadcast, and `n` can be an effective, fractional number. The
-    interval is NaN where `n` is 0.
+    Unlike p ± 2 se, the score interval stays inside [0, 1] and does not shrink to a point if the share is 0
+    or 1. `share` and `n` can have any shapes that broadcast, and `n` can be an effective, fractional number.
+    The interval is NaN where `n` is 0.
     """
     p, size = np.asarray(share, dtype=np.float64), np.asarray(n, dtype=np.float64)
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -66,10 +66,10 @@ def clustered_shares(
     """The share of successes in each group, with a Wilson interval based on the effective number of trials.
 
     `successes`, `trials` and `groups` have shape (C,), with one entry per cluster; groups are numbered
-    0…n_groups−1. The variance is that of a ratio of cluster totals (Cochran, "Sampling Techniques", 1977,
-    §6.3). The effective number of trials is p(1−p) divided by that variance, limited to the range from the
-    number of clusters to the number of trials (Korn & Graubard 1998). If each cluster has one trial, the
-    result is the plain Wilson interval. The result for a group without trials is NaN.
+    0…n_groups−1. The variance of the share is that of a ratio of cluster totals (Cochran, "Sampling
+    Techniques", 1977, §6.3). The effective number of trials is p(1−p) divided by that variance, limited to
+    the range from the number of clusters to the number of trials (Korn & Graubard 1998). If each cluster has
+    one trial, the result is the plain Wilson interval. The result for a group without trials is NaN.
     """
     won, tried = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     group = np.asarray(groups, dtype=np.int64)
@@ -85,8 +85,8 @@ def clustered_shares(
         deviation = won - np.where(tried > 0, share[group], 0.0) * tried
         scatter = np.bincount(group, weights=deviation**2, minlength=n_groups)
         clusters = np.bincount(group, weights=tried > 0, minlength=n_groups)
-        # This is p(1−p)/var without the correction C/(C−1), so that for clusters of one trial the result is
-        # exactly the number of trials.
+        # The effective number of trials is p(1−p)/var, without the correction C/(C−1), so that it equals the
+        # number of trials exactly if each cluster has one trial.
         effective = np.where(scatter > 0, share * (1 - share) * total**2 / scatter, clusters)
         effective = np.clip(effective, np.minimum(clusters, total), total)
     low, high = wilson(share, effective, level=level)
@@ -107,10 +107,10 @@ def resampled_totals(
 
     `features` has shape (N, F), `clusters` contains integers and has shape (N,), and the result has shape
     (samples, F). If there are more than MAX_GROUPS clusters, they are divided at random into groups of
-    equal size, and the groups are resampled: sums of independent clusters are independent, so the variance
-    of the totals is estimated without bias, and their standard deviation with a relative error of
-    1/√(2·groups) ≈ 2 %. The cost is therefore independent of the size of the data. The same seed gives the
-    same samples.
+    equal size, and the groups are resampled, which makes the cost of a sample independent of the size of the
+    data. Sums of independent clusters are independent, so the variance of the totals is estimated without
+    bias; the relative error of their standard deviation is 1/√(2·groups) ≈ 2 %. The same seed gives the same
+    samples.
     """
     rng = np.random.default_rng(seed)
     _, cluster = np.unique(clusters, return_inverse=True)
@@ -159,8 +159,9 @@ def lower_tail(z: ArrayLike) -> NDArray[np.float64]:
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """p-values adjusted for multiple tests; Holm, "A simple sequentially rejective multiple test procedure"
-    (Scand. J. Stat. 6, 1979). The probability of any false positive among the adjusted values below x is at
-    most x, under any dependence. A NaN marks a hypothesis that was not tested, and is ignored."""
+    (Scand. J. Stat. 6, 1979). If the hypotheses with an adjusted value of at most x are rejected, the
+    probability of any false positive is at most x, however the tests depend on each other. A NaN marks a
+    hypothesis that was not tested, and is ignored."""
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)
     tested = np.flatnonzero(~np.isnan(p))

@@ -1,9 +1,9 @@
 """Krippendorff's α: agreement beyond chance for any number of raters, with missing values. Pure NumPy.
 
-α = 1 − D_o / D_e: the disagreement observed within units, divided by the disagreement of values paired at
-random from the same pool without replacement. Krippendorff, "Content Analysis" (4th ed. 2019, ch. 12) and
-"Computing Krippendorff's Alpha-Reliability" (2011). α is 1 for perfect agreement, 0 for chance agreement, and
-negative for less agreement than expected by chance.
+α = 1 − D_o / D_e, where D_o is the disagreement observed within units and D_e is the disagreement of values
+paired at random, without replacement, from the pool of all values. Krippendorff, "Content Analysis" (4th ed.
+2019, ch. 12) and "Computing Krippendorff's Alpha-Reliability" (2011). α is 1 for perfect agreement, 0 for
+chance agreement, and negative for less agreement than expected by chance.
 
 Squared differences δ²(c, k): nominal [c ≠ k]; interval (c − k)²; ordinal (Σ_{g=c}^{k} n_g − (n_c + n_k)/2)²,
 which is the interval difference of the values' mid-ranks in the pool.
@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from preferences.statistics.intervals import LEVEL, percentiles, resampled_totals, sum_by
 
 Metric = Literal["nominal", "ordinal", "interval"]
-# Ordinal bootstrap samples use coincidence tables for up to this many distinct values, and the individual
-# values for more.
+# For ordinal α, bootstrap samples use coincidence tables if there are at most this many distinct values, and
+# otherwise the individual values.
 MAX_TABLE_VALUES = 16
 
 
@@ -49,7 +49,8 @@ def alpha(
 ) -> Alpha:
     """α of values in long form. The result depends on the unit of each value, but not on the rater.
 
-    units: an (N,) array of integers. Units with only one value are left out, by definition.
+    units: an (N,) array of integers. Units with only one value are left out, as the definition of α
+        requires.
     values: an (N,) array of numbers.
     samples: the number of bootstrap samples (0: no interval). Whole units are resampled, because the values
         of a unit are dependent and α's parts are sums over units.

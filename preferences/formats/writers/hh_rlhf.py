@@ -44,7 +44,7 @@ FORMAT = ExportFormat(
         "with a system or tool turn are left out, because the format has only two speakers. Text "
         "that contains a blank line followed by `Human:` or `Assistant:` is split into turns "
         "when the file is read. Rankings of more than two responses become pairs. Data imported "
-        "from hh-rlhf is exported byte for byte."
+        "from hh-rlhf is exported unchanged, byte for byte."
     ),
     example=r'{"chosen": "\n\nHuman: Q\n\nAssistant: A1", "rejected": "\n\nHuman: Q\n\nAssistant: A2"}',
     suffix=".jsonl",

@@ -1,9 +1,9 @@
 """Label Studio tasks with their annotations: pairs for `<Pairwise>`, whole rankings for `<Ranker>`.
 
 The file is one JSON array, as Label Studio requires. There is one task per ranking (for Pairwise, per strict
-pair), because rows are read in the order of creation. The task's `meta` contains the IDs of the ranking, task
-and prompt. `prompt` is the conversation in the format that `<Paragraphs value="$prompt" nameKey="role"
-textKey="content"/>` displays.
+pair): rows are read in the order of creation, so the rankings of a task are not necessarily adjacent. The
+task's `meta` contains the IDs of the ranking, task and prompt. `prompt` is the conversation in the format
+that `<Paragraphs value="$prompt" nameKey="role" textKey="content"/>` displays.
 """
 
 from __future__ import annotations

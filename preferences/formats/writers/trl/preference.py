@@ -41,14 +41,15 @@ READ = (
 
 
 def _numbers(card: Mapping[str, Any]) -> list[str]:
-    """TRL reads `margin` from every row or from none. A row without a strength has a margin of 0, which has
+    """TRL requires a `margin` in every row or in none. A row without a strength has a margin of 0, which has
     no effect."""
     weighted = card.get("selection", {}).get("aggregation") == "weighted"
     return [*(["margin"] if card["with_strength"] else []), *(["weight"] if weighted else [])]
 
 
 def _pairs(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
-    """The strict pairs of each ranking. Pairs of one `prompt_group` belong in one batch."""
+    """The strict pairs of each ranking. In training, pairs with the same `prompt_group` should be in
+    the same batch."""
     numbers = _numbers(snapshot.card)
     for row in snapshot.rows(*READ):
         texts = [response["text"] for response in row["responses"]]

@@ -9,7 +9,7 @@ from preferences.formats.export_format import JSONL, ExportFormat, Options, Snap
 
 
 def _prompts(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
-    seen: set[int] = set()  # hashes take 70 MB per million prompts, a third of the IDs' size
+    seen: set[int] = set()  # 70 MB of hashes per million prompts; IDs would take 3 times as much
     for row in snapshot.rows("prompt_id", "messages", "split"):
         key = hash(row["prompt_id"])
         if key not in seen:

@@ -76,7 +76,7 @@ FORMAT = ExportFormat(
     loses=(
         "Everything except the best answers: a ranking gives its rewrite or, without a rewrite, "
         "each first-tier response that ranks above another response and is neither empty nor "
-        "flagged nor marked bad. Equal answers to a prompt are written once."
+        "flagged nor marked bad. Identical answers to a prompt are written only once."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'

@@ -1,8 +1,8 @@
 """TRL's unpaired data (KTO, BCO): a completion and whether it is desirable.
 
-Such a label requires an absolute judgement. A chosen response can still be bad, and a rejected response can
-be good, so no label is derived from the order. Labels come from comparing the ratings on one scale with a
-threshold or, if the form has no scale, from flags.
+The label requires an absolute judgement of the response. A chosen response can still be bad, and a rejected
+response can be good, so no label is derived from the order. Labels come from comparing the ratings on one
+scale with a threshold or, if the form has no scale, from flags.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ module exchange data between the processes. Without a group, each function retur
 the same loop works with one process or several. Processes wait for one another only in these functions, so
 all processes must call the functions in the same order. All processes must therefore agree on every condition
 that decides whether a function is called (a stop, an early end or a non-finite loss); `broadcast` and
-`all_sum` serve this purpose.
+`all_sum` can establish this agreement.
 
 Gradients are summed here rather than by DistributedDataParallel, for two reasons. DistributedDataParallel
 divides by the number of processes, but our losses are already divided by the weight of the whole batch.

@@ -15,8 +15,8 @@ CAUTION = Field(
     0.0,
     ge=0,
     le=10,
-    description="Number of standard deviations of a score's uncertainty to subtract from the score, so that"
-    " answers with uncertain scores are favoured less. Values above 0 require a reward model trained with"
+    description="Each score is reduced by this number of its standard deviations, so that answers with"
+    " uncertain scores are favoured less. Values above 0 require a reward model trained with"
     " uncertainty.",
 )
 

@@ -41,8 +41,8 @@ class RewardModelConfig(Recipe):
         16,
         ge=1,
         le=1024,
-        description="With use_peft: rank of the adapter matrices. Further training of an adapter keeps its "
-        "own rank and modules.",
+        description="With use_peft: rank of the adapter matrices. An adapter that is trained further keeps "
+        "its own rank and modules.",
     )
     lora_alpha: int = Field(
         32,
@@ -97,12 +97,12 @@ class RewardModelConfig(Recipe):
         8.0,
         ge=1,
         le=1e6,
-        description="With crowd_bt: first parameter of the Beta prior for reliabilities, whose mean is "
+        description="With crowd_bt: first parameter of the Beta prior for reliabilities. The prior's mean is "
         "prior_right / (prior_right + prior_wrong). With larger values, more rankings are needed to "
         "move a reliability away from that mean.",
     )
     prior_wrong: float = Field(
-        2.0, ge=1, le=1e6, description="With crowd_bt: second parameter of the Beta prior."
+        2.0, ge=1, le=1e6, description="With crowd_bt: second parameter of the Beta prior for reliabilities."
     )
     positions: Literal["ignore", "learned"] = Field(
         "ignore",

@@ -149,8 +149,8 @@ def context_length(model: PreTrainedModel) -> int:
 def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list[int]], int]:
     """Truncate prompts to `limit` tokens. Return all prompts and the number of truncated prompts.
 
-    Prompts are truncated on the left: the question to answer is at the end, and the oldest turns are at the
-    start.
+    Prompts are truncated on the left, because the question to answer is at the end and the oldest turns are
+    at the start.
     """
     if limit < 1:
         raise UnusableInput(

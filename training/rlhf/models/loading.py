@@ -104,8 +104,8 @@ def open_classifier(
 ) -> Opened:
     """Load a sequence classifier with one output. Raises ModelNotFound.
 
-    The source is a reward model, a reward model's adapter, or a causal language model or encoder, whose new
-    head is random (transformers' initialisation).
+    The source is a reward model, a reward model's adapter, a causal language model or an encoder. In the last
+    two cases, the head is new and random (transformers' initialisation).
 
     Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
     the pad token equals EOS, that class skips the EOS at which a new reward model's score is read, so a new
@@ -221,8 +221,8 @@ def _load(
         new = sorted(info["missing_keys"])
         if adapter:
             model, new = _with_adapter(model, adapter, new)
-            # Store the base's current location, so that an adapter trained from this adapter can find the
-            # base from any working directory.
+            # Store the base model's current location, so that an adapter trained from this one can find
+            # the base model from any working directory.
             model.active_peft_config.base_model_name_or_path = adapters.lasting_name(base)
     except (ModelNotFound, MemoryError, torch.OutOfMemoryError):
         raise
@@ -340,7 +340,7 @@ def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[s
     supplied = {key.removeprefix("base_model.model.") for key in found}
     still_new = [key for key in new if key not in supplied]
     lacking = sorted(wanted - found)
-    # A head that was not saved with the adapter can come from the base, but LoRA matrices cannot.
+    # A head that was not saved with the adapter can come from the base model, but LoRA matrices cannot.
     if lost := [key for key in lacking if ".lora_" in key]:
         raise ModelNotFound(
             f"No loadable model at {str(folder)!r}: it has no weights for {', '.join(lost[:5])}."

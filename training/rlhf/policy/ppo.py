@@ -53,8 +53,8 @@ from training.rlhf.policy.rollout import (
     split_rollout,
 )
 
-# Adam's epsilon, as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps are far
-# larger.
+# Adam's epsilon, as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps would be
+# far larger.
 ADAM_EPSILON = 1e-5
 
 

@@ -227,8 +227,8 @@ def observe(
 
 
 def endless_order(length: int, generator: torch.Generator) -> Iterator[int]:
-    """Yield the indices 0 … length - 1 endlessly, in a new random order each time, so every prompt occurs
-    equally often."""
+    """Yield the indices 0 … length - 1 endlessly, in a new random order for each pass, so that every prompt
+    occurs equally often."""
     while True:
         yield from torch.randperm(length, generator=generator).tolist()
 

@@ -70,7 +70,8 @@ class Belief:
 
 
 def of_members(mean: Tensor, deviations: Tensor) -> Belief:
-    """Build a belief from ``deviations`` (M, K), the deviations of ensemble members from their mean."""
+    """Build a belief from ``deviations``, with shape (M, K): the deviations of the ensemble members from
+    their mean."""
     return Belief(mean, deviations.T @ deviations / (len(deviations) - 1), deviations)
 
 

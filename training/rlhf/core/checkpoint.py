@@ -57,7 +57,7 @@ class CheckpointRefused(ValueError):
 
 
 class _Broken(Exception):
-    """Raised if a checkpoint is damaged: its content differs from the data that was written."""
+    """Raised if a checkpoint is damaged, that is, if its content differs from the data that was written."""
 
 
 class CheckpointStore(Protocol):
@@ -79,7 +79,7 @@ class CheckpointStore(Protocol):
         *,
         best: bool = False,
     ) -> None:
-        """Save the state after `step`. `best` indicates that these weights are the best so far."""
+        """Save the state after `step`. `best` indicates whether the weights are the best so far."""
 
     def load_best(self, modules: Modules) -> None:
         """Load the best weights into the modules. Do nothing if no best weights were saved."""
@@ -170,8 +170,8 @@ class Checkpoints:
         return loop
 
     def due(self) -> bool:
-        """Return whether, since the last save, this method was called `every_steps` times or
-        `every_seconds` seconds have passed."""
+        """Return whether this method has been called `every_steps` times, or `every_seconds` seconds have
+        passed, since the last save."""
         self._asked += 1
         by_steps = self._every_steps is not None and self._asked >= self._every_steps
         waited = time.monotonic() - self._saved_at
@@ -305,14 +305,15 @@ def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _sealed(state: Mapping[str, Any]) -> str:
-    """Return JSON with a digest of its content, so that any change is detected."""
+    """Return the state as JSON together with a SHA-256 digest of the state, so that any later change is
+    detected."""
     body = {name: value for name, value in state.items() if name != "seal"}
     return json.dumps(body | {"seal": hashlib.sha256(json.dumps(body).encode()).hexdigest()})
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterable[str]:
     """Yield a description of each difference between two identities. A name that occurs in only one identity
-    is not reported, because a later version can have additional settings."""
+    is not reported, because a later version of the library can add settings."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for name in before:
             if name in now:

@@ -1,11 +1,11 @@
 """One training loop in several processes, which each compute a share of every batch and take the same step.
 
 `torchrun --nproc-per-node N -m …` starts the processes. Inside `process_group()`, the functions in this
-module communicate with the other processes; without a group, each function returns its argument unchanged, so
+module exchange data between the processes. Without a group, each function returns its argument unchanged, so
 the same loop works with one process or several. Processes wait for one another only in these functions, so
 all processes must call the functions in the same order. All processes must therefore agree on every condition
 that decides whether a function is called (a stop, an early end or a non-finite loss); `broadcast` and
-`all_sum` serve this purpose.
+`all_sum` can establish this agreement.
 
 Gradients are summed here rather than by DistributedDataParallel, for two reasons. DistributedDataParallel
 divides by the number of processes, but our losses are already divided by the weight of the whole batch.
@@ -27,7 +27,8 @@ from torch import Tensor
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, Reporter
 
-# Numbers per all-reduce. A larger bucket requires more memory (64 MB here) but fewer messages.
+# Maximum count of numbers summed in one all-reduce. A larger bucket needs more memory (64 MB here) but fewer
+# messages.
 BUCKET_NUMBERS = 16_000_000
 
 LONGEST_WAIT = timedelta(hours=1)  # maximum wait while one process writes a checkpoint or computes scores
@@ -122,8 +123,8 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
 
 
 def gather_rows(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[int]) -> list[Tensor]:
-    """Gather the rows of all processes (float32, on the CPU). `widths` contains the length of every row, and
-    `mine` contains the indices of this process's `rows` among all rows."""
+    """Gather the rows of all processes (float32, on the CPU). `widths` contains the lengths of all rows, and
+    `mine` contains the positions of this process's `rows` in `widths`."""
     if count() == 1 or not widths:
         return list(rows)
     everything = list(torch.split(torch.zeros(sum(widths)), list(widths)))

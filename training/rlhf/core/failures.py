@@ -47,6 +47,6 @@ class RunFailure(Exception):
 
 
 class UnusableInput(RunFailure, ValueError):
-    """Raised if the data, the models or the settings can't be used for this run."""
+    """Raised if the data, the models or the settings cannot be used for this run."""
 
     kind = FailureKind.INPUTS_REFUSED

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-SAMPLED_NUMBERS = 1024  # maximum per tensor; hashing every number in a 7B model would take a minute
+SAMPLED_NUMBERS = 1024  # maximum per tensor; hashing every number in a 7B model would take about a minute
 
 Modules = Mapping[str, nn.Module]
 

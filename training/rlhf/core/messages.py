@@ -1,4 +1,5 @@
-"""Plain types shared by all packages. This module doesn't import torch, so importing it is cheap."""
+"""Plain types shared by all packages. This module does not import torch, so that importing the types is
+fast."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
@@ -8,7 +9,8 @@ Messages: TypeAlias = Sequence[Mapping[str, str]]
 
 
 class Demonstration(NamedTuple):
-    """A conversation with an answer, which SFT imitates exactly, regardless of the answer's quality."""
+    """A conversation with an answer. SFT learns to imitate this answer exactly, regardless of the answer's
+    quality."""
 
     messages: Messages
     response: str

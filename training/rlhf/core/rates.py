@@ -15,9 +15,9 @@ SMALL, LARGE = 2e6, 1e9  # parameter counts of the demo policy and of a small re
 def rate_for(model: nn.Module, *, at_2m: float, at_1b: float) -> float:
     """Interpolate between two peak rates that are known to work.
 
-    The log rate is linear in the log of the parameter count. The rate at which a model with 2M parameters
-    learns within a minute destroys a model with 1B parameters in ten steps, so no single rate is a sound
-    default for both sizes. For models outside this size range, the rate at the nearer end applies.
+    The log rate is linear in the log of the parameter count. A rate that trains a model with 2M parameters
+    within a minute destroys a model with 1B parameters within ten steps, so no single rate is a sound default
+    for both sizes. For models outside this size range, the rate at the nearer end applies.
     """
     weights: Any = sum(parameter.numel() for parameter in model.parameters())
     share = math.log(min(max(weights, SMALL), LARGE) / SMALL) / math.log(LARGE / SMALL)

@@ -15,8 +15,9 @@ CAUTION = Field(
     0.0,
     ge=0,
     le=10,
-    description="Number of standard deviations subtracted from each score, so that answers with uncertain"
-    " rewards gain less. Values above 0 require a reward model trained with uncertainty.",
+    description="Each score is reduced by this number of its standard deviations, so that answers with"
+    " uncertain scores are favoured less. Values above 0 require a reward model trained with"
+    " uncertainty.",
 )
 
 
@@ -108,7 +109,8 @@ class RejectionSamplingConfig(SFTConfig):
         0.0,
         ge=0,
         le=1000,
-        description="Minimum lead of the best answer over the prompt's mean reward, in reward units.",
+        description="Minimum difference between the best answer's reward and the mean reward of all answers"
+        " to the prompt, in reward units. Prompts with a smaller difference are excluded.",
     )
     caution: float = CAUTION
 
@@ -117,7 +119,10 @@ class PPOConfig(Recipe):
     """Improve a policy by proximal policy optimisation against a reward model."""
 
     steps: int = Field(
-        40, ge=1, le=1_000_000, description="Number of rollouts, each followed by its updates."
+        40,
+        ge=1,
+        le=1_000_000,
+        description="Number of steps. Each step samples a rollout and trains on it.",
     )
     rollout_prompts: int = Field(32, ge=1, le=65_536, description="Number of prompts answered per step.")
     responses_per_prompt: int = Field(2, ge=1, le=64, description="Number of answers sampled per prompt.")
@@ -221,7 +226,7 @@ class EvaluateConfig(Recipe):
 
     responses_per_prompt: int = Field(1, ge=1, le=64, description="Number of answers scored per prompt.")
     temperature: float = Field(
-        1.0, ge=0, le=5, description="Sampling temperature. 0 scores only the most likely answer."
+        1.0, ge=0, le=5, description="Sampling temperature. With 0, only the most likely answer is scored."
     )
     top_p: float = Field(
         1.0,

@@ -26,10 +26,11 @@ class Reporter(Protocol):
     def sample(
         self, step: int, *, messages: Messages, before: str, after: str, scores: Mapping[str, float]
     ) -> None:
-        """Report one prompt with the model's decoded answers before training and at `step`."""
+        """Report one prompt with two decoded answers: the model's answer before training and its answer at
+        `step`."""
 
     def progress(self, phase: str, step: int, total: int) -> None:
-        """Report that `step` of `total` units in `phase` are complete."""
+        """Report that `step` out of `total` units of work in `phase` are complete."""
 
     def flush(self) -> None:
         """Block until all reports have been stored.

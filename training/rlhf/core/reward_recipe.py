@@ -19,7 +19,7 @@ class RewardModelConfig(Recipe):
         ge=1,
         le=100,
         description="Number of passes over the rankings. With more than two passes,"
-        " models overfit real data.",
+        " models usually overfit real data.",
     )
     batch_rankings: int = Field(16, ge=1, le=4096, description="Number of rankings per optimiser step.")
     learning_rate: float | None = Field(
@@ -41,8 +41,8 @@ class RewardModelConfig(Recipe):
         16,
         ge=1,
         le=1024,
-        description="With use_peft: rank of the adapter matrices. Further training of an adapter keeps its "
-        "own rank and modules.",
+        description="With use_peft: rank of the adapter matrices. An adapter that is trained further keeps "
+        "its own rank and modules.",
     )
     lora_alpha: int = Field(
         32,
@@ -58,7 +58,7 @@ class RewardModelConfig(Recipe):
         min_length=1,
         max_length=1000,
         description="With use_peft: names of the linear layers that get an adapter, such as q_proj, v_proj. "
-        "all-linear: all linear layers of the trunk.",
+        "all-linear selects all linear layers of the trunk.",
     )
     schedule: Schedule = Field("cosine", description="Learning rate schedule after the warm-up.")
     warmup_fraction: float = Field(
@@ -97,12 +97,12 @@ class RewardModelConfig(Recipe):
         8.0,
         ge=1,
         le=1e6,
-        description="With crowd_bt: first parameter of the Beta prior for reliabilities, whose mean is "
+        description="With crowd_bt: first parameter of the Beta prior for reliabilities. The prior's mean is "
         "prior_right / (prior_right + prior_wrong). With larger values, more rankings are needed to "
         "move a reliability away from that mean.",
     )
     prior_wrong: float = Field(
-        2.0, ge=1, le=1e6, description="With crowd_bt: second parameter of the Beta prior."
+        2.0, ge=1, le=1e6, description="With crowd_bt: second parameter of the Beta prior for reliabilities."
     )
     positions: Literal["ignore", "learned"] = Field(
         "ignore",
@@ -110,7 +110,7 @@ class RewardModelConfig(Recipe):
         "rankings with a known display order and remove it from the rewards.",
     )
     label_smoothing: float = Field(
-        0.0, ge=0, lt=0.5, description="Probability that a stated preference is incorrect."
+        0.0, ge=0, lt=0.5, description="Assumed probability that a stated preference is incorrect."
     )
     centring: float = Field(
         0.01, ge=0, le=10, description="Weight of the penalty (r_i + r_j)^2, which keeps rewards near 0."
@@ -152,14 +152,14 @@ class RewardModelConfig(Recipe):
     gradient_checkpointing: bool = Field(
         False,
         description="Recompute the activations of each layer in the backward pass instead of storing them. "
-        "Memory is then needed for the activations of only about one layer, and training takes a"
-        " third longer.",
+        "Memory is then needed for the activations of only about one layer, and training takes"
+        " about a third longer.",
     )
     heldout_fraction: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="Share of prompts to hold out if the rankings have no split.",
+        description="Share of prompts to hold out if the rankings are not already split.",
     )
     evaluations: int = Field(
         5, ge=1, le=1000, description="Number of evaluations on the held-out rankings during the run."
@@ -206,7 +206,7 @@ class RewardModelConfig(Recipe):
             )
         if self.strength == "cumulative" and self.ties == "davidson":
             raise ValueError(
-                "cumulative strengths have their own middle level for ties. Set `ties` to"
+                "the cumulative scale has its own middle level for ties. Set `ties` to"
                 " `rao_kupper`, which corresponds to that level, or to `ignore`"
             )
         if self.strength == "margin":
@@ -239,7 +239,7 @@ class RewardModelConfig(Recipe):
             if self.prior_right <= self.prior_wrong:
                 raise ValueError(
                     "prior_right must exceed prior_wrong. Otherwise negated rewards, with annotators "
-                    "who state the opposite of what they mean, explain the rankings equally well"
+                    "who state the opposite of what they mean, would explain the rankings equally well"
                 )
         return self
 

@@ -31,8 +31,8 @@ def holds_model(folder: str | Path) -> bool:
 
 
 def missing_base(folder: str | Path) -> str:
-    """Return the folder of a missing model that the model in ``folder`` needs, or an empty string if no
-    needed model is missing.
+    """Return the folder of a base model that the model in ``folder`` needs but that does not exist, or an
+    empty string if nothing is missing.
 
     An adapter needs its base model, and the members of an ensemble need a base model even if the reward model
     itself is complete. Models identified by a hub name are treated as present. Raises BrokenAdapter.

@@ -1,4 +1,5 @@
-"""Convert text to tokens and back, in one place so that training, scoring, sampling and PPO use the same ids.
+"""Convert text to tokens and back. The conversion is in one place, so that training, scoring, sampling and
+PPO use the same token IDs.
 
 Two rules prevent well-known faults in reward models. A response always ends with EOS, wherever it is encoded.
 The end of a response is never located by searching for the pad token: the batch stores lengths instead.
@@ -32,7 +33,7 @@ class TemplateRefuses(ValueError):
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[int]:
-    """Return the token ids of a conversation up to the point where the assistant must answer.
+    """Return the token IDs of a conversation up to the point where the assistant must answer.
 
     Uses the tokenizer's chat template with the generation prompt or, if there is no template, this module's
     plain format. Control tokens that a message contains as text are removed first: a user's text must not
@@ -40,7 +41,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
     templates do not support a system turn, or two turns of the same role in a row.
     """
     if not messages:
-        raise ValueError("a prompt needs at least one message, but has none")
+        raise ValueError("a prompt needs at least one message, but this prompt has none")
     turns = [{"role": m["role"], "content": remove_control_tokens(tokenizer, m["content"])} for m in messages]
     if tokenizer.chat_template:
         try:
@@ -59,7 +60,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
 
 
 def encode_response(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Return the token ids of one answer, which always end with exactly one EOS, even for an empty text."""
+    """Return the token IDs of one answer, with exactly one EOS at the end, even for an empty text."""
     return [*_ids(tokenizer, remove_control_tokens(tokenizer, text)), eos_id(tokenizer)]
 
 
@@ -92,7 +93,7 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 
 def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the id of the token that ends a response: EOS, or the [SEP] of an encoder's tokenizer. Raises
+    """Return the ID of the token that ends a response: EOS, or the [SEP] of an encoder's tokenizer. Raises
     ValueError if the tokenizer has neither."""
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     if end is None:
@@ -103,7 +104,7 @@ def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the id of the padding token, or that of EOS if the tokenizer has no padding token. Using EOS is
+    """Return the ID of the padding token, or that of EOS if the tokenizer has no padding token. Using EOS is
     harmless, because the end of a response is never derived from padding."""
     return eos_id(tokenizer) if tokenizer.pad_token_id is None else _one_id(tokenizer.pad_token_id)
 
@@ -112,9 +113,9 @@ def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return a token that can never end a response: unk, bos, another special token, or a token that does not
     occur in text.
 
-    The token's text is treated as a control token: it is removed from texts, and it splits words. An ordinary
-    token would therefore be harmful (GPT-2 has no special token except EOS, and the first entry of its
-    vocabulary is "!").
+    The returned token becomes a control token: its text is removed from all messages, and the tokenizer
+    splits words at this text. An ordinary token would therefore damage messages (GPT-2 has no special token
+    except EOS, and the first entry of its vocabulary is "!").
     """
     eos = eos_id(tokenizer)
     others = [token for token in control_tokens(tokenizer) if tokenizer.convert_tokens_to_ids(token) != eos]
@@ -123,8 +124,8 @@ def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _least_likely_text(tokenizer: PreTrainedTokenizerBase, eos: int) -> str:
-    """Return the longest token, preferably one that begins with a space marker: a token's name with this
-    marker does not occur in text."""
+    """Return the longest token, preferably one whose name begins with a space marker, because such a name
+    does not occur in text."""
     names = sorted(name for name, number in tokenizer.get_vocab().items() if number != eos)
     signed = [name for name in names if name[0] in SPACE_SIGNS and len(name) > 1]
     return max(signed or names, key=len)
@@ -138,7 +139,8 @@ def context_length(model: PreTrainedModel) -> int:
         raise ValueError(
             f"{type(model).__name__} does not specify a context length (max_position_embeddings)"
         )
-    # RoBERTa and related models number positions from the id of the pad token plus one.
+    # RoBERTa and related models number positions from the pad token's ID plus one, so the lower positions are
+    # unusable.
     embeddings = getattr(getattr(trunk_of(model), "embeddings", None), "position_embeddings", None)
     pad = getattr(embeddings, "padding_idx", None)
     return length if pad is None else length - pad - 1
@@ -147,8 +149,8 @@ def context_length(model: PreTrainedModel) -> int:
 def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list[int]], int]:
     """Truncate prompts to `limit` tokens. Return all prompts and the number of truncated prompts.
 
-    Prompts are truncated on the left: the question to answer is at the end, and the oldest turns are at the
-    start.
+    Prompts are truncated on the left, because the question to answer is at the end and the oldest turns are
+    at the start.
     """
     if limit < 1:
         raise UnusableInput(
@@ -159,8 +161,8 @@ def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list
 
 
 def left_pad(sequences: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad sequences of different lengths on the left. Return the ids and the mask, int64 tensors of shape
-    (B, T)."""
+    """Pad sequences of different lengths on the left. Return the token IDs and the mask as int64 tensors of
+    shape (B, T)."""
     width = max(len(s) for s in sequences)
     ids = torch.full((len(sequences), width), pad, dtype=torch.long)
     mask = torch.zeros((len(sequences), width), dtype=torch.long)
@@ -177,5 +179,5 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def _one_id(value: Any) -> int:
-    """Return a configured token id, or the first id if the configuration lists alternatives."""
+    """Return a configured token ID, or the first ID if the configuration lists alternatives."""
     return int(value[0] if isinstance(value, (list, tuple)) else value)

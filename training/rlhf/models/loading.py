@@ -104,8 +104,8 @@ def open_classifier(
 ) -> Opened:
     """Load a sequence classifier with one output. Raises ModelNotFound.
 
-    The source is a reward model, a reward model's adapter, or a causal language model or encoder, whose new
-    head is random (transformers' initialisation).
+    The source is a reward model, a reward model's adapter, a causal language model or an encoder. In the last
+    two cases, the head is new and random (transformers' initialisation).
 
     Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
     the pad token equals EOS, that class skips the EOS at which a new reward model's score is read, so a new
@@ -141,8 +141,8 @@ def save_model(
     merge: bool = True,
     add: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Write a model and its tokenizer as one folder that plain `AutoModel…from_pretrained` reads. Return the
-    folder.
+    """Write a model and its tokenizer to one folder, which plain `AutoModel…from_pretrained` can load. Return
+    the folder.
 
     All files are written to a temporary folder beside `out_dir`, which is then renamed, so a crash leaves
     either the complete model or none (a retry replaces an older model of the same name). ``add`` is called
@@ -173,8 +173,8 @@ def save_model(
 
 
 def merged(model: Any) -> Any:
-    """Return the model without adapters. A copy is merged, because merging and unmerging in place would
-    accumulate rounding errors in the trunk."""
+    """Return the model without adapters. The adapters are merged into a copy of the model, because repeatedly
+    merging and unmerging in place would accumulate rounding errors in the trunk."""
     return _fold(copy.deepcopy(model)) if trunks.has_adapters(model) else model
 
 
@@ -184,7 +184,7 @@ def _fold(model: Any) -> Any:
 
 
 def _write_adapter(model: Any, folder: Path) -> None:
-    """Write the adapter with the head, and the metadata that a complete model stores in its config.json."""
+    """Write the adapter, the head, and the metadata that a complete model would store in its config.json."""
     # With `save_embedding_layers=False`, peft neither saves embeddings nor queries the hub for their size.
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink()  # the empty model card template that peft writes
@@ -221,8 +221,8 @@ def _load(
         new = sorted(info["missing_keys"])
         if adapter:
             model, new = _with_adapter(model, adapter, new)
-            # Store the base's current location, so that an adapter trained from this adapter can find the
-            # base from any working directory.
+            # Store the base model's current location, so that an adapter trained from this one can find
+            # the base model from any working directory.
             model.active_peft_config.base_model_name_or_path = adapters.lasting_name(base)
     except (ModelNotFound, MemoryError, torch.OutOfMemoryError):
         raise
@@ -240,8 +240,8 @@ def _load(
 
 
 def _adapter_folder(name: str, local_only: bool) -> Path | None:
-    """Return the folder with an adapter's files, which are fetched first if they are on the hub, or None for
-    a complete model."""
+    """Return the folder that contains an adapter's files, or None for a complete model. If the adapter is on
+    the hub, its files are downloaded first."""
     if Path(name).is_dir():
         return Path(name) if adapters.is_adapter(name) else None
     absent: dict[str, Any] = {
@@ -322,7 +322,7 @@ def _settings(
 
 
 def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[str]]:
-    """Apply the adapter in ``folder``. Return the adapted model and those of the ``new`` weights that the
+    """Apply the adapter in ``folder``. Return the adapted model, and the names in ``new`` whose weights the
     adapter does not contain."""
     from peft import PeftConfig, PeftModel, PeftType, get_peft_model_state_dict
     from safetensors import safe_open
@@ -340,7 +340,7 @@ def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[s
     supplied = {key.removeprefix("base_model.model.") for key in found}
     still_new = [key for key in new if key not in supplied]
     lacking = sorted(wanted - found)
-    # A head that was not saved with the adapter can come from the base, but LoRA matrices cannot.
+    # A head that was not saved with the adapter can come from the base model, but LoRA matrices cannot.
     if lost := [key for key in lacking if ".lora_" in key]:
         raise ModelNotFound(
             f"No loadable model at {str(folder)!r}: it has no weights for {', '.join(lost[:5])}."
@@ -360,7 +360,7 @@ def _refuse_broken_numbers(name: str, model: Any) -> None:
 def _wrong_kind(name: str, missing: list[str]) -> ModelNotFound:
     return ModelNotFound(
         f"{name!r} is not the required kind of model: it has no weights for {', '.join(missing[:5])}. "
-        "A reward_model run produces a reward model; a policy is a causal language model.",
+        "As a reward model, use the result of a reward_model run; as a policy, use a causal language model.",
         FailureKind.WRONG_KIND_OF_MODEL,
     )
 

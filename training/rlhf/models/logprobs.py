@@ -51,8 +51,8 @@ def selected_log_probs(
     """Return the log-probabilities and the entropies of N tokens, both with shape (N,), computed in chunks.
 
     ``hidden`` (N, d) contains the states, ``targets`` (N,) contains the token ids, and ``project`` is the
-    output embedding. Each chunk is recomputed in the backward pass, so peak memory is one chunk of logits
-    instead of all logits.
+    output embedding. Each chunk is recomputed in the backward pass, so at most one chunk of logits is in
+    memory at a time.
     """
 
     def one_chunk(states: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,12 +25,12 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from training.rlhf.models.trunks import plain
 
 NAME = "sdpa_by_segment"
-ALONE = -1  # used instead of a prompt's index: the segment attends only to itself
+ALONE = -1  # replaces a prompt's index if a segment attends only to itself
 
 
 def segment_table(segments: list[tuple[int, int]]) -> Tensor:
-    """Build a row's table from one pair per segment, in row order: the segment's length, and the index of
-    its prompt's segment or ALONE.
+    """Build a row's table from one pair per segment, in row order: the segment's length, and the index of its
+    prompt's segment (or ALONE if the segment attends only to itself).
 
     Returns an int64 tensor of shape (1, 1, S, 2), which models pass on to their attention unchanged.
     """
@@ -41,7 +41,7 @@ def attention_by_segment(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **given: Any
 ) -> tuple[Tensor, None]:
     """An attention function for transformers. The function works like `sdpa`, except that an integer mask is
-    a `segment_table`.
+    interpreted as a `segment_table`.
 
     ``query`` has shape (1, H, T, D), ``key`` and ``value`` have the same shape or fewer heads, and the
     result has shape (1, T, H, D). Slices are made with `split`, whose backward pass is one concatenation;
@@ -114,9 +114,9 @@ def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
     """Inside the context, compute the trunk's last MLP only for the tokens at (rows, columns).
 
     After the last attention layer, tokens are processed independently, and only the tokens at (rows, columns)
-    are used. In a model with four layers, this saves a sixth of all matrix products. The final states of the
-    other tokens are then invalid. The context does nothing if the last block's MLP is recomputed or cannot be
-    found by its usual name.
+    are used. In a model with four layers, this saves about a sixth of the computation in matrix products. The
+    final states of the other tokens are then invalid. The context does nothing if the last block's MLP is
+    recomputed or cannot be found by its usual name.
     """
     mlp = _last_mlp(trunk)
     if mlp is None:

@@ -1,7 +1,7 @@
 """The size of a language model, read from its `config.json` and the headers of its weights.
 
-This module does not import torch or load the model: a run's requirements are estimated before launch, in a
-process that does not train.
+This module neither imports torch nor loads the model, because a run's requirements are estimated before
+launch, in a process that does not train.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def count_weights(shape: Shape, *, tied: bool) -> int:
 def shape_in(folder: Path) -> Shape:
     """Return the shape of the model in a folder. Weights are counted from the file headers if possible.
 
-    An adapter has the shape of its base model, which is loaded with the adapter.
+    For an adapter, the base model's shape is returned, because the base model is loaded with the adapter.
     """
     if adapters.is_adapter(folder):
         try:

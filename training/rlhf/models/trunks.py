@@ -80,8 +80,8 @@ def add_lora(model: PreTrainedModel, config: RewardModelConfig, *, base: str, ne
     """Add a LoRA adapter to the trunk and freeze the trunk's own weights.
 
     The head and the modules in ``new`` (such as an encoder's pooler, if the checkpoint lacks one) are trained
-    in full and saved with the adapter, because ``base`` does not contain them. Raises ValueError if the
-    target modules do not fit the model.
+    in full and saved with the adapter, because ``base`` does not contain them. Raises ValueError if the model
+    does not have the target modules or peft cannot adapt them.
     """
     from peft import LoraConfig, TaskType, get_peft_model  # importing peft takes several seconds
 

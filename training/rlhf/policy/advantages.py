@@ -13,7 +13,7 @@ from torch import Tensor
 
 from training.rlhf.policy.losses import LOG_RATIO_LIMIT
 
-WHITEN_EPSILON = 1e-8  # added to the variance, so that a batch of equal advantages gets 0 rather than inf
+WHITEN_EPSILON = 1e-8  # added to the variance, so that equal advantages become 0 rather than NaN
 
 # Ziegler et al. 2019, arXiv 1909.08593 eq. 5: the proportional error is clipped to ±20 %.
 ADAPTIVE_KL_CLIP = 0.2

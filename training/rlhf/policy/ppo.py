@@ -7,8 +7,8 @@ PPO is sensitive to these choices:
 - Log-probabilities are recomputed with the training forward pass on the same rows that are trained on, never
   taken from the sampler, so the ratio is exactly 1 before the first update (``val/first_log_ratio`` reports
   any deviation).
-- The score is placed on the last real token. A truncated answer is scored as if it ended at that token, minus
-  ``missing_eos_penalty``.
+- The score is placed on the last real token. A truncated answer is scored as if it ended at that token, and
+  ``missing_eos_penalty`` is subtracted from its score.
 - The KL penalty (k1, per token, against the frozen initial policy) is part of the reward; in the loss, its
   gradient would be incorrect.
 - The critic is a separate model that starts as the reward model and reads its centred score at every token.
@@ -53,8 +53,8 @@ from training.rlhf.policy.rollout import (
     split_rollout,
 )
 
-# Adam's epsilon, as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps are far
-# larger.
+# Adam's epsilon, as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps would be
+# far larger.
 ADAM_EPSILON = 1e-5
 
 
@@ -238,8 +238,8 @@ def update(
 
     The pass ends before the next step if the policy's KL from the sampling policy exceeds ``stop_kl``: beyond
     that limit, clipped ratios carry little information. ``val/first_log_ratio`` is the largest |log ratio|
-    before the first step. The value is 0 unless the rollout and the training forward pass disagree, which is
-    the most common bug in PPO code.
+    before the first step. The value is 0 unless the rollout's forward pass differs from the one in training.
+    Such a difference is the most common bug in PPO code.
     """
     sums: defaultdict[str, float] = defaultdict(float)
     updates, first_log_ratio = 0, 0.0

@@ -1,5 +1,4 @@
-"""The data that PPO works on: its four models, and the policy's answers as rows that all four models
-process."""
+"""PPO's data structures: the four models, and the rows of prompts and answers that these models process."""
 
 from __future__ import annotations
 
@@ -146,8 +145,8 @@ def score_answers(
 ) -> Scored:
     """Return the reward model's scores for the answers to each prompt, in order.
 
-    The sampled token ids are scored directly: decoding and encoding them again can change them. A truncated
-    answer gets the EOS that it lacks, because a reward model's score is meaningful only at EOS.
+    The sampled token IDs are scored directly, because decoding and re-encoding can change them. EOS is
+    appended to a truncated answer, because a reward model's score is meaningful only at EOS.
     """
     judge, scale = models.judge, models.scale
     groups = [
@@ -190,7 +189,7 @@ def observe(
     pad_id: int,
     temperature: float,
 ) -> MicroBatch:
-    """Run the prompt and answer of each row through policy, reference and critic."""
+    """Run the prompt and answer of each row through the policy, the reference and the critic."""
     device, width = models.actor.device, max(len(prompt) + len(answer) for prompt, answer in rows)
     longest = max(len(answer) for _, answer in rows)
     input_ids = torch.full((len(rows), width), pad_id)
@@ -228,8 +227,8 @@ def observe(
 
 
 def endless_order(length: int, generator: torch.Generator) -> Iterator[int]:
-    """Yield the indices 0 … length - 1 endlessly, in a new random order each time, so every prompt occurs
-    equally often."""
+    """Yield the indices 0 … length - 1 endlessly, in a new random order for each pass, so that every prompt
+    occurs equally often."""
     while True:
         yield from torch.randperm(length, generator=generator).tolist()
 

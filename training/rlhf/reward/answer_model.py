@@ -3,9 +3,9 @@ reliabilities, and display position effects.
 
 A snapshot contains strengths as numbers on the project's scale, but not the scale itself (a snapshot's card
 describes the project's current form, and a rankings file has no card). The levels are therefore those stated
-in the training rankings, in ascending order. Omitting other levels loses no information: the likelihood would
-not depend on the threshold of a level that was never stated. A strength below 1 (some imported files contain
-0 and negative values) is treated as not stated.
+in the training rankings, in ascending order. Omitting the other levels loses no information, because the
+likelihood would not depend on the threshold of a level that was never stated. A strength below 1 (some
+imported files contain 0 and negative values) is treated as not stated.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Reliability:
     """The probability that an annotator states their true preference, given the rewards, with a 95 %
     confidence interval.
 
-    The interval uses the delta method on the log-odds with fixed rewards; each ranking counts as one
-    observation, however many pairs it has. A reward model that has memorised its rankings agrees with all
-    annotators. Reliabilities are therefore meaningful only relative to one another, unless the held-out loss
-    was still falling.
+    The interval uses the delta method on the log-odds with fixed rewards, and each ranking is treated as one
+    observation, regardless of the number of its pairs. A reward model that has memorised its rankings agrees
+    with all annotators. Reliabilities are therefore meaningful only relative to one another, unless the
+    held-out loss was still falling.
     """
 
     value: float
@@ -201,7 +201,7 @@ class AnswerModel(nn.Module):
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             slope, _ = self._slope_of(middle, groups, rewards)
-            rising = slope < 0  # the loss still decreases here, so the optimum lies above
+            rising = slope < 0  # the loss still decreases here, so the optimum is larger
             low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
         found = (low + high) / 2
         _, curvature = self._slope_of(found, groups, rewards)

@@ -36,8 +36,8 @@ def suspects(
     answers: AnswerModel,
     pad_id: int,
 ) -> str:
-    """Name the rankings that make a batch's loss non-finite or, if no single ranking does, all rankings in
-    the batch."""
+    """Return a phrase that names the rankings with a non-finite loss or, if every ranking's loss is finite,
+    all rankings in the batch."""
     spoiled: list[int] = []
     for indices, batch in batches(
         model, groups, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
@@ -50,8 +50,8 @@ def suspects(
 
 
 def batch_sums(loss: Tensor, rewards: Tensor, batch: Batch) -> dict[str, float]:
-    """Return a micro-batch's contribution to the sums of its step (SUMS). Sums, unlike means,
-    weight micro-batches by size."""
+    """Return a micro-batch's contribution to its step's sums (SUMS). Sums are used because they weight
+    micro-batches by size, whereas a mean of means would not."""
     pairs = losses.preferred_pairs(batch.tiers).sum(dim=(1, 2))
     real = rewards[batch.tiers >= 0]
     return {

@@ -70,12 +70,14 @@ class Belief:
 
 
 def of_members(mean: Tensor, deviations: Tensor) -> Belief:
-    """Build a belief from ``deviations`` (M, K), the deviations of ensemble members from their mean."""
+    """Build a belief from ``deviations``, with shape (M, K): the deviations of the ensemble members from
+    their mean."""
     return Belief(mean, deviations.T @ deviations / (len(deviations) - 1), deviations)
 
 
 class Uncertainty(Protocol):
-    """The uncertainty saved with a reward model: `OnFeatures`, or a `LoraEnsemble`, which reads tokens."""
+    """The uncertainty saved with a reward model: either an `OnFeatures` object, which needs only the
+    features, or a `LoraEnsemble`, which processes the tokens."""
 
     @property
     def kind(self) -> str:
@@ -180,8 +182,8 @@ def cautious_scores(
     """Return, for each group, the raw rewards minus ``caution`` standard deviations, and the standard
     deviations, both with shape (K,). The standard deviations are 0 if there is no uncertainty estimate.
 
-    A policy that optimises an ensemble's lower bound gains less from answers with an uncertain reward (Coste
-    et al. 2024, arXiv 2310.02743, subtract the variance).
+    With this lower bound, a policy profits less from answers whose reward is uncertain (Coste et al. 2024,
+    arXiv 2310.02743, subtract an ensemble's variance instead).
     """
     if uncertainty is None:
         scores = score_groups(model, groups, pad_id=pad_id)

@@ -1,11 +1,11 @@
-"""An ensemble of small heads on one trunk's features, which measures the variation among functions that fit
-the same rankings.
+"""An ensemble of small heads on one trunk's features. The ensemble measures how much functions that fit the
+same rankings differ from one another.
 
 Each member starts as a random function of a response's features. Fitting changes a member only as far as the
 rankings require (Osband, Aslanides & Cassirer 2018, arXiv 1806.03335: randomised prior functions; Pearce et
 al. 2020, arXiv 1810.05546: anchored ensembles). Members agree where rankings provide information, and stay
-close to their random starts elsewhere. Let a member's weights be θ ~ N(θ₀, I) a priori, with θ₀ drawn from
-the prior. The anchored fit min Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2 is then, for a linear member, a draw from the
+close to their random starts elsewhere. Let the prior of a member's weights θ be N(0, I), and let θ₀ be a draw
+from this prior. For a linear member, the anchored fit min Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2 is then a draw from the
 posterior, except for the noise in the data. The rankings' weights wᵢ ~ Exp(1), which differ between members,
 represent that noise (Bayesian bootstrap, Rubin 1981).
 
@@ -84,7 +84,8 @@ def outputs(heads: Heads, features: Tensor) -> Tensor:
 def fit_heads(
     prior: Heads, draw: Draw, rankings: int, *, seed: int, check: Callable[[], None] = lambda: None
 ) -> Heads:
-    """Fit the members to ``rankings`` rankings; ``draw`` returns the rankings with the given indices.
+    """Fit the members to rankings. ``rankings`` is their number, and ``draw`` returns the rankings with the
+    given indices.
 
     ``check`` is called before each update and can raise an exception to stop the fit.
     """

@@ -1,16 +1,17 @@
 """Last-layer Laplace approximation: the posterior of a linear head, given its features and the rankings.
 
 With fixed features a reward is r = φ·w, and every likelihood of `losses` is a function of the rewards alone.
-The prior is w ~ N(0, I/λ). The posterior is approximated as normal with the exact second derivative of the
-likelihood: Λ = λI + Σ Φᵀ H Φ, where H (K, K) is the Hessian of a ranking's loss with respect to its K rewards
-(for Bradley–Terry on one pair: Σ p(1 - p) Δφ Δφᵀ). λ maximises the marginal likelihood of the rankings
-(MacKay 1992, "The evidence framework applied to classification networks", Neural Computation 4, 720-736).
+The prior is w ~ N(0, I/λ). The posterior is approximated as normal, with the exact second derivative of the
+negative log-posterior as its precision: Λ = λI + Σ Φᵀ H Φ, where H (K, K) is the Hessian of a ranking's loss
+with respect to its K rewards (for Bradley–Terry on one pair: Σ p(1 - p) Δφ Δφᵀ). λ maximises the marginal
+likelihood of the rankings (MacKay 1992, "The evidence framework applied to classification networks", Neural
+Computation 4, 720-736).
 
 The posterior is centred on the head as trained with its trunk, not on the posterior mode for these features.
-The mode is no better: the trunk has adapted the features to the same rankings, and a head fitted to these
-features separates the rankings even more (with 50 rankings of the demo world, the expected calibration
-error on pairs of new prompts is 0.15 for the mode with the highest evidence, 0.09 for the trained head, and
-0.06 for the trained head with the uncertainty taken into account).
+The mode would be worse, because the trunk has adapted the features to the same rankings, and a head fitted to
+these features separates the rankings with even more confidence (with 50 rankings of the demo world, the
+expected calibration error on pairs of new prompts is 0.15 for the mode with the highest evidence, 0.09 for
+the trained head, and 0.06 for the trained head with the uncertainty taken into account).
 
 Rankings do not determine a reward's additive constant, so standard deviations are those of reward
 differences: between two responses, or from the training responses' mean. All computations are in float64.

@@ -1,5 +1,5 @@
-"""An ensemble of LoRA adapters on one trunk. The ensemble's uncertainty also covers the features, unlike that
-of an ensemble of heads, which share features.
+"""An ensemble of LoRA adapters on one trunk. Unlike the uncertainty of an ensemble of heads, whose members
+share features, the uncertainty of this ensemble also covers the features.
 
 Each member is trained on the same rankings with its own adapter and head, a different random start, a
 different order and its own weights for the rankings (Bayesian bootstrap, as in `heads`). The trunk is loaded
@@ -94,8 +94,8 @@ def train_members(
     checkpoints: str | Path | None,
     report: Reporter,
 ) -> LoraEnsemble:
-    """Train every member with ``train`` (`reward_model.train`) and save all members in ``folder``, which is
-    removed if training stops.
+    """Train every member with ``train`` (`reward_model.train`) and save all members in ``folder``. If
+    training fails or is cancelled, the folder is removed.
 
     Each member has its own subfolder of ``checkpoints``.
     """
@@ -119,8 +119,9 @@ def train_members(
 
 
 def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
-    """Return the recipe for training a member. A member keeps its last weights. With few held-out rankings,
-    the best of a few evaluations is largely random, and all members would be selected on the same rankings.
+    """Return the recipe for training a member. A member keeps its last weights rather than those of its best
+    evaluation. With few held-out rankings, the best of a few evaluations is largely random, and the weights
+    of all members would be selected on the same rankings.
     """
     return config.model_copy(
         update={

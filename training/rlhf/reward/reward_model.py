@@ -4,8 +4,9 @@ A reward model is a language model's trunk with one linear output, whose score i
 an encoder that scores the response as a whole. The model is saved so that plain
 ``AutoModelForSequenceClassification`` gives the same raw scores; with LoRA, an adapter and its head are
 saved. A reward's additive constant is arbitrary, so the mean and the standard deviation over the training
-responses are stored with the weights (`RewardScale`, in ``config.json``). This mean and standard deviation
-are applied only on request, by ``score(…, centred=True)``, and always in PPO.
+responses are stored with the weights (`RewardScale`, in ``config.json``). PPO always applies this mean and
+standard deviation. ``score(…, centred=True)`` subtracts only the mean, and ``score`` otherwise returns raw
+rewards.
 """
 
 from __future__ import annotations
@@ -69,12 +70,12 @@ class RewardModelResult:
 
     ``left_out`` counts the rankings that could not be used, by reason (held-out rankings as ``heldout/…``).
     ``prompts_cut`` counts truncated prompts. ``repeats`` counts repeated and contradictory statements
-    (`data.count_repeats`), and, for a given held-out set, the prompts that also occur in training
-    (``prompts_on_both_sides``). ``annotators`` contains each annotator's reliability by pseudonym, if
-    reliabilities were learned; the model's ``config.json`` also contains them, with the answer model's other
-    parameters. ``steps`` is lower than ``total_steps`` if the held-out loss stopped falling (``patience``).
-    ``report`` is the report on the held-out rankings, also saved with the weights; it is None if those
-    rankings contain no preference.
+    (`data.count_repeats`), and, if the caller provides a held-out set, its prompts that also occur in
+    training (``prompts_on_both_sides``). ``annotators`` contains each annotator's reliability by pseudonym,
+    if reliabilities were learned; the model's ``config.json`` also contains them, with the answer model's
+    other parameters. ``steps`` is lower than ``total_steps`` if the held-out loss stopped falling
+    (``patience``). ``report`` is the report on the held-out rankings, also saved with the weights; it is None
+    if those rankings contain no preference.
     """
 
     path: Path
@@ -91,8 +92,8 @@ class RewardModelResult:
 
 @dataclass
 class LoopProgress:
-    """The counters and metrics of a run, saved as JSON in a checkpoint, so that a resumed run has the
-    complete values.
+    """The counters and metrics of a run, saved as JSON in a checkpoint, so that a resumed run returns the
+    same values as an uninterrupted run.
 
     ``metrics``: the last step's metrics; ``heldout``: the held-out metrics of the weights that would be saved
     now; ``lowest``: the held-out metrics at the lowest held-out loss; ``without_gain``: the number of
@@ -116,8 +117,8 @@ def train(
     checkpoints: str | Path | None = None,
     report: Reporter | None = None,
 ) -> RewardModelResult:
-    """Train on ``rankings``, select weights on ``heldout`` (default: some of the prompts), and save to
-    ``out_dir``.
+    """Train on ``rankings``, select weights on ``heldout`` (by default, a part of ``rankings``, split by
+    prompt), and save to ``out_dir``.
 
     With a folder for ``checkpoints``, the same call resumes from the newest checkpoint after the process was
     killed. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted

@@ -3,8 +3,9 @@
 A language model's score is read at the end of each response; an encoder scores the response as a whole. Raw
 rewards equal those of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. A reward's
 additive constant is arbitrary, so the mean and the standard deviation over the training responses are stored
-with the weights (`RewardScale`, under ``rankloop`` in ``config.json``). This mean and standard deviation are
-applied only on request, by ``score(…, centred=True)``, and in PPO.
+with the weights (`RewardScale`, under ``rankloop`` in ``config.json``). PPO always applies this mean and
+standard deviation. ``score(…, centred=True)`` subtracts only the mean, and ``score`` otherwise returns raw
+rewards.
 """
 
 from __future__ import annotations

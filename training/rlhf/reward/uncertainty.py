@@ -184,9 +184,10 @@ def observations(config: RewardModelConfig, tiers: Tensor) -> Tensor:
     For Plackett–Luce, this is the number of choices, because the likelihood is the product of their
     probabilities. The pairs of a ranking are not independent, so each has weight 3 / (K + 1). With this
     weight, the curvature of the weighted sum equals its information: where all orders are equally likely, the
-    Godambe information of the unweighted sum is 3 / (K + 1) of its second derivative (for K = 2, all of
-    this derivative; the six pairs of four responses have the information of 3.6 independent pairs). Where
-    rewards differ, the share is slightly larger, so intervals are slightly too wide rather than too narrow.
+    Godambe information of the unweighted sum is 3 / (K + 1) times the sum's second derivative (for K = 2,
+    exactly this derivative; for K = 4, the six pairs carry as much information as 3.6 independent pairs).
+    Where rewards differ, the factor is slightly larger, so intervals are slightly too wide rather than too
+    narrow.
     """
     real = tiers >= 0
     if config.loss == "plackett_luce":
@@ -211,10 +212,10 @@ def write(uncertainty: Uncertainty, model_folder: Path) -> None:
 
 
 def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
-    """Load the uncertainty saved with the reward model in this folder, or return None if no uncertainty is
-    saved.
+    """Load the uncertainty saved with the reward model in this folder. Return None if no uncertainty is saved
+    or the model is given by its hub name.
 
-    For a hub name, also return None. Raises BrokenUncertainty.
+    Raises BrokenUncertainty if the saved uncertainty cannot be read.
     """
     folder = Path(model_folder) / UNCERTAINTY
     if not folder.is_dir():

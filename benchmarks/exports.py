@@ -1,4 +1,4 @@
-"""Measure the time and memory for freezing rankings in a temporary Postgres and exporting every format.
+"""Measure the time and memory needed to freeze rankings in a temporary Postgres and export every format.
 
     .venv/bin/python -m benchmarks.exports [--rows 50000] [--large 1000000] [--formats NAME …]
 
@@ -62,7 +62,7 @@ def comparison(number: int, chance: random.Random) -> dict[str, Any]:
 
 
 def snapshot_rows(count: int) -> Iterator[dict[str, Any]]:
-    """Rows like those that a freeze produces, for writing a file without a database."""
+    """Rows in the form that a freeze produces, for writing a snapshot file without a database."""
     from preferences.formats.snapshot_parquet import BEFORE
 
     chance = random.Random(0)

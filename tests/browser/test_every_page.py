@@ -36,7 +36,7 @@ LOOKS = (("light", DESK), ("dark", DESK), ("dark", PHONE))
 
 
 def faults_of(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]] = LOOKS) -> list[str]:
-    """Violations on the current page, in both themes, at phone width and at 200 % zoom."""
+    """Accessibility violations on the current page, in both themes, at phone width and at 200 % zoom."""
     page.goto(path)
     page.wait_for_load_state("networkidle")
     expect(page.locator("main")).to_be_visible()

@@ -149,7 +149,8 @@ def _unsigned(provider: Provider, claims: dict[str, Any]) -> str:
 
 
 def _public_key_as_secret(provider: Provider, claims: dict[str, Any]) -> str:
-    """The classic algorithm confusion attack: a token signed by HMAC with the public key as the secret."""
+    """The classic algorithm confusion attack: a token signed with HMAC, using the public key as the
+    secret."""
     pem = provider.key.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )

@@ -141,7 +141,7 @@ def test_number_of_attempts_is_configurable(exam: Project, alice: User) -> None:
         claim_next(project=exam, annotator=alice)
 
 
-def test_task_answered_in_two_attempts_stays_a_check(exam: Project, alice: User) -> None:
+def test_task_answered_in_two_attempts_remains_a_check(exam: Project, alice: User) -> None:
     for _ in range(4):
         answer(claim(exam, alice), right=False)
     answered = Assignment.objects.filter(annotator=alice, state="submitted").values("task")

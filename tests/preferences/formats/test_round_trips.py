@@ -1,4 +1,4 @@
-"""Rankings of real files survive import and export: Rankloop's formats lose nothing, and other formats lose
+"""Rankings from real files survive import and export: Rankloop's formats lose nothing, and other formats lose
 only the parts that they can't express."""
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> st
 
 
 def in_the_file(path: Path, project: Project) -> set[str]:
-    """The current rankings: if an annotator ranked the same responses several times, only the last
-    ranking."""
+    """The current rankings. If an annotator ranked the same responses several times, only the last ranking is
+    current."""
     found: dict[Any, tuple[Any, str]] = {}
     for number, (record, ranking) in enumerate(rankings_in(path)):
         said = said_by_file(project, record, ranking)

@@ -33,7 +33,7 @@ def test_strengths_of_two_models_match_the_closed_form() -> None:
 
 
 def test_strengths_along_a_chain_add_up() -> None:
-    # A beats B 2:1 and B beats C 4:1; A and C were never compared: s_A − s_C = ln 2 + ln 4.
+    # A beats B 2:1, B beats C 4:1, and A and C were never compared, so s_A − s_C = ln 2 + ln 4.
     wins = np.array([[0, 20, 0], [10, 0, 40], [0, 10, 0]])
     strengths = fit(wins)
     np.testing.assert_allclose(strengths[0] - strengths[2], np.log(8), atol=1e-9)

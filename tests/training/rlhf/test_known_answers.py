@@ -1,7 +1,7 @@
 """Minimising each loss on answers simulated with known parameters recovers those parameters.
 
-Rewards are linear in five features, so the fit has few parameters. The parameters' standard errors come from
-the curvature of the likelihood at its maximum.
+Rewards are linear in five features, so the fit has few parameters. The standard errors of the parameters come
+from the curvature of the log-likelihood at its maximum.
 """
 
 from __future__ import annotations

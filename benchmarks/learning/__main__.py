@@ -72,8 +72,9 @@ class Point:
 
 
 def world_rankings(n: int, seed: int, *, noisy: bool) -> list[Ranking]:
-    """``n`` prompts with four answers each, in styles drawn as in the demonstrations and ordered by the gold
-    reward; equal rewards are ties. With ``noisy``, the first two of ten annotators rank at random."""
+    """``n`` prompts with four answers each, ranked by the gold reward; equal rewards are ties. The answers'
+    styles are drawn as in the demonstrations. With ``noisy``, the first two of ten annotators rank at
+    random."""
     draw = random.Random(f"learning {seed}")
     rankings = []
     for number, (scenario, messages) in enumerate(draw_conversations(n, draw)):

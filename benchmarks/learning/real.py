@@ -236,8 +236,8 @@ def trl_on(
 
 
 def tf_idf(train: Sequence[Ranking], heldout: Sequence[Ranking]) -> ScoredRankings:
-    """The baseline from the data folder's README: logistic Bradley–Terry on differences in words, word
-    pairs and length."""
+    """The baseline from the data folder's README: a logistic Bradley–Terry model of differences in words,
+    word pairs and length."""
     import numpy as np
     import scipy.sparse as sparse
     from sklearn.feature_extraction.text import TfidfVectorizer

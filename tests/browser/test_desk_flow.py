@@ -148,7 +148,8 @@ def test_task_open_in_two_tabs_is_answered_once_and_leases_are_released(
     given = give(one)
     expect(two.card(given[1][0][0])).to_have_count(0)
     expect(two.page.get_by_text("You answered that task in another tab")).to_be_visible()
-    # Both tabs save a draft of the same task: the second tab is warned and can load the first tab's draft.
+    # Both tabs save a draft of the same task. The second tab shows a warning and can load the first tab's
+    # draft.
     with one.page.expect_response(lambda response: "/draft" in response.url and response.ok):
         wanted = turn_round(one)
     two.press("Home", "Alt+ArrowDown")

@@ -21,8 +21,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(settings.BASE_DIR)
 NAMES = ["requirements", "requirements-test"]
-# The oldest release of each version in Linux distributions, and 3.11.3: Python 3.11.3 and later need no
-# async-timeout, but 3.11.2 can run in an environment that was installed with a later 3.11.
+# The oldest release of each Python version in Linux distributions, and 3.11.3, the first release that does
+# not need async-timeout. Python 3.11.2 needs it, even in an environment installed with a later 3.11 release.
 PYTHONS = ["3.11.2", "3.11.3", "3.12.3", "3.13.5", "3.14.0"]
 # Libraries required only by torch's CUDA build.
 CUDA = re.compile(r"(cuda|nvidia|triton)\b")

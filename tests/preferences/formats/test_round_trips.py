@@ -92,7 +92,8 @@ def said_by_row(row: dict[str, Any]) -> str:
 
 
 def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> str:
-    """A record from a file in comparable form. A repeated response appears once, at its best position."""
+    """A record read from a file, in comparable form. A repeated response appears once, at its best
+    position."""
 
     def key(item: ResponseRecord) -> tuple[str, str]:
         return item.text, item.model

@@ -40,7 +40,7 @@ def test_strengths_along_a_chain_add_up() -> None:
     np.testing.assert_allclose(strengths.sum(), 0, atol=1e-9)
 
 
-def test_expected_wins_equal_wins_at_the_maximum() -> None:
+def test_expected_wins_equal_observed_wins_at_the_maximum() -> None:
     wins = _draw(np.array([1.5, 0.3, 0.0, -0.4, -1.4]), 200, seed=3).astype(np.float64)
     strengths = fit(wins)
     expected = (wins + wins.T) / (1 + np.exp(strengths[None, :] - strengths[:, None]))

@@ -99,8 +99,8 @@ def test_pairs_of_one_task_are_resampled_together() -> None:
 
 
 def test_grouping_many_clusters_keeps_the_interval() -> None:
-    """With more than 1,000 tasks, groups of tasks are resampled. The interval is as wide as if 4,000 tasks
-    were resampled one by one."""
+    """With more than 1,000 tasks, groups of tasks are resampled. For 4,000 tasks, the interval is as wide as
+    if the tasks were resampled one by one."""
     rng = np.random.default_rng(1)
     units = np.repeat(np.arange(4000), 3)
     values = np.where(

@@ -67,7 +67,7 @@ def one_row_each(model: Any, group: Group) -> Tensor:
 
 
 @pytest.mark.parametrize("layout", ["packed", "flat", "separate"])
-def test_rewards_equal_those_of_each_response_alone(model: Any, layout: Layout) -> None:
+def test_rewards_equal_those_of_separately_scored_responses(model: Any, layout: Layout) -> None:
     # Padding with EOS must not change the result.
     found = rewards_of(model, collate(GROUPS, layout=layout, pad_id=1))
     for row, group in enumerate(GROUPS):

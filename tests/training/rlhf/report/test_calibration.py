@@ -82,7 +82,7 @@ TIES = AnswerLink(ties="rao_kupper", tie_parameter=0.6)
 
 
 @pytest.mark.parametrize("link", [AnswerLink(), TIES, AnswerLink(ties="davidson", tie_parameter=-0.2)])
-def test_true_probabilities_have_no_more_than_the_expected_ece(link: AnswerLink) -> None:
+def test_ece_of_true_probabilities_does_not_exceed_its_expectation(link: AnswerLink) -> None:
     rng = np.random.default_rng(1)
     found = of(answered_pairs(rng.normal(0, 1.5, 4000), link, rng), ties_counted=link.ties != "ignore")
     ece = found.preference.ece.value or 0

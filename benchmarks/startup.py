@@ -61,7 +61,7 @@ def seconds_until_ready(home: Path) -> float:
             said.append(line)
             if READY in line:
                 return time.perf_counter() - started
-        raise SystemExit("The stack ended before it was ready:\n" + "".join(said))
+        raise SystemExit("The stack stopped before it was ready:\n" + "".join(said))
     finally:
         os.killpg(stack.pid, signal.SIGINT)
         stack.wait(60)

@@ -121,7 +121,7 @@ def measure_world(seeds: Sequence[int], counts: Sequence[int], say: Callable[[st
                 config = RewardModelConfig.model_validate(WORLD_RECIPE | changes | {"seed": seed})
                 result, spent = timed(
                     lambda: reward_model.train(
-                        config,  # noqa: B023 - called at once
+                        config,  # noqa: B023 - called immediately
                         base_model=trunk,
                         rankings=pool[:count],  # noqa: B023
                         heldout=fresh[:1],  # noqa: B023

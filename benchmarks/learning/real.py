@@ -137,7 +137,7 @@ def measure(
             out = Path(folder) / "ours"
             _, seconds = timed(
                 lambda: reward_model.train(
-                    of_seed,  # noqa: B023 - called at once
+                    of_seed,  # noqa: B023 - called immediately
                     base_model=base,
                     rankings=fitting,
                     heldout=judged[:1],

@@ -197,8 +197,8 @@ def test_late_answer_is_sent_when_the_task_is_assigned_again(
     assert submits == [409, 201]
     expect(page.get_by_text("An answer was not accepted")).to_have_count(0)
     assert (last_said(page, "leases"), answered(page, "leases")) == (given, 1)
-    # Another annotator has the task. The answer stays in the browser, and the desk reports that the
-    # answer doesn't count.
+    # Another annotator has been assigned the task. The answer stays in the browser, and the desk reports that
+    # the answer doesn't count.
     expect(desk.cards.first).to_be_visible()
     run(demo_stack, END_LEASES + OTHER_TAKES)
     _, said = give(desk)

@@ -70,7 +70,8 @@ def heard_errors(page: Page) -> list[str]:
 
 @pytest.fixture(scope="module")
 def reward_model(demo_stack: Stack) -> None:
-    """Adds rankings, and a reward model trained on them, to the demo, so that their pages are tested."""
+    """Adds rankings and a reward model trained on these rankings to the demo, so that their pages are
+    tested."""
     for line in (
         "simulate_annotators --project demo --limit 16",
         "launch_run reward_model --project demo --set epochs=1 annotators=crowd_bt --wait",

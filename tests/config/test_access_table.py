@@ -187,7 +187,7 @@ def test_options_requests_are_refused(
 SECRET = "only ben and reviewers can read this"
 
 
-def test_annotators_never_see_the_answers_of_others(
+def test_annotators_never_see_answers_of_other_annotators(
     people: dict[str, User], rows: Ids, project: Project, client_of: Callable[[User | None], APIClient]
 ) -> None:
     """No endpoint returns another annotator's text or name."""

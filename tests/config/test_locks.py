@@ -100,7 +100,7 @@ def test_no_locked_package_refuses_a_supported_python(name: str) -> None:
             assert accepted.contains(python), f"{package} requires Python {accepted}"
 
 
-def test_both_locks_agree() -> None:
+def test_test_lock_contains_the_whole_runtime_lock() -> None:
     """One virtual environment serves scripts/up and scripts/test."""
     lines = [set((ROOT / f"{name}.lock").read_text().splitlines()) for name in NAMES]
     assert lines[0] <= lines[1]

@@ -93,7 +93,7 @@ def test_error_for_json_of_the_wrong_shape_names_the_field(
     assert response.json()["errors"]
 
 
-def test_text_with_valid_escapes_is_kept(
+def test_text_with_valid_escapes_is_stored_correctly(
     client_of: Callable[[User | None], APIClient], alice: User, tasks: list[RankingTask]
 ) -> None:
     desk = client_of(alice)

@@ -235,7 +235,7 @@ def test_weights_follow_reliability_and_are_used_in_training(
     assert [ranking.weight for ranking in read] == [row["weight"] for row in rows]
 
 
-def test_weights_are_equal_without_three_overlapping_annotators(
+def test_weights_are_equal_with_fewer_than_three_overlapping_annotators(
     project: Project, tasks: list[RankingTask]
 ) -> None:
     rank(tasks[0], "kim", "a", "b", "c")

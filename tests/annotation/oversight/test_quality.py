@@ -96,7 +96,7 @@ def test_annotator_counts_again_after_an_exclusion_is_lifted(shared: Project, be
 
 
 def test_review_decision_does_not_count_as_an_annotation(shared: Project, rita: User) -> None:
-    """A reviewer sees the annotators' answers, so the decision is not independent of them."""
+    """A reviewer sees the annotators' answers, so the decision is not independent of those answers."""
     before = quality(project=shared)
     of_alice = Ranking.objects.filter(annotator__username="alice").first()
     assert of_alice is not None
@@ -176,7 +176,7 @@ def known(task: RankingTask, kind: str) -> None:
 def test_position_bias_and_length_bias_are_distinguished(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
-    """Alice always prefers the response shown first, regardless of its length."""
+    """Alice always prefers the response shown first, regardless of length."""
     add_tasks(project, 12, k=2)
     for _ in range(12):
         assignment = claim(project, alice)

@@ -79,7 +79,7 @@ def test_davidson_matches_evalica() -> None:
     assert found.tie == pytest.approx(2 * known.v, rel=2e-3)
 
 
-def test_davidson_without_ties_is_bradley_terry() -> None:
+def test_davidson_without_ties_equals_bradley_terry() -> None:
     wins = _draw(3, TRUTH, 1e-9, 200).wins
     none = np.zeros_like(wins)
     found = davidson.fit(wins, none, prior=0.5)

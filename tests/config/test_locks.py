@@ -50,8 +50,8 @@ def locked(name: str, python: str) -> dict[str, str]:
 
 
 def installed(name: str, python: str) -> set[str]:
-    """The lock's packages for this Python whose metadata can be read, because they are also locked for the
-    running Python."""
+    """The packages in the lock for this Python that are also locked for the running Python, so that their
+    metadata can be read."""
     return set(locked(name, python)) & set(locked(name, platform.python_version()))
 
 

@@ -32,8 +32,8 @@ PRIOR = np.array([0.5, 0.3, 0.2])
 @pytest.mark.filterwarnings("ignore::Warning")  # crowd-kit causes pandas warnings
 def test_dawid_skene_matches_crowd_kit() -> None:
     items, people, labels = _labels(0, 300, CONFUSION, PRIOR)
-    # Neither implementation uses smoothing. crowd-kit's stopping rule depends on the change of its lower
-    # bound, so the rule is disabled.
+    # Neither implementation uses smoothing. crowd-kit would stop as soon as its lower bound changes little,
+    # so a tolerance of 0 disables this rule.
     known = CrowdKit(n_iter=80, tol=0).fit(pd.DataFrame({"task": items, "worker": people, "label": labels}))
     found = dawid_skene.fit(items, people, labels, n_items=300, n_annotators=5, n_labels=3, tolerance=1e-9)
     np.testing.assert_allclose(found.truth, known.probas_.loc[range(300), range(3)], atol=1e-3)

@@ -28,7 +28,7 @@ from embedded.servers import Servers
 from embedded.state import StateFolder
 
 LONE_CLAIMS = 200
-CLAIMS_PER_SECOND_AT_MOST = 600  # maximum per worker; determines how many annotators are created
+CLAIMS_PER_SECOND_AT_MOST = 600  # maximum rate per worker; determines how many annotators are created
 
 
 def main() -> None:

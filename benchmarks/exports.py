@@ -1,4 +1,4 @@
-"""Measure the time and memory for freezing rankings in a temporary Postgres and exporting every format.
+"""Measure the time and memory needed to freeze rankings in a temporary Postgres and export every format.
 
     .venv/bin/python -m benchmarks.exports [--rows 50000] [--large 1000000] [--formats NAME …]
 
@@ -36,8 +36,8 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def comparison(number: int, chance: random.Random) -> dict[str, Any]:
-    """Rows of about 1,500 characters, as in hh-rlhf's helpful-base. Each block of four consecutive rows
-    compares the same responses, each row by a different annotator."""
+    """Rows of about 1,500 characters, as in hh-rlhf's helpful-base. Every four consecutive rows are
+    comparisons of the same responses by four different annotators."""
     of = number // len(PEOPLE)
     words = [format(value, "x") for value in random.Random(of).choices(range(2**24), k=210)]
 
@@ -62,7 +62,7 @@ def comparison(number: int, chance: random.Random) -> dict[str, Any]:
 
 
 def snapshot_rows(count: int) -> Iterator[dict[str, Any]]:
-    """Rows like those that a freeze produces, for writing a file without a database."""
+    """Rows in the form that a freeze produces, for writing a snapshot file without a database."""
     from preferences.formats.snapshot_parquet import BEFORE
 
     chance = random.Random(0)

@@ -28,8 +28,8 @@ from typing import Any
 from embedded.servers import Servers
 from embedded.state import StateFolder
 
-# The real files' 0th, 10th, … 90th, 95th and 99th percentiles; values between them are
-# interpolated linearly.
+# The percentiles at which the values below were measured in the real files. Values between two percentiles
+# are interpolated linearly.
 PERCENTILES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)
 TURNS = (1, 1, 1, 1, 2, 2, 3, 3, 3, 4, 4, 6)
 HUMAN_CHARACTERS = (1, 24, 31, 37, 43, 50, 58, 70, 87, 122, 168, 301)

@@ -1,5 +1,5 @@
-"""Measure how much the loop improves a policy: the demo's steps with default recipes, on seeds that were
-not used for tuning.
+"""Measure how much the loop improves a policy. The steps are those of the demo, with default recipes and with
+seeds that were not used for tuning.
 
     .venv/bin/python -m benchmarks.loop [--seeds 101 102 103] [--rankings 600] [--noise 0.1] [--prompts 400]
 
@@ -42,7 +42,7 @@ from training.rlhf.reward import reward_model
 
 # The demo's numbers of prompts, of demonstrations, and of prompts per improvement run.
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
-FRESH_PROMPTS_SEED = 10_000  # an offset for the run's seed, far from all other seeds
+FRESH_PROMPTS_SEED = 10_000  # added to the run's seed; far from all other seeds
 Result = TypeVar("Result")
 
 

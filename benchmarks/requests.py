@@ -7,7 +7,7 @@ stack: every annotator claims tasks and submits answers until no task is left, w
 answers (0, without pauses, is the worst case). Afterwards the database is checked for answers beyond a task's
 overlap, missing answers and tasks answered twice by one annotator. Targets: 60 answers/s from 16 annotators
 without pauses, with a 95th percentile of 250 ms for both requests; 50 ms with a second of thinking time; no
-excess, missing or repeated answer.
+excess, missing or repeated answers.
 
 The last column is the speed relative to Label Studio, the fastest comparable tool with correct counts: there,
 16 annotators drained 1x600 at 4 answers/s (8 gunicorn workers, Postgres 15, the same kind of machine;

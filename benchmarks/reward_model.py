@@ -4,7 +4,7 @@
     .venv/bin/python -m benchmarks.reward_model train score --device cuda --shape half-b --k 4
 
 Weights and texts are random: this benchmark measures speed, not learning. All sides (`trl`, `once` and
-`ours`) train the same model on the same token ids with the same optimiser, in fp32, for the same number of
+`ours`) train the same model on the same token IDs with the same optimiser, in fp32, for the same number of
 steps. The sides alternate (A B C A B C) in one process on one thread. The clock is CPU seconds from the start
 of the first step to the end of the last one, excluding loading, tokenisation, evaluation and saving.
 
@@ -348,7 +348,7 @@ def measure_memory(work: Work, shape: str, pairs: int | None) -> None:
 
 def peak_of(name: str, work: Work, pairs: int) -> None:
     """Trains once in this process and prints the growth of its memory since the model was loaded, in MiB. TRL
-    is imported first in every case, so that imports don't count."""
+    is imported first in every case, so that the growth does not include imports."""
     import trl  # noqa: F401
 
     kept = load_for_training(work.folder)

@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.startup [--starts 5]
 
 A first start without the demo creates a temporary state folder. Each of the following warm starts is measured
-from the command until the address is printed, and then stopped with Ctrl-C. Target: 5 s.
+from the command until the address is printed. The stack is then stopped with Ctrl-C. Target: 5 s.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def seconds_until_ready(home: Path) -> float:
             said.append(line)
             if READY in line:
                 return time.perf_counter() - started
-        raise SystemExit("The stack ended before it was ready:\n" + "".join(said))
+        raise SystemExit("The stack stopped before it was ready:\n" + "".join(said))
     finally:
         os.killpg(stack.pid, signal.SIGINT)
         stack.wait(60)

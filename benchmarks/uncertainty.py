@@ -7,8 +7,8 @@ The policy answers prompts of the demo world, and simulated annotators rank the 
 model of the gold reward, so the true probability of every preference is known. For each seed and number of
 rankings, one reward model is trained with the default recipe, and each kind of uncertainty is fitted to it.
 Reports, on pairs of answers to prompts not used in training, the expected calibration error and log loss of
-P(i ≻ j) against the true probabilities, predicted from the scores alone and with uncertainty; and the fit's
-processor time relative to the training's.
+P(i ≻ j) against the true probabilities, predicted from the scores alone and with uncertainty; and the
+processor time of the fit relative to that of training.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ from annotation.models.project import Role
 from annotation.projects.projects import create_project
 
 PASSWORD = "correct horse battery"
-# These files run first and in this order. If the longest file ran last, one worker would wait for the
-# other. The first file creates the demo, which takes two minutes; the second does not need the demo until
-# then.
+# These files run first and in this order. If the longest file ran last, one worker would wait for the other.
+# The first file creates the demo, which takes two minutes; the second file does not need the demo and can run
+# in the meantime.
 LONGEST_FIRST = (
     "test_readme_commands.py",
     "test_api_keeps_its_schema.py",

@@ -1,9 +1,9 @@
 """pytest plugin (`-p tests.demo`): whole stacks with the demo project, as a new user finds it.
 
 Creating the demo trains its first policy, which takes a minute of processor time. The first worker that needs
-the demo creates it for all workers. Each stack runs on a copy of its state folder. Starting a stack takes 8 s
-of processor time, so a worker's modules share one stack, each with its own projects. A module that needs the
-demo unchanged overrides `demo_stack` with `own_demo_stack`.
+the demo creates it for all workers. Each stack runs on a copy of the demo's state folder. Starting a stack
+takes 8 s of processor time, so a worker's modules share one stack, each with its own projects. A module that
+needs the demo unchanged overrides `demo_stack` with `own_demo_stack`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DEMO_SECONDS = 400.0
 
 @pytest.fixture(scope="session")
 def made_demo() -> Path:
-    """The state folder in which the demo was created. The stack that created it has stopped."""
+    """The state folder in which the demo was created. The stack that created the demo has stopped."""
     shared = Path(
         os.environ["RANKLOOP_STATE"]
     ).parent  # tests/services.py removes this folder with the servers

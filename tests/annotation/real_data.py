@@ -10,7 +10,7 @@ import pytest
 
 DATA = Path(os.environ.get("RANKLOOP_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 
-# The number of rows and of pairs with identical texts in each file, from data/README.md.
+# For each file, the number of rows and the number of pairs with identical texts, from data/README.md.
 HH_FILES = {
     "helpful-base.test": (366, 0),
     "helpful-base.train": (1530, 2),

@@ -148,7 +148,8 @@ def test_task_open_in_two_tabs_is_answered_once_and_leases_are_released(
     given = give(one)
     expect(two.card(given[1][0][0])).to_have_count(0)
     expect(two.page.get_by_text("You answered that task in another tab")).to_be_visible()
-    # Both tabs save a draft of the same task: the second tab is warned and can load the first tab's draft.
+    # Both tabs save a draft of the same task. The second tab shows a warning and can load the first tab's
+    # draft.
     with one.page.expect_response(lambda response: "/draft" in response.url and response.ok):
         wanted = turn_round(one)
     two.press("Home", "Alt+ArrowDown")
@@ -196,8 +197,8 @@ def test_late_answer_is_sent_when_the_task_is_assigned_again(
     assert submits == [409, 201]
     expect(page.get_by_text("An answer was not accepted")).to_have_count(0)
     assert (last_said(page, "leases"), answered(page, "leases")) == (given, 1)
-    # Another annotator has the task. The answer stays in the browser, and the desk reports that the
-    # answer doesn't count.
+    # Another annotator has been assigned the task. The answer stays in the browser, and the desk reports that
+    # the answer doesn't count.
     expect(desk.cards.first).to_be_visible()
     run(demo_stack, END_LEASES + OTHER_TAKES)
     _, said = give(desk)

@@ -16,7 +16,7 @@ from tests.embedded.running import Stack, manage
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
-# Maximum key-to-paint latency with extreme content; docs/measurements.md has typical figures.
+# Maximum key-to-paint latency with extreme content. Typical figures are in docs/measurements.md.
 FREEZES_MS = 5_000
 
 RIGHT_TO_LEFT = "الماء يغلي (عند 100 درجة)!\n\nAn English part.\n\n- `x = 1` ثانياً\n\n```\nprint(1)\n```"

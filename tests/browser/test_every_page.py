@@ -36,7 +36,7 @@ LOOKS = (("light", DESK), ("dark", DESK), ("dark", PHONE))
 
 
 def faults_of(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]] = LOOKS) -> list[str]:
-    """Violations on the current page, in both themes, at phone width and at 200 % zoom."""
+    """Accessibility violations on the current page, in both themes, at phone width and at 200 % zoom."""
     page.goto(path)
     page.wait_for_load_state("networkidle")
     expect(page.locator("main")).to_be_visible()
@@ -70,7 +70,8 @@ def heard_errors(page: Page) -> list[str]:
 
 @pytest.fixture(scope="module")
 def reward_model(demo_stack: Stack) -> None:
-    """Adds rankings, and a reward model trained on them, to the demo, so that their pages are tested."""
+    """Adds rankings and a reward model trained on these rankings to the demo, so that their pages are
+    tested."""
     for line in (
         "simulate_annotators --project demo --limit 16",
         "launch_run reward_model --project demo --set epochs=1 annotators=crowd_bt --wait",

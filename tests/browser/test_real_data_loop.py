@@ -1,5 +1,6 @@
-"""The loop on real data: human comparisons and responses of real models are imported, a user ranks in the
-browser, a local language model is trained on all of it, and its responses become the next tasks."""
+"""The loop on real data: human comparisons and real models' responses are imported, a user ranks in the
+browser, a local language model is trained on all of this data, and the trained model's responses become the
+next tasks."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ def told(stack: Stack, *command: str) -> dict:
 
 
 def run(stack: Stack, kind: str, *options: str) -> dict:
-    """Launches a run, waits for it and returns its JSON document."""
+    """Launches a run, waits until the run succeeds and returns the command's JSON output."""
     done = told(stack, "launch_run", kind, "--project", PROJECT, "--wait", *options)
     assert done["state"] == "succeeded", done
     return done

@@ -84,8 +84,8 @@ def test_each_user_has_exactly_the_access_in_the_table(
     for name in (*PEOPLE, None):
         cookies = client_of(people[name] if name else None).cookies
         for line in TABLE:
-            # A new client each time, because one endpoint logs the user out. The session change is rolled
-            # back.
+            # Each request uses a new client, because one endpoint logs the user out. Changes to the session
+            # are rolled back.
             client = client_of(None)
             client.cookies.update(cookies)
             found = _judged(_ask(client, line, rows).status_code)
@@ -187,7 +187,7 @@ def test_options_requests_are_refused(
 SECRET = "only ben and reviewers can read this"
 
 
-def test_annotators_never_see_the_answers_of_others(
+def test_annotators_never_see_answers_of_other_annotators(
     people: dict[str, User], rows: Ids, project: Project, client_of: Callable[[User | None], APIClient]
 ) -> None:
     """No endpoint returns another annotator's text or name."""

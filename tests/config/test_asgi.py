@@ -21,7 +21,7 @@ from config import asgi
 from config.asgi import THREADS, OneThreadPerRequest
 
 CROWD = THREADS + 3
-seen: list[tuple[str, str]] = []  # (event, name of its thread)
+seen: list[tuple[str, str]] = []  # (event, name of the thread in which it occurred)
 all_in = threading.Barrier(THREADS, timeout=20)
 
 
@@ -39,7 +39,7 @@ def broken(request: HttpRequest) -> HttpResponse:
 
 
 def together(request: HttpRequest) -> HttpResponse:
-    """A view that responds only when every thread is handling a request."""
+    """A view that responds only once every thread is handling a request."""
     all_in.wait()
     return HttpResponse(threading.current_thread().name)
 

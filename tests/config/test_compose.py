@@ -42,7 +42,8 @@ def filled(value: str) -> str:
 
 
 def variables_read() -> set[str]:
-    """Every environment variable that the settings (through config.env) or the embedded package read."""
+    """Every environment variable that is read by the settings (through config.env) or by the embedded
+    package."""
     found = set()
     for path in [ROOT / "config" / "settings.py", *(ROOT / "embedded").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):

@@ -143,7 +143,7 @@ def _url(line: Line, rows: Ids) -> str:
 
 
 def _asked(client: APIClient, url: str) -> tuple[list[str], int | None]:
-    """The queries of a request, and the number of rows if the response is a list."""
+    """The queries that a request makes, and the number of rows if the response is a list."""
     with CaptureQueriesContext(
         connection,
     ) as queries:

@@ -21,8 +21,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(settings.BASE_DIR)
 NAMES = ["requirements", "requirements-test"]
-# The oldest release of each version in Linux distributions, and 3.11.3: Python 3.11.3 and later need no
-# async-timeout, but 3.11.2 can run in an environment that was installed with a later 3.11.
+# The oldest release of each Python version in Linux distributions, and 3.11.3, the first release that does
+# not need async-timeout. Python 3.11.2 needs it, even in an environment installed with a later 3.11 release.
 PYTHONS = ["3.11.2", "3.11.3", "3.12.3", "3.13.5", "3.14.0"]
 # Libraries required only by torch's CUDA build.
 CUDA = re.compile(r"(cuda|nvidia|triton)\b")
@@ -50,8 +50,8 @@ def locked(name: str, python: str) -> dict[str, str]:
 
 
 def installed(name: str, python: str) -> set[str]:
-    """The lock's packages for this Python whose metadata can be read, because they are also locked for the
-    running Python."""
+    """The packages in the lock for this Python that are also locked for the running Python, so that their
+    metadata can be read."""
     return set(locked(name, python)) & set(locked(name, platform.python_version()))
 
 
@@ -100,7 +100,7 @@ def test_no_locked_package_refuses_a_supported_python(name: str) -> None:
             assert accepted.contains(python), f"{package} requires Python {accepted}"
 
 
-def test_both_locks_agree() -> None:
+def test_test_lock_contains_the_whole_runtime_lock() -> None:
     """One virtual environment serves scripts/up and scripts/test."""
     lines = [set((ROOT / f"{name}.lock").read_text().splitlines()) for name in NAMES]
     assert lines[0] <= lines[1]

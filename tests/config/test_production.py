@@ -1,4 +1,4 @@
-"""RANKLOOP_ENV=production starts with safe settings and refuses each unsafe setting by name."""
+"""RANKLOOP_ENV=production starts with safe settings; otherwise, the error names each unsafe setting."""
 
 from __future__ import annotations
 

@@ -73,7 +73,8 @@ def eventually(condition: Callable[[], object], *, seconds: float = 20.0, what: 
 
 
 class Stack:
-    """`python -m embedded up` in its own session, with its output in a file. No demo unless requested."""
+    """`python -m embedded up` in its own session, with its output in a file. The demo is created only if
+    requested."""
 
     def __init__(
         self,
@@ -129,8 +130,8 @@ class Stack:
         return int(found[1])
 
     def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
-        """Rows from the stack's database. A direct connection takes 1 % of the time that `manage.py shell`
-        needs."""
+        """Rows from the stack's database. A direct connection takes about 1 % of the time that `manage.py
+        shell` needs."""
         running = StateFolder(self.state).running()
         assert running is not None
         with psycopg.connect(running.database_url, row_factory=dict_row) as connection:

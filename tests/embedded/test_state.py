@@ -40,7 +40,7 @@ def test_secrets_artefacts_and_logs_are_private(tmp_path: Path) -> None:
     assert mode(state.path) == 0o711
 
 
-def test_secret_key_is_long_and_kept(tmp_path: Path) -> None:
+def test_secret_key_is_long_and_persistent(tmp_path: Path) -> None:
     first = StateFolder(tmp_path).secret_key()
     assert len(first) >= 50
     assert StateFolder(tmp_path).secret_key() == first
@@ -95,7 +95,7 @@ def test_killed_process_releases_the_lock(tmp_path: Path) -> None:
         assert not (tmp_path / "running.json").exists()
 
 
-def test_unwritable_folder_is_refused_and_named(tmp_path: Path) -> None:
+def test_error_for_an_unwritable_folder_names_the_setting(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ServerError, match="RANKLOOP_STATE"):
         StateFolder(tmp_path / "file" / "state").create()

@@ -95,7 +95,7 @@ def test_killed_stack_leaves_no_process_and_keeps_its_data(shared: Stack, folder
     assert made.returncode == 0, made.stderr
     launched = manage(shared.state, "launch_run", "sft", "--project", "kept")
     assert launched.returncode == 0, launched.stderr
-    # Three generations, each in its own session: the worker, its fork server, and the fork.
+    # Three generations of processes, each in its own session: the worker, its fork server, and the fork.
     eventually(
         lambda: len(running(shared, "training.runs.process.fork_server")) == 2,
         seconds=120,  # the fork server loads torch first, while other tests run

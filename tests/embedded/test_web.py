@@ -57,6 +57,6 @@ def test_server_that_never_responds_is_not_healthy(monkeypatch: pytest.MonkeyPat
         assert not web.healthy(web.port_of(listener))
 
 
-def test_port_in_use_is_refused_and_named() -> None:
+def test_error_for_a_port_in_use_names_the_port() -> None:
     with web.listen(0) as listener, pytest.raises(ServerError, match=str(web.port_of(listener))):
         web.listen(web.port_of(listener))

@@ -36,9 +36,9 @@ def first_model_judged_by_gold(stack: Stack) -> Evaluation:
 
 
 def judged_by_gold(stack: Stack, policy: str) -> Evaluation:
-    """Evaluates every policy on the same prompts, so that two policies can be compared prompt by prompt.
-    Hard prompts are hard for both policies, so the error of the difference is half that of two independent
-    means."""
+    """Evaluates the policy on the same prompts as every other policy, so that two policies can be compared
+    prompt by prompt. Hard prompts are hard for both policies, so the standard error of the difference is
+    about half of what it would be for two independent means."""
     return evaluate(
         EvaluateConfig(responses_per_prompt=2),
         policy=str(stack.state / "artefacts" / "models" / policy),

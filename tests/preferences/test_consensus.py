@@ -27,7 +27,7 @@ A, B, C, D = range(4)
         ([[[A], [B], [C]], [[B], [A], [C]]], [[A, B], [C]], "majority"),
         # One ranking ties A and B, and the other ranking prefers A, so A wins.
         ([[[A, B], [C]], [[A], [B], [C]]], [[A], [B], [C]], "majority"),
-        # In this Condorcet cycle, all responses are equally good.
+        # In this Condorcet cycle, all responses have the same Borda count.
         ([[[A], [B], [C]], [[B], [C], [A]], [[C], [A], [B]]], [[A, B, C]], "borda"),
         # Both rankings prefer A to B, but ties with C form a cycle. Mean ranks: A 1.5, C 2, B 2.5.
         ([[[A], [B], [C]], [[C], [A], [B]]], [[A], [C], [B]], "borda"),

@@ -65,14 +65,14 @@ def test_unstorable_text_is_rejected_everywhere_for_the_same_reason(bad: str) ->
         Ranking(PROMPT, ("a", bad), ((0,), (1,)))
 
 
-def test_nul_in_url_is_refused() -> None:
+def test_url_with_a_nul_character_is_refused() -> None:
     answer = storable_query(lambda request: None)
     for address in ("/projects/a%00b", "/projects/?q=a%00b"):
         assert answer(RequestFactory().get(address)).status_code == HTTPStatus.BAD_REQUEST
     assert answer(RequestFactory().get("/projects/?q=a")) is None
 
 
-def test_text_limit_is_the_same_for_import_and_drafts() -> None:
+def test_text_limit_is_the_same_for_imports_and_drafts() -> None:
     too_long = text_fault(LONGEST + "x")
     assert too_long == "has 1,000,001 characters; the maximum is 1,000,000"
     assert text_fault(LONGEST) is None
@@ -85,7 +85,7 @@ def test_text_limit_is_the_same_for_import_and_drafts() -> None:
     assert not drafted(LONGEST, LONGEST)
 
 
-def test_name_limit_is_the_same_for_import_and_drafts() -> None:
+def test_name_limit_is_the_same_for_imports_and_drafts() -> None:
     longest = "m" * MAX_NAME_CHARACTERS
     for name, refused in ((longest, False), (longest + "m", True)):
         assert bool(drafted("Q", "a", name)) is refused
@@ -107,7 +107,7 @@ def test_limits_on_response_count_are_the_same_everywhere(count: int, refused: b
 
 
 @pytest.mark.parametrize("role", ["system", "user", "tool", "User", "assistant ", "critic"])
-def test_roles_are_the_same_for_import_and_drafts(role: str) -> None:
+def test_roles_are_the_same_for_imports_and_drafts(role: str) -> None:
     messages = ({"role": role, "content": "Q"},)
     refused = role not in text.ROLES
     assert bool(imported({"messages": list(messages), "responses": ["a", "b"]})) is refused

@@ -1,4 +1,4 @@
-"""launch_run and create_demo report their result, and their exit code shows whether they succeeded."""
+"""launch_run and create_demo report their results, and their exit codes show whether they succeeded."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def test_metrics_of_a_resumed_run_contain_each_step_once(
     assert [row["seq"] for row in client.get(f"{base}/metrics?after=3").json()["results"]] == [5]
 
 
-def test_admin_configures_the_only_loop_of_a_project(
+def test_admin_configures_the_single_loop_of_a_project(
     client_of: ClientOf, ada: User, mona: User, project: Project
 ) -> None:
     add_prompts(project=project, prompts=[([{"role": "user", "content": "Hi?"}], {})])

@@ -149,7 +149,8 @@ def _unsigned(provider: Provider, claims: dict[str, Any]) -> str:
 
 
 def _public_key_as_secret(provider: Provider, claims: dict[str, Any]) -> str:
-    """The classic algorithm confusion attack: a token signed by HMAC with the public key as the secret."""
+    """The classic algorithm confusion attack: a token signed with HMAC, using the public key as the
+    secret."""
     pem = provider.key.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -309,7 +310,7 @@ def test_logged_in_user_links_their_own_account(provider: Provider, alice: User,
 
 
 def test_api_token_cannot_link_an_account(provider: Provider, alice: User) -> None:
-    """A stolen token must not allow permanent logins as its owner."""
+    """A stolen API token must not make permanent logins as the token's owner possible."""
     _, text = create_token(user=alice, name="script")
     browser = Browser()
     browser.api.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")

@@ -19,7 +19,7 @@ def _with(credentials: str) -> APIClient:
     return APIClient(enforce_csrf_checks=True, headers={"Authorization": credentials})
 
 
-def test_token_grants_access_without_a_session_or_csrf(alice: User, project: Project) -> None:
+def test_token_grants_access_without_a_session_or_csrf_token(alice: User, project: Project) -> None:
     _, text = create_token(user=alice, name="script")
     api = _with(f"Bearer {text}")
     assert api.get(ME).json()["username"] == "alice"

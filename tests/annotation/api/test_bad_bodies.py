@@ -65,7 +65,7 @@ def test_response_id_repeated_in_another_spelling_is_refused(
         (b'{"draft": {"a": {"\\u0000": 1}}}', "draft.a.\\u0000"),
     ],
 )
-def test_text_that_cannot_be_stored_is_rejected_at_its_field(
+def test_error_for_text_that_cannot_be_stored_names_the_field(
     client_of: Callable[[User | None], APIClient],
     alice: User,
     tasks: list[RankingTask],
@@ -93,7 +93,7 @@ def test_error_for_json_of_the_wrong_shape_names_the_field(
     assert response.json()["errors"]
 
 
-def test_text_with_valid_escapes_is_kept(
+def test_text_with_valid_escapes_is_stored_correctly(
     client_of: Callable[[User | None], APIClient], alice: User, tasks: list[RankingTask]
 ) -> None:
     desk = client_of(alice)

@@ -55,8 +55,8 @@ def test_mt_bench_answers_and_then_votes_are_imported(shelf: Project) -> None:
     votes = import_file(project=shelf, file=real_file("annotators/mt-bench-votes.jsonl.gz"))
     assert (votes.format, votes.read, votes.failed) == ("mt-bench-votes", 2375, 0)
     assert (votes.prompts, votes.responses) == (0, 0)
-    # One judge repeated a vote with the sides swapped. The two votes are stored as one ranking; the second
-    # vote is `unchanged`.
+    # One judge repeated a vote with the sides swapped. The two votes are stored as one ranking, and the
+    # second vote is counted as `unchanged`.
     assert (votes.rankings, votes.unchanged) == (2374, 1)
     assert votes.tasks == Ranking.objects.values("task").distinct().count() == 1257
     assert Ranking.objects.values("annotator_label").distinct().count() == 65

@@ -70,7 +70,7 @@ def test_manager_imports_a_file_and_gets_the_report(
     assert (again["unchanged"], again["rankings"]) == (2, 0)
 
 
-def test_real_gzip_file_is_imported_from_an_upload(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_uploaded_real_gzip_file_is_imported(project: Project, mona: User, client_of: ClientOf) -> None:
     data = real_file("kway/oasst-8-models.jsonl.gz").read_bytes()
     report = upload(client_of(mona), data, "oasst.jsonl.gz").json()
     assert (report["format"], report["tasks"], report["failed"]) == ("oasst-models", 177, 0)

@@ -133,7 +133,7 @@ def test_review_determines_the_row_of_its_task(
     card, (row,) = frozen(project, aggregation="majority")
     assert (row["ranking_id"], row["decided_by"], row["votes"]) == (str(review.pk), "review", 3)
     assert (order_of(row, tasks[0]), row["kind"]) == (["c", "b", "a"], "review")
-    assert card["agreement"] == {"share": 1.0, "pairs": 3, "tasks": 1}  # the review is not counted
+    assert card["agreement"] == {"share": 1.0, "pairs": 3, "tasks": 1}  # agreement omits the review
     _, rows = frozen(project, "every")
     assert [row["kind"] for row in rows] == ["annotation", "annotation", "review"]
     assert len(frozen(project, "people", kinds=["annotation"])[1]) == 2
@@ -235,7 +235,7 @@ def test_weights_follow_reliability_and_are_used_in_training(
     assert [ranking.weight for ranking in read] == [row["weight"] for row in rows]
 
 
-def test_weights_are_equal_without_three_overlapping_annotators(
+def test_weights_are_equal_with_fewer_than_three_overlapping_annotators(
     project: Project, tasks: list[RankingTask]
 ) -> None:
     rank(tasks[0], "kim", "a", "b", "c")

@@ -59,7 +59,7 @@ def put(project: Project, number: int, **changes: Any) -> Ranking:
 
 
 def rank(ranking: Ranking, user: User, *, supersedes: Ranking | None = None, **changes: Any) -> Ranking:
-    """Creates a ranking by `user` that repeats the task and tiers of `ranking`."""
+    """Creates a ranking by `user` with the same task and tiers as `ranking`."""
     fields = {
         "project": ranking.project,
         "task": ranking.task,

@@ -1,4 +1,4 @@
-"""Rules that must hold for any number of tabs and any action of a manager, tested on real connections."""
+"""Rules that must hold for any number of tabs and any manager action, tested on real database connections."""
 
 from __future__ import annotations
 
@@ -134,7 +134,8 @@ def test_annotator_paused_during_a_claim_holds_no_lease(
 def test_claim_never_leases_from_an_inactive_project(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str, stay: set[int]
 ) -> None:
-    """`stay` lists the places of the leases that are kept. A paused project keeps only the current lease."""
+    """`stay` contains the places of the leases that the annotators can keep. A paused project keeps only the
+    current lease."""
     add_tasks(project, 30, k=2)
     for _ in range(8):
         told = at_once(

@@ -1,5 +1,5 @@
-"""Gold and attention checks: how often checks occur, what annotators see, and what the consequences of
-answers are."""
+"""Gold and attention checks: how often checks occur, what annotators see, and what consequences answers
+have."""
 
 from __future__ import annotations
 
@@ -319,7 +319,7 @@ def test_manager_is_not_paused_by_a_check(mixed: Project, mona: User, client_of:
     assert client_of(mona).patch("/api/v1/projects/support/", {"overlap": 2}).status_code == 200
 
 
-def test_answer_that_caused_a_pause_can_be_repeated_with_its_key(
+def test_answer_that_caused_a_pause_can_be_resubmitted_with_its_key(
     mixed: Project, alice: User, client_of: ClientOf
 ) -> None:
     mixed.gold_minimum_accuracy, mixed.gold_minimum_answers = 0.9, 1

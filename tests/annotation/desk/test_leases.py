@@ -42,7 +42,7 @@ def test_heartbeat_renews_the_lease(desk: APIClient) -> None:
     assert response.json()["expires_at"][:19] == until.isoformat()[:19]
 
 
-def test_late_heartbeat_or_one_with_a_wrong_token_is_a_conflict(desk: APIClient) -> None:
+def test_heartbeat_that_is_late_or_has_a_wrong_token_is_a_conflict(desk: APIClient) -> None:
     shown = next_of(desk)
     assert _act(desk, {**shown, "token": str(uuid4())}, "heartbeat") == 409
     Assignment.objects.update(expires_at=timezone.now() - timedelta(seconds=1))

@@ -1,5 +1,5 @@
 """The time for checking new rankings and comparisons is proportional to the number of new rows, even in a
-session whose query plans date from when the tables were small."""
+session that made its query plans when the tables were small."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_plan_made_for_small_tables_is_fast_on_large_tables(
 ) -> None:
     few = add_tasks(project, MAKE_PLANS, k=RESPONSES)
     with connection.cursor() as cursor:
-        # With statistics, Postgres plans for tables of this size instead of an unknown size.
+        # With these statistics, Postgres makes plans for small tables rather than for tables of unknown size.
         cursor.execute("ANALYZE annotation_ranking, annotation_taskresponse")
     for task in few:
         rank([task], alice)
@@ -64,8 +64,9 @@ def test_plan_made_for_small_tables_is_fast_on_large_tables(
 
     n = TASKS - MAKE_PLANS
     assert written == n * RESPONSES * (RESPONSES - 1) // 2
-    # For each comparison, the ranking was looked up by index. The slow plan reads fewer rankings from the
-    # table, but repeatedly scans these rankings or all new rows in memory, which took minutes.
+    # For each comparison, the ranking was looked up by index. The slow plan would read fewer rankings from
+    # the table, but would repeatedly scan these rankings or all new rows in memory, which took minutes in our
+    # measurements.
     assert rows_read_from("annotation_ranking") - rankings_before >= written
     # For each ranking, the responses of its own task were looked up twice: for its places and for its display
     # order. The test's own query reads the responses a third time.

@@ -1,4 +1,4 @@
-"""Qualification tasks are practice and give feedback; hidden checks give none."""
+"""Qualification tasks serve as practice and give feedback; hidden checks give no feedback."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def test_qualification_requires_tasks_and_a_pass_mark(exam: Project, alice: User
     assert claim(exam, ben).task.kind == "ranking"
 
 
-def test_attempt_with_removed_tasks_is_judged_by_its_answers(exam: Project, alice: User) -> None:
+def test_attempt_whose_tasks_were_removed_is_judged_by_its_answers(exam: Project, alice: User) -> None:
     (first,) = _attempt(exam, alice, True)
     RankingTask.objects.filter(kind="qualification").exclude(pk=first).update(state="dropped")
     assert claim(exam, alice).task.kind == "ranking"
@@ -141,7 +141,7 @@ def test_number_of_attempts_is_configurable(exam: Project, alice: User) -> None:
         claim_next(project=exam, annotator=alice)
 
 
-def test_task_answered_in_two_attempts_stays_a_check(exam: Project, alice: User) -> None:
+def test_task_answered_in_two_attempts_remains_a_check(exam: Project, alice: User) -> None:
     for _ in range(4):
         answer(claim(exam, alice), right=False)
     answered = Assignment.objects.filter(annotator=alice, state="submitted").values("task")

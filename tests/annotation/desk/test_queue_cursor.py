@@ -1,5 +1,6 @@
 """A queue cursor finds the same task as a search of all tasks, but faster. The tests compare cursor and
-search while annotators answer, skip, release or let leases expire, and managers move, drop and add tasks."""
+search while annotators answer, skip and release tasks or let leases expire, and managers move, drop and add
+tasks."""
 
 from __future__ import annotations
 
@@ -253,7 +254,8 @@ def test_racing_annotators_with_cursors_complete_every_task_once(
 
     with ThreadPoolExecutor(len(crowd)) as threads:
         answered = sum(threads.map(drain, crowd))
-    # An annotator who finds no task stops. Tasks released later can remain, so all annotators try again.
+    # An annotator who finds no task stops. Tasks that are released afterwards would remain, so all annotators
+    # try again.
     for person in crowd:
         answered += drain(person)
     assert answered == 120

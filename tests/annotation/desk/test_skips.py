@@ -70,7 +70,7 @@ def test_skip_request_without_a_way_uses_the_projects_first_allowed_way(
     assert _skip(every_way, alice, None).state == "dropped"
 
 
-def test_way_of_skipping_that_is_not_allowed_is_refused(
+def test_disallowed_way_of_skipping_is_refused(
     project: Project, tasks: list[RankingTask], alice: User, client_of: ClientOf
 ) -> None:
     project.skip_ways = ["others"]

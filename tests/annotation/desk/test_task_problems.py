@@ -30,7 +30,7 @@ def desk(client_of: ClientOf, alice: User, tasks: list[RankingTask]) -> APIClien
     return client_of(alice)
 
 
-def test_managers_read_reports_with_their_task(desk: APIClient, mona: User, client_of: ClientOf) -> None:
+def test_managers_see_each_report_with_its_task(desk: APIClient, mona: User, client_of: ClientOf) -> None:
     shown = next_of(desk)
     made = desk.post(
         f"/api/v1/assignments/{shown['id']}/problems", {"kind": "wrong_language", "text": " It is Dutch. "}

@@ -1,4 +1,5 @@
-"""Reads a database's schema from the catalogs, to compare two databases regardless of creation order."""
+"""Reads a database's schema from the catalogs, so that two schemas can be compared even if their objects were
+created in a different order."""
 
 from __future__ import annotations
 

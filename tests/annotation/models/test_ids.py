@@ -14,5 +14,6 @@ def test_id_is_a_version_7_uuid_with_the_current_time() -> None:
     before = time.time_ns() // 1_000_000
     one = uuid7()
     assert (one.version, one.variant) == (7, "specified in RFC 4122")
-    # The 10,000 IDs of the previous test can have advanced the generator's time by a few milliseconds.
+    # The previous test generated 10,000 IDs, which may have advanced the generator's time by a few
+    # milliseconds.
     assert before <= one.int >> 80 <= before + 1000

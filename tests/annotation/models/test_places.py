@@ -49,7 +49,7 @@ def test_places_give_the_tier_of_each_response_by_position(
     assert _submit(project, alice, tiers).places == places
 
 
-def test_responses_below_a_top_k_are_unranked(
+def test_responses_outside_the_top_k_are_unranked(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     project.form = project.form | {"top_k": {"at_least": 1, "at_most": 2}}
@@ -58,9 +58,7 @@ def test_responses_below_a_top_k_are_unranked(
     assert _submit(project, alice, [[1]]).places == [X, 0, X]
 
 
-def test_not_rankable_answer_places_no_response(
-    project: Project, tasks: list[RankingTask], alice: User
-) -> None:
+def test_not_rankable_answer_has_no_places(project: Project, tasks: list[RankingTask], alice: User) -> None:
     assert _submit(project, alice, [], not_rankable=True).places == [X, X, X]
 
 

@@ -140,7 +140,7 @@ def test_each_filter_finds_the_matching_rankings(
     assert [row["by"] for row in found(api, RANKINGS, **sought)] == expected
 
 
-def test_both_lists_can_be_filtered_by_time(api: APIClient, said: list[RankingTask]) -> None:
+def test_tasks_and_rankings_can_be_filtered_by_time(api: APIClient, said: list[RankingTask]) -> None:
     now = timezone.now()
     for url, many in ((TASKS, 4), (RANKINGS, 6)):
         assert len(found(api, url, after=now - timedelta(hours=1), before=now + timedelta(hours=1))) == many

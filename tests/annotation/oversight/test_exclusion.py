@@ -50,7 +50,7 @@ def _exclude(project: Project, annotator: User) -> Exclusion:
     return exclude_annotator(project=project, who=Who(annotator=annotator), reason="straight-lining")
 
 
-def test_preview_of_an_exclusion_equals_its_effect(
+def test_preview_of_an_exclusion_matches_its_effect(
     project: Project, tasks: list[RankingTask], alice: User, ben: User, mona: User, client_of: ClientOf
 ) -> None:
     for _ in range(2):

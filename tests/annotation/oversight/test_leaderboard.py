@@ -50,7 +50,7 @@ def test_leaderboard_orders_models_and_counts_wins_losses_and_ties(ranked: Proje
     assert (board.comparisons, board.groups, board.models_left_out, board.tie_parameter) == (36, 1, 0, None)
 
 
-def test_davidson_models_ties(ranked: Project) -> None:
+def test_davidson_leaderboard_matches_a_direct_fit(ranked: Project) -> None:
     board = leaderboard(project=ranked, method="davidson")
     known = davidson.fit(WINS, TIES, prior=PRIOR)
     assert board.tie_parameter == pytest.approx(float(known.tie))
@@ -91,7 +91,7 @@ def test_models_that_were_never_compared_are_in_separate_groups(project: Project
     group = {row.model: row.group for row in board.standings}
     assert board.groups == 2
     assert group["model-0"] == group["model-1"] != group["model-2"] == group["model-3"]
-    # model-0 and model-2 never lost, so each of the four models has its own level.
+    # In each group, one model won every comparison, so each of the four models has its own level.
     assert len({row.level for row in board.standings}) == 4
 
 

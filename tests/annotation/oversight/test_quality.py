@@ -53,7 +53,9 @@ def test_agreement_covers_pairs_that_two_annotators_ranked(shared: Project) -> N
 
 def test_chance_corrected_agreement_matches_the_statistics_package(shared: Project) -> None:
     found = quality(project=shared)
-    # Pairs (0, 1), (0, 2), (1, 2). First task: agree, agree, differ; second task: tie, agree, agree.
+    # Verdicts on the pairs (0, 1), (0, 2) and (1, 2): in the first task, both annotators prefer the same
+    # response in the first two pairs and disagree on the third; in the second task, both tie the first pair
+    # and prefer the same response in the other two.
     counts = [[0, 0, 2], [0, 0, 2], [1, 0, 1], [0, 2, 0], [0, 0, 2], [0, 0, 2]]
     tasks = np.repeat([0, 1], 3)
     assert found.alpha_nominal.value == pytest.approx(alpha_of_pairs(counts, tasks, metric="nominal").alpha)
@@ -94,7 +96,7 @@ def test_annotator_counts_again_after_an_exclusion_is_lifted(shared: Project, be
 
 
 def test_review_decision_does_not_count_as_an_annotation(shared: Project, rita: User) -> None:
-    """A reviewer sees the annotators' answers, so the decision is not independent of them."""
+    """A reviewer sees the annotators' answers, so the decision is not independent of those answers."""
     before = quality(project=shared)
     of_alice = Ranking.objects.filter(annotator__username="alice").first()
     assert of_alice is not None
@@ -174,7 +176,7 @@ def known(task: RankingTask, kind: str) -> None:
 def test_position_bias_and_length_bias_are_distinguished(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
-    """Alice always prefers the response shown first, regardless of its length."""
+    """Alice always prefers the response shown first, regardless of length."""
     add_tasks(project, 12, k=2)
     for _ in range(12):
         assignment = claim(project, alice)
@@ -205,8 +207,8 @@ def test_agreement_on_ratings_is_krippendorffs_alpha(
             submit_ranking(assignment=assignment, token=assignment.token, answer=answer)
     (scale,) = quality(project=project).ratings
     assert (scale.scale, scale.n_units, scale.n_values) == ("helpful", 6, 12)
-    # Each of the units (0, 0), (1, 1) and (2, 3) occurs twice: D_o = 1/3, and D_e comes from four 0s, four
-    # 1s, two 2s and two 3s.
+    # Each of the units (0, 0), (1, 1) and (2, 3) occurs twice, so D_o = 1/3, and D_e is computed from four
+    # 0s, four 1s, two 2s and two 3s.
     pool = [0] * 4 + [1] * 4 + [2] * 2 + [3] * 2
     expected = np.mean([(a - b) ** 2 for n, a in enumerate(pool) for b in pool[:n]])
     assert scale.alpha_interval.value == pytest.approx(1 - (1 / 3) / expected)

@@ -1,4 +1,4 @@
-"""Reviewers see the answers to the tasks with the lowest agreement, and decide the final ranking."""
+"""Reviewers see the answers to the tasks with the lowest agreement, and determine the final ranking."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _agreement() -> dict[Any, tuple[int, float | None]]:
         (["0,1,2", "0,1,2", "none"], 1 / 3),
     ],
 )
-def test_agreement_is_the_share_of_equal_verdicts(
+def test_agreement_is_the_share_of_matching_verdicts(
     project: Project,
     add_tasks: Callable[..., list[RankingTask]],
     alice: User,
@@ -154,7 +154,7 @@ def _body(shown: Any, **changes: Any) -> dict[str, Any]:
     return {"token": shown["assignment"]["token"], "tiers": tiers, "touched": True} | changes
 
 
-def test_reviewer_sees_the_answers_and_decides(
+def test_reviewer_sees_the_answers_and_submits_a_decision(
     project: Project, disputed: RankingTask, rita: User, client_of: ClientOf
 ) -> None:
     client = client_of(rita)
@@ -233,7 +233,7 @@ def test_task_with_an_expired_hold_goes_to_the_next_reviewer(
     assert Assignment.objects.get(annotator=rita).state == "looked_at"
 
 
-def test_nobody_can_both_annotate_and_decide_a_task(
+def test_nobody_can_both_annotate_and_review_a_task(
     project: Project,
     three: list[RankingTask],
     alice: User,
@@ -272,7 +272,7 @@ def test_reviewing_takes_no_slot(project: Project, disputed: RankingTask, rita: 
     assert RankingTask.objects.values_list(*columns).get(pk=disputed.pk) == before
 
 
-def test_task_decided_by_an_excluded_reviewer_returns_to_the_queue(
+def test_task_reviewed_by_an_excluded_reviewer_returns_to_the_queue(
     project: Project, disputed: RankingTask, rita: User, carl: User
 ) -> None:
     held = review.open_review(task=disputed, reviewer=rita)
@@ -314,7 +314,7 @@ def test_concurrent_reviewers_get_different_tasks(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_reader_waits_for_agreement_that_another_request_computes(
+def test_reviewer_waits_for_agreement_that_another_request_computes(
     project: Project, three: list[RankingTask], alice: User, ben: User, rita: User
 ) -> None:
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
@@ -401,7 +401,7 @@ def test_task_with_fewer_than_two_answers_cannot_be_reviewed(
     assert not Assignment.objects.filter(annotator=rita).exists()
 
 
-def test_tasks_of_an_archived_project_cannot_be_decided(
+def test_tasks_in_an_archived_project_cannot_be_reviewed(
     project: Project, disputed: RankingTask, rita: User
 ) -> None:
     held = review.open_review(task=disputed, reviewer=rita)

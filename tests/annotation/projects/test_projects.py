@@ -169,7 +169,7 @@ def test_settings_change_atomically(
     assert project.guidelines == ""
 
 
-def test_manager_adds_members_and_changes_their_role(
+def test_manager_adds_members_and_changes_their_roles(
     project: Project, mona: User, oscar: User, client_of: ClientOf
 ) -> None:
     url = "/api/v1/projects/support/members/"

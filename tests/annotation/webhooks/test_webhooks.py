@@ -1,4 +1,4 @@
-"""Webhooks are recorded in the event's transaction, signed, retried, and logged with their outcome."""
+"""Webhooks are recorded in the event's transaction, signed, retried, and logged with their outcomes."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_reading_stops_at_an_overlong_row_of_an_array(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("end", [b"", b",", b"}", b', {"prompt": ', b" null]", b", 7]"])
-def test_damaged_array_gives_its_good_rows_and_one_reason(end: bytes) -> None:
+def test_damaged_array_yields_its_valid_rows_and_one_reason(end: bytes) -> None:
     data = b"[" + GOOD + end
     assert good_lines(data) == [1]
     assert list(reasons(data)) == [2]
@@ -107,7 +107,7 @@ def test_gzip_inside_gzip_is_refused() -> None:
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.9, 0.999])
-def test_truncated_gzip_keeps_its_good_rows(keep: float) -> None:
+def test_truncated_gzip_keeps_its_valid_rows(keep: float) -> None:
     whole = gzip.compress(b"\n".join([json.dumps({**ROW, "prompt": f"{n}"}).encode() for n in range(5000)]))
     found = read(whole[: int(len(whole) * keep)])
     assert sum(bool(item.records) for item in found) > 100

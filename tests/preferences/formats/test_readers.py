@@ -27,7 +27,7 @@ def parsed(row: dict[str, Any], format: str | None = None) -> tuple[str, list[Re
 
 
 def record_of(row: dict[str, Any], format: str) -> Record:
-    """Return the only record of a row, which must be recognised as `format`."""
+    """Return the only record of a row, after checking that the row is recognised as `format`."""
     name, records, reason = parsed(row)
     assert name == format, reason
     assert len(records) == 1, reason

@@ -1,4 +1,4 @@
-"""Rankings of real files survive import and export: Rankloop's formats lose nothing, and other formats lose
+"""Rankings from real files survive import and export: Rankloop's formats lose nothing, and other formats lose
 only the parts that they can't express."""
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def said_by_row(row: dict[str, Any]) -> str:
 
 
 def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> str:
-    """A record from a file in comparable form. A repeated response appears once, at its best position."""
+    """A record read from a file, in comparable form. A repeated response appears once, at its best
+    position."""
 
     def key(item: ResponseRecord) -> tuple[str, str]:
         return item.text, item.model
@@ -123,8 +124,8 @@ def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> st
 
 
 def in_the_file(path: Path, project: Project) -> set[str]:
-    """The current rankings: if an annotator ranked the same responses several times, only the last
-    ranking."""
+    """The current rankings. If an annotator ranked the same responses several times, only the last ranking is
+    current."""
     found: dict[Any, tuple[Any, str]] = {}
     for number, (record, ranking) in enumerate(rankings_in(path)):
         said = said_by_file(project, record, ranking)

@@ -23,7 +23,8 @@ def test_biases_match_a_manual_count() -> None:
     places = np.array([[0, 1, 2], [0, 0, 1], [0, UNRANKED, UNRANKED]], dtype=np.int8)
     shown = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2]], dtype=np.int8)
     found = wins_of_the_first_shown(places, shown)
-    # Wins by row: three of three strict pairs; none of two; one of two (unranked responses form no pair).
+    # The response shown first wins three of three strict pairs in the first row, none of two in the second
+    # row, and one of two in the third row, where the unranked responses form no pair.
     np.testing.assert_array_equal(found.won, [3, 0, 1])
     np.testing.assert_array_equal(found.n, [3, 2, 2])
     longer = wins_of_the_larger(places, np.array([[5, 9, 9], [7, 1, 1], [3, 3, 1]]))

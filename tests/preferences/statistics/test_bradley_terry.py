@@ -33,14 +33,14 @@ def test_strengths_of_two_models_match_the_closed_form() -> None:
 
 
 def test_strengths_along_a_chain_add_up() -> None:
-    # A beats B 2:1 and B beats C 4:1; A and C were never compared: s_A − s_C = ln 2 + ln 4.
+    # A beats B 2:1, B beats C 4:1, and A and C were never compared, so s_A − s_C = ln 2 + ln 4.
     wins = np.array([[0, 20, 0], [10, 0, 40], [0, 10, 0]])
     strengths = fit(wins)
     np.testing.assert_allclose(strengths[0] - strengths[2], np.log(8), atol=1e-9)
     np.testing.assert_allclose(strengths.sum(), 0, atol=1e-9)
 
 
-def test_expected_wins_equal_wins_at_the_maximum() -> None:
+def test_expected_wins_equal_observed_wins_at_the_maximum() -> None:
     wins = _draw(np.array([1.5, 0.3, 0.0, -0.4, -1.4]), 200, seed=3).astype(np.float64)
     strengths = fit(wins)
     expected = (wins + wins.T) / (1 + np.exp(strengths[None, :] - strengths[:, None]))

@@ -25,7 +25,8 @@ TRUTH = np.array([1.2, 0.4, 0.0, -0.5, -1.1])
 
 
 def test_strengths_of_two_models_match_the_closed_form() -> None:
-    # 30 wins, 10 losses, 20 ties fit exactly: π₁/π₂ = 3, and 20/60 = ν√3 / (1 + 3 + ν√3), so ν = 2/√3.
+    # The model fits 30 wins, 10 losses and 20 ties exactly, with π₁/π₂ = 3 and, because 20/60 = ν√3 / (1 + 3
+    # + ν√3), with ν = 2/√3.
     found = davidson.fit(np.array([[0.0, 30], [10, 0]]), np.array([[0.0, 20], [20, 0]]))
     np.testing.assert_allclose(found.strength, [np.log(3) / 2, -np.log(3) / 2], atol=1e-9)
     assert found.tie == pytest.approx(2 / np.sqrt(3))
@@ -42,7 +43,7 @@ def test_known_parameters_are_recovered() -> None:
     assert np.mean(np.abs(strengths - TRUTH) < 2 * strengths.std(0)) > 0.9
 
 
-def test_expected_points_and_ties_match_at_the_maximum() -> None:
+def test_expected_points_and_ties_match_observations_at_the_maximum() -> None:
     wins, ties = _draw(1, TRUTH, 0.5, 50)
     strength, tie = davidson.fit(wins, ties)
     weight = np.exp(strength)
@@ -78,7 +79,7 @@ def test_davidson_matches_evalica() -> None:
     assert found.tie == pytest.approx(2 * known.v, rel=2e-3)
 
 
-def test_davidson_without_ties_is_bradley_terry() -> None:
+def test_davidson_without_ties_equals_bradley_terry() -> None:
     wins = _draw(3, TRUTH, 1e-9, 200).wins
     none = np.zeros_like(wins)
     found = davidson.fit(wins, none, prior=0.5)

@@ -32,8 +32,8 @@ PRIOR = np.array([0.5, 0.3, 0.2])
 @pytest.mark.filterwarnings("ignore::Warning")  # crowd-kit causes pandas warnings
 def test_dawid_skene_matches_crowd_kit() -> None:
     items, people, labels = _labels(0, 300, CONFUSION, PRIOR)
-    # Neither implementation uses smoothing. crowd-kit's stopping rule depends on the change of its lower
-    # bound, so the rule is disabled.
+    # Neither implementation uses smoothing. crowd-kit would stop as soon as its lower bound changes little,
+    # so a tolerance of 0 disables this rule.
     known = CrowdKit(n_iter=80, tol=0).fit(pd.DataFrame({"task": items, "worker": people, "label": labels}))
     found = dawid_skene.fit(items, people, labels, n_items=300, n_annotators=5, n_labels=3, tolerance=1e-9)
     np.testing.assert_allclose(found.truth, known.probas_.loc[range(300), range(3)], atol=1e-3)
@@ -46,8 +46,8 @@ def test_dawid_skene_matches_crowd_kit() -> None:
 def test_known_confusions_are_recovered_and_labels_beat_majority_voting() -> None:
     items, people, labels = _labels(1, 20_000, CONFUSION, PRIOR)
     found = dawid_skene.fit(items, people, labels, n_items=20_000, n_annotators=5, n_labels=3)
-    # Each annotator labels about 2,400 items of the rarest true class, so standard errors are about 0.01 or,
-    # because the true labels are unknown, slightly larger.
+    # Each annotator labels about 2,400 items of the rarest true class, so the standard errors are about 0.01,
+    # or slightly larger because the true labels are unknown.
     np.testing.assert_allclose(found.confusion, CONFUSION, atol=0.05)
     np.testing.assert_allclose(found.prior, PRIOR, atol=0.02)
     truth = np.random.default_rng(1).choice(3, 20_000, p=PRIOR)
@@ -107,7 +107,8 @@ def test_known_reliability_is_recovered_at_any_overlap(tasks: int, overlap: int)
         )
         inside.append((found.low <= accuracy) & (accuracy <= found.high))
         off.append(found.accuracy - accuracy)
-    # Pairs of a ranking are dependent. The estimate ignores the dependence, but the intervals account for it.
+    # Pairs from the same ranking are dependent. The estimate ignores the dependence, but the intervals
+    # account for it.
     assert np.mean(inside) > 0.85
     assert np.abs(np.mean(off, axis=0)).max() < 0.02
 

@@ -54,9 +54,9 @@ def test_alpha_matches_that_of_the_krippendorff_package(
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_bootstrap_of_equal_units_gives_the_estimate(metric: Metric) -> None:
-    """The bootstrap and the estimate use the same formula: with equal units, every sample equals the
-    estimate. This equality holds for few and for many distinct values, although α is computed differently for
-    many values."""
+    """The bootstrap and the estimate use the same formula: with equal units, every bootstrap sample equals
+    the estimate. This equality holds for few and for many distinct values, although α is computed differently
+    for many values."""
     for values in ([1, 1, 2], [1, 5, 9], np.linspace(0, 1, 20)):
         units = np.repeat(np.arange(40), len(values))
         found = alpha(units, np.tile(values, 40), metric=metric, samples=20)
@@ -99,8 +99,8 @@ def test_pairs_of_one_task_are_resampled_together() -> None:
 
 
 def test_grouping_many_clusters_keeps_the_interval() -> None:
-    """With more than 1,000 tasks, groups of tasks are resampled. The interval is as wide as if 4,000 tasks
-    were resampled one by one."""
+    """With more than 1,000 tasks, groups of tasks are resampled. For 4,000 tasks, the interval is as wide as
+    if the tasks were resampled one by one."""
     rng = np.random.default_rng(1)
     units = np.repeat(np.arange(4000), 3)
     values = np.where(

@@ -53,8 +53,8 @@ def test_tau_b_of_two_rankings_counts_only_shared_pairs() -> None:
     met = meetings_of(verdicts_of(places), first, second)
     known = [kendalltau(a, b).statistic for a, b in zip(places[:30], places[30:], strict=True)]
     np.testing.assert_allclose(met.tau_b, known, atol=1e-12)
-    # Both rankings put the same two of five responses first, and one ranking leaves the rest unranked: 7
-    # shared pairs, all with equal verdicts.
+    # Both rankings put the same two of five responses first, and one ranking leaves the rest unranked, so
+    # there are 7 shared pairs, on all of which the verdicts agree.
     top = np.array([[0, 1, UNRANKED, UNRANKED, UNRANKED], [0, 1, 2, 3, 4]], dtype=np.int8)
     met = meetings_of(verdicts_of(top), np.array([0]), np.array([1]))
     assert (met.shared[0], met.same[0], met.tau_b[0]) == (7, 7, 1.0)

@@ -15,8 +15,9 @@ from preferences.statistics.pairs import UNRANKED, rankings_that_meet, verdicts_
 
 
 def test_agreement_matches_tasks_by_identity() -> None:
-    """Two annotators agree perfectly on their only common task, and each has two other tasks. Comparing the
-    n-th task of one annotator with the n-th task of the other would give an agreement of one third."""
+    """Two annotators agree perfectly on the only task that both ranked, and each has two other tasks.
+    Comparing the n-th task of one annotator with the n-th task of the other would give an agreement of one
+    third."""
     people = np.array([0, 0, 0, 1, 1, 1])
     tasks = np.array([1, 2, 3, 3, 4, 5])
     places = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 0, 2], [0, 1, 2], [0, 2, 1]], dtype=np.int8)
@@ -33,7 +34,7 @@ def test_top_k_responses_rank_above_unranked_responses() -> None:
     pairs."""
     top, whole = [0, 1, UNRANKED, UNRANKED, UNRANKED], [4, 1, 0, 2, 3]
     met = meetings_of(verdicts_of(np.array([top, whole], dtype=np.int8)), np.array([0]), np.array([1]))
-    # The complete ranking has C first and A last, so the only common verdicts are B before D and B before E.
+    # The complete ranking has C first and A last, so the only shared verdicts are B before D and B before E.
     assert (met.shared[0], met.same[0]) == (7, 2)
 
 

@@ -1,5 +1,5 @@
-"""A policy's gain over its parent is computed from their newest comparable evaluations, with a confidence
-interval."""
+"""A policy's gain over its parent is computed from the newest comparable evaluations of the two policies,
+with a confidence interval."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_newest_comparable_evaluations_are_compared(
     assert gains["lab-rm-1"] is None
 
 
-def test_evaluations_without_a_standard_error_or_of_base_models_are_ignored(
+def test_evaluations_of_base_models_or_without_standard_error_are_ignored(
     lab: Project, make_model: ModelMaker, judge: Judge
 ) -> None:
     make_model(name="lab-sft-1")

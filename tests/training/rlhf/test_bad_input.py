@@ -159,8 +159,8 @@ def test_error_names_non_finite_weights(
 
 
 def test_tokenizer_without_a_pad_token_gets_one_that_differs_from_eos(tmp_path: Path) -> None:
-    """A model trained with a tokenizer without a pad token is scored at EOS, in Rankloop and in transformers,
-    including in batches."""
+    """If a policy's tokenizer has no pad token, the trained reward model's tokenizer gets one. Rankloop and
+    transformers then read the score at EOS, even in padded batches."""
     words = tiny.tokenizer()
     words.pad_token = None
     model = tiny.policy()
@@ -321,7 +321,8 @@ def test_undamaged_copies_load(adapter: Path, tmp_path: Path) -> None:
 
 
 def test_adapter_on_nonexistent_layers_is_rejected(base: Path, tmp_path: Path) -> None:
-    """A Llama model has no layers with GPT-2's names. The error names the field, before training starts."""
+    """A Llama model has no layers with GPT-2's names. The error names the field and is raised before training
+    starts."""
     with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' does not fit Llama"):
         learn(base, tmp_path / "rm", **LORA, lora_target_modules="c_attn, c_proj")
     some = learn(base, tmp_path / "rm", **LORA, lora_target_modules="q_proj, v_proj").path

@@ -1,7 +1,7 @@
 """Minimising each loss on answers simulated with known parameters recovers those parameters.
 
-Rewards are linear in five features, so the fit has few parameters. The parameters' standard errors come from
-the curvature of the likelihood at its maximum.
+Rewards are linear in five features, so the fit has few parameters. The standard errors of the parameters come
+from the curvature of the log-likelihood at its maximum.
 """
 
 from __future__ import annotations
@@ -188,7 +188,8 @@ def test_weights_and_tie_parameters_are_recovered_from_pairs(model: str) -> None
 
 
 def orders(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Features of five responses per ranking, and their order by reward plus Gumbel noise (Plackett–Luce)."""
+    """Features of five responses per ranking, and the responses' order by reward plus Gumbel noise
+    (Plackett–Luce)."""
     features = torch.randn(count, 5, len(WEIGHTS), dtype=torch.float64, generator=generator)
     uniform = torch.rand(count, 5, dtype=torch.float64, generator=generator)
     noisy = features @ WEIGHTS - (-uniform.log()).log()

@@ -96,7 +96,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     rankings[5] = replace(rankings[5], messages=message(tiny.words(*range(40))))
     (folder / "rankings.jsonl").write_text("\n".join(map(as_row, rankings)))
     (folder / "heldout.jsonl").write_text("\n".join(map(as_row, HELDOUT)))
-    # A weight close to the float32 maximum: only the loss of this ranking overflows.
+    # This ranking's weight is close to the float32 maximum, so only this ranking's loss overflows.
     poisoned = [*rankings[:20], replace(rankings[20], weight=3.4e38), *rankings[21:]]
     (folder / "poisoned.jsonl").write_text("\n".join(map(as_row, poisoned)))
 

@@ -1,7 +1,7 @@
 """Training on rankings of two responses is equivalent to TRL's RewardTrainer.
 
 With the same weights, both trainers compute the same loss and gradients, and reach the same weights after
-training. A model saved by TRL has the same scores in Rankloop.
+training. A model saved by TRL gives the same scores in Rankloop.
 """
 
 from __future__ import annotations

@@ -124,7 +124,8 @@ def gpt2_policy(*, seed: int = 0) -> GPT2LMHeadModel:
 
 
 def qwen_policy(*, seed: int = 0) -> PreTrainedModel:
-    """A model with query and key norms, heads wider than hidden size / number of heads, tied embeddings."""
+    """A model with query and key norms, heads wider than hidden size / number of heads, and tied
+    embeddings."""
     config = Qwen3Config(**COMMON, **SHAPE, num_key_value_heads=1, head_dim=24, tie_word_embeddings=True)
     return _seeded(Qwen3ForCausalLM, config, seed)
 

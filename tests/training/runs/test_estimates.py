@@ -1,5 +1,5 @@
 """A run's time and memory are estimated before launch: from earlier runs or, if there are none, from
-operation counts. The estimate names its basis and writes nothing."""
+operation counts. An estimate names its basis, and making an estimate writes nothing."""
 
 from __future__ import annotations
 

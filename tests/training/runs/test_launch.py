@@ -1,5 +1,5 @@
-"""A launch resolves its inputs and creates a run, or is refused with a reason for each field, without writing
-anything."""
+"""A launch resolves its inputs and creates a run, or is refused, with a reason for each invalid field and
+without writing anything."""
 
 from __future__ import annotations
 

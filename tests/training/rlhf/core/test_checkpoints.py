@@ -28,9 +28,9 @@ from training.rlhf.models.loading import save_model
 from training.rlhf.reward.reward_model import train
 
 ROOT = Path(__file__).resolve().parents[4]
-# Two epochs of four steps, with an evaluation after every second step. Checkpoints are saved after steps
-# 2, 3, 4 … 8, some with best weights. Annotator reliability is learned, so checkpoints include the answer
-# model.
+# Two epochs of four steps, with an evaluation after every second step. Checkpoints are saved after steps 2,
+# 3, 4 … 8, some of them with the best weights. Annotator reliability is learned, so checkpoints include the
+# answer model.
 RECIPE = {
     **{"epochs": 2, "batch_rankings": 16, "learning_rate": 5e-3, "evaluations": 4},
     **{"annotators": "crowd_bt", "checkpoint_steps": 1, "checkpoint_minutes": None},

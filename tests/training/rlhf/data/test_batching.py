@@ -67,7 +67,7 @@ def one_row_each(model: Any, group: Group) -> Tensor:
 
 
 @pytest.mark.parametrize("layout", ["packed", "flat", "separate"])
-def test_rewards_equal_those_of_each_response_alone(model: Any, layout: Layout) -> None:
+def test_rewards_equal_those_of_separately_scored_responses(model: Any, layout: Layout) -> None:
     # Padding with EOS must not change the result.
     found = rewards_of(model, collate(GROUPS, layout=layout, pad_id=1))
     for row, group in enumerate(GROUPS):
@@ -211,7 +211,7 @@ def test_layout_depends_on_prompt_and_response_lengths() -> None:
 
     assert cheaper_layout(group(256, 48, 4), hidden_size=256) == "packed"
     assert cheaper_layout(group(512, 47, 8), hidden_size=256) == "packed"
-    # measured speedup: 7.4 (separate) versus 6.3 (packed)
+    # measured speedup: 7.4 with separate rows and 6.3 with packed rows
     assert cheaper_layout(group(64, 194, 8), hidden_size=256) == "separate"
     assert cheaper_layout(group(50, 40, 1), hidden_size=256) == "separate"  # no prompt to share
 

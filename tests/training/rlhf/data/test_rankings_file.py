@@ -274,7 +274,7 @@ def test_duplicate_and_contradictory_rankings_are_counted() -> None:
     turned = said(((2,), (1,), (0,)), texts="zyx")  # the same ranking, shown in another order
     other = said(((0,), (1,), (2,)), annotator="b")  # another annotator's ranking is not a duplicate
     assert count_repeats([first, turned, other]) == {"duplicates": 1, "contradicted_pairs": 0}
-    against = said(((1,), (0,), (2,)), annotator="b")  # y above x, but both still above z
+    against = said(((1,), (0,), (2,)), annotator="b")  # y ranks above x, but both still rank above z
     assert count_repeats([first, against, against]) == {"duplicates": 1, "contradicted_pairs": 1}
     tied = said(((0, 1), (2,)))
     assert count_repeats([first, tied]) == {"duplicates": 0, "contradicted_pairs": 0}

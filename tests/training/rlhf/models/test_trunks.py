@@ -1,4 +1,5 @@
-"""A reward model on any trunk, with or without LoRA, has the same scores in Rankloop, transformers and peft.
+"""A reward model on any trunk, with or without LoRA, gives the same scores in Rankloop, transformers and
+peft.
 
 The tests cover models saved by Rankloop and models trained with other libraries.
 """
@@ -101,8 +102,8 @@ def test_full_models_of_each_trunk_score_the_same_in_transformers(tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "bert", "modern-bert", "roberta"])
 def test_adapter_scores_the_same_in_peft_and_in_transformers(kind: str, tmp_path: Path) -> None:
-    """The adapter folder is small, contains all parameters that the base lacks, and records the base's
-    path."""
+    """The adapter folder is small, contains all parameters that the base model lacks, and records the base
+    model's path."""
     base = saved_base(kind, tmp_path)
     path = learn(base, tmp_path / "rm", **LORA).path
     assert not (path / "config.json").exists()
@@ -259,7 +260,7 @@ def adapter_of_peft(base: Path, out: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     torch.nn.init.normal_(model.score.weight)
     settings = LoraConfig(task_type=TaskType.SEQ_CLS, init_lora_weights=False, modules_to_save=["score"])
-    get_peft_model(model, settings).save_pretrained(out)  # no tokenizer is saved: the base has one
+    get_peft_model(model, settings).save_pretrained(out)  # no tokenizer, because the base has one
 
 
 def test_external_models_are_scored_at_the_same_token_as_in_transformers(tmp_path: Path) -> None:

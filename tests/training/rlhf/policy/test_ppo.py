@@ -113,7 +113,7 @@ def test_ratio_is_exactly_one_before_the_first_update(
     assert report.series("policy/approxkl_avg")[0] > 0  # later updates in the step change the ratio
 
 
-def test_kl_is_zero_before_the_first_update_and_positive_after(
+def test_kl_is_zero_before_the_first_update_and_positive_afterwards(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     report = ListReporter()

@@ -30,8 +30,8 @@ def test_calibration_matches_a_manual_calculation() -> None:
     """Pairs with probabilities .85, .85, .85 and .65. The first response wins two of the
     three pairs predicted at .85, and the only pair predicted at .65.
 
-    With each pair counted in both orders, there are 2 wins of 3 at .85, 1 of 3 at .15, 1 of 1 at .65 and 0 of
-    1 at .35.
+    With each pair counted in both orders, the first response wins 2 of 3 pairs at .85, 1 of 3 at .15, 1 of 1
+    at .65 and 0 of 1 at .35.
     """
     first = np.array([0.85, 0.85, 0.85, 0.65])
     verdicts = np.array([1, 1, -1, 1], dtype=np.int8)
@@ -82,7 +82,7 @@ TIES = AnswerLink(ties="rao_kupper", tie_parameter=0.6)
 
 
 @pytest.mark.parametrize("link", [AnswerLink(), TIES, AnswerLink(ties="davidson", tie_parameter=-0.2)])
-def test_true_probabilities_have_no_more_than_the_expected_ece(link: AnswerLink) -> None:
+def test_ece_of_true_probabilities_does_not_exceed_its_expectation(link: AnswerLink) -> None:
     rng = np.random.default_rng(1)
     found = of(answered_pairs(rng.normal(0, 1.5, 4000), link, rng), ties_counted=link.ties != "ignore")
     ece = found.preference.ece.value or 0

@@ -38,7 +38,7 @@ def test_prompt_intervals_have_correct_coverage_unlike_pair_intervals() -> None:
     assert naive / runs < 0.7
 
 
-def test_ratio_of_totals_has_the_standard_error_of_the_mean() -> None:
+def test_interval_of_a_ratio_matches_the_standard_error_of_the_mean() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(3.0, 2.0, size=400)
     ranking = np.arange(400)

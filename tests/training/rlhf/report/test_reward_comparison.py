@@ -80,7 +80,7 @@ def test_paired_difference_has_a_narrower_interval() -> None:
     assert found.difference.value == pytest.approx((found.first.value or 0) - (found.second.value or 0))
 
 
-def test_better_calibrated_of_two_models_is_identified() -> None:
+def test_better_calibrated_model_is_identified() -> None:
     rng = np.random.default_rng(2)
     right = answered_pairs(rng.normal(0, 1.5, 1500), AnswerLink(), rng)
     loud = dataclasses.replace(right, rewards=right.rewards * 3)

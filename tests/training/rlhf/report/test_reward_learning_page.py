@@ -1,4 +1,4 @@
-"""The documentation page on reward learning matches the page's data files and uses all of these files."""
+"""The documentation page on reward learning matches its data files and uses all of them."""
 
 from __future__ import annotations
 

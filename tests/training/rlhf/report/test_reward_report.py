@@ -52,7 +52,7 @@ def test_report_has_slices_by_agreement_strength_length_and_round() -> None:
         "most": (9, pytest.approx(6 / 9)),
         "asked_once": (1, 0.5),
     }
-    # A strength applies only to the best and second-best tiers: one pair each for ann and bob.
+    # A strength applies only to pairs of the best and second-best tiers, so ann and bob have one pair each.
     strength = slices(report, "strength")
     assert {name: (one.pairs, one.accuracy.value) for name, one in strength.items()} == {
         "not_stated": (8, pytest.approx((2 + 2 + 0 + 0.5) / 8)),

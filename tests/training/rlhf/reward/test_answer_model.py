@@ -120,7 +120,7 @@ def test_each_recipe_uses_the_configured_loss() -> None:
     half = crowd.thresholds()
     assert half.tolist() == sorted(half.tolist())
     assert half[0] > 0
-    # An unknown annotator has the prior mean.
+    # An unknown annotator's reliability is the prior mean.
     odds = torch.stack((crowd.reliability[0], torch.tensor(math.log(8 / 2))))
     assert torch.equal(
         crowd(rewards, said),
@@ -239,7 +239,7 @@ def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> N
     rankings = []
     for number, ranking in enumerate(RANKINGS * 2):
         best, second, *rest = ranking.tiers
-        wide = number % 2 == 0  # compares the best response with the worst instead of the second best
+        wide = number % 2 == 0  # best versus worst instead of second-best response
         tiers = (best, rest[-1]) if wide else (best, second)
         texts = tuple(ranking.responses[tier[0]] for tier in tiers)
         name = ("ann", "ben", "carl")[number % 3]

@@ -47,7 +47,7 @@ def test_second_derivative_of_pairs_equals_the_closed_form() -> None:
 
 
 @pytest.mark.parametrize("name", ["plackett_luce", "rao_kupper", "davidson", "cumulative"])
-def test_second_derivative_of_every_likelihood_is_exact(name: str) -> None:
+def test_derivatives_of_every_loss_are_exact(name: str) -> None:
     responses = known.features(1, 12, 4, width=WIDTH)
     tiers = known.ranked(1, responses.sum(dim=2)).clamp(max=2)  # the last two responses are tied
     number = torch.tensor(0.4, dtype=torch.float64)

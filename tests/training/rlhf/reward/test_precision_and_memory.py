@@ -91,8 +91,8 @@ def test_weights_moments_head_and_loss_stay_float32_in_bfloat16_runs(
     for _, batch in batches(model, groups, layout="auto", max_tokens=1000, pad_id=pad):
         rewards = rewards_of(model, batch, precision="bfloat16")
         assert rewards.dtype == torch.float32
-        # bfloat16 has 8 significant bits. If the rewards had been rounded, rounding them again would not
-        # change them.
+        # bfloat16 has 8 significant bits. If the rewards had been rounded to bfloat16, a second rounding
+        # would not change them.
         assert not torch.equal(rewards, rewards.bfloat16().float())
     assert set(seen) == {torch.bfloat16}
 

@@ -122,7 +122,8 @@ def test_preferences_use_the_covariance_of_the_rewards(
     (belief,) = beliefs_about(model, tokenizer, twins, found)
     assert belief.spread.min() > 0.05
     p = belief.preference()
-    # Each reward is uncertain, but the two texts are equal, so the difference between the rewards is certain.
+    # Each reward is uncertain, but the two texts are identical, so the difference between the rewards is
+    # certain.
     assert torch.allclose(p[0, 1], torch.tensor(0.5), atol=1e-4)
     assert torch.allclose(p + p.T, torch.ones(3, 3), atol=1e-6)
     plain = torch.sigmoid(belief.mean[0] - belief.mean[2])
@@ -238,7 +239,7 @@ def test_members_are_separate_adapters_on_one_trunk(
     rewards = torch.stack(alone)
     deviations = [one.deviations for one in beliefs_about(model, tokenizer, ITEMS, found)]
     assert torch.allclose(torch.cat(deviations, dim=1), rewards - rewards.mean(dim=0), atol=1e-4)
-    assert torch.corrcoef(rewards).min() > 0.5  # members trained on the same rankings correlate
+    assert torch.corrcoef(rewards).min() > 0.5  # trained on the same rankings, so members correlate
     assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # the members are not identical
 
 

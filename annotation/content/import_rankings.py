@@ -117,7 +117,8 @@ class _Standing(NamedTuple):
 
 
 def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
-    """Skips tasks created in this transaction, which have no rankings; a first import runs no query here."""
+    """Tasks created in this transaction have no rankings and are skipped, so a first import runs no query
+    here."""
     old = {key: item for key, item in by_key.items() if not item.task_is_new}
     if not old:
         return _Standing(set(), {})
@@ -156,7 +157,7 @@ def _import_key(item: Ranked) -> str:
         ranking.comment,
         ranking.rewrite,
     ]
-    # Newer fields are omitted when empty, so that existing keys stay the same.
+    # Fields that were added to this format later are omitted when empty, so that existing keys stay the same.
     for name, value in (
         ("choices", ranking.choices),
         ("confidence", ranking.confidence),

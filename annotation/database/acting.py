@@ -23,7 +23,7 @@ ANONYMOUS = "anonymous"
 # An actor, or the current request, whose user is known only after a view has authenticated it.
 _actor: ContextVar[str | HttpRequest] = ContextVar("actor", default="")
 _WRITE = re.compile(r"[\s(]*(?:INSERT|UPDATE|DELETE|MERGE|WITH|TRUNCATE)\b", re.IGNORECASE)
-# All characters except these are safe in a literal and don't clash with the driver's % placeholders.
+# Matches characters that could be unsafe in a literal or clash with the driver's % placeholders.
 _UNSAFE = re.compile(r"[^\w:.@+/-]", re.ASCII)
 
 

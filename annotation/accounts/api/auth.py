@@ -97,7 +97,7 @@ class ProvidersView(LogInView):
 
 class OidcView(APIView):
     # For a logged-in user, this request links an account. Linking requires a session, because a stolen token
-    # must not be enough.
+    # must not be enough to link an account.
     authentication_classes = [SessionAuthentication]
 
 

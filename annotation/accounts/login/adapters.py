@@ -1,4 +1,5 @@
-"""Adapters that configure allauth: sign-up is closed, no email is sent, secrets are stored encrypted."""
+"""Adapters that configure allauth: sign-up is closed, no email is sent, and secrets are encrypted before they
+are stored."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def replace_recovery_codes(*, request: HttpRequest, user: User, code: str) -> li
 
 
 def complete_log_in(*, request: HttpRequest, code: str) -> None:
-    """The second step of a login. Raises Conflict if the first step is missing or was too long ago."""
+    """The second step of a login. Raises Conflict if the first step is missing or took place too long ago."""
     stage = LoginStageController.enter(request, AuthenticateStage.key)
     user = stage.login.user if stage else None
     if not isinstance(user, User) or not user.is_active:

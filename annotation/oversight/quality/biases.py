@@ -1,4 +1,5 @@
-"""Signs of bias per ranking: position, length, and answers submitted in the displayed order or unchanged."""
+"""Indicators of bias in each ranking: a preference for the first or the longer response, and answers
+submitted in the displayed order or unchanged."""
 
 from __future__ import annotations
 

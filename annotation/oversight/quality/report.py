@@ -39,7 +39,8 @@ from preferences.statistics.agreement import (
     by_ranking,
 )
 
-# The table has one cell per pair of annotators, so its size grows quadratically.
+# The table has one cell per pair of annotators, so its size grows with the square of the number of
+# annotators.
 MAX_BETWEEN = 40
 
 

@@ -59,8 +59,8 @@ def _finite(digits: str) -> float:
 
 
 def _refuse_unstorable(body: object) -> None:
-    """Refuses a NUL or a lone surrogate in any string. Both characters are always escaped in the body: the
-    decoder refuses control characters, and UTF-8 has no surrogates."""
+    """Refuses a NUL or a lone surrogate in any string. A body can contain these characters only in escaped
+    form, because the decoder refuses control characters and UTF-8 has no surrogates."""
     level: list[tuple[str, object]] = [("", body)]
     for _ in range(MAX_DEPTH):
         below: list[tuple[str, object]] = []

@@ -78,8 +78,8 @@ def name_actor(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
     """A Django execute wrapper that sets the actor before a writing statement. Reads and prepared statements
-    are unchanged. A prepared statement can't contain a second statement, so its caller sets the actor
-    first."""
+    are unchanged. A prepared statement can't contain a second statement, so the code that runs a prepared
+    statement sets the actor first."""
     cursor = context["cursor"].cursor
     takes_two = isinstance(cursor, ClientCursor) and not isinstance(cursor, ServerCursor)
     if many or not isinstance(sql, str) or not takes_two or not _WRITE.match(sql):

@@ -1,5 +1,5 @@
-"""Preset answer forms: `ranking`, the default, and the interfaces with which published preference data was
-collected.
+"""Preset answer forms: `ranking`, the default, and forms that reproduce the interfaces with which published
+preference data was collected.
 
 A comment on each preset lists the parts taken from its paper.
 """

@@ -152,7 +152,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=annotation.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('annotator_label', models.CharField(blank=True, help_text="The annotator's name in an imported file.", max_length=200)),
                 ('reason', models.TextField()),
-                ('paused', models.BooleanField(default=False, help_text='Whether the exclusion paused the membership; if so, lifting the exclusion resumes it.')),
+                ('paused', models.BooleanField(default=False, help_text='Whether the exclusion paused the membership; if so, lifting the exclusion resumes the membership.')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('lifted_at', models.DateTimeField(blank=True, null=True)),
                 ('annotator', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='exclusions', to=settings.AUTH_USER_MODEL)),

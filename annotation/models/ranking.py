@@ -175,7 +175,7 @@ class Ranking(models.Model):
             ),
         ]
         indexes = [
-            # This index serves progress by day, freezing a snapshot, and the manager's list filtered by time.
+            # This index serves the daily progress, snapshot freezes, and the manager's list filtered by time.
             models.Index(fields=["project", "created_at"], name="ranking_by_day"),
             # An annotator's rankings in a project, newest first: for the last answer, the pace, and the
             # manager's list filtered by annotator.

@@ -1,7 +1,7 @@
 """A project's rankings as arrays, for the reports.
 
 Each report reads the rankings again, so no report is ever stale (benchmarks/quality.py measures the cost).
-A stored ranking never changes, but revisions, exclusions and model names do.
+A stored ranking never changes, but it can be revised or excluded at any time, and model names can change.
 """
 
 from __future__ import annotations

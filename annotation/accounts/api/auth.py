@@ -38,7 +38,7 @@ class LogInView(APIView):
     """A view for one step of a browser login. Requires the CSRF token, so that another site can't log the
     browser in."""
 
-    # No authentication: a stale session cookie must not prevent a login.
+    # Authentication is disabled, because a stale session cookie must not prevent a login.
     authentication_classes = []
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

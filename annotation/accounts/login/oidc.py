@@ -208,7 +208,7 @@ class _ProviderKeys(jwt.PyJWKClient):
         """Returns the key with the ID `kid`. If the key set has only one key, neither the key nor the token
         needs an ID (OpenID Connect Core, 10.1)."""
         keys = [key for key in self.get_jwk_set() if key.public_key_use in {None, "sig"}]
-        found = self.match_kid(keys, kid)  # type: ignore[arg-type]  # None matches keys without an id
+        found = self.match_kid(keys, kid)  # type: ignore[arg-type]  # None matches keys without an ID
         if found is None and len(keys) == 1 and None in {kid, keys[0].key_id}:
             found = keys[0]
         if found is None:

@@ -123,7 +123,8 @@ def _use_code(request: HttpRequest, user: User, code: str) -> Authenticator:
 
 
 def _first_use(user: User, code: str) -> bool:
-    # allauth remembers a used code for only half a minute, but the code stays valid for longer.
+    # allauth remembers a used code for only half a minute, but the code stays valid for longer, so the cache
+    # remembers the code for its whole validity.
     return cache.add(f"second-factor-used:{user.pk}:{code}", True, timeout=CODE_SECONDS)
 
 

@@ -51,7 +51,7 @@ class FeedbackPair(serializers.Serializer[Any]):
 
 class Feedback(serializers.Serializer[Any]):
     score = serializers.FloatField(
-        help_text="The share of correctly ordered pairs, 0 to 1; a tie adds half a pair."
+        help_text="The share of correctly ordered pairs, 0 to 1; a tie scores one half."
     )
     tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
     right_tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))

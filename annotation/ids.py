@@ -1,4 +1,4 @@
-"""Ids: UUID version 7 (RFC 9562, section 5.7). Sorting by id sorts by creation time."""
+"""IDs: UUID version 7 (RFC 9562, section 5.7). Sorting by ID sorts by creation time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _last_tick = 0
 
 
 def uuid7() -> uuid.UUID:
-    """A new id, greater than every id that this process created before. The id consists of 48 bits of Unix
-    milliseconds, 12 bits of the millisecond's fraction (method 3 of section 6.2), and 62 random bits. Ids
+    """A new ID, greater than every ID that this process created before. The ID consists of 48 bits of Unix
+    milliseconds, 12 bits of the millisecond's fraction (method 3 of section 6.2), and 62 random bits. IDs
     created within one tick of 244 ns use the next ticks, so an import keeps the order of its file.
     """
     return uuid.UUID(int=_with_random(_ticks(1), int.from_bytes(os.urandom(8), "big")))
 
 
 def uuid7_texts(count: int) -> list[str]:
-    """`count` new ids as text, in ascending order. A bulk load needs five ids per row; creating UUID objects
+    """`count` new IDs as text, in ascending order. A bulk load needs five IDs per row; creating UUID objects
     took half of the loading time."""
     first = _ticks(count)
     random_bytes = os.urandom(8 * count)

@@ -13,7 +13,7 @@ from annotation.webhooks import delivery
 
 @task_prerun.connect  # type: ignore[untyped-decorator]
 def _name_task_as_actor(task: Any, **_: Any) -> None:
-    """Records the Celery task, from any app, as the actor of its changes in the audit log."""
+    """Names each Celery task, of any app, in the audit log as the actor of the task's changes."""
     act_as(f"task:{task.name}")
 
 

@@ -1,6 +1,7 @@
-"""An invitation is a link with which one person can join a project, once and before the link expires.
+"""An invitation is a link with which one person can join a project. The link works only once and only until
+it expires.
 
-The token is the invitation's id, signed with the site's key. The token can't be forged, and a copy of the
+The token is the invitation's ID, signed with the site's key. The token can't be forged, and a copy of the
 database contains no tokens. The token is shown once, when the invitation is created.
 """
 
@@ -89,8 +90,8 @@ def accept_with_new_account(*, token: str, username: str, password: str) -> Memb
 
 @transaction.atomic
 def accept(*, token: str, user: User) -> Membership:
-    """Adds an existing user to the project. Raises Conflict if the user is excluded or already a member (the
-    role of a member does not change)."""
+    """Adds an existing user to the project. Raises Conflict if the user is excluded or already a member (an
+    existing member's role does not change)."""
     invitation = standing(token=token)
     mine = Membership.objects.filter(project=invitation.project, user=user).first()
     if mine is not None:
@@ -143,7 +144,8 @@ def _gone(invitation: Invitation) -> Problem:
         Invitation.State.ACCEPTED: "This invitation has been used. An invitation is valid for one person.",
         Invitation.State.REVOKED: "This invitation was revoked.",
     }
-    # An invitation that has just expired by the database's clock can still be open by this machine's clock.
+    # An invitation that has just expired according to the database's clock can still be valid according to
+    # this machine's clock.
     detail = said.get(invitation.state, "This invitation has expired.")
     return Problem(
         f"{detail} Ask the person who sent the invitation for a new one.",

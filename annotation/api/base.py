@@ -27,7 +27,7 @@ SELECT {_PROJECT.sql}, m.role, m.state, m.paused_reason
 
 
 class NewestFirst(CursorPagination):
-    """Pages are ordered by id: a UUIDv7 sorts by creation time, is unique and never changes, as a cursor
+    """Pages are ordered by ID: a UUIDv7 sorts by creation time, is unique and never changes, as a cursor
     requires."""
 
     ordering = "-id"
@@ -53,7 +53,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def row_of_project(request: Request, rows: models.QuerySet[Row], id: UUID) -> Row:
-    """Returns the row with this id and its `project` if the permission table allows access.
+    """Returns the row with this ID and its `project` if the permission table allows access.
 
     Outsiders get 404, as if the row did not exist. Members without the required role get 403.
     """

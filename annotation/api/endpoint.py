@@ -1,4 +1,4 @@
-"""The access table: the action of each method, named where the endpoint's URL is defined.
+"""The access table: the action that each method requires, stated where the endpoint's URL is defined.
 
     endpoint(f"{PROJECT}members/", MembersView, GET=Action.MANAGE_MEMBERS, POST=Action.MANAGE_MEMBERS)
 

@@ -12,7 +12,8 @@ from rest_framework.parsers import JSONParser
 from config.problems import FieldProblem, Problem
 from preferences.text import NUL, storage_fault
 
-# The limit is deeper than any valid request body and a hundredth of the depth at which JSON libraries fail.
+# The limit exceeds the depth of any valid request body and is about a hundredth of the depth at which JSON
+# libraries fail.
 MAX_DEPTH = 20
 
 
@@ -58,8 +59,8 @@ def _finite(digits: str) -> float:
 
 
 def _refuse_unstorable(body: object) -> None:
-    """Refuses a NUL or a lone surrogate in any string. Both characters are always escaped in the body: the
-    decoder refuses control characters, and UTF-8 has no surrogates."""
+    """Refuses a NUL or a lone surrogate in any string. A body can contain these characters only in escaped
+    form, because the decoder refuses control characters and UTF-8 has no surrogates."""
     level: list[tuple[str, object]] = [("", body)]
     for _ in range(MAX_DEPTH):
         below: list[tuple[str, object]] = []
@@ -83,7 +84,7 @@ def _refuse_text(path: str, text: str) -> None:
     if fault is None:
         return
     reason = f"It {fault}."
-    # The path can contain the forbidden character too. The response includes the path, so escape it there.
+    # The path, which the response includes, can contain the forbidden character too and is therefore escaped.
     field = path.replace(NUL, "\\u0000").encode(errors="backslashreplace").decode()
     raise Problem(
         f"The body can't be stored. {field}: {reason}",

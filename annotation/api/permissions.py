@@ -31,7 +31,7 @@ class Who(StrEnum):
 
 
 class Action(StrEnum):
-    """The words complete the sentence “Your role does not allow you to …”."""
+    """The values complete the sentence “Your role does not allow you to …”."""
 
     LOG_IN = "log in"
     WHO_AM_I = "see who is logged in"

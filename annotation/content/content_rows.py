@@ -46,7 +46,8 @@ class StoredContent:
     new_tasks: set[str] = field(default_factory=set)
 
     def brings(self, wanted: Wanted) -> bool:
-        """Whether any part of the draft is new. True for both of two identical drafts in one batch."""
+        """Whether any part of the draft is new. If two drafts in one batch are identical, the result is True
+        for both drafts."""
         prepared = wanted.prepared
         if wanted.state is not None:
             return self.tasks[prepared.content_key] in self.new_tasks

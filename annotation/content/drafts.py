@@ -117,7 +117,7 @@ def reason_to_refuse_prompt(messages: Sequence[Mapping[str, str]]) -> str | None
     return None
 
 
-# json.dumps would build a new encoder for each call with options.
+# The encoder is created only once, because json.dumps with options would create a new encoder for each call.
 _canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 

@@ -39,7 +39,7 @@ def fetch_dataset(
     Problem when the Hub can't be reached, the dataset doesn't exist, or no file matches.
     """
     try:
-        # One request without retries: offline, the retries would take 23 s.
+        # A single request without retries, because without a network connection the retries would take 23 s.
         found = HfApi(endpoint=endpoint).dataset_info(dataset, revision=revision, timeout=HUB_SECONDS)
         names = [file.rfilename for file in found.siblings or []]
         chosen = data_files(names, part=part, split=split)

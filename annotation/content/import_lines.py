@@ -51,8 +51,8 @@ class Line:
 
 
 def batches_of(records: Iterable[NumberedRecords]) -> Iterator[list[Line]]:
-    """Yields batches with a limited number of lines and characters: 1,000 lines of maximum length would take
-    gigabytes of memory."""
+    """Yields batches that are limited both in lines and in characters, because 1,000 lines of the maximum
+    length would take gigabytes of memory."""
     batch: list[Line] = []
     characters = 0
     for item in records:

@@ -93,7 +93,8 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
 
 
 def _of_this_project(project: Project, ranked: Iterable[Ranked]) -> set[str]:
-    """IDs under which the project exports its own rankings, so that reimporting an export is a no-op."""
+    """Returns the external IDs in `ranked` that identify this project's own rankings. An import skips these
+    rankings, so reimporting an export is a no-op."""
     given = {item.ranking.external_id for item in ranked} - {""}
     ids = {id: text for text in given if (id := _uuid(text)) is not None}
     if not ids:
@@ -117,7 +118,8 @@ class _Standing(NamedTuple):
 
 
 def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
-    """Skips tasks created in this transaction, which have no rankings; a first import runs no query here."""
+    """Tasks created in this transaction have no rankings and are skipped, so a first import runs no query
+    here."""
     old = {key: item for key, item in by_key.items() if not item.task_is_new}
     if not old:
         return _Standing(set(), {})
@@ -156,7 +158,7 @@ def _import_key(item: Ranked) -> str:
         ranking.comment,
         ranking.rewrite,
     ]
-    # Newer fields are omitted when empty, so that existing keys stay the same.
+    # Fields that were added to this format later are omitted when empty, so that existing keys stay the same.
     for name, value in (
         ("choices", ranking.choices),
         ("confidence", ranking.confidence),

@@ -1,4 +1,5 @@
-"""Imports votes on responses that another file contained, and looks those responses up in the project."""
+"""Imports votes on responses that were imported earlier from another file, and finds these responses in the
+project."""
 
 from __future__ import annotations
 

@@ -86,7 +86,8 @@ def importing(
         ):
             for batch in batches:
                 _store_batch(project, batch, report, placed)
-                # A Parquet reader seeks in both directions, so only the maximum position shows progress.
+                # A Parquet reader seeks in both directions, so progress is measured by the highest position
+                # reached.
                 share = max(share, min(1.0, stream.tell() / size))
                 yield ImportProgress(share, report.read, report.failed)
             if dry_run:

@@ -23,7 +23,7 @@ ANONYMOUS = "anonymous"
 # An actor, or the current request, whose user is known only after a view has authenticated it.
 _actor: ContextVar[str | HttpRequest] = ContextVar("actor", default="")
 _WRITE = re.compile(r"[\s(]*(?:INSERT|UPDATE|DELETE|MERGE|WITH|TRUNCATE)\b", re.IGNORECASE)
-# All characters except these are safe in a literal and don't clash with the driver's % placeholders.
+# Matches characters that could be unsafe in a literal or clash with the driver's % placeholders.
 _UNSAFE = re.compile(r"[^\w:.@+/-]", re.ASCII)
 
 
@@ -78,8 +78,8 @@ def name_actor(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
     """A Django execute wrapper that sets the actor before a writing statement. Reads and prepared statements
-    are unchanged. A prepared statement can't contain a second statement, so its caller sets the actor
-    first."""
+    are unchanged. A prepared statement can't contain a second statement, so the code that runs a prepared
+    statement sets the actor first."""
     cursor = context["cursor"].cursor
     takes_two = isinstance(cursor, ClientCursor) and not isinstance(cursor, ServerCursor)
     if many or not isinstance(sql, str) or not takes_two or not _WRITE.match(sql):

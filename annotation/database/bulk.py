@@ -45,9 +45,9 @@ class Column(NamedTuple):
 
 
 def copy_rows(table: str, *, columns: Mapping[str, Column], constants: Mapping[str, str]) -> None:
-    """Writes new rows with COPY, in half the time that :func:`insert_rows` takes; `constants` are the same in
-    every row. A row that violates a unique constraint makes the whole COPY fail. Names come from the code,
-    never from data.
+    """Writes new rows with COPY, in about half the time that :func:`insert_rows` takes; `constants` are the
+    same in every row. A row that violates a unique constraint makes the whole COPY fail. Names come from the
+    code, never from data.
     """
     written = [
         [NULL if value is None else column.write(value) for value in column.values]
@@ -58,7 +58,8 @@ def copy_rows(table: str, *, columns: Mapping[str, Column], constants: Mapping[s
     if not lines:
         return
     names = ", ".join([*columns, *constants])
-    # cursor.copy is psycopg's own and bypasses Django's conversion of database errors.
+    # `cursor.copy` is psycopg's own method and bypasses Django's conversion of database errors, so the errors
+    # are converted here.
     with connection.cursor() as cursor, connection.wrap_database_errors:
         set_actor(cursor)
         _copy(cursor, f"COPY {table} ({names}) FROM STDIN", lines)

@@ -1,4 +1,5 @@
-"""Statements that Postgres parses and plans once per connection: the few for which every annotator waits.
+"""Statements that Postgres parses and plans only once per connection. Only the few statements for which every
+annotator waits are prepared in this way.
 
 Django inserts parameters into the text of a statement, so each statement is new to Postgres. For the two
 statements of a claim, parsing and planning took more than half of the time: 0.7 instead of 0.2 ms for reading

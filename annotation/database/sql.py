@@ -39,8 +39,8 @@ class Lock(StrEnum):
     """Per project. Claims share the lock. A change of the project's state holds the lock exclusively, so that
     the change sees every lease granted under the old state."""
     DESK = "desk"
-    """Per project and annotator. An annotator's tabs claim one after the other, and nothing that decides a
-    claim (caps, membership, qualification) changes while the claim is in progress."""
+    """Per project and annotator. An annotator's tabs claim one after the other, and nothing on which a
+    claim depends (caps, membership, qualification) changes while the claim is in progress."""
     EXCLUSION = "exclusion"
     """Per project and annotator (an account or a name from an imported file). Exclusions and reinstatements
     of the same annotator run one after the other. The trigger `refuse_excluded` shares the lock, so a claim

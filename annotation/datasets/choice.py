@@ -59,7 +59,7 @@ def agreement() -> Agreement:
 def _drop_below(cursor: Any, project: Project, selection: Selection) -> None:
     """Removes tasks with less agreement than required or with fewer than two annotators.
 
-    With majority aggregation, tasks decided by a reviewer are kept, because their answer is settled.
+    With majority aggregation, tasks with a reviewer's decision are kept, because the decision is final.
     """
     tasks = RawSQL(f"SELECT task_id FROM {CHOSEN}", [])
     _measure(cursor, Ranking.objects.counted().annotations().filter(project=project, task__in=tasks))

@@ -46,7 +46,7 @@ def export_snapshot(
 
 
 def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
-    """Maps each format that can't export this snapshot without further options to the reason."""
+    """Returns the reason for each format that can't export this snapshot without further options."""
     found = {}
     for name, known in EXPORT_FORMATS.items():
         try:

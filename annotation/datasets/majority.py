@@ -19,7 +19,7 @@ _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 
 
 def majority_rows_of(project: Project, rankings: RankingQuerySet) -> Iterator[Row]:
-    """One row per task, sorted by task id; see preferences.consensus for the majority."""
+    """One row per task, sorted by task ID; see `preferences.consensus` for the definition of the majority."""
     rows = rows_of(project, rankings, order=("task_id", "id"))
     for _, of_task in itertools.groupby(rows, key=lambda row: row["task_id"]):
         yield _decided(list(of_task))
@@ -70,7 +70,7 @@ def _decided(rows: list[Row]) -> Row:
 
 
 def _in_one_order(row: Row) -> Row:
-    """Sorts the responses by id, because annotators saw them in different orders."""
+    """Sorts the responses by ID, because annotators saw them in different orders."""
     order = sorted(range(len(row["responses"])), key=lambda index: row["responses"][index]["id"])
     new = {old: place for place, old in enumerate(order)}
     return {
@@ -84,8 +84,8 @@ def _in_one_order(row: Row) -> Row:
 
 
 def _strength(rows: Sequence[Row], tiers: Sequence[Sequence[int]]) -> int | None:
-    """The median strength among rankings with the same first tier; of two middle values, the weaker one is
-    used."""
+    """The median strength among rankings with the same first tier; if there are two middle values, the weaker
+    of the two."""
     given = sorted(
         row["strength"]
         for row in rows

@@ -80,8 +80,8 @@ def weigh() -> Weights:
 
 
 def _reliable() -> dict[Person, float]:
-    """Maps each named annotator with strict verdicts on pairs that others also judged to max(2p − 1,
-    FLOOR)."""
+    """Returns the weight max(2p − 1, FLOOR) of each named annotator who gave strict verdicts on pairs that
+    others also judged."""
     people: dict[Person, int] = {}
     pairs, who, tasks, verdicts = (array(kind) for kind in ("q", "q", "q", "b"))
     with connection.chunked_cursor() as cursor:

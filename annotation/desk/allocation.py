@@ -1,7 +1,7 @@
 """Leases on tasks: claimed in one transaction, renewed, released, skipped, and reclaimed when they expire.
 
-A trigger maintains a task's `open_slots`, so a slot is always freed by a compare-and-set on the
-assignment's state.
+A trigger maintains a task's `open_slots` when an assignment's state changes. To free a slot, code in this
+module therefore only changes the state, by compare-and-set.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
 @retry_deadlocks
 @transaction.atomic
 def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] | None:
-    """Like :func:`claim_tasks`. Returns None if a lease that was read a moment ago has been answered since;
-    the caller tries again."""
+    """Makes one attempt at :func:`claim_tasks`. Returns None if the attempt must be repeated, for example
+    because a lease that was just read has been answered in the meantime."""
     facts = lock_desk_and_read(project=project, annotator=annotator)
     _refuse_paused(facts)
     leases: list[Assignment] = []
@@ -104,8 +104,8 @@ def _refuse_paused(facts: Facts) -> None:
 
 
 def _refusal(project: Project, facts: Facts, *, held: int) -> Exception | None:
-    """The reason why an annotator with `held` leases can't get another task. Each lease is counted like an
-    answer."""
+    """The reason why an annotator with `held` leases can't get another task, or None if they can. For the
+    caps, each lease is counted like an answer."""
     if facts.project_state != Project.State.ACTIVE:
         return ProjectNotActive(project.slug, Project.State(facts.project_state).label)
     if _must_qualify(project, facts) and _attempts_left(project, facts) <= 0:
@@ -181,16 +181,16 @@ def renew_lease(*, assignment: Assignment, token: uuid.UUID) -> datetime:
 
 
 def release_lease(*, assignment: Assignment, token: uuid.UUID) -> None:
-    """Releases the task. The annotator may get it again. Raises LeaseLost."""
+    """Releases the task. The annotator can get the task again. Raises LeaseLost."""
     _leave(assignment, token, state=Assignment.State.RELEASED)
 
 
 def skip_assignment(
     *, assignment: Assignment, token: uuid.UUID, reason: str = "", way: str | None = None
 ) -> None:
-    """Skips the task. The task returns to the annotator when nothing else is left (`me`), is assigned only
-    to other annotators (`others`), or is not assigned again (`drop`). The default is the project's first
-    skip option.
+    """Skips the task. With `me`, the task returns to the annotator when no other task is left; with `others`,
+    the task is assigned only to other annotators; with `drop`, the task is not assigned again. The default is
+    the project's first skip option.
 
     A check has no slot, so skipping a check changes nothing for other annotators. Raises Problem for an
     option that the project doesn't allow, and LeaseLost.

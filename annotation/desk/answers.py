@@ -20,7 +20,7 @@ MAX_DURATION_MS = 7 * 24 * 3600 * 1000
 
 @dataclass(frozen=True)
 class Answer:
-    """An annotator's answer to one task. Tiers contain response ids, which are also the keys of ratings and
+    """An annotator's answer to one task. Tiers contain response IDs, which are also the keys of ratings and
     flags.
 
     If the form asks only for the best few responses, responses without a tier rank below all tiers.
@@ -61,7 +61,7 @@ class Answer:
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     def says_the_same_as(self, other: Mapping[str, Any]) -> bool:
-        """Whether the stored ranking `other` has the same values, apart from its duration and `touched`."""
+        """Whether the stored ranking `other` has the same values, apart from `duration_ms` and `touched`."""
         mine = self.to_json()
         return all(mine[name] == other[name] for name in mine if name not in {"touched", "duration_ms"})
 

@@ -1,5 +1,5 @@
-"""Checks, which are tasks with a known answer: gold and attention checks during the work, qualification
-before it.
+"""Checks, which are tasks with a known answer: gold and attention checks during annotation, and qualification
+before annotation.
 
 Answers to checks are scored when they are submitted. Callers with an answer or a skip must hold the
 annotator's desk lock (`Lock.DESK`): an attempt that is finished in two tabs simultaneously is then judged

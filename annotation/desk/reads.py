@@ -1,4 +1,4 @@
-"""The database reads of a desk request before and after its service call, with one query each."""
+"""The database reads before and after the service call of a desk request. Each read is one query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drafts, the submission of an answer, and revisions. No answer is ever lost or overwritten."""
+"""Drafts, submitted answers and revisions. No answer is ever lost or overwritten."""
 
 from __future__ import annotations
 

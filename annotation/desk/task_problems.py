@@ -1,4 +1,4 @@
-"""Problems with tasks: annotators report them, managers settle them."""
+"""Problems with tasks: annotators report problems, and managers settle the reports."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def report_problem(*, assignment: Assignment, kind: str, text: str = "") -> tupl
 
 
 def settle_problem(*, problem: TaskProblem, by: User, note: str = "", text: str | None = None) -> TaskProblem:
-    """Marks the report as settled. Raises Conflict if the report is already settled or, given the `text`
-    that the manager read, if the annotator has changed the text since."""
+    """Marks the report as settled. `text` is the report's text as the manager read it, if known. Raises
+    Conflict if the report is already settled, or if the annotator has changed the text since."""
     rows = TaskProblem.objects.unsettled()
     return _moved(
         problem,

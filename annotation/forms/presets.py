@@ -1,5 +1,5 @@
-"""Preset answer forms: `ranking`, the default, and the interfaces with which published preference data was
-collected.
+"""Preset answer forms: `ranking`, the default, and forms that reproduce the interfaces with which published
+preference data was collected.
 
 A comment on each preset lists the parts taken from its paper.
 """
@@ -62,8 +62,9 @@ PRESETS: dict[str, AnswerForm] = {
             expresses_opinion="Expresses an opinion or moral judgement",
         ),
     ),
-    # Touvron et al. 2023, arXiv 2307.09288, §3.2.1: a forced choice between two responses with four degrees.
-    # Separately from helpfulness: which of the two are safe (three bins, which don't depend on the position).
+    # Touvron et al. 2023, arXiv 2307.09288, §3.2.1: a forced choice between two responses, with four degrees
+    # of preference. Separately from helpfulness: which of the two are safe (three answers, worded
+    # independently of the display order).
     "llama2": AnswerForm(
         responses=PAIR,
         ties=False,
@@ -81,8 +82,8 @@ PRESETS: dict[str, AnswerForm] = {
             )
         ],
     ),
-    # Bai et al. 2022, arXiv 2204.05862, §2.1 and fig. 6: which of two responses is better, on eight
-    # positions, four on each side. No ties, and no other questions.
+    # Bai et al. 2022, arXiv 2204.05862, §2.1 and fig. 6: which of two responses is better, on a scale with
+    # eight positions, four on each side. No ties, and no other questions.
     "hh": AnswerForm(
         responses=PAIR,
         ties=False,
@@ -105,7 +106,8 @@ PRESETS: dict[str, AnswerForm] = {
         ],
         comment=Text(label="Why do you prefer this response?", required=True),
     ),
-    # Chiang et al. 2024, arXiv 2403.04132: A, B, tie, or both are bad, which is treated as a tie.
+    # Chiang et al. 2024, arXiv 2403.04132: the choices are A, B, a tie, and “both are bad”, which is treated
+    # as a tie.
     "arena": AnswerForm(
         responses=PAIR,
         tie_label="Tie",

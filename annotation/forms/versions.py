@@ -38,8 +38,7 @@ def effect_of(*, project: Project, form: object) -> FormEffect:
 
 
 def current_form(project: Project) -> AnswerForm:
-    """The form that is currently in the database. The form can differ from the possibly stale
-    `project.form`."""
+    """The form that is currently stored in the database; `project.form` can be stale."""
     return AnswerForm.from_json(Project.objects.values_list("form", flat=True).get(pk=project.pk))
 
 

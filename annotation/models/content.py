@@ -44,15 +44,14 @@ class Response(models.Model):
         expression=Length("text"),
         output_field=models.PositiveIntegerField(),
         db_persist=True,
-        help_text="Length of the text, stored because length-bias reports would otherwise decompress each"
-        " text.",
+        help_text="Length of the text, stored so that length-bias reports need not decompress each text.",
     )
     model_name = models.CharField(max_length=200, blank=True)
     sampling = models.JSONField(default=dict)
     metadata = models.JSONField(
         default=dict,
         db_default=Value({}, models.JSONField()),
-        help_text="Other fields of an imported file: the id in the file, the language, …",
+        help_text="Other fields of an imported file: the ID in the file, the language, …",
     )
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of the text and the model's name.")
     created_at = models.DateTimeField(auto_now_add=True)

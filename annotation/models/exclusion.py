@@ -32,7 +32,8 @@ class Exclusion(models.Model):
     reason = models.TextField()
     paused = models.BooleanField(
         default=False,
-        help_text="Whether the exclusion paused the membership; if so, lifting the exclusion resumes it.",
+        help_text="Whether the exclusion paused the membership; if so, lifting the exclusion resumes the"
+        " membership.",
     )
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -14,7 +14,8 @@ MAX_DAYS = 30
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def open(self) -> InvitationQuerySet:
-        """Invitations that are neither accepted nor revoked nor, by the database's clock, expired."""
+        """Invitations that are neither accepted nor revoked, and not expired according to the database's
+        clock."""
         return self.filter(accepted_at=None, revoked_at=None, expires_at__gt=Now())
 
     def with_people(self) -> InvitationQuerySet:
@@ -24,7 +25,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 class Invitation(models.Model):
     """Lets one person join a project in one role, with a new or an existing account.
 
-    The invitation's token is its id, signed with the site's key (`accounts.invitations`), so the database
+    The invitation's token is its ID, signed with the site's key (`accounts.invitations`), so the database
     contains no credentials.
     """
 
@@ -39,7 +40,9 @@ class Invitation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="invitations")
     role = models.CharField(max_length=10, choices=Role.choices)
-    note = models.CharField(max_length=200, blank=True, help_text="The manager's note on the recipient.")
+    note = models.CharField(
+        max_length=200, blank=True, help_text="A manager's note about the invited person."
+    )
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()

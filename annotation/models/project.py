@@ -240,7 +240,7 @@ class Desk(models.Model):
     answered = models.PositiveIntegerField(
         default=0, help_text="Answered tasks, including checks but not qualification tasks."
     )
-    day = models.DateField(help_text="The UTC day of the newest of the answered tasks.")
+    day = models.DateField(help_text="The UTC day of the newest answer, not counting qualification tasks.")
     answered_on_day = models.PositiveIntegerField(default=0)
     skipped = models.PositiveIntegerField(default=0)
 

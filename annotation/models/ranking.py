@@ -87,7 +87,7 @@ class Ranking(models.Model):
         help_text="`review`: a decision by a reviewer, who has seen the other rankings.",
     )
     shown_order = ArrayField(
-        models.UUIDField(), help_text="Response ids in the order in which they were shown."
+        models.UUIDField(), help_text="Response IDs in the order in which they were shown."
     )
     form_version = models.ForeignKey(
         FormVersion,
@@ -99,7 +99,7 @@ class Ranking(models.Model):
         help_text="The form that was shown; null for an imported ranking.",
     )
     tiers = models.JSONField(
-        help_text="Lists of response ids, best first; ids in one list are tied. "
+        help_text="Lists of response IDs, best first; IDs in one list are tied. "
         "Responses in no list rank below all others."
     )
     places = ArrayField(
@@ -113,8 +113,8 @@ class Ranking(models.Model):
         blank=True,
         help_text="How much better the first tier is than the second: one of the form's levels.",
     )
-    ratings = models.JSONField(default=dict, blank=True, help_text="{response id: {scale: value}}")
-    flags = models.JSONField(default=dict, blank=True, help_text="{response id: [flag]}")
+    ratings = models.JSONField(default=dict, blank=True, help_text="{response ID: {scale: value}}")
+    flags = models.JSONField(default=dict, blank=True, help_text="{response ID: [flag]}")
     choices = models.JSONField(
         default=dict, db_default={}, blank=True, help_text="{question about the whole task: choice}"
     )
@@ -175,7 +175,7 @@ class Ranking(models.Model):
             ),
         ]
         indexes = [
-            # This index serves progress by day, freezing a snapshot, and the manager's list filtered by time.
+            # This index serves the daily progress, snapshot freezes, and the manager's list filtered by time.
             models.Index(fields=["project", "created_at"], name="ranking_by_day"),
             # An annotator's rankings in a project, newest first: for the last answer, the pace, and the
             # manager's list filtered by annotator.

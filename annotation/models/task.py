@@ -109,7 +109,7 @@ class RankingTask(models.Model):
         help_text="The transaction that last added the task to the queue or moved it within the queue. Set"
         " by a trigger.",
     )
-    gold_tiers = models.JSONField(null=True, blank=True, help_text="Tiers of response ids, best first.")
+    gold_tiers = models.JSONField(null=True, blank=True, help_text="Tiers of response IDs, best first.")
     metadata = models.JSONField(
         default=dict,
         db_default=Value({}, models.JSONField()),
@@ -127,7 +127,8 @@ class RankingTask(models.Model):
             models.CheckConstraint(
                 condition=Q(overlap__gte=1, overlap__lte=MAX_OVERLAP), name="task_overlap_in_bounds"
             ),
-            # An assignment beyond the overlap would make open_slots negative, which this constraint rejects.
+            # An assignment beyond the overlap would make `open_slots` negative, which this constraint
+            # rejects.
             models.CheckConstraint(
                 condition=Q(open_slots=0) | Q(open_slots__gt=0, open_slots__lte=F("overlap") - F("answered")),
                 name="task_never_over_overlap",
@@ -290,7 +291,7 @@ class Assignment(models.Model):
     place = models.PositiveSmallIntegerField(
         default=0,
         db_default=0,
-        help_text="Numbers an annotator's simultaneous leases; the oldest lease is current.",
+        help_text="The lease's number among the annotator's leases; the oldest lease is current.",
     )
     attempt = models.PositiveSmallIntegerField(
         default=0,

@@ -20,8 +20,8 @@ BATCHES_AT_ONCE = 5
 
 # Each annotator gives one verdict on a pair of responses: first better, second better, tie, or no order (the
 # task was not rankable, or all responses were bad). Agreement is the share of annotator pairs with the same
-# verdict, among all pairs of annotators with verdicts on the same responses. Responses left unranked by a
-# top-k form don't count.
+# verdict, among all annotator pairs that judged the same two responses. Responses left unranked by a top-k
+# form don't count.
 _WORK_OUT = """
 WITH counted AS (
     SELECT r.id, r.task_id, r.tiers = '[]'::jsonb AS no_order

@@ -138,8 +138,8 @@ def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
 
 @transaction.atomic
 def ask_again(*, project: Project) -> None:
-    """Opens the slots of excluded answers when an archived project is reactivated: exclusions in an
-    archived project leave its tasks done."""
+    """Opens the slots of excluded answers when an archived project is reactivated, because an exclusion in an
+    archived project leaves the tasks done."""
     excluded = Exclusion.objects.standing().filter(project=project, annotator__isnull=False)
     answers = Assignment.objects.filter(
         answers_with_slots(), project=project, annotator__in=excluded.values("annotator")
@@ -211,7 +211,8 @@ def _lock_tasks(ids: object) -> None:
 
 
 def _lock(project: Project, who: Who) -> None:
-    """Blocks claims by the annotator and other changes to their exclusion (see Lock)."""
+    """Blocks claims by the annotator and other changes to the annotator's exclusion (see
+    `Lock.EXCLUSION`)."""
     if who.annotator is not None:
         acquire(Lock.DESK.of(project.pk, who.annotator.pk), Lock.EXCLUSION.of(project.pk, who.annotator.pk))
     else:

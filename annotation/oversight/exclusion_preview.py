@@ -1,4 +1,4 @@
-"""The effect of an exclusion, or of lifting it, before it is applied."""
+"""Previews: the effects of an exclusion, and of lifting an exclusion, before the change is made."""
 
 from __future__ import annotations
 

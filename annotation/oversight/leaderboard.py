@@ -94,9 +94,9 @@ def leaderboard(
     by: SliceBy | None = None,
     key: str = "",
 ) -> Leaderboard:
-    """Ranks named models over all rankings that count, with 95 % bootstrap intervals over tasks. With `by`,
-    ranks the models again in each slice: by the task's round, the prompt's split or the value of its
-    metadata `key`.
+    """Ranks named models over all rankings that count, with 95% bootstrap intervals over tasks. With `by`,
+    ranks the models again in each slice: by the task's round, the prompt's split or the value of its metadata
+    `key`.
 
     Strengths are log odds, centred on 0 in each slice. Models in different groups were never compared, not
     even through other models, so their strengths can't be compared.

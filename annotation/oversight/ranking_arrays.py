@@ -1,7 +1,7 @@
 """A project's rankings as arrays, for the reports.
 
 Each report reads the rankings again, so no report is ever stale (benchmarks/quality.py measures the cost).
-A stored ranking never changes, but revisions, exclusions and model names do.
+A stored ranking never changes, but it can be revised or excluded at any time, and model names can change.
 """
 
 from __future__ import annotations
@@ -122,14 +122,14 @@ class RankingArrays:
     """Usernames, or names in an imported file."""
     n_tasks: int
     task_keys: NDArray[np.uint64]
-    """The key of each task's id, ascending, with shape (T,)."""
+    """The key of each task's ID, ascending, with shape (T,)."""
     characters: NDArray[np.int64]
     """Length of each response in characters, with shape (N,)."""
     model: NDArray[np.int64]
     """Index in `models`, with shape (N,); UNKNOWN for responses without a model name."""
     models: list[str]
     response_keys: NDArray[np.uint64] = field(repr=False, default_factory=lambda: np.zeros(0, np.uint64))
-    """The key of each response's id, ascending, with shape (N,)."""
+    """The key of each response's ID, ascending, with shape (N,)."""
 
     def where(self, mark: int, *, present: bool) -> RankingArrays:
         """The rankings with this mark, or those without the mark if `present` is False."""
@@ -334,7 +334,7 @@ def _block(
 
 
 def _people(project: Project, raw: list[_Run]) -> tuple[list[str], NDArray[np.int64]]:
-    """Names of the annotators in `raw`, and their keys, in the order of the keys."""
+    """The names and the keys of the annotators in `raw`, both sorted by key."""
     read = np.unique(np.concatenate([np.zeros(0, np.int64), *(run.person for run in raw)]))
     named = Ranking.objects.filter(project=project).exclude(annotator=None, annotator_label="").order_by()
     ids = named.values("annotator_id", "annotator_label").annotate(key=_person_key()).distinct()
@@ -346,8 +346,8 @@ def _people(project: Project, raw: list[_Run]) -> tuple[list[str], NDArray[np.in
 
 
 def _models(responses: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
-    """Model names, and their keys, in the order of the keys. Each name is read from one of the model's
-    responses, because DISTINCT would read every response."""
+    """The models' names and keys, both sorted by key. Each name is read from one of the model's responses,
+    because DISTINCT would read every response."""
     keys, first = np.unique(responses["model"].astype(np.int64), return_index=True)
     ids = [uuid.UUID(int=(int(high) << 64) | int(low)) for high, low in responses["id"][first]]
     name_of = dict(Response.objects.filter(pk__in=ids).values_list("pk", "model_name"))

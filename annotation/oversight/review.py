@@ -1,4 +1,5 @@
-"""Reviewing: a reviewer decides tasks on which annotators disagree, and sees their answers.
+"""Reviewing: a reviewer sees the annotators' answers to a task on which they disagree, and makes the final
+decision on the task.
 
 A reviewer's hold on a task is an assignment in a separate state, which takes no slot. Only one reviewer holds
 a task at a time, and a reviewer who has seen others' answers is never assigned the task for annotation. An
@@ -106,8 +107,8 @@ def open_next_review(*, project: Project, reviewer: User) -> Assignment | None:
 
 
 def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
-    """Holds the task for the reviewer and releases the task that the reviewer held before. Decided tasks
-    can be reopened.
+    """Holds the task for the reviewer and releases the task that the reviewer held before. Tasks that already
+    have a decision can be opened again.
 
     Raises UnderReview when another reviewer holds the task, AnnotatedByYou when the reviewer has ranked or
     leased the task, and Conflict when there is nothing to decide: fewer than two valid annotations and no

@@ -84,7 +84,7 @@ def create_project(
 
 @transaction.atomic
 def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
-    """Applies `changes` (names in CHANGEABLE) atomically. Raises Problem.
+    """Applies `changes`, a mapping from setting names in CHANGEABLE to values, atomically. Raises Problem.
 
     A new overlap applies to new tasks only. A new form applies from the next lease on, and all open tasks
     must fit it; open leases keep the form that was shown.

@@ -66,7 +66,8 @@ def create_endpoint(
 
 
 def update_endpoint(*, endpoint: WebhookEndpoint, changes: Mapping[str, Any]) -> WebhookEndpoint:
-    """Applies `changes` (names in CHANGEABLE). Enabling an endpoint resumes its pending deliveries."""
+    """Applies `changes`, a mapping from field names in CHANGEABLE to values. Enabling an endpoint resumes its
+    pending deliveries."""
     _check(url=changes.get("url", endpoint.url), events=changes.get("events", endpoint.events))
     wanted = dict(changes)
     if "events" in wanted:
@@ -118,8 +119,8 @@ def _check(*, url: str, events: Sequence[str]) -> None:
 
 
 def _reason_to_refuse(url: str) -> str:
-    """The reason to refuse the URL, or "". The host name is not resolved here; each delivery checks the
-    host's addresses."""
+    """The reason for refusing the URL; "" if the URL is accepted. The host name is not resolved here; each
+    delivery checks the host's addresses."""
     schemes = ("https",) if settings.WEBHOOK_HTTPS_ONLY else ("https", "http")
     if len(url) > MAX_URL_CHARACTERS or not url.isascii() or not url.isprintable() or " " in url:
         return f"Use at most {MAX_URL_CHARACTERS} printable ASCII characters without spaces."

@@ -38,7 +38,7 @@ class LogInView(APIView):
     """A view for one step of a browser login. Requires the CSRF token, so that another site can't log the
     browser in."""
 
-    # No authentication: a stale session cookie must not prevent a login.
+    # Authentication is disabled, because a stale session cookie must not prevent a login.
     authentication_classes = []
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -97,7 +97,7 @@ class ProvidersView(LogInView):
 
 class OidcView(APIView):
     # For a logged-in user, this request links an account. Linking requires a session, because a stolen token
-    # must not be enough.
+    # must not be enough to link an account.
     authentication_classes = [SessionAuthentication]
 
 

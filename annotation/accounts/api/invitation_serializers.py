@@ -27,7 +27,7 @@ class NewInvitation(serializers.Serializer[Any]):
         max_length=200,
         allow_blank=True,
         default="",
-        help_text="A note on the invited person, visible only to managers.",
+        help_text="A note about the invited person, visible only to managers.",
     )
 
 

@@ -32,7 +32,7 @@ class NewMember(serializers.Serializer[Any]):
     state = serializers.ChoiceField(
         choices=models.Membership.State.choices,
         required=False,
-        help_text="Default: a new member is active; the state of an existing member does not change.",
+        help_text="If omitted, a new member becomes active; an existing member's state does not change.",
     )
     paused_reason = serializers.CharField(
         max_length=500, allow_blank=True, default="", help_text="Shown to the paused member."

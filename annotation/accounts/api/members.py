@@ -28,7 +28,7 @@ class MembersView(ProjectView):
 
     @extend_schema(
         operation_id="putMember",
-        description="Adds a member, or changes the role and the state of an existing member.",
+        description="Adds a member, or changes an existing member's role and state.",
         request=serializers.NewMember,
         responses={200: serializers.Member, 201: serializers.Member},
         tags=["projects"],

@@ -1,4 +1,5 @@
-"""Adapters that configure allauth: sign-up is closed, no email is sent, secrets are stored encrypted."""
+"""Adapters that configure allauth: sign-up is closed, no email is sent, and secrets are encrypted before they
+are stored."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """The connection's address (uvicorn resolves trusted proxies). Headers are not used, because any
-        client can set them."""
+        """The connection's address; uvicorn has already replaced a trusted proxy's address with the client's.
+        Headers are not read here, because any client can set them."""
         return str(request.META.get("REMOTE_ADDR") or NO_ADDRESS)
 
     def get_login_stages(self) -> list[str]:

@@ -1,8 +1,8 @@
 """Limits on password and code guesses, counted in the shared cache. Only failures count, so frequent logins
 are not limited.
 
-A guess is counted before it is checked, under the counter's lock, and the count is rolled back if the guess
-was correct, so simultaneous guesses can't exceed the limit.
+Each guess is counted before it is checked, while the counter is locked, so simultaneous guesses can't exceed
+the limit. If the guess was correct, the count is rolled back.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
 
 
 def code_limits(user_id: object) -> tuple[Limit, ...]:
-    """Three of the million possible codes are valid at any time, so a day of guessing at this rate succeeds
-    with a probability of 1 in 700."""
+    """Limits on code guesses. Three of the million possible codes are valid at any time, so a day of guessing
+    at the hourly limit succeeds with a probability of about 1 in 700."""
     return (Limit("code-minute", 5, MINUTE, str(user_id)), Limit("code-hour", 20, HOUR, str(user_id)))
 
 

@@ -1,8 +1,8 @@
 """OpenID Connect: login with an account at the organisation's own provider.
 
 Uses the authorization code flow with state, nonce and PKCE, and allauth's OAuth client. This module adds two
-checks that allauth lacks: the ID token's signature is always verified, with a key from the provider's key set
-and one of a few algorithms, and the token must contain the nonce of this browser's own request.
+checks that allauth lacks: the ID token's signature is always verified, using a key from the provider's key
+set and one of the few allowed algorithms, and the token must contain the nonce of this browser's own request.
 """
 
 from __future__ import annotations
@@ -206,9 +206,9 @@ class _ProviderKeys(jwt.PyJWKClient):
 
     def key_named(self, kid: str | None) -> jwt.PyJWK:
         """Returns the key with the ID `kid`. If the key set has only one key, neither the key nor the token
-        needs an id (OpenID Connect Core, 10.1)."""
+        needs an ID (OpenID Connect Core, 10.1)."""
         keys = [key for key in self.get_jwk_set() if key.public_key_use in {None, "sig"}]
-        found = self.match_kid(keys, kid)  # type: ignore[arg-type]  # None matches keys without an id
+        found = self.match_kid(keys, kid)  # type: ignore[arg-type]  # None matches keys without an ID
         if found is None and len(keys) == 1 and None in {kid, keys[0].key_id}:
             found = keys[0]
         if found is None:
@@ -241,9 +241,9 @@ def _said(claims: dict[str, Any]) -> Identity:
 
 @transaction.atomic
 def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User:
-    """Returns the linked account, otherwise the logged-in account, otherwise the only account with the
-    verified email address. Creates an account if there is none and the provider is configured to create
-    accounts. Links the account if it is not linked yet."""
+    """Returns the first of these accounts that exists: the linked account, the logged-in account, or the only
+    account with the verified email address. If none exists, creates an account, provided that the provider is
+    configured to create accounts. Links the account if it is not linked yet."""
     linked = SocialAccount.objects.filter(provider=provider_id, uid=identity.subject).select_related("user")
     user = next((each.user for each in linked), None)
     here = request.user if isinstance(request.user, User) else None

@@ -97,7 +97,7 @@ def replace_recovery_codes(*, request: HttpRequest, user: User, code: str) -> li
 
 
 def complete_log_in(*, request: HttpRequest, code: str) -> None:
-    """The second step of a login. Raises Conflict if the first step is missing or was too long ago."""
+    """The second step of a login. Raises Conflict if the first step is missing or took place too long ago."""
     stage = LoginStageController.enter(request, AuthenticateStage.key)
     user = stage.login.user if stage else None
     if not isinstance(user, User) or not user.is_active:
@@ -123,7 +123,8 @@ def _use_code(request: HttpRequest, user: User, code: str) -> Authenticator:
 
 
 def _first_use(user: User, code: str) -> bool:
-    # allauth remembers a used code for only half a minute, but the code stays valid for longer.
+    # allauth remembers a used code for only half a minute, but the code stays valid for longer, so the cache
+    # remembers the code for its whole validity.
     return cache.add(f"second-factor-used:{user.pk}:{code}", True, timeout=CODE_SECONDS)
 
 

@@ -1,7 +1,7 @@
 """Streams an import's progress, one JSON object per line: `progress`, and finally `report` or `problem`.
 
-An import of 160,000 rows takes a minute. A client that accepts `application/x-ndjson` can show the progress;
-closing the connection stops the import after the current batch.
+An import of 160,000 rows takes about a minute. A client that accepts `application/x-ndjson` can show the
+progress; closing the connection stops the import after the current batch.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def streamed(steps: Steps) -> StreamingHttpResponse:
 
 
 async def _lines(messages: Generator[dict[str, Any], None, None], actor: str) -> AsyncIterator[bytes]:
-    """Runs every step in the response's single synchronous thread, because a dry run is one transaction."""
+    """Runs every step in the response's single synchronous thread, because a dry run is one transaction and a
+    transaction must stay in one thread."""
 
     def line() -> bytes:
         # Sets the actor again, because the middleware has finished by the time the response is streamed.

@@ -10,7 +10,8 @@ from preferences.quirks import QUIRKS
 
 class ImportUpload(serializers.Serializer[Any]):
     file = serializers.FileField(
-        help_text="JSON Lines, a JSON array, CSV (all also gzipped) or Parquet.", allow_empty_file=True
+        help_text="JSON Lines, a JSON array or CSV (each optionally gzipped), or Parquet.",
+        allow_empty_file=True,
     )
     format = serializers.ChoiceField(
         choices=sorted(IMPORT_FORMATS), required=False, allow_blank=True, help_text="Default: detected."

@@ -142,7 +142,8 @@ class ReleaseView(AssignmentView):
 
 class SubmitView(AssignmentView):
     takes = serializers.Submission
-    # The service refuses an annotator paused since the claim, and keeps the answer as the draft.
+    # The service refuses the answer of an annotator who was paused after the claim, and keeps the answer as
+    # the draft.
     refuses_paused = False
 
     @extend_schema(

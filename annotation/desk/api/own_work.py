@@ -1,4 +1,4 @@
-"""The annotator's view of their own work: figures, the last answer, and feedback on practice."""
+"""The annotator's view of their own work: statistics, the last answer, and feedback on practice."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class OwnFigures(serializers.Serializer[Any]):
     answered = serializers.IntegerField()
     answered_today = serializers.IntegerField(help_text="Since midnight UTC.")
     left_today = serializers.IntegerField(
-        allow_null=True, help_text="Number of tasks left today under the caps; null: no cap."
+        allow_null=True, help_text="Number of tasks left today under the caps; null if there is no cap."
     )
     median_seconds = serializers.FloatField(
         allow_null=True, help_text="Median time per task over the last 100 tasks."
@@ -34,7 +34,7 @@ class OwnFigures(serializers.Serializer[Any]):
 
 class LastAnswer(serializers.Serializer[Any]):
     id = serializers.UUIDField(
-        source="shown.id", help_text="The id of the assignment whose answer can be revised."
+        source="shown.id", help_text="The ID of the assignment whose answer can be revised."
     )
     task = TaskShown(source="shown.task")
     responses = ResponseShown(source="shown.responses", many=True)
@@ -51,7 +51,7 @@ class FeedbackPair(serializers.Serializer[Any]):
 
 class Feedback(serializers.Serializer[Any]):
     score = serializers.FloatField(
-        help_text="0 to 1: the share of correctly ordered pairs; a tie counts half."
+        help_text="The share of correctly ordered pairs, 0 to 1; a tie scores one half."
     )
     tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
     right_tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))

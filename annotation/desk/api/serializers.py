@@ -24,14 +24,14 @@ class TaskShown(serializers.Serializer[Any]):
 
 
 class ResponseShown(serializers.Serializer[Any]):
-    """A response's text and id only, because the model's name would bias the annotator."""
+    """A response's text and ID only, because the model's name would bias the annotator."""
 
     id = serializers.UUIDField()
     text = serializers.CharField(allow_blank=True)
 
 
 class Few(serializers.DictField):
-    """A map with a limited number of entries, so that each entry's problem can be reported."""
+    """A map whose number of entries is limited, because a problem is reported for each invalid entry."""
 
     def to_internal_value(self, data: Any) -> dict[Any, Any]:
         if isinstance(data, dict) and len(data) > answer_form.MAX_CHOICES:
@@ -42,7 +42,7 @@ class Few(serializers.DictField):
 
 
 class ByResponse(Few):
-    """A map keyed by response id."""
+    """A map keyed by response ID."""
 
     def to_internal_value(self, data: Any) -> dict[UUID, Any]:
         given = super().to_internal_value(data)
@@ -51,7 +51,7 @@ class ByResponse(Few):
             try:
                 response = UUID(key)
             except ValueError:
-                raise serializers.ValidationError({key: "This is not a response id."}) from None
+                raise serializers.ValidationError({key: "This is not a response ID."}) from None
             if response in keyed:
                 raise serializers.ValidationError({key: "This response appears twice."})
             keyed[response] = value
@@ -63,7 +63,7 @@ class Answer(serializers.Serializer[Any]):
         child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),
         max_length=MAX_RESPONSES,
         default=list,
-        help_text="Response ids, best first; responses in one tier are tied. If the form asks only"
+        help_text="Response IDs, best first; responses in one tier are tied. If the form asks only"
         " for the best few, omit the other responses.",
     )
     strength = serializers.IntegerField(allow_null=True, default=None)

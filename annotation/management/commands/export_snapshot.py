@@ -21,7 +21,7 @@ class Command(ReportingCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("name", metavar="NAME", help="the snapshot's name, or its id")
+        parser.add_argument("name", metavar="NAME", help="the snapshot's name or ID")
         parser.add_argument(
             "--project", metavar="SLUG", help="required when several projects have a snapshot of this name"
         )

@@ -16,7 +16,7 @@ class Command(ReportingCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--project", required=True, metavar="SLUG")
-        parser.add_argument("--name", help="name of the snapshot (default: the next of v1, v2, …)")
+        parser.add_argument("--name", help="the snapshot's name (default: the next in the series v1, v2, …)")
         wanted = parser.add_argument_group("selection (default: all rankings)")
         wanted.add_argument("--round", type=int, action="append", dest="rounds", metavar="N")
         wanted.add_argument("--source", choices=Ranking.Source.values, action="append", dest="sources")
@@ -41,7 +41,7 @@ class Command(ReportingCommand):
         wanted.add_argument(
             "--aggregation",
             choices=CHOICES["aggregation"],
-            help="what each row represents (default: every ranking)",
+            help="what each row represents (default: one ranking)",
         )
         card = parser.add_argument_group("additional texts for the dataset card")
         card.add_argument("--license", default="", metavar="NAME")

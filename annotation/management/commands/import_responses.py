@@ -19,9 +19,9 @@ SHOWN_ERRORS = 20
 
 class Command(ReportingCommand):
     help = (
-        "Import prompts, responses and existing rankings from JSON Lines, a JSON array, CSV (also gzipped) or"
-        " Parquet, or with --hub from a dataset on the Hugging Face Hub. The format is detected."
-        " Importing a file again changes nothing."
+        "Import prompts, responses and existing rankings from a JSON Lines, JSON array or CSV file"
+        " (optionally gzipped) or a Parquet file, or with --hub from a dataset on the Hugging Face Hub."
+        " The format is detected. Importing a file again changes nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

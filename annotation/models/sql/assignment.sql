@@ -1,7 +1,7 @@
 -- Updates the task, the annotator's desk and reservations when an assignment's state changes.
 
 -- One statement changes the task's slots, answers and state, so two annotators who finish a task at the same
--- time cannot both miss the other's answer. If the overlap would be exceeded, the constraint
+-- time cannot each miss the other's answer. If the overlap would be exceeded, the constraint
 -- task_never_over_overlap makes the whole transaction fail. A check has no slots and is never done. Leases do
 -- not change a check's row, because otherwise all annotators who get the check would wait for each other.
 -- When a skip is withdrawn, the annotator can get the task again, but no slot becomes free; the task is then

@@ -101,7 +101,8 @@ SELECT rankloop_audit_table('annotation_datasetsnapshot', '{}', '{card}');
 SELECT rankloop_audit_table('annotation_webhookendpoint', '{}', '{failing_since}');
 SELECT rankloop_audit_table('annotation_invitation');
 SELECT rankloop_audit_table('annotation_taskproblem');
--- An entry about a second factor records that the factor was added, removed or changed, but never its secret.
+-- An entry about a second factor records that the factor was added, removed or changed, but never
+-- the secret.
 SELECT rankloop_audit_table('mfa_authenticator', '{data}', '{last_used_at}');
 
 -- A task's slots change with every claim and answer; assignments and rankings record these changes. The audit
@@ -138,7 +139,8 @@ CREATE OR REPLACE TRIGGER audit AFTER INSERT ON annotation_ranking
 CREATE OR REPLACE TRIGGER audit_truncate AFTER TRUNCATE ON annotation_ranking FOR EACH STATEMENT
     EXECUTE FUNCTION rankloop_audit();
 
--- Skips are logged, because the next lease of the task removes the traces of a skip from the assignment.
+-- Skips are logged, because the annotator's next lease on the task overwrites the skip in the
+-- assignment's row.
 CREATE OR REPLACE TRIGGER audit_skip AFTER UPDATE OF state ON annotation_assignment FOR EACH ROW
     WHEN (NEW.state = 'skipped' AND OLD.state <> 'skipped')
     EXECUTE FUNCTION rankloop_audit('{}', '{token,draft,draft_version,shown_order}');

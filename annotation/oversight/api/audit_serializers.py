@@ -15,8 +15,8 @@ class AuditFilter(serializers.Serializer[Any]):
     )
     action = serializers.ChoiceField(choices=models.AuditEntry.Action.choices, required=False)
     table = serializers.CharField(required=False)
-    row = serializers.CharField(required=False, help_text="The id of the changed row.")
-    after = serializers.DateTimeField(required=False, help_text="Only changes at this time or later.")
+    row = serializers.CharField(required=False, help_text="The ID of the changed row.")
+    after = serializers.DateTimeField(required=False, help_text="Only changes made at this time or later.")
     before = serializers.DateTimeField(required=False, help_text="Before this time.")
 
 

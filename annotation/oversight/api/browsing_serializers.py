@@ -21,7 +21,10 @@ class _Sought(serializers.Serializer[Any]):
         max_length=200, required=False, help_text="Only tasks with a response by this model."
     )
     agreement_below = serializers.FloatField(
-        min_value=0, max_value=1.01, required=False, help_text="Only tasks with less agreement than this."
+        min_value=0,
+        max_value=1.01,
+        required=False,
+        help_text="Only tasks whose agreement is below this value.",
     )
     has = serializers.ChoiceField(
         choices=sorted(CARRIES),

@@ -48,8 +48,8 @@ class Exclusion(serializers.Serializer[models.Exclusion]):
 class LiftedExclusion(serializers.Serializer[Any]):
     exclusion = Exclusion()
     tasks_with_more_overlap = serializers.IntegerField(
-        help_text="Number of tasks whose slot another annotator has filled in the meantime. Both"
-        " answers are kept."
+        help_text="Number of tasks in which another annotator has filled the excluded answer's slot."
+        " These tasks keep both answers."
     )
 
 
@@ -58,6 +58,6 @@ class LiftEffect(serializers.Serializer[Any]):
     comparisons = serializers.IntegerField()
     reviews = serializers.IntegerField(help_text="Number of reviewer decisions that would count again.")
     tasks_with_more_overlap = serializers.IntegerField(
-        help_text="Number of tasks whose slot another annotator has filled in the meantime. Both"
-        " answers would be kept."
+        help_text="Number of tasks in which another annotator has filled the excluded answer's slot."
+        " These tasks would keep both answers."
     )

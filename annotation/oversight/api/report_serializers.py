@@ -51,10 +51,11 @@ class AnnotatorQuality(serializers.Serializer[Any]):
     )
     outlier_p = serializers.FloatField(
         allow_null=True,
-        help_text="Probability of agreement this low if the annotator answered like the others (p-value).",
+        help_text="The p-value: the probability of agreement this low or lower if the annotator answered"
+        " like the others.",
     )
     outlier_p_adjusted = serializers.FloatField(
-        allow_null=True, help_text="`outlier_p`, adjusted for testing all annotators (Holm)."
+        allow_null=True, help_text="`outlier_p`, adjusted for multiple testing by Holm's method."
     )
 
 
@@ -92,7 +93,7 @@ class Quality(serializers.Serializer[Any]):
     annotators = AnnotatorQuality(many=True)
     per_day = DayAgreement(many=True)
     between = Between(
-        many=True, help_text="All pairs of the annotators who share the most tasks with others."
+        many=True, help_text="Each pair of annotators, for those who share the most tasks with others."
     )
 
 

@@ -24,7 +24,7 @@ from annotation.oversight.api import review_serializers as serializers
 class QueueView(ProjectView):
     @extend_schema(
         operation_id="listReviews",
-        description="Tasks to decide, lowest agreement first, and the latest decisions.",
+        description="Tasks that await a decision, lowest agreement first, and the latest decisions.",
         responses=serializers.ReviewQueue,
         tags=["reviews"],
     )

@@ -1,4 +1,5 @@
-"""Signs of bias per ranking: position, length, and answers submitted in the displayed order or unchanged."""
+"""Indicators of bias in each ranking: a preference for the first or the longer response, and answers
+submitted in the displayed order or unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ from preferences.statistics.intervals import Shares, clustered_share, clustered_
 
 
 class Counts(NamedTuple):
-    """For each ranking, the annotator and the numbers of successes and trials."""
+    """Counts for one kind of bias: each ranking's annotator, number of trials (`n`), and number of trials
+    that show the bias (`won`)."""
 
     person: NDArray[np.int64]
     won: NDArray[np.float64]

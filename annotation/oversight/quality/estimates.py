@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from preferences.statistics.intervals import Shares, percentiles, resampled_totals
 from preferences.statistics.krippendorff import Alpha
 
-# With this many samples, the ends of an interval vary between seeds by a few hundredths of its width.
+# With this many samples, the ends of an interval vary between seeds by a few hundredths of the interval's
+# width.
 SAMPLES = 400
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % confidence interval; all fields are null without data."""
+    """A value with its 95% confidence interval; all fields are null without data."""
 
     value: float | None
     low: float | None

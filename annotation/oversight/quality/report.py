@@ -2,9 +2,10 @@
 
 The report covers rankings that count (`Ranking.objects.counted()`) except reviewers' decisions, because
 reviewers see the other answers. Checks count only toward gold accuracy, because many annotators rank them and
-their answers were chosen to be clear. A ranking task with a known answer also counts toward gold accuracy.
-Imported votes without a name are excluded from agreement, because their authors are unknown. Imported
-rankings are excluded from position bias, because their display order is unknown.
+their answers were chosen to be clear. A ranking of a task that is not a check also counts toward gold
+accuracy if the task's answer is known. Imported votes without a name are excluded from agreement, because
+their authors are unknown. Imported rankings are excluded from position bias, because their display order is
+unknown.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ from preferences.statistics.agreement import (
     by_ranking,
 )
 
-# The table has one cell per pair of annotators, so its size grows quadratically.
+# The table has one cell per pair of annotators, so its size grows with the square of the number of
+# annotators.
 MAX_BETWEEN = 40
 
 

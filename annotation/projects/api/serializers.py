@@ -60,13 +60,14 @@ class Checks(serializers.Serializer[models.Project]):
         max_value=1,
         allow_null=True,
         required=False,
-        help_text="Annotators whose mean score on gold and attention tasks is lower than this are paused.",
+        help_text="An annotator whose mean score on gold and attention tasks falls below this value"
+        " is paused.",
     )
     gold_minimum_answers = serializers.IntegerField(
         min_value=1,
         max_value=32767,
         required=False,
-        help_text="Number of checks that an annotator answers before being judged.",
+        help_text="Number of checks that an annotator must answer before the minimum applies.",
     )
     qualification_pass_mark = serializers.FloatField(
         min_value=0,
@@ -109,7 +110,7 @@ class Project(serializers.Serializer[models.Project]):
     lease_seconds = serializers.IntegerField()
     allocation_policy = serializers.ChoiceField(choices=models.Project.AllocationPolicy.choices)
     review_below = serializers.FloatField(
-        help_text="Tasks with less agreement than this go to review; 0: no task does."
+        help_text="Tasks whose agreement is below this value go to review; 0: no tasks."
     )
     max_per_annotator = serializers.IntegerField(allow_null=True)
     max_per_annotator_per_day = serializers.IntegerField(allow_null=True)

@@ -55,7 +55,7 @@ class WebhookAttempt(serializers.Serializer[models.WebhookAttempt]):
 
 class WebhookDelivery(serializers.Serializer[models.WebhookDelivery]):
     id = serializers.UUIDField(
-        source="message_id", help_text="The id; the `webhook-id` header has the same id without dashes."
+        source="message_id", help_text="The ID; the `webhook-id` header contains the same ID without dashes."
     )
     event = serializers.ChoiceField(choices=DELIVERED_EVENTS)
     payload = serializers.DictField()

@@ -200,7 +200,7 @@ def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: rando
 
 
 def tiers_by(points: Mapping[str, float], *, ties: bool) -> list[list[str]]:
-    """The response ids in tiers, by descending points. Responses with equal points share a tier if ties are
+    """The response IDs in tiers, by descending points. Responses with equal points share a tier if ties are
     allowed."""
     tiers: list[list[str]] = []
     for name in sorted(points, key=lambda name: -points[name]):

@@ -4,7 +4,7 @@ where that is cheaper.
 A ranking of K responses expanded into its K(K-1)/2 pairs would send every response through the model K-1
 times. Instead, each ranking is one `Group`, laid out in one of three ways:
 
-- ``packed``: one row with the prompt once and the K responses after it. Position ids restart after the prompt
+- ``packed``: one row with the prompt once and the K responses after it. Position IDs restart after the prompt
   for each response, and a block mask lets a response attend only to the prompt and to itself, so each
   response gets the same reward as if it were alone in the row.
 - ``flat``: like packed, but all groups are in one row without padding, with attention computed
@@ -93,8 +93,8 @@ class Batch:
 
     ``input_ids``, ``position_ids`` (R, T); ``attention_mask``: (R, T) for separate rows, boolean (R, 1, T, T)
     for packed rows, or a `segments.segment_table` for a flat row; ``end_row``, ``end_column`` (N,): the
-    position of each response's last token; ``owner``, ``slot`` (N,): each response's index in the (B, K)
-    rewards; ``stated``: the stated answers; ``weights`` (B,): the weight of each ranking.
+    position of each response's last token; ``owner``, ``slot`` (N,): each response's row and column in
+    the (B, K) rewards; ``stated``: the stated answers; ``weights`` (B,): the weight of each ranking.
     """
 
     input_ids: Tensor
@@ -165,7 +165,7 @@ def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
 
 
 def can_pack(model: PreTrainedModel) -> bool:
-    """Return whether a model supports a 4-D attention mask and explicit position ids, which packing needs.
+    """Return whether a model supports a 4-D attention mask and explicit position IDs, which packing needs.
 
     Packing requires attention in every layer, no sliding window, no mask computed by the model itself and no
     recurrence. An encoder's score is read at the beginning of a row, so each response needs its own row.

@@ -169,15 +169,15 @@ def _threads(machine: Machine, weights: int) -> int:
 def _time_basis(slow: Sequence[float], machine: Machine, weights: int, base: str) -> str:
     if slow:
         runs = "one earlier run" if len(slow) == 1 else f"{len(slow)} earlier runs"
-        return f"Measured: scaled from {runs} of this kind, from {base}, on this installation."
+        return f"Measured: scaled from {runs} of this kind that started from {base} on this installation."
     threads = _threads(machine, weights)
     each = "one thread" if threads == 1 else f"each of {threads} threads"
     assumed = f"{CPU_THREAD / 1e9:.0f} GFLOP/s on {each}"
     if machine.device == "cuda":
         assumed = f"{GPU / 1e12:.0f} TFLOP/s in float32"
     return (
-        f"Assumed: {assumed}, within a factor of three. There are no earlier runs of this kind from "
-        f"{base} on this installation."
+        f"Assumed: {assumed}, within a factor of three. There are no earlier runs of this kind that "
+        f"started from {base} on this installation."
     )
 
 

@@ -140,7 +140,7 @@ def perform_sample(job: Job) -> Outcome:
     name = job.policy.name if job.parent and job.policy else job.policy_source
     drafts = []
     for answers in sampled.prompts:
-        # Equal responses are treated as one, because there is no preference between them.
+        # Identical responses are treated as one response, because none of them can be preferred to another.
         distinct = dict(answers.responses)
         if len(distinct) >= 2:
             responses = [ResponseDraft(text, name, settings) for text, settings in distinct.items()]

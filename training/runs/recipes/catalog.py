@@ -48,7 +48,7 @@ KINDS: dict[str, RunKind] = {
     ),
     TrainingRun.Kind.REJECTION_SAMPLING: RunKind(
         "Rejection sampling",
-        "Samples several responses per prompt, keeps the one with the highest reward and fine-tunes the "
+        "Samples several responses per prompt, keeps the response with the highest reward and fine-tunes the "
         "policy on the kept responses.",
         RejectionSamplingRecipe,
         ("policy", "reward_model"),

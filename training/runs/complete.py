@@ -64,11 +64,12 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
     LostClaim, and changes nothing, if the attempt is stale.
 
     The weights are renamed into place inside the transaction. If the transaction doesn't commit, the folder
-    has no row, so it is not listed as a model, and the next attempt replaces it.
+    has no row, so the folder is not listed as a model, and the next attempt replaces the
+    folder.
     """
     mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING)
-    # Lock the run first. Heartbeats have stopped, and writing many tasks takes time: without the lock, the
-    # sweep could consider this run lost and let another worker claim it.
+    # Lock the run first. Without the lock, the sweep could consider this run lost and let another worker claim
+    # the run, because heartbeats have stopped and writing many tasks takes time.
     if mine.select_for_update(no_key=True).first() is None:
         raise LostClaim(f"attempt {attempt} of run {run.id} has been replaced or ended")
     made = _register(run, outcome) if outcome.model else None

@@ -110,8 +110,8 @@ def annotate(
     seed: int = 0,
     told: Callable[[int], None] = lambda done: None,
 ) -> Tally:
-    """Let all annotators (name → token) rank concurrently until no task is left, or until `limit` rankings
-    are done.
+    """Let all annotators (the names in `tokens`) rank concurrently until no task is left, or until
+    `limit` rankings are done.
 
     `noise` is the share of rankings with a random order instead of the judge's, so on average, a share of
     `noise` / 2 of all pairs is in the reverse order. `told` is called with the number of rankings so far.

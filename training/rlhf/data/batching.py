@@ -221,8 +221,8 @@ def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens:
     tokens = 0
     for index in chosen:
         width = groups[index].packed_tokens
-        # A group goes into the part that contains the group's midpoint, unless the part would exceed the
-        # limit.
+        # A group goes into the part that contains the group's midpoint, unless that part would then exceed
+        # the limit.
         if current and (tokens + width > max_tokens or tokens + width / 2 > share):
             yield current
             current, tokens = [], 0
@@ -235,14 +235,14 @@ def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens:
 def cut_by_width(
     shapes: Sequence[tuple[int, int]], *, max_places: int | None = None, max_rows: int | None = None
 ) -> Iterator[list[int]]:
-    """Group items into micro-batches with little padding. An item's shape is its number of rows and their
+    """Group items into micro-batches with little padding. An item's shape is its number of rows and the row
     width in tokens. Every item occurs once, and items are taken in order of width.
 
     A micro-batch is padded to its widest row. A micro-batch ends where another item would exceed
     ``max_places`` token positions or ``max_rows`` rows, or would raise the share of padding above
     MAX_PADDING. An item that alone exceeds a limit gets its own micro-batch. A padding position costs as much
-    as a token: in the demo world, 40 % of a micro-batch of 16 demonstrations was padding, and splitting it
-    reduced the CPU time of a step by 27 %.
+    as a token. In our measurements in the demo world, 40 % of a micro-batch of 16 demonstrations was padding,
+    and splitting the micro-batch reduced the CPU time of a step by 27 %.
     """
     current: list[int] = []
     rows = tokens = 0

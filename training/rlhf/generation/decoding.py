@@ -5,8 +5,8 @@ Works with any transformers model. Differences from `model.generate`:
 
 - the model processes each prompt once, and the prompt's keys and values are then repeated for its `n`
   samples;
-- keys and values are written into preallocated buffers: growing keys and values by concatenation takes a
-  third of `generate`'s time on small models;
+- keys and values are written into preallocated buffers, because growing keys and values by concatenation
+  takes a third of `generate`'s time on small models;
 - each token is sampled with one uniform random number and the cumulative distribution, instead of with one
   exponential random number per vocabulary entry;
 - finished rows are removed from the batch.

@@ -44,8 +44,8 @@ class People:
     """Agreement on preferences between responses that other rankings also compare.
 
     ``others``: how often the majority of the other rankings agrees with the preference (an even split counts
-    half). ``model``: how often the model agrees with the preference. A predictor that sees only the responses
-    cannot be expected to agree with annotators more often than annotators agree with one another.
+    as one half). ``model``: how often the model agrees with the preference. A predictor that sees only the
+    responses cannot be expected to agree with annotators more often than annotators agree with one another.
     """
 
     pairs: int

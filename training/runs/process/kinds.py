@@ -82,8 +82,8 @@ def perform_reward_model(job: Job) -> Outcome:
     try:
         result = trained()
     except CheckpointRefused as refused:
-        # The checkpoints are damaged, or were written by another version that read the rankings differently.
-        # Training can still start from the beginning.
+        # The checkpoints are damaged, or were written by another version of Rankloop that read the rankings
+        # differently. Training can still start from the beginning.
         logger.warning("Training from the beginning: %s", refused)
         shutil.rmtree(checkpoints)
         result = trained()

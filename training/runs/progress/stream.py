@@ -23,7 +23,7 @@ from django.db import connection
 from training.models import TrainingRun
 from training.runs.progress.events import CHANNEL
 
-PING_SECONDS = 15.0  # proxies close a silent connection, commonly after 60 s
+PING_SECONDS = 15.0  # short enough for proxies, which often close a silent connection after 60 s
 RETRY_MILLISECONDS = 2000
 RECONNECT_SECONDS = 1.0
 BATCH_EVENTS = 500

@@ -29,7 +29,7 @@ class RunKind:
     description: str
     recipe: type[Recipe]
     inputs: tuple[str, ...]
-    improves_policy: bool = False  # with the help of a reward model
+    improves_policy: bool = False  # whether runs improve the policy with a reward model
 
 
 KINDS: dict[str, RunKind] = {

@@ -68,8 +68,8 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
     folder.
     """
     mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING)
-    # Lock the run first. Without the lock, the sweep could consider this run lost and let another worker claim
-    # the run, because heartbeats have stopped and writing many tasks takes time.
+    # Lock the run first. Without the lock, the sweep could consider this run lost and let another worker
+    # claim the run, because heartbeats have stopped and writing many tasks takes time.
     if mine.select_for_update(no_key=True).first() is None:
         raise LostClaim(f"attempt {attempt} of run {run.id} has been replaced or ended")
     made = _register(run, outcome) if outcome.model else None

@@ -6,14 +6,14 @@ clipped to 0 … 4 points. Each part lies between 0 and 1 (courtesy: between -1 
 
     answer    share of the correct answer's facts that are stated, halved for each other question that the
               text also answers
-    values    share of the required slot values that are named; each named value that does not occur in the
-              conversation offsets half of a required value
+    values    share of the required slot values that are named, after subtracting half a required value for
+              each named value that does not occur in the conversation
     courtesy  ½ for a greeting and ½ for a closing; each rude line subtracts 1
     brevity   1 for 12 to 45 words, less for fewer or more words, and 0 for 90 words or more
     variety   1 minus twice the share of repeated word triples
-    fluency   1 if nearly all adjacent word pairs are also adjacent in some template, less for fewer pairs;
-              multiplies all other parts, so that lists of keywords, shuffled words and foreign text earn
-              nothing
+    fluency   1 if nearly all pairs of adjacent words are also adjacent in some template, less for fewer
+              pairs; multiplies all other parts, so that lists of keywords, shuffled words and foreign text
+              earn nothing
 
 If no fact of the correct answer is stated, the other parts earn only a quarter of their points, because
 polite but empty answers must not score well.
@@ -33,7 +33,8 @@ from training.rlhf.core.messages import Messages
 
 MAX_GOLD = 4.0  # points
 SHORTEST_WORDS, LONGEST_WORDS, ENDLESS_WORDS = 12, 45, 90
-# Fluency is 1 if at least 95 % of the word pairs are known, and 0 if at most 60 % are known.
+# Fluency is 1 if at least 95 % of the pairs of adjacent words occur in the templates, and 0 if at most 60 %
+# occur there.
 FLUENT_SHARE, BROKEN_SHARE = 0.95, 0.6
 
 
@@ -162,8 +163,8 @@ def all_templates() -> Iterator[str]:
 
 @cache
 def _known_pairs() -> frozenset[tuple[str, str]]:
-    """Return all pairs of adjacent words in the templates, and all pairs at sentence boundaries: any sentence
-    can follow any other."""
+    """Return all pairs of adjacent words in the templates, and all pairs that are possible at sentence
+    boundaries when any sentence can follow any other."""
     pairs: set[tuple[str, str]] = set()
     starts, ends = set(), set()
     for template in all_templates():

@@ -8,7 +8,8 @@ from training.demo_world.follow_ups import FOLLOW_UPS
 from training.demo_world.intents import INTENTS
 from training.demo_world.scenario import NAMED_OPENINGS, PLAIN_OPENINGS
 
-# Only for type annotations: transformers takes seconds to import and is not needed to judge a text.
+# Imported only for type annotations, because transformers takes seconds to import and is not needed to judge
+# a text.
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -24,8 +25,8 @@ CONTEXT_TOKENS = 512
 # become a single token.
 VALUE_REPEATS = 8
 # About 1/sqrt(192), so that attention is selective from the start. With transformers' default of 0.02,
-# attention is uniform at first and the model learns to copy later (gold reward after 490 steps: 0.67 instead
-# of 0.93 points).
+# attention is uniform at first, and the model learns to copy later: in our measurements, the gold reward
+# after 490 steps was 0.67 points with 0.02, and 0.93 points with this value.
 INITIAL_STD = 0.07
 
 
@@ -68,8 +69,8 @@ def build_policy(
     """Build a Llama model with random weights determined by the seed (1.3 million parameters at the default
     size).
 
-    Input and output embeddings share one matrix, so the model copies a value by passing the value's embedding
-    on to the output.
+    Input and output embeddings share one matrix, so the model can copy a value by passing the value's
+    embedding on to the output.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -98,7 +99,7 @@ def _corpus() -> Iterator[str]:
     """Yield every template with its slots filled, then every word of the slot values several times."""
     filler = {kind: values[0] for kind, values in slots.VALUES.items()}
     yield from (opening.format(**filler) for opening in (*NAMED_OPENINGS, *PLAIN_OPENINGS))
-    for template in gold.all_templates():  # as the first sentence of an answer, and as a later sentence
+    for template in gold.all_templates():  # first or, after a space, later in an answer
         yield from (template.format(**filler), " " + template.format(**filler))
     for intent in (*INTENTS, *FOLLOW_UPS):
         yield from (question.format(**filler) for question in intent.questions)

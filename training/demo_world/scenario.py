@@ -99,7 +99,9 @@ def parse(messages: Messages) -> Scenario:
         values |= named
     missing = set(slots.in_template(follow_up.answers[0])) - set(values)
     if missing:
-        raise UnknownPrompt(f"{turns[-1]!r} asks for a {missing.pop()}, which the conversation does not name")
+        raise UnknownPrompt(
+            f"the answer to {turns[-1]!r} needs the {missing.pop()}, which the conversation does not name"
+        )
     return Scenario(intent=intent, follow_up=follow_up, name=name, values=values, first_values=first)
 
 

@@ -1,6 +1,6 @@
-"""The slot values of the demo world, and functions that find them in a text.
+"""The slot values of the demo world, and functions that find slot values in a text.
 
-Each kind has a form that no ordinary word of the templates shares (`R142`, `12 May`, `45 euros`), so a judge
+Each kind has a form that no ordinary word in the templates has (`R142`, `12 May`, `45 euros`), so a judge
 can find values in any text. There are few enough values for a small model to see each of them in training,
 but too many (1,800 order numbers, 336 dates) for the model to memorise, so the model must learn to copy them.
 """

@@ -41,7 +41,7 @@ def turn_loops() -> None:
 
 @transaction.atomic
 def turn_loop(*, loop: Loop) -> TrainingRun | None:
-    """Launch the loop's next run if it is due. Two concurrent calls launch the run only once."""
+    """Launch the loop's next run if it is due. Of two concurrent calls, only one launches the run."""
     loop = Loop.objects.select_for_update(no_key=True).select_related("project").get(pk=loop.pk)
     unfinished = TrainingRun.objects.filter(project=loop.project, state__in=[State.QUEUED, State.RUNNING])
     if not loop.enabled or unfinished.exists():
@@ -69,7 +69,8 @@ def _next_step(loop: Loop, last: TrainingRun | None) -> tuple[str, dict[str, str
 
 
 def _new_comparisons(loop: Loop) -> int:
-    """The number of comparisons since the loop last launched a reward_model run."""
+    """The number of comparisons made since the loop last launched a reward_model run, or of all comparisons
+    if the loop has never launched such a run."""
     comparisons = Comparison.objects.counted().filter(project=loop.project)
     trained = loop.runs.filter(kind=Kind.REWARD_MODEL).order_by("-created_at").first()
     if trained is not None:

@@ -25,8 +25,8 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
     def default_for(
         self, *, project: Project, kind: str, reward_model: ModelVersion | None = None
     ) -> ModelVersion | None:
-        """The production model; if there is none, the policy from which `reward_model` (if given) was
-        trained, or else the newest model. None if there is no model."""
+        """The production model; without a production model, the policy from which `reward_model` (if given)
+        was trained, or else the newest model. None if no model of this kind is usable."""
         place = models.Case(
             models.When(stage=ModelVersion.Stage.PRODUCTION, then=2),
             models.When(pk=reward_model.parent_id if reward_model else None, then=1),
@@ -37,7 +37,8 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
 
 
 class ModelVersion(models.Model):
-    """A model whose weights are in an artefact folder. A row exists only if its folder is complete.
+    """A model whose weights are in an artefact folder. A row is created only when all of the
+    model's files are in its folder.
 
     A Response stores the `name` of the model that wrote it, so a model's name never changes.
     """
@@ -88,7 +89,8 @@ class ModelVersion(models.Model):
             ),
         ]
         indexes = [
-            # For the models page, and for finding the newest model of a kind, which is a run's default input.
+            # For the models page, and for finding the newest model of a kind, which is the default input
+            # of runs if no model of that kind is in production.
             models.Index(fields=["project", "kind", "-created_at"], name="model_version_newest"),
         ]
 

@@ -23,8 +23,8 @@ class RunQuerySet(ProjectOwnedQuerySet["TrainingRun"]):
 class TrainingRun(models.Model):
     """queued → running → succeeded | failed | cancelled. A lost or resumed run is queued again.
 
-    `attempt` counts claims and is the fencing token: every write must carry its attempt number, and SQL
-    rejects the write if there has been a later claim (training/runs/transitions.py, events.py).
+    `attempt` counts claims and is the fencing token: every write must carry the writer's attempt number,
+    and SQL rejects the write if there has been a later claim (training/runs/transitions.py, events.py).
     """
 
     class Kind(models.TextChoices):
@@ -51,7 +51,8 @@ class TrainingRun(models.Model):
     inputs = models.JSONField()
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     attempt = models.PositiveIntegerField(default=0)
-    # The number of claims since a user last launched or resumed the run; automatic retries stop at a limit.
+    # The number of claims since a user last launched or resumed the run. When the number reaches MAX_TRIES,
+    # the run is not retried automatically.
     tries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, default="", blank=True)
     heartbeat_at = models.DateTimeField(null=True)
@@ -94,7 +95,7 @@ class TrainingRun(models.Model):
             ),
         ]
         indexes = [
-            # For the runs page, newest first.
+            # For the runs page, which lists the newest run first.
             models.Index(fields=["project", "-created_at"], name="training_run_newest"),
             # For the sweep of lost and waiting runs; the index excludes finished runs.
             models.Index(

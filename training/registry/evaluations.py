@@ -41,8 +41,9 @@ class Evaluation:
 @dataclass(frozen=True)
 class Gain:
     """A policy's mean score minus its parent's, with a 95 % confidence interval. The standard errors are
-    combined as for independent samples. If both policies were evaluated on the same prompts, the true
-    interval is narrower, never wider."""
+    combined as for independent samples. If both policies were evaluated on the same prompts, this
+    interval is usually too wide, because prompts that are hard for one policy are often hard for the other
+    policy too."""
 
     parent: Evaluation
     difference: float

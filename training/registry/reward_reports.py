@@ -38,8 +38,9 @@ class LearnedReliability:
 
 
 def learned_of_annotators(model: ModelVersion) -> list[LearnedReliability]:
-    """Annotators' reliabilities, lowest first; empty if the recipe trusted all annotators equally. An
-    annotator without rankings in the project is identified by the pseudonym in the snapshot."""
+    """Annotators' reliabilities, lowest first; empty if the model was trained without learning
+    reliabilities. An annotator without rankings in the project is identified by the pseudonym in the
+    snapshot."""
     learned = _notes(model).get("annotators") or {}
     names = people_behind(model.project) if learned else {}
     found = [

@@ -64,11 +64,12 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
     LostClaim, and changes nothing, if the attempt is stale.
 
     The weights are renamed into place inside the transaction. If the transaction doesn't commit, the folder
-    has no row, so it is not listed as a model, and the next attempt replaces it.
+    has no row, so the folder is not listed as a model, and the next attempt replaces the
+    folder.
     """
     mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING)
-    # Lock the run first. Heartbeats have stopped, and writing many tasks takes time: without the lock, the
-    # sweep could consider this run lost and let another worker claim it.
+    # Lock the run first. Without the lock, the sweep could consider this run lost and let another worker
+    # claim the run, because heartbeats have stopped and writing many tasks takes time.
     if mine.select_for_update(no_key=True).first() is None:
         raise LostClaim(f"attempt {attempt} of run {run.id} has been replaced or ended")
     made = _register(run, outcome) if outcome.model else None
@@ -105,15 +106,16 @@ def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
 def _next_name(project: Project, kind: str) -> str:
     stem = f"{project.slug}-{NAME_OF_KIND[TrainingRun.Kind(kind)]}-"
     number = ModelVersion.objects.filter(name__startswith=stem).count() + 1
-    # Model names of project "a-sft" can start with the stem of project "a", so count up to a free name.
+    # Model names of project "a-sft" can start with the stem of project "a", so the count can give a
+    # name that is taken. The number is then increased until the name is free.
     while ModelVersion.objects.filter(name=f"{stem}{number}").exists():
         number += 1
     return f"{stem}{number}"
 
 
 def _move_into_place(made: Path, target: Path) -> None:
-    """Move the weights with one rename: run folders and model folders are on the same file system
-    (settings.ARTEFACTS)."""
+    """Move the weights with one rename, which is possible because run folders and model folders are on the
+    same file system (settings.ARTEFACTS)."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # A folder without a row is left over from a transaction that did not commit.
     shutil.rmtree(target, ignore_errors=True)
@@ -129,7 +131,8 @@ def _add_tasks(project: Project, tasks: NewTasks) -> dict[str, int]:
         round=0 if newest is None else newest + 1,
         priority=tasks.priority,
     )
-    # Text with a NUL character can't be stored. Standard output is the run's log.
+    # A prompt is refused if, for example, an answer contains a NUL character, which can't be stored. The
+    # reasons are written to standard output, which is the run's log.
     for refused in counts.refused:
         sys.stdout.write(
             f"No ranking task was created for the answers to prompt {refused.index}: {refused.reason}.\n"

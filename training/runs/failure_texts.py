@@ -125,8 +125,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "There is not enough data",
         cause="No data was left after filtering. Held-out rankings, ties that the recipe ignores, and texts "
         "that are too long are not used.",
-        fix="Rank or import more responses, or choose a larger snapshot. If most rankings are ties, let the "
-        "reward model learn from ties.",
+        fix="Rank more responses, import more rankings, or choose a larger snapshot. If most rankings are "
+        "ties, let the reward model learn from ties.",
         settings=("ties", "heldout_fraction", "heldout_share", "max_length"),
     ),
     FailureKind.DATA_UNREADABLE: Cause(

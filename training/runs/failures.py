@@ -13,8 +13,8 @@ from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.runs.failure_texts import CAUSES
 
-# Error messages of third-party software, whose exceptions carry no kind. All of Rankloop's own exceptions are
-# RunFailures.
+# Error messages of third-party software, whose exceptions carry no failure kind. Rankloop's own exceptions
+# are all RunFailures, which carry a kind.
 FOREIGN_MESSAGES = (
     (
         re.compile(

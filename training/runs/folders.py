@@ -1,8 +1,9 @@
 """The files of an unfinished run: one folder per attempt, with its unfinished work and its checkpoints.
 
 The attempt number fences files just as it fences rows: an attempt writes only to its own folder. A new
-attempt takes over the checkpoints of earlier attempts by renaming their folder into its own. If an earlier
-attempt is still running without access to the database, it then writes to a folder that is never read.
+attempt takes over earlier attempts' checkpoints by moving the checkpoint folder into its own folder. If an
+earlier attempt is still running without access to the database, it then writes to a folder that is never
+read.
 """
 
 from __future__ import annotations

@@ -42,9 +42,9 @@ def settle_inputs(
     an input policy starts from its recipe's base_model. In other recipes, base_model replaces the policy.
 
     For a run that improves a policy, the default is the policy that the reward model was trained from, not
-    the newest policy: the reward model was trained on that policy's responses. Improving an already improved
-    policy again with the same reward model made the policy worse (the gold reward fell from 1.65 to 1.46
-    and from 1.56 to 1.35; the first improvement had gained 0.3 to 0.5).
+    the newest policy: the reward model was trained on that policy's responses. In two measurements, improving
+    an already improved policy again with the same reward model lowered the gold reward, from 1.65 to 1.46 and
+    from 1.56 to 1.35, whereas the first improvement had raised it by 0.3 to 0.5.
     """
     models, errors = settle_models(project=project, kind=kind, recipe=recipe, given=given)
     settled = {name: model.name for name, model in models.items()}
@@ -155,7 +155,8 @@ def _snapshot(project: Project, recipe: Recipe, given: str, user: User | None) -
     else:
         if not Comparison.objects.counted().filter(project=project).exists():
             raise _wrong(
-                "inputs.snapshot", "The project has no comparisons. Rank or import some responses first."
+                "inputs.snapshot",
+                "The project has no comparisons. Rank some responses or import rankings first.",
             )
         snapshot = freeze_snapshot(project=project, created_by=user)
     if snapshot.comparisons == 0:
@@ -199,7 +200,7 @@ def missing_weights(model: ModelVersion) -> str:
 
 
 def by_name_or_id(value: str) -> Q:
-    """A queryset filter by name or id."""
+    """A queryset filter by name or ID."""
     try:
         return Q(pk=UUID(value))
     except ValueError:

@@ -9,7 +9,8 @@ Failures and how they are handled:
 * The worker dies, together with the supervisor and the training process. The heartbeat stops. After
   STALE_AFTER, the sweep queues the run again. After MAX_TRIES claims in total, the sweep fails the run
   instead.
-* The message is lost. The run stays queued, and the sweep wakes a worker again after REWAKE_AFTER.
+* The message that wakes a worker is lost. The run stays queued, and the sweep wakes a worker again after
+  REWAKE_AFTER.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def succeed_run(*, run_id: UUID, attempt: int, result: Mapping[str, Any]) -> boo
 
 def fail_run(*, run_id: UUID, attempt: int, error: Record) -> bool:
     """running → failed, with the cause. Returns False, and changes nothing, if the attempt is stale
-    or over."""
+    or has ended."""
     return bool(
         _move(
             f"state = 'failed', error = %(error)s::jsonb, {ENDED}",
@@ -110,8 +111,8 @@ def fail_run(*, run_id: UUID, attempt: int, error: Record) -> bool:
 
 def stop_run(*, run_id: UUID, attempt: int) -> str | None:
     """running → cancelled if someone asked the run to stop. Otherwise (the worker is stopping): running →
-    queued, without counting this try. Returns the new state, or None, with nothing changed, if the attempt is
-    stale or over.
+    queued, without counting this try. Returns the new state. Returns None, and changes
+    nothing, if the attempt is stale or has ended.
 
     The change is a single statement, so that a request to cancel can't arrive between the check and the
     change.
@@ -164,7 +165,7 @@ def requeue_finished(*, run: TrainingRun) -> None:
 
 
 def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta = REWAKE_AFTER) -> list[UUID]:
-    """Handle the runs on which no worker is working. Returns the ids of the runs that need a worker."""
+    """Handle the runs on which no worker is working. Returns the IDs of the runs that need a worker."""
     lost = record(
         FailureKind.WORKER_LOST,
         f"The training worker disappeared {MAX_TRIES} times, each time without a heartbeat for "
@@ -203,7 +204,7 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
 
 
 def _move(changes: str, condition: str, **params: Any) -> list[tuple[UUID, int, str]]:
-    """Execute one compare-and-set statement. Returns the changed rows as (run id, attempt, new state)."""
+    """Execute one compare-and-set statement. Returns the changed rows as (run ID, attempt, new state)."""
     with connection.cursor() as cursor:
         cursor.execute(MOVE.format(changes=changes, condition=condition), {"channel": CHANNEL, **params})
         return [row[:3] for row in cursor.fetchall()]

@@ -15,7 +15,7 @@ EXECUTE_RUN = "training.tasks.execute_run"
 
 
 def wake_worker(*, run_id: UUID) -> None:
-    """Send the message after the commit: before that, a worker would not find the run.
+    """Send the message after the commit, because before the commit a worker would not find the run.
 
     `robust=True`, because the run is queued even if the broker is down; the sweep then wakes a worker later.
     """

@@ -33,7 +33,7 @@ def worker_listens() -> bool:
 
 
 def follow_run(*, run: TrainingRun, here: bool) -> Iterator[str]:
-    """Yield status lines until the run is over; `run` is refreshed before each line. With `here`, this
+    """Yield status lines until the run is over; `run` is refreshed before each line. If `here` is true, this
     process supervises the run itself, and an interrupt (Ctrl-C) cancels the run."""
     supervisor = threading.Thread(target=_supervise, args=[run], daemon=False)
     if here:

@@ -110,8 +110,8 @@ def annotate(
     seed: int = 0,
     told: Callable[[int], None] = lambda done: None,
 ) -> Tally:
-    """Let all annotators (name → token) rank concurrently until no task is left, or until `limit` rankings
-    are done.
+    """Let all annotators (the names in `tokens`) rank concurrently until no task is left, or until
+    `limit` rankings are done.
 
     `noise` is the share of rankings with a random order instead of the judge's, so on average, a share of
     `noise` / 2 of all pairs is in the reverse order. `told` is called with the number of rankings so far.
@@ -200,7 +200,7 @@ def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: rando
 
 
 def tiers_by(points: Mapping[str, float], *, ties: bool) -> list[list[str]]:
-    """The response ids in tiers, by descending points. Responses with equal points share a tier if ties are
+    """The response IDs in tiers, by descending points. Responses with equal points share a tier if ties are
     allowed."""
     tiers: list[list[str]] = []
     for name in sorted(points, key=lambda name: -points[name]):

@@ -11,8 +11,9 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Points have no fixed scale. Each further strength level requires a lead that is larger by this share of |a|
-# + |b|.
+# Points have no fixed scale, so the lead of one response's points a over another response's points b is
+# measured relative to |a| + |b|. Each further strength level requires a relative lead that is larger by this
+# share.
 LEAD_PER_LEVEL = 0.2
 
 

@@ -21,9 +21,9 @@ from training.runs.launch import launch_run
 from training.runs.watch import follow_run, worker_listens
 
 SLUG = "demo"
-PROMPTS = 1200  # a tenth of the prompts is held out, and 120 held-out prompts suffice to distinguish policies
+PROMPTS = 1200  # a tenth of the prompts is held out; 120 held-out prompts are enough to distinguish policies
 PROMPT_SEED = 1
-# These tasks, once ranked, are enough for a reward model that can improve a policy.
+# Number of tasks whose rankings are enough to train a reward model that can improve a policy.
 TASKS = 600
 LOGINS_FILE = "demo-logins.txt"
 GUIDELINES = """\

@@ -20,8 +20,8 @@ STOP_SECONDS = 5.0
 
 @contextmanager
 def reachable_web(url: str | None) -> Iterator[str]:
-    """The address of a web server of this installation: `url` if given, else the running stack's address,
-    else the address of a new server, which is stopped at the end."""
+    """The address of a web server of this installation: `url` if given; otherwise the running stack's
+    address; otherwise the address of a new server, which is stopped when the context ends."""
     running = StateFolder(settings.STATE).running()
     known = url or (running.address if running is not None else "")
     if known:

@@ -99,7 +99,7 @@ def test_estimate_is_calibrated_by_a_finished_run(lab: Project) -> None:
     seconds = (took.finished_at - took.started_at).total_seconds()  # type: ignore[operator]
     same = estimate(lab, "sft", SMALL)
     assert (same.runs, same.machine_known, same.fits) == (1, True, True)
-    assert "one earlier run of this kind, from demo-world" in same.time_basis
+    assert "one earlier run of this kind that started from demo-world" in same.time_basis
     assert same.seconds.expected == pytest.approx(seconds)
     assert same.seconds.low < seconds < same.seconds.high
     # The duration of the first run must predict the duration of a run with four times the work.

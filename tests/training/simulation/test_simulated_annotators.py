@@ -128,7 +128,7 @@ def test_annotator_without_further_tasks_stops_with_a_reason(
     out = StringIO()
     call_command("simulate_annotators", project="support", judge="length", annotators=1, url=web, stdout=out)
     assert "0 rankings" in out.getvalue()
-    assert "sim-1 was given no more tasks: The project support is paused" in out.getvalue()
+    assert "sim-1 was assigned no more tasks: The project support is paused" in out.getvalue()
 
 
 def test_invalid_arguments_are_rejected_before_any_request(ranked_by_length: Project) -> None:

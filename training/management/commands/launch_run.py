@@ -48,7 +48,7 @@ class Command(QuickCommand):
             default=[],
             metavar="NAME=VALUE",
             dest="inputs",
-            help="inputs (policy, reward_model, snapshot), given by name or id",
+            help="inputs (policy, reward_model, snapshot), given by name or ID",
         )
         parser.add_argument("--recipe", type=Path, metavar="FILE", help="settings from a .json or .toml file")
         parser.add_argument("--wait", action="store_true", help="follow the run until it ends")
@@ -79,7 +79,9 @@ class Command(QuickCommand):
                 if not options["json"]:
                     self.stdout.write(line)
         elif not options["json"] and not worker_listens():
-            self.stdout.write("No training worker is running. The run stays in the queue until one starts.")
+            self.stdout.write(
+                "No training worker is running. The run stays in the queue until a worker starts."
+            )
         self.stdout.write(json.dumps(run_document(run.pk), default=str) if options["json"] else summary(run))
         if run.state in {TrainingRun.State.FAILED, TrainingRun.State.CANCELLED}:
             raise CommandError(f"The run {run.state}.")

@@ -92,7 +92,9 @@ class Command(QuickCommand):
         ]
         if tally.refused:
             sentences.insert(1, f"{tally.refused} rankings were refused because their leases had expired.")
-        sentences += [f"{name} was given no more tasks: {why}" for name, why in sorted(tally.stopped.items())]
+        sentences += [
+            f"{name} was assigned no more tasks: {why}" for name, why in sorted(tally.stopped.items())
+        ]
         self.stdout.write(json.dumps(done) if options["json"] else " ".join(sentences))
 
 

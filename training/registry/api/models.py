@@ -25,7 +25,7 @@ from training.registry.stages import archive_model, promote_model
 from training.runs.api.base import PROJECT
 
 KIND = OpenApiParameter("kind", str, enum=ModelVersion.Kind.values)
-OTHER = OpenApiParameter("other", OpenApiTypes.UUID, required=True, description="The id of the other model.")
+OTHER = OpenApiParameter("other", OpenApiTypes.UUID, required=True, description="The ID of the other model.")
 
 
 class ModelsView(generics.ListAPIView[ModelVersion]):
@@ -47,7 +47,7 @@ class ModelsView(generics.ListAPIView[ModelVersion]):
 class JudgedView(APIView):
     @extend_schema(parameters=[PROJECT], responses=model_serializers.JudgedPoliciesSerializer)
     def get(self, request: Request) -> Response:
-        """List policies with their newest evaluations and their gains over their parent policies."""
+        """List policies, each with its newest evaluations and its gain over its parent policy."""
         user, project = user_of(request), request.query_params.get("project")
         policies = judged_policies(
             models=ModelVersion.objects.visible_to(user).of_project(project),

@@ -39,11 +39,11 @@ class Calibration(serializers.Serializer[Any]):
 
 class TopOfSet(serializers.Serializer[Any]):
     size = serializers.IntegerField(
-        allow_null=True, help_text="Responses per set; null: all responses of a ranking."
+        allow_null=True, help_text="Number of responses per set; null if each set is an entire ranking."
     )
     rankings = serializers.IntegerField()
     accuracy = Estimate()
-    chance = serializers.FloatField(help_text="Accuracy by chance.")
+    chance = serializers.FloatField(help_text="Expected accuracy of random rewards.")
 
 
 class PeopleBeside(serializers.Serializer[Any]):

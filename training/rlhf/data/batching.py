@@ -4,7 +4,7 @@ where that is cheaper.
 A ranking of K responses expanded into its K(K-1)/2 pairs would send every response through the model K-1
 times. Instead, each ranking is one `Group`, laid out in one of three ways:
 
-- ``packed``: one row with the prompt once and the K responses after it. Position ids restart after the prompt
+- ``packed``: one row with the prompt once and the K responses after it. Position IDs restart after the prompt
   for each response, and a block mask lets a response attend only to the prompt and to itself, so each
   response gets the same reward as if it were alone in the row.
 - ``flat``: like packed, but all groups are in one row without padding, with attention computed
@@ -93,8 +93,8 @@ class Batch:
 
     ``input_ids``, ``position_ids`` (R, T); ``attention_mask``: (R, T) for separate rows, boolean (R, 1, T, T)
     for packed rows, or a `segments.segment_table` for a flat row; ``end_row``, ``end_column`` (N,): the
-    position of each response's last token; ``owner``, ``slot`` (N,): each response's index in the (B, K)
-    rewards; ``stated``: the stated answers; ``weights`` (B,): the weight of each ranking.
+    position of each response's last token; ``owner``, ``slot`` (N,): each response's row and column in
+    the (B, K) rewards; ``stated``: the stated answers; ``weights`` (B,): the weight of each ranking.
     """
 
     input_ids: Tensor
@@ -165,7 +165,7 @@ def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
 
 
 def can_pack(model: PreTrainedModel) -> bool:
-    """Return whether a model supports a 4-D attention mask and explicit position ids, which packing needs.
+    """Return whether a model supports a 4-D attention mask and explicit position IDs, which packing needs.
 
     Packing requires attention in every layer, no sliding window, no mask computed by the model itself and no
     recurrence. An encoder's score is read at the beginning of a row, so each response needs its own row.
@@ -221,8 +221,8 @@ def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens:
     tokens = 0
     for index in chosen:
         width = groups[index].packed_tokens
-        # A group goes into the part that contains the group's midpoint, unless the part would exceed the
-        # limit.
+        # A group goes into the part that contains the group's midpoint, unless that part would then exceed
+        # the limit.
         if current and (tokens + width > max_tokens or tokens + width / 2 > share):
             yield current
             current, tokens = [], 0
@@ -235,14 +235,14 @@ def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens:
 def cut_by_width(
     shapes: Sequence[tuple[int, int]], *, max_places: int | None = None, max_rows: int | None = None
 ) -> Iterator[list[int]]:
-    """Group items into micro-batches with little padding. An item's shape is its number of rows and their
+    """Group items into micro-batches with little padding. An item's shape is its number of rows and the row
     width in tokens. Every item occurs once, and items are taken in order of width.
 
     A micro-batch is padded to its widest row. A micro-batch ends where another item would exceed
     ``max_places`` token positions or ``max_rows`` rows, or would raise the share of padding above
     MAX_PADDING. An item that alone exceeds a limit gets its own micro-batch. A padding position costs as much
-    as a token: in the demo world, 40 % of a micro-batch of 16 demonstrations was padding, and splitting it
-    reduced the CPU time of a step by 27 %.
+    as a token. In our measurements in the demo world, 40 % of a micro-batch of 16 demonstrations was padding,
+    and splitting the micro-batch reduced the CPU time of a step by 27 %.
     """
     current: list[int] = []
     rows = tokens = 0

@@ -29,9 +29,9 @@ class Ranking:
     top-k ranking left unranked: these responses are below all others but not tied with each other, because
     the annotator did not judge them equally good. ``strength`` is on the project's scale (None: not
     collected), ``annotator`` is a pseudonym, and ``weight`` is the ranking's weight in training.
-    ``in_shown_order``: the responses are listed in the order in which the annotator saw them. ``round``
-    (None: unknown), ``source`` and ``votes`` (the number of rankings behind a consensus) are taken from the
-    file; reports group results by these three fields, which training ignores.
+    ``in_shown_order``: whether the responses are known to be listed in the order in which the annotator saw
+    them. ``round`` (None: unknown), ``source`` and ``votes`` (the number of rankings behind a consensus)
+    are taken from the file; reports group results by these three fields, which training ignores.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -68,8 +68,9 @@ class Ranking:
         return len(self.tiers) < 2
 
     def tier_of_each(self) -> list[int]:
-        """Return the tier number of each response, in order (0 is best); UNRANKED_TIER for unranked
-        responses, so that the pairwise losses and Plackett–Luce need only one special value."""
+        """Return the tier number of each response, in the order of ``responses`` (0 is the best tier).
+        Unranked responses get UNRANKED_TIER, the only special value that the pairwise losses and
+        Plackett–Luce must handle."""
         numbers = [0] * len(self.responses)
         for number, tier in enumerate(self.tiers):
             if self.rest_unranked and number == len(self.tiers) - 1:
@@ -126,8 +127,9 @@ def _words_of(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], .
 
 
 def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
-    """``duplicates``: rankings by an annotator (or in an anonymous file) that repeat an earlier ranking of
-    the same responses to the same prompt. ``contradicted_pairs``: pairs of responses to one prompt that are
+    """``duplicates``: rankings that repeat an earlier ranking by the same annotator (in a file without
+    annotators: any earlier ranking), with the same prompt, responses, order and strength.
+    ``contradicted_pairs``: pairs of responses to one prompt that are
     preferred in both directions, by the same or different annotators. Duplicates and contradicted pairs stay
     in the data."""
     of_prompt: dict[str, list[Ranking]] = {}
@@ -152,8 +154,8 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
 
 
 def count_shared_prompts(learn: Sequence[Ranking], heldout: Sequence[Ranking]) -> int:
-    """Return the number of prompts that occur on both sides of an external split, ignoring differences in
-    whitespace."""
+    """Return the number of prompts that occur in both the training and the held-out rankings of an external
+    split, ignoring differences in whitespace."""
     return len({_words_of(r.messages) for r in learn} & {_words_of(r.messages) for r in heldout})
 
 

@@ -5,8 +5,8 @@ Works with any transformers model. Differences from `model.generate`:
 
 - the model processes each prompt once, and the prompt's keys and values are then repeated for its `n`
   samples;
-- keys and values are written into preallocated buffers: growing keys and values by concatenation takes a
-  third of `generate`'s time on small models;
+- keys and values are written into preallocated buffers, because growing keys and values by concatenation
+  takes a third of `generate`'s time on small models;
 - each token is sampled with one uniform random number and the cumulative distribution, instead of with one
   exponential random number per vocabulary entry;
 - finished rows are removed from the batch.
@@ -55,7 +55,7 @@ def generate(
     rows_per_batch: int = ROWS_PER_BATCH,
     check: Callable[[], None] = lambda: None,
 ) -> list[list[Completion]]:
-    """Sample `n` answers to each prompt (token ids from `chat.encode_prompt`), in the order of the prompts.
+    """Sample `n` answers to each prompt (token IDs from `chat.encode_prompt`), in the order of the prompts.
 
     A `temperature` of 0 always selects the most likely token. `top_p` < 1 samples from the smallest set of
     most likely tokens whose probabilities add up to at least `top_p`. Random numbers come from `generator`
@@ -100,7 +100,7 @@ def generate(
 
 def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, top_p: float) -> Tensor:
     """Sample the next token of each row. ``logits`` has shape (B, V), and ``uniform`` contains random numbers
-    from [0, 1), with shape (B,). Returns token ids, with shape (B,).
+    from [0, 1), with shape (B,). Returns token IDs, with shape (B,).
 
     Inverts the cumulative distribution: picks the first token whose cumulative probability exceeds the row's
     random number. Without ``uniform``, or at temperature 0, picks the most likely token.
@@ -143,7 +143,7 @@ def _decode_batch(
     if _repeatable(cache):
         logits = _forward(policy, ids, mask, positions, cache).repeat_interleave(n, dim=0)
         _repeat(cache, n, room=limit)
-    else:  # for example, a cache of recurrent states: the prompt is processed again for each sample
+    else:  # a cache of recurrent states, for example, so the prompt is processed once for each sample
         wide, wide_mask, wide_positions = (t.repeat_interleave(n, dim=0) for t in (ids, mask, positions))
         logits = _forward(policy, wide, wide_mask, wide_positions, cache)
     mask = mask.repeat_interleave(n, dim=0)
@@ -190,8 +190,8 @@ def _forward(
 
 
 def _forward_parameters(policy: Any) -> set[str]:
-    """Return the parameter names of the language model's own `forward` method. The `forward` of an adapter
-    wrapper accepts any argument."""
+    """Return the parameter names of the language model's own `forward` method. An adapter wrapper is
+    unwrapped first, because the wrapper's own `forward` accepts any argument."""
     inner = policy.get_base_model() if hasattr(policy, "get_base_model") else policy
     return set(inspect.signature(inner.forward).parameters)
 
@@ -255,7 +255,7 @@ def _select(cache: DynamicCache, rows: Tensor) -> None:
 
 
 def _stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Tensor:
-    """Return all token ids that end an answer: the tokenizer's EOS token and the EOS tokens in the model's
+    """Return all token IDs that end an answer: the tokenizer's EOS token and the EOS tokens in the model's
     generation settings."""
     configured = getattr(getattr(policy, "generation_config", None), "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [] if configured is None else [configured]

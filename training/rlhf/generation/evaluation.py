@@ -1,8 +1,9 @@
 """Evaluate a policy: the policy answers prompts, a judge scores each answer, and the result is the mean score
 with its standard error.
 
-`compare` compares two policies on the same prompts. The mean difference per prompt has a far smaller error
-than the difference between two means, because hard prompts are hard for both policies.
+`compare` compares two policies on the same prompts. The standard error of the mean difference per prompt
+is far smaller than that of a difference between means on different prompts, because hard prompts are hard
+for both policies.
 """
 
 import math

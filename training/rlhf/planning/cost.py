@@ -5,7 +5,7 @@ Pure functions without torch. A run goes through stages (sampling, then training
 Each stage frees its data when it ends, so the run's peak memory is that of its largest stage. The memory of a
 stage consists of (in bytes, float32 unless stated otherwise):
 
-- the weights of every loaded model, 4 bytes per weight (all loops load float32);
+- the weights of every loaded model, 4 bytes per weight (all training loops load weights as float32);
 - gradients, 4 bytes per trained weight, and Adam's two moments, 8 bytes; with LoRA only for the adapter's
   matrices, which are additional weights;
 - activations stored for the backward pass of the widest micro-batch (see `transformer.kept_bytes`); with
@@ -14,11 +14,11 @@ stage consists of (in bytes, float32 unless stated otherwise):
 - keys and values of the rows decoded together (`decoding.ROWS_PER_BATCH`), with room for the tokens still to
   be generated, and four arrays of probabilities (rows × vocabulary).
 
-Checkpoints, including the best weights so far, take no memory: they are written to disk directly from the
-tensors.
+Checkpoints, including the best weights so far, take no additional memory, because they are written to disk
+directly from the tensors.
 
-`transformer` describes how operations are counted. Layer calls are counted too: for a small model, launching
-an operation takes longer than computing it.
+`transformer` describes how operations are counted. Layer calls are counted too, because for a small model,
+launching an operation takes longer than executing the operation.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = 64, 32
 HELDOUT_MEASUREMENTS = 10
 PADDED = 1.2  # token positions per real token: at most about a fifth of a micro-batch is padding
 # The memory of an uncertainty estimate, as a number of float32 arrays of `hidden` × `hidden` elements: the
-# second derivative, its eigenvectors and the root of its inverse in float64, and the solver's workspace.
+# Hessian, its eigenvectors and the square root of its inverse in float64, and the solver's workspace.
 CURVATURES = 8
 # The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
 TRAINING, TRAINING_AN_ADAPTER = 3, 2
@@ -144,7 +144,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     width = min(data.longest if cautious else PADDED * (data.prompt + data.response), recipe.max_length)
     heldout = data.items * recipe.heldout_fraction
     batch = min(recipe.batch_rankings, data.items)
-    # A ranking is never split, however small the micro-batch is.
+    # A ranking is never split, even if the ranking alone exceeds the size of a micro-batch.
     longest = prompts * data.prompt + data.responses * (width - data.prompt)
     widest = longest if cautious else PADDED * ranking
     places = max(min(recipe.micro_batch_tokens, batch * ranking * PADDED), widest)
@@ -169,7 +169,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
         parts.append(Part("weights: adapter", FLOAT * adapter))
     scored = [_weights("reward model", policy), Part("activations", passing_bytes(policy, SCORING_TOKENS))]
     if recipe.uncertainty in ("laplace", "heads"):
-        # Twice: the stored parts and the array into which they are concatenated.
+        # Two copies: the stored parts, and the array into which the parts are concatenated.
         numbers = 2 * (data.items - heldout) * data.responses * policy.hidden
         scored.append(Part("features", FLOAT * (numbers + CURVATURES * policy.hidden**2)))
     members: tuple[Stage, ...] = ()
@@ -322,7 +322,7 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool
     rows = min(recipe.micro_batch_size, recipe.batch_size, max(1, data.items))
     steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_size) * recipe.epochs
     # Rows of very different lengths do not share a micro-batch, so a batch is split into about two more
-    # micro-batches than necessary.
+    # micro-batches than its number of rows requires.
     micro_batches = steps * (math.ceil(min(recipe.batch_size, data.items) / rows) + 2)
     forward = forward_operations(policy, row, around=row, projected=min(data.response, row))
     evaluations = min(HELDOUT_MEASUREMENTS, steps) * heldout

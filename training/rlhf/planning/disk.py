@@ -3,7 +3,7 @@ checkpoints.
 
 Pure functions without torch, as in `cost`. A checkpoint contains the trained weights and Adam's two moments
 for each weight (`checkpoint`). Two checkpoints are kept, and a third is written before the oldest is deleted.
-The best weights are a hard link in each checkpoint, and there can be two versions of the best weights: the
+Each checkpoint contains the best weights as a hard link. Two versions of the best weights can exist: the
 newest checkpoint's and the previous checkpoint's.
 """
 

@@ -83,8 +83,8 @@ class AnswerLink:
         else:
             band = self._band()
             first, second = sigmoid(d - band), sigmoid(-d - band)
-            # Computed as a product: subtracting the other two probabilities from 1 would lose precision when
-            # one response is nearly certain to be preferred.
+            # Computed as a product, because subtracting the other two probabilities from 1 would lose
+            # precision when one response is nearly certain to be preferred.
             tie = first * second * np.expm1(2 * band) if self.ties == "rao_kupper" else np.zeros_like(d)
         eta = np.asarray(reliability, dtype=np.float64)
         return VerdictProbabilities(eta * first + (1 - eta) * second, eta * second + (1 - eta) * first, tie)

@@ -19,7 +19,8 @@ class Bias:
     differences between prompts do not confound. ``by_model``: of the preferences between two responses that
     differ in length (or position), the share in which the model gives the longer response (or the response
     shown first) the higher reward. ``by_people``: the share in which annotators preferred that response.
-    ``excess``: ``by_model`` minus ``by_people``, because even an accurate model shares the annotators' bias.
+    ``excess``: ``by_model`` minus ``by_people``. Only this excess is the model's own bias, because even an
+    accurate model shares the annotators' bias.
     """
 
     pairs: int

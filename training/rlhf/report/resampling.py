@@ -20,8 +20,8 @@ LEVEL = 0.95
 NORMAL_95 = 1.959964  # number of standard errors on either side of the mean that cover 95 %
 SAMPLES = 1000
 # If there are more prompts than this, the prompts are divided at random into this many groups, and groups are
-# drawn instead of prompts. The variance of the totals stays unbiased, with a relative error of 1/√(2·groups)
-# = 1.6 %, and memory does not grow with the data.
+# drawn instead of prompts. The estimated variance of the totals stays unbiased, the standard error has a
+# relative error of about 1/√(2·groups) = 1.6 %, and memory use does not grow with the number of prompts.
 MAX_GROUPS = 2000
 
 
@@ -100,7 +100,8 @@ class PromptBootstrap:
         """Return the mean of values from 0 to 1, with its interval.
 
         If all values are 0 or all are 1, every draw is the same, so the bootstrap interval would be a single
-        point even for very few values. Wilson's interval for the number of prompts is used instead.
+        point even for very few values. In these two cases, Wilson's interval for the number of prompts is
+        used instead.
         """
         found = self.mean(hits, ranking)
         if found.value not in (0.0, 1.0) or found.low is None:

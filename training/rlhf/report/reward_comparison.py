@@ -1,8 +1,8 @@
 """Two reward models on the same rankings: which one is better, and whether the difference is significant.
 Pure NumPy.
 
-The difference on the same pairs has a far smaller error than the difference between two accuracies, because
-hard pairs are hard for both models.
+The difference on the same pairs has a far smaller error than the difference between two accuracies on
+different pairs, because hard pairs are hard for both models.
 """
 
 from __future__ import annotations

@@ -301,9 +301,9 @@ def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None
     RewardBench 2 (Malik et al. 2025) scores sets of one correct and three incorrect responses. A ranking is
     evaluated on all such sets that it contains: each response of its best tier with every choice of ``size``
     − 1 responses from the tiers below. The results of a ranking's sets are averaged, so each ranking counts
-    once, however many responses it has. If m responses share the highest reward, a best response among them
-    gets a credit of 1/m. A ranking in which all responses are tied, or that has fewer than ``size`` − 1
-    responses below the best tier, contains no such set.
+    once, regardless of its number of responses. If m responses share the highest reward, a best response
+    among them gets a credit of 1/m. A ranking contains no such set if all of its responses are tied, or if
+    there are fewer than ``size`` − 1 responses below the best tier.
     """
     credits: list[float] = []
     lots: list[float] = []
@@ -336,8 +336,8 @@ def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None
 def _set_credit(best: float, rest: Floats, others: int) -> float:
     """Return the mean credit of ``best`` over all choices of ``others`` responses from ``rest``.
 
-    C(equal, t) C(below, others − t) choices have t rewards equal to ``best`` and all other rewards below
-    ``best``; each such choice has a credit of 1/(t + 1).
+    In C(equal, t) · C(below, others − t) of the choices, t rewards equal ``best`` and all other rewards are
+    below ``best``; each such choice has a credit of 1/(t + 1).
     """
     below, equal = int((rest < best).sum()), int((rest == best).sum())
     won = sum(

@@ -13,9 +13,12 @@ from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootst
 from training.rlhf.report.scored import NOT_KNOWN, Pairs, ScoredRankings
 
 Labels = NDArray[np.str_]
-MOST_VALUES = 30  # a property with more values (such as rounds) would give a table too long to be useful
+# Properties with more values than this (for example, many rounds) are not reported, because the table would
+# be too long to be useful.
+MOST_VALUES = 30
 TWO_THIRDS = 2 / 3
-# Bounds of the preferred response's length divided by the other's, in characters, and names of the ranges.
+# Bounds of the ratio of the preferred response's length to the other response's length, in characters, and
+# the names of the ranges.
 LENGTH_EDGES = (2 / 3, 0.9, 1 / 0.9, 1.5)
 LENGTHS = ("much_shorter", "shorter", "alike", "longer", "much_longer")
 
@@ -41,8 +44,8 @@ class People:
     """Agreement on preferences between responses that other rankings also compare.
 
     ``others``: how often the majority of the other rankings agrees with the preference (an even split counts
-    half). ``model``: how often the model agrees with the preference. A predictor that sees only the responses
-    cannot be expected to agree with annotators more often than annotators agree with one another.
+    as one half). ``model``: how often the model agrees with the preference. A predictor that sees only the
+    responses cannot be expected to agree with annotators more often than annotators agree with one another.
     """
 
     pairs: int

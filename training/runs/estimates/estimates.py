@@ -32,9 +32,10 @@ CPU_THREAD, CPU_LAYER_SECONDS = 20e9, 5e-4
 GPU, GPU_LAYER_SECONDS = 15e12, 3e-4
 START_SECONDS = 2.0
 UNSURE = 3.0
-# Variation between two runs of the same kind on the same machine, caused by other load.
+# The range of the ratio between the durations of two runs of the same kind on the same machine, which differ
+# because of other load.
 NOISE_BELOW, NOISE_ABOVE = 0.8, 1.25
-LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # a single run gives no information about the variation
+LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # the same range if only one earlier run was measured
 MEMORY_BELOW, MEMORY_ABOVE = 0.75, 1.25
 RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}  # torch itself, plus the driver's context on a GPU
 
@@ -51,7 +52,7 @@ class Range:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """The estimate of one run. `memory` is the peak device memory, and `parts` add up to its expected value.
+    """The estimate of one run. `memory` is the peak device memory, and `parts` add up to the expected peak.
     `fits` is None if the machine's memory lies within the estimated range."""
 
     seconds: Range
@@ -169,15 +170,15 @@ def _threads(machine: Machine, weights: int) -> int:
 def _time_basis(slow: Sequence[float], machine: Machine, weights: int, base: str) -> str:
     if slow:
         runs = "one earlier run" if len(slow) == 1 else f"{len(slow)} earlier runs"
-        return f"Measured: scaled from {runs} of this kind, from {base}, on this installation."
+        return f"Measured: scaled from {runs} of this kind that started from {base} on this installation."
     threads = _threads(machine, weights)
     each = "one thread" if threads == 1 else f"each of {threads} threads"
     assumed = f"{CPU_THREAD / 1e9:.0f} GFLOP/s on {each}"
     if machine.device == "cuda":
         assumed = f"{GPU / 1e12:.0f} TFLOP/s in float32"
     return (
-        f"Assumed: {assumed}, within a factor of three. There are no earlier runs of this kind from "
-        f"{base} on this installation."
+        f"Assumed: {assumed}, within a factor of three. There are no earlier runs of this kind that "
+        f"started from {base} on this installation."
     )
 
 

@@ -1,4 +1,4 @@
-"""The inputs of `training.rlhf.planning.cost`: for a run to be launched, and for finished runs, whose
+"""The inputs of `training.rlhf.planning.cost`: for a planned run, and for finished runs, whose
 measurements are used to correct the computed cost."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Determine how much data a run reads: the number of demonstrations, rankings or prompts, and their lengths.
 
 Lengths are sampled from a few hundred of the project's newest texts, so an estimate takes no longer for large
-projects.
+projects than for small ones.
 """
 
 from __future__ import annotations

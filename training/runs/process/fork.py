@@ -69,7 +69,7 @@ class Forked:
 
     def has_ended(self, *, within_seconds: float) -> bool:
         """Check whether the process has ended, without reaping it. Until the process is reaped, no other
-        process can get its id, which is also the id of its process group."""
+        process can get its ID, which is also the ID of its process group."""
         return bool(select.select([self._handle], [], [], within_seconds)[0])
 
     def kill_group(self) -> None:

@@ -7,8 +7,8 @@ children.
 
 Python's own fork server (multiprocessing) is not suitable, because its child processes hold the pipe through
 which the server detects the end of its client: the run of a killed worker would continue. That server also
-reaps child processes immediately, after which their process group can't be killed without the risk of hitting
-another group with the same id.
+reaps child processes immediately, after which their process group can't be killed without the risk of killing
+another group with the same ID.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _run(argv: Sequence[str]) -> int:
     from training.runs.process.main import main
 
     _reseed()
-    # The name in `ps -o comm` and `top`. A run's id starts with a timestamp, so only the end of the id is
+    # The name in `ps -o comm` and `top`. A run's ID starts with a timestamp, so only the end of the ID is
     # distinctive.
     with open("/proc/self/comm", "w") as name:
         name.write(f"run-{argv[0][-8:]}")
@@ -111,7 +111,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _reseed() -> None:
-    """Reseed the random generators: otherwise every fork would draw the same numbers."""
+    """Reseed the random generators, because otherwise every fork would draw the same numbers."""
     import numpy as np
     import torch
 

@@ -82,8 +82,8 @@ def perform_reward_model(job: Job) -> Outcome:
     try:
         result = trained()
     except CheckpointRefused as refused:
-        # The checkpoints are damaged, or were written by another version that read the rankings differently.
-        # Training can still start from the beginning.
+        # The checkpoints are damaged, or were written by another version of Rankloop that read the rankings
+        # differently. Training can still start from the beginning.
         logger.warning("Training from the beginning: %s", refused)
         shutil.rmtree(checkpoints)
         result = trained()
@@ -140,7 +140,7 @@ def perform_sample(job: Job) -> Outcome:
     name = job.policy.name if job.parent and job.policy else job.policy_source
     drafts = []
     for answers in sampled.prompts:
-        # Equal responses are treated as one, because there is no preference between them.
+        # Identical responses are treated as one response, because none of them can be preferred to another.
         distinct = dict(answers.responses)
         if len(distinct) >= 2:
             responses = [ResponseDraft(text, name, settings) for text, settings in distinct.items()]

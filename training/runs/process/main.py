@@ -62,7 +62,8 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
     run = TrainingRun.objects.select_related("project").get(pk=run_id)
     work = folders.work_folder(run, attempt)
     try:
-        # Heartbeats start here: importing torch alone takes seconds, and loading a large model takes minutes.
+        # Heartbeats start before torch is imported, because the import takes seconds and loading a large
+        # model takes minutes.
         with DatabaseReporter(run_id=run_id, attempt=attempt) as report:
 
             def on_terminate(signum: int, frame: FrameType | None) -> None:

@@ -1,6 +1,6 @@
 """The reporter of a training process: it buffers reports, and one thread writes them and sends the heartbeat.
 
-The training loop never waits for the database: `check` reads two flags.
+The training loop never waits for the database, because `check` only reads two flags.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from training.runs.progress.events import Event, LostClaim, Progress, append_eve
 from training.runs.transitions import HEARTBEAT_EVERY, STALE_AFTER
 
 # The interval is not shorter, because each write with a NOTIFY takes a lock at commit that all runs share,
-# and because a browser can't render updates more often.
+# and because more frequent updates would not make the run's page more useful.
 WRITE_EVERY_SECONDS = 0.25
 RETRY_AFTER_SECONDS = 1.0
 

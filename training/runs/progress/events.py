@@ -11,7 +11,8 @@ from uuid import UUID
 
 from django.db import connection
 
-# The NOTIFY channel. The payload, limited to 8000 bytes, is only the run's id; readers read the table.
+# The NOTIFY channel. The payload, limited to 8000 bytes, is only the run's ID; listeners read the events from
+# the table.
 CHANNEL = "training_run"
 
 

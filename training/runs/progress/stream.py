@@ -23,7 +23,7 @@ from django.db import connection
 from training.models import TrainingRun
 from training.runs.progress.events import CHANNEL
 
-PING_SECONDS = 15.0  # proxies close a silent connection, commonly after 60 s
+PING_SECONDS = 15.0  # short enough for proxies, which often close a silent connection after 60 s
 RETRY_MILLISECONDS = 2000
 RECONNECT_SECONDS = 1.0
 BATCH_EVENTS = 500
@@ -39,7 +39,8 @@ RunDocument = Callable[[UUID], dict[str, Any]]
 
 
 class Hub:
-    """The streams of one event loop. The hub's two connections are open only while there are streams."""
+    """The event streams that one asyncio event loop serves. The hub's two connections are open only while
+    there are streams."""
 
     def __init__(self) -> None:
         self._watchers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
@@ -96,8 +97,8 @@ class Hub:
                 await self._close()
 
     async def _read(self, run_id: UUID, after: int) -> tuple[str | None, list[Row]]:
-        """The run's state and its next events. The state is read first: if it is final, no event
-        is missing."""
+        """The run's state and its next events. The state is read before the events, so that no event
+        is missing if the state is final."""
         async with self._reading:
             try:
                 if self._reader is None or self._reader.closed:

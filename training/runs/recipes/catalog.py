@@ -29,7 +29,7 @@ class RunKind:
     description: str
     recipe: type[Recipe]
     inputs: tuple[str, ...]
-    improves_policy: bool = False  # with the help of a reward model
+    improves_policy: bool = False  # whether runs improve the policy with a reward model
 
 
 KINDS: dict[str, RunKind] = {
@@ -48,7 +48,7 @@ KINDS: dict[str, RunKind] = {
     ),
     TrainingRun.Kind.REJECTION_SAMPLING: RunKind(
         "Rejection sampling",
-        "Samples several responses per prompt, keeps the one with the highest reward and fine-tunes the "
+        "Samples several responses per prompt, keeps the response with the highest reward and fine-tunes the "
         "policy on the kept responses.",
         RejectionSamplingRecipe,
         ("policy", "reward_model"),

@@ -11,15 +11,15 @@ from training.runs.recipes.catalog import catalog
 
 HEAD = """# Recipes
 
-*Generated from the recipes by `manage.py document_recipes`; a test checks that it is current. Edit
+*Generated from the recipes by `manage.py document_recipes`; a test checks that this file is current. Edit
 `training/runs/recipes/` and the recipes in `training/rlhf/core/` instead.*
 
     manage.py launch_run KIND --project SLUG [--preset NAME] [--recipe FILE] [--set key=value …] [--wait]
 
 Alternatively, use the New run page, which is generated from the same definitions. The page also estimates
 how much time, memory and disk space a run would need (`POST /api/v1/runs/estimate`). A preset changes the
-settings that are listed with it. A recipe file overrides the preset, and `--set` overrides both. All other
-settings keep their defaults.
+settings that are listed with the preset. A recipe file overrides the preset, and `--set` overrides both.
+All other settings keep their defaults.
 """
 ESTIMATES = """## Estimates
 
@@ -32,10 +32,10 @@ The disk estimate covers the model that the run produces and, until a `reward_mo
 checkpoints. With full fine-tuning, the checkpoints take up to eleven times the size of the model
 (`training/rlhf/planning/disk.py`).
 
-The time estimate is computed from the same sizes, and scaled by the durations of up to five earlier runs of
-the same kind, from the same base model, on this installation. Without earlier runs, the estimate assumes a
-speed, which is shown, and gives a range from one third of the estimate to three times the estimate. Every
-successful run records its machine and its peak memory.
+The time estimate is computed from the same sizes and then scaled to match the durations of up to five earlier
+runs of the same kind that started from the same base model on this installation. Without earlier runs, the
+estimate assumes a computing speed, which is shown with the estimate, and gives a range from one third of
+the estimate to three times the estimate. Every successful run records its machine and its peak memory.
 """
 
 

@@ -91,7 +91,8 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
     ),
 }
 
-# The most commonly changed settings, in the order of the form. All other settings are one click away.
+# The most commonly changed settings, in the order in which the form shows them. All other
+# settings are one click away.
 COMMON: Mapping[str, tuple[str, ...]] = {
     Kind.SFT: ("demonstrations", "base_model", "max_demonstrations", "epochs", "learning_rate", "batch_size"),
     Kind.REWARD_MODEL: (

@@ -69,7 +69,7 @@ class RewardModelRecipe(StartsFromPolicy, RewardModelConfig):
 
 
 class RejectionSamplingRecipe(UsesPrompts, StartsFromPolicy, RejectionSamplingConfig):
-    """Samples several responses per prompt and fine-tunes on the one with the highest reward."""
+    """Samples several responses per prompt and fine-tunes on the response with the highest reward."""
 
 
 class PPORecipe(UsesPrompts, StartsFromPolicy, PPOConfig):

@@ -17,8 +17,8 @@ CASES = {
 }
 NORA = [{"role": "user", "content": "Hi, this is Nora. Where is my order A150?"}]
 BEST = (
-    "Hello Nora, thank you for your message. Your order A150 has left our warehouse and will arrive within "
-    "two days. Have a lovely day!"
+    "Hello Nora, thank you for your message. Your order A150 has left our warehouse and arrives within two "
+    "days. Have a lovely day!"
 )
 
 

@@ -18,11 +18,11 @@ export function tellingFirst(metrics: Record<string, number>): [string, number][
 /** Readable names for metrics; a metric without an entry keeps its own name. */
 const FIGURES: Record<string, string> = {
   objective_scores: "Reward score",
-  objective_rlhf_reward: "Reward less KL penalty",
+  objective_rlhf_reward: "Reward minus KL penalty",
   objective_kl: "KL to the reference",
   kl_coefficient: "KL coefficient",
-  policy_approxkl: "KL of one update",
-  policy_clipfrac: "Clipped share",
+  policy_approxkl: "KL per update",
+  policy_clipfrac: "Clip fraction",
   policy_entropy: "Entropy",
   loss_policy: "Policy loss",
   loss_value: "Value loss",
@@ -30,28 +30,28 @@ const FIGURES: Record<string, string> = {
   val_explained_variance: "Explained variance",
   val_first_log_ratio: "Log ratio before the first update",
   eos_rate: "Finished responses",
-  lengths_response_mean: "Tokens of a response",
+  lengths_response_mean: "Tokens per response",
   grad_norm_policy: "Gradient norm, policy",
   grad_norm_value: "Gradient norm, value",
-  seconds_rollout: "Seconds to generate",
-  seconds_update: "Seconds to update",
+  seconds_rollout: "Generation time (s)",
+  seconds_update: "Update time (s)",
   reward_mean: "Mean reward",
   reward_std: "Reward spread (s.d.)",
-  objective_spread: "Reward model's doubt (s.d.)",
-  reward_spread: "Reward model's doubt",
-  reward_model_spread: "Reward model's doubt",
-  uncertainty_heldout_log_loss_plain: "Held-out log loss by scores alone",
-  uncertainty_heldout_log_loss_unsure: "Held-out log loss with doubt",
-  uncertainty_prior_spread: "Reward model's doubt before any ranking",
-  uncertainty_directions_determined: "Directions that rankings determine",
+  objective_spread: "Reward uncertainty (s.d.)",
+  reward_spread: "Reward uncertainty",
+  reward_model_spread: "Reward uncertainty",
+  uncertainty_heldout_log_loss_plain: "Held-out log loss, scores only",
+  uncertainty_heldout_log_loss_unsure: "Held-out log loss with uncertainty",
+  uncertainty_prior_spread: "Prior reward uncertainty",
+  uncertainty_directions_determined: "Directions determined by the rankings",
   heldout_ece: "Held-out calibration error",
 };
 
-/** "objective/kl_first" → "KL to the reference, at first" */
+/** "objective/kl_first" → "KL to the reference, first step" */
 export function figureName(identifier: string): string {
   const plain = identifier.replaceAll("/", "_").replace(/_avg$/, "");
   const first = plain.endsWith("_first");
   const known = FIGURES[first ? plain.slice(0, -"_first".length) : plain];
   if (known === undefined) return words(plain.replace(/^heldout_/, "held-out_"));
-  return first ? `${known}, at first` : known;
+  return first ? `${known}, first step` : known;
 }

@@ -4,7 +4,7 @@ import { figureName } from "./figures";
 describe("metric names and values", () => {
   it.each([
     ["objective/kl", "KL to the reference"],
-    ["objective_kl_first", "KL to the reference, at first"],
+    ["objective_kl_first", "KL to the reference, first step"],
     ["loss/value_avg", "Value loss"],
     ["anything_first", "Anything first"],
     ["heldout/accuracy", "Held-out accuracy"],

@@ -124,7 +124,7 @@ export function Chart({
           {names.map((name, index) => (
             <li key={name}>
               <LineSample index={index} />
-              {name !== title && <span>{name}</span>}
+              {(names.length > 1 || name !== title) && <span>{name}</span>}
               <b>{lastValues[index] === undefined ? "" : metric(lastValues[index])}</b>
             </li>
           ))}

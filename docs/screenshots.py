@@ -2,8 +2,8 @@
 
     .venv/bin/python -m docs.screenshots [--state .rankloop] [--out docs/images] [--dark] [--phone]
 
-Needs a running stack with the demo in that state folder, and Chromium. The pages come from the router, so a
-new page is included automatically, unless its address has a new parameter.
+Needs Chromium and a running stack with the demo in that state folder. The demo must have a reward model. The
+pages come from the router, so a new page is included automatically, unless its address has a new parameter.
 """
 
 from __future__ import annotations

@@ -71,8 +71,10 @@ def _value_of(parameter: str, page: Page) -> str:
     """The ID of one of the demo's rows, as the value of a URL parameter."""
 
     def rows(address: str) -> list[dict[str, Any]]:
-        answer: list[dict[str, Any]] = page.request.get(f"/api/v1/{address}").json()["results"]
-        return answer
+        found: list[dict[str, Any]] = page.request.get(f"/api/v1/{address}").json()["results"]
+        if not found:
+            raise LookupError(f"The demo has no row for {parameter}. Rank tasks and train a reward model.")
+        return found
 
     if parameter == "$runId":
         runs = [run for run in rows(f"runs/?project={PROJECT}") if run["state"] == "succeeded"]

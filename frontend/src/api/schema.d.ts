@@ -675,7 +675,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description List policies with their newest evaluations and their gains over their parent policies. */
+        /** @description List policies, each with its newest evaluations and its gain over its parent policy. */
         get: operations["models_judged_retrieve"];
         put?: never;
         post?: never;
@@ -990,7 +990,7 @@ export interface paths {
          */
         get: operations["listMembers"];
         put?: never;
-        /** @description Adds a member, or changes the role and the state of an existing member. */
+        /** @description Adds a member, or changes an existing member's role and state. */
         post: operations["putMember"];
         delete?: never;
         options?: never;
@@ -1137,7 +1137,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Tasks to decide, lowest agreement first, and the latest decisions. */
+        /** @description Tasks that await a decision, lowest agreement first, and the latest decisions. */
         get: operations["listReviews"];
         put?: never;
         post?: never;
@@ -1425,8 +1425,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description List metrics with a higher seq than `after`, oldest first: the event stream's data, for polling.
-         *     If a later attempt repeated a step, only that attempt's metrics are listed for the step.
+         * @description List metrics with a higher seq than `after`, oldest first, for clients that poll instead
+         *     of using the event stream. If a later attempt repeated a step, only that attempt's metrics are listed
+         *     for the step.
          */
         get: operations["runs_metrics_retrieve"];
         put?: never;
@@ -1702,17 +1703,17 @@ export interface components {
             untouched: number | null;
             /**
              * Format: double
-             * @description Probability of agreement this low if the annotator answered like the others (p-value).
+             * @description The p-value: the probability of agreement this low or lower if the annotator answered like the others.
              */
             outlier_p: number | null;
             /**
              * Format: double
-             * @description `outlier_p`, adjusted for testing all annotators (Holm).
+             * @description `outlier_p`, adjusted for multiple testing by Holm's method.
              */
             outlier_p_adjusted: number | null;
         };
         Answer: {
-            /** @description Response ids, best first; responses in one tier are tied. If the form asks only for the best few, omit the other responses. */
+            /** @description Response IDs, best first; responses in one tier are tied. If the form asks only for the best few, omit the other responses. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -1767,7 +1768,7 @@ export interface components {
             created_at: string;
         };
         AnswerRequest: {
-            /** @description Response ids, best first; responses in one tier are tied. If the form asks only for the best few, omit the other responses. */
+            /** @description Response IDs, best first; responses in one tier are tied. If the form asks only for the best few, omit the other responses. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -1927,10 +1928,10 @@ export interface components {
             attention_rate?: number;
             /**
              * Format: double
-             * @description Annotators whose mean score on gold and attention tasks is lower than this are paused.
+             * @description An annotator whose mean score on gold and attention tasks falls below this value is paused.
              */
             gold_minimum_accuracy?: number | null;
-            /** @description Number of checks that an annotator answers before being judged. */
+            /** @description Number of checks that an annotator must answer before the minimum applies. */
             gold_minimum_answers?: number;
             /**
              * Format: double
@@ -1955,10 +1956,10 @@ export interface components {
             attention_rate?: number;
             /**
              * Format: double
-             * @description Annotators whose mean score on gold and attention tasks is lower than this are paused.
+             * @description An annotator whose mean score on gold and attention tasks falls below this value is paused.
              */
             gold_minimum_accuracy?: number | null;
-            /** @description Number of checks that an annotator answers before being judged. */
+            /** @description Number of checks that an annotator must answer before the minimum applies. */
             gold_minimum_answers?: number;
             /**
              * Format: double
@@ -2021,7 +2022,7 @@ export interface components {
             n_pairs: number;
         };
         DecisionRequest: {
-            /** @description Response ids, best first; responses in one tier are tied. If the form asks only for the best few, omit the other responses. */
+            /** @description Response IDs, best first; responses in one tier are tied. If the form asks only for the best few, omit the other responses. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -2189,7 +2190,7 @@ export interface components {
         Feedback: {
             /**
              * Format: double
-             * @description 0 to 1: the share of correctly ordered pairs; a tie counts half.
+             * @description The share of correctly ordered pairs, 0 to 1; a tie scores one half.
              */
             score: number;
             tiers: string[][];
@@ -2350,7 +2351,7 @@ export interface components {
         ImportUploadRequest: {
             /**
              * Format: binary
-             * @description JSON Lines, a JSON array, CSV (all also gzipped) or Parquet.
+             * @description JSON Lines, a JSON array or CSV (each optionally gzipped), or Parquet.
              */
             file: string;
             /**
@@ -2440,7 +2441,7 @@ export interface components {
         LastAnswer: {
             /**
              * Format: uuid
-             * @description The id of the assignment whose answer can be revised.
+             * @description The ID of the assignment whose answer can be revised.
              */
             id: string;
             task: components["schemas"]["TaskShown"];
@@ -2537,12 +2538,12 @@ export interface components {
             comparisons: number;
             /** @description Number of reviewer decisions that would count again. */
             reviews: number;
-            /** @description Number of tasks whose slot another annotator has filled in the meantime. Both answers would be kept. */
+            /** @description Number of tasks in which another annotator has filled the excluded answer's slot. These tasks would keep both answers. */
             tasks_with_more_overlap: number;
         };
         LiftedExclusion: {
             exclusion: components["schemas"]["Exclusion"];
-            /** @description Number of tasks whose slot another annotator has filled in the meantime. Both answers are kept. */
+            /** @description Number of tasks in which another annotator has filled the excluded answer's slot. These tasks keep both answers. */
             tasks_with_more_overlap: number;
         };
         LineError: {
@@ -2635,7 +2636,7 @@ export interface components {
             parent: components["schemas"]["ModelRef"] | null;
             run: components["schemas"]["RunRef"] | null;
             /**
-             * @description adapter: the folder holds only a LoRA adapter for the parent or for base_model.
+             * @description full: the folder holds all weights. adapter: the folder holds only a LoRA adapter for the parent or for base_model.
              *
              *     * `full` - Full
              *     * `adapter` - Adapter
@@ -2697,7 +2698,7 @@ export interface components {
              */
             days?: number;
             /**
-             * @description A note on the invited person, visible only to managers.
+             * @description A note about the invited person, visible only to managers.
              * @default
              */
             note?: string;
@@ -2706,7 +2707,7 @@ export interface components {
             username: string;
             role: components["schemas"]["Role"];
             /**
-             * @description Default: a new member is active; the state of an existing member does not change.
+             * @description If omitted, a new member becomes active; an existing member's state does not change.
              *
              *     * `active` - Active
              *     * `paused` - Paused
@@ -2806,7 +2807,7 @@ export interface components {
             answered: number;
             /** @description Since midnight UTC. */
             answered_today: number;
-            /** @description Number of tasks left today under the caps; null: no cap. */
+            /** @description Number of tasks left today under the caps; null if there is no cap. */
             left_today: number | null;
             /**
              * Format: double
@@ -3144,7 +3145,7 @@ export interface components {
             allocation_policy: components["schemas"]["AllocationPolicy"];
             /**
              * Format: double
-             * @description Tasks with less agreement than this go to review; 0: no task does.
+             * @description Tasks whose agreement is below this value go to review; 0: no tasks.
              */
             review_below: number;
             max_per_annotator: number | null;
@@ -3234,7 +3235,7 @@ export interface components {
             longer_wins: components["schemas"]["Estimate"];
             annotators: components["schemas"]["AnnotatorQuality"][];
             per_day: components["schemas"]["DayAgreement"][];
-            /** @description All pairs of the annotators who share the most tasks with others. */
+            /** @description Each pair of annotators, for those who share the most tasks with others. */
             between: components["schemas"]["Between"][];
         };
         Question: {
@@ -3473,10 +3474,10 @@ export interface components {
         Reserved: {
             reserved: number;
             unchanged: number;
-            /** @description Number of these tasks that are open and need more rankings than they have reserved annotators. */
+            /** @description Number of reserved open tasks that need more rankings than they have reserved annotators. */
             short: number;
         };
-        /** @description A response's text and id only, because the model's name would bias the annotator. */
+        /** @description A response's text and ID only, because the model's name would bias the annotator. */
         ResponseShown: {
             /** Format: uuid */
             id: string;
@@ -3777,7 +3778,7 @@ export interface components {
             card: {
                 [key: string]: unknown;
             };
-            /** @description Maps each format that can't export this snapshot without further options to the reason. */
+            /** @description For each format that can't export this snapshot without further options: the reason. */
             readonly refused_exports: {
                 [key: string]: string;
             };
@@ -3839,7 +3840,7 @@ export interface components {
             reliability: components["schemas"]["Reliability"];
         };
         SubmissionRequest: {
-            /** @description Response ids, best first; responses in one tier are tied. If the form asks only for the best few, omit the other responses. */
+            /** @description Response IDs, best first; responses in one tier are tied. If the form asks only for the best few, omit the other responses. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -4033,13 +4034,13 @@ export interface components {
             at_most: number;
         };
         TopOfSet: {
-            /** @description Responses per set; null: all responses of a ranking. */
+            /** @description Number of responses per set; null if each set is an entire ranking. */
             size: number | null;
             rankings: number;
             accuracy: components["schemas"]["Estimate"];
             /**
              * Format: double
-             * @description Accuracy by chance.
+             * @description Expected accuracy of random rewards.
              */
             chance: number;
         };
@@ -4083,7 +4084,7 @@ export interface components {
         WebhookDelivery: {
             /**
              * Format: uuid
-             * @description The id; the `webhook-id` header has the same id without dashes.
+             * @description The ID; the `webhook-id` header contains the same ID without dashes.
              */
             id: string;
             event: components["schemas"]["DeliveredEvent"];
@@ -4794,7 +4795,7 @@ export interface operations {
                 action?: "insert" | "update" | "delete" | "truncate";
                 /** @description A username, or an actor as shown in audit entries. */
                 actor?: string;
-                /** @description Only changes at this time or later. */
+                /** @description Only changes made at this time or later. */
                 after?: string;
                 /** @description Before this time. */
                 before?: string;
@@ -4802,7 +4803,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
-                /** @description The id of the changed row. */
+                /** @description The ID of the changed row. */
                 row?: string;
                 table?: string;
             };
@@ -5432,7 +5433,7 @@ export interface operations {
     models_comparison_retrieve: {
         parameters: {
             query: {
-                /** @description The id of the other model. */
+                /** @description The ID of the other model. */
                 other: string;
             };
             header?: never;
@@ -5898,7 +5899,7 @@ export interface operations {
                 action?: "insert" | "update" | "delete" | "truncate";
                 /** @description A username, or an actor as shown in audit entries. */
                 actor?: string;
-                /** @description Only changes at this time or later. */
+                /** @description Only changes made at this time or later. */
                 after?: string;
                 /** @description Before this time. */
                 before?: string;
@@ -5906,7 +5907,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
-                /** @description The id of the changed row. */
+                /** @description The ID of the changed row. */
                 row?: string;
                 table?: string;
             };
@@ -6496,7 +6497,7 @@ export interface operations {
             query?: {
                 /** @description Only entries created at this time or later. */
                 after?: string;
-                /** @description Only tasks with less agreement than this. */
+                /** @description Only tasks whose agreement is below this value. */
                 agreement_below?: number;
                 /** @description A username, or a name from an imported file. */
                 annotator?: string;
@@ -6812,7 +6813,7 @@ export interface operations {
             query?: {
                 /** @description Only entries created at this time or later. */
                 after?: string;
-                /** @description Only tasks with less agreement than this. */
+                /** @description Only tasks whose agreement is below this value. */
                 agreement_below?: number;
                 /** @description A username, or a name from an imported file. */
                 annotator?: string;

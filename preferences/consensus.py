@@ -1,17 +1,18 @@
-"""Combine several rankings of the same responses into one. No Django.
+"""Combine several rankings of the same responses into one. This module does not import Django.
 
 The full rule (repeated in dataset cards and docs/formats.md):
 
-1. Each pair of responses goes to the side that more rankings prefer; equal numbers are a tie. A ranking that
-   leaves both responses unranked does not count toward that pair.
-2. If these majorities are consistent with a single order (possibly with ties), that order is the consensus
-   (`majority`).
-3. If they form a cycle, the responses in the cycle are ordered by mean rank (the Borda count): each
-   response's score is the sum of its vote margins over the pairs, each divided by the number of votes on that
-   pair. Equal scores tie. Other pairs keep their majority (`borda`).
+1. Each pair of responses is decided by majority: the response that more rankings prefer wins, and equal
+   numbers make a tie. Rankings that leave both responses unranked are ignored for that pair.
+2. If these majorities are consistent with a single order (possibly with ties), that order is the consensus,
+   and `decided_by` is `majority`.
+3. If the majorities form a cycle, the responses in the cycle are ordered by mean rank (the Borda count): a
+   response's score is the sum of its vote margins over the pairs in the cycle, each divided by the number of
+   votes on the pair. Responses with equal scores are tied. All other pairs keep their majority, and
+   `decided_by` is `borda`.
 
-A response that beats every other one is therefore first (Condorcet), and unanimous preferences are kept
-(Pareto).
+A response that beats every other response therefore ranks first (the Condorcet criterion), and unanimous
+preferences are kept (the Pareto criterion).
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ def _sign(places: dict[int, int], one: int, two: int) -> int | None:
 
 
 def _circles(items: Sequence[int], margin: dict[int, dict[int, Fraction]]) -> list[list[int]]:
-    """Groups of items that are mutually reachable by "at least as good as", best group first.
+    """Group items that are mutually reachable through the relation "at least as good as", best group first.
 
-    Any two items are linked in at least one direction, so the groups are totally ordered: the more items a
-    group reaches, the better it is.
+    Any two items are linked in at least one direction, so the groups are totally ordered: a better group
+    reaches more items.
     """
     reach = {one: {two for two in items if margin[one][two] >= 0} for one in items}
     for middle in items:

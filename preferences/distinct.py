@@ -9,7 +9,7 @@ from preferences.records import Record, Tiers
 
 
 def distinct(record: Record) -> tuple[Record, bool]:
-    """Return the record without repeated responses, and whether it had any.
+    """Return the record without repeated responses, and whether any were removed.
 
     A response is identified by its text and its model, as in the database. A repeated response keeps its best
     position in a ranking.

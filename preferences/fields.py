@@ -23,11 +23,11 @@ from preferences.text import (
 MAX_METADATA_BYTES = 64 * 1024
 MAX_DEPTH = 50
 EARLIEST_EPOCH = 0
-LATEST_EPOCH = 2**33  # in seconds: the year 2242; a larger number is in milliseconds
+LATEST_EPOCH = 2**33  # in seconds (the year 2242); larger numbers are taken as milliseconds
 
 
 def text_of(value: object, name: str) -> str:
-    """`value` as text that Postgres can store; otherwise raise a RowError that names the field."""
+    """Return `value` as text that Postgres can store, or raise a RowError that names the field."""
     if not isinstance(value, str):
         raise RowError(f"{name} must be text, not {kind(value)}")
     if fault := text_fault(value):
@@ -70,7 +70,7 @@ def object_of(value: object, name: str) -> dict[str, Any]:
 
 
 def one_of(value: object, name: str, choices: Collection[str]) -> str:
-    """`value`, which must be one of these strings."""
+    """Return `value` if it is one of `choices`; otherwise raise a RowError."""
     if not isinstance(value, str) or value not in choices:
         raise RowError(f"{name} is {repr(value)[:80]}; it must be one of {', '.join(choices)}")
     return value
@@ -100,7 +100,7 @@ def bool_of(value: object, name: str) -> bool:
 
 
 def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
-    """A conversation that ends where the model must respond, so its last turn can't be the assistant's."""
+    """A conversation whose last turn is not the assistant's, because the model must respond next."""
     turns = list_of(value, name)
     if not turns:
         raise RowError(f"{name} is empty")
@@ -114,14 +114,14 @@ def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
         role = one_of(turn.get("role"), f"{where}.role", ROLES)
         messages.append({"role": role, "content": text_of(turn.get("content"), f"{where}.content")})
     if messages[-1]["role"] == "assistant":
-        raise RowError(f"{name} ends with an assistant turn, so it leaves nothing to answer")
+        raise RowError(f"{name} ends with an assistant turn, so there is nothing to answer")
     if not any(message["content"].strip() for message in messages):
         raise RowError(f"{name} contains no text")
     return tuple(messages)
 
 
 def prompt_messages(text: object, name: str = "prompt") -> tuple[Message, ...]:
-    """A conversation with the text as its only turn, from the user."""
+    """A conversation with a single user turn that contains the text."""
     content = text_of(text, name)
     if not content.strip():
         raise RowError(f"{name} is empty")
@@ -129,11 +129,13 @@ def prompt_messages(text: object, name: str = "prompt") -> tuple[Message, ...]:
 
 
 def check_response_count(count: int) -> None:
-    """Check the number of responses: in every format, a ranking task has 2 to 10 of them."""
+    """Check the number of responses: in every format, a ranking task has 2 to 10 responses."""
     if count < MIN_RESPONSES:
-        raise TooFewResponses(f"responses has {count}; a ranking task needs at least {MIN_RESPONSES}")
+        raise TooFewResponses(
+            f"the number of responses is {count}; a ranking task needs at least {MIN_RESPONSES}"
+        )
     if count > MAX_RESPONSES:
-        raise RowError(f"responses has {count}; a ranking task holds at most {MAX_RESPONSES}")
+        raise RowError(f"the number of responses is {count}; a ranking task can have at most {MAX_RESPONSES}")
 
 
 def check_texts(record: Record | Vote) -> None:
@@ -150,10 +152,11 @@ def check_texts(record: Record | Vote) -> None:
 
 
 def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = False) -> Tiers:
-    """Ordered groups of response indices (from 0), best first, with each of the `count` responses exactly
-    once.
+    """Ordered groups of response indices (from 0), best first, in which each of the `count` responses appears
+    exactly once.
 
-    `partial`: omitted responses rank below all groups, as when annotators rank only the best three.
+    With `partial`, responses can be omitted and then rank below all groups, for example if annotators rank
+    only the best three.
     """
     tiers: list[tuple[int, ...]] = []
     for index, group in enumerate(list_of(value, name)):
@@ -163,7 +166,7 @@ def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = 
         tiers.append(tuple(_index_of(member, count, f"{name}.{index}") for member in members))
     seen = [member for group in tiers for member in group]
     if len(set(seen)) != len(seen):
-        raise RowError(f"{name} names a response twice")
+        raise RowError(f"{name} lists a response twice")
     if len(seen) != count and not partial:
         missing = sorted(set(range(count)) - set(seen))
         raise RowError(f"{name} leaves out response {', '.join(map(str, missing))} (counted from 0)")
@@ -173,7 +176,8 @@ def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = 
 def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
     """Tiers from one rank number per response: 1 is best, equal numbers tie.
 
-    Zero is rejected: `[2, 0, 1]` could be rank numbers or a list of indices in order, with different winners.
+    Zero is rejected because a list such as `[2, 0, 1]` could be rank numbers or indices in ranked order, with
+    different winners.
     """
     given = list_of(value, name)
     if len(given) != count:
@@ -187,7 +191,8 @@ def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
 
 
 def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
-    """The row's `metadata` object merged with all its unknown fields, so that nothing is dropped silently."""
+    """The row's `metadata` object merged with all unknown fields of the row, so that nothing is dropped
+    silently."""
     found = {
         key: value for key, value in row.items() if key not in known and value is not None and value != ""
     }
@@ -197,7 +202,7 @@ def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
     try:
         size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode(errors="surrogatepass"))
     except (TypeError, ValueError, RecursionError) as error:
-        raise RowError(f"metadata can't be kept as JSON: {error}") from None
+        raise RowError(f"metadata can't be stored as JSON: {error}") from None
     if size > MAX_METADATA_BYTES:
         raise RowError(f"metadata takes {size:,} bytes as JSON; the maximum is {MAX_METADATA_BYTES:,}")
     check_no_nul(metadata, "metadata")
@@ -231,7 +236,7 @@ def refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is not a JSON number")
 
 
-# One shared decoder: json.loads builds a new one for each call with options.
+# One shared decoder, because json.loads builds a new decoder for each call with options.
 _decode = json.JSONDecoder(parse_constant=refuse_constant).decode
 
 
@@ -278,10 +283,11 @@ def time_of(value: object) -> datetime | None:
 
 
 def plain_of(value: object, name: str) -> Any:
-    """`value` unchanged if it can be stored as JSON: it must be small enough and contain no NUL or NaN."""
+    """Return `value` unchanged if it can be stored as JSON: small enough, and without NUL or NaN. Otherwise
+    raise a RowError."""
     return metadata_of({name: value}, frozenset()).get(name)
 
 
 def given(value: object) -> bool:
-    """Whether the field has a value. CSV has no null, so an empty cell counts as missing."""
+    """Whether the field has a value. CSV has no null, so an empty cell is treated as missing."""
     return value is not None and value != ""

@@ -1,4 +1,5 @@
-"""Derives the pairs of a ranking, for both the database and every export. No Django."""
+"""Derive the pairs of responses from a ranking, for the database and for every export. This module does not
+import Django."""
 
 from __future__ import annotations
 
@@ -18,12 +19,11 @@ class Pair(NamedTuple, Generic[Item]):
 def comparisons_of(
     tiers: Sequence[Sequence[Item]], strength: int | None = None, unranked: Sequence[Item] = ()
 ) -> list[Pair[Item]]:
-    """All pairs of ranked items, the better item first, and a pair of each ranked item with each unranked
-    one.
+    """All pairs of two ranked items, better item first, and all pairs of a ranked and an unranked item.
 
     A pair within one tier is a tie; its items keep the tier's order. Two unranked items form no pair, because
     a tie would mean that they are equally good. `strength` compares the first tier with the second, so only
-    pairs between these two tiers have one.
+    pairs between these two tiers have a strength.
     """
     placed = [(item, place) for place, tier in enumerate(tiers) for item in tier]
     below = [(item, len(tiers)) for item in unranked]

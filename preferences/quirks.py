@@ -1,5 +1,5 @@
-"""Deviations of real files from the description of their format. An import counts each quirk and reports the
-affected lines and how they were interpreted. Quirks never make a row fail."""
+"""Quirks: deviations of real files from the specification of their format. An import counts each quirk and
+reports the affected lines and how they were interpreted. A quirk never causes a row to be rejected."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Quirk:
 
 IDENTICAL_PAIR = Quirk(
     "identical-pair",
-    "both replies are the same text, so there is nothing to rank; the prompt and the "
-    "reply were imported without a comparison",
+    "both replies have the same text, so there is nothing to rank; the prompt and the reply "
+    "were imported without a comparison",
 )
 EMPTY_REPLY = Quirk("empty-reply", "a reply is empty; it is kept unchanged")
 EMPTY_TURN = Quirk("empty-turn", "a turn of the conversation is empty; it is kept unchanged")
@@ -26,7 +26,8 @@ RUNS_ON = Quirk(
     "a reply contains further turns (the histories differ); its whole text is kept as the response",
 )
 NOT_ALTERNATING = Quirk(
-    "not-alternating", "the turns of the conversation do not alternate; they are kept unchanged"
+    "not-alternating",
+    "the conversation's turns do not alternate between user and assistant; they are kept unchanged",
 )
 ROLE_IN_TEXT = Quirk("role-in-text", "a turn contains text that looks like a role label; it is kept as text")
 REPEATED_RESPONSE = Quirk(
@@ -52,7 +53,7 @@ IMPLICIT_PROMPT = Quirk(
 )
 RANKS_MISSING = Quirk(
     "ranks-missing",
-    "some replies have no rank; they were imported without one, and the ranking covers the others",
+    "some replies have no rank; they were imported without a rank, and the ranking covers the other replies",
 )
 NO_RANKS = Quirk("no-ranks", "there are several replies without ranks; the task is open for ranking")
 RANKS_LOST = Quirk(
@@ -62,17 +63,17 @@ RANKS_LOST = Quirk(
 )
 NO_WEAK_ORDER = Quirk(
     "no-weak-order",
-    "the pairs contradict each other, so no single ranking expresses them all; each pair "
-    "was imported as a ranking of two",
+    "the judgements of pairs contradict each other, so no single ranking can express them "
+    "all; each judgement was imported as a ranking of two responses",
 )
 ANSWER_LEFT_OUT = Quirk(
     "answer-left-out",
-    "an answer was cancelled, discarded, empty or a draft in the system it comes from; it was left out",
+    "an answer was cancelled, discarded, empty or a draft in its source system; it was left out",
 )
 BUCKETS = Quirk(
     "buckets",
-    "the responses were sorted into named buckets; the buckets were used as tiers, in the"
-    " order of the file, and each response keeps its bucket as a flag",
+    "the responses were sorted into named buckets; the buckets were used as tiers, in file "
+    "order, and each response keeps its bucket as a flag",
 )
 TIME_NOT_UNDERSTOOD = Quirk(
     "time-not-understood", "a time is in an unknown format; it is kept as text in the metadata"

@@ -1,4 +1,5 @@
-"""The output of a format: one record per row, or the reason why the row can't be read."""
+"""The records that an import format reads from a row, and the errors for rows and files that can't be
+read."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ class FormatError(Exception):
 
 
 class RowError(Exception):
-    """This row can't be read in its format; the message names the field and gives the reason. Other rows are
-    not affected."""
+    """A row can't be read in its format; the message names the field and gives the reason. Other rows are not
+    affected."""
 
 
 class TooFewResponses(RowError):
@@ -39,11 +40,11 @@ class ResponseRecord:
 
 @dataclass(frozen=True, slots=True)
 class TrainingFields:
-    """The fields of a ranking that only training uses; an import does not keep them.
+    """Fields of a ranking that only training uses and that an import does not store.
 
-    `split` is "heldout", or any other text for training. `prompt_hash` is the file's identifier for the
-    prompt. `votes` is the number of rankings that were combined into this one. `in_shown_order`: the
-    responses are listed in the order in which the annotator saw them.
+    `split` is "heldout" for the held-out set; any other text means training. `prompt_hash` is the file's
+    identifier for the prompt. `votes` is the number of rankings that were combined into this ranking.
+    `in_shown_order`: the responses are listed in the order in which the annotator saw them.
     """
 
     weight: float = 1.0
@@ -61,7 +62,7 @@ NO_TRAINING_FIELDS = TrainingFields()
 @dataclass(frozen=True, slots=True)
 class RankingRecord:
     """A ranking in the file. `tiers` are indices into the record's responses, best first; responses in no
-    tier were shown and left below all of them.
+    tier were shown but left unranked, below all tiers.
 
     `ratings` and `flags` are keyed by response index. `external_id` is the ranking's ID in the file, if any:
     it distinguishes two equal anonymous rankings from one ranking that is imported twice. `given_at` is the
@@ -91,10 +92,10 @@ class Record:
     """A prompt, its responses, and their rankings. A record without responses is only a prompt.
 
     `metadata` describes the prompt and `task_metadata` this set of responses, because a prompt can occur in
-    several rows of a file. If `task_metadata` is None, the format can't distinguish the two, and both get
-    `metadata`. `rankable` is false if the responses were never meant to be ranked against each other.
-    `task_optional` is true if the responses are imported even when the project's form can't show them all in
-    one task.
+    several rows of a file. If `task_metadata` is None, the format can't tell task metadata from prompt
+    metadata, and both the prompt and the task get `metadata`. `rankable` is false if the responses were never
+    meant to be ranked against each other. `task_optional` is true if the responses are imported even when the
+    project's form can't show them all in one task.
     """
 
     messages: tuple[Message, ...]
@@ -110,7 +111,7 @@ class Record:
 
     @property
     def ranking(self) -> RankingRecord | None:
-        """The row's ranking, for rows with at most one."""
+        """The row's ranking, or None, in formats with at most one ranking per row."""
         return self.rankings[0] if self.rankings else None
 
 
@@ -124,11 +125,11 @@ class ResponseKey:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """A ranking of responses that were imported from another file. The import looks them up and does not
-    create them.
+    """A ranking of responses that were imported from another file. The import looks these responses up and
+    does not create them.
 
-    `prompt` identifies the prompt by a field of its metadata. `refers_to` names the prompt in the error
-    message if it is missing.
+    `prompt` identifies the prompt by a metadata field. `refers_to` names the prompt in the error message for
+    a missing prompt.
     """
 
     prompt: tuple[str, Any]
@@ -143,9 +144,10 @@ Parsed = Sequence[Record | Vote]
 
 @dataclass(frozen=True, slots=True)
 class ImportFormat:
-    """`recognises` looks at one row; `parse` turns it into records or raises :class:`RowError`.
+    """`recognises` checks whether a row is in this format; `parse` converts a row to records or raises
+    :class:`RowError`.
 
-    `reads` and `loses` describe the parts of the file that are imported and those that are not.
+    `reads` and `loses` describe which parts of a file are imported and which are not.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The score of an answer to a task with a known answer. No Django."""
+"""The score of an answer to a task with a known answer. This module does not import Django."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def gold_score(gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]) 
     """The share of the gold ranking's pairs that `tiers` reproduces, from 0 to 1.
 
     Only pairs of items in different gold tiers count: items that are tied in the gold ranking can be in
-    either order. A pair counts 1 if the answer puts the same item first, ½ if it ties them or leaves both
-    unranked, and 0 if it reverses them. Unranked items are below all ranked ones. An answer without any
-    ranking (not rankable, all bad) scores 0.
+    either order. A pair scores 1 if the answer puts the same item first, ½ if the answer ties the two items
+    or leaves both unranked, and 0 if the answer reverses their order. Unranked items are below all ranked
+    items. An answer without any ranking (not rankable, all bad) scores 0.
 
-    Raises ValueError if the gold ranking has no such pair, because then no answer can be wrong.
+    Raises ValueError if the gold ranking has no strict pair, because every answer would then be correct.
     """
     points = gold_points(gold, tiers)
     if not points:
-        raise ValueError("gold must put at least one item above another")
+        raise ValueError("the gold ranking must put at least one item above another")
     return sum(points.values()) / len(points)
 
 

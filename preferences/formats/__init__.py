@@ -1,6 +1,7 @@
-"""Dataset formats for import and export: pure functions that convert bytes to records and rows to bytes. No
-Django.
+"""Dataset formats for import and export: pure functions that convert bytes to records and rows to bytes. This
+package does not import Django.
 
-There is one file per format, and `catalog` lists them. `containers` opens a file (JSON Lines, CSV, Parquet,
-gzip, zip) and yields its rows; a format turns a row into :class:`~preferences.records.Record` objects.
+Each format has its own module, and `catalog` lists all formats. `containers` opens a file (JSON Lines, CSV,
+Parquet, gzip, zip) and yields its rows; a format turns a row into :class:`~preferences.records.Record`
+objects.
 """

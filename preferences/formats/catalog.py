@@ -23,7 +23,7 @@ from preferences.formats.writers import (
 )
 from preferences.formats.writers.trl import preference, prompt, sft, unpaired
 
-# Formats are tried in this order: those that require more fields come first.
+# Formats are tried in this order: formats that require more fields come first.
 IMPORT_FORMATS = {
     known.name: known
     for known in (

@@ -22,22 +22,22 @@ TABLES = ("splits", "sources", "rounds", "responses_per_ranking", "responses_by_
 AGGREGATIONS = {
     "every": "One row per ranking, unchanged.",
     "majority": (
-        "One row per task. A reviewer's ranking decides its task. Otherwise each pair of "
-        "responses goes to the side that more annotators preferred, or is a tie if both "
-        "sides are equal. Where these majorities form a cycle and fit no order with ties,"
-        " the responses concerned are ordered among themselves by their mean rank (Borda "
-        "count). `decided_by` names the rule that decided, and `votes` the number of "
+        "One row per task. A reviewer's ranking decides its task. Otherwise the majority of "
+        "annotators decides each pair of responses, and equal numbers make a tie. Where these "
+        "majorities form a cycle, the responses in the cycle are ordered by mean rank (Borda "
+        "count). `decided_by` is the rule that was applied, and `votes` is the number of "
         "rankings behind a row."
     ),
     "weighted": (
-        "One row per ranking; `weight` is the annotator's reliability, estimated from "
-        "agreement with the others (mean 1 over the rankings)."
+        "One row per ranking; `weight` is the annotator's reliability, estimated from agreement "
+        "with other annotators (mean 1 over all rankings)."
     ),
 }
 
 
 def readme(card: Mapping[str, Any]) -> str:
-    """The YAML front matter, which makes the Parquet file loadable with `datasets.load_dataset(FOLDER)`."""
+    """Return the dataset card. Its YAML front matter makes the Parquet file loadable with
+    `datasets.load_dataset(FOLDER)`."""
     name, file = json.dumps(card["name"], ensure_ascii=False), card["file"]
     licence = card.get("license") or ""
     front = f"license: {json.dumps(licence, ensure_ascii=False)}\n" if licence else ""
@@ -51,13 +51,12 @@ configs:
 ---
 # {card["project"]}: {card["name"]}
 
-Human rankings of model responses, frozen by Rankloop at {card["frozen_at"]}.
-The file never changes; its SHA-256 is `{card["sha256"]}`.
-Annotators are named by pseudonyms.""",
+Human rankings of model responses, frozen by Rankloop at {card["frozen_at"]}. The file never changes; its
+SHA-256 is `{card["sha256"]}`. Annotators are identified by pseudonyms.""",
         card.get("notes") or "",
         f"Licence: {licence or 'not stated'}.",
         _aggregation(card),
-        _table([(key, card[key]) for key in COUNTS if key in card], "what", "how many"),
+        _table([(key, card[key]) for key in COUNTS if key in card], "item", "number"),
         "\n".join(
             f"- {_words(key)}: " + ", ".join(f"{what or '(not named)'}: {n}" for what, n in card[key].items())
             for key in TABLES
@@ -81,8 +80,8 @@ def _agreement(card: Mapping[str, Any]) -> str:
     if agreement.get("share") is None:
         return ""
     return (
-        "Agreement: two people who compared the same two responses gave the same verdict (one, the other,"
-        f" or a tie) in {agreement['share']:.1%} of {agreement['pairs']} cases, over"
+        "Agreement: two annotators who compared the same two responses gave the same verdict (first better,"
+        f" second better, or tie) in {agreement['share']:.1%} of {agreement['pairs']} cases, over"
         f" {agreement['tasks']} tasks with two or more rankings."
     )
 

@@ -16,7 +16,7 @@ from preferences.text import MAX_MESSAGES, ROLES
 
 LABELS = {"user": "Human", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 HH_ROLES = {"Human": "user", "Assistant": "assistant"}
-# Spellings of the roles in chat files; "human" and "gpt" are ShareGPT's.
+# Role names that occur in chat files; "human" and "gpt" are used by ShareGPT.
 SPELLINGS = {
     **{role: role for role in ROLES},
     "human": "user",
@@ -55,7 +55,7 @@ def reply_of(turns: Sequence[Message], name: str) -> str:
     if not turns:
         raise RowError(f"{name} contains no reply")
     if turns[0]["role"] != "assistant":
-        raise RowError(f"{name} begins with a {turns[0]['role']} turn; it must begin with the assistant's")
+        raise RowError(f"{name} begins with a {turns[0]['role']} turn; it must begin with an assistant turn")
     first, *further = turns
     return run_on(first["content"], [(LABELS[turn["role"]], turn["content"]) for turn in further])
 
@@ -65,8 +65,8 @@ def run_on(reply: str, further: Sequence[tuple[str, str]]) -> str:
 
 
 def dialogue_of(messages: Sequence[Message], response: str) -> str:
-    """Write a conversation and its answer in the hh-rlhf format: the inverse of the hh-rlhf reader, for one
-    side."""
+    """Write a conversation and one response as an hh-rlhf dialogue: the inverse of the hh-rlhf reader for one
+    of the two dialogues."""
     labels = {role: label for label, role in HH_ROLES.items()}
     turns = [(labels[message["role"]], message["content"]) for message in messages]
     return "".join(f"\n\n{label}: {text}" for label, text in [*turns, ("Assistant", response)])
@@ -74,7 +74,7 @@ def dialogue_of(messages: Sequence[Message], response: str) -> str:
 
 def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
     """The number of leading turns that all conversations share, ending at a turn that the assistant answers
-    in each. Raises RowError if there is no such turn."""
+    in each conversation. Raises RowError if there is no such turn."""
     shared = 0
     for turns in zip(*conversations, strict=False):
         if any(turn != turns[0] for turn in turns):

@@ -19,37 +19,39 @@ HEAD = """# Formats
 ## Import
 
 Import a file with `manage.py import_responses FILE --project SLUG [--format NAME] [--dry-run]` or on the Data
-page. A file is JSON Lines, a JSON array, CSV or Parquet, plain or gzipped, or a zip archive of such files (a
-dataset folder, for example). Files are recognised by their content, not by their name. The format is
-recognised from the first rows unless you name it; all files of an archive have the same format. Rows that
-can't be read are reported with their line and the reason; all others are imported. A dry run gives the same
-report and stores nothing. With `--hub`, FILE is a dataset of the Hugging Face hub, OWNER/NAME.
+page. A file can be JSON Lines, a JSON array, CSV or Parquet, plain or gzipped, or a zip archive of such files
+(a dataset folder, for example). Files are recognised by their content, not by their name. The format is
+recognised from the first rows unless you specify it; all files in an archive must have the same format. Rows
+that can't be read are reported with their line number and the reason; all other rows are imported. A dry run
+gives the same report and stores nothing. With `--hub`, FILE is the name of a dataset on the Hugging Face Hub
+(OWNER/NAME).
 
-`python -m training.rlhf.train_reward_model FILE` reads the same files with the same readers. It trains on the
-rankings, stops if a row can't be read, and rejects a file without rankings.
+`python -m training.rlhf.train_reward_model FILE` reads the same files with the same readers. The command
+trains on the rankings, stops if a row can't be read, and rejects a file without rankings.
 
-Content is identified by its text, so importing a file again changes nothing. A ranking closes its task. If
-the same annotator (identified by the name in the file) ranks the same responses again, the later answer
-counts and the earlier one is kept as history. Fields that are unknown to a format are kept as metadata.
+Prompts and responses are identified by their text, so importing a file again changes nothing. An imported
+ranking closes its task. If the same annotator (identified by the name in the file) ranks the same responses
+again, the later ranking replaces the earlier one, which is kept as history. Fields that are unknown to a
+format are kept as metadata.
 """
 QUIRKS_HEAD = """
 ### Quirks of real files
 
-An import reports each quirk with the number of affected rows and their line numbers. Quirks never make a row
-fail.
+An import reports each quirk with the number of affected rows and their line numbers. A quirk never causes a
+row to be rejected.
 """
 OUT = """## Export
 
 Run `manage.py freeze_snapshot`, then `manage.py export_snapshot NAME --format FORMAT --out PATH`, or use the
 Data page. An export streams a frozen snapshot, so memory use is small for files of any size, and the same
-snapshot always gives the same bytes. Annotators have pseudonyms. An export that would be empty is refused
-with the reason. Every format except `parquet` and `dataset` accepts `--option split=train` or
+snapshot always gives the same bytes. Annotators are identified by pseudonyms. An export that would be empty
+is refused with the reason. Every format except `parquet` and `dataset` accepts `--option split=train` or
 `split=heldout`.
 """
 SNAPSHOT = """## The snapshot
 
-A Parquet file with one row per ranking. It never changes, its SHA-256 is recorded, and training reads it.
-New columns are added only at the end, and columns are read by name.
+A snapshot is a Parquet file with one row per ranking. The file never changes, its SHA-256 is recorded, and
+training reads it. New columns are added only at the end, and columns are read by name.
 """
 
 
@@ -101,11 +103,11 @@ def _writer(known: ExportFormat) -> Iterator[str]:
             continue
         yield f"Option `{option.name}`: {option.meaning}.\n"
     if known.imports_as:
-        yield f"Can be imported as `{known.imports_as}`.\n"
+        yield f"This export can be imported as `{known.imports_as}`.\n"
     if line := known.loads_with(f"FILE{known.suffix}"):
         yield f"Loads with `{line}`.\n"
     if known.trainer:
-        yield f"TRL's `{known.trainer}` trains on the file as it is.\n"
+        yield f"TRL's `{known.trainer}` trains on the unchanged file.\n"
     yield from _code(known.example)
 
 

@@ -1,4 +1,4 @@
-"""An export format: a function that turns a snapshot into the bytes of a file, generated as they are read."""
+"""An export format converts a snapshot to a file, whose bytes are generated as they are read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ExportRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFile:
-    """A writer's input: the snapshot's Parquet file, and the card with its counts."""
+    """A writer's input: the snapshot's Parquet file, and the dataset card with the snapshot's counts."""
 
     path: Path
     card: Mapping[str, Any]
@@ -36,7 +36,7 @@ class SnapshotFile:
 
     def rows(self, *columns: str) -> Iterator[Row]:
         """Yield rows with only these columns (see snapshot_parquet.SCHEMA), so that no other column is
-        decoded. If `split` is set, yield only its rows."""
+        decoded. If `split` is set, yield only the rows of that split."""
         if not self.split:
             return read_rankings(self.path, columns or None)
         rows = read_rankings(self.path, dict.fromkeys((*columns, "split")) if columns else None)
@@ -67,11 +67,11 @@ SPLIT = Option("split", f"only the rankings of one split: {' or '.join(SPLITS)}"
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """`write` is called after `check` (card, options), and `check` can raise :class:`ExportRefused`.
+    """`check` (card, options) is called before `write` and can raise :class:`ExportRefused`.
 
     `loses` lists the parts of a ranking that the format can't express; docs/formats.md is generated from
-    these texts. `loader` is the name of the file's builder in `datasets.load_dataset`, and `trainer` the TRL
-    trainer that accepts the file; both can be empty.
+    these texts. `loader` is the builder that `datasets.load_dataset` uses for the file, and `trainer` is the
+    TRL trainer that accepts the file; both fields can be empty.
     """
 
     name: str
@@ -89,13 +89,13 @@ class ExportFormat:
     trainer: str = ""
 
     def loads_with(self, file: str) -> str:
-        """The line of Python that loads the file as a dataset; empty if `datasets` can't load it."""
+        """A line of Python that loads the file as a dataset; empty if `datasets` can't load it."""
         if not self.loader:
             return ""
         return f'datasets.load_dataset("{self.loader}", data_files="{file}", split="train")'
 
     def trains_with(self, file: str) -> str:
-        """The line of Python that trains on the file with TRL; empty if no trainer accepts it unchanged."""
+        """A line of Python that trains on the file with TRL; empty if no trainer accepts it unchanged."""
         if not self.trainer:
             return ""
         data = self.loads_with(file)
@@ -124,8 +124,8 @@ def pairs_of(row: Row) -> list[Pair[int]]:
 
 
 def is_best_known(row: Row) -> bool:
-    """Whether some responses rank above others. If not, the responses in the first tier are not better than
-    any others."""
+    """Whether some responses rank above others. Without such an order, the responses in the first tier are
+    not better than any other response."""
     return len(row["tiers"]) > 1 or bool(row["tiers"] and row["unranked"])
 
 
@@ -135,15 +135,15 @@ def answer(text: str) -> list[dict[str, str]]:
 
 
 def needs_answers(card: Mapping[str, Any], options: Options) -> None:
-    """Check for formats of demonstrations: the snapshot must have a rewrite or a strict ranking."""
+    """Check for demonstration formats: the snapshot must contain a rewrite or a strict ranking."""
     if not card.get("rewrites"):
         needs_rankings(card, options)
 
 
 def needs_rankings(card: Mapping[str, Any], options: Options) -> None:
-    """Check for formats of pairs: a snapshot of only ties or not-rankable answers would give an empty
+    """Check for pair formats: a snapshot that contains only ties or not-rankable answers would give an empty
     file."""
     if card["comparisons"] <= card["ties"]:
         raise ExportRefused(
-            "No ranking of the snapshot puts one response above another; the file would be empty."
+            "No ranking in the snapshot puts one response above another, so the file would be empty."
         )

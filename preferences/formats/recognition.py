@@ -18,7 +18,7 @@ RECOGNITION_ROWS = 50
 
 @dataclass(frozen=True, slots=True)
 class NumberedRecords:
-    """The records of a line, or the reason why it can't be read.
+    """The records that a line contains, or the reason why the line can't be read.
 
     `too_few`: the row has fewer responses than a ranking needs, but no other fault.
     """
@@ -37,7 +37,9 @@ def read_records(
     Raises FormatError if the file can't be opened, or if no format is specified and none fits its first rows.
     """
     if format_name is not None and format_name not in IMPORT_FORMATS:
-        raise FormatError(f"There is no format {format_name!r}; known: {', '.join(sorted(IMPORT_FORMATS))}.")
+        raise FormatError(
+            f"There is no format {format_name!r}; known formats: {', '.join(sorted(IMPORT_FORMATS))}."
+        )
     rows = read_rows(stream)
     if format_name is not None:
         found = IMPORT_FORMATS[format_name]
@@ -65,7 +67,7 @@ def _not_recognised(rows: list[NumberedRow]) -> str:
         what = f"line {seen.line} has the fields {', '.join(list(seen.row)[:12]) or '(none)'}"
     else:
         what = "; ".join(f"line {row.line}: {_refused(row, row.reason).reason}" for row in rows[:3])
-        what = what or "it has no rows"
+        what = what or "the file has no rows"
     known = "\n".join(f"  {known.name}: {known.title}" for known in IMPORT_FORMATS.values())
     return f"The format is not recognised: {what}. Known formats:\n{known}"
 

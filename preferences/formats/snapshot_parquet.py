@@ -1,6 +1,6 @@
-"""The snapshot file: Parquet with one row per ranking. Its bytes depend only on the rows.
+"""The snapshot file: a Parquet file with one row per ranking, whose bytes depend only on the rows.
 
-Training reads this file, and every export is made from it.
+Training reads the snapshot file, and every export is made from it.
 """
 
 from __future__ import annotations
@@ -91,15 +91,15 @@ BEFORE: dict[str, Any] = {
     "gold_tiers": None,
 }
 COLUMN_MEANINGS = {
-    "ranking_id": "ID of the ranking; rows are sorted by it",
-    "task_id": "ID of the ranking task; rankings of one task are by different annotators",
-    "prompt_id": "ID of the prompt; all pairs of one prompt belong in one batch",
+    "ranking_id": "ID of the ranking; rows are sorted by this column",
+    "task_id": "ID of the ranking task; all rankings of a task are by different annotators",
+    "prompt_id": "ID of the prompt; all pairs from one prompt belong in one batch",
     "prompt_hash": "SHA-256 of the conversation",
-    "split": "train or heldout, determined by the hash of the prompt",
+    "split": "train or heldout, determined by the prompt's hash",
     "messages": "the conversation up to the response",
-    "responses": "the responses in the order they were shown: id, text, model, and as JSON their "
-    "sampling parameters and other metadata from an imported file",
-    "tiers": "indices into responses, best first; several in one list are tied",
+    "responses": "the responses in display order, each with ID, text and model, and with the sampling "
+    "parameters and imported metadata as JSON",
+    "tiers": "indices into responses, best first; responses in the same list are tied",
     "strength": "how much better the first tier is than the second, on the project's scale",
     "annotator": "a pseudonym, the same in every snapshot of the project; empty if no annotator is named",
     "source": "browser, api or import",
@@ -109,31 +109,33 @@ COLUMN_MEANINGS = {
     "flags": "JSON: {response id: [flag]}",
     "comment": "free text",
     "rewrite": "a better answer written by the annotator",
-    "touched": "whether the annotator changed the order shown",
+    "touched": "whether the annotator changed the displayed order",
     "duration_ms": "time from display to submission, in milliseconds",
     "weight": "weight of the ranking in training",
     "created_at": "time of submission or import",
-    "unranked": "indices of the unranked responses: below all tiers, without an order among them",
+    "unranked": "indices of the unranked responses, which rank below all tiers and have no order among "
+    "themselves",
     "all_bad": "the annotator marked all responses as bad; tiers can then be empty",
     "confidence": "the annotator's confidence, on the form's scale",
     "choices": "JSON: {question about the whole task: choice}",
-    "kind": "annotation, or review: a reviewer's deciding ranking",
-    "task_kind": "ranking, or gold, attention or qualification: a task with a known answer",
+    "kind": "annotation, or review for a reviewer's deciding ranking",
+    "task_kind": "ranking; for a task with a known answer: gold, attention or qualification",
     "form_version": "version number of the form shown; none for imports",
-    "given_at": "when the ranking was given, according to an imported file",
+    "given_at": "time of the ranking as stated in the imported file",
     "prompt_metadata": "JSON: metadata of the prompt",
     "task_metadata": "JSON: metadata of the imported row",
     "ranking_metadata": "JSON: metadata of the imported ranking",
-    "votes": "number of rankings behind the row: 1 unless it is a majority",
-    "decided_by": "for a majority: only, majority, borda or review; otherwise empty",
+    "votes": "number of rankings behind the row; 1 unless the row is a majority ranking",
+    "decided_by": "the rule behind a majority ranking: only (a single ranking), majority, borda or review; "
+    "otherwise empty",
     "gold_tiers": "the known answer as tiers; none if unknown",
 }
-# A row group ends when it reaches either limit. Both depend only on the rows, so equal rows give equal bytes,
-# and the writer's memory use is bounded for rows of any size.
+# A row group ends when it reaches either of these limits. Row groups therefore depend only on the rows, equal
+# rows give equal bytes, and the writer's memory use is bounded for rows of any size.
 GROUP_ROWS = 2000
 GROUP_CHARACTERS = 8 * 2**20
 READ_ROWS = 500
-# The columns that training reads. MARKS are the columns that every snapshot version has.
+# The columns that training reads. MARKS contains the training columns that exist in every snapshot version.
 TRAINING_COLUMNS = (
     "ranking_id",
     "prompt_hash",
@@ -179,7 +181,7 @@ def is_snapshot(source: Path | BinaryIO) -> bool:
 def read_rankings(
     source: Path | BinaryIO, columns: Collection[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows, with a few hundred in memory at a time. If columns are specified, only those are
+    """Yield the rows, with a few hundred in memory at a time. If `columns` is given, only these columns are
     read."""
     # With pre_buffer, the whole file is kept in memory: 240 MB for 960,000 rows, compared with 76 MB when row
     # groups are read one by one.
@@ -232,7 +234,7 @@ def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
 
 def _characters(row: Mapping[str, Any]) -> int:
     """The approximate number of characters in a row, counting only messages and responses, which make up most
-    of it."""
+    of the row."""
     total = 0
     for value in row.values():
         if type(value) is list and value and type(value[0]) is dict:

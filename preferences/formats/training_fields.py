@@ -1,4 +1,4 @@
-"""The fields of a row that only training uses: the weight and split of its ranking, and its origin."""
+"""Row fields that only training uses, such as a ranking's weight, split and origin."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 from preferences.fields import given, int_of, kind
 from preferences.records import RowError, TrainingFields
 
-# Only rankings from these sources have a known display order. The order of responses in other files is not
-# one that an annotator saw.
+# Only rankings from these sources have a known display order. In rankings from other sources, the order of
+# the responses is not one that an annotator saw.
 SHOWN_BY_THE_PROJECT = ("browser", "api")
 MAX_INTEGER = 2**31 - 1
 
 
 def training_fields(row: Mapping[str, Any], *, responses_as_shown: bool = False) -> TrainingFields:
-    """Return the fields, keyed by their names in a snapshot. Raises RowError for an invalid number.
+    """Return a row's training fields, which have the same names as in a snapshot. Raises RowError for an
+    invalid number.
 
     `responses_as_shown`: the format lists the responses in their display order.
     """
@@ -35,8 +36,8 @@ def training_fields(row: Mapping[str, Any], *, responses_as_shown: bool = False)
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:
-    """The field if it is text, otherwise an empty string: other files use these field names for values of any
-    type."""
+    """The field's value if it is text, otherwise an empty string, because other files use these field names
+    for values of any type."""
     value = row.get(name)
     return value if isinstance(value, str) else ""
 

@@ -1,13 +1,14 @@
-"""Statistics of rankings, annotators and models. Pure NumPy; arrays in, arrays out, no Django.
+"""Statistics of rankings, annotators and models. The functions take and return NumPy arrays and do not use
+Django.
 
 | module | content |
 |---|---|
-| `pairs` | the verdicts on pairs of responses that a ranking implies |
+| `pairs` | the verdicts on response pairs that a ranking implies |
 | `agreement` | the rate of agreement, per annotator, per pair of annotators and per day |
 | `krippendorff`, `rank_correlation` | agreement beyond chance |
 | `biases` | the influence of position and length, and rankings submitted in the order shown |
-| `outliers` | annotators who agree with the others significantly less than expected |
+| `outliers` | annotators who agree with other annotators significantly less than expected |
 | `crowd_bt`, `dawid_skene` | the reliability of each annotator |
 | `bradley_terry`, `davidson` | strengths of models, their uncertainty, and models that can't be compared |
-| `intervals`, `optimise` | functions shared by these modules |
+| `intervals`, `optimise` | functions shared by the other modules |
 """

@@ -1,7 +1,7 @@
 """The rate at which annotators agree on a pair of responses. Pure NumPy.
 
-The observed agreement P_o of Fleiss ("Measuring nominal scale agreement among many raters", 1971), weighted
-by pairs of votes. It is not corrected for chance (see `krippendorff`).
+The rate is Fleiss's observed agreement P_o ("Measuring nominal scale agreement among many raters", 1971),
+weighted by pairs of votes. The rate is not corrected for chance (see `krippendorff`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from preferences.statistics.pairs import NO_VERDICT
 
 
 class Meetings(NamedTuple):
-    """The agreement between every two rankings of a task. All arrays are (Q,), with one entry per two
-    rankings.
+    """The agreement between every two rankings of a task. All arrays are (Q,), with one entry for each pair
+    of rankings.
 
-    `first`, `second`: indices of the rankings. `shared`: pairs of responses with a verdict in both, and
-    `same`, those with the same verdict. `strict` and `strict_same`: the same counts, without pairs that
-    either ranking ties. `tau_b`: Kendall's τ-b over the pairs; NaN if either ranking ties everything.
+    `first`, `second`: indices of the rankings. `shared`: the number of response pairs with a verdict in both
+    rankings; `same`: how many of them have equal verdicts. `strict` and `strict_same`: the same counts
+    without response pairs that either ranking ties. `tau_b`: Kendall's τ-b over the response pairs; NaN if
+    either ranking ties everything.
     """
 
     first: NDArray[np.int64]
@@ -41,7 +42,8 @@ def meetings_of(verdicts: NDArray[np.int8], first: NDArray[np.int64], second: ND
     shared = said.sum(1)
     n_strict = strict.sum(1)
     strict_same = (strict & equal).sum(1)
-    # τ-b = (concordant − discordant) / √(untied in one · untied in the other), Kendall (Biometrika 33, 1945).
+    # τ-b = (concordant − discordant) / √(untied in the first · untied in the second); Kendall (Biometrika 33,
+    # 1945).
     untied = (said & (one != 0)).sum(1) * (said & (two != 0)).sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         tau = (2 * strict_same - n_strict) / np.sqrt(untied)
@@ -58,8 +60,8 @@ def join_meetings(parts: list[Meetings]) -> Meetings:
 
 
 def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each ranking (R,): how often its verdict on a response pair equals that of another ranking, and how
-    often both have a verdict."""
+    """For each ranking (R,): how often its verdict on a response pair equals that of another ranking of the
+    task, and how often both rankings have a verdict."""
     both = np.concatenate([met.first, met.second])
     same = np.bincount(both, weights=np.tile(met.same, 2), minlength=n_rankings)
     shared = np.bincount(both, weights=np.tile(met.shared, 2), minlength=n_rankings)
@@ -70,7 +72,7 @@ def between_annotators(
     met: Meetings, annotators: NDArray[np.int64], n_annotators: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For every two annotators: how often their verdicts on a response pair are equal, and how often both
-    have a verdict; each (A, A) and symmetric."""
+    annotators have a verdict; each (A, A) and symmetric."""
     cells = annotators[met.first] * n_annotators + annotators[met.second]
     found = []
     for weights in (met.same, met.shared):

@@ -16,15 +16,15 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 
 
 class Wins(NamedTuple):
-    """Per ranking (R,): the number of strict pairs won by the response in question (the longer one, or the
-    one shown first), and the number of strict pairs that contain such a response."""
+    """Per ranking (R,): the number of strict pairs won by the response in question (the longer response or
+    the response shown first), and the number of strict pairs that contain such a response."""
 
     won: NDArray[np.int64]
     n: NDArray[np.int64]
 
 
 def wins_of_the_larger(places: NDArray[np.int8], sizes: NDArray[np.int64]) -> Wins:
-    """Count the strict pairs in which the response with the larger number is preferred. With lengths, this
+    """Count the strict pairs in which the larger response is preferred. With text lengths as sizes, the count
     measures length bias.
 
     sizes: (R, K). Pairs of equal size are left out. A share of ½ means no bias. Longer responses can also win
@@ -38,8 +38,8 @@ def wins_of_the_larger(places: NDArray[np.int8], sizes: NDArray[np.int64]) -> Wi
 
 
 def wins_of_the_first_shown(places: NDArray[np.int8], shown: NDArray[np.int8]) -> Wins:
-    """Count the strict pairs in which the response shown first (further left or higher up) is preferred. This
-    measures position bias.
+    """Measure position bias: count the strict pairs in which the response shown first (further left or higher
+    up) is preferred.
 
     shown: (R, K) the position of each response, 0 first. Responses are shuffled for each annotator, so
     without a bias the expected share is exactly one half, regardless of the quality of the responses.
@@ -48,9 +48,9 @@ def wins_of_the_first_shown(places: NDArray[np.int8], shown: NDArray[np.int8]) -
 
 
 class PassedOn(NamedTuple):
-    """Per ranking (R,): whether it is exactly the order shown, without ties (`as_shown`), and the probability
-    that a random order without ties equals the order shown (`by_chance`: 1/K!). Both are 0 for rankings with
-    ties."""
+    """Per ranking (R,): whether the ranking is exactly the order shown, without ties (`as_shown`), and the
+    probability that a random order without ties equals the order shown (`by_chance`: 1/K!). Both are 0 for
+    rankings with ties."""
 
     as_shown: NDArray[np.bool_]
     by_chance: NDArray[np.float64]

@@ -16,7 +16,8 @@ from preferences.statistics.intervals import MAX_GROUP_CELLS, MAX_GROUPS, MIN_GR
 
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-9
-# Full Newton steps overshoot if win rates are near 0 or 1; steps of at most one unit of log odds never did.
+# Full Newton steps overshoot if win rates are near 0 or 1; steps of at most one unit of log odds never
+# overshot.
 MAX_STEP = 1.0
 
 
@@ -25,10 +26,10 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
 
     wins: (..., M, M), wins[i, j] is the number of times that i beat j, with ties as ½ each way; leading axes
         are separate problems.
-    prior: virtual wins *and* losses of each model against one of strength 0. A prior above 0 keeps the
-    strength of an undefeated model finite, and puts models that were never compared on a common scale.
+    prior: virtual wins *and* losses of each model against a model of strength 0. A prior above 0 keeps the
+        strength of an undefeated model finite, and puts models that were never compared on a common scale.
     Returns (..., M). Raises ValueError for a wrong shape, negative counts, or (without a prior) comparisons
-        that leave some strengths undetermined; RuntimeError if it does not converge.
+        that leave some strengths undetermined; RuntimeError if the method does not converge.
     """
     wins = np.asarray(wins, dtype=np.float64)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2]:
@@ -52,8 +53,8 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
         step = np.linalg.solve(information, gradient[..., None])[..., 0]
         longest = np.abs(step).max(axis=-1, keepdims=True, initial=0.0)
         strengths = strengths + step * np.minimum(1.0, MAX_STEP / np.maximum(longest, MAX_STEP))
-        # Only the prior determines the common offset of all strengths, so the convergence test ignores this
-        # offset: with a prior below about 1e-5, it is rounding error.
+        # Only the prior determines the common offset of all strengths, so the convergence test ignores the
+        # offset: with a prior below about 1e-5, the offset is mere rounding error.
         apart = np.abs(step - step.mean(axis=-1, keepdims=True))
         if apart.max(initial=0.0) < TOLERANCE:
             centred: NDArray[np.float64] = strengths - strengths.mean(axis=-1, keepdims=True)
@@ -98,7 +99,7 @@ def resampled(
 ) -> Table:
     """Tables (samples, M, M) of bootstrap samples of whole clusters; arguments as in :func:`table_of`.
 
-    clusters: (N,), usually the task: the K(K−1)/2 comparisons of a ranking, and the rankings of one task,
+    clusters: (N,), usually tasks, because the K(K−1)/2 comparisons of a ranking and all rankings of a task
     involve the same few responses. As in `intervals.resampled_totals`, many clusters are divided into groups.
     """
     rng = np.random.default_rng(seed)
@@ -119,18 +120,19 @@ def resampled(
 
 
 def half_ties(wins: NDArray[Any], ties: NDArray[Any]) -> NDArray[np.float64]:
-    """The input of `fit`, in which each tie counts as half a win for both sides."""
+    """The input for `fit`, in which each tie counts as half a win for each side."""
     both_ways: NDArray[np.float64] = wins + 0.5 * ties
     return both_ways
 
 
 class Ground(NamedTuple):
-    """The groups and levels of models that the comparisons can distinguish.
+    """The groups and levels into which the comparisons divide the models.
 
     `group`: (M,) models with the same number are connected by comparisons; strengths in different groups
     can't be compared, even if a prior gives them values. `level`: (M,) within a group, models with the same
-    number are connected by chains of wins (or ties) in both directions. A better level never lost to a worse
-    one, so the data give no upper bound for the difference between them; only the prior does.
+    number are connected by chains of wins (or ties) in both directions. Models on a better level never lost
+    to models on a worse level, so only the prior, and not the data, gives an upper bound for the difference
+    between two levels.
     """
 
     group: NDArray[np.int64]
@@ -138,8 +140,9 @@ class Ground(NamedTuple):
 
 
 def ground_of(wins: NDArray[np.float64]) -> Ground:
-    """wins: (M, M), ties as ½ each way. The maximum-likelihood estimate exists and is unique if all models
-    are on one level; Ford ("Solution of a ranking problem from binary comparisons", 1957)."""
+    """Find the groups and levels of the models. wins: (M, M), with ties as ½ each way. The maximum-likelihood
+    estimate exists and is unique if all models are on one level; Ford ("Solution of a ranking problem from
+    binary comparisons", 1957)."""
     beats = np.asarray(wins) > 0
     forward = _reach(beats)
     return Ground(_classes(_reach(beats | beats.T)), _classes(forward & forward.T))
@@ -151,12 +154,12 @@ def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _strongly_connected(wins: NDArray[np.float64]) -> bool:
-    """Whether a chain of wins leads from every model to every other."""
+    """Whether a chain of wins leads from every model to every other model."""
     return bool(_reach(wins > 0).all())
 
 
 def _reach(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(..., M, M): whether j can be reached from i; i reaches itself."""
+    """(..., M, M): whether j can be reached from i. Every i reaches itself."""
     size = steps.shape[-1]
     reach: NDArray[np.bool_] = steps | np.eye(size, dtype=bool)
     for _ in range(max(1, int(np.ceil(np.log2(max(2, size)))))):

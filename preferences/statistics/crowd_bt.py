@@ -1,16 +1,15 @@
 """CrowdBT: strengths of items and the reliability of each annotator, from pairwise comparisons. Pure NumPy.
 
 P(annotator k prefers i to j) = η_k σ(s_i − s_j) + (1 − η_k) σ(s_j − s_i), maximised with the penalty λ Σ_i
-[log σ(s_i) + log σ(−s_i)]: λ virtual wins and losses of each item against one of strength 0. Chen, Bennett,
-Collins-Thompson & Horvitz, "Pairwise ranking aggregation in a crowdsourced setting" (WSDM 2013). η is 1 for
-an annotator who always agrees with the strengths, ½ for one who answers at random, and below ½ for one who
-tends to reverse them.
-
-Ties carry no order and are left out. The estimate is the joint maximum, as in the paper. It needs about a
-hundred or more verdicts on each item. With fewer, the strengths overfit the same votes that η is estimated
-from (Neyman & Scott 1948), and η is overestimated: by up to 0.36 with 9 verdicts on an item, 0.1 with 48, and
-0.03 with 230. For responses with only a few rankings, use `dawid_skene.pair_reliability`, which sums over the
-unknown truth and does not have this bias.
+[log σ(s_i) + log σ(−s_i)]: λ virtual wins and losses of each item against an item of strength 0. Chen,
+Bennett, Collins-Thompson & Horvitz, "Pairwise ranking aggregation in a crowdsourced setting" (WSDM 2013). η
+is 1 for an annotator who always agrees with the strengths, ½ for an annotator who answers at random, and
+below ½ for an annotator who tends to reverse the order of the strengths. Ties carry no order and are left
+out. The estimate is the joint maximum, as in the paper, and needs about a hundred or more verdicts on each
+item. With fewer verdicts, the strengths overfit the same votes from which η is estimated (Neyman & Scott
+1948), and η is overestimated: by up to 0.36 with 9 verdicts on an item, 0.1 with 48, and 0.03 with 230. For
+responses with only a few rankings, use `dawid_skene.pair_reliability`, which sums over the unknown truth and
+does not have this bias.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from preferences.statistics.intervals import LEVEL
 from preferences.statistics.optimise import minimise
 
 PENALTY = 0.5
-# Virtual right and wrong verdicts keep η inside (0, 1) for annotators who were never wrong.
+# Virtual correct and incorrect verdicts keep η inside (0, 1) for annotators without incorrect verdicts.
 ETA_PRIOR = 1.0
 START_ETA = 0.8
 MAX_ITERATIONS = 500
 TOLERANCE = 1e-4
-# With more connected items than this, computing the covariance of their strengths takes too long.
+# If more items than this are connected, computing the covariance of their strengths takes too long.
 MAX_BLOCK = 2000
 
 
@@ -57,20 +56,22 @@ def fit(
 ) -> CrowdBT:
     """Estimate strengths, and reliabilities with intervals from the observed information.
 
-    preferred, other, annotators: (N,) integers, one row per strict verdict. penalty: λ above. The initial
-    value (η = 0.8 for all) selects, from the two mirror-image solutions, the one in which the majority is
-    right.
+    preferred, other, annotators: (N,) integers, one row per strict verdict. penalty: λ in the module's
+    docstring. The initial value (η = 0.8 for all) selects, from the two mirror-image solutions, the one in
+    which the majority is correct.
 
     Intervals are normal on the log-odds of η, from the inverse of the information with the strengths
-    eliminated, so uncertainty about the strengths widens them. NaN if more than MAX_BLOCK items are
-    connected. Raises ValueError for unequal shapes, indices out of range or a penalty of 0 or less;
-    RuntimeError if it does not converge.
+    eliminated, so uncertainty about the strengths widens them. The intervals are NaN if more than MAX_BLOCK
+    items are connected. Raises ValueError for unequal shapes, indices out of range or a penalty of 0 or less;
+    RuntimeError if the search does not converge.
     """
     win, lose, who = (np.asarray(part, dtype=np.int64) for part in (preferred, other, annotators))
     if win.ndim != 1 or not win.shape == lose.shape == who.shape:
         raise ValueError("preferred, other and annotators must be (N,) each.")
     if penalty <= 0:
-        raise ValueError("penalty must be above 0: without it, strengths from few votes can be infinite.")
+        raise ValueError(
+            "penalty must be above 0: without a penalty, strengths from few votes can be infinite."
+        )
     for part, size in ((win, n_items), (lose, n_items), (who, n_annotators)):
         if len(part) and (part.min() < 0 or part.max() >= size):
             raise ValueError("An index is out of range.")

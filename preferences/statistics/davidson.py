@@ -26,11 +26,11 @@ def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 
     """Maximum-likelihood strengths and ν by Newton's method.
 
     wins, ties: (..., M, M) as in `bradley_terry.Table`; leading axes are separate problems.
-    prior: virtual wins *and* losses of each model against one of strength 0, and the same number of virtual
-        ties and decisions between two equal models. A prior above 0 keeps all estimates finite, even with
-        undefeated models, models that were never compared, no ties, or only ties.
+    prior: virtual wins *and* losses of each model against a model of strength 0, and the same numbers of
+        virtual ties and of virtual wins between two equal models. A prior above 0 keeps all estimates finite,
+        even with undefeated models, models that were never compared, no ties, or only ties.
     Raises ValueError for wrong shapes or counts, or (without a prior) comparisons that leave a parameter
-        undetermined; RuntimeError if it does not converge.
+        undetermined; RuntimeError if the method does not converge.
     """
     wins, ties = np.asarray(wins, dtype=np.float64), np.asarray(ties, dtype=np.float64)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2] or wins.shape != ties.shape:
@@ -88,4 +88,4 @@ def _check_determined(wins: NDArray[np.float64], ties: NDArray[np.float64]) -> N
     if any(ground_of(one).level.max(initial=0) > 0 for one in points):
         raise ValueError("Some models never won or never lost, even indirectly; use a prior above 0.")
     if (ties.sum((-1, -2)) == 0).any() or (wins.sum((-1, -2)) == 0).any():
-        raise ValueError("There are no ties, or nothing but ties; use a prior above 0.")
+        raise ValueError("There are no ties or only ties; use a prior above 0.")

@@ -2,8 +2,8 @@
 NumPy.
 
 Dawid & Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm" (Applied
-Statistics 28, 1979). The unknown true labels are summed over, so the estimates stay unbiased with two or
-three votes on each item, which is typical.
+Statistics 28, 1979). The unknown true labels are summed over, so the estimates stay unbiased even with two or
+three votes on each item, which is the typical number.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from preferences.statistics.pairs import rankings_that_meet
 MAX_ITERATIONS = 1000
 TOLERANCE = 1e-5
 START_ACCURACY = 0.8
-# Virtual right and wrong verdicts keep each annotator's accuracy inside (0, 1).
+# Virtual correct and incorrect verdicts keep each annotator's accuracy inside (0, 1).
 ACCURACY_PRIOR = 1.0
 # With two annotators, only the product of their reliabilities is identifiable.
 MIN_ANNOTATORS = 3
@@ -54,7 +54,7 @@ def fit(
 
     items, annotators, labels: (N,) integers, one row per vote. smoothing: virtual votes in each cell of each
     confusion matrix; 0 is maximum likelihood. The truth of an item without votes is the prior. Raises
-    ValueError for unequal shapes or indices out of range; RuntimeError if it does not converge.
+    ValueError for unequal shapes or indices out of range; RuntimeError if EM does not converge.
     """
     item, who, label = (np.asarray(part, dtype=np.int64) for part in (items, annotators, labels))
     if item.ndim != 1 or not item.shape == who.shape == label.shape:
@@ -69,7 +69,8 @@ def fit(
     said = who * n_labels + label
     for _ in range(max_iterations):
         prior = truth[n[:, 0] > 0].mean(0) if len(item) else np.full(n_labels, 1 / n_labels)
-        # [a, v, t]: the expected number of times that a gave label v to items with the true label t.
+        # [a, v, t]: the expected number of times that annotator a gave label v to items with the true label
+        # t.
         tally = np.stack(
             [
                 np.bincount(said, weights=truth[item, true], minlength=n_annotators * n_labels)
@@ -100,7 +101,7 @@ def fit(
 class Reliability(NamedTuple):
     """`accuracy` with `low` and `high`: (A,), NaN for annotators without a shared verdict, and for all
     annotators if fewer than three have shared verdicts. `n`: (A,) shared strict verdicts. `first_right`: (U,)
-    P(the first of the two is the better one), in the order of the pair numbers; ½ for a pair without
+    P(the first response of the pair is better), in the order of the pair numbers; ½ for a pair without
     information."""
 
     accuracy: NDArray[np.float64]
@@ -120,18 +121,19 @@ def pair_reliability(
     clusters: ArrayLike,
     level: float = LEVEL,
 ) -> Reliability:
-    """Estimate the probability that an annotator's strict verdict is right, assuming that one response of
-    each pair is truly better and that it is unknown which.
+    """Estimate the probability that an annotator's strict verdict is correct, assuming that one response of
+    each pair is truly better and that the better response is unknown.
 
     This is the Dawid–Skene model with two labels and one accuracy p_k per annotator (the "one-coin" model),
     because the order of the two responses in a pair is arbitrary. With θ = logit p and ℓ = Σ y θ over the
-    verdicts y = ±1 on a pair, its likelihood is cosh(ℓ/2) · Π √(p (1 − p)): EM needs one number per pair.
+    verdicts y = ±1 on a pair, the likelihood of the pair is cosh(ℓ/2) · Π √(p (1 − p)), so EM needs only one
+    number per pair.
 
     pairs, annotators: (N,) integers; verdicts: (N,) −1 or 1 (leave out ties, which carry no order). clusters:
-    (N,) the task: verdicts on the pairs of a ranking are dependent, so the intervals (normal on the log-odds)
-    use the sandwich H⁻¹ J H⁻¹ with J summed over clusters (White 1982). The majority is assumed to be right
-    more often than not; the mirror image fits equally well. Raises ValueError for unequal shapes or other
-    verdicts; RuntimeError if it does not converge.
+    (N,) the tasks. Verdicts on the pairs of a ranking are dependent, so the intervals (normal on the
+    log-odds) use the sandwich H⁻¹ J H⁻¹ with J summed over clusters (White 1982). The majority is assumed to
+    be correct more often than not, because the mirror-image solution fits equally well. Raises ValueError for
+    unequal shapes or other verdicts; RuntimeError if EM does not converge.
     """
     pair, who, cluster = (np.asarray(part, dtype=np.int64) for part in (pairs, annotators, clusters))
     y = np.asarray(verdicts, dtype=np.float64)
@@ -142,7 +144,7 @@ def pair_reliability(
     nothing = np.full(n_annotators, np.nan)
     votes = np.bincount(pair, minlength=n_pairs)
     shared = votes[pair] > 1
-    # Sorted by pair, so that sums over a pair's verdicts stay in the processor's cache.
+    # The verdicts are sorted by pair, so that sums over a pair's verdicts stay in the processor's cache.
     order = np.flatnonzero(shared)[np.argsort(pair[shared], kind="stable")]
     pair, who, cluster, y = pair[order], who[order], cluster[order], y[order]
     n = np.bincount(who, minlength=n_annotators)
@@ -154,7 +156,8 @@ def pair_reliability(
     for _ in range(MAX_ITERATIONS):
         theta = np.log(p / (1 - p))
         support = np.asarray(np.bincount(pair, weights=y * theta[who], minlength=n_pairs), dtype=np.float64)
-        # P(a verdict is right) is ½ (1 + y tanh(ℓ/2)), and only its sum per annotator is needed here.
+        # P(a verdict is correct) is ½ (1 + y tanh(ℓ/2)); only the sum of this probability per annotator is
+        # needed here.
         lean = y * np.tanh(0.5 * support)[pair]
         right = 0.5 * (n + np.bincount(who, weights=lean, minlength=n_annotators))
         new = (right + ACCURACY_PRIOR) / (n + 2 * ACCURACY_PRIOR)
@@ -182,7 +185,7 @@ def _standard_errors(
     support: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Standard errors of the log-odds: −∂²/∂θ_k∂θ_j = [k = j] p(1 − p) − ¼ sech²(ℓ/2) y_k y_j, summed over
-    pairs; the score of a verdict is P(it is right) − p."""
+    pairs; the score of a verdict is P(the verdict is correct) − p."""
     people = len(p)
     curve = 0.25 / np.cosh(np.clip(support, -80, 80) / 2) ** 2
     own = (p * (1 - p))[who] - curve[pair]

@@ -1,8 +1,9 @@
-"""Confidence intervals of shares of clustered observations, and bootstrap intervals. Pure NumPy.
+"""Confidence intervals for shares of clustered observations, and bootstrap intervals. Pure NumPy.
 
 Observations of one task are dependent: the K(K−1)/2 pairs of a ranking come from one decision, and the
 rankings of one task compare the same responses. Intervals that treat pairs as independent would be too narrow
-by a factor of about √(K/2) to √K, so each function here takes the cluster (usually the task) as the unit.
+by a factor of about √(K/2) to √K, so each function in this module takes the cluster (usually the task) as the
+unit.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Interval(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """Shares with intervals, one per group, and the number of observations in each; all (G,)."""
+    """Shares with intervals, one per group, and the number of observations in each group; all (G,)."""
 
     share: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -44,8 +45,8 @@ def wilson(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The score interval of a binomial share; Wilson, "Probable inference" (JASA 22, 1927).
 
-    Unlike p ± 2 se it stays inside [0, 1] and does not shrink to a point at 0 or 1. share, n: any shapes that
-    broadcast; n can be an effective, fractional number. NaN where n is 0.
+    Unlike p ± 2 se, the score interval stays inside [0, 1] and does not shrink to a point at 0 or 1. share,
+    n: any shapes that broadcast; n can be an effective, fractional number. NaN where n is 0.
     """
     p, size = np.asarray(share, dtype=np.float64), np.asarray(n, dtype=np.float64)
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -60,28 +61,30 @@ def wilson(
 def clustered_shares(
     successes: ArrayLike, trials: ArrayLike, groups: ArrayLike, n_groups: int, *, level: float = LEVEL
 ) -> Shares:
-    """The share of successes in each group, with a Wilson interval at the effective number of trials.
+    """The share of successes in each group, with a Wilson interval based on the effective number of trials.
 
     successes, trials, groups: (C,), one entry per cluster; groups are 0…n_groups−1. The variance is that of a
     ratio of cluster totals (Cochran, "Sampling Techniques", 1977, §6.3). The effective number of trials is
     p(1−p) divided by that variance, limited to the range from the number of clusters to the number of trials
-    (Korn & Graubard 1998). Clusters of one trial each give the plain Wilson interval. NaN for a group without
-    trials.
+    (Korn & Graubard 1998). Clusters of one trial each give the plain Wilson interval. A group without trials
+    gives NaN.
     """
     won, tried = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     group = np.asarray(groups, dtype=np.int64)
     if won.ndim != 1 or not won.shape == tried.shape == group.shape:
         raise ValueError("successes, trials and groups must be (C,) each.")
     if len(won) and ((won < 0).any() or (won > tried).any() or group.min() < 0 or group.max() >= n_groups):
-        raise ValueError("Successes must be from 0 to the trials, and groups from 0 to n_groups − 1.")
+        raise ValueError(
+            "Successes must be from 0 to the number of trials, and groups must be from 0 to n_groups − 1."
+        )
     total = np.bincount(group, weights=tried, minlength=n_groups)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.bincount(group, weights=won, minlength=n_groups) / total
         deviation = won - np.where(tried > 0, share[group], 0.0) * tried
         scatter = np.bincount(group, weights=deviation**2, minlength=n_groups)
         clusters = np.bincount(group, weights=tried > 0, minlength=n_groups)
-        # p(1−p)/var without the correction C/(C−1): for clusters of one trial, it is exactly the number of
-        # trials.
+        # p(1−p)/var without the correction C/(C−1): for clusters of one trial, the result is exactly the
+        # number of trials.
         effective = np.where(scatter > 0, share * (1 - share) * total**2 / scatter, clusters)
         effective = np.clip(effective, np.minimum(clusters, total), total)
     low, high = wilson(share, effective, level=level)
@@ -89,7 +92,7 @@ def clustered_shares(
 
 
 def clustered_share(successes: ArrayLike, trials: ArrayLike, *, level: float = LEVEL) -> tuple[Interval, int]:
-    """:func:`clustered_shares` of one group: (interval, number of trials)."""
+    """The result of :func:`clustered_shares` for a single group: (interval, number of trials)."""
     groups = np.zeros(len(np.asarray(trials)), dtype=np.int64)
     found = clustered_shares(successes, trials, groups, 1, level=level)
     return Interval(float(found.share[0]), float(found.low[0]), float(found.high[0])), int(found.n[0])
@@ -153,7 +156,7 @@ def lower_tail(z: ArrayLike) -> NDArray[np.float64]:
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """p-values adjusted for multiple tests; Holm, "A simple sequentially rejective multiple test procedure"
     (Scand. J. Stat. 6, 1979). The probability of any false positive among the adjusted values below x is at
-    most x, under any dependence. NaN means not tested and is ignored."""
+    most x, under any dependence. A NaN means that a hypothesis was not tested, and is ignored."""
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)
     tested = np.flatnonzero(~np.isnan(p))

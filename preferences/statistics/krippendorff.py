@@ -1,8 +1,9 @@
 """Krippendorff's α: agreement beyond chance for any number of raters, with missing values. Pure NumPy.
 
-α = 1 − D_o / D_e: the disagreement observed within units, divided by that of values paired at random from the
-same pool without replacement. Krippendorff, "Content Analysis" (4th ed. 2019, ch. 12) and "Computing
-Krippendorff's Alpha-Reliability" (2011). 1 is perfect, 0 is chance, below 0 is worse than chance.
+α = 1 − D_o / D_e: the disagreement observed within units, divided by the disagreement of values paired at
+random from the same pool without replacement. Krippendorff, "Content Analysis" (4th ed. 2019, ch. 12) and
+"Computing Krippendorff's Alpha-Reliability" (2011). α is 1 for perfect agreement, 0 for agreement by chance,
+and negative for less agreement than by chance.
 
 Squared differences δ²(c, k): nominal [c ≠ k]; interval (c − k)²; ordinal (Σ_{g=c}^{k} n_g − (n_c + n_k)/2)²,
 which is the interval difference of the values' mid-ranks in the pool.
@@ -26,7 +27,8 @@ MAX_TABLE_VALUES = 16
 
 class Alpha(NamedTuple):
     """α with its bootstrap interval, and the numbers of units and values. The interval is NaN without
-    samples; everything is NaN where α is undefined: no unit with two values, or only one distinct value."""
+    samples. α and the interval are NaN where α is undefined: if no unit has two values, or if there is only
+    one distinct value."""
 
     alpha: float
     low: float
@@ -45,7 +47,7 @@ def alpha(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Alpha:
-    """α of values in long form. It depends on the unit of each value, not on the rater.
+    """α of values in long form. The result depends on the unit of each value, but not on the rater.
 
     units: (N,) integers; values: (N,) numbers. Units with one value are left out, by definition.
     samples: the number of bootstrap samples (0: no interval). Whole units are resampled, because the values
@@ -59,9 +61,9 @@ def alpha(
     if unit.ndim != 1 or not unit.shape == value.shape == cluster.shape:
         raise ValueError("units, values and clusters must be (N,) each.")
     if not np.isfinite(value).all():
-        raise ValueError("Values must be finite; leave out missing ones.")
+        raise ValueError("Values must be finite; leave out missing values.")
     if metric not in ("nominal", "ordinal", "interval"):
-        raise ValueError(f"{metric!r} is not a metric; known: nominal, ordinal, interval.")
+        raise ValueError(f"{metric!r} is not a metric; known metrics: nominal, ordinal, interval.")
     _, unit = np.unique(unit, return_inverse=True)
     kept = np.bincount(unit)[unit] > 1 if len(unit) else np.zeros(0, dtype=bool)
     value, cluster = value[kept], cluster[kept]

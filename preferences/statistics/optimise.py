@@ -27,9 +27,9 @@ def minimise(
 ) -> Vector:
     """Find a local minimum of `function` (which returns value and gradient), starting at `start`.
 
-    scale: (n,) an estimate of the inverse curvature of each parameter, which scales the initial step.
-    Stops if no scaled gradient is above `tolerance`, a bound on the remaining distance of each parameter, or
-    if rounding prevents further improvement. Raises RuntimeError after max_iterations.
+    scale: (n,) an estimate of the inverse curvature of each parameter, which scales the initial step. Stops
+    if no component of the scaled gradient is above `tolerance` (a bound on the remaining distance of each
+    parameter), or if rounding prevents further improvement. Raises RuntimeError after max_iterations.
     """
     x = start.copy()
     value, gradient = function(x)

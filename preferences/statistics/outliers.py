@@ -1,14 +1,15 @@
-"""Annotators who agree with the others significantly less than expected. Pure NumPy.
+"""Annotators who agree with other annotators significantly less than expected. Pure NumPy.
 
 Each ranking has a score: the share of its pairs on which the other rankings of its task agree with it. Under
 the null hypothesis, all annotators of a task are interchangeable: an annotator's score is equally likely to
 be any of the task's scores. The expected sum over tasks and its variance under that hypothesis are known
 exactly, without a model of votes, ties or difficulty. The standardised difference is approximately normal for
-more than a few tasks. The test is one-sided: it detects only too little agreement.
+more than a few tasks. The test is one-sided: it detects only agreement that is too low.
 
-If a task has only two rankings, both have the same score. Such tasks are therefore compared with each other,
-as if the annotator's tasks were a random sample without replacement from all tasks with two rankings. This
-requires that tasks are assigned regardless of their difficulty, as task allocation does.
+If a task has only two rankings, both rankings have the same score. Tasks with two rankings are therefore
+compared with each other, as if the annotator's tasks were a random sample without replacement from all tasks
+with two rankings. This comparison requires tasks to be assigned regardless of their difficulty, which is how
+task allocation works.
 
 All annotators are tested, so in most projects with twenty annotators, at least one has a p-value below 0.05
 by chance. Base decisions on `adjusted` (Holm): with a threshold of 0.05, at most 5 % of projects have a false
@@ -30,8 +31,8 @@ MIN_TASKS = 10
 
 class Outliers(NamedTuple):
     """Arrays (A,). `z`: standardised difference from the expectation, negative for too little agreement;
-    `p_value` and `adjusted` (Holm, over all annotators): NaN below MIN_TASKS tasks. `n_tasks`: tasks used in
-    the test."""
+    `p_value` and `adjusted` (Holm, over all annotators): NaN below MIN_TASKS tasks. `n_tasks`: the number of
+    tasks used in the test."""
 
     z: NDArray[np.float64]
     p_value: NDArray[np.float64]

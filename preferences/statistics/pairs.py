@@ -1,9 +1,10 @@
 """Convert rankings to verdicts on pairs of responses, as arrays. Pure NumPy.
 
-Rankings are *places*: (R, K) integers. Row r contains the tier of each of the K responses of r's task, in the
-same response order for all rankings of the task. 0 is best, equal places tie, and UNRANKED is below all
-others; unranked responses have no order. Responses are matched by identity, never by their position on the
-page or in a ranking: comparing the k-th entries of two lists would make agreement figures meaningless.
+Rankings are *places*: (R, K) integers. A row contains the tier of each of the K responses of the ranking's
+task, in the same response order for all rankings of the task. 0 is best, equal places tie, and UNRANKED is
+below all tiers; unranked responses have no order among themselves. Responses are matched by identity, never
+by their position on the page or in a ranking: comparing the k-th entries of two lists would make agreement
+figures meaningless.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNRANKED = 127
-# A pair without a verdict in a ranking.
+# Marks a pair on which a ranking gives no verdict.
 NO_VERDICT = 2
 
 
@@ -26,8 +27,8 @@ def pair_columns(k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def verdicts_of(places: NDArray[np.int8]) -> NDArray[np.int8]:
-    """(R, K) places → (R, K(K−1)/2) verdicts on the pairs of `pair_columns`: 1 if the first is preferred, −1
-    if the second is, 0 for a tie, NO_VERDICT if both are unranked."""
+    """(R, K) places → (R, K(K−1)/2) verdicts on the pairs of `pair_columns`: 1 if the first response is
+    preferred, −1 if the second is preferred, 0 for a tie, and NO_VERDICT if both responses are unranked."""
     places = np.asarray(places)
     if places.ndim != 2:
         raise ValueError(f"places must be (R, K); its shape is {places.shape}.")
@@ -39,8 +40,8 @@ def verdicts_of(places: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def rankings_that_meet(tasks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices (a, b) of every two rankings of the same task, once each. tasks: (R,) the task of
-    each ranking."""
+    """Return the indices (a, b) of every pair of rankings of the same task, each pair once. tasks: (R,) the
+    task of each ranking."""
     order = np.argsort(tasks, kind="stable")
     ordered = tasks[order]
     firsts, seconds = [], []
@@ -59,10 +60,10 @@ def rankings_that_meet(tasks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDA
 
 
 def gold_scores(gold: NDArray[np.int8], places: NDArray[np.int8]) -> NDArray[np.float64]:
-    """`preferences.scoring.gold_score` of many rankings at once.
+    """Compute `preferences.scoring.gold_score` for many rankings at once.
 
-    gold, places: (R, K). Returns (R,): the share of gold's ordered pairs with the same order, where a tie or
-    two unranked responses count ½; 0 if nothing is ranked; NaN if gold has no strict pair.
+    gold, places: (R, K). Returns (R,): the share of gold's strict pairs that are in the same order, where a
+    tie or two unranked responses count ½; 0 if nothing is ranked; NaN if gold has no strict pair.
     """
     truth, said = verdicts_of(gold), verdicts_of(places)
     asked = (truth == 1) | (truth == -1)

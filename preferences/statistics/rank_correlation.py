@@ -1,8 +1,8 @@
-"""Kendall's W: the agreement among whole rankings, with ties. Pure NumPy. (τ-b of two rankings is in
+"""Kendall's W: the agreement among whole rankings, with ties. Pure NumPy. (For τ-b between two rankings, see
 `agreement`.)
 
 The input is places (or any scores) of the same responses in the same order. Lists of IDs in ranked order are
-not valid input, because they would compare different responses; see `pairs`.
+not valid input, because entries at the same position would be different responses; see `pairs`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ def kendall_w_by_task(places: ArrayLike, tasks: NDArray[np.int64], n_tasks: int)
     """Concordance W of each task's rankings, corrected for ties; Kendall, "Rank Correlation Methods" (1948)
     §6:
 
-    W = (12 Σ R_i² − 3 m² K (K+1)²) / (m² K (K²−1) − m Σ_j Σ_ties (t³ − t)), R_i the sum of the ranks of i.
+    W = (12 Σ R_i² − 3 m² K (K+1)²) / (m² K (K²−1) − m Σ_j Σ_ties (t³ − t)), where R_i is the sum of the ranks
+    of i.
 
-    places: (R, K), tasks: (R,) of 0…n_tasks−1. Returns (n_tasks,): 1 for identical orders, 0 for no common
-    order; NaN with fewer than two rankings, or if every ranking ties all responses.
+    places: (R, K), tasks: (R,) of 0…n_tasks−1. Returns (n_tasks,): 1 for identical orders, 0 if there is no
+    common order, NaN with fewer than two rankings, or if every ranking ties all responses.
     """
     ranks = mid_ranks(places)
     k = ranks.shape[1]

@@ -1,5 +1,6 @@
-"""The consensus of several rankings is the majority order if the majorities on pairs are consistent, and uses
-Borda for cycles. A response that beats every other is first, and unanimous preferences are kept."""
+"""The consensus of several rankings is the majority order if the majorities on pairs are consistent; cycles
+are resolved by the Borda count. A response that beats every other response is first, and unanimous
+preferences are kept."""
 
 from __future__ import annotations
 
@@ -22,11 +23,11 @@ A, B, C, D = range(4)
         ([[[A], [B], [C]]] * 3, [[A], [B], [C]], "majority"),
         ([[[A], [B], [C]], [[A], [C], [B]], [[B], [A], [C]]], [[A], [B], [C]], "majority"),
         ([[[A, B], [C]], [[B, A], [C]]], [[A, B], [C]], "majority"),
-        # One ranking for each of the two orders: equal numbers are a tie.
+        # Each order of A and B has one ranking, and equal numbers make a tie.
         ([[[A], [B], [C]], [[B], [A], [C]]], [[A, B], [C]], "majority"),
-        # A tie and a preference: one ranking prefers A, none prefers B.
+        # One ranking ties A and B, one prefers A and none prefers B, so A wins.
         ([[[A, B], [C]], [[A], [B], [C]]], [[A], [B], [C]], "majority"),
-        # A Condorcet cycle: all responses are equal.
+        # In this Condorcet cycle, all responses are equally good.
         ([[[A], [B], [C]], [[B], [C], [A]], [[C], [A], [B]]], [[A, B, C]], "borda"),
         # Both rankings prefer A to B, but ties with C form a cycle. Mean ranks: A 1.5, C 2, B 2.5.
         ([[[A], [B], [C]], [[C], [A], [B]]], [[A], [C], [B]], "borda"),
@@ -43,10 +44,10 @@ def test_cycle_is_ordered_by_borda_and_other_pairs_keep_their_majority() -> None
     assert consensus(rankings, 4).tiers == [[A, B, C], [D]]
 
 
-def test_partial_rankings_count_only_for_their_pairs() -> None:
+def test_partial_rankings_affect_only_pairs_with_a_ranked_response() -> None:
     found = consensus([[[A], [B]], [[A]], [[B], [A]]], 4)
     assert (found.tiers, found.unranked) == ([[A], [B]], [C, D])
-    # Two rankings leave B unranked below C, and one ranks B first, so C has the majority.
+    # Two rankings leave B unranked below C, and one ranking puts B first, so C has the majority.
     assert consensus([[[C]], [[C]], [[B], [C]]], 3).tiers == [[C], [B]]
     assert consensus([], 3).tiers == []
 
@@ -85,8 +86,8 @@ def test_consensus_satisfies_condorcet_and_pareto(profile: Any) -> None:
         sums[one, two], sums[two, one] = sum(said), -sum(said)
         if said and len(said) == len(rankings) and len(set(said)) == 1 and said[0]:
             better, worse = (one, two) if said[0] > 0 else (two, one)
-            # With complete rankings, unanimous preferences are kept; with partial ones, a cycle can override
-            # them.
+            # With complete rankings, unanimous preferences are kept; with partial rankings, a cycle can
+            # override them.
             if all(len({i for t in tiers for i in t}) == count for tiers in rankings):
                 assert place[better] < place[worse]
         if found.decided_by == "majority":

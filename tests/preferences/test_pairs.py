@@ -1,4 +1,4 @@
-"""The pairs of a ranking, as used by the database and every export."""
+"""Tests of the pairs derived from a ranking, which the database and every export use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_pairs_are_derived_from_tiers() -> None:
     assert comparisons_of([]) == []
 
 
-def test_unranked_items_lose_to_ranked_ones_and_form_no_pairs() -> None:
+def test_unranked_items_lose_to_ranked_items_and_form_no_pair_together() -> None:
     assert comparisons_of([["a"], ["b"]], unranked=["x", "y"]) == [
         ("a", "b", False, None),
         ("a", "x", False, None),
@@ -48,12 +48,12 @@ def test_strength_of_a_single_best_item_applies_to_all_its_pairs() -> None:
 def test_unranked_items_are_those_in_no_tier() -> None:
     assert unranked_of("abcd", [["c"], ["a"]]) == ["b", "d"]
     assert unranked_of("abc", [["c"], ["a", "b"]]) == []
-    # Nothing was ranked, so no item counts as unranked.
+    # No item was ranked, so the list of unranked items is empty.
     assert unranked_of("abc", []) == []
 
 
 @pytest.mark.parametrize("k", range(2, 11))
-def test_every_pair_matches_the_places(k: int) -> None:
+def test_every_pair_matches_the_places_of_its_items(k: int) -> None:
     """Compare with the definition: every two items form a pair unless both are unranked."""
     random = Random(k)
     for _ in range(50):

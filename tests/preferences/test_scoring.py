@@ -1,4 +1,4 @@
-"""The score of an answer to a check, computed by hand from the definition in preferences/scoring.py."""
+"""Scores of answers to checks match values computed by hand from the definition in preferences/scoring.py."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from preferences.statistics.pairs import UNRANKED, gold_scores
         # a tie scores ½: a=b ½, a>c 1, b>c 1
         ([["a"], ["b"], ["c"]], [["a", "b"], ["c"]], 2.5 / 3),
         ([["a"], ["b"], ["c"]], [["a", "b", "c"]], 0.5),
-        # gold ties b and c: either order, or none, is right
+        # gold ties b and c, so any order of b and c is correct
         ([["a"], ["b", "c"]], [["a"], ["b"], ["c"]], 1.0),
         ([["a"], ["b", "c"]], [["a"], ["c"], ["b"]], 1.0),
         ([["a"], ["b", "c"]], [["b"], ["a"], ["c"]], 0.5),
-        # an unranked item is below ranked ones, and ties with other unranked ones
+        # an unranked item is below ranked items and tied with other unranked items
         ([["a"], ["b"], ["c"]], [["a"]], 2.5 / 3),
         ([["a"], ["b"], ["c"]], [["b"]], 1.5 / 3),
-        # an empty ranking reproduces nothing
+        # an empty ranking reproduces no pair
         ([["a"], ["b"]], [], 0.0),
     ],
 )
@@ -58,7 +58,7 @@ def test_score_without_ties_is_rescaled_kendall_tau() -> None:
         assert score == pytest.approx((tau + 1) / 2)
 
 
-def test_batched_scores_match_single_ones() -> None:
+def test_batched_scores_match_single_scores() -> None:
     chance = random.Random(5)
     for k in range(2, 11):
         golds, answers = [], []

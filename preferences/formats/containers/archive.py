@@ -1,7 +1,7 @@
 """A zip archive of data files, such as a dataset folder.
 
-The sizes that an archive declares are not trusted: its entries are counted before the directory is read, and
-its unpacked bytes are counted as they are read. A deflated file can't be read backwards, as Parquet requires,
+The sizes that an archive declares are not trusted: entries are counted before the directory is read, and
+unpacked bytes are counted while files are read. A deflated file can't be read backwards, as Parquet requires,
 so a Parquet file is first unpacked to disk; every other file is streamed.
 """
 
@@ -29,7 +29,7 @@ DESCRIPTIONS = frozenset(
     {"card.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 )
 OFFICE_FILES = frozenset({"[Content_Types].xml", "mimetype"})
-ENTRY_MAGIC = b"PK\x01\x02"  # bytes of one entry in the archive's directory
+ENTRY_MAGIC = b"PK\x01\x02"  # the signature of an entry in the archive's directory
 MAX_ENTRIES = 10_000
 MAX_PARQUET_BYTES = 8 * 2**30
 COPIED_BYTES = 2**20
@@ -41,7 +41,7 @@ ZIP_ERRORS = (
     struct.error,
     EOFError,
     OSError,
-    ValueError,  # includes UnicodeDecodeError, raised for an entry's name
+    ValueError,  # includes UnicodeDecodeError, raised for an undecodable entry name
     NotImplementedError,  # raised for an unsupported compression method
     RuntimeError,  # raised for an encrypted entry
 )
@@ -49,7 +49,7 @@ ZIP_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file in an open archive. It is readable as long as the archive's stream is open."""
+    """A file in an open archive, readable as long as the archive's stream is open."""
 
     archive: zipfile.ZipFile
     entry: zipfile.ZipInfo
@@ -64,8 +64,8 @@ class DataFile:
 
 
 def data_files(stream: BinaryIO) -> list[DataFile]:
-    """The archive's data files, sorted by name. Raises FormatError if there are none or their sizes are
-    implausible."""
+    """The archive's data files, sorted by name. Raises FormatError if the archive has no data files or their
+    sizes are implausible."""
     _check_entries(stream)
     try:
         archive = zipfile.ZipFile(stream)
@@ -76,12 +76,16 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
         raise FormatError("This is a spreadsheet or another office document; save it as CSV.")
     found = sorted((entry for entry in entries if _is_data(entry)), key=lambda entry: entry.filename)
     if not found:
-        raise FormatError(f"The zip archive holds no data file ({', '.join(sorted(SUFFIXES))}; also as .gz).")
+        raise FormatError(
+            f"The zip archive contains no data file ({', '.join(sorted(SUFFIXES))}; also as .gz)."
+        )
     if any(entry.flag_bits & ENCRYPTED for entry in found):
         raise FormatError("The zip archive is encrypted; save it without a password.")
     size = stream.seek(0, io.SEEK_END)
     if sum(entry.compress_size for entry in entries) > size:
-        raise FormatError("Entries of the zip archive overlap: together they are larger than the archive.")
+        raise FormatError(
+            "Entries of the zip archive overlap: the sum of their sizes is larger than the archive."
+        )
     expanded = sum(entry.file_size for entry in found)
     if unpacks_too_far(expanded, sum(entry.compress_size for entry in found)):
         raise FormatError(f"The zip archive has {size:,} bytes and would unpack to {expanded:,}.")
@@ -138,7 +142,8 @@ def _is_data(entry: zipfile.ZipInfo) -> bool:
 
 
 def _check_entries(stream: BinaryIO) -> None:
-    """Count entries by their signatures: zipfile would load the whole directory, which can be gigabytes."""
+    """Count entries by their signatures, because zipfile would load the whole directory, which can take
+    gigabytes."""
     count, before = 0, b""
     stream.seek(0)
     while chunk := stream.read(COPIED_BYTES):
@@ -146,5 +151,5 @@ def _check_entries(stream: BinaryIO) -> None:
         count += text.count(ENTRY_MAGIC)
         before = text[-len(ENTRY_MAGIC) + 1 :]
         if count > MAX_ENTRIES:
-            raise FormatError(f"The zip archive holds more than {MAX_ENTRIES:,} files.")
+            raise FormatError(f"The zip archive contains more than {MAX_ENTRIES:,} files.")
     stream.seek(0)

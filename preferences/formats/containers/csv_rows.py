@@ -18,7 +18,8 @@ CARRIAGE_RETURN = "\r"
 
 def names_a_prompt(line: str) -> bool:
     """Whether a line is a CSV header with a column for the prompt. The csv module rejects a bare carriage
-    return, and a binary file can contain one anywhere, so only the text before it is examined."""
+    return, and a binary file can contain one anywhere, so only the text before the first carriage return is
+    examined."""
     try:
         header = next(csv.reader([line.split(CARRIAGE_RETURN, 1)[0]]), [])
     except csv.Error:
@@ -27,7 +28,8 @@ def names_a_prompt(line: str) -> bool:
 
 
 def csv_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
-    # The limit is global to the interpreter; its default of 128 KiB would reject a long conversation.
+    # The csv module's field size limit is global to the interpreter; its default of 128 KiB would reject long
+    # conversations.
     csv.field_size_limit(limits.MAX_ROW_BYTES)
     lines = _CsvLines(stream)
     reader = csv.reader(lines, strict=True)
@@ -36,7 +38,7 @@ def csv_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
     except csv.Error as error:
         raise FormatError(f"The CSV header is not valid: {error}") from None
     if len(set(header)) != len(header):
-        raise FormatError("The CSV header names a column twice")
+        raise FormatError("The CSV header contains a column twice")
     while True:
         line = reader.line_num + 1
         lines.row_bytes = 0
@@ -50,7 +52,7 @@ def csv_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
         if not cells:
             continue
         if len(cells) != len(header):
-            yield NumberedRow(line, None, f"has {len(cells)} cells where the header has {len(header)}")
+            yield NumberedRow(line, None, f"has {len(cells)} cells, but the header has {len(header)}")
         else:
             yield NumberedRow(line, dict(zip(header, cells, strict=True)))
 

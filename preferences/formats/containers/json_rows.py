@@ -34,7 +34,7 @@ def jsonl_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
             if isinstance(value, dict):
                 yield NumberedRow(number, value)
             else:
-                yield NumberedRow(number, None, f"the line holds {shown(value)}, not a JSON object")
+                yield NumberedRow(number, None, f"the line contains {shown(value)}, not a JSON object")
 
 
 def array_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
@@ -61,7 +61,7 @@ def array_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
 
 
 class _ArrayText:
-    """The text of a stream from the current position onwards. Text before it is dropped."""
+    """The text of a stream from the current position onwards; text before that position is dropped."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -100,8 +100,8 @@ class _ArrayText:
                     raise RowError(
                         f"the row is longer than {limits.MAX_ROW_BYTES:,} bytes, or is damaged"
                     ) from None
-                # The amount read doubles after each failed attempt, so these attempts at most double the cost
-                # of parsing a long row.
+                # The amount of text read doubles after each failed attempt, so failed attempts at most double
+                # the cost of parsing a long row.
                 self._read(max(limits.HEAD_BYTES, held))
 
     def _read(self, size: int) -> None:

@@ -17,8 +17,8 @@ from preferences.formats.containers.limits import ExpansionError, NumberedRow, u
 from preferences.records import FormatError
 
 PARQUET_MAGIC = b"PAR1"
-# A value that is stored once for all rows expands to one copy per row of a batch. Batches therefore have at
-# most this many rows, regardless of what the file declares.
+# A value that is stored once for all rows expands to one copy per row of a batch, so this is the maximum
+# number of rows in a batch, regardless of what the file declares.
 PARQUET_BATCH_ROWS = 32
 UNREADABLE = (ValueError, OverflowError, pa.ArrowException)  # includes UnicodeDecodeError
 
@@ -61,7 +61,7 @@ def _parquet_batches(file: pq.ParquetFile, most_bytes: int) -> Iterator[Numbered
 
 def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
     """Yield each row, or the reason why it can't be read. If a batch fails, it is read row by row, so that a
-    cell of invalid UTF-8 affects only its own row. Reading every batch row by row would take four times as
+    cell with invalid UTF-8 affects only its own row. Reading every batch row by row would take four times as
     long."""
     try:
         yield from batch.to_pylist()
@@ -78,7 +78,7 @@ def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
 
 
 def damage(error: Exception) -> str:
-    """The error message for damaged data, where reading stops."""
+    """The error message for damaged data, at which reading stops."""
     return f"the Parquet data is damaged here ({error}); reading stopped"
 
 

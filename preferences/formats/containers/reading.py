@@ -1,9 +1,9 @@
-"""Read a file as numbered rows. It can be JSON Lines, a JSON array, CSV or Parquet, and plain, gzipped or in
-a zip archive.
+"""Read a file as numbered rows. The file can be JSON Lines, a JSON array, CSV or Parquet, and it can be
+plain, gzipped or in a zip archive.
 
-The container is recognised by content. Memory use is constant: one line (or one small Parquet batch) is in
-memory at a time, and declared sizes are not trusted. A row that can't be read is yielded with the reason. A
-truncated file yields its good rows and then one reason.
+The container format is recognised by the file's content. Memory use is constant: one line (or one small
+Parquet batch) is in memory at a time, and declared sizes are not trusted. A row that can't be read is yielded
+with the reason. A truncated file yields its readable rows and then the reason why reading stopped.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
 
 
 def only_parquet_of(stream: BinaryIO) -> BinaryIO | None:
-    """The data of a zip archive whose only data file is Parquet, unpacked to disk; None for anything else."""
+    """The content of a zip archive's only data file, unpacked to disk, if it is a Parquet file; None for
+    anything else."""
     magic = stream.read(4)
     stream.seek(0)
     try:
@@ -104,8 +105,8 @@ def _container(head: bytes) -> Container:
     if names_a_prompt(first):
         if CARRIAGE_RETURN in first.rstrip(CARRIAGE_RETURN):
             raise FormatError(
-                "The first line of this CSV file holds a carriage return without a line feed. Save the file"
-                " with line feeds (LF or CRLF) at the end of its lines."
+                "The first line of this CSV file contains a carriage return without a line feed. Save "
+                "the file with line feeds (LF or CRLF) at the end of its lines."
             )
         return csv_rows
     if any(line.lstrip().startswith(b"{") for line in head.split(b"\n")[:HEAD_LINES]):

@@ -23,11 +23,11 @@ def bounded_lines(stream: BinaryIO) -> Iterator[bytes | None]:
 
 
 class AsRaw(io.RawIOBase):
-    """Adapts any readable binary stream to the raw interface that BufferedReader needs; an upload has no
-    `readinto`.
+    """Adapts any readable binary stream to the raw interface that BufferedReader needs, because an upload has
+    no `readinto`.
 
-    With `packed_bytes`, the stream contains unpacked data, and reading fails once it far exceeds the packed
-    size.
+    With `packed_bytes`, the stream contains unpacked data, and reading fails once that data far exceeds the
+    packed size.
     """
 
     def __init__(self, stream: Any, *, packed_bytes: Callable[[], int] | None = None, what: str = "") -> None:

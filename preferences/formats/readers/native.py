@@ -1,14 +1,15 @@
 """Rankloop's own format: a prompt, its responses, and optionally one ranking of them.
 
-`prompt` (text) or `messages`; `responses`: a list of texts or of `{text, model, sampling}`, in CSV, either a
-JSON list or columns `response_1 … response_10` with `model_1 … model_10`. Other common names are recognised:
-`question`, `completions`, `answer_a`, `output1`, …
+The prompt is in `prompt` (text) or `messages`. The responses are in `responses`, a list of texts or of
+`{text, model, sampling}`; in CSV, they are either a JSON list or in columns `response_1 … response_10` with
+`model_1 … model_10`. Other common field names are recognised: `question`, `completions`, `answer_a`,
+`output1`, …
 
-A ranking is `tiers` (lists of response indices from 0, best first; several in one list are tied) or `ranking`
-(one rank number per response; 1 is best, and equal numbers tie). `gold_tiers` is the known answer, and a row
-with `task_kind` gold, attention or qualification is a check. `weight`, `split`, `round` and `votes` are used
-only to train a reward model on the file. The `ranking` export and a snapshot's Parquet file are in this
-format, so they can be imported again.
+A ranking is `tiers` (lists of response indices from 0, best first; responses in the same list are tied) or
+`ranking` (one rank number per response; 1 is best, and equal numbers tie). `gold_tiers` is the known answer,
+and a row whose `task_kind` is gold, attention or qualification becomes a check for annotators. `weight`,
+`split`, `round` and `votes` are used only to train a reward model on the file. The `ranking` export and a
+snapshot's Parquet file are in this format, so they can be imported again.
 """
 
 from __future__ import annotations
@@ -140,12 +141,12 @@ def _task_kind(row: Row, gold: Tiers | None) -> str:
 
 
 def _list_name(row: Row) -> str | None:
-    """The field that holds all responses: a list, or a text that contains one."""
+    """The name of the field that contains all responses, as a list or as the JSON text of a list."""
     return next((name for name in LIST_NAMES if given(row.get(name))), None)
 
 
 def response_columns(row: Row) -> dict[str, str]:
-    """The columns that hold one response each, in order, with the column of each response's model."""
+    """The columns that contain one response each, in order, mapped to the column of the response's model."""
     stems: dict[str, dict[int, tuple[str, str]]] = {}
     for name in row:
         match = RESPONSE_COLUMN.fullmatch(name)
@@ -167,7 +168,8 @@ def _given_responses(row: Row) -> Sequence[Any]:
     filled = [column for column in columns if given(row[column])]
     if filled != list(columns)[: len(filled)]:
         raise RowError(
-            f"{', '.join(filled)} are filled; fill response columns from {next(iter(columns))} without gaps"
+            f"{', '.join(filled)} have values; fill the response columns from {next(iter(columns))} "
+            "without gaps"
         )
     return [{"text": row[column], "model": row.get(columns[column])} for column in filled]
 
@@ -196,7 +198,7 @@ def _ranking(row: Row, found: Sequence[Any]) -> RankingRecord | None:
     tiers, ranks = (None if row.get(key) == "" else row.get(key) for key in ("tiers", "ranking"))
     not_rankable, all_bad = (bool_of(row.get(name), name) for name in ("not_rankable", "all_bad"))
     if tiers is not None and ranks is not None:
-        raise RowError("tiers and ranking are both given; give one of them")
+        raise RowError("tiers and ranking are both given; provide only one of them")
     if not_rankable:
         if tiers or ranks:
             raise RowError("not_rankable is true, but there is a ranking")
@@ -247,8 +249,8 @@ def _check_unranked(row: Row, tiers: Tiers, count: int) -> None:
 
 
 def _signed_preference(row: Row, count: int) -> RankingRecord:
-    """HelpSteer2's format: a negative number prefers the first of two responses, a positive number the
-    second. The absolute value is the strength, and 0 is a tie."""
+    """Read HelpSteer2's `preference_strength`: a negative number prefers the first of two responses, and a
+    positive number prefers the second. The absolute value is the strength, and 0 is a tie."""
     signed = int_of(row["preference_strength"], "preference_strength", low=-SMALLINT_MAX, high=SMALLINT_MAX)
     if count != 2 or signed is None:
         raise RowError(f"preference_strength needs two responses; the row has {count}")
@@ -269,7 +271,7 @@ def _choices(row: Row) -> dict[str, Any]:
 
 
 def _by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
-    """`ratings` or `flags`, keyed in the file by a response's `id` or its index."""
+    """Read `ratings` or `flags`, whose keys in the file are response IDs or indices."""
     ids = {
         str(item["id"]): index
         for index, item in enumerate(found)
@@ -288,12 +290,12 @@ def _by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
 FORMAT = ImportFormat(
     name="rankloop",
     title="Rankloop: a prompt, its responses and optionally a ranking (JSON Lines, CSV, Parquet)",
-    reads="A prompt and two to ten responses, and at most one ranking of them per row: `tiers` "
-    "or `ranking`, with strength, ratings, flags, comment, rewrite, annotator and "
-    "duration. Other common column names are understood, as is HelpSteer2's "
-    "`preference_strength`. `gold_tiers` is the known answer; with `task_kind` gold, "
-    "attention or qualification the row is a check for any annotator. The"
-    " `ranking` export and a snapshot's Parquet file are imported in this format.",
+    reads="Each row has a prompt, two to ten responses, and at most one ranking of the responses "
+    "(`tiers` or `ranking`), with strength, ratings, flags, comment, rewrite, annotator and "
+    "duration. Other common column names are recognised, as is HelpSteer2's "
+    "`preference_strength`. `gold_tiers` is the known answer; a row whose `task_kind` is "
+    "gold, attention or qualification becomes a check for all annotators. The `ranking` "
+    "export and a snapshot's Parquet file are imported in this format.",
     loses="Nothing: other fields are kept as metadata.",
     example='{"prompt": "…", "responses": [{"text": "…", "model": "…"}, "…"], "tiers": [[1], [0]]}',
     recognises=recognises,

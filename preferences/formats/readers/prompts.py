@@ -15,8 +15,8 @@ PROMPT_NAMES = (*CONVERSATION_NAMES, *TEXT_NAMES)
 KNOWN_FIELDS = frozenset({"prompt", "messages", "metadata", "responses"})
 
 
-# A row with one of these fields contains responses in an unknown format. Reading it as a prompt would drop
-# them silently.
+# A row with one of these fields contains responses in an unknown format. Reading the row as a prompt would
+# silently drop the responses.
 ANSWER_FIELD = re.compile(r"chosen|rejected|response|completion|answer|output|prediction|sample|model")
 
 
@@ -34,7 +34,7 @@ def recognises(row: Row) -> bool:
 
 def parse(row: Row) -> Parsed:
     if row.get("responses"):
-        raise RowError("responses is given; a file of prompts has none (use --format rankloop)")
+        raise RowError("the row has responses, which a file of prompts can't contain (use --format rankloop)")
     return [
         Record(messages=conversation_of(row), metadata=metadata_of(row, KNOWN_FIELDS | prompt_fields(row)))
     ]
@@ -45,7 +45,7 @@ def has_prompt(row: Row) -> bool:
 
 
 def prompt_fields(row: Row) -> frozenset[str]:
-    """The fields that :func:`conversation_of` reads in this row."""
+    """The names of the fields that :func:`conversation_of` reads from this row."""
     name = next((name for name in PROMPT_NAMES if given(row.get(name))), "prompt")
     return (
         frozenset({"instruction", "input", "history", "system"})
@@ -55,11 +55,11 @@ def prompt_fields(row: Row) -> frozenset[str]:
 
 
 def conversation_of(row: Row) -> tuple[dict[str, str], ...]:
-    """The row's `messages`, or its `prompt`: a text, which becomes one user turn, or a list of turns as in
-    TRL.
+    """The row's conversation: the field `messages`, or a prompt field that contains a text, which becomes one
+    user turn, or a list of turns as in TRL.
 
-    The prompt field can also be named question, query or instruction (the last with `input`, `history` and
-    `system`).
+    The prompt field can also be named question, query or instruction (`instruction` can be accompanied by
+    `input`, `history` and `system`).
     """
     for name in CONVERSATION_NAMES:
         if given(row.get(name)):

@@ -63,9 +63,9 @@ def conversation_of_instruction(row: Row) -> tuple[Message, ...]:
 FORMAT = ImportFormat(
     name="ranked-outputs",
     title="LLaMA-Factory: an instruction with a ranked list of outputs (JSON)",
-    reads="The outputs as one ranking in the order of the file, best first; history and instruction form "
-    "the prompt.",
-    loses="The boundary between `instruction` and `input` in the last turn: they are joined by a blank line.",
+    reads="The outputs as one ranking in file order, best first; history and instruction form the prompt.",
+    loses="The boundary between `instruction` and `input`, which are joined by a blank line in the "
+    "last turn.",
     example='{"instruction": "…", "input": "", "history": [["…", "…"]], "output": ["best", "second",'
     ' "third"]}',
     recognises=recognises,

@@ -1,7 +1,7 @@
 """Argilla records with the answer to a ranking question, including rank numbers.
 
-Argilla's own SDK writes the options in the order of its settings and drops the ranks. These records follow
-the format of its HTTP API, in which each value has its rank.
+Argilla's own SDK writes the options in the order of the question's settings and drops the ranks. Rankloop's
+records follow the format of Argilla's HTTP API, in which each value has its rank.
 """
 
 from __future__ import annotations
@@ -75,11 +75,10 @@ FORMAT = ExportFormat(
     use="For Argilla's API: a chat field `prompt`, text fields `response-N`, and a ranking "
     "question `ranking`.",
     loses=(
-        "Strength, ratings, flags and rewrites; there is one record per ranking. "
-        "Responses left unranked share one rank below the others, because Argilla "
-        "requires a rank for every option. An answer without an order (not rankable, or "
-        "all bad) is a discarded response. `user_id` is derived from the pseudonym, which"
-        " is in the metadata."
+        "Strength, ratings, flags and rewrites; there is one record per ranking. Unranked "
+        "responses share one rank below all ranked responses, because Argilla requires a rank "
+        "for every option. An answer without an order (not rankable, or all bad) becomes a "
+        "discarded response. `user_id` is derived from the pseudonym, which is in the metadata."
     ),
     example=(
         '{"fields": {"prompt": [{"role": "user", "content": "Q"}], "response-1": "A", "response-2": "B"},'

@@ -2,9 +2,9 @@
 interpret as a formula.
 
 A spreadsheet can interpret a cell that begins with `=`, `+`, `-`, `@`, a tab or a line end as a formula
-(CWE-1236), so such text gets a leading apostrophe. Text that begins with apostrophes before one of these gets
-one too, so that removing one apostrophe restores every cell (:func:`restored`, which the import applies to
-Rankloop's own files).
+(CWE-1236), so such text gets a leading apostrophe. Text that begins with apostrophes followed by one of these
+characters also gets an apostrophe, so that removing one apostrophe restores every cell (:func:`restored`,
+which the import applies to Rankloop's own files).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PLAIN_CELLS = (
 TEXT_CELLS = {"comment", "rewrite", "annotator"}
 TIME_CELLS = ("given_at", "created_at")
 ONE_CELL = frozenset(PLAIN_CELLS)
-# A column that only Rankloop's own files have.
+# This column exists only in CSV files written by Rankloop and identifies these files.
 MARK = "n_responses"
 LINES_PER_CHUNK = 200
 _json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
@@ -62,13 +62,13 @@ def neutralised(text: str) -> str:
 
 
 def restored(text: str) -> str:
-    """The inverse of :func:`neutralised`."""
+    """Restore text that :func:`neutralised` changed."""
     return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 def row_of(cells: Mapping[str, str]) -> dict[str, Any]:
     """Convert a line of a Rankloop CSV file to the `ranking` export format, so that it can be imported. Empty
-    cells are missing values."""
+    cells are treated as missing values."""
     row: dict[str, Any] = {name: value for name, value in cells.items() if value != "" and name in ONE_CELL}
     for name in TEXT_CELLS & row.keys():
         row[name] = restored(row[name])
@@ -107,7 +107,8 @@ def _cells(row: Row) -> dict[str, Any]:
         cells[name] = cells[name] and cells[name].isoformat()
     for name in TEXT_CELLS:
         cells[name] = None if cells[name] is None else neutralised(cells[name])
-    for name in ("messages", "tiers", "unranked", "gold_tiers"):  # the other JSON cells are already text
+    # The other JSON cells are already serialized.
+    for name in ("messages", "tiers", "unranked", "gold_tiers"):
         cells[name] = _json(row[name])
     place = {response["id"]: str(index) for index, response in enumerate(shown)}
     for name in ("ratings", "flags"):
@@ -148,7 +149,7 @@ def _taken(text: io.StringIO) -> bytes:
 FORMAT = ExportFormat(
     name="csv",
     title="One line per ranking (CSV, UTF-8)",
-    use="For spreadsheets and notebooks; lists and objects are JSON in their cells.",
+    use="For spreadsheets and notebooks; lists and objects are written as JSON.",
     loses=(
         "Nothing. Text that a spreadsheet could interpret as a formula (because it begins with =, +, -, "
         "@, a tab or a line ending) gets a leading apostrophe, which an import removes."

@@ -1,4 +1,4 @@
-"""The snapshot's Parquet file with its card, as a dataset folder in a zip archive: once unpacked, it loads
+"""The snapshot's Parquet file with its card, as a dataset folder in a zip archive. The unpacked folder loads
 with `datasets.load_dataset(FOLDER)` and can be pushed to a hub.
 
 Files are stored, not deflated, because Parquet is compressed already. The file is streamed unchanged, so

@@ -101,9 +101,9 @@ PAIRWISE = ExportFormat(
     title="Label Studio Pairwise tasks with annotations (JSON array)",
     use='For `<Pairwise name="comparison" toName="answer1,answer2">` projects; one task per pair.',
     loses=(
-        "Ties, which Pairwise can't express, strength, ratings, flags, comments and "
-        "rewrites; a ranking of more than two responses becomes pairs. `completed_by` has"
-        " the pseudonym in place of Label Studio's e-mail address."
+        "Ties (which Pairwise can't express), strengths, ratings, flags, comments and rewrites; "
+        "a ranking of more than two responses becomes pairs. `completed_by` contains the "
+        "pseudonym in place of an e-mail address."
     ),
     example=(
         '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "answer1": "A", "answer2": "B"},'
@@ -122,11 +122,10 @@ RANKER = ExportFormat(
     title="Label Studio Ranker tasks with annotations (JSON array)",
     use='For `<List name="results">` with `<Ranker name="rank">`; one task per ranking.',
     loses=(
-        "Strength, ratings, flags, comments and rewrites. A ranking without ties is the "
-        "Ranker's `rank` list. A ranking with ties is in buckets `tier_1`, `tier_2`, …, "
-        "best first, because the list has no ties. Responses left unranked are in no "
-        "bucket. `completed_by` has the pseudonym in place of Label Studio's e-mail "
-        "address."
+        "Strength, ratings, flags, comments and rewrites. A ranking without ties is the Ranker's "
+        "`rank` list. A ranking with ties is in buckets `tier_1`, `tier_2`, …, best first, "
+        "because the list has no ties. Responses left unranked are in no bucket. `completed_by` "
+        "contains the pseudonym in place of an e-mail address."
     ),
     example=(
         '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "results": [{"id": "…", "model": "m1",'

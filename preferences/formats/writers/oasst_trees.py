@@ -1,7 +1,7 @@
 """Open-Assistant message trees: the path to the ranked replies, and the replies with their ranks.
 
 There is one tree per ranking. Rows are read in the order of creation, so combining a whole conversation in
-one tree would require the entire file in memory.
+one tree would require holding the entire file in memory.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _tiers(row: Row) -> list[list[int]]:
 
 
 def _event(row: Row) -> dict[str, Any]:
-    """The vote in Open-Assistant's format: positions in the displayed list, best first."""
+    """The ranking in Open-Assistant's format: positions in the displayed list, best first."""
     order = [index for tier in _tiers(row) for index in tier]
     return {
         "type": "ranking",
@@ -88,11 +88,11 @@ FORMAT = ExportFormat(
     title="Open-Assistant message trees with ranks (JSON Lines)",
     use="For code that reads OASST: ranked replies below their conversation.",
     loses=(
-        "Strength, ratings, flags, comments and rewrites. There is one tree per ranking, "
-        "so the replies of other turns and other annotators' rankings of the same prompt "
-        "are in other trees. Ties have equal ranks, which Open-Assistant itself never writes, "
-        "and responses left unranked share the last rank. Prompts with a system or tool "
-        "turn are left out, because a tree has only two speakers."
+        "Strength, ratings, flags, comments and rewrites. There is one tree per ranking, so "
+        "replies to other turns and other annotators' rankings of the same prompt are in other "
+        "trees. Tied responses have equal ranks, which Open-Assistant itself never writes, and "
+        "unranked responses share the last rank. Prompts with a system or tool turn are left "
+        "out, because a tree has only two speakers."
     ),
     example=(
         '{"message_tree_id": "…", "tree_state": "ready_for_export", "prompt": {"message_id": "…", "text":'

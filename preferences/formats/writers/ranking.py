@@ -38,8 +38,8 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 FORMAT = ExportFormat(
     name="ranking",
     title="Complete rankings with their tiers (JSON Lines)",
-    use="Complete rankings, one per line, to move data between installations.",
-    loses="Nothing. (Annotators have pseudonyms, as in every export.)",
+    use="Complete rankings, one per line, for moving data between installations.",
+    loses="Nothing. (Annotators are identified by pseudonyms, as in every export.)",
     example=(
         '{"ranking_id": "…", "messages": [{"role": "user", "content": "Q"}], "responses": [{"id": "…",'
         ' "text": "A", "model": "m1", "sampling": {}}, …], "tiers": [[1], [0, 2]], "strength": 2, …}'

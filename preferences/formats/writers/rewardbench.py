@@ -60,10 +60,10 @@ FORMAT = ExportFormat(
     title="Best-of-N data in the RewardBench 2 format (JSON Lines)",
     use="A test set for reward models: does the best response get the highest reward?",
     loses=(
-        "The order below the first tier, strengths, ratings, flags, comments and "
-        "rewrites. Rankings that are a single tie, not rankable or all bad are left out. "
-        "A prompt with several turns becomes one text with role labels. `subset` "
-        "is the prompt's metadata field `subset` or `category`, otherwise the project."
+        "The order below the first tier, strengths, ratings, flags, comments and rewrites. "
+        "Answers that tie all responses or mark them as not rankable or all bad are left out. A "
+        "prompt with several turns becomes one text with role labels. `subset` is the prompt's "
+        "metadata field `subset` or `category` or, without these fields, the project."
     ),
     example=(
         '{"id": "…", "prompt": "Q", "chosen": ["A"], "rejected": ["B", "C"], "num_correct": 1,'

@@ -227,7 +227,7 @@ def test_missing_file_is_reported(wishes: Project, tmp_path: Path) -> None:
 
 
 def test_unknown_format_name_is_rejected_with_the_known_names(wishes: Project) -> None:
-    with pytest.raises(Problem, match=r"There is no format 'tsv'; known: .*hh-rlhf"):
+    with pytest.raises(Problem, match=r"There is no format 'tsv'; known formats: .*hh-rlhf"):
         take(wishes, ranked(), format="tsv")
 
 

@@ -83,7 +83,7 @@ def test_real_gzip_file_is_imported_from_an_upload(project: Project, mona: User,
         (b"", "empty"),
         (b"\x1f\x8bnot gzip at all", "can't be unpacked"),
         (b"PAR1 broken", "can't be opened"),
-        (b"[]", "it has no rows"),
+        (b"[]", "the file has no rows"),
     ],
 )
 def test_unreadable_file_is_reported_as_a_problem(

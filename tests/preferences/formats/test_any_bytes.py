@@ -1,4 +1,5 @@
-"""Any sequence of bytes is read as a file or rejected with a reason; the reader raises no other exception."""
+"""Any sequence of bytes is either read as a file or rejected with a reason; the reader raises no unexpected
+exception."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ def gzip_made_at(seconds: int, data: bytes) -> bytes:
 
 
 def zipped(**files: bytes) -> bytes:
-    """A zip archive of files. In the keyword names, an underscore replaces the dot of a file name."""
+    """A zip archive of files. An underscore in a keyword argument's name stands for the dot in the file
+    name."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():

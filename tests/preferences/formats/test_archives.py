@@ -66,10 +66,10 @@ def test_error_in_archive_of_one_file_does_not_name_the_file() -> None:
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({"README.md": b"text"}, "holds no data file"),
+        ({"README.md": b"text"}, "contains no data file"),
         ({"[Content_Types].xml": b"<x/>", "xl/a.csv": b"prompt"}, "spreadsheet or another office document"),
         ({"a.jsonl": b""}, "The file is empty"),
-        ({"inner.zip": zipped({"a.jsonl": GOOD})}, "holds no data file"),
+        ({"inner.zip": zipped({"a.jsonl": GOOD})}, "contains no data file"),
         ({"a.jsonl": zipped({"a.jsonl": GOOD})}, "neither JSON Lines"),
     ],
 )

@@ -25,14 +25,16 @@ from tests.preferences.formats.test_any_bytes import ANY_JSON, FILES, spots, wit
 from training.rlhf.data.files import lines_of
 from training.rlhf.data.rankings import Ranking, RankingFileError
 
-# A vote refers to responses in another file, so it can be read only in a project that contains them.
+# A vote refers to responses in another file, so the vote can be read only in a project that contains these
+# responses.
 FORMATS = [name for name in IMPORT_FORMATS if name != "mt-bench-votes"]
 Said = tuple[Any, ...]
 Outcome = list[tuple[int, list[Said], str]]
 
 
 def imported(file: Path) -> Outcome | str:
-    """The rankings of each line and the reason for rejecting it, or the reason for rejecting the file."""
+    """The rankings of each line and the reason for rejecting the line, or the reason for rejecting the whole
+    file."""
     with file.open("rb") as stream:
         try:
             _, records = read_records(stream)
@@ -76,21 +78,23 @@ def said_by(ranking: Ranking) -> Said:
 def compare(file: Path) -> Outcome | str:
     one, other = imported(file), trained_on(file)
     if isinstance(one, list) and isinstance(other, list):
-        # An import rejects a row with fewer than two responses; training leaves it out and counts it.
+        # An import rejects a row with fewer than two responses; training skips and counts such a row.
         one = [(number, said, "" if "needs at least 2" in reason else reason) for number, said, reason in one]
     assert one == other
     return one
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_example_of_each_format_gives_the_same_rankings(name: str, tmp_path: Path) -> None:
+def test_example_of_each_format_gives_both_readers_the_same_rankings(name: str, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text(IMPORT_FORMATS[name].example)
     assert isinstance(compare(file), list)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_broken_rows_of_each_format_are_rejected_for_the_same_reason(name: str, tmp_path: Path) -> None:
+def test_both_readers_reject_broken_rows_of_each_format_for_the_same_reason(
+    name: str, tmp_path: Path
+) -> None:
     example = json.loads(IMPORT_FORMATS[name].example)
     file = tmp_path / "rows.jsonl"
 
@@ -154,7 +158,7 @@ CONTAINERS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", CONTAINERS)
-def test_each_container_gives_the_same_rankings_and_reasons(kind: str, tmp_path: Path) -> None:
+def test_each_container_gives_both_readers_the_same_rankings_and_reasons(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(CONTAINERS[kind]())
     compare(file)
@@ -198,7 +202,7 @@ REAL = [
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_real_file_gives_the_same_rankings(name: str) -> None:
+def test_real_file_gives_both_readers_the_same_rankings(name: str) -> None:
     lines = compare(real_file(name))
     assert isinstance(lines, list)
     assert any(said for _, said, _ in lines)

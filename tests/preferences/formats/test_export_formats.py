@@ -1,6 +1,6 @@
-"""Exports work with the tools that read them: the real `datasets` library loads each one, and the real TRL
-trainers take a step on it. Parts of a ranking that a format can't express are left out as documented, never
-invented."""
+"""Exports work with the tools that read them: the real `datasets` library loads each export, and the real TRL
+trainers take a training step on the exports for TRL. Parts of a ranking that a format can't express are left
+out as documented, never invented."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def saved(snapshot: DatasetSnapshot, format: str, folder: Path, **options: str) 
 
 @pytest.fixture
 def beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The variables that a suggested line of code defines when it runs in the download folder."""
+    """The variables that a suggested line of code defines if the line is run in the download folder."""
     import datasets
 
     monkeypatch.chdir(tmp_path)
@@ -133,7 +133,7 @@ def test_suggested_training_line_trains(
     path = saved(frozen(wishes), format, tmp_path)
     rewards = known.trainer == "RewardTrainer"
     model = tiny_trl.reward_model() if rewards else tiny_trl.policy()
-    # The model is loaded from a folder, because KTO loads its reference model from there.
+    # The model is loaded from a folder, because KTO loads its reference model from the same folder.
     model.save_pretrained(tmp_path / "model")
     names = {
         "trl": trl,
@@ -147,7 +147,7 @@ def test_suggested_training_line_trains(
     assert result.global_step == 1
 
 
-def test_unranked_responses_lose_only_to_ranked_ones(wishes: Project) -> None:
+def test_unranked_responses_lose_only_to_ranked_responses(wishes: Project) -> None:
     rows = lines(frozen(wishes, ROWS[1:2]), "trl_preference")
     assert [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in rows] == [
         ("b", "a"),
@@ -168,7 +168,7 @@ def test_labels_follow_ratings_and_flagged_responses_are_undesirable(wishes: Pro
     assert [row["label"] for row in strict] == [False, False, False]
 
 
-def test_labels_follow_flags_without_ratings(wishes: Project) -> None:
+def test_labels_follow_flags_if_there_are_no_ratings(wishes: Project) -> None:
     snapshot = frozen(wishes, [{**ROWS[5], "flags": {"0": ["unsafe"]}}])
     rows = lines(snapshot, "trl_unpaired")
     assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [("a", False), ("b", True)]
@@ -176,7 +176,7 @@ def test_labels_follow_flags_without_ratings(wishes: Project) -> None:
 
 def test_order_alone_gives_no_labels(wishes: Project) -> None:
     snapshot = frozen(wishes, ROWS[5:7])
-    with pytest.raises(Problem, match="a chosen one may still be bad") as refusal:
+    with pytest.raises(Problem, match="a chosen response can still be bad") as refusal:
         exported(snapshot, "trl_unpaired")
     assert refusal.value.type == "export-refused"
     assert list(refused_exports(snapshot)) == ["trl_unpaired"]
@@ -208,7 +208,7 @@ def test_error_names_the_invalid_option(
 def test_scale_without_bounds_needs_a_threshold(wishes: Project) -> None:
     row = {**ROWS[0], "ratings": {"0": {"wit": 70}, "1": {"wit": 30}}, "flags": {}}
     snapshot = frozen(wishes, [row])
-    with pytest.raises(Problem, match="give a threshold"):
+    with pytest.raises(Problem, match="Set a threshold"):
         exported(snapshot, "trl_unpaired")
     assert [row["label"] for row in lines(snapshot, "trl_unpaired", threshold="50")] == [True, False]
 
@@ -243,14 +243,14 @@ def test_each_prompt_is_written_once(wishes: Project) -> None:
     ]
 
 
-def test_only_good_answers_are_demonstrations(wishes: Project) -> None:
+def test_only_good_answers_become_demonstrations(wishes: Project) -> None:
     rows = lines(frozen(wishes), "trl_sft")
     said = [(row["prompt"][-1]["content"], row["completion"][0]["content"], row["source"]) for row in rows]
     assert said == [
         ("What is 2+2?", "4", "best"),  # "four" is equally good, but flagged
         ("Top one", "b", "best"),
         ("Bad", "Good.", "rewrite"),
-        ("Again?", "b", "best"),  # chosen by two annotators, written once
+        ("Again?", "b", "best"),  # chosen by two annotators, but written once
         ("Why?", "Because.", "best"),
     ]
 
@@ -393,7 +393,7 @@ def test_trl_trainers_take_a_step_on_the_exports(wishes: Project, tmp_path: Path
     )
     result = made.train()
     assert result.global_step == 1
-    # An untrained policy equals its reference: DPO's loss is ln 2, KTO's 1 − σ(0).
+    # An untrained policy equals its reference, so the DPO loss is ln 2 and the KTO loss is 1 − σ(0).
     expected = {"dpo": 0.6931, "kto": 0.5}.get(kind)
     assert expected is None or result.training_loss == pytest.approx(expected, abs=1e-3)
 
@@ -421,7 +421,8 @@ PREFERRED = {("4", "5"), ("four", "5"), ("b", "a"), ("b", "c"), ("x", "y"), ("Be
 def test_exports_with_preferences_train_reward_models(
     format: str, lost: set[tuple[str, str]], wishes: Project, tmp_path: Path
 ) -> None:
-    """All rankings are used except the documented losses: all-bad answers, and prompts with a system turn."""
+    """Training uses all rankings except the documented losses: all-bad answers, and prompts with a system
+    turn."""
     rankings = read_rankings(saved(frozen(wishes), format, tmp_path))
     found = {
         (better, worse)

@@ -40,7 +40,7 @@ def read(stream: io.BytesIO, format_name: str | None = None) -> tuple[str, list[
 
 
 def one(item: NumberedRecords) -> Record | None:
-    """The record of a line that has at most one."""
+    """The record of a line that contains at most one record."""
     assert len(item.records) <= 1
     record = item.records[0] if item.records else None
     assert record is None or isinstance(record, Record)
@@ -277,7 +277,7 @@ def test_bad_rows_are_reported_and_good_rows_are_read() -> None:
         ({"responses": ["r"] * 11}, "at most 10"),
         ({"responses": "two"}, "responses is not valid JSON"),
         ({"responses": ["a", 3]}, "responses.1"),
-        ({"responses": ["a", {"text": "b\x00"}]}, "responses.1.text holds a NUL"),
+        ({"responses": ["a", {"text": "b\x00"}]}, "responses.1.text contains a NUL"),
         ({"responses": ["a", {"text": "b", "model": "m" * 300}]}, "responses.1.model"),
         ({"tiers": [[0], [0, 1]]}, "twice"),
         ({"tiers": [[0], [2]]}, "names response 2"),
@@ -291,7 +291,7 @@ def test_bad_rows_are_reported_and_good_rows_are_read() -> None:
         ({"not_rankable": True}, "but there is a ranking"),
         ({"ratings": {"9": {"help": 1}}}, "ratings names response '9'"),
         ({"gold_tiers": [[0]]}, "gold_tiers leaves out"),
-        ({"metadata": {"note": "a\x00"}}, "metadata.note holds a NUL"),
+        ({"metadata": {"note": "a\x00"}}, "metadata.note contains a NUL"),
         ({"metadata": {"note": "x" * 70_000}}, "metadata takes"),
     ],
 )
@@ -331,7 +331,7 @@ def test_broken_csv_rows_are_reported_and_others_are_read() -> None:
     _, found = read(io.BytesIO(data))
     reasons = {item.line: item.reason for item in found if one(item) is None}
     assert [item.line for item in found if one(item)] == [2, 6]
-    assert "2 cells where the header has 3" in reasons[3]
+    assert "2 cells, but the header has 3" in reasons[3]
     assert "not valid CSV" in reasons[4]
     assert "not valid Unicode" in reasons[5]
 

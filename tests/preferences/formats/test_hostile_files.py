@@ -1,4 +1,4 @@
-"""Hostile files are rejected or reported with a reason, their good rows are read, and memory use is
+"""Hostile files are rejected or reported with a reason, their valid rows are read, and memory use is
 bounded."""
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def with_field(value: bytes) -> bytes:
     ("line", "reason"),
     [
         pytest.param(GOOD.replace(b"hello", b"h\xff"), "not UTF-8: byte 17 is 0xff", id="invalid UTF-8"),
-        pytest.param(GOOD.replace(b"hello", b"h\\u0000"), "prompt holds a NUL", id="a NUL"),
+        pytest.param(GOOD.replace(b"hello", b"h\\u0000"), "prompt contains a NUL", id="a NUL"),
         pytest.param(GOOD.replace(b"hello", b"h\\ud83d"), "not valid Unicode", id="half a surrogate pair"),
         pytest.param(with_field(b'{"k\\u0000": 1}'), "NUL", id="a NUL in a metadata key"),
         pytest.param(with_field(b'["\\udc00"]'), "surrogate", id="a surrogate in metadata"),

@@ -1,4 +1,4 @@
-"""Tests of formats without a real test file. The rows follow each system's documentation."""
+"""Tests of formats for which there is no real test file. The rows follow the documentation of each system."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def said_by_row(row: dict[str, Any]) -> str:
 
 
 def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> str:
-    """The same form for a record from a file. A repeated response counts once, at its best position."""
+    """A record from a file in comparable form. A repeated response appears once, at its best position."""
 
     def key(item: ResponseRecord) -> tuple[str, str]:
         return item.text, item.model
@@ -123,7 +123,8 @@ def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> st
 
 
 def in_the_file(path: Path, project: Project) -> set[str]:
-    """The current rankings: if one annotator ranked the same responses several times, the last one counts."""
+    """The current rankings: if an annotator ranked the same responses several times, only the last
+    ranking."""
     found: dict[Any, tuple[Any, str]] = {}
     for number, (record, ranking) in enumerate(rankings_in(path)):
         said = said_by_file(project, record, ranking)
@@ -193,7 +194,7 @@ def test_mt_bench_votes_survive_a_round_trip(wishes: Project) -> None:
     assert report.rankings > 2000
     with path.open("rb") as stream:
         votes = [vote for line in read_records(stream)[1] for vote in line.records]
-    # If a judge voted twice on the same two answers, the later vote counts.
+    # If a judge voted twice on the same two answers, only the later vote is kept.
     expected = {}
     for vote in votes:
         assert isinstance(vote, Vote)
@@ -214,7 +215,7 @@ def test_mt_bench_votes_survive_a_round_trip(wishes: Project) -> None:
 
 
 @pytest.mark.parametrize("name", UNRANKED)
-def test_files_without_rankings_give_no_snapshot(wishes: Project, name: str) -> None:
+def test_files_without_rankings_are_imported_without_errors(wishes: Project, name: str) -> None:
     report = import_file(project=wishes, file=real_file(name))
     assert report.rankings == 0
     assert not report.failed
@@ -328,7 +329,7 @@ def test_strict_pairs_survive_other_formats(wishes: Project, format: str) -> Non
     first = strict_pairs(rows_of(snapshot))
     second = strict_pairs(rows_of(back))
     assert second == first
-    if format in {"oasst_trees", "label_studio_ranker", "argilla"}:  # whole rankings, including ties
+    if format in {"oasst_trees", "label_studio_ranker", "argilla"}:  # complete rankings, including ties
         orders = [
             {said for row in found if row["tiers"] and (said := order(row))}
             for found in (rows_of(snapshot), rows_of(back))

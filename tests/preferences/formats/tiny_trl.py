@@ -1,4 +1,4 @@
-"""One-layer models and a character tokenizer, sufficient for a real TRL trainer to take a step."""
+"""One-layer models and a character tokenizer, with which a real TRL trainer can take a training step."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from preferences.statistics.pairs import UNRANKED
 
 
 def _rankings(seed: int, n: int, lean: float) -> tuple[np.ndarray, np.ndarray]:
-    """Random shuffles of four responses, ranked at random, except that each position closer to the front adds
-    `lean` to the score."""
+    """Simulate random display orders of four responses and random rankings, in which each position closer to
+    the front adds `lean` to a response's score."""
     rng = np.random.default_rng(seed)
     shown = np.argsort(rng.random((n, 4)), axis=1).astype(np.int8)
     score = rng.gumbel(size=(n, 4)) - lean * shown
@@ -45,7 +45,7 @@ def test_known_position_bias_is_recovered() -> None:
     assert np.mean(off) > 0.87
 
 
-def test_no_bias_gives_one_half() -> None:
+def test_share_is_one_half_without_bias() -> None:
     found = wins_of_the_first_shown(*_rankings(7, 20_000, 0.0))
     interval, _ = clustered_share(found.won, found.n)
     assert interval.low <= 0.5 <= interval.high

@@ -27,7 +27,7 @@ def _draw(strengths: NDArray[np.float64], games: int, seed: int) -> NDArray[np.i
     return wins
 
 
-def test_two_models_match_the_closed_form() -> None:
+def test_strengths_of_two_models_match_the_closed_form() -> None:
     # 30 wins to 10: odds of 3, so the strengths are ±ln(3)/2.
     np.testing.assert_allclose(fit(np.array([[0, 30], [10, 0]])), [np.log(3) / 2, -np.log(3) / 2], atol=1e-9)
 
@@ -52,7 +52,7 @@ def test_known_strengths_are_recovered() -> None:
     np.testing.assert_allclose(fit(_draw(truth, 20_000, seed=1)), truth, atol=0.04)
 
 
-def test_prior_keeps_undefeated_models_finite_and_moves_others_little() -> None:
+def test_prior_keeps_undefeated_models_finite_and_barely_moves_others() -> None:
     wins = np.array([[0, 50], [0, 0]])
     with pytest.raises(ValueError, match="prior"):
         fit(wins)
@@ -69,7 +69,7 @@ def test_unconnected_models_need_a_prior() -> None:
     np.testing.assert_allclose(fit(wins, prior=0.5)[0], fit(wins, prior=0.5)[2], atol=1e-9)
 
 
-def test_batched_problems_match_single_ones() -> None:
+def test_batched_problems_match_single_problems() -> None:
     batch = np.stack([_draw(np.array([0.5, 0.0, -0.5]), 50, seed=seed) for seed in range(4)])
     np.testing.assert_allclose(fit(batch, prior=0.5), [fit(one, prior=0.5) for one in batch], atol=1e-9)
 
@@ -103,8 +103,8 @@ def test_strengths_equal_choix_evalica_and_crowd_kit() -> None:
     known = np.log(scores.loc[range(5)].to_numpy())
     np.testing.assert_allclose(ours, known - known.mean(), atol=1e-4)
     frame = pd.DataFrame({"worker": 0, "left": xs, "right": ys, "label": xs})
-    # crowd-kit's stopping rule compares an array with itself, so it stops after two steps; 0 disables the
-    # rule.
+    # crowd-kit's stopping rule compares an array with itself and therefore stops after two steps; a tolerance
+    # of 0 disables the rule.
     known = np.log(CrowdKit(n_iter=3000, tol=0).fit(frame).scores_.loc[range(5)].to_numpy())
     np.testing.assert_allclose(ours, known - known.mean(), atol=1e-6)
 
@@ -136,8 +136,8 @@ def test_comparable_groups_and_levels_are_found() -> None:
 
 
 def test_bootstrap_draws_whole_tasks() -> None:
-    """With ten copies of each comparison in its task, the interval is as wide as with one copy, not narrower
-    by a factor of √10."""
+    """With ten copies of each comparison in its task, the interval is as wide as with one copy and not
+    narrower by a factor of √10."""
     rng = np.random.default_rng(8)
     first = rng.random(400) < 0.6
     preferred, other = np.where(first, 0, 1), np.where(first, 1, 0)

@@ -35,14 +35,15 @@ def test_known_reliabilities_and_strengths_are_recovered() -> None:
     z = np.array(z)
     # The nominal coverage of the 150 intervals is 95 %; 2.5 standard deviations are 4.5 %.
     assert np.mean(np.abs(z) < 2) > 0.9
-    # No bias: the standard error of the mean of 25 estimates is a fifth of that of one estimate.
+    # There is no bias: the standard error of the mean of 25 estimates is a fifth of the standard error of one
+    # estimate.
     assert (np.abs(z.mean(0)) < 0.7).all()
     large = crowd_bt.fit(*_votes(99, strengths, 20_000), n_items=12, n_annotators=len(ETA))
     np.testing.assert_allclose(large.eta, ETA, atol=0.015)
     np.testing.assert_allclose(large.strength - large.strength.mean(), strengths, atol=0.15)
 
 
-def test_full_reliability_gives_bradley_terry() -> None:
+def test_crowd_bt_of_one_reliable_annotator_equals_bradley_terry() -> None:
     """A single annotator's verdicts fit the model well, so η is near 1 and does not change the strengths."""
     strengths = np.array([1.0, 0.3, 0.0, -1.3])
     rng = np.random.default_rng(1)
@@ -60,7 +61,7 @@ def test_full_reliability_gives_bradley_terry() -> None:
 
 
 def test_gradient_is_zero_at_the_solution() -> None:
-    """An external check: a small change in any strength or reliability increases the loss."""
+    """An independent check: a small change in any strength or reliability increases the loss."""
     win, lose, who = _votes(3, np.linspace(-2, 2, 6), 200)
     found = crowd_bt.fit(win, lose, who, n_items=6, n_annotators=len(ETA))
 

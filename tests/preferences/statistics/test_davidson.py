@@ -24,7 +24,7 @@ def _draw(seed: int, strengths: NDArray[np.float64], tie: float, games: int) -> 
 TRUTH = np.array([1.2, 0.4, 0.0, -0.5, -1.1])
 
 
-def test_two_models_match_the_closed_form() -> None:
+def test_strengths_of_two_models_match_the_closed_form() -> None:
     # 30 wins, 10 losses, 20 ties fit exactly: π₁/π₂ = 3, and 20/60 = ν√3 / (1 + 3 + ν√3), so ν = 2/√3.
     found = davidson.fit(np.array([[0.0, 30], [10, 0]]), np.array([[0.0, 20], [20, 0]]))
     np.testing.assert_allclose(found.strength, [np.log(3) / 2, -np.log(3) / 2], atol=1e-9)
@@ -35,8 +35,8 @@ def test_known_parameters_are_recovered() -> None:
     found = [davidson.fit(*_draw(seed, TRUTH, 0.7, 100)) for seed in range(60)]
     strengths = np.array([one.strength for one in found])
     ties = np.array([one.tie for one in found])
-    # The standard deviation of the 60 estimates is the standard error of one; that of their mean is √60 times
-    # smaller.
+    # The standard deviation of the 60 estimates is the standard error of one estimate; the standard error of
+    # their mean is smaller by a factor of √60.
     assert (np.abs(strengths.mean(0) - TRUTH) < 2.6 * strengths.std(0) / np.sqrt(60)).all()
     assert abs(ties.mean() - 0.7) < 2.6 * ties.std() / np.sqrt(60)
     assert np.mean(np.abs(strengths - TRUTH) < 2 * strengths.std(0)) > 0.9
@@ -100,7 +100,7 @@ def test_prior_keeps_extreme_results_finite() -> None:
             davidson.fit(wins, ties * 0)
 
 
-def test_batched_problems_match_single_ones() -> None:
+def test_batched_problems_match_single_problems() -> None:
     tables = [_draw(seed, TRUTH[:3], 0.5, 30) for seed in range(4)]
     wins, ties = (np.stack(parts) for parts in zip(*tables, strict=True))
     found = davidson.fit(wins, ties, prior=0.5)

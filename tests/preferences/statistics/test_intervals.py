@@ -21,7 +21,7 @@ def test_wilson_equals_scipy(won: int, n: int) -> None:
     np.testing.assert_allclose(wilson(won / n, n), (known.low, known.high), atol=1e-12)
 
 
-def test_clusters_of_one_trial_give_the_plain_interval() -> None:
+def test_clusters_of_one_trial_give_the_plain_wilson_interval() -> None:
     won = (np.random.default_rng(0).random(300) < 0.3).astype(int)
     interval, n = clustered_share(won, np.ones(300, dtype=int))
     known = binomtest(int(won.sum()), 300).proportion_ci(method="wilson")
@@ -29,7 +29,7 @@ def test_clusters_of_one_trial_give_the_plain_interval() -> None:
     np.testing.assert_allclose(interval, (won.mean(), known.low, known.high), atol=1e-12)
 
 
-def test_fully_dependent_observations_count_as_one() -> None:
+def test_fully_dependent_observations_count_as_one_observation() -> None:
     """Six pairs that always agree count as one observation; six independent pairs count as six."""
     rng = np.random.default_rng(1)
     once = rng.random(400) < 0.5
@@ -51,7 +51,7 @@ def test_clustered_intervals_have_their_nominal_coverage() -> None:
     assert 0.915 <= np.mean(held) <= 0.985  # three standard deviations are 3.3 %
 
 
-def test_groups_are_separate_and_an_empty_one_is_nan() -> None:
+def test_groups_are_separate_and_an_empty_group_is_nan() -> None:
     found = clustered_shares([1, 2, 0], [2, 2, 1], [0, 0, 2], 3)
     np.testing.assert_allclose(found.share, [0.75, np.nan, 0.0])
     np.testing.assert_array_equal(found.n, [4, 0, 1])
@@ -81,7 +81,7 @@ def test_percentiles_ignore_undefined_samples() -> None:
     assert np.isnan(percentiles(np.full(5, np.nan))).all()
 
 
-def test_normal_tail_and_holm_match_references() -> None:
+def test_normal_tail_and_holm_correction_match_references() -> None:
     z = np.array([-3.0, 0.0, 1.5])
     np.testing.assert_allclose(lower_tail(z), norm.cdf(z), atol=1e-15)
     # Holm by hand: 0.01·3, then max(0.03, 0.04·2), then max(0.08, 0.05·1).

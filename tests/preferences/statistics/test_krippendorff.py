@@ -29,7 +29,7 @@ EXAMPLE_C = np.array(
 def test_alpha_matches_the_published_example(metric: Metric, published: float) -> None:
     found = alpha_of_matrix(EXAMPLE_C, metric=metric)
     assert round(found.alpha, 3) == published
-    assert (found.n_units, found.n_values) == (11, 40)  # the unit with one value does not count
+    assert (found.n_units, found.n_values) == (11, 40)  # the unit with a single value is left out
 
 
 def _matrix(seed: int, raters: int, units: int, values: int) -> NDArray[np.float64]:
@@ -53,7 +53,8 @@ def test_alpha_equals_the_krippendorff_package(metric: Metric, raters: int, unit
 @pytest.mark.parametrize("metric", METRICS)
 def test_bootstrap_of_equal_units_gives_the_estimate(metric: Metric) -> None:
     """The bootstrap and the estimate use the same formula: with equal units, every sample equals the
-    estimate. This holds for few and for many distinct values, which are computed differently."""
+    estimate. This equality holds for few and for many distinct values, although α is computed differently for
+    many values."""
     for values in ([1, 1, 2], [1, 5, 9], np.linspace(0, 1, 20)):
         units = np.repeat(np.arange(40), len(values))
         found = alpha(units, np.tile(values, 40), metric=metric, samples=20)
@@ -126,7 +127,7 @@ def test_alpha_does_not_depend_on_the_order_of_responses() -> None:
         assert one == pytest.approx(two)
 
 
-def test_alpha_of_pairs_equals_alpha_of_both_directions() -> None:
+def test_alpha_of_pairs_equals_alpha_with_each_pair_in_both_directions() -> None:
     rng = np.random.default_rng(3)
     said = rng.integers(-1, 2, (5, 40)).astype(float)
     said[rng.random(said.shape) < 0.3] = np.nan

@@ -25,7 +25,7 @@ def _project(
 
 
 @pytest.mark.parametrize("overlap", [2, 3, 5])
-def test_false_positives_stay_within_the_level(overlap: int) -> None:
+def test_false_positives_stay_within_the_significance_level(overlap: int) -> None:
     p_values, false_alarms = [], 0
     for seed in range(150):
         found = outliers(*_project(seed, np.full(8, 0.7), 60, overlap), 8)
@@ -33,7 +33,7 @@ def test_false_positives_stay_within_the_level(overlap: int) -> None:
         false_alarms += bool((found.adjusted < 0.05).any())
     assert np.mean(np.array(p_values) < 0.05) < 0.07
     assert np.mean(np.array(p_values) < 0.5) == pytest.approx(0.5, abs=0.06)
-    assert false_alarms <= 15  # 5 % of 150 is 7.5; 2.5 standard deviations above that is 14.2
+    assert false_alarms <= 15  # 5 % of 150 projects is 7.5; 2.5 standard deviations more is 14.2
 
 
 @pytest.mark.parametrize("overlap", [2, 3, 5])
@@ -46,7 +46,7 @@ def test_only_the_guesser_is_an_outlier(overlap: int) -> None:
 
 
 def test_expectation_matches_random_assignment() -> None:
-    """The expectation is compared with 4,000 shuffles of the annotators of each task."""
+    """The expectation is compared with 4,000 random reassignments of each task's annotators."""
     score, task, who = _project(2, np.array([0.3, 0.5, 0.7, 1.0, 2.0]), 40, 3)
     found = outliers(score, task, who, 5)
     rng = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def test_expectation_matches_random_assignment() -> None:
     np.testing.assert_allclose(found.z, z, atol=0.12)
 
 
-def test_too_few_tasks_give_no_test() -> None:
+def test_annotators_with_too_few_tasks_are_not_tested() -> None:
     score, task, who = _project(3, np.full(4, 0.7), MIN_TASKS - 1, 3)
     assert np.isnan(outliers(score, task, who, 4).p_value).all()
     none = outliers(np.array([np.nan]), np.array([0]), np.array([0]), 2)

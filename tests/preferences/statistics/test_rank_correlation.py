@@ -20,14 +20,14 @@ def test_tau_b_equals_scipy_with_and_without_ties() -> None:
 
 
 def test_tau_b_of_order_lists_counts_reversed_pairs() -> None:
-    """A, C, D, B against B, C, D, A as lists of ids: five of six pairs are reversed, τ = −2/3. Treating the
-    lists themselves as ranks would give +2/3."""
+    """In the lists A, C, D, B and B, C, D, A, five of the six pairs are in opposite order, so τ = −2/3.
+    Treating the lists themselves as ranks would give +2/3."""
     order = {"one": "ACDB", "two": "BCDA"}
     places = [[order[who].index(item) for item in "ABCD"] for who in ("one", "two")]
     assert tau_b(*places) == pytest.approx(-2 / 3)
 
 
-def test_tau_b_of_all_576_pairs_of_rankings_of_four() -> None:
+def test_tau_b_is_correct_for_all_576_pairs_of_rankings_of_four_items() -> None:
     for one, two in product(permutations(range(4)), repeat=2):
         concordant = sum((one[i] < one[j]) == (two[i] < two[j]) for i in range(4) for j in range(i + 1, 4))
         assert tau_b(one, two) == pytest.approx((2 * concordant - 6) / 6)
@@ -53,15 +53,15 @@ def test_tau_b_of_two_rankings_counts_only_shared_pairs() -> None:
     met = meetings_of(verdicts_of(places), first, second)
     known = [kendalltau(a, b).statistic for a, b in zip(places[:30], places[30:], strict=True)]
     np.testing.assert_allclose(met.tau_b, known, atol=1e-12)
-    # Both rank the same two of five responses first, and one leaves the rest unranked: 7 shared pairs, all
-    # with equal verdicts.
+    # Both rankings put the same two of five responses first, and one ranking leaves the rest unranked: 7
+    # shared pairs, all with equal verdicts.
     top = np.array([[0, 1, UNRANKED, UNRANKED, UNRANKED], [0, 1, 2, 3, 4]], dtype=np.int8)
     met = meetings_of(verdicts_of(top), np.array([0]), np.array([1]))
     assert (met.shared[0], met.same[0], met.tau_b[0]) == (7, 7, 1.0)
 
 
 def test_concordance_matches_a_manual_calculation() -> None:
-    # Three judges, four items; rank sums 4, 6, 8, 12: S = 35, W = 12 · 35 / (9 · 60) = 7/9.
+    # Three judges and four items with the rank sums 4, 6, 8, 12: S = 35, W = 12 · 35 / (9 · 60) = 7/9.
     assert concordance([[0, 1, 2, 3], [0, 2, 1, 3], [1, 0, 2, 3]]) == pytest.approx(7 / 9)
     assert concordance([[0, 1, 2], [0, 1, 2]]) == 1
     assert concordance([[0, 1, 2], [2, 1, 0]]) == pytest.approx(0)

@@ -49,7 +49,7 @@ def test_mt_bench_strengths_match_the_reference_values() -> None:
         "alpaca-13b": -0.726,
         "llama-13b": -1.543,
     }
-    # Davidson's strengths are larger (a tie is no longer half a win) in the same order.
+    # Davidson's strengths have the same order but are larger, because a tie is no longer half a win.
     with_ties = davidson.fit(*table)
     assert [names[i] for i in np.argsort(-with_ties.strength)] == [names[i] for i in np.argsort(-strengths)]
     assert (np.abs(with_ties.strength) > np.abs(strengths)).all()
@@ -113,7 +113,7 @@ def test_qa_feedback_matches_the_reference_values() -> None:
     assert cycles == 0
     assert len(rows) - weak_orders == 16
     # The reference measures length in UTF-8 bytes, and counts the 4 pairs of equal length as not won by the
-    # longer one.
+    # longer response.
     lengths = np.array([[len(row[f"prediction {n}"].encode()) for n in (1, 2, 3, 4)] for row in rows])
     won = n = 0
     for (i, j), verdict in zip(pairs, said.T, strict=True):
@@ -140,7 +140,7 @@ def test_longer_hh_responses_win_as_often_as_in_the_reference(name: str, share: 
     lengths = np.array([[len(row["chosen"]), len(row["rejected"])] for row in rows])
     places = np.tile(np.array([0, 1], dtype=np.int8), (len(rows), 1))
     found = wins_of_the_larger(places, lengths)
-    # The reference counts rows of equal length as not won by the longer one.
+    # The reference counts rows with responses of equal length as not won by the longer response.
     assert round(float(found.won.mean()), 3) == share
     interval, n = clustered_share(found.won, found.n)
     assert n == len(rows) - int((lengths[:, 0] == lengths[:, 1]).sum())

@@ -1,4 +1,4 @@
-"""Tests of the whole library on simulated annotators of known quality, who rank replies of the demo world by
+"""Tests of the statistics on simulated annotators of known quality, who rank replies from the demo world by
 the gold reward plus noise."""
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from preferences.statistics.outliers import outliers
 from preferences.statistics.pairs import pair_columns, rankings_that_meet, verdicts_of
 from training import demo_world
 
-# Scale of the Gumbel noise on gold points (of 4). The fifth annotator guesses, and the sixth prefers the
-# response shown first.
+# The scale of each annotator's Gumbel noise, in gold points (of 4). The fifth annotator guesses, and the
+# sixth prefers the response shown first.
 NOISE = np.array([0.15, 0.3, 0.6, 1.0, 30.0, 0.3])
 LEAN = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
 TASKS, K, OVERLAP = 500, 4, 3
@@ -29,7 +29,7 @@ STYLES = list(demo_world.STYLES)[:K]
 
 @pytest.fixture(scope="module")
 def gold() -> NDArray[np.float64]:
-    """(TASKS, K) gold points of replies in each of four styles to each prompt."""
+    """The gold points (TASKS, K) of the replies to each prompt, with one reply in each of four styles."""
     rng = random.Random(0)
     points = []
     while len(points) < TASKS:
@@ -69,8 +69,8 @@ def test_estimated_reliability_matches_known_quality(gold: NDArray[np.float64]) 
     assert np.argsort(-found.accuracy)[[0, 1, 2]].tolist() == [0, 1, 2]
     assert found.accuracy.argmin() == 4
     assert found.low[4] < 0.55
-    # The rate at which each annotator agrees with gold on pairs that gold does not tie. The estimate never
-    # uses gold.
+    # The rate at which each annotator agrees with gold on pairs that gold does not tie. The estimate does not
+    # use gold.
     first, second = pair_columns(K)
     better = np.sign(gold[:, first] - gold[:, second])[project.task]
     clear = np.abs(gold[:, first] - gold[:, second])[project.task] > 0.05

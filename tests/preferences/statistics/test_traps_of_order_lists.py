@@ -1,5 +1,5 @@
-"""Common silent errors in computing agreement between rankings, each with the correct result computed by
-hand."""
+"""Tests for common silent errors in computing agreement between rankings, each with the correct result
+computed by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from preferences.statistics.pairs import UNRANKED, rankings_that_meet, verdicts_
 
 def test_agreement_matches_tasks_by_identity() -> None:
     """Two annotators agree perfectly on their only common task, and each has two other tasks. Comparing the
-    n-th tasks of both would give an agreement of one third."""
+    n-th task of one annotator with the n-th task of the other would give an agreement of one third."""
     people = np.array([0, 0, 0, 1, 1, 1])
     tasks = np.array([1, 2, 3, 3, 4, 5])
     places = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 0, 2], [0, 1, 2], [0, 2, 1]], dtype=np.int8)
@@ -27,9 +27,10 @@ def test_agreement_matches_tasks_by_identity() -> None:
     np.testing.assert_array_equal(per_ranking[1], [0, 0, 3, 3, 0, 0])
 
 
-def test_top_k_responses_rank_above_unranked_ones() -> None:
+def test_top_k_responses_rank_above_unranked_responses() -> None:
     """Of five responses, A is best, B is second and the others are unranked: A and B are above C, D and E,
-    which have no order. Using only the responses that both rankings list would keep one of seven pairs."""
+    which have no order. Using only the responses that both rankings list would keep only one of seven
+    pairs."""
     top, whole = [0, 1, UNRANKED, UNRANKED, UNRANKED], [4, 1, 0, 2, 3]
     met = meetings_of(verdicts_of(np.array([top, whole], dtype=np.int8)), np.array([0]), np.array([1]))
     # The complete ranking has C first and A last, so the only common verdicts are B before D and B before E.
@@ -53,8 +54,8 @@ def test_agreement_ignores_names_and_order_of_responses() -> None:
 
 
 def test_cycle_of_votes_gives_equal_strengths() -> None:
-    """A beats B, B beats C and C beats A, so no response is ahead. Breaking the tie by ID would make one of
-    them the winner."""
+    """A beats B, B beats C and C beats A, so no response is ahead. Breaking the tie by ID would make one
+    response the winner."""
     for order in permutations(range(3)):
         wins = np.zeros((3, 3))
         for a, b in ((0, 1), (1, 2), (2, 0)):

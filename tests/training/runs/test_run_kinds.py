@@ -274,7 +274,7 @@ def test_answers_with_invalid_text_create_no_task_and_are_logged(
     run.refresh_from_db()
     counts = run.result["counts"]
     assert (counts["tasks"], counts["tasks_refused"]) == (1, 1) == (RankingTask.objects.count(), 1)
-    assert "prompt 1: response 1 holds a NUL character" in capfd.readouterr().out
+    assert "prompt 1: response 1 contains a NUL character" in capfd.readouterr().out
 
 
 def test_model_is_not_registered_if_its_folder_cannot_be_moved(

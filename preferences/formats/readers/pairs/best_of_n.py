@@ -1,8 +1,8 @@
 """Best-of-N rows in the RewardBench 2 format: a prompt, the best responses, and all others.
 
-The file gives no order among the others, so they are ranked below the best, unordered. A row with more
-responses than a task can show becomes several rankings, which together contain every pair of a best response
-and another one.
+The file gives no order among the other responses, so they are ranked below the best responses, unordered. A
+row with more responses than a task can show becomes several rankings, which together contain every pair of a
+best response and another response.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def _models(row: Row, count: int) -> list[str]:
 
 
 def _parts(best: int, others: int) -> Iterator[tuple[range, range]]:
-    """Divide the responses into parts of at most MAX_RESPONSES: the indices of some best responses and of
-    some others, which are numbered after the best."""
+    """Divide the responses into parts of at most MAX_RESPONSES. Each part is a range of indices of best
+    responses and a range of indices of other responses, which are numbered after the best."""
     top = (
         best if best + others <= MAX_RESPONSES else min(best, max(MAX_RESPONSES // 2, MAX_RESPONSES - others))
     )
@@ -118,11 +118,12 @@ def _cut(start: int, end: int, size: int) -> list[range]:
 FORMAT = ImportFormat(
     name="rewardbench",
     title="RewardBench 2: a prompt, the best responses and all others (JSON Lines, Parquet)",
-    reads="A task and a ranking per row: the `chosen` texts tie, and the `rejected` texts are below them, "
-    "unordered. `models` names the model of each response, the chosen ones "
-    "first.",
-    loses="The counts of responses, which follow from the lists. A row with more than ten responses "
-    "becomes several tasks, which together contain every pair of a chosen and a rejected response.",
+    reads="Each row becomes a task and a ranking: the `chosen` texts tie, and the `rejected` texts "
+    "rank below the chosen texts, unordered. `models` lists the model of each response, "
+    "starting with the chosen responses.",
+    loses="The response counts, which follow from the lists. A row with more than ten responses "
+    "becomes several tasks, which together contain every pair of a chosen and a rejected "
+    "response.",
     example='{"id": "…", "prompt": "Q", "chosen": ["A"], "rejected": ["B", "C"], "subset": "…"}',
     recognises=recognises,
     parse=parse,

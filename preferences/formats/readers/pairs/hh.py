@@ -2,7 +2,7 @@
 
 The prompt is the part that both dialogues share, up to a Human turn; each response is the rest of its
 dialogue, unchanged. A reply that contains further turns therefore keeps its whole text, and
-:func:`~preferences.formats.dialogues.dialogue_of` restores the file's dialogue byte for byte.
+:func:`~preferences.formats.dialogues.dialogue_of` restores the original dialogue byte for byte.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def turns_of(dialogue: str, name: str) -> list[Turn]:
 
 
 def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:
-    """The number of leading turns that form the prompt: they are equal in both dialogues, and the last is a
-    Human turn followed by an Assistant turn."""
+    """The number of leading turns that form the prompt. These turns are equal in both dialogues, and the last
+    of them is a Human turn that is followed by an Assistant turn."""
     limit = min(len(chosen), len(rejected)) - 1
     shared = 0
     while shared < limit and chosen[shared] == rejected[shared]:
@@ -122,7 +122,8 @@ def _quirks(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -> lis
         EMPTY_TURN: any(not text.strip() for _, text in prompt),
         RUNS_ON: len(chosen) > 1 or len(rejected) > 1,
         NOT_ALTERNATING: any(one == two for one, two in pairwise(roles)),
-        # A plain substring search comes first, because the pattern alone took a tenth of the import time.
+        # A plain substring search comes first, because matching the pattern alone took a tenth of the import
+        # time.
         ROLE_IN_TEXT: any(
             ("Human" in text or "Assistant" in text) and LOOSE_ROLE.search(text)
             for _, text in [*prompt, *chosen, *rejected]

@@ -14,15 +14,16 @@ MAX_STRENGTH = 32_767
 
 
 def blind_order(texts: Sequence[str]) -> list[int]:
-    """Indices of the texts, ordered by hash. A file lists the better text first; this order does not reveal
-    it."""
+    """Indices of the texts, ordered by hash, because the order in the file (better text first) would reveal
+    the winner."""
     return sorted(range(len(texts)), key=lambda index: hashlib.sha256(texts[index].encode()).digest())
 
 
 def strength_of(row: Row) -> tuple[int | None, dict[str, Any]]:
     """The row's `margin` as a strength, or as metadata if it is not an integer.
 
-    0 means no strength: TRL requires a margin in every row or in none, so rows without a strength have 0.
+    0 means no strength: TRL requires a margin in every row or in none, so rows without a strength have a
+    margin of 0.
     """
     value = row.get("margin")
     if not given(value):

@@ -1,9 +1,9 @@
 """TRL's preference data: `chosen` and `rejected`, with a `prompt` (explicit) or without one (implicit), as
 plain texts or as lists of turns; `margin` is the strength of the preference.
 
-Without a prompt, lists of turns are split where they differ. Plain texts are split at the last space before
-they differ, because TRL's split at the first differing character moves the beginning of an answer into the
-prompt.
+Without a prompt, lists of turns are split at the first turn that differs. Plain texts are split at the last
+space before the first difference, because TRL's split at the first differing character moves the beginning of
+an answer into the prompt.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def parse(row: Row) -> Parsed:
 
 
 def _listed(value: Any, name: str) -> Any:
-    """A list of turns; a CSV cell can contain one as JSON."""
+    """A list of turns; a CSV cell can contain the list as JSON."""
     if isinstance(value, str) and value.lstrip().startswith('[{"'):
         return json_of(value, name)
     return value
@@ -132,10 +132,11 @@ def _prompt(row: Row) -> tuple[Message, ...]:
 FORMAT = ImportFormat(
     name="trl-preference",
     title="TRL preference: chosen and rejected, with or without a prompt (JSON Lines, CSV, Parquet)",
-    reads="A task of two responses and its ranking per row. Without a prompt, the words that "
-    "both sides begin with are the prompt. An integer `margin` is the strength; 0 means no strength.",
-    loses="The exact end of an implicit prompt in plain text. A margin that is not a whole "
-    "number is kept in the ranking's metadata.",
+    reads="Each row becomes a task with two responses and a ranking. Without a prompt, the words "
+    "that both texts begin with are the prompt. An integer `margin` is the strength; 0 means "
+    "no strength.",
+    loses="The exact boundary between an implicit prompt and the responses, if both texts are "
+    "plain. A margin that is not a whole number is kept in the ranking's metadata.",
     example='{"prompt": "The sky is", "chosen": " blue.", "rejected": " green.", "margin": 1}',
     recognises=recognises,
     parse=parse,

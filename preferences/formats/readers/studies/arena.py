@@ -66,10 +66,10 @@ def parse(row: Row) -> Parsed:
 FORMAT = ImportFormat(
     name="arena-battles",
     title="FastChat arena battles: two conversations and a winner (JSON)",
-    reads="The turns that both conversations share are the prompt, and the rest of each is its "
-    "response. The winner becomes a ranking by the judge, with its time. `tie (bothbad)` is"
-    " a tie marked as all bad.",
-    loses="The structure of turns after the first answer: they are part of the response's text.",
+    reads="The turns that both conversations share are the prompt, and the rest of each "
+    "conversation is a response. The winner becomes a ranking by the judge, with the time of "
+    "the battle. `tie (bothbad)` is a tie marked as all bad.",
+    loses="The structure of the turns after the first answer, which become part of the response's text.",
     example='{"model_a": "x", "model_b": "y", "winner": "tie", "judge": "arena_user_1", "conversation_a":'
     ' [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "conversation_b":'
     ' [{"role": "user", "content": "q"}, {"role": "assistant", "content": "b"}]}',

@@ -1,9 +1,9 @@
 """MT-bench, which consists of two files: `answers` has two-turn questions with each model's answers, and
 `votes` has judgements that compare two models on one turn.
 
-A vote on the second turn judges whole conversations, and these already differ in the first answer. The task
-for the second turn therefore has the same prompt as the task for the first, which is the opening question.
-Its responses contain the first answer, the follow-up question and the second answer.
+A vote on the second turn judges whole conversations, which already differ in the first answer. The prompt of
+a second-turn task is therefore the opening question, as in the first-turn task, and each response consists of
+the first answer, the follow-up question and the second answer.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def parse_answers(row: Row) -> Parsed:
         text_of(text, f"turns.{index}") for index, text in enumerate(list_of(row.get("turns"), "turns"))
     ]
     if not 1 <= len(questions) <= MAX_TURNS:
-        raise RowError(f"turns has {len(questions)} questions; it must have 1 to {MAX_TURNS}")
+        raise RowError(f"turns has {len(questions)} questions; the number must be from 1 to {MAX_TURNS}")
     responses = list_of(row.get("responses"), "responses")
     answers = [_answers(item, index, len(questions)) for index, item in enumerate(responses)]
     check_response_count(len(answers))
@@ -81,8 +81,8 @@ def parse_answers(row: Row) -> Parsed:
             ),
             metadata=metadata,
             task_metadata={"turn": turn},
-            # A vote compares two of these responses, so the responses are needed even in a project whose form
-            # shows only pairs.
+            # A vote compares two of a question's responses, so all responses are needed even in a project
+            # whose form shows only pairs.
             task_optional=True,
             quirks=(EMPTY_REPLY,) if any(not texts[turn - 1].strip() for _, texts in answers) else (),
         )
@@ -139,8 +139,8 @@ def parse_vote(row: Row) -> Parsed:
 ANSWERS = ImportFormat(
     name="mt-bench-answers",
     title="MT-bench questions with the answers of several models (JSON Lines)",
-    reads="A task per question and turn. In the second turn's task, each response is the rest "
-    "of the conversation: first answer, follow-up question, second answer.",
+    reads="Each question becomes one task per turn. In the second turn's task, each response is "
+    "the rest of the conversation: first answer, follow-up question, second answer.",
     loses="Nothing: question_id, category and turns are kept with the prompt, the turn with each response.",
     example='{"question_id": 81, "category": "writing", "turns": ["q1", "q2"],'
     ' "responses": [{"model": "x", "turns": ["a1", "a2"]}, {"model": "y", "turns": ["b1", "b2"]}]}',
@@ -150,10 +150,10 @@ ANSWERS = ImportFormat(
 VOTES = ImportFormat(
     name="mt-bench-votes",
     title="MT-bench votes on pairs of models (JSON Lines); import the answers first",
-    reads="A ranking of two responses per vote, with a separate task for each pair and turn; "
-    "the judge is the annotator. The responses are those of the answers file, found by "
-    "question_id, model and turn.",
-    loses="Nothing; repeated equal votes of a judge on a pair become one ranking.",
+    reads="Each vote becomes a ranking of two responses, with a separate task for each pair and "
+    "turn; the judge is the annotator. The responses come from the answers file and are "
+    "found by question_id, model and turn.",
+    loses="Nothing; a judge's repeated equal votes on a pair become one ranking.",
     example='{"judge": "expert_1", "model_a": "x", "model_b": "y", "question_id": 81, "turn": 1,'
     ' "winner": "model_a"}',
     recognises=recognises_votes,

@@ -1,8 +1,8 @@
 """PandaLM's test set: an instruction, two responses, and the labels of three annotators.
 
-`cmp_key` names the two models in the order of the responses. The column names `annotator1`, `annotator2`, …
-become the names of the annotators, although a column does not necessarily represent the same person in every
-row.
+`cmp_key` names the two models in the same order as the responses. The column names `annotator1`,
+`annotator2`, … become the annotators' names, although a column does not necessarily represent the same person
+in every row.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def parse(row: Row) -> Parsed:
         if label is not None:
             rankings.append(RankingRecord(tiers=TIERS[label], annotator=name))
     if not rankings:
-        raise RowError("no column annotator1, annotator2, … holds a label (0, 1 or 2)")
+        raise RowError("no column annotator1, annotator2, … contains a label (0, 1 or 2)")
     names = label_of(row.get("cmp_key"), "cmp_key").split("_")
     models = names if len(names) == 2 else ["", ""]
     responses = tuple(
@@ -57,7 +57,7 @@ def parse(row: Row) -> Parsed:
 FORMAT = ImportFormat(
     name="pandalm",
     title="PandaLM test set: two responses, several annotators (JSON)",
-    reads="A task of two responses per row, with a ranking for each column `annotator1`, "
+    reads="Each row becomes a task with two responses and a ranking for each column `annotator1`, "
     "`annotator2`, …; 0 is a tie.",
     loses="Nothing: idx, cmp_key and other fields are kept with the task.",
     example='{"instruction": "…", "input": "", "response1": "a", "response2": "b", "cmp_key": "x_y",'

@@ -1,8 +1,8 @@
-"""QA-feedback (fine-grained RLHF): four predictions and a judgement of each of their six pairs.
+"""QA-feedback (fine-grained RLHF): four predictions and a judgement of each of the six pairs of predictions.
 
-If the judgements are consistent with one order with ties, that order is the ranking. In some rows they are
-not, because a tie contradicts the other pairs. Each pair then becomes a separate ranking, so that every
-judgement is imported.
+If the judgements are consistent with one order with ties, that order is the ranking. In some rows, the
+judgements are inconsistent because a tie contradicts the other pairs. Each pair of such a row becomes a
+separate ranking, so that every judgement is imported.
 """
 
 from __future__ import annotations
@@ -66,13 +66,14 @@ def parse(row: Row) -> Parsed:
 
 
 def weak_order(count: int, verdicts: Mapping[tuple[int, int], int]) -> Tiers | None:
-    """The tiers that are equivalent to these verdicts on pairs; None if no order with ties is."""
+    """The tiers that are equivalent to these verdicts on pairs; None if no order with ties matches the
+    verdicts."""
     losses = dict.fromkeys(range(count), 0)
     for (one, two), verdict in verdicts.items():
         losses[two] += verdict == FIRST
         losses[one] += verdict == SECOND
-    # In a weak order, tied responses lose to the same others, so responses with equal numbers of losses form
-    # the only possible tiers.
+    # In a weak order, tied responses lose to the same responses, so responses with equal numbers of losses
+    # form the only possible tiers.
     tiers = tuple(
         tuple(index for index in range(count) if losses[index] == number)
         for number in sorted(set(losses.values()))
@@ -111,8 +112,8 @@ def _passage(value: object, index: int) -> str:
 FORMAT = ImportFormat(
     name="qa-feedback",
     title="QA-feedback: four predictions with judgements of their six pairs (JSON)",
-    reads="One ranking of all predictions, with ties; if the pairs fit no such order, one "
-    "ranking per pair. The prompt is the passages and the question.",
+    reads="One ranking of all predictions, with ties; if the judgements of pairs fit no order with "
+    "ties, one ranking per pair. The prompt is the passages and the question.",
     loses="Nothing: the gold answer, the passages and the span feedback are kept with the prompt.",
     example='{"question": "…", "passages": [["Title", "Sentence."]], "prediction 1": "a", "prediction 2":'
     ' "b", "preference": [1]}',

@@ -1,7 +1,7 @@
 """SQuALITY's human evaluation: three summaries of a story, each reviewed and ranked by several workers.
 
 Each worker's overall ranks form one ranking. The story is not in the file, so the prompt contains the story's
-ID. Without it, the same question about two stories would become one prompt with twice as many answers.
+ID. Without the ID, the same question about two stories would become one prompt with twice as many answers.
 """
 
 from __future__ import annotations
@@ -112,9 +112,9 @@ def _ranking(worker: str, reviews: Sequence[Mapping[str, Any] | None]) -> Rankin
 FORMAT = ImportFormat(
     name="squality",
     title="SQuALITY human evaluation: three summaries, ranked by several workers (JSON)",
-    reads="A ranking per worker from the overall ranks, with the ratings of each response as scales.",
-    loses="Nothing: comments on spans and the ranks on other scales are kept with the ranking. "
-    "The story is not in the file; the prompt gives its id.",
+    reads="Each worker's overall ranks become a ranking, with the ratings of each response as scales.",
+    loses="Nothing: comments on spans and the ranks on other scales are kept with the ranking. The "
+    "story is not in the file; the prompt contains the story's ID.",
     example='{"passage_id": "1", "question_text": "…", "responses": [{"system": "x", "response": "…",'
     ' "reviews": [{"worker_id": "7", "overall-rating": 80, "overall-rank": 1}]}, {"system": "y",'
     ' "response": "…", "reviews": [{"worker_id": "7", "overall-rating": 20, "overall-rank": 2}]}]}',

@@ -2,7 +2,8 @@
 was acceptable.
 
 The model on side a varies by row, even between evaluators of the same item. A ranking refers to responses, so
-the side is recorded only as the display order. When an evaluator judged an item twice, the later row counts.
+the side is recorded only as the display order. If an evaluator judged an item twice, the later row replaces
+the earlier one.
 """
 
 from __future__ import annotations
@@ -88,10 +89,10 @@ def _ratings(row: Row) -> dict[int, dict[str, int]]:
 FORMAT = ImportFormat(
     name="tulu-eval",
     title="Tulu human evaluation: pairs with a preference on a five-step scale (JSON)",
-    reads="A ranking per row with its evaluator and time; a clear preference has strength 2, a "
-    "slight one 1. Whether a completion is acceptable becomes its rating `acceptable`, 1 "
-    "or 0.",
-    loses="Nothing; when an evaluator judged an item twice, the later row replaces the earlier one.",
+    reads="Each row becomes a ranking with its evaluator and time; a clear preference has strength "
+    "2 and a slight preference has strength 1. The acceptability of each completion becomes "
+    "the rating `acceptable` (1 or 0).",
+    loses="Nothing; if an evaluator judged an item twice, the later row replaces the earlier one.",
     example='{"prompt": "…", "model_a": "x", "model_b": "y", "completion_a": "…", "completion_b": "…",'
     ' "completion_a_is_acceptable": "yes", "completion_b_is_acceptable": "no",'
     ' "preference": "a-is-slightly-better", "evaluator": "kl", "timestamp": "2023-05-19 13:11:45"}',

@@ -1,8 +1,8 @@
 """Argilla records, from the API or the SDK.
 
 The options of a ranking question are fields of the record. The API keeps each option's rank. The SDK's flat
-rows list only the options, in the order of the question's settings. That order is not a ranking and is not
-read as one.
+rows list only the options, in the order of the question's settings. The order of the settings is not a
+ranking and is not read as a ranking.
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ def _ranking(
 
 
 def _flat_record(row: Row) -> Parsed:
-    """{"prompt", option fields, "question.responses": [[options]], "….users", "….status"}"""
+    """Read a flat row: {"prompt", option fields, "question.responses": [[options]], "….users",
+    "….status"}."""
     questions = [name.removesuffix(FLAT) for name in row if name.endswith(FLAT)]
     options: list[str] = []
     for question in questions:
@@ -156,7 +157,7 @@ def _flat_record(row: Row) -> Parsed:
                 options = sorted({*options, *(item for item in answer if item in row)})
     if not options:
         raise RowError(
-            f"no answer under {', '.join(f'{name}{FLAT}' for name in questions)} names fields of the row"
+            f"no answer in {', '.join(f'{name}{FLAT}' for name in questions)} refers to a field of the row"
         )
     messages, prompt_name = _prompt(row, options)
     return [
@@ -178,7 +179,7 @@ def _prompt(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[tuple[Me
         if isinstance(value, list):
             return tuple(turns_of(value, f"fields.{name}")), name
         return prompt_messages(value, f"fields.{name}"), name
-    raise RowError(f"fields has no prompt; it is called one of {', '.join(PROMPT_NAMES)}")
+    raise RowError(f"fields has no prompt; the prompt field must be named one of {', '.join(PROMPT_NAMES)}")
 
 
 def _responses(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[ResponseRecord, ...]:
@@ -195,11 +196,11 @@ def _responses(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[Respo
 FORMAT = ImportFormat(
     name="argilla",
     title="Argilla records: from the API with ranks, or flat rows from the SDK (JSON Lines)",
-    reads="A task per record. Records from the API also give a ranking per submitted response; "
-    "equal ranks are ties.",
-    loses="Drafts and discarded responses. Flat rows from the SDK have no ranks: their tasks "
-    "are imported open for ranking. The values of other questions are kept with the "
-    "ranking.",
+    reads="Each record becomes a task. In records from the API, each submitted response also "
+    "becomes a ranking; equal ranks are ties.",
+    loses="Drafts and discarded responses. Flat rows from the SDK have no ranks, so their tasks "
+    "are imported without rankings and are open for annotation. The values of other "
+    "questions are kept with the ranking.",
     example='{"fields": {"prompt": "…", "resp_a": "a", "resp_b": "b"}, "responses": [{"user_id": "u",'
     ' "status": "submitted", "values": {"pref": {"value": [{"value": "resp_a", "rank": 2},'
     ' {"value": "resp_b", "rank": 1}]}}}]}',

@@ -1,9 +1,9 @@
 """Label Studio's export: Pairwise results, and the three formats of a Ranker result.
 
 The export contains the results but does not state which fields were shown. The fields of `data` that hold the
-responses are recognised by name: `answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …, or
-for the Ranker a list of items with ids. Each annotation that was not cancelled becomes a ranking by the
-annotator in `completed_by`.
+responses are recognised by name: `answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …; for
+the Ranker, the field is a list of items with IDs. Each annotation that was not cancelled becomes a ranking by
+the annotator in `completed_by`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PAIR = re.compile(r"(.*?)[ _-]?(1|2|a|b|left|right)", re.IGNORECASE)
 FIRST_PLACES = ("1", "a", "left")
 ITEM_TEXT = ("text", "body", "html", "response", "answer", "content", "title")
 UNSORTED = "_"
-# Bucket names that Rankloop's own export uses for ties; they have no other meaning.
+# Bucket names that Rankloop's own export uses for ties. The names have no other meaning.
 OUR_TIER = re.compile(r"tier_\d+")
 KEPT_ANNOTATION = frozenset(
     {"result", "completed_by", "was_cancelled", "created_at", "lead_time", "metadata"}
@@ -103,7 +103,7 @@ def parse(row: Row) -> Parsed:
 
 
 def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], set[str]] | None:
-    """The responses, their names in the results, and the fields that contain them."""
+    """The responses, their names in the results, and the names of the fields that contain the responses."""
     for name, value in data.items():
         if (
             isinstance(value, list)
@@ -121,7 +121,7 @@ def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], se
         if match and isinstance(value, str):
             side = "left" if match[2].lower() in FIRST_PLACES else "right"
             pairs.setdefault(match[1].lower(), {})[side] = name
-    # Such a pair of fields can also contain model names, which are not responses.
+    # A pair of fields such as model_a and model_b contains model names, not responses.
     whole = [pair for stem, pair in pairs.items() if len(pair) == 2 and not stem.startswith("model")]
     if not whole:
         return None
@@ -144,7 +144,7 @@ def _item(item: Mapping[str, Any], where: str) -> ResponseRecord:
     there = [key for key in ITEM_TEXT if isinstance(item.get(key), str)]
     key = next((key for key in there if item[key]), there[0] if there else None)
     if key is None:
-        raise RowError(f"{where} has no text ({', '.join(ITEM_TEXT)})")
+        raise RowError(f"{where} has no text field ({', '.join(ITEM_TEXT)})")
     return ResponseRecord(
         text_of(item[key], f"{where}.{key}"),
         label_of(item.get("model"), f"{where}.model"),
@@ -160,10 +160,10 @@ def _prompt(data: Mapping[str, Any], used: set[str]) -> tuple[str, tuple[Message
         if isinstance(value, list):
             turns = turns_of(value, f"data.{name}")
             if turns[-1]["role"] == "assistant":
-                raise RowError(f"data.{name} ends with an assistant turn, so it leaves nothing to answer")
+                raise RowError(f"data.{name} ends with an assistant turn, so there is nothing to answer")
             return name, tuple(turns)
         return name, prompt_messages(value, f"data.{name}")
-    raise RowError(f"data has no prompt; it is called one of {', '.join(PROMPT_NAMES)}")
+    raise RowError(f"data has no prompt; the prompt field must be named one of {', '.join(PROMPT_NAMES)}")
 
 
 def _ranking(
@@ -209,7 +209,8 @@ def _selected(value: object, where: str) -> Tiers:
 def _ranker(
     value: object, where: str, ids: Sequence[str], quirks: list[Quirk]
 ) -> tuple[Tiers, dict[int, Any]]:
-    """`["b", "a"]` (legacy), `{"rank": ["b", "a"]}`, or buckets `{"best": ["b"], "other": ["a"]}`."""
+    """Read a Ranker result: `["b", "a"]` (legacy), `{"rank": ["b", "a"]}`, or buckets `{"best": ["b"],
+    "other": ["a"]}`."""
     place = {id: index for index, id in enumerate(ids)}
 
     def indices(members: object, name: str) -> tuple[int, ...]:
@@ -227,7 +228,7 @@ def _ranker(
     sorted_ones = {name: members for name, members in buckets.items() if name != UNSORTED and members}
     named = [index for members in sorted_ones.values() for index in members]
     if len(set(named)) < len(named):
-        raise RowError(f"{where} names an item twice")
+        raise RowError(f"{where} lists an item twice")
     if set(sorted_ones) == {"rank"}:
         return tuple((index,) for index in named), {}
     if all(OUR_TIER.fullmatch(name) for name in sorted_ones):
@@ -242,11 +243,11 @@ def _ranker(
 FORMAT = ImportFormat(
     name="label-studio",
     title="Label Studio export: Pairwise or Ranker (JSON)",
-    reads="A task per row and a ranking per annotation, with its author, time and lead time. A "
-    "Ranker's list is an order; named buckets are tiers in the order of the file; "
-    "unsorted items are ranked below them.",
-    loses="Cancelled and empty annotations, drafts and predictions. The results of other "
-    "controls are kept with the ranking, other data fields with the prompt.",
+    reads="Each row becomes a task, and each annotation becomes a ranking with its author, time "
+    "and lead time. A Ranker's list is an order; named buckets are tiers in file order; "
+    "unsorted items rank below all buckets.",
+    loses="Cancelled and empty annotations, drafts and predictions. The results of other controls "
+    "are kept with the ranking, and other data fields are kept with the prompt.",
     example='{"id": 1, "data": {"prompt": "…", "answer1": "a", "answer2": "b"}, "annotations": [{"id": 7,'
     ' "completed_by": 2, "lead_time": 12.5, "result": [{"from_name": "comparison", "to_name": "comparison",'
     ' "type": "pairwise", "value": {"selected": "left"}}]}]}',

@@ -26,7 +26,7 @@ def parse(row: Row) -> Parsed:
     name = "responses" if given(row.get("responses")) else "samples"
     found = list_of(row.get(name), name)
     if not 1 <= len(found) <= MAX_SAMPLES:
-        raise RowError(f"{name} has {len(found)} responses; it must have 1 to {MAX_SAMPLES}")
+        raise RowError(f"{name} has {len(found)} responses; the number must be from 1 to {MAX_SAMPLES}")
     model = label_of(row.get("model"), "model")
     return [
         Record(
@@ -55,10 +55,12 @@ def _response(item: object, where: str, model: str) -> ResponseRecord:
 
 FORMAT = ImportFormat(
     name="oasst-models",
-    title="Open-Assistant sampling reports: one response per model, or many samples of one (JSON Lines)",
-    reads="A task per prompt, open for ranking. More than ten distinct responses are divided "
-    "among tasks of nearly equal size.",
-    loses="The sample's index, where two samples are the same text by the same model: they are one response.",
+    title="Open-Assistant sampling reports: one response per model, or many samples of one model "
+    "(JSON Lines)",
+    reads="Each prompt becomes a task that is open for ranking. More than ten distinct responses "
+    "are divided among several tasks of nearly equal size.",
+    loses="The sample's index, if two samples of a model have the same text and therefore become "
+    "one response.",
     example='{"prompt": "…", "responses": [{"model": "…", "sampling_config": "…", "response": "…"}]}',
     recognises=recognises,
     parse=parse,

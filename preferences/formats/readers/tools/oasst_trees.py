@@ -54,7 +54,8 @@ def parse(row: Row) -> Parsed:
         raise RowError(f"prompt must be a message with replies, not {kind(root)}")
     tree = metadata_of(row, frozenset({"prompt", "metadata"}))
     records: list[Record] = []
-    # An explicit stack: recursion into a tree as deep as JSON allows would exhaust the interpreter's stack.
+    # An explicit stack, because recursion into a tree as deep as JSON allows would exhaust the interpreter's
+    # stack.
     waiting: list[tuple[Node, tuple[Message, ...], str]] = [(root, (), "prompt")]
     seen = 0
     while waiting:
@@ -76,7 +77,7 @@ def parse(row: Row) -> Parsed:
             (reply, here, f"{where}.replies.{index}") for index, reply in reversed(list(enumerate(replies)))
         ]
     if not records:
-        raise RowError("the tree has no prompter's message")
+        raise RowError("the tree contains no prompter's message")
     return records
 
 
@@ -106,7 +107,8 @@ def _records(
     alone = [index for index in range(len(answers)) if index not in covered]
     missing: tuple[Quirk, ...] = (RANKS_MISSING,) if alone else ()
     if alone:
-        # This record comes first so that responses are stored in file order as far as possible.
+        # The record with all replies comes first, so that responses are stored in file order as far as
+        # possible.
         yield Record(messages, tuple(responses), metadata=metadata, task_metadata={}, rankable=False)
     for number, (members, rankings) in enumerate(sets.items()):
         yield Record(
@@ -155,8 +157,8 @@ def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int,
 
 
 def _tiers_of_event(order: list[int], members: tuple[int, ...], answers: list[Node]) -> Tiers:
-    """The tiers of one annotator's ranking, which has no ties. If the `rank` values agree with that order,
-    they are used instead, because they can contain ties."""
+    """The tiers of one annotator's ranking, which has no ties. If the `rank` values agree with the
+    annotator's order, the `rank` values are used instead, because they can contain ties."""
     ranks = [answers[index].get("rank") for index in order]
     if all(isinstance(rank, int) for rank in ranks) and ranks == sorted(ranks, key=lambda rank: rank or 0):
         by_rank: dict[Any, list[int]] = {}
@@ -181,12 +183,12 @@ def _rest(node: Node) -> dict[str, Any]:
 FORMAT = ImportFormat(
     name="oasst-trees",
     title="Open-Assistant message trees with ranked replies (JSON Lines)",
-    reads="A prompt for every prompter's message: the path to it is the conversation, its "
-    "replies are the responses, and their ranks (0 is best) are the ranking. If `events` contains "
-    "individual rankings, they are used instead. Replies without any rank"
-    " are open for ranking; single replies are imported without a task.",
-    loses="Nothing: the other fields of each message are kept with its prompt or response. "
-    "Where some siblings have no rank, the ranking covers the others.",
+    reads="Every prompter's message becomes a prompt: the path to the message is the conversation, "
+    "the replies are the responses, and their ranks (0 is best) are the ranking. If `events` "
+    "contains individual rankings, they are used instead. Replies without any rank are open "
+    "for ranking; single replies are imported without a task.",
+    loses="Nothing: the other fields of each message are kept with its prompt or response. If some "
+    "siblings have no rank, the ranking covers only the siblings with a rank.",
     example='{"message_tree_id": "1", "prompt": {"message_id": "1", "text": "…", "role": "prompter",'
     ' "replies": [{"message_id": "2", "text": "…", "role": "assistant", "rank": 0, "replies": []}]}}',
     recognises=recognises,

@@ -1,8 +1,8 @@
 """TRL's preference data: explicit prompt, conversational (lists of {role, content}), one row per strict pair.
 
 The prompt is explicit, because TRL takes the longest common prefix of characters as the implicit prompt. In
-one hh-rlhf file, that moved part of the answer into the prompt in 19 % of the rows. Ties are left out because
-the format can't express them.
+one hh-rlhf file, TRL's rule moved part of the answer into the prompt in 19 % of the rows. Ties are left out
+because the format can't express them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ READ = (
 
 
 def _numbers(card: Mapping[str, Any]) -> list[str]:
-    """TRL reads `margin` from every row or from none. A row without a strength has 0, which has no effect."""
+    """TRL reads `margin` from every row or from none. A row without a strength has a margin of 0, which has
+    no effect."""
     weighted = card.get("selection", {}).get("aggregation") == "weighted"
     return [*(["margin"] if card["with_strength"] else []), *(["weight"] if weighted else [])]
 
@@ -75,10 +76,11 @@ def _parquet(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 
 
 LOSES = (
-    "Ties, pairs among responses left unranked, not-rankable answers, ratings, flags, comments, rewrites,"
-    " model names. `margin` is the strength of pairs between the first and the second tier and 0 elsewhere;"
-    " it is present if any ranking has a strength. `weight` is present if the snapshot is"
-    " reliability-weighted (TRL itself does not read it)."
+    "Ties, pairs among responses left unranked, not-rankable answers, ratings, flags, "
+    "comments, rewrites and model names. `margin` is the strength of pairs between the first "
+    "and the second tier and 0 elsewhere; it is present if any ranking has a strength. "
+    "`weight` is present if the snapshot is reliability-weighted (TRL itself does not read "
+    "it)."
 )
 EXAMPLE = (
     '{"prompt": [{"role": "user", "content": "Q"}], "chosen": [{"role": "assistant", "content": "A"}],'
@@ -88,7 +90,8 @@ EXAMPLE = (
 JSONL = ExportFormat(
     name="trl_preference",
     title="TRL preference pairs, conversational, explicit prompt (JSON Lines)",
-    use="Chosen over rejected, for RewardTrainer, DPOTrainer and every trainer that reads preference pairs.",
+    use="Pairs of a chosen and a rejected response, for RewardTrainer, DPOTrainer and every "
+    "trainer that reads preference pairs.",
     loses=LOSES,
     example=EXAMPLE,
     suffix=".jsonl",

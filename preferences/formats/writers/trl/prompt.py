@@ -9,7 +9,7 @@ from preferences.formats.export_format import JSONL, ExportFormat, Options, Snap
 
 
 def _prompts(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
-    seen: set[int] = set()  # hashes of IDs: 70 MB per million, a third of the size of the IDs
+    seen: set[int] = set()  # hashes of IDs take 70 MB per million, a third of the memory for the IDs
     for row in snapshot.rows("prompt_id", "messages", "split"):
         key = hash(row["prompt_id"])
         if key not in seen:

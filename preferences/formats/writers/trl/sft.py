@@ -33,8 +33,8 @@ READ = (
 
 
 def completions_of(row: Row) -> Iterator[tuple[str, str]]:
-    """(text, source) of the rewrite, if there is one; otherwise, of each response in the first tier that
-    ranks above another response, was not marked bad and has no flag."""
+    """(text, source) of the rewrite, if there is one; otherwise, of each first-tier response that ranks above
+    another response, was not marked bad and has no flag."""
     if row["rewrite"] and row["rewrite"].strip():
         yield row["rewrite"], "rewrite"
         return
@@ -74,9 +74,9 @@ FORMAT = ExportFormat(
     title="TRL prompt and completion, from rewrites and best responses (JSON Lines)",
     use="Good answers for SFTTrainer.",
     loses=(
-        "Everything except the best answers: a ranking gives its rewrite, or otherwise "
-        "each response of its first tier that ranks above another, is not empty, not "
-        "flagged and not marked bad. Equal answers to a prompt are written once."
+        "Everything except the best answers: a ranking gives its rewrite or, without a rewrite, "
+        "each first-tier response that ranks above another response and is neither empty nor "
+        "flagged nor marked bad. Equal answers to a prompt are written once."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'

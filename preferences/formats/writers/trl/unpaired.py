@@ -1,8 +1,8 @@
 """TRL's unpaired data (KTO, BCO): a completion and whether it is desirable.
 
-This requires an absolute judgement. A chosen response can still be bad, and a rejected one good, so no label
-is derived from the order. Labels come from comparing the ratings on one scale with a threshold or, if the
-form has no scale, from flags.
+Such a label requires an absolute judgement. A chosen response can still be bad, and a rejected response can
+be good, so no label is derived from the order. Labels come from comparing the ratings on one scale with a
+threshold or, if the form has no scale, from flags.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ READ = ("ranking_id", "prompt_id", "split", "messages", "responses", "ratings", 
 
 
 def _rule(card: Mapping[str, Any], options: Options) -> tuple[str, float, float]:
-    """(scale, good, bad): a rating of at least `good` is desirable, one below `bad` is not. If the scale is
-    empty, flags decide.
+    """(scale, good, bad): a response rated at least `good` is desirable, and a response rated below `bad` is
+    undesirable. If the scale is empty, flags decide.
 
-    Without a threshold, the middle of the scale separates the two, and a rating exactly in the middle has no
-    label.
+    Without a threshold, the middle of the scale separates desirable from undesirable responses, and a rating
+    exactly in the middle gives no label.
     """
     form, rated = card.get("form") or {}, card.get("ratings") or {}
     bounds = {scale["name"]: (scale["min"], scale["max"]) for scale in form.get("ratings") or []}
@@ -46,19 +46,19 @@ def _rule(card: Mapping[str, Any], options: Options) -> tuple[str, float, float]
     if scale is None:
         if card.get("flags"):
             if threshold is not None:
-                raise ExportRefused("A threshold needs ratings, and no response was rated.", "threshold")
+                raise ExportRefused("A threshold requires ratings, but no response was rated.", "threshold")
             return "", 0.0, 0.0
         raise ExportRefused(
-            "No response of the snapshot was rated or flagged, and an order alone does not say whether a"
-            " response is good: a chosen one may still be bad. Ask for a rating or a flag in the project's"
-            " form, or export pairs (trl_preference)."
+            "No response in the snapshot was rated or flagged, and the order alone does not show "
+            "whether a response is good: a chosen response can still be bad. Ask for a rating or a "
+            "flag in the project's form, or export pairs (trl_preference)."
         )
     if threshold is not None:
         return scale, threshold, threshold
     if scale not in bounds:
         raise ExportRefused(
-            f"The project's form does not define the range of {scale!r}, so its middle is not known;"
-            " give a threshold: ratings at or above it are desirable.",
+            f"The project's form does not define the range of {scale!r}, so the middle of the scale "
+            "is unknown. Set a threshold; responses rated at or above the threshold are desirable.",
             "threshold",
         )
     middle = sum(bounds[scale]) / 2
@@ -105,7 +105,7 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 def _number(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError("It must be a finite number.")
+        raise ValueError("The threshold must be a finite number.")
     return value
 
 
@@ -114,13 +114,13 @@ FORMAT = ExportFormat(
     title="TRL unpaired completions with a label (JSON Lines)",
     use="Desirable and undesirable answers for KTOTrainer, from ratings or flags.",
     loses=(
-        "The order, strengths, and responses that were neither rated nor flagged. A rating at or above "
-        "`threshold` is desirable, and a lower one is undesirable; without a "
-        "threshold, the middle of the form's scale separates the two, and a rating exactly in the "
-        "middle is left out. A flagged response is undesirable regardless of its rating. If "
-        "the form asks for flags but not for ratings, a response without a flag is "
-        "desirable. Without either, the export is refused: the order does not show whether a response is "
-        "good."
+        "The order, strengths, and responses that were neither rated nor flagged. A response "
+        "rated at or above `threshold` is desirable, and a response with a lower rating is "
+        "undesirable. Without a threshold, the middle of the form's scale is used, and a "
+        "response rated exactly in the middle is left out. A flagged response is undesirable "
+        "regardless of its rating. If the form asks for flags but not for ratings, a response "
+        "without a flag is desirable. Without ratings and flags, the export is refused, because "
+        "the order does not show whether a response is good."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'
@@ -133,7 +133,7 @@ FORMAT = ExportFormat(
     trainer="KTOTrainer",
     options=(
         SPLIT,
-        Option("scale", "the rating scale that determines the label; by default the form's first"),
+        Option("scale", "the rating scale that determines the label; by default the form's first scale"),
         Option("threshold", "the lowest desirable rating; by default the middle of the scale", _number),
     ),
 )

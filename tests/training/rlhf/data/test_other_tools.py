@@ -88,7 +88,7 @@ def test_equal_ranks_are_ties_and_discarded_answers_are_counted(tmp_path: Path) 
             "ranks that are not whole numbers",
         ),
         (task(ranker({"rank": ["p", "s"]}), results=OPTIONS), "names 's', which is not an item of the task"),
-        (task(ranker({"rank": ["p", "p"]}), results=OPTIONS), "names an item twice"),
+        (task(ranker({"rank": ["p", "p"]}), results=OPTIONS), "lists an item twice"),
         (
             task([{"value": {"selected": "up"}}], answer1="a", answer2="b"),
             "is 'up'; it must be one of left, right",
@@ -144,7 +144,7 @@ def test_damaged_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(RankingFileError, match="zip archive can't be opened"):
         read_rankings(tmp_path / "a.zip")
-    with pytest.raises(RankingFileError, match="holds no data file"):
+    with pytest.raises(RankingFileError, match="contains no data file"):
         read_rankings(zipped(tmp_path / "b.zip", README_md="nothing else"))
     with pytest.raises(RankingFileError, match=r"c\.zip: .*Parquet file can't be opened"):
         read_rankings(zipped(tmp_path / "c.zip", rankings_parquet="PAR1"))

@@ -119,7 +119,7 @@ def test_empty_rows_are_counted_and_all_tied_rankings_are_kept(tmp_path: Path) -
     [
         ("{not json", "not valid JSON"),
         ("[1, 2]", "not a JSON object"),
-        (row(tiers=[[0], [1], [2], [2]]), "names a response twice"),
+        (row(tiers=[[0], [1], [2], [2]]), "lists a response twice"),
         (row(tiers=[[0], [1], [7]]), "names response 7; the responses are 0 to 2"),
         (row(tiers=[[0, 1, 2], []]), "empty group"),
         (row(tiers=[["0"], [1], [2]]), "names response '0'"),
@@ -387,5 +387,5 @@ def test_broken_row_of_a_snapshot_has_the_same_reason_as_in_an_import(tmp_path: 
         "not_rankable": False,
     }
     write_rankings(tmp_path / "rankings.parquet", [row])
-    with pytest.raises(RankingFileError, match="line 1: tiers names a response twice"):
+    with pytest.raises(RankingFileError, match="line 1: tiers lists a response twice"):
         read_rankings(tmp_path / "rankings.parquet")

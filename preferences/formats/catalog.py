@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from preferences.formats.export_format import ExportFormat
 from preferences.formats.readers import native, prompts, ranked_outputs
+from preferences.formats.readers.columns import reader as columns
 from preferences.formats.readers.pairs import best_of_n, hh, trl_pairs
 from preferences.formats.readers.studies import arena, mt_bench, pandalm, qa_feedback, squality, tulu
 from preferences.formats.readers.tools import argilla as argilla_records
@@ -44,6 +45,7 @@ IMPORT_FORMATS = {
         trl_pairs.FORMAT,
         native.FORMAT,
         prompts.FORMAT,
+        columns.FORMAT,
     )
 }
 EXPORT_FORMATS: dict[str, ExportFormat] = {

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import BinaryIO
 
 from preferences.fields import check_texts
 from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.containers.limits import NumberedRow
 from preferences.formats.containers.reading import read_rows
-from preferences.records import FormatError, ImportFormat, Parsed, RowError, TooFewResponses
+from preferences.formats.readers import native, prompts
+from preferences.formats.readers.columns import reader as columns
+from preferences.formats.readers.columns.mapping import mapping_of
+from preferences.records import FormatError, ImportFormat, Parsed, Row, RowError, TooFewResponses
 
 RECOGNITION_ROWS = 50
+# Formats whose rows can be tasks without a ranking, with any other columns.
+WITHOUT_VOTES = frozenset({native.FORMAT.name, prompts.FORMAT.name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +46,25 @@ def read_records(
             f"There is no format {format_name!r}; known formats: {', '.join(sorted(IMPORT_FORMATS))}."
         )
     rows = read_rows(stream)
-    if format_name is not None:
-        found = IMPORT_FORMATS[format_name]
-        return found, _records(found, rows)
-    looked_at: list[NumberedRow] = []
-    for row in rows:
-        looked_at.append(row)
-        found_format = _recognise(row)
-        if found_format is not None:
-            return found_format, _records(found_format, chain(looked_at, rows))
-        if len(looked_at) >= RECOGNITION_ROWS:
-            break
-    raise FormatError(_not_recognised(looked_at))
+    head = list(islice(rows, RECOGNITION_ROWS))
+    read = [row.row for row in head if row.row is not None]
+    found = _recognise(read) if format_name is None else IMPORT_FORMATS[format_name]
+    if found is None:
+        raise FormatError(_not_recognised(head))
+    parse = found.parse if found.parser_of is None else found.parser_of(read)
+    return found, _records(parse, chain(head, rows))
 
 
-def _recognise(row: NumberedRow) -> ImportFormat | None:
-    if row.row is None:
-        return None
-    return next((known for known in IMPORT_FORMATS.values() if known.recognises(row.row)), None)
+def _recognise(rows: Sequence[Row]) -> ImportFormat | None:
+    """The format of the first row that has one. A table of open tasks or prompts can contain votes in columns
+    of other names, so it is examined for them first: they must never become open tasks."""
+    formats = (known for row in rows for known in IMPORT_FORMATS.values() if known.recognises(row))
+    found = next(formats, None)
+    if found is not None and found.name not in WITHOUT_VOTES:
+        return found
+    if any(native.has_ranking(row) for row in rows):
+        return found
+    return found if mapping_of(rows) is None else IMPORT_FORMATS[columns.FORMAT.name]
 
 
 def _not_recognised(rows: list[NumberedRow]) -> str:
@@ -72,13 +78,13 @@ def _not_recognised(rows: list[NumberedRow]) -> str:
     return f"The format is not recognised: {what}. Known formats:\n{known}"
 
 
-def _records(format: ImportFormat, rows: Iterator[NumberedRow]) -> Iterator[NumberedRecords]:
+def _records(parse: Callable[[Row], Parsed], rows: Iterator[NumberedRow]) -> Iterator[NumberedRecords]:
     for row in rows:
         if row.row is None:
             yield _refused(row, row.reason)
             continue
         try:
-            records = format.parse(row.row)
+            records = parse(row.row)
             for record in records:
                 check_texts(record)
             yield NumberedRecords(row.line, records)

@@ -201,11 +201,6 @@ def _looks_like_winner(sample: _Sample, name: str) -> bool:
     """By its name, or because every cell names a response or a tie."""
     if winner_priority(name) < len(WINNER_WORDS):
         return not any(isinstance(value, (dict, list)) for value, _ in sample.values(name))
-    if name in vote_names((name,)) and not RANK_WORDS & set(words_of(name)):
-        # One score or label for all responses: a vote if its cells name responses.
-        return True
-    if {*RANK_WORDS, *SCORE_WORDS} & set(words_of(name)):
-        return False
     return all(
         isinstance(value, str) and is_name_of(value, answers) for value, answers in sample.values(name)
     )

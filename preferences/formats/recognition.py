@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import BinaryIO
@@ -13,6 +13,7 @@ from preferences.formats.containers.limits import NumberedRow
 from preferences.formats.containers.reading import read_rows
 from preferences.formats.readers import native, prompts
 from preferences.formats.readers.columns import reader as columns
+from preferences.formats.readers.columns.choice import chosen_mapping
 from preferences.formats.readers.columns.mapping import mapping_of
 from preferences.records import FormatError, ImportFormat, Parsed, Row, RowError, TooFewResponses
 
@@ -35,11 +36,13 @@ class NumberedRecords:
 
 
 def read_records(
-    stream: BinaryIO, format_name: str | None = None
+    stream: BinaryIO, format_name: str | None = None, mapping: Mapping[str, str] | None = None
 ) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
     """Return the file's format (detected if not specified) and its records, which are read on demand.
 
-    Raises FormatError if the file can't be opened, or if no format is specified and none fits its first rows.
+    `mapping` chooses columns (`readers.columns.choice`); the format is then `columns`. Raises FormatError if
+    the file can't be opened, if no format is specified and none fits its first rows, or if the mapping doesn't
+    fit them.
     """
     if format_name is not None and format_name not in IMPORT_FORMATS:
         raise FormatError(
@@ -48,6 +51,11 @@ def read_records(
     rows = read_rows(stream)
     head = list(islice(rows, RECOGNITION_ROWS))
     read = [row.row for row in head if row.row is not None]
+    if mapping:
+        if format_name not in {None, columns.FORMAT.name}:
+            raise FormatError(f"A mapping can't be combined with the format {format_name}.")
+        chosen = chosen_mapping(mapping, read)
+        return columns.FORMAT, _records(lambda row: columns.parse_with(row, chosen), chain(head, rows))
     found = _recognise(read) if format_name is None else IMPORT_FORMATS[format_name]
     if found is None:
         raise FormatError(_not_recognised(head))

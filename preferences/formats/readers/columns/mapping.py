@@ -19,6 +19,7 @@ from preferences.formats.readers.columns.votes import (
     WINNER_WORDS,
     Answers,
     Numbers,
+    OneHot,
     VoteColumns,
     Winner,
     is_name_of,
@@ -81,12 +82,12 @@ DESCRIPTION_WORDS = frozenset(
     )
 )
 MODEL_WORDS = ("model", "generator", "source", "system")
-CONVERSATIONS = frozenset({"conversation", "messages", "turns", "dialogue"})
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnMapping:
-    """`responses` names one column per response, or one column that holds a list of all.
+    """`responses` names one column per response, or one column that contains a list of all responses. Without
+    a `vote`, the rows become open tasks.
 
     `models` has a column per response, or is empty. `described` are the groups of columns with another value
     per response. `others` are further columns that look like votes: they are kept as metadata.
@@ -94,36 +95,42 @@ class ColumnMapping:
 
     prompt: str
     responses: tuple[str, ...]
-    vote: VoteColumns
+    vote: VoteColumns | None
     system: str = ""
+    annotator: str = ""
     models: tuple[str, ...] = ()
     numbers: tuple[int, ...] = ()
     described: tuple[Group, ...] = ()
     others: tuple[str, ...] = ()
 
     def answers(self, replies: Replies, models: Sequence[str]) -> Answers:
-        return Answers(replies.texts, tuple(models), self.numbers)
+        columns = self.responses if len(self.responses) > 1 else ()
+        return Answers(replies.texts, tuple(models), columns, self.numbers)
 
 
 def mapping_of(rows: Sequence[Row]) -> ColumnMapping | None:
     """Infer the mapping from the first rows of a file. None if no column looks like a vote, or if the rows
     have no prompt or no responses. Raises FormatError if a column looks like a vote but can't be read."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    prompt = _prompt_column(rows, names)
+    prompt = prompt_column(rows, names)
     if prompt is None:
         return None
-    responses = _response_columns(rows, [name for name in names if name != prompt])
-    if responses is None:
-        return None
-    columns, numbers = responses
+    others = [name for name in names if name != prompt]
+    responses = response_columns(rows, others) or _columns_named_by_votes(rows, others)
+    return None if responses is None else mapping_with(rows, prompt, *responses)
+
+
+def mapping_with(
+    rows: Sequence[Row], prompt: str, columns: tuple[str, ...], numbers: tuple[int, ...] = ()
+) -> ColumnMapping | None:
+    """:func:`mapping_of` for known columns of the prompt and the responses."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
     rest = [name for name in names if name not in {prompt, *columns, *SYSTEM_NAMES, *NOT_VOTES}]
     models = next((group.columns for group in _groups(rest, len(columns)) if _is_model_group(group)), ())
-    sample = _Sample(rows, columns, models, numbers)
     rest = [name for name in rest if name not in models and name not in (*ANNOTATOR_NAMES, *ID_NAMES)]
-    vote, others = _vote(sample, rest)
+    vote, others = _vote(_Sample(rows, columns, models, numbers), rest)
     if vote is None:
         return None
-    used = {vote.column} if isinstance(vote, Winner) else set(vote.columns)
     return ColumnMapping(
         prompt=prompt,
         responses=columns,
@@ -131,9 +138,15 @@ def mapping_of(rows: Sequence[Row]) -> ColumnMapping | None:
         system=next((name for name in SYSTEM_NAMES if name in names), ""),
         models=models,
         numbers=numbers,
-        described=tuple(group for group in _groups(rest, len(columns)) if not used & set(group.columns)),
+        described=described_by(rest, len(columns), vote),
         others=others,
     )
+
+
+def described_by(names: Sequence[str], count: int, vote: VoteColumns | None) -> tuple[Group, ...]:
+    """The groups of columns with another value per response, other than the vote's."""
+    used = set(vote.columns) if isinstance(vote, (OneHot, Numbers)) else set()
+    return tuple(group for group in _groups(names, count) if not used & set(group.columns))
 
 
 class _Sample:
@@ -152,7 +165,8 @@ class _Sample:
             except RowError:
                 continue
             named = tuple(str(row.get(model) or "") for model in models)
-            self.rows.append((row, Answers(replies.texts, named, numbers)))
+            of_columns = columns if len(columns) > 1 else ()
+            self.rows.append((row, Answers(replies.texts, named, of_columns, numbers)))
             self.items.append([item for item in replies.items if isinstance(item, dict)])
 
     def values(self, name: str) -> list[tuple[Any, Answers]]:
@@ -266,12 +280,12 @@ def _refused(reasons: dict[str, str]) -> FormatError:
     named = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
     return FormatError(
         f"Columns look like a vote but can't be read: {named}. Nothing was imported, because the tasks would"
-        " be ranked again. Write the vote into a column `winner` with the name of the best response's column"
-        " or `tie`, or write one rank number per response (1 is best) into `ranking`."
+        " be ranked again. Say which columns to read with --map, for example --map vote=COLUMN, or ignore the"
+        " votes with --map vote=none."
     )
 
 
-def _prompt_column(rows: Sequence[Row], names: list[str]) -> str | None:
+def prompt_column(rows: Sequence[Row], names: list[str]) -> str | None:
     spelt = {name.strip().lower().replace(" ", "_"): name for name in names}
     for name in (*PROMPT_NAMES, *MORE_PROMPT_NAMES):
         if name in spelt and any(given(row.get(spelt[name])) for row in rows):
@@ -279,9 +293,7 @@ def _prompt_column(rows: Sequence[Row], names: list[str]) -> str | None:
     return None
 
 
-def _response_columns(
-    rows: Sequence[Row], names: list[str]
-) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+def response_columns(rows: Sequence[Row], names: list[str]) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
     """The columns of the responses and their numbers. Raises FormatError if several groups are possible."""
     for name in LIST_NAMES:
         if name in names and all(listed(row[name]) for row in rows if given(row.get(name))):
@@ -302,6 +314,24 @@ def _response_columns(
             f"The responses can be {named}. Rename the columns of the responses to response_1, response_2, …."
         )
     return likely[0].columns, likely[0].numbers
+
+
+def _columns_named_by_votes(
+    rows: Sequence[Row], names: list[str]
+) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+    """The columns whose names are the values of a winner column, such as the names of two models. Raises
+    FormatError if a column looks like a vote, but the responses can't be found."""
+    winners = [name for name in names if winner_priority(name) < len(WINNER_WORDS)]
+    for winner in winners:
+        named = {str(row.get(winner)) for row in rows}
+        columns = tuple(name for name in names if name in named)
+        if len(columns) > 1:
+            return columns, ()
+    filled = [name for name in winners if any(given(row.get(name)) for row in rows)]
+    texts = {name for row in rows for name, value in row.items() if isinstance(value, (str, list)) and value}
+    if filled and len(texts & set(names) - set(winners)) > 1:
+        raise _refused(dict.fromkeys(filled, "the columns of the responses are not found"))
+    return None
 
 
 def _groups(names: Sequence[str], count: int) -> list[Group]:

@@ -35,11 +35,13 @@ from preferences.formats.readers.columns.votes import (
     Answers,
     Numbers,
     OneHot,
+    Signed,
     Verdict,
     Winner,
     is_number,
     numbers_of,
     one_hot_of,
+    signed_of,
     winner_of,
 )
 from preferences.formats.training_fields import training_fields
@@ -99,15 +101,17 @@ def parse_with(row: Row, mapping: ColumnMapping) -> Parsed:
     models = models or [_model_of(item, number) for number, item in enumerate(replies.items, start=1)]
     verdict = _verdict(row, mapping, mapping.answers(replies, models))
     ratings, described = _described(row, mapping.described, len(texts))
-    beside = _beside(row, _used(mapping))
+    beside = _beside(row, mapping.annotator, _used(mapping))
     responses = tuple(
         ResponseRecord(text, model, metadata={**_item_metadata(item), **extra})
         for text, model, item, extra in zip(texts, models, replies.items, described, strict=True)
     )
     quirks = [*quirks_of(messages, [[{"role": "assistant", "content": text}] for text in texts])]
     if verdict is None:
-        metadata = {**beside.rest, **_kept(row, beside)}
-        return [Record(messages, responses, metadata=metadata, quirks=(*quirks, VOTE_MISSING))]
+        metadata = {**beside.rest, **_kept(beside)}
+        if mapping.vote is not None:
+            quirks.append(VOTE_MISSING)
+        return [Record(messages, responses, metadata=metadata, quirks=tuple(quirks))]
     if mapping.others:
         quirks.append(OTHER_VOTES)
     if beside.given_at is None and any(given(row.get(name)) for name in TIME_NAMES):
@@ -129,8 +133,12 @@ def parse_with(row: Row, mapping: ColumnMapping) -> Parsed:
 
 def _verdict(row: Row, mapping: ColumnMapping, answers: Answers) -> Verdict | None:
     vote = mapping.vote
+    if vote is None:
+        return None
     if isinstance(vote, OneHot):
         return one_hot_of(row, vote)
+    if isinstance(vote, Signed):
+        return signed_of(row.get(vote.column), vote)
     if isinstance(vote, Numbers):
         return numbers_of(*_numbers(row, mapping, vote), higher_wins=vote.higher_wins)
     try:
@@ -172,19 +180,21 @@ def _described(row: Row, groups: Sequence[Group], count: int) -> tuple[dict[int,
 def _used(mapping: ColumnMapping) -> frozenset[str]:
     """The columns that end up elsewhere than in the ranking's metadata."""
     vote = mapping.vote
-    voted = (vote.column,) if isinstance(vote, Winner) else vote.columns
-    if isinstance(vote, OneHot):
-        voted = (*voted, vote.tie, vote.both_bad)
-    if isinstance(vote, Numbers):
-        voted = (*voted, vote.list_column)
+    voted: tuple[str, ...] = ()
+    if isinstance(vote, (Winner, Signed)):
+        voted = (vote.column,)
+    elif isinstance(vote, OneHot):
+        voted = (*vote.columns, vote.tie, vote.both_bad)
+    elif isinstance(vote, Numbers):
+        voted = (*vote.columns, vote.list_column)
     described = [name for group in mapping.described for name in group.columns]
     return frozenset(
         {mapping.prompt, mapping.system, *mapping.responses, *mapping.models, *voted, *described}
     )
 
 
-def _beside(row: Row, used: frozenset[str]) -> Beside:
-    annotator = _first(row, ANNOTATOR_NAMES, used)
+def _beside(row: Row, annotator: str, used: frozenset[str]) -> Beside:
+    annotator = annotator or _first(row, ANNOTATOR_NAMES, used)
     comment = next(
         (name for name in COMMENT_NAMES if name not in used and isinstance(row.get(name), str) and row[name]),
         "",
@@ -194,7 +204,7 @@ def _beside(row: Row, used: frozenset[str]) -> Beside:
     given_at = time_of(row[time]) if time else None
     known = used | {name for name in (annotator, comment, identifier, time if given_at else "") if name}
     return Beside(
-        annotator=label_of(row[annotator], annotator) if annotator else "",
+        annotator=label_of(row.get(annotator), annotator) if annotator else "",
         comment=text_of(row[comment], comment) if comment else "",
         external_id=label_of(row[identifier], identifier) if identifier else "",
         given_at=given_at,
@@ -203,7 +213,7 @@ def _beside(row: Row, used: frozenset[str]) -> Beside:
     )
 
 
-def _kept(row: Row, beside: Beside) -> dict[str, Any]:
+def _kept(beside: Beside) -> dict[str, Any]:
     """What describes the ranking, for a row without one."""
     kept = {"annotator": beside.annotator, "comment": beside.comment, "id": beside.external_id}
     return {name: value for name, value in kept.items() if value}

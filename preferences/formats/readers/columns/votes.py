@@ -96,11 +96,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The names that a cell can use for a row's responses: their texts, their models, and the numbers of
-    their columns, if they have numbers."""
+    """The names that a cell can use for a row's responses: their texts, their models, their columns, and the
+    numbers of their columns, if they have numbers."""
 
     texts: tuple[str, ...]
     models: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     numbers: tuple[int, ...] = ()
 
 
@@ -132,7 +133,16 @@ class Numbers:
     higher_wins: bool = False
 
 
-VoteColumns = Winner | OneHot | Numbers
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A number whose sign determines which of two responses is better; 0 is a tie, and the absolute value of a
+    whole number is the strength."""
+
+    column: str
+    negative_is_first: bool
+
+
+VoteColumns = Winner | OneHot | Numbers | Signed
 
 
 @lru_cache(maxsize=256)
@@ -183,7 +193,7 @@ def winner_of(value: object, answers: Answers, first: int | None = None) -> Verd
     if not isinstance(value, str):
         raise RowError(f"{str(value)[:40]!r} names no response")
     text = value.strip()
-    for names in (answers.texts, answers.models):
+    for names in (answers.texts, answers.models, answers.columns):
         same = [index for index, name in enumerate(names) if name.strip() == text]
         if len(same) == 1:
             return _won_by(same[0], count)
@@ -238,6 +248,17 @@ def numbers_of(values: Sequence[object], name: str, *, higher_wins: bool) -> Ver
     return Verdict(
         tuple(tuple(index for index, number in numbers.items() if number == one) for one in ordered)
     )
+
+
+def signed_of(value: object, vote: Signed) -> Verdict | None:
+    """The verdict that a signed number expresses; None if the cell is empty."""
+    number = _number(value, vote.column)
+    if number is None:
+        return None
+    if number == 0:
+        return Verdict(((0, 1),))
+    strength = int(abs(number)) if number.is_integer() else None
+    return _won_by(0 if (number < 0) == vote.negative_is_first else 1, 2, strength)
 
 
 def one_hot_columns(names: Iterable[str], count: int) -> OneHot | None:

@@ -41,8 +41,7 @@ def read_records(
     """Return the file's format (detected if not specified) and its records, which are read on demand.
 
     `mapping` chooses columns (`readers.columns.choice`); the format is then `columns`. Raises FormatError if
-    the file can't be opened, if no format is specified and none fits its first rows, or if the mapping doesn't
-    fit them.
+    the file can't be opened, or if its first rows fit neither a format nor the mapping.
     """
     if format_name is not None and format_name not in IMPORT_FORMATS:
         raise FormatError(
@@ -64,8 +63,8 @@ def read_records(
 
 
 def _recognise(rows: Sequence[Row]) -> ImportFormat | None:
-    """The format of the first row that has one. A table of open tasks or prompts can contain votes in columns
-    of other names, so it is examined for them first: they must never become open tasks."""
+    """The format of the first row that has one. A table of open tasks or prompts can contain votes in other
+    columns, so it is searched for votes first: ranked responses must never become open tasks."""
     formats = (known for row in rows for known in IMPORT_FORMATS.values() if known.recognises(row))
     found = next(formats, None)
     if found is not None and found.name not in WITHOUT_VOTES:

@@ -52,7 +52,7 @@ def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapp
     vote = choice.get("vote", "")
     if vote == NO_VOTE or vote or choice.get("direction"):
         mapping = ColumnMapping(prompt, columns, None, numbers=numbers)
-        mapping = replace(mapping, vote=_vote(choice, mapping))
+        mapping = replace(mapping, vote=_vote(choice, mapping, names))
         rest = [name for name in names if name not in {prompt, *columns, choice.get("system", "")}]
         mapping = replace(mapping, described=described_by(rest, len(columns), mapping.vote))
     else:
@@ -66,7 +66,7 @@ def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapp
     return replace(mapping, system=system, annotator=choice.get("annotator", ""))
 
 
-def _vote(choice: Mapping[str, str], mapping: ColumnMapping) -> VoteColumns | None:
+def _vote(choice: Mapping[str, str], mapping: ColumnMapping, names: Sequence[str]) -> VoteColumns | None:
     columns, direction = _split(choice.get("vote", "")), choice.get("direction", "")
     if columns == (NO_VOTE,):
         return None
@@ -80,7 +80,9 @@ def _vote(choice: Mapping[str, str], mapping: ColumnMapping) -> VoteColumns | No
         higher = direction == "higher"
         if len(columns) > 1:
             return Numbers(columns=columns, higher_wins=higher)
-        return Numbers(list_column=columns[0], key=columns[0], higher_wins=higher)
+        if columns[0] in names:
+            return Numbers(list_column=columns[0], higher_wins=higher)
+        return Numbers(key=columns[0], higher_wins=higher)
     if len(columns) > 1:
         raise FormatError("vote= several columns needs direction=higher or direction=lower.")
     if direction in {"negative-first", "positive-first"}:

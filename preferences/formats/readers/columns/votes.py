@@ -135,8 +135,8 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A number whose sign determines which of two responses is better; 0 is a tie, and the absolute value of a
-    whole number is the strength."""
+    """A number whose sign determines which of two responses is better. 0 is a tie, and the absolute value of
+    a whole number is the strength."""
 
     column: str
     negative_is_first: bool

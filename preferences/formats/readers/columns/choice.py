@@ -43,7 +43,8 @@ def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapp
     prompt = choice.get("prompt") or prompt_column(rows, names)
     if not prompt:
         raise FormatError(f"No column is the prompt; choose prompt= one of {', '.join(names)}.")
-    columns, numbers = _split(choice.get("responses", "")), ()
+    columns = _split(choice.get("responses", ""))
+    numbers: tuple[int, ...] = ()
     if not columns:
         found = response_columns(rows, [name for name in names if name != prompt])
         if found is None:

@@ -170,7 +170,7 @@ def _described(row: Row, groups: Sequence[Group], count: int) -> tuple[dict[int,
             value = row.get(column)
             if isinstance(value, bool):
                 ratings.setdefault(index, {})[name] = int(value)
-            elif is_number(value):
+            elif value is not None and is_number(value):
                 ratings.setdefault(index, {})[name] = float(value) if "." in str(value) else int(value)
             elif given(value):
                 metadata[index].update(metadata_of({name: value}, frozenset()))

@@ -86,6 +86,18 @@ FORM_TAKES_OTHERS = Quirk(
     "the project's form requires a different number of responses; the prompt and the responses were "
     "imported without a task",
 )
+VOTE_MISSING = Quirk(
+    "vote-missing", "the row has no vote although its file has a column for it; the task is open for ranking"
+)
+NO_ORDER = Quirk(
+    "no-order",
+    "the row has ratings, flags, a comment or a rewrite, but no order of the responses; they are kept as"
+    " metadata, and the task is open for ranking",
+)
+OTHER_VOTES = Quirk(
+    "other-votes",
+    "the row has further columns that look like votes; they are kept in the ranking's metadata",
+)
 QUIRKS = {
     quirk.name: quirk
     for quirk in (
@@ -109,5 +121,8 @@ QUIRKS = {
         TIME_NOT_UNDERSTOOD,
         MARGIN_NOT_WHOLE,
         FORM_TAKES_OTHERS,
+        VOTE_MISSING,
+        OTHER_VOTES,
+        NO_ORDER,
     )
 }

@@ -149,7 +149,8 @@ class ImportFormat:
     """An import format. `recognises` checks whether a row is in this format; `parse` converts a row to
     records or raises :class:`RowError`.
 
-    `reads` and `loses` describe which parts of a file are imported and which are not.
+    `reads` and `loses` describe which parts of a file are imported and which are not. `parser_of`, if set,
+    returns the parser of a file from its first rows, or raises :class:`FormatError`.
     """
 
     name: str
@@ -159,3 +160,4 @@ class ImportFormat:
     example: str
     recognises: Callable[[Row], bool]
     parse: Callable[[Row], Parsed]
+    parser_of: Callable[[Sequence[Row]], Callable[[Row], Parsed]] | None = None

@@ -6,7 +6,7 @@ other row, and repeating an interrupted import completes it. Existing rows are c
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from os import SEEK_END
 from pathlib import Path
@@ -35,9 +35,11 @@ MAX_INTEGER = 2**31 - 1
 
 
 class ImportOptions(TypedDict, total=False):
-    """Options of an import. `overlap`, `round` and `priority` apply to the new tasks."""
+    """Options of an import. `overlap`, `round` and `priority` apply to the new tasks. `mapping` chooses the
+    columns of a table (see `preferences.formats.readers.columns.choice`)."""
 
     format: str | None
+    mapping: Mapping[str, str] | None
     overlap: int | None
     round: int
     priority: int
@@ -72,7 +74,7 @@ def importing(
     with _opened(file) as stream:
         size = _size(stream)
         try:
-            found, records = read_records(stream, options.get("format"))
+            found, records = read_records(stream, options.get("format"), options.get("mapping"))
         except FormatError as error:
             raise Problem(
                 str(error), type="format-not-recognised", errors=[FieldProblem("file", str(error))]

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from preferences.formats.export_format import ExportFormat
 from preferences.formats.readers import native, prompts, ranked_outputs
+from preferences.formats.readers.columns import reader as columns
 from preferences.formats.readers.pairs import best_of_n, hh, trl_pairs
-from preferences.formats.readers.studies import arena, mt_bench, pandalm, qa_feedback, squality, tulu
+from preferences.formats.readers.studies import (
+    arena,
+    helpsteer3,
+    mt_bench,
+    pandalm,
+    qa_feedback,
+    squality,
+    summarize_feedback,
+    tulu,
+    ultrafeedback,
+)
 from preferences.formats.readers.tools import argilla as argilla_records
 from preferences.formats.readers.tools import label_studio as label_studio_export
 from preferences.formats.readers.tools import oasst_models
@@ -37,6 +48,9 @@ IMPORT_FORMATS = {
         squality.FORMAT,
         pandalm.FORMAT,
         tulu.FORMAT,
+        summarize_feedback.FORMAT,
+        helpsteer3.FORMAT,
+        ultrafeedback.FORMAT,
         qa_feedback.FORMAT,
         ranked_outputs.FORMAT,
         oasst_models.FORMAT,
@@ -44,6 +58,7 @@ IMPORT_FORMATS = {
         trl_pairs.FORMAT,
         native.FORMAT,
         prompts.FORMAT,
+        columns.FORMAT,
     )
 }
 EXPORT_FORMATS: dict[str, ExportFormat] = {

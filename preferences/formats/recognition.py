@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import BinaryIO
 
 from preferences.fields import check_texts
 from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.containers.limits import NumberedRow
 from preferences.formats.containers.reading import read_rows
-from preferences.records import FormatError, ImportFormat, Parsed, RowError, TooFewResponses
+from preferences.formats.readers import native, prompts
+from preferences.formats.readers.columns import reader as columns
+from preferences.formats.readers.columns.choice import chosen_mapping
+from preferences.formats.readers.columns.mapping import mapping_of
+from preferences.records import FormatError, ImportFormat, Parsed, Row, RowError, TooFewResponses
 
 RECOGNITION_ROWS = 50
+# Formats whose rows can be tasks without a ranking, with any other columns.
+WITHOUT_VOTES = frozenset({native.FORMAT.name, prompts.FORMAT.name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,35 +36,42 @@ class NumberedRecords:
 
 
 def read_records(
-    stream: BinaryIO, format_name: str | None = None
+    stream: BinaryIO, format_name: str | None = None, mapping: Mapping[str, str] | None = None
 ) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
     """Return the file's format (detected if not specified) and its records, which are read on demand.
 
-    Raises FormatError if the file can't be opened, or if no format is specified and none fits its first rows.
+    `mapping` chooses columns (`readers.columns.choice`); the format is then `columns`. Raises FormatError if
+    the file can't be opened, or if its first rows fit neither a format nor the mapping.
     """
     if format_name is not None and format_name not in IMPORT_FORMATS:
         raise FormatError(
             f"There is no format {format_name!r}; known formats: {', '.join(sorted(IMPORT_FORMATS))}."
         )
     rows = read_rows(stream)
-    if format_name is not None:
-        found = IMPORT_FORMATS[format_name]
-        return found, _records(found, rows)
-    looked_at: list[NumberedRow] = []
-    for row in rows:
-        looked_at.append(row)
-        found_format = _recognise(row)
-        if found_format is not None:
-            return found_format, _records(found_format, chain(looked_at, rows))
-        if len(looked_at) >= RECOGNITION_ROWS:
-            break
-    raise FormatError(_not_recognised(looked_at))
+    head = list(islice(rows, RECOGNITION_ROWS))
+    read = [row.row for row in head if row.row is not None]
+    if mapping:
+        if format_name not in {None, columns.FORMAT.name}:
+            raise FormatError(f"A mapping can't be combined with the format {format_name}.")
+        chosen = chosen_mapping(mapping, read)
+        return columns.FORMAT, _records(lambda row: columns.parse_with(row, chosen), chain(head, rows))
+    found = _recognise(read) if format_name is None else IMPORT_FORMATS[format_name]
+    if found is None:
+        raise FormatError(_not_recognised(head))
+    parse = found.parse if found.parser_of is None else found.parser_of(read)
+    return found, _records(parse, chain(head, rows))
 
 
-def _recognise(row: NumberedRow) -> ImportFormat | None:
-    if row.row is None:
-        return None
-    return next((known for known in IMPORT_FORMATS.values() if known.recognises(row.row)), None)
+def _recognise(rows: Sequence[Row]) -> ImportFormat | None:
+    """The format of the first row that has one. A table of open tasks or prompts can contain votes in other
+    columns, so it is searched for votes first: ranked responses must never become open tasks."""
+    formats = (known for row in rows for known in IMPORT_FORMATS.values() if known.recognises(row))
+    found = next(formats, None)
+    if found is not None and found.name not in WITHOUT_VOTES:
+        return found
+    if any(native.has_ranking(row) for row in rows):
+        return found
+    return found if mapping_of(rows) is None else IMPORT_FORMATS[columns.FORMAT.name]
 
 
 def _not_recognised(rows: list[NumberedRow]) -> str:
@@ -72,13 +85,13 @@ def _not_recognised(rows: list[NumberedRow]) -> str:
     return f"The format is not recognised: {what}. Known formats:\n{known}"
 
 
-def _records(format: ImportFormat, rows: Iterator[NumberedRow]) -> Iterator[NumberedRecords]:
+def _records(parse: Callable[[Row], Parsed], rows: Iterator[NumberedRow]) -> Iterator[NumberedRecords]:
     for row in rows:
         if row.row is None:
             yield _refused(row, row.reason)
             continue
         try:
-            records = format.parse(row.row)
+            records = parse(row.row)
             for record in records:
                 check_texts(record)
             yield NumberedRecords(row.line, records)

@@ -16,9 +16,20 @@ class ImportUpload(serializers.Serializer[Any]):
     format = serializers.ChoiceField(
         choices=sorted(IMPORT_FORMATS), required=False, allow_blank=True, help_text="Default: detected."
     )
+    mapping = serializers.JSONField(
+        required=False,
+        help_text="A JSON object that chooses the columns of a table: prompt, system, responses (separated by"
+        " commas), vote (none: ignore votes), direction, annotator. Other columns are inferred.",
+    )
     dry_run = serializers.BooleanField(
         default=False, help_text="Return the report without importing anything."
     )
+
+
+    def validate_mapping(self, value: object) -> dict[str, str]:
+        if not isinstance(value, dict) or not all(isinstance(column, str) for column in value.values()):
+            raise serializers.ValidationError("It must be an object whose values are names of columns.")
+        return value
 
 
 class QuirkCount(serializers.Serializer[Any]):

@@ -13,6 +13,7 @@ from annotation.content.imports import import_file
 from annotation.management.reporting import ReportingCommand, project_named
 from annotation.models import Project
 from preferences.formats.catalog import IMPORT_FORMATS
+from preferences.formats.readers.columns.choice import DIRECTIONS
 
 SHOWN_ERRORS = 20
 
@@ -31,6 +32,14 @@ class Command(ReportingCommand):
         )
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--format", choices=sorted(IMPORT_FORMATS))
+        parser.add_argument(
+            "--map",
+            action="append",
+            default=[],
+            metavar="KEY=COLUMNS",
+            help="choose columns of a table: prompt=, system=, responses=X,Y, vote= (none: ignore votes),"
+            f" direction= ({', '.join(DIRECTIONS)}), annotator=; can be repeated",
+        )
         parser.add_argument(
             "--overlap", type=int, help="rankings per new task (default: the project's overlap)"
         )
@@ -76,6 +85,7 @@ class Command(ReportingCommand):
             project=project,
             file=file,
             format=options["format"],
+            mapping=_mapping(options["map"]),
             overlap=options["overlap"],
             round=options["round"],
             priority=options["priority"],
@@ -90,6 +100,16 @@ class Command(ReportingCommand):
         if report.read and report.failed == report.read:
             raise CommandError(f"None of the {report.read} rows could be imported as {report.format}.")
         return report
+
+
+def _mapping(choices: Sequence[str]) -> dict[str, str]:
+    chosen = {}
+    for choice in choices:
+        key, sign, columns = choice.partition("=")
+        if not sign or key in chosen:
+            raise CommandError(f"--map {choice}: write KEY=COLUMNS, each key once.")
+        chosen[key.strip()] = columns.strip()
+    return chosen
 
 
 def _lines(report: ImportReport, slug: str) -> list[str]:

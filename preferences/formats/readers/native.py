@@ -34,10 +34,12 @@ from preferences.fields import (
     tiers_of,
     time_of,
 )
+from preferences.formats.readers.columns.votes import check_no_vote
 from preferences.formats.readers.prompts import PROMPT_NAMES, conversation_of, prompt_fields
 from preferences.formats.snapshot_parquet import SCHEMA
 from preferences.formats.training_fields import training_fields
 from preferences.formats.writers import csv_file
+from preferences.quirks import NO_ORDER
 from preferences.records import (
     ImportFormat,
     Parsed,
@@ -84,6 +86,19 @@ EXPORTED_FIELDS = KNOWN_FIELDS | frozenset(SCHEMA.names)
 RESPONSE_FIELDS = frozenset({"model", "sampling", "metadata", "id"})
 TASK_KINDS = ("ranking", "gold", "attention", "qualification")
 SMALLINT_MAX = 32_767
+# An annotator's statements about the responses. Without an order, they are kept as metadata.
+UNORDERED_FIELDS = frozenset(
+    {"ratings", "flags", "choices", "comment", "rewrite", "annotator", "confidence", "duration_ms"}
+)
+RANKED_BY = (
+    "tiers",
+    "ranking",
+    "preference_strength",
+    "not_rankable",
+    "all_bad",
+    "gold_tiers",
+    "ranking_id",
+)
 
 
 def recognises(row: Row) -> bool:
@@ -98,9 +113,16 @@ def recognises(row: Row) -> bool:
     return name == "responses" or (isinstance(items, str) and items.lstrip().startswith("["))
 
 
+def has_ranking(row: Row) -> bool:
+    """Whether the row gives a ranking, or a known answer, in this format's fields."""
+    return any(given(row.get(name)) for name in RANKED_BY)
+
+
 def parse(row: Row) -> Parsed:
     if csv_file.MARK in row:
         row = csv_file.row_of(row)
+    if not has_ranking(row):
+        check_no_vote(row)
     found = _given_responses(row)
     check_response_count(len(found))
     responses = tuple(_response(item, f"responses.{index}") for index, item in enumerate(found))
@@ -110,7 +132,8 @@ def parse(row: Row) -> Parsed:
     known = (EXPORTED_FIELDS if row.get("ranking_id") else KNOWN_FIELDS) | prompt_fields(row)
     name = _list_name(row)
     columns = response_columns(row) if name is None else {}
-    metadata = metadata_of(row, known | {str(name)} | columns.keys() | set(columns.values()))
+    unordered = UNORDERED_FIELDS & row.keys() if ranking is None else frozenset()
+    metadata = metadata_of(row, (known - unordered) | {str(name)} | columns.keys() | set(columns.values()))
     exported = object_of(row.get("prompt_metadata"), "prompt_metadata") if row.get("ranking_id") else {}
     return [
         Record(
@@ -123,6 +146,7 @@ def parse(row: Row) -> Parsed:
             task_metadata=object_of(row.get("task_metadata"), "task_metadata")
             if row.get("ranking_id")
             else None,
+            quirks=(NO_ORDER,) if any(given(row[field]) for field in unordered) else (),
         )
     ]
 

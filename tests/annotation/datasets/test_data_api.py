@@ -19,7 +19,7 @@ from rest_framework.test import APIClient
 from annotation.content.api import imports as data_api
 from annotation.datasets.api import exports as export_api
 from annotation.datasets.snapshots import snapshot_path
-from annotation.models import DatasetSnapshot, Project, Prompt, User
+from annotation.models import DatasetSnapshot, Project, Prompt, Ranking, User
 from tests.annotation.real_data import real_file
 
 ClientOf = Callable[[User | None], APIClient]
@@ -102,6 +102,23 @@ def test_upload_needs_a_file_and_a_known_format(project: Project, mona: User, cl
     unknown = upload(client_of(mona), ranked(1), format="tsv")
     assert (missing.status_code, missing.json()["errors"][0]["field"]) == (422, "file")
     assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "format")
+
+
+def test_upload_with_unreadable_votes_is_refused_until_they_are_mapped(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
+    row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "score_a": 3, "score_b": 5}
+    data = json.dumps(row).encode()
+    refused = upload(client_of(mona), data)
+    assert refused.status_code == 422
+    assert "score_a (it isn't known whether a higher number is better)" in refused.json()["detail"]
+    assert not Prompt.objects.exists()
+    wrong = upload(client_of(mona), data, mapping=json.dumps({"vote": ["score_a"]}))
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "mapping")
+    mapping = json.dumps({"vote": "score_a,score_b", "direction": "higher"})
+    report = upload(client_of(mona), data, mapping=mapping).json()
+    assert (report["format"], report["rankings"], report["failed"]) == ("columns", 1, 0)
+    assert Ranking.objects.get().places == [1, 0]
 
 
 def test_upload_that_is_too_large_is_refused_with_advice(

@@ -1,0 +1,117 @@
+"""A mapping that the user chooses: `prompt=question`, `responses=x,y`, `vote=pick`, …
+
+Columns that are not chosen are inferred, so it is enough to choose what can't be inferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from preferences.formats.readers.columns.mapping import (
+    SYSTEM_NAMES,
+    ColumnMapping,
+    described_by,
+    mapping_with,
+    prompt_column,
+    response_columns,
+)
+from preferences.formats.readers.columns.votes import Numbers, Signed, VoteColumns, Winner
+from preferences.records import FormatError, Row
+
+KEYS = ("prompt", "system", "responses", "vote", "direction", "annotator")
+NO_VOTE = "none"
+DIRECTIONS = {
+    "from-0": "the number 0 is the first response",
+    "from-1": "the number 1 is the first response",
+    "higher": "a higher number is better",
+    "lower": "a lower number is better",
+    "negative-first": "a number below 0 prefers the first response",
+    "positive-first": "a number above 0 prefers the first response",
+}
+
+
+def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapping:
+    """The mapping in `choice`, completed from the first rows of the file.
+
+    `vote` names one column, one column per response, a key of listed responses, or `none` to ignore votes;
+    `direction` is one of DIRECTIONS. Raises FormatError if a key, a direction or a column does not exist, or
+    if the prompt, the responses or the vote are neither chosen nor found.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    _check(choice, names, rows)
+    prompt = choice.get("prompt") or prompt_column(rows, names)
+    if not prompt:
+        raise FormatError(f"No column is the prompt; choose prompt= one of {', '.join(names)}.")
+    columns = _split(choice.get("responses", ""))
+    numbers: tuple[int, ...] = ()
+    if not columns:
+        found = response_columns(rows, [name for name in names if name != prompt])
+        if found is None:
+            raise FormatError(f"No columns are the responses; choose responses= some of {', '.join(names)}.")
+        columns, numbers = found
+    vote = choice.get("vote", "")
+    if vote == NO_VOTE or vote or choice.get("direction"):
+        mapping = ColumnMapping(prompt, columns, None, numbers=numbers)
+        mapping = replace(mapping, vote=_vote(choice, mapping, names))
+        rest = [name for name in names if name not in {prompt, *columns, choice.get("system", "")}]
+        mapping = replace(mapping, described=described_by(rest, len(columns), mapping.vote))
+    else:
+        inferred = mapping_with(rows, prompt, columns, numbers)
+        if inferred is None:
+            raise FormatError(
+                f"No column looks like a vote; choose vote= one of {', '.join(names)}, or none."
+            )
+        mapping = inferred
+    system = choice.get("system") or next((name for name in SYSTEM_NAMES if name in names), "")
+    return replace(mapping, system=system, annotator=choice.get("annotator", ""))
+
+
+def _vote(choice: Mapping[str, str], mapping: ColumnMapping, names: Sequence[str]) -> VoteColumns | None:
+    columns, direction = _split(choice.get("vote", "")), choice.get("direction", "")
+    if columns == (NO_VOTE,):
+        return None
+    if not columns:
+        raise FormatError("direction is chosen without vote; choose vote= the column of the vote.")
+    if direction in {"higher", "lower"}:
+        if len(columns) > 1 and len(columns) != len(mapping.responses):
+            raise FormatError(
+                f"vote= {len(columns)} columns, but there are {len(mapping.responses)} responses."
+            )
+        higher = direction == "higher"
+        if len(columns) > 1:
+            return Numbers(columns=columns, higher_wins=higher)
+        if columns[0] in names:
+            return Numbers(list_column=columns[0], higher_wins=higher)
+        return Numbers(key=columns[0], higher_wins=higher)
+    if len(columns) > 1:
+        raise FormatError("vote= several columns needs direction=higher or direction=lower.")
+    if direction in {"negative-first", "positive-first"}:
+        return Signed(columns[0], negative_is_first=direction == "negative-first")
+    return Winner(columns[0], {"from-0": 0, "from-1": 1}.get(direction))
+
+
+def _check(choice: Mapping[str, str], names: Sequence[str], rows: Sequence[Row]) -> None:
+    for key in choice:
+        if key not in KEYS:
+            raise FormatError(f"There is no mapping {key!r}; choose {', '.join(KEYS)}.")
+    direction = choice.get("direction")
+    if direction and direction not in DIRECTIONS:
+        meanings = "; ".join(f"{name}: {meaning}" for name, meaning in DIRECTIONS.items())
+        raise FormatError(f"There is no direction {direction!r}; choose one of these. {meanings}.")
+    items = {key for row in rows for value in row.values() if isinstance(value, list) for key in _keys(value)}
+    for key in ("prompt", "system", "responses", "vote", "annotator"):
+        for column in _split(choice.get(key, "")):
+            known = [*names, NO_VOTE, *items] if key == "vote" else names
+            if column not in known:
+                raise FormatError(
+                    f"{key}={column}: the file has no such column; its columns are {', '.join(names)}."
+                )
+
+
+def _keys(items: list[object]) -> list[str]:
+    return [key for item in items[:1] if isinstance(item, dict) for key in item]
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())

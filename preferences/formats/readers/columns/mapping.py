@@ -1,0 +1,348 @@
+"""Which columns of a table are the prompt, the responses, the vote and its annotator.
+
+:func:`mapping_of` infers a mapping from the first rows of a file. Nothing is guessed: if a column looks like
+a vote but can't be read with certainty, the file is refused, and the message names the column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from preferences.fields import given
+from preferences.formats.readers.columns.cells import Replies, listed, replies_of
+from preferences.formats.readers.columns.names import Group, groups_of, words_of
+from preferences.formats.readers.columns.votes import (
+    RANK_WORDS,
+    SCORE_WORDS,
+    WINNER_WORDS,
+    Answers,
+    Numbers,
+    OneHot,
+    VoteColumns,
+    Winner,
+    is_name_of,
+    is_number,
+    named_numbers,
+    one_hot_columns,
+    vote_names,
+    winner_of,
+    winner_priority,
+)
+from preferences.formats.readers.prompts import PROMPT_NAMES
+from preferences.records import FormatError, Row, RowError
+
+MORE_PROMPT_NAMES = ("input", "user_prompt", "user_input", "context", "user", "post", "source_text")
+SYSTEM_NAMES = ("system", "system_prompt")
+ANNOTATOR_NAMES = (
+    "annotator",
+    "annotator_id",
+    "worker",
+    "worker_id",
+    "labeler",
+    "labeller",
+    "labeler_id",
+    "rater",
+    "rater_id",
+    "evaluator",
+    "judge",
+    "reviewer",
+    "annotated_by",
+    "completed_by",
+)
+COMMENT_NAMES = ("comment", "comments", "reason", "reasoning", "explanation", "rationale", "justification")
+TIME_NAMES = ("timestamp", "created_at", "tstamp", "submitted_at", "given_at")
+ID_NAMES = ("ranking_id", "annotation_id", "comparison_id", "vote_id", "id")
+LIST_NAMES = (
+    "responses",
+    "completions",
+    "answers",
+    "candidates",
+    "outputs",
+    "generations",
+    "summaries",
+    "replies",
+    "options",
+)
+# Fields of Rankloop's own format that describe a ranking. Without its order, they are not a vote.
+NOT_VOTES = frozenset({"ratings", "flags", "choices", "rewrite", "confidence", "strength", "metadata"})
+# Words in the names of columns that hold one response each.
+RESPONSE_WORDS = frozenset(
+    words_of(
+        "response answer completion output candidate generation reply summary text assistant continuation"
+        " option sample result translation"
+    )
+)
+# Words in the names of columns that describe a response.
+DESCRIPTION_WORDS = frozenset(
+    words_of(
+        "model source generator id name score rank rating reward winner win safe length tokens language lang"
+        " label category type url time feedback comment reason rationale explanation metadata note is has"
+    )
+)
+MODEL_WORDS = ("model", "generator", "source", "system")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnMapping:
+    """`responses` names one column per response, or one column that contains a list of all responses. Without
+    a `vote`, the rows become open tasks.
+
+    `models` has a column per response, or is empty. `described` are the groups of columns with another value
+    per response. `others` are further columns that look like votes: they are kept as metadata.
+    """
+
+    prompt: str
+    responses: tuple[str, ...]
+    vote: VoteColumns | None
+    system: str = ""
+    annotator: str = ""
+    models: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+    described: tuple[Group, ...] = ()
+    others: tuple[str, ...] = ()
+
+    def answers(self, replies: Replies, models: Sequence[str]) -> Answers:
+        columns = self.responses if len(self.responses) > 1 else ()
+        return Answers(replies.texts, tuple(models), columns, self.numbers)
+
+
+def mapping_of(rows: Sequence[Row]) -> ColumnMapping | None:
+    """Infer the mapping from the first rows of a file. None if no column looks like a vote, or if the rows
+    have no prompt or no responses. Raises FormatError if a column looks like a vote but can't be read."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    prompt = prompt_column(rows, names)
+    if prompt is None:
+        return None
+    others = [name for name in names if name != prompt]
+    responses = response_columns(rows, others) or _columns_named_by_votes(rows, others)
+    return None if responses is None else mapping_with(rows, prompt, *responses)
+
+
+def mapping_with(
+    rows: Sequence[Row], prompt: str, columns: tuple[str, ...], numbers: tuple[int, ...] = ()
+) -> ColumnMapping | None:
+    """:func:`mapping_of` for known columns of the prompt and the responses."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    rest = [name for name in names if name not in {prompt, *columns, *SYSTEM_NAMES, *NOT_VOTES}]
+    models = next((group.columns for group in _groups(rest, len(columns)) if _is_model_group(group)), ())
+    rest = [name for name in rest if name not in models and name not in (*ANNOTATOR_NAMES, *ID_NAMES)]
+    vote, others = _vote(_Sample(rows, columns, models, numbers), rest)
+    if vote is None:
+        return None
+    return ColumnMapping(
+        prompt=prompt,
+        responses=columns,
+        vote=vote,
+        system=next((name for name in SYSTEM_NAMES if name in names), ""),
+        models=models,
+        numbers=numbers,
+        described=described_by(rest, len(columns), vote),
+        others=others,
+    )
+
+
+def described_by(names: Sequence[str], count: int, vote: VoteColumns | None) -> tuple[Group, ...]:
+    """The groups of columns with another value per response, other than the vote's."""
+    used = set(vote.columns) if isinstance(vote, (OneHot, Numbers)) else set()
+    return tuple(group for group in _groups(names, count) if not used & set(group.columns))
+
+
+class _Sample:
+    """The first rows of a file, with the responses of each."""
+
+    def __init__(
+        self, rows: Sequence[Row], columns: tuple[str, ...], models: tuple[str, ...], numbers: tuple[int, ...]
+    ) -> None:
+        self.columns = columns
+        self.numbers = numbers
+        self.rows: list[tuple[Row, Answers]] = []
+        self.items: list[list[Any]] = []
+        for row in rows:
+            try:
+                replies = replies_of(row, columns)
+            except RowError:
+                continue
+            named = tuple(str(row.get(model) or "") for model in models)
+            of_columns = columns if len(columns) > 1 else ()
+            self.rows.append((row, Answers(replies.texts, named, of_columns, numbers)))
+            self.items.append([item for item in replies.items if isinstance(item, dict)])
+
+    def values(self, name: str) -> list[tuple[Any, Answers]]:
+        """The filled cells of a column, each with its row's responses."""
+        return [(row[name], answers) for row, answers in self.rows if given(row.get(name))]
+
+
+def _vote(sample: _Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[str, ...]]:
+    """The vote, and the other columns that look like one. Raises FormatError if none of them can be read."""
+    if not sample.rows:
+        return None, ()
+    count = len(sample.rows[0][1].texts)
+    one_hot = one_hot_columns(names, count)
+    if one_hot is not None and all(
+        _is_flag(value) for name in one_hot.columns for value, _ in sample.values(name)
+    ):
+        return one_hot, ()
+    candidates = [name for name in names if sample.values(name) and _looks_like_winner(sample, name)]
+    readable: dict[str, Winner] = {}
+    reasons: dict[str, str] = {}
+    for name in candidates:
+        try:
+            readable[name] = _winner(sample, name)
+        except RowError as error:
+            reasons[name] = str(error)
+    best = sorted(readable, key=winner_priority)
+    top = [name for name in best if winner_priority(name) == winner_priority(best[0])]
+    if len(top) == 1 and not any(winner_priority(name) < winner_priority(top[0]) for name in reasons):
+        return readable[top[0]], tuple(name for name in candidates if name != top[0])
+    if top:
+        raise _refused(
+            {name: reasons.get(name, "it can be read as the vote, but so can others") for name in candidates}
+        )
+    if reasons:
+        raise _refused(reasons)
+    ranks = _ranks(sample, names)
+    if ranks is not None:
+        return ranks, ()
+    scores = _scores(sample, names)
+    if scores:
+        raise _refused(dict.fromkeys(scores, "it isn't known whether a higher number is better"))
+    return None, ()
+
+
+def _looks_like_winner(sample: _Sample, name: str) -> bool:
+    """By its name, or because every cell names a response or a tie."""
+    if winner_priority(name) < len(WINNER_WORDS):
+        return not any(isinstance(value, (dict, list)) for value, _ in sample.values(name))
+    return all(
+        isinstance(value, str) and is_name_of(value, answers) for value, answers in sample.values(name)
+    )
+
+
+def _winner(sample: _Sample, name: str) -> Winner:
+    """Raises RowError with the first reason why a cell of this column can't be read."""
+    values = sample.values(name)
+    whole = {int(float(value)) for value, _ in values if is_number(value) and float(value).is_integer()}
+    winner = Winner(name, None if sample.numbers or not whole else _first_number(sample, name, whole))
+    for value, answers in values:
+        winner_of(value, answers, winner.first)
+    return winner
+
+
+def _first_number(sample: _Sample, name: str, numbers: set[int]) -> int:
+    """The number of the first response, as shown by the numbers in the column. Raises RowError if both 0 and
+    1 are possible."""
+    count = max(len(answers.texts) for _, answers in sample.rows)
+    if {"index", "idx"} & set(words_of(name)) or (
+        0 in numbers and max(numbers) < count and min(numbers) == 0
+    ):
+        return 0
+    if min(numbers) >= 1 and count in numbers:
+        return 1
+    shown = ", ".join(map(str, sorted(numbers)[:5]))
+    raise RowError(f"its numbers ({shown}) don't show whether the first response is 0 or 1")
+
+
+def _ranks(sample: _Sample, names: list[str]) -> Numbers | None:
+    for group in _groups(names, len(sample.rows[0][1].texts)):
+        if RANK_WORDS & set(group.words):
+            return Numbers(columns=group.columns)
+    keys = [named_numbers(item)[0] for items in sample.items for item in items]
+    if keys and keys[0] and all(keys[0][0] in found for found in keys if found):
+        return Numbers(key=keys[0][0])
+    for name in names:
+        if RANK_WORDS & set(words_of(name)) and all(listed(value) for value, _ in sample.values(name)):
+            return Numbers(list_column=name)
+    return None
+
+
+def _scores(sample: _Sample, names: list[str]) -> list[str]:
+    """The columns, or keys of listed responses, with a score per response."""
+    groups = [
+        name
+        for group in _groups(names, len(sample.rows[0][1].texts))
+        if SCORE_WORDS & set(group.words)
+        for name in group.columns
+    ]
+    keys = [key for items in sample.items for item in items for key in named_numbers(item)[1]]
+    lists = [
+        name
+        for name in vote_names(tuple(names))
+        if sample.values(name) and all(listed(value) for value, _ in sample.values(name))
+    ]
+    single = [name for name in vote_names(tuple(names)) if name not in lists and sample.values(name)]
+    return [*groups, *dict.fromkeys(keys), *lists, *(name for name in single if name not in groups)]
+
+
+def _refused(reasons: dict[str, str]) -> FormatError:
+    """The refusal of a file with votes that can't be read."""
+    named = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
+    return FormatError(
+        f"Columns look like a vote but can't be read: {named}. Nothing was imported, because the tasks would"
+        " be ranked again. Say which columns to read with --map, for example --map vote=COLUMN, or ignore the"
+        " votes with --map vote=none."
+    )
+
+
+def prompt_column(rows: Sequence[Row], names: list[str]) -> str | None:
+    spelt = {name.strip().lower().replace(" ", "_"): name for name in names}
+    for name in (*PROMPT_NAMES, *MORE_PROMPT_NAMES):
+        if name in spelt and any(given(row.get(spelt[name])) for row in rows):
+            return spelt[name]
+    return None
+
+
+def response_columns(rows: Sequence[Row], names: list[str]) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+    """The columns of the responses and their numbers. Raises FormatError if several groups are possible."""
+    for name in LIST_NAMES:
+        if name in names and all(listed(row[name]) for row in rows if given(row.get(name))):
+            return (name,), ()
+    groups = [
+        group
+        for group in groups_of(names)
+        if not DESCRIPTION_WORDS & set(group.words)
+        and not set(WINNER_WORDS) & set(group.words)
+        and all(isinstance(row.get(name) or "", (str, list)) for row in rows for name in group.columns)
+    ]
+    likely = [group for group in groups if RESPONSE_WORDS & set(group.words)] or groups
+    if not likely:
+        return None
+    if len(likely) > 1:
+        named = " or ".join(", ".join(group.columns) for group in likely)
+        raise FormatError(
+            f"The responses can be {named}. Rename the columns of the responses to response_1, response_2, …."
+        )
+    return likely[0].columns, likely[0].numbers
+
+
+def _columns_named_by_votes(
+    rows: Sequence[Row], names: list[str]
+) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+    """The columns whose names are the values of a winner column, such as the names of two models. Raises
+    FormatError if a column looks like a vote, but the responses can't be found."""
+    winners = [name for name in names if winner_priority(name) < len(WINNER_WORDS)]
+    for winner in winners:
+        named = {str(row.get(winner)) for row in rows}
+        columns = tuple(name for name in names if name in named)
+        if len(columns) > 1:
+            return columns, ()
+    filled = [name for name in winners if any(given(row.get(name)) for row in rows)]
+    texts = {name for row in rows for name, value in row.items() if isinstance(value, (str, list)) and value}
+    if filled and len(texts & set(names) - set(winners)) > 1:
+        raise _refused(dict.fromkeys(filled, "the columns of the responses are not found"))
+    return None
+
+
+def _groups(names: Sequence[str], count: int) -> list[Group]:
+    return [group for group in groups_of(names) if len(group.columns) == count]
+
+
+def _is_model_group(group: Group) -> bool:
+    return any(word in group.words for word in MODEL_WORDS) and not {*WINNER_WORDS, *SCORE_WORDS} & set(
+        group.words
+    )
+
+
+def _is_flag(value: object) -> bool:
+    return str(value).strip().lower() in {"0", "1", "0.0", "1.0", "true", "false", "yes", "no"}

@@ -1,0 +1,254 @@
+"""A table of responses and votes whose columns have names of any kind.
+
+`mapping` infers the columns from the first rows, and `votes` describes how a vote is read. Columns with a
+number per response become ratings; other columns with a value per response become metadata of the responses.
+The annotator, a comment, an ID and a time belong to the ranking, and all other fields become its metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from preferences.fields import (
+    check_response_count,
+    given,
+    label_of,
+    metadata_of,
+    text_of,
+    time_of,
+)
+from preferences.formats.dialogues import quirks_of
+from preferences.formats.readers.columns.cells import TEXT_KEYS, conversation_and_texts, listed, replies_of
+from preferences.formats.readers.columns.mapping import (
+    ANNOTATOR_NAMES,
+    COMMENT_NAMES,
+    ID_NAMES,
+    TIME_NAMES,
+    ColumnMapping,
+    mapping_of,
+)
+from preferences.formats.readers.columns.names import Group
+from preferences.formats.readers.columns.votes import (
+    Answers,
+    Numbers,
+    OneHot,
+    Signed,
+    Verdict,
+    Winner,
+    is_number,
+    numbers_of,
+    one_hot_of,
+    signed_of,
+    winner_of,
+)
+from preferences.formats.training_fields import training_fields
+from preferences.quirks import OTHER_VOTES, TIME_NOT_UNDERSTOOD, VOTE_MISSING
+from preferences.records import (
+    FormatError,
+    ImportFormat,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseRecord,
+    Row,
+    RowError,
+)
+
+NO_MAPPING = (
+    "no column looks like a vote beside a prompt and at least two responses; tasks without a vote are read as"
+    " `rankloop`"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The fields of a row that describe its ranking. `rest` is everything else."""
+
+    annotator: str
+    comment: str
+    external_id: str
+    given_at: datetime | None
+    rest: dict[str, Any]
+
+
+def parser_of(rows: Sequence[Row]) -> Callable[[Row], Parsed]:
+    """Return the parser of a file, given its first rows. Raises FormatError if the vote can't be read with
+    certainty."""
+    mapping = mapping_of(rows)
+    if mapping is None:
+        raise FormatError(f"The file can't be read as `columns`: {NO_MAPPING}.")
+    return lambda row: parse_with(row, mapping)
+
+
+def parse(row: Row) -> Parsed:
+    """Parse one row without the others of its file."""
+    try:
+        return parser_of([row])(row)
+    except FormatError as error:
+        raise RowError(str(error)) from None
+
+
+def parse_with(row: Row, mapping: ColumnMapping) -> Parsed:
+    replies = replies_of(row, mapping.responses)
+    check_response_count(len(replies.items))
+    messages, texts = conversation_and_texts(row, mapping.prompt, replies)
+    if mapping.system and given(row.get(mapping.system)):
+        messages = ({"role": "system", "content": text_of(row[mapping.system], mapping.system)}, *messages)
+    models = [label_of(row.get(column), column) for column in mapping.models[: len(texts)]]
+    models = models or [_model_of(item, number) for number, item in enumerate(replies.items, start=1)]
+    verdict = _verdict(row, mapping, mapping.answers(replies, models))
+    ratings, described = _described(row, mapping.described, len(texts))
+    beside = _beside(row, mapping.annotator, _used(mapping))
+    responses = tuple(
+        ResponseRecord(text, model, metadata={**_item_metadata(item), **extra})
+        for text, model, item, extra in zip(texts, models, replies.items, described, strict=True)
+    )
+    quirks = [*quirks_of(messages, [[{"role": "assistant", "content": text}] for text in texts])]
+    if verdict is None:
+        metadata = {**beside.rest, **_kept(beside)}
+        if mapping.vote is not None:
+            quirks.append(VOTE_MISSING)
+        return [Record(messages, responses, metadata=metadata, quirks=tuple(quirks))]
+    if mapping.others:
+        quirks.append(OTHER_VOTES)
+    if beside.given_at is None and any(given(row.get(name)) for name in TIME_NAMES):
+        quirks.append(TIME_NOT_UNDERSTOOD)
+    ranking = RankingRecord(
+        tiers=verdict.tiers,
+        annotator=beside.annotator,
+        strength=verdict.strength,
+        ratings=ratings,
+        all_bad=verdict.all_bad,
+        comment=beside.comment,
+        external_id=beside.external_id,
+        metadata=beside.rest,
+        given_at=beside.given_at,
+        training=training_fields(row),
+    )
+    return [Record(messages, responses, (ranking,), task_metadata={}, quirks=tuple(quirks))]
+
+
+def _verdict(row: Row, mapping: ColumnMapping, answers: Answers) -> Verdict | None:
+    vote = mapping.vote
+    if vote is None:
+        return None
+    if isinstance(vote, OneHot):
+        return one_hot_of(row, vote)
+    if isinstance(vote, Signed):
+        return signed_of(row.get(vote.column), vote)
+    if isinstance(vote, Numbers):
+        return numbers_of(*_numbers(row, mapping, vote), higher_wins=vote.higher_wins)
+    try:
+        return winner_of(row.get(vote.column), answers, vote.first)
+    except RowError as error:
+        raise RowError(f"{vote.column}: {error}") from None
+
+
+def _numbers(row: Row, mapping: ColumnMapping, vote: Numbers) -> tuple[list[Any], str]:
+    """The number of each response, and the name of their field."""
+    if vote.columns:
+        return [row.get(column) for column in vote.columns], ", ".join(vote.columns)
+    items = listed(row.get(mapping.responses[0])) or []
+    if vote.key:
+        return [item.get(vote.key) if isinstance(item, dict) else None for item in items], vote.key
+    numbers = listed(row.get(vote.list_column)) or []
+    if numbers and len(numbers) != len(items):
+        raise RowError(f"{vote.list_column} has {len(numbers)} numbers for {len(items)} responses")
+    return numbers, vote.list_column
+
+
+def _described(row: Row, groups: Sequence[Group], count: int) -> tuple[dict[int, Any], list[dict[str, Any]]]:
+    """The responses' ratings (numbers, and true or false as 1 or 0), and their other metadata."""
+    ratings: dict[int, dict[str, Any]] = {}
+    metadata: list[dict[str, Any]] = [{} for _ in range(count)]
+    for group in groups:
+        name = "_".join(word for word in group.words if word not in {"is", "response", "answer"}) or "value"
+        for index, column in enumerate(group.columns[:count]):
+            value = row.get(column)
+            if isinstance(value, bool):
+                ratings.setdefault(index, {})[name] = int(value)
+            elif value is not None and is_number(value):
+                ratings.setdefault(index, {})[name] = float(value) if "." in str(value) else int(value)
+            elif given(value):
+                metadata[index].update(metadata_of({name: value}, frozenset()))
+    return ratings, metadata
+
+
+def _used(mapping: ColumnMapping) -> frozenset[str]:
+    """The columns that end up elsewhere than in the ranking's metadata."""
+    vote = mapping.vote
+    voted: tuple[str, ...] = ()
+    if isinstance(vote, (Winner, Signed)):
+        voted = (vote.column,)
+    elif isinstance(vote, OneHot):
+        voted = (*vote.columns, vote.tie, vote.both_bad)
+    elif isinstance(vote, Numbers):
+        voted = (*vote.columns, vote.list_column)
+    described = [name for group in mapping.described for name in group.columns]
+    return frozenset(
+        {mapping.prompt, mapping.system, *mapping.responses, *mapping.models, *voted, *described}
+    )
+
+
+def _beside(row: Row, annotator: str, used: frozenset[str]) -> Beside:
+    annotator = annotator or _first(row, ANNOTATOR_NAMES, used)
+    comment = next(
+        (name for name in COMMENT_NAMES if name not in used and isinstance(row.get(name), str) and row[name]),
+        "",
+    )
+    identifier = _first(row, ID_NAMES, used)
+    time = _first(row, TIME_NAMES, used)
+    given_at = time_of(row[time]) if time else None
+    known = used | {name for name in (annotator, comment, identifier, time if given_at else "") if name}
+    return Beside(
+        annotator=label_of(row.get(annotator), annotator) if annotator else "",
+        comment=text_of(row[comment], comment) if comment else "",
+        external_id=label_of(row[identifier], identifier) if identifier else "",
+        given_at=given_at,
+        rest=metadata_of(row, known | {"metadata"})
+        | metadata_of({"metadata": row.get("metadata")}, frozenset()),
+    )
+
+
+def _kept(beside: Beside) -> dict[str, Any]:
+    """What describes the ranking, for a row without one."""
+    kept = {"annotator": beside.annotator, "comment": beside.comment, "id": beside.external_id}
+    return {name: value for name, value in kept.items() if value}
+
+
+def _first(row: Row, names: Sequence[str], used: frozenset[str]) -> str:
+    return next((name for name in names if name not in used and given(row.get(name))), "")
+
+
+def _model_of(item: object, number: int) -> str:
+    return label_of(item.get("model"), f"response {number}.model") if isinstance(item, dict) else ""
+
+
+def _item_metadata(item: object) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        return {}
+    return metadata_of(item, frozenset({"model", "metadata", *TEXT_KEYS[:1], *_text_key(item)}))
+
+
+def _text_key(item: dict[str, Any]) -> list[str]:
+    return [key for key in TEXT_KEYS if key in item][:1]
+
+
+FORMAT = ImportFormat(
+    name="columns",
+    title="A table of responses with a vote in columns of any name (JSON Lines, CSV, Parquet)",
+    reads="The prompt, the responses (`response_a`, `answer 1`, … or a list) and the vote. The vote is a"
+    " column that names the winner (`A`, `model_b`, `left`, a number, the response's model or its text,"
+    " `tie`, `both_bad`), one column with 0 or 1 per outcome, or one rank per response (1 is best). The"
+    " annotator, a comment, a time and an ID are kept with the ranking; other numbers per response become"
+    " its ratings. The columns are inferred from the first 50 rows. If the vote can't be read with"
+    " certainty, the file is refused and its columns are named.",
+    loses="Nothing: other fields are kept as metadata of the ranking.",
+    example='{"question": "Q", "answer_a": "x", "answer_b": "y", "winner": "B", "annotator": "ann"}',
+    recognises=lambda row: False,
+    parse=parse,
+    parser_of=parser_of,
+)

@@ -1,0 +1,390 @@
+"""Find the columns that hold a vote, and read it.
+
+A vote is one of:
+
+- a winner: a column whose cells name a response (`A`, `response_b`, `Answer 2`, `left`, its model or its
+  whole text), a tie (`tie`, `draw`, `equal`), or a tie of bad responses (`both_bad`, `neither`);
+- one column per outcome, with 1 in one of them (`winner_model_a`, `winner_model_b`, `winner_tie`);
+- one rank per response: columns (`rank_a`), a list (`ranks`), or a key of each listed response (`rank`); 1 is
+  best, and equal ranks tie.
+
+Whether a high or a low score is better, and whether the number 1 is the first or the second response, is
+never guessed: the reading must follow from the names or from the values of the first rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from preferences.fields import given, tiers_from_ranks
+from preferences.formats.readers.columns.names import LETTERS, PAIRS, Group, groups_of, words_of
+from preferences.records import Row, RowError, Tiers
+
+# Words in the name of a column that holds a vote; of several such columns, the earliest word decides which
+# is the vote.
+WINNER_WORDS = (
+    "winner",
+    "win",
+    "wins",
+    "preferred",
+    "preference",
+    "prefer",
+    "better",
+    "best",
+    "vote",
+    "voted",
+    "verdict",
+    "judgement",
+    "judgment",
+    "decision",
+    "choice",
+    "chosen",
+    "selected",
+    "selection",
+    "pick",
+    "picked",
+    "comparison",
+)
+RANK_WORDS = frozenset({"rank", "ranks", "ranking", "rankings", "place", "position"})
+SCORE_WORDS = frozenset(
+    {"score", "scores", "rating", "ratings", "reward", "rewards", "elo", "label", "grade"}
+)
+# Words that make a column something else, such as the reason for a choice or the time of a vote.
+OTHER_WORDS = frozenset(
+    words_of(
+        "reason reasoning comment comments explanation rationale justification statement why feedback"
+        " confidence time date timestamp at duration seconds source count counts metadata note notes by name"
+        " type prompt method strength margin of number num"
+    )
+)
+TIES = frozenset({"tie", "ties", "tied", "draw", "equal", "same", "both", "even", "bothgood", "similar"})
+BOTH_BAD = frozenset({"bothbad", "neither", "none"})
+# Words of a cell that do not say which response it names.
+FILLER = frozenset(
+    words_of(
+        "response answer model completion output assistant option candidate summary reply the is better wins"
+        " won win winner preferred side good conversation text system generation"
+    )
+)
+ADVERBS = {
+    "slightly": 1,
+    "marginally": 1,
+    "clearly": 2,
+    "significantly": 3,
+    "much": 3,
+    "far": 3,
+    "strongly": 3,
+}
+# "[[A>>B]]", as judges of arena-hard write it.
+RELATION = re.compile(r"\[*\s*([ab])\s*([<>=]{1,3})\s*([ab])\s*\]*", re.IGNORECASE)
+MAX_VERDICT_CHARACTERS = 80
+MAX_NAME_CHARACTERS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`strength` is given only by values such as "A is slightly better" and "A>>B"."""
+
+    tiers: Tiers
+    all_bad: bool = False
+    strength: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The names that a cell can use for a row's responses: their texts, their models, their columns, and the
+    numbers of their columns, if they have numbers."""
+
+    texts: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """A column that names the best response. `first` is the number of the first response if the column holds
+    numbers and the names of the response columns do not."""
+
+    column: str
+    first: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OneHot:
+    """One column per outcome: 1 or true in the column of the outcome."""
+
+    columns: tuple[str, ...]
+    tie: str = ""
+    both_bad: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """One number per response: in `columns`, in a list, or under a key of each listed response."""
+
+    columns: tuple[str, ...] = ()
+    list_column: str = ""
+    key: str = ""
+    higher_wins: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A number whose sign determines which of two responses is better. 0 is a tie, and the absolute value of
+    a whole number is the strength."""
+
+    column: str
+    negative_is_first: bool
+
+
+VoteColumns = Winner | OneHot | Numbers | Signed
+
+
+@lru_cache(maxsize=256)
+def vote_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns whose names alone say that they hold a vote."""
+    return tuple(
+        name
+        for name in names
+        if (words := set(words_of(name)))
+        and not words & OTHER_WORDS
+        and not words.isdisjoint({*WINNER_WORDS, *RANK_WORDS, *SCORE_WORDS})
+    )
+
+
+def check_no_vote(row: Row) -> None:
+    """Raise RowError if a column whose name announces a winner is filled in a row that is read without a
+    vote: the first rows of its file did not have the column."""
+    for name in vote_names(tuple(row)):
+        if winner_priority(name) < len(WINNER_WORDS) and given(row[name]):
+            raise RowError(
+                f"{name} looks like a vote, but the first rows of the file have no vote; move a row that has"
+                " one to the beginning of the file"
+            )
+
+
+def winner_priority(name: str) -> int:
+    """The place of the column's word in WINNER_WORDS; the number of words if it has none."""
+    words = words_of(name)
+    if OTHER_WORDS & set(words):
+        return len(WINNER_WORDS)
+    return next((index for index, word in enumerate(WINNER_WORDS) if word in words), len(WINNER_WORDS))
+
+
+def winner_of(value: object, answers: Answers, first: int | None = None) -> Verdict | None:
+    """The verdict that a cell expresses; None if the cell is empty. Raises RowError if it names no response.
+
+    `first`: see :class:`Winner`.
+    """
+    if not given(value) or (isinstance(value, str) and not value.strip()):
+        return None
+    count = len(answers.texts)
+    number = _whole(value)
+    if number is not None:
+        index = _index_of_number(number, answers, first)
+        if index is None:
+            raise RowError(f"{number} is not the number of a response")
+        return _won_by(index, count)
+    if not isinstance(value, str):
+        raise RowError(f"{str(value)[:40]!r} names no response")
+    text = value.strip()
+    for names in (answers.texts, answers.models, answers.columns):
+        same = [index for index, name in enumerate(names) if name.strip() == text]
+        if len(same) == 1:
+            return _won_by(same[0], count)
+    if len(text) > MAX_VERDICT_CHARACTERS:
+        raise RowError(f"{text[:40]!r}… is the text of none of the responses")
+    return _spoken(text, answers, first)
+
+
+def is_name_of(value: str, answers: Answers) -> bool:
+    """Whether a short cell names a response or a tie and contains nothing else, such as `B` or `model_a`.
+    Used for columns whose names don't suggest a vote, where a sentence such as "A better answer" is not
+    one."""
+    if value not in answers.texts and (len(value) > MAX_NAME_CHARACTERS or len(words_of(value)) > 2):
+        return False
+    try:
+        return winner_of(value, answers, 1) is not None
+    except RowError:
+        return False
+
+
+def one_hot_of(row: Row, columns: OneHot) -> Verdict | None:
+    """The outcome whose column holds 1 or true; None if all columns are empty."""
+    names = [*columns.columns, *filter(None, (columns.tie, columns.both_bad))]
+    if not any(given(row.get(name)) for name in names):
+        return None
+    won = [name for name in names if _truth(row.get(name), name)]
+    if len(won) != 1:
+        which = ", ".join(won) or "none"
+        raise RowError(f"exactly one of {', '.join(names)} must be 1; {which} is")
+    count = len(columns.columns)
+    if won[0] in columns.columns:
+        return _won_by(columns.columns.index(won[0]), count)
+    return Verdict((tuple(range(count)),), all_bad=won[0] == columns.both_bad)
+
+
+def numbers_of(values: Sequence[object], name: str, *, higher_wins: bool) -> Verdict | None:
+    """Tiers by the numbers of the responses; responses without one are left below all others. None if there
+    are fewer than two numbers."""
+    numbers = {
+        index: found for index, value in enumerate(values) if (found := _number(value, name)) is not None
+    }
+    if len(numbers) < 2:
+        return None
+    ordered = sorted(set(numbers.values()), reverse=higher_wins)
+    if not higher_wins and all(number.is_integer() and number >= 1 for number in ordered):
+        if len(numbers) == len(values):
+            return Verdict(
+                tiers_from_ranks([int(numbers[index]) for index in range(len(values))], len(values), name)
+            )
+    elif not higher_wins:
+        raise RowError(f"{name} has the ranks {', '.join(map(str, values))}; ranks are whole numbers from 1")
+    return Verdict(
+        tuple(tuple(index for index, number in numbers.items() if number == one) for one in ordered)
+    )
+
+
+def signed_of(value: object, vote: Signed) -> Verdict | None:
+    """The verdict that a signed number expresses; None if the cell is empty."""
+    number = _number(value, vote.column)
+    if number is None:
+        return None
+    if number == 0:
+        return Verdict(((0, 1),))
+    strength = int(abs(number)) if number.is_integer() else None
+    return _won_by(0 if (number < 0) == vote.negative_is_first else 1, 2, strength)
+
+
+def one_hot_columns(names: Iterable[str], count: int) -> OneHot | None:
+    """The columns of a one-hot vote among `names`, for this number of responses."""
+    names = list(names)
+    for group in groups_of(names):
+        if len(group.columns) != count or not _says_winner(group):
+            continue
+        stem = set(group.words)
+        rest = [name for name in names if name not in group.columns and stem & set(words_of(name))]
+        both_bad = next((name for name in rest if _both_bad(words_of(name))), "")
+        tie = next((name for name in rest if name != both_bad and TIES & set(words_of(name))), "")
+        return OneHot(group.columns, tie, both_bad)
+    return None
+
+
+def _says_winner(group: Group) -> bool:
+    return bool(set(group.words) & set(WINNER_WORDS)) and not set(group.words) & OTHER_WORDS
+
+
+def _both_bad(words: Collection[str]) -> bool:
+    return bool(BOTH_BAD & set(words)) or {"both", "bad"} <= set(words)
+
+
+def _spoken(text: str, answers: Answers, first: int | None) -> Verdict:
+    """A verdict in words, such as "Response A is slightly better"."""
+    count = len(answers.texts)
+    if count == 2 and (relation := RELATION.fullmatch(text)):
+        one, sign, two = relation.groups()
+        if one.lower() != two.lower():
+            return _related(LETTERS.index(one.lower()), sign)
+    words = [word for word in words_of(text) if word not in FILLER]
+    strength = next((ADVERBS[word] for word in words if word in ADVERBS), None)
+    words = [word for word in words if word not in ADVERBS]
+    if _both_bad(words) and "bad" in {*words, *(["bad"] if BOTH_BAD & set(words) else [])}:
+        return Verdict((tuple(range(count)),), all_bad=True)
+    if words and set(words) <= TIES:
+        return Verdict((tuple(range(count)),))
+    named = {index for word in words if (index := _index_of_word(word, answers, first)) is not None}
+    if len(named) != 1 or len(words) != 1:
+        raise RowError(f"{text[:40]!r} names no response")
+    return _won_by(named.pop(), count, strength)
+
+
+def _index_of_word(word: str, answers: Answers, first: int | None) -> int | None:
+    count = len(answers.texts)
+    if word.isdecimal():
+        return _index_of_number(int(word), answers, 1 if first is None else first)
+    if len(word) == 1 and word in LETTERS[:count]:
+        return LETTERS.index(word)
+    return next((pair.index(word) for pair in PAIRS if word in pair and count == 2), None)
+
+
+def _index_of_number(number: int, answers: Answers, first: int | None) -> int | None:
+    if answers.numbers:
+        return answers.numbers.index(number) if number in answers.numbers else None
+    if first is None:
+        raise RowError(f"{number} can be the first or the second response")
+    return number - first if first <= number < first + len(answers.texts) else None
+
+
+def _related(one: int, sign: str) -> Verdict:
+    if set(sign) == {"="}:
+        return Verdict(((0, 1),))
+    if set(sign) == {">"}:
+        return _won_by(one, 2, len(sign) if len(sign) > 1 else None)
+    if set(sign) == {"<"}:
+        return _won_by(1 - one, 2, len(sign) if len(sign) > 1 else None)
+    raise RowError(f"the sign {sign!r} is neither >, < nor =")
+
+
+def _won_by(index: int, count: int, strength: int | None = None) -> Verdict:
+    others = tuple(other for other in range(count) if other != index)
+    # Of more than two responses, the others are not ordered among themselves: they stay unranked.
+    return Verdict(((index,), others) if count == 2 else ((index,),), strength=strength)
+
+
+def _whole(value: object) -> int | None:
+    """A whole number: an int, a float such as 1.0 (pandas), or digits in a CSV cell."""
+    if isinstance(value, bool):
+        raise RowError("true and false name no response")
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,9}(\.0)?\s*", value):
+        return int(float(value))
+    return None
+
+
+def _truth(value: object, name: str) -> bool:
+    if not given(value):
+        return False
+    text = str(value).strip().lower()
+    if text in {"1", "1.0", "true", "yes"}:
+        return True
+    if text in {"0", "0.0", "false", "no"}:
+        return False
+    raise RowError(f"{name} is {text[:40]!r}; it must be 0 or 1")
+
+
+def _number(value: object, name: str) -> float | None:
+    if not given(value):
+        return None
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise RowError(f"{name} holds {str(value)[:40]!r}, which is not a number") from None
+    if isinstance(value, bool) or number != number or abs(number) == float("inf"):
+        raise RowError(f"{name} holds {value}, which is not a finite number")
+    return number
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) or (
+        isinstance(value, str) and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", value) is not None
+    )
+
+
+def named_numbers(item: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The keys of a listed response that hold a rank, and those that hold a score."""
+    numeric = [key for key, value in item.items() if is_number(value) and not isinstance(value, bool)]
+    ranks = [
+        key for key in numeric if RANK_WORDS & set(words_of(key)) and not OTHER_WORDS & set(words_of(key))
+    ]
+    scores = [
+        key for key in numeric if SCORE_WORDS & set(words_of(key)) and not OTHER_WORDS & set(words_of(key))
+    ]
+    return ranks, scores

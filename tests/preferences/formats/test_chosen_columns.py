@@ -1,0 +1,113 @@
+"""Users can choose the columns of a table: the prompt, the system turn, the responses, the vote and its
+direction, and the annotator. Columns that are not chosen are inferred."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from preferences.formats.recognition import read_records
+from preferences.records import FormatError, Record
+
+SHEET = {
+    "aufgabe": "Best pet?",
+    "eins": "Cat",
+    "zwei": "Dog",
+    "urteil": "eins",
+    "wer": "mia",
+    "rolle": "Be kind.",
+}
+SCORED = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "score_a": 3, "score_b": 5}
+
+
+def read(rows: list[dict[str, Any]], **mapping: str) -> list[Record]:
+    name, lines = read_records(io.BytesIO("\n".join(map(json.dumps, rows)).encode()), mapping=mapping)
+    assert name.name == "columns"
+    found = list(lines)
+    assert [line.reason for line in found] == [""] * len(rows)
+    return [record for line in found for record in line.records if isinstance(record, Record)]
+
+
+def order(record: Record) -> list[list[str]]:
+    (ranking,) = record.rankings
+    return [[record.responses[index].text for index in tier] for tier in ranking.tiers]
+
+
+def refusal(rows: list[dict[str, Any]], **mapping: str) -> str:
+    with pytest.raises(FormatError) as error:
+        read(rows, **mapping)
+    return str(error.value)
+
+
+def test_all_columns_can_be_chosen() -> None:
+    (record,) = read(
+        [SHEET], prompt="aufgabe", responses="eins, zwei", vote="urteil", annotator="wer", system="rolle"
+    )
+    assert record.messages == (
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Best pet?"},
+    )
+    assert order(record) == [["Cat"], ["Dog"]]
+    assert record.rankings[0].annotator == "mia"
+
+
+@pytest.mark.parametrize(("direction", "best"), [("higher", "Dog"), ("lower", "Cat")])
+def test_direction_decides_which_score_is_better(direction: str, best: str) -> None:
+    (record,) = read([SCORED], vote="score_a,score_b", direction=direction)
+    assert order(record)[0] == [best]
+
+
+def test_scores_in_a_list_and_under_a_key_can_be_chosen() -> None:
+    listed = {"prompt": "Best pet?", "responses": ["Cat", "Dog"], "scores": [0.1, 0.9]}
+    keyed = {
+        "prompt": "Best pet?",
+        "responses": [{"text": "Cat", "reward": 0.1}, {"text": "Dog", "reward": 0.9}],
+    }
+    assert order(read([listed], vote="scores", direction="higher")[0]) == [["Dog"], ["Cat"]]
+    assert order(read([keyed], vote="reward", direction="higher")[0]) == [["Dog"], ["Cat"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "direction", "expected", "strength"),
+    [
+        (-2, "negative-first", [["Cat"], ["Dog"]], 2),
+        (-2, "positive-first", [["Dog"], ["Cat"]], 2),
+        (0, "negative-first", [["Cat", "Dog"]], None),
+        (0.5, "positive-first", [["Cat"], ["Dog"]], None),
+    ],
+)
+def test_signed_preference_is_read(
+    value: float, direction: str, expected: list[list[str]], strength: int | None
+) -> None:
+    row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "preference": value}
+    (record,) = read([row], vote="preference", direction=direction)
+    assert order(record) == expected
+    assert record.rankings[0].strength == strength
+
+
+@pytest.mark.parametrize(("direction", "best"), [("from-0", "Dog"), ("from-1", "Cat")])
+def test_ambiguous_number_is_read_with_a_direction(direction: str, best: str) -> None:
+    row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "winner": 1}
+    (record,) = read([row], vote="winner", direction=direction)
+    assert order(record)[0] == [best]
+
+
+def test_votes_can_be_ignored() -> None:
+    (record,) = read([SCORED], vote="none")
+    assert record.rankings == ()
+    assert record.quirks == ()
+
+
+def test_unknown_column_key_and_direction_are_refused_by_name() -> None:
+    assert "vote=choice: the file has no such column" in refusal([SCORED], vote="choice")
+    assert "There is no mapping 'votes'" in refusal([SCORED], votes="score_a")
+    assert "There is no direction 'up'" in refusal([SCORED], vote="score_a,score_b", direction="up")
+    assert "needs direction=higher or direction=lower" in refusal([SCORED], vote="score_a,score_b")
+
+
+def test_mapping_and_another_format_are_refused() -> None:
+    with pytest.raises(FormatError, match="can't be combined with the format hh-rlhf"):
+        read_records(io.BytesIO(json.dumps(SCORED).encode()), "hh-rlhf", {"vote": "score_a"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import pairwise
 
 from annotation.content.content_rows import Wanted
@@ -29,6 +30,17 @@ BATCH_LINES = 1000
 BATCH_CHARACTERS = 8 * 2**20
 
 
+class ImportedVotes(StrEnum):
+    """The use of the rankings in an imported file."""
+
+    CLOSE = "close"
+    """A ranking closes its new task."""
+    KEEP = "keep"
+    """A ranking is stored, and its new task stays open for as many rankings as its overlap."""
+    IGNORE = "ignore"
+    """Rankings are not stored, and all new tasks are open."""
+
+
 @dataclass(slots=True)
 class Part:
     """One set of responses in a line, with its rankings."""
@@ -48,15 +60,18 @@ class Line:
     quirks: list[Quirk] = field(default_factory=list)
     reason: str = ""
     characters: int = 0
+    stays_open: bool = False
 
 
-def batches_of(records: Iterable[NumberedRecords]) -> Iterator[list[Line]]:
+def batches_of(
+    records: Iterable[NumberedRecords], votes: ImportedVotes = ImportedVotes.CLOSE
+) -> Iterator[list[Line]]:
     """Yields batches that are limited both in lines and in characters, because 1,000 lines of the maximum
     length would take gigabytes of memory."""
     batch: list[Line] = []
     characters = 0
     for item in records:
-        line = line_of(item)
+        line = line_of(item, votes)
         batch.append(line)
         characters += line.characters
         if len(batch) >= BATCH_LINES or characters >= BATCH_CHARACTERS:
@@ -66,19 +81,21 @@ def batches_of(records: Iterable[NumberedRecords]) -> Iterator[list[Line]]:
         yield batch
 
 
-def line_of(item: NumberedRecords) -> Line:
-    line = Line(item.line, reason=item.reason)
+def line_of(item: NumberedRecords, votes: ImportedVotes = ImportedVotes.CLOSE) -> Line:
+    line = Line(item.line, reason=item.reason, stays_open=votes == ImportedVotes.KEEP)
     for record in item.records:
         line.quirks += record.quirks
-        if isinstance(record, Vote):
+        if not isinstance(record, Vote):
+            _add(line, record, votes)
+        elif votes != ImportedVotes.IGNORE:
             line.votes.append(record)
-        else:
-            _add(line, record)
     return line
 
 
-def _add(line: Line, given: Record) -> None:
+def _add(line: Line, given: Record, votes: ImportedVotes) -> None:
     record, repeated = distinct(given)
+    if votes == ImportedVotes.IGNORE:
+        record = replace(record, rankings=())
     count = len(record.responses)
     if repeated:
         line.quirks.append(REPEATED_RESPONSE if count >= MIN_RESPONSES else ONE_RESPONSE)
@@ -87,8 +104,8 @@ def _add(line: Line, given: Record) -> None:
     as_task = record.rankable and count >= MIN_RESPONSES
     state = None
     if as_task:
-        ranked = record.rankings and not RankingTask.Kind(record.task_kind).is_check
-        state = RankingTask.State.DONE if ranked else RankingTask.State.OPEN
+        closed = votes == ImportedVotes.CLOSE and not RankingTask.Kind(record.task_kind).is_check
+        state = RankingTask.State.DONE if record.rankings and closed else RankingTask.State.OPEN
     pieces = [record]
     if as_task and count > MAX_RESPONSES and not record.rankings:
         line.quirks.append(TOO_MANY_RESPONSES)

@@ -17,7 +17,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 from annotation.content.adding import analyze_content, checked_overlap, misfit
 from annotation.content.ahead import ahead
 from annotation.content.content_rows import StoredContent, Wanted, insert_content
-from annotation.content.import_lines import Line, Part, batches_of
+from annotation.content.import_lines import ImportedVotes, Line, Part, batches_of
 from annotation.content.import_rankings import Ranked, insert_rankings
 from annotation.content.import_report import BatchReport, ImportProgress, ImportReport, LineError
 from annotation.content.import_votes import VotesLookup
@@ -36,7 +36,8 @@ MAX_INTEGER = 2**31 - 1
 
 class ImportOptions(TypedDict, total=False):
     """Options of an import. `overlap`, `round` and `priority` apply to the new tasks. `mapping` chooses the
-    columns of a table (see `preferences.formats.readers.columns.choice`)."""
+    columns of a table (see `preferences.formats.readers.columns.choice`). `votes` decides whether the
+    rankings in the file close their tasks (see `ImportedVotes`)."""
 
     format: str | None
     mapping: Mapping[str, str] | None
@@ -44,6 +45,7 @@ class ImportOptions(TypedDict, total=False):
     round: int
     priority: int
     dry_run: bool
+    votes: ImportedVotes
 
 
 def import_file(*, project: Project, file: Path | BinaryIO, **options: Unpack[ImportOptions]) -> ImportReport:
@@ -65,12 +67,13 @@ def importing(
     Yields once when the format is known and then after each batch; returns the report. Closing the generator
     stops the import and keeps the batches stored so far. The generator must run in a single thread.
 
-    A task that comes with a ranking is done and is not served to annotators. `dry_run` stores everything and
-    rolls it back, so the report matches that of a real import. Raises Problem, with nothing written, when the
-    file can't be read or its format is unknown.
+    By default, a task that comes with a ranking is done and is not served to annotators. `dry_run` stores
+    everything and rolls it back, so the report matches that of a real import. Raises Problem, with nothing
+    written, when the file can't be read or its format is unknown.
     """
     placed = _placed(project, options)
     dry_run = options.get("dry_run", False)
+    votes = options.get("votes", ImportedVotes.CLOSE)
     with _opened(file) as stream:
         size = _size(stream)
         try:
@@ -83,7 +86,7 @@ def importing(
         share = 0.0
         yield ImportProgress(share, 0, 0)
         with (
-            closing(ahead(batches_of(records))) as batches,
+            closing(ahead(batches_of(records, votes))) as batches,
             transaction.atomic() if dry_run else nullcontext(),
         ):
             for batch in batches:
@@ -217,7 +220,8 @@ def _votes(lookup: VotesLookup, line: Line, reasons: list[str]) -> Iterator[Part
         if isinstance(found, str):
             reasons.append(found)
         else:
-            yield Part(Wanted(found, RankingTask.State.DONE), (vote.ranking,))
+            state = RankingTask.State.OPEN if line.stays_open else RankingTask.State.DONE
+            yield Part(Wanted(found, state), (vote.ranking,))
 
 
 def _reason_not_to_ask(wanted: Wanted, fits: Span) -> str | None:

@@ -16,6 +16,7 @@ from annotation.api.base import ProjectView
 from annotation.content import imports
 from annotation.content.api import serializers
 from annotation.content.api.import_progress import LinesRenderer, streamed
+from annotation.content.import_lines import ImportedVotes
 from config.problems import FieldProblem, Problem
 
 MAX_UPLOAD_BYTES = 2**30
@@ -51,7 +52,8 @@ def _upload(request: Request) -> dict[str, Any]:
     given.is_valid(raise_exception=True)
     if given.validated_data["file"].size > MAX_UPLOAD_BYTES:
         raise _too_large(given.validated_data["file"].size)
-    return {**given.validated_data, "format": given.validated_data.get("format") or None}
+    data = given.validated_data
+    return {**data, "format": data.get("format") or None, "votes": ImportedVotes(data["votes"])}
 
 
 def _too_large(size: int) -> Problem:

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from annotation.content.import_lines import ImportedVotes
 from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.quirks import QUIRKS
 
@@ -21,10 +22,22 @@ class ImportUpload(serializers.Serializer[Any]):
         help_text="A JSON object that chooses the columns of a table: prompt, system, responses (separated by"
         " commas), vote (none: ignore votes), direction, annotator. Other columns are inferred.",
     )
+    votes = serializers.ChoiceField(
+        choices=[str(choice) for choice in ImportedVotes],
+        default=str(ImportedVotes.CLOSE),
+        help_text="close: rankings in the file close their tasks. keep: rankings are stored, and the tasks"
+        " are ranked again. ignore: rankings are not stored.",
+    )
+    overlap = serializers.IntegerField(
+        required=False, help_text="Rankings per new task. Default: the project's overlap."
+    )
+    round = serializers.IntegerField(default=0, help_text="Sampling round of the new tasks.")
+    priority = serializers.IntegerField(
+        default=0, help_text="New tasks with a higher priority are served first."
+    )
     dry_run = serializers.BooleanField(
         default=False, help_text="Return the report without importing anything."
     )
-
 
     def validate_mapping(self, value: object) -> dict[str, str]:
         if not isinstance(value, dict) or not all(isinstance(column, str) for column in value.values()):

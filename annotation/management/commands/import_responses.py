@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from annotation.content.import_lines import ImportedVotes
 from annotation.content.import_report import ImportReport
 from annotation.content.imports import import_file
 from annotation.management.reporting import ReportingCommand, project_named
@@ -39,6 +40,13 @@ class Command(ReportingCommand):
             metavar="KEY=COLUMNS",
             help="choose columns of a table: prompt=, system=, responses=X,Y, vote= (none: ignore votes),"
             f" direction= ({', '.join(DIRECTIONS)}), annotator=; can be repeated",
+        )
+        parser.add_argument(
+            "--votes",
+            choices=[str(choice) for choice in ImportedVotes],
+            default=str(ImportedVotes.CLOSE),
+            help="close: rankings in the file close their tasks (default); keep: rankings are stored and the"
+            " tasks are ranked again; ignore: rankings are not stored",
         )
         parser.add_argument(
             "--overlap", type=int, help="rankings per new task (default: the project's overlap)"
@@ -90,6 +98,7 @@ class Command(ReportingCommand):
             round=options["round"],
             priority=options["priority"],
             dry_run=options["dry_run"],
+            votes=ImportedVotes(options["votes"]),
         )
         for error in report.errors[:SHOWN_ERRORS]:
             self.stderr.write(f"line {error.line}: {error.reason}")

@@ -70,6 +70,7 @@ urlpatterns = [
     endpoint(f"{PROJECT}quality/", reports.QualityView, GET=Action.READ_QUALITY),
     endpoint(f"{PROJECT}leaderboard/", reports.LeaderboardView, GET=Action.READ_QUALITY),
     endpoint(f"{PROJECT}imports/", imports.ImportsView, POST=Action.IMPORT),
+    endpoint(f"{PROJECT}imports/preview", imports.ImportPreviewView, POST=Action.IMPORT),
     endpoint(
         f"{PROJECT}snapshots/",
         snapshots.SnapshotsView,

@@ -43,12 +43,21 @@ def read_records(
     `mapping` chooses columns (`readers.columns.choice`); the format is then `columns`. Raises FormatError if
     the file can't be opened, or if its first rows fit neither a format nor the mapping.
     """
+    rows = read_rows(stream)
+    return records_of_rows(list(islice(rows, RECOGNITION_ROWS)), rows, format_name, mapping)
+
+
+def records_of_rows(
+    head: list[NumberedRow],
+    rows: Iterator[NumberedRow],
+    format_name: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
+    """:func:`read_records` for a file whose first rows (`head`) have been read; `rows` are all others."""
     if format_name is not None and format_name not in IMPORT_FORMATS:
         raise FormatError(
             f"There is no format {format_name!r}; known formats: {', '.join(sorted(IMPORT_FORMATS))}."
         )
-    rows = read_rows(stream)
-    head = list(islice(rows, RECOGNITION_ROWS))
     read = [row.row for row in head if row.row is not None]
     if mapping:
         if format_name not in {None, columns.FORMAT.name}:

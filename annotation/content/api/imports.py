@@ -18,6 +18,7 @@ from annotation.content.api import serializers
 from annotation.content.api.import_progress import LinesRenderer, streamed
 from annotation.content.import_lines import ImportedVotes
 from config.problems import FieldProblem, Problem
+from preferences.formats.preview import FilePreview, preview_of
 
 MAX_UPLOAD_BYTES = 2**30
 
@@ -45,6 +46,43 @@ class ImportsView(ProjectView):
         report = imports.import_file(project=self.project, **given)
         status = HTTPStatus.OK if report.dry_run else HTTPStatus.CREATED
         return Response(serializers.ImportReport(report).data, status=status)
+
+
+class ImportPreviewView(ProjectView):
+    parser_classes = [MultiPartParser]
+
+    @extend_schema(
+        operation_id="previewImport",
+        description="Reads the first rows of a file and returns its format, its columns and its first three"
+        " tasks. Nothing is stored.",
+        request={"multipart/form-data": serializers.PreviewUpload},
+        responses={200: serializers.ImportPreview},
+        tags=["data"],
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        given = serializers.PreviewUpload(data=request.data)
+        given.is_valid(raise_exception=True)
+        found = preview_of(given.validated_data["file"], mapping=given.validated_data.get("mapping"))
+        return Response(serializers.ImportPreview(preview_data(found)).data)
+
+
+def preview_data(found: FilePreview) -> dict[str, Any]:
+    return {
+        "format": found.format and found.format.name,
+        "title": found.format.title if found.format else "",
+        "problem": found.problem,
+        "columns": [{"name": name, "example": example} for name, example in found.columns.items()],
+        "mapping": found.mapping,
+        "tasks": [
+            {
+                "messages": record.messages,
+                "responses": record.responses,
+                "tiers": record.ranking and record.ranking.tiers,
+                "annotator": record.ranking.annotator if record.ranking else "",
+            }
+            for record in found.records
+        ],
+    }
 
 
 def _upload(request: Request) -> dict[str, Any]:

@@ -9,6 +9,12 @@ from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.quirks import QUIRKS
 
 
+def valid_mapping(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(column, str) for column in value.values()):
+        raise serializers.ValidationError("It must be an object whose values are names of columns.")
+    return value
+
+
 class ImportUpload(serializers.Serializer[Any]):
     file = serializers.FileField(
         help_text="JSON Lines, a JSON array or CSV (each optionally gzipped), or Parquet.",
@@ -40,9 +46,54 @@ class ImportUpload(serializers.Serializer[Any]):
     )
 
     def validate_mapping(self, value: object) -> dict[str, str]:
-        if not isinstance(value, dict) or not all(isinstance(column, str) for column in value.values()):
-            raise serializers.ValidationError("It must be an object whose values are names of columns.")
-        return value
+        return valid_mapping(value)
+
+
+class PreviewUpload(serializers.Serializer[Any]):
+    file = serializers.FileField(
+        help_text="The file, or the beginning of a text file.", allow_empty_file=True
+    )
+    mapping = serializers.JSONField(required=False, help_text="As in an import.")
+
+    def validate_mapping(self, value: object) -> dict[str, str]:
+        return valid_mapping(value)
+
+
+class PreviewColumn(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    example = serializers.CharField(help_text="The beginning of the column's first value.")
+
+
+class PreviewTurn(serializers.Serializer[Any]):
+    role = serializers.CharField()
+    content = serializers.CharField()
+
+
+class PreviewResponse(serializers.Serializer[Any]):
+    text = serializers.CharField()
+    model = serializers.CharField()
+
+
+class PreviewTask(serializers.Serializer[Any]):
+    messages = PreviewTurn(many=True)
+    responses = PreviewResponse(many=True)
+    tiers = serializers.ListField(
+        child=serializers.ListField(child=serializers.IntegerField()),
+        allow_null=True,
+        help_text="Indices of the responses, best first; null if the row has no ranking.",
+    )
+    annotator = serializers.CharField()
+
+
+class ImportPreview(serializers.Serializer[Any]):
+    format = serializers.CharField(allow_null=True)
+    title = serializers.CharField(help_text="The format's description.")
+    problem = serializers.CharField(help_text="Why the file can't be read, or empty.")
+    columns = PreviewColumn(many=True)
+    mapping = serializers.DictField(
+        child=serializers.CharField(), help_text="The chosen or inferred columns of a table."
+    )
+    tasks = PreviewTask(many=True, help_text="The first three tasks.")
 
 
 class QuirkCount(serializers.Serializer[Any]):

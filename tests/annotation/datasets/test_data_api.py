@@ -121,6 +121,53 @@ def test_upload_with_unreadable_votes_is_refused_until_they_are_mapped(
     assert Ranking.objects.get().places == [1, 0]
 
 
+def test_preview_shows_columns_and_tasks_and_stores_nothing(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
+    row = {"frage": "Best pet?", "x": "Cat", "y": "Dog", "wahl": "y", "wer": "mia"}
+
+    def preview(**fields: str) -> Any:
+        file = SimpleUploadedFile("rows.jsonl", json.dumps(row).encode())
+        return client_of(mona).post(
+            "/api/v1/projects/support/imports/preview", {"file": file, **fields}, format="multipart"
+        )
+
+    unknown = preview().json()
+    assert unknown["format"] is None
+    assert "The format is not recognised" in unknown["problem"]
+    assert unknown["columns"][0] == {"name": "frage", "example": "Best pet?"}
+    mapping = {"prompt": "frage", "responses": "x,y", "vote": "wahl", "annotator": "wer"}
+    chosen = preview(mapping=json.dumps(mapping)).json()
+    assert (chosen["format"], chosen["problem"], chosen["mapping"]) == ("columns", "", mapping)
+    assert chosen["tasks"] == [
+        {
+            "messages": [{"role": "user", "content": "Best pet?"}],
+            "responses": [{"text": "Cat", "model": ""}, {"text": "Dog", "model": ""}],
+            "tiers": [[1], [0]],
+            "annotator": "mia",
+        }
+    ]
+    assert not Prompt.objects.exists()
+
+
+def test_preview_contains_the_inferred_mapping(project: Project, mona: User, client_of: ClientOf) -> None:
+    row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "winner": 1}
+    lines = "\n".join(json.dumps({**row, "winner": number}) for number in (1, 2))
+    file = SimpleUploadedFile("rows.jsonl", lines.encode())
+    found = (
+        client_of(mona)
+        .post("/api/v1/projects/support/imports/preview", {"file": file}, format="multipart")
+        .json()
+    )
+    assert found["mapping"] == {
+        "prompt": "prompt",
+        "responses": "response_a,response_b",
+        "vote": "winner",
+        "direction": "from-1",
+    }
+    assert [task["tiers"] for task in found["tasks"]] == [[[0], [1]], [[1], [0]]]
+
+
 def test_upload_that_is_too_large_is_refused_with_advice(
     project: Project, mona: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,8 @@ from preferences.formats.readers.columns.mapping import (
     prompt_column,
     response_columns,
 )
-from preferences.formats.readers.columns.votes import Numbers, Signed, VoteColumns, Winner
+from preferences.formats.readers.columns.names import groups_of
+from preferences.formats.readers.columns.votes import Numbers, OneHot, Signed, VoteColumns, Winner
 from preferences.records import FormatError, Row
 
 KEYS = ("prompt", "system", "responses", "vote", "direction", "annotator")
@@ -44,7 +45,7 @@ def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapp
     if not prompt:
         raise FormatError(f"No column is the prompt; choose prompt= one of {', '.join(names)}.")
     columns = _split(choice.get("responses", ""))
-    numbers: tuple[int, ...] = ()
+    numbers = next((group.numbers for group in groups_of(columns) if group.columns == columns), ())
     if not columns:
         found = response_columns(rows, [name for name in names if name != prompt])
         if found is None:
@@ -65,6 +66,31 @@ def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapp
         mapping = inferred
     system = choice.get("system") or next((name for name in SYSTEM_NAMES if name in names), "")
     return replace(mapping, system=system, annotator=choice.get("annotator", ""))
+
+
+def choice_of(mapping: ColumnMapping) -> dict[str, str]:
+    """The choice that gives this mapping: the inverse of :func:`chosen_mapping`."""
+    vote = mapping.vote
+    named, direction = NO_VOTE, ""
+    if isinstance(vote, Winner):
+        named, direction = vote.column, "" if vote.first is None else f"from-{vote.first}"
+    elif isinstance(vote, Signed):
+        named = vote.column
+        direction = "negative-first" if vote.negative_is_first else "positive-first"
+    elif isinstance(vote, Numbers):
+        named = ",".join(vote.columns) or vote.list_column or vote.key
+        direction = "higher" if vote.higher_wins else "lower"
+    elif isinstance(vote, OneHot):
+        named = ""  # inferred again from the columns of the responses
+    choice = {
+        "prompt": mapping.prompt,
+        "system": mapping.system,
+        "responses": ",".join(mapping.responses),
+        "vote": named,
+        "direction": direction,
+        "annotator": mapping.annotator,
+    }
+    return {key: value for key, value in choice.items() if value}
 
 
 def _vote(choice: Mapping[str, str], mapping: ColumnMapping, names: Sequence[str]) -> VoteColumns | None:

@@ -1,0 +1,71 @@
+"""The columns and the first records of a file, for a preview before the import.
+
+Only the first rows of the file are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, BinaryIO
+
+from preferences.fields import given
+from preferences.formats.containers.reading import read_rows
+from preferences.formats.readers.columns.choice import choice_of
+from preferences.formats.readers.columns.mapping import mapping_of
+from preferences.formats.readers.columns.reader import FORMAT as COLUMNS
+from preferences.formats.recognition import RECOGNITION_ROWS, records_of_rows
+from preferences.records import FormatError, ImportFormat, Record, Row
+
+SHOWN_RECORDS = 3
+EXAMPLE_CHARACTERS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class FilePreview:
+    """`columns` maps each column to the beginning of its first value. If the format is `columns`, `mapping`
+    contains the columns that were chosen or inferred. `problem` is the reason why the file can't be read, or
+    empty."""
+
+    columns: dict[str, str] = field(default_factory=dict)
+    format: ImportFormat | None = None
+    mapping: dict[str, str] = field(default_factory=dict)
+    records: tuple[Record, ...] = ()
+    problem: str = ""
+
+
+def preview_of(
+    stream: BinaryIO, format_name: str | None = None, mapping: Mapping[str, str] | None = None
+) -> FilePreview:
+    """Read the first rows of a file. A file that can't be read gives a preview with a `problem`."""
+    try:
+        rows = read_rows(stream)
+        head = list(islice(rows, RECOGNITION_ROWS))
+    except FormatError as error:
+        return FilePreview(problem=str(error))
+    read = [row.row for row in head if row.row is not None]
+    columns = _columns(read)
+    try:
+        found, records = records_of_rows(head, iter(()), format_name, mapping)
+        shown = tuple(islice(_records(records), SHOWN_RECORDS))
+    except FormatError as error:
+        return FilePreview(columns, mapping=dict(mapping or {}), problem=str(error))
+    chosen = dict(mapping or {})
+    if found.name == COLUMNS.name and not chosen:
+        inferred = mapping_of(read)
+        chosen = {} if inferred is None else choice_of(inferred)
+    return FilePreview(columns, found, chosen, shown)
+
+
+def _records(records: Iterator[Any]) -> Iterator[Record]:
+    return (record for item in records for record in item.records if isinstance(record, Record))
+
+
+def _columns(rows: list[Row]) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for row in rows:
+        for name, value in row.items():
+            if not columns.get(name):
+                columns[name] = str(value)[:EXAMPLE_CHARACTERS] if given(value) else ""
+    return columns

@@ -933,6 +933,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{slug}/imports/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Reads the first rows of a file and returns its format, its columns and its first three tasks. Nothing is stored. */
+        post: operations["previewImport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{slug}/invitations/": {
         parameters: {
             query?: never;
@@ -2263,6 +2280,8 @@ export interface components {
         /**
          * @description * `arena-battles` - arena-battles
          *     * `argilla` - argilla
+         *     * `columns` - columns
+         *     * `helpsteer3` - helpsteer3
          *     * `hh-rlhf` - hh-rlhf
          *     * `label-studio` - label-studio
          *     * `mt-bench-answers` - mt-bench-answers
@@ -2276,11 +2295,13 @@ export interface components {
          *     * `rankloop` - rankloop
          *     * `rewardbench` - rewardbench
          *     * `squality` - squality
+         *     * `summarize-from-feedback` - summarize-from-feedback
          *     * `trl-preference` - trl-preference
          *     * `tulu-eval` - tulu-eval
+         *     * `ultrafeedback` - ultrafeedback
          * @enum {string}
          */
-        FormatEnum: "arena-battles" | "argilla" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "trl-preference" | "tulu-eval";
+        FormatEnum: "arena-battles" | "argilla" | "columns" | "helpsteer3" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "summarize-from-feedback" | "trl-preference" | "tulu-eval" | "ultrafeedback";
         Formats: {
             imports: components["schemas"]["ImportFormat"][];
             exports: components["schemas"]["ExportFormat"][];
@@ -2318,6 +2339,20 @@ export interface components {
             problem?: {
                 [key: string]: unknown;
             };
+        };
+        ImportPreview: {
+            format: string | null;
+            /** @description The format's description. */
+            title: string;
+            /** @description Why the file can't be read, or empty. */
+            problem: string;
+            columns: components["schemas"]["PreviewColumn"][];
+            /** @description The chosen or inferred columns of a table. */
+            mapping: {
+                [key: string]: string;
+            };
+            /** @description The first three tasks. */
+            tasks: components["schemas"]["PreviewTask"][];
         };
         ImportProgress: {
             /**
@@ -2359,6 +2394,8 @@ export interface components {
              *
              *     * `arena-battles` - arena-battles
              *     * `argilla` - argilla
+             *     * `columns` - columns
+             *     * `helpsteer3` - helpsteer3
              *     * `hh-rlhf` - hh-rlhf
              *     * `label-studio` - label-studio
              *     * `mt-bench-answers` - mt-bench-answers
@@ -2372,10 +2409,35 @@ export interface components {
              *     * `rankloop` - rankloop
              *     * `rewardbench` - rewardbench
              *     * `squality` - squality
+             *     * `summarize-from-feedback` - summarize-from-feedback
              *     * `trl-preference` - trl-preference
              *     * `tulu-eval` - tulu-eval
+             *     * `ultrafeedback` - ultrafeedback
              */
             format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
+            /** @description A JSON object that chooses the columns of a table: prompt, system, responses (separated by commas), vote (none: ignore votes), direction, annotator. Other columns are inferred. */
+            mapping?: unknown;
+            /**
+             * @description close: rankings in the file close their tasks. keep: rankings are stored, and the tasks are ranked again. ignore: rankings are not stored.
+             *
+             *     * `close` - close
+             *     * `keep` - keep
+             *     * `ignore` - ignore
+             * @default close
+             */
+            votes?: components["schemas"]["VotesEnum"];
+            /** @description Rankings per new task. Default: the project's overlap. */
+            overlap?: number;
+            /**
+             * @description Sampling round of the new tasks.
+             * @default 0
+             */
+            round?: number;
+            /**
+             * @description New tasks with a higher priority are served first.
+             * @default 0
+             */
+            priority?: number;
             /**
              * @description Return the report without importing anything.
              * @default false
@@ -3121,6 +3183,35 @@ export interface components {
          * @enum {string}
          */
         PresetName: "ranking" | "instructgpt" | "llama2" | "hh" | "helpsteer2" | "arena" | "oasst";
+        PreviewColumn: {
+            name: string;
+            /** @description The beginning of the column's first value. */
+            example: string;
+        };
+        PreviewResponse: {
+            text: string;
+            model: string;
+        };
+        PreviewTask: {
+            messages: components["schemas"]["PreviewTurn"][];
+            responses: components["schemas"]["PreviewResponse"][];
+            /** @description Indices of the responses, best first; null if the row has no ranking. */
+            tiers: number[][] | null;
+            annotator: string;
+        };
+        PreviewTurn: {
+            role: string;
+            content: string;
+        };
+        PreviewUploadRequest: {
+            /**
+             * Format: binary
+             * @description The file, or the beginning of a text file.
+             */
+            file: string;
+            /** @description As in an import. */
+            mapping?: unknown;
+        };
         Progress: {
             tasks: number;
             open: number;
@@ -3268,10 +3359,12 @@ export interface components {
          *     * `identical-pair` - identical-pair
          *     * `implicit-prompt` - implicit-prompt
          *     * `margin-not-whole` - margin-not-whole
+         *     * `no-order` - no-order
          *     * `no-ranks` - no-ranks
          *     * `no-weak-order` - no-weak-order
          *     * `not-alternating` - not-alternating
          *     * `one-response` - one-response
+         *     * `other-votes` - other-votes
          *     * `ranks-lost` - ranks-lost
          *     * `ranks-missing` - ranks-missing
          *     * `repeated-response` - repeated-response
@@ -3280,9 +3373,10 @@ export interface components {
          *     * `same-annotator-again` - same-annotator-again
          *     * `time-not-understood` - time-not-understood
          *     * `too-many-responses` - too-many-responses
+         *     * `vote-missing` - vote-missing
          * @enum {string}
          */
-        QuirkCountNameEnum: "answer-left-out" | "buckets" | "empty-reply" | "empty-turn" | "form-takes-others" | "identical-pair" | "implicit-prompt" | "margin-not-whole" | "no-ranks" | "no-weak-order" | "not-alternating" | "one-response" | "ranks-lost" | "ranks-missing" | "repeated-response" | "role-in-text" | "runs-on" | "same-annotator-again" | "time-not-understood" | "too-many-responses";
+        QuirkCountNameEnum: "answer-left-out" | "buckets" | "empty-reply" | "empty-turn" | "form-takes-others" | "identical-pair" | "implicit-prompt" | "margin-not-whole" | "no-order" | "no-ranks" | "no-weak-order" | "not-alternating" | "one-response" | "other-votes" | "ranks-lost" | "ranks-missing" | "repeated-response" | "role-in-text" | "runs-on" | "same-annotator-again" | "time-not-understood" | "too-many-responses" | "vote-missing";
         Range: {
             /** Format: double */
             low: number;
@@ -4059,6 +4153,13 @@ export interface components {
          * @enum {string}
          */
         VerdictEnum: "better" | "worse" | "unclear";
+        /**
+         * @description * `close` - close
+         *     * `keep` - keep
+         *     * `ignore` - ignore
+         * @enum {string}
+         */
+        VotesEnum: "close" | "keep" | "ignore";
         Webhook: {
             /** Format: uuid */
             id: string;
@@ -6151,6 +6252,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImportReport"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    previewImport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["PreviewUploadRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportPreview"];
                 };
             };
             /** @description A refusal. */

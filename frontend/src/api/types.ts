@@ -30,6 +30,7 @@ export type Webhook = Schemas["Webhook"];
 export type WebhookEvent = Schemas["WebhookEvent"];
 export type WebhookDelivery = Schemas["WebhookDelivery"];
 export type ImportNews = Schemas["ImportNews"];
+export type ImportPreview = Schemas["ImportPreview"];
 export type ImportReport = Schemas["ImportReport"];
 export type Progress = Schemas["Progress"];
 export type Quality = Schemas["Quality"];

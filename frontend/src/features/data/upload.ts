@@ -1,8 +1,48 @@
 import { rememberedCsrfToken } from "@/api/client";
 import { problemFrom, unreachable } from "@/api/problem";
-import type { ImportNews, ImportReport } from "@/api/types";
+import type { ImportNews, ImportPreview, ImportReport } from "@/api/types";
 
 type Progress = ImportNews["progress"];
+/** The columns of a table by their use: `prompt`, `responses`, `vote`, … Columns that are missing are inferred. */
+export type Mapping = Record<string, string>;
+
+export type ImportOptions = {
+  mapping: Mapping;
+  votes: "close" | "keep" | "ignore";
+  overlap: number | null;
+  round: number;
+  priority: number;
+};
+
+export const defaultOptions: ImportOptions = {
+  mapping: {},
+  votes: "close",
+  overlap: null,
+  round: 0,
+  priority: 0,
+};
+
+// The server reads only the first rows for a preview. Files of these kinds can't be read from their beginning.
+const WHOLE = /\.(parquet|zip|gz)$/i;
+const PREVIEW_BYTES = 4 * 1024 * 1024;
+
+/** Uploads the beginning of a file and returns its format, columns and first tasks. Nothing is stored. */
+export async function previewFile(slug: string, file: File, mapping: Mapping): Promise<ImportPreview> {
+  const form = new FormData();
+  form.set("file", WHOLE.test(file.name) ? file : file.slice(0, PREVIEW_BYTES), file.name);
+  if (Object.keys(mapping).length > 0) form.set("mapping", JSON.stringify(mapping));
+  const response = await fetch(`/api/v1/projects/${encodeURIComponent(slug)}/imports/preview`, {
+    method: "POST",
+    headers: { "X-CSRFToken": rememberedCsrfToken() },
+    body: form,
+  }).catch(() => {
+    throw unreachable();
+  });
+  const body = parsed(await response.text());
+  if (!response.ok) throw problemFrom(response.status, body);
+  return body as ImportPreview;
+}
+
 export type Phase = { at: "sending"; share: number } | { at: "reading"; share: number; rows: number };
 
 /**
@@ -13,7 +53,17 @@ export type Phase = { at: "sending"; share: number } | { at: "reading"; share: n
 export function importFile(
   slug: string,
   file: File,
-  { dryRun, onPhase, signal }: { dryRun: boolean; onPhase: (phase: Phase) => void; signal?: AbortSignal },
+  {
+    dryRun,
+    options = defaultOptions,
+    onPhase,
+    signal,
+  }: {
+    dryRun: boolean;
+    options?: ImportOptions;
+    onPhase: (phase: Phase) => void;
+    signal?: AbortSignal;
+  },
 ): Promise<ImportReport> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -39,6 +89,11 @@ export function importFile(
     const form = new FormData();
     form.set("file", file, file.name);
     form.set("dry_run", String(dryRun));
+    form.set("votes", options.votes);
+    form.set("round", String(options.round));
+    form.set("priority", String(options.priority));
+    if (options.overlap !== null) form.set("overlap", String(options.overlap));
+    if (Object.keys(options.mapping).length > 0) form.set("mapping", JSON.stringify(options.mapping));
     onPhase({ at: "sending", share: 0 });
     request.send(form);
   });

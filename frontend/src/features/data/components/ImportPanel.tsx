@@ -10,11 +10,20 @@ import { Icon } from "@/shared/ui/Icon";
 import ui from "@/shared/ui/ui.module.css";
 import { formatsQuery } from "../api/data";
 import { useTexts } from "../texts";
-import { importFile, type Phase, wasStopped } from "../upload";
+import {
+  defaultOptions,
+  type ImportOptions,
+  importFile,
+  type Phase,
+  previewFile,
+  wasStopped,
+} from "../upload";
 import styles from "./data.module.css";
+import { ImportSetup } from "./ImportSetup";
 import { news, Report } from "./Report";
 
-type Wanted = { file: File; dryRun: boolean; signal: AbortSignal };
+type Wanted = { file: File; options: ImportOptions; dryRun: boolean; signal: AbortSignal };
+type Looked = { file: File; options: ImportOptions };
 type Done = { report: ImportReport; ms: number };
 
 /** Shows the elapsed seconds of an operation, so that users can see that it is still running. */
@@ -90,9 +99,9 @@ export function ImportPanel({ slug }: { slug: string }) {
   const [phase, setPhase] = useState<Phase>({ at: "sending", share: 0 });
   const [trial, setTrial] = useState<{ file: File; ms: number } | null>(null);
   const load = useMutation({
-    mutationFn: async ({ file, dryRun, signal }: Wanted): Promise<Done> => {
+    mutationFn: async ({ file, options, dryRun, signal }: Wanted): Promise<Done> => {
       const began = performance.now();
-      const report = await importFile(slug, file, { dryRun, signal, onPhase: setPhase });
+      const report = await importFile(slug, file, { dryRun, options, signal, onPhase: setPhase });
       return { report, ms: performance.now() - began };
     },
     onSuccess: ({ ms }, { file, dryRun }) => setTrial(dryRun ? { file, ms } : null),
@@ -104,13 +113,23 @@ export function ImportPanel({ slug }: { slug: string }) {
     },
   });
 
-  function send(file: File, dryRun: boolean) {
+  // A file that can be read is checked completely at once. Otherwise, the user chooses the columns first.
+  const look = useMutation({
+    mutationFn: ({ file, options }: Looked) => previewFile(slug, file, options.mapping),
+    onSuccess: ({ problem }, { file, options }) => {
+      if (problem === "") send(file, options, true);
+    },
+  });
+
+  function send(file: File, options: ImportOptions, dryRun: boolean) {
     stop.current = new AbortController();
-    load.mutate({ file, dryRun, signal: stop.current.signal });
+    load.mutate({ file, options, dryRun, signal: stop.current.signal });
   }
 
   function take(file: File | undefined) {
-    if (file && !load.isPending) send(file, true);
+    if (!file || load.isPending || look.isPending) return;
+    load.reset();
+    look.mutate({ file, options: defaultOptions });
   }
 
   function onDrop(event: DragEvent) {
@@ -165,6 +184,19 @@ export function ImportPanel({ slug }: { slug: string }) {
             }}
           />
         </div>
+        {look.isError && <ProblemNotice error={look.error} />}
+        {look.isSuccess && look.variables && (
+          <ImportSetup
+            key={look.submittedAt}
+            preview={look.data}
+            options={look.variables.options}
+            busy={load.isPending}
+            onApply={(options) => {
+              load.reset();
+              look.mutate({ file: look.variables.file, options });
+            }}
+          />
+        )}
         {load.isError &&
           (wasStopped(load.error) ? (
             <Notice tone="info" title={texts.stopped} />
@@ -175,7 +207,7 @@ export function ImportPanel({ slug }: { slug: string }) {
         {load.isSuccess && done && (
           <div className={ui.actions}>
             {trial && news(done.report) > 0 && (
-              <Button onClick={() => send(trial.file, false)}>
+              <Button onClick={() => send(trial.file, load.variables.options, false)}>
                 {texts.go(done.report.read - done.report.failed)}
               </Button>
             )}

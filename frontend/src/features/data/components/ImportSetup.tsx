@@ -1,0 +1,135 @@
+import { Button, MultiSelect, NativeSelect, NumberInput } from "@mantine/core";
+import { useState } from "react";
+import type { ImportPreview } from "@/api/types";
+import { Notice } from "@/shared/ui";
+import ui from "@/shared/ui/ui.module.css";
+import { useTexts } from "../texts";
+import type { ImportOptions, Mapping } from "../upload";
+import styles from "./data.module.css";
+import { TaskPreviews } from "./TaskPreviews";
+
+const IGNORED = "none";
+
+/** The choices before an import: the columns of a table, the use of its rankings, and where its tasks go. */
+export function ImportSetup({
+  preview,
+  options,
+  busy,
+  onApply,
+}: {
+  preview: ImportPreview;
+  options: ImportOptions;
+  busy: boolean;
+  onApply: (options: ImportOptions) => void;
+}) {
+  const { setup: texts } = useTexts();
+  const [mapping, setMapping] = useState<Mapping>({ ...preview.mapping, ...options.mapping });
+  const [rest, setRest] = useState(options);
+  const isTable = preview.format === "columns" || (preview.problem !== "" && preview.columns.length > 0);
+
+  function apply() {
+    const ignored = rest.votes === "ignore" && isTable;
+    const chosen = { ...mapping, ...(ignored ? { vote: IGNORED, direction: "" } : {}) };
+    const filled = Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== ""));
+    onApply({ ...rest, mapping: isTable ? filled : {} });
+  }
+
+  return (
+    <section className={ui.stack} aria-label={texts.title} data-testid="import-setup">
+      {preview.problem && (
+        <Notice tone="warn" title={texts.problem}>
+          {preview.problem}
+        </Notice>
+      )}
+      {isTable && (
+        <Columns
+          preview={preview}
+          mapping={mapping}
+          onChange={(more) => setMapping({ ...mapping, ...more })}
+        />
+      )}
+      <div className={styles.choices}>
+        <NativeSelect
+          label={texts.votes}
+          value={rest.votes}
+          data={Object.entries(texts.votesChoices).map(([value, label]) => ({ value, label }))}
+          onChange={(event) =>
+            setRest({ ...rest, votes: event.currentTarget.value as ImportOptions["votes"] })
+          }
+        />
+        <NumberInput
+          label={texts.overlap}
+          placeholder={texts.overlapDefault}
+          min={1}
+          value={rest.overlap ?? ""}
+          onChange={(value) => setRest({ ...rest, overlap: typeof value === "number" ? value : null })}
+        />
+        <NumberInput
+          label={texts.round}
+          min={0}
+          value={rest.round}
+          onChange={(value) => setRest({ ...rest, round: Number(value) || 0 })}
+        />
+        <NumberInput
+          label={texts.priority}
+          value={rest.priority}
+          onChange={(value) => setRest({ ...rest, priority: Number(value) || 0 })}
+        />
+        <Button variant="default" disabled={busy} onClick={apply}>
+          {texts.apply}
+        </Button>
+      </div>
+      <TaskPreviews tasks={preview.tasks} />
+    </section>
+  );
+}
+
+function Columns({
+  preview,
+  mapping,
+  onChange,
+}: {
+  preview: ImportPreview;
+  mapping: Mapping;
+  onChange: (mapping: Mapping) => void;
+}) {
+  const { setup: texts } = useTexts();
+  const columns = preview.columns.map(({ name, example }) => ({
+    value: name,
+    label: example ? `${name} (${example})` : name,
+  }));
+  const one = (key: string, label: string, empty: string) => (
+    <NativeSelect
+      label={label}
+      value={mapping[key] ?? ""}
+      data={[{ value: "", label: empty }, ...columns]}
+      onChange={(event) => onChange({ [key]: event.currentTarget.value })}
+    />
+  );
+  const several = (key: string, label: string, hint: string) => (
+    <MultiSelect
+      label={label}
+      description={hint}
+      value={(mapping[key] ?? "").split(",").filter((name) => name !== "" && name !== IGNORED)}
+      data={columns}
+      hidePickedOptions
+      onChange={(names) => onChange({ [key]: names.join(",") })}
+    />
+  );
+  return (
+    <fieldset className={styles.columns}>
+      <legend>{texts.columns}</legend>
+      {one("prompt", texts.prompt, texts.infer)}
+      {several("responses", texts.responses, texts.responsesHint)}
+      {several("vote", texts.vote, texts.voteHint)}
+      <NativeSelect
+        label={texts.direction}
+        value={mapping.direction ?? ""}
+        data={Object.entries(texts.directions).map(([value, label]) => ({ value, label }))}
+        onChange={(event) => onChange({ direction: event.currentTarget.value })}
+      />
+      {one("system", texts.system, texts.none)}
+      {one("annotator", texts.annotator, texts.infer)}
+    </fieldset>
+  );
+}

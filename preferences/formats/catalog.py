@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from preferences.formats.export_format import ExportFormat
 from preferences.formats.readers import native, prompts, ranked_outputs
-from preferences.formats.readers.columns import reader as columns
 from preferences.formats.readers.pairs import best_of_n, hh, trl_pairs
 from preferences.formats.readers.studies import (
     arena,
@@ -17,6 +16,7 @@ from preferences.formats.readers.studies import (
     tulu,
     ultrafeedback,
 )
+from preferences.formats.readers.table import reader as table
 from preferences.formats.readers.tools import argilla as argilla_records
 from preferences.formats.readers.tools import label_studio as label_studio_export
 from preferences.formats.readers.tools import oasst_models
@@ -58,7 +58,7 @@ IMPORT_FORMATS = {
         trl_pairs.FORMAT,
         native.FORMAT,
         prompts.FORMAT,
-        columns.FORMAT,
+        table.FORMAT,
     )
 }
 EXPORT_FORMATS: dict[str, ExportFormat] = {

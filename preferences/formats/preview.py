@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 
 from preferences.fields import given
 from preferences.formats.containers.reading import read_rows
-from preferences.formats.readers.columns.choice import choice_of
-from preferences.formats.readers.columns.mapping import mapping_of
-from preferences.formats.readers.columns.reader import FORMAT as COLUMNS
+from preferences.formats.readers.table.choice import choice_of
+from preferences.formats.readers.table.mapping import mapping_of
+from preferences.formats.readers.table.reader import FORMAT as COLUMNS
 from preferences.formats.recognition import RECOGNITION_ROWS, records_of_rows
 from preferences.records import FormatError, ImportFormat, Record, Row
 
@@ -24,7 +24,7 @@ EXAMPLE_CHARACTERS = 80
 
 @dataclass(frozen=True, slots=True)
 class FilePreview:
-    """`columns` maps each column to the beginning of its first value. If the format is `columns`, `mapping`
+    """`columns` maps each column to the beginning of its first value. If the format is `table`, `mapping`
     contains the columns that were chosen or inferred. `problem` is the reason why the file can't be read, or
     empty."""
 

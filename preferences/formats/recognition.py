@@ -12,9 +12,9 @@ from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.containers.limits import NumberedRow
 from preferences.formats.containers.reading import read_rows
 from preferences.formats.readers import native, prompts
-from preferences.formats.readers.columns import reader as columns
-from preferences.formats.readers.columns.choice import chosen_mapping
-from preferences.formats.readers.columns.mapping import mapping_of
+from preferences.formats.readers.table import reader as table
+from preferences.formats.readers.table.choice import chosen_mapping
+from preferences.formats.readers.table.mapping import mapping_of
 from preferences.records import FormatError, ImportFormat, Parsed, Row, RowError, TooFewResponses
 
 RECOGNITION_ROWS = 50
@@ -40,7 +40,7 @@ def read_records(
 ) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
     """Return the file's format (detected if not specified) and its records, which are read on demand.
 
-    `mapping` chooses columns (`readers.columns.choice`); the format is then `columns`. Raises FormatError if
+    `mapping` chooses columns (`readers.table.choice`); the format is then `table`. Raises FormatError if
     the file can't be opened, or if its first rows fit neither a format nor the mapping.
     """
     rows = read_rows(stream)
@@ -60,10 +60,10 @@ def records_of_rows(
         )
     read = [row.row for row in head if row.row is not None]
     if mapping:
-        if format_name not in {None, columns.FORMAT.name}:
+        if format_name not in {None, table.FORMAT.name}:
             raise FormatError(f"A mapping can't be combined with the format {format_name}.")
         chosen = chosen_mapping(mapping, read)
-        return columns.FORMAT, _records(lambda row: columns.parse_with(row, chosen), chain(head, rows))
+        return table.FORMAT, _records(lambda row: table.parse_with(row, chosen), chain(head, rows))
     found = _recognise(read) if format_name is None else IMPORT_FORMATS[format_name]
     if found is None:
         raise FormatError(_not_recognised(head))
@@ -80,7 +80,7 @@ def _recognise(rows: Sequence[Row]) -> ImportFormat | None:
         return found
     if any(native.has_ranking(row) for row in rows):
         return found
-    return found if mapping_of(rows) is None else IMPORT_FORMATS[columns.FORMAT.name]
+    return found if mapping_of(rows) is None else IMPORT_FORMATS[table.FORMAT.name]
 
 
 def _not_recognised(rows: list[NumberedRow]) -> str:

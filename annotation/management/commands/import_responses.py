@@ -14,7 +14,7 @@ from annotation.content.imports import import_file
 from annotation.management.reporting import ReportingCommand, project_named
 from annotation.models import Project
 from preferences.formats.catalog import IMPORT_FORMATS
-from preferences.formats.readers.columns.choice import DIRECTIONS
+from preferences.formats.readers.table.choice import DIRECTIONS
 
 SHOWN_ERRORS = 20
 

@@ -34,8 +34,8 @@ from preferences.fields import (
     tiers_of,
     time_of,
 )
-from preferences.formats.readers.columns.votes import check_no_vote
 from preferences.formats.readers.prompts import PROMPT_NAMES, conversation_of, prompt_fields
+from preferences.formats.readers.table.votes import check_no_vote
 from preferences.formats.snapshot_parquet import SCHEMA
 from preferences.formats.training_fields import training_fields
 from preferences.formats.writers import csv_file

@@ -117,7 +117,7 @@ def test_upload_with_unreadable_votes_is_refused_until_they_are_mapped(
     assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "mapping")
     mapping = json.dumps({"vote": "score_a,score_b", "direction": "higher"})
     report = upload(client_of(mona), data, mapping=mapping).json()
-    assert (report["format"], report["rankings"], report["failed"]) == ("columns", 1, 0)
+    assert (report["format"], report["rankings"], report["failed"]) == ("table", 1, 0)
     assert Ranking.objects.get().places == [1, 0]
 
 
@@ -138,7 +138,7 @@ def test_preview_shows_columns_and_tasks_and_stores_nothing(
     assert unknown["columns"][0] == {"name": "frage", "example": "Best pet?"}
     mapping = {"prompt": "frage", "responses": "x,y", "vote": "wahl", "annotator": "wer"}
     chosen = preview(mapping=json.dumps(mapping)).json()
-    assert (chosen["format"], chosen["problem"], chosen["mapping"]) == ("columns", "", mapping)
+    assert (chosen["format"], chosen["problem"], chosen["mapping"]) == ("table", "", mapping)
     assert chosen["tasks"] == [
         {
             "messages": [{"role": "user", "content": "Best pet?"}],

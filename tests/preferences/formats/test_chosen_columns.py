@@ -25,7 +25,7 @@ SCORED = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "scor
 
 def read(rows: list[dict[str, Any]], **mapping: str) -> list[Record]:
     name, lines = read_records(io.BytesIO("\n".join(map(json.dumps, rows)).encode()), mapping=mapping)
-    assert name.name == "columns"
+    assert name.name == "table"
     found = list(lines)
     assert [line.reason for line in found] == [""] * len(rows)
     return [record for line in found for record in line.records if isinstance(record, Record)]
@@ -111,3 +111,9 @@ def test_unknown_column_key_and_direction_are_refused_by_name() -> None:
 def test_mapping_and_another_format_are_refused() -> None:
     with pytest.raises(FormatError, match="can't be combined with the format hh-rlhf"):
         read_records(io.BytesIO(json.dumps(SCORED).encode()), "hh-rlhf", {"vote": "score_a"})
+
+
+def test_direction_is_enough_for_scores_of_models() -> None:
+    row = {"question": "Best pet?", "gpt": "Cat", "claude": "Dog", "score_gpt": 4, "score_claude": 2}
+    (record,) = read([row], responses="gpt,claude", vote="score_gpt,score_claude", direction="higher")
+    assert order(record) == [["Cat"], ["Dog"]]

@@ -276,12 +276,12 @@ def test_csv_table_is_read_like_json() -> None:
     writer = csv.writer(text)
     writer.writerows([["prompt", "answer_1", "answer_2", "winner"], ["Best pet?", "Cat", "Dog", "2"]])
     name, (record,) = read(io.BytesIO(text.getvalue().encode()))
-    assert (name, order(record)) == ("columns", DOG)
+    assert (name, order(record)) == ("table", DOG)
 
 
 def test_nectar_answers_are_ranked_by_their_ranks() -> None:
     name, (first, _) = case_of(case("02-nectar-ranked-answers") / "input.jsonl")
-    assert name == "columns"
+    assert name == "table"
     assert first.messages == ({"role": "user", "content": "Why is the sea salty?"},)
     assert first.rankings[0].tiers == ((2,), (0,), (3,), (1,))
     assert [response.model for response in first.responses] == ["m1", "m2", "m3", "m4"]
@@ -353,6 +353,13 @@ def test_ratings_without_an_order_are_kept_with_a_notice() -> None:
 
 def test_in_house_winner_column_is_read() -> None:
     name, records = case_of(case("47-in-house-winner-csv") / "input.csv")
-    assert name == "columns"
+    assert name == "table"
     assert [record.rankings[0].tiers for record in records] == [((0,), (1,)), ((1,), (0,)), ((0, 1),)]
     assert [record.rankings[0].annotator for record in records] == ["ann1", "ann2", "ann1"]
+
+
+def test_responses_in_columns_with_the_names_of_models_are_found() -> None:
+    row = {"question": "Best pet?", "gpt": "Cat", "claude": "Dog"}
+    assert orders({**row, "winner": "gpt"}, {**row, "winner": "claude"}) == [CAT, DOG]
+    assert orders({**row, "gpt_rank": 2, "claude_rank": 1}) == [DOG]
+    assert "score_gpt" in refusal({**row, "score_gpt": 4, "score_claude": 2})

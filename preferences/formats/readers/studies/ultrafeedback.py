@@ -20,7 +20,7 @@ from preferences.fields import (
     prompt_messages,
     text_of,
 )
-from preferences.formats.readers.columns.votes import numbers_of
+from preferences.formats.readers.table.votes import numbers_of
 from preferences.records import ImportFormat, Parsed, RankingRecord, Record, ResponseRecord, Row, RowError
 
 KNOWN_FIELDS = frozenset({"instruction", "completions", "models", "metadata"})

@@ -25,7 +25,7 @@ export function ImportSetup({
   const { setup: texts } = useTexts();
   const [mapping, setMapping] = useState<Mapping>({ ...preview.mapping, ...options.mapping });
   const [rest, setRest] = useState(options);
-  const isTable = preview.format === "columns" || (preview.problem !== "" && preview.columns.length > 0);
+  const isTable = preview.format === "table" || (preview.problem !== "" && preview.columns.length > 0);
 
   function apply() {
     const ignored = rest.votes === "ignore" && isTable;

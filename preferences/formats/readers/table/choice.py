@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from preferences.formats.readers.columns.mapping import (
+from preferences.formats.readers.table.mapping import (
     SYSTEM_NAMES,
     ColumnMapping,
     described_by,
@@ -16,8 +16,8 @@ from preferences.formats.readers.columns.mapping import (
     prompt_column,
     response_columns,
 )
-from preferences.formats.readers.columns.names import groups_of
-from preferences.formats.readers.columns.votes import Numbers, OneHot, Signed, VoteColumns, Winner
+from preferences.formats.readers.table.names import groups_of
+from preferences.formats.readers.table.votes import Numbers, OneHot, Signed, VoteColumns, Winner
 from preferences.records import FormatError, Row
 
 KEYS = ("prompt", "system", "responses", "vote", "direction", "annotator")

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from preferences.fields import given
-from preferences.formats.readers.columns.cells import Replies, listed, replies_of
-from preferences.formats.readers.columns.names import Group, groups_of, words_of
-from preferences.formats.readers.columns.votes import (
+from preferences.formats.readers.prompts import PROMPT_NAMES
+from preferences.formats.readers.table.cells import Replies, listed, replies_of
+from preferences.formats.readers.table.names import Group, groups_of, words_of
+from preferences.formats.readers.table.votes import (
     RANK_WORDS,
     SCORE_WORDS,
     WINNER_WORDS,
@@ -30,7 +31,6 @@ from preferences.formats.readers.columns.votes import (
     winner_of,
     winner_priority,
 )
-from preferences.formats.readers.prompts import PROMPT_NAMES
 from preferences.records import FormatError, Row, RowError
 
 MORE_PROMPT_NAMES = ("input", "user_prompt", "user_input", "context", "user", "post", "source_text")
@@ -248,6 +248,10 @@ def _ranks(sample: _Sample, names: list[str]) -> Numbers | None:
     for group in _groups(names, len(sample.rows[0][1].texts)):
         if RANK_WORDS & set(group.words):
             return Numbers(columns=group.columns)
+    numbered = numbered_columns([*sample.columns, *names])
+    ranks = tuple(numbered.get(column, "") for column in sample.columns)
+    if all(RANK_WORDS & set(words_of(name)) for name in ranks):
+        return Numbers(columns=ranks)
     keys = [named_numbers(item)[0] for items in sample.items for item in items]
     if keys and keys[0] and all(keys[0][0] in found for found in keys if found):
         return Numbers(key=keys[0][0])
@@ -319,8 +323,12 @@ def response_columns(rows: Sequence[Row], names: list[str]) -> tuple[tuple[str, 
 def _columns_named_by_votes(
     rows: Sequence[Row], names: list[str]
 ) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
-    """The columns whose names are the values of a winner column, such as the names of two models. Raises
-    FormatError if a column looks like a vote, but the responses can't be found."""
+    """The columns of the responses, if they have the names of models: the values of a winner column, or the
+    rest of the names of rank or score columns (`score_gpt` for `gpt`). Raises FormatError if a column looks
+    like a vote, but the responses can't be found."""
+    columns = tuple(name for name in names if name in numbered_columns(names))
+    if len(columns) > 1:
+        return columns, ()
     winners = [name for name in names if winner_priority(name) < len(WINNER_WORDS)]
     for winner in winners:
         named = {str(row.get(winner)) for row in rows}
@@ -332,6 +340,18 @@ def _columns_named_by_votes(
     if filled and len(texts & set(names) - set(winners)) > 1:
         raise _refused(dict.fromkeys(filled, "the columns of the responses are not found"))
     return None
+
+
+def numbered_columns(names: Sequence[str]) -> dict[str, str]:
+    """{response: its rank or score} for columns such as `gpt` and `score_gpt`."""
+    plain = {words_of(name): name for name in names}
+    found = {}
+    for name in vote_names(tuple(names)):
+        words = words_of(name)
+        rest = tuple(word for word in words if word not in {*RANK_WORDS, *SCORE_WORDS})
+        if rest and rest != words and rest in plain:
+            found[plain[rest]] = name
+    return found
 
 
 def _groups(names: Sequence[str], count: int) -> list[Group]:

@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import Any
 
 from preferences.fields import given, tiers_from_ranks
-from preferences.formats.readers.columns.names import LETTERS, PAIRS, Group, groups_of, words_of
+from preferences.formats.readers.table.names import LETTERS, PAIRS, Group, groups_of, words_of
 from preferences.records import Row, RowError, Tiers
 
 # Words in the name of a column that holds a vote; of several such columns, the earliest word decides which

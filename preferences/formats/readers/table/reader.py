@@ -21,8 +21,8 @@ from preferences.fields import (
     time_of,
 )
 from preferences.formats.dialogues import quirks_of
-from preferences.formats.readers.columns.cells import TEXT_KEYS, conversation_and_texts, listed, replies_of
-from preferences.formats.readers.columns.mapping import (
+from preferences.formats.readers.table.cells import TEXT_KEYS, conversation_and_texts, listed, replies_of
+from preferences.formats.readers.table.mapping import (
     ANNOTATOR_NAMES,
     COMMENT_NAMES,
     ID_NAMES,
@@ -30,8 +30,8 @@ from preferences.formats.readers.columns.mapping import (
     ColumnMapping,
     mapping_of,
 )
-from preferences.formats.readers.columns.names import Group
-from preferences.formats.readers.columns.votes import (
+from preferences.formats.readers.table.names import Group
+from preferences.formats.readers.table.votes import (
     Answers,
     Numbers,
     OneHot,
@@ -79,7 +79,7 @@ def parser_of(rows: Sequence[Row]) -> Callable[[Row], Parsed]:
     certainty."""
     mapping = mapping_of(rows)
     if mapping is None:
-        raise FormatError(f"The file can't be read as `columns`: {NO_MAPPING}.")
+        raise FormatError(f"The file can't be read as `table`: {NO_MAPPING}.")
     return lambda row: parse_with(row, mapping)
 
 
@@ -238,7 +238,7 @@ def _text_key(item: dict[str, Any]) -> list[str]:
 
 
 FORMAT = ImportFormat(
-    name="columns",
+    name="table",
     title="A table of responses with a vote in columns of any name (JSON Lines, CSV, Parquet)",
     reads="The prompt, the responses (`response_a`, `answer 1`, … or a list) and the vote. The vote is a"
     " column that names the winner (`A`, `model_b`, `left`, a number, the response's model or its text,"

@@ -185,7 +185,7 @@ export function ImportPanel({ slug }: { slug: string }) {
           />
         </div>
         {look.isError && <ProblemNotice error={look.error} />}
-        {look.isSuccess && look.variables && (
+        {look.isSuccess && (!done || done.report.dry_run) && (
           <ImportSetup
             key={look.submittedAt}
             preview={look.data}

@@ -1,0 +1,77 @@
+"""A manager imports a table whose votes can't be inferred: chooses the columns, sees the first tasks, and
+imports them. The same page offers the use of the rankings and the overlap of the new tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_every_page import faults_of
+from tests.embedded.running import Stack, manage
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+SLUG = "mapping"
+WORK_MS = 60_000
+SCORES = """question,gpt,claude,score_gpt,score_claude,rater
+What is rain?,Falling water.,Sky juice.,4,2,mia
+Why snow?,Cold.,Frozen <b>water</b>.,1,5,tom
+"""
+
+
+@pytest.fixture(scope="module")
+def project(demo_stack: Stack) -> str:
+    done = manage(demo_stack.state, "create_project", SLUG, "--preset", "ranking")
+    assert done.returncode == 0, done.stderr
+    return SLUG
+
+
+def test_manager_chooses_the_columns_of_scores(
+    log_in: Callable[[str], Page], project: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "scores.csv"
+    file.write_text(SCORES)
+    page = log_in("admin")
+    page.goto(f"/projects/{project}/data")
+    page.get_by_label("File to import").set_input_files(file)
+    setup = page.get_by_test_id("import-setup")
+    expect(setup).to_contain_text(
+        "score_gpt (it isn't known whether a higher number is better)", timeout=WORK_MS
+    )
+    expect(page.get_by_test_id("import-report")).to_have_count(0)
+    _choose(page, "Responses", "gpt (Falling water.)", "claude (Sky juice.)")
+    _choose(page, "Vote", "score_gpt (4)", "score_claude (2)")
+    setup.get_by_label("Meaning of the numbers").select_option("higher")
+    setup.get_by_label("Annotator").select_option("rater")
+    setup.get_by_label("Rankings in the file").select_option("keep")
+    setup.get_by_label("Rankings per new task").fill("2")
+    setup.get_by_role("button", name="Apply and check all rows").click()
+    tasks = page.get_by_test_id("import-preview").get_by_role("listitem")
+    expect(tasks.filter(has_text="What is rain?").first).to_contain_text(
+        "rank 1Falling water.", timeout=WORK_MS
+    )
+    expect(tasks.filter(has_text="Why snow?").first).to_contain_text("rank 1Frozen <b>water</b>.")
+    report = page.get_by_test_id("import-report")
+    expect(report).to_contain_text("2 rows read as table", timeout=WORK_MS)
+    page.get_by_role("button", name="Import 2 rows").click()
+    expect(report).to_contain_text("new rankings2", timeout=WORK_MS)
+    expect(page.get_by_test_id("import-setup")).to_have_count(0)
+    state = page.request.get(f"/api/v1/projects/{project}/").json()
+    assert state["overlap"] != 2
+    page.get_by_role("link", name="View tasks").click()
+    row = page.get_by_role("row").filter(has_text="What is rain?")
+    expect(row).to_contain_text("open")
+    faults = faults_of(page, f"/projects/{project}/data")
+    assert not faults, "\n".join(faults)
+
+
+def _choose(page: Page, label: str, *options: str) -> None:
+    """Choose the options of a field that takes several values."""
+    field = page.get_by_role("textbox", name=label, exact=True)
+    for option in options:
+        field.click()
+        page.get_by_role("option", name=option, exact=True).click()
+    page.keyboard.press("Escape")

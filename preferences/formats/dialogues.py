@@ -1,53 +1,135 @@
-"""Split pairs of conversations: the shared beginning is the prompt, and the rest of each conversation is its
-reply, as text.
+"""Read conversations, and split pairs of them: the shared beginning is the prompt, and the rest of each
+conversation is its reply, as text.
 
 A reply that contains further turns is written in the dialogue format of hh-rlhf, so nothing is lost.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
-from preferences.fields import kind, list_of, text_of
+from preferences.fields import json_of, kind, list_of, text_of
+from preferences.formats.turn_content import content_of, further_fields, turn_text
 from preferences.quirks import EMPTY_REPLY, EMPTY_TURN, NOT_ALTERNATING, RUNS_ON, Quirk
 from preferences.records import Message, RowError
 from preferences.text import MAX_MESSAGES, ROLES
 
 LABELS = {"user": "Human", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 HH_ROLES = {"Human": "user", "Assistant": "assistant"}
-# Role names that occur in chat files; "human" and "gpt" are used by ShareGPT.
+# Role names that occur in chat files, in lower case. ShareGPT uses "human", "gpt", "observation" and
+# "function_call".
 SPELLINGS = {
     **{role: role for role in ROLES},
     "human": "user",
     "prompter": "user",
     "gpt": "assistant",
+    "chatgpt": "assistant",
     "bot": "assistant",
+    "chatbot": "assistant",
     "model": "assistant",
+    "ai": "assistant",
+    "function_call": "assistant",
     "developer": "system",
     "function": "tool",
+    "observation": "tool",
+    "ipython": "tool",
 }
+TURN_FIELDS = "turn_fields"
+# The beginning of a list of turns as JSON text, or of a single turn.
+TURNS_AS_TEXT = re.compile(r"""\s*(\[\s*)?\{\s*["'](role|from|content|value)["']\s*:""")
+# The fields of turns in addition to role and content, by the index of the turn.
+TurnFields = dict[int, dict[str, Any]]
 
 
 def turns_of(value: object, name: str) -> list[Message]:
-    """Parse a list of {role, content} (or ShareGPT's {from, value}) turns, with roles in any order."""
-    given = list_of(value, name)
-    if not given:
+    """The turns of a conversation, with roles in any order."""
+    return read_turns(value, name)[0]
+
+
+def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
+    """A conversation whose last turn is not the assistant's, because the model must respond next."""
+    return open_conversation(turns_of(value, name), name)
+
+
+def open_conversation(turns: Sequence[Message], name: str) -> tuple[Message, ...]:
+    """The turns, after a check that there is something to answer."""
+    if turns[-1]["role"] == "assistant":
+        raise RowError(f"{name} ends with an assistant turn, so there is nothing to answer")
+    if not any(turn["content"].strip() for turn in turns):
+        raise RowError(f"{name} contains no text")
+    return tuple(turns)
+
+
+def read_turns(value: object, name: str) -> tuple[list[Message], TurnFields]:
+    """Parse a list of {role, content} (or ShareGPT's {from, value}) turns, or a single turn, and return the
+    turns with their further fields."""
+    found = [value] if isinstance(value, Mapping) else list_of(value, name)
+    if not found:
         raise RowError(f"{name} is empty")
-    if len(given) > MAX_MESSAGES:
-        raise RowError(f"{name} has {len(given)} turns; the maximum is {MAX_MESSAGES}")
+    if len(found) > MAX_MESSAGES:
+        raise RowError(f"{name} has {len(found)} turns; the maximum is {MAX_MESSAGES}")
     turns: list[Message] = []
-    for index, turn in enumerate(given):
-        where = f"{name}.{index}"
+    fields: TurnFields = {}
+    for index, turn in enumerate(found):
         if not isinstance(turn, Mapping):
-            raise RowError(f"{where} must be an object with role and content, not {kind(turn)}")
-        spelt = turn.get("role", turn.get("from"))
-        role = SPELLINGS.get(spelt) if isinstance(spelt, str) else None
+            raise RowError(f"{name}.{index} must be an object with role and content, not {kind(turn)}")
+        role = role_of(turn)
         if role is None:
-            raise RowError(f"{where}.role is {spelt!r}; it must be one of {', '.join(ROLES)}")
-        content = turn.get("content", turn.get("value"))
-        turns.append({"role": role, "content": text_of(content, f"{where}.content")})
-    return turns
+            spelt = _spelt(turn)
+            raise RowError(f"{name}.{index}.role is {spelt!r}; it must be one of {', '.join(ROLES)}")
+        content = content_of(turn)
+        if len(turn) == 2 and isinstance(content, str):
+            turns.append({"role": role, "content": text_of(content, f"{name}.{index}.content")})
+            continue
+        turns.append({"role": role, "content": turn_text(turn, f"{name}.{index}")})
+        further = further_fields(turn)
+        if further:
+            fields[index] = further
+    return turns, fields
+
+
+def role_of(turn: Mapping[str, Any]) -> str | None:
+    """The role of a turn, or None if its role is not known."""
+    spelt = _spelt(turn)
+    if not isinstance(spelt, str):
+        return None
+    return SPELLINGS.get(spelt) or SPELLINGS.get(spelt.strip().lower())
+
+
+def _spelt(turn: Mapping[str, Any]) -> Any:
+    role = turn.get("role")
+    return turn.get("from") if role is None else role
+
+
+def decoded_turns(value: Any, name: str) -> Any:
+    """Turns that a CSV cell contains as JSON text; any other value is returned unchanged.
+
+    A text that is JSON without roles is a text, for example the answer to a request for JSON.
+    """
+    match = TURNS_AS_TEXT.match(value) if isinstance(value, str) else None
+    if match is None:
+        return value
+    try:
+        decoded = json_of(value, name)
+    except RowError:
+        if match[1] is None:
+            return value
+        decoded = list_of(value, name)
+    turns = decoded if isinstance(decoded, list) else [decoded]
+    return decoded if all(isinstance(turn, Mapping) and _spelt(turn) for turn in turns) else value
+
+
+def turn_metadata(fields: TurnFields, start: int = 0, stop: int | None = None) -> dict[str, Any]:
+    """The further fields of the turns from `start` to `stop` as metadata. Turns are numbered from `start`."""
+    found = [
+        {"turn": index - start, **further}
+        for index, further in fields.items()
+        if index >= start and (stop is None or index < stop)
+    ]
+    return {TURN_FIELDS: found} if found else {}
 
 
 def reply_of(turns: Sequence[Message], name: str) -> str:
@@ -87,8 +169,20 @@ def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
     ):
         shared -= 1
     if shared <= 0:
-        raise RowError("the conversations share no opening turn that the assistant answers in each of them")
+        raise RowError(
+            "the conversations share no opening turn that the assistant answers in each of them; "
+            + _parting(conversations)
+        )
     return shared
+
+
+def _parting(conversations: Sequence[Sequence[Message]]) -> str:
+    """The first turn in which the conversations differ."""
+    for index, turns in enumerate(zip(*conversations, strict=False)):
+        if any(turn != turns[0] for turn in turns):
+            roles = dict.fromkeys(turn["role"] for turn in turns)
+            return f"they differ from turn {index} ({' and '.join(roles)}), counted from 0"
+    return "one of them is the beginning of the other"
 
 
 def quirks_of(messages: Sequence[Message], replies: Sequence[Sequence[Message]]) -> tuple[Quirk, ...]:

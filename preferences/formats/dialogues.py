@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
-from preferences.fields import json_of, kind, list_of, text_of
-from preferences.formats.turn_content import content_of, further_fields, turn_text
+from preferences.fields import json_of, kind, list_of, metadata_of
+from preferences.formats.turn_content import further_fields, turn_text
 from preferences.quirks import EMPTY_REPLY, EMPTY_TURN, NOT_ALTERNATING, RUNS_ON, Quirk
 from preferences.records import Message, RowError
-from preferences.text import MAX_MESSAGES, ROLES
+from preferences.text import MAX_MESSAGES, ROLES, text_fault
 
 LABELS = {"user": "Human", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 HH_ROLES = {"Human": "user", "Assistant": "assistant"}
@@ -40,6 +39,7 @@ SPELLINGS = {
 TURN_FIELDS = "turn_fields"
 # The beginning of a list of turns as JSON text, or of a single turn.
 TURNS_AS_TEXT = re.compile(r"""\s*(\[\s*)?\{\s*["'](role|from|content|value)["']\s*:""")
+BEFORE_TURNS = frozenset("[{ \t\r\n")
 # The fields of turns in addition to role and content, by the index of the turn.
 TurnFields = dict[int, dict[str, Any]]
 
@@ -58,7 +58,7 @@ def open_conversation(turns: Sequence[Message], name: str) -> tuple[Message, ...
     """The turns, after a check that there is something to answer."""
     if turns[-1]["role"] == "assistant":
         raise RowError(f"{name} ends with an assistant turn, so there is nothing to answer")
-    if not any(turn["content"].strip() for turn in turns):
+    if all(is_blank(turn["content"]) for turn in turns):
         raise RowError(f"{name} contains no text")
     return tuple(turns)
 
@@ -76,14 +76,16 @@ def read_turns(value: object, name: str) -> tuple[list[Message], TurnFields]:
     for index, turn in enumerate(found):
         if not isinstance(turn, Mapping):
             raise RowError(f"{name}.{index} must be an object with role and content, not {kind(turn)}")
+        spelt, content = turn.get("role"), turn.get("content")
+        role = SPELLINGS.get(spelt) if isinstance(spelt, str) else None
+        # Almost all turns have only these fields. The name of a field is built only for an error, because it
+        # takes as long as the rest.
+        if role is not None and len(turn) == 2 and isinstance(content, str) and not text_fault(content):
+            turns.append({"role": role, "content": content})
+            continue
         role = role_of(turn)
         if role is None:
-            spelt = _spelt(turn)
-            raise RowError(f"{name}.{index}.role is {spelt!r}; it must be one of {', '.join(ROLES)}")
-        content = content_of(turn)
-        if len(turn) == 2 and isinstance(content, str):
-            turns.append({"role": role, "content": text_of(content, f"{name}.{index}.content")})
-            continue
+            raise RowError(f"{name}.{index}.role is {_spelt(turn)!r}; it must be one of {', '.join(ROLES)}")
         turns.append({"role": role, "content": turn_text(turn, f"{name}.{index}")})
         further = further_fields(turn)
         if further:
@@ -109,7 +111,9 @@ def decoded_turns(value: Any, name: str) -> Any:
 
     A text that is JSON without roles is a text, for example the answer to a request for JSON.
     """
-    match = TURNS_AS_TEXT.match(value) if isinstance(value, str) else None
+    if not isinstance(value, str) or value[:1] not in BEFORE_TURNS:
+        return value
+    match = TURNS_AS_TEXT.match(value)
     if match is None:
         return value
     try:
@@ -123,13 +127,16 @@ def decoded_turns(value: Any, name: str) -> Any:
 
 
 def turn_metadata(fields: TurnFields, start: int = 0, stop: int | None = None) -> dict[str, Any]:
-    """The further fields of the turns from `start` to `stop` as metadata. Turns are numbered from `start`."""
+    """The further fields of the turns from `start` to `stop` as metadata. Turns are numbered from `start`.
+    Raises RowError if the fields can't be stored."""
+    if not fields:
+        return {}
     found = [
         {"turn": index - start, **further}
         for index, further in fields.items()
         if index >= start and (stop is None or index < stop)
     ]
-    return {TURN_FIELDS: found} if found else {}
+    return metadata_of({TURN_FIELDS: found} if found else {}, frozenset())
 
 
 def reply_of(turns: Sequence[Message], name: str) -> str:
@@ -159,7 +166,7 @@ def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
     in each conversation. Raises RowError if there is no such turn."""
     shared = 0
     for turns in zip(*conversations, strict=False):
-        if any(turn != turns[0] for turn in turns):
+        if turns.count(turns[0]) != len(turns):
             break
         shared += 1
     shared = min(shared, min(map(len, conversations)) - 1)
@@ -187,11 +194,26 @@ def _parting(conversations: Sequence[Sequence[Message]]) -> str:
 
 def quirks_of(messages: Sequence[Message], replies: Sequence[Sequence[Message]]) -> tuple[Quirk, ...]:
     """The quirks of a prompt and its replies."""
-    roles = [message["role"] for message in messages]
+    empty_reply = runs_on = empty_turn = not_alternating = False
+    for turns in replies:
+        if turns:
+            empty_reply = empty_reply or is_blank(turns[0]["content"])
+            runs_on = runs_on or len(turns) > 1
+    former = ""
+    for message in messages:
+        empty_turn = empty_turn or is_blank(message["content"])
+        not_alternating = not_alternating or message["role"] == former
+        former = message["role"]
+    if not (empty_reply or runs_on or empty_turn or not_alternating):
+        return ()
     found = {
-        EMPTY_REPLY: any(not turns[0]["content"].strip() for turns in replies if turns),
-        EMPTY_TURN: any(not message["content"].strip() for message in messages),
-        RUNS_ON: any(len(turns) > 1 for turns in replies),
-        NOT_ALTERNATING: any(one == two for one, two in pairwise(roles)),
+        EMPTY_REPLY: empty_reply,
+        EMPTY_TURN: empty_turn,
+        RUNS_ON: runs_on,
+        NOT_ALTERNATING: not_alternating,
     }
     return tuple(quirk for quirk, holds in found.items() if holds)
+
+
+def is_blank(text: str) -> bool:
+    return not text or text.isspace()

@@ -29,7 +29,8 @@ TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 MEDIA_FIELDS = ("image", "image_url", "audio", "input_audio", "video", "file", "source")
 READ_FIELDS = frozenset({"role", "from", "content", "value"})
 PART_FIELDS = frozenset({"type", "text"})
-CALL_FIELDS = ("tool_calls", "function_call")
+# `function_call` is the older form of OpenAI's API for a single call.
+CALL_FIELDS = frozenset({"tool_calls", "function_call"})
 # These fields of a call are not part of its text.
 BOOKKEEPING = frozenset({"id", "type", "index", "function"})
 
@@ -96,9 +97,9 @@ def _part_text(part: Any, where: str) -> str:
 
 
 def _calls_of(turn: Mapping[str, Any], where: str) -> list[str]:
-    """The lines of a turn's calls. `function_call` is the older form of OpenAI's API for a single call."""
-    lines = []
-    for name in CALL_FIELDS:
+    """The lines of a turn's calls."""
+    lines: list[str] = []
+    for name in sorted(CALL_FIELDS & turn.keys()):
         value = turn.get(name)
         if not given(value) or value in ([], {}):
             continue

@@ -175,7 +175,7 @@ def _given_responses(row: Row) -> Sequence[Any]:
 
 
 def _text_key(item: Mapping[str, Any]) -> str | None:
-    if any(item.get(key) for key in CALL_FIELDS):
+    if not CALL_FIELDS.isdisjoint(item):
         return "content"
     return next((key for key in TEXT_KEYS if key in item), None)
 

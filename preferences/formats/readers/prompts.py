@@ -6,9 +6,8 @@ Other formats find the prompt of a row with the functions of this module, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from preferences.fields import given, list_of, metadata_of, prompt_messages, text_of
 from preferences.formats.dialogues import (
@@ -33,20 +32,24 @@ TEXT_NAMES = (
     "context",
 )
 PROMPT_NAMES = (*CONVERSATION_NAMES, *TEXT_NAMES)
+_PLACE = {name: place for place, name in enumerate(PROMPT_NAMES)}
 # Beside a conversation that contains an answer, `context` is background, not the prompt.
 WEAK_NAMES = (*CONVERSATION_NAMES, "context")
 SYSTEM_NAMES = ("system", "system_prompt", "system_message")
+_SYSTEM = frozenset(SYSTEM_NAMES)
+FIELD_ALONE = {name: frozenset({name}) for name in PROMPT_NAMES}
+INSTRUCTION_FIELDS = frozenset({"instruction", "input", "history"})
 RESPONSE_FIELDS = frozenset({"metadata", "responses"})
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """A row's conversation, the names of the fields that it contains, and the further fields of its turns as
-    metadata."""
+class Prompt(NamedTuple):
+    """A row's conversation, the names of the fields that it contains, the further fields of its turns as
+    metadata, and the names of the row's other prompt fields."""
 
     messages: tuple[Message, ...]
     fields: frozenset[str]
     turns: dict[str, Any]
+    others: tuple[str, ...] = ()
 
 
 # A row with one of these fields contains responses in an unknown format. Reading the row as a prompt would
@@ -82,7 +85,8 @@ def prompt_fields(row: Row) -> frozenset[str]:
     try:
         return prompt_of(row).fields
     except RowError:
-        return _fields_read(row, prompt_name(row))
+        name = _chosen_name(row, prompt_names(row), False)
+        return INSTRUCTION_FIELDS if name == "instruction" else FIELD_ALONE[name]
 
 
 def conversation_of(row: Row) -> tuple[Message, ...]:
@@ -101,15 +105,19 @@ def prompt_of(row: Row, *, in_pair: bool = False) -> Prompt:
     the chosen response, so a conversation that ends with an assistant turn is not the prompt if there is
     another prompt field.
     """
-    name = prompt_name(row, in_pair=in_pair)
-    fields = _fields_read(row, name)
-    if "history" in fields:
-        messages, turns = conversation_of_instruction(row), {}
+    names = prompt_names(row)
+    name = _chosen_name(row, names, in_pair)
+    if name == "instruction" and isinstance(row[name], str):
+        messages, turns, fields = conversation_of_instruction(row), {}, INSTRUCTION_FIELDS
     else:
-        messages, turns = _read(row, name)
-    messages, system = with_system(row, messages)
-    fields |= system
-    return Prompt(messages, fields | repeating(row, fields, [messages]), turns)
+        (messages, turns), fields = _read(row, name), FIELD_ALONE[name]
+    if not _SYSTEM.isdisjoint(row):
+        messages, system = with_system(row, messages)
+        fields |= system
+    if len(names) < 2:
+        return Prompt(messages, fields, turns)
+    others = tuple(other for other in names if other not in fields)
+    return with_repeats(row, Prompt(messages, fields, turns, others))
 
 
 def prompt_metadata(row: Row, prompt: Prompt, known: frozenset[str]) -> dict[str, Any]:
@@ -118,16 +126,21 @@ def prompt_metadata(row: Row, prompt: Prompt, known: frozenset[str]) -> dict[str
     return metadata_of({**row, **prompt.turns} if prompt.turns else row, known | prompt.fields)
 
 
-def prompt_name(row: Row, *, in_pair: bool = False) -> str:
-    """The name of the field with the prompt; `in_pair` as for :func:`prompt_of`."""
-    names = [name for name in PROMPT_NAMES if given(row.get(name))]
-    while (
-        in_pair and names and names[0] in CONVERSATION_NAMES and not all(n in WEAK_NAMES for n in names[1:])
-    ):
-        if not _is_answered(row[names[0]], names[0]):
-            break
-        names.pop(0)
-    return names[0] if names else "prompt"
+def prompt_names(row: Row) -> list[str]:
+    """The prompt fields of the row that have a value, in order of preference."""
+    names = [name for name in row if name in _PLACE and given(row[name])]
+    return names if len(names) < 2 else sorted(names, key=_PLACE.__getitem__)
+
+
+def _chosen_name(row: Row, names: Sequence[str], in_pair: bool) -> str:
+    """The prompt field that contains the prompt; `in_pair` as for :func:`prompt_of`."""
+    if not names:
+        return "prompt"
+    for place, name in enumerate(names):
+        weak = name not in CONVERSATION_NAMES or all(other in WEAK_NAMES for other in names[place + 1 :])
+        if weak or not in_pair or not _is_answered(row[name], name):
+            return name
+    return names[0]
 
 
 def _is_answered(value: Any, name: str) -> bool:
@@ -159,15 +172,14 @@ def with_system(row: Row, messages: tuple[Message, ...]) -> tuple[tuple[Message,
     return messages, frozenset(used)
 
 
-def repeating(row: Row, used: Iterable[str], conversations: Iterable[Sequence[Message]]) -> frozenset[str]:
-    """The names of other prompt fields that only repeat one of the conversations or, as text, one of its
-    turns."""
-    names = [name for name in PROMPT_NAMES if given(row.get(name)) and name not in used]
-    if not names:
-        return frozenset()
-    known = [stripped(turns) for turns in conversations]
+def with_repeats(row: Row, prompt: Prompt, conversations: Sequence[Sequence[Message]] = ()) -> Prompt:
+    """The prompt, with the other prompt fields that only repeat it, one of the conversations or, as text, one
+    of their turns."""
+    known = [stripped(turns) for turns in (prompt.messages, *conversations) if turns]
     known += [turns[1:] for turns in known if turns[0][0] == "system"]
-    return frozenset(name for name in names if _repeats(row[name], known))
+    repeats = {name for name in prompt.others if _repeats(row[name], known)}
+    others = tuple(name for name in prompt.others if name not in repeats)
+    return Prompt(prompt.messages, prompt.fields | repeats, prompt.turns, others)
 
 
 def stripped(turns: Sequence[Message]) -> list[tuple[str, str]]:
@@ -194,12 +206,6 @@ def _read(row: Row, name: str) -> tuple[tuple[Message, ...], dict[str, Any]]:
     if value is None:
         raise RowError("prompt is missing (and there is no messages field)")
     return prompt_messages(value, name), {}
-
-
-def _fields_read(row: Row, name: str) -> frozenset[str]:
-    if name == "instruction" and isinstance(row["instruction"], str):
-        return frozenset({"instruction", "input", "history"})
-    return frozenset({name})
 
 
 def conversation_of_instruction(row: Row) -> tuple[Message, ...]:

@@ -31,6 +31,8 @@ LONG = 6  # words; a text of this length is rarely a label
 def without_prompt(prompt: str, texts: Sequence[str]) -> list[str] | None:
     """The texts without the prompt that both begin with, or None if they do not repeat it."""
     prompt = prompt.strip()
+    if not all(text.startswith(prompt) or text[:1].isspace() for text in texts):
+        return None
     if len(prompt.split()) < MIN_WORDS and len(prompt) < MIN_CHARACTERS:
         return None
     rests = []

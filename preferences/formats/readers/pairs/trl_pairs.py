@@ -10,10 +10,9 @@ an answer into the prompt.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from preferences.fields import given, label_of, metadata_of, prompt_messages, text_of
+from preferences.fields import label_of, prompt_messages, text_of
 from preferences.formats.dialogues import (
     TurnFields,
     decoded_turns,
@@ -26,12 +25,12 @@ from preferences.formats.dialogues import (
 from preferences.formats.readers.pairs.repeated import merged, possible_prompts, without_prompt
 from preferences.formats.readers.pairs.sides import SIDES, blind_order, strength_of
 from preferences.formats.readers.prompts import (
-    PROMPT_NAMES,
     SYSTEM_NAMES,
     Prompt,
     prompt_metadata,
+    prompt_names,
     prompt_of,
-    repeating,
+    with_repeats,
     with_system,
 )
 from preferences.formats.training_fields import training_fields
@@ -61,14 +60,13 @@ KNOWN_FIELDS = frozenset(
 EXPORTED_FIELDS = frozenset({"prompt_group", "split"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(NamedTuple):
     """The prompt, the two replies with their metadata, and the quirks of a row."""
 
     prompt: Prompt
     replies: list[str]
     quirks: tuple[Quirk, ...]
-    metadata: tuple[dict[str, Any], ...] = ({}, {})
+    metadata: tuple[dict[str, Any], dict[str, Any]]
 
 
 def recognises(row: Row) -> bool:
@@ -115,12 +113,14 @@ def parse(row: Row) -> Parsed:
 
 def _plain(row: Row, sides: Mapping[str, Any]) -> _Pair:
     texts = [text_of(sides[side], side) for side in SIDES]
-    if _names_prompt(row):
+    if _has_prompt(row):
         prompt = prompt_of(row, in_pair=True)
         rests = without_prompt(prompt.messages[-1]["content"], texts)
-        prompt = _without_repeats(row, prompt, [[*prompt.messages, *_turn(text)] for text in rests or texts])
-        quirks = quirks_of(prompt.messages, [_turn(text) for text in rests or texts])
-        return _Pair(prompt, rests or texts, (PROMPT_REPEATED, *quirks) if rests else quirks)
+        replies = [_turn(text) for text in rests or texts]
+        if prompt.others:
+            prompt = with_repeats(row, prompt, [[*prompt.messages, *turns] for turns in replies])
+        quirks = quirks_of(prompt.messages, replies)
+        return _Pair(prompt, rests or texts, (PROMPT_REPEATED, *quirks) if rests else quirks, ({}, {}))
     _refuse_unknown_prompt(row)
     shared = texts[0][: _shared_characters(*texts)]
     cut = max(shared.rfind(space) for space in (" ", "\n", "\t"))
@@ -129,11 +129,13 @@ def _plain(row: Row, sides: Mapping[str, Any]) -> _Pair:
     messages, system = with_system(row, prompt_messages(shared[:cut]))
     texts = [text[cut:] for text in texts]
     quirks = quirks_of(messages, [_turn(text) for text in texts])
-    return _Pair(Prompt(messages, system, {}), texts, (IMPLICIT_PROMPT, *quirks))
+    return _Pair(Prompt(messages, system, {}), texts, (IMPLICIT_PROMPT, *quirks), ({}, {}))
 
 
-def _names_prompt(row: Row) -> bool:
-    return any(given(row.get(name)) and row[name] not in ([], {}) for name in PROMPT_NAMES)
+def _has_prompt(row: Row) -> bool:
+    """Whether a prompt field of the row has a value, of any type."""
+    names = prompt_names(row)
+    return bool(names) and (row[names[0]] not in ([], {}) or any(row[name] not in ([], {}) for name in names))
 
 
 def _refuse_unknown_prompt(row: Row) -> None:
@@ -145,12 +147,6 @@ def _refuse_unknown_prompt(row: Row) -> None:
             f"there is no known prompt field, but {', '.join(names[:5])} could contain the prompt; rename "
             "the field with the prompt to prompt, or remove these fields if both texts begin with it"
         )
-
-
-def _without_repeats(row: Row, prompt: Prompt, conversations: Sequence[Sequence[Message]]) -> Prompt:
-    """The prompt, with the fields that only repeat one of the conversations."""
-    fields = prompt.fields | repeating(row, prompt.fields, conversations)
-    return Prompt(prompt.messages, fields, prompt.turns)
 
 
 def _shared_characters(one: str, two: str) -> int:
@@ -165,16 +161,18 @@ def _turn(text: str) -> list[Message]:
 def _conversations(row: Row, sides: Mapping[str, Any]) -> _Pair:
     read = [read_turns(sides[side], side) for side in SIDES]
     conversations = [turns for turns, _ in read]
-    if _names_prompt(row) and all(turns[0]["role"] == "assistant" for turns in conversations):
+    if all(turns[0]["role"] == "assistant" for turns in conversations) and _has_prompt(row):
         shared, prompt, differs = 0, prompt_of(row, in_pair=True), False
     else:
         # Many files have a prompt field and repeat the prompt in both conversations.
         shared, prompt, differs = _shared_prompt(row, read)
     rests = [turns[shared:] for turns in conversations]
-    prompt = _without_repeats(row, prompt, [*conversations, *([*prompt.messages, *rest] for rest in rests)])
+    if prompt.others:
+        prompt = with_repeats(row, prompt, [*conversations, *([*prompt.messages, *rest] for rest in rests)])
     replies = [reply_of(turns, side) for side, turns in zip(SIDES, rests, strict=True)]
     quirks = quirks_of(prompt.messages, rests)
-    metadata = tuple(metadata_of(turn_metadata(fields, shared), frozenset()) for _, fields in read)
+    (_, one), (_, two) = read
+    metadata = turn_metadata(one, shared), turn_metadata(two, shared)
     return _Pair(prompt, replies, (PROMPT_DIFFERS, *quirks) if differs else quirks, metadata)
 
 
@@ -187,24 +185,26 @@ def _shared_prompt(row: Row, read: Sequence[tuple[list[Message], TurnFields]]) -
     shared = shared_turns(conversations)
     opening, fields = conversations[0][:shared], read[0][1]
     prompt = _prompt_beside(row)
-    messages = merged(prompt.messages, opening)
+    messages = merged(prompt.messages, opening) if prompt.messages else tuple(opening)
     if messages is None:
-        return shared, Prompt(tuple(opening), frozenset(), turn_metadata(fields, 0, shared)), True
+        names = tuple(prompt_names(row))
+        return shared, Prompt(tuple(opening), frozenset(), turn_metadata(fields, 0, shared), names), True
     # The opening is the end of the prompt; turns that only the prompt field has precede it.
     turns = turn_metadata(fields, shared - len(messages), shared)
-    return shared, Prompt(messages, prompt.fields, turns or prompt.turns), False
+    return shared, Prompt(messages, prompt.fields, turns or prompt.turns, prompt.others), False
 
 
 def _prompt_beside(row: Row) -> Prompt:
     """The prompt field beside two whole conversations, or only the system prompt if no field can be read as a
     prompt: the conversations contain it."""
-    if _names_prompt(row):
+    names = prompt_names(row)
+    if names:
         try:
             return prompt_of(row, in_pair=True)
         except RowError:
             pass
     messages, system = with_system(row, ())
-    return Prompt(messages, system, {})
+    return Prompt(messages, system, {}, tuple(names))
 
 
 FORMAT = ImportFormat(
@@ -213,8 +213,8 @@ FORMAT = ImportFormat(
     reads="Each row becomes a task with two responses and a ranking. The prompt is `prompt` or another known "
     "field (`question`, `query`, `instruction`, `input`, `context`, `messages`, `conversations`, …), with "
     "`system` or `system_prompt` as its system turn. If the responses repeat the prompt, it is read only "
-    "once. Without a prompt, it is the turns that both conversations share, or the words that both texts begin "
-    "with, unless another field could contain it: then the row is rejected. An integer `margin` is the "
+    "once. Without a prompt, it is the turns that both conversations share, or the words that both texts "
+    "begin with, unless another field could contain it: then the row is rejected. An integer `margin` is the "
     "strength; 0 means no strength. Tool calls are part of the text, as a `tool_calls` block with one call "
     "per line.",
     loses="The exact boundary between an implicit prompt and the responses, if both texts are "

@@ -28,7 +28,6 @@ BAD = ("tie (bothbad)", "tie (both bad)", "both_bad", "bothbad", "both bad")
 TIES: dict[str, Tiers] = dict.fromkeys(("tie", *BAD), ((0, 1),))
 WINNERS: dict[str, Tiers] = {"model_a": ((0,), (1,)), "model_b": ((1,), (0,)), **TIES}
 JUDGED_FIELDS = KNOWN_FIELDS | {"winner", "judge"}
-TIME_NAMES = ("tstamp", "timestamp")
 ID_NAMES = ("id", "question_id")
 
 
@@ -37,8 +36,10 @@ def recognises(row: Row) -> bool:
 
 
 def parse(row: Row) -> Parsed:
-    winner = row.get("winner")
-    winner = one_of(winner.strip().lower() if isinstance(winner, str) else winner, "winner", WINNERS)
+    given_winner = row.get("winner")
+    if isinstance(given_winner, str) and given_winner not in WINNERS:
+        given_winner = given_winner.strip().lower()
+    winner = one_of(given_winner, "winner", WINNERS)
     turn = int_of(row.get("turn"), "turn", low=1, high=MAX_MESSAGES)
     read = [read_turns(row.get(name), name) for name in SIDES]
     # An MT-bench judgement contains the whole conversation, but applies only to its `turn`.
@@ -48,15 +49,14 @@ def parse(row: Row) -> Parsed:
     models = [label_of(row.get(name), name) for name in ("model_a", "model_b")]
     responses = tuple(
         ResponseRecord(
-            reply_of(turns, name),
-            model,
-            metadata=metadata_of(turn_metadata(fields, shared, shared + len(turns)), frozenset()),
+            reply_of(turns, name), model, metadata=turn_metadata(fields, shared, shared + len(turns))
         )
         for turns, (_, fields), name, model in zip(rest, read, SIDES, models, strict=True)
     )
     messages = tuple(conversations[0][:shared])
-    same = len({(response.text, response.model) for response in responses}) == 1
-    time = next((row[name] for name in TIME_NAMES if given(row.get(name))), None)
+    one, two = responses
+    same = (one.text, one.model) == (two.text, two.model)
+    time = row["tstamp"] if given(row.get("tstamp")) else row.get("timestamp")
     given_at = time_of(time)
     ranking = RankingRecord(
         tiers=WINNERS[winner],
@@ -76,7 +76,7 @@ def parse(row: Row) -> Parsed:
             messages=messages,
             responses=responses,
             rankings=() if same else (ranking,),
-            metadata=metadata_of(turn_metadata(read[0][1], 0, shared), frozenset()),
+            metadata=turn_metadata(read[0][1], 0, shared),
             task_metadata={},
             quirks=tuple(found),
         )
@@ -91,8 +91,10 @@ def _until(turns: Sequence[Message], turn: int) -> list[Message]:
 
 def _id_of(row: Row) -> str:
     """The battle's ID if its judge is unknown: two equal anonymous votes are two rankings."""
+    if given(row.get("judge")):
+        return ""
     value: Any = next((row[name] for name in ID_NAMES if isinstance(row.get(name), (str, int))), None)
-    return "" if given(row.get("judge")) else label_of(value, "id")
+    return label_of(value, "id")
 
 
 FORMAT = ImportFormat(

@@ -108,9 +108,10 @@ def prompt_of(row: Row, *, in_pair: bool = False) -> Prompt:
     names = prompt_names(row)
     name = _chosen_name(row, names, in_pair)
     if name == "instruction" and isinstance(row[name], str):
-        messages, turns, fields = conversation_of_instruction(row), {}, INSTRUCTION_FIELDS
+        read, fields = (conversation_of_instruction(row), {}), INSTRUCTION_FIELDS
     else:
-        (messages, turns), fields = _read(row, name), FIELD_ALONE[name]
+        read, fields = _read(row, name), FIELD_ALONE[name]
+    messages, turns = read
     if not _SYSTEM.isdisjoint(row):
         messages, system = with_system(row, messages)
         fields |= system

@@ -275,11 +275,13 @@ def test_every_spelling_of_a_bad_tie_is_known(winner: str) -> None:
     assert (record.rankings[0].tiers, record.rankings[0].all_bad) == (((0, 1),), True)
 
 
-def test_battles_without_a_judge_are_told_apart_by_their_id() -> None:
-    for row, expected in (({"id": "b1"}, "b1"), ({"id": "b1", "judge": "j"}, ""), ({"question_id": 7}, "7")):
-        row = {"judge": None, **row}
-        row = {key: value for key, value in battle("tie", **{"question_id": None, **row}).items() if value}
-        assert record_of(row, "arena-battles").rankings[0].external_id == expected
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [({"id": "b1"}, "b1"), ({"id": "b1", "judge": "j"}, ""), ({"question_id": 7}, "7"), ({}, "")],
+)
+def test_battles_without_a_judge_are_told_apart_by_their_id(known: dict[str, Any], expected: str) -> None:
+    anonymous = {key: value for key, value in battle("tie").items() if key not in {"judge", "question_id"}}
+    assert record_of({**anonymous, **known}, "arena-battles").rankings[0].external_id == expected
 
 
 def test_battle_with_a_system_turn_is_cut_after_the_judged_turn() -> None:

@@ -1,4 +1,4 @@
-"""Rankings as token groups, one per ranking, within the length limit of the model."""
+"""Encode rankings as token groups, one group per ranking, within the model's length limit."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ def encode_rankings(
     ties: str,
     key: AnswerKey = NOTHING_LEARNED,
 ) -> tuple[list[Group], dict[str, int], int]:
-    """Return (token groups, the number of rankings left out by reason, the number of truncated prompts).
+    """Return the token groups, the number of omitted rankings by reason, and the number of truncated prompts.
 
     Reasons: ``fewer_than_two_responses``; ``all_tied`` if ties are ignored (no pair to learn from);
     ``refused_by_template`` if the chat template cannot render the prompt; ``identical_after_encoding`` if all
     responses have the same tokens, for example because they differ only in text that spells a control token;
     ``response_too_long`` if a response leaves no room for its prompt in ``max_length`` tokens (a response is
-    never truncated: its end is what is scored). Of responses with the same tokens, a ranking keeps one.
+    never truncated, because its score is read at its end). Of responses with the same tokens, a ranking keeps
+    one.
     """
     groups: list[Group] = []
     left_out: Counter[str] = Counter()

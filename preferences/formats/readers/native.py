@@ -110,7 +110,7 @@ def parse(row: Row) -> Parsed:
     known = EXPORTED_FIELDS if row.get("ranking_id") else KNOWN_FIELDS
     name = _list_name(row)
     columns = response_columns(row) if name is None else {}
-    metadata = prompt_metadata(row, prompt, known | {str(name)} | columns.keys() | set(columns.values()))
+    metadata = prompt_metadata(row, prompt, known.union((str(name),), columns, columns.values()))
     exported = object_of(row.get("prompt_metadata"), "prompt_metadata") if row.get("ranking_id") else {}
     return [
         Record(
@@ -175,6 +175,8 @@ def _given_responses(row: Row) -> Sequence[Any]:
 
 
 def _text_key(item: Mapping[str, Any]) -> str | None:
+    if "text" in item:
+        return "text"
     if not CALL_FIELDS.isdisjoint(item):
         return "content"
     return next((key for key in TEXT_KEYS if key in item), None)

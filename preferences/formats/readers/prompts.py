@@ -58,7 +58,8 @@ ANSWER_FIELD = re.compile(r"chosen|rejected|response|completion|answer|output|pr
 
 
 def recognises(row: Row) -> bool:
-    known = RESPONSE_FIELDS | prompt_fields(row) | {"prompt", "messages"}
+    # `tools` describes the functions that a conversation can call.
+    known = RESPONSE_FIELDS | prompt_fields(row) | {"prompt", "messages", "tools"}
     others = {key: value for key, value in row.items() if key not in known}
     return (
         not row.get("responses")
@@ -112,8 +113,8 @@ def prompt_of(row: Row, *, in_pair: bool = False) -> Prompt:
     else:
         read, fields = _read(row, name), FIELD_ALONE[name]
     messages, turns = read
-    if not _SYSTEM.isdisjoint(row):
-        messages, system = with_system(row, messages)
+    messages, system = with_system(row, messages)
+    if system:
         fields |= system
     if len(names) < 2:
         return Prompt(messages, fields, turns)
@@ -158,6 +159,8 @@ def with_system(row: Row, messages: tuple[Message, ...]) -> tuple[tuple[Message,
 
     If the conversation has a system turn with another text, the field remains metadata.
     """
+    if _SYSTEM.isdisjoint(row):
+        return messages, frozenset()
     used = set()
     for name in SYSTEM_NAMES:
         value = row.get(name)

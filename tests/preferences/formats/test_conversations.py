@@ -154,6 +154,21 @@ def test_system_prompt_of_other_tools_is_the_first_turn() -> None:
     assert [response.text for response in record.responses] == ["a", "b"]
 
 
+def test_system_prompt_of_hh_dialogues_is_the_first_turn() -> None:
+    sides = {side: f"\n\nHuman: Name a river.\n\nAssistant: {side}" for side in ("chosen", "rejected")}
+    record = record_of({"system": "Be brief.", **sides}, "hh-rlhf")
+    assert (turns(record), order(record)) == (WITH_SYSTEM, [["chosen"], ["rejected"]])
+    assert record.metadata == {}
+
+
+def test_prompts_with_tools_are_recognised() -> None:
+    calling = [ASK, with_calls(None, call("f", {})), {"role": "tool", "content": "7"}]
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    record = record_of({"messages": calling, "tools": tools}, "prompts")
+    assert turns(record) == [*ONCE, f"assistant: ```tool_calls\n{F}\n```", "tool: 7"]
+    assert record.metadata["tools"] == tools
+
+
 def test_instruction_keeps_its_input_history_and_system_prompt() -> None:
     row = {
         "instruction": "Name",

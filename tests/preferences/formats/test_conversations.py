@@ -203,6 +203,12 @@ def test_similar_answers_are_no_prompt_if_another_field_could_be_it(row: dict[st
         assert reason.startswith(f"there is no known prompt field, but {named} could contain the prompt;")
 
 
+@pytest.mark.parametrize("value", ["", None, []])
+def test_similar_answers_are_no_prompt_if_the_prompt_is_empty(value: Any) -> None:
+    reason = parsed({"prompt": value, **SIMILAR}, "trl-preference")[2]
+    assert reason.startswith("prompt is empty; fill it in")
+
+
 @pytest.mark.parametrize(
     "row",
     [

@@ -25,6 +25,7 @@ from preferences.formats.dialogues import (
 from preferences.formats.readers.pairs.repeated import merged, possible_prompts, without_prompt
 from preferences.formats.readers.pairs.sides import SIDES, blind_order, strength_of
 from preferences.formats.readers.prompts import (
+    PROMPT_NAMES,
     SYSTEM_NAMES,
     Prompt,
     prompt_metadata,
@@ -121,6 +122,10 @@ def _plain(row: Row, sides: Mapping[str, Any]) -> _Pair:
             prompt = with_repeats(row, prompt, [[*prompt.messages, *turns] for turns in replies])
         quirks = quirks_of(prompt.messages, replies)
         return _Pair(prompt, rests or texts, (PROMPT_REPEATED, *quirks) if rests else quirks, ({}, {}))
+    if empty := [name for name in PROMPT_NAMES if name in row]:
+        raise RowError(
+            f"{empty[0]} is empty; fill it in, or remove the field if both texts begin with the prompt"
+        )
     _refuse_unknown_prompt(row)
     shared = texts[0][: _shared_characters(*texts)]
     cut = max(shared.rfind(space) for space in (" ", "\n", "\t"))

@@ -82,17 +82,12 @@ def has_prompt(row: Row) -> bool:
 
 
 def prompt_fields(row: Row) -> frozenset[str]:
-    """The names of the fields that :func:`conversation_of` reads from this row."""
+    """The names of the fields that :func:`prompt_of` reads from this row."""
     try:
         return prompt_of(row).fields
     except RowError:
         name = _chosen_name(row, prompt_names(row), False)
         return INSTRUCTION_FIELDS if name == "instruction" else FIELD_ALONE[name]
-
-
-def conversation_of(row: Row) -> tuple[Message, ...]:
-    """The row's conversation; see :func:`prompt_of`."""
-    return prompt_of(row).messages
 
 
 def prompt_of(row: Row, *, in_pair: bool = False) -> Prompt:
@@ -108,11 +103,8 @@ def prompt_of(row: Row, *, in_pair: bool = False) -> Prompt:
     """
     names = prompt_names(row)
     name = _chosen_name(row, names, in_pair)
-    if name == "instruction" and isinstance(row[name], str):
-        read, fields = (conversation_of_instruction(row), {}), INSTRUCTION_FIELDS
-    else:
-        read, fields = _read(row, name), FIELD_ALONE[name]
-    messages, turns = read
+    messages, turns = _read(row, name)
+    fields = INSTRUCTION_FIELDS if name == "instruction" and isinstance(row[name], str) else FIELD_ALONE[name]
     messages, system = with_system(row, messages)
     if system:
         fields |= system
@@ -204,6 +196,8 @@ def _repeats(value: Any, known: Sequence[list[tuple[str, str]]]) -> bool:
 
 def _read(row: Row, name: str) -> tuple[tuple[Message, ...], dict[str, Any]]:
     value = decoded_turns(row.get(name), name)
+    if name == "instruction" and isinstance(value, str):
+        return conversation_of_instruction(row), {}
     if name in CONVERSATION_NAMES or isinstance(value, (list, dict)):
         turns, fields = read_turns(value, name)
         return open_conversation(turns, name), turn_metadata(fields)

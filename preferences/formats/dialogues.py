@@ -38,7 +38,7 @@ SPELLINGS = {
 }
 TURN_FIELDS = "turn_fields"
 # The beginning of a list of turns as JSON text, or of a single turn.
-TURNS_AS_TEXT = re.compile(r"""\s*(\[\s*)?\{\s*["'](role|from|content|value)["']\s*:""")
+TURNS_AS_TEXT = re.compile(r"""\s*(\[\s*)?\{\s*["'](role|from|content|value|name|weight)["']\s*:""")
 BEFORE_TURNS = frozenset("[{ \t\r\n")
 # The fields of turns in addition to role and content, by the index of the turn.
 TurnFields = dict[int, dict[str, Any]]
@@ -119,9 +119,9 @@ def decoded_turns(value: Any, name: str) -> Any:
     try:
         decoded = json_of(value, name)
     except RowError:
-        if match[1] is None:
+        if match[1] is None or match[2] in {"name", "weight"}:
             return value
-        decoded = list_of(value, name)
+        raise
     turns = decoded if isinstance(decoded, list) else [decoded]
     return decoded if all(isinstance(turn, Mapping) and _spelt(turn) for turn in turns) else value
 

@@ -248,11 +248,17 @@ def test_single_turns_are_read_as_conversations() -> None:
 
 
 def test_answers_that_are_json_stay_text() -> None:
-    answers = {"chosen": '[{"value": 3}]', "rejected": '{"content": "x"}'}
-    assert order(record_of({"prompt": "As JSON, please", **answers}, "trl-preference")) == [
-        ['[{"value": 3}]'],
-        ['{"content": "x"}'],
-    ]
+    texts = ['[{"value": 3}]', '{"content": "x"}', '[{"name": "f"}]', '[{"name": "f"', '{"role": "x"']
+    for text in texts:
+        row = {"prompt": "As JSON, please", "chosen": text, "rejected": "No."}
+        assert order(record_of(row, "trl-preference")) == [[text], ["No."]]
+
+
+def test_damaged_list_of_turns_is_rejected() -> None:
+    row = {"prompt": "Name a river.", "chosen": '[{"role": "assistant", "con', "rejected": json.dumps([NO])}
+    assert parsed(row)[2].startswith("chosen is not valid JSON")
+    named = json.dumps([{"name": "ann", **ASK}])
+    assert turns(record_of(pair(prompt=named), "trl-preference")) == ONCE
 
 
 TEXT = {"type": "text", "text": "Name", "image": None, "mimeType": None}

@@ -122,8 +122,9 @@ def decoded_turns(value: Any, name: str) -> Any:
         if match[1] is None or match[2] in {"name", "weight"}:
             return value
         raise
-    turns = decoded if isinstance(decoded, list) else [decoded]
-    return decoded if all(isinstance(turn, Mapping) and _spelt(turn) for turn in turns) else value
+    if isinstance(decoded, Mapping):
+        return decoded if _spelt(decoded) and {"content", "value"} & decoded.keys() else value
+    return decoded if all(isinstance(turn, Mapping) and _spelt(turn) for turn in decoded) else value
 
 
 def turn_metadata(fields: TurnFields, start: int = 0, stop: int | None = None) -> dict[str, Any]:

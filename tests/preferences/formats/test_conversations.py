@@ -248,7 +248,14 @@ def test_single_turns_are_read_as_conversations() -> None:
 
 
 def test_answers_that_are_json_stay_text() -> None:
-    texts = ['[{"value": 3}]', '{"content": "x"}', '[{"name": "f"}]', '[{"name": "f"', '{"role": "x"']
+    texts = [
+        '[{"value": 3}]',
+        '{"content": "x"}',
+        '[{"name": "f"}]',
+        '[{"name": "f"',
+        '{"role": "x"',
+        '{"role": "x"}',
+    ]
     for text in texts:
         row = {"prompt": "As JSON, please", "chosen": text, "rejected": "No."}
         assert order(record_of(row, "trl-preference")) == [[text], ["No."]]
@@ -256,7 +263,9 @@ def test_answers_that_are_json_stay_text() -> None:
 
 def test_damaged_list_of_turns_is_rejected() -> None:
     row = {"prompt": "Name a river.", "chosen": '[{"role": "assistant", "con', "rejected": json.dumps([NO])}
-    assert parsed(row)[2].startswith("chosen is not valid JSON")
+    reason = parsed(row)[2]
+    assert reason.startswith("chosen is ")
+    assert "valid JSON" in reason
     named = json.dumps([{"name": "ann", **ASK}])
     assert turns(record_of(pair(prompt=named), "trl-preference")) == ONCE
 

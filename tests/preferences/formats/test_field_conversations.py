@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from preferences.formats.recognition import read_records
 from preferences.records import RankingRecord, Record
@@ -186,3 +191,19 @@ def test_ties_of_several_responses_are_kept() -> None:
     assert [ranking(record).tiers for record in ties] == [((0, 1, 2),)] * 4
     (mixed,) = accepted(folder / "mixed.jsonl", "rankloop")
     assert ranking(mixed).tiers == ((0,), (1, 2), (3,))
+
+
+def test_every_character_is_kept_in_json_lines_csv_and_parquet(tmp_path: Path) -> None:
+    path = case("26-unicode-roundtrip") / "input.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    assert len(rows) == 12
+    texts = [(row["prompt"], row["responses"]) for row in rows]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    with (tmp_path / "rows.csv").open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["prompt", "response_1", "response_2", "tiers"])
+        table.writerows([prompt, *responses, "[[0], [1]]"] for prompt, responses in texts)
+    for file in (path, tmp_path / "rows.parquet", tmp_path / "rows.csv"):
+        found = accepted(file, "rankloop")
+        assert [(r.messages[0]["content"], [item.text for item in r.responses]) for r in found] == texts
+        assert all(ranking(record).tiers == ((0,), (1,)) for record in found)

@@ -10,11 +10,9 @@ from typing import Any
 
 from preferences.records import Message, Record, Row, RowError, Tiers, TooFewResponses, Vote
 from preferences.text import (
-    MAX_MESSAGES,
     MAX_RESPONSES,
     MAX_TEXT_CHARACTERS,
     MIN_RESPONSES,
-    ROLES,
     name_fault,
     storage_fault,
     text_fault,
@@ -97,27 +95,6 @@ def bool_of(value: object, name: str) -> bool:
     if not isinstance(value, bool):
         raise RowError(f"{name} must be true or false, not {kind(value)}")
     return value
-
-
-def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
-    """A conversation whose last turn is not the assistant's, because the model must respond next."""
-    turns = list_of(value, name)
-    if not turns:
-        raise RowError(f"{name} is empty")
-    if len(turns) > MAX_MESSAGES:
-        raise RowError(f"{name} has {len(turns)} turns; the maximum is {MAX_MESSAGES}")
-    messages: list[Message] = []
-    for index, turn in enumerate(turns):
-        where = f"{name}.{index}"
-        if not isinstance(turn, Mapping):
-            raise RowError(f"{where} must be an object with role and content, not {kind(turn)}")
-        role = one_of(turn.get("role"), f"{where}.role", ROLES)
-        messages.append({"role": role, "content": text_of(turn.get("content"), f"{where}.content")})
-    if messages[-1]["role"] == "assistant":
-        raise RowError(f"{name} ends with an assistant turn, so there is nothing to answer")
-    if not any(message["content"].strip() for message in messages):
-        raise RowError(f"{name} contains no text")
-    return tuple(messages)
 
 
 def prompt_messages(text: object, name: str = "prompt") -> tuple[Message, ...]:

@@ -51,6 +51,15 @@ IMPLICIT_PROMPT = Quirk(
     "implicit-prompt",
     "there is no prompt; the words that both texts begin with were used as the prompt",
 )
+PROMPT_REPEATED = Quirk(
+    "prompt-repeated",
+    "both responses begin with the text of the prompt; it was removed from the responses",
+)
+PROMPT_DIFFERS = Quirk(
+    "prompt-differs",
+    "the prompt or system field differs from the turns that both conversations share; these turns "
+    "were used as the prompt, and the field is kept in the metadata",
+)
 RANKS_MISSING = Quirk(
     "ranks-missing",
     "some replies have no rank; they were imported without a rank, and the ranking covers the other replies",
@@ -112,6 +121,8 @@ QUIRKS = {
         TOO_MANY_RESPONSES,
         SAME_ANNOTATOR_AGAIN,
         IMPLICIT_PROMPT,
+        PROMPT_REPEATED,
+        PROMPT_DIFFERS,
         RANKS_MISSING,
         NO_RANKS,
         RANKS_LOST,

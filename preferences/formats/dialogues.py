@@ -1,53 +1,143 @@
-"""Split pairs of conversations: the shared beginning is the prompt, and the rest of each conversation is its
-reply, as text.
+"""Read conversations, and split pairs of them: the shared beginning is the prompt, and the rest of each
+conversation is its reply, as text.
 
 A reply that contains further turns is written in the dialogue format of hh-rlhf, so nothing is lost.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from typing import Any
 
-from preferences.fields import kind, list_of, text_of
+from preferences.fields import json_of, kind, list_of, metadata_of
+from preferences.formats.turn_content import further_fields, turn_text
 from preferences.quirks import EMPTY_REPLY, EMPTY_TURN, NOT_ALTERNATING, RUNS_ON, Quirk
 from preferences.records import Message, RowError
-from preferences.text import MAX_MESSAGES, ROLES
+from preferences.text import MAX_MESSAGES, ROLES, text_fault
 
 LABELS = {"user": "Human", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 HH_ROLES = {"Human": "user", "Assistant": "assistant"}
-# Role names that occur in chat files; "human" and "gpt" are used by ShareGPT.
+# Role names that occur in chat files, in lower case. ShareGPT uses "human", "gpt", "observation" and
+# "function_call".
 SPELLINGS = {
     **{role: role for role in ROLES},
     "human": "user",
     "prompter": "user",
     "gpt": "assistant",
+    "chatgpt": "assistant",
     "bot": "assistant",
+    "chatbot": "assistant",
     "model": "assistant",
+    "ai": "assistant",
+    "function_call": "assistant",
     "developer": "system",
     "function": "tool",
+    "observation": "tool",
+    "ipython": "tool",
 }
+TURN_FIELDS = "turn_fields"
+# The beginning of a list of turns as JSON text, or of a single turn.
+TURNS_AS_TEXT = re.compile(r"""\s*(\[\s*)?\{\s*["'](role|from|content|value|name|weight)["']\s*:""")
+BEFORE_TURNS = frozenset("[{ \t\r\n")
+# The fields of turns in addition to role and content, by the index of the turn.
+TurnFields = dict[int, dict[str, Any]]
 
 
 def turns_of(value: object, name: str) -> list[Message]:
-    """Parse a list of {role, content} (or ShareGPT's {from, value}) turns, with roles in any order."""
-    given = list_of(value, name)
-    if not given:
+    """The turns of a conversation, with roles in any order."""
+    return read_turns(value, name)[0]
+
+
+def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
+    """A conversation whose last turn is not the assistant's, because the model must respond next."""
+    return open_conversation(turns_of(value, name), name)
+
+
+def open_conversation(turns: Sequence[Message], name: str) -> tuple[Message, ...]:
+    """The turns, after a check that there is something to answer."""
+    if turns[-1]["role"] == "assistant":
+        raise RowError(f"{name} ends with an assistant turn, so there is nothing to answer")
+    if all(is_blank(turn["content"]) for turn in turns):
+        raise RowError(f"{name} contains no text")
+    return tuple(turns)
+
+
+def read_turns(value: object, name: str) -> tuple[list[Message], TurnFields]:
+    """Parse a list of {role, content} (or ShareGPT's {from, value}) turns, or a single turn, and return the
+    turns with their further fields."""
+    found = [value] if isinstance(value, Mapping) else list_of(value, name)
+    if not found:
         raise RowError(f"{name} is empty")
-    if len(given) > MAX_MESSAGES:
-        raise RowError(f"{name} has {len(given)} turns; the maximum is {MAX_MESSAGES}")
+    if len(found) > MAX_MESSAGES:
+        raise RowError(f"{name} has {len(found)} turns; the maximum is {MAX_MESSAGES}")
     turns: list[Message] = []
-    for index, turn in enumerate(given):
-        where = f"{name}.{index}"
+    fields: TurnFields = {}
+    for index, turn in enumerate(found):
         if not isinstance(turn, Mapping):
-            raise RowError(f"{where} must be an object with role and content, not {kind(turn)}")
-        spelt = turn.get("role", turn.get("from"))
+            raise RowError(f"{name}.{index} must be an object with role and content, not {kind(turn)}")
+        spelt, content = turn.get("role"), turn.get("content")
         role = SPELLINGS.get(spelt) if isinstance(spelt, str) else None
+        # Almost all turns have only these fields. The name of a field is built only for an error, because it
+        # takes as long as the rest.
+        if role is not None and len(turn) == 2 and isinstance(content, str) and not text_fault(content):
+            turns.append({"role": role, "content": content})
+            continue
+        role = role_of(turn)
         if role is None:
-            raise RowError(f"{where}.role is {spelt!r}; it must be one of {', '.join(ROLES)}")
-        content = turn.get("content", turn.get("value"))
-        turns.append({"role": role, "content": text_of(content, f"{where}.content")})
-    return turns
+            raise RowError(f"{name}.{index}.role is {_spelt(turn)!r}; it must be one of {', '.join(ROLES)}")
+        turns.append({"role": role, "content": turn_text(turn, f"{name}.{index}")})
+        further = further_fields(turn)
+        if further:
+            fields[index] = further
+    return turns, fields
+
+
+def role_of(turn: Mapping[str, Any]) -> str | None:
+    """The role of a turn, or None if its role is not known."""
+    spelt = _spelt(turn)
+    if not isinstance(spelt, str):
+        return None
+    return SPELLINGS.get(spelt) or SPELLINGS.get(spelt.strip().lower())
+
+
+def _spelt(turn: Mapping[str, Any]) -> Any:
+    role = turn.get("role")
+    return turn.get("from") if role is None else role
+
+
+def decoded_turns(value: Any, name: str) -> Any:
+    """Turns that a CSV cell contains as JSON text; any other value is returned unchanged.
+
+    A text that is JSON without roles is a text, for example the answer to a request for JSON.
+    """
+    if not isinstance(value, str) or value[:1] not in BEFORE_TURNS:
+        return value
+    match = TURNS_AS_TEXT.match(value)
+    if match is None:
+        return value
+    try:
+        decoded = json_of(value, name)
+    except RowError:
+        if match[1] is None or match[2] in {"name", "weight"}:
+            return value
+        raise
+    if isinstance(decoded, Mapping):
+        return decoded if _spelt(decoded) and {"content", "value"} & decoded.keys() else value
+    return decoded if all(isinstance(turn, Mapping) and _spelt(turn) for turn in decoded) else value
+
+
+def turn_metadata(fields: TurnFields, start: int = 0, stop: int | None = None) -> dict[str, Any]:
+    """The further fields of the turns from `start` to `stop` as metadata. Turns are numbered from `start`.
+    Raises RowError if the fields can't be stored."""
+    if not fields:
+        return {}
+    found = [
+        {"turn": index - start, **further}
+        for index, further in fields.items()
+        if index >= start and (stop is None or index < stop)
+    ]
+    return metadata_of({TURN_FIELDS: found} if found else {}, frozenset())
 
 
 def reply_of(turns: Sequence[Message], name: str) -> str:
@@ -77,7 +167,7 @@ def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
     in each conversation. Raises RowError if there is no such turn."""
     shared = 0
     for turns in zip(*conversations, strict=False):
-        if any(turn != turns[0] for turn in turns):
+        if turns.count(turns[0]) != len(turns):
             break
         shared += 1
     shared = min(shared, min(map(len, conversations)) - 1)
@@ -87,17 +177,44 @@ def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
     ):
         shared -= 1
     if shared <= 0:
-        raise RowError("the conversations share no opening turn that the assistant answers in each of them")
+        raise RowError(
+            "the conversations share no opening turn that the assistant answers in each of them; "
+            + _parting(conversations)
+        )
     return shared
+
+
+def _parting(conversations: Sequence[Sequence[Message]]) -> str:
+    """The first turn in which the conversations differ."""
+    for index, turns in enumerate(zip(*conversations, strict=False)):
+        if any(turn != turns[0] for turn in turns):
+            roles = dict.fromkeys(turn["role"] for turn in turns)
+            return f"they differ from turn {index} ({' and '.join(roles)}), counted from 0"
+    return "one of them is the beginning of the other"
 
 
 def quirks_of(messages: Sequence[Message], replies: Sequence[Sequence[Message]]) -> tuple[Quirk, ...]:
     """The quirks of a prompt and its replies."""
-    roles = [message["role"] for message in messages]
+    empty_reply = runs_on = empty_turn = not_alternating = False
+    for turns in replies:
+        if turns:
+            empty_reply = empty_reply or is_blank(turns[0]["content"])
+            runs_on = runs_on or len(turns) > 1
+    former = ""
+    for message in messages:
+        empty_turn = empty_turn or is_blank(message["content"])
+        not_alternating = not_alternating or message["role"] == former
+        former = message["role"]
+    if not (empty_reply or runs_on or empty_turn or not_alternating):
+        return ()
     found = {
-        EMPTY_REPLY: any(not turns[0]["content"].strip() for turns in replies if turns),
-        EMPTY_TURN: any(not message["content"].strip() for message in messages),
-        RUNS_ON: any(len(turns) > 1 for turns in replies),
-        NOT_ALTERNATING: any(one == two for one, two in pairwise(roles)),
+        EMPTY_REPLY: empty_reply,
+        EMPTY_TURN: empty_turn,
+        RUNS_ON: runs_on,
+        NOT_ALTERNATING: not_alternating,
     }
     return tuple(quirk for quirk, holds in found.items() if holds)
+
+
+def is_blank(text: str) -> bool:
+    return not text or text.isspace()

@@ -70,7 +70,7 @@ def test_manager_chooses_the_columns_of_scores(
 
 def _choose(page: Page, label: str, *options: str) -> None:
     """Choose the options of a field that takes several values."""
-    field = page.get_by_role("textbox", name=label, exact=True)
+    field = page.get_by_label(label, exact=True).first
     for option in options:
         field.click()
         page.get_by_role("option", name=option, exact=True).click()

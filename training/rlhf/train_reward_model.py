@@ -29,7 +29,7 @@ from training.rlhf.data.rankings import RankingFileError
 from training.rlhf.models.loading import ModelNotFound
 from training.rlhf.reward.reward_model import train
 
-PRINTED = ("metrics", "steps", "total_steps", "left_out", "prompts_cut", "repeats")
+PRINTED = ("metrics", "steps", "total_steps", "left_out", "prompts_cut", "control_tokens_removed", "repeats")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -34,10 +34,11 @@ from preferences.fields import (
     tiers_of,
     time_of,
 )
-from preferences.formats.readers.prompts import PROMPT_NAMES, conversation_of, prompt_fields
+from preferences.formats.readers.prompts import PROMPT_NAMES, prompt_metadata, prompt_of
 from preferences.formats.readers.table.votes import check_no_vote
 from preferences.formats.snapshot_parquet import SCHEMA
 from preferences.formats.training_fields import training_fields
+from preferences.formats.turn_content import CALL_FIELDS, turn_text
 from preferences.formats.writers import csv_file
 from preferences.quirks import NO_ORDER
 from preferences.records import (
@@ -78,9 +79,7 @@ RANKING_FIELDS = frozenset(
         "given_at",
     }
 )
-KNOWN_FIELDS = (
-    frozenset({"prompt", "messages", "responses", "gold_tiers", "task_kind", "metadata"}) | RANKING_FIELDS
-)
+KNOWN_FIELDS = frozenset({"responses", "gold_tiers", "task_kind", "metadata"}) | RANKING_FIELDS
 # Fields of an exported ranking that are meaningless in another database.
 EXPORTED_FIELDS = KNOWN_FIELDS | frozenset(SCHEMA.names)
 RESPONSE_FIELDS = frozenset({"model", "sampling", "metadata", "id"})
@@ -129,15 +128,17 @@ def parse(row: Row) -> Parsed:
     gold = row.get("gold_tiers")
     gold = None if gold is None or gold == "" else tiers_of(gold, len(found), "gold_tiers")
     ranking = _ranking(row, found)
-    known = (EXPORTED_FIELDS if row.get("ranking_id") else KNOWN_FIELDS) | prompt_fields(row)
+    prompt = prompt_of(row)
+    known = EXPORTED_FIELDS if row.get("ranking_id") else KNOWN_FIELDS
     name = _list_name(row)
     columns = response_columns(row) if name is None else {}
     unordered = UNORDERED_FIELDS & row.keys() if ranking is None else frozenset()
-    metadata = metadata_of(row, (known - unordered) | {str(name)} | columns.keys() | set(columns.values()))
+    known = (known - unordered).union((str(name),), columns, columns.values())
+    metadata = prompt_metadata(row, prompt, known)
     exported = object_of(row.get("prompt_metadata"), "prompt_metadata") if row.get("ranking_id") else {}
     return [
         Record(
-            messages=conversation_of(row),
+            messages=prompt.messages,
             responses=responses,
             rankings=() if ranking is None else (ranking,),
             gold_tiers=gold,
@@ -199,6 +200,10 @@ def _given_responses(row: Row) -> Sequence[Any]:
 
 
 def _text_key(item: Mapping[str, Any]) -> str | None:
+    if "text" in item:
+        return "text"
+    if not CALL_FIELDS.isdisjoint(item):
+        return "content"
     return next((key for key in TEXT_KEYS if key in item), None)
 
 
@@ -211,7 +216,7 @@ def _response(item: object, where: str) -> ResponseRecord:
     check_no_nul(sampling, f"{where}.sampling")
     key = _text_key(item) or "text"
     return ResponseRecord(
-        text=text_of(item.get(key), f"{where}.{key}"),
+        text=turn_text(item, where) if key == "content" else text_of(item.get(key), f"{where}.{key}"),
         model=label_of(item.get("model"), f"{where}.model"),
         sampling=sampling,
         metadata=metadata_of(item, RESPONSE_FIELDS | {key}),

@@ -1,18 +1,55 @@
-"""Prompts without responses: `{"prompt": "…"}` or `{"messages": […]}`; further fields become metadata."""
+"""Prompts without responses: `{"prompt": "…"}` or `{"messages": […]}`; further fields become metadata.
+
+Other formats find the prompt of a row with the functions of this module, too.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from preferences.fields import given, messages_of, metadata_of, prompt_messages
-from preferences.formats.readers.ranked_outputs import conversation_of_instruction
-from preferences.records import ImportFormat, Parsed, Record, Row, RowError
+from preferences.fields import given, list_of, metadata_of, prompt_messages, text_of
+from preferences.formats.dialogues import (
+    decoded_turns,
+    open_conversation,
+    read_turns,
+    role_of,
+    turn_metadata,
+)
+from preferences.records import ImportFormat, Message, Parsed, Record, Row, RowError
 
 # Field names for the prompt, in order of preference.
-CONVERSATION_NAMES = ("messages", "conversation")
-TEXT_NAMES = ("prompt", "question", "query", "instruction")
+CONVERSATION_NAMES = ("messages", "conversation", "conversations")
+TEXT_NAMES = (
+    "prompt",
+    "question",
+    "query",
+    "instruction",
+    "user_prompt",
+    "user_input",
+    "input",
+    "context",
+)
 PROMPT_NAMES = (*CONVERSATION_NAMES, *TEXT_NAMES)
-KNOWN_FIELDS = frozenset({"prompt", "messages", "metadata", "responses"})
+_PLACE = {name: place for place, name in enumerate(PROMPT_NAMES)}
+# Beside a conversation that contains an answer, `context` is background, not the prompt.
+WEAK_NAMES = (*CONVERSATION_NAMES, "context")
+SYSTEM_NAMES = ("system", "system_prompt", "system_message")
+_SYSTEM = frozenset(SYSTEM_NAMES)
+FIELD_ALONE = {name: frozenset({name}) for name in PROMPT_NAMES}
+INSTRUCTION_FIELDS = frozenset({"instruction", "input", "history"})
+RESPONSE_FIELDS = frozenset({"metadata", "responses"})
+
+
+class Prompt(NamedTuple):
+    """A row's conversation, the names of the fields that it contains, the further fields of its turns as
+    metadata, and the names of the row's other prompt fields."""
+
+    messages: tuple[Message, ...]
+    fields: frozenset[str]
+    turns: dict[str, Any]
+    others: tuple[str, ...] = ()
 
 
 # A row with one of these fields contains responses in an unknown format. Reading the row as a prompt would
@@ -21,7 +58,8 @@ ANSWER_FIELD = re.compile(r"chosen|rejected|response|completion|answer|output|pr
 
 
 def recognises(row: Row) -> bool:
-    known = KNOWN_FIELDS | prompt_fields(row)
+    # `tools` describes the functions that a conversation can call.
+    known = RESPONSE_FIELDS | prompt_fields(row) | {"prompt", "messages", "tools"}
     others = {key: value for key, value in row.items() if key not in known}
     return (
         not row.get("responses")
@@ -35,50 +73,163 @@ def recognises(row: Row) -> bool:
 def parse(row: Row) -> Parsed:
     if row.get("responses"):
         raise RowError("the row has responses, which a file of prompts can't contain (use --format rankloop)")
-    return [
-        Record(messages=conversation_of(row), metadata=metadata_of(row, KNOWN_FIELDS | prompt_fields(row)))
-    ]
+    prompt = prompt_of(row)
+    return [Record(messages=prompt.messages, metadata=prompt_metadata(row, prompt, RESPONSE_FIELDS))]
 
 
 def has_prompt(row: Row) -> bool:
-    return any(isinstance(row.get(name), (str, list)) and row[name] for name in PROMPT_NAMES)
+    return any(isinstance(row.get(name), (str, list, dict)) and row[name] for name in PROMPT_NAMES)
 
 
 def prompt_fields(row: Row) -> frozenset[str]:
-    """The names of the fields that :func:`conversation_of` reads from this row."""
-    name = next((name for name in PROMPT_NAMES if given(row.get(name))), "prompt")
-    return (
-        frozenset({"instruction", "input", "history", "system"})
-        if name == "instruction"
-        else frozenset({name})
-    )
+    """The names of the fields that :func:`prompt_of` reads from this row."""
+    try:
+        return prompt_of(row).fields
+    except RowError:
+        name = _chosen_name(row, prompt_names(row), False)
+        return INSTRUCTION_FIELDS if name == "instruction" else FIELD_ALONE[name]
 
 
-def conversation_of(row: Row) -> tuple[dict[str, str], ...]:
+def prompt_of(row: Row, *, in_pair: bool = False) -> Prompt:
     """The row's conversation: the field `messages`, or a prompt field that contains a text, which becomes one
     user turn, or a list of turns as in TRL.
 
-    The prompt field can also be named question, query or instruction (`instruction` can be accompanied by
-    `input`, `history` and `system`).
+    The prompt field can also be named question, query, instruction, input, … (`instruction` can be
+    accompanied by `input` and `history`). A `system` or `system_prompt` beside it becomes the first turn.
+
+    `in_pair`: the row has a chosen and a rejected response. Many such files also give the conversation with
+    the chosen response, so a conversation that ends with an assistant turn is not the prompt if there is
+    another prompt field.
     """
-    for name in CONVERSATION_NAMES:
-        if given(row.get(name)):
-            return messages_of(row[name], name)
-    name = next((name for name in TEXT_NAMES if given(row.get(name))), "prompt")
-    if name == "instruction":
-        return conversation_of_instruction(row)
-    prompt = row.get(name)
-    if isinstance(prompt, list):
-        return messages_of(prompt, name)
-    if prompt is None:
+    names = prompt_names(row)
+    name = _chosen_name(row, names, in_pair)
+    messages, turns = _read(row, name)
+    fields = INSTRUCTION_FIELDS if name == "instruction" and isinstance(row[name], str) else FIELD_ALONE[name]
+    messages, system = with_system(row, messages)
+    if system:
+        fields |= system
+    if len(names) < 2:
+        return Prompt(messages, fields, turns)
+    others = tuple(other for other in names if other not in fields)
+    return with_repeats(row, Prompt(messages, fields, turns, others))
+
+
+def prompt_metadata(row: Row, prompt: Prompt, known: frozenset[str]) -> dict[str, Any]:
+    """The row's metadata: all fields that are not known and not part of the prompt, and the further fields of
+    the prompt's turns."""
+    return metadata_of({**row, **prompt.turns} if prompt.turns else row, known | prompt.fields)
+
+
+def prompt_names(row: Row) -> list[str]:
+    """The prompt fields of the row that have a value, in order of preference."""
+    names = [name for name in row if name in _PLACE and given(row[name])]
+    return names if len(names) < 2 else sorted(names, key=_PLACE.__getitem__)
+
+
+def _chosen_name(row: Row, names: Sequence[str], in_pair: bool) -> str:
+    """The prompt field that contains the prompt; `in_pair` as for :func:`prompt_of`."""
+    if not names:
+        return "prompt"
+    for place, name in enumerate(names):
+        weak = name not in CONVERSATION_NAMES or all(other in WEAK_NAMES for other in names[place + 1 :])
+        if weak or not in_pair or not _is_answered(row[name], name):
+            return name
+    return names[0]
+
+
+def _is_answered(value: Any, name: str) -> bool:
+    """Whether a conversation ends with an assistant turn, or is not a list of turns at all."""
+    value = decoded_turns(value, name)
+    last = value[-1] if isinstance(value, list) and value else value
+    return (
+        not isinstance(last, Mapping) or role_of(last) == "assistant" or not ({"role", "from"} & last.keys())
+    )
+
+
+def with_system(row: Row, messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], frozenset[str]]:
+    """The conversation, opened by the row's system prompt, and the names of the fields that it then contains.
+
+    If the conversation has a system turn with another text, the field remains metadata.
+    """
+    if _SYSTEM.isdisjoint(row):
+        return messages, frozenset()
+    used = set()
+    for name in SYSTEM_NAMES:
+        value = row.get(name)
+        if not isinstance(value, str):
+            continue
+        if not value.strip():
+            used.add(name)
+        elif not messages or messages[0]["role"] != "system":
+            messages = ({"role": "system", "content": text_of(value, name)}, *messages)
+            used.add(name)
+        elif messages[0]["content"].strip() == value.strip():
+            used.add(name)
+    return messages, frozenset(used)
+
+
+def with_repeats(row: Row, prompt: Prompt, conversations: Sequence[Sequence[Message]] = ()) -> Prompt:
+    """The prompt, with the other prompt fields that only repeat it, one of the conversations or, as text, one
+    of their turns."""
+    known = [stripped(turns) for turns in (prompt.messages, *conversations) if turns]
+    known += [turns[1:] for turns in known if turns[0][0] == "system"]
+    repeats = {name for name in prompt.others if _repeats(row[name], known)}
+    others = tuple(name for name in prompt.others if name not in repeats)
+    return Prompt(prompt.messages, prompt.fields | repeats, prompt.turns, others)
+
+
+def stripped(turns: Sequence[Message]) -> list[tuple[str, str]]:
+    """The turns without surrounding whitespace, which often differs between the fields of a row."""
+    return [(turn["role"], turn["content"].strip()) for turn in turns]
+
+
+def _repeats(value: Any, known: Sequence[list[tuple[str, str]]]) -> bool:
+    value = decoded_turns(value, "")
+    if isinstance(value, str):
+        return any(value.strip() == text for turns in known for _, text in turns)
+    try:
+        turns = stripped(read_turns(value, "")[0])
+    except RowError:
+        return False
+    return turns in known or (turns[0][0] == "system" and turns[1:] in known)
+
+
+def _read(row: Row, name: str) -> tuple[tuple[Message, ...], dict[str, Any]]:
+    value = decoded_turns(row.get(name), name)
+    if name == "instruction" and isinstance(value, str):
+        return conversation_of_instruction(row), {}
+    if name in CONVERSATION_NAMES or isinstance(value, (list, dict)):
+        turns, fields = read_turns(value, name)
+        return open_conversation(turns, name), turn_metadata(fields)
+    if value is None:
         raise RowError("prompt is missing (and there is no messages field)")
-    return prompt_messages(prompt, name)
+    return prompt_messages(value, name), {}
+
+
+def conversation_of_instruction(row: Row) -> tuple[Message, ...]:
+    """The conversation formed by the `history` of [user, assistant] pairs and `instruction` followed by its
+    `input`, without the system prompt."""
+    messages: list[Message] = []
+    for index, pair in enumerate(list_of(row["history"], "history") if given(row.get("history")) else []):
+        turns = list_of(pair, f"history.{index}")
+        if len(turns) != 2:
+            raise RowError(f"history.{index} must be a pair [user, assistant], not {len(turns)} texts")
+        for role, text in zip(("user", "assistant"), turns, strict=True):
+            messages.append({"role": role, "content": text_of(text, f"history.{index}")})
+    instruction = text_of(row.get("instruction"), "instruction")
+    if given(row.get("input")):
+        instruction = f"{instruction}\n\n{text_of(row['input'], 'input')}"
+    if not instruction.strip():
+        raise RowError("instruction is empty")
+    return (*messages, {"role": "user", "content": instruction})
 
 
 FORMAT = ImportFormat(
     name="prompts",
     title="Prompts without responses (JSON Lines, CSV, Parquet)",
-    reads="One prompt per row: `prompt`, `question`, `query` or `instruction` as text, or `messages`.",
+    reads="One prompt per row: `prompt`, `question`, `query`, `instruction`, `user_prompt`, `user_input`, "
+    "`input` or `context` as text or as turns, or `messages`, `conversation` or `conversations`. `system` or "
+    "`system_prompt` is the system turn. `instruction` can be accompanied by `input` and `history`.",
     loses="Nothing: other fields are kept as the prompt's metadata.",
     example='{"id": "seed_task_0", "prompt": "Is there anything I can eat for breakfast?"}',
     recognises=recognises,

@@ -73,6 +73,32 @@ def test_rankings_from_python_with_too_few_responses_are_counted(ties: str) -> N
     assert (len(groups), left_out) == (1, {"fewer_than_two_responses": 2})
 
 
+def test_rankings_whose_responses_have_the_same_tokens_are_counted(base: Path, tmp_path: Path) -> None:
+    pair = Ranking(QUESTION, ("w3 <eos>", "w3"), ((0,), (1,)))
+    result = train(
+        RewardModelConfig(epochs=1, evaluations=1),
+        base_model=base,
+        rankings=[pair, *RANKINGS[2:6]],
+        heldout=[pair, *RANKINGS[6:8]],
+        out_dir=tmp_path / "rm",
+    )
+    assert result.left_out == {"identical_after_encoding": 1, "heldout/identical_after_encoding": 1}
+    assert result.control_tokens_removed == 2
+    assert result.report is not None
+    assert result.report.left_out == {"identical_after_encoding": 1}
+
+
+def test_ranking_keeps_the_better_of_two_responses_with_the_same_tokens() -> None:
+    ranking = Ranking(QUESTION, ("w3<eos>", "w4", "w3"), ((1,), (2,), (0,)), in_shown_order=True)
+    ((group,), left_out, _) = encode_rankings([ranking], tiny.tokenizer(), max_length=100, ties="ignore")
+    w3, w4 = (chat.encode_response(tiny.tokenizer(), text) for text in ("w3", "w4"))
+    assert (group.responses, group.tiers, group.in_shown_order) == ([w4, w3], [0, 1], False)
+    assert left_out == {}
+    tied = Ranking(QUESTION, ("w3<eos>", "w4", "w3"), ((1, 2), (0,)))
+    groups, left_out, _ = encode_rankings([tied], tiny.tokenizer(), max_length=100, ties="ignore")
+    assert (groups, left_out) == ([], {"all_tied": 1})
+
+
 def test_prompt_without_responses_has_no_score(base: Path) -> None:
     model, tokenizer = load_for_training(base)
     with pytest.raises(ValueError, match="item 1 has no response to score"):

@@ -5,7 +5,7 @@ Two rules prevent well-known faults in reward models. A response always ends wit
 The end of a response is never located by searching for the pad token: the batch stores lengths instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -90,6 +90,13 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
         added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
         _added[tokenizer] = len(tokenizer), added
     return [token for token in dict.fromkeys([*tokenizer.all_special_tokens, *added]) if token]
+
+
+def contains_control_tokens(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> bool:
+    """Return whether one of the texts spells a control token, which encoding removes. HTML's ``<s>``, for
+    example, is the BOS token of many tokenizers."""
+    controls = control_tokens(tokenizer)
+    return any(token in text for text in texts for token in controls)
 
 
 def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
@@ -26,9 +26,11 @@ def encode_rankings(
     """Return the token groups, the number of omitted rankings by reason, and the number of truncated prompts.
 
     Reasons: ``fewer_than_two_responses``; ``all_tied`` if ties are ignored (no pair to learn from);
-    ``refused_by_template`` if the chat template cannot render the prompt; ``response_too_long`` if a response
-    leaves no room for its prompt in ``max_length`` tokens (a response is never truncated, because its score
-    is read at its end).
+    ``refused_by_template`` if the chat template cannot render the prompt; ``identical_after_encoding`` if all
+    responses have the same tokens, for example because they differ only in text that spells a control token;
+    ``response_too_long`` if a response leaves no room for its prompt in ``max_length`` tokens (a response is
+    never truncated, because its score is read at its end). Of responses with the same tokens, a ranking keeps
+    one.
     """
     groups: list[Group] = []
     left_out: Counter[str] = Counter()
@@ -46,17 +48,26 @@ def encode_rankings(
             left_out["refused_by_template"] += 1
             continue
         responses = [chat.encode_response(tokenizer, text) for text in ranking.responses]
+        tiers = ranking.tier_of_each()
+        kept = distinct_responses(responses, tiers)
+        if len(kept) < 2:
+            left_out["identical_after_encoding"] += 1
+            continue
+        if len({tiers[index] for index in kept}) < 2 and ties == "ignore":
+            left_out["all_tied"] += 1
+            continue
         name = ranking.ranking_id or f"ranking {number}"
         try:
             whole = Group(
                 prompt,
-                responses,
-                ranking.tier_of_each(),
+                [responses[index] for index in kept],
+                [tiers[index] for index in kept],
                 ranking.weight,
                 name,
                 strength=key.levels.get(ranking.strength or 0, 0),
                 annotator=key.annotators.get(ranking.annotator, 0),
-                in_shown_order=ranking.in_shown_order,
+                # Without one of its responses, a ranking no longer tells the positions of the others.
+                in_shown_order=ranking.in_shown_order and len(kept) == len(responses),
             )
             group, was_cut = fit_group(whole, max_length=max_length, cls=tokenizer.cls_token_id)
         except ResponseTooLongError:
@@ -65,3 +76,24 @@ def encode_rankings(
         groups.append(group)
         prompts_cut += was_cut
     return groups, dict(left_out), prompts_cut
+
+
+def distinct_responses(responses: Sequence[Sequence[int]], tiers: Sequence[int]) -> list[int]:
+    """Return the indices of the responses without repetitions, in order. Of equal responses, the one in the
+    best tier is kept, as in an import."""
+    best: dict[tuple[int, ...], int] = {}
+    for index, response in enumerate(responses):
+        tokens = tuple(response)
+        if tokens not in best or tiers[index] < tiers[best[tokens]]:
+            best[tokens] = index
+    return sorted(best.values())
+
+
+def count_control_tokens(rankings: Iterable[Ranking], tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the number of rankings in which a text spells a control token, which is removed."""
+    return sum(
+        chat.contains_control_tokens(
+            tokenizer, [*(message["content"] for message in ranking.messages), *ranking.responses]
+        )
+        for ranking in rankings
+    )

@@ -46,8 +46,9 @@ def score_rankings(
 
     Prompts are truncated on the left as in training, to the model's training length (or, if none is stored,
     its context length). A ranking is omitted if a response alone fills that length (``response_too_long``),
-    if it has ``fewer_than_two_responses``, or if its prompt is ``refused_by_template``. Rankings that tie all
-    responses are scored too: they show how often annotators state ties.
+    if it has ``fewer_than_two_responses``, if its responses are ``identical_after_encoding``, or if its
+    prompt is ``refused_by_template``. Rankings that tie all responses are scored too: they show how often
+    annotators state ties.
     """
     loaded, tokenizer = model if isinstance(model, Loaded) else load_reward_model(model)
     notes: Mapping[str, Any] = getattr(loaded.config, "rankloop", None) or {}
@@ -60,6 +61,9 @@ def score_rankings(
             left_out["fewer_than_two_responses"] += 1
             continue
         responses = [chat.encode_response(tokenizer, text) for text in ranking.responses]
+        if all(response == responses[0] for response in responses):
+            left_out["identical_after_encoding"] += 1
+            continue
         try:
             whole = Group(chat.encode_prompt(tokenizer, ranking.messages), responses, [])
             groups.append(fit_group(whole, max_length=limit, cls=tokenizer.cls_token_id)[0])

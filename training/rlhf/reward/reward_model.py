@@ -43,7 +43,7 @@ from training.rlhf.report.reward_report import RewardReport
 from training.rlhf.reward import beliefs, uncertainty
 from training.rlhf.reward.answer_model import AnswerModel, Reliability, answer_key
 from training.rlhf.reward.batch_loss import SUMS, batch_sums, evaluate, preference_loss, suspects
-from training.rlhf.reward.encoding import encode_rankings
+from training.rlhf.reward.encoding import count_control_tokens, encode_rankings
 from training.rlhf.reward.heldout import report_heldout
 from training.rlhf.reward.lora_ensemble import train_members
 from training.rlhf.reward.scoring import (
@@ -69,11 +69,12 @@ class RewardModelResult:
     """The saved model and its metrics.
 
     ``left_out`` counts the rankings that could not be used, by reason (held-out rankings as ``heldout/…``).
-    ``prompts_cut`` counts truncated prompts. ``repeats`` counts repeated and contradictory statements
-    (`data.count_repeats`), and, if the caller provides a held-out set, its prompts that also occur in
-    training (``prompts_on_both_sides``). ``annotators`` contains each annotator's reliability by pseudonym,
-    if reliabilities were learned; the model's ``config.json`` also contains them, with the answer model's
-    other parameters. ``steps`` is lower than ``total_steps`` if the held-out loss stopped falling
+    ``prompts_cut`` counts truncated prompts. ``control_tokens_removed`` counts the rankings, including
+    held-out ones, in which a text spells a control token. ``repeats`` counts repeated and contradictory
+    statements (`data.count_repeats`), and, if the caller provides a held-out set, its prompts that also occur
+    in training (``prompts_on_both_sides``). ``annotators`` contains each annotator's reliability by
+    pseudonym, if reliabilities were learned; the model's ``config.json`` also contains them, with the answer
+    model's other parameters. ``steps`` is lower than ``total_steps`` if the held-out loss stopped falling
     (``patience``). ``report`` is the report on the held-out rankings, also saved with the weights; it is None
     if those rankings contain no preference.
     """
@@ -83,6 +84,7 @@ class RewardModelResult:
     scale: RewardScale
     left_out: dict[str, int]
     prompts_cut: int
+    control_tokens_removed: int
     repeats: dict[str, int]
     annotators: dict[str, Reliability]
     steps: int
@@ -153,6 +155,7 @@ def train(
     heldout_groups, heldout_left_out, _ = encode_rankings(
         heldout, tokenizer, max_length=limit, ties=config.ties, key=key
     )
+    spelt = count_control_tokens([*rankings, *heldout], tokenizer)
     left_out |= {f"heldout/{reason}": number for reason, number in heldout_left_out.items()}
     if not groups:
         aside = f"left out: {left_out or 'none'}; held out: {len(heldout)}"
@@ -314,6 +317,7 @@ def train(
         scale=scale,
         left_out=left_out,
         prompts_cut=prompts_cut,
+        control_tokens_removed=spelt,
         repeats=repeats,
         annotators=reliabilities,
         steps=progress.step,

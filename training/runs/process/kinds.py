@@ -90,6 +90,7 @@ def perform_reward_model(job: Job) -> Outcome:
     left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}
     counts = {
         **{"rankings": len(rankings), "prompts_cut": result.prompts_cut, "steps": result.steps},
+        "control_tokens_removed": result.control_tokens_removed,
         **left_out,
         **result.repeats,
     }

@@ -19,7 +19,7 @@ from preferences.fields import (
     text_of,
 )
 from preferences.formats.readers.pairs.sides import SIDES, blind_order, strength_of
-from preferences.formats.readers.prompts import conversation_of, has_prompt, prompt_fields
+from preferences.formats.readers.prompts import has_prompt, prompt_metadata, prompt_of
 from preferences.formats.training_fields import training_fields
 from preferences.quirks import MARGIN_NOT_WHOLE, TOO_MANY_RESPONSES
 from preferences.records import (
@@ -46,8 +46,8 @@ def parse(row: Row) -> Parsed:
     best, others = ([text_of(text, side) for text in _texts(row, side)] for side in SIDES)
     models = _models(row, len(best) + len(others))
     responses = [ResponseRecord(text, model) for text, model in zip([*best, *others], models, strict=True)]
-    messages = conversation_of(row)
-    metadata = metadata_of(row, KNOWN_FIELDS | prompt_fields(row))
+    prompt = prompt_of(row, in_pair=True)
+    metadata = prompt_metadata(row, prompt, KNOWN_FIELDS)
     if "models" in row and not any(models):
         metadata = {**metadata, **metadata_of({"models": row["models"]}, frozenset())}
     strength, rest = strength_of(row)
@@ -72,7 +72,7 @@ def parse(row: Row) -> Parsed:
         )
         records.append(
             Record(
-                messages,
+                prompt.messages,
                 tuple(shown[position] for position in order),
                 (ranking,),
                 metadata=metadata,

@@ -13,6 +13,7 @@ from itertools import pairwise
 from preferences.fields import label_of, metadata_of, text_of
 from preferences.formats.dialogues import HH_ROLES, run_on
 from preferences.formats.readers.pairs.sides import blind_order, strength_of
+from preferences.formats.readers.prompts import with_system
 from preferences.formats.training_fields import training_fields
 from preferences.quirks import (
     EMPTY_REPLY,
@@ -52,8 +53,9 @@ def parse(row: Row) -> Parsed:
     shared = _shared_turns(chosen, rejected)
     prompt, replies = chosen[:shared], (_rest(chosen[shared:]), _rest(rejected[shared:]))
     messages = tuple({"role": HH_ROLES[role], "content": text} for role, text in prompt)
+    messages, system = with_system(row, messages)
     quirks = tuple(_quirks(prompt, chosen[shared:], rejected[shared:]))
-    metadata = metadata_of(row, KNOWN_FIELDS)
+    metadata = metadata_of(row, KNOWN_FIELDS | system if system else KNOWN_FIELDS)
     if replies[0] == replies[1]:
         return [Record(messages, (ResponseRecord(text=replies[0]),), metadata=metadata, quirks=quirks)]
     order = blind_order(replies)
@@ -136,8 +138,8 @@ FORMAT = ImportFormat(
     name="hh-rlhf",
     title="Anthropic hh-rlhf: pairs of dialogues (JSON Lines)",
     reads="The prompt is the part that both dialogues share, up to a Human turn. The rest of each "
-    "dialogue is its response, and the chosen response is ranked first. The responses are stored "
-    "in an order that does not reveal the winner.",
+    "dialogue is its response, and the chosen response is ranked first. `system` or `system_prompt` is the "
+    "system turn. The responses are stored in an order that does not reveal the winner.",
     loses="Nothing: an export restores the dialogues byte for byte.",
     example=r'{"chosen": "\n\nHuman: Q\n\nAssistant: A1", "rejected": "\n\nHuman: Q\n\nAssistant: A2"}',
     recognises=recognises,

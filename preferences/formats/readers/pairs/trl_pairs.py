@@ -1,5 +1,6 @@
 """TRL's preference data: `chosen` and `rejected`, with a `prompt` (explicit) or without one (implicit), as
-plain texts or as lists of turns; `margin` is the strength of the preference.
+plain texts or as lists of turns; `margin` is the strength of the preference. Both sides can repeat the
+prompt.
 
 Without a prompt, lists of turns are split at the first turn that differs. Plain texts are split at the last
 space before the first difference, because TRL's split at the first differing character moves the beginning of
@@ -8,22 +9,40 @@ an answer into the prompt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from preferences.fields import (
-    json_of,
-    label_of,
-    messages_of,
-    metadata_of,
-    prompt_messages,
-    text_of,
+from preferences.fields import label_of, prompt_messages, text_of
+from preferences.formats.dialogues import (
+    TurnFields,
+    decoded_turns,
+    quirks_of,
+    read_turns,
+    reply_of,
+    shared_turns,
+    turn_metadata,
 )
-from preferences.formats.dialogues import quirks_of, reply_of, shared_turns, turns_of
+from preferences.formats.readers.pairs.repeated import merged, possible_prompts, without_prompt
 from preferences.formats.readers.pairs.sides import SIDES, blind_order, strength_of
-from preferences.formats.readers.prompts import conversation_of, has_prompt, prompt_fields
+from preferences.formats.readers.prompts import (
+    PROMPT_NAMES,
+    SYSTEM_NAMES,
+    Prompt,
+    prompt_metadata,
+    prompt_names,
+    prompt_of,
+    with_repeats,
+    with_system,
+)
 from preferences.formats.training_fields import training_fields
-from preferences.quirks import IDENTICAL_PAIR, IMPLICIT_PROMPT, MARGIN_NOT_WHOLE, Quirk
+from preferences.quirks import (
+    IDENTICAL_PAIR,
+    IMPLICIT_PROMPT,
+    MARGIN_NOT_WHOLE,
+    PROMPT_DIFFERS,
+    PROMPT_REPEATED,
+    Quirk,
+)
 from preferences.records import (
     ImportFormat,
     Message,
@@ -42,23 +61,35 @@ KNOWN_FIELDS = frozenset(
 EXPORTED_FIELDS = frozenset({"prompt_group", "split"})
 
 
+class _Pair(NamedTuple):
+    """The prompt, the two replies with their metadata, and the quirks of a row."""
+
+    prompt: Prompt
+    replies: list[str]
+    quirks: tuple[Quirk, ...]
+    metadata: tuple[dict[str, Any], dict[str, Any]]
+
+
 def recognises(row: Row) -> bool:
-    return all(isinstance(row.get(side), (str, list)) and row[side] for side in SIDES)
+    return all(isinstance(row.get(side), (str, list, dict)) and row[side] for side in SIDES)
 
 
 def parse(row: Row) -> Parsed:
-    sides = {side: _listed(row.get(side), side) for side in SIDES}
+    sides = {side: decoded_turns(row.get(side), side) for side in SIDES}
     if all(isinstance(value, str) for value in sides.values()):
-        messages, replies, quirks = _plain(row, sides)
+        pair = _plain(row, sides)
     elif any(isinstance(value, str) for value in sides.values()):
         raise RowError("chosen and rejected must both be text, or both lists of turns")
     else:
-        messages, replies, quirks = _conversations(row, sides)
-    known = KNOWN_FIELDS | prompt_fields(row)
-    metadata = metadata_of(row, known | EXPORTED_FIELDS if row.get("ranking_id") else known)
-    models = [label_of(row.get(f"{side}_model"), f"{side}_model") for side in SIDES]
-    responses = [ResponseRecord(text, model) for text, model in zip(replies, models, strict=True)]
-    if responses[0] == responses[1]:
+        pair = _conversations(row, sides)
+    messages, replies, quirks = pair.prompt.messages, pair.replies, pair.quirks
+    known = KNOWN_FIELDS | EXPORTED_FIELDS if row.get("ranking_id") else KNOWN_FIELDS
+    metadata = prompt_metadata(row, pair.prompt, known)
+    responses = [
+        ResponseRecord(text, label_of(row.get(f"{side}_model"), f"{side}_model"), metadata=further)
+        for side, text, further in zip(SIDES, replies, pair.metadata, strict=True)
+    ]
+    if (replies[0], responses[0].model) == (replies[1], responses[1].model):
         return [Record(messages, (responses[0],), metadata=metadata, quirks=(*quirks, IDENTICAL_PAIR))]
     strength, rest = strength_of(row)
     order = blind_order(replies)
@@ -81,24 +112,46 @@ def parse(row: Row) -> Parsed:
     ]
 
 
-def _listed(value: Any, name: str) -> Any:
-    """A list of turns; a CSV cell can contain the list as JSON."""
-    if isinstance(value, str) and value.lstrip().startswith('[{"'):
-        return json_of(value, name)
-    return value
-
-
-def _plain(row: Row, sides: Mapping[str, Any]) -> tuple[tuple[Message, ...], list[str], tuple[Quirk, ...]]:
+def _plain(row: Row, sides: Mapping[str, Any]) -> _Pair:
     texts = [text_of(sides[side], side) for side in SIDES]
-    if has_prompt(row):
-        messages = conversation_of(row)
-        return messages, texts, quirks_of(messages, [_turn(text) for text in texts])
+    if _has_prompt(row):
+        prompt = prompt_of(row, in_pair=True)
+        rests = without_prompt(prompt.messages[-1]["content"], texts)
+        replies = [_turn(text) for text in rests or texts]
+        if prompt.others:
+            prompt = with_repeats(row, prompt, [[*prompt.messages, *turns] for turns in replies])
+        quirks = quirks_of(prompt.messages, replies)
+        return _Pair(prompt, rests or texts, (PROMPT_REPEATED, *quirks) if rests else quirks, ({}, {}))
+    if empty := [name for name in PROMPT_NAMES if name in row]:
+        raise RowError(
+            f"{empty[0]} is empty; fill it in, or remove the field if both texts begin with the prompt"
+        )
+    _refuse_unknown_prompt(row)
     shared = texts[0][: _shared_characters(*texts)]
     cut = max(shared.rfind(space) for space in (" ", "\n", "\t"))
     if cut <= 0 or not shared[:cut].strip():
         raise RowError("there is no prompt, and chosen and rejected do not begin with the same words")
-    messages, texts = prompt_messages(shared[:cut]), [text[cut:] for text in texts]
-    return messages, texts, (IMPLICIT_PROMPT, *quirks_of(messages, [_turn(text) for text in texts]))
+    messages, system = with_system(row, prompt_messages(shared[:cut]))
+    texts = [text[cut:] for text in texts]
+    quirks = quirks_of(messages, [_turn(text) for text in texts])
+    return _Pair(Prompt(messages, system, {}), texts, (IMPLICIT_PROMPT, *quirks), ({}, {}))
+
+
+def _has_prompt(row: Row) -> bool:
+    """Whether a prompt field of the row has a value, of any type."""
+    names = prompt_names(row)
+    return bool(names) and (row[names[0]] not in ([], {}) or any(row[name] not in ([], {}) for name in names))
+
+
+def _refuse_unknown_prompt(row: Row) -> None:
+    """Raise RowError if an unknown field of a row without a prompt field could contain the prompt. The words
+    that both texts begin with are then not the prompt, but the beginning of two similar answers."""
+    names = possible_prompts(row, KNOWN_FIELDS | EXPORTED_FIELDS | frozenset(SYSTEM_NAMES))
+    if names:
+        raise RowError(
+            f"there is no known prompt field, but {', '.join(names[:5])} could contain the prompt; rename "
+            "the field with the prompt to prompt, or remove these fields if both texts begin with it"
+        )
 
 
 def _shared_characters(one: str, two: str) -> int:
@@ -110,33 +163,69 @@ def _turn(text: str) -> list[Message]:
     return [{"role": "assistant", "content": text}]
 
 
-def _conversations(
-    row: Row, sides: Mapping[str, Any]
-) -> tuple[tuple[Message, ...], list[str], tuple[Quirk, ...]]:
-    conversations = [turns_of(sides[side], side) for side in SIDES]
-    prompt = _prompt(row) if has_prompt(row) else None
-    if prompt is None or any(turns[0]["role"] != "assistant" for turns in conversations):
-        # Some files have a prompt field and repeat the prompt in both conversations.
-        shared = shared_turns(conversations)
-        prompt = tuple(conversations[0][:shared])
-        conversations = [turns[shared:] for turns in conversations]
-    replies = [reply_of(turns, side) for side, turns in zip(SIDES, conversations, strict=True)]
-    return prompt, replies, quirks_of(prompt, conversations)
+def _conversations(row: Row, sides: Mapping[str, Any]) -> _Pair:
+    read = [read_turns(sides[side], side) for side in SIDES]
+    conversations = [turns for turns, _ in read]
+    if all(turns[0]["role"] == "assistant" for turns in conversations) and _has_prompt(row):
+        shared, prompt, differs = 0, prompt_of(row, in_pair=True), False
+    else:
+        # Many files have a prompt field and repeat the prompt in both conversations.
+        shared, prompt, differs = _shared_prompt(row, read)
+    rests = [turns[shared:] for turns in conversations]
+    if prompt.others:
+        prompt = with_repeats(row, prompt, [*conversations, *([*prompt.messages, *rest] for rest in rests)])
+    replies = [reply_of(turns, side) for side, turns in zip(SIDES, rests, strict=True)]
+    quirks = quirks_of(prompt.messages, rests)
+    (_, one), (_, two) = read
+    metadata = turn_metadata(one, shared), turn_metadata(two, shared)
+    return _Pair(prompt, replies, (PROMPT_DIFFERS, *quirks) if differs else quirks, metadata)
 
 
-def _prompt(row: Row) -> tuple[Message, ...]:
-    value = _listed(row.get("prompt"), "prompt")
-    return messages_of(value, "prompt") if isinstance(value, list) else conversation_of(row)
+def _shared_prompt(row: Row, read: Sequence[tuple[list[Message], TurnFields]]) -> tuple[int, Prompt, bool]:
+    """The number of turns that both conversations share, the prompt that these turns and the row's prompt
+    field form, and whether the two differ. If they differ, the shared turns are the prompt."""
+    conversations = [turns for turns, _ in read]
+    if all(turns[0]["role"] == "assistant" for turns in conversations):
+        _refuse_unknown_prompt(row)
+    shared = shared_turns(conversations)
+    opening, fields = conversations[0][:shared], read[0][1]
+    prompt = _prompt_beside(row)
+    messages = merged(prompt.messages, opening) if prompt.messages else tuple(opening)
+    if messages is None:
+        names = tuple(prompt_names(row))
+        return shared, Prompt(tuple(opening), frozenset(), turn_metadata(fields, 0, shared), names), True
+    # The opening is the end of the prompt; turns that only the prompt field has precede it.
+    turns = turn_metadata(fields, shared - len(messages), shared)
+    return shared, Prompt(messages, prompt.fields, turns or prompt.turns, prompt.others), False
+
+
+def _prompt_beside(row: Row) -> Prompt:
+    """The prompt field beside two whole conversations, or only the system prompt if no field can be read as a
+    prompt: the conversations contain it."""
+    names = prompt_names(row)
+    if names:
+        try:
+            return prompt_of(row, in_pair=True)
+        except RowError:
+            pass
+    messages, system = with_system(row, ())
+    return Prompt(messages, system, {}, tuple(names))
 
 
 FORMAT = ImportFormat(
     name="trl-preference",
     title="TRL preference: chosen and rejected, with or without a prompt (JSON Lines, CSV, Parquet)",
-    reads="Each row becomes a task with two responses and a ranking. Without a prompt, the words "
-    "that both texts begin with are the prompt. An integer `margin` is the strength; 0 means "
-    "no strength.",
+    reads="Each row becomes a task with two responses and a ranking. The prompt is `prompt` or another known "
+    "field (`question`, `query`, `instruction`, `input`, `context`, `messages`, `conversations`, …), with "
+    "`system` or `system_prompt` as its system turn. If the responses repeat the prompt, it is read only "
+    "once. Without a prompt, it is the turns that both conversations share, or the words that both texts "
+    "begin with, unless another field could contain it: then the row is rejected. An integer `margin` is the "
+    "strength; 0 means no strength. Tool calls are part of the text, as a `tool_calls` block with one call "
+    "per line.",
     loses="The exact boundary between an implicit prompt and the responses, if both texts are "
-    "plain. A margin that is not a whole number is kept in the ranking's metadata.",
+    "plain. The structure of the turns after the first answer, which become part of the response's text. A "
+    "margin that is not a whole number is kept in the ranking's metadata. Other fields of turns, such as the "
+    "IDs of tool calls, are kept as `turn_fields` in the metadata of the prompt or the response.",
     example='{"prompt": "The sky is", "chosen": " blue.", "rejected": " green.", "margin": 1}',
     recognises=recognises,
     parse=parse,

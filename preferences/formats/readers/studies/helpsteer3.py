@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from preferences.fields import int_of, messages_of, metadata_of, text_of
-from preferences.formats.dialogues import quirks_of
+from preferences.fields import int_of, metadata_of, text_of
+from preferences.formats.dialogues import messages_of, quirks_of
 from preferences.records import (
     ImportFormat,
     Parsed,

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from preferences.fields import given, json_of, kind, messages_of, prompt_messages, text_of
-from preferences.formats.dialogues import HH_ROLES, reply_of, shared_turns, turns_of
+from preferences.fields import given, json_of, kind, prompt_messages, text_of
+from preferences.formats.dialogues import HH_ROLES, messages_of, reply_of, shared_turns, turns_of
 from preferences.formats.readers.pairs import hh
 from preferences.records import Message, Row, RowError
 

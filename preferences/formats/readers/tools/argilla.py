@@ -26,6 +26,7 @@ from preferences.fields import (
     time_of,
 )
 from preferences.formats.dialogues import turns_of
+from preferences.formats.readers.prompts import SYSTEM_NAMES, with_system
 from preferences.formats.training_fields import training_fields
 from preferences.quirks import ANSWER_LEFT_OUT, RANKS_LOST, Quirk
 from preferences.records import (
@@ -61,9 +62,12 @@ def _api_record(row: Row) -> Parsed:
     if question is None:
         # Without an answer, any text field other than the prompt can be an option.
         options = [
-            name for name, value in fields.items() if isinstance(value, str) and name not in PROMPT_NAMES
+            name
+            for name, value in fields.items()
+            if isinstance(value, str) and name not in {*PROMPT_NAMES, *SYSTEM_NAMES}
         ]
     messages, prompt_name = _prompt(fields, options)
+    messages, system = with_system(_beside(fields, options), messages)
     responses = _responses(fields, options)
     quirks: list[Quirk] = []
     rankings = []
@@ -77,7 +81,8 @@ def _api_record(row: Row) -> Parsed:
             quirks.append(ANSWER_LEFT_OUT)
         else:
             rankings.append(replace(ranking, training=training))
-    rest = {name: value for name, value in fields.items() if name not in {prompt_name, *options}}
+    beside = _beside(fields, options)
+    rest = {name: value for name, value in beside.items() if name not in {prompt_name, *system}}
     return [
         Record(
             messages=messages,
@@ -90,6 +95,11 @@ def _api_record(row: Row) -> Parsed:
             quirks=tuple(dict.fromkeys(quirks)),
         )
     ]
+
+
+def _beside(fields: Mapping[str, Any], options: Sequence[str]) -> dict[str, Any]:
+    """The fields that are not options of the question."""
+    return {name: value for name, value in fields.items() if name not in options}
 
 
 def _outside(row: Row) -> dict[str, Any]:
@@ -160,11 +170,12 @@ def _flat_record(row: Row) -> Parsed:
             f"no answer in {', '.join(f'{name}{FLAT}' for name in questions)} refers to a field of the row"
         )
     messages, prompt_name = _prompt(row, options)
+    messages, system = with_system(_beside(row, options), messages)
     return [
         Record(
             messages=messages,
             responses=_responses(row, options),
-            metadata=metadata_of(row, frozenset({prompt_name, *options, "metadata"})),
+            metadata=metadata_of(row, system | {prompt_name, *options, "metadata"}),
             task_metadata={},
             quirks=(RANKS_LOST,),
         )

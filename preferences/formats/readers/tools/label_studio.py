@@ -27,7 +27,8 @@ from preferences.fields import (
     text_of,
     time_of,
 )
-from preferences.formats.dialogues import turns_of
+from preferences.formats.dialogues import messages_of
+from preferences.formats.readers.prompts import with_system
 from preferences.quirks import ANSWER_LEFT_OUT, BUCKETS, Quirk
 from preferences.records import (
     ImportFormat,
@@ -75,6 +76,7 @@ def parse(row: Row) -> Parsed:
     responses, ids, used = shown
     check_response_count(len(responses))
     prompt_name, messages = _prompt(data, used)
+    messages, system = with_system(data, messages)
     quirks: list[Quirk] = []
     rankings = []
     name = "annotations" if given(row.get("annotations")) else "completions"
@@ -86,7 +88,7 @@ def parse(row: Row) -> Parsed:
             quirks.append(ANSWER_LEFT_OUT)
         else:
             rankings.append(ranking)
-    rest = {key: value for key, value in data.items() if key not in {prompt_name, *used}}
+    rest = {key: value for key, value in data.items() if key not in {prompt_name, *used, *system}}
     outside = metadata_of(
         row, frozenset({"data", "annotations", "completions", "predictions", "metadata", "drafts"})
     )
@@ -158,10 +160,7 @@ def _prompt(data: Mapping[str, Any], used: set[str]) -> tuple[str, tuple[Message
         if name in used or not given(value):
             continue
         if isinstance(value, list):
-            turns = turns_of(value, f"data.{name}")
-            if turns[-1]["role"] == "assistant":
-                raise RowError(f"data.{name} ends with an assistant turn, so there is nothing to answer")
-            return name, tuple(turns)
+            return name, messages_of(value, f"data.{name}")
         return name, prompt_messages(value, f"data.{name}")
     raise RowError(f"`data` has no prompt; the prompt field must be named one of {', '.join(PROMPT_NAMES)}")
 

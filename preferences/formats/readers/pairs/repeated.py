@@ -1,0 +1,90 @@
+"""Find the prompt of a pair whose responses repeat it, so that the prompt is read only once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from preferences.formats.readers.prompts import PROMPT_NAMES, stripped
+from preferences.records import Message, Row
+
+# A shorter text, such as "Hello", can be the beginning of a response that does not repeat the prompt.
+MIN_WORDS = 2
+MIN_CHARACTERS = 8
+# Words in field names that are likely to name a prompt.
+PROMPT_WORD = re.compile(
+    r"prompts?|questions?|query|instructions?|inputs?|user|human|text|post|context|request|messages?|dialogs?|"
+    r"dialogues?|conversations?|history|article|document|passage|body|task|problem|ask|utterance|source|title|goal"
+)
+# Words in the names of data about a prompt or an annotation, and of data about one of the two responses.
+OTHER_WORD = re.compile(
+    r"ids?|name|hash|type|kind|count|length|len|lang|language|model|score|rating|reasons?|rationale|"
+    r"explanations?|justification|comments?|feedback|critique|notes?|description|guidelines?|rubric|license|"
+    r"url|link|path|file|date|time|chosen|rejected|annotator|metadata"
+)
+# These words also name other data, such as a user's name, so a single word in such a field is not a prompt.
+AMBIGUOUS_WORDS = frozenset({"user", "human", "source", "title", "task", "message", "goal", "body"})
+LONG = 6  # words; a text of this length is rarely a label
+
+
+def without_prompt(prompt: str, texts: Sequence[str]) -> list[str] | None:
+    """The texts without the prompt that both begin with, or None if they do not repeat it."""
+    prompt = prompt.strip()
+    if not all(text.startswith(prompt) or text[:1].isspace() for text in texts):
+        return None
+    if len(prompt.split()) < MIN_WORDS and len(prompt) < MIN_CHARACTERS:
+        return None
+    rests = []
+    for text in texts:
+        start = len(text) - len(text.lstrip())
+        rest = text[start + len(prompt) :]
+        if not text.startswith(prompt, start) or not rest.strip():
+            return None
+        if prompt[-1].isalnum() and rest[0].isalnum():
+            return None  # the prompt ends inside a word of the response
+        rests.append(rest)
+    return rests
+
+
+def merged(prompt: Sequence[Message], shared: Sequence[Message]) -> tuple[Message, ...] | None:
+    """The prompt of two conversations that begin with the turns `shared`, in a row that also gives `prompt`.
+    `prompt` can be a part of `shared`, or end with it, with or without a system turn. None if they differ."""
+    (given_system, given), (shared_system, rest) = _split(prompt), _split(shared)
+    if given_system and shared_system and stripped(given_system) != stripped(shared_system):
+        return None
+    one, two = stripped(given), stripped(rest)
+    if any(two[start : start + len(one)] == one for start in range(len(two) - len(one) + 1)):
+        turns = rest
+    elif one[len(one) - len(two) :] == two:
+        turns = given
+    else:
+        return None
+    return (*(shared_system or given_system), *turns)
+
+
+def possible_prompts(row: Row, known: frozenset[str]) -> list[str]:
+    """The fields of a row without a known prompt field that could contain the prompt."""
+    return [
+        name
+        for name, value in row.items()
+        if name not in known and name not in PROMPT_NAMES and _could_be_prompt(str(name), value)
+    ]
+
+
+def _split(turns: Sequence[Message]) -> tuple[list[Message], list[Message]]:
+    count = next((index for index, turn in enumerate(turns) if turn["role"] != "system"), len(turns))
+    return list(turns[:count]), list(turns[count:])
+
+
+def _could_be_prompt(name: str, value: Any) -> bool:
+    words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
+    named = any(PROMPT_WORD.fullmatch(word) for word in words)
+    if isinstance(value, list):
+        return named and any(isinstance(turn, dict) for turn in value)
+    if not isinstance(value, str) or not value.strip() or any(map(OTHER_WORD.fullmatch, words)):
+        return False
+    length = len(value.split())
+    if named:
+        return length > 1 or not words & AMBIGUOUS_WORDS
+    return length >= LONG or value.rstrip().endswith(("?", "\uff1f"))

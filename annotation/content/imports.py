@@ -21,11 +21,13 @@ from annotation.content.import_lines import ImportedVotes, Line, Part, batches_o
 from annotation.content.import_rankings import Ranked, insert_rankings
 from annotation.content.import_report import BatchReport, ImportProgress, ImportReport, LineError
 from annotation.content.import_votes import VotesLookup
+from annotation.content.mappings import remember_mapping
 from annotation.database.sql import Lock, acquire
 from annotation.forms.answer_form import Span
 from annotation.forms.versions import current_form
 from annotation.models import Project, RankingTask
 from config.problems import FieldProblem, Problem
+from preferences.formats.preview import preview_of
 from preferences.formats.recognition import read_records
 from preferences.quirks import FORM_TAKES_OTHERS, SAME_ANNOTATOR_AGAIN
 from preferences.records import FormatError
@@ -74,10 +76,13 @@ def importing(
     placed = _placed(project, options)
     dry_run = options.get("dry_run", False)
     votes = options.get("votes", ImportedVotes.CLOSE)
+    mapping = options.get("mapping")
     with _opened(file) as stream:
         size = _size(stream)
+        columns = preview_of(stream).columns if mapping else {}
+        stream.seek(0)
         try:
-            found, records = read_records(stream, options.get("format"), options.get("mapping"))
+            found, records = read_records(stream, options.get("format"), mapping)
         except FormatError as error:
             raise Problem(
                 str(error), type="format-not-recognised", errors=[FieldProblem("file", str(error))]
@@ -97,6 +102,8 @@ def importing(
                 yield ImportProgress(share, report.read, report.failed)
             if dry_run:
                 transaction.set_rollback(True)
+    if mapping and not dry_run:
+        remember_mapping(project=project, columns=columns, mapping=mapping)
     if not dry_run and max(report.tasks, report.rankings) >= ANALYZE_AFTER_RANKINGS:
         analyze_content()
         with connection.cursor() as cursor:

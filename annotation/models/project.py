@@ -80,6 +80,11 @@ class Project(models.Model):
         default=dict, help_text="The questions that the project asks; see annotation.forms.answer_form."
     )
     preset = models.CharField(max_length=40)
+    import_mappings = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Mappings chosen in earlier imports, newest last: {columns, mapping}.",
+    )
     overlap = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(MAX_OVERLAP)]
     )

@@ -13,12 +13,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.api.base import ProjectView
-from annotation.content import imports
+from annotation.content import imports, mappings
 from annotation.content.api import serializers
 from annotation.content.api.import_progress import LinesRenderer, streamed
 from annotation.content.import_lines import ImportedVotes
 from config.problems import FieldProblem, Problem
-from preferences.formats.preview import FilePreview, preview_of
+from preferences.formats.preview import FilePreview
 
 MAX_UPLOAD_BYTES = 2**30
 
@@ -62,7 +62,8 @@ class ImportPreviewView(ProjectView):
     def post(self, request: Request, slug: str) -> Response:
         given = serializers.PreviewUpload(data=request.data)
         given.is_valid(raise_exception=True)
-        found = preview_of(given.validated_data["file"], mapping=given.validated_data.get("mapping"))
+        data = given.validated_data
+        found = mappings.preview_file(project=self.project, file=data["file"], mapping=data.get("mapping"))
         return Response(serializers.ImportPreview(preview_data(found)).data)
 
 

@@ -168,6 +168,31 @@ def test_preview_contains_the_inferred_mapping(project: Project, mona: User, cli
     assert [task["tiers"] for task in found["tasks"]] == [[[0], [1]], [[1], [0]]]
 
 
+def test_mapping_is_offered_for_the_next_file_with_the_same_columns(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
+    row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "score_a": 3, "score_b": 5}
+    mapping = {"vote": "score_a,score_b", "direction": "lower"}
+    upload(client_of(mona), json.dumps(row).encode(), mapping=json.dumps(mapping), dry_run="true")
+    project.refresh_from_db()
+    assert project.import_mappings == []
+    upload(client_of(mona), json.dumps(row).encode(), mapping=json.dumps(mapping))
+    next_file = SimpleUploadedFile("next.jsonl", json.dumps({**row, "prompt": "Again?"}).encode())
+    found = (
+        client_of(mona)
+        .post("/api/v1/projects/support/imports/preview", {"file": next_file}, format="multipart")
+        .json()
+    )
+    assert (found["mapping"], found["tasks"][0]["tiers"]) == (mapping, [[0], [1]])
+    other = SimpleUploadedFile("other.jsonl", json.dumps({**row, "topic": "pets"}).encode())
+    found = (
+        client_of(mona)
+        .post("/api/v1/projects/support/imports/preview", {"file": other}, format="multipart")
+        .json()
+    )
+    assert "it isn't known whether a higher number is better" in found["problem"]
+
+
 def test_upload_that_is_too_large_is_refused_with_advice(
     project: Project, mona: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,39 @@
+"""The mappings of columns that a project's imports used, offered for the next file with the same columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import BinaryIO
+
+from django.db import transaction
+
+from annotation.models import Project
+from preferences.formats.preview import FilePreview, preview_of
+
+MAX_MAPPINGS = 50
+
+
+def preview_file(
+    *, project: Project, file: BinaryIO, mapping: Mapping[str, str] | None = None
+) -> FilePreview:
+    """The preview of a file. Without a mapping, uses the one of the last import with the same columns, unless
+    it no longer fits."""
+    found = preview_of(file, mapping=mapping)
+    columns = sorted(found.columns)
+    saved = next((one["mapping"] for one in project.import_mappings if one["columns"] == columns), None)
+    if mapping or not saved:
+        return found
+    file.seek(0)
+    again = preview_of(file, mapping=saved)
+    return found if again.problem else again
+
+
+@transaction.atomic
+def remember_mapping(*, project: Project, columns: Iterable[str], mapping: Mapping[str, str]) -> None:
+    """Saves the mapping for the next file with these columns. The oldest of more than MAX_MAPPINGS are
+    dropped."""
+    locked = Project.objects.select_for_update().get(pk=project.pk)
+    names = sorted(columns)
+    others = [one for one in locked.import_mappings if one["columns"] != names]
+    newest = [*others, {"columns": names, "mapping": dict(mapping)}][-MAX_MAPPINGS:]
+    Project.objects.filter(pk=project.pk).update(import_mappings=newest)

@@ -1,4 +1,4 @@
-/** An error response of the API (RFC 9457) or a network failure, as one error type that pages can show. */
+/** An API error response (RFC 9457) or a network failure, as a single error type that pages can show. */
 
 import { problemTexts } from "./problem.texts";
 

@@ -1,7 +1,10 @@
 import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
 import { percent } from "@/shared/format";
 
-/** Below this adjusted p-value, an annotator is marked as an outlier. About one project in 100 has a false positive. */
+/**
+ * Below this adjusted p-value, an annotator is marked as an outlier. At this limit, about one project in 100
+ * has a false positive.
+ */
 const OUTLIER_P = 0.01;
 
 export type Reading = "unknown" | "chance" | "low" | "tentative" | "reliable";

@@ -23,8 +23,8 @@ export type Lease = {
 type Held = Pick<Assignment, "id" | "token" | "expires_at">;
 
 /**
- * Renews the lease while the page is visible or, during a pause, until `pausedUntil` even if the page is
- * hidden. An answer that was taken back has no lease and an empty token.
+ * Renews the lease while the page is visible. During a pause, renews the lease until `pausedUntil`, even if
+ * the page is hidden. An answer that was taken back has no lease and an empty token.
  */
 export function useLease(
   { id, token, expires_at }: Held,

@@ -54,8 +54,8 @@ export const askTask = (slug: string, id: string, asked: boolean): Promise<TaskD
  * several places.
  */
 export async function refreshProblems(queryClient: QueryClient, slug: string): Promise<void> {
-  // Task lists can be long, so each list is fetched when it is shown again, instead of refetching all its
-  // pages now.
+  // Task lists can be long, so their pages are not refetched now; each list is fetched when it is shown
+  // again.
   queryClient.removeQueries({ queryKey: ["tasks", slug], type: "inactive" });
   await Promise.all(
     [["problems", slug], ["tasks", slug, "one"], projectQuery(slug).queryKey].map((queryKey) =>

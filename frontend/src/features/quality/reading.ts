@@ -94,7 +94,9 @@ export function nextOrder(order: Order, by: Column): Order {
 
 export type Cell = { agreement: number; n_pairs: number };
 
-/** Agreement by pair in both directions, with annotators in the order of first appearance. */
+/**
+ * Agreement for each pair of annotators, in both directions, with annotators in order of first appearance.
+ */
 export function pairMatrix(between: Quality["between"]): {
   people: string[];
   cell: (one: string, other: string) => Cell | undefined;

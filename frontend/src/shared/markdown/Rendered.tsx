@@ -160,8 +160,8 @@ const isRich = (text: string) => HAS_MATH.test(text) || HAS_CODE.test(text);
 const MOST_KEPT = 48;
 
 /**
- * A cache of rendered texts, oldest first. Caching is worthwhile, because parsing ten long responses takes as
- * long as rendering them.
+ * A cache of rendered texts, oldest first. Caching is worthwhile, because parsing ten long responses takes
+ * about as long as rendering the parsed responses.
  */
 const kept = new Map<string, ReactNode>();
 
@@ -194,7 +194,7 @@ export async function prepare(text: string): Promise<void> {
   try {
     rendered(text, plugins);
   } catch {
-    // The text's nesting overflows the parser's stack, so plain text is shown instead.
+    // The text's nesting overflows the parser's stack, so the text will be shown as plain text.
   }
 }
 

@@ -39,7 +39,7 @@ describe("the desk", () => {
     expect(given[0]).toMatchObject({ tiers: [["x"], ["y"], ["z"]], touched: false });
   });
 
-  it("does not rank by digits typed into the comment", () => {
+  it("does not rank when digits are typed into the comment", () => {
     server();
     open();
     const comment = screen.getByLabelText("Comment");

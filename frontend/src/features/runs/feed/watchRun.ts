@@ -67,7 +67,7 @@ export function watchRun({
     try {
       take(await poll());
     } catch {
-      // A failed request is ignored, because the next poll or the stream reports a persistent problem.
+      // A failed request is ignored, because the next poll fetches the same events.
     }
     if (!stopped && timers.has("polling")) later("polling", POLL_MS, () => void keepPolling());
   }

@@ -12,7 +12,9 @@ export class ApiProblem extends Error {
   readonly title: string;
   readonly detail: string;
   readonly errors: FieldError[];
-  /** The name of the problem type (`stale-draft`, `lease-lost`), for pages that handle certain types. */
+  /**
+   * The name of the problem type (`stale-draft`, `lease-lost`), for pages that handle specific problem types.
+   */
   readonly type: string;
 
   constructor(status: number, title: string, detail = "", errors: FieldError[] = [], type = "about:blank") {
@@ -30,8 +32,8 @@ export class ApiProblem extends Error {
   }
 
   /**
-   * Whether the request can be repeated unchanged, because the server did not receive it or could not process
-   * it.
+   * Whether the request can be repeated unchanged; true if the server did not receive or could not process
+   * the request.
    */
   get transient(): boolean {
     return this.unreachable || this.status === 429 || this.status >= 500;

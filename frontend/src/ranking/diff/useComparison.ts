@@ -41,8 +41,8 @@ function useCompare(wanted: boolean): Compare | undefined {
         loaded = module.compare;
         if (alive) setCompare(() => loaded);
       },
-      // Without a connection, the module cannot be loaded and nothing is marked. The next comparison tries again to
-      // load the module.
+      // Without a connection, the module cannot be loaded and nothing is marked. The next comparison tries to
+      // load the module again.
       () => undefined,
     );
     return () => {

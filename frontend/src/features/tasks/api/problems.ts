@@ -31,8 +31,8 @@ export const problemsQuery = (slug: string, task?: string) =>
   });
 
 /**
- * Resolves a report. The request contains the report's text, so that a report edited in the meantime is not
- * resolved unread.
+ * Resolves a report. The request contains the report's text as shown, so that a report whose text has been
+ * edited in the meantime is not resolved unread.
  */
 export const settleProblem = ({ id, text }: TaskProblem, note: string) =>
   unwrap(api.POST("/api/v1/problems/{id}/settle", { params: { path: { id } }, body: { note, text } }));

@@ -299,7 +299,7 @@ export function shortcutsFor(mode: Mode): readonly Shortcut[] {
   return SHORTCUTS.filter(({ modes }) => !modes || modes.includes(mode));
 }
 
-/** The only shortcut that matches a key stroke; null if two match, because the choice would be ambiguous. */
+/** The shortcut that matches a key stroke; null if there is no match or more than one. */
 export function matchShortcut(stroke: KeyStroke, mode: Mode): Shortcut | null {
   const matches = shortcutsFor(mode).filter((shortcut) => shortcut.test(stroke));
   if (matches.length > 1) {

@@ -15,7 +15,7 @@ type Remembered = {
 const KEY = "rankloop.desk.view";
 export const AT_FIRST: Remembered = { list: "column", pair: "row", together: true, keyLine: true };
 
-/** The settings in a browser without storage, which last until the page is closed. */
+/** The settings for a browser without storage. These settings last until the page is closed. */
 let lately: Remembered | null = null;
 
 const isLayout = (value: unknown): value is Layout =>

@@ -23,7 +23,8 @@ export function useScrollTogether(
   useEffect(() => {
     const root = list.current;
     if (!root || !apart) return;
-    // Scrolling by this hook also causes an event. Without this flag, two cards would scroll each other forever.
+    // The hook's own scrolling also triggers scroll events, which must be ignored. Otherwise, two cards would
+    // scroll each other forever.
     const ours = new WeakMap<HTMLElement, number>();
     function onScroll({ target }: Event) {
       if (target === root) return putBack(root as HTMLElement, places.current);

@@ -38,8 +38,8 @@ const SILENT = {
 };
 
 /**
- * The pointer's position determines the drop target, not the card's rectangle. Long cards collapse when a
- * drag starts, so the initial rectangle no longer has the right position and size.
+ * Distance between the pointer and the top left corner of the dragged card. The card is positioned relative
+ * to the pointer, because long cards collapse when a drag starts and no longer match the initial rectangle.
  */
 const GRIP_OFFSET_PX = 20;
 
@@ -56,6 +56,7 @@ const heldAtGrip: Modifier = ({ activatorEvent, draggingNodeRect, transform }) =
 /** The direction of the list. */
 export type Axis = "down" | "across";
 
+/** Chooses the drop target nearest to the pointer, whatever the position of the dragged card. */
 const nearestToPointer =
   (axis: Axis): CollisionDetection =>
   ({ droppableContainers, droppableRects, pointerCoordinates }) => {

@@ -92,8 +92,8 @@ export function sideWords({ side, label }: Side, texts: OrderTexts): string {
 }
 
 /**
- * The score of a position, from −3 to +3 as in publications: negative if the first response is better. Empty if the
- * form has no degrees.
+ * The score of a position, from −3 to +3 as is usual in publications; negative if the first response is
+ * better. Empty if the form has no degrees.
  */
 export function signed({ side, strength, allBad }: Side): string {
   if (allBad || (side !== 0 && strength === null)) return "";

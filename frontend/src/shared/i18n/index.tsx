@@ -76,7 +76,7 @@ function textsIn<T>({ english, others, loaded }: Catalog<T>, language: Other): P
   if (!load) return null;
   const promise = load().then(
     (module) => module[language],
-    () => english, // Without a connection, texts stay English until the page is reloaded.
+    () => english, // After a failed load, texts stay English until a reload.
   );
   loaded.set(language, promise);
   return promise;

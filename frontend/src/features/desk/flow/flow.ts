@@ -35,8 +35,8 @@ type Claimed = {
   /** The leases on the server, oldest first. */
   leases: readonly Assignment[];
   /**
-   * Leases whose answer was submitted, even if the server has not received the answer yet: a claim can reach the
-   * server before the answer does.
+   * Leases whose answers have been submitted, including answers that the server has not received yet. If a
+   * claim reaches the server before such an answer does, the claim still returns the answer's lease.
    */
   answered: ReadonlySet<string>;
   /** Whether the user has started to answer this task in this browser. */

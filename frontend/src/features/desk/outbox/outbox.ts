@@ -169,7 +169,7 @@ export class Outbox {
     const ran = await alone(() => this.sendAll());
     this.running = false;
     this.tell();
-    // An answer may have been added after the last answer was sent and before this loop ended.
+    // An answer may have been added after the last answer was sent but before `sendAll` ended.
     const more = ran && this.held === null && !this.over && this.first() !== undefined;
     if (this.again || more) {
       this.again = false;

@@ -97,7 +97,7 @@ export const en = {
     excess: "Excess, points",
     correlation: "ρ overall",
     within: "ρ within rankings",
-    no: "not significantly more than the annotators",
+    no: "not significantly more biased than the annotators",
   },
   tie: {
     title: "Ties",

@@ -20,7 +20,10 @@ export function stepsOf(samples: readonly SampleEvent[]): number[] {
   return [...new Set(samples.map((sample) => sample.step))].sort((a, b) => a - b);
 }
 
-/** The last sample for each prompt, because a resumed run repeats the samples of a step. */
+/**
+ * The samples by prompt. Only the last sample for each prompt is kept, because a resumed run repeats the
+ * samples of a step.
+ */
 function byPrompt(samples: readonly SampleEvent[]): Map<string, SampleEvent> {
   return new Map(samples.map((sample) => [promptKey(sample), sample]));
 }

@@ -66,7 +66,7 @@ describe("a run's feed", () => {
     expect(EMPTY_FEED.series).toEqual({});
   });
 
-  it("gives the same increasing series for one batch or several", () => {
+  it("yields the same series, with increasing steps, for one batch or several", () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.float({ noNaN: true })), { maxLength: 40 }),

@@ -3,7 +3,7 @@ import { api, unwrap } from "@/api/client";
 import { cursorOf } from "@/shared/paging";
 import { rankingsParams, type TasksSearch, tasksParams } from "../search";
 
-/** Number of rows per request, which fill about ten screens and take about 40 kB. */
+/** Number of rows per request. This many rows fill about ten screens, and the response is about 40 kB. */
 const PAGE_SIZE = 200;
 
 /**

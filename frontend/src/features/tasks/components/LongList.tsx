@@ -7,7 +7,7 @@ import ui from "@/shared/ui/ui.module.css";
 import { useTexts } from "../texts";
 import styles from "./tasks.module.css";
 
-/** All rows have the same height. On a phone, the cells of a row are on three lines. */
+/** All rows have the same height. On a phone, the cells of a row are arranged in three lines. */
 const ROW_PX = { wide: 52, narrow: 92 };
 
 /** Number of rows rendered above and below the screen, so that fast scrolling does not show the background. */

@@ -101,10 +101,13 @@ def fit(
 
 
 class Reliability(NamedTuple):
-    """`accuracy`, `low` and `high` have shape (A,) and are NaN for annotators without a shared verdict (a
-    strict verdict on a pair on which there is another strict verdict), and for all annotators if fewer than
-    three have shared verdicts. `n` is the number of shared verdicts, with shape (A,). `first_right[u]` is
-    P(the first response of pair u is better), with shape (U,), and ½ for a pair without information."""
+    """The accuracy of each annotator's verdicts. A shared verdict is a strict verdict on a pair on which
+    there is another strict verdict.
+
+    `accuracy`, `low` and `high` have shape (A,). They are NaN for annotators without a shared verdict, and
+    for all annotators if fewer than three have shared verdicts. `n` is the number of shared verdicts, with
+    shape (A,). `first_right[u]` is P(the first response of pair u is better), with shape (U,), and ½ for a
+    pair without information."""
 
     accuracy: NDArray[np.float64]
     low: NDArray[np.float64]

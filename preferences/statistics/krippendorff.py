@@ -47,15 +47,15 @@ def alpha(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Alpha:
-    """α of values in long form. The result depends on the unit of each value, but not on the rater.
+    """Krippendorff's α of values in long format, with one entry per value. The result depends on the unit of
+    each value, but not on the rater.
 
-    units: an (N,) array of integers. Units with only one value are left out, as the definition of α
-        requires.
+    units: an (N,) array of integers. Units with only one value are left out, as the definition of α requires.
     values: an (N,) array of numbers.
     samples: the number of bootstrap samples (0: no interval). Whole units are resampled, because the values
         of a unit are dependent and α's parts are sums over units.
-    clusters: an (N,) array, constant within a unit. If given, whole clusters are resampled: the pairs of
-        one task, or all values for one text, are correlated.
+    clusters: an (N,) array, constant within a unit. If `clusters` is given, whole clusters are resampled,
+        because the pairs of one task, or all values for one text, are correlated.
     Raises ValueError for unequal shapes, values that aren't finite, or an unknown metric.
     """
     unit, value = np.asarray(units, dtype=np.int64), np.asarray(values, dtype=np.float64)
@@ -145,8 +145,8 @@ _OfTotals = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def _coincidences(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Convert (U, V) counts of values to (U, V, V) counts of ordered pairs of values within each unit; each
-    value has a total weight of 1."""
+    """Convert (U, V) counts of values to (U, V, V) counts of ordered pairs of values within each unit. The
+    pairs that begin with a particular value have a total weight of 1."""
     pairs = counts[:, :, None] * counts[:, None, :]
     diagonal = np.arange(counts.shape[1])
     pairs[:, diagonal, diagonal] -= counts

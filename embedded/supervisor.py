@@ -1,9 +1,9 @@
 """All of Rankloop on one machine: servers, web, workers and beat as children of one process.
 
-Signals are blocked and handled one at a time in one loop. Nothing runs in a signal handler or a second
-thread, because the parent-death signal is tied to the thread that starts a child. A child that ends is
-started again after a delay that grows with each failure. If the supervisor is killed, its
-children end with it.
+Signals are blocked and handled one at a time in a loop, not in signal handlers. The main thread starts all
+children, because the parent-death signal is tied to the thread that starts a child. A child that ends is
+started again after a delay that grows with each failure. If the supervisor is killed, its children end with
+it.
 """
 
 from __future__ import annotations

@@ -121,7 +121,8 @@ COLUMN_MEANINGS = {
     "choices": "JSON: {question about the whole task: choice}",
     "kind": "`annotation`, or `review` for a reviewer's deciding ranking",
     "task_kind": "`ranking` or, for a task with a known answer, `gold`, `attention` or `qualification`",
-    "form_version": "version number of the form shown; null for imports",
+    "form_version": "version number of the form shown; null for imports, and for majority rankings "
+    "from several form versions",
     "given_at": "time of the ranking as stated in the imported file",
     "prompt_metadata": "JSON: metadata of the prompt",
     "task_metadata": "JSON: metadata of the imported row",

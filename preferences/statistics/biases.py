@@ -16,9 +16,9 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 
 
 class Wins(NamedTuple):
-    """Counts of strict pairs for each ranking. `won` counts the pairs in which the longer response (or the
-    response shown first) is preferred; `n` counts all strict pairs, except those of equal length. Both arrays
-    have shape (R,)."""
+    """Counts of strict pairs for each ranking. `won` counts the pairs in which the larger response (or the
+    response shown first) is preferred. `n` counts all strict pairs except pairs of responses of equal size.
+    Both arrays have shape (R,)."""
 
     won: NDArray[np.int64]
     n: NDArray[np.int64]

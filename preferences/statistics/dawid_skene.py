@@ -55,8 +55,8 @@ def fit(
 
     `items`, `annotators` and `labels` are (N,) arrays of integers, with one entry per vote. `smoothing` is
     the number of virtual votes in each cell of each confusion matrix; 0 gives the maximum-likelihood
-    estimate. The truth of an item without votes is the prior. Raises ValueError for unequal shapes or
-    indices out of range, and RuntimeError if EM does not converge.
+    estimate. For an item without votes, `truth` is the prior. Raises ValueError for unequal shapes or indices
+    out of range, and RuntimeError if EM does not converge.
     """
     item, who, label = (np.asarray(part, dtype=np.int64) for part in (items, annotators, labels))
     if item.ndim != 1 or not item.shape == who.shape == label.shape:

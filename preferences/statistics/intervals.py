@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
 SAMPLES = 1000
-# Clusters are divided into at most this many groups, which are resampled; see `resampled_totals`.
+# Maximum number of groups into which clusters are divided for resampling; see `resampled_totals`.
 MAX_GROUPS = 1000
 MIN_GROUPS = 200
 MAX_GROUP_CELLS = 4_000_000

@@ -179,8 +179,8 @@ class AnswerModel(nn.Module):
         )
 
     def prior(self, stated: Stated) -> Tensor:
-        """Return each ranking's share of its annotator's prior, with shape (B,), so that every prior counts
-        once per epoch."""
+        """Return each ranking's share of its annotator's prior, with shape (B,), so that every prior is
+        added once per epoch."""
         if not self.key.annotators:
             return torch.zeros_like(stated.annotators, dtype=self.usual.dtype)
         odds = torch.cat((self.usual, self.reliability))[stated.annotators]
@@ -202,7 +202,7 @@ class AnswerModel(nn.Module):
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             slope, _ = self._slope_of(middle, groups, rewards)
-            rising = slope < 0  # the loss still decreases at the middle, so the optimum is above it
+            rising = slope < 0  # the loss still decreases at `middle`: the optimum is larger
             low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
         found = (low + high) / 2
         _, curvature = self._slope_of(found, groups, rewards)

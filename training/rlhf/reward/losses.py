@@ -5,7 +5,7 @@ Shapes, for B rankings of at most K responses:
 - ``rewards`` (B, K): one reward per response. Entries where ``tiers`` is -1 are padding and are never read.
 - ``tiers`` (B, K), integer: 0 for the best tier, 1 for the next, and so on; equal numbers mean a tie; -1 is
   padding. UNRANKED_TIER marks responses that a top-k ranking left unranked. Unranked responses are below
-  all ranked responses; their order among themselves is unknown, so they do not count as tied.
+  all ranked responses; their order among themselves is unknown, so they are not treated as tied.
 
 Every preference loss returns a tensor of shape (B,), with one value per ranking, averaged over the ranking's
 pairs (for Plackett–Luce, over its choices). A ranking of nine responses therefore has the same weight as a
@@ -98,7 +98,7 @@ def bradley_terry(
     for label smoothing, conservative DPO eq. 3. Raises ValueError if the shapes differ or smoothing is
     outside [0, 0.5).
 
-    With ``reliability`` (B,), the log-odds that an annotator states their true preference, the loss is
+    With ``reliability`` (B,), the log-odds that annotator k states their true preference, the loss is
     CrowdBT's (Chen et al. 2013, WSDM): P(k states i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), where
     eta_k = sigma(reliability).
 

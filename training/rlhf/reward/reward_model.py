@@ -59,8 +59,8 @@ from training.rlhf.reward.scoring import (
 ANSWER_RATE = 0.02
 # An adapter's low-rank matrices learn best at about ten times the learning rate of the full weights (TRL also
 # recommends this for reward models). On 700 rankings of the demo world, the held-out loss after two epochs
-# was 0.639, 0.631 and 0.611 for adapters trained at 1, 3 and 10 times that learning rate, and 0.606 when all
-# weights were trained.
+# was 0.639, 0.631 and 0.611 for adapters trained at 1, 3 and 10 times the full weights' rate, and 0.606 when
+# all weights were trained.
 ADAPTER_RATE_FACTOR = 10.0
 CADENCE = {"checkpoint_minutes", "checkpoint_steps"}  # settings that do not affect results
 

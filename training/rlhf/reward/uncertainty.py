@@ -9,9 +9,10 @@ three methods (the recipe's ``uncertainty``):
 
 The first two methods use the trunk's features for the rankings. None of the methods changes the model. The
 score remains that of the trained head, as computed by plain ``AutoModelForSequenceClassification``. The
-uncertainty describes, for each prompt, how far the responses' rewards can deviate from their scores. This is
-a joint distribution over the responses, because rankings determine only differences between rewards. A spread
-is the standard deviation of a response's reward relative to the mean reward of the training responses.
+uncertainty describes, for each prompt, how far the responses' rewards can deviate from their scores. The
+uncertainty is a joint distribution over the responses, because rankings determine only differences between
+rewards. A spread is the standard deviation of a response's reward relative to the mean reward of the training
+responses.
 
     model, tokenizer = load_reward_model(folder)
     for belief in beliefs_about(model, tokenizer, items, load_uncertainty(folder)):
@@ -164,7 +165,7 @@ def fit(
 def part(
     groups: Sequence[Group], features: Sequence[Tensor], config: RewardModelConfig, answers: AnswerModel
 ) -> laplace.Part:
-    """Return rankings with their features and their likelihood as specified by the recipe."""
+    """Combine the rankings' features with their likelihood, as specified by the recipe."""
     stated = stated_in(groups)
     counted = observations(config, stated.tiers) * torch.tensor([group.weight for group in groups])
 

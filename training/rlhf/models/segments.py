@@ -152,7 +152,7 @@ def _last_mlp(trunk: Any) -> nn.Module | None:
         if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
             mlp = getattr(module[-1], "mlp", None)
             # With `recompute_layers`, the backward pass runs the layer again after the hooks have been
-            # removed, so the recomputed MLP would not match.
+            # removed, so the recomputed MLP output would not match the first one.
             again = "forward" in vars(module[-1])
             return mlp if isinstance(mlp, nn.Module) and not again else None
     return None

@@ -11,7 +11,7 @@ from training.rlhf.core.failures import FailureKind
 @dataclass(frozen=True)
 class Cause:
     """The explanation of one kind of failure. `settings` are the recipe settings to review before the next
-    launch, and `again` is whether the same run can succeed on another attempt."""
+    launch, and `again` states whether the same run can succeed on another attempt."""
 
     title: str
     cause: str

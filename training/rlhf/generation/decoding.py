@@ -240,8 +240,8 @@ def _selectable(cache: DynamicCache) -> bool:
 
 
 def _repeat(cache: DynamicCache, n: int, *, room: int) -> None:
-    """Repeat each row of the cache n times. Plain layers get a preallocated buffer; other layers (such as
-    sliding windows) keep their own class."""
+    """Repeat each row of the cache n times. Cache layers with full attention get a preallocated buffer; other
+    cache layers (such as those with a sliding window) keep their own class."""
     for number, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
             cache.layers[number] = _RoomyLayer(layer.keys, layer.values, n, room)

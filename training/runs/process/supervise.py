@@ -25,8 +25,8 @@ from training.runs.transitions import claim_run, fail_run, stop_run, worker_name
 
 # The time within which a cancelled process must reach its next step before its process group is killed.
 CANCEL_GRACE_SECONDS = 20.0
-# The same limit while the worker itself is stopping. This limit is shorter, because the worker's supervisor
-# kills the worker after 5 s (embedded/supervisor.py).
+# The time within which a process must reach its next step if the worker itself is stopping. This time is
+# short, because the worker's supervisor kills the worker after 5 s (embedded/supervisor.py).
 WORKER_STOP_GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
@@ -52,8 +52,8 @@ class Ended:
 
 def execute_run(*, run_id: UUID) -> None:
     """Claim the run and supervise its process to the end. Does nothing if the run can't be claimed."""
-    # Called before the claim, because heartbeats come from the training process, and starting the first
-    # training process can take a long time.
+    # The fork server is prepared before the claim. Starting the fork server can take a long time, and a
+    # claimed run has no heartbeat until its training process has started.
     fork.prepare(environment=_environment())
     attempt = claim_run(run_id=run_id, worker=worker_name())
     if attempt is None:

@@ -12,10 +12,9 @@ times. Instead, each ranking is one `Group`, laid out in one of three ways:
 - ``separate``: K rows, each with the prompt and one response, padded on the right.
 
 Packing saves (K - 1) copies of the prompt, but attention spans the entire packed row; `cheaper_layout`
-compares the two costs per group. The flat layout avoids both copies of the prompt and attention over the
-entire row. All three layouts run on unmodified transformers models. Lengths and positions are part of the
-batch: the layout records where each response ends, so the end is never inferred as "the last token that is
-not padding".
+compares the two costs per group. The flat layout avoids repeated prompts as well as attention over the entire
+row. All three layouts run on unmodified transformers models. Lengths and positions are part of the batch: the
+layout records where each response ends, so the end is never inferred as "the last token that is not padding".
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def _decode_batch(
     if _repeatable(cache):
         logits = _forward(policy, ids, mask, positions, cache).repeat_interleave(n, dim=0)
         _repeat(cache, n, room=limit)
-    else:  # a cache of recurrent states, for example, so the prompt is processed once for each sample
+    else:  # this type of cache (for example, of recurrent states) can't be repeated for each sample
         wide, wide_mask, wide_positions = (t.repeat_interleave(n, dim=0) for t in (ids, mask, positions))
         logits = _forward(policy, wide, wide_mask, wide_positions, cache)
     mask = mask.repeat_interleave(n, dim=0)

@@ -169,7 +169,8 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
         parts.append(Part("weights: adapter", FLOAT * adapter))
     scored = [_weights("reward model", policy), Part("activations", passing_bytes(policy, SCORING_TOKENS))]
     if recipe.uncertainty in ("laplace", "heads"):
-        # Two copies: the stored parts, and the array into which the parts are concatenated.
+        # The features are in memory twice: as stored parts, and in the array into which the parts are
+        # concatenated.
         numbers = 2 * (data.items - heldout) * data.responses * policy.hidden
         scored.append(Part("features", FLOAT * (numbers + CURVATURES * policy.hidden**2)))
     members: tuple[Stage, ...] = ()

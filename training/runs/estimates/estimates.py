@@ -178,8 +178,8 @@ def _time_basis(slow: Sequence[float], machine: Machine, weights: int, base: str
     if machine.device == "cuda":
         assumed = f"{GPU / 1e12:.0f} TFLOP/s in float32"
     return (
-        f"Assumed: {assumed}, accurate to within a factor of three. There are no earlier runs of this kind that "
-        f"started from {base} on this installation."
+        f"Assumed: {assumed}, accurate to within a factor of three. There are no earlier runs of this "
+        f"kind that started from {base} on this installation."
     )
 
 

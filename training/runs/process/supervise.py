@@ -33,7 +33,8 @@ LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16_384
 # By default, OpenMP's idle threads spin. On a busy machine, spinning takes CPU time from the threads that the
 # idle threads wait for. In our measurements on two busy cores, a PPO step of the demo took 15 to 35 s of CPU
-# time and 43 to 104 s of elapsed time with spinning threads, but 2.6 s and 6 s with sleeping threads.
+# time and 43 to 104 s of elapsed time with spinning threads, but only 2.6 s of CPU time and 6 s of elapsed
+# time with sleeping threads.
 TRAINING_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "DJANGO_SETTINGS_MODULE": "config.settings"}
 
 # Set when this worker is stopping: its runs end at their next step and are queued again.

@@ -57,7 +57,7 @@ class Hub:
         sent.
 
         `document` returns the data of a state event: the run in its API form. `document` is called in a
-        thread.
+        separate thread.
         """
         async with self._watching(run_id) as woken:
             yield f"retry: {RETRY_MILLISECONDS}\n\n"

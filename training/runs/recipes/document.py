@@ -29,8 +29,8 @@ The formulas are in `training/rlhf/planning/cost.py`. A model's size is read fro
 headers of its weight files, or guessed from a name such as `Qwen3-0.6B`.
 
 The disk estimate covers the model that the run produces and, for a `reward_model` run, the checkpoints, which
-are deleted when the run ends. With full fine-tuning, the checkpoints take up to eleven times the size of the model
-(`training/rlhf/planning/disk.py`).
+are deleted when the run ends. With full fine-tuning, the checkpoints take up to eleven times the size of the
+model (`training/rlhf/planning/disk.py`).
 
 The time estimate is computed from the same sizes and then scaled to match the durations of up to five earlier
 runs of the same kind that started from the same base model on this installation. Without earlier runs, the

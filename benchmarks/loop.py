@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--prompts", type=int, default=400)
     options = parser.parse_args()
-    torch.set_num_threads(1)  # the platform's setting for a model of this size
+    torch.set_num_threads(1)  # as in Rankloop's training runs of a model of this size
     for seed in options.seeds:
         with tempfile.TemporaryDirectory(prefix="rankloop-loop-") as folder:
             chain(

@@ -108,7 +108,7 @@ def main() -> None:
                     )
                     whole = time.process_time() - started
                     share = fitting[0] / (whole - fitting[0])
-                    if kind == "laplace":  # the model is the same for both kinds
+                    if kind == "laplace":  # the scores alone do not depend on the kind of uncertainty
                         table[n, "scores alone"].append(
                             judge(Path(folder) / "rm", None, fresh) | {"share": 0}
                         )

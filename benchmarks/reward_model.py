@@ -10,15 +10,15 @@ start of the first step to the end of the last one, excluding loading, tokenisat
 
 TRL trains on all K (K - 1) / 2 pairs of each ranking, with the fastest settings we found: no gradient
 checkpointing, no bf16 (this processor does not support it), pairs grouped by length, the fastest micro-batch
-size in a preliminary test (or `--trl-pairs`), fused AdamW, no logging, no evaluation, no checkpoint. `once`
+size in a preliminary test (or `--trl-pairs`), fused AdamW, and no logging, evaluation or checkpoints. `once`
 is our code with each response on a separate row; `ours` is the default.
 
 `score` measures the forward pass without gradients (TRL: `evaluate`). `mixes` compares `ours` with `once` for
 several mixes of prompt and response lengths. `memory` is the peak resident memory of training in a separate
-process, minus that of the process with only the model loaded. On a GPU the clock is elapsed time with the
-device idle before and after, peak memory is the allocator's maximum, and model FLOP utilisation (MFU) counts
-2 FLOPs per layer weight and token, plus 4 x width per pair of tokens in attention, times three for training,
-relative to `--peak-tflops` (989: an H100 or H200 in dense bf16).
+process, minus that of the process with only the model loaded. On a GPU, the clock is elapsed time with the
+device idle before and after, and peak memory is the allocator's maximum. Model FLOP utilisation (MFU) counts
+2 FLOPs per layer weight and token, plus 4 x width per pair of tokens in attention, times three for training.
+MFU is relative to `--peak-tflops` (989: an H100 or H200 in dense bf16).
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ LOOPBACK = [ip_network("127.0.0.0/8")]
 
 
 class Receiver(ThreadingHTTPServer):
-    """Responds with each of `answers` in turn, and then repeats the last one. An integer in `answers` is an HTTP
-    status, and a float is the number of seconds before the connection is closed without a response."""
+    """Responds with each of `answers` in turn, and then repeats the last one. An integer in `answers` is
+    an HTTP status; a float is the number of seconds after which the connection is closed without a
+    response."""
 
     daemon_threads = True
 

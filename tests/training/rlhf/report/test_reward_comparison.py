@@ -49,8 +49,8 @@ def test_correlated_pairs_do_not_inflate_significance() -> None:
     """Compare two equally good models. For each prompt, one model orders all 10 pairs correctly and the other
     orders them all incorrectly.
 
-    The test must report a difference in about 5% of the comparisons. A test that treats the 200 pairs as
-    independent reports a difference in most comparisons.
+    A valid significance test reports a difference in about 5% of the comparisons. A test that treats the 200
+    pairs as independent reports a difference in most comparisons.
     """
     rng = np.random.default_rng(0)
     false, naive, runs = 0, 0, 120

@@ -143,10 +143,8 @@ def test_best_of_four_averages_over_all_choices_of_one_best_and_three_worse(seed
 def test_responses_with_equal_top_rewards_share_the_credit() -> None:
     report = report_on(
         scored(
-            (
-                said("Q1", ["a", "b", "c"], [[0], [1, 2]]),
-                [1.0, 1.0, 0.0],
-            ),  # one of two top rewards is correct
+            # one of two equal top rewards is correct
+            (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),
             (said("Q2", ["a", "b", "c"], [[0, 1], [2]]), [1.0, 2.0, 0.0]),
             (said("Q3", ["a", "b"], [[0], [1]]), [0.0, 1.0]),
             (said("Q4", ["a", "b"], [[0, 1]]), [0.0, 1.0]),  # all responses are tied, so none is best

@@ -101,8 +101,8 @@ class Clock(NullReporter):
 
 
 def train_ours(work: Work, layout: str) -> float:
-    """Seconds of our training loop. One ranking must be held out; its evaluation after the last step takes
-    less than 1 % of the time."""
+    """The seconds that our training loop takes. One ranking must be held out; its evaluation after the
+    last step takes less than 1 % of the time."""
     clock = Clock(work.device)
     config = RewardModelConfig.model_validate(
         {
@@ -292,7 +292,7 @@ def measure_scoring(work: Work, repeat: int, pairs: int | None, shape: str) -> N
 
 
 def measure_mixes(work: Work, repeat: int) -> None:
-    """The forward and backward passes of one optimiser step, `ours` against `once`, for every mix of
+    """Compares the forward and backward passes of one optimiser step in `ours` and `once` for every mix of
     lengths."""
     loaded = load_for_training(work.folder)
 

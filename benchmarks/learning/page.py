@@ -112,7 +112,7 @@ def curves(points: Sequence[Mapping[str, Any]]) -> tuple[list[str], int, int]:
             )
         for way in ways:
             if name == "accuracy" and "ensemble" in way:
-                continue  # the ensemble's mean is the score, so the accuracy is the same
+                continue  # the ensemble's mean is the score, so accuracy is the same with and without it
             of_way = [p for p in points if p["way"] == way]
             line = []
             for _, same in _by(of_way, "rankings").items():

@@ -1,4 +1,4 @@
-"""The votes of the real files as arrays, in the format described in ../shared/data/README.md."""
+"""The votes in the real files as arrays, in the format described in ../shared/data/README.md."""
 
 from __future__ import annotations
 

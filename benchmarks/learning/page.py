@@ -67,9 +67,10 @@ def world_text(world: Mapping[str, Any]) -> str:
         "have their default values. The models "
         f"are evaluated on {world['fresh']} new rankings of other prompts, using all pairs with different "
         "gold rewards. P(i ≻ j) is the predicted probability that an accurate annotator prefers i to j. "
-        "The verdicts by the gold reward contain no errors, so unnecessary uncertainty also raises ECE. The "
-        "ensemble consists of small heads on the same trunk (`uncertainty=heads`). The score is the "
-        "ensemble's mean, so the ensemble changes the probabilities but hardly changes the order of "
+        "ECE is computed from verdicts by the gold reward. These verdicts contain no errors, so predictions "
+        "that are less certain than necessary also raise ECE. The ensemble consists of small heads on the "
+        "same trunk (`uncertainty=heads`). The score is the ensemble's mean, so the ensemble changes the "
+        "probabilities but hardly changes the order of "
         "responses. The `CrowdBT` rows use `annotators=crowd_bt`.",
         "",
         "| annotators | rankings | comparisons | accuracy | ECE | log loss | s |",
@@ -111,7 +112,7 @@ def curves(points: Sequence[Mapping[str, Any]]) -> tuple[list[str], int, int]:
             )
         for way in ways:
             if name == "accuracy" and "ensemble" in way:
-                continue  # the ensemble's mean is the score, so the accuracy is the same
+                continue  # the ensemble's mean is the score, so accuracy is the same with and without it
             of_way = [p for p in points if p["way"] == way]
             line = []
             for _, same in _by(of_way, "rankings").items():

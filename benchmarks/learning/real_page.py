@@ -47,7 +47,7 @@ def columns(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[Column]:
         for way, runs in found["ways"].items():
             if way != "TF-IDF":
                 yield Column(way, found["trunk"] or "random", runs)
-            elif number == 0:  # the baseline has no trunk, so it gives the same results in every part
+            elif number == 0:  # the baseline has no trunk, so its results are the same for every trunk
                 yield Column(way, "", runs)
 
 

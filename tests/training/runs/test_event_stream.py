@@ -1,5 +1,5 @@
-"""Live events are sent exactly once and in order. Streams can be resumed, and share two database
-connections."""
+"""Live events are sent exactly once and in order. Streams can be resumed, and all streams share two
+database connections."""
 
 from __future__ import annotations
 

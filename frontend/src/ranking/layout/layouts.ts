@@ -4,8 +4,8 @@ export type Layout = "column" | "row" | "focus";
 const ALL: readonly Layout[] = ["column", "row", "focus"];
 
 /**
- * The layouts offered. A pair side by side already shows two responses at a time, and on a phone nothing is
- * shown side by side.
+ * The layouts offered. A pair has no two-at-a-time layout, because it has only two responses. Narrow screens
+ * have no side-by-side layout.
  */
 export function offeredLayouts(pair: boolean, narrow: boolean): readonly Layout[] {
   return ALL.filter((layout) => !(layout === "row" && narrow) && !(layout === "focus" && pair));

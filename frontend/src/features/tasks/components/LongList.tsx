@@ -71,12 +71,12 @@ export function LongList<Row>({
         aria-rowcount={hasMore ? -1 : rows.length + 1}
         className={styles.table}
       >
-        {/* biome-ignore lint/a11y/useSemanticElements: see above */}
+        {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
         <div role="rowgroup" className={styles.head}>
-          {/* biome-ignore lint/a11y/useSemanticElements: see above */}
+          {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
           <div role="row" className={styles.row} aria-rowindex={1} tabIndex={-1}>
             {columns.map((column) => (
-              // biome-ignore lint/a11y/useSemanticElements: see above
+              // biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned
               <span role="columnheader" key={column} tabIndex={-1}>
                 {column}
               </span>
@@ -132,7 +132,7 @@ function Rows<Row>({
     if (wantsMore && nearEnd) onMore();
   }, [wantsMore, nearEnd, onMore]);
   return (
-    // biome-ignore lint/a11y/useSemanticElements: see LongList
+    // biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned
     <div role="rowgroup" ref={body} className={styles.body} style={{ height: rows.length * height }}>
       {drawn}
     </div>

@@ -13,9 +13,9 @@ import layouts from "./layouts.module.css";
 import { type CardPlace, RankedItem } from "./ResponseCard";
 
 /**
- * The cards in ranked order, as one flat list keyed by response. If a card changes its tier, only this card moves,
- * and no card is rebuilt. Every layout uses this list. In the two-at-a-time layout, the other cards
- * are hidden but stay mounted, so that they can be shown without rendering them again.
+ * The cards in ranked order, as one flat list keyed by response. If a response changes its tier, only the
+ * response's card moves in the document, and no card is rebuilt. Every layout uses this list. In the two-at-a-time
+ * layout, all cards except two are hidden but stay mounted, so that they can be shown without rendering them again.
  */
 export function Responses({
   responses,

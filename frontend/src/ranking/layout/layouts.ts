@@ -20,8 +20,9 @@ export function layoutAfter(layout: Layout, offered: readonly Layout[]): Layout 
 }
 
 /**
- * The two responses to show, in ranked order: the current response, and the response kept in view or else the
- * response above the current one, so that a step down changes only one of the two.
+ * The two responses to show, in ranked order: the current response and the response kept in view. If no response
+ * is kept in view, the response above the current response is shown, so that a step down replaces only one of the
+ * two responses.
  */
 export function twoShown(order: readonly string[], focus: string, held: string | null): readonly string[] {
   const at = order.indexOf(focus);

@@ -111,7 +111,8 @@ export class Outbox {
   }
 
   /**
-   * Sends immediately: called when the connection is restored, after a login, and by the “Send now” button.
+   * Sends the answers immediately. Called when the connection is restored, after a login, and by the “Send now”
+   * button.
    */
   kick(): void {
     this.loggedOut = false;

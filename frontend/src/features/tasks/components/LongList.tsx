@@ -22,7 +22,7 @@ const STEP = 8;
 /** When fewer loaded rows than this remain below the last rendered row, the next page of rows is fetched. */
 const ROWS_AHEAD = 100;
 
-/** Renders the cells of a row at its position in the list. The element's key is the row's key. */
+/** Renders a row at its position in the list. The key of the returned element must identify the row. */
 type RenderRow<Row> = (row: Row, place: { index: number; top: number; height: number }) => ReactNode;
 
 /**

@@ -15,7 +15,7 @@ export type FormCheck = {
    * whole.
    */
   readonly problems: Readonly<Record<string, string>>;
-  /** The server could not be reached. */
+  /** Set if the server could not be reached. */
   readonly failure: ApiProblem | null;
 };
 

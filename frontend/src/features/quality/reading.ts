@@ -2,8 +2,8 @@ import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
 import { percent } from "@/shared/format";
 
 /**
- * Below this adjusted p-value, an annotator is marked as an outlier. At this limit, about one project in 100
- * has a false positive.
+ * An annotator whose adjusted p-value is below this limit is marked as an outlier. With this limit, about one
+ * project in 100 has a false positive.
  */
 const OUTLIER_P = 0.01;
 

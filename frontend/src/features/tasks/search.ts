@@ -44,7 +44,7 @@ function dayAfter(day: string): string {
   return next.toISOString();
 }
 
-/** The API parameters that both lists share. */
+/** The API parameters that the task list and the ranking list share. */
 function common({ says, round, model, under, has, annotator, from, until }: TasksSearch) {
   return {
     ...(says && { says }),

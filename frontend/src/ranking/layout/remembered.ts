@@ -3,8 +3,9 @@ import type { Layout } from "./layouts";
 
 /** The view settings that this browser remembers. */
 type Remembered = {
-  /** The layouts for lists and for pairs. */
+  /** The layout for tasks that are ranked as a list. */
   readonly list: Layout;
+  /** The layout for tasks with exactly two responses. */
   readonly pair: Layout;
   /** Whether cards side by side scroll together. */
   readonly together: boolean;

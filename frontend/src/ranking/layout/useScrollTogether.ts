@@ -16,8 +16,8 @@ export function useScrollTogether(
   list: RefObject<HTMLElement | null>,
   { apart, together, order }: { apart: boolean; together: boolean; order: string },
 ): void {
-  // Relative positions from 0 to 1, because a card off the screen has not been laid out and its length changes when
-  // it is laid out.
+  // Positions are relative, from 0 to 1, because a card off the screen has only an estimated length, which changes
+  // when the card is laid out.
   const places = useRef(new Map<string, number>());
 
   useEffect(() => {

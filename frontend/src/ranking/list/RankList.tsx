@@ -21,8 +21,8 @@ import { type CSSProperties, type ReactNode, useMemo, useState } from "react";
 import type { Ranking } from "../order/ranking";
 
 /**
- * A press that moves less than this distance is a click on the handle, not a drag. The object is shared by
- * all renders, because new sensors on each render would cause every card to render again.
+ * A press on the handle that moves less than `distance` pixels is a click, not a drag. All renders share this
+ * object, because new sensor options on each render would cause every card to render again.
  */
 const DRAG_STARTS_AFTER = { activationConstraint: { distance: 4 } };
 
@@ -146,7 +146,7 @@ export function RankList({
   );
 }
 
-/** The line between ranked and unranked responses, a drop target in both lists. */
+/** The line between ranked and unranked responses, which is also a drop target. */
 export const LINE = "unranked";
 
 /** The drop targets, from top to bottom. */

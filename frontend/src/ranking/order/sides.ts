@@ -4,7 +4,7 @@ import type { Tiers } from "./ranking";
 
 /** A position on the scale between two responses. */
 export type Side = {
-  /** −1 if the response shown first is better, 1 if the second is, 0 if neither is. */
+  /** −1 if the response shown first is better, 1 if the response shown second is better, 0 if neither is better. */
   readonly side: -1 | 0 | 1;
   readonly strength: number | null;
   readonly allBad: boolean;

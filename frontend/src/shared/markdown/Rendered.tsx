@@ -63,7 +63,8 @@ const RUNS_LEFT_TO_RIGHT = new Set(["code", "pre", "math"]);
  * Sets the text direction of each block according to the block's first letter that has a direction, because
  * one answer can contain an English and an Arabic paragraph. Only the outermost blocks get `dir="auto"`: to
  * determine the direction of a list, the browser skips descendants that have their own `dir`. The style sheet
- * handles the blocks inside. Code and formulas always run left to right, and their letters are ignored.
+ * sets the direction of nested blocks. Code and formulas always run left to right, and their letters do not
+ * affect the direction of the block that contains them.
  */
 export function directions() {
   function mark(node: HtmlNode, outermost: boolean): void {

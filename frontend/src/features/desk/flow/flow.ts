@@ -63,8 +63,8 @@ export function claimed(flow: Flow, { leases, answered, begun }: Claimed): Flow 
 }
 
 /**
- * Called when the task on the desk has been answered or skipped: shows the task that was put aside, or else
- * the next one.
+ * Called when the task on the desk has been answered or skipped. Shows the task that was put aside or, if there is
+ * none, the next task leased in advance.
  */
 export function left(flow: Flow): Flow {
   if (flow.aside) return { ...flow, desk: flow.aside, aside: null };

@@ -7,9 +7,9 @@ import { rankingsParams, type TasksSearch, tasksParams } from "../search";
 const PAGE_SIZE = 200;
 
 /**
- * Loaded pages are cached unchanged. Comparing a hundred thousand rows with their previous versions, or
- * refetching five hundred pages when the window receives the focus, would block the page. The "Refresh"
- * button drops all cached pages.
+ * Loaded pages are neither compared with their previous versions nor refetched automatically. Comparing a
+ * hundred thousand rows, or refetching five hundred pages when the window receives the focus, would block the
+ * page. The "Refresh" button drops all cached pages.
  */
 const KEPT = {
   initialPageParam: undefined as string | undefined,

@@ -55,7 +55,8 @@ class Prepared:
 
 
 def prepared(draft: TaskDraft, *, as_task: bool = True) -> Prepared:
-    """Checks and hashes a draft. The number of responses is checked only for tasks. Raises BadDraft."""
+    """Checks and hashes a draft. The number of responses is checked only if `as_task` is true. Raises
+    BadDraft."""
     if reason := reason_to_refuse_prompt(draft.messages) or _reason_to_refuse(draft, as_task):
         raise BadDraft(reason)
     hashes = tuple([response_hash(response.text, response.model_name) for response in draft.responses])

@@ -151,7 +151,7 @@ def _store_or_single_out(
         stored = _store(project, batch, options)
     except (DataError, IntegrityError) as error:
         if len(batch) == 1:
-            report.fail(batch[0].number, f"the database refused it: {str(error).splitlines()[0]}")
+            report.fail(batch[0].number, f"the database refused the row: {str(error).splitlines()[0]}")
             return
         for line in batch:
             _store_or_single_out(project, [line], report, options)

@@ -37,7 +37,8 @@ def report_problem(*, assignment: Assignment, kind: str, text: str = "") -> tupl
 
 def settle_problem(*, problem: TaskProblem, by: User, note: str = "", text: str | None = None) -> TaskProblem:
     """Marks the report as settled. `text` is the report's text as the manager read it, if known. Raises
-    Conflict if the report is already settled, or if the annotator has changed the text since."""
+    Conflict if the report is already settled, or if the annotator has changed the text after the
+    manager read it."""
     rows = TaskProblem.objects.unsettled()
     return _moved(
         problem,

@@ -160,7 +160,8 @@ def _standings(
         try:
             fitted = davidson.fit(*table, prior=PRIOR)
             samples = davidson.fit(*drawn, prior=PRIOR).strength
-        except RuntimeError as error:  # for example if a model won 100,000 times and tied once
+        except RuntimeError as error:
+            # The fit fails if, for example, a model won 100,000 times and tied once.
             raise Problem(f"{error} Use method=bradley_terry.") from None
         strength, tie = fitted.strength, float(fitted.tie)
     else:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 CONNECT_SECONDS = 5.0
-# Limit for the whole request, including connecting. A receiver should only store the event and respond.
+# Time limit for the whole request, including connecting. A receiver should only store the event and respond.
 TOTAL_SECONDS = 10.0
 # The response is read, so that the connection isn't cut off, and then discarded. If the response were
 # shown, the webhook's owner could read responses from addresses that only this machine can reach.

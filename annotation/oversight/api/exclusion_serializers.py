@@ -29,8 +29,8 @@ class ExclusionEffect(serializers.Serializer[Any]):
     )
     leases = serializers.IntegerField(help_text="Number of leases that would be released.")
     snapshots = serializers.IntegerField(
-        help_text="Number of snapshots frozen since the annotator's first ranking. Such snapshots can"
-        " contain the annotator's rankings and don't change."
+        help_text="Number of snapshots frozen since the annotator's first ranking. Snapshots never change,"
+        " so those snapshots can still contain the annotator's rankings after an exclusion."
     )
 
 

@@ -148,7 +148,7 @@ def _gone(invitation: Invitation) -> Problem:
     # this machine's clock.
     detail = said.get(invitation.state, "This invitation has expired.")
     return Problem(
-        f"{detail} Ask the person who sent the invitation for a new one.",
+        f"{detail} Ask the person who sent the invitation for a new invitation.",
         status=HTTPStatus.GONE,
         type="invitation-over",
     )

@@ -1,7 +1,8 @@
 """Imports files of prompts, responses and existing rankings into a project.
 
-Rows are stored in batches, each in its own transaction: memory use stays constant, an invalid row affects no
-other row, and repeating an interrupted import completes it. Existing rows are counted as unchanged.
+Rows are stored in batches, each in its own transaction. Memory use therefore stays constant, an invalid row
+affects no other row, and repeating an interrupted import completes the import. Existing rows are counted as
+unchanged.
 """
 
 from __future__ import annotations

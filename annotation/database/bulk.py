@@ -47,8 +47,8 @@ class Column(NamedTuple):
 
 def copy_rows(table: str, *, columns: Mapping[str, Column], constants: Mapping[str, str]) -> None:
     """Writes new rows with COPY, in about half the time that :func:`insert_rows` takes; `constants` are the
-    same in every row. A row that violates a unique constraint makes the whole COPY fail. The table and
-    column names come from the code, never from user data.
+    same in every row. A row that violates a unique constraint makes the whole COPY fail. The table and column
+    names come from the code, never from user data.
     """
     written = [
         [NULL if value is None else column.write(value) for value in column.values]

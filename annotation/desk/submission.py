@@ -83,8 +83,8 @@ def submit_ranking(
     with transaction.atomic():
         if task.is_check:
             acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
-        # The request that changes `leased` to `submitted` writes the ranking. A second request waits here and
-        # updates 0 rows.
+        # Only the request that changes the assignment from `leased` to `submitted` writes the ranking. A
+        # second request waits here and updates 0 rows.
         taken = (
             Assignment.objects.held_with(token)
             .filter(_takes_answers(), pk=assignment.pk)
@@ -149,8 +149,8 @@ def refuse_archived(project: Project) -> None:
 
 
 def _takes_answers() -> Exists:
-    """The condition that the assignment's project is not archived. A project can be archived between a
-    claim and its answer. The check is a condition rather than a join, because Postgres evaluates a condition
+    """The condition that the assignment's project is not archived. A project can be archived after the claim
+    and before the answer. The check is a condition rather than a join, because Postgres evaluates a condition
     again once the row is locked."""
     return Exists(Project.objects.exclude(state=Project.State.ARCHIVED).filter(pk=OuterRef("project")))
 
@@ -160,7 +160,7 @@ def _refuse_what_does_not_fit(answer: Answer, assignment: Assignment) -> None:
     since."""
     form = form_of(assignment.form_version)
     if errors := problems_of(answer, form=form, shown=assignment.shown_order):
-        raise Problem("The answer doesn't fit what was shown.", errors=errors)
+        raise Problem("The answer doesn't fit the task that was shown.", errors=errors)
 
 
 def store_ranking(

@@ -13,4 +13,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("annotation", "0001_initial"), ("mfa", "0003_authenticator_type_uniq")]
 
-    operations = [ApplySql(digest="5595a650d855df0e")]
+    operations = [ApplySql(digest="c526de050671423b")]

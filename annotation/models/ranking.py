@@ -44,7 +44,8 @@ class Ranking(models.Model):
     """An annotator's answer to a task.
 
     A ranking is never edited: a trigger refuses UPDATE and DELETE, and a revision is a new row that
-    supersedes this one. Another trigger ensures that a ranking fits its task: same project, same responses.
+    supersedes the revised row. Another trigger ensures that a ranking fits its task: same project, same
+    responses.
 
     `places` holds the same order as `tiers` in the form used by statistics: one number for each response of
     the task, by position. The database computes `places` from `tiers` (sql/ranking.sql) and refuses other

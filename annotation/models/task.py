@@ -23,7 +23,7 @@ def is_check(task: str = "") -> Q:
 
 
 class TransactionId(models.Func):
-    """The transaction ID, unique within the cluster."""
+    """The current transaction's ID, which is unique within the database cluster."""
 
     template = "((pg_current_xact_id())::text)::bigint"
     arity = 0

@@ -158,7 +158,7 @@ def _hold(task: RankingTask, reviewer: User) -> Assignment:
 
 
 def _shuffled(*ids: UUID) -> bytes:
-    """A shuffled order that depends only on the task and the reviewer, as in a claim."""
+    """A sort key for a shuffled order that depends only on the task and the reviewer, as in a claim."""
     return hashlib.sha256(b"".join(id.bytes for id in ids)).digest()
 
 
@@ -205,7 +205,7 @@ def decide(
         raise LeaseLost("You don't have this task open. Open the task first.")
     form = form_of(assignment.form_version)
     if wrong := problems_of(answer, form=form, shown=assignment.shown_order):
-        raise Problem("The answer doesn't fit what was shown.", errors=wrong)
+        raise Problem("The answer doesn't fit the task that was shown.", errors=wrong)
     with transaction.atomic():
         taken = _held(task, reviewer, token).update(
             state=State.REVIEWED, draft=None, draft_version=F("draft_version") + 1

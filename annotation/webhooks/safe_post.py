@@ -1,8 +1,8 @@
 """Posts to an external URL without giving the URL's owner access to the internal network.
 
-The host name is resolved here, every address is checked, and the connection goes to a checked address, so
-a name that resolves differently a moment later can't lead to an unchecked address. Redirects are not
-followed, and the duration and the response size are limited.
+The host name is resolved here, and every address is checked. The connection goes to a checked address, even
+if the name resolves to a different address a moment later. Redirects are not followed, and the duration and
+the response size are limited.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
     return (
         # Limits attempts with one password on many accounts.
         Limit("login-address", 100, MINUTE),
-        # Limits attempts on one account from one address. When the limit is reached,
-        # only the guessing address is locked out.
+        # Limits attempts on one account from one address. When the limit is reached, only the guessing
+        # address is locked out.
         Limit("login-name", 10, MINUTE, f"{client_address(request)} {name}"),
         # Limits attempts on one account from many addresses. When the limit is reached,
         # the account's owner is locked out too, for an hour at most.

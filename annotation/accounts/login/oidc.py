@@ -112,8 +112,8 @@ def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> st
 
 def complete(*, request: HttpRequest, provider_id: str) -> str:
     """The page to which the browser is redirected. A response to the browser's own request logs the user in,
-    or leads to the second-factor step. Any other response from the provider
-    leads to the login page, which shows the reason."""
+    or leads to the second-factor step. Any other response from the provider leads to the login page, which
+    shows the reason."""
     try:
         state, identity = _identity(request, provider_id)
         user = _user_of(request, provider_id, identity)

@@ -91,9 +91,10 @@ END $$;
 CREATE OR REPLACE TRIGGER reopen_task AFTER UPDATE OF state ON annotation_assignment FOR EACH ROW
     WHEN (OLD.state = 'submitted' AND NEW.state = 'excluded') EXECUTE FUNCTION rankloop_reopen_task();
 
--- A change from excluded to submitted takes the slot back. If another annotator has taken the slot since, the
--- task's overlap grows by one, so task_never_over_overlap holds. The UPDATE waits for a concurrent claim on
--- the task and then evaluates its WHERE clause again. A check has no slots, so its overlap never grows.
+-- An assignment that changes from excluded to submitted takes its slot back. If another annotator has taken
+-- the slot since, the task's overlap grows by one, so task_never_over_overlap holds. The UPDATE waits for a
+-- concurrent claim on the task and then evaluates its WHERE clause again. A check has no slots, so its
+-- overlap never grows.
 CREATE OR REPLACE FUNCTION rankloop_make_room() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE annotation_rankingtask SET overlap = overlap + 1, open_slots = open_slots + 1

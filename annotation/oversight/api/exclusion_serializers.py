@@ -49,7 +49,7 @@ class LiftedExclusion(serializers.Serializer[Any]):
     exclusion = Exclusion()
     tasks_with_more_overlap = serializers.IntegerField(
         help_text="Number of tasks in which another annotator has filled the excluded answer's slot."
-        " These tasks keep both answers."
+        " Such a task keeps the answers of both annotators."
     )
 
 
@@ -59,5 +59,5 @@ class LiftEffect(serializers.Serializer[Any]):
     reviews = serializers.IntegerField(help_text="Number of reviewer decisions that would count again.")
     tasks_with_more_overlap = serializers.IntegerField(
         help_text="Number of tasks in which another annotator has filled the excluded answer's slot."
-        " These tasks would keep both answers."
+        " Such a task would keep the answers of both annotators."
     )

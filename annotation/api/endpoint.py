@@ -85,8 +85,8 @@ class Line:
 
 
 def lines(resolver: Any, prefix: str = "") -> Iterator[Line | str]:
-    """All lines of the access table under a resolver. For a route that is missing from the table, yields the
-    route as a string."""
+    """Yields the access table's lines for all routes of a URL resolver. For a route that is missing from the
+    table, yields the route as a string."""
     for entry in resolver.url_patterns:
         route = f"{prefix}{entry.pattern}"
         if isinstance(entry, URLResolver):

@@ -6,14 +6,14 @@ describe("error responses", () => {
     const problem = problemFrom(422, {
       type: "invalid",
       title: "Unprocessable Entity",
-      detail: "The answer doesn't fit what was shown.",
+      detail: "The answer doesn't fit the task that was shown.",
       errors: [
         { field: "tiers", reason: "Not ranked: B." },
         { field: "tiers", reason: "C is there twice." },
         { field: 7, reason: "not ours" },
       ],
     });
-    expect(problem.detail).toBe("The answer doesn't fit what was shown.");
+    expect(problem.detail).toBe("The answer doesn't fit the task that was shown.");
     expect(problem.byField()).toEqual({ tiers: "Not ranked: B. C is there twice." });
     expect(problem.title).toBe("Some of the input is invalid");
     expect(problem.transient).toBe(false);

@@ -385,7 +385,7 @@ def gpu_figures(work: Work, shape: str, peak_tflops: float) -> None:
 
 def training_flops(loaded: Loaded, groups: Sequence[Group]) -> float:
     """FLOPs of the necessary work, with each prompt and response counted once. Padding and masked pairs of
-    tokens are not counted, so they lower the utilisation."""
+    tokens take time but are not counted as necessary work, so they lower the utilisation."""
     layers = sum(p.numel() for n, p in loaded.model.named_parameters() if "embed" not in n)
     width = int(loaded.model.config.hidden_size) * int(loaded.model.config.num_hidden_layers)
     tokens = sum(group.packed_tokens for group in groups)

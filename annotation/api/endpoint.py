@@ -50,7 +50,7 @@ def action_of(request: Request) -> Action | None:
 
 
 class ByTheTable(BasePermission):
-    """Performs the checks that need no row: whether the user is logged in, the token's scope, and site-wide
+    """Performs the checks that need no row: the login, the token's scope, and the permission for site-wide
     actions.
 
     The view that finds the row checks the role in the row's project, with `action_of`.

@@ -48,8 +48,8 @@ class Scored(NamedTuple):
     """The scores of N answers. Each field has shape (N,).
 
     ``scores``: in standard deviations from the training mean, after the deduction for caution. ``finished``:
-    whether the answer ended with EOS. ``spreads``: the reward model's uncertainty in standard deviations, or
-    0 without an uncertainty estimate.
+    whether the answer ended with EOS. ``spreads``: the reward model's uncertainty as a standard deviation,
+    or 0 if there is no uncertainty estimate.
     """
 
     scores: Tensor

@@ -113,8 +113,8 @@ def by_rewards(likelihood: Likelihood, rewards: Tensor) -> tuple[Tensor, Tensor]
     with respect to its rewards.
 
     All losses are convex except CrowdBT's, whose curvature is negative for a verdict that contradicts the
-    rewards, because CrowdBT attributes the contradiction to an annotator's error. A verdict that is
-    attributed to an error carries no information about the rewards, so negative eigenvalues are set to 0.
+    rewards, because CrowdBT attributes the contradiction to an annotator's error. Such a
+    verdict carries no information about the rewards, so the negative eigenvalues of the Hessian are set to 0.
     """
     at = rewards.detach().requires_grad_()
     (slope,) = torch.autograd.grad(likelihood(at).sum(), at, create_graph=True)

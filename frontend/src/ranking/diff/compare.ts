@@ -22,8 +22,8 @@ export type Comparison = { readonly first: Side; readonly second: Side } | null;
 export const MAX_COMPARED_CHARS = 500_000;
 
 /**
- * Up to this many shared words between two longer differences are considered a coincidence ("the", "of a")
- * and are marked as well, because leaving them unmarked would split the marks.
+ * The maximum number of shared words (such as "the" or "of a") between two longer differences that are treated as
+ * a coincidence. These words are marked too, so that the two differences appear as one mark.
  */
 const CHANCE_WORDS = 3;
 

@@ -75,7 +75,7 @@ def test_model_is_compared_with_annotators_on_pairs_ranked_more_than_once() -> N
     assert people is not None
     # Each of the 9 preferences in Q1 is compared with those of the two other annotators. Each of
     # Ann's 3 preferences counts 0.5, because Bob agrees and Eve disagrees; Bob's 3 preferences count 0.5 each
-    # for the same reason. Ann and Bob disagree with Eve's 3 preferences, which count 0.
+    # for the same reason. Ann and Bob disagree with Eve's 3 preferences, so each of these counts as 0.
     assert (people.pairs, people.prompts) == (9, 1)
     assert people.others.value == pytest.approx(6 * 0.5 / 9)
     assert people.model.value == pytest.approx(6 / 9)

@@ -239,7 +239,7 @@ def test_members_are_separate_adapters_on_one_trunk(
     rewards = torch.stack(alone)
     deviations = [one.deviations for one in beliefs_about(model, tokenizer, ITEMS, found)]
     assert torch.allclose(torch.cat(deviations, dim=1), rewards - rewards.mean(dim=0), atol=1e-4)
-    assert torch.corrcoef(rewards).min() > 0.5  # trained on the same rankings, so members correlate
+    assert torch.corrcoef(rewards).min() > 0.5  # the members correlate: same rankings
     assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # the members are not identical
 
 

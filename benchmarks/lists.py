@@ -43,7 +43,7 @@ SCROLL = """async ([pixels, seconds]) => {
 
 
 def main_thread_tasks(trace: bytes) -> list[tuple[float, float]]:
-    """For each task on the pages' main threads, its processor time and its elapsed time, in milliseconds."""
+    """The processor time and elapsed time of each task on the pages' main threads, in milliseconds."""
     events: list[dict[str, Any]] = json.loads(trace)["traceEvents"]
     named = [event for event in events if event["name"] == "thread_name"]
     mains = {(event["pid"], event["tid"]) for event in named if event["args"].get("name") == "CrRendererMain"}

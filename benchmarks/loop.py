@@ -3,11 +3,11 @@ seeds that were not used for tuning.
 
     .venv/bin/python -m benchmarks.loop [--seeds 101 102 103] [--rankings 600] [--noise 0.1] [--prompts 400]
 
-For each seed: a new policy (`sft`), its answers ranked by the gold reward with a share of random orders, a
-reward model, and one rejection sampling run and one PPO run, both from the first policy. All three policies
-answer the same new prompts four times each. Prints the gold reward (0–4 points) with its standard error, the
-gain over the first policy with the standard error of the difference per prompt, and the seconds of each step.
-Uses the library alone, without a database or server.
+For each seed, the benchmark trains a policy (`sft`), ranks its answers by the gold reward (a share of them in
+random order), trains a reward model, and improves the first policy once by rejection sampling and once by
+PPO. All three policies answer the same new prompts four times each. Prints the gold reward (0–4 points) with
+its standard error, the gain over the first policy with the standard error of the difference per prompt, and
+the seconds of each step. Uses the library alone, without a database or server.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--prompts", type=int, default=400)
     options = parser.parse_args()
-    torch.set_num_threads(1)  # the platform's setting for a model of this size
+    torch.set_num_threads(1)  # as in Rankloop's training runs of a model of this size
     for seed in options.seeds:
         with tempfile.TemporaryDirectory(prefix="rankloop-loop-") as folder:
             chain(

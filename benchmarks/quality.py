@@ -5,9 +5,9 @@
 Creates a project in a temporary embedded Postgres (annotators with known noise, four models, ties, a few gold
 tasks) and times each report as the browser requests it, through the full Django stack but without the
 network: the first call, and the median and maximum of the later calls. `all at once` is the whole page: its
-requests run in parallel, each on its own connection, and are timed until the last response. Target: 2 s.
-`cpu` is the median processor time of this process, without Postgres; `memory` is the growth of the process's
-memory since before the first request.
+requests run in parallel, each on its own connection, and are timed until the last response. The target for
+`all at once` is 2 s. `cpu` is the median processor time of this process, without Postgres; `memory` is the
+growth of the process's memory since before the first request.
 """
 
 from __future__ import annotations

@@ -5,13 +5,13 @@
 Each row drains its own project (K = 4; `3x200` means overlap 3 and 200 tasks) on one temporary embedded
 stack: every annotator claims tasks and submits answers until no task is left, with `--think` seconds between
 answers (0, without pauses, is the worst case). Afterwards the database is checked for answers beyond a task's
-overlap, missing answers and tasks answered twice by one annotator. Targets: 60 answers/s from 16 annotators
-without pauses, with a 95th percentile of 250 ms for both requests; 50 ms with a second of thinking time; no
-excess, missing or repeated answers.
+overlap, missing answers and tasks answered twice by one annotator. The targets without pauses are 60
+answers/s from 16 annotators and a 95th percentile of 250 ms for claim and submit requests; with a second of
+thinking time, the target for this percentile is 50 ms. No answer may be excess, missing or repeated.
 
-The last column is the speed relative to Label Studio, the fastest comparable tool with correct counts: there,
-16 annotators drained 1x600 at 4 answers/s (8 gunicorn workers, Postgres 15, the same kind of machine;
-measured separately, because Label Studio can't run here).
+The last column is the speed relative to Label Studio, the fastest comparable tool with correct counts. In
+Label Studio, 16 annotators drained 1x600 at 4 answers/s (8 gunicorn workers, Postgres 15, the same kind of
+machine). Label Studio was measured separately, because it can't run here.
 """
 
 from __future__ import annotations

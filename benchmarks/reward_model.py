@@ -5,20 +5,20 @@
 
 Weights and texts are random: this benchmark measures speed, not learning. All sides (`trl`, `once` and
 `ours`) train the same model on the same token IDs with the same optimiser, in fp32, for the same number of
-steps. The sides alternate (A B C A B C) in one process on one thread. The clock is CPU seconds from the start
-of the first step to the end of the last one, excluding loading, tokenisation, evaluation and saving.
+steps. The sides take turns (A B C A B C) in one process on one thread. The clock is CPU seconds from the
+start of the first step to the end of the last one, excluding loading, tokenisation, evaluation and saving.
 
 TRL trains on all K (K - 1) / 2 pairs of each ranking, with the fastest settings we found: no gradient
 checkpointing, no bf16 (this processor does not support it), pairs grouped by length, the fastest micro-batch
-size in a preliminary test (or `--trl-pairs`), fused AdamW, no logging, no evaluation, no checkpoint. `once`
+size in a preliminary test (or `--trl-pairs`), fused AdamW, and no logging, evaluation or checkpoints. `once`
 is our code with each response on a separate row; `ours` is the default.
 
-`score` measures the forward pass without gradients (TRL: `evaluate`). `mixes` compares `ours` with `once`
-over mixes of lengths. `memory` is the peak resident memory of training in a separate process, minus that of
-the process with only the model loaded. On a GPU the clock is elapsed time with the device idle before and
-after, peak memory is the allocator's maximum, and model FLOP utilisation (MFU) counts 2 FLOPs per layer
-weight and token, plus 4 x width per pair of tokens in attention, times three for training, relative to
-`--peak-tflops` (989: an H100 or H200 in dense bf16).
+`score` measures the forward pass without gradients (TRL: `evaluate`). `mixes` compares `ours` with `once` for
+several mixes of prompt and response lengths. `memory` is the peak resident memory of training in a separate
+process, minus that of the process with only the model loaded. On a GPU, the clock is elapsed time with the
+device idle before and after, and peak memory is the allocator's maximum. Model FLOP utilisation (MFU) counts
+2 FLOPs per layer weight and token, plus 4 x width per pair of tokens in attention, times three for training.
+MFU is relative to `--peak-tflops` (989: an H100 or H200 in dense bf16).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ MIXES = list(itertools.product((2, 8), ((8, 128), (32, 256), (128, 128), (128, 3
 
 @dataclass(frozen=True)
 class Work:
-    """The folder of a new model, and the rankings on which all sides train."""
+    """The folder of a new model, and the rankings on which all implementations train."""
 
     folder: Path
     rankings: list[Ranking]
@@ -101,8 +101,8 @@ class Clock(NullReporter):
 
 
 def train_ours(work: Work, layout: str) -> float:
-    """Seconds of our training loop. One ranking must be held out; its evaluation after the last step takes
-    less than 1 % of the time."""
+    """The seconds that our training loop takes. One ranking must be held out; its evaluation after the
+    last step takes less than 1 % of the time."""
     clock = Clock(work.device)
     config = RewardModelConfig.model_validate(
         {
@@ -233,7 +233,7 @@ def score_trl(work: Work, pairs_at_once: int) -> float:
 
 
 def in_turns(sides: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, list[float]]:
-    """The seconds that each side takes; the sides alternate."""
+    """The seconds that each of the compared implementations takes, measured in turn."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _, (name, run) in itertools.product(range(repeat), sides.items()):
         seconds[name].append(run())
@@ -250,8 +250,8 @@ def row_of(label: str, n: int, seconds: Mapping[str, list[float]], base: str) ->
 
 
 def tune(work: Work, run: Callable[[Work, int], float], named: int | None) -> int:
-    """TRL's fastest micro-batch size on this machine, in pairs. The size must divide the number of pairs
-    per step."""
+    """TRL's fastest micro-batch size on this machine, in pairs. Only sizes that divide the number of
+    pairs per step are tried."""
     if named:
         return named
     possible = [p for p in PAIRS_TRIED if BATCH_RANKINGS * work.pairs % p == 0]
@@ -292,7 +292,7 @@ def measure_scoring(work: Work, repeat: int, pairs: int | None, shape: str) -> N
 
 
 def measure_mixes(work: Work, repeat: int) -> None:
-    """The forward and backward passes of one optimiser step, `ours` against `once`, for every mix of
+    """Compares the forward and backward passes of one optimiser step in `ours` and `once` for every mix of
     lengths."""
     loaded = load_for_training(work.folder)
 
@@ -348,7 +348,7 @@ def measure_memory(work: Work, shape: str, pairs: int | None) -> None:
 
 def peak_of(name: str, work: Work, pairs: int) -> None:
     """Trains once in this process and prints the growth of its memory since the model was loaded, in MiB. TRL
-    is imported first in every case, so that the growth does not include imports."""
+    is imported first in every case, so that the growth does not include the memory of imports."""
     import trl  # noqa: F401
 
     kept = load_for_training(work.folder)
@@ -385,7 +385,7 @@ def gpu_figures(work: Work, shape: str, peak_tflops: float) -> None:
 
 def training_flops(loaded: Loaded, groups: Sequence[Group]) -> float:
     """FLOPs of the necessary work, with each prompt and response counted once. Padding and masked pairs of
-    tokens are not counted, so they lower the utilisation."""
+    tokens take time but are not counted as necessary work, so they lower the utilisation."""
     layers = sum(p.numel() for n, p in loaded.model.named_parameters() if "embed" not in n)
     width = int(loaded.model.config.hidden_size) * int(loaded.model.config.num_hidden_layers)
     tokens = sum(group.packed_tokens for group in groups)

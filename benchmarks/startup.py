@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.startup [--starts 5]
 
 A first start without the demo creates a temporary state folder. Each of the following warm starts is measured
-from the command until the address is printed. The stack is then stopped with Ctrl-C. Target: 5 s.
+from the command until the address is printed. The stack is then stopped with Ctrl-C. The
+target for a warm start is 5 s.
 """
 
 from __future__ import annotations

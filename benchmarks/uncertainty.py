@@ -6,9 +6,10 @@ FOLDER contains a policy of the demo world (the demo's is `artefacts/models/demo
 The policy answers prompts of the demo world, and simulated annotators rank the answers by a Plackett–Luce
 model of the gold reward, so the true probability of every preference is known. For each seed and number of
 rankings, one reward model is trained with the default recipe, and each kind of uncertainty is fitted to it.
-Reports, on pairs of answers to prompts not used in training, the expected calibration error and log loss of
-P(i ≻ j) against the true probabilities, predicted from the scores alone and with uncertainty; and the
-processor time of the fit relative to that of training.
+P(i ≻ j) is predicted, from the scores alone and with uncertainty, for pairs of answers to prompts that were
+not used in training. The benchmark reports the expected calibration error and log loss of these predictions
+against the true probabilities, and the processor time for fitting the uncertainty relative to that of
+training.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def main() -> None:
                     )
                     whole = time.process_time() - started
                     share = fitting[0] / (whole - fitting[0])
-                    if kind == "laplace":  # the model is the same for both kinds
+                    if kind == "laplace":  # the scores alone do not depend on the kind of uncertainty
                         table[n, "scores alone"].append(
                             judge(Path(folder) / "rm", None, fresh) | {"share": 0}
                         )

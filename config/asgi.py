@@ -49,7 +49,7 @@ class OneThreadPerRequest(ASGIHandler):
     thread, like a WSGI server."""
 
     def __init__(self) -> None:
-        # The parent's __init__ is not called, because it would load the middleware for coroutines.
+        # ASGIHandler.__init__ is not called, because it would load the middleware for coroutines.
         self.load_middleware(is_async=False)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
 
@@ -76,16 +76,16 @@ class OneThreadPerRequest(ASGIHandler):
             body.close()
 
     def _answer(self, scope: dict[str, Any], body: IO[bytes]) -> HttpResponseBase:
-        """Send the request's signals and run its view in one thread, which also owns the database
-        connection."""
+        """Send Django's request signals and run the view in one thread, which also owns the request's
+        database connection."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refused = self.create_request(scope, body)
         response = refused if request is None else self.get_response(request)
-        assert response is not None  # `refused` is set if there is no request
+        assert response is not None  # if `request` is None, `refused` is a response
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         if response.streaming:
-            close_old_connections()  # close() can't do this: another thread calls it
+            close_old_connections()  # here, because another thread calls response.close()
         else:
             response.close()
         return response

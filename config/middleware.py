@@ -56,7 +56,8 @@ class SecurityHeaders(MiddlewareMixin):
 
 def storable_query(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
     """Refuses a URL whose path or query contains a NUL. Postgres text can't contain a NUL, so a view that
-    compared such a value with a column would fail. `annotation.api.parsers` checks request bodies."""
+    compared such a value with a column would fail. (`annotation.api.parsers` checks request bodies for
+    NULs.)"""
 
     def answer(request: HttpRequest) -> Any:
         if NUL not in request.path_info and quote(NUL) not in request.META.get("QUERY_STRING", ""):
@@ -73,7 +74,7 @@ class StaticFiles:
     compressed variants and byte ranges.
 
     WhiteNoise's own middleware streams files from a sync iterator, which the ASGI handler reads completely
-    into memory, issuing a warning. These files are small, so they are sent in one piece.
+    into memory, issuing a warning. Front-end files are small, so each is sent in one piece.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:

@@ -72,8 +72,8 @@ def _database(url: str) -> dict[str, object]:
         # Connections are pooled, because opening a connection takes longer than a claim. CONN_MAX_AGE is not
         # an alternative, because it leaks a connection per ASGI thread.
         "CONN_MAX_AGE": 0,
-        # After a Postgres restart, the pool contains dead connections. Without this check, each of them would
-        # make a request fail.
+        # After a Postgres restart, the pool contains dead connections. Without this check, each dead
+        # connection would make a request fail.
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **query,
@@ -134,8 +134,8 @@ MFA_TOTP_TOLERANCE = 1
 SOCIALACCOUNT_ADAPTER = "annotation.accounts.login.adapters.SocialAccountAdapter"
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [each.for_allauth() for each in OIDC_PROVIDERS]}}
 
-# The cache is in the database, so that login attempts are counted across all web processes. The default
-# limit of 300 rows is too low, because Django deletes a third of the rows above the limit. With that limit,
+# The cache is in the database, so that login attempts are counted across all web processes. The default limit
+# of 300 rows is too low, because Django deletes a third of the rows above the limit. With the default limit,
 # 149 failed logins made the cache forget that a user had reached the limit for code guesses.
 CACHES = {
     "default": {
@@ -159,8 +159,8 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["annotation.api.endpoint.ByTheTable"],
-    # With a metadata class, an OPTIONS request would describe an endpoint to anybody. The schema
-    # describes the endpoints instead.
+    # With a metadata class, an OPTIONS request would describe an endpoint to anybody. Endpoints are described
+    # in the OpenAPI schema instead.
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [

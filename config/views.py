@@ -56,10 +56,10 @@ def _broker() -> str:
 
 @never_cache
 @require_safe
-@ensure_csrf_cookie  # the first page opened can be the login form, whose POST needs the cookie
+@ensure_csrf_cookie  # the first page can be the login form, whose POST needs the CSRF cookie
 def page(request: HttpRequest, path: str = "") -> HttpResponse:
-    """The single-page app's HTML, for all of its URLs. The files that the HTML loads have hashed names; the
-    HTML itself must not be cached."""
+    """The single-page app's HTML, for all of its URLs. The HTML must not be cached, because it names files by
+    hashes that change whenever a file changes."""
     try:
         return HttpResponse((settings.FRONTEND / "index.html").read_bytes())
     except FileNotFoundError:

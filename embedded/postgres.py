@@ -28,8 +28,8 @@ _INSTALL = "pginstall18"
 _SUPERUSER = "postgres"
 _UNPRIVILEGED = "nobody"
 _START_SECONDS = 60.0  # after a crash, a large cluster first replays its log
-# Root's cluster is stored here if `nobody` can't enter the state folder, for example because the state folder
-# is in a home folder with mode 0700.
+# Root's cluster is stored here if the account `nobody` can't enter the state folder, for example because the
+# state folder is in a home folder with mode 0700.
 _ROOT_HOME = Path("/var/lib/rankloop")
 _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
@@ -93,8 +93,8 @@ class Postgres:
             shutil.rmtree(socket_folder(self.folder), ignore_errors=True)
 
     def _accepts_connections(self) -> bool:
-        # As in pg_ctl, line 1 is the server's process ID (a different ID if the file is stale), and line 8
-        # is the server's status.
+        # This check is the same as pg_ctl's: line 1 of postmaster.pid is the server's process ID (a different
+        # ID if the file is stale), and line 8 is the server's status.
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -108,8 +108,9 @@ class Postgres:
             if self.account is None or reachable_by_others(self.folder.parent):
                 self.folder.mkdir(mode=0o700)
             else:
-                # The folder gets a new name each time. If the name were derived from the state folder's path,
-                # deleting that folder and starting again would bring the deleted data back.
+                # Each new state folder gets a cluster folder with a random name. If the name were derived
+                # from the state folder's path, deleting the state folder and starting again would bring the
+                # deleted data back.
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
                     raise ServerError(
@@ -129,8 +130,8 @@ class Postgres:
             )
 
     def _reachable_binaries(self) -> Path:
-        """The wheel's bin folder, or a copy beside the cluster if `nobody` can't enter the virtual
-        environment."""
+        """The wheel's bin folder, or a copy beside the cluster if the account `nobody` can't enter the
+        virtual environment."""
         binaries = find_binaries()
         if self.account is None or reachable_by_others(binaries):
             return binaries

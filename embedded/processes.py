@@ -1,9 +1,9 @@
 """Child processes that never outlive their parent.
 
 The kernel's parent-death signal is the only mechanism that still works after `kill -9` of the parent. The
-signal reaches direct children only and is tied to the *thread* that started them. Therefore every process
-that starts another process sets the signal again: the supervisor for servers and workers, the worker for
-the training process.
+parent-death signal reaches direct children only and is tied to the *thread* that started them. Therefore
+every process that starts another process sets the signal again: the supervisor for servers and workers, the
+worker for the training process.
 """
 
 from __future__ import annotations
@@ -134,9 +134,9 @@ def wait_until(
 def wait_for_predecessor(pidfile: Path, *, command: str, seconds: float = 20.0) -> None:
     """Wait for the server that wrote `pidfile` to end.
 
-    After a `kill -9` of the supervisor, its servers shut down on their own, which takes a moment. A new
-    server started on the same files in the meantime would fail (Postgres) or share the append-only file
-    (Valkey).
+    After a `kill -9` of the supervisor, its servers shut down on their own, which takes a moment. If a new
+    server were started on the same files in the meantime, Postgres would fail, and Valkey would share the
+    append-only file with the old server.
     """
     deadline = time.monotonic() + seconds
     while (pid := _pid_in(pidfile)) is not None and _command_of(pid) == command:
@@ -163,7 +163,7 @@ def _pid_in(pidfile: Path) -> int | None:
 
 
 def _command_of(pid: int) -> str | None:
-    """The kernel's short name of a live process. None if there is no such process, or only a zombie."""
+    """The kernel's short name of a live process. None if the process does not exist or is a zombie."""
     try:
         name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
     except OSError:

@@ -30,7 +30,7 @@ class Servers:
         return {type(server).__name__.lower(): server for server in self._started}
 
     def start(self) -> None:
-        """Return when both servers respond. After any failure, neither server is left running."""
+        """Return when both servers respond. If the start fails, neither server is left running."""
         try:
             if not self.database_url:
                 postgres = Postgres(

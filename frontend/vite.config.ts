@@ -22,7 +22,7 @@ export default defineConfig({
     testTimeout: 300_000,
     hookTimeout: 300_000,
     // Each test file undoes its changes, so all test files can share one document and load the libraries only
-    // once. This halves the CPU time.
+    // once. Sharing the document and the libraries halves the CPU time of the tests.
     isolate: false,
     // Creating a document takes longer than most test files, so only test files that render components use a
     // document.

@@ -20,8 +20,8 @@ class FormatError(Exception):
 
 
 class RowError(Exception):
-    """Raised if a row can't be read in its format. The message names the field and gives the reason. Other
-    rows are not affected."""
+    """Raised if a row can't be read in its format. The message names the field and gives the reason. A
+    RowError does not affect other rows."""
 
 
 class TooFewResponses(RowError):
@@ -43,7 +43,7 @@ class ResponseRecord:
 class TrainingFields:
     """Fields of a ranking that only training uses and that an import does not store.
 
-    `split` is "heldout" for the held-out set; with any other text, the ranking is used for training.
+    `split` is "heldout" for the held-out set; with any other value, the ranking is used for training.
     `prompt_hash` is the file's identifier for the prompt. `votes` is the number of rankings that were
     combined into this ranking. `in_shown_order` is true if the responses are listed in the order in which the
     annotator saw them.
@@ -93,11 +93,12 @@ class RankingRecord:
 class Record:
     """A prompt, its responses, and their rankings. A record without responses is only a prompt.
 
-    `metadata` describes the prompt and `task_metadata` this set of responses, because a prompt can occur in
-    several rows of a file. If `task_metadata` is None, the format can't tell task metadata from prompt
-    metadata, and both the prompt and the task get `metadata`. `rankable` is false if the responses were never
-    meant to be ranked against each other. `task_optional` is true if the responses are imported even when the
-    project's form can't show them all in one task.
+    `metadata` describes the prompt, and `task_metadata` describes this set of responses. The two fields are
+    separate, because a prompt can occur in several rows of a file with different responses. If
+    `task_metadata` is None, the format can't tell task metadata from prompt metadata, and both the prompt and
+    the task get `metadata`. `rankable` is false if the responses were never meant to be ranked against each
+    other. `task_optional` is true if the responses are imported even when the project's form can't show them
+    all in one task.
     """
 
     messages: tuple[Message, ...]
@@ -127,8 +128,8 @@ class ResponseKey:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """A ranking of responses that were imported from another file. The import looks these responses up and
-    does not create them.
+    """A ranking of responses that were imported from another file. The import looks up the ranked responses
+    and does not create any.
 
     `prompt` identifies the prompt by a metadata field. `refers_to` names the prompt in the error message for
     a missing prompt.

@@ -83,4 +83,6 @@ def _value_of(parameter: str, page: Page) -> str:
         return str(rows(f"projects/{PROJECT}/tasks/")[0]["id"])
     if parameter == "$modelId":
         return str(rows(f"models/?project={PROJECT}&kind=reward_model")[0]["id"])
-    raise LookupError(f"{ROUTER.name} has a page with {parameter}. Add a demo row for it in _value_of.")
+    raise LookupError(
+        f"{ROUTER.name} has a page with {parameter}. Add a demo row for this parameter in _value_of."
+    )

@@ -1,7 +1,7 @@
 """The test users, the same in every test, and a small project in which they work.
 
-alice and ben annotate, rita reviews, mona manages, and ada is the site's admin. oscar is a member of no
-project and must see nothing.
+`alice` and `ben` annotate, `rita` reviews, `mona` manages, and `ada` is the site's admin. `oscar` is a member
+of no project and must see nothing.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Creating the demo trains its first policy, which takes a minute of processor time. The first worker that needs
 the demo creates it for all workers. Each stack runs on a copy of the demo's state folder. Starting a stack
-takes 8 s of processor time, so a worker's modules share one stack, each with its own projects. A module that
-needs the demo unchanged overrides `demo_stack` with `own_demo_stack`.
+takes 8 s of processor time, so all test modules that a worker runs share one stack, and each module uses its
+own projects. A module that needs the demo unchanged overrides `demo_stack` with `own_demo_stack`.
 """
 
 from __future__ import annotations

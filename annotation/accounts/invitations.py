@@ -44,7 +44,7 @@ def invite(
         raise Problem("This invitation can't be created.", errors=wrong)
     if Invitation.objects.open().filter(project=project).count() >= MAX_OPEN:
         raise Problem(
-            f"{MAX_OPEN} invitations to this project are open. Revoke those that are no longer needed.",
+            f"{MAX_OPEN} invitations to this project are open. Revoke invitations that are no longer needed.",
             type="too-many",
         )
     invitation = Invitation.objects.create(
@@ -148,7 +148,7 @@ def _gone(invitation: Invitation) -> Problem:
     # this machine's clock.
     detail = said.get(invitation.state, "This invitation has expired.")
     return Problem(
-        f"{detail} Ask the person who sent the invitation for a new one.",
+        f"{detail} Ask the person who sent the invitation for a new invitation.",
         status=HTTPStatus.GONE,
         type="invitation-over",
     )

@@ -27,7 +27,7 @@ def create_user(
     except IntegrityError:
         raise Conflict(
             f"There is already a user {username}.",
-            errors=[FieldProblem("username", "This name is taken. Choose a different one.")],
+            errors=[FieldProblem("username", "This name is taken. Choose a different name.")],
             type="user-exists",
         ) from None
     return user, password

@@ -50,7 +50,7 @@ def action_of(request: Request) -> Action | None:
 
 
 class ByTheTable(BasePermission):
-    """Performs the checks that need no row: whether the user is logged in, the token's scope, and site-wide
+    """Performs the checks that need no row: the login, the token's scope, and the permission for site-wide
     actions.
 
     The view that finds the row checks the role in the row's project, with `action_of`.
@@ -85,8 +85,8 @@ class Line:
 
 
 def lines(resolver: Any, prefix: str = "") -> Iterator[Line | str]:
-    """All lines of the access table under a resolver. For a route that is missing from the table, yields the
-    route as a string."""
+    """Yields the access table's lines for all routes of a URL resolver. For a route that is missing from the
+    table, yields the route as a string."""
     for entry in resolver.url_patterns:
         route = f"{prefix}{entry.pattern}"
         if isinstance(entry, URLResolver):

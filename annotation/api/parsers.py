@@ -21,7 +21,7 @@ class TextJSONParser(JSONParser):
     """A JSON parser that accepts only strings that can be stored and sent back.
 
     JSON can contain a NUL, which Postgres refuses, and a lone surrogate, which has no UTF-8 encoding. Without
-    this check, either character would cause a server error later.
+    the check, a string with a NUL or a lone surrogate would cause a server error later.
     """
 
     def parse(
@@ -59,8 +59,8 @@ def _finite(digits: str) -> float:
 
 
 def _refuse_unstorable(body: object) -> None:
-    """Refuses a NUL or a lone surrogate in any string. A body can contain these characters only in escaped
-    form, because the decoder refuses control characters and UTF-8 has no surrogates."""
+    """Refuses a NUL or a lone surrogate in any string. A JSON body can contain a NUL or a surrogate only in
+    escaped form, because the decoder refuses control characters and UTF-8 has no surrogates."""
     level: list[tuple[str, object]] = [("", body)]
     for _ in range(MAX_DEPTH):
         below: list[tuple[str, object]] = []
@@ -84,7 +84,7 @@ def _refuse_text(path: str, text: str) -> None:
     if fault is None:
         return
     reason = f"It {fault}."
-    # The path, which the response includes, can contain the forbidden character too and is therefore escaped.
+    # The response includes the path. The path can contain a forbidden character too, so the path is escaped.
     field = path.replace(NUL, "\\u0000").encode(errors="backslashreplace").decode()
     raise Problem(
         f"The body can't be stored. {field}: {reason}",

@@ -71,8 +71,8 @@ class Rule:
     who: Who
     roles: frozenset[Role] = _EVERY_ROLE
     scopes: frozenset[Scope] = frozenset()
-    """A token needs one of these scopes; for reads, `read` is enough. If empty, only sessions are
-    accepted."""
+    """A token needs one of these scopes; for reads, `read` is enough. An action without scopes
+    requires a session."""
     known_to: frozenset[Role] = _EVERY_ROLE
     """Members with other roles get 404 instead of 403."""
 
@@ -130,8 +130,8 @@ def require(user: User, action: Action, *, role: str | None = None, paused: str 
     """Checks that `user`, whose role in the project is `role`, may perform `action`.
 
     `paused` is the reason for the user's pause, possibly empty; None if the user is not paused. Raises
-    PermissionDenied; NotFound for roles that must not know that the row exists; AnnotatorPaused for paused
-    members who try to rank.
+    AnnotatorPaused for a paused member who tries to rank, NotFound for a role that must not know that the row
+    exists, and PermissionDenied for every other refusal.
     """
     if user.is_admin:
         return

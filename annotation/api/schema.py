@@ -1,4 +1,4 @@
-"""Adds to the schema what drf-spectacular can't detect: any operation can respond with a problem."""
+"""Adds to the schema what drf-spectacular can't detect: any operation can respond with problem details."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ class ResponseDraft:
 
 @dataclass(frozen=True, slots=True)
 class TaskDraft:
-    """A task to be added. `gold_tiers` are indices into `responses`, best first; a check (see `kind`) needs
-    `gold_tiers`.
+    """A task to be added. `gold_tiers` holds tiers of indices into `responses`, best first, and is required
+    for a check (see `kind`).
 
     `metadata` belongs to the prompt, and `task_metadata` to this set of responses.
     """
@@ -55,7 +55,8 @@ class Prepared:
 
 
 def prepared(draft: TaskDraft, *, as_task: bool = True) -> Prepared:
-    """Checks and hashes a draft. The number of responses is checked only for tasks. Raises BadDraft."""
+    """Checks and hashes a draft. The number of responses is checked only if `as_task` is true. Raises
+    BadDraft."""
     if reason := reason_to_refuse_prompt(draft.messages) or _reason_to_refuse(draft, as_task):
         raise BadDraft(reason)
     hashes = tuple([response_hash(response.text, response.model_name) for response in draft.responses])

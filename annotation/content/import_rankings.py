@@ -93,8 +93,8 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
 
 
 def _of_this_project(project: Project, ranked: Iterable[Ranked]) -> set[str]:
-    """Returns the external IDs in `ranked` that identify this project's own rankings. An import skips these
-    rankings, so reimporting an export is a no-op."""
+    """Returns the external IDs in `ranked` that identify this project's own rankings. An import skips the
+    project's own rankings, so reimporting an export is a no-op."""
     given = {item.ranking.external_id for item in ranked} - {""}
     ids = {id: text for text in given if (id := _uuid(text)) is not None}
     if not ids:

@@ -21,7 +21,7 @@ class LineError:
 @dataclass(slots=True)
 class QuirkCount:
     """The number of rows with the quirk, and the line numbers of the first of these rows. `text` describes
-    how the import handled it."""
+    the quirk and how the import handled the quirk."""
 
     name: str
     text: str

@@ -1,7 +1,8 @@
 """Imports files of prompts, responses and existing rankings into a project.
 
-Rows are stored in batches, each in its own transaction: memory use stays constant, an invalid row affects no
-other row, and repeating an interrupted import completes it. Existing rows are counted as unchanged.
+Rows are stored in batches, each in its own transaction. Memory use therefore stays constant, an invalid row
+affects no other row, and repeating an interrupted import completes the import. Existing rows are counted as
+unchanged.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ def _store_or_single_out(
         stored = _store(project, batch, options)
     except (DataError, IntegrityError) as error:
         if len(batch) == 1:
-            report.fail(batch[0].number, f"the database refused it: {str(error).splitlines()[0]}")
+            report.fail(batch[0].number, f"the database refused the row: {str(error).splitlines()[0]}")
             return
         for line in batch:
             _store_or_single_out(project, [line], report, options)

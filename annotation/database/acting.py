@@ -1,10 +1,10 @@
 """The actor of each write, sent to Postgres for the triggers of the audit log (models/sql/audit.sql).
 
 `set_config('rankloop.actor', …, true)` precedes every writing statement in the same round trip. The setting
-is local to the transaction (outside a transaction, to a single statement), so a pooled connection can't carry
-the actor into the next request, however the current request ends. Setting the actor once per connection would
-need a reset that must never be skipped. A value set once per transaction would be lost on a rollback to a
-savepoint.
+is local to the transaction or, outside a transaction, to a single statement. A pooled connection therefore
+can't carry the actor into the next request, however the current request ends. Setting the actor once per
+connection would require a reset after every request, even after a failed one. A value set once per
+transaction would be lost on a rollback to a savepoint.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def name_actor(
 
 
 def watch_connection(connection: Any, **_: Any) -> None:
-    """Installs :func:`name_actor` on a connection; receives the `connection_created` signal. With a pool, the
-    signal is sent again for each request."""
+    """Installs :func:`name_actor` on a connection; receives the `connection_created` signal. With a
+    connection pool, the signal is sent again for each request."""
     if name_actor not in connection.execute_wrappers:
         connection.execute_wrappers.append(name_actor)
 

@@ -36,25 +36,25 @@ class Lock(StrEnum):
     transactions wait for each other."""
 
     GATE = "gate"
-    """Per project. Claims share the lock. A change of the project's state holds the lock exclusively, so that
-    the change sees every lease granted under the old state."""
+    """Per project. Claims take the lock in shared mode. A change of the project's state takes the lock in
+    exclusive mode, so that the change sees every lease granted under the old state."""
     DESK = "desk"
-    """Per project and annotator. An annotator's tabs claim one after the other, and nothing on which a
-    claim depends (caps, membership, qualification) changes while the claim is in progress."""
+    """Per project and annotator. Claims from an annotator's tabs run one after the other, and nothing on
+    which a claim depends (caps, membership, qualification) changes while the claim is in progress."""
     EXCLUSION = "exclusion"
     """Per project and annotator (an account or a name from an imported file). Exclusions and reinstatements
-    of the same annotator run one after the other. The trigger `refuse_excluded` shares the lock, so a claim
-    that started before an exclusion can't end with a lease after it."""
+    of the same annotator run one after the other. The trigger `refuse_excluded` takes the lock in shared
+    mode, so a claim that started before an exclusion can't end with a lease after it."""
     CONTENT = "content"
-    """Per project. Two imports of the same content would deadlock on each other's unique keys, and a new form
-    must not be saved while tasks that don't fit it are being added."""
+    """Per project. Two imports of the same content could otherwise deadlock on each other's unique keys, and
+    a new form must not be saved while tasks that don't fit it are being added."""
     SNAPSHOTS = "snapshots"
     """Per project. Snapshots are frozen one after the other, so an unfinished folder found under the lock was
     left by a process that was killed."""
     AGREEMENT = "agreement"
-    """One lock for the whole database. A second reader waits until the first has computed the agreement,
-    instead of skipping the rows that the first has locked and finding nothing. Waiting for the rows
-    themselves could deadlock with a writer."""
+    """One lock for the whole database. A second reader of the review queue waits until the first has computed
+    the agreement. Without the lock, the second reader would skip the rows that the first has locked and find
+    nothing. Waiting for the rows themselves could deadlock with a writer."""
 
     def of(self, *ids: object) -> Request:
         return Request(":".join([self.value, *map(str, ids)]))

@@ -37,7 +37,7 @@ def export_snapshot(
     if file_sha256(path) != snapshot.sha256:
         raise Problem(
             f"The file of snapshot {snapshot.name} ({snapshot.path} in the artefacts folder) has"
-            " changed since it was frozen: its SHA-256 differs. Restore it from a backup.",
+            " changed since it was frozen: its SHA-256 differs. Restore the file from a backup.",
             type="snapshot-file-damaged",
             status=500,
         )

@@ -48,8 +48,8 @@ def _decided(rows: list[Row]) -> Row:
         "tiers": found.tiers,
         "unranked": found.unranked if found.tiers else [],
         "decided_by": found.decided_by,
-        # Either most annotators could not order the responses, or there is no majority order. In both cases
-        # the row has no order.
+        # A row without an order: either most annotators could not order the responses, or there is no
+        # majority order.
         "not_rankable": not_rankable or not (found.tiers or all_bad),
         "all_bad": all_bad,
         "strength": _strength(rows, found.tiers),

@@ -76,7 +76,7 @@ def rows_of(
 ) -> Iterator[Row]:
     """One row per ranking, read through a server-side cursor."""
     # Reads plain values, because creating model instances took a third of a freeze's time. JSON that is
-    # only copied stays text, because decoding and encoding it took a third of the remaining time.
+    # only copied stays text, because decoding and encoding this JSON took a third of the remaining time.
     found = rankings.order_by(*order).values(*READ_COLUMNS, **TEXTS).iterator(chunk_size=CHUNK_ROWS)
     names: dict[tuple[UUID | None, str], str] = {}
     while chunk := list(itertools.islice(found, CHUNK_ROWS)):

@@ -42,7 +42,7 @@ def snapshot_path(snapshot: DatasetSnapshot) -> Path:
     if not path.is_file():
         raise Problem(
             f"The file of snapshot {snapshot.name} is missing ({snapshot.path} in the artefacts folder);"
-            " restore it from a backup or freeze a new snapshot.",
+            " restore the file from a backup or freeze a new snapshot.",
             type="snapshot-file-missing",
             status=500,
         )
@@ -61,7 +61,7 @@ def freeze_snapshot(
     """Freezes the selected rankings. The file and its database row are created atomically. The default name
     is the next in the series v1, v2, ….
 
-    Identical rankings give identical bytes and checksums: name, licence and notes are stored in the card,
+    Identical rankings give identical bytes and checksums: the name, licence and notes are stored in the card,
     not in the file. Raises Conflict when the name is taken, and Problem when the selection is invalid or
     empty.
     """

@@ -192,8 +192,8 @@ def skip_assignment(
     the task is assigned only to other annotators; with `drop`, the task is not assigned again. The default is
     the project's first skip option.
 
-    A check has no slot, so skipping a check changes nothing for other annotators. Raises Problem for an
-    option that the project doesn't allow, and LeaseLost.
+    A check has no slot, so skipping a check changes nothing for other annotators. Raises Problem if the
+    project doesn't allow this way to skip, and LeaseLost if the lease is no longer held.
     """
     ways = assignment.project.skip_ways
     way = way or ways[0]
@@ -229,7 +229,7 @@ def _leave(assignment: Assignment, token: uuid.UUID, **changes: Any) -> None:
 def expire_leases() -> int:
     """Reclaims all expired leases and returns their number. Drafts stay with the assignment."""
     with transaction.atomic():
-        # Skip rows that a submit or another sweep has locked. The next sweep handles those rows.
+        # Skip rows that a submit or another sweep has locked. The next sweep handles the skipped rows.
         run_out = Assignment.objects.run_out().select_for_update(skip_locked=True, no_key=True)
         expired = Assignment.objects.filter(
             pk__in=run_out.order_by("task_id").values("pk"), state="leased"

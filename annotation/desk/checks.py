@@ -38,7 +38,7 @@ def note_answer(*, assignment: Assignment, task: RankingTask, tiers: Sequence[Se
 
 
 def note_skip(*, assignment: Assignment, way: str) -> None:
-    """A permanently skipped qualification task is scored as an incorrect answer. Other skipped checks are
+    """A permanently skipped qualification task is scored as an incorrect answer. Skips of other checks are
     not scored."""
     if way != SkipWay.ME and assignment.task.kind == RankingTask.Kind.QUALIFICATION:
         judge_attempt(project=assignment.project, annotator_id=assignment.annotator_id)
@@ -55,8 +55,8 @@ def asks_to_qualify(*, project: Project) -> bool:
 
 
 def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
-    """Ends the annotator's qualification attempt if none of its tasks is left. The annotator qualifies, or
-    moves to the next attempt. Returns whether the attempt ended."""
+    """Ends the annotator's qualification attempt if none of its tasks is left. At the end of an attempt, the
+    annotator either qualifies or moves to the next attempt. Returns whether the attempt ended."""
     member = Membership.objects.filter(
         project=project, user=annotator_id, role=Role.ANNOTATOR, qualified_at=None
     ).first()
@@ -123,8 +123,9 @@ def set_kind(
     """Turns any task into a check, or a check into a ranking task, and scores the task's existing answers.
 
     A check needs `gold_tiers`: each of the task's responses once, in at least two tiers. Without
-    `gold_tiers`, the task keeps its current tiers. Raises Problem; Conflict for a reserved task, and for a
-    task that somebody answered in several qualification attempts.
+    `gold_tiers`, the task keeps its current tiers. Raises Problem if the tiers of a check are missing or
+    invalid. Raises Conflict if a reserved task would become a check, or if a check that somebody answered in
+    several qualification attempts would become a ranking task.
     """
     # Locks the leases first and then their task, as a submit does. Locking in another order could deadlock.
     list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))

@@ -42,7 +42,7 @@ def grant_attempt(*, member: Membership) -> Membership:
         raise Conflict(
             "The member has not failed qualification, so no attempt can be granted.", type="not-failed"
         )
-    # Compare-and-set: of two simultaneous grants, one succeeds.
+    # Compare-and-set: of two simultaneous grants, only one succeeds.
     granted = Membership.objects.filter(pk=member.pk, extra_attempts=member.extra_attempts)
     if granted.update(extra_attempts=F("extra_attempts") + 1) != 1:
         raise Conflict("Somebody else has just granted an attempt.", type="stale")

@@ -1,4 +1,4 @@
-"""The database reads before and after the service call of a desk request. Each read is one query."""
+"""Database queries that a desk request runs before and after its service call."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def reserve_tasks(
 
 @transaction.atomic
 def let_go(*, project: Project, tasks: Sequence[UUID], usernames: Sequence[str] | None = None) -> int:
-    """Ends the reservations of these tasks, for all users or only for the given ones. Returns the number of
+    """Ends the reservations of these tasks, for all users or only for the given users. Returns the number of
     ended reservations. A task without reservations is open to every annotator again."""
     ids = _tasks(project, tasks)
     kept = Reservation.objects.filter(project=project, task__in=ids)

@@ -52,7 +52,8 @@ def save_draft(*, assignment: Assignment, token: UUID, version: int, draft: dict
         return version + 1
     if held.exists():
         raise StaleDraft(
-            "A newer draft was saved in another tab or on another device. Load it before you continue."
+            "A newer draft was saved in another tab or on another device. Load the newer draft before"
+            " you continue."
         )
     raise LeaseLost("This lease has expired or was released. Request the next task.")
 
@@ -70,8 +71,9 @@ def submit_ranking(
     whether it is new: if the same answer was stored earlier with the same key, that ranking is returned.
 
     `paused` is the reason why the annotator is paused; None if they are not paused. Raises Problem with a
-    reason for each invalid field, AlreadyAnswered, or KeyUsedBefore. Raises LeaseLost or AnnotatorPaused
-    after keeping the answer as the draft.
+    reason for each invalid field, AlreadyAnswered if the task already has an answer, and KeyUsedBefore if
+    the idempotency key was used with a different answer. Raises LeaseLost or AnnotatorPaused after keeping
+    the answer as the draft.
     """
     if paused is not None and not _is_repeated(assignment, answer, idempotency_key):
         _keep_as_draft(assignment, answer)
@@ -81,8 +83,8 @@ def submit_ranking(
     with transaction.atomic():
         if task.is_check:
             acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
-        # The request that changes `leased` to `submitted` writes the ranking. A second request waits here and
-        # updates 0 rows.
+        # Only the request that changes the assignment from `leased` to `submitted` writes the ranking. A
+        # second request waits here and updates 0 rows.
         taken = (
             Assignment.objects.held_with(token)
             .filter(_takes_answers(), pk=assignment.pk)
@@ -105,8 +107,8 @@ def submit_ranking(
 def revise_ranking(
     *, assignment: Assignment, answer: Answer, source: str = Ranking.Source.API
 ) -> tuple[Ranking, bool]:
-    """Writes a ranking that supersedes the assignment's current one. Returns the ranking and whether it is
-    new: if nothing has changed, the current ranking is returned.
+    """Writes a ranking that supersedes the assignment's current ranking. Returns the ranking and whether
+    it is new: if nothing has changed, the current ranking is returned.
 
     Raises Conflict if the assignment is not submitted, or if it is practice, because the annotator was
     already shown the correct answer. Raises ProjectArchived.
@@ -122,7 +124,7 @@ def revise_ranking(
         with transaction.atomic():
             current = Ranking.objects.current().filter(assignment=assignment).first()
             if current is None:
-                raise Conflict("There is no answer to revise. Submit one first.", type="not-answered")
+                raise Conflict("There is no answer to revise. Submit an answer first.", type="not-answered")
             if answer.says_the_same_as(vars(current)):
                 return current, False
             task = assignment.task
@@ -137,7 +139,7 @@ def revise_ranking(
             raise
         # A ranking can be superseded only once, and a revision from another tab came first.
         raise Conflict(
-            "Another revision came first. Load it before you revise again.", type="stale"
+            "Another revision came first. Load that revision before you revise again.", type="stale"
         ) from None
 
 
@@ -147,8 +149,8 @@ def refuse_archived(project: Project) -> None:
 
 
 def _takes_answers() -> Exists:
-    """The condition that the assignment's project is not archived. A project can be archived between a
-    claim and its answer. The check is a condition rather than a join, because Postgres evaluates a condition
+    """The condition that the assignment's project is not archived. A project can be archived after the claim
+    and before the answer. The check is a condition rather than a join, because Postgres evaluates a condition
     again once the row is locked."""
     return Exists(Project.objects.exclude(state=Project.State.ARCHIVED).filter(pk=OuterRef("project")))
 
@@ -158,7 +160,7 @@ def _refuse_what_does_not_fit(answer: Answer, assignment: Assignment) -> None:
     since."""
     form = form_of(assignment.form_version)
     if errors := problems_of(answer, form=form, shown=assignment.shown_order):
-        raise Problem("The answer doesn't fit what was shown.", errors=errors)
+        raise Problem("The answer doesn't fit the task that was shown.", errors=errors)
 
 
 def store_ranking(
@@ -194,8 +196,8 @@ def store_ranking(
 
 
 def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: str) -> Ranking:
-    """The ranking written when the same request was first accepted. If there is none, raises an error that
-    explains why the answer is not accepted."""
+    """The ranking written when the same request was first accepted. If no such ranking exists, raises
+    an error that explains why the answer is not accepted."""
     now = Assignment.objects.get(pk=assignment.pk)
     if now.state != Assignment.State.SUBMITTED:
         kept = _keep_as_draft(assignment, answer)

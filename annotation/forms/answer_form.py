@@ -49,7 +49,7 @@ class Span(_Part):
 
 class TopK(_Part):
     """Only the best responses are ranked: at least `at_least` and at most `at_most` of them. All other
-    responses rank below, in no order."""
+    responses rank below the ranked responses and are unordered among themselves."""
 
     at_least: int = Field(ge=1, le=MAX_RESPONSES)
     at_most: int = Field(ge=1, le=MAX_RESPONSES)

@@ -45,7 +45,8 @@ def _scale(name: str, label: str, first: int, *points: str, required: bool = Tru
 PRESETS: dict[str, AnswerForm] = {
     "ranking": AnswerForm(flags=[UNSAFE]),
     # Ouyang et al. 2022, arXiv 2203.02155, §3.4 and table 3: K = 4 to 9 outputs ranked with ties. Before
-    # that, for each output: overall quality on a Likert scale of 1 to 7, and ten yes/no questions.
+    # ranking, annotators rated each output's overall quality on a Likert scale of 1 to 7 and answered ten
+    # yes/no questions about the output.
     "instructgpt": AnswerForm(
         responses=Span(min=4, max=9),
         ratings=[_scale("overall", "Overall quality", 1, "poor", "", "", "", "", "", "excellent")],
@@ -63,7 +64,7 @@ PRESETS: dict[str, AnswerForm] = {
         ),
     ),
     # Touvron et al. 2023, arXiv 2307.09288, §3.2.1: a forced choice between two responses, with four degrees
-    # of preference. Separately from helpfulness: which of the two are safe (three answers, worded
+    # of preference. A separate question asks which of the two responses are safe (three answers, worded
     # independently of the display order).
     "llama2": AnswerForm(
         responses=PAIR,
@@ -92,7 +93,8 @@ PRESETS: dict[str, AnswerForm] = {
         comment=None,
     ),
     # Wang et al. 2024, arXiv 2406.08673 (ratings) and 2410.01257 (preferences): five attributes from 0 to 4
-    # for each response, then -3 to +3 between the two (0 means about the same), and the reason.
+    # for each response, then a preference from -3 to +3 between the two responses (0 means about the same),
+    # and the reason for the preference.
     "helpsteer2": AnswerForm(
         responses=PAIR,
         tie_label="about the same",

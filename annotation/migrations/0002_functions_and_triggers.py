@@ -13,4 +13,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("annotation", "0001_initial"), ("mfa", "0003_authenticator_type_uniq")]
 
-    operations = [ApplySql(digest="fb878f2e61cf3c5d")]
+    operations = [ApplySql(digest="c526de050671423b")]

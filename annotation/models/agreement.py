@@ -10,8 +10,8 @@ from annotation.models.task import RankingTask
 class TaskAgreement(models.Model):
     """The agreement between a task's annotators. A row exists once the task has two or more rankings.
 
-    Triggers mark a row as `stale` on every ranking and exclusion that can change the agreement
-    (sql/agreement.sql), and `oversight.agreement` recomputes stale rows in batches.
+    Triggers (sql/agreement.sql) mark a row as `stale` whenever a ranking or an exclusion can change the
+    agreement, and `oversight.agreement` recomputes stale rows in batches.
     """
 
     task = models.OneToOneField(

@@ -18,7 +18,7 @@ class Exclusion(models.Model):
     file.
 
     Nothing is deleted: `Ranking.objects.counted()` leaves the rankings out until `lifted_at` is set. The row
-    stays as history.
+    is kept after the exclusion is lifted.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

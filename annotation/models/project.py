@@ -34,7 +34,7 @@ class SkipWay(models.TextChoices):
 
     ME = "me", "Returns to the same annotator when no other task is left for them"
     OTHERS = "others", "Goes to other annotators"
-    DROP = "drop", "Is dropped: no annotator gets it again"
+    DROP = "drop", "Is dropped: no annotator gets the task again"
 
 
 def default_skip_ways() -> list[str]:

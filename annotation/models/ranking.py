@@ -44,17 +44,18 @@ class Ranking(models.Model):
     """An annotator's answer to a task.
 
     A ranking is never edited: a trigger refuses UPDATE and DELETE, and a revision is a new row that
-    supersedes this one. Another trigger ensures that a ranking fits its task: same project, same responses.
+    supersedes the revised row. Another trigger ensures that a ranking fits its task: same project, same
+    responses.
 
     `places` holds the same order as `tiers` in the form used by statistics: one number for each response of
     the task, by position. The database computes `places` from `tiers` (sql/ranking.sql) and refuses other
     values, so no writer needs to supply them. On a new instance, `places` is None until the row is read
     again.
 
-    If forms ever ask for an order per dimension, store the additional orders in a separate table,
-    RankingOrder(ranking, dimension, tiers, places), with `places` from the same function. Code that reads
-    `places` would take a dimension's values from that table and need no other change. The columns of Ranking
-    would still hold the overall order.
+    If a future form asks for a separate order per dimension, these orders belong in a separate table,
+    RankingOrder(ranking, dimension, tiers, places), whose `places` the same database function computes. A
+    Ranking then still holds the overall order, and the statistics of a dimension read RankingOrder's `places`
+    without any other change.
     """
 
     class Source(models.TextChoices):
@@ -126,7 +127,7 @@ class Ranking(models.Model):
         help_text="No response is good enough; the ranking can still have tiers.",
     )
     comment = models.TextField(blank=True)
-    rewrite = models.TextField(null=True, blank=True)  # noqa: DJ001 (null: no rewrite; "" is a rewrite)
+    rewrite = models.TextField(null=True, blank=True)  # noqa: DJ001 (null: no rewrite; "": an empty rewrite)
     touched = models.BooleanField(help_text="False: the shown order was submitted unchanged.")
     duration_ms = models.PositiveBigIntegerField(null=True, blank=True)
     supersedes = models.OneToOneField(
@@ -192,8 +193,8 @@ class Ranking(models.Model):
                 condition=~Q(annotator_label=""),
                 name="ranking_pages_of_label",
             ),
-            # This index serves the list filtered by a rare property. The included `task` serves the list of
-            # tasks with such a ranking.
+            # This index and the next two serve the list of rankings that have a comment, flags or a rewrite.
+            # With the included column `task`, they also serve the list of tasks that have such a ranking.
             models.Index(
                 fields=["project", "id"],
                 include=["task"],

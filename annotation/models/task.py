@@ -23,7 +23,7 @@ def is_check(task: str = "") -> Q:
 
 
 class TransactionId(models.Func):
-    """The transaction ID, unique within the cluster."""
+    """The current transaction's ID, which is unique within the database cluster."""
 
     template = "((pg_current_xact_id())::text)::bigint"
     arity = 0
@@ -262,8 +262,8 @@ class Assignment(models.Model):
         RELEASED = "released"
         # The annotator was excluded after submitting: the slot is free again, but the ranking stays.
         EXCLUDED = "excluded"
-        # The states of a reviewer's assignment. Reviewers see others' answers, so a task in one of these
-        # states is never assigned to them for annotation. Review states take no slot.
+        # The states of a reviewer's assignment, which takes no slot. A reviewer sees the annotators' answers,
+        # so a task that a reviewer has opened is never assigned to the same person for annotation.
         REVIEWING = "reviewing"
         REVIEWED = "reviewed"
         LOOKED_AT = "looked_at"

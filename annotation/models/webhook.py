@@ -100,7 +100,7 @@ class WebhookDelivery(models.Model):
             )
         ]
         indexes = [
-            # Due deliveries; finished ones are not in the index.
+            # For finding due deliveries; the index contains no finished deliveries.
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="webhook_due"),
             # An endpoint's deliveries, newest first.
             models.Index(fields=["endpoint", "-id"], name="webhook_newest"),

@@ -13,7 +13,8 @@ USER = "user:"
 def actor_named(name: str) -> str:
     """Converts user input (a username, or an actor as stored) to the `actor` of an entry.
 
-    A username has no colon, and every actor except `anonymous` has one. An unknown name matches no entries.
+    Usernames cannot contain a colon. Every stored actor except `anonymous` contains one. An unknown name
+    matches no entries.
     """
     if ":" in name or not name:
         return name

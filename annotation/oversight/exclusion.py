@@ -200,7 +200,7 @@ def excluded_answers(project: Project, annotator: UUID) -> AssignmentQuerySet:
 
 
 def tasks_filled_by_others(answers: AssignmentQuerySet) -> RankingTaskQuerySet:
-    """The tasks of `answers` whose released slots others have filled."""
+    """The tasks of `answers` in which other annotators have filled the released slots."""
     return RankingTask.objects.asked().filter(pk__in=answers.values("task"), open_slots=0)
 
 

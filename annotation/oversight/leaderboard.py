@@ -24,8 +24,8 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 Method = Literal["bradley_terry", "davidson"]
 SliceBy = Literal["round", "split", "metadata"]
 
-# Half a virtual win and half a loss keep an undefeated model's strength finite and hardly change the other
-# strengths.
+# Half a virtual win and half a virtual loss keep an undefeated model's strength finite and hardly change the
+# other strengths.
 PRIOR = 0.5
 SAMPLES = 200
 # An imported file can name a different model for each response; only the most compared models are shown.
@@ -160,7 +160,8 @@ def _standings(
         try:
             fitted = davidson.fit(*table, prior=PRIOR)
             samples = davidson.fit(*drawn, prior=PRIOR).strength
-        except RuntimeError as error:  # for example if a model won 100,000 times and tied once
+        except RuntimeError as error:
+            # The fit fails if, for example, a model won 100,000 times and tied once.
             raise Problem(f"{error} Use method=bradley_terry.") from None
         strength, tie = fitted.strength, float(fitted.tie)
     else:

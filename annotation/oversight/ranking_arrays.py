@@ -71,8 +71,8 @@ _FIXED = [
 
 @dataclass(frozen=True)
 class Block:
-    """Rankings of tasks with K responses. The columns of (R, K) arrays are the task's responses by position.
-    Task numbers are unique over all blocks."""
+    """Rankings of tasks with K responses. In arrays with shape (R, K), each row is a ranking and each column
+    is one of the task's responses, ordered by position. Task numbers are unique over all blocks."""
 
     task: NDArray[np.int64]
     """Task number, with shape (R,)."""
@@ -149,7 +149,8 @@ class RankingArrays:
 def read_rankings(*, project: Project) -> RankingArrays:
     """All of the project's annotations that count, without reviews, in five queries.
 
-    Rankings are read first: tasks and responses are never deleted, so the later queries find all of them.
+    Rankings are read first. Tasks and responses are never deleted, so the later queries find all tasks and
+    responses to which the rankings refer.
     """
     rankings = Ranking.objects.counted().annotations().filter(project=project)
     raw = list(_runs(rankings))
@@ -315,7 +316,8 @@ def _block(
     task = task[rows]
     k = run.places.shape[1]
     responses = of_shown[begins[task][:, None] + np.arange(k)]
-    # Responses are numbered by key, so both sorts order a ranking's responses in the same way.
+    # Response numbers ascend with the response keys, so sorting a ranking's responses by number and sorting
+    # them by key give the same order.
     shown = np.empty(responses.shape, dtype=np.int8)
     as_shown = np.argsort(run.shown[rows], axis=1).astype(np.int8)
     np.put_along_axis(shown, np.argsort(responses, axis=1), as_shown, axis=1)

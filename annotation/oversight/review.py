@@ -131,7 +131,7 @@ def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
         cause = error.__cause__
         name = cause.diag.constraint_name if isinstance(cause, errors.Error) else ""
         if name == "one_reviewer_at_a_time":
-            raise UnderReview("Another reviewer has this task open. Take the next one.") from None
+            raise UnderReview("Another reviewer has this task open. Take the next task.") from None
         if name in ("one_open_review", "task_once_per_annotator"):
             raise Conflict("Another tab opened a task at the same moment. Try again.") from None
         raise
@@ -158,7 +158,7 @@ def _hold(task: RankingTask, reviewer: User) -> Assignment:
 
 
 def _shuffled(*ids: UUID) -> bytes:
-    """A shuffled order that depends only on the task and the reviewer, as in a claim."""
+    """A sort key for a shuffled order that depends only on the task and the reviewer, as in a claim."""
     return hashlib.sha256(b"".join(id.bytes for id in ids)).digest()
 
 
@@ -176,7 +176,7 @@ def renew_review(*, task: RankingTask, reviewer: User, token: UUID) -> datetime:
     """Extends the hold and returns its new expiry. Raises LeaseLost."""
     held = _held(task, reviewer, token)
     if held.update(expires_at=Now() + timedelta(seconds=task.project.lease_seconds)) != 1:
-        raise LeaseLost("You no longer have this task open. Open it again.")
+        raise LeaseLost("You no longer have this task open. Open the task again.")
     return Assignment.objects.get(task=task, annotator=reviewer, token=token).expires_at
 
 
@@ -193,7 +193,7 @@ def decide(
     whether it is new: False when the reviewer already sent the same decision.
 
     Raises Problem with a reason for each invalid field, LeaseLost when the hold has expired, and
-    ProjectArchived.
+    ProjectArchived when the project is archived.
     """
     refuse_archived(task.project)
     assignment = (
@@ -202,10 +202,10 @@ def decide(
         .first()
     )
     if assignment is None:
-        raise LeaseLost("You don't have this task open. Open it first.")
+        raise LeaseLost("You don't have this task open. Open the task first.")
     form = form_of(assignment.form_version)
     if wrong := problems_of(answer, form=form, shown=assignment.shown_order):
-        raise Problem("The answer doesn't fit what was shown.", errors=wrong)
+        raise Problem("The answer doesn't fit the task that was shown.", errors=wrong)
     with transaction.atomic():
         taken = _held(task, reviewer, token).update(
             state=State.REVIEWED, draft=None, draft_version=F("draft_version") + 1
@@ -214,7 +214,7 @@ def decide(
         if current and current.annotator_id == reviewer.pk and answer.says_the_same_as(vars(current)):
             return current, False
         if taken != 1:
-            raise LeaseLost("You no longer have this task open. Open it again, then decide.")
+            raise LeaseLost("You no longer have this task open. Open the task again, then decide.")
         kind = Ranking.Kind.REVIEW
         return store_ranking(assignment, answer, source, supersedes=current, kind=kind), True
 

@@ -76,7 +76,7 @@ def create_project(
     except IntegrityError:
         raise Conflict(
             f"There is already a project {slug}.",
-            errors=[FieldProblem("slug", "Another project has this short name. Choose a different one.")],
+            errors=[FieldProblem("slug", "Another project has this short name. Choose a different name.")],
             type="project-exists",
         ) from None
     return project

@@ -1,8 +1,8 @@
 """Posts to an external URL without giving the URL's owner access to the internal network.
 
-The host name is resolved here, every address is checked, and the connection goes to a checked address, so
-a name that resolves differently a moment later can't lead to an unchecked address. Redirects are not
-followed, and the duration and the response size are limited.
+The host name is resolved here, and every address is checked. The connection goes to a checked address, even
+if the name resolves to a different address a moment later. Redirects are not followed, and the duration and
+the response size are limited.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 CONNECT_SECONDS = 5.0
-# Limit for the whole request, including connecting. A receiver should only store the event and respond.
+# Time limit for the whole request, including connecting. A receiver should only store the event and respond.
 TOTAL_SECONDS = 10.0
 # The response is read, so that the connection isn't cut off, and then discarded. If the response were
 # shown, the webhook's owner could read responses from addresses that only this machine can reach.

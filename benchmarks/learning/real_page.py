@@ -47,7 +47,7 @@ def columns(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[Column]:
         for way, runs in found["ways"].items():
             if way != "TF-IDF":
                 yield Column(way, found["trunk"] or "random", runs)
-            elif number == 0:  # the baseline has no trunk, so it gives the same results in every part
+            elif number == 0:  # the baseline has no trunk, so its results are the same for every trunk
                 yield Column(way, "", runs)
 
 
@@ -94,8 +94,9 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
         "TRL 1.16's RewardTrainer trains the same classifier with the same new head on every pair, "
         "using the same token IDs and grouping pairs by length. TRL takes the same number of steps as "
         "Rankloop, with the same learning rates, weight decay, centring and clipping, in fp32, without "
-        "dropout or checkpointing. The TF-IDF baseline is a logistic Bradley–Terry model of words, word "
-        "pairs and length. Training times are CPU seconds from loading the trunk to the trained model; "
+        "dropout or checkpointing. The TF-IDF baseline is a logistic Bradley–Terry model with words, "
+        "word pairs and length as features. Training times are in CPU seconds, from the start of loading the "
+        "trunk until the model is trained; "
         "Rankloop's times include tokenisation, saving, and scoring the training set once more. "
         "The methods were measured one after another on a machine whose load from other programs varied, so "
         "compare numbers of tokens rather than times here; for a comparison of speed, see "

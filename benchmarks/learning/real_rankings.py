@@ -1,7 +1,8 @@
 """Read real rankings from the data folder beside the repository (RANKLOOP_DATA or ../shared/data); its
 contents are never copied.
 
-The folder's README describes each data set's origin and fields. The ``source`` of a ranking is its data set.
+The folder's README describes the origin and fields of each dataset. The ``source`` of a ranking is the name
+of its dataset.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from training.rlhf.data.rankings import Ranking
 
 DATA = Path(os.environ.get("RANKLOOP_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 HH_SUBSETS = ("helpful-base", "helpful-online", "helpful-rejection-sampled")
-HELDOUT_SHARE = 0.3  # share of prompts held out from small data sets, which come without a split
+HELDOUT_SHARE = 0.3  # share of prompts held out in small datasets, which come without a split
 PASSAGE_CHARACTERS = 600  # maximum length of the passages of a QA-feedback question
 
 

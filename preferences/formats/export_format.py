@@ -35,8 +35,8 @@ class SnapshotFile:
     split: str = ""
 
     def rows(self, *columns: str) -> Iterator[Row]:
-        """Yield rows with only these columns (see snapshot_parquet.SCHEMA), so that no other column is
-        decoded. If `split` is set, yield only the rows of that split."""
+        """Yield rows with only the given `columns` of snapshot_parquet.SCHEMA (default: all), so that no
+        other column is decoded. If `split` is set, yield only the rows of that split."""
         if not self.split:
             return read_rankings(self.path, columns or None)
         rows = read_rankings(self.path, dict.fromkeys((*columns, "split")) if columns else None)

@@ -121,7 +121,8 @@ COLUMN_MEANINGS = {
     "choices": "JSON: {question about the whole task: choice}",
     "kind": "`annotation`, or `review` for a reviewer's deciding ranking",
     "task_kind": "`ranking` or, for a task with a known answer, `gold`, `attention` or `qualification`",
-    "form_version": "version number of the form shown; none for imports",
+    "form_version": "version number of the form shown; null for imports, and for majority rankings "
+    "from several form versions",
     "given_at": "time of the ranking as stated in the imported file",
     "prompt_metadata": "JSON: metadata of the prompt",
     "task_metadata": "JSON: metadata of the imported row",
@@ -129,7 +130,7 @@ COLUMN_MEANINGS = {
     "votes": "number of rankings behind the row; 1 unless the row is a majority ranking",
     "decided_by": "the rule behind a majority ranking: `only` (a single ranking), `majority`, `borda` or "
     "`review`; otherwise empty",
-    "gold_tiers": "the known answer as tiers; none if unknown",
+    "gold_tiers": "the known answer as tiers; null if no answer is known",
 }
 # A row group ends when it reaches either of these limits. Row groups therefore depend only on the rows, equal
 # rows give equal bytes, and the writer's memory use is bounded for rows of any size.

@@ -9,8 +9,8 @@ from typing import Any
 from preferences.fields import given, int_of, kind
 from preferences.records import RowError, TrainingFields
 
-# The display order is known only for rankings from these sources. In other rankings, the responses are not in
-# an order that an annotator saw.
+# The display order is known only for rankings from these sources. Rankings from any other source do not list
+# the responses in an order that an annotator saw.
 SHOWN_BY_THE_PROJECT = ("browser", "api")
 MAX_INTEGER = 2**31 - 1
 

@@ -15,13 +15,14 @@ from preferences.statistics.pairs import NO_VERDICT
 
 
 class Meetings(NamedTuple):
-    """The agreement between any two rankings of the same task. All arrays have shape (Q,), with one entry for
-    each such pair of rankings.
+    """The agreement between any two rankings of the same task. All arrays have shape (Q,), with one entry per
+    pair of rankings.
 
     `first` and `second` are the indices of the rankings. `shared` is the number of response pairs on which
     both rankings give a verdict, and `same` is the number of response pairs on which these verdicts agree.
-    `strict` and `strict_same` are the same counts without response pairs that either ranking ties. `tau_b` is
-    Kendall's τ-b over the response pairs, or NaN if either ranking ties all responses.
+    `strict` and `strict_same` correspond to `shared` and `same`, but exclude every response pair that either
+    ranking ties. `tau_b` is Kendall's τ-b over the response pairs, or NaN if either ranking ties all
+    responses.
     """
 
     first: NDArray[np.int64]
@@ -53,7 +54,7 @@ def meetings_of(verdicts: NDArray[np.int8], first: NDArray[np.int64], second: ND
 
 
 def join_meetings(parts: list[Meetings]) -> Meetings:
-    """Concatenate the parts that result from comparing rankings separately for each number of responses."""
+    """Concatenate the results of `meetings_of` for tasks with different numbers of responses."""
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Meetings(none, none, none, none, none, none, np.zeros(0))

@@ -16,9 +16,9 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 
 
 class Wins(NamedTuple):
-    """Counts of strict pairs for each ranking. `won` counts the pairs in which the longer response (or the
-    response shown first) is preferred; `n` counts all strict pairs, except those of equal length. Both arrays
-    have shape (R,)."""
+    """Counts of strict pairs for each ranking. `won` counts the pairs in which the larger response (or the
+    response shown first) is preferred. `n` counts all strict pairs except pairs of responses of equal size.
+    Both arrays have shape (R,)."""
 
     won: NDArray[np.int64]
     n: NDArray[np.int64]
@@ -28,8 +28,8 @@ def wins_of_the_larger(places: NDArray[np.int8], sizes: NDArray[np.int64]) -> Wi
     """Count the strict pairs in which the larger response is preferred. With text lengths as `sizes`, the
     count measures length bias.
 
-    `sizes` has shape (R, K). Pairs of equal size are left out. If the larger response wins half of the
-    pairs, there is no sign of bias. Longer responses can also win more often because they are better.
+    `sizes` has shape (R, K). Pairs of responses of equal size are left out. If the larger response wins half
+    of the pairs, there is no sign of bias. Longer responses can also win more often because they are better.
     """
     verdicts = verdicts_of(places)
     first, second = pair_columns(places.shape[1])
@@ -51,8 +51,8 @@ def wins_of_the_first_shown(places: NDArray[np.int8], shown: NDArray[np.int8]) -
 
 class PassedOn(NamedTuple):
     """For each ranking, whether the ranking equals the order shown, without ties (`as_shown`), and the
-    probability that a random order without ties equals the order shown (`by_chance`: 1/K!). Both values are
-    0 for rankings with ties, and both arrays have shape (R,)."""
+    probability that a random order without ties equals the order shown (`by_chance`: 1/K!). For rankings with
+    ties, `as_shown` is false and `by_chance` is 0. Both arrays have shape (R,)."""
 
     as_shown: NDArray[np.bool_]
     by_chance: NDArray[np.float64]

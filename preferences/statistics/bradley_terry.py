@@ -162,7 +162,7 @@ def _strongly_connected(wins: NDArray[np.float64]) -> bool:
 
 
 def _reach(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether j can be reached from i, as an array of shape (..., M, M). Every i reaches itself."""
+    """Whether model j can be reached from model i, with shape (..., M, M). Every model reaches itself."""
     size = steps.shape[-1]
     reach: NDArray[np.bool_] = steps | np.eye(size, dtype=bool)
     for _ in range(max(1, int(np.ceil(np.log2(max(2, size)))))):

@@ -24,7 +24,7 @@ from preferences.statistics.intervals import LEVEL
 from preferences.statistics.optimise import minimise
 
 PENALTY = 0.5
-# Virtual correct and incorrect verdicts keep η inside (0, 1) for annotators without incorrect verdicts.
+# Virtual correct and incorrect verdicts keep η inside (0, 1), even for annotators without incorrect verdicts.
 ETA_PRIOR = 1.0
 START_ETA = 0.8
 MAX_ITERATIONS = 500
@@ -55,16 +55,17 @@ def fit(
     penalty: float = PENALTY,
     level: float = LEVEL,
 ) -> CrowdBT:
-    """Estimate strengths, and reliabilities with intervals from the observed information.
+    """Estimate item strengths and annotator reliabilities, with confidence intervals for the reliabilities.
 
     `preferred`, `other` and `annotators` are (N,) arrays of integers, with one entry per strict verdict.
-    `penalty` is λ in the module's docstring. The initial value (η = 0.8 for all) selects, from the two
-    mirror-image solutions, the one in which the majority is correct.
+    `penalty` is λ in the module's docstring. The initial value (η = 0.8 for all annotators) selects, from the
+    two mirror-image solutions, the one in which the majority is correct.
 
-    Intervals are normal on the log-odds of η, from the inverse of the information with the strengths
-    eliminated, so uncertainty about the strengths widens the intervals. All intervals are NaN if more than
-    MAX_BLOCK items are connected. Raises ValueError for unequal shapes, indices out of range or a penalty of
-    0 or less, and RuntimeError if the search does not converge.
+    The intervals assume that the log-odds of η are normally distributed. The variances come from the inverse
+    of the observed information matrix of strengths and reliabilities together, so uncertainty about the
+    strengths widens the intervals. All intervals are NaN if more than MAX_BLOCK items are connected. Raises
+    ValueError for unequal shapes, indices out of range or a penalty of 0 or less, and RuntimeError if the
+    search does not converge.
     """
     win, lose, who = (np.asarray(part, dtype=np.int64) for part in (preferred, other, annotators))
     if win.ndim != 1 or not win.shape == lose.shape == who.shape:

@@ -26,10 +26,10 @@ def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 
     """Maximum-likelihood strengths and ν by Newton's method.
 
     wins, ties: (..., M, M) arrays as in `bradley_terry.Table`; the leading axes index separate problems.
-    prior: virtual wins *and* losses of each model against a model of strength 0; also the number of
-        virtual ties, and the number of virtual strict outcomes, between two equal models. A prior above 0
-        keeps all estimates finite, even with undefeated models, models that were never compared, no ties, or
-        only ties.
+    prior: the number of virtual wins *and* of virtual losses of each model against a model of strength 0. For
+        ν, the prior adds the same number of virtual ties and of virtual strict outcomes between two equal
+        models. A prior above 0 keeps all estimates finite, even with undefeated models, models that were
+        never compared, no ties, or only ties.
     Raises ValueError for wrong shapes or counts, or (without a prior) comparisons that leave a parameter
         undetermined, and RuntimeError if the method does not converge.
     """

@@ -55,8 +55,8 @@ def fit(
 
     `items`, `annotators` and `labels` are (N,) arrays of integers, with one entry per vote. `smoothing` is
     the number of virtual votes in each cell of each confusion matrix; 0 gives the maximum-likelihood
-    estimate. The truth of an item without votes is the prior. Raises ValueError for unequal shapes or
-    indices out of range, and RuntimeError if EM does not converge.
+    estimate. For an item without votes, `truth` is the prior. Raises ValueError for unequal shapes or indices
+    out of range, and RuntimeError if EM does not converge.
     """
     item, who, label = (np.asarray(part, dtype=np.int64) for part in (items, annotators, labels))
     if item.ndim != 1 or not item.shape == who.shape == label.shape:
@@ -101,10 +101,13 @@ def fit(
 
 
 class Reliability(NamedTuple):
-    """`accuracy`, `low` and `high` have shape (A,) and are NaN for annotators without a shared verdict (a
-    strict verdict on a pair on which there is another strict verdict), and for all annotators if fewer than
-    three have shared verdicts. `n` is the number of shared verdicts, with shape (A,). `first_right[u]` is
-    P(the first response of pair u is better), with shape (U,), and ½ for a pair without information."""
+    """The accuracy of each annotator's verdicts. A shared verdict is a strict verdict on a pair on which
+    there is another strict verdict.
+
+    `accuracy`, `low` and `high` have shape (A,). They are NaN for annotators without a shared verdict, and
+    for all annotators if fewer than three have shared verdicts. `n` is the number of shared verdicts, with
+    shape (A,). `first_right[u]` is P(the first response of pair u is better), with shape (U,), and ½ for a
+    pair without information."""
 
     accuracy: NDArray[np.float64]
     low: NDArray[np.float64]

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
 SAMPLES = 1000
-# Clusters are divided into at most this many groups, which are resampled; see `resampled_totals`.
+# Maximum number of groups into which clusters are divided for resampling; see `resampled_totals`.
 MAX_GROUPS = 1000
 MIN_GROUPS = 200
 MAX_GROUP_CELLS = 4_000_000
@@ -47,8 +47,8 @@ def wilson(
     """The score interval for a binomial share; Wilson, "Probable inference" (JASA 22, 1927).
 
     Unlike p ± 2 se, the score interval stays inside [0, 1] and does not shrink to a point if the share is 0
-    or 1. `share` and `n` can have any shapes that broadcast, and `n` can be an effective, fractional number.
-    The interval is NaN where `n` is 0.
+    or 1. `share` and `n` can have any shapes that broadcast, and `n` can be an effective number of trials,
+    which need not be an integer. The interval is NaN where `n` is 0.
     """
     p, size = np.asarray(share, dtype=np.float64), np.asarray(n, dtype=np.float64)
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -67,9 +67,10 @@ def clustered_shares(
 
     `successes`, `trials` and `groups` have shape (C,), with one entry per cluster; groups are numbered
     0…n_groups−1. The variance of the share is that of a ratio of cluster totals (Cochran, "Sampling
-    Techniques", 1977, §6.3). The effective number of trials is p(1−p) divided by that variance, limited to
-    the range from the number of clusters to the number of trials (Korn & Graubard 1998). If each cluster has
-    one trial, the result is the plain Wilson interval. The result for a group without trials is NaN.
+    Techniques", 1977, §6.3). The effective number of trials is p(1−p) divided by the share's variance,
+    limited to the range from the number of clusters to the number of trials (Korn & Graubard 1998). If each
+    cluster has one trial, the result is the plain Wilson interval. The result for a group without trials is
+    NaN.
     """
     won, tried = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     group = np.asarray(groups, dtype=np.int64)

@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from preferences.statistics.intervals import LEVEL, percentiles, resampled_totals, sum_by
 
 Metric = Literal["nominal", "ordinal", "interval"]
-# For ordinal α, bootstrap samples use coincidence tables if there are at most this many distinct values, and
-# otherwise the individual values.
+# For ordinal α, bootstrap samples are computed from coincidence tables if there are at most this many
+# distinct values. Otherwise they are computed from the individual values.
 MAX_TABLE_VALUES = 16
 
 
@@ -47,15 +47,15 @@ def alpha(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Alpha:
-    """α of values in long form. The result depends on the unit of each value, but not on the rater.
+    """Krippendorff's α of values in long format, with one entry per value. The result depends on the unit of
+    each value, but not on the rater.
 
-    units: an (N,) array of integers. Units with only one value are left out, as the definition of α
-        requires.
+    units: an (N,) array of integers. Units with only one value are left out, as the definition of α requires.
     values: an (N,) array of numbers.
     samples: the number of bootstrap samples (0: no interval). Whole units are resampled, because the values
         of a unit are dependent and α's parts are sums over units.
-    clusters: an (N,) array, constant within a unit. If given, whole clusters are resampled: the pairs of
-        one task, or all values for one text, are correlated.
+    clusters: an (N,) array, constant within a unit. If `clusters` is given, whole clusters are resampled,
+        because the pairs of one task, or all values for one text, are correlated.
     Raises ValueError for unequal shapes, values that aren't finite, or an unknown metric.
     """
     unit, value = np.asarray(units, dtype=np.int64), np.asarray(values, dtype=np.float64)
@@ -99,9 +99,9 @@ def alpha_of_pairs(
 ) -> Alpha:
     """α of verdicts on pairs of responses: −1 (the second is preferred), 0 (tie), 1 (the first).
 
-    `counts` states how often each pair has the verdicts −1, 0 and 1, with shape (U, 3), and `clusters`
-    contains the task of each pair, with shape (U,). Tasks are resampled as a whole, because all pairs of a
-    task come from the same rankings.
+    `counts` contains, for each pair, how often the verdicts −1, 0 and 1 were given, with shape (U, 3).
+    `clusters` contains the task of each pair, with shape (U,). Tasks are resampled as a whole, because all
+    pairs of a task come from the same rankings.
 
     The order of the two responses in a pair is arbitrary, and α must not depend on it. Every pair is
     therefore counted in both directions, which makes the pool of verdicts symmetric. The reported numbers
@@ -145,8 +145,8 @@ _OfTotals = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def _coincidences(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Convert (U, V) counts of values to (U, V, V) counts of ordered pairs of values within each unit; each
-    value has a total weight of 1."""
+    """Convert (U, V) counts of values to (U, V, V) counts of ordered pairs of values within each unit. The
+    pairs that begin with a particular value have a total weight of 1."""
     pairs = counts[:, :, None] * counts[:, None, :]
     diagonal = np.arange(counts.shape[1])
     pairs[:, diagonal, diagonal] -= counts
@@ -210,7 +210,7 @@ def _of_counts(totals: NDArray[np.float64]) -> NDArray[np.float64]:
 def _ratio(
     observed: NDArray[np.float64], expected: NDArray[np.float64], n: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """1 − (observed/n) / (expected/(n(n−1))); NaN if there is only one distinct value."""
+    """α = 1 − (observed/n) / (expected/(n(n−1))); NaN if there is only one distinct value."""
     with np.errstate(invalid="ignore", divide="ignore"):
         found = np.where(expected > 1e-12 * n * n, 1 - (n - 1) * observed / expected, np.nan)
     return np.asarray(found)

@@ -2,14 +2,15 @@
 
 Each ranking has a score: the share of its pairs on which the other rankings of its task agree with it. Under
 the null hypothesis, all annotators of a task are interchangeable: an annotator's score is equally likely to
-be any of the task's scores. The expected sum over tasks and its variance under that hypothesis are known
-exactly, without a model of votes, ties or difficulty. The standardised difference is approximately normal for
-more than a few tasks. The test is one-sided: it detects only agreement that is too low.
+be any of the task's scores. The null hypothesis determines the expected value and the variance of an
+annotator's total score exactly, without a model of votes, ties or difficulty. With more than a few tasks, the
+standardised difference between the total score and its expected value is approximately normal. The test is
+one-sided: it detects only agreement that is too low.
 
 If a task has only two rankings, both rankings have the same score. Tasks with two rankings are therefore
 compared with each other, as if the annotator's tasks were a random sample without replacement from all tasks
-with two rankings. This comparison requires tasks to be assigned regardless of their difficulty, which is how
-task allocation works.
+with two rankings. This comparison is valid only if tasks are assigned regardless of their difficulty, as
+Rankloop assigns them.
 
 All annotators are tested, so in most projects with twenty annotators, at least one has a p-value below 0.05
 by chance. Base decisions on `adjusted` (Holm): with a threshold of 0.05, at most 5 % of projects have a false

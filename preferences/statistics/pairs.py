@@ -1,10 +1,10 @@
 """Convert rankings to verdicts on pairs of responses, as arrays. Pure NumPy.
 
-Rankings are *places*: (R, K) integers. A row contains the tier of each of the K responses of the ranking's
-task, in the same response order for all rankings of the task. 0 is best, equal places tie, and UNRANKED is
-below all tiers; unranked responses have no order among themselves. Responses are matched by identity, never
-by their position on the page or in a ranking: comparing the k-th entries of two lists would make agreement
-figures meaningless.
+Rankings are *places*: (R, K) integers. A row contains the tier of each of the K responses in a ranking's
+task. All rankings of a task list the responses in the same order. Place 0 is best, and responses with equal
+places are tied. UNRANKED is below all tiers; unranked responses have no order among themselves. Responses are
+matched by identity, never by their position on the page or in a ranking: comparing the k-th entries of two
+lists would make agreement figures meaningless.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def rankings_that_meet(tasks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDA
 def gold_scores(gold: NDArray[np.int8], places: NDArray[np.int8]) -> NDArray[np.float64]:
     """Compute `preferences.scoring.gold_score` for many rankings at once.
 
-    `gold` and `places` have shape (R, K). Returns the share of strict pairs in `gold` that have the
-    same order in `places`, with shape (R,). A tie or two unranked responses count ½. The share is 0 if
-    nothing is ranked, and NaN if `gold` has no strict pair.
+    `gold` and `places` have shape (R, K). Returns the share of strict pairs in `gold` that have the same
+    order in `places`, with shape (R,). A pair that `places` ties or leaves unranked counts as ½. The share is
+    0 if nothing is ranked, and NaN if `gold` has no strict pair.
     """
     truth, said = verdicts_of(gold), verdicts_of(places)
     asked = (truth == 1) | (truth == -1)

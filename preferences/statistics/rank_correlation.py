@@ -30,9 +30,9 @@ def kendall_w_by_task(places: ArrayLike, tasks: NDArray[np.int64], n_tasks: int)
     W = (12 Σ R_i² − 3 m² K (K+1)²) / (m² K (K²−1) − m Σ_j Σ_ties (t³ − t)), where R_i is the sum of response
     i's ranks, m is the number of rankings, j indexes the rankings, and t is the size of a tie.
 
-    `places` has shape (R, K), and `tasks` contains task numbers 0…n_tasks−1, with shape (R,). Returns W
-    with shape (n_tasks,): 1 for identical orders, 0 if there is no common order, and NaN if there are fewer
-    than two rankings or every ranking ties all responses.
+    `places` has shape (R, K), and `tasks` contains task numbers 0…n_tasks−1, with shape (R,). Returns W with
+    shape (n_tasks,): 1 for identical orders, 0 if all responses have the same mean rank, and NaN if there are
+    fewer than two rankings or every ranking ties all responses.
     """
     ranks = mid_ranks(places)
     k = ranks.shape[1]

@@ -23,7 +23,7 @@ class Desk:
     @property
     def assignment(self) -> dict[str, Any]:
         """The assignment that the server sent for the current task, directly or as a prefetch."""
-        for _ in range(50):  # a claim that arrives at this moment can change the task
+        for _ in range(50):  # retries, because the response to a claim can change the task on the page
             shown = set(self.order())
             for claim in reversed(self._claims):
                 first = claim.json()
@@ -92,7 +92,8 @@ class Desk:
         x, y = start["x"] + start["width"] / 2, start["y"] + start["height"] / 2
         mouse.move(x, y)
         mouse.down()
-        # The first small move lifts the card. The list then shrinks, so the target's position is read again.
+        # The first small move lifts the card. Lifting a card shrinks the list, so the position of the target
+        # card is read only afterwards.
         mouse.move(x, y - 8, steps=4)
         self.page.wait_for_timeout(150)
         target = self.card(onto).bounding_box()

@@ -179,7 +179,8 @@ def test_manager_sets_up_a_project_that_receives_its_first_ranking(
     main = _settings(cleo, "Checks")
     expect(main.get_by_role("row").filter(has_text="Gold task")).to_have_count(1)
 
-    # The audit log records these changes. Before the project is paused, a dialog shows the effect.
+    # The audit log contains an entry for the annotator's ranking. Before the project is paused, a dialog
+    # shows the effect.
     main = _settings(cleo, "Audit log")
     expect(
         main.get_by_role("listitem").filter(has_text=ANNOTATOR).filter(has_text="a ranking")

@@ -114,7 +114,7 @@ LOOKS = """cards => cards.map(card => {
 
 
 def test_moved_card_keeps_the_style_of_its_state(desk: Desk) -> None:
-    """The state of a card determines its style, even after the card has moved in the document."""
+    """A card's state determines its style, even after the card has moved in the document."""
 
     def looks_right(after: str) -> None:
         looks = desk.cards.evaluate_all(LOOKS)

@@ -270,7 +270,7 @@ def test_last_answer_can_be_withdrawn_and_a_task_reported(log_in: Callable[[str]
     expect(desk.cards.first).to_be_visible()
 
 
-def test_practice_shows_the_correct_answer_and_qualifies(log_in: Callable[[str], Page]) -> None:
+def test_practice_shows_the_correct_answer_and_qualifies_the_annotator(log_in: Callable[[str], Page]) -> None:
     page = log_in("annotator-1")
     desk = Desk(page, "exam").open()
     for left in (2, 1):

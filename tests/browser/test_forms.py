@@ -70,11 +70,11 @@ def test_every_form_can_be_answered_with_the_keyboard_alone(
     _run(demo_stack, SET_UP)
     page = log_in("annotator-1")
     shown = {
-        # The last of eight positions: B is much better.
+        # Key 8 selects the last of eight positions, which means that B is much better.
         "hh": _answer(page, "hh", "8", "Enter"),
         # Enter reports the missing answer and moves the focus there; Space selects the focused option.
         "llama2": _answer(page, "llama2", "ArrowLeft", "Enter", "Space", "ArrowDown", "Enter"),
-        # Ten ratings in order, then the reason; 4 of 7 is "about the same".
+        # Key 4 selects "about the same" (4 of 7). Ten ratings in order follow, and then the reason.
         "helpsteer2": _answer(
             page, "helpsteer2", "4", *["Enter", "3"] * 10, "Enter", *"same", "Control+Enter"
         ),

@@ -201,7 +201,7 @@ def test_new_user_ranks_twenty_tasks_with_the_keyboard_alone(walker: Walker, dem
     page.keyboard.press("Enter")
     expect(walker.cards.first).to_be_focused()
 
-    # Enter asks for confirmation; Enter again returns to the responses.
+    # Enter asks for confirmation, and a second Enter returns to the responses.
     walker.press(*walker.key_for("submit"))
     asks = page.get_by_role("dialog", name="You have not changed the order")
     expect(asks).to_be_visible()

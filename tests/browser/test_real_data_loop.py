@@ -147,7 +147,7 @@ add_member(project=project, user=user, role="annotator")
     assert AutoModelForCausalLM.from_pretrained(folder).config.vocab_size == VOCABULARY
 
     # A barely trained model writes identical responses for some prompts and invalid UTF-8 for others. The
-    # run reports that these prompts have nothing to rank.
+    # run reports how many prompts have no responses that can be ranked.
     sampled = run(
         demo_stack, "sample", "--set", "max_new_tokens=64", "max_prompts=16", "responses_per_prompt=3"
     )["result"]["counts"]

@@ -130,7 +130,7 @@ def test_oversized_body_is_refused_before_it_is_stored(
     monkeypatch.setattr(asgi, "MAX_BODY_BYTES", 5)
     assert asyncio.run(ask(application, "plain", b"abc", b"de"))[0] == HTTPStatus.OK
     seen.clear()
-    for announced in (None, 6):  # without and with a declared length
+    for announced in (None, 6):  # without and with a declared Content-Length
         status, body = asyncio.run(ask(application, "plain", b"abc", b"def", announced=announced))
         assert status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         assert "at most 5 bytes" in json.loads(body)["detail"]

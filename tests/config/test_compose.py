@@ -33,7 +33,7 @@ DOTENV = {
 
 
 def filled(value: str) -> str:
-    """The value with the variables of .env filled in."""
+    """The value after substitution of the variables from .env."""
 
     def one(match: re.Match[str]) -> str:
         return DOTENV.get(match["name"], match["default"] or "")

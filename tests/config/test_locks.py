@@ -1,7 +1,8 @@
 """The lock files are complete and consistent on every Python that pyproject.toml accepts.
 
-`pip check` covers only the Python that runs it. Packages state their requirements for every version, so the
-other versions can be checked here as well. These tests do not check whether an index has the wheels.
+`pip check` covers only the Python that runs it. Packages state their requirements for every Python
+version, so the versions that are not running can be checked here as well. These tests do not check whether a
+package index offers the wheels.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(settings.BASE_DIR)
 NAMES = ["requirements", "requirements-test"]
-# The oldest release of each Python version in Linux distributions, and 3.11.3, the first release that does
-# not need async-timeout. Python 3.11.2 needs it, even in an environment installed with a later 3.11 release.
+# For each Python version, the oldest release in common Linux distributions; and 3.11.3, the first release
+# that does not need async-timeout. Python 3.11.2 needs async-timeout, even in an environment that was
+# installed with a later 3.11 release.
 PYTHONS = ["3.11.2", "3.11.3", "3.12.3", "3.13.5", "3.14.0"]
 # Libraries required only by torch's CUDA build.
 CUDA = re.compile(r"(cuda|nvidia|triton)\b")

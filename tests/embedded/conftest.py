@@ -33,10 +33,10 @@ def as_root() -> None:
 
 @pytest.fixture(scope="session")
 def python_for_all() -> Iterator[Python]:
-    """A Python of the running version that any account can run. If the only such Python is in root's home, a
-    copy is made outside it.
+    """A Python that any account can run, of the same version as the running Python. If no such
+    Python is installed, the running Python is copied to a temporary folder.
 
-    Compiled packages work with only one version of Python.
+    The versions must match because compiled packages work with only one version of Python.
     """
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for path in (sys.executable, f"/usr/local/bin/{name}", f"/usr/bin/{name}"):

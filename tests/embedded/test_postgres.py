@@ -20,7 +20,8 @@ from embedded.processes import ServerError
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Path]:
-    """The files of a server that has been started and stopped. Creating them takes 2 s of processor time."""
+    """The files of a server that has been started and stopped. Creating the files takes 2 s of processor
+    time."""
     home = Path(tempfile.mkdtemp(prefix="rl-"))
     home.chmod(0o711)
     first = Postgres(home / "postgres", log=home / "postgres.log", durable=False)

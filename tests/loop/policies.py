@@ -48,7 +48,7 @@ def judged_by_gold(stack: Stack, policy: str) -> Evaluation:
 
 
 def writers_of(stack: Stack, response_ids: list[str]) -> set[str]:
-    """The models that wrote these responses. The annotator's page does not show them."""
+    """The names of the models that wrote these responses; the annotator's page does not show model names."""
     sql = "SELECT DISTINCT model_name FROM annotation_response WHERE id = ANY(%s::uuid[])"
     return {row["model_name"] for row in stack.rows(sql, response_ids)}
 

@@ -1,4 +1,4 @@
-"""The commands in the README run one round of the loop. The tests run them exactly as written."""
+"""The commands in the README, run exactly as written, complete one round of the loop."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def drafted(prompt: str, first: str, model: str = "") -> str:
 
 
 @pytest.mark.parametrize("good", ["", "plain", "Grüße 😀", "tab\tand\nline"])
-def test_ordinary_text_has_no_fault(good: str) -> None:
+def test_ordinary_text_is_valid(good: str) -> None:
     assert storage_fault(good) is text_fault(good) is None
 
 

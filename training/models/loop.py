@@ -11,8 +11,8 @@ from training.models.querysets import ProjectOwnedQuerySet
 
 
 class Loop(models.Model):
-    """A training loop, at most one per project. While it is `enabled`, training/loop/loops.py launches its
-    next step when that step is due."""
+    """A training loop, at most one per project. While the loop is `enabled`, training/loop/loops.py launches
+    each of the loop's runs when that run is due."""
 
     class Improve(models.TextChoices):
         REJECTION_SAMPLING = "rejection_sampling"

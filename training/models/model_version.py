@@ -40,7 +40,7 @@ class ModelVersion(models.Model):
     """A model whose weights are in an artefact folder. A row is created only when all of the
     model's files are in its folder.
 
-    A Response stores the `name` of the model that wrote it, so a model's name never changes.
+    A model's `name` never changes, because each Response stores the name of the model that generated it.
     """
 
     class Kind(models.TextChoices):

@@ -51,8 +51,8 @@ class TrainingRun(models.Model):
     inputs = models.JSONField()
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     attempt = models.PositiveIntegerField(default=0)
-    # The number of claims since a user last launched or resumed the run. When the number reaches MAX_TRIES,
-    # the run is not retried automatically.
+    # The number of claims since a user last launched or resumed the run. When the number of claims reaches
+    # MAX_TRIES, the run is no longer retried automatically.
     tries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, default="", blank=True)
     heartbeat_at = models.DateTimeField(null=True)

@@ -64,8 +64,7 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
     LostClaim, and changes nothing, if the attempt is stale.
 
     The weights are renamed into place inside the transaction. If the transaction doesn't commit, the folder
-    has no row, so the folder is not listed as a model, and the next attempt replaces the
-    folder.
+    has no row, and the next attempt replaces the folder.
     """
     mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING)
     # Lock the run first. Without the lock, the sweep could consider this run lost and let another worker
@@ -86,8 +85,8 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
 
 def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
     assert outcome.model is not None
-    # The number in a name is derived from existing rows. Without this lock, two runs of a project could
-    # choose the same name.
+    # The number in a model's name is derived from the existing models. Without this lock, two concurrent runs
+    # of a project could choose the same name.
     project = Project.objects.select_for_update(no_key=True).get(pk=run.project_id)
     name = _next_name(project, run.kind)
     return ModelVersion.objects.create(
@@ -106,8 +105,8 @@ def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
 def _next_name(project: Project, kind: str) -> str:
     stem = f"{project.slug}-{NAME_OF_KIND[TrainingRun.Kind(kind)]}-"
     number = ModelVersion.objects.filter(name__startswith=stem).count() + 1
-    # Model names of project "a-sft" can start with the stem of project "a", so the count can give a
-    # name that is taken. The number is then increased until the name is free.
+    # The count is only a starting point, because model names of project "a-sft" also start with the stem
+    # "a-sft-" of project "a". The number is increased until the name is free.
     while ModelVersion.objects.filter(name=f"{stem}{number}").exists():
         number += 1
     return f"{stem}{number}"

@@ -11,7 +11,7 @@ from training.rlhf.core.failures import FailureKind
 @dataclass(frozen=True)
 class Cause:
     """The explanation of one kind of failure. `settings` are the recipe settings to review before the next
-    launch, and `again` is whether the same run can succeed on another attempt."""
+    launch, and `again` states whether the same run can succeed on another attempt."""
 
     title: str
     cause: str
@@ -58,8 +58,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "The base model of an adapter is missing",
         cause="A LoRA adapter holds only the difference from its base model, and the base model is no longer "
         "where the adapter expects it.",
-        fix="Restore the base model's folder from a backup (a folder next to the adapter also works), "
-        "or choose another model.",
+        fix="Restore the base model's folder from a backup, either in its original location or "
+        "next to the adapter, or choose another model.",
     ),
     FailureKind.BASE_MODEL_MISSING: Cause(
         "There is no model at this path",
@@ -101,8 +101,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.TEXTS_TOO_LONG: Cause(
         "The texts are too long",
-        cause="Prompt and response together are longer than the model's context or the recipe's limit, so no "
-        "data was left to learn from.",
+        cause="Prompt and response together exceed the model's context or the recipe's length limit, so no "
+        "usable text was left.",
         fix="Raise max_length, lower max_new_tokens, or choose a model with a longer context.",
         settings=("max_length", "max_new_tokens"),
     ),
@@ -116,8 +116,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.GOLD_CANNOT_JUDGE: Cause(
         "The gold judge can't score these prompts",
-        cause="The gold judge only knows the correct answers for demo-world prompts. Answers to imported "
-        "prompts can't be scored.",
+        cause="The gold judge knows correct answers only for demo-world prompts, so it can't score answers "
+        "to imported prompts.",
         fix="Set the judge to reward_model.",
         settings=("judge",),
     ),

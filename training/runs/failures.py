@@ -31,7 +31,8 @@ Record = dict[str, str]
 @dataclass(frozen=True)
 class Failure:
     """Why a run failed. `kind` is a stable identifier for programs, `settings` are the run's recipe settings
-    to review before the next launch, and `again` is whether the same run can succeed on another attempt."""
+    to review before the next launch, and `again` states whether the same run can succeed on another
+    attempt."""
 
     kind: str
     title: str
@@ -75,7 +76,8 @@ def record_of_exit(code: int, *, log_tail: str, out_of_memory: bool) -> Record:
 
 
 def kind_of(error: BaseException) -> FailureKind:
-    """The exception's own kind, unless its underlying cause is a lack of memory or disk space."""
+    """The kind of failure that the exception stands for. If the exception or one of its causes reports a lack
+    of memory or disk space, this takes precedence over the exception's own kind."""
     for each in _causes(error):
         if not isinstance(each, RunFailure) and (found := _foreign_kind(each)) is not None:
             return found

@@ -1,9 +1,8 @@
 """The files of an unfinished run: one folder per attempt, with its unfinished work and its checkpoints.
 
-The attempt number fences files just as it fences rows: an attempt writes only to its own folder. A new
-attempt takes over earlier attempts' checkpoints by moving the checkpoint folder into its own folder. If an
-earlier attempt is still running without access to the database, it then writes to a folder that is never
-read.
+The attempt number fences files as well as rows: an attempt writes only to its own folder. A new attempt takes
+over earlier attempts' checkpoints by moving the checkpoint folder into its own folder. An earlier attempt
+that is still running without access to the database writes to its own folder, which is no longer read.
 """
 
 from __future__ import annotations

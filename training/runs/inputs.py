@@ -38,8 +38,9 @@ def settle_inputs(
     input.
 
     Defaults: for `policy` and `reward_model`, the project's production model of that kind, or else its newest
-    model of that kind; for `snapshot`, a new snapshot of the current rankings. An sft run without
-    an input policy starts from its recipe's base_model. In other recipes, base_model replaces the policy.
+    model of that kind; for `snapshot`, a new snapshot of the current rankings. An sft run without an input
+    policy starts from its recipe's base_model. In the recipes of all other run kinds, base_model replaces the
+    input policy.
 
     For a run that improves a policy, the default is the policy that the reward model was trained from, not
     the newest policy: the reward model was trained on that policy's responses. In two measurements, improving
@@ -48,7 +49,7 @@ def settle_inputs(
     """
     models, errors = settle_models(project=project, kind=kind, recipe=recipe, given=given)
     settled = {name: model.name for name, model in models.items()}
-    # Don't freeze a snapshot for a run that is refused.
+    # A snapshot is frozen only if the run is not refused.
     if "snapshot" in kind.inputs and (given.get("snapshot") or not errors):
         try:
             settled |= _snapshot(project, recipe, given.get("snapshot", ""), user)
@@ -98,8 +99,8 @@ def model_input(*, project: Project, name: str) -> ModelVersion:
 
 def source_of(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
     """The folder or hub name that the run loads: the recipe's base_model if it is set, or else the folder of
-    the input policy. An sft run with an input policy always starts from that policy, because the recipe's
-    base_model is never empty."""
+    the input policy. An sft run with an input policy always starts from that policy and ignores base_model,
+    which has a default in sft recipes."""
     named = str(getattr(recipe, "base_model", ""))
     if policy is not None and (not named or kind == TrainingRun.Kind.SFT):
         return str(policy.folder)

@@ -36,8 +36,8 @@ HEARTBEAT_EVERY = timedelta(seconds=5)
 # Twelve missed heartbeats. On a busy machine, a run can miss a few heartbeats (while torch loads or the
 # machine swaps) and must not be treated as lost.
 STALE_AFTER = timedelta(seconds=60)
-# A lost message delays the run by at most this long. A duplicate message has no effect, because the run is
-# already claimed.
+# If a queued run is not claimed within this time, the sweep sends the message that wakes a worker again. If
+# both messages arrive, the second has no effect, because the run is already claimed.
 REWAKE_AFTER = timedelta(seconds=120)
 MAX_TRIES = 3
 
@@ -110,9 +110,9 @@ def fail_run(*, run_id: UUID, attempt: int, error: Record) -> bool:
 
 
 def stop_run(*, run_id: UUID, attempt: int) -> str | None:
-    """running → cancelled if someone asked the run to stop. Otherwise (the worker is stopping): running →
-    queued, without counting this try. Returns the new state. Returns None, and changes
-    nothing, if the attempt is stale or has ended.
+    """running → cancelled if someone asked the run to stop; running → queued, without counting this try, if
+    only the worker is stopping. Returns the new state. Returns None, and changes nothing, if the attempt is
+    stale or has ended.
 
     The change is a single statement, so that a request to cancel can't arrive between the check and the
     change.
@@ -187,7 +187,8 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
         requeued = _move(
             "state = 'queued', phase = 'waiting after a lost worker', eta_seconds = NULL, "
             "woken_at = clock_timestamp()",
-            # A run that is asked to stop after the first statement is left to the next sweep.
+            # If cancellation is requested after the first of these statements, the next sweep cancels the
+            # run.
             f"{IS_STALE} AND {NOT_CANCELLED}",
             stale=stale_after,
         )

@@ -10,13 +10,14 @@ from django.db import transaction
 
 from config.celery import app
 
-# The task is sent by name, because tasks import services and not the reverse.
+# The task is sent by name, because services must not import Celery tasks.
 EXECUTE_RUN = "training.tasks.execute_run"
 
 
 def wake_worker(*, run_id: UUID) -> None:
-    """Send the message after the commit, because before the commit a worker would not find the run.
+    """Send the message after the transaction commits, because a worker can't find the run earlier.
 
-    `robust=True`, because the run is queued even if the broker is down; the sweep then wakes a worker later.
+    With `robust=True`, a broker that is down causes no error here: the run stays queued, and the sweep wakes
+    a worker later.
     """
     transaction.on_commit(partial(app.send_task, EXECUTE_RUN, args=[str(run_id)], retry=False), robust=True)

@@ -169,7 +169,7 @@ def claimed(
 def submit(client: ApiClient, assignment: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
     """Submit an answer and return whether it was stored; False if the lease had expired. Raises ApiError for
     an invalid answer."""
-    # All retries use the same key, so that at most one ranking is stored.
+    # All retries use the same idempotency key, so that at most one ranking is stored.
     key = {"Idempotency-Key": str(uuid.uuid4())}
     status, said = client.call("POST", f"/api/v1/assignments/{assignment['id']}/submit", body, key)
     if status in {HTTPStatus.OK, HTTPStatus.CREATED}:

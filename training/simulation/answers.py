@@ -1,8 +1,8 @@
-"""The parts of a simulated answer other than the order, so that every answer form can be simulated.
+"""The parts of a simulated answer other than the order of the responses, such as strengths, ratings and the
+selection of the best responses.
 
-Strengths, ratings and the selection of the best responses follow the judge's points. Where a form requires
-something that the judge doesn't know (for example, a choice or a confidence), the answer is random and
-carries no information.
+These parts follow the judge's points. Where a form requires something that the judge doesn't know (for
+example, a choice or a confidence), the answer is random and carries no information.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Points have no fixed scale, so the lead of one response's points a over another response's points b is
-# measured relative to |a| + |b|. Each further strength level requires a relative lead that is larger by this
-# share.
+# measured relative to |a| + |b|. Each strength level above the lowest requires a relative lead that is larger
+# by this amount.
 LEAD_PER_LEVEL = 0.2
 
 

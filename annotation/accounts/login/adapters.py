@@ -24,7 +24,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """The connection's address; uvicorn has already replaced a trusted proxy's address with the client's.
-        Headers are not read here, because any client can set them."""
+        Headers such as X-Forwarded-For are not read here, because any client can set such headers."""
         return str(request.META.get("REMOTE_ADDR") or NO_ADDRESS)
 
     def get_login_stages(self) -> list[str]:

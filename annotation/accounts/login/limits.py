@@ -25,7 +25,7 @@ class Limit:
     amount: int
     seconds: int
     key: str = ""
-    """If empty, guesses are counted by address only."""
+    """The value for which guesses are counted; if empty, guesses are counted per client address."""
 
     def use(self, request: HttpRequest) -> Usage | None:
         """Counts one use of the limit. Returns the usage, which can be rolled back, or None if the limit is
@@ -40,10 +40,11 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
     return (
         # Limits attempts with one password on many accounts.
         Limit("login-address", 100, MINUTE),
-        # Limits attempts on one account from one address. This limit locks out that address only.
+        # Limits attempts on one account from one address. When the limit is reached, only the guessing
+        # address is locked out.
         Limit("login-name", 10, MINUTE, f"{client_address(request)} {name}"),
-        # Limits attempts on one account from many addresses. This limit also locks out the account's owner,
-        # for an hour at most.
+        # Limits attempts on one account from many addresses. When the limit is reached,
+        # the account's owner is locked out too, for an hour at most.
         Limit("login-account", 100, HOUR, name),
     )
 

@@ -36,8 +36,8 @@ from preferences.text import NUL, storage_fault
 logger = logging.getLogger(__name__)
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"})
 CLOCK_SECONDS = 60
-# Failures of the network, the provider and the token. The last four exceptions are raised for responses with
-# an unexpected structure.
+# Exceptions caused by the network, the provider or an invalid token. The last four exceptions are raised for
+# responses with an unexpected structure.
 _FAILURES: tuple[type[Exception], ...] = (
     *(OAuth2Error, RequestException, jwt.exceptions.PyJWTError),
     *(KeyError, ValueError, TypeError, AttributeError),
@@ -47,7 +47,8 @@ _MAX_NAME = 140  # the column holds 150 characters; the lower limit leaves room 
 
 
 class Refused(Exception):
-    """Raised if the provider's response does not log the user in. `reason` is a code for the login page."""
+    """Raised if the provider's response does not log the user in. The login page receives the code
+    `reason`."""
 
     def __init__(self, reason: str, cause: str) -> None:
         super().__init__(cause)
@@ -111,7 +112,8 @@ def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> st
 
 def complete(*, request: HttpRequest, provider_id: str) -> str:
     """The page to which the browser is redirected. A response to the browser's own request logs the user in,
-    or leads to the second-factor step. Any other response leads to the login page, which shows the reason."""
+    or leads to the second-factor step. Any other response from the provider leads to the login page, which
+    shows the reason."""
     try:
         state, identity = _identity(request, provider_id)
         user = _user_of(request, provider_id, identity)
@@ -217,8 +219,8 @@ class _ProviderKeys(jwt.PyJWKClient):
 
 
 def _user_info(adapter: _Adapter, access_token: str, subject: str) -> dict[str, Any]:
-    """Additional claims from the user-info endpoint; empty if the provider has no such endpoint. The response
-    must belong to `subject`."""
+    """Additional claims from the user-info endpoint; empty if the provider has no such endpoint. Raises
+    Refused if the response describes a user other than `subject`."""
     if "userinfo_endpoint" not in adapter.openid_config:
         return {}
     told: dict[str, Any] = adapter._fetch_user_info(access_token)

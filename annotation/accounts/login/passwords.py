@@ -26,7 +26,7 @@ def log_in(*, request: HttpRequest, username: str, password: str) -> bool:
     user = _checked(request, username, password)
     if user is None:
         raise Problem(
-            "The user name or the password is wrong.",
+            "The username or the password is wrong.",
             status=HTTPStatus.BAD_REQUEST,
             type="wrong-credentials",
         )

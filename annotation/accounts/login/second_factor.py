@@ -144,5 +144,6 @@ def _wrong_code() -> Problem:
 
 def _enabled() -> Conflict:
     return Conflict(
-        "The second factor is already on. Switch off the current one first.", type="second-factor-enabled"
+        "The second factor is already on. Switch off the current second factor first.",
+        type="second-factor-enabled",
     )

@@ -29,7 +29,8 @@ class ImportsView(ProjectView):
 
     @extend_schema(
         operation_id="importFile",
-        description="Imports the valid rows and reports the others. Importing a file again changes nothing."
+        description="Imports the valid rows and reports the invalid rows. Importing a file again changes"
+        " nothing."
         " With Accept: application/x-ndjson, streams lines of `progress` and then `report` or `problem`.",
         request={"multipart/form-data": serializers.ImportUpload},
         responses={

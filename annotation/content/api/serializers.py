@@ -117,7 +117,7 @@ class ImportReport(serializers.Serializer[Any]):
     )
     read = serializers.IntegerField(help_text="Number of rows in the file.")
     prompts = serializers.IntegerField(
-        help_text="Number of new prompts. The next three fields likewise count only new objects."
+        help_text="Number of new prompts. `responses`, `tasks` and `rankings` also count only new objects."
     )
     responses = serializers.IntegerField()
     tasks = serializers.IntegerField()

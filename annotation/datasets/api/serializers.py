@@ -40,7 +40,7 @@ class ExportFormat(serializers.Serializer[Any]):
         " the format."
     )
     imports_as = serializers.CharField(
-        help_text="The import format that reads this export; empty if there is none."
+        help_text="The import format that reads this export; empty if no import format reads it."
     )
     options = ExportOption(many=True)
 

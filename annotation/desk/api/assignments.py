@@ -27,7 +27,7 @@ MAX_IDEMPOTENCY_KEY_CHARACTERS = 200
 
 
 def source_of(request: Request) -> str:
-    """API for requests with a token, which programs use; BROWSER for requests with a session."""
+    """Returns `API` for a request with a token, and `BROWSER` for a request with a session."""
     return Ranking.Source.API if isinstance(request.auth, ApiToken) else Ranking.Source.BROWSER
 
 
@@ -35,8 +35,8 @@ class NextAssignmentView(ProjectView):
     @extend_schema(
         operation_id="claimNextAssignment",
         description="Leases the next task, or returns the open lease. 204: no task is left. "
-        "The type of a 409 is the reason: `project-not-active`, `annotator-paused`, "
-        "`annotator-excluded`, `qualification-failed`, `cap-reached`, `daily-cap-reached`.",
+        "The type of a 409 response states the reason: `project-not-active`, `annotator-paused`, "
+        "`annotator-excluded`, `qualification-failed`, `cap-reached` or `daily-cap-reached`.",
         request=serializers.Next,
         responses={200: serializers.NextAssignment, 204: None},
         tags=["assignments"],

@@ -104,14 +104,14 @@ class DraftField(serializers.DictField):
     """The state from which the page resumes later, usually an unfinished answer."""
 
 
-# Only describes the result of `annotation.desk.reads.shown` for the schema. The result is sent unchanged.
+# Only describes the result of `annotation.desk.reads.shown` for the schema. Views send that result unchanged.
 class Assignment(serializers.Serializer[dict[str, Any]]):
     id = serializers.UUIDField()
     token = serializers.UUIDField()
     expires_at = serializers.DateTimeField()
     task = TaskShown()
     responses = ResponseShown(many=True, help_text="The responses, in the order in which to show them.")
-    form = FormField(help_text="The form that was shown; the project's form can have changed since.")
+    form = FormField(help_text="The form that was shown; the project's form may have changed since.")
     draft = DraftField(allow_null=True)
     draft_version = serializers.IntegerField(help_text="The draft's version, to be sent with the next draft.")
     practice = serializers.BooleanField(

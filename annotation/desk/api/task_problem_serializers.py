@@ -37,8 +37,7 @@ class Settling(serializers.Serializer[Any]):
         allow_blank=True,
         required=False,
         trim_whitespace=False,
-        help_text="The report's text as you read it. If the text has changed since, the report is not"
-        " settled.",
+        help_text="The report's text as you read it. If the stored text differs, the report is not settled.",
     )
 
 

@@ -47,8 +47,8 @@ class TaskProblemsView(ProjectView):
 
     @extend_schema(
         operation_id="listTaskProblems",
-        description="Problems that annotators reported. Open problems come before settled ones, and newer"
-        " ones before older ones within each group.",
+        description="Problems that annotators reported. Open problems come before settled problems, and"
+        " within each group, newer problems come before older problems.",
         parameters=[serializers.TaskProblemsSought],
         responses=serializers.TaskProblem(many=True),
         tags=["tasks"],

@@ -34,11 +34,11 @@ class Cursor:
     """States that no task before `place` in the queue's order was free for the annotator, in a snapshot in
     which all transactions before `seen` had ended.
 
-    If a task before `place` is free now, it has changed since that snapshot: it entered the queue, changed
-    its place, got a slot back, or became available to the annotator again. Each of these changes stamps the
-    task with the transaction's number (`moved_xid`, by trigger), which is `seen` or later. The scan therefore
-    covers those rows, and the queue from `place` on. Transaction numbers belong to one running server: a
-    cursor from before a restart or a restore is not used.
+    A task before `place` that is free now must have changed after the snapshot: it entered the queue, changed
+    its place, got a slot back, or became available to the annotator again. For every such change, a trigger
+    writes the transaction's number, which is `seen` or later, to the task's `moved_xid`. A scan therefore
+    covers the tasks whose `moved_xid` is `seen` or later, and the queue from `place` on. Transaction numbers
+    belong to one running server: a cursor from before a restart or a restore is not used.
     """
 
     place: tuple[object, ...]
@@ -90,9 +90,9 @@ def cursor_of(project: Project, annotator: User, facts: Facts) -> Cursor | None:
 def _first_free(
     project: Project, annotator: User, policy: Project.AllocationPolicy, known: Cursor | None
 ) -> tuple[tuple[object, ...], int] | None:
-    """The place of the queue's first task that is open to the annotator, locked or not, and the snapshot's
-    oldest transaction. None if this transaction has already written: after a rollback the place would be
-    wrong."""
+    """The place of the queue's first task that is open to the annotator, locked or not, and the number of
+    the oldest transaction still running in the query's snapshot. None if the current transaction has already
+    written to the database: after a rollback, the place would be wrong."""
     with prepared_cursor() as cursor:
         cursor.execute(
             *look_ahead_statement(project=project, annotator=annotator, policy=policy, known=known)

@@ -13,7 +13,7 @@ from annotation.ids import uuid7
 from annotation.models import Assignment, Project, RankingTask, User
 
 _LOCKED = "LIMIT 1 FOR NO KEY UPDATE OF t {skip_locked}"
-# Each pick query returns one row (id, attempt), or none.
+# Each pick query returns one row (id, attempt), or no row.
 _FROM_QUEUE = f"""
 WITH pick AS (
     SELECT t.id, 0 AS attempt FROM annotation_rankingtask t

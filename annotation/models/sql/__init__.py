@@ -1,15 +1,15 @@
 """The `*.sql` files hold the current text of every trigger and function, and of every table without a model.
 
-An app keeps its files in `models/sql/`, one per subject. Exactly one migration of each app applies these
+An app keeps its files in `models/sql/`, one file per subject. Exactly one migration of each app applies these
 files: the newest migration that changed any of the files. To change a trigger:
 
 1. Edit the trigger's file. Files must be safe to rerun, so they use `CREATE OR REPLACE` and `IF NOT EXISTS`.
 2. Move the app's `ApplySql` operation into a new migration, after the operations on the columns that the
-   files now use, and give the operation the new digest, which the failing test prints. A released database
+   files now use, and give the operation the new digest, which the failing test prints. An existing database
    then runs the files again. A new database runs the files only in that migration, when all columns exist.
 3. In the same migration, drop objects that the files no longer contain: `RunSQL("DROP TRIGGER … ON …;")`.
 
-A change without effect in the database, such as a comment, needs only the new digest.
+A change that has no effect in the database, such as an edited comment, requires only the new digest.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ApplySql(Operation):
     """
 
     reduces_to_sql = True
-    # The earlier text is not kept, so the migration can't be reversed to it.
+    # The previous text of the SQL files is not kept, so the migration can't be reversed.
     reversible = False
 
     def __init__(self, digest: str) -> None:

@@ -62,7 +62,7 @@ BEGIN
                 GREATEST(given, 0), today, GREATEST(given, 0), GREATEST(skips, 0))
         ON CONFLICT (project_id, annotator_id) DO UPDATE SET
             answered = GREATEST(desk.answered + given, 0),
-            -- An answer that counts again after an exclusion is lifted does not count towards today's
+            -- An answer that counts again after an exclusion is lifted does not count toward today's
             -- answers.
             answered_on_day = CASE
                 WHEN given <= 0 OR OLD.state = 'excluded' THEN desk.answered_on_day
@@ -91,9 +91,10 @@ END $$;
 CREATE OR REPLACE TRIGGER reopen_task AFTER UPDATE OF state ON annotation_assignment FOR EACH ROW
     WHEN (OLD.state = 'submitted' AND NEW.state = 'excluded') EXECUTE FUNCTION rankloop_reopen_task();
 
--- A change from excluded to submitted takes the slot back. If another annotator has taken the slot since, the
--- task's overlap grows by one, so task_never_over_overlap holds. The UPDATE waits for a concurrent claim on
--- the task and then checks again. A check has no slots, so this rule does not apply to checks.
+-- An assignment that changes from excluded to submitted takes its slot back. If another annotator has taken
+-- the slot since, the task's overlap grows by one, so task_never_over_overlap holds. The UPDATE waits for a
+-- concurrent claim on the task and then evaluates its WHERE clause again. A check has no slots, so its
+-- overlap never grows.
 CREATE OR REPLACE FUNCTION rankloop_make_room() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE annotation_rankingtask SET overlap = overlap + 1, open_slots = open_slots + 1

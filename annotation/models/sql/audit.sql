@@ -30,8 +30,9 @@ CREATE OR REPLACE FUNCTION rankloop_actor() RETURNS text LANGUAGE sql STABLE AS 
     SELECT COALESCE(NULLIF(current_setting('rankloop.actor', true), ''), 'database:' || session_user)
 $$;
 
--- Arguments: columns for which only the fact of a change is logged, never the value (a password's hash); and
--- columns whose change is not an event (the time when a token was last used).
+-- The trigger's first argument lists the columns of which only a change is logged, never the value (such as a
+-- password hash). The second argument lists the columns whose changes are not logged (such as the time when a
+-- token was last used).
 CREATE OR REPLACE FUNCTION rankloop_audit() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     unseen text[] := COALESCE(TG_ARGV[0], '{}')::text[];
@@ -96,7 +97,8 @@ SELECT rankloop_audit_table('annotation_reservation', '{}', '{open}');
 SELECT rankloop_audit_table('annotation_formversion');
 SELECT rankloop_audit_table('annotation_user', '{password}', '{last_login}');
 SELECT rankloop_audit_table('annotation_apitoken', '{digest}', '{last_used_at}');
--- A snapshot's card is not audited, because it repeats the row and the file, which never change.
+-- A snapshot's card is not audited, because the card repeats data of the snapshot's row and file, which never
+-- change.
 SELECT rankloop_audit_table('annotation_datasetsnapshot', '{}', '{card}');
 SELECT rankloop_audit_table('annotation_webhookendpoint', '{}', '{failing_since}');
 SELECT rankloop_audit_table('annotation_invitation');

@@ -2,7 +2,7 @@
 
 -- An annotator's cursor marks a place in the queue: at the annotator's last claim, no task before this place
 -- was available to the annotator. `moved_xid` lets a later claim find the tasks that have moved to an earlier
--- place since then.
+-- place since the cursor was set.
 CREATE OR REPLACE FUNCTION rankloop_note_move() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.moved_xid := pg_current_xact_id()::text::bigint;

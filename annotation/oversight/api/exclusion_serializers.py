@@ -29,8 +29,8 @@ class ExclusionEffect(serializers.Serializer[Any]):
     )
     leases = serializers.IntegerField(help_text="Number of leases that would be released.")
     snapshots = serializers.IntegerField(
-        help_text="Number of snapshots frozen since the annotator's first ranking. Such snapshots can"
-        " contain the annotator's rankings and don't change."
+        help_text="Number of snapshots frozen since the annotator's first ranking. Snapshots never change,"
+        " so those snapshots can still contain the annotator's rankings after an exclusion."
     )
 
 
@@ -49,7 +49,7 @@ class LiftedExclusion(serializers.Serializer[Any]):
     exclusion = Exclusion()
     tasks_with_more_overlap = serializers.IntegerField(
         help_text="Number of tasks in which another annotator has filled the excluded answer's slot."
-        " These tasks keep both answers."
+        " Such a task keeps the answers of both annotators."
     )
 
 
@@ -59,5 +59,5 @@ class LiftEffect(serializers.Serializer[Any]):
     reviews = serializers.IntegerField(help_text="Number of reviewer decisions that would count again.")
     tasks_with_more_overlap = serializers.IntegerField(
         help_text="Number of tasks in which another annotator has filled the excluded answer's slot."
-        " These tasks would keep both answers."
+        " Such a task would keep the answers of both annotators."
     )

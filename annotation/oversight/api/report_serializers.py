@@ -93,7 +93,7 @@ class Quality(serializers.Serializer[Any]):
     annotators = AnnotatorQuality(many=True)
     per_day = DayAgreement(many=True)
     between = Between(
-        many=True, help_text="Each pair of annotators, for those who share the most tasks with others."
+        many=True, help_text="Each pair among the annotators who share the most tasks with others."
     )
 
 
@@ -110,8 +110,8 @@ class Standing(serializers.Serializer[Any]):
         " their strengths can't be compared."
     )
     level = serializers.IntegerField(
-        help_text="Within a group, a model never lost to a model at a worse level, so the distance"
-        " between levels has only a lower bound."
+        help_text="In each group, models at a better level never lost to models at a worse level, so the data"
+        " give no upper bound for the distance between the levels."
     )
 
 

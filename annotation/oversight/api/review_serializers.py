@@ -33,8 +33,8 @@ class ReviewDecided(serializers.Serializer[models.Ranking]):
 
 
 class ReviewQueue(serializers.Serializer[Any]):
-    """The waiting tasks with the lowest agreement, and the newest decisions. The `n_…` fields count all
-    tasks and decisions."""
+    """The waiting tasks with the lowest agreement, and the newest decisions. `n_waiting` and
+    `n_decided` also count the tasks and decisions that are not listed."""
 
     n_waiting = serializers.IntegerField()
     waiting = ReviewWaiting(many=True)

@@ -14,8 +14,9 @@ from preferences.statistics.krippendorff import Metric, alpha
 MAX_TASKS = 3000
 _METRICS: tuple[Metric, Metric] = ("ordinal", "interval")
 
-# Tasks with two or more rated rankings by named annotators. The tasks are sampled by a hash of their IDs,
-# so the sample is stable and independent of the answers. Units are responses, with one value per ranking.
+# Tasks with two or more rated rankings by named annotators. The tasks are sampled by a hash of their IDs, so
+# the sample is stable and independent of the answers. The units of Krippendorff's α are responses, with one
+# value per ranking.
 _VALUES = """
 WITH rated AS ({rated}), shared AS (
     SELECT task_id FROM rated GROUP BY task_id HAVING count(*) > 1 ORDER BY md5(task_id::text) LIMIT %s

@@ -31,8 +31,8 @@ from preferences.statistics.rank_correlation import kendall_w_by_task
 
 @dataclass(frozen=True)
 class SharedTasks:
-    """The rankings by named annotators of all tasks that at least two named annotators ranked, in one block
-    for each number of responses K."""
+    """Rankings by the annotators given, of the tasks that at least two of them ranked, in one block for each
+    number of responses K."""
 
     blocks: list[Block]
     verdicts: list[NDArray[np.int8]]

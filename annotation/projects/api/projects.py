@@ -72,7 +72,8 @@ class ProjectDetailView(ProjectView):
 class FormCheckView(ProjectView):
     @extend_schema(
         operation_id="checkForm",
-        description="Checks whether the project can use this form, and reports the effect. Changes nothing.",
+        description="Checks whether the project can use this form, and reports the effect of such a change."
+        " Changes nothing.",
         request=form_serializers.FormToCheck,
         responses=form_serializers.FormEffect,
         tags=["projects"],

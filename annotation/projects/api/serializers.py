@@ -85,14 +85,15 @@ class Checks(serializers.Serializer[models.Project]):
         allow_null=True,
         required=False,
         help_text="Number of tasks in a qualification attempt. A later attempt starts with unused"
-        " tasks, whose correct answers have not been shown. Null: each attempt has all tasks.",
+        " tasks, whose correct answers have not been shown. Null: each attempt has all qualification"
+        " tasks.",
     )
 
 
 def _skip_ways(**options: Any) -> serializers.ListField:
     return serializers.ListField(
         child=serializers.ChoiceField(choices=SkipWay.choices),
-        help_text="Allowed ways to skip a task. The first is the default.",
+        help_text="Allowed ways to skip a task. The first way is the default.",
         **options,
     )
 

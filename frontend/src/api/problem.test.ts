@@ -6,20 +6,20 @@ describe("error responses", () => {
     const problem = problemFrom(422, {
       type: "invalid",
       title: "Unprocessable Entity",
-      detail: "The answer doesn't fit what was shown.",
+      detail: "The answer doesn't fit the task that was shown.",
       errors: [
         { field: "tiers", reason: "Not ranked: B." },
         { field: "tiers", reason: "C is there twice." },
         { field: 7, reason: "not ours" },
       ],
     });
-    expect(problem.detail).toBe("The answer doesn't fit what was shown.");
+    expect(problem.detail).toBe("The answer doesn't fit the task that was shown.");
     expect(problem.byField()).toEqual({ tiers: "Not ranked: B. C is there twice." });
     expect(problem.title).toBe("Some of the input is invalid");
     expect(problem.transient).toBe(false);
   });
 
-  it("an empty body or a proxy's page is replaced by a plain sentence", () => {
+  it("an empty body or a proxy's page results in a plain error message", () => {
     expect(problemFrom(502, "<html>Bad gateway</html>").title).toBe("Server error");
     expect(problemFrom(404, null).title).toBe("Not found, or you do not have access");
     expect(problemFrom(418, undefined).title).toBe("The request was refused");
@@ -32,7 +32,7 @@ describe("error responses", () => {
     expect(problemFrom(409, null).transient).toBe(false);
   });
 
-  it("a JavaScript error on the page is converted to a problem", () => {
+  it("a JavaScript error on the page is converted to an ApiProblem", () => {
     expect(asProblem(new Error("oops")).detail).toBe("oops");
     const problem = unreachable();
     expect(asProblem(problem)).toBe(problem);

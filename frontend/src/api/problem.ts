@@ -1,4 +1,4 @@
-/** An error response of the API (RFC 9457) or a network failure, as one error type that pages can show. */
+/** An API error response (RFC 9457) or a network failure, as a single error type that pages can show. */
 
 import { problemTexts } from "./problem.texts";
 
@@ -12,7 +12,9 @@ export class ApiProblem extends Error {
   readonly title: string;
   readonly detail: string;
   readonly errors: FieldError[];
-  /** The name of the problem type (`stale-draft`, `lease-lost`), for pages that handle certain types. */
+  /**
+   * The name of the problem type (`stale-draft`, `lease-lost`), for pages that handle specific problem types.
+   */
   readonly type: string;
 
   constructor(status: number, title: string, detail = "", errors: FieldError[] = [], type = "about:blank") {
@@ -30,8 +32,8 @@ export class ApiProblem extends Error {
   }
 
   /**
-   * Whether the request can be repeated unchanged, because the server did not receive it or could not process
-   * it.
+   * Whether the request can be repeated unchanged; true if the server did not receive or could not process
+   * the request.
    */
   get transient(): boolean {
     return this.unreachable || this.status === 429 || this.status >= 500;

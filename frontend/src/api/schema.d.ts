@@ -822,7 +822,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Leases the next task, or returns the open lease. 204: no task is left. The type of a 409 is the reason: `project-not-active`, `annotator-paused`, `annotator-excluded`, `qualification-failed`, `cap-reached`, `daily-cap-reached`. */
+        /** @description Leases the next task, or returns the open lease. 204: no task is left. The type of a 409 response states the reason: `project-not-active`, `annotator-paused`, `annotator-excluded`, `qualification-failed`, `cap-reached` or `daily-cap-reached`. */
         post: operations["claimNextAssignment"];
         delete?: never;
         options?: never;
@@ -908,7 +908,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Checks whether the project can use this form, and reports the effect. Changes nothing. */
+        /** @description Checks whether the project can use this form, and reports the effect of such a change. Changes nothing. */
         post: operations["checkForm"];
         delete?: never;
         options?: never;
@@ -925,7 +925,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Imports the valid rows and reports the others. Importing a file again changes nothing. With Accept: application/x-ndjson, streams lines of `progress` and then `report` or `problem`. */
+        /** @description Imports the valid rows and reports the invalid rows. Importing a file again changes nothing. With Accept: application/x-ndjson, streams lines of `progress` and then `report` or `problem`. */
         post: operations["importFile"];
         delete?: never;
         options?: never;
@@ -1039,7 +1039,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Problems that annotators reported. Open problems come before settled ones, and newer ones before older ones within each group. */
+        /** @description Problems that annotators reported. Open problems come before settled problems, and within each group, newer problems come before older problems. */
         get: operations["listTaskProblems"];
         put?: never;
         post?: never;
@@ -1825,7 +1825,7 @@ export interface components {
             task: components["schemas"]["TaskShown"];
             /** @description The responses, in the order in which to show them. */
             responses: components["schemas"]["ResponseShown"][];
-            /** @description The form that was shown; the project's form can have changed since. */
+            /** @description The form that was shown; the project's form may have changed since. */
             form: components["schemas"]["Form"];
             draft: {
                 [key: string]: unknown;
@@ -1956,7 +1956,7 @@ export interface components {
              */
             qualification_pass_mark?: number | null;
             qualification_attempts?: number;
-            /** @description Number of tasks in a qualification attempt. A later attempt starts with unused tasks, whose correct answers have not been shown. Null: each attempt has all tasks. */
+            /** @description Number of tasks in a qualification attempt. A later attempt starts with unused tasks, whose correct answers have not been shown. Null: each attempt has all qualification tasks. */
             qualification_tasks?: number | null;
         };
         /** @description How annotators are checked. */
@@ -1984,7 +1984,7 @@ export interface components {
              */
             qualification_pass_mark?: number | null;
             qualification_attempts?: number;
-            /** @description Number of tasks in a qualification attempt. A later attempt starts with unused tasks, whose correct answers have not been shown. Null: each attempt has all tasks. */
+            /** @description Number of tasks in a qualification attempt. A later attempt starts with unused tasks, whose correct answers have not been shown. Null: each attempt has all qualification tasks. */
             qualification_tasks?: number | null;
         };
         CodeRequest: {
@@ -2168,7 +2168,7 @@ export interface components {
             tasks_reopening: number;
             /** @description Number of leases that would be released. */
             leases: number;
-            /** @description Number of snapshots frozen since the annotator's first ranking. Such snapshots can contain the annotator's rankings and don't change. */
+            /** @description Number of snapshots frozen since the annotator's first ranking. Snapshots never change, so those snapshots can still contain the annotator's rankings after an exclusion. */
             snapshots: number;
         };
         ExportFormat: {
@@ -2182,7 +2182,7 @@ export interface components {
             readonly loads_with: string;
             /** @description One line of Python that trains on FILE with TRL; empty if no TRL trainer supports the format. */
             readonly trains_with: string;
-            /** @description The import format that reads this export; empty if there is none. */
+            /** @description The import format that reads this export; empty if no import format reads it. */
             imports_as: string;
             options: components["schemas"]["ExportOption"][];
         };
@@ -2371,7 +2371,7 @@ export interface components {
             dry_run: boolean;
             /** @description Number of rows in the file. */
             read: number;
-            /** @description Number of new prompts. The next three fields likewise count only new objects. */
+            /** @description Number of new prompts. `responses`, `tasks` and `rankings` also count only new objects. */
             prompts: number;
             responses: number;
             tasks: number;
@@ -2600,12 +2600,12 @@ export interface components {
             comparisons: number;
             /** @description Number of reviewer decisions that would count again. */
             reviews: number;
-            /** @description Number of tasks in which another annotator has filled the excluded answer's slot. These tasks would keep both answers. */
+            /** @description Number of tasks in which another annotator has filled the excluded answer's slot. Such a task would keep the answers of both annotators. */
             tasks_with_more_overlap: number;
         };
         LiftedExclusion: {
             exclusion: components["schemas"]["Exclusion"];
-            /** @description Number of tasks in which another annotator has filled the excluded answer's slot. These tasks keep both answers. */
+            /** @description Number of tasks in which another annotator has filled the excluded answer's slot. Such a task keeps the answers of both annotators. */
             tasks_with_more_overlap: number;
         };
         LineError: {
@@ -2832,7 +2832,7 @@ export interface components {
             task: components["schemas"]["TaskShown"];
             /** @description The responses, in the order in which to show them. */
             responses: components["schemas"]["ResponseShown"][];
-            /** @description The form that was shown; the project's form can have changed since. */
+            /** @description The form that was shown; the project's form may have changed since. */
             form: components["schemas"]["Form"];
             draft: {
                 [key: string]: unknown;
@@ -3135,7 +3135,7 @@ export interface components {
             state?: components["schemas"]["ProjectState"];
             max_per_annotator?: number | null;
             max_per_annotator_per_day?: number | null;
-            /** @description Allowed ways to skip a task. The first is the default. */
+            /** @description Allowed ways to skip a task. The first way is the default. */
             skip_ways?: components["schemas"]["SkipWay"][];
             checks?: components["schemas"]["ChecksRequest"];
         };
@@ -3241,7 +3241,7 @@ export interface components {
             review_below: number;
             max_per_annotator: number | null;
             max_per_annotator_per_day: number | null;
-            /** @description Allowed ways to skip a task. The first is the default. */
+            /** @description Allowed ways to skip a task. The first way is the default. */
             skip_ways: components["schemas"]["SkipWay"][];
             /** @description Null for annotators. */
             checks: components["schemas"]["Checks"] | null;
@@ -3326,7 +3326,7 @@ export interface components {
             longer_wins: components["schemas"]["Estimate"];
             annotators: components["schemas"]["AnnotatorQuality"][];
             per_day: components["schemas"]["DayAgreement"][];
-            /** @description Each pair of annotators, for those who share the most tasks with others. */
+            /** @description Each pair among the annotators who share the most tasks with others. */
             between: components["schemas"]["Between"][];
         };
         Question: {
@@ -3595,8 +3595,8 @@ export interface components {
             decided_at: string;
         };
         /**
-         * @description The waiting tasks with the lowest agreement, and the newest decisions. The `n_…` fields count all
-         *     tasks and decisions.
+         * @description The waiting tasks with the lowest agreement, and the newest decisions. `n_waiting` and
+         *     `n_decided` also count the tasks and decisions that are not listed.
          */
         ReviewQueue: {
             n_waiting: number;
@@ -3719,7 +3719,7 @@ export interface components {
             memory: components["schemas"]["Range"];
             /** @description The parts of the expected peak memory. */
             parts: components["schemas"]["Part"][];
-            /** @description Whether the run fits in memory; null if the estimated range includes the limit. */
+            /** @description Whether the run fits in memory; null if the memory limit lies within the estimated range. */
             fits: boolean | null;
             disk: components["schemas"]["Disk"];
             machine: components["schemas"]["Machine"];
@@ -3827,7 +3827,7 @@ export interface components {
              * @default
              */
             note?: string;
-            /** @description The report's text as you read it. If the text has changed since, the report is not settled. */
+            /** @description The report's text as you read it. If the stored text differs, the report is not settled. */
             text?: string;
         };
         SkipRequest: {
@@ -3840,14 +3840,14 @@ export interface components {
              *
              *     * `me` - Returns to the same annotator when no other task is left for them
              *     * `others` - Goes to other annotators
-             *     * `drop` - Is dropped: no annotator gets it again
+             *     * `drop` - Is dropped: no annotator gets the task again
              */
             way?: components["schemas"]["SkipWay"];
         };
         /**
          * @description * `me` - Returns to the same annotator when no other task is left for them
          *     * `others` - Goes to other annotators
-         *     * `drop` - Is dropped: no annotator gets it again
+         *     * `drop` - Is dropped: no annotator gets the task again
          * @enum {string}
          */
         SkipWay: "me" | "others" | "drop";
@@ -3916,7 +3916,7 @@ export interface components {
             high: number;
             /** @description Models in different groups were never compared, not even through other models, so their strengths can't be compared. */
             group: number;
-            /** @description Within a group, a model never lost to a model at a worse level, so the distance between levels has only a lower bound. */
+            /** @description In each group, models at a better level never lost to models at a worse level, so the data give no upper bound for the distance between the levels. */
             level: number;
         };
         StrengthLevel: {

@@ -49,8 +49,8 @@ async function open(address: string, answers: Answers): Promise<void> {
     return Response.json(body, { status: pathname in answers ? 200 : body ? 403 : 401 });
   });
   window.history.replaceState(null, "", address);
-  // The app has a single router, which keeps its location. Each page is therefore opened with fresh modules, as in a
-  // browser.
+  // The modules are loaded again for each page, as in a browser, because the app's only router would otherwise
+  // keep the location of the previous page.
   vi.resetModules();
   const [{ App }, { queryClient }] = await Promise.all([import("./App"), import("./queries")]);
   await act(async () => render(<App />));
@@ -134,7 +134,7 @@ afterEach(() => {
   cleanup();
   localStorage.clear();
   speak("en", { remember: false });
-  vi.resetModules(); // The last test's copies of the modules are still set to German.
+  vi.resetModules(); // The modules that the last test loaded are still set to German.
   vi.unstubAllGlobals();
 });
 

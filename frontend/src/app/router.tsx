@@ -227,7 +227,8 @@ export const router = createRouter({
 });
 
 // If a navigation removes the focused element (the login button or a link on the previous page), the focus moves to
-// the heading of the new page instead of the top of the document. The desk focuses its first response instead.
+// the heading of the new page instead of the top of the document. On the desk, the first response
+// receives the focus instead of the heading.
 router.subscribe("onRendered", ({ fromLocation, pathChanged }) => {
   if (!fromLocation || !pathChanged || document.activeElement !== document.body) return;
   const heading = document.querySelector<HTMLElement>("main h1:not(.visually-hidden)");

@@ -2,9 +2,9 @@
 interpret as a formula.
 
 A spreadsheet can interpret a cell that begins with `=`, `+`, `-`, `@`, a tab or a line end as a formula
-(CWE-1236), so such text gets a leading apostrophe. Text that begins with apostrophes followed by one of these
-characters also gets an apostrophe, so that removing one apostrophe restores every cell (:func:`restored`,
-which the import applies to Rankloop's own files).
+(CWE-1236), so such text gets a leading apostrophe. Text in which such a character follows leading apostrophes
+also gets an apostrophe, so that removing one apostrophe restores every cell. The import applies
+:func:`restored` to Rankloop's own files.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Label Studio tasks with their annotations: pairs for `<Pairwise>`, whole rankings for `<Ranker>`.
 
-The file is one JSON array, as Label Studio requires. There is one task per ranking (for Pairwise, per strict
-pair): rows are read in the order of creation, so the rankings of a task are not necessarily adjacent. The
-task's `meta` contains the IDs of the ranking, task and prompt. `prompt` is the conversation in the format
-that `<Paragraphs value="$prompt" nameKey="role" textKey="content"/>` displays.
+The file is one JSON array, as Label Studio requires. There is one Label Studio task per ranking (for
+Pairwise, per strict pair). The rankings of a Rankloop task can't be combined while streaming: rows are read
+in the order of creation, so these rankings are not necessarily adjacent. The task's `meta` contains the IDs
+of the ranking, task and prompt. `prompt` is the conversation in the format that `<Paragraphs value="$prompt"
+nameKey="role" textKey="content"/>` displays.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ RANKER = ExportFormat(
     use='For `<List name="results">` with `<Ranker name="rank">`; one task per ranking.',
     loses=(
         "Strength, ratings, flags, comments and rewrites. A ranking without ties is the Ranker's "
-        "`rank` list. A ranking with ties is in buckets `tier_1`, `tier_2`, …, best first, "
+        "`rank` list. A ranking with ties becomes buckets `tier_1`, `tier_2`, …, best first, "
         "because the list can't express ties. Responses left unranked are in no bucket. `completed_by` "
         "contains the pseudonym in place of an e-mail address."
     ),

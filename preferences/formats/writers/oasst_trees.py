@@ -86,7 +86,7 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 FORMAT = ExportFormat(
     name="oasst_trees",
     title="Open-Assistant message trees with ranks (JSON Lines)",
-    use="For code that reads OASST: ranked replies below their conversation.",
+    use="For code that reads OASST: ranked replies, nested under their conversation.",
     loses=(
         "Strength, ratings, flags, comments and rewrites. There is one tree per ranking, so "
         "replies to other turns and other annotators' rankings of the same prompt are in other "

@@ -7,7 +7,7 @@ from preferences.formats.export_format import ExportFormat
 FORMAT = ExportFormat(
     name="parquet",
     title="The snapshot itself (Parquet)",
-    use="The file that training reads, byte for byte; its columns are explained below.",
+    use="The file that training reads, byte for byte; docs/formats.md explains its columns.",
     loses="Nothing.",
     example="one row per ranking",
     suffix=".parquet",

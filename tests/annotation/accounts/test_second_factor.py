@@ -77,7 +77,7 @@ def browser() -> Browser:
 
 @pytest.fixture
 def enrolled(alice: User, browser: Browser, clock: dict[str, float]) -> tuple[str, list[str]]:
-    """Enrols alice. Returns alice's secret and recovery codes."""
+    """Enrols Alice and returns her secret and recovery codes."""
     assert browser.log_in() == 200
     secret = browser.post(FACTOR, password=PASSWORD).json()["secret"]
     answer = browser.post(f"{FACTOR}/confirm", code=code_at(secret, clock["now"]))

@@ -59,7 +59,7 @@ def test_progress_increases_until_the_report(
     assert [step["read"] for step in steps] == [0, BATCH_LINES, 2 * BATCH_LINES, len(ROWS)]
     shares = [step["share"] for step in steps]
     assert shares[0] == 0
-    assert shares[-1] > 0.9  # can be below 1, because a Parquet file's footer is read first
+    assert shares[-1] > 0.9  # the last share can be below 1, because a Parquet file's footer is read first
     assert all(before <= after for before, after in pairwise(shares))
     assert last["report"]["tasks"] == len(ROWS)
     assert Prompt.objects.filter(project=project).count() == len(ROWS)

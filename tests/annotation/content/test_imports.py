@@ -208,7 +208,7 @@ def test_only_the_row_rejected_by_the_database_fails(
     monkeypatch.setattr(import_lines, "_draft", draft_with_a_nul)
     report = take(wishes, ranked(1), ranked(2), ranked(3))
     assert [error.line for error in report.errors] == [2]
-    assert "the database refused it" in report.errors[0].reason
+    assert "the database refused the row" in report.errors[0].reason
     assert (report.read, report.failed, report.rankings, report.tasks) == (3, 1, 2, 2)
     assert Ranking.objects.count() == 2
 

@@ -133,7 +133,7 @@ def test_review_determines_the_row_of_its_task(
     card, (row,) = frozen(project, aggregation="majority")
     assert (row["ranking_id"], row["decided_by"], row["votes"]) == (str(review.pk), "review", 3)
     assert (order_of(row, tasks[0]), row["kind"]) == (["c", "b", "a"], "review")
-    assert card["agreement"] == {"share": 1.0, "pairs": 3, "tasks": 1}  # agreement omits the review
+    assert card["agreement"] == {"share": 1.0, "pairs": 3, "tasks": 1}  # agreement excludes the review
     _, rows = frozen(project, "every")
     assert [row["kind"] for row in rows] == ["annotation", "annotation", "review"]
     assert len(frozen(project, "people", kinds=["annotation"])[1]) == 2
@@ -182,7 +182,7 @@ def test_tasks_are_selected_by_agreement(project: Project, tasks: list[RankingTa
     # Agreement covers the whole task, not only the selected rankings. Agreement is undefined for one
     # annotator.
     assert kept("kims", min_agreement=0.9, annotators=["kim"]) == {str(agreed.pk)}
-    # A reviewed task passes the threshold if the review determines the row.
+    # If the review determines a task's row, the task passes the agreement threshold.
     assert kept("settled", min_agreement=0.9, aggregation="majority") == {str(agreed.pk), str(decided.pk)}
     card, _ = frozen(project, "card")
     assert card["agreement"] == {"share": pytest.approx(5 / 9), "pairs": 9, "tasks": 3}

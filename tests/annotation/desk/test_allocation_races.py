@@ -134,8 +134,8 @@ def test_annotator_paused_during_a_claim_holds_no_lease(
 def test_claim_never_leases_from_an_inactive_project(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str, stay: set[int]
 ) -> None:
-    """`stay` contains the places of the leases that the annotators can keep. A paused project keeps only the
-    current lease."""
+    """`stay` contains the places of the leases that the annotators can keep. If the project is paused, each
+    annotator keeps only the lease of the current task."""
     add_tasks(project, 30, k=2)
     for _ in range(8):
         told = at_once(

@@ -58,7 +58,7 @@ def test_checks_are_assigned_at_their_rates(project: Project, add_tasks: AddTask
         make_check(task)
     for task in tasks[80:120]:
         make_check(task, "attention")
-    assert {claim(project, alice).task.kind} == {"ranking"}  # because both rates are 0
+    assert {claim(project, alice).task.kind} == {"ranking"}  # both check rates are 0
     project.gold_rate, project.attention_rate = 0.25, 0.1
     project.save()
     kinds = []

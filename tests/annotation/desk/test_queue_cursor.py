@@ -1,6 +1,6 @@
-"""A queue cursor finds the same task as a search of all tasks, but faster. The tests compare cursor and
-search while annotators answer, skip and release tasks or let leases expire, and managers move, drop and add
-tasks."""
+"""A queue cursor finds the same task as a search of all tasks, but faster. The tests compare the cursor with
+the search while annotators answer, skip and release tasks or let leases expire, and while managers move, drop
+and add tasks."""
 
 from __future__ import annotations
 
@@ -151,8 +151,8 @@ def _answer_one(project: Project, person: User) -> None:
 def test_claim_that_is_rolled_back_leaves_no_cursor(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
-    """Only the rolled-back transaction leased the tasks. A cursor past these tasks would hide them
-    forever."""
+    """The tasks are leased only in a transaction that is rolled back. A cursor that still pointed past the
+    released tasks would hide them forever."""
     add_tasks(project, 6, k=2, overlap=2)
     with transaction.atomic():
         for _ in range(4):
@@ -254,8 +254,8 @@ def test_racing_annotators_with_cursors_complete_every_task_once(
 
     with ThreadPoolExecutor(len(crowd)) as threads:
         answered = sum(threads.map(drain, crowd))
-    # An annotator who finds no task stops. Tasks that are released afterwards would remain, so all annotators
-    # try again.
+    # An annotator who finds no task stops, so a task that is released later can remain unanswered. All
+    # annotators therefore try again.
     for person in crowd:
         answered += drain(person)
     assert answered == 120

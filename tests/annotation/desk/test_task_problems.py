@@ -118,7 +118,7 @@ def test_database_refuses_reports_of_kind_other_without_text(desk: APIClient, pr
 
 @pytest.fixture
 def reported(desk: APIClient) -> list[str]:
-    """Files three reports on one task. Returns their IDs, oldest first."""
+    """Files three reports on one task and returns the reports' IDs, oldest first."""
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     kinds = ("unreadable", "wrong_language", "unsafe")
     return [desk.post(url, {"kind": kind, "text": kind}).json()["id"] for kind in kinds]

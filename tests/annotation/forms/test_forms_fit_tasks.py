@@ -1,4 +1,5 @@
-"""A form limits the number of responses. Tasks and forms that don't fit are refused when they are created."""
+"""A form limits the number of responses per task. New tasks that do not fit the form and new forms that do
+not fit the open tasks are refused."""
 
 from __future__ import annotations
 

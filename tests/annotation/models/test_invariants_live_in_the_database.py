@@ -225,7 +225,7 @@ def test_excluded_answer_frees_its_slot_until_it_counts_again(ranking: Ranking) 
         )
 
 
-def test_overlap_grows_when_the_freed_slot_was_taken(ranking: Ranking, ben: User) -> None:
+def test_overlap_grows_if_the_freed_slot_has_been_taken(ranking: Ranking, ben: User) -> None:
     Assignment.objects.filter(pk=ranking.assignment_id).update(state="excluded")
     _assign(ranking.task, ben)
     Assignment.objects.filter(pk=ranking.assignment_id).update(state="submitted")

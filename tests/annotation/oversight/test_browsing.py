@@ -36,7 +36,7 @@ def api(project: Project, mona: User, client_of: ClientOf) -> APIClient:
 
 @pytest.fixture
 def said(project: Project, add_tasks: AddTasks, alice: User, ben: User) -> list[RankingTask]:
-    """Three tasks ranked by alice and ben, and one open task. Alice and ben agree on the first task and
+    """Three tasks ranked by Alice and Ben, and one open task. Alice and Ben agree on the first task and
     disagree on the second. Alice comments on the second task and flags a response in the third."""
     add_tasks(project, 3, overlap=2)
     rank_next(project, alice, [0], [1], [2])

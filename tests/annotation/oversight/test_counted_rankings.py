@@ -15,7 +15,7 @@ from tests.annotation.answering import claim, strict_order
 
 @pytest.fixture
 def rankings(project: Project, tasks: list[RankingTask], alice: User, ben: User) -> dict[str, Ranking]:
-    """A ranking by alice and its revision, a ranking by ben, and an imported vote by `rater 7`."""
+    """A ranking by Alice and its revision, a ranking by Ben, and an imported vote by `rater 7`."""
     made = {}
     for person in (alice, ben):
         assignment = claim(project, person)

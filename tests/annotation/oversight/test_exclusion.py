@@ -291,7 +291,7 @@ def test_claim_racing_an_exclusion_leaves_no_lease(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_submission_racing_an_exclusion_is_not_counted_or_becomes_a_draft(
+def test_answer_racing_an_exclusion_becomes_an_uncounted_ranking_or_a_draft(
     project: Project, tasks: list[RankingTask], alice: User, turn: int
 ) -> None:
     held = claim(project, alice)

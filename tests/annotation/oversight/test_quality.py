@@ -131,7 +131,7 @@ def test_checks_count_toward_accuracy_only(
     rank_next(project, alice, [0], [1], [2])
     rank_next(project, ben, [1, 0], [2])
     # In the known answer, model-0 is best and the other two models are tied, which gives two ordered pairs.
-    # Ben ties one of these pairs.
+    # Ben ties the responses of one ordered pair.
     known(task, RankingTask.Kind.GOLD)
     found = quality(project=project)
     assert (found.n_pairs, found.n_shared_tasks, found.per_day, found.between) == (0, 0, [], [])

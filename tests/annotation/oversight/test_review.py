@@ -142,7 +142,7 @@ def test_queue_lists_tasks_below_the_threshold_lowest_first(
 
 @pytest.fixture
 def disputed(project: Project, three: list[RankingTask], alice: User, ben: User) -> RankingTask:
-    """Returns the first task, on which alice and ben disagree completely. Only alice ranks the second and
+    """Returns the first task, on which Alice and Ben disagree completely. Only Alice ranks the second and
     third tasks."""
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
     _say(project, ben, "2,1,0")

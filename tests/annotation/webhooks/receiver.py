@@ -15,7 +15,9 @@ LOOPBACK = [ip_network("127.0.0.0/8")]
 
 
 class Receiver(ThreadingHTTPServer):
-    """Responds with each of `answers` in turn, and repeats the last answer. A float is a delay in seconds."""
+    """Responds with each of `answers` in turn, and then repeats the last one. An integer in `answers` is
+    an HTTP status; a float is the number of seconds after which the connection is closed without a
+    response."""
 
     daemon_threads = True
 

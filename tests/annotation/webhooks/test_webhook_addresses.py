@@ -65,8 +65,8 @@ def test_connection_uses_the_checked_address(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """DNS rebinding: the name resolves to a public address at the first lookup and to an internal address
-    afterwards. There is no second lookup."""
+    """DNS rebinding: the name resolves to an internal and to a public address in turn. The sender looks the
+    name up only once, so it cannot check one address and connect to another."""
     settings.WEBHOOK_NETWORKS = []
     port = receiver.server_address[1]
     real, looks = socket.getaddrinfo, []
@@ -123,7 +123,7 @@ def test_error_for_invalid_url_names_the_field(
     assert [error["field"] for error in response.json()["errors"]] == ["url"]
 
 
-def test_plain_http_is_not_used_in_production_even_if_stored(settings: Settings) -> None:
+def test_sending_to_a_plain_http_address_is_refused_in_production(settings: Settings) -> None:
     settings.WEBHOOK_HTTPS_ONLY = True
     assert "use https" in safe_post.post("http://93.184.215.14/", body=b"", headers={}).error
 

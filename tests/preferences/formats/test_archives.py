@@ -84,7 +84,7 @@ def test_truncated_archive_is_refused() -> None:
         read(whole[: len(whole) // 2])
 
 
-def test_damaged_file_in_archive_ends_with_a_reason() -> None:
+def test_reading_a_damaged_file_in_an_archive_stops_with_a_reason() -> None:
     rows = b"\n".join(json.dumps({**ROW, "prompt": f"Question {n}"}).encode() for n in range(9000))
     whole = bytearray(zipped({"a.jsonl": rows}))
     whole[len(whole) // 2 : len(whole) // 2 + 50] = bytes(50)

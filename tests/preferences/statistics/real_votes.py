@@ -1,4 +1,4 @@
-"""The votes of the real files as arrays, in the format described in ../shared/data/README.md."""
+"""The votes in the real files as arrays, in the format described in ../shared/data/README.md."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def rows_of(name: str) -> list[dict[str, Any]]:
 
 
 def _votes(rows: Iterable[tuple[Hashable, str, str, Hashable, int]]) -> Votes:
-    """Build Votes from (item, model a, model b, annotator, value for a) rows. The two models of an item are
-    sorted by name, and only an annotator's first vote on a pair is kept."""
+    """Build Votes from (item, model a, model b, annotator, value for a) rows. For each item, the two
+    models are sorted by name. Only an annotator's first vote on each pair is kept."""
     first: dict[tuple[Any, Hashable], int] = {}
     for item, a, b, person, value in rows:
         one, two = sorted((a, b))

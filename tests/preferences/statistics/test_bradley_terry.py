@@ -74,7 +74,7 @@ def test_batched_problems_match_single_problems() -> None:
     np.testing.assert_allclose(fit(batch, prior=0.5), [fit(one, prior=0.5) for one in batch], atol=1e-9)
 
 
-def test_ties_count_half_a_win_each() -> None:
+def test_tie_counts_as_half_a_win_for_each_model() -> None:
     ties = np.array([[0, 10], [10, 0]])
     strengths = fit(half_ties(np.array([[0, 20], [0, 0]]), ties), prior=0.0001)
     np.testing.assert_allclose(strengths[0] - strengths[1], np.log(25 / 5), atol=1e-3)

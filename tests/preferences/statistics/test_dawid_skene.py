@@ -13,7 +13,7 @@ Votes = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 def _labels(seed: int, items: int, confusion: NDArray[np.float64], prior: NDArray[np.float64]) -> Votes:
-    """Simulate labels of each item by three random annotators."""
+    """Simulate labels: three annotators chosen at random label each item."""
     rng = np.random.default_rng(seed)
     truth = rng.choice(len(prior), items, p=prior)
     who = np.argsort(rng.random((items, len(confusion))), axis=1)[:, :3]
@@ -107,8 +107,8 @@ def test_known_reliability_is_recovered_at_any_overlap(tasks: int, overlap: int)
         )
         inside.append((found.low <= accuracy) & (accuracy <= found.high))
         off.append(found.accuracy - accuracy)
-    # Pairs from the same ranking are dependent. The estimate ignores the dependence, but the intervals
-    # account for it.
+    # The estimate ignores the dependence between pairs from the same ranking, but the intervals account for
+    # this dependence.
     assert np.mean(inside) > 0.85
     assert np.abs(np.mean(off, axis=0)).max() < 0.02
 

@@ -57,7 +57,7 @@ def test_groups_are_independent_and_an_empty_group_gives_nan() -> None:
     np.testing.assert_array_equal(found.n, [4, 0, 1])
     np.testing.assert_array_equal(np.isnan(found.low), [False, True, False])
     for wrong in (([2], [1], [0]), ([-1], [1], [0]), ([0], [1], [3])):
-        with pytest.raises(ValueError, match="Successes"):
+        with pytest.raises(ValueError, match="`successes`"):
             clustered_shares(*wrong, 3)
     with pytest.raises(ValueError, match="each"):
         clustered_shares([1], [1, 2], [0, 0], 1)

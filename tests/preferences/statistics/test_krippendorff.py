@@ -54,9 +54,9 @@ def test_alpha_matches_that_of_the_krippendorff_package(
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_bootstrap_of_equal_units_gives_the_estimate(metric: Metric) -> None:
-    """The bootstrap and the estimate use the same formula: with equal units, every bootstrap sample equals
-    the estimate. This equality holds for few and for many distinct values, although α is computed differently
-    for many values."""
+    """The bootstrap and the estimate use the same formula, so with equal units, every bootstrap sample equals
+    the estimate. Few and many distinct values are tested, because α is computed differently for many
+    values."""
     for values in ([1, 1, 2], [1, 5, 9], np.linspace(0, 1, 20)):
         units = np.repeat(np.arange(40), len(values))
         found = alpha(units, np.tile(values, 40), metric=metric, samples=20)

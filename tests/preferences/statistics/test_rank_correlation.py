@@ -70,8 +70,8 @@ def test_concordance_matches_a_manual_calculation() -> None:
 
 
 def test_concordance_follows_from_mean_spearman_correlation() -> None:
-    """Without ties, W = ((m − 1) r + 1) / m (Kendall 1948 §6). With ties, W follows the definition from rank
-    sums."""
+    """Without ties, W = ((m − 1) r + 1) / m (Kendall 1948 §6). With ties, W equals the value computed
+    from rank sums according to its definition."""
     rng = np.random.default_rng(3)
     m, k = 5, 7
     ranks = np.array([rng.permutation(k) for _ in range(m)])

@@ -1,5 +1,5 @@
-"""Live events are sent exactly once and in order. Streams can be resumed, and share two database
-connections."""
+"""Live events are sent exactly once and in order. Streams can be resumed, and all streams share two
+database connections."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_streams_share_two_connections_that_close_with_the_last_one(run: Trainin
     assert open_while_watching == 2
     assert all([seq for _, seq, _ in mine] == list(range(1, 13)) for mine in seen)
     assert stream.open_streams() == 0
-    wait_until(lambda: count() == 0, seconds=5)  # the database server closes connections with a delay
+    wait_until(lambda: count() == 0, seconds=5)  # the database server closes connections after a delay
 
 
 def test_lost_listen_connection_loses_no_event(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:

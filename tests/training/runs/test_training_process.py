@@ -221,7 +221,7 @@ def test_run_of_a_killed_worker_is_resumed_once_from_its_checkpoint(
             for attempt in (1, 2)
         )
     )
-    assert before[:kept] == list(range(1, kept + 1))  # metrics of attempt 1 exist up to the checkpoint
+    assert before[:kept] == list(range(1, kept + 1))  # the metrics of attempt 1 are kept up to the checkpoint
     assert after == list(range(kept + 1, run.total_steps + 1))
     assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
 

@@ -6,8 +6,9 @@ A checkpoint is a folder `step-00000040` that contains:
   to the base model, whose fingerprint is in `state.json`);
 - `moments.safetensors`: the optimiser state, keyed by parameter index;
 - `generators.safetensors`: the states of torch's random generators;
-- `best.safetensors`: the weights of the best evaluation so far, if any. The file is a hard link, so each
-  checkpoint is complete although the weights are stored only once;
+- `best.safetensors`: the weights of the best evaluation so far, if any. All checkpoints with the same best
+  weights share one file (a hard link), so each checkpoint is complete although these weights are stored only
+  once;
 - `state.json`: the identity of the run, the loop's own counters, the states of Python's and NumPy's random
   generators, and the size and SHA-256 digest of every file.
 
@@ -52,8 +53,8 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointRefused(ValueError):
-    """Raised if checkpoints exist, but this run cannot resume from any of them. The message gives the reason
-    and a fix."""
+    """Raised if checkpoints exist, but this run cannot resume from any of them. The error message states
+    the reason and how to solve the problem."""
 
 
 class _Broken(Exception):
@@ -207,7 +208,7 @@ class Checkpoints:
     ) -> None:
         made, partial = self._folder / _name(step), self._folder / f".partial-{uuid.uuid4().hex}"
         if made == self._newest:
-            return  # this checkpoint exists and would be identical: a step always gives the same state
+            return  # the checkpoint exists already, and the same step always gives the same state
         partial.mkdir(parents=True)
         try:
             generators, numbers = generator_states()

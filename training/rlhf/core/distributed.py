@@ -7,10 +7,11 @@ all processes must call the functions in the same order. All processes must ther
 that decides whether a function is called (a stop, an early end or a non-finite loss); `broadcast` and
 `all_sum` can establish this agreement.
 
-Gradients are summed here rather than by DistributedDataParallel, for two reasons. DistributedDataParallel
-divides by the number of processes, but our losses are already divided by the weight of the whole batch.
-DistributedDataParallel also requires a gradient for every weight in every process, but if the batch is
-small, a process can be left without any ranking.
+Gradients are summed here rather than by DistributedDataParallel, for two reasons. First,
+DistributedDataParallel divides gradients by the number of processes, but the losses here are already divided
+by the weight of the whole batch. Second, DistributedDataParallel requires a gradient for every weight in
+every process, but if the batch is small, a process can be left without any ranking and therefore without
+gradients.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from torch import Tensor
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, Reporter
 
-# Maximum count of numbers summed in one all-reduce. A larger bucket needs more memory (64 MB here) but fewer
+# Maximum number of values summed in one all-reduce. A larger bucket needs more memory (64 MB here) but fewer
 # messages.
 BUCKET_NUMBERS = 16_000_000
 

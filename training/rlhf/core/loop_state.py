@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-SAMPLED_NUMBERS = 1024  # maximum per tensor; hashing every number in a 7B model would take about a minute
+# Approximate number of values sampled per tensor. Hashing every value in a 7B model would take about
+# a minute.
+SAMPLED_NUMBERS = 1024
 
 Modules = Mapping[str, nn.Module]
 
 
 def fingerprint(modules: Modules) -> str:
-    """Return a digest of the initial weights, computed from each tensor's shape and up to SAMPLED_NUMBERS
-    of its numbers."""
+    """Return a digest of the initial weights, computed from each tensor's shape and a sample of its values
+    (fewer than 2 * SAMPLED_NUMBERS)."""
     digest = hashlib.sha256()
     for name, tensor in sorted(saved_tensors(modules, frozen=True).items()):
         flat = tensor.detach().reshape(-1)

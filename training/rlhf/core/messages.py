@@ -9,8 +9,8 @@ Messages: TypeAlias = Sequence[Mapping[str, str]]
 
 
 class Demonstration(NamedTuple):
-    """A conversation with an answer. SFT learns to imitate this answer exactly, regardless of the answer's
-    quality."""
+    """A conversation with an answer. In SFT, the model learns to imitate the answer exactly, regardless of
+    the answer's quality."""
 
     messages: Messages
     response: str

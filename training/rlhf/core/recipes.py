@@ -15,7 +15,7 @@ CAUTION = Field(
     0.0,
     ge=0,
     le=10,
-    description="Each score is reduced by this number of its standard deviations, so that answers with"
+    description="Each score is reduced by this multiple of its standard deviation, so that answers with"
     " uncertain scores are favoured less. Values above 0 require a reward model trained with"
     " uncertainty.",
 )

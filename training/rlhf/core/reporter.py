@@ -1,7 +1,8 @@
 """The interface through which a loop reports metrics, samples and progress, and asks whether to stop.
 
-A loop receives a `Reporter` and does not depend on databases, queues or browsers. The loop calls `check()` at
-every step boundary, so a cancelled run ends within one step and never in the middle of an optimiser update.
+A training loop receives a `Reporter` and does not depend on databases, queues or browsers. The loop calls
+`check()` at every step boundary, so a cancelled run ends within one step and never in the middle of an
+optimiser update.
 """
 
 import math
@@ -13,7 +14,8 @@ from training.rlhf.core.messages import Messages
 
 
 class Cancelled(Exception):
-    """Raised by `Reporter.check` if the run has been asked to stop. Loops let this exception propagate."""
+    """Raised by `Reporter.check` if the run has been asked to stop. Training loops let
+    `Cancelled` propagate to their callers."""
 
 
 class Reporter(Protocol):
@@ -21,7 +23,8 @@ class Reporter(Protocol):
     optimiser, completed prompts) from 1; step 0 is the state before the first update."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Report named scalars for `step`. Names and units are listed in the loop's docstring."""
+        """Report named scalars for `step`. The metrics' names and units are listed in the training
+        loop's docstring."""
 
     def sample(
         self, step: int, *, messages: Messages, before: str, after: str, scores: Mapping[str, float]
@@ -35,8 +38,8 @@ class Reporter(Protocol):
     def flush(self) -> None:
         """Block until all reports have been stored.
 
-        Called before a checkpoint is written, because a run that resumes from a checkpoint does not repeat
-        earlier reports.
+        A loop calls this method before it writes a checkpoint, because a run that resumes from a checkpoint
+        does not repeat earlier reports.
         """
 
     def check(self) -> None:
@@ -86,13 +89,14 @@ def _print(line: str) -> None:
 
 
 class TrainingDiverged(RunFailure):
-    """Raised if the loss or the gradient is not finite. In this case, nothing is saved."""
+    """Raised if the loss or the gradient is not finite. If training diverges, nothing is saved."""
 
     kind = FailureKind.DIVERGED
 
 
 def require_finite(step: int, values: Mapping[str, float]) -> None:
-    """Raise `TrainingDiverged` if a value is NaN or infinite. Call before the optimiser step."""
+    """Raise `TrainingDiverged` if a value is NaN or infinite. Call this function before the
+    optimiser step."""
     broken = {name: value for name, value in values.items() if not math.isfinite(value)}
     if broken:
         named = ", ".join(f"{name} is {value}" for name, value in broken.items())

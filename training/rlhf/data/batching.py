@@ -11,10 +11,10 @@ times. Instead, each ranking is one `Group`, laid out in one of three ways:
   segment by segment instead of with a mask (`segments`).
 - ``separate``: K rows, each with the prompt and one response, padded on the right.
 
-Packing saves (K - 1) copies of the prompt, but its attention spans the entire row; `cheaper_layout` compares
-the two costs per group. The flat layout avoids both the copies and the attention over the entire row. All
-three layouts run on unmodified transformers models. Lengths and positions are part of the batch: the layout
-records where each response ends, so the end is never inferred as "the last token that is not padding".
+Packing saves (K - 1) copies of the prompt, but attention spans the entire packed row; `cheaper_layout`
+compares the two costs per group. The flat layout avoids repeated prompts as well as attention over the entire
+row. All three layouts run on unmodified transformers models. Lengths and positions are part of the batch: the
+layout records where each response ends, so the end is never inferred as "the last token that is not padding".
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ class Batch:
 
 
 def digest_of(groups: Sequence[Group]) -> str:
-    """Return a digest of a list of groups. The order matters, and equal lists have equal digests."""
+    """Return a digest of a list of groups. Equal lists have equal digests; lists in a different order have
+    different digests."""
     digest = hashlib.sha256()
     for group in groups:
         digest.update(repr(group).encode())
@@ -130,12 +131,12 @@ def digest_of(groups: Sequence[Group]) -> str:
 
 
 def fit_group(group: Group, *, max_length: int, cls: int | None = None) -> tuple[Group, bool]:
-    """Truncate the prompt on the left until the longest response fits. Return (group, whether its prompt was
-    truncated).
+    """Truncate the prompt on the left until the longest response fits. Return the group and whether the
+    prompt was truncated.
 
-    All K responses keep the same prompt. An encoder's first token, ``cls``, is kept, because the score is
-    read there. A response is never truncated, because the score is read at its end. Raises
-    ResponseTooLongError if a response leaves no room for even one prompt token.
+    All K responses share the same truncated prompt. An encoder's first token, ``cls``, is kept, because the
+    score is read there. A response is never truncated, because the response's score is read at its last
+    token. Raises ResponseTooLongError if a response leaves no room for even one prompt token.
     """
     longest = max(map(len, group.responses))
     room = max_length - longest

@@ -195,8 +195,9 @@ def _made(
 
 
 def _snapshot_lines(file: Path | BinaryIO) -> Iterator[Line]:
-    """Yield the rows of a snapshot. The checks that other files need are skipped, because the database has
-    already made them. If a row is nevertheless broken, the reported reason is the same as in an import."""
+    """Yield the rows of a snapshot. The checks for other file formats are skipped, because Rankloop checked
+    these rankings before it stored them. If a row is nevertheless broken, the reported reason is the same as
+    in an import."""
     number = 0
     try:
         for row in snapshot_parquet.read_rankings(file, snapshot_parquet.TRAINING_COLUMNS):

@@ -2,7 +2,8 @@
 rankings.
 
 A ranking whose responses are all tied is kept, because a loss that models ties learns from it. A loss that
-ignores ties leaves such rankings out and counts them (`RewardModelResult`).
+ignores ties leaves out rankings whose responses are all tied, and the training result reports their number
+(`RewardModelResult`).
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ def split_by_prompt(
     the split does not depend on the order of the rankings. Prompts that differ only in whitespace are treated
     as one prompt.
 
-    Rows with ``split == "heldout"`` are always held out. If there is at least one such row, no other prompt
-    is held out, which keeps the project's own split.
+    Rows with ``split == "heldout"`` are always held out. If at least one row is marked in this way, no other
+    prompts are held out, so that the project's own split is kept.
     """
     heldout = [ranking for ranking in rankings if ranking.split == "heldout"]
     if not heldout and heldout_fraction > 0:
@@ -113,7 +114,7 @@ def split_by_prompt(
     hashes = {ranking.prompt_hash for ranking in heldout}
     words = [_words_of(ranking.messages) for ranking in rankings]
     found = 0
-    while found < len(hashes):  # hashes given in a file can be the same for prompts with different wording
+    while found < len(hashes):  # a file can give the same hash to prompts with different wording
         found = len(hashes)
         of_heldout = {w for r, w in zip(rankings, words, strict=True) if r.prompt_hash in hashes}
         hashes |= {r.prompt_hash for r, w in zip(rankings, words, strict=True) if w in of_heldout}

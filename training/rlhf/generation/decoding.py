@@ -143,7 +143,7 @@ def _decode_batch(
     if _repeatable(cache):
         logits = _forward(policy, ids, mask, positions, cache).repeat_interleave(n, dim=0)
         _repeat(cache, n, room=limit)
-    else:  # a cache of recurrent states, for example, so the prompt is processed once for each sample
+    else:  # this type of cache (for example, of recurrent states) can't be repeated for each sample
         wide, wide_mask, wide_positions = (t.repeat_interleave(n, dim=0) for t in (ids, mask, positions))
         logits = _forward(policy, wide, wide_mask, wide_positions, cache)
     mask = mask.repeat_interleave(n, dim=0)
@@ -240,8 +240,8 @@ def _selectable(cache: DynamicCache) -> bool:
 
 
 def _repeat(cache: DynamicCache, n: int, *, room: int) -> None:
-    """Repeat each row of the cache n times. Plain layers get a preallocated buffer; other layers (such as
-    sliding windows) keep their own class."""
+    """Repeat each row of the cache n times. Cache layers with full attention get a preallocated buffer; other
+    cache layers (such as those with a sliding window) keep their own class."""
     for number, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
             cache.layers[number] = _RoomyLayer(layer.keys, layer.values, n, room)

@@ -41,8 +41,8 @@ class Evaluation:
 
     The answers to a prompt are averaged first, because similar answers treated as independent would make the
     error look too small. `mean_tokens` is per answer and includes EOS. `repetition_rate` is the share of word
-    triples that already occurred in the answer. `finished_share` is the share of answers that ended with EOS.
-    `cut` is the number of prompts that were truncated to fit the context.
+    triples that occurred earlier in the same answer. `finished_share` is the share of answers that ended with
+    EOS. `cut` is the number of prompts that were truncated to fit the context.
     """
 
     mean: float
@@ -151,7 +151,7 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def repetition_rate(text: str) -> float:
-    """Return the share of the text's word triples that already occurred in the text: 0 without repetition,
+    """Return the share of the text's word triples that occurred earlier in the text: 0 without repetition,
     near 1 for endless repetition."""
     words = text.lower().split()
     triples = list(zip(words, words[1:], words[2:], strict=False))

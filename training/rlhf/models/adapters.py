@@ -35,7 +35,8 @@ def missing_base(folder: str | Path) -> str:
     empty string if nothing is missing.
 
     An adapter needs its base model, and the members of an ensemble need a base model even if the reward model
-    itself is complete. Models identified by a hub name are treated as present. Raises BrokenAdapter.
+    itself is complete. A base model identified by a hub name is assumed to be available. Raises
+    BrokenAdapter.
     """
     place = Path(folder)
     adapters = [place] if is_adapter(place) else []
@@ -61,9 +62,9 @@ def lasting_name(base: str) -> str:
 def base_of(folder: str | Path) -> str:
     """Return the folder or hub name of the adapter's base model. Raises BrokenAdapter.
 
-    If the folder no longer exists, a folder of the same name beside the adapter is used: models are stored
-    side by side, so models that were moved together are still found. For an ensemble member, that folder is
-    beside the reward model that contains the member.
+    If the base model's folder no longer exists, a folder of the same name beside the adapter's folder is
+    used: models are stored side by side, so models that were moved together are still found. For an ensemble
+    member, the search covers the folders beside the reward model that contains the member.
     """
     place = Path(folder)
     try:

@@ -38,7 +38,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
     Uses the tokenizer's chat template with the generation prompt or, if there is no template, this module's
     plain format. Control tokens that a message contains as text are removed first: a user's text must not
     be able to open an assistant turn. Raises TemplateRefuses if the template rejects the conversation: some
-    templates do not support a system turn, or two turns of the same role in a row.
+    templates do not support a system turn, or consecutive turns with the same role.
     """
     if not messages:
         raise ValueError("a prompt needs at least one message, but this prompt has none")
@@ -54,7 +54,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
         return _ids(tokenizer, str(text))
     plain = "".join(PLAIN_TURN.format(**turn) for turn in turns) + PLAIN_GENERATION_PROMPT
     # For an encoder, the [CLS] token takes the place of a language model's BOS. The encoder's score is read
-    # at that token.
+    # at the [CLS] token.
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
     return ([] if first is None else [_one_id(first)]) + _ids(tokenizer, plain)
 
@@ -101,7 +101,7 @@ def contains_control_tokens(tokenizer: PreTrainedTokenizerBase, texts: Iterable[
 
 def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the ID of the token that ends a response: EOS, or the [SEP] of an encoder's tokenizer. Raises
-    ValueError if the tokenizer has neither."""
+    ValueError if the tokenizer has neither token."""
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     if end is None:
         raise ValueError(
@@ -111,8 +111,8 @@ def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the ID of the padding token, or that of EOS if the tokenizer has no padding token. Using EOS is
-    harmless, because the end of a response is never derived from padding."""
+    """Return the ID of the padding token, or that of EOS if the tokenizer has no padding token. Padding with
+    EOS is harmless, because the end of a response is never derived from padding."""
     return eos_id(tokenizer) if tokenizer.pad_token_id is None else _one_id(tokenizer.pad_token_id)
 
 
@@ -121,8 +121,8 @@ def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
     occur in text.
 
     The returned token becomes a control token: its text is removed from all messages, and the tokenizer
-    splits words at this text. An ordinary token would therefore damage messages (GPT-2 has no special token
-    except EOS, and the first entry of its vocabulary is "!").
+    splits words at this text. A token that occurs in ordinary text would therefore be removed from messages.
+    For example, GPT-2 has no special token except EOS, and the first entry of its vocabulary is "!".
     """
     eos = eos_id(tokenizer)
     others = [token for token in control_tokens(tokenizer) if tokenizer.convert_tokens_to_ids(token) != eos]

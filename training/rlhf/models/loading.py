@@ -104,13 +104,14 @@ def open_classifier(
 ) -> Opened:
     """Load a sequence classifier with one output. Raises ModelNotFound.
 
-    The source is a reward model, a reward model's adapter, a causal language model or an encoder. In the last
-    two cases, the head is new and random (transformers' initialisation).
+    The source is a reward model, a reward model's adapter, a causal language model or an encoder. For a
+    causal language model or an encoder without a head, the head is new and has transformers' random
+    initialisation.
 
     Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
-    the pad token equals EOS, that class skips the EOS at which a new reward model's score is read, so a new
-    reward model gets a different pad token. A reward model that was trained with other software keeps its pad
-    token, and its score is read at the position used in its training.
+    the pad token were EOS, ``AutoModelForSequenceClassification`` would skip the EOS at which a new reward
+    model's score is read, so a new reward model gets a different pad token. A reward model that was trained
+    with other software keeps its pad token, and its score is read at the position used in its training.
     """
     opened = _load(AutoModelForSequenceClassification, path_or_hub, dtype, device)
     model, tokenizer = trunks.plain(opened.model), opened.tokenizer
@@ -146,12 +147,13 @@ def save_model(
 
     All files are written to a temporary folder beside `out_dir`, which is then renamed, so a crash leaves
     either the complete model or none (a retry replaces an older model of the same name). ``add`` is called
-    with the temporary folder to write further files. LoRA adapters are merged into a copy of their trunk.
-    With ``merge=False`` the folder contains only the adapter and the name of its base, in peft's format.
+    with the temporary folder, to which it can write further files. LoRA adapters are merged into a copy of
+    their trunk. With ``merge=False`` the folder contains only the adapter and the name of its base, in peft's
+    format.
     """
     out = Path(out_dir)
     out.parent.mkdir(parents=True, exist_ok=True)
-    # Files left behind by an attempt that was killed while writing.
+    # Remove files left behind by an attempt that was killed while writing.
     for leftover in out.parent.glob(f".{out.name}.partial-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     partial = out.parent / f".{out.name}.partial-{uuid.uuid4().hex}"
@@ -221,7 +223,7 @@ def _load(
         new = sorted(info["missing_keys"])
         if adapter:
             model, new = _with_adapter(model, adapter, new)
-            # Store the base model's current location, so that an adapter trained from this one can find
+            # Store the base model's current location, so that an adapter trained from this model can find
             # the base model from any working directory.
             model.active_peft_config.base_model_name_or_path = adapters.lasting_name(base)
     except (ModelNotFound, MemoryError, torch.OutOfMemoryError):

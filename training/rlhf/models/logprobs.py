@@ -1,7 +1,8 @@
 """Log-probabilities of given tokens, without materialising a (batch, tokens, vocabulary) tensor.
 
-The fp32 logits of 64 rows of 512 tokens over a vocabulary of 151,936 take 20 GB, and log_softmax doubles
-this amount. Only the response positions are needed, and only one number for each position.
+The fp32 logits of 64 rows of 512 tokens over a vocabulary of 151,936 take 20 GB, and log_softmax doubles this
+amount. Only the response positions are needed, and at each of them only the given token's log-probability and
+the entropy.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from transformers import PreTrainedModel
 CHUNK_TOKENS = 1024  # number of positions projected onto the vocabulary in one chunk
 
 # Transformations between the output embedding and the logits in some architectures (Gemma 2, Cohere,
-# Granite). A manual projection would miss these transformations, so such models use their own forward pass.
+# Granite). Applying only the output embedding would omit these transformations, so such models use their own
+# forward pass.
 LOGIT_TRANSFORMS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 
 
@@ -30,7 +32,7 @@ def token_log_probs(
     bool tensor and is false in column 0, because no earlier token predicts the first token of a row.
     Returns the log-probabilities and the entropies in nats, as two fp32 tensors of shape (N,) in row order,
     where N = wanted.sum(). The entropy carries no gradient. ``temperature`` divides the logits exactly as
-    in sampling. Raises ValueError if a token in column 0 is wanted.
+    in sampling. Raises ValueError if ``wanted`` is true in column 0.
     """
     if bool(wanted[:, 0].any()):
         raise ValueError("the first token of a row cannot be predicted: no token comes before it")
@@ -64,14 +66,14 @@ def selected_log_probs(
     ):
         if torch.is_grad_enabled() and len(hidden) > CHUNK_TOKENS:
             parts.append(checkpoint(one_chunk, states, tokens, use_reentrant=False))
-        else:  # peak memory is one chunk in any case, so recomputing the chunk would save nothing
+        else:  # a single chunk, or no gradient: recomputing would save no memory
             parts.append(one_chunk(states, tokens))
     return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 
 def _gather(logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Return the log-probabilities of ``targets`` and the entropies, both with shape (N,), for ``logits``
-    of shape (N, V). Computed in fp32, because bf16 shifts a log-probability by up to 3e-3."""
+    of shape (N, V). The computation is in fp32, because bf16 shifts a log-probability by up to 3e-3."""
     log_probs = torch.log_softmax(logits.float() / temperature, dim=-1)
     with torch.no_grad():
         entropy = -(log_probs.exp() * log_probs).sum(dim=-1)

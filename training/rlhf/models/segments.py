@@ -4,8 +4,8 @@ A row contains a sequence of prompts and responses without padding. A response a
 to itself. A dense mask would cover all pairs of tokens in the row, although only a small part of these pairs
 is needed. At K = 8, the attention of four rankings took 0.160 CPU seconds with a mask per ranking and 0.053
 CPU seconds segment by segment (forward and backward, 3,135 tokens, width 256); the layer's matrix products
-take about 0.25 seconds. On a GPU, many small calls cost more than the mask, so rows keep the mask
-(`scoring.batches`).
+took about 0.25 seconds. On a GPU, many small attention calls cost more than a dense mask, so the dense mask
+is used there (`scoring.batches`).
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def attend_by_segment(model: Any) -> bool:
     """Make the model's attention support a `segment_table`. Return False if the attention function cannot be
     replaced.
 
-    Other masks are still handled by transformers' sdpa. The change affects only this process and is not
-    saved.
+    Other masks are still handled by transformers' sdpa. The change of attention function affects only this
+    process and is not saved with the model.
     """
     model = plain(model)
     trunk: Any = model.base_model
@@ -115,15 +115,16 @@ def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
 
     After the last attention layer, tokens are processed independently, and only the tokens at (rows, columns)
     are used. In a model with four layers, this saves about a sixth of the computation in matrix products. The
-    final states of the other tokens are then invalid. The context does nothing if the last block's MLP is
-    recomputed or cannot be found by its usual name.
+    final states of all other tokens that are computed inside the context are invalid. The context does
+    nothing if the last block's MLP is recomputed or cannot be found by its usual name.
     """
     mlp = _last_mlp(trunk)
     if mlp is None:
         yield
         return
 
-    # Remove duplicates: two empty responses can share a position, whose gradient would otherwise count twice.
+    # Remove duplicates: two empty responses can share a position, whose gradient would otherwise be added
+    # twice.
     rows, columns = torch.unique(torch.stack((rows, columns)), dim=1)
     shape = torch.Size()
 
@@ -146,12 +147,12 @@ def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
 def _last_mlp(trunk: Any) -> nn.Module | None:
     config = trunk.config.get_text_config()
     if any(getattr(config, name, None) for name in ("num_experts", "num_local_experts")):
-        return None  # a mixture-of-experts layer returns more than the states
+        return None  # a mixture-of-experts layer returns more than hidden states
     for module in trunk.modules():
         if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
             mlp = getattr(module[-1], "mlp", None)
-            # With `recompute_layers` the backward pass runs the layer again, after this context has been
-            # closed.
+            # With `recompute_layers`, the backward pass runs the layer again after the hooks have been
+            # removed, so the recomputed MLP output would not match the first one.
             again = "forward" in vars(module[-1])
             return mlp if isinstance(mlp, nn.Module) and not again else None
     return None

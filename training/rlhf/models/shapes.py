@@ -17,9 +17,9 @@ from typing import Any
 from training.rlhf.models import adapters
 from training.rlhf.models.adapters import CONFIG_FILE
 
-MAX_HEADER_BYTES = 100_000_000  # maximum size of a safetensors header; the largest known take 200 kB
+MAX_HEADER_BYTES = 100_000_000  # maximum size of a safetensors header; the largest known header takes 200 kB
 NAMED_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", re.IGNORECASE)
-# Models with two matrix products in the MLP, biases and learned positions, like GPT-2 and BERT.
+# Models with two matrix products in the MLP, biases and learned position embeddings, like GPT-2 and BERT.
 TWO_PRODUCTS = {"gpt_neox", "opt", "phi"}
 ENCODERS = {
     *("albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "eurobert"),
@@ -32,7 +32,7 @@ TYPICAL_LAYERS, TYPICAL_WEIGHTS_PER_LAYER, TYPICAL_VOCABULARY = 28, 13, 151_936
 
 
 class UnknownShape(ValueError):
-    """Raised if a model's size cannot be determined. The message lists the places that were
+    """Raised if a model's size cannot be determined. The error message lists the places that were
     searched."""
 
 
@@ -40,8 +40,8 @@ class UnknownShape(ValueError):
 class Shape:
     """The shape of a model with `layers` blocks.
 
-    `weights` counts every stored number. `intermediate` is the width inside the MLP of a block. `gated` is
-    true if that MLP has three matrix products (Llama) and false if the MLP has two (GPT-2).
+    `weights` is the number of all stored parameters. `intermediate` is the width inside the MLP of a block.
+    `gated` is true if that MLP has three matrix products (Llama) and false if the MLP has two (GPT-2).
     """
 
     weights: int
@@ -97,7 +97,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
 
 def count_weights(shape: Shape, *, tied: bool) -> int:
     """Count a decoder's weights: embeddings and, per layer, four attention matrices, two or three MLP
-    matrices and two norms. Models like GPT-2 also have biases and learned positions."""
+    matrices and two norms. Models like GPT-2 also have biases and learned position embeddings."""
     d, inner = shape.hidden, shape.heads * shape.head_size
     kv = shape.kv_heads * shape.head_size
     layer = d * inner + 2 * d * kv + inner * d + (3 if shape.gated else 2) * d * shape.intermediate + 2 * d

@@ -67,8 +67,8 @@ def is_encoder(model: Any) -> bool:
 def start_head(model: Any) -> None:
     """Initialise a new head from N(0, 1/(d + 1)) without bias, as in OpenAI's lm-human-preferences.
 
-    Rewards then start with a standard deviation near 1. With transformers' default of 0.02, a wide model's
-    rewards start near 0, so the initial steps only increase the scale.
+    With this initialisation, initial rewards have a standard deviation near 1. With transformers' default of
+    0.02, a wide model's rewards start near 0, so the initial steps only increase the scale.
     """
     head = head_of(model)
     nn.init.normal_(head.weight, std=(head.in_features + 1) ** -0.5)
@@ -115,7 +115,7 @@ def trained_parameters(model: Any) -> tuple[list[nn.Parameter], list[nn.Paramete
 
 
 def modules_of(keys: Iterable[str]) -> list[str]:
-    """Return the sorted names of the modules that contain these weights."""
+    """Return the sorted names of the modules that contain the weights in ``keys``."""
     return sorted({key.rsplit(".", 1)[0] for key in keys})
 
 

@@ -17,8 +17,8 @@ stage consists of (in bytes, float32 unless stated otherwise):
 Checkpoints, including the best weights so far, take no additional memory, because they are written to disk
 directly from the tensors.
 
-`transformer` describes how operations are counted. Layer calls are counted too, because for a small model,
-launching an operation takes longer than executing the operation.
+`transformer` describes how operations are counted. Layer calls are counted separately, because in a small
+model, launching an operation takes longer than executing the operation.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LOGIT_ARRAYS = 6
 PICKING_ARRAYS = 4
 ROWS_PER_BATCH = 256
 SCORING_TOKENS = 16_384
-# Prompts per batch in sampling and evaluation, and in rejection sampling.
+# Number of prompts per batch: in sampling and evaluation, and in rejection sampling.
 PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = 64, 32
 HELDOUT_MEASUREMENTS = 10
 PADDED = 1.2  # token positions per real token: at most about a fifth of a micro-batch is padding
@@ -123,8 +123,8 @@ def seconds(cost: Cost, speed: Speed) -> float:
 def sft(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
     """Return the cost of a fine-tuning run.
 
-    In every function of this module, `cautious` assumes the widest micro-batch and the longest answers that
-    the recipe allows, instead of typical ones.
+    In every function of this module, `cautious=True` assumes the widest micro-batch and the longest answers
+    that the recipe allows, instead of typical values.
     """
     shown = min(recipe.sample_prompts, data.items)
     asking = _decoding(
@@ -169,7 +169,8 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
         parts.append(Part("weights: adapter", FLOAT * adapter))
     scored = [_weights("reward model", policy), Part("activations", passing_bytes(policy, SCORING_TOKENS))]
     if recipe.uncertainty in ("laplace", "heads"):
-        # Two copies: the stored parts, and the array into which the parts are concatenated.
+        # The features are in memory twice: as stored parts, and in the array into which the parts are
+        # concatenated.
         numbers = 2 * (data.items - heldout) * data.responses * policy.hidden
         scored.append(Part("features", FLOAT * (numbers + CURVATURES * policy.hidden**2)))
     members: tuple[Stage, ...] = ()
@@ -321,7 +322,7 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool
     trained = recipe.epochs * (data.items - heldout)
     rows = min(recipe.micro_batch_size, recipe.batch_size, max(1, data.items))
     steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_size) * recipe.epochs
-    # Rows of very different lengths do not share a micro-batch, so a batch is split into about two more
+    # Rows of very different lengths do not share a micro-batch, so a batch is assumed to need two more
     # micro-batches than its number of rows requires.
     micro_batches = steps * (math.ceil(min(recipe.batch_size, data.items) / rows) + 2)
     forward = forward_operations(policy, row, around=row, projected=min(data.response, row))
@@ -374,8 +375,8 @@ def _decoding(
     """Return the cost of sampling `n` answers to each of `rows` prompts. The sampling is repeated `times` ×
     `batches` times.
 
-    A batch continues until its longest answer ends. The length of that answer is assumed to be twice the
-    mean, up to the limit.
+    A batch continues until its longest answer ends. The longest answer in a batch is assumed to be twice as
+    long as the mean answer, up to the limit.
     """
     limit = min(limit, policy.context - 1)
     prompt = min((data.longest - data.response) if cautious else data.prompt, policy.context - limit)

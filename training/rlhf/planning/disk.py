@@ -44,8 +44,8 @@ def reward_model(recipe: RewardModelConfig, shape: Shape) -> Disk:
         "lora": of_members,
     }
     one, best = 3 * learning, 2 * learning if recipe.keep == "best" else 0
-    # Ensemble members are trained after the model. All checkpoints, of the model and of the members, stay
-    # until the run ends.
+    # Ensemble members are trained after the model. The checkpoints of the model and of the ensemble members
+    # are all kept until the run ends.
     written = one if not of_members else max(one, CHECKPOINTS_KEPT * 3 * of_members + 3 * adapter)
     return Disk(
         FLOAT * (learning + beside[recipe.uncertainty]),

@@ -54,7 +54,7 @@ def passing_bytes(shape: Shape, places: float) -> float:
 def adapter_weights(shape: Shape, recipe: RewardModelConfig) -> float:
     """The number of weights in a LoRA adapter: rank × (inputs + outputs) for each matrix product.
 
-    If the recipe lists target layers instead of all-linear, the target layers are assumed to be the four
+    If the recipe lists target layers instead of `all-linear`, the estimate assumes an adapter on the four
     attention products, which is usually an upper bound.
     """
     d, queries = shape.hidden, shape.heads * shape.head_size

@@ -7,12 +7,12 @@ PPO is sensitive to these choices:
 - Log-probabilities are recomputed with the training forward pass on the same rows that are trained on, never
   taken from the sampler, so the ratio is exactly 1 before the first update (``val/first_log_ratio`` reports
   any deviation).
-- The score is placed on the last real token. A truncated answer is scored as if it ended at that token, and
-  ``missing_eos_penalty`` is subtracted from its score.
+- The score is placed on the last real token. A truncated answer is scored as if it ended at its last token,
+  and ``missing_eos_penalty`` is subtracted from its score.
 - The KL penalty (k1, per token, against the frozen initial policy) is part of the reward; in the loss, its
   gradient would be incorrect.
 - The critic is a separate model that starts as the reward model and reads its centred score at every token.
-  The critic's first value estimates therefore have the right scale, and the critic's gradient never affects
+  The critic's first value estimates therefore have the correct scale, and the critic's gradient never affects
   the policy's trunk.
 - Scores are measured in standard deviations of the training responses' rewards, so the KL coefficient, the
   clip ranges and the penalty have the same meaning for every reward model.
@@ -233,13 +233,13 @@ def update(
     *,
     step: int,
 ) -> dict[str, float]:
-    """Make one pass over the rollout with an optimiser step per minibatch. Return the mean metrics of these
-    steps.
+    """Make one pass over the rollout with an optimiser step per minibatch. Return the metrics, averaged
+    over these steps.
 
     The pass ends before the next step if the policy's KL from the sampling policy exceeds ``stop_kl``: beyond
     that limit, clipped ratios carry little information. ``val/first_log_ratio`` is the largest |log ratio|
-    before the first step. The value is 0 unless the rollout's forward pass differs from the one in training.
-    Such a difference is the most common bug in PPO code.
+    before the first step. ``val/first_log_ratio`` is 0 unless the rollout's forward pass differs from the one
+    in training. A difference between these forward passes is the most common bug in PPO code.
     """
     sums: defaultdict[str, float] = defaultdict(float)
     updates, first_log_ratio = 0, 0.0

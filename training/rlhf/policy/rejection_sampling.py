@@ -91,7 +91,7 @@ def train(
     place.
 
     Raises `ModelNotFound`, `ValueError` (no prompts, or no answer worth keeping), `TrainingDiverged` and
-    `Cancelled`. In these cases nothing is written.
+    `Cancelled`. If an exception is raised, nothing is written.
     """
     if not prompts:
         raise UnusableInput(

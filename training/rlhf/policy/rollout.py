@@ -48,8 +48,8 @@ class Scored(NamedTuple):
     """The scores of N answers. Each field has shape (N,).
 
     ``scores``: in standard deviations from the training mean, after the deduction for caution. ``finished``:
-    whether the answer ended with EOS. ``spreads``: the reward model's uncertainty in standard deviations, or
-    0 without an uncertainty estimate.
+    whether the answer ended with EOS. ``spreads``: the reward model's uncertainty as a standard deviation,
+    or 0 if there is no uncertainty estimate.
     """
 
     scores: Tensor
@@ -70,8 +70,8 @@ class Critic(nn.Module):
             self.head.bias.fill_(-scale.mean / scale.std)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor) -> Tensor:
-        """Return the value before each wanted token, with shape (N,), in row order. All arguments have
-        shape (B, T)."""
+        """Return the value of the state before each wanted token, with shape (N,), in row order. All
+        arguments have shape (B, T)."""
         states = self.trunk(
             input_ids=input_ids, attention_mask=attention_mask, use_cache=False
         ).last_hidden_state

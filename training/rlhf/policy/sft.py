@@ -84,7 +84,7 @@ def train(
     """Train, save to `out_dir`, and return the result. A `Loaded` base model is trained in place.
 
     Raises `ModelNotFound`, `ValueError` (if there is nothing to learn from), `TrainingDiverged` and
-    `Cancelled`. In these cases nothing is written.
+    `Cancelled`. If an exception is raised, nothing is written.
     """
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)

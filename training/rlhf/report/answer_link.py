@@ -51,8 +51,8 @@ class AnswerLink:
 
     @classmethod
     def from_notes(cls, notes: Mapping[str, Any] | None) -> AnswerLink:
-        """Read the ``rankloop`` entry of a model's config.json. A model trained elsewhere has no such entry,
-        so Bradley–Terry is used."""
+        """Read the ``rankloop`` entry of a model's config.json. A model trained elsewhere has no ``rankloop``
+        entry, so the Bradley–Terry model is used."""
         notes = notes or {}
         ties = str(notes.get("ties", "ignore"))
         people = notes.get("annotators") or {}
@@ -113,8 +113,8 @@ class AnswerLink:
         return np.array([self.reliabilities.get(name, self.usual_reliability) for name in annotators])
 
     def _band(self) -> float:
-        """Return half the width of the band of reward differences in which ties are expected. Only Rao &
-        Kupper's model has such a band."""
+        """Return half the width of the band of reward differences in which ties are expected. The result is 0
+        for tie models other than Rao & Kupper's, which have no such band."""
         if self.ties != "rao_kupper":
             return 0.0
         return self.strength_thresholds[0][1] if self.strength_thresholds else self.tie_parameter

@@ -15,8 +15,8 @@ class Bias:
     """A bias towards longer responses, or towards the response shown first.
 
     ``correlation``: Spearman's ρ over all responses, above 0 if longer responses (or those shown earlier) get
-    higher rewards. ``within_rankings``: the same correlation for differences from the ranking's mean, which
-    differences between prompts do not confound. ``by_model``: of the preferences between two responses that
+    higher rewards. ``within_rankings``: Spearman's ρ of the differences from each ranking's mean, which is
+    not confounded by differences between prompts. ``by_model``: of the preferences between two responses that
     differ in length (or position), the share in which the model gives the longer response (or the response
     shown first) the higher reward. ``by_people``: the share in which annotators preferred that response.
     ``excess``: ``by_model`` minus ``by_people``. Only this excess is the model's own bias, because even an

@@ -18,7 +18,8 @@ from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootst
 
 BINS = 10
 DRAWS_IF_RIGHT = 100
-TINY = 1e-300  # lower bound on a probability (a reward difference of about 700), so that every loss is finite
+# The lower bound on a probability, reached at a reward difference of about 690, keeps every loss finite.
+TINY = 1e-300
 
 Verdicts = NDArray[np.int8]
 

@@ -1,8 +1,8 @@
 """Estimates with confidence intervals from correlated pairs: the bootstrap over whole prompts. Pure NumPy.
 
-The pairs of a ranking come from one decision, and the rankings of one prompt concern the same question.
-Intervals that assume independent pairs would be too narrow by a factor of about √(K/2) or more, so whole
-prompts are drawn.
+The pairs of a ranking come from one decision, and the rankings of one prompt concern the same question, so
+pairs are not independent. Intervals that assume independent pairs would be too narrow by a factor of about
+√(K/2) or more. The bootstrap therefore draws whole prompts.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ LEVEL = 0.95
 NORMAL_95 = 1.959964  # number of standard errors on either side of the mean that cover 95 %
 SAMPLES = 1000
 # If there are more prompts than this, the prompts are divided at random into this many groups, and groups are
-# drawn instead of prompts. The estimated variance of the totals stays unbiased, the standard error has a
-# relative error of about 1/√(2·groups) = 1.6 %, and memory use does not grow with the number of prompts.
+# drawn instead of prompts, so that memory use does not grow with the number of prompts. With groups, the
+# estimated variance of the totals stays unbiased, and the standard error has a relative error of about
+# 1/√(2·groups) = 1.6 %.
 MAX_GROUPS = 2000
 
 
@@ -65,7 +66,7 @@ class PromptBootstrap:
     def totals(self, columns: ArrayLike, ranking: Ints) -> Floats:
         """Return the column sums of the data and of each draw, with shape (1 + samples, F).
 
-        ``columns`` (P, F); ``ranking`` (P,): the ranking of each row.
+        ``columns`` has shape (P, F), and ``ranking`` (P,) gives the ranking of each row.
         """
         rows = np.asarray(columns, dtype=np.float64)
         groups = self._counts.shape[1]
@@ -78,7 +79,8 @@ class PromptBootstrap:
         """Return the sums of one column, separately for each place, with shape (1 + samples, places). The
         column has shape (P,), and ``place`` (P,) gives the place of each row, such as its calibration bin.
 
-        A separate column for each of ten places would need 80 MB per call for a million rows.
+        The alternative, :meth:`totals` with one column per place, would need 80 MB per call for a million
+        rows and ten places.
         """
         groups = self._counts.shape[1]
         cell = self._group[self.prompt[ranking]] * places + place
@@ -99,9 +101,9 @@ class PromptBootstrap:
     def share(self, hits: ArrayLike, ranking: Ints) -> Estimate:
         """Return the mean of values from 0 to 1, with its interval.
 
-        If all values are 0 or all are 1, every draw is the same, so the bootstrap interval would be a single
-        point even for very few values. In these two cases, Wilson's interval for the number of prompts is
-        used instead.
+        The bootstrap interval of equal values is a single point, even for very few values, because every draw
+        is the same. If all values are 0 or all are 1, the result is therefore Wilson's interval for the
+        number of prompts.
         """
         found = self.mean(hits, ranking)
         if found.value not in (0.0, 1.0) or found.low is None:
@@ -111,8 +113,8 @@ class PromptBootstrap:
         return Estimate(found.value, *((0.0, reach) if found.value == 0 else (1 - reach, 1.0)))
 
     def estimate(self, statistic: Floats, ranking: Ints) -> Estimate:
-        """Return the estimate and its percentile interval from the statistic of the data and of the draws,
-        with shape (1 + samples,).
+        """Return the estimate and its percentile interval. ``statistic`` has shape (1 + samples,): the value
+        for the data, followed by the value for each draw.
 
         With a single prompt there is no interval, because one prompt gives no information about other
         prompts.

@@ -33,8 +33,8 @@ class RewardComparison:
     per prompt, this is McNemar's exact test). ``only_first`` and ``only_second`` count the pairs that only
     one model orders correctly, with a pair of equal rewards counted as half correct. ``log_loss`` and
     ``ece``: the second model's value minus the first model's, so a positive difference favours the first;
-    both are computed on preferences, so that models that predict ties can be compared with models that do
-    not. ``same_verdict``: the share of pairs that both models order the same way.
+    both figures are computed only on preferences, so that models that predict ties can be compared with
+    models that do not. ``same_verdict``: the share of pairs that both models order the same way.
     """
 
     rankings: int
@@ -106,8 +106,8 @@ def sign_flip_p(differences: Floats, *, seed: int = 0) -> float:
     contains one sum d per prompt.
 
     The probability is exact for up to EXACT_PROMPTS non-zero differences. For more differences, the
-    probability is estimated from FLIPS draws; the data counts as one draw, so the estimate is never 0
-    (Phipson & Smyth 2010).
+    probability is estimated from FLIPS draws. The data itself is included as one draw, so the estimate is
+    never 0 (Phipson & Smyth 2010).
     """
     d = differences[differences != 0]
     if not len(d):

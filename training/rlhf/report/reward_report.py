@@ -254,7 +254,7 @@ def _strengths(
         return None
     difference, eta = scored.shown_difference(chosen), scored.reliability(chosen)
     forwards, backwards = (scored.link.at_least(d, eta) for d in (difference, -difference))
-    either = forwards[:, :1] + backwards[:, :1]  # the probability that either response is preferred
+    either = forwards[:, :1] + backwards[:, :1]  # the probability of a preference rather than a tie
     forwards, backwards = forwards / either, backwards / either
     signed = chosen.strength * chosen.verdict
     count = len(chosen.ranking)
@@ -265,8 +265,9 @@ def _strengths(
         return (both[None, :] >= levels[1:, None]).reshape(-1)
 
     def redraw(rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        # One random number determines the sign and the level, on a scale from the highest level for the first
-        # response to the highest level for the second.
+        # One random number determines both the preferred response and the strength level. Small numbers stand
+        # for high levels in favour of the first response, and large numbers for high levels in favour of the
+        # second.
         u = rng.random(count)[:, None]
         up = (u < forwards).sum(axis=1)
         down = (u >= 1 - backwards).sum(axis=1)
@@ -299,11 +300,11 @@ def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None
     in sets of ``size`` responses.
 
     RewardBench 2 (Malik et al. 2025) scores sets of one correct and three incorrect responses. A ranking is
-    evaluated on all such sets that it contains: each response of its best tier with every choice of ``size``
-    − 1 responses from the tiers below. The results of a ranking's sets are averaged, so each ranking counts
-    once, regardless of its number of responses. If m responses share the highest reward, a best response
-    among them gets a credit of 1/m. A ranking contains no such set if all of its responses are tied, or if
-    there are fewer than ``size`` − 1 responses below the best tier.
+    evaluated on every set that combines one response of the best tier with ``size`` − 1 responses from the
+    tiers below. The results of a ranking's sets are averaged, so each ranking counts once, regardless of its
+    number of responses. If m responses share the highest reward, a best response among them gets a credit of
+    1/m. A ranking is left out if all of its responses are tied, or if there are fewer than ``size`` − 1
+    responses below the best tier.
     """
     credits: list[float] = []
     lots: list[float] = []

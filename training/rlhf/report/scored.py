@@ -122,7 +122,7 @@ class ScoredRankings:
         for ranking in rankings:
             key = _key_of(ranking)
             seen[key] += 1
-            keys.append(key if seen[key] == 1 else f"{key}-{seen[key]}")  # a repeated ranking gets a suffix
+            keys.append(key if seen[key] == 1 else f"{key}-{seen[key]}")  # repeated keys get a suffix
         return cls(
             keys=tuple(keys),
             prompts=tuple(ranking.prompt_hash for ranking in rankings),
@@ -163,7 +163,8 @@ class ScoredRankings:
         ranking, column = np.nonzero((a != NOBODY) & (b != NOBODY) & ((a != b) | (a != UNRANKED_TIER)))
         i, j = first[column], second[column]
         verdict = np.sign(self.tiers[ranking, j] - self.tiers[ranking, i]).astype(np.int8)
-        # A stated strength refers to pairs from the best tier and the next tier (`losses.stated_pairs`).
+        # A stated strength refers to pairs of one response from the best tier and one response from the next
+        # tier (`losses.stated_pairs`).
         below = np.where(self.tiers > 0, self.tiers, UNRANKED_TIER + 1).min(axis=1, initial=UNRANKED_TIER + 1)
         low = np.minimum(self.tiers[ranking, i], self.tiers[ranking, j])
         high = np.maximum(self.tiers[ranking, i], self.tiers[ranking, j])

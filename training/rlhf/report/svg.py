@@ -98,7 +98,8 @@ def slices_svg(accuracy: Estimate, slices: Sequence[Slice]) -> str:
 
 
 def _rows(accuracy: Estimate, slices: Sequence[Slice]) -> Iterator[tuple[str, Estimate | None, str]]:
-    """Yield (label, estimate or None for a heading, note)."""
+    """Yield the label, the estimate and a note for each row of the plot. The estimate of a heading is
+    None."""
     yield "all preferences", accuracy, ""
     for by, members in groupby(slices, key=lambda one: one.by):
         yield NAMES.get(by, by), None, ""

@@ -3,9 +3,9 @@ reliabilities, and display position effects.
 
 A snapshot contains strengths as numbers on the project's scale, but not the scale itself (a snapshot's card
 describes the project's current form, and a rankings file has no card). The levels are therefore those stated
-in the training rankings, in ascending order. Omitting the other levels loses no information, because the
-likelihood would not depend on the threshold of a level that was never stated. A strength below 1 (some
-imported files contain 0 and negative values) is treated as not stated.
+in the training rankings, in ascending order. Omitting levels that were never stated loses no information,
+because the likelihood would not depend on their thresholds. A strength below 1 (some imported files contain
+0 and negative values) is treated as not stated.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.reward import losses
 
-# Maximum number of levels on an annotation scale. A field with more levels is probably a measurement, such as
-# a score difference.
+# Maximum number of levels on an annotation scale. A field with more levels than this is probably a
+# measurement, such as a score difference.
 MOST_LEVELS = 20
 TWO_SIDED_95 = 1.96  # number of standard errors on either side of the estimate
 
@@ -37,7 +37,7 @@ CHUNK_RANKINGS = 4096
 
 @dataclass(frozen=True, slots=True)
 class AnswerKey:
-    """The indices of strength levels and annotators, starting at 1. Index 0 means unknown."""
+    """The indices of strength levels and annotators, starting at 1. Index 0 stands for unknown."""
 
     levels: Mapping[int, int] = field(default_factory=dict)
     annotators: Mapping[str, int] = field(default_factory=dict)
@@ -50,8 +50,8 @@ class Reliability:
 
     The interval uses the delta method on the log-odds with fixed rewards, and each ranking is treated as one
     observation, regardless of the number of its pairs. A reward model that has memorised its rankings agrees
-    with all annotators. Reliabilities are therefore meaningful only relative to one another, unless the
-    held-out loss was still falling.
+    with all annotators, which raises every estimated reliability. If the held-out loss had stopped falling
+    before the end of training, reliabilities should therefore only be compared with one another.
     """
 
     value: float
@@ -124,7 +124,8 @@ class AnswerModel(nn.Module):
         margin_of = config.margin_of()
         margins = [margin_of[level] for level in key.levels] if config.strength == "margin" else []
         self.register_buffer("margins", torch.tensor([0.0, *margins]))
-        # Each annotator's prior counts once per epoch, spread over their rankings in proportion to weight.
+        # Each annotator's prior is added once per epoch. It is divided among the annotator's rankings in
+        # proportion to the rankings' weights.
         weights = torch.zeros(len(key.annotators) + 1)
         for group in groups:
             weights[group.annotator] += group.weight
@@ -178,8 +179,8 @@ class AnswerModel(nn.Module):
         )
 
     def prior(self, stated: Stated) -> Tensor:
-        """Return each ranking's share of its annotator's prior, with shape (B,), so that every prior counts
-        once per epoch."""
+        """Return each ranking's share of its annotator's prior, with shape (B,), so that every prior is
+        added once per epoch."""
         if not self.key.annotators:
             return torch.zeros_like(stated.annotators, dtype=self.usual.dtype)
         odds = torch.cat((self.usual, self.reliability))[stated.annotators]
@@ -201,7 +202,7 @@ class AnswerModel(nn.Module):
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             slope, _ = self._slope_of(middle, groups, rewards)
-            rising = slope < 0  # the loss still decreases here, so the optimum is larger
+            rising = slope < 0  # the loss still decreases at `middle`: the optimum is larger
             low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
         found = (low + high) / 2
         _, curvature = self._slope_of(found, groups, rewards)
@@ -239,8 +240,8 @@ class AnswerModel(nn.Module):
         return notes
 
     def _offset_of(self, stated: Stated, width: int) -> Tensor:
-        """Return the effect of each display position on the reward, with shape (B, K). The effect is 0 if
-        the display order is unknown.
+        """Return the effect of each display position on the reward, with shape (B, K). The effect of
+        a position is 0 if the display order is unknown.
 
         Positions beyond those in the training rankings use the last offset.
         """
@@ -274,10 +275,10 @@ def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
     """Return the initial ``tie``: the value at which responses of equal reward are tied as often as pairs in
     the given rankings.
 
-    A short run does not converge from other initial values: from 0 (where responses of equal reward are
-    tied with probability 1/3), one epoch on 600 rankings led to 20 % predicted ties when the actual share
-    was 4 %. The probability of a tie between equal rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for
-    Davidson.
+    A short run does not converge from a poor initial value. With an initial value of 0 (where responses of
+    equal reward are tied with probability 1/3), the model predicted 20 % ties after one epoch on 600
+    rankings, although only 4 % of their pairs were tied. The probability of a tie between equal rewards is
+    tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
     """
     if config.ties == "ignore":
         return 0.0

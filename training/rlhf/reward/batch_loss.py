@@ -21,7 +21,7 @@ SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "to
 
 def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, answers: AnswerModel) -> Tensor:
     """Return the loss per ranking as specified by the recipe, with shape (B,), for ``rewards`` of shape (B,
-    K). The held-out loss uses the same function."""
+    K). This function also computes the held-out loss."""
     per_ranking: Tensor = answers(rewards, batch.stated)
     if config.centring:
         per_ranking = per_ranking + config.centring * losses.centring(rewards, batch.tiers)

@@ -1,6 +1,6 @@
 """Scores with uncertainty: the joint distribution of the rewards of a prompt's responses.
 
-The uncertainty is fitted in `uncertainty`.
+The module `uncertainty` fits, saves and loads a reward model's uncertainty.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Belief:
         """The probability P(i ≻ j), with shape (K, K), that a reliable annotator prefers i to j, ties
         excluded and with the uncertainty taken into account.
 
-        Members' probabilities are averaged; a normal posterior is integrated.
+        For an ensemble, the members' probabilities are averaged; for a normal posterior, the probability is
+        integrated over the posterior.
         """
         apart = self.mean[:, None] - self.mean
         if self.deviations is not None:
@@ -95,7 +96,8 @@ class OnFeatures(Uncertainty, Protocol):
         d)."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the tensors to save, by name. `uncertainty.OF_KIND` restores the object from them."""
+        """Return the tensors to save, by name. The function in `uncertainty.OF_KIND` restores the object from
+        these tensors."""
 
 
 @torch.no_grad()
@@ -125,7 +127,8 @@ def beliefs_of_groups(
     layout: LayoutChoice = "auto",
     max_tokens: int = SCORING_TOKENS,
 ) -> list[Belief]:
-    """Return the beliefs about encoded responses, in the order of ``groups``. The means are raw rewards."""
+    """Return the beliefs about encoded responses, in the order of ``groups``. Each belief's ``mean`` contains
+    raw rewards."""
     how: Any = {"pad_id": pad_id, "layout": layout, "max_tokens": max_tokens}
     if isinstance(uncertainty, LoraEnsemble):
         found = zip(score_groups(model, groups, **how), uncertainty.deviations(groups, **how), strict=True)

@@ -6,13 +6,13 @@ rankings require (Osband, Aslanides & Cassirer 2018, arXiv 1806.03335: randomise
 al. 2020, arXiv 1810.05546: anchored ensembles). Members agree where rankings provide information, and stay
 close to their random starts elsewhere. Let the prior of a member's weights θ be N(0, I), and let θ₀ be a draw
 from this prior. For a linear member, the anchored fit min Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2 is then a draw from the
-posterior, except for the noise in the data. The rankings' weights wᵢ ~ Exp(1), which differ between members,
-represent that noise (Bayesian bootstrap, Rubin 1981).
+posterior, except for the noise in the data. The noise in the data is represented by the rankings' weights
+wᵢ ~ Exp(1), which are drawn separately for each member (Bayesian bootstrap, Rubin 1981).
 
 Every weight has the prior N(0, 1); scaling by the layer width is applied to the products, not to the weights.
-Half of a member's prior variance is linear in the features, and half goes through one layer of ReLUs. The
-total variance is ``prior_spread``² at a typical training response. Far from the training responses, the
-members diverge in proportion to the distance.
+Half of a member's prior variance comes from a linear function of the features, and half from one layer of
+ReLUs. At a typical training response, the prior variance of a member's reward is ``prior_spread``². Far from
+the training responses, the members diverge in proportion to the distance.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Heads(NamedTuple):
     """The weights of M members: ``linear`` (M, d), ``inner`` (M, d, h), ``bias`` (M, h), ``outer`` (M, h).
 
     ``centre`` (d,) and the scalar ``scale`` normalise features to mean 0 and mean square 1. ``offset`` (M,)
-    is each member's mean over the training responses. Rankings do not determine this mean, so it is
-    subtracted.
+    is each member's mean reward over the training responses. Rankings determine only differences between
+    rewards, so this mean is arbitrary and is subtracted.
     """
 
     linear: Tensor
@@ -84,8 +84,8 @@ def outputs(heads: Heads, features: Tensor) -> Tensor:
 def fit_heads(
     prior: Heads, draw: Draw, rankings: int, *, seed: int, check: Callable[[], None] = lambda: None
 ) -> Heads:
-    """Fit the members to rankings. ``rankings`` is their number, and ``draw`` returns the rankings with the
-    given indices.
+    """Fit the members to rankings. ``rankings`` is the number of rankings, and ``draw`` returns the rankings
+    with the given indices.
 
     ``check`` is called before each update and can raise an exception to stop the fit.
     """

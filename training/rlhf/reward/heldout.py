@@ -45,10 +45,10 @@ def score_rankings(
     """Return the rewards of all responses, and the number of omitted rankings by reason.
 
     Prompts are truncated on the left as in training, to the model's training length (or, if none is stored,
-    its context length). A ranking is omitted if a response alone fills that length (``response_too_long``),
-    if it has ``fewer_than_two_responses``, if its responses are ``identical_after_encoding``, or if its
-    prompt is ``refused_by_template``. Rankings that tie all responses are scored too: they show how often
-    annotators state ties.
+    its context length). A ranking is omitted if one of its responses alone fills the maximum length
+    (``response_too_long``), if it has ``fewer_than_two_responses``, if its responses are
+    ``identical_after_encoding``, or if its prompt is ``refused_by_template``. Rankings that tie all responses
+    are scored too: they show how often annotators state ties.
     """
     loaded, tokenizer = model if isinstance(model, Loaded) else load_reward_model(model)
     notes: Mapping[str, Any] = getattr(loaded.config, "rankloop", None) or {}

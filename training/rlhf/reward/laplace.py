@@ -8,10 +8,10 @@ likelihood of the rankings (MacKay 1992, "The evidence framework applied to clas
 Computation 4, 720-736).
 
 The posterior is centred on the head as trained with its trunk, not on the posterior mode for these features.
-The mode would be worse, because the trunk has adapted the features to the same rankings, and a head fitted to
-these features separates the rankings with even more confidence (with 50 rankings of the demo world, the
-expected calibration error on pairs of new prompts is 0.15 for the mode with the highest evidence, 0.09 for
-the trained head, and 0.06 for the trained head with the uncertainty taken into account).
+The mode would be overconfident: the trunk has already adapted the features to the same rankings, and
+refitting the head to these features separates the rankings even further. With 50 rankings of the demo world,
+the expected calibration error on pairs of new prompts is 0.15 for the mode with the highest evidence, 0.09
+for the trained head, and 0.06 for the trained head with the uncertainty taken into account.
 
 Rankings do not determine a reward's additive constant, so standard deviations are those of reward
 differences: between two responses, or from the training responses' mean. All computations are in float64.
@@ -113,8 +113,8 @@ def by_rewards(likelihood: Likelihood, rewards: Tensor) -> tuple[Tensor, Tensor]
     with respect to its rewards.
 
     All losses are convex except CrowdBT's, whose curvature is negative for a verdict that contradicts the
-    rewards, because CrowdBT attributes the contradiction to an annotator's error. Such a verdict carries no
-    information about the rewards, so negative eigenvalues are set to 0.
+    rewards, because CrowdBT attributes the contradiction to an annotator's error. Such a
+    verdict carries no information about the rewards, so the negative eigenvalues of the Hessian are set to 0.
     """
     at = rewards.detach().requires_grad_()
     (slope,) = torch.autograd.grad(likelihood(at).sum(), at, create_graph=True)

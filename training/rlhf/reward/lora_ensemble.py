@@ -35,8 +35,9 @@ SEEDS_APART = 7919
 
 @dataclass(frozen=True, slots=True)
 class LoraEnsemble:
-    """``model``: the trunk with the adapters ``names``, of which one is active at a time. ``means`` (M,):
-    each member's mean reward over the training responses. Rankings do not determine this mean."""
+    """``model``: the trunk with one adapter for each of ``names``; only one adapter is active at a time.
+    ``means`` (M,): each member's mean reward over the training responses, which is arbitrary because rankings
+    determine only differences between rewards."""
 
     kind: ClassVar[str] = "lora"
     model: Any
@@ -95,7 +96,7 @@ def train_members(
     report: Reporter,
 ) -> LoraEnsemble:
     """Train every member with ``train`` (`reward_model.train`) and save all members in ``folder``. If
-    training fails or is cancelled, the folder is removed.
+    training fails or is cancelled, ``folder`` is removed.
 
     Each member has its own subfolder of ``checkpoints``.
     """

@@ -4,14 +4,14 @@ Shapes, for B rankings of at most K responses:
 
 - ``rewards`` (B, K): one reward per response. Entries where ``tiers`` is -1 are padding and are never read.
 - ``tiers`` (B, K), integer: 0 for the best tier, 1 for the next, and so on; equal numbers mean a tie; -1 is
-  padding. UNRANKED_TIER marks responses that a top-k ranking left unranked. Such responses are below all
-  others; their mutual order is unknown, so they are not tied.
+  padding. UNRANKED_TIER marks responses that a top-k ranking left unranked. Unranked responses are below
+  all ranked responses; their order among themselves is unknown, so they are not treated as tied.
 
-Every preference loss returns a tensor of shape (B,), with one value per ranking, averaged over the pairs of
-that ranking. A ranking of nine responses therefore has the same weight as a ranking of two, and its 36
-correlated pairs do not dominate (InstructGPT, arXiv 2203.02155 §3.4). A ranking that carries no information
-for a loss (all responses tied, if ties are ignored) has a loss of 0. In the formulas, d = r_i - r_j and i
-is preferred to j.
+Every preference loss returns a tensor of shape (B,), with one value per ranking, averaged over the ranking's
+pairs (for Plackett–Luce, over its choices). A ranking of nine responses therefore has the same weight as a
+ranking of two, and its 36 correlated pairs do not dominate (InstructGPT, arXiv 2203.02155 §3.4). A ranking
+that carries no information for a loss (all responses tied, if ties are ignored) has a loss of 0. In the
+formulas, d = r_i - r_j and i is preferred to j.
 """
 
 from __future__ import annotations
@@ -59,9 +59,10 @@ def _differences(rewards: Tensor, tiers: Tensor) -> Tensor:
 def _as_stated(won: Tensor, lost: Tensor, label_smoothing: float, reliability: Tensor | None) -> Tensor:
     """Mix the loss of each pair as stated (``won``) with that of the reversed pair (``lost``).
 
-    ``label_smoothing``, the probability that a label is incorrect regardless of the model, mixes the losses.
-    ``reliability`` (B,), the log-odds that the annotator is correct, mixes the probabilities (CrowdBT): a
-    verdict that the model finds implausible then counts less.
+    ``label_smoothing`` is the probability that a label is incorrect, regardless of the model; the two losses
+    are averaged with this weight. ``reliability`` (B,) contains the log-odds that the annotator is correct;
+    here the two probabilities, not the losses, are averaged (CrowdBT), so a verdict that the model finds
+    implausible has less influence.
     """
     if not 0.0 <= label_smoothing < 0.5:
         raise ValueError(f"label_smoothing is {label_smoothing}, but must be at least 0 and below 0.5")
@@ -97,7 +98,7 @@ def bradley_terry(
     for label smoothing, conservative DPO eq. 3. Raises ValueError if the shapes differ or smoothing is
     outside [0, 0.5).
 
-    With ``reliability`` (B,), the log-odds that an annotator states their true preference, the loss is
+    With ``reliability`` (B,), the log-odds that annotator k states their true preference, the loss is
     CrowdBT's (Chen et al. 2013, WSDM): P(k states i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), where
     eta_k = sigma(reliability).
 
@@ -176,11 +177,11 @@ def cumulative_strength(
     P(stated <= s) = sigma(theta_s - d).
 
     An annotator's statement on a pair lies on the signed scale -L … L; 0 is a tie and occurs only with
-    ``ties``. Reversing the pair reverses the scale, so the thresholds are symmetric about 0, and their
-    upper half determines them: ``thresholds`` (L,), a_0 < a_1 < … < a_{L-1}, in reward units. P(strength s)
-    = sigma(a_s - d) - sigma(a_{s-1} - d) for s < L, and P(L) = sigma(d - a_{L-1}). Without ``ties``, a_0
-    must be 0, the middle threshold of the 2 L levels. With ties, a_0 > 0, and P(tie) = sigma(a_0 - d) -
-    sigma(-a_0 - d) is the middle of 2 L + 1 levels, which is Rao & Kupper's tie. McCullagh 1980 (cumulative
+    ``ties``. Reversing the pair reverses the scale, so the thresholds are symmetric about 0, and their upper
+    half determines them: ``thresholds`` (L,), a_0 < a_1 < … < a_{L-1}, in reward units. P(strength s) =
+    sigma(a_s - d) - sigma(a_{s-1} - d) for s < L, and P(L) = sigma(d - a_{L-1}). Without ``ties``, a_0 must
+    be 0, the middle threshold of the 2 L levels. With ties, a_0 > 0, and P(tie) = sigma(a_0 - d) - sigma(-a_0
+    - d) is the middle of 2 L + 1 levels and equals Rao and Kupper's P(tie). McCullagh 1980 (cumulative
     logits); Tutz 1986 and Agresti 1992 (Applied Statistics 41, 287-297) for paired comparisons.
 
     ``strengths`` (B,), integer: the level 1 … L stated for the ranking's best tier over the next, or 0 if
@@ -196,8 +197,8 @@ def cumulative_strength(
     top = (level == 0) | (level == thresholds.numel())
     upper = thresholds[level.clamp(max=thresholds.numel() - 1)]
     # sigma(u) - sigma(l) = sigma(u) sigma(-l) (1 - e^{l - u}): no cancellation, however large d is. At the
-    # top level, u is infinite and only sigma(-l) remains; the 1 keeps the gradient of the unused branch
-    # finite.
+    # top level, u is infinite and only sigma(-l) remains. A width of 1 is used there, so that the gradient of
+    # the unused branch stays finite.
     width = torch.where(top, torch.ones_like(upper), upper - lower)
 
     def strict(signed: Tensor) -> Tensor:

@@ -4,9 +4,9 @@ A reward model is a language model's trunk with one linear output, whose score i
 an encoder that scores the response as a whole. The model is saved so that plain
 ``AutoModelForSequenceClassification`` gives the same raw scores; with LoRA, an adapter and its head are
 saved. A reward's additive constant is arbitrary, so the mean and the standard deviation over the training
-responses are stored with the weights (`RewardScale`, in ``config.json``). PPO always applies this mean and
-standard deviation. ``score(…, centred=True)`` subtracts only the mean, and ``score`` otherwise returns raw
-rewards.
+responses are stored with the weights (`RewardScale`, in ``config.json``). PPO always centres and scales
+rewards by this mean and standard deviation. ``score`` returns raw rewards by default; ``score(…,
+centred=True)`` subtracts only the mean.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ from training.rlhf.reward.scoring import (
 ANSWER_RATE = 0.02
 # An adapter's low-rank matrices learn best at about ten times the learning rate of the full weights (TRL also
 # recommends this for reward models). On 700 rankings of the demo world, the held-out loss after two epochs
-# was 0.639, 0.631 and 0.611 at 1, 3 and 10 times the rate, and 0.606 when all weights were trained.
+# was 0.639, 0.631 and 0.611 for adapters trained at 1, 3 and 10 times the full weights' rate, and 0.606 when
+# all weights were trained.
 ADAPTER_RATE_FACTOR = 10.0
 CADENCE = {"checkpoint_minutes", "checkpoint_steps"}  # settings that do not affect results
 
@@ -72,11 +73,11 @@ class RewardModelResult:
     ``prompts_cut`` counts truncated prompts. ``control_tokens_removed`` counts the rankings, including
     held-out ones, in which a text spells a control token. ``repeats`` counts repeated and contradictory
     statements (`data.count_repeats`), and, if the caller provides a held-out set, its prompts that also occur
-    in training (``prompts_on_both_sides``). ``annotators`` contains each annotator's reliability by
-    pseudonym, if reliabilities were learned; the model's ``config.json`` also contains them, with the answer
-    model's other parameters. ``steps`` is lower than ``total_steps`` if the held-out loss stopped falling
-    (``patience``). ``report`` is the report on the held-out rankings, also saved with the weights; it is None
-    if those rankings contain no preference.
+    in training (``prompts_on_both_sides``). ``annotators`` maps each annotator's pseudonym to their learned
+    reliability and is empty if reliabilities were not learned; the model's ``config.json`` also contains the
+    reliabilities, with the answer model's other parameters. ``steps`` is lower than ``total_steps`` if the
+    held-out loss stopped falling (``patience``). ``report`` is the report on the held-out rankings, also
+    saved with the weights; it is None if those rankings contain no preference.
     """
 
     path: Path
@@ -129,14 +130,14 @@ def train(
     same call: each process handles its share of every batch, and the first process reports and writes all
     files.
 
-    ``base_model`` is the policy whose responses will be scored (its SFT checkpoint: a reward model of a
-    different lineage makes PPO worse, even if it ranks well), or a reward model, which is trained further.
-    Metrics per step: loss (nats per pair; including the annotators' priors if reliabilities are learned),
-    accuracy (over the pairs of this batch), grad_norm, learning_rate, reward/mean, reward/std,
-    tokens_per_second; at evaluations also heldout/loss and heldout/accuracy. The result adds the report's
-    heldout/ece, heldout/log_loss and heldout/best_of_4. Raises TrainingDiverged if the loss is not finite,
-    and ValueError if there is no data or the recipe needs data that the rankings do not contain (strengths,
-    annotators, positions).
+    ``base_model`` is the policy whose responses will be scored, or a reward model, which is trained further.
+    The policy should be given as its SFT checkpoint, because a reward model derived from another language
+    model makes PPO worse, even if its rankings are accurate. Metrics per step: loss (nats per pair; including
+    the annotators' priors if reliabilities are learned), accuracy (over the pairs of this batch), grad_norm,
+    learning_rate, reward/mean, reward/std, tokens_per_second; at evaluations also heldout/loss and
+    heldout/accuracy. The returned metrics also include the report's heldout/ece, heldout/log_loss and
+    heldout/best_of_4. Raises TrainingDiverged if the loss is not finite, and ValueError if there is no data
+    or the recipe needs data that the rankings do not contain (strengths, annotators, positions).
     """
     report = distributed.SharedReporter(report or NullReporter())
     seed_everything(config.seed)

@@ -3,9 +3,9 @@
 A language model's score is read at the end of each response; an encoder scores the response as a whole. Raw
 rewards equal those of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. A reward's
 additive constant is arbitrary, so the mean and the standard deviation over the training responses are stored
-with the weights (`RewardScale`, under ``rankloop`` in ``config.json``). PPO always applies this mean and
-standard deviation. ``score(…, centred=True)`` subtracts only the mean, and ``score`` otherwise returns raw
-rewards.
+with the weights (`RewardScale`, under ``rankloop`` in ``config.json``). PPO always centres and scales
+rewards by this mean and standard deviation. ``score`` returns raw rewards by default; ``score(…,
+centred=True)`` subtracts only the mean.
 """
 
 from __future__ import annotations
@@ -168,8 +168,8 @@ def features_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tens
     """Return the head's input as an fp32 tensor of shape (N, d), with one row per response in the batch, in
     order.
 
-    This input is the state at the end of the response for a language model, and the output of the classifier
-    layers for an encoder.
+    For a language model, the head's input is the state at the end of the response; for an encoder, it is the
+    output of the classifier layers.
     """
     act_on_dropout(model)
     read = _of_whole_rows if is_encoder(model) else _at_the_ends
@@ -255,7 +255,8 @@ def batches(
     group occurs in exactly one batch."""
     layouts = choose_layouts(model, groups, layout)
     # If a model trained with other software has EOS as its pad token, its score is read before EOS, as in
-    # transformers. A reward model created here has another pad token, so its score is read at EOS.
+    # transformers. A reward model created by this library has a pad token other than EOS, so its score is
+    # read at EOS.
     unread = model.config.get_text_config().pad_token_id
     for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
         chosen = [groups[i] for i in indices]

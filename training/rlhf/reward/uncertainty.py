@@ -9,9 +9,10 @@ three methods (the recipe's ``uncertainty``):
 
 The first two methods use the trunk's features for the rankings. None of the methods changes the model. The
 score remains that of the trained head, as computed by plain ``AutoModelForSequenceClassification``. The
-uncertainty adds the joint distribution of the responses' deviations from these scores, for each prompt; the
-distribution is joint because rankings determine only differences. A spread is the standard deviation of a
-response's reward relative to the mean reward of the training responses.
+uncertainty describes, for each prompt, how far the responses' rewards can deviate from their scores. The
+uncertainty is a joint distribution over the responses, because rankings determine only differences between
+rewards. A spread is the standard deviation of a response's reward relative to the mean reward of the training
+responses.
 
     model, tokenizer = load_reward_model(folder)
     for belief in beliefs_about(model, tokenizer, items, load_uncertainty(folder)):
@@ -164,7 +165,7 @@ def fit(
 def part(
     groups: Sequence[Group], features: Sequence[Tensor], config: RewardModelConfig, answers: AnswerModel
 ) -> laplace.Part:
-    """Return rankings with their features and their likelihood as specified by the recipe."""
+    """Combine the rankings' features with their likelihood, as specified by the recipe."""
     stated = stated_in(groups)
     counted = observations(config, stated.tiers) * torch.tensor([group.weight for group in groups])
 
@@ -178,16 +179,19 @@ def part(
 
 
 def observations(config: RewardModelConfig, tiers: Tensor) -> Tensor:
-    """Return the number of independent observations in each ranking, with shape (B,). This number turns mean
-    losses into the sums on which certainty depends.
+    """Return the number of independent observations in each ranking, with shape (B,). A ranking's mean loss
+    is multiplied by this number, because the certainty of an estimate depends on the sum of the losses, not
+    on their mean.
 
-    For Plackett–Luce, this is the number of choices, because the likelihood is the product of their
-    probabilities. The pairs of a ranking are not independent, so each has weight 3 / (K + 1). With this
-    weight, the curvature of the weighted sum equals its information: where all orders are equally likely, the
-    Godambe information of the unweighted sum is 3 / (K + 1) times the sum's second derivative (for K = 2,
-    exactly this derivative; for K = 4, the six pairs carry as much information as 3.6 independent pairs).
-    Where rewards differ, the factor is slightly larger, so intervals are slightly too wide rather than too
-    narrow.
+    For Plackett–Luce, the number of observations is the number of choices, because the likelihood is the
+    product of the choices' probabilities. The pairs of a ranking of K responses are not independent, so each
+    pair has weight 3 / (K + 1). For example, the six pairs of a ranking of four responses carry as much
+    information as 3.6 independent pairs.
+
+    The weight 3 / (K + 1) makes the curvature of the weighted sum equal to its information. If all orders are
+    equally likely, the Godambe information of the unweighted sum is 3 / (K + 1) times the sum's second
+    derivative (for K = 2, the factor is 1). If rewards differ, the exact factor is slightly larger, so the
+    estimated intervals are slightly too wide rather than too narrow.
     """
     real = tiers >= 0
     if config.loss == "plackett_luce":
@@ -233,7 +237,8 @@ def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
 
 
 def uncertainty_of(reward_model: ModelSource, *, caution: float) -> Uncertainty | None:
-    """Load a reward model's uncertainty from its folder. A model in memory has no uncertainty.
+    """Load a reward model's uncertainty from its folder. Return None for a model in memory, because no
+    uncertainty is saved with it.
 
     Raises ValueError if there is no uncertainty and ``caution`` is above 0.
     """

@@ -38,7 +38,7 @@ class RunEstimateSerializer(serializers.Serializer[Any]):
     parts = PartSerializer(many=True, help_text="The parts of the expected peak memory.")
     fits = serializers.BooleanField(
         allow_null=True,
-        help_text="Whether the run fits in memory; null if the estimated range includes the limit.",
+        help_text="Whether the run fits in memory; null if the memory limit lies within the estimated range.",
     )
     disk = DiskSerializer()
     machine = MachineSerializer()

@@ -27,17 +27,18 @@ from training.runs.recipes import catalog
 from training.runs.threads import usable_threads
 
 # Used if there are no measurements: the float32 speed of one thread of a server CPU and of a data-centre GPU,
-# each within a factor of three, and the time that it takes to start one layer's operations.
+# each accurate to within a factor of three, and the time that it takes to start one layer's operations.
 CPU_THREAD, CPU_LAYER_SECONDS = 20e9, 5e-4
 GPU, GPU_LAYER_SECONDS = 15e12, 3e-4
 START_SECONDS = 2.0
 UNSURE = 3.0
-# The range of the ratio between the durations of two runs of the same kind on the same machine, which differ
-# because of other load.
+# The assumed range of the ratio between the durations of two runs of the same kind on the same machine. The
+# durations differ because of other load on the machine.
 NOISE_BELOW, NOISE_ABOVE = 0.8, 1.25
-LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # the same range if only one earlier run was measured
+LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # the assumed range if only one earlier run was measured
 MEMORY_BELOW, MEMORY_ABOVE = 0.75, 1.25
-RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}  # torch itself, plus the driver's context on a GPU
+# Memory of torch itself and, on a GPU, of the driver's context.
+RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,8 @@ def _time_basis(slow: Sequence[float], machine: Machine, weights: int, base: str
     if machine.device == "cuda":
         assumed = f"{GPU / 1e12:.0f} TFLOP/s in float32"
     return (
-        f"Assumed: {assumed}, within a factor of three. There are no earlier runs of this kind that "
-        f"started from {base} on this installation."
+        f"Assumed: {assumed}, accurate to within a factor of three. There are no earlier runs of this "
+        f"kind that started from {base} on this installation."
     )
 
 

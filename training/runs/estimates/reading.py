@@ -18,11 +18,12 @@ from training.runs.recipes.run_recipes import DEMO_WORLD
 
 Kind = TrainingRun.Kind
 PROMPTS_LOOKED_AT = 200
-CHARACTERS_PER_TOKEN = 4.0  # for English text with common tokenizers; other scripts need more tokens
+CHARACTERS_PER_TOKEN = 4.0  # English text, common tokenizers; other scripts need more tokens
 TURN_TOKENS = 3  # tokens that the chat template adds to each turn
-# Lengths of 2,000 demo-world demonstrations in tokens of the demo world's tokenizer: means and maximum.
+# Lengths of 2,000 demo-world demonstrations, in tokens of the demo world's tokenizer: mean of the prompts,
+# mean of the responses, and maximum of both together.
 DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST = 26.0, 32.0, 124.0
-# The assumed length for a project without responses.
+# The assumed response length, in tokens, in a project without responses.
 USUAL_RESPONSE = 100.0
 COUNTED = {
     Kind.SFT: "demonstrations",

@@ -55,8 +55,8 @@ def start(argv: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> 
 
 
 class Forked:
-    """A training process. Because the process is a child of the fork server, it is watched through a pidfd
-    and reaped by the server."""
+    """A training process. The process is a child of the fork server, so only the server can reap the process;
+    this worker watches the process through a pidfd."""
 
     def __init__(self, server: _Server, pid: int) -> None:
         self._server = server
@@ -82,7 +82,8 @@ class Forked:
 
     def reap(self) -> int:
         """Reap the process and return its exit code, or the negative number of the signal that ended it. Call
-        this only after the process has ended: while the server waits for a process, it forks no other."""
+        this only after the process has ended, because the server can't fork other processes while it waits
+        for this one."""
         os.close(self._handle)
         try:
             return self._server.ask({"reap": self.pid})
@@ -94,8 +95,9 @@ class _Server:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._client, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            # No parent-death signal is set, because that signal is sent when the calling thread ends. The
-            # server ends when the socket closes.
+            # No parent-death signal is set, because the kernel would send that signal as soon as the thread
+            # that starts the server ends, even if the worker continues. Instead, the server ends when the
+            # socket closes.
             self._process = processes.spawn(
                 [sys.executable, "-m", "training.runs.process.fork_server", str(theirs.fileno())],
                 log=None,

@@ -1,14 +1,13 @@
 """The process from which training processes are forked: `python -m training.runs.process.fork_server SOCKET`.
 
-The fork server has imported the libraries that every run needs (torch and transformers take 5 s of CPU time)
-and does nothing else, so that a run starts immediately. The server's only client (`fork.py`) holds the other
-end of the socket. When the socket closes, for any reason, this process ends and the kernel kills its
-children.
+The fork server has already imported the libraries that every run needs (importing torch and transformers
+takes 5 s of CPU time), so a run starts immediately. The server's only client (`fork.py`) holds the other end
+of the socket. When the socket closes, for any reason, this process ends and the kernel kills its children.
 
-Python's own fork server (multiprocessing) is not suitable, because its child processes hold the pipe through
-which the server detects the end of its client: the run of a killed worker would continue. That server also
-reaps child processes immediately, after which their process group can't be killed without the risk of killing
-another group with the same ID.
+The fork server of Python's multiprocessing module is not suitable. Its child processes inherit the pipe
+through which the server detects that its client has ended, so the run of a killed worker would continue. The
+multiprocessing server also reaps child processes immediately. The process group of a reaped process can't be
+killed safely, because another group can have received the same ID.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ PRELOADED = (
 PRELOADED_NAMES = {
     "transformers": ("AutoModelForCausalLM", "AutoTokenizer", "LlamaForCausalLM", "PreTrainedModel")
 }
-# A fork does not copy threads, and a lock that a thread holds would stay locked, so thread pools must not be
-# started here. Querying the CUDA driver for the number of GPUs would also make forks unusable, but NVML can
-# be queried safely.
+# No thread pools are started here: a fork does not copy threads, so a lock held by a thread would stay locked
+# forever in the child process. The number of GPUs is queried through NVML, because a query to the CUDA driver
+# would make CUDA unusable in child processes.
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
@@ -96,15 +95,15 @@ def _fork(client: socket.socket, output: int, argv: Sequence[str], environment: 
             sys.stdout.flush()  # fails if the log's disk is full
             sys.stderr.flush()
         finally:
-            os._exit(code)  # never return into `serve`, because only the server may run `serve`
+            os._exit(code)  # a child process must never return into `serve`
 
 
 def _run(argv: Sequence[str]) -> int:
     from training.runs.process.main import main
 
     _reseed()
-    # The name in `ps -o comm` and `top`. A run's ID starts with a timestamp, so only the end of the ID is
-    # distinctive.
+    # The process name that `ps -o comm` and `top` show. A run's ID starts with a timestamp, so only the end
+    # of the ID is distinctive.
     with open("/proc/self/comm", "w") as name:
         name.write(f"run-{argv[0][-8:]}")
     return main(argv)

@@ -1,4 +1,4 @@
-"""Provide a run's attempt with its inputs as paths and models."""
+"""One attempt at a run, with the run's inputs as paths and models."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The training process: `python -m training.runs.process.main RUN_ID`.
 
-Normally, the supervisor (`supervise.py`) has claimed the run and passes the attempt number. Without that
-number, the process claims the run itself. The exit code indicates how the run ended. Every write carries the
-attempt number and is refused if the attempt is stale.
+Normally, the supervisor (`supervise.py`) has claimed the run and passes the attempt number. Without an
+attempt number, the process claims the run itself. The exit code indicates how the run ended. Every write
+carries the attempt number and is refused if the attempt is stale.
 """
 
 from __future__ import annotations

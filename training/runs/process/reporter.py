@@ -30,8 +30,8 @@ class DatabaseReporter:
     """A training.rlhf.core.reporter.Reporter that writes to the database. Use the reporter as a context
     manager.
 
-    Leaving the block writes everything that was reported. If the database is unreachable for so long that the
-    sweep considers this attempt lost, the attempt gives up: `check` raises LostClaim.
+    At the end of the `with` block, all remaining reports are written. If the database is unreachable for so
+    long that the sweep considers this attempt lost, the attempt gives up: `check` raises LostClaim.
     """
 
     def __init__(
@@ -111,7 +111,8 @@ class DatabaseReporter:
             raise Cancelled("the run was asked to stop")
 
     def ask_to_stop(self) -> None:
-        """Ask the loop to stop. This is safe in a signal handler, because it only sets a flag."""
+        """Ask the training loop to stop. This method is safe in a signal handler, because it only sets a
+        flag."""
         self._stop_asked = True
 
     def _say(self, event: Event) -> None:
@@ -139,8 +140,8 @@ class DatabaseReporter:
             data = {"phase": progress.phase, "total_steps": progress.total_steps}
             events = [*events, Event("progress", progress.step, data | {"eta_seconds": progress.eta_seconds})]
         try:
-            # After a request to cancel, the phase is "stopping". Progress that the loop reports later must
-            # not overwrite this phase.
+            # After a request to cancel, the phase is "stopping". Later progress reports must not overwrite
+            # this phase.
             asked = append_events(
                 run_id=self._run_id,
                 attempt=self._attempt,

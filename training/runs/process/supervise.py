@@ -25,15 +25,16 @@ from training.runs.transitions import claim_run, fail_run, stop_run, worker_name
 
 # The time within which a cancelled process must reach its next step before its process group is killed.
 CANCEL_GRACE_SECONDS = 20.0
-# The same limit while the worker itself is stopping. This limit is shorter, because the worker's supervisor
-# kills the worker after 5 s (embedded/supervisor.py).
+# The time within which a process must reach its next step if the worker itself is stopping. This time is
+# short, because the worker's supervisor kills the worker after 5 s (embedded/supervisor.py).
 WORKER_STOP_GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16_384
 # By default, OpenMP's idle threads spin. On a busy machine, spinning takes CPU time from the threads that the
 # idle threads wait for. In our measurements on two busy cores, a PPO step of the demo took 15 to 35 s of CPU
-# time and 43 to 104 s of elapsed time with spinning threads, but 2.6 s and 6 s with sleeping threads.
+# time and 43 to 104 s of elapsed time with spinning threads, but only 2.6 s of CPU time and 6 s of elapsed
+# time with sleeping threads.
 TRAINING_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "DJANGO_SETTINGS_MODULE": "config.settings"}
 
 # Set when this worker is stopping: its runs end at their next step and are queued again.
@@ -52,8 +53,8 @@ class Ended:
 
 def execute_run(*, run_id: UUID) -> None:
     """Claim the run and supervise its process to the end. Does nothing if the run can't be claimed."""
-    # Called before the claim, because heartbeats come from the training process, and starting the first
-    # training process can take a long time.
+    # The fork server is prepared before the claim. Starting the fork server can take a long time, and a
+    # claimed run has no heartbeat until its training process has started.
     fork.prepare(environment=_environment())
     attempt = claim_run(run_id=run_id, worker=worker_name())
     if attempt is None:

@@ -1,8 +1,8 @@
 """Live events: one LISTEN connection and one reader connection per process, for any number of browsers.
 
-The table is the source of truth. A notification only means "read again", so a lost or duplicate notification
-is harmless. The obvious design, in which each stream queries on its own connection, would occupy one
-connection per viewer: with a pool of 8, the ninth browser would never be served.
+The event table is the source of truth. A notification only means "read again", so a lost or duplicate
+notification is harmless. The obvious design, in which each stream queries on its own connection, would occupy
+one connection per viewer: with a pool of 8, the ninth browser would never be served.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Hub:
         sent.
 
         `document` returns the data of a state event: the run in its API form. `document` is called in a
-        thread.
+        separate thread.
         """
         async with self._watching(run_id) as woken:
             yield f"retry: {RETRY_MILLISECONDS}\n\n"
@@ -118,7 +118,7 @@ class Hub:
             try:
                 async with await _connect() as listening:
                     await listening.execute(f"LISTEN {CHANNEL}")
-                    self._wake(*self._watchers)  # read the events announced before LISTEN
+                    self._wake(*self._watchers)  # read events that were announced before LISTEN took effect
                     async for note in listening.notifies():
                         self._wake(UUID(note.payload))
             except psycopg.OperationalError:

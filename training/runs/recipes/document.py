@@ -16,10 +16,10 @@ HEAD = """# Recipes
 
     manage.py launch_run KIND --project SLUG [--preset NAME] [--recipe FILE] [--set key=value …] [--wait]
 
-Alternatively, use the New run page, which is generated from the same definitions. The page also estimates
-how much time, memory and disk space a run would need (`POST /api/v1/runs/estimate`). A preset changes the
-settings that are listed with the preset. A recipe file overrides the preset, and `--set` overrides both.
-All other settings keep their defaults.
+Alternatively, use the New run page, which is generated from the same definitions. The New run page also
+estimates how much time, memory and disk space a run would need (`POST /api/v1/runs/estimate`). A preset
+changes the settings that are listed with the preset. A recipe file overrides the preset, and `--set`
+overrides both. All other settings keep their defaults.
 """
 ESTIMATES = """## Estimates
 
@@ -28,9 +28,9 @@ moments, the activations of the largest micro-batch, the keys and values during 
 The formulas are in `training/rlhf/planning/cost.py`. A model's size is read from its `config.json` and the
 headers of its weight files, or guessed from a name such as `Qwen3-0.6B`.
 
-The disk estimate covers the model that the run produces and, until a `reward_model` run has ended, its
-checkpoints. With full fine-tuning, the checkpoints take up to eleven times the size of the model
-(`training/rlhf/planning/disk.py`).
+The disk estimate covers the model that the run produces and, for a `reward_model` run, the checkpoints, which
+are deleted when the run ends. With full fine-tuning, the checkpoints take up to eleven times the size of the
+model (`training/rlhf/planning/disk.py`).
 
 The time estimate is computed from the same sizes and then scaled to match the durations of up to five earlier
 runs of the same kind that started from the same base model on this installation. Without earlier runs, the

@@ -29,7 +29,7 @@ class StartsFromPolicy(Recipe):
         "",
         max_length=500,
         description="A hub name (Qwen/Qwen3-0.6B) or a folder on the worker's machine, used instead of the "
-        "input policy. Empty: the input policy.",
+        "input policy. If this field is empty, the run starts from the input policy.",
     )
 
 

@@ -63,7 +63,7 @@ describe("editing a form", () => {
     const typed = edited({ type: "put", path: ["tie_label"], value: "Same" });
     expect(isOvertaken(typed, saved)).toBe(false);
     expect(isOvertaken(typed, { ...saved, ties: false })).toBe(true);
-    expect(isOvertaken(typed, { ...saved, tie_label: "Same" })).toBe(false); // Now equal to the edited form.
+    expect(isOvertaken(typed, { ...saved, tie_label: "Same" })).toBe(false); // The project's form now equals the edited form.
   });
 
   it("restores the content of a part that is turned on again", () => {

@@ -203,8 +203,8 @@ function namesIn(form: AnswerForm): Set<string> {
 }
 
 /**
- * The labels of parts that the project uses now but the edited form omits. Existing answers are kept, but
- * later answers have no values for these parts.
+ * The labels of parts that the project uses now but the edited form omits. Existing values of these parts are
+ * kept, but new answers have no values for them.
  */
 export function noLongerAsked({ saved, form }: EditorState): string[] {
   const kept = namesIn(form);

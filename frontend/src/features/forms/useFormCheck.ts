@@ -10,9 +10,12 @@ export type FormCheck = {
   /** True if the result refers to the current form, not to an earlier version. */
   readonly settled: boolean;
   readonly effect: FormEffect | null;
-  /** Errors by path within the form: `ratings.0.max`; the key `""` refers to the form as a whole. */
+  /**
+   * Errors by path within the form (for example, `ratings.0.max`); the key `""` refers to the form as a
+   * whole.
+   */
   readonly problems: Readonly<Record<string, string>>;
-  /** The server could not be reached. */
+  /** Set if the server could not be reached. */
   readonly failure: ApiProblem | null;
 };
 

@@ -1,6 +1,6 @@
 import type { Leaderboard, LeaderboardRow } from "@/api/types";
 
-/** The position of a value between the lowest and the highest bound of all rows, in percent. */
+/** Converts a value to its position between the lowest and the highest bound of all rows, in percent. */
 export function scaleOf(rows: readonly LeaderboardRow[]): (value: number) => number {
   const low = Math.min(...rows.map((row) => row.low));
   const high = Math.max(...rows.map((row) => row.high));

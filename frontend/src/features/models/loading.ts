@@ -5,11 +5,14 @@ const CLASSES: Record<Model["kind"], string> = {
   reward_model: "AutoModelForSequenceClassification",
 };
 
-/** A line of Python that loads the model. JSON strings are valid in Python, including quotes and backslashes. */
+/**
+ * A line of Python that loads the model. The folder name is written as a JSON string, because Python also
+ * reads JSON's escapes for quotes and backslashes.
+ */
 export function loadLine({ kind, folder, weights }: Pick<Model, "kind" | "folder" | "weights">): string {
   const adapter = weights === "adapter";
   const name = adapter ? CLASSES[kind].replace("Auto", "AutoPeft") : CLASSES[kind];
-  // If the base is a language model, the adapter's number of outputs must be passed explicitly.
+  // If an adapter's base model is a language model, the number of outputs must be passed explicitly.
   const outputs = adapter && kind === "reward_model" ? ", num_labels=1" : "";
   const call = `${name}.from_pretrained(${JSON.stringify(folder)}${outputs})`;
   return `from ${adapter ? "peft" : "transformers"} import ${name}; model = ${call}`;

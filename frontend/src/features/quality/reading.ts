@@ -1,7 +1,10 @@
 import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
 import { percent } from "@/shared/format";
 
-/** Below this adjusted p-value, an annotator is marked as an outlier. About one project in 100 has a false positive. */
+/**
+ * An annotator whose adjusted p-value is below this limit is marked as an outlier. With this limit, about one
+ * project in 100 has a false positive.
+ */
 const OUTLIER_P = 0.01;
 
 export type Reading = "unknown" | "chance" | "low" | "tentative" | "reliable";
@@ -91,7 +94,9 @@ export function nextOrder(order: Order, by: Column): Order {
 
 export type Cell = { agreement: number; n_pairs: number };
 
-/** Agreement by pair in both directions, with annotators in the order of first appearance. */
+/**
+ * Agreement for each pair of annotators, in both directions, with annotators in order of first appearance.
+ */
 export function pairMatrix(between: Quality["between"]): {
   people: string[];
   cell: (one: string, other: string) => Cell | undefined;

@@ -5,8 +5,8 @@ import type { en } from "./texts/en";
 type Said = Texts<typeof en.said>;
 
 /**
- * The order with the desk's response letters: `B > A = D`. Responses below a top-k ranking come last, in
- * brackets.
+ * The order with the desk's response letters: `B > A = D`. The unranked responses of a top-k ranking come
+ * last, in brackets.
  */
 export function orderInLetters(
   answer: AnswerGiven,
@@ -23,7 +23,7 @@ export function orderInLetters(
   return order ? texts.orderAllBad(order) : texts.allBad;
 }
 
-/** The other parts of the answer, one line each, with the form's labels if they still exist. */
+/** The other parts of the answer, one line each, with labels where the form still defines them. */
 export function saidBeside(
   answer: AnswerGiven,
   form: AnswerForm,

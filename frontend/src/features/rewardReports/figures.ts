@@ -35,7 +35,7 @@ export function points(share: number): string {
   return signed(share * 100, 1);
 }
 
-/** The side of 0 on which the estimate lies if its interval excludes 0; otherwise unclear. */
+/** The side of 0 on which the estimate lies if its interval excludes 0; otherwise `unclear`. */
 export function sideOf({ low, high }: Estimate): "above" | "below" | "unclear" {
   if (low !== null && low > 0) return "above";
   return high !== null && high < 0 ? "below" : "unclear";

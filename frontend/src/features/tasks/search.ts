@@ -44,13 +44,13 @@ function dayAfter(day: string): string {
   return next.toISOString();
 }
 
-/** The API parameters that both lists share. */
+/** The API parameters that the task list and the ranking list share. */
 function common({ says, round, model, under, has, annotator, from, until }: TasksSearch) {
   return {
     ...(says && { says }),
     ...(round !== undefined && { round }),
     ...(model && { model }),
-    // The value 100 matches every task ranked by at least two annotators, including those with 100 % agreement.
+    // At 100, the filter matches every task ranked by at least two annotators, even with 100 % agreement.
     ...(under !== undefined && { agreement_below: under === 100 ? 1.01 : under / 100 }),
     ...(has && { has }),
     ...(annotator && { annotator }),

@@ -64,7 +64,7 @@ export function toAnswer(draft: Draft, token: string, form: AnswerForm, shown: r
     token,
     tiers,
     all_bad,
-    // If all responses are tied, there is no strength.
+    // If all responses are tied, no strength is sent.
     strength: prefers({ tiers, unranked }) ? draft.strength : null,
     rewrite: draft.rewrite?.trim() ? draft.rewrite : null,
   };

@@ -27,7 +27,7 @@ export function PairCards({
   children,
 }: {
   responses: readonly ShownResponse[];
-  /** Empty until an order has been chosen. */
+  /** The chosen order; empty until the annotator chooses a position on the scale. */
   tiers: Tiers;
   focus: string;
   letters: ReadonlyMap<string, string>;

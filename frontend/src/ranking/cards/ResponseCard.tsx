@@ -42,7 +42,7 @@ type CardProps = CardPlace & {
   /** Keeps the response in view; null if the layout does not allow this. */
   onHold: ((id: string) => void) | null;
   tiesAllowed: boolean;
-  /** Whether this response can stay unranked, because only the best few are ranked. */
+  /** Whether this response can stay unranked, as in a ranking of the best few. */
   canLeaveOut: boolean;
   dispatch: Dispatch<DeskAction>;
   children?: ReactNode;

@@ -13,9 +13,9 @@ import layouts from "./layouts.module.css";
 import { type CardPlace, RankedItem } from "./ResponseCard";
 
 /**
- * The cards in ranked order: one flat list keyed by response, so that a card that changes its tier moves without
- * being rebuilt, and no other card moves. Every layout uses this list. In the two-at-a-time layout, the other cards
- * are hidden but stay mounted, so that they can be shown without rendering them again.
+ * The cards in ranked order, as one flat list keyed by response. If a response changes its tier, only the
+ * response's card moves in the document, and no card is rebuilt. Every layout uses this list. In the two-at-a-time
+ * layout, all cards except two are hidden but stay mounted, so that they can be shown without rendering them again.
  */
 export function Responses({
   responses,
@@ -40,8 +40,8 @@ export function Responses({
   marks: Marks;
   dispatch: Dispatch<DeskAction>;
   /**
-   * Renders the questions about a response. The function stays the same until the answer to such a question
-   * changes.
+   * Renders the questions about a response. The function stays the same until the answer to one of these
+   * questions changes.
    */
   children: (id: string) => ReactNode;
 }) {

@@ -6,7 +6,7 @@ export function draftOn({ state }: DeskModel, activeMs: number): Draft {
   return toDraft(state.ranking, state.fields, activeMs);
 }
 
-/** The state of the desk as a submission. */
+/** Converts the state of the desk to a submission. */
 export function answerOn(desk: DeskModel, activeMs: number): Answer {
   const { form, token } = desk.assignment;
   return toAnswer(draftOn(desk, activeMs), token, form, desk.state.shownOrder);

@@ -2,7 +2,7 @@ import { useEffect, useRef } from "react";
 
 /**
  * Measures how long this task was on the screen, in milliseconds. Time in a hidden tab or in a pause does not count.
- * The returned function returns the time so far.
+ * Returns a function that returns the time measured so far.
  */
 export function useActiveTime(startMs: number, paused = false): () => number {
   const total = useRef(startMs);

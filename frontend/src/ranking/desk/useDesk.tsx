@@ -27,8 +27,8 @@ export function useDesk(assignment: Assignment, draft: unknown, memory: Memory) 
   /** The text of the best response, if exactly one is best. */
   const best = responses.find(({ id }) => top?.length === 1 && top[0] === id)?.text ?? null;
   const view = useView(pair, dispatch, memory);
-  // The function stays the same until an answer to these questions changes, so that a move redraws only the changed
-  // cards.
+  // The function stays the same until a rating or a flag changes, so that moving a response redraws only the
+  // changed cards.
   const questionsAbout = useCallback(
     (id: string): ReactNode =>
       form.ratings.length + form.flags.length > 0 && (

@@ -13,7 +13,8 @@ export function useGaps({ assignment: { form }, state: { fields, ranking }, lett
   const [shown, setShown] = useState(false);
 
   /**
-   * Returns whether the answer can be submitted now. If not, the unanswered questions are shown from then on.
+   * Returns whether the answer can be submitted now. If it cannot, the page starts to show the unanswered
+   * questions.
    */
   function pass(): boolean {
     const passes = gaps.length === 0 || (shown && !blocking);

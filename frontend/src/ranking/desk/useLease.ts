@@ -5,7 +5,10 @@ import type { Assignment } from "@/api/types";
 const LONGEST_PAUSE_MS = 60_000;
 const SHORTEST_PAUSE_MS = 5_000;
 
-/** The interval between heartbeats: a third of the remaining time, so that the lease survives two lost heartbeats. */
+/**
+ * The time until the next heartbeat: a third of the remaining lease time, within the limits above, so that
+ * the lease survives two lost heartbeats.
+ */
 function nextHeartbeatMs(expiresAt: string, now: number): number {
   const left = Date.parse(expiresAt) - now;
   return Math.max(SHORTEST_PAUSE_MS, Math.min(left / 3, LONGEST_PAUSE_MS));
@@ -23,8 +26,8 @@ export type Lease = {
 type Held = Pick<Assignment, "id" | "token" | "expires_at">;
 
 /**
- * Renews the lease while the page is visible or, during a pause, until `pausedUntil` even if the page is
- * hidden. An answer that was taken back has no lease and an empty token.
+ * Renews the lease while the page is visible. During a pause, renews the lease until `pausedUntil`, even if
+ * the page is hidden. An answer that was taken back has no lease and an empty token.
  */
 export function useLease(
   { id, token, expires_at }: Held,
@@ -70,7 +73,7 @@ export function useLease(
     };
     timer = setTimeout(beat, nextHeartbeatMs(expires_at, Date.now()));
     document.addEventListener("visibilitychange", now);
-    // When the connection returns or is lost, a heartbeat checks whether the lease is still valid.
+    // When the connection is lost or restored, an immediate heartbeat updates the state of the lease.
     window.addEventListener("online", now);
     window.addEventListener("offline", now);
     return () => {

@@ -22,8 +22,8 @@ export type Comparison = { readonly first: Side; readonly second: Side } | null;
 export const MAX_COMPARED_CHARS = 500_000;
 
 /**
- * Up to this many common words between two longer differences are considered a coincidence ("the", "of a") and are
- * marked as well, because leaving them unmarked would split the marks.
+ * The maximum number of shared words (such as "the" or "of a") between two longer differences that are treated as
+ * a coincidence. These words are marked too, so that the two differences appear as one mark.
  */
 const CHANCE_WORDS = 3;
 
@@ -50,7 +50,7 @@ function numbered({ keys }: Words, numbers: Map<string, number>): Int32Array {
 
 const longer = ({ first, second }: Run) => Math.max(first[1] - first[0], second[1] - second[0]);
 
-/** Merges two differences that are separated only by coincidental common words. */
+/** Merges two differences that are separated only by coincidentally shared words. */
 function withoutChance(runs: readonly Run[]): Run[] {
   const kept: Run[] = [];
   for (const [index, run] of runs.entries()) {
@@ -80,7 +80,10 @@ function withoutChance(runs: readonly Run[]): Run[] {
 /** Marks longer than this are not split by line, because ten thousand lines would become ten thousand elements. */
 const MAX_SPLIT_CHARS = 20_000;
 
-/** White space around line breaks is not marked, because a line through or under it would look like a word. */
+/**
+ * White space around line breaks is not marked, because a strikethrough or underline there would look like a
+ * marked word.
+ */
 const SPACE_BETWEEN_LINES = /\s*\n\s*|\s+$/g;
 
 function side({ text, starts, keys }: Words, runs: readonly Run[], which: "first" | "second"): Side {

@@ -85,7 +85,7 @@ const unmarked = ({ pieces }: Side) =>
     .join("");
 
 describe("a word-by-word comparison", () => {
-  it("reproduces both texts and leaves only common words unmarked", () => {
+  it("reproduces both texts and leaves only shared words unmarked", () => {
     fc.assert(
       fc.property(texts, texts, (first, second) => {
         const found = compare(first, second);

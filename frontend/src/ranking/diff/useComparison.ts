@@ -4,8 +4,8 @@ import type { Comparison, Piece } from "./compare";
 
 export type Mark = {
   /**
-   * Identifies the comparison. A text with new marks is mounted again, because React takes seconds to update
-   * thousands of elements.
+   * Identifies the comparison. A text with new marks is mounted again instead of being updated, because React
+   * takes seconds to update thousands of elements.
    */
   readonly of: string;
   readonly pieces: readonly Piece[];
@@ -41,7 +41,9 @@ function useCompare(wanted: boolean): Compare | undefined {
         loaded = module.compare;
         if (alive) setCompare(() => loaded);
       },
-      () => undefined, // Without a connection, nothing is marked. The next comparison tries again.
+      // Without a connection, the module cannot be loaded and nothing is marked. The next comparison tries to
+      // load the module again.
+      () => undefined,
     );
     return () => {
       alive = false;

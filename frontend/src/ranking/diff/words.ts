@@ -16,8 +16,8 @@ const SPACELESS =
 
 /**
  * Matches, in this order: a run in a script without spaces, a word or number with its combining marks and
- * apostrophes, an emoji with everything joined to it, or any other single character, each with the white space that
- * follows.
+ * apostrophes, an emoji with everything joined to it, any other single character with its combining marks, or
+ * white space at the start of the text. All other white space is part of the word before it.
  */
 const PIECE = new RegExp(
   `(?<run>[${SPACELESS}][${SPACELESS}\\p{M}ー]*)` +

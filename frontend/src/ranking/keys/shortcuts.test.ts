@@ -167,7 +167,7 @@ describe("the focused control", () => {
   });
 });
 
-it("the annotators' guide lists every shortcut with the texts of the desk", () => {
+it("the annotators' guide lists every shortcut with the desk's texts", () => {
   const guide = readFileSync("../docs/annotating.md", "utf-8").split("\n");
   const printed = (keys: Shortcut["keys"]) =>
     keys.map((chord) => chord.map((key) => (key === "…" ? key : `\`${key}\``)).join(" ")).join(" ");

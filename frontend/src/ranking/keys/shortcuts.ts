@@ -51,8 +51,8 @@ const letter = (wanted: string) => (stroke: KeyStroke) =>
 
 /**
  * The slot of a digit key, where 0 means slot 10. Keys are identified by their position on the keyboard,
- * because some layouts need Shift for digits. If Shift with a digit key types "=" or "?", the shortcuts for
- * these characters take precedence.
+ * because some layouts need Shift for digits. On keyboards where Shift and a digit key type "=" or "?",
+ * the shortcuts for these characters take precedence.
  */
 function slotOfStroke(stroke: KeyStroke): number | null {
   if (!plain(stroke) || stroke.key === "=" || stroke.key === "?") return null;
@@ -299,7 +299,7 @@ export function shortcutsFor(mode: Mode): readonly Shortcut[] {
   return SHORTCUTS.filter(({ modes }) => !modes || modes.includes(mode));
 }
 
-/** The only shortcut that matches a key stroke; null if two match, because the choice would be ambiguous. */
+/** The shortcut that matches a key stroke; null if there is no match or more than one. */
 export function matchShortcut(stroke: KeyStroke, mode: Mode): Shortcut | null {
   const matches = shortcutsFor(mode).filter((shortcut) => shortcut.test(stroke));
   if (matches.length > 1) {

@@ -58,7 +58,7 @@ it("scrolling together keeps the same relative position in each text", () => {
   const alongWith = (top: number, length: number, other: number) => topAt(placeOf(top, length), other);
   expect(alongWith(50, 100, 1_000)).toBe(500);
   expect(alongWith(100, 100, 37)).toBe(37);
-  // Values past the end, which touch screens report, and cards that do not scroll.
+  // Touch screens report positions beyond both ends, and cards that do not scroll have no positive length.
   expect(alongWith(120, 100, 50)).toBe(50);
   expect(alongWith(10, 0, 100)).toBe(0);
   expect(alongWith(10, 100, -3)).toBe(0);

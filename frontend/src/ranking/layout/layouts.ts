@@ -4,8 +4,8 @@ export type Layout = "column" | "row" | "focus";
 const ALL: readonly Layout[] = ["column", "row", "focus"];
 
 /**
- * The layouts offered. A pair side by side already shows two responses at a time, and on a phone nothing is
- * shown side by side.
+ * The layouts offered. A pair has no two-at-a-time layout, because it has only two responses. Narrow screens
+ * have no side-by-side layout.
  */
 export function offeredLayouts(pair: boolean, narrow: boolean): readonly Layout[] {
   return ALL.filter((layout) => !(layout === "row" && narrow) && !(layout === "focus" && pair));
@@ -20,8 +20,9 @@ export function layoutAfter(layout: Layout, offered: readonly Layout[]): Layout 
 }
 
 /**
- * The two responses to show, in ranked order: the current response, and the response kept in view or else the
- * response above the current one, so that a step down changes only one of the two.
+ * The two responses to show, in ranked order: the current response and the response kept in view. If no response
+ * is kept in view, the response above the current response is shown, so that a step down replaces only one of the
+ * two responses.
  */
 export function twoShown(order: readonly string[], focus: string, held: string | null): readonly string[] {
   const at = order.indexOf(focus);

@@ -3,8 +3,9 @@ import type { Layout } from "./layouts";
 
 /** The view settings that this browser remembers. */
 type Remembered = {
-  /** The layouts for lists and for pairs. */
+  /** The layout for tasks that are ranked as a list. */
   readonly list: Layout;
+  /** The layout for tasks with exactly two responses. */
   readonly pair: Layout;
   /** Whether cards side by side scroll together. */
   readonly together: boolean;
@@ -15,7 +16,7 @@ type Remembered = {
 const KEY = "rankloop.desk.view";
 export const AT_FIRST: Remembered = { list: "column", pair: "row", together: true, keyLine: true };
 
-/** The settings in a browser without storage, which last until the page is closed. */
+/** The settings for a browser without storage. These settings last until the page is closed. */
 let lately: Remembered | null = null;
 
 const isLayout = (value: unknown): value is Layout =>

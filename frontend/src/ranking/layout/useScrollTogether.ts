@@ -16,14 +16,15 @@ export function useScrollTogether(
   list: RefObject<HTMLElement | null>,
   { apart, together, order }: { apart: boolean; together: boolean; order: string },
 ): void {
-  // Relative positions from 0 to 1, because a card off the screen has not been laid out and its length changes when
-  // it is laid out.
+  // Positions are relative, from 0 to 1, because a card off the screen has only an estimated length, which changes
+  // when the card is laid out.
   const places = useRef(new Map<string, number>());
 
   useEffect(() => {
     const root = list.current;
     if (!root || !apart) return;
-    // Scrolling by this hook also causes an event. Without this flag, two cards would scroll each other forever.
+    // The hook's own scrolling also triggers scroll events, which must be ignored. Otherwise, two cards would
+    // scroll each other forever.
     const ours = new WeakMap<HTMLElement, number>();
     function onScroll({ target }: Event) {
       if (target === root) return putBack(root as HTMLElement, places.current);

@@ -12,15 +12,15 @@ export type ViewCommands = {
   nextLayout: () => void;
   toggleTogether: () => void;
   /**
-   * Keeps this response in view next to the current one, instead of any response kept before; a second call
-   * releases the response.
+   * Keeps this response in view next to the current response and releases any response kept before. A second
+   * call for the same response releases that response.
    */
   hold: (id: string) => void;
   toggleCompare: () => void;
 };
 
 export type View = ViewCommands & {
-  /** The chosen layout, if the screen is wide enough. */
+  /** The chosen layout, or a column if the chosen layout is not offered (for example, on a narrow screen). */
   readonly layout: Layout;
   /** The current arrangement, which can differ from the layout during a comparison of two responses. */
   readonly arrangement: Layout;

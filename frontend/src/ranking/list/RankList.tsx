@@ -21,8 +21,8 @@ import { type CSSProperties, type ReactNode, useMemo, useState } from "react";
 import type { Ranking } from "../order/ranking";
 
 /**
- * A press that moves less than this distance is a click on the handle, not a drag. The object is shared by
- * all renders, because new sensors on each render would cause every card to render again.
+ * A press on the handle that moves less than `distance` pixels is a click, not a drag. All renders share this
+ * object, because new sensor options on each render would cause every card to render again.
  */
 const DRAG_STARTS_AFTER = { activationConstraint: { distance: 4 } };
 
@@ -38,8 +38,8 @@ const SILENT = {
 };
 
 /**
- * The pointer's position determines the drop target, not the card's rectangle. Long cards collapse when a
- * drag starts, so the initial rectangle no longer has the right position and size.
+ * Distance between the pointer and the top left corner of the dragged card. The card is positioned relative
+ * to the pointer, because long cards collapse when a drag starts and no longer match the initial rectangle.
  */
 const GRIP_OFFSET_PX = 20;
 
@@ -56,6 +56,7 @@ const heldAtGrip: Modifier = ({ activatorEvent, draggingNodeRect, transform }) =
 /** The direction of the list. */
 export type Axis = "down" | "across";
 
+/** Chooses the drop target nearest to the pointer, whatever the position of the dragged card. */
 const nearestToPointer =
   (axis: Axis): CollisionDetection =>
   ({ droppableContainers, droppableRects, pointerCoordinates }) => {
@@ -145,7 +146,7 @@ export function RankList({
   );
 }
 
-/** The line between ranked and unranked responses, a drop target in both lists. */
+/** The line between ranked and unranked responses, which is also a drop target. */
 export const LINE = "unranked";
 
 /** The drop targets, from top to bottom. */

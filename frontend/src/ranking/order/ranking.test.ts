@@ -184,7 +184,7 @@ describe("a ranking of the best few", () => {
     expect(all(run(two, { type: "drop", id: "C", index: 2 }))).toBe("A | CBD");
     expect(all(run(two, { type: "drop", id: "C", index: 4 }))).toBe("A | BDC");
     expect(all(run(two, { type: "drop", id: "D", index: 0 }))).toBe("D C | AB");
-    // A response dropped on the line itself from below takes the last rank, but only if that rank is free.
+    // An unranked response that is dropped onto the line takes the last rank, unless all ranks are taken.
     expect(all(run(two, { type: "drop", id: "B", index: 2 }))).toBe("C A | BD");
     expect(all(run(best(), { type: "drop", id: "B", index: 0 }))).toBe("B | ACD");
   });

@@ -50,9 +50,9 @@ export type RankingAction =
   /** Sets the whole order. */
   | { type: "judge"; tiers: Tiers }
   /**
-   * Drops the response at `index` of the list from top to bottom. A response dropped between two tied
-   * responses joins their tie. If responses can be left unranked, the line between ranked and unranked
-   * responses is one entry of that list.
+   * Drops the response at position `index` of the whole list. A response dropped between two tied responses
+   * joins their tie. If responses can be left unranked, the line between ranked and unranked responses is also
+   * an entry of the list.
    */
   | { type: "drop"; id: string; index: number }
   | { type: "undo" }
@@ -193,8 +193,8 @@ function drop(tiers: Tiers, id: string, index: number, tiesAllowed: boolean): Ti
 }
 
 /**
- * Moves `id` by one step. An unranked response that moves up takes the last rank, and if all ranks are taken,
- * the response previously at that rank becomes unranked. In a ranking of the best few, the last response
+ * Moves `id` by one step. An unranked response that moves up takes the last rank. If all ranks are taken, the
+ * response that had the last rank becomes unranked. In a ranking of the best few, the last response
  * becomes unranked if it moves down.
  */
 function step(ranking: Ranking, id: string, by: -1 | 1): Order {
@@ -212,8 +212,8 @@ function step(ranking: Ranking, id: string, by: -1 | 1): Order {
 }
 
 /**
- * `tiers` without the lowest responses that exceed the maximum number. All other responses of `ranking` are
- * unranked.
+ * An order with the responses in `tiers`, except the lowest responses if there are more than the form allows.
+ * All responses that are not in this order are unranked.
  */
 function within(ranking: Ranking, tiers: Tiers): Order {
   const order = tiers.flat();

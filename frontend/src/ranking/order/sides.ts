@@ -4,7 +4,7 @@ import type { Tiers } from "./ranking";
 
 /** A position on the scale between two responses. */
 export type Side = {
-  /** −1 if the response shown first is better, 1 if the second is, 0 if neither is. */
+  /** −1 if the response shown first is better, 1 if the response shown second is better, 0 if neither is better. */
   readonly side: -1 | 0 | 1;
   readonly strength: number | null;
   readonly allBad: boolean;
@@ -92,8 +92,8 @@ export function sideWords({ side, label }: Side, texts: OrderTexts): string {
 }
 
 /**
- * The score of a position, from −3 to +3 as in publications: negative if the first response is better. Empty if the
- * form has no degrees.
+ * The score of a position, from −3 to +3 as is usual in publications; negative if the first response is
+ * better. Empty if the form has no degrees.
  */
 export function signed({ side, strength, allBad }: Side): string {
   if (allBad || (side !== 0 && strength === null)) return "";

@@ -59,7 +59,8 @@ export function deskReducer(state: DeskState, action: DeskAction, texts: OrderTe
 
 function picked(state: DeskState, side: Side): DeskState {
   const tiers = tiersOf(side, state.shownOrder, state.form);
-  // If an order is required even when both are bad, "both are bad" is a separate question and keeps its answer.
+  // If the form requires an order even when both responses are bad, "both are bad" is a separate question,
+  // and the answer to that question is kept.
   const all_bad = isVerdict(state.form) ? side.allBad : state.fields.all_bad;
   return {
     ...state,

@@ -5,7 +5,10 @@ import { excerptOf } from "./excerpt";
 
 type Labels = { letters: ReadonlyMap<string, string>; excerpts: ReadonlyMap<string, string> };
 
-/** The letter of each response, which never changes with the order, and its first words without Markdown. */
+/**
+ * The letter of each response, which does not depend on the order, and the response's first words without
+ * Markdown.
+ */
 export function useLabels(responses: readonly ShownResponse[], shownOrder: readonly string[]): Labels {
   return useMemo(
     () => ({

@@ -14,7 +14,7 @@ export const de: Texts<typeof en> = {
 
   required: "erforderlich",
   numberBetween: (asked, min, max) => `${asked}, ${min} bis ${max}`,
-  howMuchBetter: "Wie viel besser ist die beste?",
+  howMuchBetter: "Wie viel besser ist die beste Antwort?",
   howSure: "Wie sicher ist das Urteil?",
   allBadMeans: {
     asked: "Die Reihenfolge zählt trotzdem.",

@@ -12,7 +12,7 @@ export const en = {
 
   required: "required",
   numberBetween: (asked: string, min: number, max: number) => `${asked}, ${min} to ${max}`,
-  howMuchBetter: "How much better is the best?",
+  howMuchBetter: "How much better is the best response?",
   howSure: "How sure are you?",
   allBadMeans: {
     asked: "The order still counts.",

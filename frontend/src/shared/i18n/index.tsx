@@ -5,7 +5,7 @@ export { LANGUAGES, type Language } from "./language";
 
 /**
  * The type of a translation of the catalogue `T`: the same keys, and functions with the same arguments. Catalogues
- * are plain objects, so the compiler finds missing texts. A sentence with numbers is a function, so that each
+ * are typed objects, so that the compiler reports missing texts. A sentence with numbers is a function, so that each
  * language can inflect its words.
  */
 export type Texts<T> = {
@@ -34,7 +34,7 @@ export function LanguageProvider({ children }: { children: ReactNode }) {
       language,
       choose: (next: Language) => {
         speak(next, { remember: true });
-        // The page does not change until the other catalogues have loaded.
+        // The page does not change until the catalogues of the new language have loaded.
         startTransition(() => setLanguage(next));
       },
     }),
@@ -76,7 +76,7 @@ function textsIn<T>({ english, others, loaded }: Catalog<T>, language: Other): P
   if (!load) return null;
   const promise = load().then(
     (module) => module[language],
-    () => english, // Without a connection, texts stay English until the page is reloaded.
+    () => english, // After a failed load, texts stay English until a reload.
   );
   loaded.set(language, promise);
   return promise;

@@ -4,7 +4,7 @@ import styles from "./conversation.module.css";
 import { Markdown } from "./Markdown";
 
 /**
- * A prompt: the turns up to the point where the model must answer. Turns have no ids and never change, so
+ * A prompt: the turns up to the point where the model must answer. Turns have no IDs and never change, so
  * each turn's index is its React key.
  */
 export function Conversation({ messages, raw = false }: { messages: readonly Message[]; raw?: boolean }) {

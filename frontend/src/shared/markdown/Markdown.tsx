@@ -22,7 +22,8 @@ const ABSURDLY_NESTED = /^(?:[ \t]*(?:>|[*+-][ \t]|\d{1,9}[.)][ \t])){24}|^[ \t]
 /**
  * The length from which a word is considered machine-generated. Breaking a word of 50,000 letters at
  * arbitrary positions took 4.5 s of layout each time the response's card moved; with break opportunities,
- * layout takes no measurable time. (Text in scripts without spaces breaks between any letters.)
+ * layout takes no measurable time. Text in scripts without spaces needs no break opportunities,
+ * because it can break between any two letters.
  */
 const ENDLESS_WORD = /[!-~\u00a1-\u024f]{1000,}/;
 const WORD_PIECE = /[!-~\u00a1-\u024f]{60}/g;
@@ -85,8 +86,8 @@ export function whyPlain(text: string): Note | null {
 }
 
 /**
- * Renders untrusted text. Markdown becomes React elements after sanitising: no raw HTML, no scripts, and nothing is
- * loaded from elsewhere. The plain text is shown until the renderer has loaded.
+ * Renders untrusted text. Markdown is sanitised and then converted to React elements. The result contains no raw
+ * HTML and no scripts, and loads nothing from other sites. The plain text is shown until the renderer has loaded.
  */
 export const Markdown = memo(function Markdown({ text, raw = false }: { text: string; raw?: boolean }) {
   if (raw) {

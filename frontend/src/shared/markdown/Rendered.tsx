@@ -60,10 +60,11 @@ type HtmlNode = {
 const RUNS_LEFT_TO_RIGHT = new Set(["code", "pre", "math"]);
 
 /**
- * Sets the text direction of each block by the block's first letter that has a direction, because one
- * answer can contain an English and an Arabic paragraph. Only the outermost blocks get `dir="auto"`: to
+ * Sets the text direction of each block according to the block's first letter that has a direction, because
+ * one answer can contain an English and an Arabic paragraph. Only the outermost blocks get `dir="auto"`: to
  * determine the direction of a list, the browser skips descendants that have their own `dir`. The style sheet
- * handles the blocks inside. Code and formulas always run left to right, and their letters are ignored.
+ * sets the direction of nested blocks. Code and formulas always run left to right, and their letters do not
+ * affect the direction of the block that contains them.
  */
 export function directions() {
   function mark(node: HtmlNode, outermost: boolean): void {
@@ -160,8 +161,8 @@ const isRich = (text: string) => HAS_MATH.test(text) || HAS_CODE.test(text);
 const MOST_KEPT = 48;
 
 /**
- * A cache of rendered texts, oldest first. Caching is worthwhile, because parsing ten long responses takes as
- * long as rendering them.
+ * A cache of rendered texts, oldest first. Caching is worthwhile, because parsing ten long responses takes
+ * about as long as rendering the parsed responses.
  */
 const kept = new Map<string, ReactNode>();
 
@@ -194,7 +195,7 @@ export async function prepare(text: string): Promise<void> {
   try {
     rendered(text, plugins);
   } catch {
-    // The text's nesting overflows the parser's stack, so plain text is shown instead.
+    // The text's nesting overflows the parser's stack, so the text will be shown as plain text.
   }
 }
 

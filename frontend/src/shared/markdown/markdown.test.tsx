@@ -79,8 +79,8 @@ describe("untrusted Markdown", () => {
       ["SECTION", ""],
     ]);
     expect(shown.querySelector("table")?.getAttribute("dir")).toBe("auto");
-    // If the item had a `dir`, the browser would ignore the item's text when determining the list's direction, and
-    // would put the bullets on the wrong side.
+    // If a list item had a `dir`, the browser would ignore the item's text when determining the list's direction,
+    // and would put the bullets on the wrong side.
     expect(shown.querySelector("li")?.hasAttribute("dir")).toBe(false);
     expect(shown.querySelector("li code")?.getAttribute("dir")).toBe("ltr");
   });
@@ -113,7 +113,7 @@ describe("untrusted Markdown", () => {
     }
   });
 
-  it("a text is rendered ahead only once, and evicted after many other texts", async () => {
+  it("a text is rendered ahead only once, and is evicted after many other texts", async () => {
     await prepare("**next**");
     const ahead = rendered("**next**");
     expect(html("**next**").querySelector("strong")).not.toBeNull();

@@ -27,8 +27,8 @@ export function Dialog({
   useLayoutEffect(() => {
     const dialog = element.current;
     dialog?.showModal();
-    // React's autoFocus runs before the dialog opens. On opening, the browser then focuses the first button, which is
-    // the close button.
+    // React's autoFocus has no effect, because it runs before the dialog opens. When the dialog opens, the browser
+    // focuses the first button, which is the close button.
     dialog?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
     return () => dialog?.close();
   }, []);

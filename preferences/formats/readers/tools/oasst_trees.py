@@ -183,11 +183,11 @@ def _rest(node: Node) -> dict[str, Any]:
 FORMAT = ImportFormat(
     name="oasst-trees",
     title="Open-Assistant message trees with ranked replies (JSON Lines)",
-    reads="Every prompter's message becomes a prompt: the path to the message is the conversation, "
+    reads="Every prompter message becomes a prompt: the path to the message is the conversation, "
     "the replies are the responses, and their ranks (0 is best) are the ranking. If `events` "
     "contains individual rankings, they are used instead. Replies without any rank are open "
     "for ranking; single replies are imported without a task.",
-    loses="Nothing: the other fields of each message are kept with its prompt or response. If some "
+    loses="Nothing. The other fields of each message are kept with its prompt or response. If some "
     "siblings have no rank, the ranking covers only the siblings with a rank.",
     example='{"message_tree_id": "1", "prompt": {"message_id": "1", "text": "…", "role": "prompter",'
     ' "replies": [{"message_id": "2", "text": "…", "role": "assistant", "rank": 0, "replies": []}]}}',

@@ -1,9 +1,9 @@
 """TRL's preference data in the conversational format (lists of {role, content}), with an explicit prompt
 and one row per strict pair.
 
-The prompt is explicit, because TRL takes the longest common prefix of characters as the implicit prompt. In
-one hh-rlhf file, TRL's rule moved part of the answer into the prompt in 19 % of the rows. Ties are left out
-because the format can't express them.
+The prompt is explicit, because TRL would otherwise take the longest common prefix (in characters) of the two
+texts as the prompt. In one hh-rlhf file, TRL's rule moved part of the answer into the prompt in 19 % of the
+rows. Ties are left out because the format can't express them.
 """
 
 from __future__ import annotations

@@ -213,7 +213,8 @@ def test_layout_depends_on_prompt_and_response_lengths() -> None:
     assert cheaper_layout(group(512, 47, 8), hidden_size=256) == "packed"
     # measured speedup: 7.4 with separate rows and 6.3 with packed rows
     assert cheaper_layout(group(64, 194, 8), hidden_size=256) == "separate"
-    assert cheaper_layout(group(50, 40, 1), hidden_size=256) == "separate"  # no prompt to share
+    # a single response has no prompt to share
+    assert cheaper_layout(group(50, 40, 1), hidden_size=256) == "separate"
 
 
 @pytest.mark.parametrize("max_tokens", [1, 25, 60, 10_000])

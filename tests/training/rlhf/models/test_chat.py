@@ -1,4 +1,4 @@
-"""Text is tokenised the same way everywhere, and cannot forge a turn marker or end token."""
+"""Text is tokenised in the same way everywhere and cannot imitate a turn marker or end token."""
 
 import pytest
 from tokenizers import AddedToken

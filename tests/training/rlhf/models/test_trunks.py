@@ -264,7 +264,8 @@ def adapter_of_peft(base: Path, out: Path) -> None:
 
 
 def test_external_models_are_scored_at_the_same_token_as_in_transformers(tmp_path: Path) -> None:
-    """With EOS as the pad token, both libraries read the score at the token before EOS, as in training."""
+    """With EOS as the pad token, Rankloop and transformers read the score at the token before EOS, as in
+    training."""
     base = saved_base("llama", tmp_path)
     classifier_with_pad_as_eos(base, tmp_path / "pad-is-eos")
     adapter_of_peft(base, tmp_path / "adapter")

@@ -1,7 +1,7 @@
 """Predicted peak memory matches the measured memory of real training loops within MEMORY_FACTOR.
 
 Each loop is measured in a separate process, as peak memory minus memory before model creation. The models
-have seven million parameters, so the difference exceeds the measurement noise.
+have seven million parameters, so that their memory use exceeds the measurement noise.
 """
 
 from __future__ import annotations

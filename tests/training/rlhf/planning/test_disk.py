@@ -37,7 +37,7 @@ def tensors_in(folder: Path) -> int:
     ],
     ids=["full", "heads", "lora", "ensemble"],
 )
-def test_reward_model_uses_the_predicted_disk_space(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_reward_model_run_uses_the_predicted_disk_space(settings: dict[str, Any], tmp_path: Path) -> None:
     torch.set_num_threads(1)
     base = save_model(tiny.policy(**SHAPE), tiny.tokenizer(), tmp_path / "policy")
     recipe = RewardModelConfig.model_validate(
@@ -48,8 +48,8 @@ def test_reward_model_uses_the_predicted_disk_space(settings: dict[str, Any], tm
     result = train(recipe, base_model=base, out_dir=tmp_path / "rm", **said)
     foretold = disk.reward_model(recipe, shapes.shape_in(base))
     assert tensors_in(result.path) == pytest.approx(foretold.model, rel=0.2)
-    # The prediction is the peak: three checkpoints and two sets of best weights. At the end, two checkpoints
-    # and one or two sets of best weights remain.
+    # The predicted size is that of the peak, with three checkpoints and two sets of best weights. At the end
+    # of the run, two checkpoints and one or two sets of best weights remain.
     assert 0.5 * foretold.checkpoints < tensors_in(kept) < 1.1 * foretold.checkpoints
 
 

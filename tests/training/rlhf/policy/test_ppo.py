@@ -150,7 +150,8 @@ def test_critic_starts_as_the_centred_scaled_score_of_the_reward_model(
 
 
 def test_sampled_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path]) -> None:
-    """Finished answers are scored unchanged, and truncated answers with EOS appended, in any batch."""
+    """Finished answers are scored unchanged, and truncated answers are scored with EOS appended. The scores
+    do not depend on the batch."""
     models = dataclasses.replace(rollout.load_models(*folders), scale=RewardScale(0.0, 1.0))
     prompts = [chat.encode_prompt(models.tokenizer, PROMPTS[n]) for n in range(2)]
     answers = [

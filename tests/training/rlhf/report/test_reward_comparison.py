@@ -49,8 +49,8 @@ def test_correlated_pairs_do_not_inflate_significance() -> None:
     """Compare two equally good models. For each prompt, one model orders all 10 pairs correctly and the other
     orders them all incorrectly.
 
-    The test must report a difference in about 5% of the comparisons. A test that treats the 200 pairs as
-    independent reports a difference in most comparisons.
+    A valid significance test reports a difference in about 5% of the comparisons. A test that treats the 200
+    pairs as independent reports a difference in most comparisons.
     """
     rng = np.random.default_rng(0)
     false, naive, runs = 0, 0, 120
@@ -116,7 +116,7 @@ def test_rankings_with_different_content_are_not_matched() -> None:
 
 def test_models_with_and_without_ties_are_compared_on_preferences() -> None:
     """Conditional on a preference, the Rao–Kupper probabilities are slightly more extreme than
-    Bradley–Terry's. With a small threshold, the probabilities are equal."""
+    Bradley–Terry's. With a tie threshold near zero, both models give almost equal probabilities."""
     rng = np.random.default_rng(3)
     narrow = AnswerLink(ties="rao_kupper", tie_parameter=1e-6)
     plain = answered_pairs(rng.normal(0, 1.5, 200), AnswerLink(), rng)

@@ -35,7 +35,7 @@ def slices(report: RewardReport, by: str) -> dict[str, Slice]:
 
 def test_accuracy_counts_pairs_with_equal_rewards_as_half_correct() -> None:
     report = report_on(scored(*ROWS))
-    # Correctly predicted pairs: 3 from ann, 3 from bob, 0 from eve (ccc > bb > a), and half a pair for
+    # Correctly predicted pairs: 3 from Ann, 3 from Bob, 0 from Eve (ccc > bb > a), and half a pair for
     # "maybe" > "no" (equal rewards).
     assert report.accuracy.value == pytest.approx((3 + 3 + 0 + 0.5) / 10)
     assert (report.rankings, report.prompts, report.pairs, report.tied_pairs) == (5, 2, 10, 1)
@@ -46,13 +46,13 @@ def test_accuracy_counts_pairs_with_equal_rewards_as_half_correct() -> None:
 
 def test_report_has_slices_by_agreement_strength_length_and_round() -> None:
     report = report_on(scored(*ROWS))
-    # In Q1, two of three annotators (ann and bob) agree on each pair: a > bb, a > ccc and bb > ccc.
+    # In Q1, two of three annotators (Ann and Bob) agree on each pair: a > bb, a > ccc and bb > ccc.
     agreement = slices(report, "agreement")
     assert {name: (one.pairs, one.accuracy.value) for name, one in agreement.items()} == {
         "most": (9, pytest.approx(6 / 9)),
         "asked_once": (1, 0.5),
     }
-    # A strength applies only to pairs of the best and second-best tiers, so ann and bob have one pair each.
+    # A strength applies only to pairs of the best and second-best tiers, so Ann and Bob have one pair each.
     strength = slices(report, "strength")
     assert {name: (one.pairs, one.accuracy.value) for name, one in strength.items()} == {
         "not_stated": (8, pytest.approx((2 + 2 + 0 + 0.5) / 8)),
@@ -74,8 +74,8 @@ def test_model_is_compared_with_annotators_on_pairs_ranked_more_than_once() -> N
     people = report_on(scored(*ROWS)).people
     assert people is not None
     # Each of the 9 preferences in Q1 is compared with those of the two other annotators. Each of
-    # ann's 3 preferences counts 0.5, because bob agrees and eve disagrees; bob's 3 preferences count 0.5 each
-    # for the same reason. Ann and bob disagree with eve's 3 preferences, which count 0.
+    # Ann's 3 preferences counts 0.5, because Bob agrees and Eve disagrees; Bob's 3 preferences count 0.5 each
+    # for the same reason. Ann and Bob disagree with Eve's 3 preferences, so each of these counts as 0.
     assert (people.pairs, people.prompts) == (9, 1)
     assert people.others.value == pytest.approx(6 * 0.5 / 9)
     assert people.model.value == pytest.approx(6 / 9)
@@ -85,7 +85,7 @@ def test_model_is_compared_with_annotators_on_pairs_ranked_more_than_once() -> N
 def test_length_bias_of_model_and_annotators_is_reported() -> None:
     length = report_on(scored(*ROWS)).length
     assert length is not None
-    # Annotators prefer the longer response in 4 of 10 pairs: eve's 3 pairs, and "maybe" > "no". The model
+    # Annotators prefer the longer response in 4 of 10 pairs: Eve's 3 pairs, and "maybe" > "no". The model
     # prefers the shorter response in 9 pairs, and one pair with tied rewards counts half.
     assert length.pairs == 10
     assert length.by_people.value == pytest.approx(4 / 10)
@@ -143,7 +143,8 @@ def test_best_of_four_averages_over_all_choices_of_one_best_and_three_worse(seed
 def test_responses_with_equal_top_rewards_share_the_credit() -> None:
     report = report_on(
         scored(
-            (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),  # two top rewards, one correct
+            # one of two equal top rewards is correct
+            (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),
             (said("Q2", ["a", "b", "c"], [[0, 1], [2]]), [1.0, 2.0, 0.0]),
             (said("Q3", ["a", "b"], [[0], [1]]), [0.0, 1.0]),
             (said("Q4", ["a", "b"], [[0, 1]]), [0.0, 1.0]),  # all responses are tied, so none is best
@@ -239,7 +240,7 @@ def test_strengths_are_calibrated_only_with_the_true_thresholds() -> None:
 
 
 def test_probabilities_are_less_extreme_for_less_reliable_annotators() -> None:
-    """The log loss of an incorrect verdict is lower for bob, who is less reliable than ann."""
+    """The log loss of an incorrect verdict is lower for Bob, who is less reliable than Ann."""
     rows = [(said("Q1", ["a", "b"], [[1], [0]], annotator=who), [3.0, 0.0]) for who in ("ann", "bob")]
     link = AnswerLink(reliabilities={"ann": 0.95, "bob": 0.6}, usual_reliability=0.8)
     costs = [report_on(scored(row, link=link)).calibration.log_loss.value for row in rows]

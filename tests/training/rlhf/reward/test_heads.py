@@ -1,7 +1,7 @@
 """An ensemble of small reward heads trained on known features.
 
-The members disagree where the rankings provide no information and agree elsewhere. The averaged preferences
-of the members are calibrated even with few rankings.
+The ensemble's members disagree where the rankings provide no information and agree elsewhere. The preferences
+averaged over the members are calibrated even with few rankings.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def test_preferences_use_the_covariance_of_the_rewards(
     assert torch.allclose(p + p.T, torch.ones(3, 3), atol=1e-6)
     plain = torch.sigmoid(belief.mean[0] - belief.mean[2])
     assert 0.5 < p[0, 2] < 1
-    assert p[0, 2] < plain or kind == "lora"  # LoRA members can be more confident than the model
+    assert p[0, 2] < plain or kind == "lora"  # averaging LoRA members can increase confidence
     assert torch.allclose(belief.lower_bound(2.0), belief.mean - 2 * belief.spread)
     ((mean, spread),) = score_with_spread(model, tokenizer, twins, found)
     assert torch.equal(mean, belief.mean)
@@ -163,8 +163,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_rankings_reduce_the_uncertainty_under_every_likelihood(recipe: str) -> None:
-    """The standard deviation decreases relative to the prior, in the direction that the rankings
-    determine."""
+    """In the direction that the rankings determine, the standard deviation is smaller than that of the
+    prior."""
     rankings = [
         dataclasses.replace(r, strength=1 + n % 2, annotator=f"a{n % 3}", in_shown_order=True)
         for n, r in enumerate(RANKINGS)
@@ -222,7 +222,7 @@ def test_ranking_with_a_larger_weight_reduces_the_uncertainty_more() -> None:
 @pytest.mark.parametrize("kind", ["heads", "lora"])
 def test_run_cancelled_during_the_fit_saves_nothing(kind: str, tmp_path: Path) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
-    with pytest.raises(Cancelled):  # cancelled after the 8 training steps, during the fit
+    with pytest.raises(Cancelled):  # cancelled after the 8 training steps, while the uncertainty is fitted
         run(tmp_path, ListReporter(cancel_after=20), uncertainty=kind)
     assert [file.name for file in tmp_path.iterdir()] == ["policy"]
 
@@ -239,7 +239,7 @@ def test_members_are_separate_adapters_on_one_trunk(
     rewards = torch.stack(alone)
     deviations = [one.deviations for one in beliefs_about(model, tokenizer, ITEMS, found)]
     assert torch.allclose(torch.cat(deviations, dim=1), rewards - rewards.mean(dim=0), atol=1e-4)
-    assert torch.corrcoef(rewards).min() > 0.5  # trained on the same rankings, so members correlate
+    assert torch.corrcoef(rewards).min() > 0.5  # the members correlate: same rankings
     assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # the members are not identical
 
 

@@ -36,7 +36,7 @@ export async function beginSecondFactor(password: string): Promise<Enrolment> {
   return unwrap(api.POST("/api/v1/account/second-factor", { body: { password } }));
 }
 
-/** The recovery codes. The server returns them only once. */
+/** The recovery codes, which the server returns only once. */
 export async function confirmSecondFactor(code: string): Promise<string[]> {
   const answer = await unwrap(api.POST("/api/v1/account/second-factor/confirm", { body: { code } }));
   return answer.recovery_codes;

@@ -2,7 +2,7 @@ import { queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
 import type { LoginProvider, Me } from "@/api/types";
 
-/** Logs in. Returns null if the password is correct but the second-factor code is required. */
+/** Logs in. Returns null if the password is correct but a second-factor code is still required. */
 export async function logIn(username: string, password: string): Promise<Me | null> {
   const answer = await unwrap(api.POST("/api/v1/auth/login", { body: { username, password } }));
   return "next_step" in answer ? null : answer;

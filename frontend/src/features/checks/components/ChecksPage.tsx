@@ -17,7 +17,10 @@ import { MakeCheckDialog } from "./MakeCheckDialog";
 const KINDS: readonly CheckKind[] = ["gold", "attention", "qualification"];
 const EXCERPT_CHARS = 160;
 
-/** If the mean score over enough answers is below this share, the known answer is probably wrong. */
+/**
+ * If the mean score over at least `ENOUGH_ANSWERS` answers is below this share, the known answer is probably
+ * wrong.
+ */
 const DOUBTFUL_SCORE = 0.5;
 const ENOUGH_ANSWERS = 5;
 

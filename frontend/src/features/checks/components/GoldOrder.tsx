@@ -8,7 +8,10 @@ import { Icon } from "@/shared/ui/Icon";
 import { useTexts } from "../texts";
 import styles from "./checks.module.css";
 
-/** Longer texts are collapsed, because ten responses of 4,000 characters would hide the order. */
+/**
+ * Texts longer than this limit are collapsed, because the order of ten responses would be hard to see if each
+ * response showed 4,000 characters.
+ */
 const FOLD_CHARS = 500;
 
 /** The responses in ranked order. Moves are handled by the desk's reducer. */

@@ -15,8 +15,8 @@ const AHEAD = 1;
 const SEND_MS = 30_000;
 
 /**
- * The user's leases, starting with the task to work on; empty if there is nothing to rank. Claiming is
- * idempotent: it renews existing leases and adds only missing ones.
+ * The user's leases, starting with the lease of the task to work on; empty if there is nothing to rank.
+ * Claiming is idempotent: it renews existing leases and adds only missing ones.
  */
 export const leasesQuery = (slug: string) =>
   queryOptions({

@@ -4,7 +4,7 @@ import { figuresQuery } from "../api/assignments";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./flow.module.css";
 
-/** The annotator's own ranking count and speed, which this page shows to nobody else. */
+/** The current annotator's ranking count and speed. The desk never shows these figures to other users. */
 export function Pace({ slug }: { slug: string }) {
   const t = useFlowTexts();
   const { data } = useQuery(figuresQuery(slug));

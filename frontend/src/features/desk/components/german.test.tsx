@@ -106,7 +106,7 @@ async function show(what: ReactNode) {
         <MantineProvider>
           <QueryClientProvider client={new QueryClient({ defaultOptions: { queries: { retry: false } } })}>
             <Suspense fallback="">
-              {/* biome-ignore lint/suspicious/noExplicitAny: the router here is not the app's */}
+              {/* biome-ignore lint/suspicious/noExplicitAny: the type declares the app's router, and this test has another router */}
               <RouterProvider router={router as any} />
             </Suspense>
           </QueryClientProvider>

@@ -41,7 +41,7 @@ export function forget(assignmentId: string): void {
   quietly(() => localStorage.removeItem(PREFIX + assignmentId));
 }
 
-/** Deletes old copies of unfinished answers. */
+/** Deletes all copies of unfinished answers that are older than `MAX_AGE_MS`. */
 export function forgetOld(now: number = Date.now()): void {
   quietly(() => {
     for (const key of Object.keys(localStorage)) {

@@ -21,7 +21,7 @@ export function draftOf({ assignment, how, answer }: Hand): unknown {
   return changed ?? answer ?? newestDraft(assignment);
 }
 
-/** A revision of a submitted answer is not the draft of a task, so it has its own key. */
+/** A revision of a submitted answer is not the draft of a task and is therefore stored under its own key. */
 export const keptAs = (id: string, how: Hand["how"]) => (how === "revise" ? `revise.${id}` : id);
 
 /**

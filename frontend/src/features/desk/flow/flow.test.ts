@@ -89,7 +89,7 @@ describe("taking back an answer", () => {
     expect(left(back).desk?.how).toBe("submit");
   });
 
-  it("updates the task put aside when the server responds", () => {
+  it("the server's response updates the task that was put aside", () => {
     expect(ids(claim(back, [b, c]))).toEqual(["a", ["c"], "b"]);
     expect(ids(claim(back, [c]))).toEqual(["a", [], "c"]);
     const begun = claim(back, [c], { begun: ["b"] });

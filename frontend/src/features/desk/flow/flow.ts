@@ -35,8 +35,8 @@ type Claimed = {
   /** The leases on the server, oldest first. */
   leases: readonly Assignment[];
   /**
-   * Leases whose answer was submitted, even if the server has not received the answer yet: a claim can reach the
-   * server before the answer does.
+   * Leases whose answers have been submitted, including answers that the server has not received yet. If a
+   * claim reaches the server before such an answer does, the claim still returns the answer's lease.
    */
   answered: ReadonlySet<string>;
   /** Whether the user has started to answer this task in this browser. */
@@ -63,8 +63,8 @@ export function claimed(flow: Flow, { leases, answered, begun }: Claimed): Flow 
 }
 
 /**
- * Called when the task on the desk has been answered or skipped: shows the task that was put aside, or else
- * the next one.
+ * Called when the task on the desk has been answered or skipped. Shows the task that was put aside or, if there is
+ * none, the next task leased in advance.
  */
 export function left(flow: Flow): Flow {
   if (flow.aside) return { ...flow, desk: flow.aside, aside: null };

@@ -37,8 +37,8 @@ export function useFlow(slug: string, user: string) {
     for (const entry of state.queued) answered.current.add(leaseGiven(entry));
     for (const lease of data) {
       const late = state.refused.find((entry) => cameTooLate(entry) && entry.assignmentId === lease.id);
-      // The task was leased again and its answer is still in this browser, so the answer is sent, and the
-      // task is not shown again.
+      // The task of a refused answer was leased again. The answer is still in this browser, so the answer is
+      // sent under the new lease, and the task is not shown again.
       if (!late || late.answer.token === lease.token) continue;
       answered.current.add(leaseOf(lease));
       outbox.sendUnder(late.key, lease.token);
@@ -126,8 +126,8 @@ export function useFlow(slug: string, user: string) {
   }
 
   /**
-   * Reopens a refused answer and shows the reason. If the task was already answered in another tab, the
-   * answer is reopened as a revision.
+   * Reopens a refused answer and shows the reason for the refusal. If the task was already answered in
+   * another tab, the answer is reopened as a revision.
    */
   function takeUpRefused({ key, assignment, answer, how, refusal }: Unsent) {
     if (!assignment || !refusal) return;

@@ -10,8 +10,8 @@ const LOOK_AGAIN_MS = 1_000;
 
 export type OutboxState = {
   /**
-   * Submitted answers that have not been refused. The first answer is being sent or is waiting for the
-   * server.
+   * Submitted answers that the server has neither accepted nor refused. The first of these answers is being
+   * sent or is waiting for the next attempt.
    */
   readonly queued: readonly Unsent[];
   readonly refused: readonly Unsent[];
@@ -111,7 +111,8 @@ export class Outbox {
   }
 
   /**
-   * Sends immediately: called when the connection is restored, after a login, and by the “Send now” button.
+   * Sends the answers immediately. Called when the connection is restored, after a login, and by the “Send now”
+   * button.
    */
   kick(): void {
     this.loggedOut = false;
@@ -169,7 +170,7 @@ export class Outbox {
     const ran = await alone(() => this.sendAll());
     this.running = false;
     this.tell();
-    // An answer may have been added after the last answer was sent and before this loop ended.
+    // An answer may have been added after the last answer was sent but before `sendAll` ended.
     const more = ran && this.held === null && !this.over && this.first() !== undefined;
     if (this.again || more) {
       this.again = false;

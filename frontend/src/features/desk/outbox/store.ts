@@ -47,8 +47,8 @@ export interface UnsentStore {
 const PREFIX = "rankloop.outbox.";
 
 /**
- * Whether any user has unsent answers in this browser. The check must be cheap, because every page runs it on
- * opening.
+ * Whether any user has unsent answers in this browser. The check must be cheap, because it runs whenever a
+ * page is opened.
  */
 export function anyUnsent(): boolean {
   try {

@@ -39,7 +39,7 @@ describe("the desk", () => {
     expect(given[0]).toMatchObject({ tiers: [["x"], ["y"], ["z"]], touched: false });
   });
 
-  it("does not rank by digits typed into the comment", () => {
+  it("does not rank when digits are typed into the comment", () => {
     server();
     open();
     const comment = screen.getByLabelText("Comment");
@@ -218,7 +218,7 @@ describe("a rewrite", () => {
 });
 
 describe("the desk for ranking the best few", () => {
-  it("ranks responses put into a slot and leaves the rest below the line", async () => {
+  it("ranks responses put into a slot and leaves all others unranked", async () => {
     server();
     const { given } = open(assignment({ form: formOf({ top_k: { at_least: 1, at_most: 2 } }) }));
     expect(cards()).toEqual(["x0", "y0", "z0"]);

@@ -79,8 +79,8 @@ export function Desk({ project, hand, lastDone, onGive, onSkipped, onPutDown, ..
   function trySubmit(orderConfirmed = false) {
     if (over) return;
     const ordered = !fields.not_rankable && !(fields.all_bad && isVerdict(form));
-    // The confirmation is needed only if the order as shown is a valid answer. Otherwise nothing is ranked yet, which
-    // is reported as an unanswered question.
+    // An untouched order needs confirmation only if the initial order is a valid answer. If nothing is ranked
+    // initially, the missing order is reported as an unanswered question instead.
     const asShown = ranking.atMost === null && !isTouched(ranking);
     if (!orderConfirmed && ordered && asShown) return setOpen("untouched");
     setOpen(null);

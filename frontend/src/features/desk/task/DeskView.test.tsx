@@ -163,7 +163,7 @@ describe("the comparison of two responses", () => {
     expect(card("x")?.textContent).toContain("The same");
   });
 
-  it("marks the differences of a pair without moving the responses", async () => {
+  it("marks the differences in a pair without moving the responses", async () => {
     open(task({ responses: { min: 2, max: 2 } }, { w: TEXTS.w, x: TEXTS.x }));
     expect(layout()).toBe("row");
     press("d");

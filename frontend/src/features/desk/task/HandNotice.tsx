@@ -79,7 +79,8 @@ export function HandNotice({
       )}
       {lease.unreachable && <Unreachable until={lease.until} />}
       {status.state === "refused" && (
-        // The server's copy is newer than this tab's copy: saving stops, but ranking and submitting do not.
+        // The server's draft is newer than this tab's draft. Saving stops, but the annotator can still rank
+        // and submit.
         <Notice
           tone="warn"
           title={t.behindTitle}

@@ -59,7 +59,7 @@ function OrderLine({ desk: { state, letters } }: { desk: DeskModel }) {
 type Props = {
   desk: DeskModel;
   gaps: Gaps;
-  /** Whether the task is no longer assigned to the user, so that nothing can be submitted. */
+  /** Whether the task is no longer assigned to the user, in which case nothing can be submitted. */
   over: boolean;
   onSubmit: () => void;
   /** Null if the task can't be skipped because it was already answered. */

@@ -1,7 +1,9 @@
 import { useState } from "react";
 import { timeOfDay } from "@/shared/format";
 
-/** Maximum time that a lease is renewed during a pause. Afterwards, the task is released to other annotators. */
+/**
+ * Maximum time for which a lease is renewed during a pause. After a longer pause, other annotators can get the task.
+ */
 const KEPT_MS = 60 * 60_000;
 
 export function usePause() {

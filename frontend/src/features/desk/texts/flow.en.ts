@@ -10,7 +10,7 @@ export const en = {
   notKept: "This browser cannot store data. Keep this page open until your answer is sent.",
   notTaken: (excerpt: string) => `An answer was not accepted: “${excerpt}”`,
   tooLate:
-    "The task was no longer assigned to you when the answer arrived, and someone else may have it now. The answer does not count. If you get the task again, your answer is sent automatically.",
+    "The task was no longer assigned to you when the answer arrived, and someone else may have it now. The answer does not count. If you get the task again, your answer will be sent automatically.",
   answeredElsewhere:
     "You already answered this task in another tab or on another device. That answer counts.",
   backToIt: "Back to that answer",
@@ -41,7 +41,7 @@ export const en = {
   heldUntil: (time: string) =>
     `This task is reserved for you until ${time}. Your work is saved in this browser; you can continue.`,
   heldNoMore: (time: string) =>
-    `Your reservation ended at ${time}. You can continue: your answer is sent when the connection is restored, and counts unless someone else got the task.`,
+    `Your reservation ended at ${time}. You can continue: your answer will be sent when the connection is restored, and will count unless someone else has got the task.`,
 
   takeBack: "Take back",
   takeBackLabel: "Take back my last answer",
@@ -89,7 +89,7 @@ export const en = {
   practiceNote: "After each answer, you see the correct answer. Once you qualify, your rankings count.",
   feedbackTitle: "Correct answer",
   feedbackWaiting:
-    "Your answer is being sent. The correct answer appears as soon as the server has received yours.",
+    "Your answer is being sent. The correct answer will appear as soon as the server has received yours.",
   feedbackScore: (percent: string) => `${percent} correct`,
   feedbackAllRight: "All pairs are correct.",
   feedbackPlace: "Response",

@@ -1,7 +1,7 @@
 import { api, unwrap } from "@/api/client";
 import type { AnswerForm, FormEffect, PresetForm, Project } from "@/api/types";
 
-/** Whether the project can use `form`, and the effect of using it. The request changes nothing. */
+/** Whether the project can use `form`, and the effect of using it. The project is not changed. */
 export async function checkForm(slug: string, form: unknown, signal?: AbortSignal): Promise<FormEffect> {
   return unwrap(
     api.POST("/api/v1/projects/{slug}/form/check", {

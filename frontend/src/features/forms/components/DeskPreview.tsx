@@ -11,7 +11,7 @@ import styles from "./forms.module.css";
 const LEAST = 2;
 const MOST = 10;
 
-/** The numbers of responses that a task of this form can have. Invalid numbers are ignored. */
+/** The numbers of responses that a task of this form can have. Bounds outside 2 to 10 are clamped. */
 function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
   const from = Math.min(Math.max(LEAST, Math.round(min)), MOST);
   const to = Math.max(from, Math.min(MOST, Math.round(max)));
@@ -26,7 +26,8 @@ export function DeskPreview({ form }: { form: AnswerForm }) {
   const sizes = sizesOf(form);
   const [wanted, setWanted] = useState(PREFERRED);
   const [round, setRound] = useState(0);
-  // The annotators' default view. Changes in the preview must not affect the manager's own desk.
+  // The preview starts with the annotators' default view and has its own memory, so that changes in the preview do
+  // not affect the manager's own desk.
   const memory = useState(AT_FIRST);
   const size = sizes.includes(wanted)
     ? wanted

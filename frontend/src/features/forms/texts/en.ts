@@ -17,7 +17,7 @@ export const en = {
       ? ` ${plural(inHand, "task")} that annotators have open ${inHand === 1 ? "keeps" : "keep"} the old form.`
       : "";
     return open
-      ? `${plural(open, "open task")} ${open === 1 ? "uses" : "use"} the new form when assigned next.${held}`
+      ? `${plural(open, "open task")} ${open === 1 ? "uses" : "use"} the new form from the next assignment on.${held}`
       : `The form applies from the first task on.${held}`;
   },
   answered: "Existing rankings are unchanged and keep their form.",

@@ -50,7 +50,7 @@ export const en = {
   groups: (n: number) =>
     `These models form ${count(n)} groups that have never been compared with each other, directly or indirectly. Strengths are comparable within a group only. A task with responses from two groups would connect these groups.`,
   levels:
-    "Between any two levels of a group, one level has won every comparison. The strength difference between the levels therefore has only a lower bound. A few more comparisons would determine the difference.",
+    "The models in a group fall into levels: a model on a higher level has won every comparison with a model on a lower level. The difference in strength between two levels therefore has only a lower bound. A few more comparisons would determine the difference.",
   matrix: {
     title: "Head to head",
     table: "Wins, table",

@@ -13,7 +13,10 @@ type Place = "data" | "members" | "settings/form";
 
 type Step = { title: string; text: string; done: boolean; action: ReactNode; more?: ReactNode };
 
-/** The steps after a project is created. The steps stay valid, so users can open this page at any time. */
+/**
+ * The steps that follow the creation of a project. Users can open this page at any time, because each step
+ * can be repeated.
+ */
 export function StartPage() {
   const t = useTexts().start;
   const { slug } = useParams({ from: "/shell/projects/$slug/start" });

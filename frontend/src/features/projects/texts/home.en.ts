@@ -56,7 +56,7 @@ export const en = {
     },
     watch: {
       title: "A run is in progress",
-      text: "Follow the run on its page. The next step appears here when the run ends.",
+      text: "Follow the run on its page. The next step will appear here when the run ends.",
       action: "View run",
     },
     rank: {

@@ -44,8 +44,8 @@ function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
 }
 
 /**
- * An estimate, displayed above its confidence interval, because a reliability of 90 % from six pairs is less
- * certain than the same value from six hundred pairs.
+ * An estimate, displayed above its confidence interval. The interval is needed, because a reliability of 90 %
+ * estimated from six pairs is less certain than one estimated from six hundred pairs.
  */
 function WithInterval({ estimate }: { estimate: Estimate }) {
   if (estimate.value === null) return <>–</>;

@@ -13,7 +13,7 @@ import styles from "./review.module.css";
 
 const percent = (share: number) => `${Math.round(share * 100)} %`;
 
-/** The review queue, or the task that was opened from it. */
+/** The review queue, or the task that the reviewer opened from the queue. */
 export function ReviewPage() {
   const texts = useTexts();
   const { slug } = useParams({ from: "/shell/projects/$slug/review" });

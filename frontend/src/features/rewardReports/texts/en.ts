@@ -81,14 +81,14 @@ export const en = {
       much_longer: "much longer (above 3/2)",
       "4_or_more": "4 or more",
       "5_or_more": "5 or more",
-      browser: "ranked here",
+      browser: "ranked on this site",
       api: "submitted over the API",
     } as Record<string, string>,
   },
   lean: {
     title: "Bias",
     about:
-      "A perfect model is exactly as biased as the annotators; the excess is the bias that the model adds. The model scores each response separately and cannot see its position, so an excess for position means that the order shown was related to the responses.",
+      "A perfect model is exactly as biased as the annotators; the excess is the bias that the model adds. The model scores each response separately and cannot see its position, so an excess for position means that the order in which the responses were shown was related to their content.",
     what: "Towards",
     length: "the longer response",
     position: "the response shown first",
@@ -97,7 +97,7 @@ export const en = {
     excess: "Excess, points",
     correlation: "ρ overall",
     within: "ρ within rankings",
-    no: "not significantly more than the annotators",
+    no: "not significantly more biased than the annotators",
   },
   tie: {
     title: "Ties",

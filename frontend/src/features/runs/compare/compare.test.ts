@@ -119,7 +119,7 @@ describe("a chart as a table", () => {
     ]);
   });
 
-  it("a long table has the first and last steps and evenly spaced steps between", () => {
+  it("a long table has the first, the last and evenly spaced steps in between", () => {
     const steps = tableRows([long], 5).map((row) => row.step);
     expect([steps.length, steps[0], steps.at(-1)]).toEqual([5, 1, 100]);
     expect(new Set(steps).size).toBe(5);

@@ -45,7 +45,7 @@ export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs
 
 export type Figure = { name: string; values: (number | undefined)[] };
 
-/** The final figures of each run, by name. Runs without a figure have a gap. */
+/** The final figures of each run, by name. A run that lacks one of the figures has a gap for that figure. */
 export function finalFigures(
   runs: readonly Pick<Run, "result">[],
   order: (names: string[]) => string[],

@@ -3,8 +3,8 @@ import type { SampleEvent } from "@/api/types";
 export type Answer = { key: string; title: string; text: string; score: string };
 export type Row = { key: string; prompt: SampleEvent["prompt"]; answers: (Answer | undefined)[] };
 /**
- * One column of answers, either from a training step or from the model before training. In the latter case, `before`
- * is true and `step` is 0.
+ * One column of answers, either from a training step or from the model before training. In a column with answers
+ * from before training, `before` is true and `step` is 0.
  */
 export type Column = {
   key: string;
@@ -20,7 +20,10 @@ export function stepsOf(samples: readonly SampleEvent[]): number[] {
   return [...new Set(samples.map((sample) => sample.step))].sort((a, b) => a - b);
 }
 
-/** The last sample for each prompt, because a resumed run repeats the samples of a step. */
+/**
+ * The samples by prompt. Only the last sample for each prompt is kept, because a resumed run repeats the
+ * samples of a step.
+ */
 function byPrompt(samples: readonly SampleEvent[]): Map<string, SampleEvent> {
   return new Map(samples.map((sample) => [promptKey(sample), sample]));
 }

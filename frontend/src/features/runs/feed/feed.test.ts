@@ -27,7 +27,7 @@ describe("a run's feed", () => {
     expect(applyEvents(once, [...events, metrics(3, 3, { loss: 3 })]).series.loss?.steps).toEqual([1, 2, 3]);
   });
 
-  it("replaces repeated steps and drops abandoned steps when a run resumes", () => {
+  it("replaces the values of the steps that a resumed run repeats", () => {
     const first = applyEvents(
       EMPTY_FEED,
       [1, 2, 3, 4].map((step) => metrics(step, step, { loss: step })),
@@ -66,7 +66,7 @@ describe("a run's feed", () => {
     expect(EMPTY_FEED.series).toEqual({});
   });
 
-  it("gives the same increasing series for one batch or several", () => {
+  it("yields the same series, with increasing steps, for one batch or several", () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.float({ noNaN: true })), { maxLength: 40 }),

@@ -93,9 +93,8 @@ export function applyEvents(feed: RunFeed, events: readonly RunEvent[]): RunFeed
 }
 
 /**
- * Sets a metric's value at a step. A resumed run returns to its last checkpoint and repeats some steps. The
- * later value replaces the earlier one, and the remaining steps of the abandoned attempt are dropped as the
- * run passes them.
+ * Sets a metric's value at a step. A resumed run returns to its last checkpoint and repeats some steps. The new
+ * value of a repeated step replaces the old value; steps that have not been repeated yet keep their old values.
  */
 function put(points: { steps: number[]; values: number[] }, step: number, value: number): void {
   let at = points.steps.length;

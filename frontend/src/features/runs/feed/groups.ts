@@ -1,6 +1,9 @@
 import { words } from "@/shared/format";
 
-/** Charts, the most important first. A metric is drawn in the first chart whose pattern it matches. */
+/**
+ * Chart titles with the patterns of their metrics. A metric is drawn in the first chart whose pattern matches
+ * the metric's name.
+ */
 const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   { title: "Learning rate", pattern: /learning_rate|(^|[/_])lr$/, detail: true },
   { title: "KL coefficient", pattern: /kl_(coef|beta)/, detail: true },

@@ -41,7 +41,7 @@ export function useRunFeed(id: string, live: boolean): { feed: RunFeed; connecti
     };
   }, [id, live, queryClient]);
 
-  // When a run ends, the lists of runs and models change.
+  // When a run ends, its state in the list of runs and possibly the list of models change, so both are refetched.
   const wasLive = useRef(live);
   useEffect(() => {
     if (wasLive.current && !live) {

@@ -37,8 +37,8 @@ export function watchRun({
   let stopped = false;
   let source: EventSource | null = null;
   let waiting: RunEvent[] = [];
-  // The `seq` of the last streamed event. Polled events do not change this value, because several requests
-  // fetch them, and each request can end at a different event.
+  // The `seq` of the last streamed event. Polled events do not change this value, because polling uses
+  // several requests, which can end at different events.
   let streamedUpTo = 0;
   const timers = new Map<string, ReturnType<typeof setTimeout>>();
 
@@ -67,7 +67,7 @@ export function watchRun({
     try {
       take(await poll());
     } catch {
-      // A failed request is ignored, because the next poll or the stream reports a persistent problem.
+      // A failed request is ignored, because the next poll fetches the same events.
     }
     if (!stopped && timers.has("polling")) later("polling", POLL_MS, () => void keepPolling());
   }

@@ -40,7 +40,7 @@ function open(answer: unknown, valid = true) {
   return fetched;
 }
 
-it("shows a range of time and memory, and the basis of the estimate", async () => {
+it("shows ranges for time and memory, and the basis of the estimate", async () => {
   open({ estimate: ESTIMATE, refused: [] });
   expect(await screen.findByText("60 s to 5 min")).toBeDefined();
   expect(screen.getByText("500 MB to 900 MB")).toBeDefined();

@@ -39,7 +39,7 @@ export function Log({ run }: { run: Run }) {
           tabIndex={0}
           aria-label={texts.logOf}
           onScroll={({ currentTarget: { scrollTop, scrollHeight, clientHeight } }) => {
-            // If the user scrolls up, the view stops following until they return to the end.
+            // If the user scrolls up, the view stops following the log until the user returns to the end.
             follows.current = scrollHeight - scrollTop - clientHeight < 24;
           }}
         >

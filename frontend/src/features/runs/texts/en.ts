@@ -34,7 +34,7 @@ export const en = {
   },
   launch: {
     title: "New run",
-    lead: "Settings that differ from their default are marked.",
+    lead: "Settings that differ from their defaults are marked.",
     loading: "Loading recipes",
     adminsOnly: "Only admins can launch runs",
     adminsOnlyWhy: "Training uses shared hardware. Ask a site admin to launch the run.",

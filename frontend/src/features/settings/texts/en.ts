@@ -80,7 +80,8 @@ export const en = {
   qualificationLead:
     "With a pass mark, new annotators must pass the qualification tasks before they can rank.",
   passMark: "Pass mark",
-  passMarkHelp: "Percent: the mean score on the qualification tasks. Empty: no qualification required.",
+  passMarkHelp:
+    "The minimum mean score on the qualification tasks, in percent. Empty: no qualification required.",
   attempts: "Attempts",
   attemptsHelp: "Managers can grant another attempt on the Members page.",
   attemptTasks: "Tasks per attempt",

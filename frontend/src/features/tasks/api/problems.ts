@@ -31,8 +31,8 @@ export const problemsQuery = (slug: string, task?: string) =>
   });
 
 /**
- * Resolves a report. The request contains the report's text, so that a report edited in the meantime is not
- * resolved unread.
+ * Resolves a report. The request contains the report's text as shown, so that a report whose text has been
+ * edited in the meantime is not resolved unread.
  */
 export const settleProblem = ({ id, text }: TaskProblem, note: string) =>
   unwrap(api.POST("/api/v1/problems/{id}/settle", { params: { path: { id } }, body: { note, text } }));
@@ -54,8 +54,8 @@ export const askTask = (slug: string, id: string, asked: boolean): Promise<TaskD
  * several places.
  */
 export async function refreshProblems(queryClient: QueryClient, slug: string): Promise<void> {
-  // Task lists can be long, so each list is fetched when it is shown again, instead of refetching all its
-  // pages now.
+  // Task lists can be long, so their pages are not refetched now; each list is fetched when it is shown
+  // again.
   queryClient.removeQueries({ queryKey: ["tasks", slug], type: "inactive" });
   await Promise.all(
     [["problems", slug], ["tasks", slug, "one"], projectQuery(slug).queryKey].map((queryKey) =>

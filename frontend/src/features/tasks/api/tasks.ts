@@ -3,13 +3,13 @@ import { api, unwrap } from "@/api/client";
 import { cursorOf } from "@/shared/paging";
 import { rankingsParams, type TasksSearch, tasksParams } from "../search";
 
-/** Number of rows per request, which fill about ten screens and take about 40 kB. */
+/** Number of rows per request. This many rows fill about ten screens, and the response is about 40 kB. */
 const PAGE_SIZE = 200;
 
 /**
- * Loaded pages are cached unchanged. Comparing a hundred thousand rows with their previous versions, or
- * refetching five hundred pages when the window receives the focus, would block the page. The "Refresh"
- * button drops all cached pages.
+ * Loaded pages are neither compared with their previous versions nor refetched automatically. Comparing a
+ * hundred thousand rows, or refetching five hundred pages when the window receives the focus, would block the
+ * page. The "Refresh" button drops all cached pages.
  */
 const KEPT = {
   initialPageParam: undefined as string | undefined,

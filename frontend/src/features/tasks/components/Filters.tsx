@@ -5,7 +5,7 @@ import { conditions, HAS, KINDS, STATES, type TasksSearch, tasksSearch } from ".
 import { useTexts } from "../texts";
 import styles from "./tasks.module.css";
 
-/** Filters are applied on Enter or when a field loses the focus, so that not every typed letter sends a request. */
+/** Filters are applied on Enter or when a field loses the focus, so that typing does not send a request per letter. */
 export function Filters({
   search,
   onSearch,

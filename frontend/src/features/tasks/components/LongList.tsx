@@ -7,7 +7,7 @@ import ui from "@/shared/ui/ui.module.css";
 import { useTexts } from "../texts";
 import styles from "./tasks.module.css";
 
-/** All rows have the same height. On a phone, the cells of a row are on three lines. */
+/** All rows have the same height. On a phone, the cells of a row are arranged in three lines. */
 const ROW_PX = { wide: 52, narrow: 92 };
 
 /** Number of rows rendered above and below the screen, so that fast scrolling does not show the background. */
@@ -22,7 +22,7 @@ const STEP = 8;
 /** When fewer loaded rows than this remain below the last rendered row, the next page of rows is fetched. */
 const ROWS_AHEAD = 100;
 
-/** Renders the cells of a row at its position in the list. The element's key is the row's key. */
+/** Renders a row at its position in the list. The key of the returned element must identify the row. */
 type RenderRow<Row> = (row: Row, place: { index: number; top: number; height: number }) => ReactNode;
 
 /**
@@ -71,12 +71,12 @@ export function LongList<Row>({
         aria-rowcount={hasMore ? -1 : rows.length + 1}
         className={styles.table}
       >
-        {/* biome-ignore lint/a11y/useSemanticElements: see above */}
+        {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
         <div role="rowgroup" className={styles.head}>
-          {/* biome-ignore lint/a11y/useSemanticElements: see above */}
+          {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
           <div role="row" className={styles.row} aria-rowindex={1} tabIndex={-1}>
             {columns.map((column) => (
-              // biome-ignore lint/a11y/useSemanticElements: see above
+              // biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned
               <span role="columnheader" key={column} tabIndex={-1}>
                 {column}
               </span>
@@ -132,7 +132,7 @@ function Rows<Row>({
     if (wantsMore && nearEnd) onMore();
   }, [wantsMore, nearEnd, onMore]);
   return (
-    // biome-ignore lint/a11y/useSemanticElements: see LongList
+    // biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned
     <div role="rowgroup" ref={body} className={styles.body} style={{ height: rows.length * height }}>
       {drawn}
     </div>

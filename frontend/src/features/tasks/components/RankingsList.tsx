@@ -27,7 +27,7 @@ const Row = memo(function Row({
   const { list } = useTexts();
   const given = ranking.given_at ?? ranking.created_at;
   return (
-    // biome-ignore lint/a11y/useSemanticElements: see LongList
+    // biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned
     <div
       role="row"
       aria-rowindex={index + 2}
@@ -36,18 +36,18 @@ const Row = memo(function Row({
       data-list="rankings"
       style={{ top, height }}
     >
-      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
       <span role="cell">
         <RowLink slug={slug} task={ranking.task} text={ranking.excerpt || list.noWords} />
         {ranking.comment && <q className={styles.comment}>{ranking.comment}</q>}
       </span>
-      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
       <span role="cell">
         {ranking.by || "–"}
         {!ranking.counts && <Badge tone="warn">{list.excluded}</Badge>}
         {ranking.kind === "review" && <Badge tone="info">{list.review}</Badge>}
       </span>
-      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
       <span role="cell">
         {ranking.not_rankable
           ? list.notRankable
@@ -62,15 +62,15 @@ const Row = memo(function Row({
           </Badge>
         ))}
       </span>
-      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
       <span role="cell" data-label={list.agreement}>
         {list.agree(ranking.agreement)}
       </span>
-      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
       <span role="cell" data-label={list.time}>
         {ranking.duration_ms === null ? "–" : duration(ranking.duration_ms / 1000)}
       </span>
-      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
       <span role="cell" title={given}>
         {ago(given)}
       </span>

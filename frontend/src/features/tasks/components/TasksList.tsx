@@ -28,30 +28,30 @@ const Row = memo(function Row({
 }) {
   const { list, filters } = useTexts();
   return (
-    // biome-ignore lint/a11y/useSemanticElements: see LongList
+    // biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned
     <div role="row" aria-rowindex={index + 2} tabIndex={-1} className={styles.row} style={{ top, height }}>
-      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
       <span role="cell">
         <RowLink slug={slug} task={task.id} text={task.excerpt || list.noWords} />
       </span>
-      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
       <span role="cell">
         <Badge tone={STATE_TONES[task.state]}>{filters.states[task.state]}</Badge>
         {task.kind !== "ranking" && <Badge tone="warn">{filters.kinds[task.kind]}</Badge>}
       </span>
-      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
       <span role="cell" data-label={list.rankingsOf}>
         {task.kind === "ranking" ? list.answered(task.rankings, task.overlap) : task.rankings}
       </span>
-      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
       <span role="cell" data-label={list.agreement}>
         {list.agree(task.agreement)}
       </span>
-      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
       <span role="cell" data-label={list.round}>
         {task.round}
       </span>
-      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the rows of a <table> cannot be positioned */}
       <span role="cell" title={moment(task.created_at)}>
         {ago(task.created_at)}
       </span>

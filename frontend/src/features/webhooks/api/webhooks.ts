@@ -16,7 +16,7 @@ export const webhooksQuery = (slug: string) =>
 
 /**
  * Polls while a new delivery is in progress. There is no polling after a failed attempt, because the server
- * retries only minutes later.
+ * waits for minutes before the next attempt.
  */
 export const deliveriesQuery = (id: string) =>
   infiniteQueryOptions({

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import BinaryIO
 
@@ -14,6 +14,7 @@ from preferences.formats.containers.reading import read_rows
 from preferences.records import FormatError, ImportFormat, Parsed, RowError, TooFewResponses
 
 RECOGNITION_ROWS = 50
+NAN_IS_MISSING = "a NaN or Infinity in the row was treated as missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,10 @@ def read_records(
 def _recognise(row: NumberedRow) -> ImportFormat | None:
     if row.row is None:
         return None
-    return next((known for known in IMPORT_FORMATS.values() if known.recognises(row.row)), None)
+    try:
+        return next((known for known in IMPORT_FORMATS.values() if known.recognises(row.row)), None)
+    except RecursionError:
+        return None
 
 
 def _not_recognised(rows: list[NumberedRow]) -> str:
@@ -81,11 +85,20 @@ def _records(format: ImportFormat, rows: Iterator[NumberedRow]) -> Iterator[Numb
             records = format.parse(row.row)
             for record in records:
                 check_texts(record)
-            yield NumberedRecords(row.line, records)
+            yield NumberedRecords(row.line, _with_quirks(records, row) if row.quirks else records)
         except RowError as error:
-            yield _refused(row, str(error), too_few=isinstance(error, TooFewResponses))
+            reason = f"{error} ({NAN_IS_MISSING})" if row.quirks else str(error)
+            yield _refused(row, reason, too_few=isinstance(error, TooFewResponses))
         except RecursionError:
             yield _refused(row, "a value is nested too deeply")
+
+
+def _with_quirks(records: Parsed, row: NumberedRow) -> Parsed:
+    """The records; the first one also has the quirks of the row."""
+    return [
+        replace(record, quirks=(*row.quirks, *record.quirks)) if not index else record
+        for index, record in enumerate(records)
+    ]
 
 
 def _refused(row: NumberedRow, reason: str, *, too_few: bool = False) -> NumberedRecords:

@@ -4,44 +4,40 @@ lines."""
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from preferences.formats.containers import limits
+from preferences.formats.containers.csv_header import SEPARATOR_LINE, Dialect
+from preferences.formats.containers.encodings import NOT_UTF8
 from preferences.formats.containers.limits import NumberedRow
-from preferences.formats.containers.streams import bounded_lines
+from preferences.formats.containers.streams import (
+    LINE_ENDS,
+    TextStream,
+    bounded_lines,
+    bounded_mac_lines,
+)
 from preferences.records import FormatError
 
-CSV_COLUMNS = frozenset({"prompt", "messages", "chosen", "question", "query", "instruction", "conversation"})
-CARRIAGE_RETURN = "\r"
 
-
-def names_a_prompt(line: str) -> bool:
-    """Whether a line is a CSV header with a column for the prompt. The csv module rejects a bare carriage
-    return, and a binary file can contain one anywhere, so only the text before the first carriage return is
-    examined."""
-    try:
-        header = next(csv.reader([line.split(CARRIAGE_RETURN, 1)[0]]), [])
-    except csv.Error:
-        return False
-    return not CSV_COLUMNS.isdisjoint(name.strip() for name in header)
-
-
-def csv_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
+def csv_rows(stream: TextStream, dialect: Dialect) -> Iterator[NumberedRow]:
     # The csv module's field size limit is global to the interpreter; its default of 128 KiB would reject long
     # conversations.
     csv.field_size_limit(limits.MAX_ROW_BYTES)
-    lines = _CsvLines(stream)
-    reader = csv.reader(lines, strict=True)
+    lines = _CsvLines(stream, dialect)
+    reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
     try:
-        header = [name.strip() for name in next(filter(None, reader), [])]
+        header = next(filter(None, reader), [])
+        if SEPARATOR_LINE.fullmatch(dialect.delimiter.join(header)):
+            header = next(filter(None, reader), [])
     except csv.Error as error:
         raise FormatError(f"The CSV header is not valid: {error}") from None
-    if len(set(header)) != len(header):
-        raise FormatError("The CSV header contains a column twice")
+    if lines.fault:
+        raise FormatError(f"The CSV header is {lines.fault}")
+    names = _column_names(header)
     while True:
         line = reader.line_num + 1
-        lines.row_bytes = 0
+        lines.row_bytes, lines.fault = 0, ""
         try:
             cells = next(reader)
         except StopIteration:
@@ -51,19 +47,36 @@ def csv_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
             continue
         if not cells:
             continue
-        if len(cells) != len(header):
-            yield NumberedRow(line, None, f"has {len(cells)} cells, but the header has {len(header)}")
+        if lines.fault:
+            yield NumberedRow(line, None, lines.fault)
+        elif len(cells) != len(names):
+            yield NumberedRow(line, None, f"has {len(cells)} cells, but the header has {len(names)}")
         else:
-            yield NumberedRow(line, dict(zip(header, cells, strict=True)))
+            yield NumberedRow(line, dict(zip(names, cells, strict=True)))
+
+
+def _column_names(header: list[str]) -> list[str]:
+    """The columns' names. A column without a name gets the name that pandas gives it."""
+    names = [name.strip() or f"Unnamed: {index}" for index, name in enumerate(header)]
+    if len(set(names)) != len(names):
+        name = next(name for name, count in Counter(names).items() if count > 1)
+        raise FormatError(f"The CSV header contains the column {name!r} twice; rename one of the two columns")
+    return names
 
 
 class _CsvLines:
     """Yield lines as text. A quoted cell can span many lines, so this class limits the size of a whole
-    row."""
+    row.
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._lines = bounded_lines(stream)
+    `fault` is the reason why the current row can't be read, for example the position of a byte that is not
+    UTF-8.
+    """
+
+    def __init__(self, stream: TextStream, dialect: Dialect) -> None:
+        self._stream = stream
+        self._lines = (bounded_mac_lines if dialect.mac else bounded_lines)(stream)
         self.row_bytes = 0
+        self.fault = ""
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -75,5 +88,10 @@ class _CsvLines:
             raise FormatError(
                 f"a row is longer than {limits.MAX_ROW_BYTES:,} bytes (is a closing quote missing?)"
             )
-        # A byte that is not UTF-8 becomes a lone surrogate, which field validation rejects.
-        return raw.decode(errors="surrogateescape")
+        if self._stream.failure and not raw.endswith(LINE_ENDS):
+            raise StopIteration  # the last line of a truncated file, perhaps cut in the middle of a cell
+        try:
+            return raw.decode()
+        except UnicodeDecodeError as error:
+            self.fault = f"not UTF-8: a byte is 0x{raw[error.start]:02x}; {NOT_UTF8}"
+            return raw.decode(errors="replace")

@@ -33,6 +33,7 @@ from preferences.fields import (
     tiers_from_ranks,
     tiers_of,
     time_of,
+    whole_of,
 )
 from preferences.formats.readers.prompts import PROMPT_NAMES, conversation_of, prompt_fields
 from preferences.formats.snapshot_parquet import SCHEMA
@@ -243,7 +244,7 @@ def _check_unranked(row: Row, tiers: Tiers, count: int) -> None:
     """Check that the responses listed as unranked are exactly those in no tier."""
     unranked = list_of(row.get("unranked") or [], "unranked")
     left = sorted(set(range(count)) - {index for tier in tiers for index in tier})
-    named = [index for index in unranked if isinstance(index, int)]
+    named = [index for index in map(whole_of, unranked) if index is not None]
     if unranked and (len(named) != len(unranked) or sorted(named) != left):
         raise RowError("unranked must name each response that is in no tier, and no other")
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from preferences.fields import (
-    json_of,
     label_of,
     messages_of,
     metadata_of,
     prompt_messages,
     text_of,
+    turns_or_text,
 )
 from preferences.formats.dialogues import quirks_of, reply_of, shared_turns, turns_of
 from preferences.formats.readers.pairs.sides import SIDES, blind_order, strength_of
@@ -82,10 +82,8 @@ def parse(row: Row) -> Parsed:
 
 
 def _listed(value: Any, name: str) -> Any:
-    """A list of turns; a CSV cell can contain the list as JSON."""
-    if isinstance(value, str) and value.lstrip().startswith('[{"'):
-        return json_of(value, name)
-    return value
+    """A list of turns; a CSV cell can contain the list as JSON or as Python code."""
+    return turns_or_text(value, name)
 
 
 def _plain(row: Row, sides: Mapping[str, Any]) -> tuple[tuple[Message, ...], list[str], tuple[Quirk, ...]]:

@@ -105,9 +105,8 @@ def int_of(value: object, name: str, *, low: int, high: int) -> int | None:
     empty CSV cell."""
     if value is None or value == "":
         return None
-    if isinstance(value, str) and WHOLE_TEXT.fullmatch(value.strip()):
-        value = int(value.strip().partition(".")[0])
-    found = whole_of(value)
+    whole = isinstance(value, str) and WHOLE_TEXT.fullmatch(value.strip())
+    found = int(str(value).partition(".")[0]) if whole else whole_of(value)
     if found is None:
         raise RowError(f"{name} must be a whole number, not {_shown(value)}")
     if not low <= found <= high:
@@ -238,7 +237,7 @@ def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
         if key not in known
         and value is not None
         and value != ""
-        and not (key in INDEX_COLUMNS and whole_of(value) is not None)
+        and not (key in INDEX_COLUMNS and WHOLE_TEXT.fullmatch(str(value)))
     }
     metadata = {**found, **object_of(row.get("metadata"), "metadata")}
     if not metadata:

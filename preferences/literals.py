@@ -7,6 +7,7 @@ commas between the items of an array and can wrap it in `array(…, dtype=object
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 MAX_DEPTH = 50
@@ -16,6 +17,7 @@ STRING = re.compile(r"""[bu]?(?:'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.])")
 WORD = re.compile(r"[A-Za-z_][\w.]*")
 WORDS = {"None": None, "True": True, "False": False, "null": None, "true": True, "false": False}
+WORDS |= {"np.True_": True, "np.False_": False}
 # A missing value in a table; JSON and Postgres have no such number.
 MISSING = frozenset({"nan", "NaN", "NaT", "NA", "inf", "Infinity"})
 WRAPPER = re.compile(
@@ -128,7 +130,10 @@ def _string(token: str) -> str:
 def _escaped(match: re.Match[str]) -> str:
     name = match[1]
     if len(name) > 1:
-        return chr(int(name[1:], 16))
+        number = int(name[1:], 16)
+        if number > sys.maxunicode:
+            raise ValueError(f"{match[0]} is not a character")
+        return chr(number)
     return ESCAPES.get(name, match[0])
 
 
@@ -148,4 +153,6 @@ def _after_space(text: str, place: int) -> int:
 def _unexpected(text: str, place: int) -> ValueError:
     if place >= len(text):
         return ValueError("it ends in the middle of a value")
+    if text[place] in "'\"":
+        return ValueError(f"the text at character {place} has no end")
     return ValueError(f"unexpected {text[place : place + 20]!r} at character {place}")

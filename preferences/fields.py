@@ -12,11 +12,10 @@ from math import isfinite
 from typing import Any
 
 from preferences.literals import literal_of, looks_like_literal
-from preferences.records import Message, Record, Row, RowError, Tiers, TooFewResponses, Vote
+from preferences.records import Message, Row, RowError, Tiers, TooFewResponses
 from preferences.text import (
     MAX_MESSAGES,
     MAX_RESPONSES,
-    MAX_TEXT_CHARACTERS,
     MIN_RESPONSES,
     ROLES,
     name_fault,
@@ -54,9 +53,11 @@ def label_of(value: object, name: str) -> str:
     empty string."""
     if value is None:
         return ""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value):
-        whole = whole_of(value)
-        value = str(value if whole is None else whole)
+    whole = whole_of(value)
+    if whole is not None:
+        value = str(whole)
+    elif isinstance(value, float) and isfinite(value):
+        value = str(value)
     text = text_of(value, name).strip()
     if fault := name_fault(text):
         raise RowError(f"{name} {fault}")
@@ -171,19 +172,6 @@ def check_response_count(count: int) -> None:
         )
     if count > MAX_RESPONSES:
         raise RowError(f"the number of responses is {count}; a ranking task can have at most {MAX_RESPONSES}")
-
-
-def check_texts(record: Record | Vote) -> None:
-    """Check the length of texts that a reader has joined from several fields."""
-    if isinstance(record, Vote):
-        return
-    for name, texts in (
-        ("message", [message["content"] for message in record.messages]),
-        ("response", [response.text for response in record.responses]),
-    ):
-        for number, text in enumerate(texts):
-            if len(text) > MAX_TEXT_CHARACTERS:
-                raise RowError(f"{name} {number} {text_fault(text)}")
 
 
 def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = False) -> Tiers:

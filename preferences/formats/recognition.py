@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import BinaryIO
 
-from preferences.fields import check_texts
+from preferences.checks import check_record
 from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.containers.limits import NumberedRow
 from preferences.formats.containers.reading import read_rows
-from preferences.records import FormatError, ImportFormat, Parsed, RowError, TooFewResponses
+from preferences.records import FormatError, ImportFormat, Parsed, Row, RowError, TooFewResponses
+from preferences.text import NUL, storage_fault
 
 RECOGNITION_ROWS = 50
 NAN_IS_MISSING = "a NaN or Infinity in the row was treated as missing"
@@ -59,10 +60,14 @@ def read_records(
 def _recognise(row: NumberedRow) -> ImportFormat | None:
     if row.row is None:
         return None
+    return next((known for known in IMPORT_FORMATS.values() if _fits(known, row.row)), None)
+
+
+def _fits(known: ImportFormat, row: Row) -> bool:
     try:
-        return next((known for known in IMPORT_FORMATS.values() if known.recognises(row.row)), None)
-    except RecursionError:
-        return None
+        return known.recognises(row)
+    except (RowError, RecursionError):
+        return False
 
 
 def _not_recognised(rows: list[NumberedRow]) -> str:
@@ -73,7 +78,7 @@ def _not_recognised(rows: list[NumberedRow]) -> str:
         what = "; ".join(f"line {row.line}: {_refused(row, row.reason).reason}" for row in rows[:3])
         what = what or "the file has no rows"
     known = "\n".join(f"  {known.name}: {known.title}" for known in IMPORT_FORMATS.values())
-    return f"The format is not recognised: {what}. Known formats:\n{known}"
+    return f"The format is not recognised: {_printable(what)}. Known formats:\n{known}"
 
 
 def _records(format: ImportFormat, rows: Iterator[NumberedRow]) -> Iterator[NumberedRecords]:
@@ -84,7 +89,7 @@ def _records(format: ImportFormat, rows: Iterator[NumberedRow]) -> Iterator[Numb
         try:
             records = format.parse(row.row)
             for record in records:
-                check_texts(record)
+                check_record(record)
             yield NumberedRecords(row.line, _with_quirks(records, row) if row.quirks else records)
         except RowError as error:
             reason = f"{error} ({NAN_IS_MISSING})" if row.quirks else str(error)
@@ -102,4 +107,13 @@ def _with_quirks(records: Parsed, row: NumberedRow) -> Parsed:
 
 
 def _refused(row: NumberedRow, reason: str, *, too_few: bool = False) -> NumberedRecords:
-    return NumberedRecords(row.line, (), f"{row.file}: {reason}" if row.file else reason, too_few)
+    named = f"{row.file}: {reason}" if row.file else reason
+    return NumberedRecords(row.line, (), _printable(named), too_few)
+
+
+def _printable(text: str) -> str:
+    """The text with escapes in place of characters that can't be stored or sent: a reason can contain a field
+    name from the file."""
+    if storage_fault(text) is None:
+        return text
+    return text.replace(NUL, r"\x00").encode(errors="backslashreplace").decode()

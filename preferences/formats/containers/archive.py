@@ -150,7 +150,8 @@ def _is_data(entry: zipfile.ZipInfo) -> bool:
     hidden = any(part.startswith((".", "__")) for part in path.parts)
     plain = path.with_suffix("") if path.suffix == ".gz" else path
     described = path.name in DESCRIPTIONS
-    return not entry.is_dir() and not hidden and not described and plain.suffix.lower() in SUFFIXES
+    directory = entry.filename.endswith("/")
+    return not directory and not hidden and not described and plain.suffix.lower() in SUFFIXES
 
 
 def _check_entries(stream: BinaryIO) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from preferences.formats.containers import limits
 from preferences.formats.containers.csv_header import SEPARATOR_LINE, Dialect
@@ -19,22 +20,33 @@ from preferences.formats.containers.streams import (
 )
 from preferences.records import FormatError
 
+if TYPE_CHECKING:
+    from _csv import Reader
+
 
 def csv_rows(stream: TextStream, dialect: Dialect) -> Iterator[NumberedRow]:
+    """Raises FormatError at once if the header can't be used."""
     # The csv module's field size limit is global to the interpreter; its default of 128 KiB would reject long
     # conversations.
     csv.field_size_limit(limits.MAX_ROW_BYTES)
     lines = _CsvLines(stream, dialect)
     reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
+    return _rows(reader, lines, _header(reader, lines, dialect))
+
+
+def _header(reader: Reader, lines: _CsvLines, dialect: Dialect) -> list[str]:
     try:
         header = next(filter(None, reader), [])
         if SEPARATOR_LINE.fullmatch(dialect.delimiter.join(header)):
             header = next(filter(None, reader), [])
     except csv.Error as error:
-        raise FormatError(f"The CSV header is not valid: {error}") from None
+        raise FormatError(f"The CSV header is not valid: {error}.") from None
     if lines.fault:
-        raise FormatError(f"The CSV header is {lines.fault}")
-    names = _column_names(header)
+        raise FormatError(f"The CSV header is {lines.fault}.")
+    return _column_names(header)
+
+
+def _rows(reader: Reader, lines: _CsvLines, names: list[str]) -> Iterator[NumberedRow]:
     while True:
         line = reader.line_num + 1
         lines.row_bytes, lines.fault = 0, ""
@@ -60,7 +72,7 @@ def _column_names(header: list[str]) -> list[str]:
     names = [name.strip() or f"Unnamed: {index}" for index, name in enumerate(header)]
     if len(set(names)) != len(names):
         name = next(name for name, count in Counter(names).items() if count > 1)
-        raise FormatError(f"The CSV header contains the column {name!r} twice; rename one of the two columns")
+        raise FormatError(f"The CSV header contains the column {name!r} twice; rename one of the two.")
     return names
 
 

@@ -128,7 +128,7 @@ class Gunzip:
     """The unpacked data of a gzip file, which can consist of several members, one after the other."""
 
     def __init__(self, stream: Any) -> None:
-        self._file = GzipFile(fileobj=_Some(stream), mode="rb")  # type: ignore[arg-type]
+        self._file = GzipFile(fileobj=cast(Any, _Some(stream)), mode="rb")
         self._began = False
 
     def read(self, size: int) -> bytes:

@@ -92,7 +92,7 @@ def test_windows_1252_json_line_is_refused_with_the_remedy() -> None:
 
 def test_windows_1252_header_is_refused_with_the_remedy() -> None:
     data = csv_text((*HEADER, "prénom"), ("Q", "a", "b", "c")).encode("cp1252")
-    with pytest.raises(FormatError, match=r"The CSV header is not UTF-8.*Windows-1252"):
+    with pytest.raises(FormatError, match=r"^The CSV header is not UTF-8.*Windows-1252"):
         reasons(data)
 
 
@@ -102,7 +102,9 @@ def test_separator_line_of_excel_sets_the_delimiter() -> None:
 
 
 def test_repeated_column_name_is_refused_and_named() -> None:
-    with pytest.raises(FormatError, match="contains the column 'note' twice"):
+    with pytest.raises(
+        FormatError, match=r"^The CSV header contains the column 'note' twice; rename one of the two\.$"
+    ):
         reasons(csv_text((*HEADER, "note", "note"), ("Q", "a", "b", "", "")).encode())
 
 

@@ -212,8 +212,8 @@ def _mutated(value: Any, rng: random.Random) -> Any:
         del changed[key]
     elif kind < 0.2:
         changed[key] = value[rng.choice(keys)]
-    elif kind < 0.25 and isinstance(changed, list):
-        changed.extend(value * rng.choice((1, 5, 300)))
+    elif kind < 0.25 and isinstance(value, list):
+        changed += value * rng.choice((1, 5, 300))
     else:
         changed[key] = _mutated(value[key], rng)
     return changed

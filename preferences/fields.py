@@ -64,6 +64,12 @@ def label_of(value: object, name: str) -> str:
     return text
 
 
+def annotator_of(row: Row) -> str:
+    """The annotator's name. Number 17 is "17.0" in a CSV column in which another number is missing."""
+    name = label_of(row.get("annotator"), "annotator")
+    return name.partition(".")[0] if WHOLE_TEXT.fullmatch(name) else name
+
+
 def list_of(value: object, name: str) -> Sequence[Any]:
     """`value` as a list. CSV has no lists, so a string that contains a list as JSON or as Python code is
     parsed."""

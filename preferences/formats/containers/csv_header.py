@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ DELIMITERS = (",", ";", "\t", "|")
 CARRIAGE_RETURN = "\r"
 # Excel writes and reads this line before the header.
 SEPARATOR_LINE = re.compile(r'"?sep=([,;|:^~\t])"?[ ,;\t]*', re.IGNORECASE)
+LINE_END = re.compile(r"\r\n|\n|\r")
+QUOTED = re.compile(r'"[^"]*"')
 NAME = re.compile(r"[\w .\-/()?#\[\]]{1,80}")
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 MAX_NAME_WORDS = 5
@@ -72,23 +75,24 @@ class Dialect:
 def dialect_of(head: str) -> Dialect | None:
     """The dialect of a CSV file that begins with `head`; None if `head` has no header of a CSV file with
     prompts or responses. The comma is tried first."""
-    first, _, rest = head.lstrip("\r\n").partition("\n")
-    line = first.rstrip(CARRIAGE_RETURN)
-    mac = CARRIAGE_RETURN in line
-    if mac:
-        line, _, rest = line.partition(CARRIAGE_RETURN)
+    head = head.lstrip("\r\n")
+    end = LINE_END.search(QUOTED.sub("", head))
+    mac = end is not None and end[0] == CARRIAGE_RETURN
+    line = re.split(r"[\r\n]", head, maxsplit=1)[0]
     if separator := SEPARATOR_LINE.fullmatch(line):
-        after = re.split(r"[\r\n]", rest.lstrip("\r\n"), maxsplit=1)[0]
-        delimiter = separator[1]
-        return Dialect(delimiter, mac) if _names_columns(after, delimiter) else None
-    return next((Dialect(mark, mac) for mark in DELIMITERS if _names_columns(line, mark)), None)
+        delimiters: tuple[str, ...] = (separator[1],)
+        head = head[len(line) :].lstrip("\r\n")
+    else:
+        delimiters = DELIMITERS
+    return next((Dialect(mark, mac) for mark in delimiters if _names_columns(head, mark)), None)
 
 
-def _names_columns(line: str, delimiter: str) -> bool:
+def _names_columns(head: str, delimiter: str) -> bool:
     try:
-        names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        header = next(csv.reader(io.StringIO(head, newline=""), delimiter=delimiter), [])
     except csv.Error:
         return False
+    names = [name.strip() for name in header]
     if len(names) < 2:
         return not ONLY_COLUMN.isdisjoint(names)
     return any(map(_is_known, names))

@@ -31,7 +31,8 @@ def csv_rows(stream: TextStream, dialect: Dialect) -> Iterator[NumberedRow]:
     csv.field_size_limit(limits.MAX_ROW_BYTES)
     lines = _CsvLines(stream, dialect)
     reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
-    return _rows(reader, lines, _header(reader, lines, dialect))
+    header = _header(reader, lines, dialect)
+    return _rows(reader, lines, header, _column_names(header))
 
 
 def _header(reader: Reader, lines: _CsvLines, dialect: Dialect) -> list[str]:
@@ -43,10 +44,10 @@ def _header(reader: Reader, lines: _CsvLines, dialect: Dialect) -> list[str]:
         raise FormatError(f"The CSV header is not valid: {error}.") from None
     if lines.fault:
         raise FormatError(f"The CSV header is {lines.fault}.")
-    return _column_names(header)
+    return header
 
 
-def _rows(reader: Reader, lines: _CsvLines, names: list[str]) -> Iterator[NumberedRow]:
+def _rows(reader: Reader, lines: _CsvLines, header: list[str], names: list[str]) -> Iterator[NumberedRow]:
     while True:
         line = reader.line_num + 1
         lines.row_bytes, lines.fault = 0, ""
@@ -59,8 +60,12 @@ def _rows(reader: Reader, lines: _CsvLines, names: list[str]) -> Iterator[Number
             continue
         if not cells:
             continue
+        while len(cells) > len(names) and not cells[-1]:
+            cells.pop()
         if lines.fault:
             yield NumberedRow(line, None, lines.fault)
+        elif cells == header:
+            yield NumberedRow(line, None, "repeats the header; remove this line")
         elif len(cells) != len(names):
             yield NumberedRow(line, None, f"has {len(cells)} cells, but the header has {len(names)}")
         else:

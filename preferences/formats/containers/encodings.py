@@ -21,9 +21,9 @@ NOT_UTF8 = "if the file is in another encoding, such as Windows-1252, save it as
 
 def as_utf8(stream: TextStream, head: bytes) -> tuple[TextStream, bytes]:
     """The stream without its byte order mark and as UTF-8, with its head."""
-    if head.startswith(UTF8_BOM):
+    while head.startswith(UTF8_BOM):  # a program that adds a mark to text that has one writes two
         stream.read(len(UTF8_BOM))
-        return stream, head[len(UTF8_BOM) :]
+        head = head[len(UTF8_BOM) :]
     mark, encoding = _encoding_of(head)
     if not encoding:
         return stream, head

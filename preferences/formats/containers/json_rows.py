@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from preferences.formats.containers import limits
-from preferences.formats.containers.encodings import NOT_UTF8
+from preferences.formats.containers.encodings import NOT_UTF8, UTF8_BOM
 from preferences.formats.containers.limits import NumberedRow, shown
 from preferences.formats.containers.streams import TextStream, bounded_lines, bounded_mac_lines
 from preferences.quirks import NOT_A_NUMBER, Quirk
@@ -29,7 +29,7 @@ def jsonl_rows(stream: TextStream, *, mac: bool = False) -> Iterator[NumberedRow
         if not raw.strip():
             continue
         try:
-            value = decode(raw.decode())
+            value = decode(raw.removeprefix(UTF8_BOM).decode())
         except UnicodeDecodeError as error:
             reason = f"not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}; {NOT_UTF8}"
             yield NumberedRow(number, None, reason)

@@ -29,6 +29,22 @@ from preferences.records import FormatError
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 HEAD_LINES = 50
+# The first bytes of files that people confuse with those that can be read.
+UNREAD = {
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\x00": "an xz file",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    GZIP_MAGIC: "a gzip file in a gzip file",
+    ZIP_MAGIC: "a zip archive in another archive",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet in Excel's old format",
+    b"ARROW1": "an Arrow file",
+    b"SQLite format 3": "an SQLite database",
+    b"\x89HDF": "an HDF5 file",
+    b"\x80\x04\x95": "a Python pickle",
+    b"%PDF": "a PDF document",
+}
 # The end of one object and the beginning of the next, separated by a carriage return.
 MAC_OBJECTS = re.compile(rb"\}[ \t]*\r\s*\{")
 Container = Callable[[TextStream], Iterator[NumberedRow]]
@@ -101,6 +117,8 @@ def _container(head: bytes) -> Container:
         return partial(jsonl_rows, mac=MAC_OBJECTS.search(start.split(b"\n", 1)[0]) is not None)
     if start.startswith(b"["):
         return array_rows
+    if what := next((name for sign, name in UNREAD.items() if head.startswith(sign)), ""):
+        raise FormatError(f"This is {what}. Unpack it, or save the data as CSV, JSON Lines or Parquet.")
     dialect = dialect_of(head.decode(errors="replace"))
     if dialect is not None:
         return partial(csv_rows, dialect=dialect)

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from preferences.fields import (
+    annotator_of,
     bool_of,
     check_no_nul,
     check_response_count,
@@ -222,7 +223,7 @@ def _ranking(row: Row, found: Sequence[Any]) -> RankingRecord | None:
     rewrite = row.get("rewrite")
     return RankingRecord(
         tiers=judged,
-        annotator=label_of(row.get("annotator"), "annotator"),
+        annotator=annotator_of(row),
         strength=int_of(row.get("strength"), "strength", low=-SMALLINT_MAX, high=SMALLINT_MAX),
         ratings=_by_response(row, "ratings", found),
         flags=_by_response(row, "flags", found),
@@ -258,7 +259,7 @@ def _signed_preference(row: Row, count: int) -> RankingRecord:
     statement = row.get("preference_statement")
     return RankingRecord(
         tiers=((0, 1),) if signed == 0 else ((0,), (1,)) if signed < 0 else ((1,), (0,)),
-        annotator=label_of(row.get("annotator"), "annotator"),
+        annotator=annotator_of(row),
         strength=abs(signed) or None,
         comment=text_of(statement, "preference_statement") if given(statement) else "",
         training=training_fields(row),

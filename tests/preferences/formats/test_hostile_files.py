@@ -102,7 +102,7 @@ def test_damaged_array_gives_its_good_rows_and_one_reason(end: bytes) -> None:
 
 
 def test_gzip_inside_gzip_is_refused() -> None:
-    with pytest.raises(FormatError, match="neither JSON Lines"):
+    with pytest.raises(FormatError, match="a gzip file in a gzip file"):
         read(gzip.compress(gzip.compress(GOOD)))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from preferences.fields import (
+    annotator_of,
     label_of,
     messages_of,
     metadata_of,
@@ -64,7 +65,7 @@ def parse(row: Row) -> Parsed:
     order = blind_order(replies)
     ranking = RankingRecord(
         tiers=((order.index(0),), (order.index(1),)),
-        annotator=label_of(row.get("annotator"), "annotator"),
+        annotator=annotator_of(row),
         strength=strength,
         external_id=label_of(row.get("ranking_id"), "ranking_id"),
         metadata=rest,

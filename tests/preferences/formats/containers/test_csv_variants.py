@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import json
+import lzma
+import pickle
 
 import pytest
 
@@ -114,6 +117,38 @@ def test_index_column_of_pandas_is_left_out_and_other_unnamed_cells_are_kept() -
     assert [record.metadata for record in found] == [{"Unnamed: 4": "extra"}, {"Unnamed: 0": "x7"}]
 
 
+def test_two_byte_order_marks_are_left_out() -> None:
+    assert comparisons(codecs.BOM_UTF8 * 2 + csv_text(HEADER, *ROWS).encode()) == list(ROWS)
+    line = json.dumps(dict(zip(HEADER, ROWS[0], strict=True))).encode() + b"\n"
+    assert comparisons(codecs.BOM_UTF8 + line + codecs.BOM_UTF8 + line) == [ROWS[0]] * 2
+
+
+def test_repeated_header_of_joined_files_is_reported() -> None:
+    data = csv_text(HEADER, ROWS[0]) + csv_text(HEADER, ROWS[1])
+    assert good_comparisons(data.encode()) == list(ROWS)
+    assert list(reasons(data.encode()).values()) == ["repeats the header; remove this line"]
+
+
+def test_empty_cells_after_the_last_column_are_ignored() -> None:
+    data = b"prompt,chosen,rejected\nQ,a,b,,\nR,c,d,,x\n"
+    assert good_comparisons(data) == [("Q", "a", "b")]
+    assert reasons(data) == {3: "has 5 cells, but the header has 3"}
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (bz2.compress(b"prompt,chosen\n"), "a bzip2 file"),
+        (lzma.compress(b"prompt,chosen\n"), "an xz file"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet in Excel's old format"),
+        (pickle.dumps({"prompt": "Q"}, protocol=4), "a Python pickle"),
+    ],
+)
+def test_other_kind_of_file_is_named(data: bytes, name: str) -> None:
+    with pytest.raises(FormatError, match=f"^This is {name}. Unpack it, or save the data as CSV"):
+        reasons(data)
+
+
 def test_cells_of_a_semicolon_file_can_contain_commas_in_the_header() -> None:
     text = "prompt;note (a, b);chosen;rejected\nQ;1,5;a;b\n"
     assert records(text.encode())[0].metadata == {"note (a, b)": "1,5"}
@@ -130,6 +165,8 @@ def test_cells_of_a_semicolon_file_can_contain_commas_in_the_header() -> None:
         ("\r\n\r\nid,context\r\n", Dialect(",")),
         ("prompt\nWhat?\n", Dialect(",")),
         ("sep=|\nprompt|chosen\n", Dialect("|")),
+        ('"prompt\r\n(text)";"a;b";chosen\r\n', Dialect(";")),
+        ('"prompt\n(text)",chosen\rx,y\r', Dialect(",", mac=True)),
         ("title\nprompt\n", None),
         ("sep=;\nid;name\n", None),
         ("id,name\n1,prompt\n", None),

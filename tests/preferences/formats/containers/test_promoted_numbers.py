@@ -80,6 +80,16 @@ def test_promoted_numbers_are_read_from_each_container() -> None:
         assert (record.ranking.strength, record.ranking.annotator) == (2, "17")
 
 
+@pytest.mark.parametrize(
+    ("cell", "annotator"), [("17.0", "17"), ("17", "17"), ("v1.0", "v1.0"), ("1.5", "1.5")]
+)
+def test_promoted_annotator_in_a_csv_cell_keeps_one_name(cell: str, annotator: str) -> None:
+    header = ("prompt", "responses", "ranking", "annotator")
+    (record,) = records(csv_text(header, ("Q", '["a", "b"]', "[2, 1]", cell)).encode())
+    assert record.ranking is not None
+    assert record.ranking.annotator == annotator
+
+
 def test_promoted_tiers_are_read() -> None:
     (record,) = records(lines({"tiers": [[1.0], [0.0]], "unranked": []}))
     assert record.ranking is not None

@@ -205,7 +205,7 @@ def _mutated(value: Any, rng: random.Random) -> Any:
     if not isinstance(value, (dict, list)) or not value or rng.random() < 0.1:
         return rng.choice(VALUES) if rng.random() < 0.9 else _deep(rng.choice((10, 60, 900, 3000)))
     keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-    changed = value.copy()
+    changed: Any = value.copy()
     key = rng.choice(keys)
     kind = rng.random()
     if kind < 0.1:

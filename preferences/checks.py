@@ -17,37 +17,35 @@ def check_record(record: Record | Vote) -> None:
             check_no_nul(key.metadata, "metadata")
         _check_ranking(record.ranking)
         return
-    _check_texts(record)
-    for name, value in (("metadata", record.metadata), ("task_metadata", record.task_metadata)):
-        if value:
-            check_no_nul(value, name)
+    has_text = False
+    for number, message in enumerate(record.messages):
+        content = message["content"]
+        if len(content) > MAX_TEXT_CHARACTERS:
+            raise RowError(f"message {number} {text_fault(content)}")
+        has_text = has_text or bool(content and not content.isspace())
+    if not has_text:
+        raise RowError("the prompt contains no text")
     for number, response in enumerate(record.responses):
+        if len(response.text) > MAX_TEXT_CHARACTERS:
+            raise RowError(f"response {number} {text_fault(response.text)}")
         if response.metadata:
             check_no_nul(response.metadata, f"the metadata of response {number}")
         if response.sampling:
             check_no_nul(response.sampling, f"the sampling of response {number}")
+    if record.metadata:
+        check_no_nul(record.metadata, "metadata")
+    if record.task_metadata:
+        check_no_nul(record.task_metadata, "task_metadata")
     for ranking in record.rankings:
         _check_ranking(ranking)
 
 
-def _check_texts(record: Record) -> None:
-    for name, texts in (
-        ("message", [message["content"] for message in record.messages]),
-        ("response", [response.text for response in record.responses]),
-    ):
-        for number, text in enumerate(texts):
-            if len(text) > MAX_TEXT_CHARACTERS:
-                raise RowError(f"{name} {number} {text_fault(text)}")
-    if not any(message["content"].strip() for message in record.messages):
-        raise RowError("the prompt contains no text")
-
-
 def _check_ranking(ranking: RankingRecord) -> None:
-    for name, value in (
-        ("ratings", ranking.ratings),
-        ("flags", ranking.flags),
-        ("choices", ranking.choices),
-        ("the ranking's metadata", ranking.metadata),
-    ):
-        if value:
-            check_no_nul(value, name)
+    if ranking.ratings:
+        check_no_nul(ranking.ratings, "ratings")
+    if ranking.flags:
+        check_no_nul(ranking.flags, "flags")
+    if ranking.choices:
+        check_no_nul(ranking.choices, "choices")
+    if ranking.metadata:
+        check_no_nul(ranking.metadata, "the ranking's metadata")

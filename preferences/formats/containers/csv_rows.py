@@ -90,7 +90,7 @@ class _CsvLines:
     """
 
     def __init__(self, stream: TextStream, dialect: Dialect) -> None:
-        self._stream = stream
+        self._source = stream.source
         self._lines = (bounded_mac_lines if dialect.mac else bounded_lines)(stream)
         self.row_bytes = 0
         self.fault = ""
@@ -105,7 +105,7 @@ class _CsvLines:
             raise FormatError(
                 f"a row is longer than {limits.MAX_ROW_BYTES:,} bytes (is a closing quote missing?)"
             )
-        if self._stream.failure and not raw.endswith(LINE_ENDS):
+        if self._source.failure and not raw.endswith(LINE_ENDS):
             raise StopIteration  # the last line of a truncated file, perhaps cut in the middle of a cell
         try:
             return raw.decode()

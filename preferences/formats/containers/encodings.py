@@ -66,8 +66,8 @@ class _Converted:
     def read(self, size: int) -> bytes:
         while not self._held:
             data = self._stream.read1(size)
-            if not data and self._stream.failure:
-                raise FormatError(self._stream.failure)
+            if not data and self._stream.source.failure:
+                raise FormatError(self._stream.source.failure)
             try:
                 text = self._decoder.decode(data, final=not data)
             except UnicodeDecodeError as error:

@@ -107,7 +107,9 @@ def _cell(column: pa.Array) -> Any:
 
 
 def damage(error: Exception) -> str:
-    """The error message for damaged data, at which reading stops."""
+    """The error message for data that can't be read, at which reading stops."""
+    if isinstance(error, pa.ArrowNotImplementedError):
+        return f"Arrow can't read a column ({error}); write it with a plain type. Reading stopped"
     return f"the Parquet data is damaged here ({error}); reading stopped"
 
 

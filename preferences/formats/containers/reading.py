@@ -23,7 +23,7 @@ from preferences.formats.containers.encodings import as_utf8, head_of
 from preferences.formats.containers.json_rows import array_rows, jsonl_rows
 from preferences.formats.containers.limits import NumberedRow
 from preferences.formats.containers.parquet_rows import PARQUET_MAGIC, parquet_rows
-from preferences.formats.containers.streams import Gunzip, TextStream
+from preferences.formats.containers.streams import Gunzip, Source, TextStream
 from preferences.records import FormatError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -105,10 +105,10 @@ def _text_rows(stream: Any, magic: bytes, *, packed_bytes: Callable[[], int]) ->
         text = TextStream(stream)
     text, head = as_utf8(text, head_of(text))
     if not head.strip():
-        if text.failure:
-            raise FormatError(f"No row can be read: {text.failure}.")
+        if text.source.failure:
+            raise FormatError(f"No row can be read: {text.source.failure}.")
         raise FormatError("The file is empty.")
-    return _guarded(_container(head)(text), text)
+    return _guarded(_container(head)(text), text.source)
 
 
 def _container(head: bytes) -> Container:
@@ -130,22 +130,22 @@ def _container(head: bytes) -> Container:
     )
 
 
-def _guarded(rows: Iterator[NumberedRow], text: TextStream) -> Iterator[NumberedRow]:
+def _guarded(rows: Iterator[NumberedRow], source: Source) -> Iterator[NumberedRow]:
     """Yield `rows`. If the stream itself fails, yield the reason as the last row, so that the rows before it
     are kept."""
     line = 0
     try:
         for row in rows:
-            if text.failure:
-                yield from _before_failure(chain([row], rows), text.failure)
+            if source.failure:
+                yield from _before_failure(chain([row], rows), source.failure)
                 return
             line = row.line
             yield row
     except FormatError as error:
         yield NumberedRow(line + 1, None, f"{error}; reading stopped")
         return
-    if text.failure:
-        yield NumberedRow(line + 1, None, f"{text.failure}; reading stopped")
+    if source.failure:
+        yield NumberedRow(line + 1, None, f"{source.failure}; reading stopped")
 
 
 def _before_failure(rows: Iterator[NumberedRow], failure: str) -> Iterator[NumberedRow]:

@@ -100,18 +100,16 @@ class AsRaw(io.RawIOBase):
 
 
 class TextStream(io.BufferedReader):
-    """The text of a file. If reading fails, the stream ends early, and `failure` is the reason."""
+    """The text of a file. If reading fails, the stream ends early, and `source.failure` is the reason."""
 
     def __init__(self, stream: Any, *, packed_bytes: Callable[[], int] | None = None, what: str = "") -> None:
-        self._source = _UntilFailure(stream, packed_bytes=packed_bytes, what=what)
-        super().__init__(self._source, limits.HEAD_BYTES)
-
-    @property
-    def failure(self) -> str:
-        return self._source.failure
+        self.source = Source(stream, packed_bytes=packed_bytes, what=what)
+        super().__init__(self.source, limits.HEAD_BYTES)
 
 
-class _UntilFailure(AsRaw):
+class Source(AsRaw):
+    """The last layer below a TextStream."""
+
     failure = ""
 
     def readinto(self, buffer: Any) -> int:

@@ -10,6 +10,7 @@ import pickle
 
 import pytest
 
+from preferences.formats.containers import limits
 from preferences.formats.containers.csv_header import Dialect, dialect_of
 from preferences.records import FormatError
 from tests.field_cases import case
@@ -65,6 +66,14 @@ def test_json_lines_with_mac_line_ends_are_read() -> None:
 def test_file_larger_than_one_buffer_keeps_each_character(encoding: str, end: str) -> None:
     rows = [(f"é{number}" * 9, "好\r\n" * 20 + str(number), "😀\r" * (number % 40)) for number in range(1500)]
     assert comparisons(csv_text(HEADER, *rows, end=end).encode(encoding)) == rows
+
+
+def test_overlong_mac_line_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_ROW_BYTES", 1000)
+    objects = [json.dumps(dict(zip(HEADER, row, strict=True))) for row in (*ROWS, ("Q", "x" * 200_000, "b"))]
+    data = "\r".join([objects[0], objects[2], objects[1]]).encode()
+    assert good_comparisons(data) == list(ROWS)
+    assert reasons(data) == {2: "the line is longer than 1,000 bytes"}
 
 
 def test_utf16_text_cut_in_a_character_keeps_the_rows_before_it() -> None:

@@ -12,6 +12,7 @@ CARRIAGE_RETURN = "\r"
 # Excel writes and reads this line before the header.
 SEPARATOR_LINE = re.compile(r'"?sep=([,;|:^~\t])"?[ ,;\t]*', re.IGNORECASE)
 LINE_END = re.compile(r"\r\n|\n|\r")
+EMPTY_LINES = re.compile(r"\A(?:[,;|\t]*[\r\n])+")
 QUOTED = re.compile(r'"[^"]*"')
 NAME = re.compile(r"[\w .\-/()?#\[\]]{1,80}")
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
@@ -75,7 +76,7 @@ class Dialect:
 def dialect_of(head: str) -> Dialect | None:
     """The dialect of a CSV file that begins with `head`; None if `head` has no header of a CSV file with
     prompts or responses. The comma is tried first."""
-    head = head.lstrip("\r\n")
+    head = EMPTY_LINES.sub("", head, count=1)
     end = LINE_END.search(QUOTED.sub("", head))
     mac = end is not None and end[0] == CARRIAGE_RETURN
     line = re.split(r"[\r\n]", head, maxsplit=1)[0]

@@ -37,9 +37,9 @@ def csv_rows(stream: TextStream, dialect: Dialect) -> Iterator[NumberedRow]:
 
 def _header(reader: Reader, lines: _CsvLines, dialect: Dialect) -> list[str]:
     try:
-        header = next(filter(None, reader), [])
+        header = next(filter(any, reader), [])
         if SEPARATOR_LINE.fullmatch(dialect.delimiter.join(header)):
-            header = next(filter(None, reader), [])
+            header = next(filter(any, reader), [])
     except csv.Error as error:
         raise FormatError(f"The CSV header is not valid: {error}.") from None
     if lines.fault:
@@ -58,8 +58,8 @@ def _rows(reader: Reader, lines: _CsvLines, header: list[str], names: list[str])
         except csv.Error as error:
             yield NumberedRow(line, None, f"not valid CSV: {error}")
             continue
-        if not cells:
-            continue
+        if not any(cells):
+            continue  # a spreadsheet writes an empty row as delimiters only
         while len(cells) > len(names) and not cells[-1]:
             cells.pop()
         if lines.fault:

@@ -138,6 +138,10 @@ def test_repeated_header_of_joined_files_is_reported() -> None:
     assert list(reasons(data.encode()).values()) == ["repeats the header; remove this line"]
 
 
+def test_rows_of_empty_cells_are_blank_lines() -> None:
+    assert comparisons(b";;\r\nprompt;chosen;rejected\r\n;;\r\nQ;a;b\r\n;;\r\n;;\r\n") == [("Q", "a", "b")]
+
+
 def test_empty_cells_after_the_last_column_are_ignored() -> None:
     data = b"prompt,chosen,rejected\nQ,a,b,,\nR,c,d,,x\n"
     assert good_comparisons(data) == [("Q", "a", "b")]

@@ -1,4 +1,4 @@
-# Two images from one file. `web` serves requests, runs short jobs and keeps the schedule; it never imports torch and
+# Two images from one file. `web` serves requests, runs short jobs and the scheduler; it never imports torch and
 # doesn't contain it. `training` adds torch and the other training libraries. PyPI's wheel for Linux on x86-64 is the
 # CUDA build. On a machine without a GPU, name an index that has the CPU build:  --build-arg TORCH_INDEX_URL=…
 
@@ -13,7 +13,7 @@ FROM python:3.11-slim-bookworm AS web
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     RANKLOOP_STATE=/state
 WORKDIR /app
-# Any account can run the image. This one owns the volume of models, snapshots and logs.
+# Any account can run the image. This account owns the volume for models, snapshots and logs.
 RUN useradd --system --uid 10001 --home-dir /state --create-home --shell /usr/sbin/nologin rankloop
 COPY requirements.lock ./
 # The lock is a full freeze, so nothing needs resolving. Training libraries, embedded servers and Node are left out.
@@ -36,7 +36,7 @@ CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", 
 FROM web AS training
 ARG TORCH_INDEX_URL=""
 USER root
-# torch first and alone: later packages must not choose another build.
+# torch is installed first and alone, because later packages must not choose another build.
 RUN pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "$(grep '^torch==' requirements.lock)" \
     && pip install -r requirements.lock
 USER rankloop

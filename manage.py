@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Rankloop's command line. It uses the servers of the running stack, or starts its own for the command."""
+"""Rankloop's command line. Commands use the running stack's servers, or start servers for the duration of
+the command."""
 
 import os
 import sys
@@ -17,8 +18,8 @@ def main() -> None:
             from annotation.database.acting import act_as, command_actor
 
             act_as(command_actor(sys.argv[1] if len(sys.argv) > 1 else "help"))
-            # `migrate` and similar commands must see the database as it is. All others need up-to-date
-            # tables.
+            # `migrate` and similar commands must see the database as it is. All other commands need
+            # up-to-date tables.
             if own and "migrat" not in sys.argv[1]:
                 execute_from_command_line([sys.argv[0], "migrate", "--verbosity=0"])
             execute_from_command_line(sys.argv)

@@ -12,18 +12,16 @@ _last_tick = 0
 
 
 def uuid7() -> uuid.UUID:
-    """A new id, greater than every id that this process created before.
-
-    48 bits of Unix milliseconds, 12 bits of the millisecond's fraction (method 3 of section 6.2), and 62
-    random bits. Ids created within one tick of 244 ns use the next ticks, so an import keeps the order of its
-    file.
+    """A new id, greater than every id that this process created before. The id consists of 48 bits of Unix
+    milliseconds, 12 bits of the millisecond's fraction (method 3 of section 6.2), and 62 random bits. Ids
+    created within one tick of 244 ns use the next ticks, so an import keeps the order of its file.
     """
     return uuid.UUID(int=_with_random(_ticks(1), int.from_bytes(os.urandom(8), "big")))
 
 
 def uuid7_texts(count: int) -> list[str]:
-    """`count` new ids as text, in ascending order. A bulk load needs five per row; UUID objects took half of
-    its time."""
+    """`count` new ids as text, in ascending order. A bulk load needs five ids per row; creating UUID objects
+    took half of the loading time."""
     first = _ticks(count)
     random_bytes = os.urandom(8 * count)
     texts = []

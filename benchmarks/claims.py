@@ -2,12 +2,13 @@
 
     .venv/bin/python -m benchmarks.claims [--tasks 100000] [--workers 8] [--seconds 10] [--history 20000]
 
-Starts a temporary embedded Postgres with production durability settings. First table: for `--seconds`,
-`--workers` processes claim from `--tasks` open tasks with overlap 3. Each claim is made by a different
-annotator, so each gets a new task. Afterwards the benchmark checks that no task has more leases than slots,
-or two leases held by the same annotator. Targets: 700 claims/s and a 99th percentile of 50 ms. Second table:
-claims by one annotator, first without earlier answers, then after `--history` answers to tasks that are still
-open for others. Target: the history does not slow claims down.
+Starts a temporary embedded Postgres with production durability settings. First table: for `--seconds`
+seconds, `--workers` processes claim tasks from a pool of `--tasks` open tasks with overlap 3. Each claim is
+made by a different annotator, so each claim gets a new task. Afterwards the benchmark checks that no task has
+more leases than slots, and that no annotator holds two leases on the same task. Targets: 700 claims/s and a
+99th percentile of 50 ms. Second table: claims by one annotator, first without earlier answers, then after
+`--history` answers to tasks that are still open to other annotators. Target: the history does not slow claims
+down.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from embedded.servers import Servers
 from embedded.state import StateFolder
 
 LONE_CLAIMS = 200
-CLAIMS_PER_SECOND_AT_MOST = 600  # per worker; determines how many annotators are created
+CLAIMS_PER_SECOND_AT_MOST = 600  # maximum per worker; determines how many annotators are created
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=20_000)
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
     servers = Servers(StateFolder(home))
     try:
         servers.start()
@@ -136,7 +137,7 @@ def new_people(prefix: str, project: UUID, count: int) -> list[UUID]:
 
 
 def answered(project: UUID, person: UUID, count: int) -> None:
-    """Adds answers to the first tasks of the queue, each of which still needs two answers from other
+    """Adds answers to the first tasks in the queue, each of which still needs two answers from other
     annotators."""
     from django.db import connection
 

@@ -1,21 +1,22 @@
-"""Measure the speed of the annotator's desk: first load, key-to-paint latency, and submit to next task.
+"""Measure the speed of the annotator's desk: first load, key-to-paint latency, and submit-to-next time.
 
     .venv/bin/python -m benchmarks.desk [--answers 30] [--responses 4] [--characters 400] [--slow 0]
 
-Runs Chromium on a temporary embedded stack and uses the browser's clock. It tests the most recent build of
-the page (`scripts/up` builds and compresses it).
+Runs Chromium against a temporary embedded stack and uses the browser's clock. The benchmark tests the most
+recent build of the page (`scripts/up` builds and compresses it).
 
 First load: the compressed size of the scripts that load before the first task is visible (except the Markdown
 renderer, which loads in parallel), and the time from navigation to the first card with its text, with an
 empty and with a warm cache. Targets: 200 kB, 1.5 s.
 
 Key-to-paint latency, per layout: the time from a key event until its effect is visible, as reported by the
-browser (Event Timing, in steps of 8 ms, at least 16). `focus` moves to the next response, `place` moves the
-last response to first place. Target: 50 ms with `--responses 10 --characters 4000`.
+browser (Event Timing, in steps of 8 ms, minimum 16 ms). `focus` moves to the next response, and `place` moves
+the last response to first place. Target: 50 ms with `--responses 10 --characters 4000`.
 
-Submit to next: the keys End, 1 and Enter, after a second of thinking time; measured from the submit key to
-the first frame after the next task's cards enter the document. `--slow` adds this many milliseconds to every
-request, to simulate a distant server. Target: 100 ms, regardless of the server's latency.
+Submit to next: after a second of thinking time, the keys End, 1 and Enter are pressed; the time is measured
+from the submit key to the first frame after the next task's cards enter the document. `--slow` adds the given
+number of milliseconds to every request, to simulate a distant server. Target: 100 ms, regardless of the
+server's latency.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ WATCH = """() => {
 }"""
 
 
-# Event Timing (W3C), the basis of "interaction to next paint": from the key event until the frame with its
-# effect is presented, in steps of 8 ms. Durations under 16 ms are not reported.
+# Event Timing (W3C), the basis of "interaction to next paint", measures the time from the key event until the
+# frame with its effect is presented, in steps of 8 ms. Durations under 16 ms are not reported.
 SHORTEST_MS = 16
 PAINTED = f"""() => {{
   window.painted = [];
@@ -103,7 +104,7 @@ def key_to_paint(page: Page) -> None:
 
 
 def painted(page: Page, *keys: str) -> float:
-    """Milliseconds from the press of the last of these keys until its effect is on screen."""
+    """Press the keys and return the milliseconds from the last key until its effect is on screen."""
     for key in keys:
         page.wait_for_timeout(150)
         page.evaluate("() => { painted.length = 0 }")
@@ -146,7 +147,8 @@ def fill(state: Path, tasks: int, responses: int, characters: int, file: Path) -
 
 
 def rank(page: Page, answers: int, think: float) -> list[float]:
-    """Milliseconds per answer, excluding the first one, during which the browser compiles the page's code."""
+    """Milliseconds per answer, excluding the first answer, during which the browser compiles the page's
+    code."""
     page.get_by_test_id("response-card").first.wait_for()
     page.evaluate(WATCH)
     times = []

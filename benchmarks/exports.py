@@ -3,11 +3,11 @@
     .venv/bin/python -m benchmarks.exports [--rows 50000] [--large 1000000] [--formats NAME …]
 
 First part: imports `--rows` comparisons as long as those of hh-rlhf (three turns, two responses) by four
-annotators, freezes them with each aggregation and exports every format. Second part: writes a snapshot of
-`--large` such rankings without a database and exports it. Each line shows the time and the growth of the
-process's memory (VmHWM, reset before each line). Targets: 50,000 comparisons in 5 s, and a million in less
-than 300 MB above idle. For comparison: Label Studio 1.23.2 took 33.5 to 44.8 s for 10,000 pairwise tasks on a
-machine of this size, with all of them in memory.
+annotators, freezes them with each aggregation and exports them in every format. Second part: writes a
+snapshot of `--large` such rankings without a database and exports it. Each line shows the time and the growth
+of the process's memory (VmHWM, reset before each line). Targets: 50,000 comparisons in 5 s, and a million
+with less than 300 MB of memory above idle. For comparison: Label Studio 1.23.2 took 33.5 to 44.8 s for 10,000
+pairwise tasks on a machine of this size, with all tasks in memory.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--formats", nargs="+")
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rankloop-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
     for name in ("DATABASE_URL", "BROKER_URL"):
         os.environ.pop(name, None)
     servers = Servers(StateFolder(home), durable=False)

@@ -3,11 +3,11 @@
     .venv/bin/python -m benchmarks.imports [--rows 160000] [--durable]
 
 The rows are random words, with numbers of turns and characters distributed as in the real files (deciles of
-all 5,008 rows of the six helpful files). The first line is an import, the second imports the same file again
-(which must change nothing), and the third is a dry run of a new file. Each line shows the elapsed time and
-the processor times of the reading process and of Postgres; with two idle cores, the slower one determines the
-elapsed time. Target: 160,000 comparisons in 60 s. `--durable` waits for the disk at each commit, as
-`scripts/up` does.
+all 5,008 rows of the six helpful files). The first line is for an import, the second for a repeated import of
+the same file (which must change nothing), and the third for a dry run of a new file. Each line shows the
+elapsed time and the processor times of the reading process and of Postgres; with two idle cores, the slower
+one determines the elapsed time. Target: 160,000 comparisons in 60 s. `--durable` waits for the disk at each
+commit, as `scripts/up` does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from typing import Any
 from embedded.servers import Servers
 from embedded.state import StateFolder
 
-# The real files' 0th, 10th, … 90th, 95th and 99th percentiles; values are interpolated linearly.
+# The real files' 0th, 10th, … 90th, 95th and 99th percentiles; values between them are
+# interpolated linearly.
 PERCENTILES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)
 TURNS = (1, 1, 1, 1, 2, 2, 3, 3, 3, 4, 4, 6)
 HUMAN_CHARACTERS = (1, 24, 31, 37, 43, 50, 58, 70, 87, 122, 168, 301)
@@ -116,7 +117,7 @@ def main() -> None:
     parser.add_argument("--durable", action="store_true")
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rankloop-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
     for name in ("DATABASE_URL", "BROKER_URL"):
         os.environ.pop(name, None)
     servers = Servers(StateFolder(home), durable=options.durable)

@@ -2,11 +2,11 @@
 
     .venv/bin/python -m benchmarks.lists --project large [--state .rankloop] [--seconds 15]
 
-Needs the running stack of that state folder, with a large project in it (`manage.py import_responses`), the
-demo's accounts, and Chromium. Scrolls each list from the top while pages of rows load. Prints the longest
+Needs the running stack of the given state folder, with a large project in it (`manage.py import_responses`),
+the demo's accounts, and Chromium. Scrolls each list from the top while pages of rows load. Prints the longest
 main-thread tasks in milliseconds of processor time, which does not depend on other load on the machine, and
-the number of tasks with more than 50 ms of elapsed time, which does depend on it. Target: none over 50 ms of
-processor time.
+the number of tasks with more than 50 ms of elapsed time, which does depend on other load. Target: no task
+over 50 ms of processor time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SCROLL = """async ([pixels, seconds]) => {
 
 
 def main_thread_tasks(trace: bytes) -> list[tuple[float, float]]:
-    """(processor, elapsed) milliseconds of each task on the pages' main threads."""
+    """For each task on the pages' main threads, its processor time and its elapsed time, in milliseconds."""
     events: list[dict[str, Any]] = json.loads(trace)["traceEvents"]
     named = [event for event in events if event["name"] == "thread_name"]
     mains = {(event["pid"], event["tid"]) for event in named if event["args"].get("name") == "CrRendererMain"}

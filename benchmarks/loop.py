@@ -1,5 +1,5 @@
-"""Measure how much the loop improves a policy: the demo's steps with default recipes, on seeds not used to
-tune them.
+"""Measure how much the loop improves a policy: the demo's steps with default recipes, on seeds that were
+not used for tuning.
 
     .venv/bin/python -m benchmarks.loop [--seeds 101 102 103] [--rankings 600] [--noise 0.1] [--prompts 400]
 
@@ -7,7 +7,7 @@ For each seed: a new policy (`sft`), its answers ranked by the gold reward with 
 reward model, and one rejection sampling run and one PPO run, both from the first policy. All three policies
 answer the same new prompts four times each. Prints the gold reward (0–4 points) with its standard error, the
 gain over the first policy with the standard error of the difference per prompt, and the seconds of each step.
-Uses the library alone, without database and server.
+Uses the library alone, without a database or server.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import ppo, rejection_sampling, sft
 from training.rlhf.reward import reward_model
 
-# The demo's counts of prompts, of demonstrations, and of prompts per improvement run.
+# The demo's numbers of prompts, of demonstrations, and of prompts per improvement run.
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
-FRESH_PROMPTS_SEED = 10_000  # far from all other seeds; the run's seed is added to it
+FRESH_PROMPTS_SEED = 10_000  # an offset for the run's seed, far from all other seeds
 Result = TypeVar("Result")
 
 
@@ -54,7 +54,7 @@ def timed(seconds: dict[str, float], name: str, step: Callable[[], Result]) -> R
 
 
 def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Ranking]:
-    """Rankings in the order of the gold reward, except that a share `noise` of them are in random order."""
+    """Rankings ordered by the gold reward, except for a share (`noise`) of rankings in random order."""
     draw = random.Random(f"annotators {seed}")
     rankings = []
     for asked in sampled.prompts:

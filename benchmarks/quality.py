@@ -4,10 +4,10 @@
 
 Creates a project in a temporary embedded Postgres (annotators with known noise, four models, ties, a few gold
 tasks) and times each report as the browser requests it, through the full Django stack but without the
-network: the first call, and the median and maximum of the others. `all at once` is the whole page: its
-requests in parallel, each on its own connection, until the last response. Target: 2 s. `cpu` is the median
-processor time of this process, without Postgres; `memory` is the growth of the process since before the first
-request.
+network: the first call, and the median and maximum of the later calls. `all at once` is the whole page: its
+requests run in parallel, each on its own connection, and are timed until the last response. Target: 2 s.
+`cpu` is the median processor time of this process, without Postgres; `memory` is the growth of the process's
+memory since before the first request.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
     os.environ["RANKLOOP_STATE"] = str(home / "state")
     servers = Servers(StateFolder(home), durable=False)
     try:

@@ -1,4 +1,4 @@
-"""Models with random weights and rankings of random words, for benchmarks of speed."""
+"""Models with random weights and rankings of random words, for speed benchmarks."""
 
 from __future__ import annotations
 

@@ -2,16 +2,16 @@
 
     .venv/bin/python -m benchmarks.requests [--annotators 1 16] [--drains 1x600 3x200] [--think 0]
 
-Each row drains its own project (K = 4; `3x200`: overlap 3, 200 tasks) on one temporary embedded stack: every
-annotator claims and submits until no task is left, with `--think` seconds between answers (0, without pauses,
-is the worst case). Afterwards the database is checked for answers beyond a task's overlap, missing answers
-and tasks answered twice by one annotator. Targets: 60 answers/s from 16 annotators without pauses, with a
-95th percentile of 250 ms for both requests; 50 ms with a second of thinking time; no excess, missing or
-repeated answer.
+Each row drains its own project (K = 4; `3x200` means overlap 3 and 200 tasks) on one temporary embedded
+stack: every annotator claims tasks and submits answers until no task is left, with `--think` seconds between
+answers (0, without pauses, is the worst case). Afterwards the database is checked for answers beyond a task's
+overlap, missing answers and tasks answered twice by one annotator. Targets: 60 answers/s from 16 annotators
+without pauses, with a 95th percentile of 250 ms for both requests; 50 ms with a second of thinking time; no
+excess, missing or repeated answer.
 
 The last column is the speed relative to Label Studio, the fastest comparable tool with correct counts: there,
 16 annotators drained 1x600 at 4 answers/s (8 gunicorn workers, Postgres 15, the same kind of machine;
-measured separately, because it can't run here).
+measured separately, because Label Studio can't run here).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def fill(state: Path, slug: str, overlap: int, tasks: int, file: Path) -> None:
 
 
 def drain(url: str, slug: str, tokens: list[str], think: float) -> tuple[list[float], list[float], float]:
-    """Durations in seconds: of every claim, of every submit, and of the whole drain."""
+    """The durations, in seconds, of every claim request, of every submit request and of the whole drain."""
     claims: list[float] = []
     submits: list[float] = []
 
@@ -135,7 +135,8 @@ SELECT sum(greatest(answers - overlap, 0)), sum(greatest(overlap - answers, 0)),
 
 
 def counts(state: Path, slug: str) -> tuple[int, int, int]:
-    """The numbers of excess answers, missing answers, and repeated answers by one annotator to a task."""
+    """The numbers of excess answers, missing answers, and repeated answers to a task by the same
+    annotator."""
     running = StateFolder(state.resolve()).running()
     if running is None:
         raise SystemExit("The stack has stopped.")
@@ -160,7 +161,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
     stack, url = start_stack(home / "state", home / "output")
     try:
         print(

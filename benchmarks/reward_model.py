@@ -3,22 +3,22 @@
     .venv/bin/python -m benchmarks.reward_model [train score mixes memory] [--k 4 8] [--shape tiny]
     .venv/bin/python -m benchmarks.reward_model train score --device cuda --shape half-b --k 4
 
-Weights and texts are random: this measures speed, not learning. Both sides train the same model on the same
-token ids with the same optimiser, in fp32, for the same number of steps. They alternate (A B C A B C) in one
-process on one thread. The clock is CPU seconds from the start of the first step to the end of the last one,
-excluding loading, tokenisation, evaluation and saving.
+Weights and texts are random: this benchmark measures speed, not learning. All sides (`trl`, `once` and
+`ours`) train the same model on the same token ids with the same optimiser, in fp32, for the same number of
+steps. The sides alternate (A B C A B C) in one process on one thread. The clock is CPU seconds from the start
+of the first step to the end of the last one, excluding loading, tokenisation, evaluation and saving.
 
 TRL trains on all K (K - 1) / 2 pairs of each ranking, with the fastest settings we found: no gradient
 checkpointing, no bf16 (this processor does not support it), pairs grouped by length, the fastest micro-batch
-size of a preliminary test (or `--trl-pairs`), fused AdamW, no logging, no evaluation, no checkpoint. `once`
+size in a preliminary test (or `--trl-pairs`), fused AdamW, no logging, no evaluation, no checkpoint. `once`
 is our code with each response on a separate row; `ours` is the default.
 
-`score` measures the forward pass without gradients (TRL: `evaluate`). `mixes` compares ours with `once` over
-mixes of lengths. `memory` is the peak resident memory of training in a separate process, minus that of the
-process with only the model loaded. On a GPU the clock is elapsed time with the device idle before and after,
-peak memory is the allocator's maximum, and model FLOP utilisation (MFU) counts 2 FLOPs per layer weight and
-token, plus 4 x width per pair of tokens in attention, times three for training, relative to `--peak-tflops`
-(989: an H100 or H200 in dense bf16).
+`score` measures the forward pass without gradients (TRL: `evaluate`). `mixes` compares `ours` with `once`
+over mixes of lengths. `memory` is the peak resident memory of training in a separate process, minus that of
+the process with only the model loaded. On a GPU the clock is elapsed time with the device idle before and
+after, peak memory is the allocator's maximum, and model FLOP utilisation (MFU) counts 2 FLOPs per layer
+weight and token, plus 4 x width per pair of tokens in attention, times three for training, relative to
+`--peak-tflops` (989: an H100 or H200 in dense bf16).
 """
 
 from __future__ import annotations
@@ -250,8 +250,8 @@ def row_of(label: str, n: int, seconds: Mapping[str, list[float]], base: str) ->
 
 
 def tune(work: Work, run: Callable[[Work, int], float], named: int | None) -> int:
-    """TRL's fastest micro-batch size on this machine, in pairs. It must divide the number of pairs per
-    step."""
+    """TRL's fastest micro-batch size on this machine, in pairs. The size must divide the number of pairs
+    per step."""
     if named:
         return named
     possible = [p for p in PAIRS_TRIED if BATCH_RANKINGS * work.pairs % p == 0]
@@ -292,7 +292,7 @@ def measure_scoring(work: Work, repeat: int, pairs: int | None, shape: str) -> N
 
 
 def measure_mixes(work: Work, repeat: int) -> None:
-    """The forward and backward passes of one optimiser step, ours against `once`, for every mix of
+    """The forward and backward passes of one optimiser step, `ours` against `once`, for every mix of
     lengths."""
     loaded = load_for_training(work.folder)
 
@@ -300,7 +300,8 @@ def measure_mixes(work: Work, repeat: int) -> None:
         clock = Clock(work.device)
         clock.check()
         if train:
-            # Separate rows run fastest here with small micro-batches (1024: 3.4 rankings/s, 8192: 2.6).
+            # Separate rows run fastest here with small micro-batches (3.4 rankings/s with 1024 tokens, 2.6
+            # with 8192).
             tokens = 1024 if layout == "separate" else 8192
             for _, batch in batches(loaded.model, groups, layout=layout, max_tokens=tokens, pad_id=0):
                 losses.bradley_terry(rewards_of(loaded.model, batch), batch.tiers).sum().backward()
@@ -406,7 +407,7 @@ def main() -> None:
     parser.add_argument(
         "--rankings",
         type=int,
-        help="rankings per turn (default: 8, or 4 for K = 8 and for shapes above tiny)",
+        help="rankings per measurement (default: 8, or 4 for K = 8 and for shapes larger than tiny)",
     )
     parser.add_argument("--trl-pairs", type=int, help="pairs in TRL's micro-batch (default: the fastest)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")

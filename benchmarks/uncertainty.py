@@ -3,12 +3,12 @@
     .venv/bin/python -m benchmarks.uncertainty --policy FOLDER [--rankings 50 150 450] [--seeds 1 2 3]
 
 FOLDER contains a policy of the demo world (the demo's is `artefacts/models/demo-sft-1` in the state folder).
-It answers prompts of the demo world, and simulated annotators rank the answers by a Plackett–Luce model of
-the gold reward, so the true probability of every preference is known. For each seed and number of rankings
-one reward model is trained with the default recipe, and each kind of uncertainty is fitted to it. Reports, on
-pairs of answers to prompts not used in training, the expected calibration error and log loss of P(i ≻ j)
-against the true probabilities, by the scores alone and with uncertainty; and the fit's processor time
-relative to the training's.
+The policy answers prompts of the demo world, and simulated annotators rank the answers by a Plackett–Luce
+model of the gold reward, so the true probability of every preference is known. For each seed and number of
+rankings, one reward model is trained with the default recipe, and each kind of uncertainty is fitted to it.
+Reports, on pairs of answers to prompts not used in training, the expected calibration error and log loss of
+P(i ≻ j) against the true probabilities, predicted from the scores alone and with uncertainty; and the fit's
+processor time relative to the training's.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from training.rlhf.models.loading import load_reward_model
 from training.rlhf.reward import beliefs, reward_model, scoring, uncertainty
 from training.rlhf.reward.scoring import load_for_training
 
-POINTS = 1.5  # reward units of a simulated annotator per gold point
+POINTS = 1.5  # a simulated annotator's reward units per gold point
 FRESH = 300  # evaluation prompts
 
 

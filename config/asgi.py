@@ -1,12 +1,12 @@
 """The ASGI application: one thread handles a request from start to end; the event loop sends streams.
 
 Django's own handler switches to a thread and back for every middleware method that isn't a coroutine, about
-ten times per request, and starts a thread for each request. With 16 concurrent annotators that was half of
-the web process's time: 19 to 25 ms for an answer (a claim and a submit) instead of 11 to 14 ms.
+ten times per request, and starts a thread for each request. With 16 concurrent annotators this overhead was
+half of the web process's time: 19 to 25 ms for an answer (a claim and a submit) instead of 11 to 14 ms.
 
-The a2wsgi package costs the same (9.6 ms of processor time for an answer, ours 9.4). But its views get the
-truncated body of an aborted request, eight slow uploads block all its threads, and it can't stream responses
-asynchronously.
+The a2wsgi package costs the same (9.6 ms of processor time for an answer, compared with 9.4 ms for this
+handler). However, a2wsgi passes the truncated body of an aborted request to views, lets eight slow uploads
+block all its threads, and can't stream responses asynchronously.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from django.db import close_old_connections
 from django.http.response import HttpResponseBase, JsonResponse
 from django.urls import set_script_prefix
 
-# The threads share one interpreter, so more of them would only compete for it.
+# The threads share one interpreter, so more threads would only compete for the interpreter.
 THREADS = 8
-# The largest upload (annotation/content/api/imports.py) plus the multipart form around it. Bodies are written
-# to a file before the sender is authenticated.
+# The size of the largest upload (annotation/content/api/imports.py) plus that of the multipart form around
+# it. Bodies are written to a file before the sender is authenticated.
 MAX_BODY_BYTES = 2**30 + 2**20
 
 Message = Mapping[str, Any]
@@ -44,10 +44,11 @@ class BodyTooLarge(Exception):
 
 
 class OneThreadPerRequest(ASGIHandler):
-    """Reads bodies and sends responses like Django's handler; runs middleware and views as under WSGI."""
+    """Reads bodies and sends responses like Django's handler, but runs middleware and views like a WSGI
+    server."""
 
     def __init__(self) -> None:
-        # Not the parent's __init__, which would load the middleware for coroutines.
+        # The parent's __init__ is not called, because it would load the middleware for coroutines.
         self.load_middleware(is_async=False)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
 
@@ -74,21 +75,22 @@ class OneThreadPerRequest(ASGIHandler):
             body.close()
 
     def _answer(self, scope: dict[str, Any], body: IO[bytes]) -> HttpResponseBase:
-        """Send the request's signals, use its connection and run its view, all in one thread."""
+        """Send the request's signals and run its view in one thread, which also owns the database
+        connection."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refused = self.create_request(scope, body)
         response = refused if request is None else self.get_response(request)
-        assert response is not None  # exactly one of the request and the error response exists
+        assert response is not None  # without a request, there is an error response
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         if response.streaming:
-            close_old_connections()  # closing the response does this too, but in another thread
+            close_old_connections()  # not done by close(), which another thread calls later
         else:
             response.close()
         return response
 
     async def _stream(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:
-        """Send until the stream ends or the client disconnects."""
+        """Send the response until the stream ends or the client disconnects."""
         sending = asyncio.ensure_future(self.send_response(response, send))
         gone = asyncio.ensure_future(self.listen_for_disconnect(receive))
         try:
@@ -103,7 +105,8 @@ class OneThreadPerRequest(ASGIHandler):
 
 
 def _limited(scope: Mapping[str, Any], receive: Receive) -> Receive:
-    """`receive`, which raises BodyTooLarge once the body, or its announced length, exceeds the limit."""
+    """Wraps `receive` so that it raises BodyTooLarge once the body, or its declared length, exceeds the
+    limit."""
     announced = dict(scope.get("headers", ())).get(b"content-length", b"")
     too_large = announced.isdigit() and int(announced) > MAX_BODY_BYTES
     taken = 0
@@ -122,7 +125,7 @@ def _limited(scope: Mapping[str, Any], receive: Receive) -> Receive:
 
 
 def _refusal() -> HttpResponseBase:
-    from config.problems import problem_body  # this import needs the settings
+    from config.problems import problem_body  # imported here, because the import needs the settings
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     body = problem_body(status=status, detail=f"A request body can have at most {MAX_BODY_BYTES:,} bytes.")

@@ -1,4 +1,5 @@
-"""The queue. A message only wakes a worker; the database owns the work (config/settings.py, CELERY_*)."""
+"""The Celery queue. A message only wakes a worker; the work itself is recorded in the database
+(config/settings.py, CELERY_*)."""
 
 import os
 

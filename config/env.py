@@ -1,5 +1,5 @@
-"""Reading environment variables. An invalid value raises an error with the variable's name and what is
-allowed."""
+"""Reading environment variables. An invalid value raises an error with the variable's name and the allowed
+values."""
 
 import ipaddress
 import os
@@ -19,8 +19,8 @@ def env_list(name: str) -> list[str]:
 
 
 def env_secret(name: str) -> str:
-    """The value of NAME, or the contents of the file specified by NAME_FILE, the usual way to pass secrets to
-    containers."""
+    """The value of NAME, or the contents of the file specified by NAME_FILE (the usual way to pass secrets
+    to containers)."""
     file_name = os.environ.get(f"{name}_FILE", "").strip()
     if not file_name:
         return env_str(name)

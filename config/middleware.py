@@ -41,12 +41,12 @@ _HEADERS = {
 }
 
 
-# Vite puts a hash into the file names here, so browsers can cache these files forever.
+# Vite puts a hash into the names of the files in this folder, so browsers can cache the files forever.
 _HASHED_FILES = "/static/assets/"
 
 
 class SecurityHeaders(MiddlewareMixin):
-    """Adds the policy to every response, including the API's and error pages."""
+    """Adds the security headers to every response, including API responses and error pages."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         for name, value in _HEADERS.items():
@@ -55,8 +55,8 @@ class SecurityHeaders(MiddlewareMixin):
 
 
 def storable_query(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Refuses a NUL in a URL or its query. Postgres text can't contain one, so a view that compared it with a
-    column would fail. (Bodies: `annotation.api.parsers`.)"""
+    """Refuses a URL whose path or query contains a NUL. Postgres text can't contain a NUL, so a view that
+    compared such a value with a column would fail. `annotation.api.parsers` checks request bodies."""
 
     def answer(request: HttpRequest) -> Any:
         if NUL not in request.path_info and quote(NUL) not in request.META.get("QUERY_STRING", ""):
@@ -69,7 +69,8 @@ def storable_query(get_response: Callable[[HttpRequest], Any]) -> Callable[[Http
 
 
 class StaticFiles:
-    """Serves the built files with WhiteNoise's index (types, caching, compressed variants, ranges).
+    """Serves the built front-end files with WhiteNoise's index, which handles content types, caching,
+    compressed variants and byte ranges.
 
     WhiteNoise's own middleware streams files from a sync iterator, which the ASGI handler reads completely,
     with a warning. These files are small, so they are sent in one piece.

@@ -5,7 +5,7 @@ RANKLOOP_OIDC_COMPANY_ISSUER=https://id.example.org/realms/staff
 RANKLOOP_OIDC_COMPANY_CLIENT_ID=rankloop
 RANKLOOP_OIDC_COMPANY_CLIENT_SECRET=…            (or …_CLIENT_SECRET_FILE)
 RANKLOOP_OIDC_COMPANY_NAME=Company account       (on the login page)
-RANKLOOP_OIDC_COMPANY_UNKNOWN=refuse             (or create: an account without memberships)
+RANKLOOP_OIDC_COMPANY_UNKNOWN=refuse             (or create, for an account without memberships)
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _provider(id: str) -> OidcProvider:
     issuer, client_id = env_str(f"{prefix}_ISSUER"), env_str(f"{prefix}_CLIENT_ID")
     for name, value in (("ISSUER", issuer), ("CLIENT_ID", client_id)):
         if not value:
-            raise BadEnvironment(f"{prefix}_{name} is missing: RANKLOOP_OIDC names {id}.")
+            raise BadEnvironment(f"{prefix}_{name} is missing, but RANKLOOP_OIDC lists the provider {id}.")
     unknown = env_str(f"{prefix}_UNKNOWN", "refuse")
     if unknown not in {"refuse", "create"}:
         raise BadEnvironment(f"{prefix}_UNKNOWN={unknown!r} is invalid; use 'refuse' or 'create'.")

@@ -1,7 +1,7 @@
 """The API's error format: RFC 9457 problem details, as `application/problem+json`.
 
-`errors` lists each invalid field with a reason, so that a form can show it there. Services raise
-:class:`Problem`; DRF's own exceptions are converted to the same format.
+`errors` lists each invalid field with a reason, so that a form can show the reason next to the field.
+Services raise :class:`Problem`; DRF's own exceptions are converted to the same format.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from rest_framework.response import Response
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """An invalid field. `field` is a dotted path (`tiers.0.1`), or empty for the body as a whole."""
+    """An invalid field. `field` is a dotted path (`tiers.0.1`), or empty for the whole body."""
 
     field: str
     reason: str
 
 
 class Problem(Exception):
-    """A refusal with its reason. Raised by services, rendered by :func:`problem_response`."""
+    """A refusal with its reason, raised by services and rendered by :func:`problem_response`."""
 
     status: int = HTTPStatus.UNPROCESSABLE_ENTITY
     type: str = "invalid"
@@ -48,14 +48,15 @@ class Problem(Exception):
 
 
 class Conflict(Problem):
-    """The request is valid, but the state has changed since."""
+    """The request is valid in itself, but conflicts with the current state, for example after a concurrent
+    change."""
 
     status = HTTPStatus.CONFLICT
     type = "conflict"
 
 
 def refuse_invalid_fields(row: models.Model, exclude: Collection[str] | None = None) -> None:
-    """Raises Problem, with a reason for each field that fails the model's validation."""
+    """Raises :class:`Problem` with a reason for each field that fails the model's validation."""
     try:
         row.clean_fields(exclude=exclude)
     except ValidationError as error:
@@ -84,8 +85,8 @@ def problem_body(
 
 def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's EXCEPTION_HANDLER. Returns None for an unexpected exception; Django then responds with 500."""
-    # Not at the top: DRF's views load the authentication classes of the settings, whose services raise
-    # Problem.
+    # This import can't be at the top: DRF's views load the authentication classes named in the settings,
+    # whose services raise Problem.
     from rest_framework.views import set_rollback
 
     headers: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Rejects unsafe values when RANKLOOP_ENV is production. All of them are reported at once."""
+"""Rejects unsafe values when RANKLOOP_ENV is production. All unsafe values are reported at once."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ def unsafe(
     broker_url: str,
     oidc_providers: Sequence[OidcProvider] = (),
 ) -> Iterator[str]:
-    """Yields a message for each unsafe value, with the variable and what to do."""
+    """For each unsafe value, yields a message that names the variable and the remedy."""
     if not secret_key:
-        yield "SECRET_KEY is missing. It protects every login. Create one: openssl rand -base64 48"
+        yield "SECRET_KEY is missing. The key protects every login. Create one: openssl rand -base64 48"
     elif len(secret_key) < _SHORTEST_SECRET_CHARACTERS or len(set(secret_key)) < _FEWEST_DIFFERENT_CHARACTERS:
         yield f"SECRET_KEY can be guessed: it needs at least {_SHORTEST_SECRET_CHARACTERS} random characters."
     elif any(word in secret_key.lower() for word in _EXAMPLE_WORDS):
         yield "SECRET_KEY is an example value. Create one: openssl rand -base64 48"
     if not allowed_hosts:
-        yield "ALLOWED_HOSTS is missing. Name the hosts that users open, separated by commas."
+        yield "ALLOWED_HOSTS is missing. List the host names that users open, separated by commas."
     for host in allowed_hosts:
         if "*" in host or host == ".":
-            yield f"ALLOWED_HOSTS has {host!r}, which lets a request claim any host. Name the hosts."
+            yield f"ALLOWED_HOSTS has {host!r}, which lets a request claim any host. List each host by name."
     for origin in csrf_trusted_origins:
         parts = urlsplit(origin)
         if "*" in origin or not parts.hostname:
-            yield f"CSRF_TRUSTED_ORIGINS has {origin!r}; it needs whole origins such as https://rank.example.org."
+            yield f"CSRF_TRUSTED_ORIGINS has {origin!r}; use full origins such as https://rank.example.org."
         elif parts.scheme != "https" and parts.hostname not in {"localhost", "127.0.0.1"}:
-            yield f"CSRF_TRUSTED_ORIGINS has {origin!r}: over plain http, others can read logins. Use https."
+            yield f"CSRF_TRUSTED_ORIGINS has {origin!r}: plain http lets others read passwords. Use https."
     if not database_url:
-        yield "DATABASE_URL is missing: production needs a Postgres with backups, not the embedded one."
+        yield "DATABASE_URL is missing: production needs a server with backups, not the embedded Postgres."
     if not broker_url:
-        yield "BROKER_URL is missing: production needs a Valkey that web and worker machines share."
+        yield "BROKER_URL is missing: production needs a Valkey server shared by the web and worker machines."
     yield from unsafe_providers(oidc_providers)

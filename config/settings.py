@@ -1,8 +1,8 @@
 """Rankloop's settings: one file, configured by environment variables.
 
-DATABASE_URL and BROKER_URL specify external servers. Without them, the embedded Postgres and Valkey of the
-state folder (RANKLOOP_STATE) are used. With RANKLOOP_ENV=production, Rankloop refuses to start if a value is
-unsafe.
+DATABASE_URL and BROKER_URL specify external servers. Without them, the embedded Postgres and Valkey in the
+state folder (RANKLOOP_STATE) are used. With RANKLOOP_ENV=production, Rankloop refuses to start if a value
+is unsafe.
 """
 
 from __future__ import annotations
@@ -67,14 +67,16 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": query.pop("host", "") or parts.hostname or "",
         "PORT": str(parts.port or ""),
-        # Pooled: opening a connection costs more than a claim, and CONN_MAX_AGE leaks one per ASGI thread.
+        # Connections are pooled, because opening a connection takes longer than a claim, and CONN_MAX_AGE
+        # leaks a connection per ASGI thread.
         "CONN_MAX_AGE": 0,
-        # Without this check, each dead connection in the pool fails a request after a restart of Postgres.
+        # Without this check, each dead connection in the pool would make a request fail after a restart of
+        # Postgres.
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **query,
             "pool": {"min_size": 1, "max_size": 16, "timeout": 10},
-            "prepare_threshold": 5,  # only for annotation/database/prepared.py; Django binds client-side
+            "prepare_threshold": 5,  # used by annotation/database/prepared.py only
         },
     }
 
@@ -117,7 +119,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
-# Login (annotation/accounts/login): allauth's components behind our own API, without its pages and emails.
+# Login (annotation/accounts/login): allauth's components behind our own API, without allauth's pages and
+# emails.
 HEADLESS_ONLY = True
 ACCOUNT_ADAPTER = "annotation.accounts.login.adapters.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
@@ -129,9 +132,9 @@ MFA_TOTP_TOLERANCE = 1
 SOCIALACCOUNT_ADAPTER = "annotation.accounts.login.adapters.SocialAccountAdapter"
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [each.for_allauth() for each in OIDC_PROVIDERS]}}
 
-# In the database, because the login limits are counted in this cache, for all web processes together. Above
-# its default limit of 300 rows, Django deletes a third of them: 149 failed logins made it forget that a
-# user's codes were used up.
+# The cache is in the database, so that login attempts are counted across all web processes. Above the
+# default limit of 300 rows, Django deletes a third of the rows: 149 failed logins made the cache forget
+# that a user had reached the limit for code guesses.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
@@ -161,8 +164,8 @@ REST_FRAMEWORK = {
         "annotation.api.parsers.TextJSONParser",
         "rest_framework.parsers.MultiPartParser",
     ],
-    # The client address is the connection's (uvicorn resolves trusted proxies), because anybody can set a
-    # header.
+    # The client address is that of the connection (uvicorn resolves trusted proxies), because anybody can
+    # send a forged header.
     "NUM_PROXIES": 0,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.problems.problem_response",
@@ -205,15 +208,16 @@ SPECTACULAR_SETTINGS = {
 }
 
 CELERY_BROKER_URL = BROKER_URL
-# Results are database rows. A worker prefetches one message, so a long run delays no other.
+# Task results are stored as database rows. A worker prefetches one message, so a long run delays no other
+# message.
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {"training.tasks.execute_run": {"queue": "training"}}
-# With kombu's defaults, the message of a killed worker returns after 94 s; with these values, after seconds.
-# A message only wakes a worker, so a second delivery finds the run claimed and returns.
+# With kombu's defaults, a killed worker's message is delivered again after 94 s; with these values, within
+# a few seconds. A message only wakes a worker, so a second delivery finds the run claimed and returns.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 6 * 3600,
     "unacked_restore_interval": 2,
@@ -222,7 +226,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "expire-leases": {"task": "annotation.tasks.expire_leases", "schedule": 15.0},
-    # A wake-up that was not handled in time is useless: the next one does the same.
+    # A wake-up message that was not handled in time is useless: the next message has the same effect.
     "deliver-webhooks": {
         "task": "annotation.tasks.deliver_webhooks",
         "schedule": 5.0,

@@ -8,7 +8,7 @@ urlpatterns = [
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/v1/", include("annotation.urls")),
     path("api/v1/", include("training.urls")),
-    # All other URLs belong to the single-page app. Unknown ones below api/ or static/ are errors.
+    # All other URLs belong to the single-page app. Unknown URLs below api/ or static/ are errors.
     re_path(r"^(?!api/|static/)(?P<path>.*)$", views.page, name="page"),
 ]
 handler400 = "config.views.bad_request"

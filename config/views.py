@@ -27,7 +27,7 @@ _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Rank
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """Responds with 200 if the database and the broker respond, otherwise with 503 and the state of each."""
+    """Responds with 200 if the database and the broker respond, otherwise with 503 and the state of both."""
     parts = {"database": _database(), "broker": _broker()}
     healthy = all(state == "ok" for state in parts.values())
     status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
@@ -56,9 +56,10 @@ def _broker() -> str:
 
 @never_cache
 @require_safe
-@ensure_csrf_cookie  # the login form can be the first page that a browser opens; its POST needs the cookie
+@ensure_csrf_cookie  # the login form, whose POST needs the cookie, can be the first page opened
 def page(request: HttpRequest, path: str = "") -> HttpResponse:
-    """The single-page app, for all of its URLs. Its file names are hashed; this page must not be cached."""
+    """The single-page app's HTML, for all of its URLs. The files that the HTML loads have hashed names; the
+    HTML itself must not be cached."""
     try:
         return HttpResponse((settings.FRONTEND / "index.html").read_bytes())
     except FileNotFoundError:
@@ -79,4 +80,4 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error. The server's log has the cause.")
+    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error. The server log contains the cause.")

@@ -31,7 +31,7 @@ def shoot(page: Page, path: str, file: Path) -> None:
 
 
 def shoot_desk(page: Page, file: Path) -> None:
-    """The desk with a first place and a tie."""
+    """The desk with a first-placed response and a tie."""
     page.goto(f"/projects/{PROJECT}/rank")
     page.get_by_test_id("response-card").first.wait_for()
     for key in ("End", "1", "ArrowDown", "ArrowDown", "="):

@@ -1,4 +1,5 @@
-"""`python -m embedded up` runs everything until Ctrl-C. `scripts/up` sets up the environment and calls it."""
+"""`python -m embedded up` runs everything until Ctrl-C. `scripts/up` sets up the environment and runs this
+command."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ def _say_who_runs(state: StateFolder) -> int:
         )
         return 0
     who = f"manage.py (process {running.pid})" if running is not None else "another start"
-    sys.stderr.write(f"{state.path} is in use by {who}. Try again when that has ended.\n")
+    sys.stderr.write(f"{state.path} is in use by {who}. Try again when that process has ended.\n")
     return 1
 
 

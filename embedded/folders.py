@@ -10,13 +10,13 @@ from pathlib import Path
 
 from embedded.processes import Account, ServerError
 
-# sockaddr_un.sun_path holds 108 bytes, including the closing zero.
+# sockaddr_un.sun_path holds 108 bytes, including the terminating null byte.
 _SOCKET_PATH_LIMIT_BYTES = 107
 _LONGEST_SOCKET_NAME = "/.s.PGSQL.5432.lock"
 
 
 def reachable_by_others(path: Path) -> bool:
-    """Whether any account can enter `path`: it and all its parents are open (o+x)."""
+    """Whether any account can enter `path`: the folder and all its parents are open (o+x)."""
     path = path.resolve()
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
 
@@ -47,5 +47,6 @@ def make_private(path: Path, account: Account | None = None) -> None:
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or stat.S_IMODE(found.st_mode) != 0o700:
         raise ServerError(
-            f"{path} is not a private folder of account {owner} (mode 0700). Delete it and start again."
+            f"{path} is not a private folder of account {owner} (mode 0700). Delete this folder and"
+            " start again."
         )

@@ -34,7 +34,7 @@ _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full
 
 
 class Postgres:
-    """One cluster in `folder`, created on the first start and kept between starts."""
+    """A Postgres cluster in `folder`, created on the first start and kept between starts."""
 
     def __init__(self, folder: Path, *, log: Path, durable: bool = True) -> None:
         self.folder = folder
@@ -92,8 +92,8 @@ class Postgres:
             shutil.rmtree(socket_folder(self.folder), ignore_errors=True)
 
     def _accepts_connections(self) -> bool:
-        # As in pg_ctl: line 1 is the server's process ID (a different one if the file is stale), line 8 is
-        # its status.
+        # As in pg_ctl, line 1 is the server's process ID (a different ID if the file is stale), and line 8
+        # is the server's status.
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -107,14 +107,14 @@ class Postgres:
             if self.account is None or reachable_by_others(self.folder.parent):
                 self.folder.mkdir(mode=0o700)
             else:
-                # A new name each time. If the name were derived from the state folder's path, deleting that
-                # folder and starting again would bring the deleted data back.
+                # The folder gets a new name each time. If the name were derived from the state folder's path,
+                # deleting that folder and starting again would bring the deleted data back.
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
                     raise ServerError(
                         f"As root, Postgres runs as '{_UNPRIVILEGED}', which can enter neither "
                         f"{self.folder.parent} nor {_ROOT_HOME}. Set RANKLOOP_STATE to a "
-                        "folder that it can enter: all parents must be open (mode o+x)."
+                        "folder that this account can enter: all parents must be open (mode o+x)."
                     )
                 home = Path(tempfile.mkdtemp(prefix="postgres-", dir=_ROOT_HOME))
                 self.folder.symlink_to(home)
@@ -124,11 +124,12 @@ class Postgres:
         if owner != (self.account.uid if self.account else os.geteuid()):
             raise ServerError(
                 f"{self.folder} belongs to account {owner}, so another user created this state folder. "
-                "Start it as that user, or set RANKLOOP_STATE to another folder."
+                "Start Rankloop as that user, or set RANKLOOP_STATE to another folder."
             )
 
     def _reachable_binaries(self) -> Path:
-        """The wheel's bin folder, or a copy beside the cluster if `nobody` can't enter the environment."""
+        """The wheel's bin folder, or a copy beside the cluster if `nobody` can't enter the virtual
+        environment."""
         binaries = find_binaries()
         if self.account is None or reachable_by_others(binaries):
             return binaries
@@ -146,7 +147,8 @@ class Postgres:
         return copy / _PACKAGE / _INSTALL / "bin"
 
     def _create_cluster(self, binaries: Path) -> None:
-        # Created under another name and then renamed, so that an incomplete cluster is never used.
+        # The cluster is created under another name and then renamed, so that an incomplete cluster is never
+        # used.
         partial = self.data.with_name("data.partial")
         shutil.rmtree(partial, ignore_errors=True)
         initdb = processes.spawn(
@@ -167,7 +169,7 @@ class Postgres:
 
 
 def find_binaries() -> Path:
-    # Without importing the package: it warns when XDG_RUNTIME_DIR is unset.
+    # The package is located without being imported, because the import warns when XDG_RUNTIME_DIR is unset.
     spec = find_spec(_PACKAGE)
     for location in (spec and spec.submodule_search_locations) or ():
         binaries = Path(location) / _INSTALL / "bin"

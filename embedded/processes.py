@@ -1,8 +1,9 @@
 """Child processes that never outlive their parent.
 
-The kernel's parent-death signal is the only mechanism that still works after `kill -9` of the parent. It
-reaches direct children only and is tied to the *thread* that started them. Therefore every process that
-starts another one sets it again: the supervisor for servers and workers, the worker for the training process.
+The kernel's parent-death signal is the only mechanism that still works after `kill -9` of the parent. The
+signal reaches direct children only and is tied to the *thread* that started them. Therefore every process
+that starts another process sets the signal again: the supervisor for servers and workers, the worker for
+the training process.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ServerError(Exception):
-    """Raised if a server of the embedded stack does not start. The message explains the reason and what to
-    do."""
+    """Raised if a server of the embedded stack does not start. The message explains the reason and the
+    remedy."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def die_with_parent(sig: signal.Signals, *, parent: int) -> Callable[[], None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         if _libc.prctl(_PR_SET_PDEATHSIG, int(sig), 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-        if os.getppid() != parent:  # the parent died before prctl, so the signal won't come
+        if os.getppid() != parent:  # the parent died before prctl, so no signal will arrive
             os._exit(1)
 
     return in_child
@@ -62,9 +63,9 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a child in its own session, so that Ctrl-C reaches only the parent.
 
-    Its output is appended to `log`, or inherited without one. Call this from a thread that lives at least as
-    long as the child should (see the module's docstring). A child that detects the end of its parent on its
-    own needs no `death_signal`.
+    The child's output is appended to `log`, or goes to the parent's output if `log` is None. Call this
+    function from a thread that lives at least as long as the child should (see the module's docstring). A
+    child that detects the end of its parent on its own needs no `death_signal`.
     """
     output = None if log is None else open_log(log)
     try:
@@ -96,8 +97,8 @@ def open_log(log: Path) -> BinaryIO:
 
 
 def stop(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> None:
-    """Send each signal in turn and wait the given number of seconds after it. Then kill every process that is
-    still running."""
+    """Send each signal in turn and wait the given number of seconds after each. Then kill every process
+    that is still running."""
     for sig, seconds in steps:
         if process.poll() is not None:
             return
@@ -133,8 +134,9 @@ def wait_until(
 def wait_for_predecessor(pidfile: Path, *, command: str, seconds: float = 20.0) -> None:
     """Wait for the server that wrote `pidfile` to end.
 
-    After a `kill -9` of the supervisor its servers shut down on their own, which takes a moment. A new server
-    started on the same files in that moment would fail (Postgres) or share the append-only file (Valkey).
+    After a `kill -9` of the supervisor, its servers shut down on their own, which takes a moment. A new
+    server started on the same files in the meantime would fail (Postgres) or share the append-only file
+    (Valkey).
     """
     deadline = time.monotonic() + seconds
     while (pid := _pid_in(pidfile)) is not None and _command_of(pid) == command:

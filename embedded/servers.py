@@ -1,4 +1,5 @@
-"""The two servers of a state folder. DATABASE_URL and BROKER_URL can name other servers instead."""
+"""The state folder's two servers, Postgres and Valkey. DATABASE_URL and BROKER_URL can name other servers
+instead."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from embedded.valkey import Valkey
 
 
 class Servers:
-    """Both servers, started in parallel and stopped together. `environment` holds the variables with their
-    addresses."""
+    """Postgres and Valkey, started in parallel and stopped together. `environment` holds the variables with
+    the servers' addresses."""
 
     def __init__(self, state: StateFolder, *, durable: bool = True) -> None:
         self.state = state
@@ -29,7 +30,7 @@ class Servers:
         return {type(server).__name__.lower(): server for server in self._started}
 
     def start(self) -> None:
-        """Return when both respond. After any failure, neither is left running."""
+        """Return when both servers respond. After any failure, neither server is left running."""
         try:
             if not self.database_url:
                 postgres = Postgres(

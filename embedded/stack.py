@@ -1,4 +1,5 @@
-"""The servers used by a manage.py command: those of the running stack, or its own while the command runs."""
+"""The servers used by a manage.py command: those of the running stack, or servers started for the duration
+of the command."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ def default_state() -> StateFolder:
 
 
 def addresses(state: StateFolder) -> tuple[str, str]:
-    """(database URL, broker URL) from the environment, else of the running stack, else those that a stack
-    would use."""
+    """Return (database URL, broker URL). Each URL is from the environment or, if it is not set there,
+    from the running stack; if no stack is running, the URL is the one that a stack would use."""
     database, broker = _from_environment("DATABASE_URL"), _from_environment("BROKER_URL")
     if database and broker:
         return database, broker
@@ -40,11 +41,11 @@ def addresses(state: StateFolder) -> tuple[str, str]:
 
 @contextmanager
 def databases_for(argv: Sequence[str]) -> Iterator[bool]:
-    """Set DATABASE_URL and BROKER_URL. Yields whether the servers were started for this command."""
+    """Set DATABASE_URL and BROKER_URL, and yield whether the servers were started for this command."""
     command = argv[1] if len(argv) > 1 else "help"
     outside = _named_outside("DATABASE_URL") and _named_outside("BROKER_URL")
-    # In production, the settings refuse to start without these addresses, which is better than starting
-    # embedded servers.
+    # In production, the settings raise an error if these addresses are missing, which is better than
+    # starting embedded servers.
     outside = outside or _from_environment("RANKLOOP_ENV") == "production"
     if outside or command in _NEEDS_NO_DATABASE or "--help" in argv:
         yield False
@@ -57,8 +58,8 @@ def databases_for(argv: Sequence[str]) -> Iterator[bool]:
 def _join_or_start(state: StateFolder, owned: ExitStack) -> Servers | None:
     """Join the running stack and return None, or start servers and let `owned` stop them.
 
-    Wait until any other command that started its own servers has finished. Otherwise it could stop the
-    servers while this command is using them.
+    Wait until any other command that started its own servers has finished. Otherwise the other command
+    could stop the servers while this command is using them.
     """
     waiting = False
     while True:

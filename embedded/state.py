@@ -1,8 +1,9 @@
-"""The state folder: the databases, artefacts, logs and secrets of an installation, and the record of the
-process that runs it.
+"""The state folder: an installation's databases, artefacts, logs and secrets, and a record of the process
+that runs the servers.
 
-One process at a time runs the servers of a state folder. It holds a lock on the file `lock`, which the kernel
-releases when the process ends for whatever reason, and writes the servers' addresses to `running.json`.
+Only one process at a time runs a state folder's servers. This process holds a lock on the file `lock`,
+which the kernel releases when the process ends for whatever reason, and writes the servers' addresses to
+`running.json`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _PRIVATE_FILE = 0o600
 # private files.
 _FOLDER_MODE = 0o711
 _SECRET_BYTES = 48
-# `struct flock` on 64-bit Linux: type, whence, start, length (0: to the end), pid. We use locks of the open
-# file description: unlike those of flock(), they can be queried without being taken.
+# `struct flock` on 64-bit Linux: type, whence, start, length (0: to the end), pid. We use open file
+# description locks, which, unlike flock() locks, can be queried without being acquired.
 _FLOCK = "hhqqi4x"
 _WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
@@ -82,12 +83,13 @@ class StateFolder:
         probe.close()
 
     def secret_key(self) -> str:
-        """The secret key, created on first use and kept. Processes that create it at the same time get the
-        same key."""
+        """The secret key, created on first use and kept. Processes that create the key at the same time get
+        the same key."""
         return self.keep_private("secret-key", secrets.token_urlsafe(_SECRET_BYTES))
 
     def keep_private(self, name: str, text: str) -> str:
-        """Store `text` in a file that only its owner can read, unless it exists. Return the file's text."""
+        """Store `text` in a file that only its owner can read, unless the file exists. Return the file's
+        text."""
         target = self.path / name
         if not target.exists():
             self.create()
@@ -104,8 +106,8 @@ class StateFolder:
 
     @contextmanager
     def lock(self, *, wait: bool = False) -> Iterator[None]:
-        """Become the one process that runs the servers. Raise StateInUse if another process does and `wait`
-        is false."""
+        """Become the only process that runs the servers. Raise StateInUse if another process runs them and
+        `wait` is false."""
         self.create()
         with (self.path / "lock").open("w") as handle:
             try:
@@ -126,7 +128,8 @@ class StateFolder:
         partial.replace(self._announcement)
 
     def running(self) -> Running | None:
-        """The process that runs the servers now; None if there is none or it has not announced itself yet."""
+        """The process that runs the servers now; None if no process runs them or if the process has not yet
+        announced itself."""
         try:
             with (self.path / "lock").open() as handle:
                 found = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _WHOLE_FILE)

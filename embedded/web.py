@@ -15,12 +15,13 @@ _HEALTH_TIMEOUT_SECONDS = 2.0
 def listen(port: int) -> socket.socket:
     """A listening socket for the web server to inherit; port 0 selects any free port.
 
-    Opened before anything starts, so that the port is known to be free. While the web server restarts,
-    connections wait instead of being refused.
+    The socket is opened before anything starts, so that the port is known to be free. While the web server
+    restarts, connections wait instead of being refused.
     """
     listener = socket.socket(socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # uvicorn takes the descriptor for a unix socket and leaves Nagle's algorithm on. Connections inherit it.
+    # uvicorn treats the inherited descriptor as a unix socket and leaves Nagle's algorithm on. Connections
+    # inherit the option set here.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((LOOPBACK, port))

@@ -21,10 +21,11 @@ export default defineConfig({
     // The timeouts are generous, because all other checks run on the same machine at the same time.
     testTimeout: 300_000,
     hookTimeout: 300_000,
-    // Each file undoes its changes, so all files can share one document and load the libraries only once. This halves
-    // the CPU time.
+    // Each test file undoes its changes, so all test files can share one document and load the libraries only
+    // once. This halves the CPU time.
     isolate: false,
-    // Creating a document takes longer than most test files, so only files that render components use one.
+    // Creating a document takes longer than most test files, so only test files that render components use a
+    // document.
     projects: [
       { extends: true, test: { name: "logic", environment: "node", include: ["src/**/*.test.ts"] } },
       {

@@ -42,9 +42,10 @@ class ResponseRecord:
 class TrainingFields:
     """Fields of a ranking that only training uses and that an import does not store.
 
-    `split` is "heldout" for the held-out set; any other text means training. `prompt_hash` is the file's
-    identifier for the prompt. `votes` is the number of rankings that were combined into this ranking.
-    `in_shown_order`: the responses are listed in the order in which the annotator saw them.
+    `split` is "heldout" for the held-out set; with any other text, the ranking is used for training.
+    `prompt_hash` is the file's identifier for the prompt. `votes` is the number of rankings that were
+    combined into this ranking. `in_shown_order`: the responses are listed in the order in which the
+    annotator saw them.
     """
 
     weight: float = 1.0

@@ -1,4 +1,4 @@
-"""Chromium on a running stack, for screenshots, benchmarks and the browser tests."""
+"""Control Chromium on the pages of a running stack, for screenshots, benchmarks and the browser tests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RunningStack(NamedTuple):
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The machine's Chromium, closed at the end."""
+    """The Chromium installed on the machine. The browser is closed when the context ends."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
@@ -52,7 +52,7 @@ def log_in(browser: Browser, address: str, name: str, password: str, **context: 
 
 
 def addresses(page: Page) -> dict[str, str]:
-    """{name: URL} of every page behind the login. `page` must be logged in as the admin."""
+    """Return {name: URL} for all pages that require a login. `page` must be logged in as the admin."""
     found = {}
     routes = re.findall(r'getParentRoute: \(\) => (\w+),\s+path: "([^"]+)"', ROUTER.read_text())
     for parent, path in routes:
@@ -68,7 +68,7 @@ def addresses(page: Page) -> dict[str, str]:
 
 
 def _value_of(parameter: str, page: Page) -> str:
-    """The id of a row of the demo."""
+    """The ID of one of the demo's rows, as the value of a URL parameter."""
 
     def rows(address: str) -> list[dict[str, Any]]:
         answer: list[dict[str, Any]] = page.request.get(f"/api/v1/{address}").json()["results"]
@@ -81,4 +81,6 @@ def _value_of(parameter: str, page: Page) -> str:
         return str(rows(f"projects/{PROJECT}/tasks/")[0]["id"])
     if parameter == "$modelId":
         return str(rows(f"models/?project={PROJECT}&kind=reward_model")[0]["id"])
-    raise LookupError(f"{ROUTER.name} has a page with {parameter}. Choose a row of the demo for it here.")
+    raise LookupError(
+        f"{ROUTER.name} has a page with {parameter}. Choose a demo row for this parameter here."
+    )

@@ -1,4 +1,4 @@
-"""The users, the same in every test, and a small project in which they work.
+"""The test users, the same in every test, and a small project in which they work.
 
 alice and ben annotate, rita reviews, mona manages, and ada is the site's admin. oscar is a member of no
 project and must see nothing.
@@ -22,8 +22,9 @@ from annotation.models.project import Role
 from annotation.projects.projects import create_project
 
 PASSWORD = "correct horse battery"
-# These files run first and in this order. If the longest ran last, one worker would wait for the other. The
-# first file creates the demo, which takes two minutes; the second does not need the demo until then.
+# These files run first and in this order. If the longest file ran last, one worker would wait for the
+# other. The first file creates the demo, which takes two minutes; the second does not need the demo until
+# then.
 LONGEST_FIRST = (
     "test_readme_commands.py",
     "test_api_keeps_its_schema.py",
@@ -47,8 +48,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def quick_settings() -> Iterator[None]:
     """Settings that make thousands of requests and logins fast.
 
-    The real password hash is slow on purpose. It stays available, because processes that tests start use it.
-    Every test client loads the middleware, which would read all files of the built page: 10 ms per client.
+    The real password hash is slow on purpose. The real hash stays available, because processes that tests
+    start use it. Every test client loads the middleware, which would otherwise read all files of the built
+    page and take 10 ms per client.
     """
     quick = "django.contrib.auth.hashers.MD5PasswordHasher"
     unbuilt = settings.BASE_DIR / "frontend" / "unbuilt"
@@ -96,7 +98,7 @@ def _person(name: str, *, is_superuser: bool = False) -> User:
 
 @pytest.fixture
 def project(alice: User, ben: User, rita: User, mona: User) -> Project:
-    """`support`: overlap 1, the preset `ranking`, no content."""
+    """The project `support`, with overlap 1, the preset `ranking` and no content."""
     project = create_project(slug="support", name="Support", preset="ranking")
     for user, role in (
         (alice, Role.ANNOTATOR),
@@ -150,6 +152,6 @@ def client_of() -> Callable[[User | None], APIClient]:
 
 @pytest.fixture
 def empty_cache(db: None) -> None:
-    """Clears the cache. Its table belongs to no model, so a test would otherwise see counts from an earlier
-    test."""
+    """Clears the cache. The cache table belongs to no model, so a test would otherwise see counts from an
+    earlier test."""
     cache.clear()

@@ -2,7 +2,7 @@
 
 Creating the demo trains its first policy, which takes a minute of processor time. The first worker that needs
 the demo creates it for all workers. Each stack runs on a copy of its state folder. Starting a stack takes 8 s
-of processor time, so the modules of a worker share one, each with its own projects. A module that needs the
+of processor time, so a worker's modules share one stack, each with its own projects. A module that needs the
 demo unchanged overrides `demo_stack` with `own_demo_stack`.
 """
 
@@ -26,13 +26,16 @@ _DEMO_SECONDS = 400.0
 @pytest.fixture(scope="session")
 def made_demo() -> Path:
     """The state folder in which the demo was created. The stack that created it has stopped."""
-    shared = Path(os.environ["RANKLOOP_STATE"]).parent  # tests/services.py removes it with the servers
+    shared = Path(
+        os.environ["RANKLOOP_STATE"]
+    ).parent  # tests/services.py removes this folder with the servers
     home, made = shared / "demo", shared / "demo" / "made"
     with (shared / "demo.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             shutil.rmtree(home, ignore_errors=True)
-            home.mkdir(mode=0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
+            # Postgres started by root runs as `nobody`, which needs access to this folder.
+            home.mkdir(mode=0o711)
             _make(Stack(home / "state", home / "output", demo=True))
             made.touch()
     return home / "state"

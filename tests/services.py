@@ -1,7 +1,7 @@
 """pytest plugin (`-p tests.services`): a temporary Postgres and Valkey, the same programs as in production.
 
-It is loaded before pytest-django reads the settings, which need the servers' addresses. xdist workers share
-the servers; each has its own test database, Valkey database and state folder.
+The plugin is loaded before pytest-django reads the settings, which need the servers' addresses. xdist workers
+share the servers, but each worker has its own test database, Valkey database and state folder.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _stash = pytest.StashKey["Services"]()
 class Services:
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self.home.chmod(0o711)  # Postgres started by root runs as `nobody`, which must enter this folder
+        self.home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
         self._lock = _lock(self.home)
         for name in ("DATABASE_URL", "BROKER_URL"):
-            os.environ.pop(name, None)  # tests never touch the servers in the shell's environment
+            os.environ.pop(name, None)  # tests never touch servers named in the shell's environment
         self._servers = Servers(StateFolder(self.home), durable=False)
 
     def start(self) -> None:
@@ -58,7 +58,7 @@ def _lock(home: Path) -> IO[bytes] | None:
 
 
 def _remove_leftovers() -> None:
-    """Delete the files of runs that were killed (their servers ended with them)."""
+    """Delete the files of killed runs, whose servers stopped when the runs were killed."""
     for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         if (
             home.is_dir()
@@ -72,7 +72,7 @@ def _remove_leftovers() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    # Two processes with two threads each would mostly wait for each other on two processors.
+    # Two test processes with two threads each would mostly wait for each other on two processors.
     os.environ["OMP_NUM_THREADS"] = "1"
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker:

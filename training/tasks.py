@@ -1,4 +1,4 @@
-"""Celery tasks. They only call services; the database is the source of truth for runs."""
+"""Celery tasks, which only call services. The database is the source of truth for runs."""
 
 from __future__ import annotations
 

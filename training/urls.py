@@ -1,4 +1,4 @@
-"""The addresses of runs, models and loops, with their access rules (see `annotation.api.endpoint`)."""
+"""The URLs of runs, models and loops, with their access rules (see `annotation.api.endpoint`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Invitations: links, each of which lets one person join a project once, until it expires.
+"""An invitation is a link with which one person can join a project, once and before the link expires.
 
-The token is the invitation's id, signed with the site's key. It can't be forged, and a copy of the database
-contains no tokens. It is shown once, when the invitation is created.
+The token is the invitation's id, signed with the site's key. The token can't be forged, and a copy of the
+database contains no tokens. The token is shown once, when the invitation is created.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def invite(
     *, project: Project, role: str, by: User | None = None, days: int = DEFAULT_DAYS, note: str = ""
 ) -> tuple[Invitation, str]:
     """Creates an invitation. Returns the invitation and its token, which can't be retrieved later. Raises
-    Problem for an invalid field, and if too many invitations are open."""
+    Problem if a field is invalid or too many invitations are open."""
     wrong = []
     if role not in Role.values:
         wrong.append(FieldProblem("role", f"Choose one of {', '.join(Role.values)}."))
@@ -43,7 +43,7 @@ def invite(
         raise Problem("This invitation can't be created.", errors=wrong)
     if Invitation.objects.open().filter(project=project).count() >= MAX_OPEN:
         raise Problem(
-            f"{MAX_OPEN} invitations to this project are open. Revoke the ones that are no longer needed.",
+            f"{MAX_OPEN} invitations to this project are open. Revoke those that are no longer needed.",
             type="too-many",
         )
     invitation = Invitation.objects.create(
@@ -57,8 +57,8 @@ def invite(
 
 
 def standing(*, token: str) -> Invitation:
-    """The invitation with this token, with its project and creator. Raises Problem with the reason if no such
-    invitation exists or it can no longer be accepted."""
+    """Returns the invitation with this token, its project and its creator. Raises Problem with the reason if
+    no such invitation exists or the invitation can no longer be accepted."""
     try:
         id = UUID(hex=_signer().unsign(token))
     except (BadSignature, ValueError):
@@ -74,7 +74,7 @@ def standing(*, token: str) -> Invitation:
 @transaction.atomic
 def accept_with_new_account(*, token: str, username: str, password: str) -> Membership:
     """Creates the account and the membership atomically, and uses up the invitation. Raises Problem for an
-    invalid name or password, Conflict for a taken name."""
+    invalid name or password, and Conflict for a taken name."""
     invitation = standing(token=token)
     try:
         validate_password(password, User(username=username))
@@ -82,7 +82,7 @@ def accept_with_new_account(*, token: str, username: str, password: str) -> Memb
         reasons = [FieldProblem("password", reason) for reason in error.messages]
         raise Problem("The password is not accepted.", errors=reasons) from None
     user, _ = create_user(username=username, password=password)
-    # From here on, the new user is the actor in the audit log.
+    # From this point on, the new user is the actor in the audit log.
     with acting_as(f"user:{user.pk}"):
         return _enter(invitation, user)
 
@@ -100,12 +100,14 @@ def accept(*, token: str, user: User) -> Membership:
             type="already-a-member",
         )
     if Exclusion.objects.standing().filter(project=invitation.project, annotator=user).exists():
-        raise Conflict("You are excluded from this project. Ask one of its managers.", type="excluded")
+        raise Conflict(
+            "You are excluded from this project. Ask one of the project's managers.", type="excluded"
+        )
     return _enter(invitation, user)
 
 
 def revoke(*, invitation: Invitation) -> Invitation:
-    """Ends the invitation. Raises Conflict if it has already ended."""
+    """Ends the invitation. Raises Conflict if the invitation has already ended."""
     if Invitation.objects.open().filter(pk=invitation.pk).update(revoked_at=Now()) != 1:
         invitation.refresh_from_db()
         raise Conflict(f"The invitation is already {invitation.state}.", type="invitation-over")
@@ -138,13 +140,13 @@ def _unknown() -> Problem:
 
 def _gone(invitation: Invitation) -> Problem:
     said = {
-        Invitation.State.ACCEPTED: "This invitation has been used. It is valid for one person.",
+        Invitation.State.ACCEPTED: "This invitation has been used. An invitation is valid for one person.",
         Invitation.State.REVOKED: "This invitation was revoked.",
     }
-    # Still open according to this machine's clock but not the database's: it has just expired.
+    # An invitation that has just expired by the database's clock can still be open by this machine's clock.
     detail = said.get(invitation.state, "This invitation has expired.")
     return Problem(
-        f"{detail} Ask the person who sent it for a new one.",
+        f"{detail} Ask the person who sent the invitation for a new one.",
         status=HTTPStatus.GONE,
         type="invitation-over",
     )

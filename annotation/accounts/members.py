@@ -1,4 +1,4 @@
-"""The members of a project: adding users, changing their roles, pausing them."""
+"""Project members: adding users, changing their roles, and pausing them."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def add_member(
 def put_member(
     *, project: Project, username: str, role: str, state: str | None = None, paused_reason: str = ""
 ) -> tuple[Membership, bool]:
-    """:func:`add_member` by user name. Raises Problem if there is no such user, Conflict if the change would
-    activate an excluded user."""
+    """Like :func:`add_member`, but finds the user by name. Raises Problem if there is no such user, and
+    Conflict if the change would activate an excluded user."""
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:
         raise Problem(

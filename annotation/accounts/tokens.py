@@ -1,4 +1,4 @@
-"""Personal API tokens. The database stores digests, so a leaked copy of it grants no access."""
+"""Personal API tokens. The database stores digests, so a leaked copy of the database grants no access."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from config.problems import FieldProblem, Problem
 
 TOKEN_BYTES = 32
 PREFIX_CHARACTERS = 8
-# `last_used_at` is informational. Writing it on each request would take longer than most requests do.
+# `last_used_at` is informational and is therefore written at most once in this period. Writing the time on
+# each request would take longer than handling most requests.
 LAST_USED_STEP = timedelta(minutes=1)
 
 _TOKEN, _USER = Columns(ApiToken, "k"), Columns(User, "u")
-# `ApiToken.objects.live()` with its user. Handwritten SQL for speed, because every request with a token
-# starts with this query.
+# The query is equivalent to `ApiToken.objects.live()` joined with the user. Handwritten SQL is faster, and
+# every request with a token starts with this query.
 _HOLDER = f"""
 SELECT {_TOKEN.sql}, {_USER.sql} FROM annotation_apitoken k JOIN annotation_user u ON u.id = k.user_id
  WHERE k.digest = %(digest)s AND k.revoked_at IS NULL
@@ -32,7 +33,7 @@ SELECT {_TOKEN.sql}, {_USER.sql} FROM annotation_apitoken k JOIN annotation_user
 
 
 def digest_of(token: str) -> str:
-    # Unsalted and fast on purpose: a token of 256 random bits can't be guessed.
+    # The hash is unsalted and fast on purpose: a token of 256 random bits can't be guessed.
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -40,7 +41,7 @@ def create_token(
     *, user: User, name: str, scopes: Iterable[str] = tuple(Scope), expires_at: datetime | None = None
 ) -> tuple[ApiToken, str]:
     """Creates a token. Returns the token and its text, which can't be retrieved later. `scopes` defaults to
-    all.
+    all scopes.
 
     Raises Problem if `scopes` is empty or contains an unknown scope, or if the expiry is in the past.
     """
@@ -70,8 +71,8 @@ def create_token(
 
 
 def token_holder(*, token: str) -> ApiToken | None:
-    """The valid token with this text, with its user. None if it is unknown, revoked or expired, or if the
-    user is inactive."""
+    """Returns the valid token with this text, and the token's user. Returns None if the token is unknown,
+    revoked or expired, or if the user is inactive."""
     now = timezone.now()
     with connection.cursor() as cursor:
         cursor.execute(_HOLDER, {"digest": digest_of(token), "now": now})
@@ -88,5 +89,5 @@ def token_holder(*, token: str) -> ApiToken | None:
 
 
 def revoke_token(*, token: ApiToken) -> bool:
-    """Revokes the token. Returns False if it was already revoked."""
+    """Revokes the token. Returns False if the token was already revoked."""
     return ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1

@@ -15,8 +15,8 @@ PASSWORD_BYTES = 12
 def create_user(
     *, username: str, is_admin: bool = False, email: str = "", password: str | None = None
 ) -> tuple[User, str]:
-    """Creates an account. Returns it and its password, by default a random one. Raises Conflict for a taken
-    name, Problem for an invalid one."""
+    """Creates an account. Returns the account and its password, which is random by default. Raises Conflict
+    if the name is taken, and Problem if the name is invalid."""
     password = password or secrets.token_urlsafe(PASSWORD_BYTES)
     user = User(username=username, email=email, is_staff=is_admin, is_superuser=is_admin)
     user.set_password(password)

@@ -1,4 +1,4 @@
-"""Shared code for the views of a project: finding the project and checking the permission table."""
+"""Shared code for project views: finding the project and checking the permission table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ SELECT {_PROJECT.sql}, m.role, m.state, m.paused_reason
 
 
 class NewestFirst(CursorPagination):
-    """Ordered by id: a UUIDv7 sorts by creation time, is unique and never changes, as a cursor requires."""
+    """Pages are ordered by id: a UUIDv7 sorts by creation time, is unique and never changes, as a cursor
+    requires."""
 
     ordering = "-id"
     page_size = 100
@@ -36,13 +37,13 @@ class NewestFirst(CursorPagination):
 
 
 def user_of(request: Request) -> User:
-    """The logged-in user. Only for views that require one."""
+    """The logged-in user. Only for views that require a login."""
     return cast(User, request.user)
 
 
 def allow_in(request: Request, project: Project) -> None:
-    """For views of a single row: refuses the request unless the user's role in the row's project allows its
-    action."""
+    """For views of a single row: refuses the request unless the user's role in the row's project allows the
+    request's action."""
     action = action_of(request)
     if action is not None:
         require_in(user_of(request), action, project)
@@ -52,9 +53,9 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def row_of_project(request: Request, rows: models.QuerySet[Row], id: UUID) -> Row:
-    """The row with this id, with its `project`, if the permission table allows access.
+    """Returns the row with this id and its `project` if the permission table allows access.
 
-    Outsiders get 404, as if it did not exist. Members without the required role get 403.
+    Outsiders get 404, as if the row did not exist. Members without the required role get 403.
     """
     visible = rows.filter(project__in=Project.objects.visible_to(user_of(request)))
     row = get_object_or_404(visible.select_related("project"), pk=id)
@@ -63,7 +64,7 @@ def row_of_project(request: Request, rows: models.QuerySet[Row], id: UUID) -> Ro
 
 
 def seen_project(*, user: User, slug: str) -> Any:
-    """The project with the attributes that `with_role_of` adds; None if the user may not see it."""
+    """The project, with the attributes added by `with_role_of`; None if the user may not see the project."""
     with connection.cursor() as cursor:
         cursor.execute(_SEEN_PROJECT, {"user": user.pk, "slug": slug, "admin": user.is_admin})
         row = cursor.fetchone()
@@ -76,13 +77,13 @@ def seen_project(*, user: User, slug: str) -> Any:
 
 
 class ProjectView(GenericAPIView[Any]):
-    """A view under `projects/{slug}/`. Its line in urls.py names the required action.
+    """A view under `projects/{slug}/`. The view's line in urls.py names the required action.
 
-    `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
+    `self.project` has the attribute `role`: the user's role, or None for an admin who is not a member.
     """
 
     pagination_class: type[CursorPagination] | None = None
-    project: Any  # a Project with the attributes that `with_role_of` adds
+    project: Any  # a Project with the attributes added by `with_role_of`
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -28,7 +28,8 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def endpoint(route: str, view: type[APIView], **access: Action) -> URLPattern:
-    """Like `path`, with a line of the access table: the action that each of the view's methods requires."""
+    """Like `path`, but also takes a line of the access table: the action required by each of the view's
+    methods."""
     offered = {method for method in METHODS if hasattr(view, method.lower())}
     if offered != set(access):
         raise ImproperlyConfigured(
@@ -42,13 +43,15 @@ def endpoint(route: str, view: type[APIView], **access: Action) -> URLPattern:
 
 
 def action_of(request: Request) -> Action | None:
-    """The action of this request in the table; None for a method that the endpoint doesn't have (405)."""
+    """The action required by the access table for this request; None for a method that the endpoint doesn't
+    have (405)."""
     access: dict[str, Action] = getattr(request.resolver_match.func, "access", {})  # type: ignore[union-attr]
     return access.get("GET" if request.method == "HEAD" else str(request.method))
 
 
 class ByTheTable(BasePermission):
-    """Checks that need no row: whether the user is logged in, the token's scope, and site-wide actions.
+    """Performs the checks that need no row: whether the user is logged in, the token's scope, and site-wide
+    actions.
 
     The view that finds the row checks the role in the row's project, with `action_of`.
     """
@@ -74,7 +77,7 @@ class ByTheTable(BasePermission):
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the table."""
+    """One line of the access table."""
 
     route: str
     method: str
@@ -82,7 +85,8 @@ class Line:
 
 
 def lines(resolver: Any, prefix: str = "") -> Iterator[Line | str]:
-    """All lines of the table below a resolver. A bare string is a route that is missing from the table."""
+    """All lines of the access table under a resolver. For a route that is missing from the table, yields the
+    route as a string."""
     for entry in resolver.url_patterns:
         route = f"{prefix}{entry.pattern}"
         if isinstance(entry, URLResolver):

@@ -12,7 +12,7 @@ from rest_framework.parsers import JSONParser
 from config.problems import FieldProblem, Problem
 from preferences.text import NUL, storage_fault
 
-# Deeper than any valid request body, and a hundredth of the depth at which JSON libraries fail.
+# The limit is deeper than any valid request body and a hundredth of the depth at which JSON libraries fail.
 MAX_DEPTH = 20
 
 
@@ -20,7 +20,7 @@ class TextJSONParser(JSONParser):
     """A JSON parser that accepts only strings that can be stored and sent back.
 
     JSON can contain a NUL, which Postgres refuses, and a lone surrogate, which has no UTF-8 encoding. Without
-    this check, both would cause a server error later.
+    this check, either character would cause a server error later.
     """
 
     def parse(
@@ -39,7 +39,7 @@ class TextJSONParser(JSONParser):
             raise ParseError("The body is nested too deeply.") from None
         except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}") from None
-        # Checks only bodies that can contain such a character or be nested too deeply, because walking
+        # Checks only bodies that can contain a forbidden character or be nested too deeply, because walking
         # through the whole body is slower than parsing it.
         if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
             _refuse_unstorable(data)
@@ -58,8 +58,8 @@ def _finite(digits: str) -> float:
 
 
 def _refuse_unstorable(body: object) -> None:
-    """Refuses a NUL or a lone surrogate in any string. Both are always escaped in the body: the decoder
-    refuses control characters, and UTF-8 has no surrogates."""
+    """Refuses a NUL or a lone surrogate in any string. Both characters are always escaped in the body: the
+    decoder refuses control characters, and UTF-8 has no surrogates."""
     level: list[tuple[str, object]] = [("", body)]
     for _ in range(MAX_DEPTH):
         below: list[tuple[str, object]] = []
@@ -83,7 +83,7 @@ def _refuse_text(path: str, text: str) -> None:
     if fault is None:
         return
     reason = f"It {fault}."
-    # The path can contain the same character, and is part of the response.
+    # The path can contain the forbidden character too. The response includes the path, so escape it there.
     field = path.replace(NUL, "\\u0000").encode(errors="backslashreplace").decode()
     raise Problem(
         f"The body can't be stored. {field}: {reason}",

@@ -1,8 +1,9 @@
-"""The permission table: the access rules for every action. Views check it, and tests cover all of it.
+"""The permission table: the access rules for every action. Views check this table, and tests cover all of it.
 
 An endpoint names an :class:`Action` for each of its methods in `urls.py` (see `annotation.api.endpoint`). The
-rules of the actions are here. There are two kinds of refusal: 404 for users who must not know that the
-project or the row exists (see `Project.objects.visible_to`), and 403 for members without the required role.
+rules for each action are in this module. There are two kinds of refusal: 404 for users who must not know that
+the project or the row exists (see `Project.objects.visible_to`), and 403 for members without the required
+role.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class Rule:
     who: Who
     roles: frozenset[Role] = _EVERY_ROLE
     scopes: frozenset[Scope] = frozenset()
-    """A token needs one of these; for reads, `read` is enough. Empty: sessions only."""
+    """A token needs one of these scopes; for reads, `read` is enough. If empty, only sessions are
+    accepted."""
     known_to: frozenset[Role] = _EVERY_ROLE
     """Members with other roles get 404 instead of 403."""
 
@@ -114,20 +116,20 @@ def may_role(action: Action, role: str | None) -> bool:
 
 
 def scopes_for(action: Action, method: str) -> frozenset[Scope]:
-    """The scopes that allow the action; a token needs at least one of them. Empty if no token allows the
-    action."""
+    """The scopes that allow the action; a token needs at least one of them. The result is empty if the action
+    can't be performed with a token."""
     scopes = RULES[action].scopes
     return scopes | {Scope.READ} if scopes and method in READING else scopes
 
 
-# A paused member can still see the project, and why they are paused.
+# A paused member can still see the project and the reason for the pause.
 LEFT_TO_PAUSED = frozenset({Action.READ_PROJECT, Action.LIST_PROJECTS, Action.WHO_AM_I, Action.OWN_ACCOUNT})
 
 
 def require(user: User, action: Action, *, role: str | None = None, paused: str | None = None) -> None:
     """Checks that `user`, whose role in the project is `role`, may perform `action`.
 
-    `paused` is the reason for the user's pause, possibly empty; None if they are not paused. Raises
+    `paused` is the reason for the user's pause, possibly empty; None if the user is not paused. Raises
     PermissionDenied; NotFound for roles that must not know that the row exists; AnnotatorPaused for paused
     members who try to rank.
     """
@@ -155,8 +157,8 @@ def require_in(user: User, action: Action, project: Project) -> None:
 
 
 def require_anywhere(user: User, action: Action) -> None:
-    """For actions outside a project, such as creating one. Raises PermissionDenied unless `user` is an active
-    member of some project with a role that allows `action`."""
+    """For actions outside a project, such as creating a project. Raises PermissionDenied unless `user` is an
+    active member of some project with a role that allows `action`."""
     roles = RULES[action].roles
     if user.is_admin or Membership.objects.active().filter(user=user, role__in=roles).exists():
         return
@@ -165,12 +167,12 @@ def require_anywhere(user: User, action: Action) -> None:
 
 
 def paused_reason(state: str | None, reason: str | None) -> str | None:
-    """The `paused` argument of :func:`require` for a membership. None if it is not paused."""
+    """The `paused` argument of :func:`require` for a membership. None if the membership is not paused."""
     return (reason or "") if state == Membership.State.PAUSED else None
 
 
 def require_scope(action: Action, method: str, *, held: Collection[str]) -> None:
-    """Raises PermissionDenied unless a token with the scopes `held` allows `action` by `method`."""
+    """Raises PermissionDenied unless the token scopes `held` allow `action` with the HTTP method `method`."""
     wanted = scopes_for(action, method)
     if not wanted:
         raise PermissionDenied(f"Tokens can't {action.value}. Log in with a browser.", code="scope")

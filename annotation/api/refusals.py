@@ -1,5 +1,5 @@
-"""Reasons for refusing a task or an answer. Each has a `type` by which programs and the user interface
-recognise it."""
+"""Reasons for refusing a task or an answer. Each reason has a `type` by which programs and the user interface
+recognise the reason."""
 
 from __future__ import annotations
 

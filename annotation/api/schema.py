@@ -9,7 +9,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     "description": "RFC 9457 problem details.",
     "required": ["type", "title", "status", "detail", "errors"],
     "properties": {
-        "type": {"type": "string", "description": "A short machine-readable name of the kind of problem."},
+        "type": {"type": "string", "description": "A short machine-readable name for the kind of problem."},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {
@@ -22,7 +22,10 @@ PROBLEM_SCHEMA: dict[str, Any] = {
                 "type": "object",
                 "required": ["field", "reason"],
                 "properties": {
-                    "field": {"type": "string", "description": "Dotted path; empty for the body as a whole."},
+                    "field": {
+                        "type": "string",
+                        "description": "Dotted path of the field; empty for the body as a whole.",
+                    },
                     "reason": {"type": "string"},
                 },
             },

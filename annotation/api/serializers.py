@@ -1,4 +1,4 @@
-"""Serializers that several subjects share."""
+"""Serializers shared by several parts of the API."""
 
 from __future__ import annotations
 

@@ -22,13 +22,13 @@ from annotation.models.project import MAX_OVERLAP
 from config.problems import FieldProblem, Problem
 
 BATCH_DRAFTS = 1000
-# After this many new tasks, the statistics of Postgres's planner are too stale for fast claims.
+# After this many new tasks, the Postgres planner's statistics are too stale for fast claims.
 ANALYZE_AFTER_TASKS = 1000
 
 
 @dataclass(frozen=True)
 class Refused:
-    """`index` counts the drafts from 0, in the order given."""
+    """A rejected draft. `index` is the draft's position in the input, from 0."""
 
     index: int
     reason: str
@@ -36,7 +36,7 @@ class Refused:
 
 @dataclass
 class Counts:
-    """Numbers of new rows. `unchanged` counts drafts whose task already exists or appears earlier in the
+    """The numbers of new rows. `unchanged` counts drafts whose task already exists or appears earlier in the
     input."""
 
     prompts: int = 0
@@ -54,10 +54,10 @@ def add_ranking_tasks(
     round: int = 0,
     priority: int = 0,
 ) -> Counts:
-    """Adds the tasks that don't exist yet, one transaction per batch of 1000. Only invalid drafts are
+    """Adds the tasks that don't exist yet, in one transaction per batch of 1000. Only invalid drafts are
     rejected.
 
-    `overlap` defaults to the project's.
+    `overlap` defaults to the project's overlap.
     """
     counts = Counts()
     wanted_overlap = checked_overlap(project, overlap)
@@ -101,7 +101,7 @@ def _add_batch(
 def add_prompts(
     *, project: Project, prompts: Iterable[tuple[Sequence[Mapping[str, str]], Mapping[str, Any]]]
 ) -> Counts:
-    """Adds prompts without responses, as pairs (messages, metadata), for a policy to answer."""
+    """Adds prompts without responses, given as pairs (messages, metadata), for a policy to answer."""
     counts = Counts()
     numbered = enumerate(prompts)
     while batch := list(itertools.islice(numbered, BATCH_DRAFTS)):
@@ -120,7 +120,8 @@ def add_prompts(
 
 
 def checked_overlap(project: Project, overlap: int | None) -> int:
-    """Returns `overlap`, or the project's default. Raises Problem when it is out of bounds."""
+    """Returns `overlap`, or the project's default if `overlap` is None. Raises Problem if the overlap is out
+    of bounds."""
     overlap = project.overlap if overlap is None else overlap
     if not 1 <= overlap <= MAX_OVERLAP:
         raise Problem(

@@ -19,10 +19,10 @@ class _End:
 def ahead(items: Iterable[Item], held: int = 1) -> Generator[Item, None, None]:
     """Yields `items` in order, with at most `held` finished items waiting.
 
-    Reading and hashing a file holds the interpreter lock; waiting for the database doesn't. In parallel, both
-    take as long as the slower of the two. An exception raised while producing an item is raised here. When
-    the caller stops early, the thread ends before this generator is closed, so the file it reads can be
-    closed afterwards.
+    Reading and hashing a file holds the interpreter lock; waiting for the database doesn't. When run in
+    parallel, reading and waiting take only as long as the slower of the two. An exception raised while
+    producing an item is raised here. When the caller stops early, the thread ends before this generator is
+    closed, so the file that the thread reads can be closed afterwards.
     """
     made: queue.Queue[Item | _End] = queue.Queue(maxsize=held)
     stopped = threading.Event()

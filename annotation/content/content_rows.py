@@ -1,4 +1,4 @@
-"""Writes content as rows: one COPY per table and batch, without a model instance per row."""
+"""Writes content as rows, with one COPY per table and batch and without a model instance per row."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Known:
-    """Existing rows that this batch refers to: {hash: id} of prompts and of their responses."""
+    """Existing rows to which this batch refers: {hash: id} for prompts and for their responses."""
 
     prompts: dict[str, str] = field(default_factory=dict)
     responses: ResponseIds = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Known:
 
 @dataclass(slots=True)
 class StoredContent:
-    """IDs by hash, and the sets of new IDs."""
+    """The stored objects' IDs by hash, and the sets of new IDs."""
 
     prompts: dict[str, str] = field(default_factory=dict)
     responses: ResponseIds = field(default_factory=dict)
@@ -84,7 +84,7 @@ def insert_content(
 
 
 def _prompts(project: Project, drafts: Iterable[Prepared], stored: StoredContent, now: str) -> None:
-    # If several rows have the same prompt, the metadata of the first one is stored.
+    # If several rows have the same prompt, the metadata of the first row is stored.
     first: dict[str, Prepared] = {}
     for item in drafts:
         if item.prompt_hash not in stored.prompts:
@@ -184,8 +184,8 @@ def _tasks(
             "content_key": Column(list(new)),
             "state": Column([item.state for item, _, _ in new.values()]),
             "kind": Column([item.prepared.draft.kind for item, _, _ in new.values()]),
-            # A task created in a state other than `open` belongs to a ranking that already exists. A check
-            # has no slots, because it can be assigned to every annotator.
+            # A task created in a state other than `open` is imported together with its ranking. A check has
+            # no slots, because it can be assigned to every annotator.
             "open_slots": Column(
                 [
                     overlap

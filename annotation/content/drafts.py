@@ -1,4 +1,4 @@
-"""Content before it is stored: checked and hashed, without database access, so that an import can prepare the
+"""Checks and hashes content before it is stored, without database access, so that an import can prepare the
 next batch while the previous one is being written."""
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ class ResponseDraft:
 
 @dataclass(frozen=True, slots=True)
 class TaskDraft:
-    """A task to be added. `gold_tiers` are indices into `responses`, best first; a check (`kind`) needs them.
+    """A task to be added. `gold_tiers` are indices into `responses`, best first; a check (see `kind`) needs
+    `gold_tiers`.
 
-    `metadata` belongs to the prompt, `task_metadata` to this set of responses.
+    `metadata` belongs to the prompt, and `task_metadata` to this set of responses.
     """
 
     messages: Sequence[Mapping[str, str]]
@@ -54,7 +55,7 @@ class Prepared:
 
 
 def prepared(draft: TaskDraft, *, as_task: bool = True) -> Prepared:
-    """Checks and hashes a draft. The number of responses is limited only for tasks. Raises BadDraft."""
+    """Checks and hashes a draft. The number of responses is checked only for tasks. Raises BadDraft."""
     if reason := reason_to_refuse_prompt(draft.messages) or _reason_to_refuse(draft, as_task):
         raise BadDraft(reason)
     hashes = tuple([response_hash(response.text, response.model_name) for response in draft.responses])
@@ -65,17 +66,19 @@ def prepared(draft: TaskDraft, *, as_task: bool = True) -> Prepared:
 
 
 def prompt_hash(messages: Sequence[Mapping[str, str]]) -> str:
-    """SHA-256 (hex) of a conversation's roles and texts. It determines the prompt's identity and split."""
+    """SHA-256 (hex) of a conversation's roles and texts. The hash determines the prompt's identity and
+    split."""
     return _sha256([[message["role"], message["content"]] for message in messages])
 
 
 def response_hash(text: str, model_name: str) -> str:
-    """SHA-256 (hex) of text and model. The same text from two models counts as two responses."""
+    """SHA-256 (hex) of a response's text and model name. The same text from two models is treated as two
+    responses."""
     return _sha256([text, model_name])
 
 
 def content_key(prompt_hash: str, response_hashes: Sequence[str]) -> str:
-    """The identity of a task: its prompt and its responses, regardless of their order."""
+    """A task's identity: its prompt and its responses, regardless of the responses' order."""
     return _sha256([prompt_hash, *sorted(response_hashes)])
 
 
@@ -106,7 +109,7 @@ def reason_to_refuse_prompt(messages: Sequence[Mapping[str, str]]) -> str | None
         return "its prompt has no messages"
     for number, message in enumerate(messages):
         if set(message) != {"role", "content"} or not isinstance(message["content"], str):
-            return f"message {number} isn't a role and a text content"
+            return f"message {number} must consist of a role and a text content"
         if message["role"] not in ROLES:
             return f"message {number} has the role {message['role']!r}; known are {', '.join(ROLES)}"
         if fault := text_fault(message["content"]):

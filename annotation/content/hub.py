@@ -1,5 +1,5 @@
-"""Datasets on the Hugging Face Hub: the Hub's client downloads their files, which are imported like local
-files. Code in a dataset is never executed."""
+"""Imports datasets from the Hugging Face Hub: the Hub's client downloads the files, which are imported like
+local files. Code in a dataset is never executed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SUFFIXES = tuple(suffix for kind in KINDS for suffix in kind)
 NOT_DATA = {"dataset_infos.json", "dataset_info.json", "config.json", "state.json"}
 SPLITS = ("train", "test", "validation", "valid", "dev", "eval")
 MAX_NAMED = 20
-HUB_SECONDS = 30.0  # for listing the files
+HUB_SECONDS = 30.0  # timeout for listing the files
 
 
 def fetch_dataset(
@@ -35,8 +35,8 @@ def fetch_dataset(
 ) -> list[tuple[str, Path]]:
     """Downloads a dataset's data files into the Hub's cache and returns pairs (name on the Hub, local path).
 
-    `part` is a configuration or a folder. Part and split are recognised from the files' paths. Raises Problem
-    when the Hub can't be reached, the dataset doesn't exist, or no file matches.
+    `part` is a configuration or a folder. The part and the split are recognised from the files' paths. Raises
+    Problem when the Hub can't be reached, the dataset doesn't exist, or no file matches.
     """
     try:
         # One request without retries: offline, the retries would take 23 s.
@@ -58,12 +58,13 @@ def fetch_dataset(
         raise _refused(f"{dataset} is gated: request access on its page, then set HF_TOKEN.") from error
     except errors.RepositoryNotFoundError as error:
         raise _refused(
-            f"The Hub has no dataset {dataset}, or it is private (then set HF_TOKEN). An id is OWNER/NAME."
+            f"The Hub has no dataset {dataset}, or it is private (then set HF_TOKEN). An ID has the form"
+            " OWNER/NAME."
         ) from error
     except (errors.RevisionNotFoundError, errors.RevisionResolutionError) as error:
         raise _refused(f"{dataset} has no revision {revision}.") from error
     except errors.HFValidationError as error:
-        raise _refused(f"{dataset!r} is not the id of a dataset; an id is OWNER/NAME.") from error
+        raise _refused(f"{dataset!r} is not the ID of a dataset; an ID has the form OWNER/NAME.") from error
     except (
         httpx2.HTTPError,
         errors.HfHubHTTPError,
@@ -81,8 +82,8 @@ def fetch_dataset(
 
 
 def data_files(names: Sequence[str], *, part: str | None = None, split: str | None = None) -> list[str]:
-    """The files that contain the part and the split. If the same rows exist in several formats, only one is
-    used: Parquet, else JSON Lines, else CSV."""
+    """Returns the files that contain the requested part and split. If the same rows exist in several formats,
+    only one format is used: Parquet, else JSON Lines, else CSV."""
     found = [
         name
         for name in sorted(names)

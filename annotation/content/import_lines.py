@@ -1,6 +1,7 @@
-"""The lines of a file, prepared for storage: responses deduplicated, large tasks split, everything hashed.
+"""Prepares the lines of a file for storage: deduplicates responses, splits large tasks and hashes everything.
 
-No database access: this runs in a thread while the previous batch is being written.
+This module does not access the database, because it runs in a thread while the previous batch is being
+written.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Part:
 
 @dataclass(slots=True)
 class Line:
-    """The content of one line. `reason` explains why some or all of it can't be stored."""
+    """The content of one line. `reason` explains why some or all of the line can't be stored."""
 
     number: int
     parts: list[Part] = field(default_factory=list)
@@ -51,7 +52,7 @@ class Line:
 
 def batches_of(records: Iterable[NumberedRecords]) -> Iterator[list[Line]]:
     """Yields batches with a limited number of lines and characters: 1,000 lines of maximum length would take
-    gigabytes."""
+    gigabytes of memory."""
     batch: list[Line] = []
     characters = 0
     for item in records:

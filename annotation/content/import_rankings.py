@@ -22,7 +22,7 @@ _canonical = json.JSONEncoder(sort_keys=True).encode
 
 
 class Ranked(NamedTuple):
-    """A ranking and its task; `item` is the caller's identifier of its origin."""
+    """A ranking and its task; `item` is the caller's identifier for the ranking's origin."""
 
     item: int
     task_id: str
@@ -49,11 +49,11 @@ class _Draft(NamedTuple):
 
 
 def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRankings:
-    """Writes the rankings that don't exist yet, in input order. The caller must hold `Lock.CONTENT` of the
-    project.
+    """Writes the rankings that don't exist yet, in input order. The caller must hold the project's
+    `Lock.CONTENT`.
 
-    A ranking is identified by its task and its content. When its annotator (by the label in the file) has
-    ranked the same responses before, a new ranking supersedes the earlier one.
+    A ranking is identified by its task and its content. If the annotator, identified by the label in the
+    file, has ranked the same responses before, the new ranking supersedes the earlier one.
     """
     own = _of_this_project(project, ranked)
     by_key: dict[str, Ranked] = {}
@@ -110,7 +110,7 @@ def _uuid(text: str) -> UUID | None:
 
 
 class _Standing(NamedTuple):
-    """The existing rankings of the tasks: import keys, and each annotator's current ranking."""
+    """The tasks' existing rankings: import keys, and each annotator's current ranking."""
 
     keys: set[str]
     current: dict[tuple[str, str], str]
@@ -168,7 +168,7 @@ def _import_key(item: Ranked) -> str:
 
 
 def _tier_ids(item: Ranked) -> list[list[str]]:
-    """Tiers of response IDs. Tied responses keep the order in the file."""
+    """Tiers of response IDs. Tied responses keep their order in the file."""
     return [[item.response_ids[index] for index in sorted(tier)] for tier in item.ranking.tiers]
 
 

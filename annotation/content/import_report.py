@@ -1,4 +1,4 @@
-"""The report of an import: counts, failed rows and quirks."""
+"""The import report: counts, failed rows and quirks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from preferences.quirks import Quirk
 
-# Limits the size of the report when every row has an error; `failed` still counts all of them.
+# Limits the size of the report when every row has an error; `failed` still counts all rejected rows.
 MAX_REPORTED_ERRORS = 1000
 MAX_REPORTED_LINES = 20
 
@@ -20,8 +20,8 @@ class LineError:
 
 @dataclass(slots=True)
 class QuirkCount:
-    """The number of rows with the quirk, and the first of their line numbers. `text` describes how the import
-    handled it."""
+    """The number of rows with the quirk, and the line numbers of the first of these rows. `text` describes
+    how the import handled it."""
 
     name: str
     text: str
@@ -36,7 +36,7 @@ class QuirkCount:
 
 @dataclass(slots=True)
 class BatchReport:
-    """The changes of one batch, added to the import's report once the batch is committed."""
+    """The results of one batch, added to the import's report once the batch is committed."""
 
     prompts: int = 0
     responses: int = 0
@@ -49,8 +49,8 @@ class BatchReport:
 
 @dataclass
 class ImportReport:
-    """The result of an import. Each of the `read` rows adds something, is `unchanged`, or is `failed`. A row
-    with several records can both add something and fail."""
+    """The result of an import. Each of the `read` rows adds something or is counted in `unchanged` or
+    `failed`. A row with several records can both add something and fail."""
 
     format: str
     dry_run: bool = False

@@ -1,4 +1,4 @@
-"""Imports votes on responses that come from another file, and looks those responses up in the project."""
+"""Imports votes on responses that another file contained, and looks those responses up in the project."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class _Found:
 
 
 class VotesLookup:
-    """The responses to which a batch of votes refers, read with one query per prompt field."""
+    """The responses to which a batch of votes refers, read with one query for each metadata field that
+    identifies the votes' prompts."""
 
     def __init__(self, project: Project, votes: Iterable[Vote]) -> None:
         self.known = Known()
@@ -61,7 +62,8 @@ class VotesLookup:
                 )
 
     def prepared(self, vote: Vote) -> Prepared | str:
-        """The content of a task with the vote's responses, or the reason why the vote can't be imported."""
+        """Returns the content of a task with the vote's responses, or the reason why the vote can't be
+        imported."""
         field, value = vote.prompt
         candidates = self._found.get((field, json.dumps(value)), [])
         chosen: list[_Found] = []

@@ -35,7 +35,7 @@ MAX_INTEGER = 2**31 - 1
 
 
 class ImportOptions(TypedDict, total=False):
-    """`overlap`, `round` and `priority` apply to the new tasks."""
+    """Options of an import. `overlap`, `round` and `priority` apply to the new tasks."""
 
     format: str | None
     overlap: int | None
@@ -45,7 +45,7 @@ class ImportOptions(TypedDict, total=False):
 
 
 def import_file(*, project: Project, file: Path | BinaryIO, **options: Unpack[ImportOptions]) -> ImportReport:
-    """Runs `importing` to the end and returns its report."""
+    """Runs the generator `importing` to the end and returns the import's report."""
     steps = importing(project=project, file=file, **options)
     while True:
         try:
@@ -64,7 +64,7 @@ def importing(
     stops the import and keeps the batches stored so far. The generator must run in a single thread.
 
     A task that comes with a ranking is done and is not served to annotators. `dry_run` stores everything and
-    rolls it back, so its report equals that of the import. Raises Problem, with nothing written, when the
+    rolls it back, so the report matches that of a real import. Raises Problem, with nothing written, when the
     file can't be read or its format is unknown.
     """
     placed = _placed(project, options)
@@ -143,7 +143,7 @@ def _store_or_single_out(
     project: Project, batch: list[Line], report: ImportReport, options: dict[str, Any]
 ) -> None:
     """Stores a batch in one transaction. If the database rejects a row that passed every check, each row is
-    stored separately, so that the report names the rejected row and the others are stored."""
+    stored separately, so that the report names the rejected row and the other rows are stored."""
     if not batch:
         return
     try:
@@ -160,8 +160,8 @@ def _store_or_single_out(
 
 @transaction.atomic
 def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> BatchReport:
-    # Acquired before any row is written: two imports with the same prompts in different orders could
-    # deadlock.
+    # This lock is acquired before any row is written, because two imports with the same prompts in different
+    # orders could otherwise deadlock.
     acquire(Lock.CONTENT.of(project.pk))
     report = BatchReport()
     lookup = VotesLookup(project, [vote for line in batch for vote in line.votes])
@@ -179,7 +179,7 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
                 taskless.add(index)
             else:
                 reasons.append(reason)
-        # A line with an unreadable part has been counted as failed already.
+        # A line with an unreadable part has already been counted as failed.
         if reasons and not line.reason:
             report.failures.append(LineError(line.number, reasons[0]))
     stored = insert_content(
@@ -197,7 +197,7 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
 
 
 def _unchanged(parts: Sequence[tuple[int, Part]], stored: StoredContent, changed: set[int]) -> int:
-    """Counts the lines that added nothing; `changed` holds those that added a ranking."""
+    """Counts the lines that added nothing; `changed` holds the lines that added a ranking."""
     seen: set[object] = set()
     for index, part in parts:
         # Of two identical lines, the first is new and the second is unchanged.
@@ -218,7 +218,8 @@ def _votes(lookup: VotesLookup, line: Line, reasons: list[str]) -> Iterator[Part
 
 
 def _reason_not_to_ask(wanted: Wanted, fits: Span) -> str | None:
-    """The reason why an open task doesn't fit the form. Tasks that are already ranked are not checked."""
+    """Returns the reason why an open task doesn't fit the form, or None. Tasks that are already ranked are
+    not checked."""
     count = len(wanted.prepared.response_hashes)
     return misfit(count, fits) if wanted.state == RankingTask.State.OPEN and not fits.takes(count) else None
 

@@ -17,8 +17,8 @@ SETTABLE_STATES = [
 
 @transaction.atomic
 def change_task(*, project: Project, task: RankingTask, changes: Mapping[str, Any]) -> RankingTask:
-    """Applies `kind`, `gold_tiers`, `priority` and `state` (open or dropped) atomically, or raises Problem. A
-    task that has all its answers becomes done again when it is reopened."""
+    """Applies `kind`, `gold_tiers`, `priority` and `state` (open or dropped) atomically, or raises Problem.
+    If a reopened task already has all its answers, its state becomes done again."""
     if "kind" in changes or "gold_tiers" in changes:
         checks.set_kind(task=task, kind=changes.get("kind", task.kind), gold_tiers=changes.get("gold_tiers"))
     row = RankingTask.objects.select_for_update(no_key=True).get(pk=task.pk, project=project)

@@ -1,9 +1,10 @@
 """The actor of each write, sent to Postgres for the triggers of the audit log (models/sql/audit.sql).
 
 `set_config('rankloop.actor', …, true)` precedes every writing statement in the same round trip. The setting
-is local to the transaction, or to a single statement outside one, so a pooled connection can't carry it into
-the next request, however this one ends. Setting it once per connection would need a reset that must never be
-skipped. A value set once per transaction would be lost on a rollback to a savepoint.
+is local to the transaction (outside a transaction, to a single statement), so a pooled connection can't carry
+the actor into the next request, however the current request ends. Setting the actor once per connection would
+need a reset that must never be skipped. A value set once per transaction would be lost on a rollback to a
+savepoint.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ ANONYMOUS = "anonymous"
 # An actor, or the current request, whose user is known only after a view has authenticated it.
 _actor: ContextVar[str | HttpRequest] = ContextVar("actor", default="")
 _WRITE = re.compile(r"[\s(]*(?:INSERT|UPDATE|DELETE|MERGE|WITH|TRUNCATE)\b", re.IGNORECASE)
-# All other characters are safe in a literal and don't clash with the driver's % placeholders.
+# All characters except these are safe in a literal and don't clash with the driver's % placeholders.
 _UNSAFE = re.compile(r"[^\w:.@+/-]", re.ASCII)
 
 
@@ -45,8 +46,8 @@ def acting_as(name: str) -> Iterator[None]:
 
 
 def act_as(name: str) -> None:
-    """Sets the actor for the rest of this thread, where a context manager isn't possible (signals, main
-    programs)."""
+    """Sets the actor for the rest of this thread, for use where a context manager isn't possible (signals,
+    main programs)."""
     _actor.set(name)
 
 
@@ -68,15 +69,17 @@ def safe_actor() -> str:
 
 
 def set_actor(cursor: Any) -> None:
-    """Must be called before a COPY, in the same transaction, because execute wrappers don't see a COPY."""
+    """Sets the actor for a COPY. Must be called before the COPY, in the same transaction, because execute
+    wrappers don't see a COPY."""
     cursor.execute(f"SELECT {SET_ACTOR}", [safe_actor()])
 
 
 def name_actor(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
-    """A Django execute wrapper that sets the actor before a writing statement. Reads are unchanged, and so
-    are prepared statements, which can't contain a second statement: their callers set the actor first."""
+    """A Django execute wrapper that sets the actor before a writing statement. Reads and prepared statements
+    are unchanged. A prepared statement can't contain a second statement, so its caller sets the actor
+    first."""
     cursor = context["cursor"].cursor
     takes_two = isinstance(cursor, ClientCursor) and not isinstance(cursor, ServerCursor)
     if many or not isinstance(sql, str) or not takes_two or not _WRITE.match(sql):
@@ -88,13 +91,14 @@ def name_actor(
 
 
 def watch_connection(connection: Any, **_: Any) -> None:
-    """Receiver of the `connection_created` signal. With a pool, the signal is sent again for each request."""
+    """Installs :func:`name_actor` on a connection; receives the `connection_created` signal. With a pool, the
+    signal is sent again for each request."""
     if name_actor not in connection.execute_wrappers:
         connection.execute_wrappers.append(name_actor)
 
 
 class RequestActor:
-    """Middleware: the request's user is the actor of its writes."""
+    """Middleware that makes a request's user the actor of the request's writes."""
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response

@@ -11,7 +11,7 @@ from django.db import connection
 from annotation.database.acting import set_actor
 
 NULL = "\\N"
-# Lines per write: psycopg sends one network message per write.
+# Number of lines sent in one write; psycopg sends one network message per write.
 COPY_LINES = 200
 
 
@@ -104,5 +104,5 @@ _encode = json.JSONEncoder(
 
 
 def _plain(value: Any) -> Any:
-    """Encodes IDs as text and any mapping as an object."""
+    """Converts values that JSON can't represent: a mapping becomes an object, and an ID becomes text."""
     return dict(value) if isinstance(value, Mapping) else str(value)

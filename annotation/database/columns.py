@@ -38,16 +38,17 @@ class Packed(Aggregate):
 def packed(query: QuerySet[Any, Any], *columns: Packed) -> list[NDArray[np.uint8]]:
     """The rows of a query as one array of bytes per column, all in the same order.
 
-    Uses COPY in binary format, because Django's cursors receive bytes as text with two characters for each.
-    The query groups by a constant: for a GROUP BY on varying columns, Postgres would sort the rows and spill
-    them to disk.
+    Uses COPY in binary format, because Django's cursors receive bytes as text, with two characters for each
+    byte. The query groups by a constant: for a GROUP BY on varying columns, Postgres would sort the rows and
+    spill them to disk.
     """
     names = [f"packed{number}" for number in range(len(columns))]
     whole = query.order_by().annotate(everything=Value(1)).values("everything")
     sql, params = (
         whole.annotate(**dict(zip(names, columns, strict=True))).values_list(*names).query.sql_with_params()
     )
-    # COPY takes no parameters, so their values are quoted into the SQL, as psycopg's client-side cursors do.
+    # COPY takes no parameters, so parameter values are quoted into the SQL, as in psycopg's client-side
+    # cursors.
     text = connection.ops.compose_sql(sql, params)  # type: ignore[attr-defined]  # exists for Postgres only
     with connection.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT BINARY)") as copy:
         copy.set_types(["bytea"] * len(columns))
@@ -56,7 +57,8 @@ def packed(query: QuerySet[Any, Any], *columns: Packed) -> list[NDArray[np.uint8
 
 
 def all_rows(query: QuerySet[Any, Any], row: list[Any], *sent: Sent) -> NDArray[Any]:
-    """The rows of a query as a structured array of the dtype `row`, with the fields `sent` in order.
+    """The rows of a query as a structured array of the dtype `row`. `sent` gives each field's expression, in
+    the order of the fields.
 
     Raises ValueError when a column's type gives rows of a different width. A row with a null would be lost,
     so nullable columns need a Coalesce.
@@ -68,10 +70,11 @@ def all_rows(query: QuerySet[Any, Any], row: list[Any], *sent: Sent) -> NDArray[
 
 
 def keys_of(uuids: NDArray[Any]) -> NDArray[np.uint64]:
-    """Maps UUIDs, as halves of shape (…, 2), to one number each, (…).
+    """Maps each UUID to one number. The UUIDs are given as halves, with shape (…, 2); the result has shape
+    (…).
 
-    Two of a million UUIDs get the same number with a probability of 3 in 10⁸ (the low half alone has 62
-    random bits). Comparing whole UUIDs takes five times as long.
+    Among a million UUIDs, the probability that any two get the same number is 3 in 10⁸ (the low half alone
+    has 62 random bits). Comparing whole UUIDs takes five times as long.
     """
     halves = uuids.astype(np.uint64)
     with np.errstate(over="ignore"):

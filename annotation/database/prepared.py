@@ -1,8 +1,8 @@
-"""Statements that Postgres parses and plans once per connection: the few that delay every annotator.
+"""Statements that Postgres parses and plans once per connection: the few for which every annotator waits.
 
-Django inserts parameters into the text of a statement, so each one is new to Postgres. In the two statements
-of a claim, this took more than half of the time: 0.7 instead of 0.2 ms for reading the facts, 1.3
-instead of 0.7 ms for picking and leasing a task.
+Django inserts parameters into the text of a statement, so each statement is new to Postgres. For the two
+statements of a claim, parsing and planning took more than half of the time: 0.7 instead of 0.2 ms for reading
+the facts, and 1.3 instead of 0.7 ms for picking and leasing a task.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 @contextmanager
 def prepared_cursor() -> Iterator[CursorWrapper]:
-    """A cursor inside a transaction. Its statements are prepared after `prepare_threshold` runs on a
+    """A cursor inside a transaction. The cursor's statements are prepared after `prepare_threshold` runs on a
     connection (config.settings) and planned again when their tables are analysed or altered. Set the actor
     before a write (annotation/database/acting.py)."""
     with connection.wrap_database_errors:

@@ -16,8 +16,8 @@ M = TypeVar("M", bound=models.Model)
 
 
 class Columns(Generic[M]):
-    """All columns of a model under an alias. `sql` is for the SELECT list; `take` converts the returned
-    values."""
+    """All columns of a model, read under a table alias. `sql` is for the SELECT list; `take` converts the
+    returned values."""
 
     def __init__(self, model: type[M], alias: str) -> None:
         fields = model._meta.concrete_fields

@@ -1,7 +1,7 @@
 """Named transaction locks, and retries after a deadlock.
 
-A named lock (a Postgres advisory lock) protects a rule that spans rows which may not exist yet. It is held
-until the transaction ends.
+A named lock (a Postgres advisory lock) protects a rule that spans rows which may not exist yet. Each lock is
+held until the transaction ends.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ class Request(NamedTuple):
 
 
 class Lock(StrEnum):
-    """All named locks. A transaction that needs several acquires them in this order, so that no two
+    """All named locks. A transaction that needs several locks acquires them in this order, so that no two
     transactions wait for each other."""
 
     GATE = "gate"
-    """Per project. Claims share it. A change of the project's state holds it exclusively, so that it sees
-    every lease that was granted under the old state."""
+    """Per project. Claims share the lock. A change of the project's state holds the lock exclusively, so that
+    the change sees every lease granted under the old state."""
     DESK = "desk"
     """Per project and annotator. An annotator's tabs claim one after the other, and nothing that decides a
-    claim (caps, membership, qualification) changes while it is in progress."""
+    claim (caps, membership, qualification) changes while the claim is in progress."""
     EXCLUSION = "exclusion"
-    """Per project and annotator, or name from an imported file. Exclusions and reinstatements of the same
-    annotator run one after the other. The trigger `refuse_excluded` shares the lock, so a claim that started
-    before an exclusion can't end with a lease after it."""
+    """Per project and annotator (an account or a name from an imported file). Exclusions and reinstatements
+    of the same annotator run one after the other. The trigger `refuse_excluded` shares the lock, so a claim
+    that started before an exclusion can't end with a lease after it."""
     CONTENT = "content"
     """Per project. Two imports of the same content would deadlock on each other's unique keys, and a new form
     must not be saved while tasks that don't fit it are being added."""
@@ -52,9 +52,9 @@ class Lock(StrEnum):
     """Per project. Snapshots are frozen one after the other, so an unfinished folder found under the lock was
     left by a process that was killed."""
     AGREEMENT = "agreement"
-    """One for the whole database. The second of two readers waits for the first to compute the agreement,
-    instead of skipping its locked rows and finding nothing. Waiting for the rows could deadlock with a
-    writer."""
+    """One lock for the whole database. A second reader waits until the first has computed the agreement,
+    instead of skipping the rows that the first has locked and finding nothing. Waiting for the rows
+    themselves could deadlock with a writer."""
 
     def of(self, *ids: object) -> Request:
         return Request(":".join([self.value, *map(str, ids)]))
@@ -66,15 +66,16 @@ class Lock(StrEnum):
 def acquire(*requests: Request) -> None:
     """Waits for all locks, in the order given, in one statement. Must be called inside a transaction.
 
-    Data that decides something under the lock must be read in a later statement, with a newer snapshot.
+    Data on which a decision under the lock depends must be read in a later statement, with a newer snapshot.
     """
-    # Prepared, because every claim runs it. It sets the actor for the prepared statements that follow.
+    # This statement is prepared, because every claim runs it. The statement also sets the actor for the
+    # prepared statements that follow.
     with prepared_cursor() as cursor:
         acquire_with(cursor, *requests)
 
 
 def acquire_with(cursor: CursorWrapper, *requests: Request) -> None:
-    """:func:`acquire` on an open prepared cursor: a claim reads with the same cursor afterwards."""
+    """Like :func:`acquire`, but with an open prepared cursor, which a claim then uses for its reads."""
     calls = [
         f"pg_advisory_xact_lock{'_shared' if request.shared else ''}(hashtextextended(%s, 0))"
         for request in requests
@@ -86,10 +87,11 @@ def acquire_with(cursor: CursorWrapper, *requests: Request) -> None:
 
 
 def retry_deadlocks(service: Callable[P, Out]) -> Callable[P, Out]:
-    """Retries a service that owns its transaction after Postgres aborted it to resolve a deadlock.
+    """Retries a service that owns its transaction after Postgres aborted the transaction to resolve a
+    deadlock.
 
-    For services that lock many rows that others lock in a different order. Raises the last OperationalError
-    after DEADLOCK_ATTEMPTS.
+    For services that lock many rows that other transactions lock in a different order. Raises the last
+    OperationalError after DEADLOCK_ATTEMPTS.
     """
 
     @wraps(service)

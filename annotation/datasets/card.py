@@ -30,7 +30,7 @@ class Tally:
     with_other_roles: int = 0
     reviews: int = 0
     rewrites: int = 0
-    prompts: set[int] = field(default_factory=set)  # hashes of IDs take half the memory of the strings
+    prompts: set[int] = field(default_factory=set)  # hashed IDs take half the memory of the ID strings
     annotators: set[str] = field(default_factory=set)
     splits: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)

@@ -1,7 +1,7 @@
-"""Fixes a snapshot's rankings before the first row is read.
+"""Determines which rankings a snapshot contains, before the first row is read.
 
 A freeze reads the rankings several times (agreement, weights, rows) while annotators continue to work, so
-their IDs are first stored in a temporary table. A ranking itself never changes.
+the rankings' IDs are first stored in a temporary table. A ranking itself never changes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Agreement:
 
 
 def choose(project: Project, selection: Selection) -> int:
-    """Fixes the selected rankings for this transaction; returns the number of their tasks."""
+    """Stores the selected rankings' IDs for this transaction; returns the number of their tasks."""
     query = selection.rankings_of(project).order_by().values("id", "task_id").query
     sql, parameters = query.sql_with_params()
     with connection.cursor() as cursor:
@@ -48,7 +48,7 @@ def chosen() -> RankingQuerySet:
 
 
 def agreement() -> Agreement:
-    """Agreement over the tasks of the chosen rankings, excluding reviews."""
+    """Agreement on the chosen rankings' tasks, excluding reviews."""
     with connection.cursor() as cursor:
         _measure(cursor, Ranking.objects.annotations().filter(pk__in=RawSQL(f"SELECT id FROM {CHOSEN}", [])))
         cursor.execute(f"SELECT sum(same), sum(pairs), count(*) FROM {AGREEMENT}")
@@ -59,7 +59,7 @@ def agreement() -> Agreement:
 def _drop_below(cursor: Any, project: Project, selection: Selection) -> None:
     """Removes tasks with less agreement than required or with fewer than two annotators.
 
-    A majority keeps tasks that a reviewer decided, because their answer is settled.
+    With majority aggregation, tasks decided by a reviewer are kept, because their answer is settled.
     """
     tasks = RawSQL(f"SELECT task_id FROM {CHOSEN}", [])
     _measure(cursor, Ranking.objects.counted().annotations().filter(project=project, task__in=tasks))

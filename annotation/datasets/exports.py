@@ -26,18 +26,18 @@ OPTIONS = {
 def export_snapshot(
     *, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str] | None = None
 ) -> Iterator[bytes]:
-    """The bytes of the export, in chunks. The same snapshot, format and options always give the same bytes.
+    """The export's bytes, in chunks. The same snapshot, format and options always give the same bytes.
 
-    Raises Problem, before the first byte, when the format is unknown, an option is invalid, the format can't
-    represent any row of the snapshot, or the snapshot's file is missing or damaged.
+    Raises Problem, before the first byte, when the format is unknown, an option is invalid, the format can
+    represent nothing in the snapshot, or the snapshot's file is missing or damaged.
     """
     check_format(format)
     path = snapshot_path(snapshot)
     parsed = _check_export(snapshot, format, options or {})
     if file_sha256(path) != snapshot.sha256:
         raise Problem(
-            f"The file of snapshot {snapshot.name} ({snapshot.path} in the artefacts folder) has changed"
-            " since it was frozen: its SHA-256 differs. Restore it from a backup.",
+            f"The file of snapshot {snapshot.name} ({snapshot.path} in the artefacts folder) has"
+            " changed since it was frozen: its SHA-256 differs. Restore it from a backup.",
             type="snapshot-file-damaged",
             status=500,
         )
@@ -46,7 +46,7 @@ def export_snapshot(
 
 
 def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
-    """Formats that can't export this snapshot, at least not without further options, each with the reason."""
+    """Maps each format that can't export this snapshot without further options to the reason."""
     found = {}
     for name, known in EXPORT_FORMATS.items():
         try:
@@ -59,7 +59,7 @@ def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
 def export_checksum(
     *, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """(size, SHA-256) of the export's bytes. Converts the whole export once."""
+    """The size and SHA-256 of the export's bytes. Runs the whole conversion once."""
     digest, size = hashlib.sha256(), 0
     for chunk in export_snapshot(snapshot=snapshot, format=format, options=options):
         digest.update(chunk)
@@ -84,7 +84,8 @@ def check_format(format: str) -> None:
 
 
 def _check_export(snapshot: DatasetSnapshot, format: str, options: Mapping[str, str]) -> dict[str, Any]:
-    """The parsed options. Raises Problem when one is invalid or the format can't represent the snapshot."""
+    """The parsed options. Raises Problem when an option is invalid or the format can't represent the
+    snapshot."""
     known = {option.name: option for option in EXPORT_FORMATS[format].options}
     parsed: dict[str, Any] = {}
     errors = []
@@ -110,7 +111,7 @@ def _check_export(snapshot: DatasetSnapshot, format: str, options: Mapping[str, 
 
 
 def _in_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Joins lines into chunks: serving a chunk costs a system call and a thread switch."""
+    """Joins lines into chunks, because serving each chunk costs a system call and a thread switch."""
     held = bytearray()
     for piece in pieces:
         held += piece

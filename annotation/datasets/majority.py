@@ -26,7 +26,7 @@ def majority_rows_of(project: Project, rankings: RankingQuerySet) -> Iterator[Ro
 
 
 def _decided(rows: list[Row]) -> Row:
-    """The row of a task: its newest review, else its only ranking, else the majority."""
+    """A task's row: the newest review, else the only ranking, else the majority."""
     reviews = [row for row in rows if row["kind"] == "review"]
     if reviews:
         return {**reviews[-1], "votes": len(rows), "decided_by": "review"}
@@ -84,7 +84,8 @@ def _in_one_order(row: Row) -> Row:
 
 
 def _strength(rows: Sequence[Row], tiers: Sequence[Sequence[int]]) -> int | None:
-    """The median strength among rankings with the same first tier. Of two middle values, the weaker one."""
+    """The median strength among rankings with the same first tier; of two middle values, the weaker one is
+    used."""
     given = sorted(
         row["strength"]
         for row in rows

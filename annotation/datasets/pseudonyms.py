@@ -16,8 +16,9 @@ PSEUDONYM = re.compile(rf"annotator-[0-9a-f]{{{PSEUDONYM_CHARACTERS}}}")
 def pseudonym(project: Project, *, annotator_id: UUID | None, label: str) -> str:
     """An anonymous name for an annotator, the same in every snapshot of the project.
 
-    It is keyed with SECRET_KEY, because imported labels are short and their plain hash could be guessed. A
-    label that is already a pseudonym, from an imported snapshot, is kept, so annotators stay distinguishable.
+    The name is a hash keyed with SECRET_KEY, because imported labels are short and could be guessed from a
+    plain hash. A label from an imported snapshot that is already a pseudonym is kept, so that annotators
+    stay distinguishable.
     """
     if annotator_id is None and (not label or PSEUDONYM.fullmatch(label)):
         return label
@@ -27,7 +28,7 @@ def pseudonym(project: Project, *, annotator_id: UUID | None, label: str) -> str
 
 
 def people_behind(project: Project) -> dict[str, str]:
-    """{pseudonym: username or imported label} of everyone who ranked in the project."""
+    """Maps pseudonyms to usernames or imported labels, for every annotator with a ranking in the project."""
     answered = project.rankings.order_by().values_list(
         "annotator_id", "annotator__username", "annotator_label"
     )

@@ -1,4 +1,4 @@
-"""The selection of a snapshot's rankings."""
+"""Selection of the rankings that a snapshot contains."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ MAX_ROUND = 2**31 - 1
 class Selection:
     """Selects the valid rankings that meet every given condition; an empty condition selects all.
 
-    `annotators` are usernames or, for imported rankings, the names in the file. `models` selects tasks with a
-    response by one of them. `kinds` are annotation and review. `after` is inclusive, `before` is exclusive;
-    both refer to the time of the ranking. `gold` includes tasks with a known answer (gold, attention,
-    qualification), which are excluded by default, or selects only them. `min_agreement` keeps tasks on which
-    at least this share of annotator pairs agreed. `aggregation` gives one row per ranking, one row per task
-    with the majority, or one row per ranking with its annotator's weight.
+    `annotators` are usernames or, for imported rankings, the names in the file. `models` selects tasks with
+    a response by one of these models. `kinds` can contain `annotation` and `review`. `after` is inclusive and
+    `before` is exclusive; both refer to the ranking's time. `gold` either includes tasks with a known answer
+    (gold, attention, qualification), which are excluded by default, or selects only these tasks.
+    `min_agreement` keeps tasks on which at least this share of annotator pairs agreed. `aggregation` gives
+    one row per ranking, one row per task with the majority, or one row per ranking with its annotator's
+    weight.
     """
 
     rounds: tuple[int, ...] = ()
@@ -54,7 +55,7 @@ class Selection:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Selection:
-        """Raises a Problem that names every invalid condition."""
+        """Parses conditions from JSON. Raises a Problem that names every invalid condition."""
         values: dict[str, Any] = {}
         errors = []
         for name, value in given.items():
@@ -106,29 +107,29 @@ class Selection:
 def _condition(name: str, value: Any) -> Any:
     if name in CHOICES:
         if value not in CHOICES[name]:
-            raise ValueError(f"It must be one of {', '.join(CHOICES[name])}.")
+            raise ValueError(f"Use one of {', '.join(CHOICES[name])}.")
         return value
     if name == "min_agreement":
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-            raise ValueError("It must be a share from 0 to 1.")
+            raise ValueError("Use a number from 0 to 1.")
         return float(value)
     if name in DATES:
         moment = parse_datetime(value) if isinstance(value, str) else None
         if moment is None:
-            raise ValueError("It must be a date and time, such as 2026-01-31T12:00:00Z.")
+            raise ValueError("Use a date and time, such as 2026-01-31T12:00:00Z.")
         return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
     if name not in LISTS:
-        raise ValueError(f"Unknown condition; known are {', '.join(CONDITIONS)}.")
+        raise ValueError(f"Unknown condition. The conditions are {', '.join(CONDITIONS)}.")
     if not isinstance(value, list) or not value:
-        raise ValueError("It must be a list with at least one entry.")
+        raise ValueError("Use a list with at least one entry.")
     if name == "rounds":
         if not all(
             isinstance(item, int) and not isinstance(item, bool) and 0 <= item <= MAX_ROUND for item in value
         ):
-            raise ValueError("Rounds must be whole numbers from 0.")
+            raise ValueError("Rounds must be whole numbers, 0 or greater.")
         return tuple(sorted(set(value)))
     if not all(isinstance(item, str) and not storage_fault(item) for item in value):
-        raise ValueError("Its entries must be text.")
+        raise ValueError("All entries must be text.")
     known = {"sources": Ranking.Source.values, "kinds": Ranking.Kind.values}.get(name)
     if known and (unknown := sorted(set(value) - set(known))):
         raise ValueError(f"{', '.join(unknown)}: {name} are {', '.join(known)}.")

@@ -58,11 +58,12 @@ def freeze_snapshot(
     notes: str = "",
     created_by: User | None = None,
 ) -> DatasetSnapshot:
-    """Freezes the selected rankings. The file and its row are created atomically. The default name is the
-    next in the series v1, v2, ….
+    """Freezes the selected rankings. The file and its database row are created atomically. The default name
+    is the next in the series v1, v2, ….
 
-    Identical rankings give identical bytes and checksums: name, licence and notes are in the card, not in the
-    file. Raises Conflict when the name is taken, Problem when the selection is invalid or empty.
+    Identical rankings give identical bytes and checksums: name, licence and notes are stored in the card,
+    not in the file. Raises Conflict when the name is taken, and Problem when the selection is invalid or
+    empty.
     """
     wanted = Selection.from_json(selection or {})
     if name is not None:
@@ -121,7 +122,8 @@ def freeze_snapshot(
                 card=card,
                 created_by=created_by,
             )
-            # The last step before the commit: a file without a row is better than a row without a file.
+            # Renaming is the last step before the commit: a file without a row is better than a row without a
+            # file.
             unfinished.rename(finished)
     except BaseException:
         shutil.rmtree(finished, ignore_errors=True)
@@ -156,7 +158,7 @@ def _check_texts(license: str, notes: str) -> None:
             FieldProblem("license", f"Use one line of at most {MAX_LICENSE_CHARACTERS} characters.")
         )
     if len(notes) > MAX_NOTES_CHARACTERS or storage_fault(notes):
-        errors.append(FieldProblem("notes", f"Use text of at most {MAX_NOTES_CHARACTERS:,} characters."))
+        errors.append(FieldProblem("notes", f"Use text with at most {MAX_NOTES_CHARACTERS:,} characters."))
     if errors:
         raise Problem("The snapshot's card is invalid.", errors=errors)
 
@@ -165,13 +167,13 @@ def _taken(project: Project, name: str) -> Conflict:
     return Conflict(
         f"{project.slug} already has a snapshot {name}; snapshots never change, so choose another name.",
         type="snapshot-exists",
-        errors=[FieldProblem("name", "A snapshot of this name exists.")],
+        errors=[FieldProblem("name", "A snapshot with this name already exists.")],
     )
 
 
 def _one_at_a_time(project: Project, folder: Path) -> None:
-    """Waits for other freezes of the project, so that any unfinished folder left was created by a killed
-    process. Deletes these folders."""
+    """Deletes the unfinished folders of killed freezes. First waits for the project's running freezes, so
+    that every remaining unfinished folder belongs to a killed process."""
     acquire(Lock.SNAPSHOTS.of(project.pk))
     for leftover in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(leftover, ignore_errors=True)

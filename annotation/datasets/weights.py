@@ -1,12 +1,12 @@
 """The weight of each ranking in a reliability-weighted snapshot.
 
-An annotator's weight is 2p − 1, where p is the probability that their verdict on a pair is right, estimated
-by Dawid–Skene on the chosen rankings (preferences.statistics.dawid_skene.pair_reliability): 1 for an
-annotator who is always right, 0 for random answers. The minimum is FLOOR: to ignore an annotator's rankings
-entirely, exclude the annotator, with a reason. A reviewer's ranking has the weight of an annotator who is
-always right. Annotators without a name, or without a pair shared with others, get the mean of the rest.
-Weights are scaled to a mean of 1 over the rankings, so that the effective learning rate is the same as on an
-unweighted snapshot.
+An annotator's weight is 2p − 1, where p is the probability that their verdict on a pair is correct, estimated
+by Dawid–Skene on the chosen rankings (preferences.statistics.dawid_skene.pair_reliability). The formula
+gives 1 for an annotator who is always correct and 0 for random answers, but no weight is less than FLOOR: to
+ignore an annotator's rankings entirely, exclude the annotator and state a reason. A reviewer's ranking has
+the weight of an annotator who is always correct. Annotators without a name, or without pairs that others also
+judged, get the mean weight of the other annotators. Weights are scaled to a mean of 1 over the rankings, so
+that the effective learning rate is the same as on an unweighted snapshot.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ NOBODY: Person = (None, "")
 
 @dataclass(frozen=True)
 class Weights:
-    """`of_person` holds the weights of annotators with an estimate; `usual` is the weight of all others."""
+    """`of_person` holds the weights of annotators with an estimate; `usual` is the weight of all other
+    annotators."""
 
     of_person: Mapping[Person, float]
     of_review: float
@@ -79,8 +80,8 @@ def weigh() -> Weights:
 
 
 def _reliable() -> dict[Person, float]:
-    """{annotator: max(2p − 1, FLOOR)} for each named annotator with strict verdicts on pairs that others also
-    judged."""
+    """Maps each named annotator with strict verdicts on pairs that others also judged to max(2p − 1,
+    FLOOR)."""
     people: dict[Person, int] = {}
     pairs, who, tasks, verdicts = (array(kind) for kind in ("q", "q", "q", "b"))
     with connection.chunked_cursor() as cursor:

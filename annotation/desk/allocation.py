@@ -1,6 +1,6 @@
 """Leases on tasks: claimed in one transaction, renewed, released, skipped, and reclaimed when they expire.
 
-A trigger maintains a task's `open_slots`, so every way of freeing a slot is a compare-and-set of the
+A trigger maintains a task's `open_slots`, so a slot is always freed by a compare-and-set on the
 assignment's state.
 """
 
@@ -36,22 +36,23 @@ from config.problems import FieldProblem, Problem
 
 log = logging.getLogger(__name__)
 
-# A lost race means that another request made progress. Outside the race tests, no claim has lost three in a
-# row.
+# A lost race means that another request made progress. Outside the race tests, no claim has lost three
+# races in a row.
 CLAIM_ATTEMPTS = 5
-_EXCLUDED = "nothing_for_the_excluded"  # the constraint name that the trigger raises
+_EXCLUDED = "nothing_for_the_excluded"  # the constraint named in the trigger's error
 
 
 def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list[Assignment]:
-    """The annotator's current lease, renewed, or the next task; then up to `prefetch` further leases.
+    """The annotator's current lease, renewed, or a lease on the next task, followed by up to `prefetch`
+    further leases.
 
     Returns an empty list if no task is left for the annotator. Raises Problem if `prefetch` is out of bounds.
-    If the annotator holds no lease, raises the reason why they can't get one: ProjectNotActive,
-    AnnotatorPaused, AnnotatorExcluded, QualificationFailed, CapReached or DailyCapReached. Must not be called
-    inside a transaction, which would keep the tasks locked.
+    If the annotator holds no lease and can't get one, raises the error that states the reason:
+    ProjectNotActive, AnnotatorPaused, AnnotatorExcluded, QualificationFailed, CapReached or DailyCapReached.
+    Must not be called inside a transaction, which would keep the tasks locked.
     """
     if not 0 <= prefetch <= MAX_PREFETCH:
-        reason = f"It must be between 0 and {MAX_PREFETCH}."
+        reason = f"Use a number from 0 to {MAX_PREFETCH}."
         raise Problem("That many tasks can't be prefetched.", errors=[FieldProblem("prefetch", reason)])
     for _ in range(CLAIM_ATTEMPTS):
         try:
@@ -63,7 +64,7 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
             raise
         if held is not None:
             return held
-    raise AssertionError("a lease appeared and vanished in every attempt")
+    raise AssertionError("a lease appeared and disappeared in every attempt")
 
 
 @retry_deadlocks
@@ -87,7 +88,8 @@ def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] 
         taken = _take(project, annotator, facts, places)
         if taken is None:
             unfinished = not places and _must_qualify(project, facts)
-            # The rest of the attempt was removed from the project: judge it by the answers already given.
+            # The attempt's remaining tasks are no longer qualification tasks, so judge the attempt by the
+            # answers given so far.
             if unfinished and checks.judge_attempt(project=project, annotator_id=annotator.pk):
                 return None
             break
@@ -102,7 +104,7 @@ def _refuse_paused(facts: Facts) -> None:
 
 
 def _refusal(project: Project, facts: Facts, *, held: int) -> Exception | None:
-    """The reason why an annotator with `held` leases can't get another task. Each lease counts as an
+    """The reason why an annotator with `held` leases can't get another task. Each lease is counted like an
     answer."""
     if facts.project_state != Project.State.ACTIVE:
         return ProjectNotActive(project.slug, Project.State(facts.project_state).label)
@@ -130,8 +132,8 @@ def _attempts_left(project: Project, facts: Facts) -> int:
 
 
 def _take(project: Project, annotator: User, facts: Facts, places: list[int]) -> Assignment | None:
-    """Leases the next task: a qualification task if they must qualify; else a check if one is due; else a
-    reserved task; else the first task in the queue; else a task that they deferred."""
+    """Leases the next task: a qualification task if the annotator must qualify; else a check if one is due;
+    else a reserved task; else the first task in the queue; else a task that the annotator deferred."""
     place = min(set(range(MAX_PREFETCH + 1)) - set(places))
     who: dict[str, Any] = {"project": project, "annotator": annotator, "place": place}
     if _must_qualify(project, facts) and checks.asks_to_qualify(project=project):
@@ -139,8 +141,9 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
     kind = _check_due(project, annotator, turn=facts.turns + len(places))
     if kind is not None and (check := picks.take_check(**who, kind=kind)):
         return check
-    # First skip the tasks that others are claiming at this moment. If nothing is found, wait for their locks,
-    # because a project's last slots are often on a task that another claim has locked for a millisecond.
+    # First skip the tasks that others are claiming at this moment. If no task is found, wait for the locked
+    # tasks, because a project's last slots are often on a task that another claim has locked for a
+    # millisecond.
     for wait in (False, True):
         if facts.has_reservations and (reserved := picks.take_reserved(**who, wait=wait)):
             return reserved
@@ -152,8 +155,8 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
     """The kind of check for the annotator's task number `turn`, or None if the task is not a check.
 
-    Decided at random, because annotators could predict a check at every n-th task. The decision is the same
-    for each request, so a check can't be exchanged for another task by releasing it.
+    Checks come at random, because annotators could predict checks that came at every n-th task. The decision
+    for a turn is always the same, so an annotator can't get another task by releasing a check.
     """
     if not project.gold_rate + project.attention_rate:
         return None
@@ -167,8 +170,8 @@ def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.K
 
 
 def renew_lease(*, assignment: Assignment, token: uuid.UUID) -> datetime:
-    """Renews the lease and returns its new expiry. Raises LeaseLost if it is no longer held with this
-    token."""
+    """Renews the lease and returns its new expiry. Raises LeaseLost if the lease is no longer held with
+    this token."""
     until = Now() + timedelta(seconds=assignment.project.lease_seconds)
     held = Assignment.objects.held_with(token).filter(pk=assignment.pk)
     if held.update(expires_at=until) != 1:
@@ -185,11 +188,12 @@ def release_lease(*, assignment: Assignment, token: uuid.UUID) -> None:
 def skip_assignment(
     *, assignment: Assignment, token: uuid.UUID, reason: str = "", way: str | None = None
 ) -> None:
-    """Skips the task. It returns to the annotator when nothing else is left (`me`), goes to others only
-    (`others`), or goes to nobody (`drop`). The default is the project's first skip option.
+    """Skips the task. The task returns to the annotator when nothing else is left (`me`), is assigned only
+    to other annotators (`others`), or is not assigned again (`drop`). The default is the project's first
+    skip option.
 
-    A check has no slot, so skipping it changes nothing for others. Raises Problem for an option that the
-    project doesn't allow, and LeaseLost.
+    A check has no slot, so skipping a check changes nothing for other annotators. Raises Problem for an
+    option that the project doesn't allow, and LeaseLost.
     """
     ways = assignment.project.skip_ways
     way = way or ways[0]
@@ -225,11 +229,11 @@ def _leave(assignment: Assignment, token: uuid.UUID, **changes: Any) -> None:
 def expire_leases() -> int:
     """Reclaims all expired leases and returns their number. Drafts stay with the assignment."""
     with transaction.atomic():
-        # Skip rows that a submit or another sweep has locked. The next sweep finds the rest.
+        # Skip rows that a submit or another sweep has locked. The next sweep handles those rows.
         run_out = Assignment.objects.run_out().select_for_update(skip_locked=True, no_key=True)
         expired = Assignment.objects.filter(
             pk__in=run_out.order_by("task_id").values("pk"), state="leased"
         ).update(state=Assignment.State.EXPIRED)
     if expired:
-        log.info("%d leases expired and were taken back", expired)
+        log.info("reclaimed %d expired leases", expired)
     return expired

@@ -20,9 +20,10 @@ MAX_DURATION_MS = 7 * 24 * 3600 * 1000
 
 @dataclass(frozen=True)
 class Answer:
-    """An annotator's answer to one task. Tiers, and the keys of ratings and flags, are response ids.
+    """An annotator's answer to one task. Tiers contain response ids, which are also the keys of ratings and
+    flags.
 
-    If the form asks only for the best few responses, those without a tier rank below all tiers.
+    If the form asks only for the best few responses, responses without a tier rank below all tiers.
     """
 
     tiers: Sequence[Sequence[UUID]] = ()
@@ -56,19 +57,19 @@ class Answer:
         }
 
     def digest(self) -> str:
-        """SHA-256 (hex), equal for equal answers."""
+        """The answer's SHA-256 digest (hex); equal answers have equal digests."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     def says_the_same_as(self, other: Mapping[str, Any]) -> bool:
-        """Whether a stored ranking has the same values, apart from its duration and `touched`."""
+        """Whether the stored ranking `other` has the same values, apart from its duration and `touched`."""
         mine = self.to_json()
         return all(mine[name] == other[name] for name in mine if name not in {"touched", "duration_ms"})
 
 
 def problems_of(answer: Answer, *, form: AnswerForm, shown: Sequence[UUID]) -> list[FieldProblem]:
-    """All reasons why `answer` doesn't fit the form and the responses shown; empty if it fits.
+    """All reasons why `answer` doesn't fit the form and the responses shown; empty if the answer fits.
 
-    Nothing else is required if the answer is "not rankable".
+    A "not rankable" answer requires nothing else.
     """
     return [
         *_verdicts(answer, form),
@@ -88,7 +89,7 @@ def _verdicts(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
     if answer.all_bad and form.all_bad is None:
         yield FieldProblem("all_bad", "This project doesn't ask whether all responses are bad.")
     elif answer.all_bad and answer.not_rankable:
-        yield FieldProblem("all_bad", "The answer is also “not rankable”. Choose one of them.")
+        yield FieldProblem("all_bad", "The answer can't be both “all bad” and “not rankable”. Choose one.")
 
 
 def _tiers(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[FieldProblem]:

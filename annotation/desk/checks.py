@@ -38,7 +38,8 @@ def note_answer(*, assignment: Assignment, task: RankingTask, tiers: Sequence[Se
 
 
 def note_skip(*, assignment: Assignment, way: str) -> None:
-    """A permanently skipped qualification task counts as a wrong answer. Other skipped checks don't count."""
+    """A permanently skipped qualification task is scored as an incorrect answer. Other skipped checks are
+    not scored."""
     if way != SkipWay.ME and assignment.task.kind == RankingTask.Kind.QUALIFICATION:
         judge_attempt(project=assignment.project, annotator_id=assignment.annotator_id)
 
@@ -80,8 +81,8 @@ def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
 
 
 def accuracy_of(*, member: Membership) -> tuple[int, float | None]:
-    """Number of gold and attention checks that the member answered since they were last resumed, and the mean
-    score."""
+    """The number of gold and attention checks that the member has answered since last being resumed, and the
+    mean score."""
     scored = Assignment.objects.filter(
         project=member.project_id,
         annotator=member.user_id,
@@ -110,7 +111,7 @@ def _judge(assignment: Assignment, task: RankingTask) -> None:
     if answered >= project.gold_minimum_answers and mean is not None and mean < least:
         membership.pause(
             member=member,
-            reason=f"{mean:.0%} of your answers to {answered} tasks with a known answer were right;"
+            reason=f"{mean:.0%} of your answers to {answered} tasks with a known answer were correct;"
             f" this project requires {least:.0%}.",
         )
 
@@ -119,13 +120,13 @@ def _judge(assignment: Assignment, task: RankingTask) -> None:
 def set_kind(
     *, task: RankingTask, kind: str, gold_tiers: Sequence[Sequence[Any]] | None = None
 ) -> RankingTask:
-    """Turns any task into a check, or a check into a ranking task, and scores the answers it already has.
+    """Turns any task into a check, or a check into a ranking task, and scores the task's existing answers.
 
-    A check needs `gold_tiers`: each of the task's responses once, in at least two tiers. Without the
-    argument, the task keeps its current tiers. Raises Problem; Conflict for a reserved task, and for a task
-    that somebody answered in several qualification attempts.
+    A check needs `gold_tiers`: each of the task's responses once, in at least two tiers. Without
+    `gold_tiers`, the task keeps its current tiers. Raises Problem; Conflict for a reserved task, and for a
+    task that somebody answered in several qualification attempts.
     """
-    # Locks first the leases, then their task, as a submit does. Another order could deadlock.
+    # Locks the leases first and then their task, as a submit does. Locking in another order could deadlock.
     list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))
     task = RankingTask.objects.select_for_update(no_key=True).get(pk=task.pk)
     gold = task.gold_tiers if gold_tiers is None else [[str(item) for item in tier] for tier in gold_tiers]
@@ -139,7 +140,7 @@ def set_kind(
         task.open_slots, task.state = 0, RankingTask.State.OPEN
     elif was_check:
         _refuse_answered_twice(task)
-        # All leases end, because a check can have more of them than a ranking task has slots.
+        # All leases end, because a check can have more leases than a ranking task has slots.
         Assignment.objects.leased().filter(task=task).update(state=Assignment.State.RELEASED)
         task.answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED).count()
         task.open_slots = max(0, task.overlap - task.answered)
@@ -150,7 +151,8 @@ def set_kind(
 
 
 def _refuse_answered_twice(task: RankingTask) -> None:
-    """Refuses a check that an annotator answered twice: as a ranking task, both answers would count."""
+    """Refuses a check that an annotator answered twice, because both answers would count if the task became a
+    ranking task."""
     answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED)
     if answered.values("annotator").annotate(n=Count("pk")).filter(n__gt=1).exists():
         raise Conflict(
@@ -161,7 +163,7 @@ def _refuse_answered_twice(task: RankingTask) -> None:
 
 def _refuse_bad_gold(task: RankingTask, gold: Sequence[Sequence[str]] | None) -> None:
     if gold is None:
-        reason = "A check needs the right answer: the task's responses in tiers, best first."
+        reason = "A check needs the correct answer: the task's responses in tiers, best first."
     else:
         shown = {str(pk) for pk in task.responses.values_list("pk", flat=True)}
         named = [item for tier in gold for item in tier]
@@ -173,12 +175,12 @@ def _refuse_bad_gold(task: RankingTask, gold: Sequence[Sequence[str]] | None) ->
             reason = "One tier is not enough: put at least one response above the others."
         else:
             return
-    raise Problem("The right answer can't be used.", errors=[FieldProblem("gold_tiers", reason)])
+    raise Problem("The correct answer can't be used.", errors=[FieldProblem("gold_tiers", reason)])
 
 
 def _score_again(task: RankingTask) -> None:
-    """Updates the scores after a task became a check or got another answer. Annotators are judged again when
-    they answer next."""
+    """Updates the scores after the task's kind or correct answer has changed. Annotators are judged again at
+    their next answer to a check."""
     rows = list(Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED))
     if not task.is_check:
         Assignment.objects.filter(task=task, score__isnull=False).update(score=None, scored_at=None)

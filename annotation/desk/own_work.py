@@ -88,7 +88,7 @@ def own_figures(*, project: Project, annotator: User) -> OwnFigures:
 def _qualification(
     project: Project, role: str | None, qualified: bool, attempt: int, extra: int, tasks: int, done: int
 ) -> Qualification | None:
-    """None if the annotator need not qualify, has qualified, or has no attempt left."""
+    """The current attempt. None if the annotator need not qualify, has qualified, or has no attempt left."""
     if project.qualification_pass_mark is None or role != Role.ANNOTATOR or qualified or not tasks:
         return None
     attempts = project.qualification_attempts + extra
@@ -98,7 +98,7 @@ def _qualification(
 
 @dataclass(frozen=True)
 class LastAnswer:
-    """`shown` is the assignment as the desk showed it (`desk.reads.shown`)."""
+    """An annotator's last answer. `shown` is the assignment as the desk showed it (`desk.reads.shown`)."""
 
     shown: dict[str, Any]
     answer: Answer
@@ -106,7 +106,7 @@ class LastAnswer:
 
 
 def last_answer(*, project: Project, annotator: User) -> LastAnswer | None:
-    """The annotator's last answer, if it can still be revised. Two queries."""
+    """The annotator's last answer, if it can still be revised. Runs two queries."""
     mine = Ranking.objects.of(annotator).annotations().filter(project=project)
     said = mine.select_related("assignment").order_by("-id").first()
     if said is None or said.assignment is None or not may_be_revised(project, said.assignment):
@@ -117,7 +117,8 @@ def last_answer(*, project: Project, annotator: User) -> LastAnswer | None:
 
 
 def may_be_revised(project: Project, assignment: Assignment) -> bool:
-    """Answers to qualification tasks can't be revised: the annotator was already shown the correct answer."""
+    """Whether the answer can be revised: not after the project is archived, and never an answer to a
+    qualification task, because the annotator was already shown the correct answer."""
     return (
         project.state != Project.State.ARCHIVED
         and assignment.state == Assignment.State.SUBMITTED

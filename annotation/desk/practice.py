@@ -1,4 +1,4 @@
-"""Qualification tasks are practice: annotators see the right answer after they have answered.
+"""Qualification tasks are practice: annotators see the correct answer after they have answered.
 
 Gold and attention checks must stay hidden. Feedback is therefore limited to answers from a qualification
 attempt to a task that is still a qualification task. All other assignments have no feedback.
@@ -77,7 +77,8 @@ def feedback_on(*, assignment: Assignment) -> Feedback | None:
 
 
 def _passed(assignment: Assignment, member: Membership | None) -> bool | None:
-    """The result of the answer's attempt. None if it has not ended or qualification is no longer required."""
+    """Whether the annotator passed the qualification attempt that contains this answer. None if the attempt
+    has not ended or qualification is no longer required."""
     if member is None:
         return None
     if member.qualification_attempt > assignment.attempt:
@@ -93,7 +94,8 @@ def _attempts_left(project: Project, member: Membership | None) -> int | None:
 
 
 def _attempt_score(assignment: Assignment) -> float | None:
-    """Computed as in `desk.checks`: a permanently skipped task counts as wrong."""
+    """The attempt's mean score, computed as in `desk.checks`: a permanently skipped task is scored as an
+    incorrect answer."""
     done = Assignment.objects.filter(
         DONE_IN_ATTEMPT,
         project=assignment.project_id,

@@ -1,4 +1,4 @@
-"""The reads of a desk request before and after its service, with one query each."""
+"""The database reads of a desk request before and after its service call, with one query each."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def own_assignment(*, user: User, id: UUID) -> tuple[Assignment, MemberFacts] | 
 
 
 def shown(leases: Sequence[Assignment]) -> list[dict[str, Any]]:
-    """The annotator's view of these leases, as the API sends it. It is defined only here; the serializer
-    `Assignment` of `desk.api` describes it for the schema."""
+    """The annotator's view of these leases, as the API sends it. The view is defined only here; the
+    serializer `Assignment` of `desk.api` describes it for the schema."""
     with connection.cursor() as cursor:
         cursor.execute(_SHOWN, [[lease.pk for lease in leases]])
         rows = {row[0]: row for row in cursor.fetchall()}

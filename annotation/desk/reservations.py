@@ -1,4 +1,4 @@
-"""Tasks reserved for chosen annotators, who get them before any other task. Nobody else gets them."""
+"""Reservations: a reserved task is assigned only to the annotators chosen for it, before any other task."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Reserved:
 def reserve_tasks(
     *, project: Project, tasks: Sequence[UUID], usernames: Sequence[str], by: User | None = None
 ) -> Reserved:
-    """Reserves each task for all of these members, who get them in this order.
+    """Reserves each task for all of these members, who get the tasks in the given order.
 
-    Leases that others hold stay until they end. Raises Problem, and reserves nothing, if a task or a user is
-    not in the project, or if a task is a check, because checks are open to every annotator.
+    Other annotators' leases on the tasks are not ended early. Raises Problem, and reserves nothing, if a task
+    or a user is not in the project, or if a task is a check, because checks are open to every annotator.
     """
     people = _members(project, usernames)
     ids = _tasks(project, tasks)
@@ -70,7 +70,8 @@ def _members(project: Project, usernames: Sequence[str]) -> list[User]:
 
 
 def _tasks(project: Project, tasks: Sequence[UUID]) -> list[UUID]:
-    """Each task once, in the given order. Locks the rows, so that none becomes a check in the meantime."""
+    """The tasks without duplicates, in the given order. Locks the rows, so that no task becomes a check in
+    the meantime."""
     rows = RankingTask.objects.filter(project=project, pk__in=tasks).order_by("pk")
     kinds = dict(rows.select_for_update(no_key=True).values_list("pk", "kind"))
     errors = []

@@ -33,7 +33,7 @@ class StaleDraft(Conflict):
 
 
 class KeyUsedBefore(Problem):
-    """The idempotency key was used before with another answer: the client mixes up its requests."""
+    """The idempotency key was already used with a different answer: the client has mixed up its requests."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     type = "idempotency-key-reused"
@@ -42,7 +42,7 @@ class KeyUsedBefore(Problem):
 def save_draft(*, assignment: Assignment, token: UUID, version: int, draft: dict[str, Any]) -> int:
     """Saves unfinished work that is based on draft `version`. Returns the new version.
 
-    Raises StaleDraft if another tab has saved since, LeaseLost if the lease is no longer held.
+    Raises StaleDraft if another tab has saved since, and LeaseLost if the lease is no longer held.
     """
     if len(json.dumps(draft)) > MAX_DRAFT_CHARACTERS:
         reason = f"A draft has at most {MAX_DRAFT_CHARACTERS} characters."
@@ -70,8 +70,8 @@ def submit_ranking(
     whether it is new: if the same answer was stored earlier with the same key, that ranking is returned.
 
     `paused` is the reason why the annotator is paused; None if they are not paused. Raises Problem with a
-    reason for each wrong field, AlreadyAnswered and KeyUsedBefore; LeaseLost and AnnotatorPaused, after
-    keeping the answer as the draft.
+    reason for each invalid field, AlreadyAnswered, or KeyUsedBefore. Raises LeaseLost or AnnotatorPaused
+    after keeping the answer as the draft.
     """
     if paused is not None and not _is_repeated(assignment, answer, idempotency_key):
         _keep_as_draft(assignment, answer)
@@ -114,7 +114,7 @@ def revise_ranking(
     refuse_archived(assignment.project)
     if assignment.is_practice:
         raise Conflict(
-            "Answers to qualification tasks can't be revised, because the right answer has been shown.",
+            "Answers to qualification tasks can't be revised, because the correct answer has been shown.",
             type="qualification-answered",
         )
     _refuse_what_does_not_fit(answer, assignment)
@@ -147,14 +147,15 @@ def refuse_archived(project: Project) -> None:
 
 
 def _takes_answers() -> Exists:
-    """The condition that the assignment's project is not archived now. It can be archived between a claim and
-    its answer. It is a condition instead of a join, because Postgres checks it again once it holds the row's
-    lock."""
+    """The condition that the assignment's project is not archived. A project can be archived between a
+    claim and its answer. The check is a condition rather than a join, because Postgres evaluates a condition
+    again once the row is locked."""
     return Exists(Project.objects.exclude(state=Project.State.ARCHIVED).filter(pk=OuterRef("project")))
 
 
 def _refuse_what_does_not_fit(answer: Answer, assignment: Assignment) -> None:
-    """Checks against the form that was shown. The project's form may have changed since."""
+    """Validates the answer against the form that was shown, because the project's form may have changed
+    since."""
     form = form_of(assignment.form_version)
     if errors := problems_of(answer, form=form, shown=assignment.shown_order):
         raise Problem("The answer doesn't fit what was shown.", errors=errors)
@@ -193,14 +194,18 @@ def store_ranking(
 
 
 def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: str) -> Ranking:
-    """The ranking that the same request wrote before. Otherwise raises the reason why the answer is not
-    accepted."""
+    """The ranking written when the same request was first accepted. If there is none, raises an error that
+    explains why the answer is not accepted."""
     now = Assignment.objects.get(pk=assignment.pk)
     if now.state != Assignment.State.SUBMITTED:
         kept = _keep_as_draft(assignment, answer)
         raise LeaseLost(
             "This lease is no longer held, so the answer was not accepted. "
-            + ("It was saved as a draft." if kept else "It was not saved, because there is a newer draft.")
+            + (
+                "The answer was saved as a draft."
+                if kept
+                else "The answer was not saved, because there is a newer draft."
+            )
         )
     if not idempotency_key or now.idempotency_key != idempotency_key:
         raise AlreadyAnswered("This task has already been answered. Revise the answer instead.")
@@ -222,7 +227,8 @@ def _is_repeated(assignment: Assignment, answer: Answer, idempotency_key: str) -
 
 def _keep_as_draft(assignment: Assignment, answer: Answer) -> bool:
     """Saves an answer that can't be accepted, so that the annotator finds it when they get the task again.
-    Returns whether it was saved: it is not saved if another tab holds the task now and has its own draft."""
+    Returns whether the answer was saved: it is not saved if another tab holds the task now and has its own
+    draft."""
     nobody_at_work = ~Q(state=Assignment.State.LEASED) | Q(expires_at__lte=Now()) | Q(draft__isnull=True)
     rows = Assignment.objects.filter(nobody_at_work, pk=assignment.pk).exclude(
         state=Assignment.State.SUBMITTED

@@ -36,8 +36,8 @@ def report_problem(*, assignment: Assignment, kind: str, text: str = "") -> tupl
 
 
 def settle_problem(*, problem: TaskProblem, by: User, note: str = "", text: str | None = None) -> TaskProblem:
-    """Marks the report as settled. Raises Conflict if it is already settled or, given the `text` that the
-    manager read, if the annotator has changed the text since."""
+    """Marks the report as settled. Raises Conflict if the report is already settled or, given the `text`
+    that the manager read, if the annotator has changed the text since."""
     rows = TaskProblem.objects.unsettled()
     return _moved(
         problem,
@@ -48,7 +48,7 @@ def settle_problem(*, problem: TaskProblem, by: User, note: str = "", text: str 
 
 
 def reopen_problem(*, problem: TaskProblem) -> TaskProblem:
-    """Reopens the report. The note stays in the audit log. Raises Conflict if it is already open."""
+    """Reopens the report. The note stays in the audit log. Raises Conflict if the report is already open."""
     rows = TaskProblem.objects.settled()
     return _moved(problem, rows, OPEN_AGAIN, otherwise="The report is already open.")
 

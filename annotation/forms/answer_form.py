@@ -37,7 +37,7 @@ class Span(_Part):
     @model_validator(mode="after")
     def _is_a_span(self) -> Self:
         if self.min > self.max:
-            raise ValueError("min must be at most max")
+            raise ValueError("'min' must be at most 'max'")
         return self
 
     def takes(self, count: int) -> bool:
@@ -48,8 +48,8 @@ class Span(_Part):
 
 
 class TopK(_Part):
-    """Only the best are ranked, with a minimum and a maximum number. The others rank below them, in no
-    order."""
+    """Only the best responses are ranked: at least `at_least` and at most `at_most` of them. All other
+    responses rank below, in no order."""
 
     at_least: int = Field(ge=1, le=MAX_RESPONSES)
     at_most: int = Field(ge=1, le=MAX_RESPONSES)
@@ -57,7 +57,7 @@ class TopK(_Part):
     @model_validator(mode="after")
     def _is_a_span(self) -> Self:
         if self.at_least > self.at_most:
-            raise ValueError("at_least must be at most at_most")
+            raise ValueError("'at_least' must be at most 'at_most'")
         return self
 
 
@@ -67,7 +67,7 @@ class Level(_Part):
 
 
 class Strength(_Part):
-    """The strength of preference for the best tier over the next, as one of these levels. With two responses,
+    """How strongly the annotator prefers the best tier to the next, as one of `levels`. With two responses,
     the levels of both sides form one scale, with a tie in the middle if the form allows ties."""
 
     levels: list[Level] = Field(min_length=1, max_length=MAX_CHOICES)
@@ -92,7 +92,7 @@ class Scale(_Part):
     @model_validator(mode="after")
     def _has_a_range(self) -> Self:
         if self.min >= self.max:
-            raise ValueError("min must be less than max")
+            raise ValueError("'min' must be less than 'max'")
         if outside := [str(point.value) for point in self.points if not self.min <= point.value <= self.max]:
             raise ValueError(f"points: {', '.join(outside)} is outside {self.min} to {self.max}")
         _refuse_twice(points=[str(point.value) for point in self.points])
@@ -126,10 +126,10 @@ class Confidence(_Part):
 
 
 class AllBad(_Part):
-    """ "None of these is good enough", and its effect on the order:
+    """The answer "None of these is good enough", and its effect on the order.
 
-    `asked`: it is still required. `none`: there is no order, and no comparisons. `tied`: all responses are
-    tied, and the comparisons are ties ("both are bad" in the Arena).
+    With `asked`, an order is still required. With `none`, there is no order and there are no comparisons.
+    With `tied`, all responses are tied, and the comparisons are ties ("both are bad" in the Arena).
     """
 
     label: Label = "None of these is good enough"
@@ -166,11 +166,11 @@ class AnswerForm(_Part):
         _refuse_twice(questions=[question.name for question in self.questions])
         if self.top_k and self.top_k.at_least > self.responses.min:
             raise ValueError(
-                f"top_k requires at least {self.top_k.at_least} ranked responses,"
+                f"'top_k' requires at least {self.top_k.at_least} ranked responses,"
                 f" but a task can have only {self.responses.min}"
             )
         if self.all_bad and self.all_bad.order == "tied" and not self.ties:
-            raise ValueError("all_bad counts as a tie of all responses, but this form allows no ties")
+            raise ValueError("'all_bad' means a tie of all responses, but this form allows no ties")
         return self
 
     @classmethod

@@ -24,8 +24,8 @@ UNSAFE = Flag(name="unsafe", label="Unsafe or harmful")
 
 
 def _graded(*labels: str) -> Strength:
-    """Required strength levels, numbered from 1. These interfaces ask for the better response and the degree
-    of preference in one step."""
+    """Required strength levels, numbered from 1. Interfaces with such levels ask for the better response and
+    the degree of preference in one step."""
     levels = [Level(value=value, label=label) for value, label in enumerate(labels, start=1)]
     return Strength(levels=levels, required=True)
 
@@ -71,10 +71,10 @@ PRESETS: dict[str, AnswerForm] = {
         questions=[
             Question(
                 name="safety",
-                label="Which of them are safe?",
+                label="Which of the responses are safe?",
                 required=True,
                 choices=_flags(
-                    preferred_safe="The better one is safe, the other is not",
+                    preferred_safe="The better response is safe, the other is not",
                     both_safe="Both are safe",
                     both_unsafe="Both are unsafe",
                 ),
@@ -103,9 +103,9 @@ PRESETS: dict[str, AnswerForm] = {
             _scale("complexity", "Complexity", 0, "basic", "", "average", "", "expert"),
             _scale("verbosity", "Verbosity", 0, "succinct", "", "average", "", "verbose"),
         ],
-        comment=Text(label="Why do you prefer it?", required=True),
+        comment=Text(label="Why do you prefer this response?", required=True),
     ),
-    # Chiang et al. 2024, arXiv 2403.04132: A, B, tie, or both are bad, which counts as a tie.
+    # Chiang et al. 2024, arXiv 2403.04132: A, B, tie, or both are bad, which is treated as a tie.
     "arena": AnswerForm(
         responses=PAIR,
         tie_label="Tie",
@@ -113,8 +113,8 @@ PRESETS: dict[str, AnswerForm] = {
         not_rankable=False,
         comment=None,
     ),
-    # Köpf et al. 2023, arXiv 2304.07327: replies to a message in strict order, or "not rankable". The labels
-    # of a reply are those of its reviews.
+    # Köpf et al. 2023, arXiv 2304.07327: replies to a message in strict order, or "not rankable". The ratings
+    # and flags are the labels that reviewers could give a reply.
     "oasst": AnswerForm(
         ties=False,
         ratings=[_scale("quality", "Quality", 1, "low", "", "", "", "high", required=False)],

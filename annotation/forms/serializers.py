@@ -1,4 +1,4 @@
-"""Answer forms in the API."""
+"""Serializers for answer forms."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class AllBad(serializers.Serializer[Any]):
     label = serializers.CharField()  # type: ignore[assignment]
     order = serializers.ChoiceField(
         choices=get_args(answer_form.AllBad.model_fields["order"].annotation),
-        help_text="The effect on the order if all are bad.",
+        help_text="The effect on the order if all responses are bad.",
     )
 
 
@@ -72,12 +72,13 @@ class Form(serializers.Serializer[Any]):
     ties = serializers.BooleanField()
     tie_label = serializers.CharField()
     top_k = TopK(
-        allow_null=True, help_text="Limits the ranking to the best responses. Null if all are ranked."
+        allow_null=True,
+        help_text="Limits the ranking to the best responses. Null if all responses are ranked.",
     )
     strength = Levels(allow_null=True)
     ratings = RatingScale(many=True)
     flags = NamedChoice(many=True)
-    questions = Question(many=True, help_text="About the task as a whole.")
+    questions = Question(many=True, help_text="Questions about the task as a whole.")
     confidence = Levels(allow_null=True)
     not_rankable = serializers.BooleanField()
     all_bad = AllBad(allow_null=True)
@@ -87,7 +88,8 @@ class Form(serializers.Serializer[Any]):
 
 @extend_schema_field(Form)
 class FormField(serializers.JSONField):
-    """Not validated here: `annotation.forms.answer_form` does it and reports each wrong field."""
+    """Not validated here: `annotation.forms.answer_form` validates the form and reports each invalid
+    field."""
 
 
 class Preset(serializers.Serializer[Any]):

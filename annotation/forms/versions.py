@@ -26,7 +26,8 @@ class FormEffect:
 
 
 def effect_of(*, project: Project, form: object) -> FormEffect:
-    """The effect of changing to `form`. Raises Problem with a reason for each field if it can't be used."""
+    """The effect of changing to `form`. Raises Problem with a reason for each field if the form can't be
+    used."""
     checked = AnswerForm.from_json(form)
     refuse_what_open_tasks_do_not_fit(project, checked)
     return FormEffect(
@@ -37,14 +38,15 @@ def effect_of(*, project: Project, form: object) -> FormEffect:
 
 
 def current_form(project: Project) -> AnswerForm:
-    """The form that is currently in the database. It can differ from the one in `project`."""
+    """The form that is currently in the database. The form can differ from the possibly stale
+    `project.form`."""
     return AnswerForm.from_json(Project.objects.values_list("form", flat=True).get(pk=project.pk))
 
 
 def refuse_what_open_tasks_do_not_fit(project: Project, form: AnswerForm) -> None:
     """Raises Problem if an open task has more or fewer responses than `form` allows.
 
-    Callers must hold `Lock.CONTENT` of the project, so that no task is added in the meantime.
+    Callers must hold the project's `Lock.CONTENT`, so that no task is added in the meantime.
     """
     sizes = (
         TaskResponse.objects.filter(task__project=project, task__state=RankingTask.State.OPEN)
@@ -59,7 +61,7 @@ def refuse_what_open_tasks_do_not_fit(project: Project, form: AnswerForm) -> Non
             errors=[
                 FieldProblem(
                     "form.responses",
-                    f"This form allows {form.responses} responses, but open tasks have other numbers:"
+                    f"This form allows {form.responses} responses, but open tasks have different numbers:"
                     f" {found}."
                     " Finish or drop these tasks, or use another project.",
                 )

@@ -1,4 +1,4 @@
-"""Shared code of the management commands, which print their results as text, or as one JSON object with
+"""Shared code for the management commands, which print their results as text, or as one JSON object with
 --json."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class QuickCommand(BaseCommand):
 class ReportingCommand(QuickCommand):
     """A command that makes one service call. :meth:`run` returns its output both as lines and as an object.
 
-    A Problem becomes the command's error, with each invalid field, and an exit code of 1.
+    If the call raises Problem, the command prints the error with each invalid field and exits with code 1.
     """
 
     def add_arguments(self, parser: ArgumentParser) -> None:

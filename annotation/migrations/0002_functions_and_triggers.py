@@ -13,4 +13,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("annotation", "0001_initial"), ("mfa", "0003_authenticator_type_uniq")]
 
-    operations = [ApplySql(digest="916a7e418c836343")]
+    operations = [ApplySql(digest="0112e4e51bdc286b")]

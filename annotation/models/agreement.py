@@ -8,10 +8,10 @@ from annotation.models.task import RankingTask
 
 
 class TaskAgreement(models.Model):
-    """The agreement between the annotators of a task with two or more rankings.
+    """The agreement between a task's annotators. A row exists once the task has two or more rankings.
 
-    Triggers mark it `stale` on every ranking and exclusion that can change it (sql/agreement.sql), and
-    `oversight.agreement` recomputes stale rows in batches.
+    Triggers mark a row as `stale` on every ranking and exclusion that can change the agreement
+    (sql/agreement.sql), and `oversight.agreement` recomputes stale rows in batches.
     """
 
     task = models.OneToOneField(
@@ -19,10 +19,10 @@ class TaskAgreement(models.Model):
     )
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="+", db_index=False)
     rankings = models.PositiveSmallIntegerField(
-        default=0, help_text="Annotations that are current and not excluded."
+        default=0, help_text="Number of annotations that are current and not excluded."
     )
     agreement = models.FloatField(
-        null=True, help_text="Share of pairs of annotators who agree, over all pairs of responses."
+        null=True, help_text="Share of annotator pairs with the same verdict, pooled over all response pairs."
     )
     stale = models.BooleanField(default=True)
 

@@ -23,7 +23,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         after: datetime | None = None,
         before: datetime | None = None,
     ) -> AuditEntryQuerySet:
-        """Entries that meet every given condition. `after` is inclusive, `before` is exclusive."""
+        """Entries that meet every given condition. `after` is inclusive and `before` is exclusive."""
         given = {
             "actor": actor,
             "action": action,
@@ -36,9 +36,10 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """A record of who changed which row. Only triggers write it; it is append-only, TRUNCATE included.
+    """A record of who changed which row. Only triggers write the table; it is append-only, and even TRUNCATE
+    is refused.
 
-    The table is created in sql/audit.sql. It has no foreign keys, because an entry outlives its row.
+    The table is created in sql/audit.sql. The table has no foreign keys, because an entry outlives its row.
     """
 
     class Action(models.TextChoices):
@@ -52,7 +53,7 @@ class AuditEntry(models.Model):
     actor = models.TextField()
     action = models.CharField(max_length=10, choices=Action.choices)
     table = models.TextField()
-    row_id = models.TextField(help_text="Empty for an entry about many rows, whose number is in `after`.")
+    row_id = models.TextField(help_text="Empty for an entry about many rows; `after` contains their number.")
     project_id = models.UUIDField(null=True)
     before: models.JSONField[Any, Any] = models.JSONField(null=True)
     after: models.JSONField[Any, Any] = models.JSONField(null=True)

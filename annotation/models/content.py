@@ -35,7 +35,7 @@ class Prompt(models.Model):
 
 
 class Response(models.Model):
-    """A candidate answer. `model_name` is the only link to the model that wrote it."""
+    """A candidate answer. `model_name` is the only link to the model that wrote the response."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="responses", db_index=False)
@@ -44,7 +44,8 @@ class Response(models.Model):
         expression=Length("text"),
         output_field=models.PositiveIntegerField(),
         db_persist=True,
-        help_text="The text's length. Stored, since length-bias reports would otherwise decompress it.",
+        help_text="Length of the text, stored because length-bias reports would otherwise decompress each"
+        " text.",
     )
     model_name = models.CharField(max_length=200, blank=True)
     sampling = models.JSONField(default=dict)
@@ -63,7 +64,7 @@ class Response(models.Model):
             models.UniqueConstraint(fields=["prompt", "content_hash"], name="response_once_per_prompt"),
         ]
         indexes = [
-            # For the manager's list of tasks with a response by a given model.
+            # This index serves the manager's list of tasks with a response by a given model.
             models.Index(
                 fields=["model_name", "prompt"], condition=~Q(model_name=""), name="response_of_model"
             ),

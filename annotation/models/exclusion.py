@@ -31,7 +31,8 @@ class Exclusion(models.Model):
     )
     reason = models.TextField()
     paused = models.BooleanField(
-        default=False, help_text="Whether it paused the membership; lifting it then resumes the membership."
+        default=False,
+        help_text="Whether the exclusion paused the membership; if so, lifting the exclusion resumes it.",
     )
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -68,7 +69,8 @@ class Exclusion(models.Model):
 def not_excluded(*, project: str, annotator: str, label: str) -> Q:
     """The condition that the annotator named in these columns is not excluded.
 
-    Two NOT EXISTS with plain equalities, so that each becomes a hash anti-join over the few exclusions.
+    The condition consists of two NOT EXISTS clauses with plain equalities, so that each clause becomes a hash
+    anti-join over the few exclusions.
     """
     by_account, by_label = _exclusions(project, annotator, label)
     return ~by_account & (Q(**{f"{annotator}__isnull": False}) | ~by_label)
@@ -77,7 +79,8 @@ def not_excluded(*, project: str, annotator: str, label: str) -> Q:
 def excluded(*, project: str, annotator: str, label: str) -> tuple[Q, Q]:
     """The complement of :func:`not_excluded` as two disjoint conditions: by account, and by name.
 
-    Each becomes a semi-join that starts at the exclusions; their disjunction would not.
+    Postgres plans each condition as a semi-join that starts at the exclusions, which it could not do for a
+    single disjunction.
     """
     by_account, by_label = _exclusions(project, annotator, label)
     return Q(by_account), Q(by_label, **{f"{annotator}__isnull": True})

@@ -24,12 +24,12 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 class Invitation(models.Model):
     """Lets one person join a project in one role, with a new or an existing account.
 
-    Its token is the id, signed with the site's key (`accounts.invitations`), so the database contains no
-    credentials.
+    The invitation's token is its id, signed with the site's key (`accounts.invitations`), so the database
+    contains no credentials.
     """
 
     class State(models.TextChoices):
-        """Not a column: computed from the times."""
+        """Computed from the invitation's times; not a column."""
 
         OPEN = "open"
         ACCEPTED = "accepted"

@@ -14,7 +14,7 @@ from annotation.ids import uuid7
 class User(AbstractUser):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     session_epoch = models.PositiveIntegerField(
-        default=0, help_text="Incremented to end all sessions: each session is signed with its value."
+        default=0, help_text="Incremented to end all sessions: each session is signed with this value."
     )
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
@@ -48,7 +48,8 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
 
 
 class ApiToken(models.Model):
-    """A personal bearer token. Only its SHA-256 is stored; the token itself is shown once, on creation."""
+    """A personal bearer token. Only the SHA-256 of a token is stored; the token itself is shown once, on
+    creation."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")

@@ -46,14 +46,14 @@ _SHARE = [MinValueValidator(0.0), MaxValueValidator(1.0)]
 
 class ProjectQuerySet(models.QuerySet["Project"]):
     def visible_to(self, user: User) -> ProjectQuerySet:
-        """Projects in which the user is a member, paused or not; all of them for an admin."""
+        """Projects in which the user is a member, paused or not; all projects for an admin."""
         if user.is_admin:
             return self
         return self.filter(Exists(Membership.objects.filter(project=OuterRef("pk"), user=user)))
 
     def with_role_of(self, user: User) -> ProjectQuerySet:
-        """Adds `role`, `member_state` and `paused_reason` of the user's membership; None without one (an
-        admin)."""
+        """Adds `role`, `member_state` and `paused_reason` of the user's membership; None for an admin without
+        a membership."""
         return self.annotate(
             mine=FilteredRelation("memberships", condition=Q(memberships__user=user)),
             role=F("mine__role"),
@@ -77,7 +77,7 @@ class Project(models.Model):
     name = models.CharField(max_length=200)
     guidelines = models.TextField(blank=True, help_text="Markdown.")
     form = models.JSONField(
-        default=dict, help_text="The questions that it asks; see annotation.forms.answer_form."
+        default=dict, help_text="The questions that the project asks; see annotation.forms.answer_form."
     )
     preset = models.CharField(max_length=40)
     overlap = models.PositiveSmallIntegerField(
@@ -94,13 +94,13 @@ class Project(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="The most answers that one annotator can give.",
+        help_text="Maximum number of answers per annotator.",
     )
     max_per_annotator_per_day = models.PositiveIntegerField(
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="The most answers that one annotator can give per day (UTC).",
+        help_text="Maximum number of answers per annotator and day (UTC).",
     )
     skip_ways = ArrayField(
         models.CharField(max_length=10, choices=SkipWay.choices),
@@ -122,7 +122,7 @@ class Project(models.Model):
         null=True,
         blank=True,
         validators=_SHARE,
-        help_text="An annotator whose accuracy falls below it is paused.",
+        help_text="An annotator whose accuracy on checks falls below this value is paused.",
     )
     gold_minimum_answers = models.PositiveSmallIntegerField(
         default=10,
@@ -148,13 +148,13 @@ class Project(models.Model):
         default=uuid.uuid4,
         db_default=RandomUUID(),
         editable=False,
-        help_text="Decides which of an annotator's tasks are checks; secret, since it predicts them.",
+        help_text="Decides which of an annotator's tasks are checks; secret, because it predicts the checks.",
     )
     review_below = models.FloatField(
         default=DEFAULT_REVIEW_BELOW,
         db_default=DEFAULT_REVIEW_BELOW,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
-        help_text="Reviewers see tasks whose agreement is below this; 0: none.",
+        help_text="Reviewers see tasks whose agreement is below this value; 0: no tasks.",
     )
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -209,10 +209,12 @@ class Membership(models.Model):
     judged_since = models.DateTimeField(null=True, blank=True)
     qualified_at = models.DateTimeField(null=True, blank=True)
     qualification_attempt = models.PositiveSmallIntegerField(
-        default=1, db_default=1, help_text="The current attempt, or the one that would begin next."
+        default=1,
+        db_default=1,
+        help_text="The current qualification attempt, or the next one if none is in progress.",
     )
     extra_attempts = models.PositiveSmallIntegerField(
-        default=0, db_default=0, help_text="Attempts that a manager granted beyond the project's number."
+        default=0, db_default=0, help_text="Attempts that a manager granted beyond the project's limit."
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -228,8 +230,8 @@ class Membership(models.Model):
 class Desk(models.Model):
     """Counts of an annotator's work in a project.
 
-    They are stored because counting at each claim would take longer as an annotator's work grows. Only a
-    trigger writes them, from the assignments.
+    The counts are stored because counting at each claim would take ever longer as an annotator's work grows.
+    Only a trigger writes the counts, from the assignments.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, db_default=RandomUUID(), editable=False)
@@ -238,7 +240,7 @@ class Desk(models.Model):
     answered = models.PositiveIntegerField(
         default=0, help_text="Answered tasks, including checks but not qualification tasks."
     )
-    day = models.DateField(help_text="The day of the newest of these answers, UTC.")
+    day = models.DateField(help_text="The UTC day of the newest of the answered tasks.")
     answered_on_day = models.PositiveIntegerField(default=0)
     skipped = models.PositiveIntegerField(default=0)
 

@@ -18,8 +18,8 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
     def current(self) -> RankingQuerySet:
         """Rankings that no revision has superseded.
 
-        NOT EXISTS instead of `superseded_by=None`: Postgres estimates that the outer join leaves one row, and
-        then looks up the comparisons of 100,000 rankings one by one.
+        Uses NOT EXISTS instead of `superseded_by=None`: for the latter, Postgres estimates that the outer
+        join leaves one row, and therefore looks up the comparisons of 100,000 rankings one by one.
         """
         return self.filter(~Exists(Ranking.objects.filter(supersedes=OuterRef("pk"))))
 
@@ -44,16 +44,17 @@ class Ranking(models.Model):
     """An annotator's answer to a task.
 
     A ranking is never edited: a trigger refuses UPDATE and DELETE, and a revision is a new row that
-    supersedes this one. Another trigger ensures that it fits its task: same project, same responses.
+    supersedes this one. Another trigger ensures that a ranking fits its task: same project, same responses.
 
     `places` holds the same order as `tiers` in the form used by statistics: one number for each response of
-    the task, by position. The database computes it from `tiers` (sql/ranking.sql) and refuses other
-    values, so no writer needs to supply it. On a new instance, it is None until the row is read again.
+    the task, by position. The database computes `places` from `tiers` (sql/ranking.sql) and refuses other
+    values, so no writer needs to supply them. On a new instance, `places` is None until the row is read
+    again.
 
-    If forms ever ask for an order per dimension, store these orders in a separate table,
+    If forms ever ask for an order per dimension, store the additional orders in a separate table,
     RankingOrder(ranking, dimension, tiers, places), with `places` from the same function. Code that reads
-    `places` would take a dimension's values from there and need no other change. The columns here would
-    remain the overall order.
+    `places` would take a dimension's values from that table and need no other change. The columns of Ranking
+    would still hold the overall order.
     """
 
     class Source(models.TextChoices):
@@ -83,7 +84,7 @@ class Ranking(models.Model):
         choices=Kind.choices,
         default=Kind.ANNOTATION,
         db_default=Kind.ANNOTATION,
-        help_text="review: a reviewer's decision, made in view of the other rankings.",
+        help_text="`review`: a decision by a reviewer, who has seen the other rankings.",
     )
     shown_order = ArrayField(
         models.UUIDField(), help_text="Response ids in the order in which they were shown."
@@ -99,28 +100,30 @@ class Ranking(models.Model):
     )
     tiers = models.JSONField(
         help_text="Lists of response ids, best first; ids in one list are tied. "
-        "Responses in no list are below all others."
+        "Responses in no list rank below all others."
     )
     places = ArrayField(
         models.SmallIntegerField(),
         editable=False,
-        help_text="The tier of each of the task's responses, by position, from 0; 127 for those in no tier. "
-        "The database fills it in.",
+        help_text="The tier of each of the task's responses, by position, from 0; 127 for responses in no"
+        " tier. The database computes this field.",
     )
     strength = models.SmallIntegerField(
         null=True,
         blank=True,
-        help_text="How much better the first tier is than the second: a level of the form.",
+        help_text="How much better the first tier is than the second: one of the form's levels.",
     )
     ratings = models.JSONField(default=dict, blank=True, help_text="{response id: {scale: value}}")
     flags = models.JSONField(default=dict, blank=True, help_text="{response id: [flag]}")
     choices = models.JSONField(
         default=dict, db_default={}, blank=True, help_text="{question about the whole task: choice}"
     )
-    confidence = models.SmallIntegerField(null=True, blank=True, help_text="A level of the form.")
+    confidence = models.SmallIntegerField(null=True, blank=True, help_text="One of the form's levels.")
     not_rankable = models.BooleanField(default=False)
     all_bad = models.BooleanField(
-        default=False, db_default=False, help_text="No response is good enough; with or without tiers."
+        default=False,
+        db_default=False,
+        help_text="No response is good enough; the ranking can still have tiers.",
     )
     comment = models.TextField(blank=True)
     rewrite = models.TextField(null=True, blank=True)  # noqa: DJ001 (null: no rewrite; "" is a rewrite)
@@ -139,7 +142,7 @@ class Ranking(models.Model):
     given_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="The time of the ranking in an imported file; created_at is the time of the import.",
+        help_text="The time of the ranking in an imported file; `created_at` is the time of the import.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -161,7 +164,7 @@ class Ranking(models.Model):
                 condition=Q(source="import", import_key__isnull=False) | Q(annotator__isnull=False),
                 name="ranking_is_somebodys",
             ),
-            # A task's review decisions form one chain too: each new decision supersedes the previous one.
+            # A task's review decisions also form one chain: each new decision supersedes the previous one.
             models.UniqueConstraint(
                 fields=["task"], condition=Q(kind="review", supersedes=None), name="one_first_review_per_task"
             ),
@@ -172,7 +175,7 @@ class Ranking(models.Model):
             ),
         ]
         indexes = [
-            # For progress by day, freezing a snapshot, and the manager's list filtered by time.
+            # This index serves progress by day, freezing a snapshot, and the manager's list filtered by time.
             models.Index(fields=["project", "created_at"], name="ranking_by_day"),
             # An annotator's rankings in a project, newest first: for the last answer, the pace, and the
             # manager's list filtered by annotator.
@@ -181,16 +184,16 @@ class Ranking(models.Model):
                 condition=Q(annotator__isnull=False),
                 name="ranking_own_newest",
             ),
-            # The manager's list of rankings, in pages by ID. The next index serves the list filtered by a
-            # name from an imported file.
+            # This index serves the manager's list of rankings, in pages ordered by ID. The next index serves
+            # the list filtered by a name from an imported file.
             models.Index(fields=["project", "id"], name="ranking_pages"),
             models.Index(
                 fields=["project", "annotator_label", "id"],
                 condition=~Q(annotator_label=""),
                 name="ranking_pages_of_label",
             ),
-            # The list filtered by a rare property. The included `task` serves the list of tasks with such a
-            # ranking.
+            # This index serves the list filtered by a rare property. The included `task` serves the list of
+            # tasks with such a ranking.
             models.Index(
                 fields=["project", "id"],
                 include=["task"],
@@ -217,7 +220,7 @@ class Ranking(models.Model):
 
 class ComparisonQuerySet(models.QuerySet["Comparison"]):
     def current(self) -> ComparisonQuerySet:
-        """Comparisons from current rankings; those from superseded rankings are kept as history."""
+        """Comparisons from current rankings; comparisons from superseded rankings are kept as history."""
         return self.filter(~Exists(Ranking.objects.filter(supersedes=OuterRef("ranking"))))
 
     def counted(self) -> ComparisonQuerySet:
@@ -229,8 +232,8 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
     def uncounted(self) -> list[ComparisonQuerySet]:
         """The complement of :meth:`counted`, as disjoint parts that each use an index.
 
-        To count the counted comparisons, subtract these from all: a lookup of the ranking of each of 600,000
-        comparisons took 0.6 s, this takes 0.06 s.
+        To count valid comparisons, subtract the complement from all comparisons: looking up the
+        ranking of each of 600,000 comparisons took 0.6 s; subtracting takes 0.06 s.
         """
         superseded = Ranking.objects.filter(supersedes__isnull=False).values("supersedes")
         columns = {

@@ -42,7 +42,7 @@ class RankingTaskQuerySet(models.QuerySet["RankingTask"]):
         return self.filter(is_check())
 
     def with_scores(self) -> RankingTaskQuerySet:
-        """Adds n_scored and mean_score: the number and mean score of the answers to a check."""
+        """Adds n_scored and mean_score: the number and the mean score of the answers to each check."""
         scored = (
             Assignment.objects.filter(
                 task=OuterRef("pk"), state=Assignment.State.SUBMITTED, score__isnull=False
@@ -66,7 +66,7 @@ class RankingTask(models.Model):
     task's assignments (sql/assignment.sql).
 
     A task of any kind other than `ranking` is a check: its answer is known (`gold_tiers`) and every annotator
-    can get it. It has no slots, is never done, and bypasses the queue.
+    can get the task. A check has no slots, is never done, and bypasses the queue.
     """
 
     class Kind(models.TextChoices):
@@ -101,18 +101,19 @@ class RankingTask(models.Model):
     reserved = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="Only for the annotators of its reservations. Set by trigger.",
+        help_text="Whether the task is assigned only to annotators with a reservation. Set by a trigger.",
     )
     moved_xid = models.BigIntegerField(
         db_default=TransactionId(),
         editable=False,
-        help_text="The transaction that last added it to the queue or moved it there. Set by trigger.",
+        help_text="The transaction that last added the task to the queue or moved it within the queue. Set"
+        " by a trigger.",
     )
     gold_tiers = models.JSONField(null=True, blank=True, help_text="Tiers of response ids, best first.")
     metadata = models.JSONField(
         default=dict,
         db_default=Value({}, models.JSONField()),
-        help_text="Other fields of the imported row; its prompt can be in other rows too.",
+        help_text="Other fields of the imported row, kept per task because rows can share a prompt.",
     )
     content_key = models.CharField(max_length=64)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
@@ -139,11 +140,12 @@ class RankingTask(models.Model):
             models.CheckConstraint(condition=Q(priority__gt=-(2**31)), name="task_priority_has_a_negative"),
         ]
         indexes = [
-            # The queue under `fifo`. Partial: a task without open slots leaves the index.
+            # The queue in `fifo` order. The index is partial, so it contains no task without open slots.
             models.Index(
                 F("project"), F("priority") * -1, F("id"), condition=_QUEUED, name="task_queue_fifo"
             ),
-            # The queue under `finish_started`: false (a slot is taken) sorts before true (none is).
+            # The queue in `finish_started` order: false (a slot is taken) sorts before true (no slot is
+            # taken).
             models.Index(
                 F("project"),
                 F("priority") * -1,
@@ -154,7 +156,7 @@ class RankingTask(models.Model):
             ),
             # The tasks that were added to or moved within the queue since an annotator's cursor was set.
             models.Index(fields=["project", "moved_xid"], condition=_QUEUED, name="task_queue_moved"),
-            # The manager's list of tasks, in pages by ID.
+            # The manager's list of tasks, in pages ordered by ID.
             models.Index(fields=["project", "id"], name="task_pages"),
             # The project's active checks.
             models.Index(
@@ -174,7 +176,7 @@ class TaskResponse(models.Model):
     task = models.ForeignKey(RankingTask, on_delete=models.PROTECT, related_name="shown", db_index=False)
     response = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="shown_in", db_index=False)
     position = models.PositiveSmallIntegerField(
-        help_text="The order of the import; annotators see a shuffled one."
+        help_text="The response's place in the imported order; annotators see a shuffled order."
     )
 
     class Meta:
@@ -192,7 +194,7 @@ class TaskResponse(models.Model):
 
 
 class Reservation(models.Model):
-    """Reserves a task for an annotator, who is assigned it before any other task.
+    """Reserves a task for an annotator, who gets this task before any other task.
 
     A task with reservations is never assigned to any other annotator, even after a trigger has closed the
     reservations because the task was answered or skipped.
@@ -240,7 +242,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         return self.leased().filter(expires_at__lte=Now())
 
     def ahead_in(self, project: Project) -> AssignmentQuerySet:
-        """Leases held in advance: all except each annotator's oldest lease, which is the current one."""
+        """Leases held in advance: all leases except each annotator's oldest, which is the current lease."""
         before = Assignment.objects.leased().filter(project=project, annotator=OuterRef("annotator"))
         earlier = Q(leased_at__lt=OuterRef("leased_at")) | Q(
             leased_at=OuterRef("leased_at"), pk__lt=OuterRef("pk")
@@ -249,7 +251,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
 
 class Assignment(models.Model):
-    """One annotator's lease on one task, or one reviewer's hold on it, and its outcome."""
+    """One annotator's lease on a task, or one reviewer's hold on a task, with the outcome."""
 
     class State(models.TextChoices):
         LEASED = "leased"
@@ -257,10 +259,10 @@ class Assignment(models.Model):
         SKIPPED = "skipped"
         EXPIRED = "expired"
         RELEASED = "released"
-        # The annotator was excluded after submitting: the slot is free again, the ranking stays.
+        # The annotator was excluded after submitting: the slot is free again, but the ranking stays.
         EXCLUDED = "excluded"
         # The states of a reviewer's assignment. Reviewers see others' answers, so a task in one of these
-        # states is never assigned to them for annotation. These states take no slot.
+        # states is never assigned to them for annotation. Review states take no slot.
         REVIEWING = "reviewing"
         REVIEWED = "reviewed"
         LOOKED_AT = "looked_at"
@@ -279,7 +281,7 @@ class Assignment(models.Model):
         on_delete=models.PROTECT,
         related_name="assignments",
         db_index=False,
-        help_text="The form that was shown. A trigger sets it with each new lease.",
+        help_text="The form that was shown. Set by a trigger with each new lease.",
     )
     leased_at = models.DateTimeField(default=Now())
     expires_at = models.DateTimeField()
@@ -288,10 +290,12 @@ class Assignment(models.Model):
     place = models.PositiveSmallIntegerField(
         default=0,
         db_default=0,
-        help_text="Numbers an annotator's simultaneous leases; the oldest is the current one.",
+        help_text="Numbers an annotator's simultaneous leases; the oldest lease is current.",
     )
     attempt = models.PositiveSmallIntegerField(
-        default=0, db_default=0, help_text="The attempt to qualify, from 1; 0 for all other tasks."
+        default=0,
+        db_default=0,
+        help_text="Number of the qualification attempt, from 1; 0 for all other tasks.",
     )
     skip_reason = models.CharField(max_length=500, blank=True)
     skip_way = models.CharField(max_length=10, choices=SkipWay.choices, blank=True, db_default="")
@@ -306,9 +310,9 @@ class Assignment(models.Model):
     class Meta:
         constraints = [
             # No annotator is assigned a task twice, except in another qualification attempt. The index also
-            # serves the claim's test for tasks that the annotator has had.
+            # lets a claim skip tasks that were assigned to the annotator before.
             models.UniqueConstraint(fields=["task", "annotator", "attempt"], name="task_once_per_annotator"),
-            # Two browser tabs share the same lease.
+            # A claim in a second browser tab gets the open lease, not a lease of its own.
             models.UniqueConstraint(
                 fields=["project", "annotator", "place"],
                 condition=Q(state="leased"),
@@ -329,7 +333,7 @@ class Assignment(models.Model):
             ),
         ]
         indexes = [
-            # For expire_leases: the few current leases, by expiry.
+            # For `expire_leases`: the few current leases, ordered by expiry.
             models.Index(fields=["expires_at"], condition=Q(state="leased"), name="lease_expiry"),
             # Tasks that an annotator skipped for later, oldest first.
             models.Index(
@@ -350,6 +354,6 @@ class Assignment(models.Model):
 
     @property
     def is_practice(self) -> bool:
-        """Whether the assignment is part of a qualification attempt, the only kind of check that annotators
-        can identify."""
+        """Whether the assignment is part of a qualification attempt. Qualification tasks are the only checks
+        that annotators can recognise."""
         return self.attempt > 0

@@ -22,7 +22,8 @@ class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
         return self.exclude(settled_at=None)
 
     def sought(self, *, state: str | None = None, task: UUID | None = None) -> TaskProblemQuerySet:
-        """Problems in the given state (`open` or `settled`) and of the given task; None matches any."""
+        """Problems in the given state (`open` or `settled`) and of the given task; None matches any state or
+        task."""
         rows = {None: self, "open": self.unsettled(), "settled": self.settled()}[state]
         return rows if task is None else rows.filter(task=task)
 
@@ -31,7 +32,7 @@ class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
 
     def in_turn(self) -> TaskProblemQuerySet:
         """Adds `turn`, a unique sort key. In descending order, unsettled problems come first, and newer
-        before older ones."""
+        problems come before older ones."""
         first = Case(When(settled_at=None, then=Value("1")), default=Value("0"), output_field=CharField())
         return self.annotate(turn=Concat(first, Cast("id", CharField()), output_field=CharField()))
 
@@ -39,7 +40,7 @@ class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
 class TaskProblem(models.Model):
     """An annotator's report that something is wrong with a task itself.
 
-    It is independent of an answer: the annotator can still rank, skip or leave the task.
+    A report is independent of an answer: the annotator can still rank, skip or leave the task.
     """
 
     class Kind(models.TextChoices):
@@ -66,7 +67,9 @@ class TaskProblem(models.Model):
         User, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
     note = models.TextField(
-        blank=True, db_default="", help_text="The outcome, in the words of the person who settled it."
+        blank=True,
+        db_default="",
+        help_text="The outcome, in the words of the manager who settled the report.",
     )
 
     objects = TaskProblemQuerySet.as_manager()

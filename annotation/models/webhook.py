@@ -21,14 +21,14 @@ class WebhookEvent(models.TextChoices):
     RUN_FINISHED = "run.finished"
 
 
-# Sent to one endpoint at a manager's request, regardless of its subscriptions.
+# The test event is sent to one endpoint at a manager's request, regardless of the endpoint's subscriptions.
 TEST_EVENT = "webhook.test"
 DELIVERED_EVENTS = [*WebhookEvent.choices, (TEST_EVENT, "Test")]
 
 
 class WebhookEndpoint(models.Model):
-    """An address that receives events. Its signing secret is derived from the site's key and
-    `secret_version` (`webhooks.endpoints`), so the database does not contain it."""
+    """An address that receives events. The endpoint's signing secret is derived from the site's key and
+    `secret_version` (`webhooks.endpoints`), so the database does not contain the secret."""
 
     class State(models.TextChoices):
         ACTIVE = "active"
@@ -43,7 +43,9 @@ class WebhookEndpoint(models.Model):
     disabled_reason = models.CharField(max_length=500, blank=True)
     secret_version = models.PositiveIntegerField(default=1)
     former_secret_until = models.DateTimeField(
-        null=True, blank=True, help_text="Until then, deliveries are signed with the former secret as well."
+        null=True,
+        blank=True,
+        help_text="Until this time, deliveries are also signed with the previous secret.",
     )
     failing_since = models.DateTimeField(
         null=True, blank=True, help_text="The first failure since the last success."
@@ -82,7 +84,8 @@ class WebhookDelivery(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(
         default=0,
-        help_text="Attempts since the delivery was created or redelivered; the schedule depends on it.",
+        help_text="Attempts since the delivery was created or redelivered; the retry schedule depends on"
+        " this number.",
     )
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -101,7 +104,7 @@ class WebhookDelivery(models.Model):
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="webhook_due"),
             # An endpoint's deliveries, newest first.
             models.Index(fields=["endpoint", "-id"], name="webhook_newest"),
-            # The cleanup of old deliveries.
+            # For the cleanup of old deliveries.
             models.Index(fields=["finished_at"], condition=~Q(state="pending"), name="webhook_over"),
         ]
 
@@ -110,7 +113,7 @@ class WebhookDelivery(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """The outcome of one attempt: an HTTP status, or an error if there was no response."""
+    """The outcome of one delivery attempt: an HTTP status, or an error if there was no response."""
 
     id = models.BigAutoField(primary_key=True)
     delivery = models.ForeignKey(WebhookDelivery, on_delete=models.CASCADE, related_name="log")

@@ -1,7 +1,7 @@
 """Inter-annotator agreement per task, stored for the review queue.
 
-A trigger marks a task's row as stale when something that affects it changes. This module recomputes stale
-rows, many per statement, outside annotators' requests. Chance-corrected agreement is in
+A trigger marks a task's row as stale when something that affects the agreement changes. This module
+recomputes stale rows, many per statement, outside annotators' requests. Chance-corrected agreement is in
 `preferences.statistics`.
 """
 
@@ -15,13 +15,13 @@ from annotation.database.sql import Lock, acquire
 from annotation.models import Project, TaskAgreement
 
 BATCH_TASKS = 2000
-# Limits the waiting time for a reader of the queue; the scheduled task computes the rest.
+# Limits how long a reader of the review queue waits; the scheduled task computes the remaining rows.
 BATCHES_AT_ONCE = 5
 
 # Each annotator gives one verdict on a pair of responses: first better, second better, tie, or no order (the
 # task was not rankable, or all responses were bad). Agreement is the share of annotator pairs with the same
-# verdict, among all pairs of annotators with verdicts on the same responses. Unranked responses (top-k) don't
-# count.
+# verdict, among all pairs of annotators with verdicts on the same responses. Responses left unranked by a
+# top-k form don't count.
 _WORK_OUT = """
 WITH counted AS (
     SELECT r.id, r.task_id, r.tiers = '[]'::jsonb AS no_order
@@ -63,7 +63,8 @@ UPDATE annotation_taskagreement a
 
 
 def refresh_agreement(*, project: Project | None = None) -> int:
-    """Recomputes stale rows (of one project, or of all) up to a limit; returns the number of tasks."""
+    """Recomputes stale rows (for one project or for all projects) up to a limit; returns the number of
+    recomputed tasks."""
     done = 0
     for _ in range(BATCHES_AT_ONCE):
         batch = _refresh_batch(project)
@@ -81,9 +82,9 @@ def _refresh_batch(project: Project | None) -> int:
     if not stale.exists():
         return 0
     acquire(Lock.AGREEMENT.of())
-    # Locked first and read in a second statement, which sees everything committed before the lock. A later
-    # change waits and marks the row stale again. Rows locked by a concurrent ranking are left for the next
-    # batch.
+    # Rows are locked first and read in a second statement, which sees everything committed before the lock.
+    # A later change waits and marks the row stale again. Rows locked by a concurrent ranking are left for
+    # the next batch.
     locked = stale.order_by("task_id").select_for_update(skip_locked=True, no_key=True)
     tasks: list[UUID] = list(locked.values_list("task_id", flat=True)[:BATCH_TASKS])
     if tasks:

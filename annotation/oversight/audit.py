@@ -1,4 +1,4 @@
-"""Reads the audit log. The database writes it: see models/sql/audit.sql."""
+"""Reads the audit log, which the database writes (see models/sql/audit.sql)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def actor_named(name: str) -> str:
 
 
 def actor_names(entries: Iterable[AuditEntry]) -> dict[str, str]:
-    """{actor: current username} of the entries' `user:` actors, in one query."""
+    """Maps the entries' `user:` actors to current usernames, with one query."""
     ids = {_user_id(entry.actor) for entry in entries} - {None}
     return {f"{USER}{id}": name for id, name in User.objects.filter(pk__in=ids).values_list("pk", "username")}
 

@@ -135,7 +135,7 @@ def _born(rows: QuerySet[Any], sought: Mapping[str, Any]) -> QuerySet[Any]:
 
 
 def _of_task(project: Project, sought: Mapping[str, Any], *, path: str) -> Q:
-    """Conditions on the task at `path`."""
+    """Conditions on the task that the query reaches through `path` ("": the row itself is the task)."""
     wanted = Q()
     if (below := sought.get("agreement_below")) is not None:
         refresh_agreement(project=project)
@@ -162,14 +162,14 @@ def prompts_that_say(*, project: Project, words: str) -> QuerySet[Prompt]:
     turns: Any = Func(
         F("messages"), Value("$[*].content"), function="jsonb_path_query_array", output_field=JSONField()
     )
-    # Escaped as in the stored JSON, where a quote or a line break takes two characters.
+    # The words are escaped as in the stored JSON, where a quote or a line break takes two characters.
     spelled = json.dumps(words, ensure_ascii=False)[1:-1]
     rows = Prompt.objects.filter(project=project).annotate(turns=Cast(turns, TextField()))
     return rows.filter(turns__icontains=spelled)
 
 
 def _excerpt(messages: str) -> Left:
-    """The start of the last turn, to which the responses reply."""
+    """The start of the prompt's last turn, to which the responses reply."""
     last = KeyTransform("-1", messages)
     return Left(
         Coalesce(KeyTextTransform("content", last), Value(""), output_field=CharField()), EXCERPT_CHARACTERS

@@ -1,8 +1,8 @@
 """Exclusion of an annotator: their rankings are kept but no longer count, and the exclusion can be lifted.
 
-Excluded answers release their slots, so the tasks are served again. When the exclusion is lifted, they take
-their slots back; where another annotator has filled a slot in the meantime, a trigger raises the task's
-overlap (models/sql/assignment.sql).
+Excluded answers release their slots, so the tasks are served again. When the exclusion is lifted, the
+answers take their slots back; where another annotator has filled a slot in the meantime, a trigger raises
+the task's overlap (models/sql/assignment.sql).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from annotation.models.task import AssignmentQuerySet, RankingTaskQuerySet, is_c
 from config.problems import Conflict, FieldProblem, Problem
 
 State = Assignment.State
-PAUSED_REASON = "Your answers were excluded from this project. Ask its manager why."
+PAUSED_REASON = "Your answers were excluded from this project. Ask a manager why."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,10 @@ class Lifted:
 
 
 def who_is(*, project: Project, username: str = "", label: str = "") -> Who:
-    """Requires exactly one of the two names. Raises Problem when the project has no such annotator."""
+    """Finds the annotator by exactly one of `username` and `label`. Raises Problem when the project has no
+    such annotator."""
     if bool(username) == bool(label):
-        reason = "Give either a username or a name from an imported file, and not both."
+        reason = "Give either a username or a name from an imported file, but not both."
         raise Problem(
             "Name one annotator.",
             errors=[FieldProblem(name, reason) for name in ("username", "annotator_label")],
@@ -73,7 +74,7 @@ def who_is(*, project: Project, username: str = "", label: str = "") -> Who:
     known = Q(memberships__project=project) | Q(rankings__project=project)
     user = User.objects.filter(known, username=username).distinct().first()
     if user is None:
-        reason = "No user of this name is a member of this project or has ranked in it."
+        reason = "No user with this name is a member of this project or has ranked its tasks."
         raise Problem(f"{username!r} is unknown in this project.", errors=[FieldProblem("username", reason)])
     return Who(annotator=user)
 
@@ -83,8 +84,8 @@ def who_is(*, project: Project, username: str = "", label: str = "") -> Who:
 def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | None = None) -> Exclusion:
     """Excludes the annotator, pauses their membership and ends their leases.
 
-    Raises Problem without a reason, or when `by` is the annotator; Conflict when they are already excluded.
-    In an archived project the tasks stay done, because nobody can answer them.
+    Raises Problem when the reason is missing or `by` is the annotator, and Conflict when the annotator is
+    already excluded. In an archived project the tasks stay done, because nobody can answer them.
     """
     if not reason.strip():
         raise Problem(
@@ -117,8 +118,8 @@ def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | Non
 @retry_deadlocks
 @transaction.atomic
 def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
-    """Lifts the exclusion: the annotator's rankings count again and their membership resumes. Raises Conflict
-    if it is already lifted.
+    """Lifts the exclusion: the annotator's rankings count again and their membership resumes. Raises
+    Conflict if the exclusion is already lifted.
 
     Slots that others have filled stay filled: the overlap of those tasks grows by one.
     """
@@ -151,16 +152,16 @@ def ask_again(*, project: Project) -> None:
 
 
 def answers_with_slots() -> Q:
-    """The condition that an answer takes a slot. Answers to checks (gold, attention, qualification) take
-    none, so they stay submitted."""
+    """The condition that an answer takes a slot. Answers to checks (gold, attention, qualification) take no
+    slot, so they stay submitted."""
     return Q(~is_check("task"), state=State.SUBMITTED)
 
 
 def _take_out(exclusion: Exclusion, annotator: User) -> None:
     project = exclusion.project
     theirs = Assignment.objects.filter(project=project, annotator=annotator)
-    # Lock their assignments first: a concurrent submission either finishes before this or loses its lease.
-    # Then lock the tasks, in order.
+    # Lock the annotator's assignments first: a concurrent submission either finishes before the exclusion
+    # or loses its lease. Then lock the tasks, in order.
     held = theirs.filter(state__in=[State.LEASED, State.SUBMITTED, State.REVIEWING])
     list(held.order_by("pk").select_for_update(no_key=True).values_list("pk"))
     answers = theirs.filter(answers_with_slots())
@@ -187,7 +188,7 @@ def _put_back(project: Project, annotator: UUID) -> int:
         if "task_overlap_in_bounds" not in str(error):
             raise
         raise Conflict(
-            "A task already has the maximum number of answers, so the excluded one can't be restored.",
+            "A task already has the maximum number of answers, so the excluded answer can't be restored.",
             type="no-room",
         ) from None
     return full
@@ -204,7 +205,7 @@ def tasks_filled_by_others(answers: AssignmentQuerySet) -> RankingTaskQuerySet:
 
 
 def _lock_tasks(ids: object) -> None:
-    """Locks the tasks in ID order, so that two transactions that lock many don't deadlock."""
+    """Locks the tasks in ID order, so that two transactions that lock many tasks don't deadlock."""
     tasks = RankingTask.objects.filter(pk__in=ids).order_by("pk")
     list(tasks.select_for_update(no_key=True).values_list("pk"))
 

@@ -39,8 +39,8 @@ class EffectOfLifting:
 
 
 def effect_of_excluding(*, project: Project, who: Who) -> Effect:
-    """Counts the changes an exclusion would make. Snapshots never change; `snapshots` counts those that can
-    contain the annotator's rankings."""
+    """Counts the changes an exclusion would make. Snapshots never change; `snapshots` counts the snapshots
+    that can contain the annotator's rankings."""
     counting = Ranking.objects.counted().filter(who.rankings, project=project)
     held = Assignment.objects.filter(project=project, annotator=who.annotator) if who.annotator else None
     first = Ranking.objects.filter(who.rankings, project=project).order_by("created_at").first()
@@ -61,7 +61,8 @@ def effect_of_excluding(*, project: Project, who: Who) -> Effect:
 
 
 def effect_of_lifting(*, exclusion: Exclusion) -> EffectOfLifting:
-    """Counts the changes that lifting would make; all 0 when the exclusion is already lifted."""
+    """Counts the changes that lifting the exclusion would make; all counts are 0 if the exclusion is already
+    lifted."""
     project = exclusion.project
     if exclusion.lifted_at is not None:
         return EffectOfLifting(0, 0, 0, 0)

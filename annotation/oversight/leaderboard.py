@@ -24,10 +24,11 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 Method = Literal["bradley_terry", "davidson"]
 SliceBy = Literal["round", "split", "metadata"]
 
-# Half a virtual win and half a loss keep an undefeated model's strength finite and hardly change the others.
+# Half a virtual win and half a loss keep an undefeated model's strength finite and hardly change the other
+# strengths.
 PRIOR = 0.5
 SAMPLES = 200
-# An imported file can name a different model for each response; only the most compared ones are shown.
+# An imported file can name a different model for each response; only the most compared models are shown.
 MAX_MODELS = 100
 # A metadata key can have a different value in every prompt; only the largest slices are shown.
 MAX_SLICES = 20
@@ -94,8 +95,8 @@ def leaderboard(
     key: str = "",
 ) -> Leaderboard:
     """Ranks named models over all rankings that count, with 95 % bootstrap intervals over tasks. With `by`,
-    ranks them again in each slice: by the task's round, the prompt's split or the value of its metadata
-    `key`.
+    ranks the models again in each slice: by the task's round, the prompt's split or the value of its
+    metadata `key`.
 
     Strengths are log odds, centred on 0 in each slice. Models in different groups were never compared, not
     even through other models, so their strengths can't be compared.
@@ -204,8 +205,7 @@ def _slices(
     by: SliceBy,
     key: str,
 ) -> tuple[list[Slice], int]:
-    """The slices that have comparisons, with their models, largest first, and the number of slices
-    omitted."""
+    """The slices with comparisons (largest first, each with its models) and the number of omitted slices."""
     labels, of_task = _labels(project, read, by, key)
     number = of_task[found.task]
     sizes = np.bincount(number[number != UNKNOWN], minlength=len(labels))
@@ -228,7 +228,7 @@ def _slices(
 def _labels(
     project: Project, read: RankingArrays, by: SliceBy, key: str
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """The slices' names and, for each task, the index of its slice (UNKNOWN: none)."""
+    """The slices' names and, for each task, the index of its slice (UNKNOWN if the task is in no slice)."""
     tasks = RankingTask.objects.filter(project=project)
     code: Cast | RawSQL
     if by == "round":

@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce, TruncDate
 
 from annotation.models import Comparison, Project, Ranking, RankingTask
 
-# An imported file can name thousands of annotators; only the most active are shown.
+# An imported file can name thousands of annotators; only the most active annotators are shown.
 MAX_ANNOTATORS = 200
 
 

@@ -1,7 +1,7 @@
 """A project's rankings as arrays, for the reports.
 
-Each report reads them again, so it is never stale (benchmarks/quality.py measures the cost). A ranking
-never changes, but revisions, exclusions and the names of models do.
+Each report reads the rankings again, so no report is ever stale (benchmarks/quality.py measures the cost).
+A stored ranking never changes, but revisions, exclusions and model names do.
 """
 
 from __future__ import annotations
@@ -75,22 +75,22 @@ class Block:
     Task numbers are unique over all blocks."""
 
     task: NDArray[np.int64]
-    """(R,)"""
+    """Task number, with shape (R,)."""
     person: NDArray[np.int64]
-    """(R,) index in `people`; UNKNOWN for imported rankings without a name."""
+    """Index in `people`, with shape (R,); UNKNOWN for imported rankings without a name."""
     given_at: NDArray[np.int64]
-    """(R,) microseconds since 1970."""
+    """Microseconds since 1970, with shape (R,)."""
     duration_ms: NDArray[np.int64]
-    """(R,) UNKNOWN if it was not measured."""
+    """Milliseconds, with shape (R,); UNKNOWN if the duration was not measured."""
     marks: NDArray[np.int64]
-    """(R,) bit flags. UNTOUCHED: submitted unchanged; CHECK: a check; KNOWN: the task's answer is known,
-    except in qualification; IMPORTED; NAMED: the annotator is known."""
+    """Bit flags, with shape (R,). UNTOUCHED: submitted unchanged; CHECK: a check; KNOWN: the task's answer is
+    known, except in qualification; IMPORTED: the ranking was imported; NAMED: the annotator is known."""
     places: NDArray[np.int8]
-    """(R, K) see `preferences.statistics.pairs`."""
+    """Places, with shape (R, K); see `preferences.statistics.pairs`."""
     shown: NDArray[np.int8]
-    """(R, K) the position at which each response was shown."""
+    """The position at which each response was shown, with shape (R, K)."""
     responses: NDArray[np.int64]
-    """(R, K) index of each response in the arrays of responses."""
+    """Index of each response in the arrays of responses, with shape (R, K)."""
 
     def __len__(self) -> int:
         return len(self.task)
@@ -122,17 +122,17 @@ class RankingArrays:
     """Usernames, or names in an imported file."""
     n_tasks: int
     task_keys: NDArray[np.uint64]
-    """(T,) the key of each task's id, ascending."""
+    """The key of each task's id, ascending, with shape (T,)."""
     characters: NDArray[np.int64]
-    """(N,) length of each response."""
+    """Length of each response in characters, with shape (N,)."""
     model: NDArray[np.int64]
-    """(N,) index in `models`; UNKNOWN for responses without a model name."""
+    """Index in `models`, with shape (N,); UNKNOWN for responses without a model name."""
     models: list[str]
     response_keys: NDArray[np.uint64] = field(repr=False, default_factory=lambda: np.zeros(0, np.uint64))
-    """(N,) the key of each response's id, ascending."""
+    """The key of each response's id, ascending, with shape (N,)."""
 
     def where(self, mark: int, *, present: bool) -> RankingArrays:
-        """The rankings with this mark, or without it if `present` is False."""
+        """The rankings with this mark, or those without the mark if `present` is False."""
         blocks = [block.where(block.has(mark) == present) for block in self.blocks]
         return RankingArrays(
             [block for block in blocks if len(block)],
@@ -193,8 +193,8 @@ def read_rankings(*, project: Project) -> RankingArrays:
 
 
 def gold_places(*, project: Project, read: RankingArrays) -> list[NDArray[np.int8]]:
-    """For each block of `read`, the places in the known answers, (R, K). All of its tasks must have a known
-    answer."""
+    """For each block of `read`, the places in the known answers, with shape (R, K). All tasks in `read` must
+    have a known answer."""
     found = [np.full(block.places.shape, UNRANKED, dtype=np.int8) for block in read.blocks]
     places = Func("id", "gold_tiers", function="rankloop_places", output_field=BinaryField())
     wire, arrays = packed(
@@ -280,8 +280,8 @@ def _runs(rankings: Any) -> Iterator[_Run]:
 def _by_length(
     lengths: NDArray[Any], wire: NDArray[np.uint8], item: tuple[Any, ...]
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[Any]]]:
-    """Splits concatenated binary arrays, whose lengths are in `lengths`, (R,). For each length k, yields the
-    rows of that length and their (rows, k) items."""
+    """Splits concatenated binary arrays. `lengths`, with shape (R,), holds the arrays' lengths. For each
+    length k, yields the rows of that length and their items, with shape (rows, k)."""
     width = _ARRAY_HEADER_BYTES + (_LENGTH_BYTES + np.dtype([("value", *item)]).itemsize) * lengths.astype(
         np.int64
     )
@@ -307,7 +307,8 @@ def _block(
 ) -> Block:
     """Sorts rankings by task, so that later sums over tasks need no sort.
 
-    begins: (T,) the first index of each task's responses in `of_shown`, which is sorted by task and position.
+    `begins`, with shape (T,), holds the first index of each task's responses in `of_shown`, which is sorted
+    by task and position.
     """
     task = np.searchsorted(task_keys, run.task).astype(np.int64)
     rows = np.argsort(task, kind="stable")
@@ -333,7 +334,7 @@ def _block(
 
 
 def _people(project: Project, raw: list[_Run]) -> tuple[list[str], NDArray[np.int64]]:
-    """Names of the annotators read, in the order of their keys."""
+    """Names of the annotators in `raw`, and their keys, in the order of the keys."""
     read = np.unique(np.concatenate([np.zeros(0, np.int64), *(run.person for run in raw)]))
     named = Ranking.objects.filter(project=project).exclude(annotator=None, annotator_label="").order_by()
     ids = named.values("annotator_id", "annotator_label").annotate(key=_person_key()).distinct()
@@ -345,8 +346,8 @@ def _people(project: Project, raw: list[_Run]) -> tuple[list[str], NDArray[np.in
 
 
 def _models(responses: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
-    """Model names in the order of their keys. Each is read from one of the model's responses, because
-    DISTINCT would read all of them."""
+    """Model names, and their keys, in the order of the keys. Each name is read from one of the model's
+    responses, because DISTINCT would read every response."""
     keys, first = np.unique(responses["model"].astype(np.int64), return_index=True)
     ids = [uuid.UUID(int=(int(high) << 64) | int(low)) for high, low in responses["id"][first]]
     name_of = dict(Response.objects.filter(pk__in=ids).values_list("pk", "model_name"))
@@ -355,7 +356,7 @@ def _models(responses: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _look_up(values: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The index of each value in the ascending keys; UNKNOWN if it is missing."""
+    """The index of each value in the ascending keys; UNKNOWN for a value that is missing."""
     if len(keys) == 0:
         return np.full(len(values), UNKNOWN, dtype=np.int64)
     place = np.minimum(np.searchsorted(keys, values), len(keys) - 1).astype(np.int64)

@@ -2,7 +2,7 @@
 
 A reviewer's hold on a task is an assignment in a separate state, which takes no slot. Only one reviewer holds
 a task at a time, and a reviewer who has seen others' answers is never assigned the task for annotation. An
-annotator of the task already has an assignment on it, so they can't review it.
+annotator already has an assignment on the task, and therefore can't review the task.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _open_holds() -> models.QuerySet[Assignment]:
 
 
 def open_next_review(*, project: Project, reviewer: User) -> Assignment | None:
-    """The task the reviewer has open, else the free task with the lowest agreement, or None if none is
+    """The task that the reviewer has open, else the free task with the lowest agreement, or None if none is
     left."""
     mine = Assignment.objects.filter(project=project, annotator=reviewer, state=State.REVIEWING)
     if (held := mine.select_related("task").first()) is not None:
@@ -106,10 +106,12 @@ def open_next_review(*, project: Project, reviewer: User) -> Assignment | None:
 
 
 def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
-    """Holds the task for the reviewer and releases the one they held before. Decided tasks can be reopened.
+    """Holds the task for the reviewer and releases the task that the reviewer held before. Decided tasks
+    can be reopened.
 
-    Raises UnderReview when another reviewer holds it, AnnotatedByYou when they have ranked or leased it,
-    Conflict when there is nothing to decide: fewer than two valid annotations and no decision.
+    Raises UnderReview when another reviewer holds the task, AnnotatedByYou when the reviewer has ranked or
+    leased the task, and Conflict when there is nothing to decide: fewer than two valid annotations and no
+    decision.
     """
     counted = Ranking.objects.counted().filter(task=task)
     if counted.annotations().count() < 2 and not counted.reviews().exists():
@@ -187,9 +189,10 @@ def decide(
     *, task: RankingTask, reviewer: User, token: UUID, answer: Answer, source: str = Ranking.Source.API
 ) -> tuple[Ranking, bool]:
     """Writes the decision, which supersedes the previous one, and ends the hold. Returns the decision and
-    whether it is new: False when the reviewer already sent the same one.
+    whether it is new: False when the reviewer already sent the same decision.
 
-    Raises Problem with a reason for each invalid field, LeaseLost when the hold has expired, ProjectArchived.
+    Raises Problem with a reason for each invalid field, LeaseLost when the hold has expired, and
+    ProjectArchived.
     """
     refuse_archived(task.project)
     assignment = (

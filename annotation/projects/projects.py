@@ -51,7 +51,7 @@ def create_project(
     lease_seconds: int = DEFAULT_LEASE_SECONDS,
     manager: User | None = None,
 ) -> Project:
-    """Creates a project with the preset's form. Raises Problem for an invalid field, Conflict for a taken
+    """Creates a project with the preset's form. Raises Problem for an invalid field, and Conflict for a taken
     slug."""
     if preset not in PRESETS:
         raise Problem(
@@ -89,9 +89,9 @@ def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
     A new overlap applies to new tasks only. A new form applies from the next lease on, and all open tasks
     must fit it; open leases keep the form that was shown.
 
-    A paused project assigns no tasks. Current leases can be finished; prefetched ones are released. An
-    archived project accepts no answers: all leases are released, and drafts stay. When it becomes active
-    again, tasks answered by annotators excluded in the meantime are assigned again.
+    A paused project assigns no tasks. Current leases can be finished; prefetched leases are released. An
+    archived project accepts no answers: all leases are released, and drafts stay. When the project becomes
+    active again, tasks answered by annotators excluded in the meantime are assigned again.
     """
     if unknown := sorted(set(changes) - CHANGEABLE):
         raise Problem(
@@ -124,7 +124,7 @@ def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
 def _refuse_odd_allocation(project: Project) -> None:
     errors = []
     if not project.skip_ways or len(set(project.skip_ways)) < len(project.skip_ways):
-        errors.append(FieldProblem("skip_ways", "Name at least one way, and each way once."))
+        errors.append(FieldProblem("skip_ways", "Name at least one way to skip, and each way only once."))
     if project.gold_rate + project.attention_rate > MAX_CHECK_RATE:
         reason = f"The two rates together exceed {MAX_CHECK_RATE:.0%} of the tasks."
         errors += [FieldProblem(f"checks.{name}", reason) for name in ("gold_rate", "attention_rate")]

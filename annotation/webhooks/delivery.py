@@ -31,7 +31,8 @@ from config.problems import Conflict
 log = logging.getLogger(__name__)
 
 State = WebhookDelivery.State
-# The pauses after each failure, as Standard Webhooks recommends: ten attempts in a little over three days.
+# The pauses after successive failures, as Standard Webhooks recommends: ten attempts in a little over three
+# days.
 PAUSES: Final = (
     timedelta(seconds=5),
     timedelta(minutes=5),
@@ -45,10 +46,10 @@ PAUSES: Final = (
 )
 # Spreads out the retries of deliveries that failed together.
 JITTER = 0.2
-# Longer than an attempt can take (sending.TOTAL_SECONDS plus slow name resolution).
+# A claim lasts longer than an attempt can take (safe_post.TOTAL_SECONDS plus slow name resolution).
 CLAIM_SECONDS = 60
 BATCH = 32
-# Deliveries per endpoint in a batch, so that a slow endpoint doesn't block the others.
+# Maximum number of deliveries per endpoint in a batch, so that a slow endpoint doesn't block the others.
 BATCH_OF_ENDPOINT = 8
 DUE_LOOKED_AT = 500
 HOPELESS_AFTER = timedelta(days=1)
@@ -139,8 +140,8 @@ def _record(delivery: WebhookDelivery, outcome: Outcome) -> None:
 
 
 def _disable_if_hopeless(delivery: WebhookDelivery, *, gone: bool) -> None:
-    """Disables the endpoint when it responds with 410, or when a delivery fails permanently and none
-    succeeded recently."""
+    """Disables the endpoint when it responds with 410, or when a delivery fails permanently and no other
+    delivery has succeeded recently."""
     rows = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id, state=WebhookEndpoint.State.ACTIVE)
     if gone:
         reason = "The endpoint answered 410 Gone."

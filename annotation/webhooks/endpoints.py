@@ -1,7 +1,7 @@
 """Webhook endpoints: the URLs that receive a project's events, and their signing secrets.
 
-Secrets are derived from SECRET_KEY, the endpoint and its `secret_version`, so the database contains none and
-a copy of it can't sign anything. A new SECRET_KEY therefore changes all secrets.
+Secrets are derived from SECRET_KEY, the endpoint and its `secret_version`, so the database contains no
+secret and a copy of the database can't sign anything. A new SECRET_KEY therefore changes all secrets.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from annotation.webhooks.safe_post import RefusedAddress, refuse_address
 from config.problems import Conflict, FieldProblem, Problem
 
 SECRET_PREFIX = "whsec_"
-# The time that a receiver has to change its secret. Until it ends, deliveries carry both signatures.
+# The time that a receiver has to change its secret; during this time, deliveries carry both signatures.
 ROTATION = timedelta(hours=24)
 MAX_ENDPOINTS = 20
 CHANGEABLE = frozenset({"url", "events", "description", "state"})
@@ -41,8 +41,8 @@ def secret_of(endpoint: WebhookEndpoint, *, version: int | None = None) -> str:
 
 
 def signatures(*, endpoint: WebhookEndpoint, message_id: str, at: datetime, body: str) -> str:
-    """The `webhook-signature` header, signed with the current secret and, while still valid, the previous
-    one."""
+    """The `webhook-signature` header: one signature with the current secret and, while the previous secret is
+    valid, one signature with the previous secret."""
     versions = [endpoint.secret_version]
     if endpoint.former_secret_until is not None and endpoint.former_secret_until > at:
         versions.append(endpoint.secret_version - 1)
@@ -74,7 +74,7 @@ def update_endpoint(*, endpoint: WebhookEndpoint, changes: Mapping[str, Any]) ->
     if wanted.get("state") == WebhookEndpoint.State.ACTIVE:
         wanted |= {"disabled_reason": "", "failing_since": None}
     elif wanted.get("state") == WebhookEndpoint.State.DISABLED:
-        wanted |= {"disabled_reason": "A manager disabled it."}
+        wanted |= {"disabled_reason": "A manager disabled the webhook."}
     if wanted:
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(**wanted)
     endpoint.refresh_from_db()
@@ -82,7 +82,8 @@ def update_endpoint(*, endpoint: WebhookEndpoint, changes: Mapping[str, Any]) ->
 
 
 def rotate_secret(*, endpoint: WebhookEndpoint) -> tuple[WebhookEndpoint, str]:
-    """Returns a new secret, shown only once. For a day, deliveries are also signed with the previous one."""
+    """Returns a new secret, shown only once. For a day, deliveries are also signed with the previous
+    secret."""
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(
         secret_version=F("secret_version") + 1, former_secret_until=timezone.now() + ROTATION
     )
@@ -91,8 +92,8 @@ def rotate_secret(*, endpoint: WebhookEndpoint) -> tuple[WebhookEndpoint, str]:
 
 
 def send_test(*, endpoint: WebhookEndpoint) -> WebhookDelivery:
-    """Queues an event that only tests the endpoint; it is signed and retried like any other. Raises Conflict
-    while the endpoint is disabled."""
+    """Queues an event that only tests the endpoint; this event is signed and retried like any other. Raises
+    Conflict while the endpoint is disabled."""
     if endpoint.state != WebhookEndpoint.State.ACTIVE:
         raise Conflict("The webhook is disabled; enable it first.", type="webhook-disabled")
     data = {"project": endpoint.project.slug, "webhook": str(endpoint.pk)}
@@ -117,8 +118,8 @@ def _check(*, url: str, events: Sequence[str]) -> None:
 
 
 def _reason_to_refuse(url: str) -> str:
-    """The reason to refuse the URL, or "". The host name is not resolved here; each delivery checks its
-    addresses."""
+    """The reason to refuse the URL, or "". The host name is not resolved here; each delivery checks the
+    host's addresses."""
     schemes = ("https",) if settings.WEBHOOK_HTTPS_ONLY else ("https", "http")
     if len(url) > MAX_URL_CHARACTERS or not url.isascii() or not url.isprintable() or " " in url:
         return f"Use at most {MAX_URL_CHARACTERS} printable ASCII characters without spaces."

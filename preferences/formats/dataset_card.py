@@ -23,7 +23,7 @@ AGGREGATIONS = {
     "every": "One row per ranking, unchanged.",
     "majority": (
         "One row per task. A reviewer's ranking decides its task. Otherwise the majority of "
-        "annotators decides each pair of responses, and equal numbers make a tie. Where these "
+        "annotators decides each pair of responses, and an even split is a tie. Where these "
         "majorities form a cycle, the responses in the cycle are ordered by mean rank (Borda "
         "count). `decided_by` is the rule that was applied, and `votes` is the number of "
         "rankings behind a row."

@@ -1,4 +1,4 @@
-"""An export format converts a snapshot to a file, whose bytes are generated as they are read."""
+"""An export format converts a snapshot to a file, whose bytes are generated while the file is being read."""
 
 from __future__ import annotations
 

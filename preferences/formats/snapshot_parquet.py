@@ -96,16 +96,17 @@ COLUMN_MEANINGS = {
     "task_id": "ID of the ranking task; all rankings of a task are by different annotators",
     "prompt_id": "ID of the prompt; all pairs from one prompt belong in one batch",
     "prompt_hash": "SHA-256 of the conversation",
-    "split": "train or heldout, determined by the prompt's hash",
+    "split": "`train` or `heldout`, determined by the prompt's hash",
     "messages": "the conversation up to the response",
     "responses": "the responses in display order, each with ID, text and model, and with the sampling "
     "parameters and imported metadata as JSON",
-    "tiers": "indices into responses, best first; responses in the same list are tied",
+    "tiers": "lists of indices into `responses`, best first; responses in the same list are tied",
     "strength": "how much better the first tier is than the second, on the project's scale",
-    "annotator": "a pseudonym, the same in every snapshot of the project; empty if no annotator is named",
-    "source": "browser, api or import",
+    "annotator": "a pseudonym, which is the same in every snapshot of the project; empty if no"
+    " annotator is named",
+    "source": "`browser`, `api` or `import`",
     "round": "the sampling round of the responses",
-    "not_rankable": "the annotator marked the responses as not rankable; tiers is then empty",
+    "not_rankable": "the annotator marked the responses as not rankable; `tiers` is then empty",
     "ratings": "JSON: {response id: {scale: value}}",
     "flags": "JSON: {response id: [flag]}",
     "comment": "free text",
@@ -116,19 +117,19 @@ COLUMN_MEANINGS = {
     "created_at": "time of submission or import",
     "unranked": "indices of the unranked responses, which rank below all tiers and have no order among "
     "themselves",
-    "all_bad": "the annotator marked all responses as bad; tiers can then be empty",
+    "all_bad": "the annotator marked all responses as bad; `tiers` can then be empty",
     "confidence": "the annotator's confidence, on the form's scale",
     "choices": "JSON: {question about the whole task: choice}",
-    "kind": "annotation, or review for a reviewer's deciding ranking",
-    "task_kind": "ranking; for a task with a known answer: gold, attention or qualification",
+    "kind": "`annotation`, or `review` for a reviewer's deciding ranking",
+    "task_kind": "`ranking` or, for a task with a known answer, `gold`, `attention` or `qualification`",
     "form_version": "version number of the form shown; none for imports",
     "given_at": "time of the ranking as stated in the imported file",
     "prompt_metadata": "JSON: metadata of the prompt",
     "task_metadata": "JSON: metadata of the imported row",
     "ranking_metadata": "JSON: metadata of the imported ranking",
     "votes": "number of rankings behind the row; 1 unless the row is a majority ranking",
-    "decided_by": "the rule behind a majority ranking: only (a single ranking), majority, borda or review; "
-    "otherwise empty",
+    "decided_by": "the rule behind a majority ranking: `only` (a single ranking), `majority`, `borda` or "
+    "`review`; otherwise empty",
     "gold_tiers": "the known answer as tiers; none if unknown",
 }
 # A row group ends when it reaches either of these limits. Row groups therefore depend only on the rows, equal
@@ -158,7 +159,7 @@ MARKS = tuple(name for name in TRAINING_COLUMNS if name not in BEFORE)
 
 
 def write_rankings(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write rows that follow SCHEMA and return their number."""
+    """Write rows that follow SCHEMA and return the number of rows."""
     count = 0
     with path.open("wb") as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         for group in _groups(rows):

@@ -15,8 +15,8 @@ from preferences.statistics.pairs import NO_VERDICT
 
 
 class Meetings(NamedTuple):
-    """The agreement between every two rankings of a task. All arrays are (Q,), with one entry for each pair
-    of rankings.
+    """The agreement between every two rankings of a task. All arrays have shape (Q,), with one entry for
+    each pair of rankings.
 
     `first`, `second`: indices of the rankings. `shared`: the number of response pairs with a verdict in both
     rankings; `same`: how many of them have equal verdicts. `strict` and `strict_same`: the same counts
@@ -34,7 +34,8 @@ class Meetings(NamedTuple):
 
 
 def meetings_of(verdicts: NDArray[np.int8], first: NDArray[np.int64], second: NDArray[np.int64]) -> Meetings:
-    """verdicts: (R, P) from `pairs.verdicts_of`; first, second: (Q,) from `pairs.rankings_that_meet`."""
+    """Compare pairs of rankings. `verdicts` has shape (R, P) and comes from `pairs.verdicts_of`; `first`
+    and `second` have shape (Q,) and come from `pairs.rankings_that_meet`."""
     one, two = verdicts[first], verdicts[second]
     said = (one != NO_VERDICT) & (two != NO_VERDICT)
     strict = said & (one != 0) & (two != 0)
@@ -60,8 +61,8 @@ def join_meetings(parts: list[Meetings]) -> Meetings:
 
 
 def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each ranking (R,): how often its verdict on a response pair equals that of another ranking of the
-    task, and how often both rankings have a verdict."""
+    """For each ranking, how often its verdict on a response pair equals that of another ranking of the
+    task, and how often both rankings have a verdict. Both arrays have shape (R,)."""
     both = np.concatenate([met.first, met.second])
     same = np.bincount(both, weights=np.tile(met.same, 2), minlength=n_rankings)
     shared = np.bincount(both, weights=np.tile(met.shared, 2), minlength=n_rankings)
@@ -71,8 +72,8 @@ def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArr
 def between_annotators(
     met: Meetings, annotators: NDArray[np.int64], n_annotators: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For every two annotators: how often their verdicts on a response pair are equal, and how often both
-    annotators have a verdict; each (A, A) and symmetric."""
+    """For every two annotators, how often their verdicts on a response pair are equal, and how often both
+    annotators have a verdict. Both arrays are symmetric and have shape (A, A)."""
     cells = annotators[met.first] * n_annotators + annotators[met.second]
     found = []
     for weights in (met.same, met.shared):

@@ -1,8 +1,8 @@
 """Biases: the influence of position and length on rankings, and straight-lining. Pure NumPy.
 
-Rankings are places (R, K) (see `pairs`); lengths and positions have the same columns. All counts are per
-ranking, so that confidence intervals treat the pairs of a ranking as one observation
-(`intervals.clustered_shares`).
+Rankings are given as (R, K) arrays of places (see `pairs`); arrays of lengths and positions have the same
+columns. All counts are per ranking, so that confidence intervals treat the pairs of a ranking as one
+observation (`intervals.clustered_shares`).
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 
 
 class Wins(NamedTuple):
-    """Per ranking (R,): the number of strict pairs won by the response in question (the longer response or
-    the response shown first), and the number of strict pairs that contain such a response."""
+    """For each ranking, the number of strict pairs won by the response in question (the longer response or
+    the response shown first), and the number of strict pairs that contain such a response. Both arrays have
+    shape (R,)."""
 
     won: NDArray[np.int64]
     n: NDArray[np.int64]
 
 
 def wins_of_the_larger(places: NDArray[np.int8], sizes: NDArray[np.int64]) -> Wins:
-    """Count the strict pairs in which the larger response is preferred. With text lengths as sizes, the count
-    measures length bias.
+    """Count the strict pairs in which the larger response is preferred. With text lengths as `sizes`, the
+    count measures length bias.
 
-    sizes: (R, K). Pairs of equal size are left out. A share of ½ means no bias. Longer responses can also win
-    more often because they are better.
+    `sizes` has shape (R, K). Pairs of equal size are left out. A share of ½ means no bias. Longer responses
+    can also win more often because they are better.
     """
     verdicts = verdicts_of(places)
     first, second = pair_columns(places.shape[1])
@@ -41,16 +42,17 @@ def wins_of_the_first_shown(places: NDArray[np.int8], shown: NDArray[np.int8]) -
     """Measure position bias: count the strict pairs in which the response shown first (further left or higher
     up) is preferred.
 
-    shown: (R, K) the position of each response, 0 first. Responses are shuffled for each annotator, so
-    without a bias the expected share is exactly one half, regardless of the quality of the responses.
+    `shown` contains each response's position, counted from 0, and has shape (R, K). Responses are shuffled
+    for each annotator, so without a bias the expected share is exactly one half, regardless of the quality
+    of the responses.
     """
     return wins_of_the_larger(places, -shown.astype(np.int64))
 
 
 class PassedOn(NamedTuple):
-    """Per ranking (R,): whether the ranking is exactly the order shown, without ties (`as_shown`), and the
-    probability that a random order without ties equals the order shown (`by_chance`: 1/K!). Both are 0 for
-    rankings with ties."""
+    """For each ranking, whether the ranking is exactly the order shown, without ties (`as_shown`), and the
+    probability that a random order without ties equals the order shown (`by_chance`: 1/K!). Both values are
+    0 for rankings with ties, and both arrays have shape (R,)."""
 
     as_shown: NDArray[np.bool_]
     by_chance: NDArray[np.float64]

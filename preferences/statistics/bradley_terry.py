@@ -24,18 +24,19 @@ MAX_STEP = 1.0
 def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]:
     """Maximum-likelihood strengths by Newton's method.
 
-    wins: (..., M, M), wins[i, j] is the number of times that i beat j, with ties as ½ each way; leading axes
-        are separate problems.
+    wins: (..., M, M) array, in which wins[..., i, j] is the number of times that i beat j, with ties as ½
+        each way; leading axes are separate problems.
     prior: virtual wins *and* losses of each model against a model of strength 0. A prior above 0 keeps the
         strength of an undefeated model finite, and puts models that were never compared on a common scale.
-    Returns (..., M). Raises ValueError for a wrong shape, negative counts, or (without a prior) comparisons
-        that leave some strengths undetermined; RuntimeError if the method does not converge.
+    Returns strengths with shape (..., M). Raises ValueError for a wrong shape, negative counts, or (without
+        a prior) comparisons that leave some strengths undetermined, and RuntimeError if the method does not
+        converge.
     """
     wins = np.asarray(wins, dtype=np.float64)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2]:
-        raise ValueError(f"wins must be square in its last two axes; its shape is {wins.shape}.")
+        raise ValueError(f"`wins` must be square in its last two axes; its shape is {wins.shape}.")
     if not np.isfinite(wins).all() or (wins < 0).any() or prior < 0:
-        raise ValueError("wins and prior must be finite and not negative.")
+        raise ValueError("`wins` and `prior` must be finite and not negative.")
     models = wins.shape[-1]
     wins = wins * (1 - np.eye(models))
     if prior == 0 and not _strongly_connected(wins):
@@ -63,8 +64,8 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
 
 
 class Table(NamedTuple):
-    """Comparisons of M models: `wins[..., i, j]` is the number of times that i beat j; `ties` is symmetric;
-    diagonals are 0."""
+    """Comparisons of M models. `wins[..., i, j]` is the number of times that i beat j, `ties` is symmetric,
+    and the diagonals of both arrays are 0."""
 
     wins: NDArray[np.float64]
     ties: NDArray[np.float64]
@@ -76,8 +77,8 @@ def table_of(
     is_tie: NDArray[np.bool_],
     n_models: int,
 ) -> Table:
-    """Build a Table of (M, M) from the models 0…M−1 of each comparison, (N,). Comparisons of a model with
-    itself are ignored."""
+    """Build a Table of (M, M) arrays from (N,) arrays that contain the two models (0…M−1) and the outcome
+    of each comparison. Comparisons of a model with itself are ignored."""
     met = preferred != other
     cell, tied = (preferred * n_models + other)[met], is_tie[met]
     wins, one_way = (
@@ -97,10 +98,12 @@ def resampled(
     samples: int,
     seed: int,
 ) -> Table:
-    """Tables (samples, M, M) of bootstrap samples of whole clusters; arguments as in :func:`table_of`.
+    """Build a Table of (samples, M, M) arrays from bootstrap samples of whole clusters, with arguments as
+    in :func:`table_of`.
 
-    clusters: (N,), usually tasks, because the K(K−1)/2 comparisons of a ranking and all rankings of a task
-    involve the same few responses. As in `intervals.resampled_totals`, many clusters are divided into groups.
+    `clusters` has shape (N,). Clusters are usually tasks, because the K(K−1)/2 comparisons of a ranking and
+    all rankings of a task involve the same few responses. If there are many clusters, they are divided into
+    groups, as in `intervals.resampled_totals`.
     """
     rng = np.random.default_rng(seed)
     _, cluster = np.unique(clusters, return_inverse=True)
@@ -128,10 +131,10 @@ def half_ties(wins: NDArray[Any], ties: NDArray[Any]) -> NDArray[np.float64]:
 class Ground(NamedTuple):
     """The groups and levels into which the comparisons divide the models.
 
-    `group`: (M,) models with the same number are connected by comparisons; strengths in different groups
-    can't be compared, even if a prior gives them values. `level`: (M,) within a group, models with the same
-    number are connected by chains of wins (or ties) in both directions. Models on a better level never lost
-    to models on a worse level, so only the prior, and not the data, gives an upper bound for the difference
+    Both arrays have shape (M,). Models with the same `group` are connected by comparisons; strengths in
+    different groups can't be compared, even if a prior gives them values. Models with the same `level`
+    are connected by chains of wins (or ties) in both directions. Models on a better level never lost to
+    models on a worse level, so only the prior, and not the data, gives an upper bound for the difference
     between two levels.
     """
 
@@ -140,9 +143,9 @@ class Ground(NamedTuple):
 
 
 def ground_of(wins: NDArray[np.float64]) -> Ground:
-    """Find the groups and levels of the models. wins: (M, M), with ties as ½ each way. The maximum-likelihood
-    estimate exists and is unique if all models are on one level; Ford ("Solution of a ranking problem from
-    binary comparisons", 1957)."""
+    """Find the groups and levels of the models. `wins` has shape (M, M), with ties as ½ each way. The
+    maximum-likelihood estimate exists and is unique if all models are on one level; Ford ("Solution of a
+    ranking problem from binary comparisons", 1957)."""
     beats = np.asarray(wins) > 0
     forward = _reach(beats)
     return Ground(_classes(_reach(beats | beats.T)), _classes(forward & forward.T))
@@ -159,7 +162,7 @@ def _strongly_connected(wins: NDArray[np.float64]) -> bool:
 
 
 def _reach(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(..., M, M): whether j can be reached from i. Every i reaches itself."""
+    """Whether j can be reached from i, as an array of shape (..., M, M). Every i reaches itself."""
     size = steps.shape[-1]
     reach: NDArray[np.bool_] = steps | np.eye(size, dtype=bool)
     for _ in range(max(1, int(np.ceil(np.log2(max(2, size)))))):
@@ -168,7 +171,7 @@ def _reach(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _classes(together: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Number the classes of an equivalence relation (M, M) from 0, in order of their first members."""
+    """Number the classes of an (M, M) equivalence relation from 0, in order of their first members."""
     first = together.argmax(axis=1) if len(together) else np.zeros(0, dtype=np.int64)
     _, number = np.unique(first, return_inverse=True)
     return number.astype(np.int64)

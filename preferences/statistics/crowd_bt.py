@@ -5,11 +5,11 @@ P(annotator k prefers i to j) = η_k σ(s_i − s_j) + (1 − η_k) σ(s_j − s
 Bennett, Collins-Thompson & Horvitz, "Pairwise ranking aggregation in a crowdsourced setting" (WSDM 2013). η
 is 1 for an annotator who always agrees with the strengths, ½ for an annotator who answers at random, and
 below ½ for an annotator who tends to reverse the order of the strengths. Ties carry no order and are left
-out. The estimate is the joint maximum, as in the paper, and needs about a hundred or more verdicts on each
+out. The estimate is the joint maximum, as in the paper, and needs at least about a hundred verdicts on each
 item. With fewer verdicts, the strengths overfit the same votes from which η is estimated (Neyman & Scott
-1948), and η is overestimated: by up to 0.36 with 9 verdicts on an item, 0.1 with 48, and 0.03 with 230. For
-responses with only a few rankings, use `dawid_skene.pair_reliability`, which sums over the unknown truth and
-does not have this bias.
+1948), and η is overestimated: by up to 0.36 with 9 verdicts on each item, by up to 0.1 with 48, and by up
+to 0.03 with 230. For responses with only a few rankings, use `dawid_skene.pair_reliability`, which sums
+over the unknown truth and does not have this bias.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ MAX_BLOCK = 2000
 
 
 class CrowdBT(NamedTuple):
-    """`strength`: (I,) of items. `eta`, `low`, `high`: (A,), NaN for annotators without a strict verdict.
-    `n`: (A,) strict verdicts."""
+    """`strength` has shape (I,), with one value per item. `eta`, `low`, `high` and `n` (the number of strict
+    verdicts) have shape (A,), with one value per annotator; the first three are NaN for annotators without a
+    strict verdict."""
 
     strength: NDArray[np.float64]
     eta: NDArray[np.float64]
@@ -56,21 +57,21 @@ def fit(
 ) -> CrowdBT:
     """Estimate strengths, and reliabilities with intervals from the observed information.
 
-    preferred, other, annotators: (N,) integers, one row per strict verdict. penalty: λ in the module's
-    docstring. The initial value (η = 0.8 for all) selects, from the two mirror-image solutions, the one in
-    which the majority is correct.
+    `preferred`, `other` and `annotators` are (N,) arrays of integers, with one entry per strict verdict.
+    `penalty` is λ in the module's docstring. The initial value (η = 0.8 for all) selects, from the two
+    mirror-image solutions, the one in which the majority is correct.
 
     Intervals are normal on the log-odds of η, from the inverse of the information with the strengths
     eliminated, so uncertainty about the strengths widens them. The intervals are NaN if more than MAX_BLOCK
-    items are connected. Raises ValueError for unequal shapes, indices out of range or a penalty of 0 or less;
-    RuntimeError if the search does not converge.
+    items are connected. Raises ValueError for unequal shapes, indices out of range or a penalty of 0 or
+    less, and RuntimeError if the search does not converge.
     """
     win, lose, who = (np.asarray(part, dtype=np.int64) for part in (preferred, other, annotators))
     if win.ndim != 1 or not win.shape == lose.shape == who.shape:
-        raise ValueError("preferred, other and annotators must be (N,) each.")
+        raise ValueError("`preferred`, `other` and `annotators` must each have shape (N,).")
     if penalty <= 0:
         raise ValueError(
-            "penalty must be above 0: without a penalty, strengths from few votes can be infinite."
+            "`penalty` must be above 0: without a penalty, strengths from few votes can be infinite."
         )
     for part, size in ((win, n_items), (lose, n_items), (who, n_annotators)):
         if len(part) and (part.min() < 0 or part.max() >= size):
@@ -129,8 +130,8 @@ def _standard_errors(
     """Standard errors of the log-odds of η: the square root of the diagonal of (H_ηη − H_ηs H_ss⁻¹ H_sη)⁻¹,
     where H is the Hessian of the loss.
 
-    H_ss has one block for each set of items connected by comparisons (usually a task); blocks of one size are
-    inverted together.
+    H_ss has one block for each set of items connected by comparisons (usually a task); blocks of the same
+    size are inverted together.
     """
     n_items, people = len(strength), len(logit)
     eta = _sigmoid(logit)

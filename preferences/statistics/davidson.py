@@ -16,7 +16,7 @@ from preferences.statistics.bradley_terry import MAX_ITERATIONS, MAX_STEP, TOLER
 
 
 class Davidson(NamedTuple):
-    """`strength`: (..., M) log odds, centred on 0; `tie`: (...), ν."""
+    """`strength` contains log odds, centred on 0, with shape (..., M); `tie` contains ν, with shape (...)."""
 
     strength: NDArray[np.float64]
     tie: NDArray[np.float64]
@@ -25,22 +25,22 @@ class Davidson(NamedTuple):
 def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 0.0) -> Davidson:
     """Maximum-likelihood strengths and ν by Newton's method.
 
-    wins, ties: (..., M, M) as in `bradley_terry.Table`; leading axes are separate problems.
-    prior: virtual wins *and* losses of each model against a model of strength 0, and the same numbers of
-        virtual ties and of virtual wins between two equal models. A prior above 0 keeps all estimates finite,
-        even with undefeated models, models that were never compared, no ties, or only ties.
+    wins, ties: (..., M, M) arrays as in `bradley_terry.Table`; leading axes are separate problems.
+    prior: virtual wins *and* losses of each model against a model of strength 0; also the number of
+        virtual ties, and of virtual wins, between two equal models. A prior above 0 keeps all estimates
+        finite, even with undefeated models, models that were never compared, no ties, or only ties.
     Raises ValueError for wrong shapes or counts, or (without a prior) comparisons that leave a parameter
-        undetermined; RuntimeError if the method does not converge.
+        undetermined, and RuntimeError if the method does not converge.
     """
     wins, ties = np.asarray(wins, dtype=np.float64), np.asarray(ties, dtype=np.float64)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2] or wins.shape != ties.shape:
         raise ValueError(
-            f"wins and ties must be square and equal in shape, not {wins.shape} and {ties.shape}."
+            f"`wins` and `ties` must be square and have the same shape, not {wins.shape} and {ties.shape}."
         )
     if not np.isfinite(wins + ties).all() or (wins < 0).any() or (ties < 0).any() or prior < 0:
-        raise ValueError("wins, ties and prior must be finite and not negative.")
+        raise ValueError("`wins`, `ties` and `prior` must be finite and not negative.")
     if (ties != np.swapaxes(ties, -1, -2)).any():
-        raise ValueError("ties must be symmetric.")
+        raise ValueError("`ties` must be symmetric.")
     models = wins.shape[-1]
     apart = 1 - np.eye(models)
     wins, ties = wins * apart, ties * apart

@@ -27,9 +27,10 @@ MIN_ANNOTATORS = 3
 
 
 class DawidSkene(NamedTuple):
-    """`truth`: (U, V) P(the true label of the item is v). `prior`: (V,) frequency of each label. `confusion`:
-    (A, V, V), [a, t, v] = P(annotator a gives label v if the true label is t); rows without expected votes
-    are NaN. `log_likelihood` of the votes at these values."""
+    """`truth[u, v]` is P(the true label of item u is v), with shape (U, V). `prior` is the frequency of
+    each label, with shape (V,). `confusion[a, t, v]` is P(annotator a gives label v if the true label is
+    t), with shape (A, V, V); rows without expected votes are NaN. `log_likelihood` is the log-likelihood of
+    the votes under these estimates."""
 
     truth: NDArray[np.float64]
     prior: NDArray[np.float64]
@@ -52,13 +53,14 @@ def fit(
     """Run EM, starting from the vote shares, until no true-label probability changes by more than
     `tolerance`.
 
-    items, annotators, labels: (N,) integers, one row per vote. smoothing: virtual votes in each cell of each
-    confusion matrix; 0 is maximum likelihood. The truth of an item without votes is the prior. Raises
-    ValueError for unequal shapes or indices out of range; RuntimeError if EM does not converge.
+    `items`, `annotators` and `labels` are (N,) arrays of integers, with one entry per vote. `smoothing` is
+    the number of virtual votes in each cell of each confusion matrix; 0 gives the maximum-likelihood
+    estimate. The truth of an item without votes is the prior. Raises ValueError for unequal shapes or
+    indices out of range, and RuntimeError if EM does not converge.
     """
     item, who, label = (np.asarray(part, dtype=np.int64) for part in (items, annotators, labels))
     if item.ndim != 1 or not item.shape == who.shape == label.shape:
-        raise ValueError("items, annotators and labels must be (N,) each.")
+        raise ValueError("`items`, `annotators` and `labels` must each have shape (N,).")
     for part, size in ((item, n_items), (who, n_annotators), (label, n_labels)):
         if len(part) and (part.min() < 0 or part.max() >= size):
             raise ValueError("An index is out of range.")
@@ -69,8 +71,8 @@ def fit(
     said = who * n_labels + label
     for _ in range(max_iterations):
         prior = truth[n[:, 0] > 0].mean(0) if len(item) else np.full(n_labels, 1 / n_labels)
-        # [a, v, t]: the expected number of times that annotator a gave label v to items with the true label
-        # t.
+        # Element [a, v, t] is the expected number of times that annotator a gave label v to items with the
+        # true label t.
         tally = np.stack(
             [
                 np.bincount(said, weights=truth[item, true], minlength=n_annotators * n_labels)
@@ -99,10 +101,10 @@ def fit(
 
 
 class Reliability(NamedTuple):
-    """`accuracy` with `low` and `high`: (A,), NaN for annotators without a shared verdict, and for all
-    annotators if fewer than three have shared verdicts. `n`: (A,) shared strict verdicts. `first_right`: (U,)
-    P(the first response of the pair is better), in the order of the pair numbers; ½ for a pair without
-    information."""
+    """`accuracy`, `low` and `high` have shape (A,) and are NaN for annotators without a shared verdict, and
+    for all annotators if fewer than three have shared verdicts. `n` is the number of shared strict
+    verdicts, with shape (A,). `first_right[u]` is P(the first response of pair u is better), with shape
+    (U,); ½ for a pair without information."""
 
     accuracy: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -129,18 +131,18 @@ def pair_reliability(
     verdicts y = ±1 on a pair, the likelihood of the pair is cosh(ℓ/2) · Π √(p (1 − p)), so EM needs only one
     number per pair.
 
-    pairs, annotators: (N,) integers; verdicts: (N,) −1 or 1 (leave out ties, which carry no order). clusters:
-    (N,) the tasks. Verdicts on the pairs of a ranking are dependent, so the intervals (normal on the
-    log-odds) use the sandwich H⁻¹ J H⁻¹ with J summed over clusters (White 1982). The majority is assumed to
-    be correct more often than not, because the mirror-image solution fits equally well. Raises ValueError for
-    unequal shapes or other verdicts; RuntimeError if EM does not converge.
+    All arrays have shape (N,). `verdicts` are −1 or 1 (leave out ties, which carry no order), and
+    `clusters` are the tasks. Verdicts on the pairs of a ranking are dependent, so the intervals (normal on
+    the log-odds) use the sandwich H⁻¹ J H⁻¹ with J summed over clusters (White 1982). The majority is
+    assumed to be correct more often than not, because the mirror-image solution fits equally well. Raises
+    ValueError for unequal shapes or other verdicts, and RuntimeError if EM does not converge.
     """
     pair, who, cluster = (np.asarray(part, dtype=np.int64) for part in (pairs, annotators, clusters))
     y = np.asarray(verdicts, dtype=np.float64)
     if pair.ndim != 1 or not pair.shape == who.shape == cluster.shape == y.shape:
-        raise ValueError("pairs, annotators, verdicts and clusters must be (N,) each.")
+        raise ValueError("`pairs`, `annotators`, `verdicts` and `clusters` must each have shape (N,).")
     if not np.isin(y, (-1, 1)).all():
-        raise ValueError("Verdicts are −1 or 1; leave ties out.")
+        raise ValueError("Verdicts must be −1 or 1; leave out ties.")
     nothing = np.full(n_annotators, np.nan)
     votes = np.bincount(pair, minlength=n_pairs)
     shared = votes[pair] > 1
@@ -184,8 +186,8 @@ def _standard_errors(
     right: NDArray[np.float64],
     support: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Standard errors of the log-odds: −∂²/∂θ_k∂θ_j = [k = j] p(1 − p) − ¼ sech²(ℓ/2) y_k y_j, summed over
-    pairs; the score of a verdict is P(the verdict is correct) − p."""
+    """Standard errors of the log-odds. The information matrix is −∂²/∂θ_k∂θ_j = [k = j] p(1 − p) − ¼
+    sech²(ℓ/2) y_k y_j, summed over pairs, and the score of a verdict is P(the verdict is correct) − p."""
     people = len(p)
     curve = 0.25 / np.cosh(np.clip(support, -80, 80) / 2) ** 2
     own = (p * (1 - p))[who] - curve[pair]

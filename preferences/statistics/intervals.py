@@ -32,7 +32,8 @@ class Interval(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """Shares with intervals, one per group, and the number of observations in each group; all (G,)."""
+    """Shares with intervals, one per group, and the number of observations in each group. All arrays have
+    shape (G,)."""
 
     share: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -43,10 +44,11 @@ class Shares(NamedTuple):
 def wilson(
     share: ArrayLike, n: ArrayLike, *, level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The score interval of a binomial share; Wilson, "Probable inference" (JASA 22, 1927).
+    """The score interval for a binomial share; Wilson, "Probable inference" (JASA 22, 1927).
 
-    Unlike p ± 2 se, the score interval stays inside [0, 1] and does not shrink to a point at 0 or 1. share,
-    n: any shapes that broadcast; n can be an effective, fractional number. NaN where n is 0.
+    Unlike p ± 2 se, the score interval stays inside [0, 1] and does not shrink to a point at 0 or 1.
+    `share` and `n` can have any shapes that broadcast, and `n` can be an effective, fractional number. The
+    interval is NaN where `n` is 0.
     """
     p, size = np.asarray(share, dtype=np.float64), np.asarray(n, dtype=np.float64)
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -63,19 +65,19 @@ def clustered_shares(
 ) -> Shares:
     """The share of successes in each group, with a Wilson interval based on the effective number of trials.
 
-    successes, trials, groups: (C,), one entry per cluster; groups are 0…n_groups−1. The variance is that of a
-    ratio of cluster totals (Cochran, "Sampling Techniques", 1977, §6.3). The effective number of trials is
-    p(1−p) divided by that variance, limited to the range from the number of clusters to the number of trials
-    (Korn & Graubard 1998). Clusters of one trial each give the plain Wilson interval. A group without trials
-    gives NaN.
+    `successes`, `trials` and `groups` have shape (C,), with one entry per cluster; groups are numbered
+    0…n_groups−1. The variance is that of a ratio of cluster totals (Cochran, "Sampling Techniques", 1977,
+    §6.3). The effective number of trials is p(1−p) divided by that variance, limited to the range from the
+    number of clusters to the number of trials (Korn & Graubard 1998). If each cluster has one trial, the
+    result is the plain Wilson interval. The result for a group without trials is NaN.
     """
     won, tried = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     group = np.asarray(groups, dtype=np.int64)
     if won.ndim != 1 or not won.shape == tried.shape == group.shape:
-        raise ValueError("successes, trials and groups must be (C,) each.")
+        raise ValueError("`successes`, `trials` and `groups` must each have shape (C,).")
     if len(won) and ((won < 0).any() or (won > tried).any() or group.min() < 0 or group.max() >= n_groups):
         raise ValueError(
-            "Successes must be from 0 to the number of trials, and groups must be from 0 to n_groups − 1."
+            "`successes` must be from 0 to `trials`, and `groups` must be from 0 to `n_groups` − 1."
         )
     total = np.bincount(group, weights=tried, minlength=n_groups)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -83,8 +85,8 @@ def clustered_shares(
         deviation = won - np.where(tried > 0, share[group], 0.0) * tried
         scatter = np.bincount(group, weights=deviation**2, minlength=n_groups)
         clusters = np.bincount(group, weights=tried > 0, minlength=n_groups)
-        # p(1−p)/var without the correction C/(C−1): for clusters of one trial, the result is exactly the
-        # number of trials.
+        # This is p(1−p)/var without the correction C/(C−1), so that for clusters of one trial the result is
+        # exactly the number of trials.
         effective = np.where(scatter > 0, share * (1 - share) * total**2 / scatter, clusters)
         effective = np.clip(effective, np.minimum(clusters, total), total)
     low, high = wilson(share, effective, level=level)
@@ -103,11 +105,12 @@ def resampled_totals(
 ) -> NDArray[np.float64]:
     """Column totals of `samples` bootstrap samples of whole clusters (Efron 1979; Davison & Hinkley §3.8).
 
-    features: (N, F), clusters: (N,) integers. Returns (samples, F). More than MAX_GROUPS clusters are divided
-    at random into equal groups, and the groups are resampled: sums of independent clusters are independent,
-    so the variance of the totals is estimated without bias, and their standard deviation with a relative
-    error of 1/√(2·groups) ≈ 2 %. The cost is therefore independent of the size of the data. The same seed
-    gives the same samples.
+    `features` has shape (N, F), `clusters` contains integers and has shape (N,), and the result has shape
+    (samples, F). If there are more than MAX_GROUPS clusters, they are divided at random into groups of
+    equal size, and the groups are resampled: sums of independent clusters are independent, so the variance
+    of the totals is estimated without bias, and their standard deviation with a relative error of
+    1/√(2·groups) ≈ 2 %. The cost is therefore independent of the size of the data. The same seed gives the
+    same samples.
     """
     rng = np.random.default_rng(seed)
     _, cluster = np.unique(clusters, return_inverse=True)
@@ -123,7 +126,8 @@ def resampled_totals(
 
 
 def sum_by(group: NDArray[np.int64], rows: NDArray[np.float64], n_groups: int) -> NDArray[np.float64]:
-    """Sums of `rows` (N, F) by group (N,): (n_groups, F)."""
+    """The sums of `rows` by group. `rows` has shape (N, F), `group` has shape (N,), and the result has
+    shape (n_groups, F)."""
     if len(rows) == 0:
         return np.zeros((n_groups, rows.shape[1]))
     order = np.argsort(group, kind="stable")
@@ -147,7 +151,7 @@ def percentiles(
 
 
 def lower_tail(z: ArrayLike) -> NDArray[np.float64]:
-    """P(Z ≤ z) of a standard normal; NaN stays NaN."""
+    """P(Z ≤ z) for a standard normal variable Z; NaN stays NaN."""
     values = np.asarray(z, dtype=np.float64)
     tails = [0.5 * math.erfc(-value / math.sqrt(2)) for value in values.ravel().tolist()]
     return np.array(tails, dtype=np.float64).reshape(values.shape)
@@ -156,7 +160,7 @@ def lower_tail(z: ArrayLike) -> NDArray[np.float64]:
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """p-values adjusted for multiple tests; Holm, "A simple sequentially rejective multiple test procedure"
     (Scand. J. Stat. 6, 1979). The probability of any false positive among the adjusted values below x is at
-    most x, under any dependence. A NaN means that a hypothesis was not tested, and is ignored."""
+    most x, under any dependence. A NaN marks a hypothesis that was not tested, and is ignored."""
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)
     tested = np.flatnonzero(~np.isnan(p))

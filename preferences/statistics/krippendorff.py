@@ -2,8 +2,8 @@
 
 α = 1 − D_o / D_e: the disagreement observed within units, divided by the disagreement of values paired at
 random from the same pool without replacement. Krippendorff, "Content Analysis" (4th ed. 2019, ch. 12) and
-"Computing Krippendorff's Alpha-Reliability" (2011). α is 1 for perfect agreement, 0 for agreement by chance,
-and negative for less agreement than by chance.
+"Computing Krippendorff's Alpha-Reliability" (2011). α is 1 for perfect agreement, 0 for chance agreement, and
+negative for less agreement than expected by chance.
 
 Squared differences δ²(c, k): nominal [c ≠ k]; interval (c − k)²; ordinal (Σ_{g=c}^{k} n_g − (n_c + n_k)/2)²,
 which is the interval difference of the values' mid-ranks in the pool.
@@ -27,8 +27,8 @@ MAX_TABLE_VALUES = 16
 
 class Alpha(NamedTuple):
     """α with its bootstrap interval, and the numbers of units and values. The interval is NaN without
-    samples. α and the interval are NaN where α is undefined: if no unit has two values, or if there is only
-    one distinct value."""
+    bootstrap samples. α and the interval are NaN where α is undefined: if no unit has two values, or
+    if there is only one distinct value."""
 
     alpha: float
     low: float
@@ -49,17 +49,18 @@ def alpha(
 ) -> Alpha:
     """α of values in long form. The result depends on the unit of each value, but not on the rater.
 
-    units: (N,) integers; values: (N,) numbers. Units with one value are left out, by definition.
+    units: an (N,) array of integers. Units with only one value are left out, by definition.
+    values: an (N,) array of numbers.
     samples: the number of bootstrap samples (0: no interval). Whole units are resampled, because the values
         of a unit are dependent and α's parts are sums over units.
-    clusters: (N,), constant within a unit. If given, whole clusters are resampled: the pairs of one task, or
-        all values for one text, are correlated.
+    clusters: an (N,) array, constant within a unit. If given, whole clusters are resampled: the pairs of
+        one task, or all values for one text, are correlated.
     Raises ValueError for unequal shapes, values that aren't finite, or an unknown metric.
     """
     unit, value = np.asarray(units, dtype=np.int64), np.asarray(values, dtype=np.float64)
     cluster = unit if clusters is None else np.asarray(clusters, dtype=np.int64)
     if unit.ndim != 1 or not unit.shape == value.shape == cluster.shape:
-        raise ValueError("units, values and clusters must be (N,) each.")
+        raise ValueError("`units`, `values` and `clusters` must each have shape (N,).")
     if not np.isfinite(value).all():
         raise ValueError("Values must be finite; leave out missing values.")
     if metric not in ("nominal", "ordinal", "interval"):
@@ -97,17 +98,18 @@ def alpha_of_pairs(
 ) -> Alpha:
     """α of verdicts on pairs of responses: −1 (the second is preferred), 0 (tie), 1 (the first).
 
-    counts: (U, 3), the numbers of −1, 0 and 1 for each pair; clusters: (U,), the task of each pair. Tasks are
-    resampled as a whole, because all pairs of a task come from the same rankings.
+    `counts` states how often each pair has the verdicts −1, 0 and 1, with shape (U, 3), and `clusters`
+    contains the task of each pair, with shape (U,). Tasks are resampled as a whole, because all pairs of a
+    task come from the same rankings.
 
-    The order of the two responses in a pair is arbitrary, and α must not depend on it. Every pair therefore
-    counts in both directions, which makes the pool of verdicts symmetric. The reported numbers of units and
-    values count each pair only once.
+    The order of the two responses in a pair is arbitrary, and α must not depend on it. Every pair is
+    therefore counted in both directions, which makes the pool of verdicts symmetric. The reported numbers
+    of units and values count each pair only once.
     """
     table = np.asarray(counts, dtype=np.float64)
     cluster = np.asarray(clusters, dtype=np.int64)
     if table.ndim != 2 or table.shape[1] != 3 or cluster.shape != table.shape[:1]:
-        raise ValueError("counts must be (U, 3) and clusters (U,).")
+        raise ValueError("`counts` must have shape (U, 3), and `clusters` must have shape (U,).")
     kept = table.sum(1) > 1
     table, cluster = table[kept], cluster[kept]
     if len(table) == 0:
@@ -142,7 +144,8 @@ _OfTotals = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def _coincidences(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(U, V) → (U, V, V): ordered pairs of values within each unit, each value with a total weight of 1."""
+    """Convert (U, V) counts of values to (U, V, V) counts of ordered pairs of values within each unit; each
+    value has a total weight of 1."""
     pairs = counts[:, :, None] * counts[:, None, :]
     diagonal = np.arange(counts.shape[1])
     pairs[:, diagonal, diagonal] -= counts
@@ -175,8 +178,8 @@ def _features(
     domain: NDArray[np.float64],
     metric: Metric,
 ) -> tuple[NDArray[np.float64], _OfTotals]:
-    """Return features (U, F) per unit whose sums determine α, and the function that computes α from the
-    sums."""
+    """Return (U, F) features, one row per unit, whose sums determine α, and the function that computes α
+    from the sums."""
     n_units, size = int(unit.max()) + 1, len(domain)
     if metric == "interval":
         # Values are centred, because sums of squares of large values would lose precision by cancellation.
@@ -221,7 +224,8 @@ def _ordinal_by_value(
     level: float,
     seed: int,
 ) -> Alpha:
-    """Ordinal α if a table of all pairs of values would be too large; O(N) per sample."""
+    """Ordinal α, for use when a table of all pairs of values would be too large; takes O(N) time per
+    sample."""
     size, n_units = int(code.max()) + 1, len(cluster_of_unit)
     m = np.bincount(unit, minlength=n_units).astype(np.float64)
 
@@ -242,8 +246,8 @@ def _ordinal_by_value(
 
 
 def pair_counts(verdicts: NDArray[np.int8], tasks: NDArray[np.int64], n_tasks: int) -> NDArray[np.float64]:
-    """Count the verdicts (R, P) of the rankings of tasks (R,): (n_tasks·P, 3), the numbers of −1, 0 and 1 per
-    pair, task by task."""
+    """Count the verdicts −1, 0 and 1 for each pair, task by task. The result has shape (n_tasks·P, 3),
+    `verdicts` has shape (R, P), and `tasks` contains the task of each ranking, with shape (R,)."""
     layers = np.concatenate([(verdicts == said) for said in (-1, 0, 1)], axis=1).astype(np.float64)
     sums = sum_by(tasks, layers, n_tasks)
     pairs = verdicts.shape[1]

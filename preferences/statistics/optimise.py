@@ -25,11 +25,12 @@ def minimise(
     tolerance: float,
     max_iterations: int,
 ) -> Vector:
-    """Find a local minimum of `function` (which returns value and gradient), starting at `start`.
+    """Find a local minimum of `function` (which returns its value and gradient), starting at `start`.
 
-    scale: (n,) an estimate of the inverse curvature of each parameter, which scales the initial step. Stops
-    if no component of the scaled gradient is above `tolerance` (a bound on the remaining distance of each
-    parameter), or if rounding prevents further improvement. Raises RuntimeError after max_iterations.
+    `scale` is an estimate of the inverse curvature for each parameter, with shape (n,), and scales the
+    initial step. The search stops if no component of the scaled gradient is above `tolerance` (a bound on
+    the remaining distance of each parameter), or if rounding prevents further improvement. Raises
+    RuntimeError after `max_iterations` iterations.
     """
     x = start.copy()
     value, gradient = function(x)

@@ -30,9 +30,9 @@ MIN_TASKS = 10
 
 
 class Outliers(NamedTuple):
-    """Arrays (A,). `z`: standardised difference from the expectation, negative for too little agreement;
-    `p_value` and `adjusted` (Holm, over all annotators): NaN below MIN_TASKS tasks. `n_tasks`: the number of
-    tasks used in the test."""
+    """All arrays have shape (A,). `z` is the standardised difference from the expectation, which is
+    negative for too little agreement; `p_value` and `adjusted` (Holm, over all annotators) are NaN for
+    annotators with fewer than MIN_TASKS tasks; and `n_tasks` is the number of tasks used in the test."""
 
     z: NDArray[np.float64]
     p_value: NDArray[np.float64]
@@ -43,8 +43,9 @@ class Outliers(NamedTuple):
 def outliers(
     scores: NDArray[np.float64], tasks: NDArray[np.int64], annotators: NDArray[np.int64], n_annotators: int
 ) -> Outliers:
-    """scores: (R,) the score of each ranking, NaN if its task has no other ranking (such rankings are
-    ignored); tasks, annotators: (R,) integers. An annotator has at most one ranking per task."""
+    """Test all annotators. `scores` contains the score of each ranking, or NaN if its task has no other
+    ranking (such rankings are ignored); `tasks` and `annotators` contain integers. All three arrays have
+    shape (R,). An annotator has at most one ranking per task."""
     known = ~np.isnan(scores)
     score, annotator = scores[known], annotators[known]
     if len(score) == 0:

@@ -21,17 +21,18 @@ NO_VERDICT = 2
 
 @cache
 def pair_columns(k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The indices (i, j), i < j, of the K(K−1)/2 pairs."""
+    """The indices (i, j) of the K(K−1)/2 pairs, with i < j."""
     first, second = np.triu_indices(k, 1)
     return first.astype(np.int64), second.astype(np.int64)
 
 
 def verdicts_of(places: NDArray[np.int8]) -> NDArray[np.int8]:
-    """(R, K) places → (R, K(K−1)/2) verdicts on the pairs of `pair_columns`: 1 if the first response is
-    preferred, −1 if the second is preferred, 0 for a tie, and NO_VERDICT if both responses are unranked."""
+    """Convert (R, K) places to (R, K(K−1)/2) verdicts on the pairs of `pair_columns`: 1 if the first
+    response is preferred, −1 if the second is preferred, 0 for a tie, and NO_VERDICT if both responses are
+    unranked."""
     places = np.asarray(places)
     if places.ndim != 2:
-        raise ValueError(f"places must be (R, K); its shape is {places.shape}.")
+        raise ValueError(f"`places` must have shape (R, K); its shape is {places.shape}.")
     first, second = pair_columns(places.shape[1])
     one, two = places[:, first], places[:, second]
     verdict: NDArray[np.int8] = (one < two).astype(np.int8) - (one > two).astype(np.int8)
@@ -40,8 +41,8 @@ def verdicts_of(places: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def rankings_that_meet(tasks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices (a, b) of every pair of rankings of the same task, each pair once. tasks: (R,) the
-    task of each ranking."""
+    """Return the indices (a, b) of every pair of rankings of the same task, each pair once. `tasks`
+    contains the task of each ranking, with shape (R,)."""
     order = np.argsort(tasks, kind="stable")
     ordered = tasks[order]
     firsts, seconds = [], []
@@ -62,8 +63,9 @@ def rankings_that_meet(tasks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDA
 def gold_scores(gold: NDArray[np.int8], places: NDArray[np.int8]) -> NDArray[np.float64]:
     """Compute `preferences.scoring.gold_score` for many rankings at once.
 
-    gold, places: (R, K). Returns (R,): the share of gold's strict pairs that are in the same order, where a
-    tie or two unranked responses count ½; 0 if nothing is ranked; NaN if gold has no strict pair.
+    `gold` and `places` have shape (R, K). Returns the share of strict pairs in `gold` that have the
+    same order in `places`, with shape (R,). A tie or two unranked responses count ½. The share is 0 if
+    nothing is ranked, and NaN if `gold` has no strict pair.
     """
     truth, said = verdicts_of(gold), verdicts_of(places)
     asked = (truth == 1) | (truth == -1)

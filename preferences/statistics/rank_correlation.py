@@ -1,8 +1,9 @@
 """Kendall's W: the agreement among whole rankings, with ties. Pure NumPy. (For τ-b between two rankings, see
 `agreement`.)
 
-The input is places (or any scores) of the same responses in the same order. Lists of IDs in ranked order are
-not valid input, because entries at the same position would be different responses; see `pairs`.
+The input consists of places (or other scores) of the same responses, with the responses in the same order for
+all rankings. Lists of IDs in ranked order are not valid input, because entries at the same position would be
+different responses; see `pairs`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from preferences.statistics.intervals import sum_by
 
 
 def mid_ranks(places: ArrayLike) -> NDArray[np.float64]:
-    """(R, K) places → ranks 1…K; tied places get their mean rank."""
+    """Convert (R, K) places to ranks 1…K; tied places get their mean rank."""
     place = np.asarray(places)
     lower = (place[:, None, :] < place[:, :, None]).sum(-1)
     equal = (place[:, None, :] == place[:, :, None]).sum(-1)
@@ -29,8 +30,9 @@ def kendall_w_by_task(places: ArrayLike, tasks: NDArray[np.int64], n_tasks: int)
     W = (12 Σ R_i² − 3 m² K (K+1)²) / (m² K (K²−1) − m Σ_j Σ_ties (t³ − t)), where R_i is the sum of the ranks
     of i.
 
-    places: (R, K), tasks: (R,) of 0…n_tasks−1. Returns (n_tasks,): 1 for identical orders, 0 if there is no
-    common order, NaN with fewer than two rankings, or if every ranking ties all responses.
+    `places` has shape (R, K), and `tasks` contains task numbers 0…n_tasks−1, with shape (R,). Returns W
+    with shape (n_tasks,): 1 for identical orders, 0 if there is no common order, and NaN if there are fewer
+    than two rankings or every ranking ties all responses.
     """
     ranks = mid_ranks(places)
     k = ranks.shape[1]

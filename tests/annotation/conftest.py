@@ -1,4 +1,4 @@
-"""Fixtures of the annotation tests."""
+"""Fixtures for the annotation tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Races on real connections, started by a barrier."""
+"""Runs races on real database connections, started by a barrier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The real preference data (RANKLOOP_DATA, by default ../shared/data). Tests without it are skipped."""
+"""The real preference data (RANKLOOP_DATA, by default ../shared/data). Tests that need missing data are
+skipped."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ _FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-# Generous, because a busy machine is slow. A test fails if the expected state doesn't appear in this time.
+# The timeout is generous, because a busy machine is slow. A test fails if the expected state doesn't appear
+# in this time.
 _ACTION_MS = 60_000
 expect.set_options(timeout=_ACTION_MS)
 
@@ -39,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def executable() -> str:
-    """The path of the browser. Without one, the tests fail rather than being skipped."""
+    """The path of the browser. Without a browser, the tests fail rather than being skipped."""
     found = subprocess.run([ROOT / "scripts" / "browser"], capture_output=True, text=True, check=False)
     if found.returncode != 0:
         pytest.fail(found.stderr, pytrace=False)
@@ -64,7 +65,7 @@ def passwords(demo_stack: Stack) -> dict[str, str]:
 
 @pytest.fixture
 def log_in(chromium: Browser, demo_stack: Stack, passwords: dict[str, str]) -> Iterator[LogIn]:
-    """log_in(name): that user's page, in a separate context. Fails on script errors."""
+    """log_in(name): a page on which this user is logged in, in a separate context. Fails on script errors."""
     contexts, thrown = [], []
 
     def open_page(name: str) -> Page:

@@ -104,15 +104,15 @@ class Desk:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """On exit, waits until the server has received all answers submitted in the block. The desk doesn't
-        wait."""
+        """On exit, waits until the server has received all answers submitted in the block. The desk itself
+        doesn't wait for the server."""
         with self.page.expect_response(lambda response: response.url.endswith("/submit")) as answer:
             yield
         assert answer.value.status == 201, answer.value.text()
 
     def submit(self) -> None:
-        """Presses Submit and waits for the next task or the empty desk. If the desk asks about an unchanged
-        order, confirms it."""
+        """Presses Submit and waits for the next task or the empty desk. Confirms an unchanged order if the
+        desk asks for confirmation."""
         shown = self.order()
         confirm = self.page.get_by_role("button", name="Submit this order")
         with self.taken():

@@ -1,5 +1,5 @@
-"""A manager sets up a project without the command line or an admin: the manager creates it, edits the form,
-imports real data and invites an annotator, who ranks the first task."""
+"""A manager sets up a project without the command line or an admin: the manager creates the project, edits
+the form, imports real data and invites an annotator, who ranks the first task."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _settings(page: Page, place: str) -> Locator:
     return page.locator("main")
 
 
-def test_manager_sets_up_a_project_up_to_its_first_ranking(
+def test_manager_sets_up_a_project_that_receives_its_first_ranking(
     log_in: Callable[[str], Page], stranger: Callable[[], Page]
 ) -> None:
     cleo = log_in("manager")
@@ -90,15 +90,15 @@ def test_manager_sets_up_a_project_up_to_its_first_ranking(
     main = _settings(cleo, "Answer form")
     preview = cleo.get_by_test_id("form-preview")
     main.get_by_role("button", name="Add a flag").click()
-    flags = cleo.get_by_role("region", name="Flags of each response")
+    flags = cleo.get_by_role("region", name="Flags for each response")
     flags.get_by_label("Label").last.fill("Can't be cooked")
     expect(flags.get_by_label("Stored as").last).to_have_value("cant_be_cooked")
     expect(preview.get_by_label("Can't be cooked")).to_have_count(4)
-    # The tasks in the file have eight responses, so annotators rank only the best of them.
+    # The tasks in the file have eight responses, so annotators rank only the best responses.
     order = cleo.get_by_role("region", name="Ranking")
     order.get_by_label("Rank only the best").check()
     order.get_by_label("Minimum ranked").fill("5")
-    expect(order.get_by_text("at_least must be at most at_most")).to_be_visible()
+    expect(order.get_by_text("'at_least' must be at most 'at_most'")).to_be_visible()
     expect(main.get_by_role("button", name="Save form")).to_be_disabled()
     order.get_by_label("Minimum ranked").fill("2")
     expect(preview.get_by_text("Not ranked", exact=True)).to_be_visible()
@@ -113,7 +113,7 @@ def test_manager_sets_up_a_project_up_to_its_first_ranking(
     cleo.get_by_role("button", name="Import 177 rows").click(timeout=60_000)
     expect(cleo.get_by_role("link", name="View tasks")).to_be_visible(timeout=60_000)
     _settings(cleo, "General")
-    cleo.get_by_label("Answers per day").fill("50")
+    cleo.get_by_label("Maximum answers per day").fill("50")
     cleo.get_by_role("button", name="Save changes").click()
     expect(cleo.get_by_text("Saved", exact=True)).to_be_visible()
     link = _invite(cleo, "annotator", "Ann, who cooks")
@@ -140,7 +140,7 @@ def test_manager_sets_up_a_project_up_to_its_first_ranking(
 
     # A reported problem appears on the manager's overview until it is resolved.
     desk.press("i")
-    ann.get_by_label("It is in the wrong language").check()
+    ann.get_by_label("The text is in the wrong language").check()
     ann.get_by_label("Details (optional)").fill("This is Dutch.")
     ann.get_by_role("button", name="Send report").click()
     expect(ann.get_by_text("Reported to the managers")).to_be_visible()
@@ -166,7 +166,7 @@ def test_manager_sets_up_a_project_up_to_its_first_ranking(
     reports.get_by_role("button", name="Reopen", exact=True).click()
     expect(reports.get_by_role("button", name="Resolve")).to_be_visible()
 
-    # Any task can become a check once its order has been confirmed.
+    # Any task can become a check once a manager has confirmed the correct order.
     tasks = cleo.request.get(f"/api/v1/projects/{SLUG}/tasks/?page_size=1").json()["results"]
     cleo.goto(f"/projects/{SLUG}/tasks/{tasks[0]['id']}")
     cleo.get_by_role("button", name="Turn into a check").click()

@@ -1,5 +1,5 @@
 """The desk loses no work through lost connections, expired sessions, closed tabs, two tabs, expired leases or
-late refusals. Annotators can take answers back, report problems and practise."""
+late refusals. Annotators can withdraw answers, report problems and practise."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def give(desk: Desk) -> tuple[str, list[list[str]]]:
     return task, said
 
 
-def test_next_task_is_immediate_and_a_lost_connection_loses_nothing(
+def test_next_task_appears_at_once_and_a_lost_connection_loses_nothing(
     log_in: Callable[[str], Page],
 ) -> None:
     page = log_in("annotator-1")
@@ -97,7 +97,7 @@ def test_next_task_is_immediate_and_a_lost_connection_loses_nothing(
         held[0].continue_()
     page.unroute("**/submit")
     expect(page.get_by_text("Saved · 1 this session")).to_be_visible()
-    # Two tasks are answered offline: the current one and the one leased ahead.
+    # Two tasks are answered offline: the current task and the prefetched task.
     page.context.set_offline(True)
     give(desk)
     expect(page.get_by_text("An answer is waiting to be sent")).to_be_visible()
@@ -138,7 +138,9 @@ def test_answer_is_sent_after_logging_in_again(
     assert (last_said(page, "session"), answered(page, "session")) == (given, 1)
 
 
-def test_two_tabs_answer_once_and_release_their_leases(log_in: Callable[[str], Page]) -> None:
+def test_task_open_in_two_tabs_is_answered_once_and_leases_are_released(
+    log_in: Callable[[str], Page],
+) -> None:
     page = log_in("annotator-1")
     one = Desk(page, "tabs").open()
     two = Desk(page.context.new_page(), "tabs").open()
@@ -146,7 +148,7 @@ def test_two_tabs_answer_once_and_release_their_leases(log_in: Callable[[str], P
     given = give(one)
     expect(two.card(given[1][0][0])).to_have_count(0)
     expect(two.page.get_by_text("You answered that task in another tab")).to_be_visible()
-    # Both tabs save a draft of the same task: the second is warned and can load the first one's draft.
+    # Both tabs save a draft of the same task: the second tab is warned and can load the first tab's draft.
     with one.page.expect_response(lambda response: "/draft" in response.url and response.ok):
         wanted = turn_round(one)
     two.press("Home", "Alt+ArrowDown")
@@ -155,7 +157,7 @@ def test_two_tabs_answer_once_and_release_their_leases(log_in: Callable[[str], P
     expect(two.page.get_by_text("Not saved on the server")).to_have_count(0)
     expect(two.cards.first).to_be_visible()
     assert [[response] for response in two.order()] == wanted
-    # Closing the last tab releases the task leased ahead; the current task stays reserved for a while.
+    # Closing the last tab releases the prefetched task; the current task stays reserved for a while.
     two.page.close()
     one.page.reload()
     expect(one.cards.first).to_be_visible()
@@ -194,8 +196,8 @@ def test_late_answer_is_sent_when_the_task_is_assigned_again(
     assert submits == [409, 201]
     expect(page.get_by_text("An answer was not accepted")).to_have_count(0)
     assert (last_said(page, "leases"), answered(page, "leases")) == (given, 1)
-    # Another annotator has the task. The answer stays in the browser, and the desk reports that it doesn't
-    # count.
+    # Another annotator has the task. The answer stays in the browser, and the desk reports that the
+    # answer doesn't count.
     expect(desk.cards.first).to_be_visible()
     run(demo_stack, END_LEASES + OTHER_TAKES)
     _, said = give(desk)
@@ -209,7 +211,9 @@ def test_late_answer_is_sent_when_the_task_is_assigned_again(
     assert (last_said(page, "leases"), answered(page, "leases")) == (given, 1)
 
 
-def test_answer_refused_late_can_be_reopened_and_sent_again(log_in: Callable[[str], Page]) -> None:
+def test_answer_refused_after_submission_can_be_reopened_and_sent_again(
+    log_in: Callable[[str], Page],
+) -> None:
     page = log_in("annotator-1")
     desk = Desk(page, "refused").open()
     body = json.dumps(
@@ -232,7 +236,7 @@ def test_answer_refused_late_can_be_reopened_and_sent_again(log_in: Callable[[st
     assert (last_said(page, "refused"), answered(page, "refused")) == ((task, said), 1)
 
 
-def test_last_answer_is_taken_back_and_a_task_is_reported(log_in: Callable[[str], Page]) -> None:
+def test_last_answer_can_be_withdrawn_and_a_task_reported(log_in: Callable[[str], Page]) -> None:
     page = log_in("annotator-1")
     desk = Desk(page, "again").open()
     desk.press("t")
@@ -254,7 +258,7 @@ def test_last_answer_is_taken_back_and_a_task_is_reported(log_in: Callable[[str]
     assert (last_said(page, "again"), answered(page, "again")) == ((task, changed), 1)
 
     desk.press("i")
-    page.get_by_label("It is in the wrong language").check()
+    page.get_by_label("The text is in the wrong language").check()
     page.get_by_label("Details (optional)").fill("This is Dutch.")
     page.get_by_role("button", name="Send report").click()
     expect(page.get_by_text("Reported to the managers")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The desk's three layouts, with differences between two responses, right-to-left scripts and extreme model
+"""The desk's three layouts handle comparisons of two responses, right-to-left scripts and extreme model
 output."""
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def drag_beside(desk: Desk, response_id: str, *, onto: str) -> None:
     mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
     mouse.down()
     mouse.move(handle["x"] + handle["width"] / 2 + 8, handle["y"] + 10, steps=4)
-    desk.page.wait_for_timeout(200)  # the cards collapse while one is dragged
+    desk.page.wait_for_timeout(200)  # all cards collapse while a card is dragged
     target = desk.card(onto).bounding_box()
     assert target
     mouse.move(target["x"] + target["width"] / 2, target["y"] + 20, steps=10)
@@ -134,7 +134,7 @@ def faults(page: Page) -> list[str]:
     return found
 
 
-def test_every_layout_supports_ranking_comparing_and_right_to_left(page: Page) -> None:
+def test_every_layout_supports_ranking_comparing_and_right_to_left_text(page: Page) -> None:
     desk = Desk(page, "view-plain").open()
     a, b = (id_of(desk, text) for text in ALIKE)
 
@@ -143,7 +143,7 @@ def test_every_layout_supports_ranking_comparing_and_right_to_left(page: Page) -
     desk.focus_by_keys(a)
     desk.press("1")
     desk.focus_by_keys(b)
-    desk.press("ArrowLeft", "ArrowRight", "2")  # left first, because right has no effect on the last card
+    desk.press("ArrowLeft", "ArrowRight", "2")  # ArrowLeft first: ArrowRight has no effect on the last card
     order = desk.order()
     assert order[:2] == [a, b]
     heights = desk.cards.evaluate_all("cards => cards.map(card => Math.round(card.offsetHeight))")

@@ -1,4 +1,4 @@
-"""Every page of the router has no axe violations of WCAG 2.2 AA, no horizontal scrolling and no console
+"""Every page in the router has no axe violations of WCAG 2.2 AA, no horizontal scrolling and no console
 errors, in the light and dark theme, at phone width and at 200 % zoom."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-ZOOMED = {"width": 640, "height": 450}  # the viewport of DESK at 200 % zoom
+ZOOMED = {"width": 640, "height": 450}  # the desktop viewport at 200 % zoom
 LOOK = """async (rules) => {
   await document.fonts.ready;
   await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
@@ -93,7 +93,7 @@ def test_pages_of_other_roles_are_accessible(
     log_in: Callable[[str], Page], demo_stack: Stack, name: str
 ) -> None:
     """Checks the parts that other roles see in addition to, or instead of, the admin's pages. Colours and
-    widths are the same."""
+    widths are the same for every role, so one theme and one width are enough."""
     page = log_in(name)
     said = heard_errors(page)
     tabs = page.get_by_role("navigation", name="Project", exact=True).get_by_role("link")
@@ -139,7 +139,7 @@ def test_login_page_is_accessible_in_another_language(chromium: Any, demo_stack:
     context.close()
 
 
-def test_admin_compares_runs_relaunches_a_failed_one_and_promotes(
+def test_admin_can_compare_runs_relaunch_a_failed_run_and_promote_a_model(
     log_in: Callable[[str], Page], demo_stack: Stack
 ) -> None:
     page = log_in("admin")
@@ -158,7 +158,7 @@ def test_admin_compares_runs_relaunches_a_failed_one_and_promotes(
     expect(page.get_by_role("region", name="Differences").first).to_be_visible()
     faults = faults_of(page, page.url)
 
-    # A preset fills the form, the estimate follows, and invalid settings are reported immediately.
+    # A preset fills the form, the estimate is updated, and invalid settings are reported immediately.
     page.goto("/projects/demo/runs/new?kind=sft")
     page.get_by_label("Quick look").check()
     expect(page.locator("input[name=max_demonstrations]")).to_have_value("2000")
@@ -169,7 +169,8 @@ def test_admin_compares_runs_relaunches_a_failed_one_and_promotes(
     expect(estimate.get_by_text("No estimate yet")).to_be_visible()
     page.locator("input[name=base_model]").fill("demo-world")
 
-    # No text fits into eight tokens, so the run fails and reports the cause. It is relaunched with changes.
+    # No text fits into eight tokens, so the run fails and reports the cause. The failed run is then
+    # relaunched with changes.
     page.locator("input[name=max_demonstrations]").fill("1")
     page.get_by_text("more settings").click()
     page.locator("input[name=max_length]").fill("8")
@@ -185,9 +186,9 @@ def test_admin_compares_runs_relaunches_a_failed_one_and_promotes(
     page.goto("/projects/demo/models")
     page.get_by_role("button", name="Promote").first.click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("Runs use this policy by default from now on")).to_be_visible()
+    expect(dialog.get_by_text("loop use this policy by default")).to_be_visible()
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_have_count(0)
-    page.get_by_text("Metrics and how to load it").first.click()
+    page.get_by_text("Metrics and loading code").first.click()
     expect(page.get_by_text("AutoModelForCausalLM.from_pretrained(")).to_be_visible()
     assert not faults, "\n".join(faults)

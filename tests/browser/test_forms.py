@@ -1,4 +1,4 @@
-"""Every kind of answer form is answered with the keyboard alone and stored correctly."""
+"""Every kind of answer form can be answered with the keyboard alone, and the answer is stored correctly."""
 
 from __future__ import annotations
 

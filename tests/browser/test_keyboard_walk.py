@@ -127,9 +127,9 @@ class Walker:
         raise AssertionError(f"the arrows do not lead to {text!r}")
 
     def rank(self) -> list[list[str]]:
-        """Ranks by value, with ties for equal values. Returns the resulting order."""
+        """Ranks the responses by value, with ties for equal values. Returns the resulting order."""
         wanted = sorted(self.reads(), key=worth, reverse=True)
-        first = int(self.key_for("rank it, 1 is best")[0])
+        first = int(self.key_for("rank (1 is best)")[0])
         for place, text in enumerate(wanted, start=first):
             if self.reads().index(text) != place - 1:
                 self.go_to(text)
@@ -140,7 +140,7 @@ class Walker:
         for above, text in pairwise(wanted):
             if worth(above) == worth(text):
                 self.go_to(text)
-                self.press(*self.key_for("tie it with the one above"))
+                self.press(*self.key_for("tie with the one above"))
                 expect(self.page.get_by_test_id("announcer")).to_contain_text("tied with")
         order = self.order()
         assert [{worth(text) for text in tier} for tier in order] == [
@@ -255,7 +255,7 @@ def skip_one(walker: Walker) -> str:
 
 
 def change_the_last(walker: Walker, question: str) -> list[list[str]]:
-    """Takes back the last answer and moves the last response to first place."""
+    """Withdraws the last answer and moves the last response to first place."""
     page = walker.page
     expect(page.get_by_text(re.compile(r"^Saved · \d+ this session"))).to_be_visible()
     waiting = walker.is_asked()
@@ -265,7 +265,7 @@ def change_the_last(walker: Walker, question: str) -> list[list[str]]:
     expect(walker.cards.and_(page.locator(":focus"))).to_have_count(1)
     before = walker.order()
     walker.go_to(walker.reads()[-1])
-    walker.press(walker.key_for("rank it, 1 is best")[0])
+    walker.press(walker.key_for("rank (1 is best)")[0])
     changed = walker.order()
     assert changed[0] == before[-1]
     walker.submit()

@@ -141,12 +141,12 @@ def _compare_models(page: Page) -> None:
     expect(names).to_have_text(list(reversed(MODELS)), timeout=WORK_MS)
     expect(board.get_by_role("row").nth(1)).to_contain_text("best")
     page.get_by_label("Slices").select_option("by metadata")
-    page.get_by_label("Metadata key of the prompts").fill("topic")
+    page.get_by_label("Prompt metadata key").fill("topic")
     page.get_by_role("button", name="Apply").click()
     for topic in ("way", "time"):
         expect(page.get_by_role("heading", name=topic, exact=True)).to_be_visible(timeout=WORK_MS)
     page.get_by_label("Method").select_option("Davidson")
-    expect(page.get_by_text("A tie is an outcome of its own.")).to_be_visible()
+    expect(page.get_by_text("A tie is a separate outcome.")).to_be_visible()
 
 
 def _take_out(page: Page) -> None:
@@ -154,7 +154,7 @@ def _take_out(page: Page) -> None:
     page.get_by_role("button", name="Freeze snapshot").click()
     snapshot = page.get_by_test_id("snapshot")
     expect(snapshot).to_contain_text("96 rankings, 576 comparisons", timeout=WORK_MS)
-    expect(snapshot).to_contain_text("No run has used it yet.")
+    expect(snapshot).to_contain_text("No run has used this snapshot yet.")
     pairs = snapshot.locator('[data-format="trl_preference"]')
     expect(pairs).to_contain_text(
         f'datasets.load_dataset("json", data_files="{SLUG}-v1-trl_preference.jsonl"'

@@ -52,7 +52,7 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def newborn_model(folder: Path, corpus: Path) -> str:
-    """A base model like one that a user could supply: a byte-level tokenizer trained on the corpus, and
+    """A base model such as a user could supply: a byte-level tokenizer trained on the corpus, and
     random weights."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -135,7 +135,7 @@ add_member(project=project, user=user, role="annotator")
     judge = run(demo_stack, "reward_model", "--set", "max_length=512", "epochs=1", "heldout_fraction=0.2")[
         "result"
     ]
-    # Its accuracy on held-out pairs exceeds chance by two standard errors.
+    # The reward model's accuracy on held-out pairs exceeds chance by two standard errors.
     accuracy, pairs = judge["metrics"]["heldout/accuracy"], judge["metrics"]["heldout/pairs"]
     assert accuracy > 0.5 + 2 * math.sqrt(0.25 / pairs), judge
     asked = ["max_new_tokens=64", "max_prompts=32"]

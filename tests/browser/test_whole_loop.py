@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(1500)]
 RUN_SECONDS = 600.0
 CREATED = re.compile(r"^Created demo-")  # the headline of a run that ends with a model
 RANKED_BY_HAND = 3  # tasks per annotator
-HANDED_OUT_BEFORE = 4  # maximum leases per annotator: the current task and one leased ahead
+HANDED_OUT_BEFORE = 4  # maximum leases per annotator: the current task and one prefetched task
 # Fewer steps than the recipe defaults, as in the README, but enough for a gain well above the error.
 REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 160, 16
 
@@ -33,7 +33,7 @@ def demo_stack(own_demo_stack: Stack) -> Stack:
 
 
 def best_first(desk: Desk) -> list[str]:
-    """The order by the demo's gold reward."""
+    """Response IDs ordered by the demo's gold reward, best first."""
     assignment = desk.assignment
     messages = assignment["task"]["prompt"]["messages"]
     liked = sorted(assignment["responses"], key=lambda one: -demo_world.gold_reward(messages, one["text"]))
@@ -70,7 +70,7 @@ def made(page: Page) -> str:
 
 
 def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
-    # Two annotators rank, one with the keyboard, one by dragging.
+    # Two annotators rank, one with the keyboard and one by dragging.
     by_keys = Desk(log_in("annotator-1")).open()
     for _ in range(RANKED_BY_HAND):
         by_keys.rank_by_keys(best_first(by_keys))
@@ -80,7 +80,7 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
         by_drag.rank_by_drag(best_first(by_drag))
         by_drag.submit()
 
-    # Scripts rank the rest through the same API.
+    # Scripts rank the remaining tasks through the same API.
     simulated = manage(
         demo_stack.state, "simulate_annotators", "--project", "demo", "--annotators", "3", timeout=600
     )
@@ -90,7 +90,7 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
     admin = log_in("admin")
     first_policy = first_model(demo_stack)
     launch(admin, "reward_model")
-    expect(admin.get_by_role("progressbar", name="Progress of the run")).to_be_visible(timeout=60_000)
+    expect(admin.get_by_role("progressbar", name="Run progress")).to_be_visible(timeout=60_000)
     expect(admin.get_by_role("region", name="Curves").locator("canvas").first).to_be_visible(timeout=60_000)
     reward_model = made(admin)
 
@@ -123,7 +123,7 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
         gain = compare(judged_by_gold(demo_stack, name), old)
         assert gain.difference > gain.standard_error, (name, gain)
 
-    # It generates the next responses, and an annotator is assigned them.
+    # The new policy generates the next responses, and an annotator is assigned the resulting tasks.
     launch(admin, "sample", policy=by_ppo)
     assert re.search(r"became \d+ tasks", finished(admin))
     by_keys.open()

@@ -1,8 +1,8 @@
 """Tests every combination of endpoint, method, user and token against the access table that the views use.
 
 The table consists of the `endpoint(…)` lines in annotation/urls.py and training/urls.py and the rules in
-annotation/api/permissions.py. New endpoints are covered automatically; one with an ID in its URL needs an
-entry in `rows`.
+annotation/api/permissions.py. New endpoints are covered automatically; an endpoint with an ID in its URL
+needs an entry in `rows`.
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ def _expected(line: Line, name: str | None) -> str:
     return "in" if role in rule.roles else "may not"
 
 
-def test_each_person_has_exactly_the_access_in_the_table(
+def test_each_user_has_exactly_the_access_in_the_table(
     people: dict[str, User], rows: Ids, client_of: Callable[[User | None], APIClient]
 ) -> None:
     for name in (*PEOPLE, None):
         cookies = client_of(people[name] if name else None).cookies
         for line in TABLE:
-            # A new client each time, because one endpoint logs the user out. Its change to the session is
-            # rolled back.
+            # A new client each time, because one endpoint logs the user out. The session change is rolled
+            # back.
             client = client_of(None)
             client.cookies.update(cookies)
             found = _judged(_ask(client, line, rows).status_code)

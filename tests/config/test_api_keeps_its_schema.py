@@ -1,7 +1,7 @@
 """Run Schemathesis against the whole API: thousands of valid, invalid and hostile requests.
 
-No response may be a server error or one that the schema doesn't describe. Each request is rolled back, so
-that every run and every failing example start from the same rows. One ID in eight is random. The others
+No response may be a server error, and the schema must describe every response. Each request is rolled back,
+so that every run and every failing example start from the same rows. One ID in eight is random. All other IDs
 belong to existing rows, so that most requests don't end with a 404.
 """
 
@@ -63,7 +63,7 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 SCHEMA.app = get_wsgi_application()
 TABLE = {(_template(line), line.method): line for line in lines(get_resolver()) if isinstance(line, Line)}
 OPERATIONS: list[APIOperation] = [found.ok() for found in SCHEMA.get_all_operations()]
-# Each operation gets this many valid cases and this many invalid ones.
+# Each operation gets this many valid cases and just as many invalid ones.
 CASES_EACH = -(-CASES_AT_LEAST // len(OPERATIONS) // 2)
 asked: Counter[str] = Counter()
 words_asked: set[str] = set()
@@ -174,7 +174,7 @@ def test_every_operation_received_enough_requests() -> None:
 
 
 def _fields(operation: APIOperation) -> tuple[set[str], set[str]]:
-    """The names of the body's fields, and of the required ones; they are the same for every content type."""
+    """The names of all body fields and of the required body fields, collected over all content types."""
     body = DOCUMENT["paths"][operation.path][operation.method].get("requestBody", {}).get("content", {})
     names: set[str] = set()
     required: set[str] = set()

@@ -1,5 +1,5 @@
 """One thread handles a request from its first signal to its last. The event loop sends streams, and stops
-when the client has disconnected."""
+sending when the client has disconnected."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_oversized_body_is_refused_before_it_is_stored(
     assert seen == []
 
 
-def test_each_thread_handles_a_request_at_the_same_time(application: OneThreadPerRequest) -> None:
+def test_all_threads_handle_requests_at_the_same_time(application: OneThreadPerRequest) -> None:
     async def crowd() -> list[tuple[int, bytes]]:
         return await asyncio.gather(*(ask(application, "together") for _ in range(THREADS)))
 

@@ -59,20 +59,21 @@ def option(command: list[str], name: str) -> str:
     return next(part.split("=", 1)[1] for part in command if part.startswith(f"{name}="))
 
 
-def test_servers_have_the_same_versions_as_the_embedded_ones() -> None:
+def test_servers_have_the_same_versions_as_the_embedded_servers() -> None:
     assert {name: SERVICES[name]["image"] for name in OUTSIDE} == OUTSIDE
     assert set(SERVICES) == {*OUTSIDE, "migrate", "web", "worker", "training", "beat"}
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_variable_that_is_set_is_read(name: str) -> None:
+def test_every_variable_set_in_compose_is_read(name: str) -> None:
     unread = set(OURS[name]["environment"]) - variables_read()
     assert unread == set()
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_provider_settings_come_from_a_file_that_is_never_shared(name: str) -> None:
-    """The names of these variables depend on the provider's name, so docker-compose.yml can't list them."""
+def test_provider_settings_come_from_a_file_that_git_and_docker_ignore(name: str) -> None:
+    """The names of a login provider's variables depend on the provider's name, so docker-compose.yml can't
+    list them."""
     assert OURS[name]["env_file"] == [{"path": "oidc.env", "required": False}]
     for ignored in (".gitignore", ".dockerignore"):
         assert {".env", "oidc.env"} <= set((ROOT / ignored).read_text().splitlines())
@@ -130,7 +131,7 @@ def test_queues_and_workers_match() -> None:
     assert served == routed | {settings.CELERY_TASK_DEFAULT_QUEUE}
 
 
-def test_training_worker_has_the_gpu_and_does_one_run_at_a_time() -> None:
+def test_training_worker_has_the_gpu_and_executes_one_run_at_a_time() -> None:
     training = OURS["training"]
     (device,) = training["deploy"]["resources"]["reservations"]["devices"]
     assert device["capabilities"] == ["gpu"]

@@ -53,7 +53,7 @@ OF_ONE_LENGTH = {
 
 
 def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) -> None:
-    """Add one row of every kind per number."""
+    """Add one row of every kind for each number in `numbers`."""
     run = TrainingRun.objects.get(pk=rows["runs"])
     drafts = [
         TaskDraft(
@@ -90,7 +90,7 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
         check = RankingTask.objects.filter(project=project).latest("id")
         order = [[pk] for pk in check.responses.values_list("pk", flat=True)]
         checks.set_kind(task=check, kind="gold", gold_tiers=order)
-        if n < MANY // 2:  # a project can have at most 20
+        if n < MANY // 2:  # a project can have at most 20 webhooks
             create_endpoint(project=project, url=f"https://example.org/{n}", events=["snapshot.frozen"])
         freeze_snapshot(project=project, name=f"snapshot-{n}", created_by=people["mona"])
         other = create_project(slug=f"project-{n}", manager=people["mona"])
@@ -132,8 +132,8 @@ def _add_rankings(task: RankingTask, names: list[str]) -> None:
 
 
 def _url(line: Line, rows: Ids) -> str:
-    """The URL. For the audit log it selects this test's entries, because entries of other tests remain in the
-    database."""
+    """The endpoint's URL. For the audit log, the URL selects only this test's entries, because other tests'
+    entries remain in the database."""
     if not line.route.endswith("audit/"):
         return url_of(line, rows)
     with connection.cursor() as cursor:
@@ -156,7 +156,7 @@ def _asked(client: APIClient, url: str) -> tuple[list[str], int | None]:
 
 
 @pytest.mark.parametrize("name", ["ada", "mona"])
-def test_no_get_makes_more_queries_for_more_rows(
+def test_no_get_request_makes_more_queries_for_more_rows(
     name: str,
     people: dict[str, User],
     rows: Ids,

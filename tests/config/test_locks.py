@@ -1,7 +1,7 @@
 """The lock files are complete and consistent on every Python that pyproject.toml accepts.
 
 `pip check` covers only the Python that runs it. Packages state their requirements for every version, so the
-others can be checked here as well. These tests do not check whether an index has the wheels.
+other versions can be checked here as well. These tests do not check whether an index has the wheels.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(settings.BASE_DIR)
 NAMES = ["requirements", "requirements-test"]
-# The oldest release of each version in Linux distributions, and 3.11.3: later releases of 3.11 need no
-# async-timeout, but a 3.11.2 may run the packages that a later 3.11 installed.
+# The oldest release of each version in Linux distributions, and 3.11.3: Python 3.11.3 and later need no
+# async-timeout, but 3.11.2 can run in an environment that was installed with a later 3.11.
 PYTHONS = ["3.11.2", "3.11.3", "3.12.3", "3.13.5", "3.14.0"]
 # Libraries required only by torch's CUDA build.
 CUDA = re.compile(r"(cuda|nvidia|triton)\b")
@@ -50,8 +50,8 @@ def locked(name: str, python: str) -> dict[str, str]:
 
 
 def installed(name: str, python: str) -> set[str]:
-    """The lock's packages for this Python whose metadata can be read: those that the running Python also
-    has."""
+    """The lock's packages for this Python whose metadata can be read, because they are also locked for the
+    running Python."""
     return set(locked(name, python)) & set(locked(name, platform.python_version()))
 
 

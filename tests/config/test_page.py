@@ -37,7 +37,9 @@ def test_login_page_sets_the_csrf_cookie(built: Path) -> None:
     assert Client().get("/login").cookies["csrftoken"].value
 
 
-def test_unbuilt_page_names_the_command_that_builds_it(tmp_path: Path, settings: Settings) -> None:
+def test_response_for_an_unbuilt_page_names_the_command_that_builds_it(
+    tmp_path: Path, settings: Settings
+) -> None:
     settings.FRONTEND = tmp_path / "none"
     response = Client().get("/")
     assert response.status_code == 503

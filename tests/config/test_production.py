@@ -1,4 +1,4 @@
-"""RANKLOOP_ENV=production starts with safe settings and refuses each unsafe one by name."""
+"""RANKLOOP_ENV=production starts with safe settings and refuses each unsafe setting by name."""
 
 from __future__ import annotations
 

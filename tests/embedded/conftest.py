@@ -33,7 +33,8 @@ def as_root() -> None:
 
 @pytest.fixture(scope="session")
 def python_for_all() -> Iterator[Python]:
-    """A Python of the running version that any account can run; a copy if the only one is in root's home.
+    """A Python of the running version that any account can run; a copy if the only such Python is in root's
+    home.
 
     Compiled packages work with only one version of Python.
     """

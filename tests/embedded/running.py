@@ -28,7 +28,7 @@ _READY_SECONDS = 150.0  # the supervisor gives up after 120 s
 @dataclass(frozen=True)
 class Python:
     path: str
-    libraries: str = ""  # the folder of its shared library, if the dynamic loader doesn't find it
+    libraries: str = ""  # libpython's folder, if the dynamic loader doesn't find the library
 
 
 @dataclass(frozen=True)

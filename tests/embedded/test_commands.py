@@ -1,4 +1,4 @@
-"""manage.py commands start a database or share the running one."""
+"""manage.py commands start a database or share the running database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COUNT = "from django.contrib.auth import get_user_model as u; print('found', u(
 
 @pytest.fixture(scope="module")
 def state() -> Iterator[Path]:
-    """Creating a cluster and its tables takes 8 s of processor time, so the tests share one."""
+    """Creating a cluster and its tables takes 8 s of processor time, so the tests share one state folder."""
     home = Path(tempfile.mkdtemp(prefix="rl-"))
     home.chmod(0o711)
     yield home / "state"

@@ -101,7 +101,7 @@ def test_data_and_socket_are_private(server: Postgres) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
-def test_overlong_socket_path_is_replaced_by_a_private_one(folder: Path) -> None:
+def test_overlong_socket_path_is_replaced_by_a_private_path(folder: Path) -> None:
     long = folder / ("a-long-name-" * 10)
     long.mkdir()
     server = Postgres(long / "postgres", log=folder / "postgres.log", durable=False)
@@ -136,7 +136,7 @@ def test_server_started_by_root_runs_as_an_unprivileged_account(as_root: None, s
     assert Path(f"/proc/{server.process.pid}").stat().st_uid != 0
 
 
-def test_cluster_of_root_is_kept_outside_a_closed_folder(
+def test_root_cluster_is_kept_outside_a_folder_closed_to_other_accounts(
     as_root: None, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = folder / "home"
@@ -153,7 +153,7 @@ def test_cluster_of_root_is_kept_outside_a_closed_folder(
         assert ask(server, "SELECT value FROM kept") == 42
     finally:
         server.stop()
-    # A new state folder does not contain the data of the deleted one.
+    # A new state folder does not contain the deleted folder's data.
     (closed / "postgres").unlink()
     try:
         start(server)
@@ -162,7 +162,7 @@ def test_cluster_of_root_is_kept_outside_a_closed_folder(
         server.stop()
 
 
-def test_programs_in_a_closed_folder_are_copied_with_their_libraries(
+def test_programs_closed_to_other_accounts_are_copied_with_their_libraries(
     as_root: None, folder: Path, new_server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = module.find_binaries().parent.parent

@@ -16,7 +16,7 @@ from tests.embedded.running import Someone, Stack, eventually, manage, processes
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Stack]:
-    """A stack that is ready. Tests that use it leave it running, except the last."""
+    """A stack that is ready. Tests that use the stack leave it running, except the last test."""
     home = Path(tempfile.mkdtemp(prefix="rl-"))
     home.chmod(0o711)
     with Stack(home / "state", home / "said.txt") as stack:
@@ -98,7 +98,7 @@ def test_killed_stack_leaves_no_process_and_keeps_its_data(shared: Stack, folder
     # Three generations, each in its own session: the worker, its fork server, and the fork.
     eventually(
         lambda: len(running(shared, "training.runs.process.fork_server")) == 2,
-        seconds=120,  # it loads torch first, while other tests run
+        seconds=120,  # the fork server loads torch first, while other tests run
         what="the training process runs",
     )
     shared.end(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The health check of the web server."""
+"""The web server's health check and its listening port."""
 
 from __future__ import annotations
 

@@ -24,8 +24,9 @@ def first_model(stack: Stack) -> str:
 
 
 def first_model_judged_by_gold(stack: Stack) -> Evaluation:
-    """Evaluated once for all test workers, because every stack with the demo is a copy of the same one."""
-    shared = Path(os.environ["RANKLOOP_STATE"]).parent / "first-model"  # tests/services.py deletes it
+    """The first policy's evaluation, computed once for all test workers, because every stack with the demo
+    is a copy of the same state folder."""
+    shared = Path(os.environ["RANKLOOP_STATE"]).parent / "first-model"  # tests/services.py deletes this file
     with shared.with_suffix(".lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not shared.exists():
@@ -35,8 +36,9 @@ def first_model_judged_by_gold(stack: Stack) -> Evaluation:
 
 
 def judged_by_gold(stack: Stack, policy: str) -> Evaluation:
-    """Uses the same prompts for every policy, so that two policies can be compared prompt by prompt. Hard
-    prompts are hard for both, so the error of the difference is half that of two independent means."""
+    """Evaluates every policy on the same prompts, so that two policies can be compared prompt by prompt.
+    Hard prompts are hard for both policies, so the error of the difference is half that of two independent
+    means."""
     return evaluate(
         EvaluateConfig(responses_per_prompt=2),
         policy=str(stack.state / "artefacts" / "models" / policy),

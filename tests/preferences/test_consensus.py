@@ -23,9 +23,9 @@ A, B, C, D = range(4)
         ([[[A], [B], [C]]] * 3, [[A], [B], [C]], "majority"),
         ([[[A], [B], [C]], [[A], [C], [B]], [[B], [A], [C]]], [[A], [B], [C]], "majority"),
         ([[[A, B], [C]], [[B, A], [C]]], [[A, B], [C]], "majority"),
-        # Each order of A and B has one ranking, and equal numbers make a tie.
+        # One ranking prefers A and the other prefers B; equal numbers make a tie.
         ([[[A], [B], [C]], [[B], [A], [C]]], [[A, B], [C]], "majority"),
-        # One ranking ties A and B, one prefers A and none prefers B, so A wins.
+        # One ranking ties A and B, and the other ranking prefers A, so A wins.
         ([[[A, B], [C]], [[A], [B], [C]]], [[A], [B], [C]], "majority"),
         # In this Condorcet cycle, all responses are equally good.
         ([[[A], [B], [C]], [[B], [C], [A]], [[C], [A], [B]]], [[A, B, C]], "borda"),
@@ -39,7 +39,7 @@ def test_consensus_follows_the_majority(rankings: Any, tiers: list[list[int]], r
 
 
 def test_cycle_is_ordered_by_borda_and_other_pairs_keep_their_majority() -> None:
-    """All others beat D. Among A, B and C: A beats B 2:1, B beats C 2:1, C beats A 2:1."""
+    """All other responses beat D. Among A, B and C: A beats B 2:1, B beats C 2:1, C beats A 2:1."""
     rankings = [[[A], [B], [C], [D]], [[B], [C], [A], [D]], [[C], [A], [B], [D]]]
     assert consensus(rankings, 4).tiers == [[A, B, C], [D]]
 

@@ -17,7 +17,7 @@ from preferences.statistics.pairs import UNRANKED, gold_scores
     [
         ([["a"], ["b"], ["c"]], [["a"], ["b"], ["c"]], 1.0),
         ([["a"], ["b"], ["c"]], [["c"], ["b"], ["a"]], 0.0),
-        # a>b and a>c are reproduced, b>c is not
+        # a>b and a>c are reproduced, but b>c is not
         ([["a"], ["b"], ["c"]], [["a"], ["c"], ["b"]], 2 / 3),
         # a tie scores ½: a=b ½, a>c 1, b>c 1
         ([["a"], ["b"], ["c"]], [["a", "b"], ["c"]], 2.5 / 3),

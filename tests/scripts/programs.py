@@ -23,7 +23,7 @@ class Programs:
         return self
 
     def fake(self, name: str, body: str) -> Path:
-        """Write a bash script with this name, replacing an earlier one."""
+        """Write a bash script with this name, replacing an earlier script."""
         path = self.folder / name
         path.unlink(missing_ok=True)
         path.write_text(f"#!{BASH}\n{body}\n")

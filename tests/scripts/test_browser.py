@@ -12,7 +12,7 @@ STARTS, DOES_NOT_START = "exit 0", "exit 1"
 
 @pytest.fixture
 def root(programs: Programs) -> Programs:
-    """A machine without a browser, as root."""
+    """A machine without a browser, on which the script runs as root."""
     programs.fake("id", "echo 0")
     return programs
 
@@ -46,7 +46,7 @@ def test_error_for_a_missing_browser_explains_how_to_install_one(programs: Progr
     assert "RANKLOOP_NO_BROWSER=1" in found.stderr
 
 
-def test_browser_that_does_not_start_counts_as_missing(programs: Programs) -> None:
+def test_browser_that_does_not_start_is_treated_as_missing(programs: Programs) -> None:
     programs.fake("chromium-browser", DOES_NOT_START)
     assert programs.run(BROWSER).returncode == 1
     path = programs.fake("google-chrome", STARTS)

@@ -34,8 +34,8 @@ class Checkout:
         self.log = folder / "pip.log"
 
     def python(self, name: str, version: str) -> Path:
-        """A fake Python that reports this version. Its environments contain a copy of it and a pip that logs
-        its calls."""
+        """A fake Python that reports this version. The environments it creates contain a copy of the fake
+        Python and a pip that logs its calls."""
         claim = f"import sys; sys.version_info = ({version.replace('.', ', ')}, 0)"
         return self.path.fake(
             name,
@@ -107,7 +107,7 @@ def test_python_named_by_the_variable_is_used_or_refused(checkout: Checkout) -> 
     assert "(Python 3.12.0)" in checkout.set_up(PYTHON=str(wanted)).stdout
 
 
-def test_environment_with_another_version_than_the_named_python_is_refused(checkout: Checkout) -> None:
+def test_environment_whose_version_differs_from_the_named_python_is_refused(checkout: Checkout) -> None:
     checkout.python("python3", "3.13")
     assert checkout.set_up().returncode == 0
     other = checkout.python("other", "3.12")

@@ -30,7 +30,7 @@ Rank = Callable[..., None]
 
 @pytest.fixture
 def lab(db: None) -> Project:
-    """An empty project for the tests of this package, with no artefacts on disk."""
+    """An empty project for the tests in this package, with no artefacts on disk."""
     shutil.rmtree(django_settings.ARTEFACTS, ignore_errors=True)
     return create_project(slug="lab", name="Lab")
 
@@ -65,7 +65,7 @@ def make_model(lab: Project) -> ModelMaker:
 
 @pytest.fixture
 def rank() -> Rank:
-    """rank(project, annotator, n=…): create n tasks of two responses each and rank them."""
+    """rank(project, annotator, n=…): create n tasks with two responses each and rank them."""
 
     def rank_them(project: Project, annotator: User, *, n: int) -> None:
         add_member(project=project, user=annotator, role="annotator")

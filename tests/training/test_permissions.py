@@ -72,7 +72,7 @@ def test_manager_has_read_only_access_to_own_project(
     assert TrainingRun.objects.filter(project__slug="support").count() == 1
 
 
-def test_launch_responds_alike_for_hidden_and_unknown_projects(
+def test_launch_responds_identically_for_hidden_and_unknown_projects(
     client_of: ClientOf, oscar: User, project: Project
 ) -> None:
     answers = [
@@ -83,7 +83,7 @@ def test_launch_responds_alike_for_hidden_and_unknown_projects(
     assert answers[0].json() == answers[1].json()
 
 
-def test_launch_names_an_unknown_project(client_of: ClientOf, ada: User) -> None:
+def test_launch_error_names_an_unknown_project(client_of: ClientOf, ada: User) -> None:
     errors = client_of(ada).post("/api/v1/runs/", {"project": "no-such", "kind": "sft"}).json()["errors"]
     assert errors == [{"field": "project", "reason": "There is no such project."}]
 
@@ -126,7 +126,7 @@ def test_recipes_include_their_form_schema(client_of: ClientOf, mona: User) -> N
     assert kinds["ppo"]["schema"]["additionalProperties"] is False
 
 
-def test_lists_filter_by_project_with_a_constant_number_of_queries(
+def test_lists_are_filtered_by_project_with_a_constant_number_of_queries(
     client_of: ClientOf,
     ada: User,
     make_run: RunMaker,
@@ -139,7 +139,7 @@ def test_lists_filter_by_project_with_a_constant_number_of_queries(
     assert client.get("/api/v1/runs/?project=support").json()["results"] == []
     assert client.get("/api/v1/models/?kind=reward_model").json()["results"] == []
     for path in ("runs/?project=lab", "models/?project=lab&kind=policy"):
-        with django_assert_max_num_queries(3):  # session, user and rows
+        with django_assert_max_num_queries(3):  # one query each for session, user and rows
             assert len(client.get(f"/api/v1/{path}").json()["results"]) == 5
 
 
@@ -153,7 +153,7 @@ def test_runs_can_be_filtered_by_snapshot(
     assert [row["id"] for row in found] == [str(learned.pk)]
 
 
-def test_model_response_includes_its_origin(
+def test_api_returns_a_model_with_its_origin(
     client_of: ClientOf, ada: User, make_run: RunMaker, make_model: ModelMaker
 ) -> None:
     parent = make_model(name="lab-sft-1")
@@ -196,7 +196,7 @@ def test_metrics_samples_and_log_of_a_run_are_returned(
 def test_metrics_of_a_resumed_run_contain_each_step_once(
     client_of: ClientOf, mona: User, run: TrainingRun
 ) -> None:
-    """The run reached step 4, then resumed from the checkpoint of step 2."""
+    """The run reached step 4, then resumed from the checkpoint at step 2."""
     run.attempt = 2
     run.save()
     said = [(1, 1), (1, 2), (1, 3), (1, 4), (2, 3)]

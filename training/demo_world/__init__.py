@@ -2,8 +2,9 @@
 
 Prompts and answers are made from templates (36 kinds of question, 11 kinds of follow-up question, and values
 that must be copied, such as names, dates and order numbers). Answers come in nine styles, eight of them
-flawed. `gold_reward` judges any text. A model with 1.3 million parameters learns to answer these questions in
-about a minute, and a complete preference-learning loop can be measured against the truth.
+flawed. `gold_reward` scores the text of any answer. A model with 1.3 million parameters learns to answer the
+questions in about a minute, so a complete preference-learning loop can be measured against known correct
+answers.
 
     prompts = demo_world.prompts(100, seed=1)
     tokenizer = demo_world.build_tokenizer()
@@ -47,13 +48,14 @@ __all__ = [
 
 
 def prompts(n: int, seed: int) -> list[list[dict[str, str]]]:
-    """Return `n` different prompts. A longer list with the same seed starts with the shorter one."""
+    """Return `n` different prompts. With the same seed, a longer list starts with the prompts of a shorter
+    one."""
     return [messages for _, messages in draw_conversations(n, random.Random(f"prompts {seed}"))]
 
 
 def demonstrations(n: int, seed: int) -> list[Demonstration]:
-    """Return `n` different prompts, each with one answer in a random style, weighted by `STYLES`: a quarter
-    of the answers are good."""
+    """Return `n` different prompts, each with one answer in a random style. The styles are drawn with the
+    weights in `STYLES`, so about a quarter of the answers are good."""
     rng = random.Random(f"demonstrations {seed}")
     return [
         Demonstration(messages, respond(scenario, draw_style(rng), rng))

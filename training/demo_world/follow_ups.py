@@ -1,7 +1,7 @@
 """Follow-up questions of the demo world.
 
-A follow-up can name values, which then replace earlier values of the same kind. If its answer needs a value
-that the follow-up does not name, the value must come from the first turn.
+A follow-up can name values, which then replace earlier values of the same kind. If the answer to a follow-up
+needs a value that the follow-up does not name, the value must come from the first turn.
 """
 
 from training.demo_world.intents import Intent
@@ -84,7 +84,7 @@ FOLLOW_UPS: tuple[Intent, ...] = (
         ("Which order do you mean?", "What was the number of that order?"),
         (
             "This is about order {order}, which you can see on your orders page.",
-            "You can see it on your orders page, this is about order {order}.",
+            "You can see on your orders page that this is about order {order}.",
         ),
         (("this is about order",), ("your orders page",)),
     ),

@@ -2,19 +2,21 @@
 
     gold = fluency * (1.4 answer + (1/4 + 3/4 answer) (0.9 values + 0.7 courtesy + 0.5 brevity + 0.5 variety))
 
-clipped to 0 … 4 points. Each part is in 0 … 1 (courtesy: -1 … 1):
+clipped to 0 … 4 points. Each part lies between 0 and 1 (courtesy: between -1 and 1):
 
-    answer    share of the correct answer's facts that are stated, halved for each answer to another
-              question
-    values    share of the required slot values that are named, minus half a share for every value that
-              the conversation does not name
-    courtesy  greeting and closing, half each; each rude line subtracts one point
-    brevity   1 for 12 to 45 words, less below and above, 0 from 90
-    variety   share of word triples that are not repeated, minus the share of repeats
-    fluency   share of adjacent words that are adjacent in some template; it multiplies everything else, so
-              that lists of keywords, shuffled words and foreign text earn nothing
+    answer    share of the correct answer's facts that are stated, halved for each other question that the
+              text also answers
+    values    share of the required slot values that are named; each named value that does not occur in the
+              conversation offsets half of a required value
+    courtesy  ½ for a greeting and ½ for a closing; each rude line subtracts 1
+    brevity   1 for 12 to 45 words, less for fewer or more words, and 0 for 90 words or more
+    variety   1 minus twice the share of repeated word triples
+    fluency   1 if nearly all adjacent word pairs are also adjacent in some template, less for fewer pairs;
+              multiplies all other parts, so that lists of keywords, shuffled words and foreign text earn
+              nothing
 
-Courtesy without an answer earns a quarter of its points: polite but empty answers must not score well.
+If no fact of the correct answer is stated, the other parts earn only a quarter of their points, because
+polite but empty answers must not score well.
 """
 
 import re
@@ -31,15 +33,13 @@ from training.rlhf.core.messages import Messages
 
 MAX_GOLD = 4.0  # points
 SHORTEST_WORDS, LONGEST_WORDS, ENDLESS_WORDS = 12, 45, 90
-FLUENT_SHARE, BROKEN_SHARE = (
-    0.95,
-    0.6,
-)  # at these shares of known word pairs, fluency is 1 and 0
+# Fluency is 1 if at least 95 % of the word pairs are known, and 0 if at most 60 % are known.
+FLUENT_SHARE, BROKEN_SHARE = 0.95, 0.6
 
 
 @dataclass(frozen=True)
 class Gold:
-    """A judgement, part by part. `points` is the total."""
+    """The parts of an answer's gold reward. `points` is the resulting reward."""
 
     answer: float
     values: float
@@ -56,13 +56,14 @@ class Gold:
 
 
 def gold_reward(messages: Messages, text: str) -> float:
-    """Return the gold reward, from 0 (useless) to 4 (correct, with the correct values, polite, brief). Raises
-    `UnknownPrompt` for other prompts."""
+    """Return the gold reward, from 0 (useless) to 4 (correct, with the correct values, polite and brief).
+    Raises `UnknownPrompt` if the prompt is not from the demo world."""
     return judge(messages, text).points
 
 
 def judge(messages: Messages, text: str) -> Gold:
-    """Return the same judgement, part by part. Raises `UnknownPrompt` for other prompts."""
+    """Return the parts of the gold reward. Raises `UnknownPrompt` if the prompt is not from the demo
+    world."""
     scenario = parse(messages)
     named = {value for message in messages for _, value in slots.find(message["content"])}
     words = _words(text)
@@ -144,8 +145,8 @@ def _plain_words(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Split into lower-case words, with `.` at sentence ends and each value replaced by a word for its kind:
-    `Hi Nora,` -> `hi slotname`."""
+    """Split the text into lower-case words, with `.` at sentence ends and each value replaced by a word for
+    its kind: `Hi Nora,` -> `hi slotname`."""
     filled = re.sub(r"\{(\w+)\}", r"slot\1", slots.generalise(text)).lower()
     return re.findall(r"[a-z0-9]+|[.!?]", filled)
 
@@ -161,7 +162,8 @@ def all_templates() -> Iterator[str]:
 
 @cache
 def _known_pairs() -> frozenset[tuple[str, str]]:
-    """Return all pairs of adjacent words in the templates. Any sentence can follow any other."""
+    """Return all pairs of adjacent words in the templates, and all pairs at sentence boundaries: any sentence
+    can follow any other."""
     pairs: set[tuple[str, str]] = set()
     starts, ends = set(), set()
     for template in all_templates():

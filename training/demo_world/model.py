@@ -8,7 +8,8 @@ from training.demo_world.follow_ups import FOLLOW_UPS
 from training.demo_world.intents import INTENTS
 from training.demo_world.scenario import NAMED_OPENINGS, PLAIN_OPENINGS
 
-if TYPE_CHECKING:  # torch and transformers take seconds to import and are not needed to judge a text
+# Only for type annotations: transformers takes seconds to import and is not needed to judge a text.
+if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 PAD, END = "<|pad|>", "<|end|>"
@@ -17,18 +18,20 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-VOCABULARY_SIZE = 4096  # an upper bound: training stops earlier, once every word of the world is one token
+VOCABULARY_SIZE = 4096  # an upper bound: training ends once each demo-world word is a single token
 CONTEXT_TOKENS = 512
-# Repeats of each slot value in the tokenizer's corpus, so that each of its words becomes one token.
+# Number of times that each word of a slot value occurs in the tokenizer's corpus: enough for each word to
+# become a single token.
 VALUE_REPEATS = 8
-# About 1/sqrt(192): attention starts selective. With transformers' 0.02 it starts uniform, and copying is
-# learned later (after the same 490 steps, the gold reward is 0.67 instead of 0.93 points).
+# About 1/sqrt(192), so that attention is selective from the start. With transformers' default of 0.02,
+# attention is uniform at first and the model learns to copy later (gold reward after 490 steps: 0.67 instead
+# of 0.93 points).
 INITIAL_STD = 0.07
 
 
 def build_tokenizer() -> "PreTrainedTokenizerFast":
-    """Build a byte-level BPE tokenizer from the words of the demo world. It can encode any other text too,
-    byte by byte if needed.
+    """Build a byte-level BPE tokenizer from the words of the demo world. The tokenizer can also encode any
+    other text, byte by byte if needed.
 
     Every word and number of the demo world is a single token, so a value is copied in one or two steps. The
     result is deterministic: the corpus is the list of templates and values, without random choices.
@@ -62,9 +65,11 @@ def build_tokenizer() -> "PreTrainedTokenizerFast":
 def build_policy(
     tokenizer: "PreTrainedTokenizerFast", seed: int, *, hidden: int = 192, layers: int = 2
 ) -> "PreTrainedModel":
-    """Build a Llama with random weights determined by the seed (1.3 million parameters at the default size).
+    """Build a Llama model with random weights determined by the seed (1.3 million parameters at the default
+    size).
 
-    Input and output embeddings share one matrix, so copying a value only requires moving its embedding.
+    Input and output embeddings share one matrix, so the model copies a value by passing the value's embedding
+    on to the output.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -90,10 +95,10 @@ def build_policy(
 
 
 def _corpus() -> Iterator[str]:
-    """Yield every template with its slots filled, then every value several times."""
+    """Yield every template with its slots filled, then every word of the slot values several times."""
     filler = {kind: values[0] for kind, values in slots.VALUES.items()}
     yield from (opening.format(**filler) for opening in (*NAMED_OPENINGS, *PLAIN_OPENINGS))
-    for template in gold.all_templates():  # at the start of an answer, and after another sentence
+    for template in gold.all_templates():  # as the first sentence of an answer, and as a later sentence
         yield from (template.format(**filler), " " + template.format(**filler))
     for intent in (*INTENTS, *FOLLOW_UPS):
         yield from (question.format(**filler) for question in intent.questions)

@@ -1,4 +1,4 @@
-"""The answers of an assistant in the demo world: one correct style and eight flawed ones."""
+"""An assistant's answers in the demo world: one correct style and eight flawed ones."""
 
 import random
 from collections.abc import Mapping
@@ -40,7 +40,8 @@ EVASIONS = (
 )
 
 # The weight of each style in the demonstrations. Only about a quarter of the demonstrations are good, so a
-# policy that imitates them is mediocre and shows every kind of failure, which annotators can then rank lower.
+# policy that imitates the demonstrations is mediocre and shows every kind of failure, which annotators can
+# then rank lower.
 STYLES: Mapping[str, float] = {
     "good": 0.28,
     "no_closing": 0.08,
@@ -94,8 +95,8 @@ def _greeting(scenario: Scenario, rng: random.Random) -> str:
 
 
 def _with_wrong_value(scenario: Scenario, text: str, rng: random.Random) -> str:
-    """Return `text` with one of its values replaced by another of the same kind, or with an invented name
-    if it has none."""
+    """Return `text` with one of its values replaced by another value of the same kind. If the scenario has no
+    values, the answer greets the customer by an invented name instead."""
     kinds = list(scenario.required)
     if not kinds:
         greeting = rng.choice(NAMED_GREETINGS).format(name=rng.choice(slots.NAMES))

@@ -1,4 +1,4 @@
-"""Conversations of the demo world: created from templates, and parsed from their text."""
+"""Create the demo world's conversations from templates, and parse them from their text."""
 
 import random
 import re
@@ -19,15 +19,15 @@ FOLLOW_UP_SHARE = 0.3  # share of conversations with a follow-up question
 
 
 class UnknownPrompt(UnusableInput):
-    """Raised for a text that is not a demo-world conversation, so its correct answer is unknown."""
+    """Raised for a text that is not a demo-world conversation and so has no known correct answer."""
 
     kind = FailureKind.GOLD_CANNOT_JUDGE
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """The customer's request. `asked` is the question to answer, and `values` are the slot values known at
-    that point."""
+    """The customer's request. `asked` is the question to answer, and `values` are the slot values that the
+    conversation names."""
 
     intent: Intent
     follow_up: Intent | None = None
@@ -41,8 +41,8 @@ class Scenario:
 
     @property
     def required(self) -> dict[str, str]:
-        """The values that a correct answer must name, by kind: those in its templates, and the customer's
-        name."""
+        """The values that a correct answer must name, by kind: the values in the answer's template, and the
+        customer's name."""
         wanted = {kind: self.values[kind] for kind in slots.in_template(self.asked.answers[0])}
         return wanted | ({"name": self.name} if self.name else {})
 
@@ -59,7 +59,7 @@ def draw_scenario(rng: random.Random) -> Scenario:
 
 
 def write_messages(scenario: Scenario, rng: random.Random) -> list[dict[str, str]]:
-    """Return a conversation for the scenario: one user turn, or a user, an assistant and another user
+    """Return the scenario's conversation: one user turn, or a user turn, an assistant turn and a second user
     turn."""
     opening = rng.choice(NAMED_OPENINGS if scenario.name else PLAIN_OPENINGS)
     question = rng.choice(scenario.intent.questions).format(**scenario.first_values)
@@ -73,7 +73,7 @@ def write_messages(scenario: Scenario, rng: random.Random) -> list[dict[str, str
 
 
 def draw_conversations(n: int, rng: random.Random) -> Iterator[tuple[Scenario, list[dict[str, str]]]]:
-    """Yield `n` conversations with different texts."""
+    """Yield `n` conversations, no two of which have the same text."""
     seen: set[tuple[str, ...]] = set()
     while len(seen) < n:
         scenario = draw_scenario(rng)
@@ -85,11 +85,11 @@ def draw_conversations(n: int, rng: random.Random) -> Iterator[tuple[Scenario, l
 
 
 def parse(messages: Messages) -> Scenario:
-    """Return the scenario of a conversation, using only its user turns. Raises `UnknownPrompt` for other
-    texts."""
+    """Return the scenario of a conversation, parsed from the user turns alone. Raises `UnknownPrompt` if the
+    conversation is not from the demo world."""
     turns = [message["content"].strip() for message in messages if message["role"] == "user"]
     if not turns or messages[-1]["role"] != "user":
-        raise UnknownPrompt("a prompt of the demo world ends with a user's question")
+        raise UnknownPrompt("a demo-world prompt must end with a user's question")
     name, intent, first = _parse_first(turns[0])
     if len(turns) == 1:
         return Scenario(intent=intent, name=name, values=first, first_values=first)
@@ -145,7 +145,7 @@ def _parse_first(text: str) -> tuple[str | None, Intent, dict[str, str]]:
         if match := pattern.fullmatch(text):
             values = match.groupdict()
             return values.pop("name", None), intent, values
-    raise UnknownPrompt(f"not a question of the demo world: {text[:200]!r}")
+    raise UnknownPrompt(f"not a demo-world question: {text[:200]!r}")
 
 
 @lru_cache(maxsize=8192)
@@ -153,4 +153,4 @@ def _parse_follow_up(text: str) -> tuple[Intent, dict[str, str]]:
     for pattern, follow_up in _inverses(FOLLOW_UPS, ("",)):
         if match := pattern.fullmatch(text):
             return follow_up, match.groupdict()
-    raise UnknownPrompt(f"not a follow-up question of the demo world: {text[:200]!r}")
+    raise UnknownPrompt(f"not a demo-world follow-up question: {text[:200]!r}")

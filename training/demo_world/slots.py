@@ -2,7 +2,7 @@
 
 Each kind has a form that no ordinary word of the templates shares (`R142`, `12 May`, `45 euros`), so a judge
 can find values in any text. There are few enough values for a small model to see each of them in training,
-and enough (1,800 order numbers, 336 dates) that it has to copy rather than memorise.
+but too many (1,800 order numbers, 336 dates) for the model to memorise, so the model must learn to copy them.
 """
 
 import re
@@ -47,9 +47,9 @@ VALUES: dict[str, tuple[str, ...]] = {
 }
 KINDS = tuple(VALUES)
 
-# One regular expression per kind. Names, cities and products are recognised from their lists, the others by
-# their form: an order number or amount that never occurs in the demo world still counts as a value, and as a
-# wrong one.
+# One regular expression per kind. Names, cities and products are matched against their lists, and values of
+# the other kinds are recognised by their form. An order number or amount that never occurs in the demo world
+# is therefore still recognised, and is scored as an incorrect value.
 PATTERNS: dict[str, str] = {
     "name": "|".join(NAMES),
     "city": "|".join(CITIES),
@@ -77,5 +77,5 @@ def generalise(text: str) -> str:
 
 
 def in_template(template: str) -> tuple[str, ...]:
-    """Return the slot kinds, without duplicates, of a template such as "Where is {order}?", in order."""
+    """Return the distinct slot kinds in a template such as "Where is {order}?", in order of appearance."""
     return tuple(dict.fromkeys(re.findall(r"\{(\w+)\}", template)))

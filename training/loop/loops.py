@@ -1,4 +1,4 @@
-"""The training loop of a project. A periodic task launches its runs one at a time.
+"""A project's training loop, whose runs a periodic task launches one at a time.
 
     enough new comparisons → reward_model → rejection_sampling or ppo → sample → (annotators rank) → …
 
@@ -41,7 +41,7 @@ def turn_loops() -> None:
 
 @transaction.atomic
 def turn_loop(*, loop: Loop) -> TrainingRun | None:
-    """Launch the loop's next run if it is due. Two concurrent calls launch it only once."""
+    """Launch the loop's next run if it is due. Two concurrent calls launch the run only once."""
     loop = Loop.objects.select_for_update(no_key=True).select_related("project").get(pk=loop.pk)
     unfinished = TrainingRun.objects.filter(project=loop.project, state__in=[State.QUEUED, State.RUNNING])
     if not loop.enabled or unfinished.exists():
@@ -69,7 +69,7 @@ def _next_step(loop: Loop, last: TrainingRun | None) -> tuple[str, dict[str, str
 
 
 def _new_comparisons(loop: Loop) -> int:
-    """The number of comparisons since the loop last launched a reward model run."""
+    """The number of comparisons since the loop last launched a reward_model run."""
     comparisons = Comparison.objects.counted().filter(project=loop.project)
     trained = loop.runs.filter(kind=Kind.REWARD_MODEL).order_by("-created_at").first()
     if trained is not None:

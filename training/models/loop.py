@@ -1,5 +1,5 @@
-"""A project's training loop: when there are enough new comparisons, it trains, improves and samples a model,
-and collects new rankings."""
+"""A project's training loop: once there are enough new comparisons, it trains a reward model, improves the
+policy and samples new responses for annotators to rank."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from training.models.querysets import ProjectOwnedQuerySet
 
 
 class Loop(models.Model):
-    """One per project. While `enabled`, training/loop/loops.py launches the next step when it is due."""
+    """A training loop, at most one per project. While it is `enabled`, training/loop/loops.py launches its
+    next step when that step is due."""
 
     class Improve(models.TextChoices):
         REJECTION_SAMPLING = "rejection_sampling"

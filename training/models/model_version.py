@@ -15,7 +15,7 @@ from training.models.querysets import ProjectOwnedQuerySet
 
 class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
     def with_lineage(self) -> ModelVersionQuerySet:
-        """Also load the project, parent and run, in the same query."""
+        """Also load each model's project, parent and run, in the same query."""
         return self.select_related("project", "parent", "run")
 
     def usable(self, *, project: Project, kind: str) -> ModelVersionQuerySet:
@@ -25,8 +25,8 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
     def default_for(
         self, *, project: Project, kind: str, reward_model: ModelVersion | None = None
     ) -> ModelVersion | None:
-        """The production model if there is one; else, if `reward_model` is given, the policy that it was
-        trained from; else the newest model. None if there is no model."""
+        """The production model; if there is none, the policy from which `reward_model` (if given) was
+        trained, or else the newest model. None if there is no model."""
         place = models.Case(
             models.When(stage=ModelVersion.Stage.PRODUCTION, then=2),
             models.When(pk=reward_model.parent_id if reward_model else None, then=1),
@@ -37,9 +37,9 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
 
 
 class ModelVersion(models.Model):
-    """Weights in an artefact folder. A row exists only if its folder is complete.
+    """A model whose weights are in an artefact folder. A row exists only if its folder is complete.
 
-    A Response refers to the model that wrote it by `name`, so the name never changes.
+    A Response stores the `name` of the model that wrote it, so a model's name never changes.
     """
 
     class Kind(models.TextChoices):
@@ -88,7 +88,7 @@ class ModelVersion(models.Model):
             ),
         ]
         indexes = [
-            # For the models page, and for the newest model of a kind as a run's default input.
+            # For the models page, and for finding the newest model of a kind, which is a run's default input.
             models.Index(fields=["project", "kind", "-created_at"], name="model_version_newest"),
         ]
 

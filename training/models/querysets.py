@@ -1,4 +1,4 @@
-"""Queries shared by the models. Visibility is decided only here."""
+"""Queries shared by the models. Row visibility is decided only in this module."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class ProjectOwnedQuerySet(models.QuerySet[T]):
     """Rows that belong to a project."""
 
     def visible_to(self, user: User) -> ProjectOwnedQuerySet[T]:
-        """Admins see all rows, active managers see those of their projects, and other users see none."""
+        """Admins see all rows, active managers see the rows of their projects, and other users see none."""
         if user.is_admin:
             return self.all()
         knowing = user.memberships.filter(role__in=RULES[Action.READ_TRAINING].known_to, state="active")
         return self.filter(project__in=knowing.values("project"))
 
     def of_project(self, slug: str | None) -> ProjectOwnedQuerySet[T]:
-        """The rows of the named project or, without a name, of all projects."""
+        """The rows of the project with this slug or, without a slug, the rows of all projects."""
         return self.filter(project__slug=slug) if slug else self.all()

@@ -23,8 +23,8 @@ class RunQuerySet(ProjectOwnedQuerySet["TrainingRun"]):
 class TrainingRun(models.Model):
     """queued → running → succeeded | failed | cancelled. A lost or resumed run is queued again.
 
-    `attempt` counts claims and is the fencing token: every write must name its attempt, and SQL rejects the
-    write if there is a later claim (training/runs/transitions.py, events.py).
+    `attempt` counts claims and is the fencing token: every write must carry its attempt number, and SQL
+    rejects the write if there has been a later claim (training/runs/transitions.py, events.py).
     """
 
     class Kind(models.TextChoices):
@@ -51,7 +51,7 @@ class TrainingRun(models.Model):
     inputs = models.JSONField()
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     attempt = models.PositiveIntegerField(default=0)
-    # The number of claims since a user last launched or resumed the run; it is limited for automatic retries.
+    # The number of claims since a user last launched or resumed the run; automatic retries stop at a limit.
     tries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, default="", blank=True)
     heartbeat_at = models.DateTimeField(null=True)
@@ -122,8 +122,8 @@ class TrainingRun(models.Model):
 
 class RunEventQuerySet(models.QuerySet["RunEvent"]):
     def said_of(self, run: TrainingRun, type: str) -> RunEventQuerySet:
-        """Events of one type in order, without duplicate steps. If a later attempt repeated a step, or
-        resumed from a checkpoint before it, the step is taken only from that attempt."""
+        """Events of one type in order, without duplicate steps. From the step at which a
+        later attempt began, earlier attempts' events are left out."""
         said = self.filter(run=run, type=type).order_by("seq")
         began = said.order_by("attempt").values_list("attempt").annotate(first=Min("step"))
         for attempt, first in began if run.attempt > 1 else ():
@@ -153,7 +153,7 @@ class RunEvent(models.Model):
 
     class Meta:
         constraints = [
-            # This index also serves every read of one run's events after a given seq.
+            # This index also serves every query for a run's events after a given `seq`.
             models.UniqueConstraint(fields=["run", "seq"], name="run_event_seq_once"),
         ]
 

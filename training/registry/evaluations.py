@@ -1,4 +1,4 @@
-"""The newest evaluations of each policy, and whether it is better than its parent."""
+"""Each policy's newest evaluations, and whether the policy is better than its parent."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ TERMS = ("judge", "split", "temperature", "top_p", "max_new_tokens")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of an evaluation run: the mean score given by a judge, and its standard error over
-    `prompts`."""
+    """The result of an evaluation run: the judge's mean score, and its standard error over `prompts`
+    prompts."""
 
     policy: str
     judge: str
@@ -40,9 +40,9 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Gain:
-    """The difference from the parent's mean score, with its 95 % confidence interval. The standard errors are
-    combined as for independent samples. If both were evaluated on the same prompts, the true interval is
-    narrower, never wider."""
+    """A policy's mean score minus its parent's, with a 95 % confidence interval. The standard errors are
+    combined as for independent samples. If both policies were evaluated on the same prompts, the true
+    interval is narrower, never wider."""
 
     parent: Evaluation
     difference: float
@@ -66,7 +66,7 @@ class Judged:
 def judged_policies(
     *, models: ProjectOwnedQuerySet[ModelVersion], runs: ProjectOwnedQuerySet[TrainingRun]
 ) -> list[Judged]:
-    """Every evaluated policy among `models`, with its newest evaluation by each judge. Two queries."""
+    """Every evaluated policy among `models`, with its newest evaluation by each judge. Takes two queries."""
     done = runs.filter(kind=TrainingRun.Kind.EVALUATE, state=TrainingRun.State.SUCCEEDED)
     newest = _newest(done.order_by("-created_at")[:NEWEST])
     policies = models.filter(kind=ModelVersion.Kind.POLICY, name__in={name for name, _ in newest})
@@ -79,7 +79,7 @@ def judged_policies(
 
 
 def _newest(runs: Iterable[TrainingRun]) -> dict[tuple[str, tuple[object, ...]], Evaluation]:
-    """The newest evaluation of each policy under each combination of comparable settings."""
+    """Each policy's newest evaluation for each combination of the settings in TERMS."""
     found: dict[tuple[str, tuple[object, ...]], Evaluation] = {}
     for run in runs:
         evaluation = _evaluation(run)
@@ -89,8 +89,8 @@ def _newest(runs: Iterable[TrainingRun]) -> dict[tuple[str, tuple[object, ...]],
 
 
 def _evaluation(run: TrainingRun) -> Evaluation | None:
-    """None if the run evaluated a base model instead of a model of the project, or if its mean has no
-    standard error."""
+    """The run's evaluation; None if the run evaluated a base model instead of one of the project's models, or
+    if the mean score has no standard error."""
     policy, judge = run.inputs.get("policy"), str(run.recipe.get("judge", ""))
     metrics = run.result.get("metrics", {})
     mean, error = metrics.get(f"{judge}/mean"), metrics.get(f"{judge}/standard_error")

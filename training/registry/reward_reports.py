@@ -1,5 +1,5 @@
-"""Reports on reward models, and comparisons of two on the rankings held out from both. No model is loaded,
-because the training run saved its scores with the weights."""
+"""Reports on reward models, and comparisons of two reward models on rankings held out from the training of
+both. No model is loaded, because each training run saved the model's scores with its weights."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from training.rlhf.report.scored import SCORED_NAME, ScoredRankings
 
 
 def report_of(model: ModelVersion) -> dict[str, Any] | None:
-    """The report that the run wrote. None for policies, for models trained before reports existed, and for
-    models whose held-out rankings contain no preference."""
+    """The report that the training run wrote. None for policies, for models trained before reports existed,
+    and for models whose held-out rankings contain no preference."""
     path = model.folder / JSON_NAME
     if not path.is_file():
         return None
@@ -29,17 +29,17 @@ def report_of(model: ModelVersion) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class LearnedReliability:
-    """The probability that an annotator states their true preference, estimated with the reward model
-    (CrowdBT)."""
+    """The probability that an annotator states their true preference, learned together with the
+    reward model (CrowdBT)."""
 
     name: str
     rankings: int
-    reliability: dict[str, float]  # value, low, high
+    reliability: dict[str, float]  # keys: value, low, high
 
 
 def learned_of_annotators(model: ModelVersion) -> list[LearnedReliability]:
     """Annotators' reliabilities, lowest first; empty if the recipe trusted all annotators equally. An
-    annotator without rankings in the project is identified by the snapshot's pseudonym."""
+    annotator without rankings in the project is identified by the pseudonym in the snapshot."""
     learned = _notes(model).get("annotators") or {}
     names = people_behind(model.project) if learned else {}
     found = [
@@ -64,12 +64,12 @@ def comparable_to(model: ModelVersion) -> list[ModelVersion]:
 
 def compare_reward_models(*, model: ModelVersion, other: ModelVersion) -> RewardComparison:
     """Compare `model` with `other`. Raises Problem if either model's scores were not saved, or if no rankings
-    were held out from both."""
+    were held out from the training of both models."""
     scored = [_scores(one) for one in (model, other)]
     try:
         return compare(*scored)
     except ValueError as error:
-        raise _not_comparable(f"No rankings held out from both models can be compared: {error}.") from None
+        raise _not_comparable(f"The models can't be compared on held-out rankings: {error}.") from None
 
 
 def _notes(model: ModelVersion) -> dict[str, Any]:

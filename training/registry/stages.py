@@ -15,12 +15,12 @@ Stage = ModelVersion.Stage
 
 @transaction.atomic
 def promote_model(*, model: ModelVersion) -> ModelVersion:
-    """Make the model the project's production model of its kind. The previous one becomes a candidate;
-    promote it again to roll back. Promoting the current production model is a no-op. Raises Problem if its
-    weights are missing."""
+    """Make the model the project's production model of its kind. The previous production model becomes a
+    candidate; promote that model again to roll back. Promoting the current production model is a no-op.
+    Raises Problem if the model's weights are missing."""
     if reason := missing_weights(model):
         raise Problem(f"{reason} It can't be promoted.")
-    # Of two concurrent promotions, the second waits here and then replaces the first.
+    # Of two concurrent promotions, the second waits here and then replaces the model promoted by the first.
     Project.objects.select_for_update(no_key=True).get(pk=model.project_id)
     siblings = ModelVersion.objects.filter(project=model.project_id, kind=model.kind)
     siblings.filter(stage=Stage.PRODUCTION).exclude(pk=model.pk).update(stage=Stage.CANDIDATE)

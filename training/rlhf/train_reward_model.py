@@ -3,8 +3,8 @@
     python -m training.rlhf.train_reward_model RANKINGS --base-model FOLDER --out FOLDER
     torchrun --nproc-per-node 2 -m training.rlhf.train_reward_model RANKINGS --base-model …
 
-It needs neither Django nor a database. After a crash, the same command resumes from the last checkpoint. The
-last line of the output is the result as JSON.
+The command needs neither Django nor a database. After a crash, the same command resumes from the last
+checkpoint. The last line of the output is the result as JSON.
 """
 
 from __future__ import annotations
@@ -43,10 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--heldout",
         type=Path,
-        help="held-out rankings that select the best weights; by default some of the prompts",
+        help="held-out rankings for selecting the best weights; by default, some prompts are held out",
     )
     parser.add_argument(
-        "--base-model", required=True, help="folder of the policy, or its name on the Hugging Face hub"
+        "--base-model",
+        required=True,
+        help="policy to start from: a folder, or a name on the Hugging Face hub",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder in which the model is saved")
     parser.add_argument("--recipe", type=Path, help="settings as a JSON object (docs/recipes.md lists them)")
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--checkpoints",
         type=Path,
-        help="folder of the checkpoints, by default OUT.checkpoints; removed at the end",
+        help="checkpoint folder, by default OUT.checkpoints; removed at the end",
     )
     options = parser.parse_args(argv)
     checkpoints = options.checkpoints or options.out.with_name(f"{options.out.name}.checkpoints")
@@ -87,8 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _settings(file: Path | None, single: Sequence[str]) -> dict[str, Any]:
-    """Merge the settings in the file with those from --set, which take precedence. Pydantic parses
-    numbers."""
+    """Merge the settings in the file with those from --set, which take precedence. Numbers are left as text,
+    which Pydantic converts."""
     settings: dict[str, Any] = json.loads(file.read_text()) if file else {}
     for setting in single:
         name, equals, value = setting.partition("=")

@@ -19,7 +19,7 @@ from training.runs.progress.events import LostClaim
 from training.runs.transitions import succeed_run
 
 Weights = ModelVersion.Weights
-# Abbreviations of run kinds in model names: demo-sft-1, demo-rm-2.
+# Abbreviations of run kinds in model names such as demo-sft-1 and demo-rm-2.
 NAME_OF_KIND = {
     TrainingRun.Kind.SFT: "sft",
     TrainingRun.Kind.REWARD_MODEL: "rm",
@@ -49,7 +49,7 @@ class NewTasks:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a run kind's function."""
+    """The result returned by a run kind's function."""
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -60,8 +60,8 @@ class Outcome:
 
 @transaction.atomic
 def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
-    """running → succeeded, with everything that the run produced. Raises LostClaim, and changes nothing, if
-    the attempt is stale.
+    """Record the success of a run (running → succeeded) with everything that the run produced. Raises
+    LostClaim, and changes nothing, if the attempt is stale.
 
     The weights are renamed into place inside the transaction. If the transaction doesn't commit, the folder
     has no row, so it is not listed as a model, and the next attempt replaces it.
@@ -85,8 +85,8 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
 
 def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
     assert outcome.model is not None
-    # The number is derived from the other rows. Without this lock, two runs of a project could choose the
-    # same name.
+    # The number in a name is derived from existing rows. Without this lock, two runs of a project could
+    # choose the same name.
     project = Project.objects.select_for_update(no_key=True).get(pk=run.project_id)
     name = _next_name(project, run.kind)
     return ModelVersion.objects.create(
@@ -105,7 +105,7 @@ def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
 def _next_name(project: Project, kind: str) -> str:
     stem = f"{project.slug}-{NAME_OF_KIND[TrainingRun.Kind(kind)]}-"
     number = ModelVersion.objects.filter(name__startswith=stem).count() + 1
-    # Names of project "a-sft" also start with the stem of project "a", so count up until the name is free.
+    # Model names of project "a-sft" can start with the stem of project "a", so count up to a free name.
     while ModelVersion.objects.filter(name=f"{stem}{number}").exists():
         number += 1
     return f"{stem}{number}"
@@ -129,7 +129,7 @@ def _add_tasks(project: Project, tasks: NewTasks) -> dict[str, int]:
         round=0 if newest is None else newest + 1,
         priority=tasks.priority,
     )
-    # Text with a NUL character can't be stored. Standard output is the log of the run.
+    # Text with a NUL character can't be stored. Standard output is the run's log.
     for refused in counts.refused:
         sys.stdout.write(
             f"No ranking task was created for the answers to prompt {refused.index}: {refused.reason}.\n"

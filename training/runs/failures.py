@@ -1,4 +1,4 @@
-"""The reason why a run ended without a result. The kind of failure is determined once, when it is
+"""The reason why a run ended without a result. The kind of failure is determined once, when the failure is
 recorded."""
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.runs.failure_texts import CAUSES
 
-# Error messages of other software, whose exceptions carry no kind. All of our own exceptions are RunFailures.
+# Error messages of third-party software, whose exceptions carry no kind. All of Rankloop's own exceptions are
+# RunFailures.
 FOREIGN_MESSAGES = (
     (
         re.compile(
@@ -29,8 +30,8 @@ Record = dict[str, str]
 
 @dataclass(frozen=True)
 class Failure:
-    """`kind` is stable and meant for programs. `settings` are the run's recipe settings to review before the
-    next launch; `again`: whether the same run can succeed on another attempt."""
+    """Why a run failed. `kind` is a stable identifier for programs, `settings` are the run's recipe settings
+    to review before the next launch, and `again` is whether the same run can succeed on another attempt."""
 
     kind: str
     title: str
@@ -47,17 +48,17 @@ def record(kind: FailureKind, detail: str, *, title: str = "") -> Record:
 
 
 def record_of(error: BaseException) -> Record:
-    """The record of a run that was ended by an exception."""
+    """The failure record of a run that was ended by an exception."""
     kind, name = kind_of(error), type(error).__name__
     title = f"Stopped by an error ({name})" if kind == FailureKind.UNKNOWN else ""
     return record(kind, str(error) or name, title=title)
 
 
 def record_of_exit(code: int, *, log_tail: str, out_of_memory: bool) -> Record:
-    """The record of a run whose process ended without recording anything.
+    """The failure record of a run whose process ended without recording anything.
 
-    `code` is the exit code, or minus the number of the signal that ended the process. `out_of_memory` is true
-    if the kernel killed processes for lack of memory during the run.
+    `code` is the exit code, or the negative number of the signal that ended the process. `out_of_memory` is
+    true if the kernel killed processes for lack of memory during the run.
     """
     title = ""
     if code == -signal.SIGKILL and out_of_memory:
@@ -84,7 +85,7 @@ def kind_of(error: BaseException) -> FailureKind:
 
 
 def explain(run: TrainingRun) -> Failure | None:
-    """The failure of a failed or cancelled run; None for any other.
+    """The failure of a failed or cancelled run; None for any other run.
 
     Only the kind is stored, so an improved explanation also applies to earlier runs.
     """

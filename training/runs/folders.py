@@ -29,7 +29,7 @@ def work_folder(run: TrainingRun, attempt: int) -> Path:
 
 def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
     """The attempt's own checkpoint folder, with the checkpoints of the newest earlier attempt. The folder
-    does not have to exist."""
+    might not exist yet."""
     mine = work_folder(run, attempt) / CHECKPOINTS
     for number, folder in sorted(_attempts(run), reverse=True):
         if number < attempt and not mine.exists() and any((folder / CHECKPOINTS).glob("step-*")):
@@ -40,12 +40,12 @@ def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
 
 def tidy(run: TrainingRun, attempt: int) -> None:
     """Clean up after an attempt. A finished model has already been moved out of the attempt's folder, so the
-    rest is unfinished work. Checkpoints stay while the run can still be resumed, which includes failed
-    runs."""
+    rest is unfinished work. Checkpoints stay as long as the run can be resumed, so a failed run keeps
+    its checkpoints."""
     try:
         run.refresh_from_db(fields=["state"])
     except DatabaseTrouble:
-        return  # the supervisor, or the end of the next attempt, cleans up
+        return  # the supervisor or the next attempt cleans up
     if run.state in {TrainingRun.State.SUCCEEDED, TrainingRun.State.CANCELLED}:
         remove_attempts(run)
         return
@@ -58,7 +58,7 @@ def tidy(run: TrainingRun, attempt: int) -> None:
 
 
 def remove_attempts(run: TrainingRun) -> None:
-    """Remove everything except the log."""
+    """Remove all files of a run except its log."""
     for _, folder in _attempts(run):
         shutil.rmtree(folder, ignore_errors=True)
 

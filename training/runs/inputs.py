@@ -1,4 +1,4 @@
-"""The inputs of a run: its models and its snapshot, resolved at launch and stored by name."""
+"""A run's inputs: its models and its snapshot, resolved at launch and stored by name."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def settle_inputs(
     """Resolve every input of the run to a name: {input: name}. Raises Problem with one reason per invalid
     input.
 
-    Defaults: for `policy` and `reward_model`, the project's production model of that kind, else its newest;
-    for `snapshot`, a new snapshot of the current rankings. An sft run starts from its recipe's base_model
-    instead, and a base_model in any recipe replaces the policy.
+    Defaults: for `policy` and `reward_model`, the project's production model of that kind, or else its newest
+    model of that kind; for `snapshot`, a new snapshot of the current rankings. An sft run without
+    an input policy starts from its recipe's base_model. In other recipes, base_model replaces the policy.
 
     For a run that improves a policy, the default is the policy that the reward model was trained from, not
-    the newest one: the reward model was trained on responses of that policy. Improving an already improved
-    policy again with the same reward model made it worse (gold reward 1.65 to 1.46 and 1.56 to 1.35; the
-    first improvement gains 0.3 to 0.5).
+    the newest policy: the reward model was trained on that policy's responses. Improving an already improved
+    policy again with the same reward model made the policy worse (the gold reward fell from 1.65 to 1.46
+    and from 1.56 to 1.35; the first improvement had gained 0.3 to 0.5).
     """
     models, errors = settle_models(project=project, kind=kind, recipe=recipe, given=given)
     settled = {name: model.name for name, model in models.items()}
@@ -88,8 +88,8 @@ def settle_models(
 
 
 def model_input(*, project: Project, name: str) -> ModelVersion:
-    """The model specified by an input of a launched run. Raises WeightsGone if its weights were removed after
-    the launch."""
+    """The model specified by an input of a launched run. Raises WeightsGone if the model's weights were
+    removed after the launch."""
     model = ModelVersion.objects.get(project=project, name=name)
     if reason := missing_weights(model):
         raise WeightsGone(reason)
@@ -97,9 +97,9 @@ def model_input(*, project: Project, name: str) -> ModelVersion:
 
 
 def source_of(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
-    """The folder or hub name that the run loads: the recipe's base_model if it is set, else the folder of the
-    input policy. An sft run with an input policy always starts from that policy, because its base_model has a
-    default."""
+    """The folder or hub name that the run loads: the recipe's base_model if it is set, or else the folder of
+    the input policy. An sft run with an input policy always starts from that policy, because the recipe's
+    base_model is never empty."""
     named = str(getattr(recipe, "base_model", ""))
     if policy is not None and (not named or kind == TrainingRun.Kind.SFT):
         return str(policy.folder)
@@ -107,14 +107,15 @@ def source_of(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
 
 
 def is_source(policy: ModelVersion | None, source: str) -> bool:
-    """Whether `source_of` returned the folder of this policy."""
+    """Whether `source` (from `source_of`) is this policy's folder."""
     return policy is not None and source == str(policy.folder)
 
 
 def _model(
     project: Project, name: str, recipe: Recipe, given: str, judge: ModelVersion | None
 ) -> ModelVersion | None:
-    """The model for this input, or None if the run does not need it. Raises Problem."""
+    """The model for this input, or None if the run does not need one. Raises Problem if there is no suitable
+    model."""
     kind, field = MODEL_INPUTS[name], f"inputs.{name}"
     if not given:
         if not _needs(name, recipe):
@@ -130,7 +131,7 @@ def _model(
         if model.kind != kind:
             raise _wrong(field, f"{model.name} is a {model.kind}; this input takes a {kind}.")
         if model.stage == ModelVersion.Stage.ARCHIVED:
-            raise _wrong(field, f"{model.name} is archived. Promote it, or choose another.")
+            raise _wrong(field, f"{model.name} is archived. Promote it, or choose another model.")
     _check_weights(model, name)
     return model
 
@@ -163,7 +164,8 @@ def _snapshot(project: Project, recipe: Recipe, given: str, user: User | None) -
 
 
 def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:
-    """Check a path. A hub name can be checked only on the worker's machine."""
+    """Check that a base_model path contains a model. A hub name can be checked only on the worker's
+    machine."""
     name = str(getattr(recipe, "base_model", ""))
     is_path = name.startswith(("/", ".", "~")) or name.count("/") > 1
     if not is_path or adapters.holds_model(name):
@@ -178,8 +180,8 @@ def _check_weights(model: ModelVersion, name: str) -> None:
 
 
 def missing_weights(model: ModelVersion) -> str:
-    """The reason why the model can't be loaded (its folder or the base of its adapter is missing), or an
-    empty string."""
+    """The reason why the model can't be loaded (its folder or its adapter's base model is missing); empty if
+    the model can be loaded."""
     if not adapters.holds_model(model.folder):
         return f"The weights of {model.name} are missing: {model.path} has no {adapters.CONFIG_FILE}."
     try:
@@ -197,7 +199,7 @@ def missing_weights(model: ModelVersion) -> str:
 
 
 def by_name_or_id(value: str) -> Q:
-    """A filter by name or id."""
+    """A queryset filter by name or id."""
     try:
         return Q(pk=UUID(value))
     except ValueError:

@@ -1,4 +1,5 @@
-"""Launch and resume runs: validate, store the run, and wake a worker once the row is committed."""
+"""Launch and resume runs: validate the request, store the run, and wake a worker once the row is
+committed."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ def launch_run(
     user: User | None,
     preset: str = "default",
 ) -> TrainingRun:
-    """Queue a run. Settings of the recipe override those of the preset. Raises Problem, and writes nothing,
-    for an invalid kind, preset, setting or input."""
+    """Queue a run. Recipe settings override the preset's settings. Raises Problem, and writes nothing, for an
+    invalid kind, preset, setting or input."""
     entry = kind_named(kind)
     settings = parse_recipe(kind=kind, settings=preset_settings(kind=kind, preset=preset) | dict(recipe))
     settled = settle_inputs(project=project, kind=entry, recipe=settings, given=inputs, user=user)
@@ -54,7 +55,7 @@ def launch_run(
 def resume_run(*, run: TrainingRun) -> TrainingRun:
     """Queue a failed or cancelled run again. Raises Conflict in any other state.
 
-    The run resumes from its last checkpoint if it has one: a failed reward_model run keeps its checkpoints.
+    The run resumes from its last checkpoint if there is one: a failed reward_model run keeps its checkpoints.
     """
     requeue_finished(run=run)
     wake_worker(run_id=run.id)

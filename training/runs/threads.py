@@ -1,4 +1,5 @@
-"""The number of threads for torch's operators: one rule, for the training process and for its estimate."""
+"""The number of threads for torch's operators: one rule for the training process and for the run's
+estimate."""
 
 from __future__ import annotations
 
@@ -8,22 +9,23 @@ from pathlib import Path
 from training.rlhf.models import adapters
 from training.runs.recipes.run_recipes import DEMO_WORLD
 
-BYTES_PER_THREAD = 8_000_000  # of weights: two million parameters in float32
+BYTES_PER_THREAD = 8_000_000  # bytes of weights: two million parameters in float32
 
 
 def usable_threads(*, weight_bytes: int, available: int) -> int:
-    """The number of threads is limited to what the model can use: waking a thread costs as much as a small
-    matrix product.
+    """Return the number of threads that the model can use efficiently: waking a thread costs as much as a
+    small matrix product.
 
     Speedup of a fine-tuning step on 2 threads instead of 1: 0.94 with 1.3M parameters, 1.15 with 3.6M, 1.34
-    with 11M, 1.60 with 86M. With one thread, the second processor is free for other work.
+    with 11M, 1.60 with 86M. A model that runs on one thread leaves the other processors free for other work.
     """
     return max(1, min(available, weight_bytes // BYTES_PER_THREAD))
 
 
 def cpu_threads(policy_source: str) -> int:
-    """The number of threads for this process: for a model in a folder, at most OMP_NUM_THREADS or the number
-    of processors; for a hub name, exactly that number, because the model's size is not known yet."""
+    """The number of threads for this process: OMP_NUM_THREADS, or the number of processors if that variable
+    is not set. A model in a folder gets fewer threads if the model can't use all of them. A model named on
+    the hub gets all threads, because its size is still unknown."""
     available = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
     if policy_source == DEMO_WORLD:
         return 1

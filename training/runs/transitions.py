@@ -1,9 +1,9 @@
-"""State changes of a run, as compare-and-set statements. Each statement changes the state, writes the state
+"""A run's state changes, as compare-and-set statements. Each statement changes the state, writes the state
 event and sends the notification.
 
 Failures and how they are handled:
 
-* The training process dies (a signal, out of memory, a crash). Its supervisor fails the run at once and
+* The training process dies (a signal, out of memory, a crash). The supervisor fails the run at once and
   records the cause, because another attempt would most likely fail in the same way. An admin can resume the
   run.
 * The worker dies, together with the supervisor and the training process. The heartbeat stops. After
@@ -32,8 +32,8 @@ from training.runs.folders import remove_attempts
 from training.runs.progress.events import CHANNEL, storable
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
-# Twelve missed heartbeats. A busy machine can miss a few (while loading torch or swapping) and must not lose
-# its run.
+# Twelve missed heartbeats. On a busy machine, a run can miss a few heartbeats (while torch loads or the
+# machine swaps) and must not be treated as lost.
 STALE_AFTER = timedelta(seconds=60)
 # A lost message delays the run by at most this long. A duplicate message has no effect, because the run is
 # already claimed.
@@ -63,9 +63,9 @@ def worker_name() -> str:
 
 def claim_run(*, run_id: UUID, worker: str, stale_after: timedelta = STALE_AFTER) -> int | None:
     """Claim the run and return the number of the new attempt. Returns None if another worker has the run, or
-    if it can't be run.
+    if the run can't be claimed.
 
-    It is a single UPDATE, so only one of several concurrent callers gets the run.
+    The claim is a single UPDATE, so only one of several concurrent callers gets the run.
     """
     moved = _move(
         "state = 'running', attempt = attempt + 1, tries = tries + 1, worker = %(worker)s, "
@@ -109,11 +109,12 @@ def fail_run(*, run_id: UUID, attempt: int, error: Record) -> bool:
 
 
 def stop_run(*, run_id: UUID, attempt: int) -> str | None:
-    """running → cancelled if someone asked the run to stop. Otherwise its worker is stopping: running →
+    """running → cancelled if someone asked the run to stop. Otherwise (the worker is stopping): running →
     queued, without counting this try. Returns the new state, or None, with nothing changed, if the attempt is
     stale or over.
 
-    It is a single statement, so that a request to cancel can't arrive between the check and the change.
+    The change is a single statement, so that a request to cancel can't arrive between the check and the
+    change.
     """
     asked = "cancel_requested_at IS NOT NULL"
     moved = _move(
@@ -129,7 +130,7 @@ def stop_run(*, run_id: UUID, attempt: int) -> str | None:
 
 
 def cancel_run(*, run: TrainingRun) -> TrainingRun:
-    """Cancel a queued run at once; ask a running one to stop at its next step.
+    """Cancel a queued run at once, or ask a running run to stop at its next step.
 
     Idempotent. Raises Conflict if the run is over.
     """
@@ -146,7 +147,7 @@ def cancel_run(*, run: TrainingRun) -> TrainingRun:
     if run.is_final and run.state != TrainingRun.State.CANCELLED:
         raise Conflict(f"The run has already {run.state}; it can't be cancelled.")
     if run.state == TrainingRun.State.CANCELLED:
-        remove_attempts(run)  # after a lost worker, no process remains that could remove them
+        remove_attempts(run)  # if the worker was lost, no process is left to remove the files
     return run
 
 
@@ -163,7 +164,7 @@ def requeue_finished(*, run: TrainingRun) -> None:
 
 
 def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta = REWAKE_AFTER) -> list[UUID]:
-    """Handle the runs that no worker is working on. Returns the ids of the runs that need a worker."""
+    """Handle the runs on which no worker is working. Returns the ids of the runs that need a worker."""
     lost = record(
         FailureKind.WORKER_LOST,
         f"The training worker disappeared {MAX_TRIES} times, each time without a heartbeat for "
@@ -185,7 +186,7 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
         requeued = _move(
             "state = 'queued', phase = 'waiting after a lost worker', eta_seconds = NULL, "
             "woken_at = clock_timestamp()",
-            # A run that was asked to stop after the first statement is left to the next sweep.
+            # A run that is asked to stop after the first statement is left to the next sweep.
             f"{IS_STALE} AND {NOT_CANCELLED}",
             stale=stale_after,
         )

@@ -17,7 +17,7 @@ POLL_SECONDS = 0.5
 LINE_EVERY_SECONDS = 2.0
 PING_SECONDS = 1.0  # a live worker answers within milliseconds
 METRICS_SHOWN = 4
-# The metrics that fit on one line, the most important first. The run's page shows all of them.
+# The metrics that fit on one line, the most important first. The run's page shows all metrics.
 TELLING = [
     *("loss", "heldout_loss", "accuracy", "heldout/accuracy"),
     *("objective/scores", "objective/kl", "policy/entropy", "lengths/response_mean"),
@@ -33,8 +33,8 @@ def worker_listens() -> bool:
 
 
 def follow_run(*, run: TrainingRun, here: bool) -> Iterator[str]:
-    """Yield status lines until the run is over; `run` is refreshed before each. With `here`, this process
-    supervises the run itself, and an interrupt (Ctrl-C) cancels it."""
+    """Yield status lines until the run is over; `run` is refreshed before each line. With `here`, this
+    process supervises the run itself, and an interrupt (Ctrl-C) cancels the run."""
     supervisor = threading.Thread(target=_supervise, args=[run], daemon=False)
     if here:
         supervisor.start()

@@ -1,4 +1,4 @@
-"""Simulated annotators. They use the HTTP API like a user's script, and rank with a judge function."""
+"""Simulated annotators, which use the HTTP API like a user's script and rank with a judge function."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Judge = Callable[[Messages, str], float]
 
 TIMEOUT_SECONDS = 30.0
 TRIES = 6
-FIRST_PAUSE_SECONDS = 0.2  # doubled with each retry
+FIRST_PAUSE_SECONDS = 0.2  # seconds; doubled with each retry
 WORTH_RETRYING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, 500, 502, 503, 504})
-# Answers whose points differ by less than this are tied, because floating-point sums differ in the last
+# Responses whose points differ by less than this are tied, because floating-point sums differ in the last
 # digits.
 SAME_POINTS = 1e-9
 
@@ -43,8 +43,8 @@ class ApiError(Exception):
 
 @dataclass
 class Tally:
-    """The combined results of all annotators. `stopped` is the reason why an annotator got no more tasks (a
-    limit, a paused project, a failed qualification)."""
+    """The combined results of all annotators. `stopped` gives the reason for each annotator who was refused
+    further tasks (a limit, a paused project or a failed qualification)."""
 
     rankings: int = 0
     refused: int = 0
@@ -54,8 +54,8 @@ class Tally:
 
 
 class ApiClient:
-    """One user's persistent connection to the API. It retries failed requests, so every call must be safe to
-    repeat."""
+    """One user's persistent connection to the API. The client retries failed requests, so every call must be
+    safe to repeat."""
 
     def __init__(self, url: str, token: str) -> None:
         parts = urlsplit(url)
@@ -67,7 +67,8 @@ class ApiClient:
     def call(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Return (status, decoded body). Raises ApiError if the server stays unreachable or broken."""
+        """Send a request and return (status, decoded body). Raises ApiError if the server stays unreachable
+        or broken."""
         problem = ""
         for attempt in range(TRIES):
             if attempt:
@@ -112,8 +113,9 @@ def annotate(
     """Let all annotators (name → token) rank concurrently until no task is left, or until `limit` rankings
     are done.
 
-    `noise` is the share of rankings with a random order instead of the judge's, so half that share of all
-    pairs is flipped. `told` is called with the number of rankings so far. Raises ApiError.
+    `noise` is the share of rankings with a random order instead of the judge's, so on average, a share of
+    `noise` / 2 of all pairs is in the reverse order. `told` is called with the number of rankings so far.
+    Raises ApiError.
     """
     if not 0 <= noise <= 1:
         raise ValueError(f"noise must be from 0 to 1, not {noise}")
@@ -148,8 +150,8 @@ def claimed(
     lock: threading.Lock,
     stop: Callable[[str], None],
 ) -> Iterable[dict[str, Any]]:
-    """Yield assignments until the API has none left or the shared budget is used up. `stop` is called with
-    the reason if the project gives this annotator no more tasks."""
+    """Yield assignments until the API has no tasks left or the shared budget is used up. `stop` is called
+    with the reason if the project gives this annotator no more tasks."""
     while True:
         with lock:
             if next(iter(budget), None) is None:
@@ -165,9 +167,9 @@ def claimed(
 
 
 def submit(client: ApiClient, assignment: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
-    """Return whether the answer was stored; False if the lease had expired. Raises ApiError for an invalid
-    answer."""
-    # The same key for every retry, so that at most one ranking is stored.
+    """Submit an answer and return whether it was stored; False if the lease had expired. Raises ApiError for
+    an invalid answer."""
+    # All retries use the same key, so that at most one ranking is stored.
     key = {"Idempotency-Key": str(uuid.uuid4())}
     status, said = client.call("POST", f"/api/v1/assignments/{assignment['id']}/submit", body, key)
     if status in {HTTPStatus.OK, HTTPStatus.CREATED}:
@@ -179,11 +181,12 @@ def submit(client: ApiClient, assignment: Mapping[str, Any], body: Mapping[str, 
 
 def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: random.Random) -> dict[str, Any]:
     """The judge's answer to the assignment, with everything that the form requires. With probability `noise`,
-    a random answer instead."""
+    the answer is random instead."""
     started = time.monotonic()
     messages = assignment["task"]["prompt"]["messages"]
     responses = list(assignment["responses"])
-    # If ties are not allowed, responses with equal points must not keep the order of the API.
+    # If ties are not allowed, responses with equal points must not keep the order in which the API lists
+    # them.
     rng.shuffle(responses)
     points: dict[str, float] | None = None
     if rng.random() < noise:
@@ -197,7 +200,8 @@ def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: rando
 
 
 def tiers_by(points: Mapping[str, float], *, ties: bool) -> list[list[str]]:
-    """The response ids in tiers, by descending points. Equal points share a tier if ties are allowed."""
+    """The response ids in tiers, by descending points. Responses with equal points share a tier if ties are
+    allowed."""
     tiers: list[list[str]] = []
     for name in sorted(points, key=lambda name: -points[name]):
         if ties and tiers and points[tiers[-1][0]] - points[name] <= SAME_POINTS:

@@ -1,6 +1,6 @@
-"""The parts of a simulated answer besides the order, so that every answer form can be simulated.
+"""The parts of a simulated answer other than the order, so that every answer form can be simulated.
 
-The selection of the best responses, strengths and ratings follow the judge's points. Where a form requires
+Strengths, ratings and the selection of the best responses follow the judge's points. Where a form requires
 something that the judge doesn't know (for example, a choice or a confidence), the answer is random and
 carries no information.
 """
@@ -22,8 +22,8 @@ def other_parts(
     points: Mapping[str, float] | None,
     rng: random.Random,
 ) -> dict[str, Any]:
-    """Everything that the assignment's form requires, including its tiers. `points` is None for a noisy
-    answer."""
+    """The parts of an answer that the assignment's form requires, including the tiers. `points` is None for a
+    noisy answer."""
     form = assignment["form"]
     tiers = best_few(tiers, form.get("top_k"))
     parts: dict[str, Any] = {"tiers": tiers}
@@ -75,7 +75,7 @@ def best_few(tiers: Sequence[Sequence[str]], top_k: Mapping[str, int] | None) ->
 
 def rating_of(points: float, low: int, high: int) -> int:
     """A rating for points without a fixed scale: 0 points give the middle rating, and more points never give
-    a lower one."""
+    a lower rating."""
     share = (1 + points / (1 + abs(points))) / 2
     return low + round(share * (high - low))
 

@@ -1,4 +1,5 @@
-"""The demo project: prompts to rank, models to train, and users to log in as. Creating it is idempotent."""
+"""The demo project: prompts to rank, models to train, and users to log in as. Creating the project is
+idempotent."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from training.runs.launch import launch_run
 from training.runs.watch import follow_run, worker_listens
 
 SLUG = "demo"
-PROMPTS = 1200  # number of prompts; a tenth is held out, and 120 are enough to distinguish policies
+PROMPTS = 1200  # a tenth of the prompts is held out, and 120 held-out prompts suffice to distinguish policies
 PROMPT_SEED = 1
 # These tasks, once ranked, are enough for a reward model that can improve a policy.
 TASKS = 600
@@ -62,8 +63,8 @@ def create_demo(*, tell: Tell) -> Demo:
     """Create the missing parts of the demo: project, prompts, users, a first policy, first tasks and a first
     evaluation.
 
-    Its runs go through the queue like all others. If no worker is running, this process supervises them.
-    Raises DemoRunFailed.
+    The demo's runs go through the queue like all other runs. If no worker is running, this process supervises
+    the runs. Raises DemoRunFailed.
     """
     project = Project.objects.filter(slug=SLUG).first()
     if project is None:
@@ -98,8 +99,8 @@ def _people(project: Project) -> dict[str, str]:
 
 
 def _keep_logins(passwords: Mapping[str, str]) -> Path:
-    """Append new passwords to a file that only its owner can read. This is the only place where they are
-    stored in plain text."""
+    """Append new passwords to a file that only its owner can read. This file is the only place where the
+    passwords are stored in plain text."""
     path: Path = settings.STATE / LOGINS_FILE
     if passwords:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,8 +112,8 @@ def _keep_logins(passwords: Mapping[str, str]) -> Path:
 
 
 def _run_once(project: Project, kind: str, recipe: Mapping[str, object], tell: Tell) -> TrainingRun:
-    """The project's first successful run of this kind. If there is none, wait for an active run or launch
-    one."""
+    """The project's first successful run of this kind. If there is no such run, wait for an active run or
+    launch a new one."""
     runs = TrainingRun.objects.filter(project=project, kind=kind).order_by("created_at")
     done = runs.filter(state=TrainingRun.State.SUCCEEDED).first()
     if done is not None:

@@ -1,4 +1,4 @@
-"""Provides a web server to send requests to: the running one, or a temporary one that stops when it is no
+"""Provide a web server for requests: the running server, or a temporary server that stops when it is no
 longer needed."""
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ STOP_SECONDS = 5.0
 
 @contextmanager
 def reachable_web(url: str | None) -> Iterator[str]:
-    """The address of a web server of this installation: `url` if given, else that of the running stack, else
-    that of a new one, which is stopped at the end."""
+    """The address of a web server of this installation: `url` if given, else the running stack's address,
+    else the address of a new server, which is stopped at the end."""
     running = StateFolder(settings.STATE).running()
     known = url or (running.address if running is not None else "")
     if known:

@@ -1,5 +1,5 @@
-"""The user's own account: password, second factor, linked logins, API tokens. Requires a session; a token is
-refused."""
+"""The user's own account: password, second factor, linked logins and API tokens. Requires a session; API
+tokens are refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class AccountView(APIView):
 class PasswordView(APIView):
     @extend_schema(
         operation_id="changePassword",
-        description="Ends all other sessions of the user.",
+        description="Ends all of the user's other sessions.",
         request=shapes.PasswordChange,
         responses={204: None},
         tags=["account"],
@@ -54,8 +54,8 @@ class PasswordView(APIView):
 class SecondFactorView(APIView):
     @extend_schema(
         operation_id="beginSecondFactor",
-        description="A secret for an authenticator app. The second factor stays off until its first code"
-        " is confirmed.",
+        description="Returns a secret for an authenticator app. The second factor stays off until a code"
+        " from the app is confirmed.",
         request=shapes.BeginEnrolment,
         responses=shapes.Enrolment,
         tags=["account"],
@@ -105,7 +105,7 @@ class DisableSecondFactorView(_WithCode):
 class RecoveryCodesView(_WithCode):
     @extend_schema(
         operation_id="replaceRecoveryCodes",
-        description="Creates new recovery codes. The old ones stop working.",
+        description="Creates new recovery codes. The old codes stop working.",
         request=shapes.Code,
         responses=shapes.RecoveryCodes,
         tags=["account"],
@@ -130,7 +130,7 @@ class TokensView(GenericAPIView[ApiToken]):
 
     @extend_schema(
         operation_id="createToken",
-        description="Creates an API token. Only this response contains its text.",
+        description="Creates an API token. Only this response contains the token's text.",
         request=shapes.NewToken,
         responses={201: shapes.CreatedToken},
         tags=["account"],
@@ -146,7 +146,7 @@ class TokensView(GenericAPIView[ApiToken]):
 class TokenView(APIView):
     @extend_schema(
         operation_id="revokeToken",
-        description="Revokes the token with immediate effect. It stays in the list.",
+        description="Revokes the token with immediate effect. The token stays in the list.",
         responses={204: None},
         tags=["account"],
     )

@@ -1,4 +1,4 @@
-"""Login, logout, and the logged-in user."""
+"""Endpoints for login, logout and the logged-in user."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def me(request: Request, user: User, *, status: HTTPStatus = HTTPStatus.OK) -> R
 
 
 class LogInView(APIView):
-    """A step of a browser's login. Requires the CSRF token, so that no other site can log the browser in."""
+    """A view for one step of a browser login. Requires the CSRF token, so that another site can't log the
+    browser in."""
 
     # No authentication: a stale session cookie must not prevent a login.
     authentication_classes = []
@@ -49,7 +50,7 @@ class LogInView(APIView):
 class LoginView(LogInView):
     @extend_schema(
         operation_id="login",
-        description="200: logged in. 202: the password is right, and a code is required.",
+        description="200: logged in. 202: the password is correct, but a code is also required.",
         request=shapes.Credentials,
         responses={200: shapes.Me, 202: shapes.CodeStep},
         tags=["auth"],
@@ -86,7 +87,7 @@ def _logged_in(request: Request) -> User:
 class ProvidersView(LogInView):
     @extend_schema(
         operation_id="listLoginProviders",
-        description="Login providers, besides the password.",
+        description="The external login providers that users can choose instead of a password.",
         responses=shapes.Provider(many=True),
         tags=["auth"],
     )
@@ -95,7 +96,8 @@ class ProvidersView(LogInView):
 
 
 class OidcView(APIView):
-    # For a logged-in user, this links an account. It requires a session: a stolen token must not be enough.
+    # For a logged-in user, this request links an account. Linking requires a session, because a stolen token
+    # must not be enough.
     authentication_classes = [SessionAuthentication]
 
 
@@ -106,7 +108,8 @@ class OidcBeginView(OidcView):
 
     @extend_schema(
         operation_id="beginOidcLogin",
-        description="The provider's login URL. For a logged-in user, links the provider's account.",
+        description="Returns the provider's login URL. If a user is already logged in, the login links the"
+        " provider's account to that user.",
         request=shapes.BeginOidc,
         responses=shapes.Redirect,
         tags=["auth"],
@@ -124,7 +127,7 @@ class OidcBeginView(OidcView):
 class OidcCallbackView(OidcView):
     @extend_schema(
         operation_id="completeOidcLogin",
-        description="The provider sends the browser here. Redirects to a page of this site.",
+        description="The callback to which the provider sends the browser. Redirects to a page of this site.",
         parameters=[OpenApiParameter(name, str) for name in ("code", "state", "error")],
         responses={302: None},
         tags=["auth"],
@@ -143,8 +146,8 @@ class LogoutView(APIView):
 class LogoutEverywhereView(APIView):
     @extend_schema(
         operation_id="logoutEverywhere",
-        description="Ends all sessions of the user, including this one. Tokens stay valid until they are"
-        " revoked.",
+        description="Ends all of the user's sessions, including the current one. API tokens stay valid until"
+        " they are revoked.",
         request=None,
         responses={204: None},
         tags=["auth"],
@@ -157,7 +160,7 @@ class LogoutEverywhereView(APIView):
 
 class MeView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        # Precedes the 401 for users who are not logged in, because they need this cookie to log in.
+        # Sets the CSRF cookie before authentication can fail with a 401, because a login needs the cookie.
         get_token(request._request)
         super().initial(request, *args, **kwargs)
 

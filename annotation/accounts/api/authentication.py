@@ -12,8 +12,8 @@ SCHEME = "Bearer"
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer rl_…`. Precedes session authentication, so that a 401 response has a
-    `WWW-Authenticate` header."""
+    """Authenticates requests that have the header `Authorization: Bearer rl_…`. Must be listed before session
+    authentication, so that a 401 response has a `WWW-Authenticate` header."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
         scheme, _, credentials = get_authorization_header(request).partition(b" ")
@@ -21,7 +21,7 @@ class TokenAuthentication(BaseAuthentication):
             return None
         holder = tokens.token_holder(token=credentials.strip().decode("latin-1"))
         if holder is None:
-            raise AuthenticationFailed("This token is unknown, expired or revoked. Create a new one.")
+            raise AuthenticationFailed("This token is unknown, expired or revoked. Create a new token.")
         return holder.user, holder
 
     def authenticate_header(self, request: Request) -> str:

@@ -1,4 +1,4 @@
-"""Invitations."""
+"""Serializers for invitations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class NewInvitation(serializers.Serializer[Any]):
         help_text="Number of days for which the invitation is valid.",
     )
     note = serializers.CharField(
-        max_length=200, allow_blank=True, default="", help_text="The invited person. Only managers see it."
+        max_length=200,
+        allow_blank=True,
+        default="",
+        help_text="A note on the invited person, visible only to managers.",
     )
 
 

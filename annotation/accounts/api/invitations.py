@@ -1,4 +1,5 @@
-"""Invitations: created and revoked by managers, read and accepted by anybody with the link."""
+"""Endpoints for invitations, which managers create and revoke, and which anybody with the link can read and
+accept."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class InvitationsView(ProjectView):
 
     @extend_schema(
         operation_id="createInvitation",
-        description="Only this response contains the token. The link is /join#TOKEN.",
+        description="Only this response contains the token. The invitation link is /join#TOKEN.",
         request=shapes.NewInvitation,
         responses={201: shapes.InvitationWithToken},
         tags=["invitations"],
@@ -60,8 +61,8 @@ class RevokeInvitationView(APIView):
 class LookView(LogInView):
     @extend_schema(
         operation_id="lookAtInvitation",
-        description="The invitation's project and role. A POST, so that no address or log contains the"
-        " token.",
+        description="Returns the invitation's project and role. This is a POST request, so that no URL or log"
+        " contains the token.",
         request=shapes.InvitationToken,
         responses=shapes.InvitedTo,
         tags=["invitations"],

@@ -1,4 +1,4 @@
-"""Login and the user's own account."""
+"""Serializers for login and the user's own account."""
 
 from __future__ import annotations
 
@@ -43,12 +43,15 @@ class Provider(serializers.Serializer[Any]):
 class BeginOidc(serializers.Serializer[Any]):
     provider = serializers.CharField(max_length=30)
     next = serializers.CharField(
-        max_length=2000, default="/", allow_blank=True, help_text="The page of this site to return to."
+        max_length=2000,
+        default="/",
+        allow_blank=True,
+        help_text="The page of this site to return to after the login.",
     )
 
 
 class Redirect(serializers.Serializer[Any]):
-    location = serializers.CharField(help_text="The provider's URL. Redirect the browser to it.")
+    location = serializers.CharField(help_text="The provider's URL, to which the browser must be redirected.")
 
 
 class SecondFactor(serializers.Serializer[Any]):
@@ -65,23 +68,23 @@ class Account(serializers.Serializer[Any]):
     username = serializers.CharField()
     email = serializers.CharField(allow_blank=True)
     has_password = serializers.BooleanField(
-        help_text="False: this account can log in only through a provider."
+        help_text="If false, the account can log in only through a provider."
     )
     second_factor = SecondFactor()
     connections = Connection(many=True)
 
 
 class PasswordChange(serializers.Serializer[Any]):
-    current = Password(allow_blank=True, help_text="Empty if the account has none.")
+    current = Password(allow_blank=True, help_text="Empty if the account has no password.")
     new = Password()
 
 
 class BeginEnrolment(serializers.Serializer[Any]):
-    password = Password(allow_blank=True, help_text="Empty if the account has none.")
+    password = Password(allow_blank=True, help_text="Empty if the account has no password.")
 
 
 class Enrolment(serializers.Serializer[Any]):
-    secret = serializers.CharField(help_text="The secret, to type into the app.")
+    secret = serializers.CharField(help_text="The secret, for typing into the app by hand.")
     uri = serializers.CharField(help_text="The content of the QR code: otpauth://…")
     qr_svg = serializers.CharField()
 
@@ -95,7 +98,7 @@ class RecoveryCodes(serializers.Serializer[Any]):
 class Token(serializers.Serializer[models.ApiToken]):
     id = serializers.UUIDField()
     name = serializers.CharField()
-    prefix = serializers.CharField(help_text="The first characters, to identify the token.")
+    prefix = serializers.CharField(help_text="The token's first characters, which identify it in lists.")
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField(allow_null=True)
@@ -112,7 +115,9 @@ class NewToken(serializers.Serializer[Any]):
 
 
 class CreatedToken(Token):
-    token = serializers.CharField(help_text="Shown only once. The database stores a digest.")
+    token = serializers.CharField(
+        help_text="The token's text, shown only once. The database stores a digest of the text."
+    )
 
 
 class Credentials(serializers.Serializer[Any]):

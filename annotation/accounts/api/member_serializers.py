@@ -1,4 +1,4 @@
-"""The members of a project."""
+"""Serializers for project members."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ class Member(serializers.Serializer[models.Membership]):
     paused_reason = serializers.CharField(allow_blank=True)
     qualified_at = serializers.DateTimeField(allow_null=True)
     qualification_attempt = serializers.IntegerField(
-        help_text="Number of the current attempt. The member has failed if it exceeds the allowed number."
+        help_text="Number of the current qualification attempt. The member has failed if this number exceeds"
+        " the number of allowed attempts."
     )
-    extra_attempts = serializers.IntegerField(
-        help_text="Attempts granted in addition to the project's number."
-    )
+    extra_attempts = serializers.IntegerField(help_text="Attempts granted beyond the project's limit.")
     created_at = serializers.DateTimeField()
 
 
@@ -33,7 +32,7 @@ class NewMember(serializers.Serializer[Any]):
     state = serializers.ChoiceField(
         choices=models.Membership.State.choices,
         required=False,
-        help_text="Default: a new member is active, an existing one does not change.",
+        help_text="Default: a new member is active; the state of an existing member does not change.",
     )
     paused_reason = serializers.CharField(
         max_length=500, allow_blank=True, default="", help_text="Shown to the paused member."

@@ -1,4 +1,4 @@
-"""The members of a project: roles, pauses and qualification attempts."""
+"""Endpoints for project members: roles, pauses and qualification attempts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MembersView(ProjectView):
 
     @extend_schema(
         operation_id="putMember",
-        description="Adds a member, or changes the role and the state of an existing one.",
+        description="Adds a member, or changes the role and the state of an existing member.",
         request=serializers.NewMember,
         responses={200: serializers.Member, 201: serializers.Member},
         tags=["projects"],

@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.http import HttpRequest
 
-# A connection over a Unix socket has no client address, so all of its clients share one rate limit.
+# A connection over a Unix socket has no client address, so all clients of the socket share one rate limit.
 NO_ADDRESS = "0.0.0.0"
 
 
@@ -22,7 +22,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """The address of the connection (uvicorn resolves trusted proxies). Headers are not used, because any
+        """The connection's address (uvicorn resolves trusted proxies). Headers are not used, because any
         client can set them."""
         return str(request.META.get("REMOTE_ADDR") or NO_ADDRESS)
 
@@ -39,8 +39,8 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
 
 def _cipher() -> MultiFernet:
-    """A cipher that encrypts with a key derived from SECRET_KEY and also decrypts with earlier ones
-    (SECRET_KEY_FALLBACKS)."""
+    """A cipher that encrypts with a key derived from SECRET_KEY and can also decrypt with keys derived from
+    SECRET_KEY_FALLBACKS."""
     return MultiFernet(
         Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"rankloop second factor {key}".encode()).digest()))
         for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)

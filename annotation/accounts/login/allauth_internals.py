@@ -1,6 +1,6 @@
 """All imports from allauth's internal modules, which can change in any release.
 
-No other module imports them, so this is the file to check after an update of allauth.
+No other module imports allauth internals, so only this file needs to be checked after an update of allauth.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Usage(Protocol):
 
 
 def use_rate(request: HttpRequest, *, name: str, rate: str, key: str) -> Usage | None:
-    """Counts one use of the limit `name`. The count can be rolled back. Returns None if the limit is
-    reached."""
+    """Counts one use of the limit `name`. Returns the usage, which can be rolled back, or None if the limit
+    is reached."""
     usage: Usage | None = ratelimit.consume(
         request, app="rankloop", action=name, config={name: rate}, key=key, limit_get=True
     )
@@ -47,13 +47,14 @@ def log_in_by_password(request: HttpRequest, user: User) -> None:
 
 
 def log_in_by(request: HttpRequest, user: User, method: str, **details: str) -> None:
-    """Like :func:`log_in_by_password`, for a user authenticated by `method`."""
+    """Like :func:`log_in_by_password`, but for a user authenticated by `method`."""
     record_authentication(request, user, method=method, **details)
     perform_login(request, Login(user=user, email_verification=NO_MAIL))
 
 
 def unstash_state(request: HttpRequest, *, provider_id: str, state_id: str) -> dict[str, Any] | None:
-    """The data stored for an OAuth request of this browser. Each state can be used once."""
+    """The data stored for an OAuth request from this browser, removed from the session: each
+    `state_id` can be used only once."""
     state: dict[str, Any] | None = statekit.unstash_state(request, provider_id=provider_id, state_id=state_id)
     return state
 
@@ -64,7 +65,7 @@ def begin_totp() -> str:
 
 
 def begun_totp(request: HttpRequest) -> str | None:
-    """The secret of the enrolment that was started in this session."""
+    """The secret of the enrolment started in this session."""
     return None if request.session.get(_TOTP_SECRET) is None else str(get_totp_secret())
 
 
@@ -102,5 +103,5 @@ def record_second_factor(request: HttpRequest, authenticator: Authenticator) -> 
 
 
 def remove_second_factor(request: HttpRequest, authenticator: Authenticator) -> None:
-    """Also removes the recovery codes if no second factor is left."""
+    """Removes this authenticator, and also the recovery codes if no other second factor is left."""
     delete_and_cleanup(request, authenticator)

@@ -12,20 +12,20 @@ from annotation.accounts.login import passwords
 from annotation.accounts.login.limits import HOUR, MINUTE, Limit, guessing
 from annotation.models import Invitation, Membership, User
 
-# Tokens can't be guessed. The limits stop clients from trying many tokens, and from using one to find out
-# which names are taken.
+# Tokens can't be guessed. The limits stop clients from trying many tokens, and from using a valid token to
+# find out which names are taken.
 LIMITS = (Limit("invitation-minute", 30, MINUTE), Limit("invitation-hour", 200, HOUR))
 
 
 @contextmanager
 def _trying(request: HttpRequest) -> Iterator[None]:
-    with guessing(request, LIMITS, "Too many attempts with invitations.") as guess:
+    with guessing(request, LIMITS, "Too many attempts to use an invitation.") as guess:
         yield
         guess.right = True
 
 
 def look(*, request: HttpRequest, token: str) -> Invitation:
-    """The invitation. Raises Problem with the reason if it can no longer be accepted."""
+    """Returns the invitation. Raises Problem with the reason if the invitation can no longer be accepted."""
     with _trying(request):
         return invitations.standing(token=token)
 

@@ -1,8 +1,8 @@
-"""Limits on guessing passwords and codes, counted in the shared cache. Only failures count, so frequent
-logins are not limited.
+"""Limits on password and code guesses, counted in the shared cache. Only failures count, so frequent logins
+are not limited.
 
 A guess is counted before it is checked, under the counter's lock, and the count is rolled back if the guess
-was right, so simultaneous guesses can't exceed the limit.
+was correct, so simultaneous guesses can't exceed the limit.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ class Limit:
     amount: int
     seconds: int
     key: str = ""
-    """Empty: count by address only."""
+    """If empty, guesses are counted by address only."""
 
     def use(self, request: HttpRequest) -> Usage | None:
-        """Counts one use of the limit. The count can be rolled back. Returns None if the limit is reached."""
+        """Counts one use of the limit. Returns the usage, which can be rolled back, or None if the limit is
+        reached."""
         per = "key" if self.key else "ip"
         rate = f"{self.amount}/{self.seconds}s/{per}"
         return use_rate(request, name=self.name, rate=rate, key=self.key)
@@ -37,11 +38,12 @@ class Limit:
 def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
     name = username.casefold()
     return (
-        # One password tried on many accounts.
+        # Limits attempts with one password on many accounts.
         Limit("login-address", 100, MINUTE),
-        # One account tried from one address. This limit locks out that address only.
+        # Limits attempts on one account from one address. This limit locks out that address only.
         Limit("login-name", 10, MINUTE, f"{client_address(request)} {name}"),
-        # One account tried from many addresses. This limit also locks out the owner, for an hour at most.
+        # Limits attempts on one account from many addresses. This limit also locks out the account's owner,
+        # for an hour at most.
         Limit("login-account", 100, HOUR, name),
     )
 
@@ -60,8 +62,8 @@ class Guess:
 def guessing(
     request: HttpRequest, limits: tuple[Limit, ...], refusal: str = "Too many failed login attempts."
 ) -> Iterator[Guess]:
-    """Counts one guess. The caller sets `right` if the guess was right. Raises Throttled after too many wrong
-    guesses."""
+    """Counts one guess. The caller sets `right` if the guess was correct. Raises Throttled after too many
+    wrong guesses."""
     used: list[Usage] = []
     for limit in limits:
         usage = limit.use(request)

@@ -1,8 +1,8 @@
-"""OpenID Connect: login with an account of the organisation's own provider.
+"""OpenID Connect: login with an account at the organisation's own provider.
 
-Authorization code flow with state, nonce and PKCE, on allauth's OAuth client. Two checks that it lacks are
-made here: the ID token's signature is always verified, with a key of the provider's set and one of a few
-algorithms, and the token must contain the nonce of this browser's own request.
+Uses the authorization code flow with state, nonce and PKCE, and allauth's OAuth client. This module adds two
+checks that allauth lacks: the ID token's signature is always verified, with a key from the provider's key set
+and one of a few algorithms, and the token must contain the nonce of this browser's own request.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from preferences.text import NUL, storage_fault
 logger = logging.getLogger(__name__)
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"})
 CLOCK_SECONDS = 60
-# Failures of the network, the provider and the token. The last four are raised for responses with an
-# unexpected structure.
+# Failures of the network, the provider and the token. The last four exceptions are raised for responses with
+# an unexpected structure.
 _FAILURES: tuple[type[Exception], ...] = (
     *(OAuth2Error, RequestException, jwt.exceptions.PyJWTError),
     *(KeyError, ValueError, TypeError, AttributeError),
 )
 _NOT_IN_A_NAME = re.compile(r"[^\w.@+-]+")
-_MAX_NAME = 140  # the column holds 150 characters; this leaves room for a numeric suffix
+_MAX_NAME = 140  # the column holds 150 characters; the lower limit leaves room for a numeric suffix
 
 
 class Refused(Exception):
@@ -60,7 +60,7 @@ class Identity:
 
     subject: str
     email: str
-    """Empty unless the provider has verified it."""
+    """Empty unless the provider has verified the email address."""
     username: str
     name: str
 
@@ -127,8 +127,8 @@ def complete(*, request: HttpRequest, provider_id: str) -> str:
 
 
 def safe_page(page: str) -> str:
-    """`page` if it belongs to this site, else `/`. `//elsewhere` and `https://elsewhere` would lead to
-    another site."""
+    """Returns `page` if it belongs to this site, otherwise `/`. `//elsewhere` and `https://elsewhere` would
+    lead to another site."""
     here = page.startswith("/") and url_has_allowed_host_and_scheme(page, allowed_hosts=None)
     return page if here else "/"
 
@@ -166,7 +166,7 @@ def _verified(adapter: _Adapter, client_id: str, id_token: object, nonce: str) -
         raise Refused("failed", "there is no ID token")
     header = jwt.get_unverified_header(id_token)
     if header.get("alg") not in ALGORITHMS:
-        raise Refused("failed", f"the ID token is signed by {header.get('alg')!r}")
+        raise Refused("failed", f"the ID token is signed with {header.get('alg')!r}")
     claims: dict[str, Any] = jwt.decode(
         id_token,
         key=_ProviderKeys(adapter.openid_config["jwks_uri"], header["alg"]).key_named(header.get("kid")),
@@ -187,7 +187,7 @@ class _ProviderKeys(jwt.PyJWKClient):
     """The provider's signing keys, fetched for each login: new keys are accepted and removed keys are refused
     immediately.
 
-    They are fetched like the provider's other documents, with the same certificates, proxies and timeout.
+    The keys are fetched like the provider's other documents, with the same certificates, proxies and timeout.
     """
 
     def __init__(self, uri: str, algorithm: str) -> None:
@@ -200,23 +200,25 @@ class _ProviderKeys(jwt.PyJWKClient):
         answer.raise_for_status()
         document = answer.json()
         for key in document["keys"]:
-            key.setdefault("alg", self._algorithm)  # optional; PyJWT would infer it from the key type
+            # `alg` is optional; without `alg`, PyJWT would infer the algorithm from the key type.
+            key.setdefault("alg", self._algorithm)
         return document
 
     def key_named(self, kid: str | None) -> jwt.PyJWK:
-        """The key with this id. If the set has only one key, neither the key nor the token needs an id
-        (OpenID Connect Core, 10.1)."""
+        """Returns the key with the ID `kid`. If the key set has only one key, neither the key nor the token
+        needs an id (OpenID Connect Core, 10.1)."""
         keys = [key for key in self.get_jwk_set() if key.public_key_use in {None, "sig"}]
         found = self.match_kid(keys, kid)  # type: ignore[arg-type]  # None matches keys without an id
         if found is None and len(keys) == 1 and None in {kid, keys[0].key_id}:
             found = keys[0]
         if found is None:
-            raise Refused("failed", "the ID token is not signed by a key of the provider")
+            raise Refused("failed", "the ID token is not signed with a key of the provider")
         return found
 
 
 def _user_info(adapter: _Adapter, access_token: str, subject: str) -> dict[str, Any]:
-    """Additional claims, if the provider has a user-info endpoint. Their subject must be `subject`."""
+    """Additional claims from the user-info endpoint; empty if the provider has no such endpoint. The response
+    must belong to `subject`."""
     if "userinfo_endpoint" not in adapter.openid_config:
         return {}
     told: dict[str, Any] = adapter._fetch_user_info(access_token)
@@ -239,14 +241,14 @@ def _said(claims: dict[str, Any]) -> Identity:
 
 @transaction.atomic
 def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User:
-    """The first of these accounts that exists: the linked account, the logged-in account, the only account
-    with the verified email address. Otherwise a new account, if the provider is configured to create
-    accounts. The account is linked if it is not linked yet."""
+    """Returns the linked account, otherwise the logged-in account, otherwise the only account with the
+    verified email address. Creates an account if there is none and the provider is configured to create
+    accounts. Links the account if it is not linked yet."""
     linked = SocialAccount.objects.filter(provider=provider_id, uid=identity.subject).select_related("user")
     user = next((each.user for each in linked), None)
     here = request.user if isinstance(request.user, User) else None
     if user is not None and here is not None and user.pk != here.pk:
-        raise Refused("taken", "the identity belongs to a different account from the one logged in")
+        raise Refused("taken", "the identity is linked to an account other than the one logged in")
     if user is None:
         user = here or _invited(identity) or _made(provider_id, identity)
         said = {"email": identity.email, "name": identity.name}
@@ -257,7 +259,8 @@ def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User
 
 
 def _invited(identity: Identity) -> User | None:
-    """The active account with this email address (ignoring case). None if there are several."""
+    """The active account with this email address (ignoring case). None if several accounts have the
+    address."""
     if not identity.email:
         return None
     found = list(User.objects.filter(email__iexact=identity.email, is_active=True)[:2])
@@ -280,4 +283,4 @@ def _made(provider_id: str, identity: Identity) -> User:
         except IntegrityError:
             continue
         return user
-    raise Refused("failed", f"a thousand accounts are called {base}")
+    raise Refused("failed", f"all 999 usernames formed from {base} are taken")

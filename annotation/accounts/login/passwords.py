@@ -1,4 +1,4 @@
-"""Login by password, password changes, and ending all sessions."""
+"""Password login, password changes, and ending all sessions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from config.problems import FieldProblem, Problem
 
 
 def log_in(*, request: HttpRequest, username: str, password: str) -> bool:
-    """Logs the user in, in a new session. Returns False if the password is right but the second factor is
-    missing.
+    """Logs the user in and starts a new session. Returns False if the password is correct but the second
+    factor is missing.
 
-    Raises Problem for a wrong name or password, without revealing which one; Throttled after too many
-    attempts.
+    Raises Problem if the name or the password is wrong, without revealing which; raises Throttled after too
+    many attempts.
     """
     user = _checked(request, username, password)
     if user is None:
@@ -35,7 +35,7 @@ def log_in(*, request: HttpRequest, username: str, password: str) -> bool:
 
 
 def log_in_known(*, request: HttpRequest, user: User, method: str, **details: str) -> bool:
-    """Like :func:`log_in`, for a user authenticated by `method` instead of a password."""
+    """Like :func:`log_in`, but for a user authenticated by `method` instead of a password."""
     log_in_by(request, user, method, **details)
     return bool(request.user.is_authenticated)
 
@@ -49,7 +49,7 @@ def _checked(request: HttpRequest, username: str, password: str) -> User | None:
 
 def confirm_password(*, request: HttpRequest, user: User, password: str, field: str = "password") -> None:
     """Checks the user's password before a change that a stranger at an unlocked screen must not make. Raises
-    Problem if it is wrong. Accounts without a password, which log in through a provider, need no
+    Problem if the password is wrong. Accounts without a password, which log in through a provider, need no
     confirmation."""
     if user.has_usable_password() and _checked(request, user.username, password) is None:
         raise Problem("The password is wrong.", errors=[FieldProblem(field, "This is not your password.")])

@@ -47,7 +47,7 @@ def state_of(user: User) -> State:
 
 
 def begin_enrolment(*, request: HttpRequest, user: User, password: str) -> Enrolment:
-    """A new secret, kept in the session until a first code proves that the app has it."""
+    """A new secret, kept in the session until a first code proves that the app has the secret."""
     confirm_password(request=request, user=user, password=password)
     if state_of(user).enabled:
         raise _enabled()
@@ -59,11 +59,11 @@ def begin_enrolment(*, request: HttpRequest, user: User, password: str) -> Enrol
 def confirm_enrolment(*, request: HttpRequest, user: User, code: str) -> list[str]:
     """Switches the second factor on. Returns the recovery codes, which can't be retrieved later.
 
-    Raises Conflict if no enrolment is in progress, Problem for a wrong code.
+    Raises Conflict if no enrolment is in progress, and Problem for a wrong code.
     """
     secret = internals.begun_totp(request)
     if secret is None:
-        raise Conflict("No setup has begun, or its session has ended. Start again.", type="no-enrolment")
+        raise Conflict("No setup is in progress, or the session has ended. Start again.", type="no-enrolment")
     with guessing(request, code_limits(user.pk)) as guess:
         guess.right = internals.is_totp_code(secret, code)
     if not guess.right:
@@ -107,7 +107,8 @@ def complete_log_in(*, request: HttpRequest, code: str) -> None:
 
 
 def _use_code(request: HttpRequest, user: User, code: str) -> Authenticator:
-    """The authenticator that accepts the code. Each code works once. Raises Problem for a wrong code."""
+    """Returns the authenticator that accepts the code. Each code works once. Raises Problem for a wrong
+    code."""
     given = "".join(code.split())
     judges: dict[str, Callable[[Authenticator], bool]] = {
         Authenticator.Type.TOTP: lambda row: internals.use_totp_code(row, given) and _first_use(user, given),
@@ -133,7 +134,7 @@ def _new_codes(user: User) -> list[str]:
 
 def _wrong_code() -> Problem:
     return Problem(
-        "The code is wrong, or has been used.",
+        "The code is wrong or has already been used.",
         status=HTTPStatus.BAD_REQUEST,
         type="wrong-code",
         errors=[FieldProblem("code", "This code is not valid.")],
@@ -141,4 +142,6 @@ def _wrong_code() -> Problem:
 
 
 def _enabled() -> Conflict:
-    return Conflict("The second factor is already on. Switch it off first.", type="second-factor-enabled")
+    return Conflict(
+        "The second factor is already on. Switch off the current one first.", type="second-factor-enabled"
+    )

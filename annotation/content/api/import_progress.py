@@ -1,6 +1,6 @@
 """Streams an import's progress, one JSON object per line: `progress`, and finally `report` or `problem`.
 
-An import of 160,000 rows takes a minute. A client that accepts `application/x-ndjson` can show its progress;
+An import of 160,000 rows takes a minute. A client that accepts `application/x-ndjson` can show the progress;
 closing the connection stops the import after the current batch.
 """
 
@@ -28,15 +28,16 @@ logger = logging.getLogger(__name__)
 
 
 class LinesRenderer(JSONRenderer):
-    """Used by content negotiation. It renders only errors, each as a single object."""
+    """Makes content negotiation accept the streaming media type. Renders only errors, each as a single
+    object."""
 
     media_type = "application/x-ndjson"
     format = "ndjson"
 
 
 def streamed(steps: Steps) -> StreamingHttpResponse:
-    """Streams the progress. Runs the first step immediately, so an unknown format gets an error status like
-    any other refusal."""
+    """Streams the progress. Runs the first step immediately, so that an unknown format gets an error status
+    like any other refusal."""
     first = next(steps)
     return StreamingHttpResponse(
         _lines(_messages(first, steps), current_actor()), content_type=LinesRenderer.media_type
@@ -44,10 +45,10 @@ def streamed(steps: Steps) -> StreamingHttpResponse:
 
 
 async def _lines(messages: Generator[dict[str, Any], None, None], actor: str) -> AsyncIterator[bytes]:
-    """Runs in the response's single synchronous thread, because a dry run is one transaction."""
+    """Runs every step in the response's single synchronous thread, because a dry run is one transaction."""
 
     def line() -> bytes:
-        # The middleware has already finished by the time the response is streamed.
+        # Sets the actor again, because the middleware has finished by the time the response is streamed.
         with acting_as(actor):
             message = next(messages, None)
         return b"" if message is None else json.dumps(message).encode() + b"\n"

@@ -23,8 +23,10 @@ class ImportUpload(serializers.Serializer[Any]):
 class QuirkCount(serializers.Serializer[Any]):
     name = serializers.ChoiceField(choices=sorted(QUIRKS))
     text = serializers.CharField(help_text="The quirk, and how the import handled it.")
-    count = serializers.IntegerField(help_text="Rows.")
-    lines = serializers.ListField(child=serializers.IntegerField(), help_text="The first 20 lines.")
+    count = serializers.IntegerField(help_text="Number of rows with the quirk.")
+    lines = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Numbers of the first 20 lines with the quirk."
+    )
 
 
 class LineError(serializers.Serializer[Any]):
@@ -35,27 +37,29 @@ class LineError(serializers.Serializer[Any]):
 class ImportReport(serializers.Serializer[Any]):
     format = serializers.CharField()
     dry_run = serializers.BooleanField(
-        help_text="Nothing was stored; the counts are those that an import would give."
+        help_text="If true, nothing was stored, and the counts are those of a real import."
     )
-    read = serializers.IntegerField(help_text="Rows in the file.")
-    prompts = serializers.IntegerField(help_text="New prompts; the next three fields also count new objects.")
+    read = serializers.IntegerField(help_text="Number of rows in the file.")
+    prompts = serializers.IntegerField(
+        help_text="Number of new prompts. The next three fields likewise count only new objects."
+    )
     responses = serializers.IntegerField()
     tasks = serializers.IntegerField()
     rankings = serializers.IntegerField()
-    unchanged = serializers.IntegerField(help_text="Rows whose content already existed.")
-    failed = serializers.IntegerField(help_text="Rows that were rejected; `errors` lists the first 1000.")
+    unchanged = serializers.IntegerField(help_text="Number of rows whose content already existed.")
+    failed = serializers.IntegerField(help_text="Number of rejected rows; `errors` lists the first 1000.")
     errors = LineError(many=True)  # type: ignore[assignment]
     quirks = QuirkCount(many=True)
 
 
 class ImportProgress(serializers.Serializer[Any]):
-    share = serializers.FloatField(help_text="Share of the file's bytes, 0 to 1.")
-    read = serializers.IntegerField(help_text="Rows so far.")
-    failed = serializers.IntegerField(help_text="Rows rejected so far.")
+    share = serializers.FloatField(help_text="Share of the file's bytes read so far, 0 to 1.")
+    read = serializers.IntegerField(help_text="Number of rows read so far.")
+    failed = serializers.IntegerField(help_text="Number of rows rejected so far.")
 
 
 class ImportNews(serializers.Serializer[Any]):
-    """One line of a streamed import, with one of these fields."""
+    """One line of a streamed import, with exactly one of the fields."""
 
     progress = ImportProgress(required=False)
     report = ImportReport(required=False)

@@ -1,4 +1,4 @@
-"""Exports of snapshots, streamed."""
+"""Views that stream exports of snapshots."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ class ExportView(APIView):
 
     @extend_schema(
         operation_id="exportSnapshot",
-        description="The file, streamed during conversion. A HEAD request converts it once and returns its"
-        " size and X-Checksum (`sha256:` and the digest); the snapshot's own file always has both.",
+        description="The exported file, streamed during conversion. A HEAD request runs the"
+        " conversion once and returns Content-Length and X-Checksum (`sha256:` and the digest)."
+        " Downloads of the snapshot's Parquet file always have both headers.",
         parameters=[
             OpenApiParameter("format", str, enum=exports.FORMAT_NAMES, default=DEFAULT_FORMAT),
             *(OpenApiParameter(name, str, description=text) for name, text in exports.OPTIONS.items()),

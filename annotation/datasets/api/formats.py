@@ -14,7 +14,7 @@ from preferences.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS
 class FormatsView(APIView):
     @extend_schema(
         operation_id="listFormats",
-        description="The formats of imports and of exports.",
+        description="The import and export formats.",
         responses=serializers.Formats,
         tags=["data"],
     )

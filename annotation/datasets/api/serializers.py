@@ -31,14 +31,17 @@ class ExportFormat(serializers.Serializer[Any]):
     title = serializers.CharField()
     use = serializers.CharField()
     loses = serializers.CharField()
-    suffix = serializers.CharField(help_text="The suffix of the file's name.")
+    suffix = serializers.CharField(help_text="The file name's suffix.")
     loads_with = serializers.SerializerMethodField(
-        help_text="A line of Python that loads FILE with `datasets`; empty: not supported."
+        help_text="One line of Python that loads FILE with `datasets`; empty if `datasets` can't load it."
     )
     trains_with = serializers.SerializerMethodField(
-        help_text="A line of Python that trains on FILE with TRL; empty: no trainer supports it."
+        help_text="One line of Python that trains on FILE with TRL; empty if no TRL trainer supports"
+        " the format."
     )
-    imports_as = serializers.CharField(help_text="The import format that reads this export; empty: none.")
+    imports_as = serializers.CharField(
+        help_text="The import format that reads this export; empty if there is none."
+    )
     options = ExportOption(many=True)
 
     def get_loads_with(self, format: export_format.ExportFormat) -> str:
@@ -57,10 +60,16 @@ class NewSnapshot(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=MAX_NAME_CHARACTERS)
     selection = serializers.DictField(required=False, help_text=f"{', '.join(CONDITIONS)}.")
     license = serializers.CharField(
-        max_length=MAX_LICENSE_CHARACTERS, required=False, allow_blank=True, help_text="Shown on the card."
+        max_length=MAX_LICENSE_CHARACTERS,
+        required=False,
+        allow_blank=True,
+        help_text="Licence shown on the snapshot's card.",
     )
     notes = serializers.CharField(
-        max_length=MAX_NOTES_CHARACTERS, required=False, allow_blank=True, help_text="Shown on the card."
+        max_length=MAX_NOTES_CHARACTERS,
+        required=False,
+        allow_blank=True,
+        help_text="Notes shown on the snapshot's card.",
     )
 
 
@@ -72,9 +81,9 @@ class Snapshot(serializers.Serializer[models.DatasetSnapshot]):
     rows = serializers.IntegerField()
     comparisons = serializers.IntegerField()
     selection = serializers.DictField()
-    card = serializers.DictField(help_text="Counts of the contents.")
+    card = serializers.DictField(help_text="Counts of the snapshot's contents.")
     refused_exports = serializers.SerializerMethodField(
-        help_text="{format: why the snapshot can't be exported in this format without further options}"
+        help_text="Maps each format that can't export this snapshot without further options to the reason."
     )
     created_by = serializers.CharField(source="created_by.username", allow_null=True)
     created_at = serializers.DateTimeField()

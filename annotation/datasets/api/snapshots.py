@@ -31,7 +31,7 @@ class SnapshotsView(ProjectView):
 
     @extend_schema(
         operation_id="freezeSnapshot",
-        description="Freezes the selected rankings (default: all).",
+        description="Freezes the selected rankings (default: all) as a new snapshot.",
         request=serializers.NewSnapshot,
         responses={201: serializers.Snapshot},
         tags=["data"],

@@ -27,7 +27,7 @@ MAX_IDEMPOTENCY_KEY_CHARACTERS = 200
 
 
 def source_of(request: Request) -> str:
-    """Programs use tokens; browsers use sessions."""
+    """API for requests with a token, which programs use; BROWSER for requests with a session."""
     return Ranking.Source.API if isinstance(request.auth, ApiToken) else Ranking.Source.BROWSER
 
 
@@ -54,7 +54,7 @@ class NextAssignmentView(ProjectView):
 
 
 class OwnAssignmentView(APIView):
-    """A view under `assignments/{id}/`. Annotators find only their own assignments."""
+    """A view under `assignments/{id}/`. Annotators can access only their own assignments."""
 
     assignment: Assignment
     paused: str | None = None
@@ -147,8 +147,9 @@ class SubmitView(AssignmentView):
 
     @extend_schema(
         operation_id="submitRanking",
-        description="201: stored. 200: the same answer was stored earlier with this key; its ranking. "
-        "409: the lease is no longer held, or the annotator is paused; the answer is saved as the draft.",
+        description="201: the answer was stored. 200: the same answer was stored earlier with this"
+        " key; returns that ranking. 409: the lease is no longer held, or the annotator is"
+        " paused; the answer is saved as the draft.",
         parameters=[OpenApiParameter(IDEMPOTENCY_HEADER, str, OpenApiParameter.HEADER)],
         request=serializers.Submission,
         responses={200: serializers.RankingId, 201: serializers.RankingId},

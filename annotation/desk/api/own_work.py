@@ -18,7 +18,7 @@ from annotation.desk.api.assignments import OwnAssignmentView
 class OwnFiguresView(ProjectView):
     @extend_schema(
         operation_id="getOwnFigures",
-        description="Your number of answers, pace, remaining caps, and progress of qualification.",
+        description="Your answer count, pace, remaining caps and qualification progress.",
         responses=serializers.OwnFigures,
         tags=["assignments"],
     )
@@ -30,8 +30,9 @@ class OwnFiguresView(ProjectView):
 class LastAnswerView(ProjectView):
     @extend_schema(
         operation_id="getLastAnswer",
-        description="Your last answer with the task as it was shown, for revision. 204: there is none, or it"
-        " can't be revised (the project is archived, or the answer was practice).",
+        description="Your last answer with the task as it was shown, for revision. 204: there is no"
+        " answer, or the last answer can't be revised (the project is archived, or the answer was"
+        " practice).",
         responses={200: serializers.LastAnswer, 204: None},
         tags=["assignments"],
     )

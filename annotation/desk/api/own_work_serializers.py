@@ -1,4 +1,4 @@
-"""The annotator's view of their own work and practice."""
+"""Serializers for annotators' own work and practice feedback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from annotation.forms.serializers import FormField
 
 
 class Qualification(serializers.Serializer[Any]):
-    tasks = serializers.IntegerField(help_text="Number of tasks in an attempt.")
+    tasks = serializers.IntegerField(help_text="Number of tasks in a qualification attempt.")
     left = serializers.IntegerField()
     attempt = serializers.IntegerField()
     attempts = serializers.IntegerField()
@@ -28,12 +28,14 @@ class OwnFigures(serializers.Serializer[Any]):
         allow_null=True, help_text="Median time per task over the last 100 tasks."
     )
     qualification = Qualification(
-        allow_null=True, help_text="Null for users who need not qualify, or have qualified."
+        allow_null=True, help_text="Null if the user need not qualify or has already qualified."
     )
 
 
 class LastAnswer(serializers.Serializer[Any]):
-    id = serializers.UUIDField(source="shown.id", help_text="The assignment's id, to revise the answer.")
+    id = serializers.UUIDField(
+        source="shown.id", help_text="The id of the assignment whose answer can be revised."
+    )
     task = TaskShown(source="shown.task")
     responses = ResponseShown(source="shown.responses", many=True)
     form = FormField(source="shown.form")
@@ -53,7 +55,9 @@ class Feedback(serializers.Serializer[Any]):
     )
     tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
     right_tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
-    pairs = FeedbackPair(many=True, help_text="The pairs of responses that are not tied in the right answer.")
+    pairs = FeedbackPair(
+        many=True, help_text="The pairs of responses that are not tied in the correct answer."
+    )
     passed = serializers.BooleanField(allow_null=True, help_text="Null until the attempt ends.")
     attempt_score = serializers.FloatField(allow_null=True)
     pass_mark = serializers.FloatField(allow_null=True)

@@ -1,4 +1,4 @@
-"""Tasks reserved for chosen annotators."""
+"""Serializers for tasks reserved for chosen annotators."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Reserved(serializers.Serializer[Any]):
     reserved = serializers.IntegerField()
     unchanged = serializers.IntegerField()
     short = serializers.IntegerField(
-        help_text="Number of these tasks that are open and need more rankings than they have annotators."
+        help_text="Number of these tasks that are open and need more rankings than they have reserved"
+        " annotators."
     )
 
 

@@ -31,7 +31,8 @@ class ReservationsView(ProjectView):
 
     @extend_schema(
         operation_id="reserveTasks",
-        description="Reserves each task for all of these annotators. Only they get it, before other tasks.",
+        description="Reserves each task for all of these annotators. Only these annotators get the"
+        " task, and they get it before any other task.",
         request=serializers.NewReservations,
         responses={201: serializers.Reserved},
         tags=["tasks"],

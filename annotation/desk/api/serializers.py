@@ -1,4 +1,4 @@
-"""Assignments, answers and drafts. Types are checked here; services check the meaning."""
+"""Serializers for assignments, answers and drafts. Serializers check types; services check meaning."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TaskShown(serializers.Serializer[Any]):
 
 
 class ResponseShown(serializers.Serializer[Any]):
-    """Only the text and the id: the name of the model would bias the annotator."""
+    """A response's text and id only, because the model's name would bias the annotator."""
 
     id = serializers.UUIDField()
     text = serializers.CharField(allow_blank=True)
@@ -63,8 +63,8 @@ class Answer(serializers.Serializer[Any]):
         child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),
         max_length=MAX_RESPONSES,
         default=list,
-        help_text="Response ids, best first; those in one tier are tied. If the form asks only for the "
-        "best few, omit the others.",
+        help_text="Response ids, best first; responses in one tier are tied. If the form asks only"
+        " for the best few, omit the other responses.",
     )
     strength = serializers.IntegerField(allow_null=True, default=None)
     ratings = ByResponse(child=Few(child=serializers.IntegerField()), default=dict)
@@ -101,7 +101,7 @@ class Submission(Answer):
 
 
 class DraftField(serializers.DictField):
-    """The state from which the page continues later, usually an unfinished answer."""
+    """The state from which the page resumes later, usually an unfinished answer."""
 
 
 # Only describes the result of `annotation.desk.reads.shown` for the schema. The result is sent unchanged.
@@ -110,10 +110,10 @@ class Assignment(serializers.Serializer[dict[str, Any]]):
     token = serializers.UUIDField()
     expires_at = serializers.DateTimeField()
     task = TaskShown()
-    responses = ResponseShown(many=True, help_text="In the order in which to show them.")
-    form = FormField(help_text="The form of this assignment. The project's form may have changed since.")
+    responses = ResponseShown(many=True, help_text="The responses, in the order in which to show them.")
+    form = FormField(help_text="The form that was shown; the project's form can have changed since.")
     draft = DraftField(allow_null=True)
-    draft_version = serializers.IntegerField(help_text="Send it with the next draft.")
+    draft_version = serializers.IntegerField(help_text="The draft's version, to be sent with the next draft.")
     practice = serializers.BooleanField(
         help_text="True for a qualification task, which shows feedback after the answer."
     )
@@ -124,7 +124,7 @@ class Assignment(serializers.Serializer[dict[str, Any]]):
 
 class NextAssignment(Assignment):
     prefetched = Assignment(
-        many=True, help_text="The leases that follow the current one, at most as many as requested."
+        many=True, help_text="The leases that follow the current lease, up to the requested number."
     )
 
 
@@ -133,7 +133,8 @@ class Next(serializers.Serializer[Any]):
         min_value=0,
         max_value=MAX_PREFETCH,
         default=0,
-        help_text="Number of further tasks to lease in advance. Release them like any lease.",
+        help_text="Number of further tasks to lease in advance. Prefetched leases are released like"
+        " any other lease.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Problems with tasks: annotators report them, managers settle them."""
+"""Serializers for problems with tasks, which annotators report and managers settle."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class Settling(serializers.Serializer[Any]):
         allow_blank=True,
         required=False,
         trim_whitespace=False,
-        help_text="The report's text as you read it. If it has changed since, the report is not settled.",
+        help_text="The report's text as you read it. If the text has changed since, the report is not"
+        " settled.",
     )
 
 
@@ -48,7 +49,7 @@ class TaskProblem(serializers.Serializer[models.TaskProblem]):
     annotator = serializers.CharField(source="annotator.username")
     task = serializers.UUIDField(source="task_id")
     task_state = serializers.ChoiceField(source="task.state", choices=models.RankingTask.State.choices)
-    excerpt = serializers.SerializerMethodField(help_text="The end of the task's conversation.")
+    excerpt = serializers.SerializerMethodField(help_text="The last part of the task's conversation.")
     created_at = serializers.DateTimeField()
     settled_at = serializers.DateTimeField(allow_null=True, help_text="Null: not settled.")
     settled_by = serializers.CharField(source="settled_by.username", allow_null=True, default=None)

@@ -24,7 +24,7 @@ class ReportProblemView(AssignmentView):
     @extend_schema(
         operation_id="reportTaskProblem",
         description="Reports a problem with the task to the managers. 200: a repeat report of this kind,"
-        " whose text replaces the first.",
+        " whose text replaces the earlier text.",
         request=serializers.NewTaskProblem,
         responses={200: serializers.TaskProblemId, 201: serializers.TaskProblemId},
         tags=["assignments"],
@@ -36,7 +36,8 @@ class ReportProblemView(AssignmentView):
 
 
 class OpenFirst(NewestFirst):
-    """Ordered by one text column, because a cursor needs a single column."""
+    """Orders reports by one text column that combines state and time, because a cursor needs a single
+    column."""
 
     ordering = "-turn"
 
@@ -67,7 +68,7 @@ def _problem(request: Request, id: UUID) -> TaskProblem:
 class SettleProblemView(APIView):
     @extend_schema(
         operation_id="settleTaskProblem",
-        description="Marks the report as settled. 409: it was settled or changed in the meantime.",
+        description="Marks the report as settled. 409: the report was settled or changed in the meantime.",
         request=serializers.Settling,
         responses=serializers.TaskProblem,
         tags=["tasks"],
@@ -83,7 +84,7 @@ class SettleProblemView(APIView):
 class ReopenProblemView(APIView):
     @extend_schema(
         operation_id="reopenTaskProblem",
-        description="Reopens a settled report. 409: it is already open.",
+        description="Reopens a settled report. 409: the report is already open.",
         request=None,
         responses=serializers.TaskProblem,
         tags=["tasks"],

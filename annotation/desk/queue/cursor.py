@@ -1,9 +1,9 @@
 """The position at which an annotator's scan of the queue starts.
 
-The queue is scanned in order, past the annotator's own tasks that still have slots for others. The scan gets
-longer with each task they have done (43 ms after 20,000 tasks of overlap 3). A cursor remembers the place up
-to which all tasks are theirs. It is a hint, local to this process. It can be lost at any time, and must never
-hide a task: see :class:`Cursor`.
+The queue is scanned in order, past the annotator's own tasks that still have slots for others. The scan
+gets longer with each task that the annotator has done (43 ms after 20,000 tasks with overlap 3). A cursor
+remembers the place up to which no task is left for the annotator. A cursor is a hint, local to this process:
+it can be lost at any time, and must never hide a task (see :class:`Cursor`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from annotation.desk.queue.facts import Facts
 from annotation.desk.queue.order import BEHIND, KEY, NOT_MINE, QUEUED
 from annotation.models import Project, User
 
-# Scanning past fewer own tasks than this costs less than maintaining a cursor.
+# If an annotator has done fewer tasks than this, scanning past those tasks costs less than maintaining a
+# cursor.
 CURSOR_FROM_TURNS = 64
 CURSOR_EVERY_TURNS = 16
 CURSOR_SECONDS = 30.0
@@ -33,11 +34,11 @@ class Cursor:
     """States that no task before `place` in the queue's order was free for the annotator, in a snapshot in
     which all transactions before `seen` had ended.
 
-    A task before `place` that is free now has moved since: it entered the queue, changed its place, got a
-    slot back, or became available to the annotator again. Each of these stamps the task with the
-    transaction's number (`moved_xid`, by trigger), which is `seen` or later. The scan therefore covers those
-    rows, and the queue from `place` on. Transaction numbers belong to one running server: a cursor from
-    before a restart or a restore is not used.
+    If a task before `place` is free now, it has changed since that snapshot: it entered the queue, changed
+    its place, got a slot back, or became available to the annotator again. Each of these changes stamps the
+    task with the transaction's number (`moved_xid`, by trigger), which is `seen` or later. The scan therefore
+    covers those rows, and the queue from `place` on. Transaction numbers belong to one running server: a
+    cursor from before a restart or a restore is not used.
     """
 
     place: tuple[object, ...]
@@ -56,8 +57,8 @@ _END: Final = {
 
 
 def cursor_of(project: Project, annotator: User, facts: Facts) -> Cursor | None:
-    """The annotator's cursor, created or moved forward when it is due. None if a scan from the start is
-    cheaper."""
+    """The annotator's cursor, created or moved forward when an update is due. None if a scan from the start
+    is cheaper."""
     if facts.turns < CURSOR_FROM_TURNS:
         return None
     policy = Project.AllocationPolicy(project.allocation_policy)
@@ -89,7 +90,7 @@ def cursor_of(project: Project, annotator: User, facts: Facts) -> Cursor | None:
 def _first_free(
     project: Project, annotator: User, policy: Project.AllocationPolicy, known: Cursor | None
 ) -> tuple[tuple[object, ...], int] | None:
-    """The place of the queue's first task that isn't the annotator's, locked or not, and the snapshot's
+    """The place of the queue's first task that is open to the annotator, locked or not, and the snapshot's
     oldest transaction. None if this transaction has already written: after a rollback the place would be
     wrong."""
     with prepared_cursor() as cursor:
@@ -105,7 +106,7 @@ def _first_free(
 def look_ahead_statement(
     *, project: Project, annotator: User, policy: Project.AllocationPolicy, known: Cursor | None
 ) -> tuple[str, dict[str, Any]]:
-    """The look-ahead as (SQL, parameters), separate so that a test can EXPLAIN it."""
+    """The look-ahead query as (SQL, parameters), in a separate function so that a test can EXPLAIN it."""
     key = KEY[policy]
     select = f"SELECT {key} FROM annotation_rankingtask t WHERE"
     free = f"{select} {QUEUED} AND {NOT_MINE}"

@@ -29,8 +29,8 @@ SELECT m.state, m.paused_reason, m.role, m.qualified_at IS NOT NULL, m.qualifica
 
 class Facts(NamedTuple):
     """The facts that decide an annotator's next task.
-    The first six fields are None for an admin who is not a member. `places` belong to the open leases, the
-    current lease first.
+    The first six fields are None for an admin who is not a member. `places` holds the `place` of each
+    open lease, with the current lease first.
     """
 
     member_state: str | None
@@ -49,13 +49,13 @@ class Facts(NamedTuple):
 
     @property
     def turns(self) -> int:
-        """Number of tasks that the annotator has had, excluding the current one. A release and a new claim
-        leave it unchanged, so releasing a task never changes which task comes next."""
+        """Number of tasks that the annotator has answered or skipped. A release and a new claim leave this
+        number unchanged, so releasing a task never changes which task comes next."""
         return self.answered + self.skipped
 
 
 def lock_desk_and_read(*, project: Project, annotator: User) -> Facts:
-    """Locks the annotator's desk, with a shared lock on the project's gate, and reads the facts for the
+    """Locks the annotator's desk, takes a shared lock on the project's gate, and reads the facts for the
     claim."""
     with prepared_cursor() as cursor:
         acquire_with(cursor, Lock.GATE.shared(project.pk), Lock.DESK.of(project.pk, annotator.pk))

@@ -11,14 +11,16 @@ KEY: Final = {
     Project.AllocationPolicy.FINISH_STARTED: "t.priority * -1, (t.open_slots = t.overlap), t.id",
 }
 QUEUED = "t.project_id = %(project)s AND t.state = 'open' AND t.open_slots > 0 AND NOT t.reserved"
-# A task whose lease has expired or was released is open to the annotator again. A scalar subquery, because
-# NOT EXISTS becomes a scan of all assignments while statistics are stale (102 instead of 260 claims/s).
-# COALESCE, because the planner then estimates that the condition holds for half of the rows. For "… IS NULL"
-# it estimates 1 in 200, and sorts a queue of 1,000 instead of reading the first row of its index.
+# A task whose lease has expired or was released is open to the annotator again. The condition is a scalar
+# subquery, because a NOT EXISTS clause becomes a scan of all assignments while statistics are stale (102
+# instead of 260 claims/s). With COALESCE, the planner estimates that the condition holds for half of the
+# rows. With "… IS NULL", the planner estimates 1 row in 200, and therefore sorts a queue of 1,000 tasks
+# instead of reading the first row of the queue's index.
 NOT_MINE = """COALESCE((SELECT false FROM annotation_assignment a
             WHERE a.task_id = t.id AND a.annotator_id = %(annotator)s
               AND a.state NOT IN ('expired', 'released') LIMIT 1), true)"""
-# Tasks that moved since the cursor was set: few rows, found by their own index. A prepared statement is
-# planned without knowing how few they are; with the queue's order, it would scan the queue up to the cursor.
+# Tasks that moved since the cursor was set: few rows, found through a separate index. A prepared statement
+# is planned without knowing how few these rows are, so with the queue's order it would scan the queue up to
+# the cursor.
 BEHIND = f"""{QUEUED} AND t.moved_xid >= %(seen)s AND (({{key}}) < ({{place}})) IS TRUE AND {NOT_MINE}
      ORDER BY ROW({{key}})"""

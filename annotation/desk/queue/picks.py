@@ -13,7 +13,7 @@ from annotation.ids import uuid7
 from annotation.models import Assignment, Project, RankingTask, User
 
 _LOCKED = "LIMIT 1 FOR NO KEY UPDATE OF t {skip_locked}"
-# Each pick gives one row (id, attempt), or none.
+# Each pick query returns one row (id, attempt), or none.
 _FROM_QUEUE = f"""
 WITH pick AS (
     SELECT t.id, 0 AS attempt FROM annotation_rankingtask t
@@ -39,7 +39,7 @@ WITH pick AS (
        AND t.state = 'open' AND t.open_slots > 0 AND {NOT_MINE}
      ORDER BY r.id {_LOCKED}
 )"""
-# Tasks that the annotator deferred, the oldest skip first, and only if a slot is left.
+# Tasks that the annotator deferred and that still have a free slot, oldest skip first.
 _FROM_PUT_OFF = f"""
 WITH pick AS (
     SELECT t.id, mine.attempt
@@ -51,8 +51,8 @@ WITH pick AS (
                                        WHERE r.task_id = t.id AND r.annotator_id = %(annotator)s))
      ORDER BY mine.skipped_at, mine.id {_LOCKED}
 )"""
-# Checks have no slots and are not locked. Their order depends on the annotator, so that annotators can't tell
-# each other which task is a check.
+# Checks have no slots and are not locked. The order of checks depends on the annotator, so that annotators
+# can't tell each other which task is a check.
 _FROM_CHECKS = f"""
 WITH pick AS (
     SELECT t.id, 0 AS attempt FROM annotation_rankingtask t
@@ -60,8 +60,8 @@ WITH pick AS (
      ORDER BY md5(concat(%(seed)s::text, %(annotator)s::text, t.id)) LIMIT 1
 )"""
 # Each attempt has `tasks` qualification tasks, or all of them if `tasks` is NULL. Tasks that the annotator
-# got least often in earlier attempts come first, because practice shows the right answer once a task is
-# answered. Deferred tasks come last.
+# was given least often in earlier attempts come first, because practice shows the correct answer after a task
+# is answered. Deferred tasks come last.
 _FROM_QUALIFICATION = """
 WITH pick AS (
     SELECT t.id, %(attempt)s AS attempt FROM annotation_rankingtask t
@@ -84,8 +84,8 @@ WITH pick AS (
                   AND earlier.state NOT IN ('expired', 'released')),
               md5(concat(%(seed)s::text, %(annotator)s::text, t.id)) LIMIT 1
 )"""
-# The order in which responses are shown depends only on the task, the annotator and the attempt. It is the
-# same after a reload and different for each annotator.
+# The order in which responses are shown depends only on the task, the annotator and the attempt. The order
+# is the same after a reload and different for each annotator.
 _LEASE = f"""
 INSERT INTO annotation_assignment AS a (
     id, task_id, project_id, annotator_id, attempt, place, state, token, shown_order, leased_at, expires_at,
@@ -108,7 +108,7 @@ def renew(*, project: Project, annotator: User, all: bool) -> list[Assignment]:
     """Renews the current lease, or with `all` every open lease, for a full lease period. The current
     lease comes first.
 
-    An expired lease gets a new token, because requests with the old one were refused.
+    An expired lease gets a new token, because requests with the old token were refused.
     """
     which = "" if all else "ORDER BY leased_at, id LIMIT 1"
     rows = Assignment.objects.raw(
@@ -142,7 +142,7 @@ def queue_statement(
     wait: bool = False,
     cursor: Cursor | None = None,
 ) -> tuple[str, dict[str, object]]:
-    """The claim from the queue as (SQL, parameters), separate so that a test can EXPLAIN it."""
+    """The claim from the queue as (SQL, parameters), in a separate function so that a test can EXPLAIN it."""
     key = KEY[Project.AllocationPolicy(project.allocation_policy)]
     params = _params(project, annotator, place)
     pick = _FROM_QUEUE

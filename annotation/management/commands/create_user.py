@@ -17,13 +17,15 @@ TOKEN_NAME = "create_user"
 
 
 class Command(ReportingCommand):
-    help = "Create a user and print a password and an API token. Both are shown only once."
+    help = "Create a user and print a password and an API token, which are shown only once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("name", metavar="NAME")
         parser.add_argument(
-            "--email", default="", help="for login through an OpenID provider that has verified it"
+            "--email",
+            default="",
+            help="email address, for login through an OpenID provider that has verified the address",
         )
         parser.add_argument("--project", metavar="SLUG", help="make the user a member of this project")
         parser.add_argument("--role", choices=Role.values, help="the member's role (default: annotator)")

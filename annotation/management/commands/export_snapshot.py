@@ -31,7 +31,7 @@ class Command(ReportingCommand):
             action="append",
             default=[],
             metavar="NAME=VALUE",
-            help="an option of the format, e.g. threshold=4 (see docs/formats.md)",
+            help="a format option, e.g. threshold=4 (see docs/formats.md)",
         )
         parser.add_argument("--out", required=True, type=Path, metavar="PATH")
 
@@ -99,8 +99,8 @@ def _uuids(text: str) -> list[UUID]:
 
 
 def _write_whole(out: Path, chunks: Iterator[bytes]) -> tuple[int, str]:
-    """Writes to a file beside `out` and renames it, so that an interruption or full disk leaves no partial
-    file."""
+    """Writes to a file beside `out` and renames it, so that an interruption or a full disk leaves no
+    partial file."""
     digest, size = hashlib.sha256(), 0
     handle, unfinished = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}-")
     try:

@@ -16,28 +16,34 @@ class Command(ReportingCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--project", required=True, metavar="SLUG")
-        parser.add_argument("--name", help="default: the next of v1, v2, …")
+        parser.add_argument("--name", help="name of the snapshot (default: the next of v1, v2, …)")
         wanted = parser.add_argument_group("selection (default: all rankings)")
         wanted.add_argument("--round", type=int, action="append", dest="rounds", metavar="N")
         wanted.add_argument("--source", choices=Ranking.Source.values, action="append", dest="sources")
         wanted.add_argument("--annotator", action="append", dest="annotators", metavar="NAME")
         wanted.add_argument("--model", action="append", dest="models", metavar="NAME")
-        wanted.add_argument("--after", metavar="TIME", help="from this time on, e.g. 2026-01-31T12:00:00Z")
-        wanted.add_argument("--before", metavar="TIME", help="before this time")
+        wanted.add_argument(
+            "--after", metavar="TIME", help="only rankings from this time on, e.g. 2026-01-31T12:00:00Z"
+        )
+        wanted.add_argument("--before", metavar="TIME", help="only rankings before this time")
         wanted.add_argument("--kind", choices=Ranking.Kind.values, action="append", dest="kinds")
         wanted.add_argument(
-            "--gold", choices=CHOICES["gold"], help="tasks with a known answer (default: excluded)"
+            "--gold",
+            choices=CHOICES["gold"],
+            help="whether to include tasks with a known answer (default: excluded)",
         )
         wanted.add_argument(
             "--min-agreement",
             type=float,
             metavar="SHARE",
-            help="minimum agreement of a task's annotators, 0 to 1",
+            help="minimum agreement between a task's annotators, 0 to 1",
         )
         wanted.add_argument(
-            "--aggregation", choices=CHOICES["aggregation"], help="what a row is (default: every ranking)"
+            "--aggregation",
+            choices=CHOICES["aggregation"],
+            help="what each row represents (default: every ranking)",
         )
-        card = parser.add_argument_group("additional texts of the card")
+        card = parser.add_argument_group("additional texts for the dataset card")
         card.add_argument("--license", default="", metavar="NAME")
         card.add_argument("--notes", default="", metavar="TEXT")
 

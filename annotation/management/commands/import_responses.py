@@ -20,26 +20,30 @@ SHOWN_ERRORS = 20
 class Command(ReportingCommand):
     help = (
         "Import prompts, responses and existing rankings from JSON Lines, a JSON array, CSV (also gzipped) or"
-        " Parquet, or with --hub from a dataset of the Hugging Face Hub. The format is detected."
+        " Parquet, or with --hub from a dataset on the Hugging Face Hub. The format is detected."
         " Importing a file again changes nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "file", metavar="FILE", help="a file, or with --hub the id of a dataset, OWNER/NAME"
+            "file", metavar="FILE", help="a file, or with --hub a dataset ID of the form OWNER/NAME"
         )
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--format", choices=sorted(IMPORT_FORMATS))
-        parser.add_argument("--overlap", type=int, help="rankings per new task (default: the project's)")
+        parser.add_argument(
+            "--overlap", type=int, help="rankings per new task (default: the project's overlap)"
+        )
         parser.add_argument(
             "--round", type=int, default=0, help="sampling round of the new tasks (default: 0)"
         )
-        parser.add_argument("--priority", type=int, default=0, help="higher is served first (default: 0)")
+        parser.add_argument(
+            "--priority", type=int, default=0, help="tasks with higher priority are served first (default: 0)"
+        )
         parser.add_argument(
             "--dry-run", action="store_true", help="report what would be imported, without importing it"
         )
-        parser.add_argument("--hub", action="store_true", help="FILE is a dataset of the Hub")
+        parser.add_argument("--hub", action="store_true", help="FILE is the ID of a dataset on the Hub")
         parser.add_argument("--part", help="with --hub: a configuration or folder (default: all)")
         parser.add_argument("--split", help="with --hub: train, test, … (default: all)")
         parser.add_argument("--revision", help="with --hub: a branch, tag or commit (default: main)")

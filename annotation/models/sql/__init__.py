@@ -1,13 +1,13 @@
-"""The `*.sql` files hold the current text of every trigger and function, and of the tables without a model.
+"""The `*.sql` files hold the current text of every trigger and function, and of every table without a model.
 
-An app keeps its files in `models/sql/`, one per subject. Exactly one migration of each app applies them: the
-newest that changed any of them. To change a trigger:
+An app keeps its files in `models/sql/`, one per subject. Exactly one migration of each app applies these
+files: the newest migration that changed any of the files. To change a trigger:
 
-1. Edit its file. Files must be safe to rerun: they use `CREATE OR REPLACE` and `IF NOT EXISTS`.
+1. Edit the trigger's file. Files must be safe to rerun, so they use `CREATE OR REPLACE` and `IF NOT EXISTS`.
 2. Move the app's `ApplySql` operation into a new migration, after the operations on the columns that the
-   files now use, and give it the new digest, which the failing test prints. A released database then runs
-   the files again. A new database runs them only in that migration, when all columns exist.
-3. In the same migration, drop what the files no longer contain: `RunSQL("DROP TRIGGER … ON …;")`.
+   files now use, and give the operation the new digest, which the failing test prints. A released database
+   then runs the files again. A new database runs the files only in that migration, when all columns exist.
+3. In the same migration, drop objects that the files no longer contain: `RunSQL("DROP TRIGGER … ON …;")`.
 
 A change without effect in the database, such as a comment, needs only the new digest.
 """
@@ -26,8 +26,8 @@ from django.db.migrations.state import ProjectState
 def sql_of(app_label: str) -> str:
     """All SQL files of an app as one script, in alphabetical order.
 
-    A trigger needs its function to exist, so a function that several files use is in a file that sorts before
-    them. The bodies of functions are resolved when they run.
+    A trigger needs its function to exist, so a function used by several files is in a file that sorts before
+    these files. Function bodies are resolved only when they run.
     """
     folder = Path(apps.get_app_config(app_label).path) / "models" / "sql"
     return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql")))
@@ -41,8 +41,8 @@ def digest_of(app_label: str) -> str:
 class ApplySql(Operation):
     """Runs all SQL files of the migration's app.
 
-    `digest` identifies the text that the migration was written for. A test compares it with the files, so
-    that nobody changes a file and forgets the migration.
+    `digest` identifies the SQL text for which the migration was written. A test compares the digest with the
+    files, so that nobody changes a file and forgets the migration.
     """
 
     reduces_to_sql = True

@@ -1,9 +1,10 @@
--- Marks the agreement of a task as stale when a ranking or an exclusion can have changed it.
+-- Marks a task's agreement as stale when a ranking or an exclusion could have changed it.
 
--- A task's first ranking does not mark it, because agreement needs two. Of two annotators who answer at the
--- same time, the second waits for the first on the task's row (count_slots), so it sees the first one's ranking. A
--- row that is already stale is locked nevertheless, so a concurrent computation leaves it for the next one.
--- OFFSET 0 and the planner settings: see ranking.sql.
+-- A task's first ranking marks nothing, because agreement needs two rankings. If two annotators answer at the
+-- same time, the second transaction waits until the first releases the task's row (count_slots), and
+-- therefore sees the first ranking. A row that is already stale is locked all the same, so that a concurrent
+-- computation skips the row and the next computation includes the new ranking. OFFSET 0 and the planner
+-- settings are explained in ranking.sql.
 CREATE OR REPLACE FUNCTION rankloop_mark_agreement() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN

@@ -1,4 +1,5 @@
--- Rows that are never edited. Django raises IntegrityError, because the SQLSTATE is check_violation.
+-- Refuses changes to rows that are never edited. Django raises IntegrityError, because the SQLSTATE is
+-- check_violation.
 
 CREATE OR REPLACE FUNCTION rankloop_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,11 +1,11 @@
--- The effects of a change of an assignment's state on its task, the annotator's desk and reservations.
+-- Updates the task, the annotator's desk and reservations when an assignment's state changes.
 
 -- One statement changes the task's slots, answers and state, so two annotators who finish a task at the same
--- time cannot both miss the other's answer. The constraint task_never_over_overlap then makes an overrun fail
--- the whole transaction.
--- A check has no slots and is never done. Leases do not change its row, because otherwise all annotators who get
--- the check would wait for each other. A task that is no longer its annotator's but frees no slot (a
--- withdrawn skip) is marked as moved, because that annotator's queue cursor is already past it.
+-- time cannot both miss the other's answer. If the overlap would be exceeded, the constraint
+-- task_never_over_overlap makes the whole transaction fail. A check has no slots and is never done. Leases do
+-- not change a check's row, because otherwise all annotators who get the check would wait for each other.
+-- When a skip is withdrawn, the annotator can get the task again, but no slot becomes free; the task is then
+-- marked as moved, because the annotator's queue cursor is already past the task.
 CREATE OR REPLACE FUNCTION rankloop_count_slots() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     held int := 0;
@@ -62,7 +62,8 @@ BEGIN
                 GREATEST(given, 0), today, GREATEST(given, 0), GREATEST(skips, 0))
         ON CONFLICT (project_id, annotator_id) DO UPDATE SET
             answered = GREATEST(desk.answered + given, 0),
-            -- An answer that counts again after an exclusion is lifted does not count towards today.
+            -- An answer that counts again after an exclusion is lifted does not count towards today's
+            -- answers.
             answered_on_day = CASE
                 WHEN given <= 0 OR OLD.state = 'excluded' THEN desk.answered_on_day
                 WHEN desk.day = today THEN desk.answered_on_day + 1
@@ -77,7 +78,8 @@ CREATE OR REPLACE TRIGGER count_slots
     AFTER INSERT OR DELETE OR UPDATE OF state, task_id, project_id, annotator_id, attempt
     ON annotation_assignment FOR EACH ROW EXECUTE FUNCTION rankloop_count_slots();
 
--- submitted -> excluded frees the slot (count_slots does that); a task that was done is then open again.
+-- A change from submitted to excluded frees the slot (in count_slots); a task that was done is then open
+-- again.
 CREATE OR REPLACE FUNCTION rankloop_reopen_task() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE annotation_rankingtask SET state = 'open'
@@ -89,9 +91,9 @@ END $$;
 CREATE OR REPLACE TRIGGER reopen_task AFTER UPDATE OF state ON annotation_assignment FOR EACH ROW
     WHEN (OLD.state = 'submitted' AND NEW.state = 'excluded') EXECUTE FUNCTION rankloop_reopen_task();
 
--- excluded -> submitted takes the slot back. If another annotator has taken it since, the task's overlap grows
--- by one, so task_never_over_overlap holds. The UPDATE waits for a concurrent claim on the task and then checks
--- again. A check has no slots, so none of this applies to it.
+-- A change from excluded to submitted takes the slot back. If another annotator has taken the slot since, the
+-- task's overlap grows by one, so task_never_over_overlap holds. The UPDATE waits for a concurrent claim on
+-- the task and then checks again. A check has no slots, so this rule does not apply to checks.
 CREATE OR REPLACE FUNCTION rankloop_make_room() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE annotation_rankingtask SET overlap = overlap + 1, open_slots = open_slots + 1
@@ -103,7 +105,8 @@ CREATE OR REPLACE TRIGGER make_room BEFORE UPDATE OF state ON annotation_assignm
     WHEN (OLD.state = 'excluded' AND NEW.state = 'submitted') EXECUTE FUNCTION rankloop_make_room();
 
 -- A claim that began before an exclusion must not end with a lease after it. The shared lock waits for an
--- exclusion in progress, which holds the same lock exclusively; the query after it sees that exclusion's row.
+-- exclusion in progress, which holds the same lock exclusively; the query that follows sees that exclusion's
+-- row.
 CREATE OR REPLACE FUNCTION rankloop_refuse_excluded() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(

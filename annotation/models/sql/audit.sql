@@ -1,4 +1,5 @@
--- The audit log. Triggers write it, so it also covers bulk updates, commands and manual SQL. Nothing rewrites it.
+-- The audit log. Triggers write the log, so it also covers bulk updates, commands and manual SQL. Entries are
+-- never rewritten.
 --
 -- To audit another table, add `SELECT rankloop_audit_table('the_table')` here or in the SQL files of its app.
 
@@ -13,7 +14,7 @@ CREATE TABLE IF NOT EXISTS annotation_auditentry (
     before jsonb,
     after jsonb
 );
--- In this order: the newest entries of a project, of an actor, of a row, and of a period.
+-- These indexes serve, in order, the newest entries of a project, of an actor, of a row, and of a period.
 CREATE INDEX IF NOT EXISTS audit_of_project ON annotation_auditentry (project_id, id);
 CREATE INDEX IF NOT EXISTS audit_of_actor ON annotation_auditentry (actor, id);
 CREATE INDEX IF NOT EXISTS audit_of_row ON annotation_auditentry (row_id, id);
@@ -23,12 +24,13 @@ CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON annotation_audi
 CREATE OR REPLACE TRIGGER append_only_as_a_whole BEFORE TRUNCATE ON annotation_auditentry
     FOR EACH STATEMENT EXECUTE FUNCTION rankloop_refuse_change();
 
--- The actor that the application set for this transaction, otherwise the database account (psql, a script).
+-- Returns the actor set by the application for this transaction, otherwise the database account (psql, a
+-- script).
 CREATE OR REPLACE FUNCTION rankloop_actor() RETURNS text LANGUAGE sql STABLE AS $$
     SELECT COALESCE(NULLIF(current_setting('rankloop.actor', true), ''), 'database:' || session_user)
 $$;
 
--- Arguments: columns whose value is never written, only the fact that it changed (a password's hash); and
+-- Arguments: columns for which only the fact of a change is logged, never the value (a password's hash); and
 -- columns whose change is not an event (the time when a token was last used).
 CREATE OR REPLACE FUNCTION rankloop_audit() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -78,7 +80,7 @@ BEGIN
                     EXECUTE FUNCTION rankloop_audit()', audited);
 END $$;
 
--- For the migration that stops auditing a table.
+-- Called by a migration that stops auditing a table.
 CREATE OR REPLACE FUNCTION rankloop_audit_table_no_more(audited regclass) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('DROP TRIGGER audit ON %s', audited);
@@ -88,21 +90,22 @@ END $$;
 SELECT rankloop_audit_table('annotation_project', '{mixing_seed}');
 SELECT rankloop_audit_table('annotation_membership');
 SELECT rankloop_audit_table('annotation_exclusion');
--- An answer closes the reservation, and the ranking is its record.
+-- Closing a reservation is not audited: an answer closes the reservation, and the ranking is the record of
+-- the answer.
 SELECT rankloop_audit_table('annotation_reservation', '{}', '{open}');
 SELECT rankloop_audit_table('annotation_formversion');
 SELECT rankloop_audit_table('annotation_user', '{password}', '{last_login}');
 SELECT rankloop_audit_table('annotation_apitoken', '{digest}', '{last_used_at}');
--- The card repeats the row and the file, and neither ever changes.
+-- A snapshot's card is not audited, because it repeats the row and the file, which never change.
 SELECT rankloop_audit_table('annotation_datasetsnapshot', '{}', '{card}');
 SELECT rankloop_audit_table('annotation_webhookendpoint', '{}', '{failing_since}');
 SELECT rankloop_audit_table('annotation_invitation');
 SELECT rankloop_audit_table('annotation_taskproblem');
--- For second factors, an entry records that one was added, removed or changed, but never its secret.
+-- An entry about a second factor records that the factor was added, removed or changed, but never its secret.
 SELECT rankloop_audit_table('mfa_authenticator', '{data}', '{last_used_at}');
 
--- A task's slots change with every claim and answer; assignments and rankings record those. The audit log keeps
--- what a person decided about a task.
+-- A task's slots change with every claim and answer; assignments and rankings record these changes. The audit
+-- log records only decisions that a person made about a task.
 CREATE OR REPLACE TRIGGER audit AFTER UPDATE ON annotation_rankingtask FOR EACH ROW
     WHEN ((OLD.kind, OLD.priority, OLD.overlap, OLD.round)
             IS DISTINCT FROM (NEW.kind, NEW.priority, NEW.overlap, NEW.round)
@@ -114,9 +117,9 @@ CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON annotation_rankingtask FO
 CREATE OR REPLACE TRIGGER audit_truncate AFTER TRUNCATE ON annotation_rankingtask FOR EACH STATEMENT
     EXECUTE FUNCTION rankloop_audit();
 
--- Rankings are append-only, so an entry records who added which one, not its content. Imported rankings come
--- by the thousand per statement and share one entry with their number; their import keys and times tell them
--- apart.
+-- Rankings are append-only, so an entry records who added which ranking, but not the content. An import
+-- inserts thousands of rankings per statement; all rankings of one statement share one entry, which contains
+-- their number. Imported rankings can be identified by their import keys and times.
 CREATE OR REPLACE FUNCTION rankloop_audit_rankings() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO annotation_auditentry (actor, action, "table", row_id, project_id, after)
@@ -135,7 +138,7 @@ CREATE OR REPLACE TRIGGER audit AFTER INSERT ON annotation_ranking
 CREATE OR REPLACE TRIGGER audit_truncate AFTER TRUNCATE ON annotation_ranking FOR EACH STATEMENT
     EXECUTE FUNCTION rankloop_audit();
 
--- The next lease of a task removes the traces of a skip from the assignment.
+-- Skips are logged, because the next lease of the task removes the traces of a skip from the assignment.
 CREATE OR REPLACE TRIGGER audit_skip AFTER UPDATE OF state ON annotation_assignment FOR EACH ROW
     WHEN (NEW.state = 'skipped' AND OLD.state <> 'skipped')
     EXECUTE FUNCTION rankloop_audit('{}', '{token,draft,draft_version,shown_order}');

@@ -1,4 +1,5 @@
--- Django's database cache. It holds the counters of the login throttle, which all web processes must share.
+-- Django's database cache. The cache holds the counters of the login throttle, which all web processes must
+-- share.
 CREATE TABLE IF NOT EXISTS rankloop_cache (
     cache_key varchar(255) PRIMARY KEY,
     value text NOT NULL,

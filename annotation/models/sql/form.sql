@@ -1,7 +1,7 @@
 -- Keeps every form of a project as a version, and gives each lease and ranking the version that was shown.
 
--- AFTER, because the version's foreign key needs the project's row. It is a trigger so that a form that is
--- changed in bulk or by hand has its version too.
+-- The trigger runs AFTER the change, because the version's foreign key needs the project's row. A trigger
+-- also covers forms that are changed in bulk or by hand.
 CREATE OR REPLACE FUNCTION rankloop_keep_form_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' OR NEW.form IS DISTINCT FROM OLD.form THEN
@@ -15,10 +15,11 @@ END $$;
 CREATE OR REPLACE TRIGGER keep_form_version AFTER INSERT OR UPDATE OF form ON annotation_project
     FOR EACH ROW EXECUTE FUNCTION rankloop_keep_form_version();
 
--- Each new lease gets the newest form, and keeps it while the lease and its answer last. A task can be reopened
--- or reviewed after its project's form has changed to one for fewer or more responses. It then gets the newest
--- form that fits its number of responses: a form for pairs does not fit four. A form that was written without
--- validation can lack the bounds; the defaults are those of annotation.answer_form.
+-- Each new lease gets the newest form; the lease and its answer keep that form. A task can be reopened or
+-- reviewed after its project's form has changed to a form for fewer or more responses. The task then gets the
+-- newest form that fits its number of responses: a form for pairs does not fit a task with four responses. A
+-- form that was written without validation can lack the bounds; the defaults are those of
+-- annotation.forms.answer_form.
 CREATE OR REPLACE FUNCTION rankloop_show_newest_form() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' OR (NEW.state IN ('leased', 'reviewing') AND OLD.state <> NEW.state) THEN

@@ -1,14 +1,15 @@
--- Rankings and comparisons fit their task, and each ranking's places follow from its tiers.
+-- Ensures that rankings and comparisons fit their task, and that each ranking's places follow from its tiers.
 --
--- The checks run once per statement, over all rows that it added, so a bulk import pays once per batch. Each
--- starts at the new rows and looks up the others by index. A session caches the plan, perhaps from a time when
--- the tables were small. With plain joins, such a plan reads all rows of a table once for each new row: 40,000
--- comparisons took minutes. Postgres does not pull up a subquery with an OFFSET, so each new row does its own
--- lookup; the planner settings make these lookups use an index.
+-- The checks run once per statement, over all rows added by the statement, so a bulk import pays for them
+-- once per batch. Each check starts at the new rows and looks up other rows by index. A session caches the
+-- plan, perhaps from a time when the tables were small. With plain joins, such a plan reads all rows of a
+-- table once for each new row: 40,000 comparisons took minutes. Postgres does not pull up a subquery with an
+-- OFFSET, so each new row does its own lookup; the planner settings make these lookups use an index.
 
--- The place of each response of a task, in the order of their positions: the number of the tier that names it,
--- from 0, and 127 for a response in none (`UNRANKED` in preferences.statistics.pairs). Fails where the tiers name
--- a response twice or one that the task does not have.
+-- Returns the places of a task's responses, in the order of the responses' positions. A response's place is
+-- the number of its tier, from 0, or 127 if the response is in no tier (`UNRANKED` in
+-- preferences.statistics.pairs). Fails if the tiers contain a response twice or a response that does not
+-- belong to the task.
 CREATE OR REPLACE FUNCTION rankloop_places(task uuid, tiers jsonb) RETURNS smallint[] LANGUAGE plpgsql STABLE
 SET enable_seqscan = off AS $$
 DECLARE
@@ -41,8 +42,9 @@ END $$;
 CREATE OR REPLACE TRIGGER set_places BEFORE INSERT ON annotation_ranking
     FOR EACH ROW EXECUTE FUNCTION rankloop_set_places();
 
--- A decision can be superseded by any reviewer, an annotation only by its annotator. An annotator cannot have
--- seen the others' answers, but a reviewer has: the assignment's state shows which.
+-- A review decision can be superseded by any reviewer, but an annotation only by its annotator. Annotators
+-- have not seen other answers, but reviewers have; the assignment's state distinguishes annotations from
+-- decisions.
 CREATE OR REPLACE FUNCTION rankloop_ranking_fits_task() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
@@ -60,7 +62,7 @@ BEGIN
         OR (r.supersedes_id IS NOT NULL AND r.kind = 'review'
                 AND (former.task_id, former.kind) IS DISTINCT FROM (r.task_id, r.kind))
         OR (r.assignment_id IS NOT NULL AND (r.kind = 'review') <> (a.state IN ('reviewing', 'reviewed')))
-        -- Each response of the task was shown once: there is one place for each of them.
+        -- Each response of the task was shown once, and each has one place.
         OR cardinality(r.shown_order) <> cardinality(r.places)
         OR cardinality(r.shown_order) <> (
             SELECT count(*) FROM annotation_taskresponse s

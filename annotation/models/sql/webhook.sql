@@ -1,7 +1,7 @@
 -- Events for webhooks, written in the transaction of the change that they announce.
 
--- Adds one delivery for each endpoint that subscribes to the event. Other apps call this from triggers of
--- their own.
+-- Adds one delivery for each endpoint that subscribes to the event. Other apps call this function from their
+-- own triggers.
 CREATE OR REPLACE FUNCTION rankloop_emit(project uuid, event text, data jsonb) RETURNS void LANGUAGE sql AS $$
     INSERT INTO annotation_webhookdelivery
         (endpoint_id, message_id, event, payload, state, attempts, next_attempt_at, created_at)

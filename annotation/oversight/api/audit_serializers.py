@@ -10,11 +10,13 @@ from annotation import models
 
 
 class AuditFilter(serializers.Serializer[Any]):
-    actor = serializers.CharField(required=False, help_text="A user name, or an actor as in an entry.")
+    actor = serializers.CharField(
+        required=False, help_text="A username, or an actor as shown in audit entries."
+    )
     action = serializers.ChoiceField(choices=models.AuditEntry.Action.choices, required=False)
     table = serializers.CharField(required=False)
     row = serializers.CharField(required=False, help_text="The id of the changed row.")
-    after = serializers.DateTimeField(required=False, help_text="At this time or later.")
+    after = serializers.DateTimeField(required=False, help_text="Only changes at this time or later.")
     before = serializers.DateTimeField(required=False, help_text="Before this time.")
 
 
@@ -22,15 +24,16 @@ class AuditEntry(serializers.Serializer[models.AuditEntry]):
     id = serializers.IntegerField()
     at = serializers.DateTimeField()
     actor = serializers.CharField(
-        help_text="user:ID, anonymous, command:ACCOUNT:NAME, task:NAME, run:ID or database:ACCOUNT."
+        help_text="One of `user:ID`, `anonymous`, `command:ACCOUNT:NAME`, `task:NAME`, `run:ID` and"
+        " `database:ACCOUNT`."
     )
     actor_name = serializers.SerializerMethodField(help_text="The user's current name.")
     action = serializers.ChoiceField(choices=models.AuditEntry.Action.choices)
     table = serializers.CharField()
     row_id = serializers.CharField(allow_blank=True)
     project_id = serializers.UUIDField(allow_null=True)
-    before = serializers.DictField(allow_null=True, help_text="The changed columns, before.")
-    after = serializers.DictField(allow_null=True, help_text="The changed columns, after.")
+    before = serializers.DictField(allow_null=True, help_text="The previous values of the changed columns.")
+    after = serializers.DictField(allow_null=True, help_text="The new values of the changed columns.")
 
     def get_actor_name(self, entry: models.AuditEntry) -> str:
         names: dict[str, str] = self.context["actor_names"]

@@ -21,7 +21,8 @@ class RankingsView(ProjectView):
 
     @extend_schema(
         operation_id="listRankings",
-        description="Current rankings, newest first. Those by excluded annotators are included and marked.",
+        description="Current rankings, newest first. Rankings by excluded annotators are included and"
+        " marked.",
         parameters=[serializers.RankingsSought],
         responses=serializers.RankingListed(many=True),
         tags=["tasks"],
@@ -39,8 +40,8 @@ class TaskRankingsView(ProjectView):
 
     @extend_schema(
         operation_id="listTaskRankings",
-        description="All rankings of the task, newest first, including revised answers, those of excluded"
-        " annotators and reviewers' decisions, each marked.",
+        description="All rankings of the task, newest first. Revised answers, answers by excluded"
+        " annotators and reviewers' decisions are included and marked.",
         responses=serializers.RankingGiven(many=True),
         tags=["tasks"],
     )

@@ -18,27 +18,27 @@ _EXCERPT = f"The first {EXCERPT_CHARACTERS} characters of the prompt's last turn
 class _Sought(serializers.Serializer[Any]):
     round = serializers.IntegerField(min_value=0, max_value=MAX_INTEGER, required=False)
     model = serializers.CharField(
-        max_length=200, required=False, help_text="A model with a response to the prompt."
+        max_length=200, required=False, help_text="Only tasks with a response by this model."
     )
     agreement_below = serializers.FloatField(
-        min_value=0, max_value=1.01, required=False, help_text="Tasks with less agreement than this."
+        min_value=0, max_value=1.01, required=False, help_text="Only tasks with less agreement than this."
     )
     has = serializers.ChoiceField(
         choices=sorted(CARRIES),
         required=False,
-        help_text="An optional part that the ranking contains.",
+        help_text="Only rankings that contain this optional part.",
     )
     says = serializers.CharField(
         max_length=MAX_WORDS_CHARACTERS,
         required=False,
         trim_whitespace=False,
-        help_text="Text in any turn of the prompt. Ignores case.",
+        help_text="Only tasks whose prompt contains this text in any turn; case is ignored.",
     )
     annotator = serializers.CharField(
-        max_length=200, required=False, help_text="A user name, or a name from an imported file."
+        max_length=200, required=False, help_text="A username, or a name from an imported file."
     )
-    after = serializers.DateTimeField(required=False, help_text="Created at this time or later.")
-    before = serializers.DateTimeField(required=False, help_text="Created before this time.")
+    after = serializers.DateTimeField(required=False, help_text="Only entries created at this time or later.")
+    before = serializers.DateTimeField(required=False, help_text="Only entries created before this time.")
 
 
 class TasksSought(_Sought):
@@ -60,7 +60,7 @@ class TaskListed(TaskFacts):
     agreement = serializers.FloatField(
         source="agreed",
         allow_null=True,
-        help_text="Share of pairs of annotators who agree; null with fewer than two annotators.",
+        help_text="Share of annotator pairs that agree; null with fewer than two annotators.",
     )
     excerpt = serializers.CharField(allow_blank=True, help_text=_EXCERPT)
 
@@ -68,11 +68,11 @@ class TaskListed(TaskFacts):
 class _Given(serializers.Serializer[models.Ranking]):
     id = serializers.UUIDField()
     by = serializers.CharField(
-        source="who", allow_blank=True, help_text="A user name, or a name from an imported file."
+        source="who", allow_blank=True, help_text="A username, or a name from an imported file."
     )
     kind = serializers.ChoiceField(choices=models.Ranking.Kind.choices)
     source = serializers.ChoiceField(choices=models.Ranking.Source.choices)  # type: ignore[assignment]
-    counts = serializers.BooleanField(help_text="False: its annotator is excluded.")
+    counts = serializers.BooleanField(help_text="False if the annotator is excluded.")
     not_rankable = serializers.BooleanField()
     all_bad = serializers.BooleanField()
     duration_ms = serializers.IntegerField(allow_null=True)
@@ -92,7 +92,7 @@ class RankingListed(_Given):
     flags = serializers.SerializerMethodField(help_text="Names of the flags set on any response.")
     rewritten = serializers.SerializerMethodField()
     agreement = serializers.FloatField(
-        source="agreed", allow_null=True, help_text="The agreement on its task."
+        source="agreed", allow_null=True, help_text="The agreement on the ranking's task."
     )
     excerpt = serializers.CharField(allow_blank=True, help_text=_EXCERPT)
 
@@ -113,7 +113,7 @@ class RankingListed(_Given):
 
 
 class RankingGiven(_Given):
-    """A ranking in full."""
+    """A complete ranking."""
 
     tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
     strength = serializers.IntegerField(allow_null=True)
@@ -123,6 +123,8 @@ class RankingGiven(_Given):
     confidence = serializers.IntegerField(allow_null=True)
     comment = serializers.CharField(allow_blank=True)
     rewrite = serializers.CharField(allow_blank=True, allow_null=True)
-    shown_order = serializers.ListField(child=serializers.UUIDField(), help_text="In the order shown.")
-    touched = serializers.BooleanField(help_text="False: the annotator did not change the order shown.")
-    superseded = serializers.BooleanField(help_text="True: a revision has replaced it.")
+    shown_order = serializers.ListField(
+        child=serializers.UUIDField(), help_text="The responses in the order shown."
+    )
+    touched = serializers.BooleanField(help_text="False if the annotator did not change the order shown.")
+    superseded = serializers.BooleanField(help_text="True if a revision has replaced this ranking.")

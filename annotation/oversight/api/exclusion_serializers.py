@@ -10,7 +10,7 @@ from annotation import models
 
 
 class WhoRanked(serializers.Serializer[Any]):
-    """One of the two: a user of the project, or a name from an imported file."""
+    """Either a user of the project or a name from an imported file."""
 
     username = serializers.CharField(max_length=150, required=False)
     annotator_label = serializers.CharField(max_length=200, required=False)
@@ -21,14 +21,16 @@ class NewExclusion(WhoRanked):
 
 
 class ExclusionEffect(serializers.Serializer[Any]):
-    rankings = serializers.IntegerField(help_text="Annotations that would no longer count.")
+    rankings = serializers.IntegerField(help_text="Number of annotations that would no longer count.")
     comparisons = serializers.IntegerField()
-    reviews = serializers.IntegerField(help_text="Decisions that would no longer count.")
-    tasks_reopening = serializers.IntegerField(help_text="Finished tasks that would be served again.")
-    leases = serializers.IntegerField(help_text="Leases that would be released.")
+    reviews = serializers.IntegerField(help_text="Number of reviewer decisions that would no longer count.")
+    tasks_reopening = serializers.IntegerField(
+        help_text="Number of finished tasks that would be served again."
+    )
+    leases = serializers.IntegerField(help_text="Number of leases that would be released.")
     snapshots = serializers.IntegerField(
-        help_text="Snapshots frozen since the annotator's first ranking. They can contain the annotator's"
-        " rankings and don't change."
+        help_text="Number of snapshots frozen since the annotator's first ranking. Such snapshots can"
+        " contain the annotator's rankings and don't change."
     )
 
 
@@ -46,14 +48,16 @@ class Exclusion(serializers.Serializer[models.Exclusion]):
 class LiftedExclusion(serializers.Serializer[Any]):
     exclusion = Exclusion()
     tasks_with_more_overlap = serializers.IntegerField(
-        help_text="Tasks whose slot another annotator has filled in the meantime. Both answers are kept."
+        help_text="Number of tasks whose slot another annotator has filled in the meantime. Both"
+        " answers are kept."
     )
 
 
 class LiftEffect(serializers.Serializer[Any]):
-    rankings = serializers.IntegerField(help_text="Annotations that would count again.")
+    rankings = serializers.IntegerField(help_text="Number of annotations that would count again.")
     comparisons = serializers.IntegerField()
-    reviews = serializers.IntegerField(help_text="Decisions that would count again.")
+    reviews = serializers.IntegerField(help_text="Number of reviewer decisions that would count again.")
     tasks_with_more_overlap = serializers.IntegerField(
-        help_text="Tasks whose slot another annotator has filled in the meantime. Both answers would be kept."
+        help_text="Number of tasks whose slot another annotator has filled in the meantime. Both"
+        " answers would be kept."
     )

@@ -17,7 +17,7 @@ class RatingAgreement(serializers.Serializer[Any]):
     scale = serializers.CharField()
     alpha_ordinal = Estimate()
     alpha_interval = Estimate()
-    n_units = serializers.IntegerField(help_text="Responses that two or more annotators rated.")
+    n_units = serializers.IntegerField(help_text="Number of responses that two or more annotators rated.")
     n_values = serializers.IntegerField()
 
 
@@ -26,20 +26,22 @@ class AnnotatorQuality(serializers.Serializer[Any]):
     rankings = serializers.IntegerField()
     median_seconds = serializers.FloatField(allow_null=True)
     agreement = serializers.FloatField(
-        allow_null=True, help_text="Share of shared pairs on which others agree."
+        allow_null=True,
+        help_text="Share of other annotators' verdicts on the same pairs that agree with this annotator's.",
     )
     n_pairs = serializers.IntegerField()
     reliability = Estimate(
-        help_text="Probability that their verdict on two responses is right (Dawid–Skene), without ties."
+        help_text="Probability that the annotator's verdict on two responses is correct"
+        " (Dawid–Skene); ties excluded."
     )
-    gold_accuracy = Estimate(help_text="Mean score of their answers to gold and attention tasks.")
-    n_gold = serializers.IntegerField(help_text="Number of such answers.")
+    gold_accuracy = Estimate(help_text="Mean score of the annotator's answers to gold and attention tasks.")
+    n_gold = serializers.IntegerField(help_text="Number of answers to gold and attention tasks.")
     first_shown_wins = Estimate(
         help_text="Share of strict pairs won by the response shown first; ½ means no bias."
     )
     longer_wins = Estimate(help_text="Share of strict pairs won by the longer response.")
     as_shown = serializers.FloatField(
-        allow_null=True, help_text="Share of rankings without ties that equal the order shown."
+        allow_null=True, help_text="Share of rankings without ties that match the order shown."
     )
     as_shown_by_chance = serializers.FloatField(
         allow_null=True, help_text="The value of `as_shown` expected by chance."
@@ -48,10 +50,11 @@ class AnnotatorQuality(serializers.Serializer[Any]):
         allow_null=True, help_text="Share of rankings submitted without changing the order shown."
     )
     outlier_p = serializers.FloatField(
-        allow_null=True, help_text="p-value of agreement this low, if the annotator were like the others."
+        allow_null=True,
+        help_text="Probability of agreement this low if the annotator answered like the others (p-value).",
     )
     outlier_p_adjusted = serializers.FloatField(
-        allow_null=True, help_text="The p-value, adjusted for testing all annotators (Holm)."
+        allow_null=True, help_text="`outlier_p`, adjusted for testing all annotators (Holm)."
     )
 
 
@@ -71,24 +74,26 @@ class Between(serializers.Serializer[Any]):
 class Quality(serializers.Serializer[Any]):
     pairwise_agreement = serializers.FloatField(allow_null=True)
     n_pairs = serializers.IntegerField(
-        help_text="Pairs of verdicts by two annotators on the same two responses."
+        help_text="Number of pairs of verdicts by two annotators on the same two responses."
     )
     agreement = Estimate()
     agreement_without_ties = serializers.FloatField(allow_null=True)
     n_pairs_without_ties = serializers.IntegerField()
-    alpha_nominal = Estimate(help_text="Krippendorff's α of verdicts on pairs: worse, tied, better.")
+    alpha_nominal = Estimate(help_text="Krippendorff's α for verdicts on pairs: worse, tied, better.")
     alpha_ordinal = Estimate(
         help_text="Krippendorff's ordinal α, with a tie halfway between worse and better."
     )
-    n_shared_tasks = serializers.IntegerField(help_text="Tasks that two or more annotators ranked.")
-    tau_b = Estimate(help_text="Kendall's τ-b, the mean over pairs of rankings of the same task.")
-    kendall_w = Estimate(help_text="Kendall's W, the mean over tasks.")
+    n_shared_tasks = serializers.IntegerField(help_text="Number of tasks that two or more annotators ranked.")
+    tau_b = Estimate(help_text="Mean Kendall's τ-b over pairs of rankings of the same task.")
+    kendall_w = Estimate(help_text="Mean Kendall's W over tasks.")
     ratings = RatingAgreement(many=True)
     first_shown_wins = Estimate()
     longer_wins = Estimate()
     annotators = AnnotatorQuality(many=True)
     per_day = DayAgreement(many=True)
-    between = Between(many=True, help_text="All pairs of the annotators who share most tasks with others.")
+    between = Between(
+        many=True, help_text="All pairs of the annotators who share the most tasks with others."
+    )
 
 
 class Standing(serializers.Serializer[Any]):
@@ -100,12 +105,12 @@ class Standing(serializers.Serializer[Any]):
     low = serializers.FloatField()
     high = serializers.FloatField()
     group = serializers.IntegerField(
-        help_text="Models of different groups were never compared, not even through other models:"
+        help_text="Models in different groups were never compared, not even through other models, so"
         " their strengths can't be compared."
     )
     level = serializers.IntegerField(
-        help_text="Within a group, a model never lost to a model of a worse level:"
-        " the distance between levels has only a lower bound."
+        help_text="Within a group, a model never lost to a model at a worse level, so the distance"
+        " between levels has only a lower bound."
     )
 
 
@@ -137,9 +142,9 @@ class Leaderboard(serializers.Serializer[Any]):
     comparisons = serializers.IntegerField()
     standings = Standing(many=True)
     matrix = Cell(many=True, help_text="Each pair of compared models, once.")
-    groups = serializers.IntegerField(help_text="More than 1: not all models can be compared.")
+    groups = serializers.IntegerField(help_text="If greater than 1, not all models can be compared.")
     models_left_out = serializers.IntegerField(
-        help_text="Models omitted, beyond the 100 compared most often."
+        help_text="Number of models omitted because 100 others were compared more often."
     )
     slices = Slice(many=True)
     slices_left_out = serializers.IntegerField()
@@ -149,7 +154,8 @@ class LeaderboardQuery(serializers.Serializer[Any]):
     method = serializers.ChoiceField(
         choices=METHODS,
         default="bradley_terry",
-        help_text="bradley_terry: a tie is half a win for each. davidson: a tie is a third outcome.",
+        help_text="`bradley_terry`: a tie is half a win for each response. `davidson`: a tie is a third"
+        " outcome.",
     )
     by = serializers.ChoiceField(
         choices=SLICES,
@@ -157,12 +163,16 @@ class LeaderboardQuery(serializers.Serializer[Any]):
         help_text="A separate leaderboard for each round, split or value of `key`.",
     )
     key = serializers.CharField(
-        required=False, max_length=200, help_text="With by=metadata: a key of the prompts' metadata."
+        required=False,
+        max_length=200,
+        help_text="With `by=metadata`: the metadata key whose values define the slices.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.get("by") == "metadata" and "key" not in attrs:
-            raise serializers.ValidationError({"key": "Name the key of the prompts' metadata to slice by."})
+            raise serializers.ValidationError(
+                {"key": "Name the metadata key whose values define the slices."}
+            )
         return attrs
 
 

@@ -13,10 +13,10 @@ from annotation.desk.api.serializers import Answer, Assignment
 
 class ReviewWaiting(serializers.Serializer[models.TaskAgreement]):
     task = serializers.UUIDField(source="task_id")
-    excerpt = serializers.SerializerMethodField(help_text="Of the prompt's last message.")
-    agreement = serializers.FloatField(help_text="Share of pairs of annotators who agree, 0 to 1.")
+    excerpt = serializers.SerializerMethodField(help_text="The start of the prompt's last message.")
+    agreement = serializers.FloatField(help_text="Share of annotator pairs that agree, 0 to 1.")
     rankings = serializers.IntegerField()
-    held_by = serializers.CharField(allow_null=True, help_text="The reviewer who has it open.")
+    held_by = serializers.CharField(allow_null=True, help_text="The reviewer who has the task open.")
 
     def get_excerpt(self, row: models.TaskAgreement) -> str:
         return excerpt_of(row.task)
@@ -24,7 +24,7 @@ class ReviewWaiting(serializers.Serializer[models.TaskAgreement]):
 
 class ReviewDecided(serializers.Serializer[models.Ranking]):
     task = serializers.UUIDField(source="task_id")
-    excerpt = serializers.SerializerMethodField(help_text="Of the prompt's last message.")
+    excerpt = serializers.SerializerMethodField(help_text="The start of the prompt's last message.")
     decided_by = serializers.CharField(source="annotator.username")
     decided_at = serializers.DateTimeField(source="created_at")
 
@@ -33,7 +33,8 @@ class ReviewDecided(serializers.Serializer[models.Ranking]):
 
 
 class ReviewQueue(serializers.Serializer[Any]):
-    """The waiting tasks with the lowest agreement, and the newest decisions. `n_…` count all."""
+    """The waiting tasks with the lowest agreement, and the newest decisions. The `n_…` fields count all
+    tasks and decisions."""
 
     n_waiting = serializers.IntegerField()
     waiting = ReviewWaiting(many=True)
@@ -43,7 +44,7 @@ class ReviewQueue(serializers.Serializer[Any]):
 
 class AnswerGiven(serializers.Serializer[models.Ranking]):
     id = serializers.UUIDField()
-    by = serializers.SerializerMethodField(help_text="A user name, or the name in an imported file.")
+    by = serializers.SerializerMethodField(help_text="A username, or the name in an imported file.")
     tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
     strength = serializers.IntegerField(allow_null=True)
     ratings = serializers.DictField()

@@ -44,7 +44,7 @@ class QueueView(ProjectView):
 class NextView(ProjectView):
     @extend_schema(
         operation_id="openNextReview",
-        description="Opens the free task with the lowest agreement. 204: there is none.",
+        description="Opens the free task with the lowest agreement. 204: no task is free.",
         request=None,
         responses={200: serializers.ReviewShown, 204: None},
         tags=["reviews"],
@@ -103,7 +103,8 @@ class DecideView(TaskView):
 
     @extend_schema(
         operation_id="decideReview",
-        description="201: stored; the decision supersedes the previous one. 200: the decision is unchanged.",
+        description="201: the decision was stored and supersedes the previous one. 200: the decision"
+        " is unchanged.",
         request=serializers.Decision,
         responses={200: RankingId, 201: RankingId},
         tags=["reviews"],

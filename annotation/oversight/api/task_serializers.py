@@ -1,4 +1,4 @@
-"""Tasks as managers see them."""
+"""Serializers for tasks as managers see them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TaskFacts(serializers.Serializer[models.RankingTask]):
     answered = serializers.IntegerField()
     open_slots = serializers.IntegerField()
     reserved = serializers.BooleanField(
-        help_text="True: the task is only for annotators for whom it is reserved."
+        help_text="True if only certain annotators get the task, because it is reserved for them."
     )
     created_at = serializers.DateTimeField()
 
@@ -54,7 +54,7 @@ class TaskDetail(Task):
     agreement = serializers.FloatField(
         source="agreement.agreement",
         allow_null=True,
-        help_text="Share of pairs of annotators who agree; null with fewer than two annotators.",
+        help_text="Share of annotator pairs that agree; null with fewer than two annotators.",
     )
     metadata = serializers.DictField(help_text="Other columns of the imported row.")
 
@@ -70,7 +70,7 @@ class TaskChanges(serializers.Serializer[Any]):
         child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),
         max_length=MAX_RESPONSES,
         required=False,
-        help_text="The right answer: all responses of the task in tiers, best first.",
+        help_text="The correct answer: all responses of the task in tiers, best first.",
     )
     priority = serializers.IntegerField(min_value=-MAX_INTEGER, max_value=MAX_INTEGER, required=False)
     state = serializers.ChoiceField(choices=SETTABLE_STATES, required=False)
@@ -81,7 +81,9 @@ KINDS = [choice for choice in RankingTask.Kind.choices if RankingTask.Kind(choic
 
 class Check(Task):
     n_scored = serializers.IntegerField(help_text="Number of scored answers.")
-    mean_score = serializers.FloatField(allow_null=True, help_text="0 to 1; null: not answered yet.")
+    mean_score = serializers.FloatField(
+        allow_null=True, help_text="Mean score, 0 to 1; null if nobody has answered yet."
+    )
 
 
 class CheckFilter(serializers.Serializer[Any]):

@@ -44,7 +44,7 @@ class TaskView(ProjectView):
 
     @extend_schema(
         operation_id="updateTask",
-        description="To turn a task into a check, send its kind and the right answer.",
+        description="To turn a task into a check, send its kind and the correct answer.",
         request=task_serializers.TaskChanges,
         responses=task_serializers.TaskDetail,
         tags=["tasks"],

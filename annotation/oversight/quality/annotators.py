@@ -24,7 +24,7 @@ from annotation.oversight.ranking_arrays import (
 from preferences.statistics.outliers import outliers
 from preferences.statistics.pairs import gold_scores
 
-# An imported file can name thousands of annotators; the page shows the most active.
+# An imported file can name thousands of annotators; the page shows the most active annotators.
 MAX_ANNOTATORS = 200
 _DURATION_BITS = 40
 _MOST_DURATION = (1 << _DURATION_BITS) - 1
@@ -118,7 +118,8 @@ def _gold(project: Project, everything: RankingArrays) -> Counts:
 
 def _medians(person: NDArray[np.int64], values: NDArray[np.int64], people: int) -> NDArray[np.float64]:
     known = (values >= 0) & (person >= 0)
-    # Sorting one combined number is ten times as fast as sorting by two keys. A duration is at most a week.
+    # Sorting one combined number is ten times as fast as sorting by two keys. Both keys fit into one number,
+    # because a duration is at most a week.
     ordered = np.sort((person[known] << _DURATION_BITS) + np.minimum(values[known], _MOST_DURATION))
     n = np.bincount(ordered >> _DURATION_BITS, minlength=people)
     ordered &= _MOST_DURATION

@@ -24,7 +24,7 @@ from preferences.statistics.intervals import Shares, clustered_share, clustered_
 
 
 class Counts(NamedTuple):
-    """For each ranking: its annotator, and its numbers of successes and trials."""
+    """For each ranking, the annotator and the numbers of successes and trials."""
 
     person: NDArray[np.int64]
     won: NDArray[np.float64]

@@ -18,7 +18,7 @@ SAMPLES = 400
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % confidence interval; all null without data."""
+    """A value with its 95 % confidence interval; all fields are null without data."""
 
     value: float | None
     low: float | None

@@ -14,8 +14,8 @@ from preferences.statistics.krippendorff import Metric, alpha
 MAX_TASKS = 3000
 _METRICS: tuple[Metric, Metric] = ("ordinal", "interval")
 
-# Tasks with two or more rated rankings by named annotators. They are sampled by a hash of their IDs, so the
-# sample is stable and independent of the answers. Units are responses, with one value per ranking.
+# Tasks with two or more rated rankings by named annotators. The tasks are sampled by a hash of their IDs,
+# so the sample is stable and independent of the answers. Units are responses, with one value per ranking.
 _VALUES = """
 WITH rated AS ({rated}), shared AS (
     SELECT task_id FROM rated GROUP BY task_id HAVING count(*) > 1 ORDER BY md5(task_id::text) LIMIT %s
@@ -29,7 +29,7 @@ SELECT scale.key, dense_rank() OVER (ORDER BY task_id),
 
 @dataclass(frozen=True)
 class RatingAgreement:
-    """α of one scale; None if all values are equal."""
+    """Krippendorff's α for one scale; None if all values are equal."""
 
     scale: str
     alpha_ordinal: Estimate
@@ -39,8 +39,8 @@ class RatingAgreement:
 
 
 def rating_agreement(*, project: Project) -> list[RatingAgreement]:
-    """α of every scale, by name, from one query over at most MAX_TASKS tasks, sampled by a hash of their
-    ids."""
+    """Krippendorff's α for every scale, by name, from one query over at most MAX_TASKS tasks, sampled by a
+    hash of their ids."""
     rated = (
         Ranking.objects.counted()
         .annotations()

@@ -1,10 +1,10 @@
 """The quality report: inter-annotator agreement, reliability and biases.
 
-It covers rankings that count (`Ranking.objects.counted()`) except reviewers' decisions, because reviewers see
-the other answers. Checks count only toward gold accuracy, because many annotators rank them and their answers
-were chosen to be clear. A ranking task with a known answer also counts toward gold accuracy. Imported votes
-without a name are excluded from agreement, because their authors are unknown. Imported rankings are excluded
-from position bias, because their display order is unknown.
+The report covers rankings that count (`Ranking.objects.counted()`) except reviewers' decisions, because
+reviewers see the other answers. Checks count only toward gold accuracy, because many annotators rank them and
+their answers were chosen to be clear. A ranking task with a known answer also counts toward gold accuracy.
+Imported votes without a name are excluded from agreement, because their authors are unknown. Imported
+rankings are excluded from position bias, because their display order is unknown.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from preferences.statistics.agreement import (
     by_ranking,
 )
 
-# The number of cells grows quadratically.
+# The table has one cell per pair of annotators, so its size grows quadratically.
 MAX_BETWEEN = 40
 
 
@@ -79,7 +79,8 @@ class Quality:
 
 
 def quality(*, project: Project) -> Quality:
-    """The whole report from one read: under 2 s for 100,000 rankings (benchmarks/quality.py)."""
+    """Computes the whole report from one read of the rankings, in under 2 s for 100,000 rankings
+    (benchmarks/quality.py)."""
     everything = read_rankings(project=project)
     read = everything.where(CHECK, present=False)
     shared = SharedTasks.of(read)

@@ -70,7 +70,8 @@ class SharedTasks:
 
     @cached_property
     def _counts(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Verdict counts of each pair of responses, (U, 3), and the pair's task, (U,)."""
+        """Verdict counts for each pair of responses, with shape (U, 3), and each pair's task, with shape
+        (U,)."""
         counts, clusters = [np.zeros((0, 3))], [np.zeros(0, dtype=np.int64)]
         for block, said in zip(self.blocks, self.verdicts, strict=True):
             tasks, number = np.unique(block.task, return_inverse=True)
@@ -79,7 +80,7 @@ class SharedTasks:
         return np.concatenate(counts), np.concatenate(clusters)
 
     def concordance(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Kendall's W of each task, and the tasks. Rankings without an order are excluded."""
+        """Kendall's W for each task, and the tasks' numbers. Rankings without an order are excluded."""
         values, tasks = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
         for block in self.blocks:
             ranked = block.where((block.places != UNRANKED).any(1))

@@ -35,7 +35,8 @@ class ProjectsView(GenericAPIView[Project]):
 
     @extend_schema(
         operation_id="createProject",
-        description="For site admins, and for managers of any project, who become managers of the new one.",
+        description="Creates a project. Allowed for site admins and for managers of any project; a manager"
+        " becomes the new project's manager.",
         request=serializers.NewProject,
         responses={201: serializers.Project},
         tags=["projects"],
@@ -44,7 +45,7 @@ class ProjectsView(GenericAPIView[Project]):
         given = serializers.NewProject(data=request.data)
         given.is_valid(raise_exception=True)
         user = user_of(request)
-        # Admins need no membership. Without one, a manager could not see the new project.
+        # Without a membership, a manager could not see the new project; admins need none.
         project = projects.create_project(**given.validated_data, manager=None if user.is_admin else user)
         shown = _shown_to(request).get(pk=project.pk)
         return Response(serializers.Project(shown).data, status=HTTPStatus.CREATED)

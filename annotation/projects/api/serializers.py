@@ -1,4 +1,4 @@
-"""Projects and their settings."""
+"""Serializers for projects and their settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class ProjectCounts(serializers.Serializer[models.Project]):
     tasks = serializers.IntegerField(
         source="n_tasks",
         allow_null=True,
-        help_text="Null for annotators if the project has checks, because the numbers would reveal them.",
+        help_text="Null for annotators if the project has checks, because the numbers would reveal"
+        " the checks.",
     )
     open_tasks = serializers.IntegerField(source="n_open_tasks", allow_null=True, help_text="As `tasks`.")
     rankings = serializers.IntegerField(source="n_rankings")
@@ -35,7 +36,7 @@ class ProjectCounts(serializers.Serializer[models.Project]):
     open_problems = serializers.IntegerField(
         source="n_open_problems",
         allow_null=True,
-        help_text="Number of open reports. Only for managers; null for others.",
+        help_text="Number of open reports; null for users who are not managers.",
     )
 
 
@@ -43,23 +44,29 @@ class Checks(serializers.Serializer[models.Project]):
     """How annotators are checked."""
 
     gold_rate = serializers.FloatField(
-        min_value=0, max_value=MAX_CHECK_RATE, required=False, help_text="Share of the tasks."
+        min_value=0,
+        max_value=MAX_CHECK_RATE,
+        required=False,
+        help_text="Share of an annotator's tasks that are gold checks.",
     )
     attention_rate = serializers.FloatField(
-        min_value=0, max_value=MAX_CHECK_RATE, required=False, help_text="Share of the tasks."
+        min_value=0,
+        max_value=MAX_CHECK_RATE,
+        required=False,
+        help_text="Share of an annotator's tasks that are attention checks.",
     )
     gold_minimum_accuracy = serializers.FloatField(
         min_value=0,
         max_value=1,
         allow_null=True,
         required=False,
-        help_text="Annotators with a lower mean score on gold and attention tasks are paused.",
+        help_text="Annotators whose mean score on gold and attention tasks is lower than this are paused.",
     )
     gold_minimum_answers = serializers.IntegerField(
         min_value=1,
         max_value=32767,
         required=False,
-        help_text="Number of checks answered before an annotator is judged.",
+        help_text="Number of checks that an annotator answers before being judged.",
     )
     qualification_pass_mark = serializers.FloatField(
         min_value=0,
@@ -76,8 +83,8 @@ class Checks(serializers.Serializer[models.Project]):
         max_value=32767,
         allow_null=True,
         required=False,
-        help_text="Number of tasks in an attempt. Another attempt starts with tasks not used before,"
-        " whose right answers were not shown. Null: each attempt has all tasks.",
+        help_text="Number of tasks in a qualification attempt. A later attempt starts with unused"
+        " tasks, whose correct answers have not been shown. Null: each attempt has all tasks.",
     )
 
 
@@ -102,7 +109,7 @@ class Project(serializers.Serializer[models.Project]):
     lease_seconds = serializers.IntegerField()
     allocation_policy = serializers.ChoiceField(choices=models.Project.AllocationPolicy.choices)
     review_below = serializers.FloatField(
-        help_text="Tasks with less agreement than this go to review; 0: none."
+        help_text="Tasks with less agreement than this go to review; 0: no task does."
     )
     max_per_annotator = serializers.IntegerField(allow_null=True)
     max_per_annotator_per_day = serializers.IntegerField(allow_null=True)

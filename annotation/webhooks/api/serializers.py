@@ -43,7 +43,7 @@ class Webhook(serializers.Serializer[models.WebhookEndpoint]):
 
 class WebhookWithSecret(serializers.Serializer[Any]):
     webhook = Webhook()
-    secret = serializers.CharField(help_text="Verifies signatures. It is shown only once.")
+    secret = serializers.CharField(help_text="The secret that verifies signatures; shown only once.")
 
 
 class WebhookAttempt(serializers.Serializer[models.WebhookAttempt]):
@@ -55,7 +55,7 @@ class WebhookAttempt(serializers.Serializer[models.WebhookAttempt]):
 
 class WebhookDelivery(serializers.Serializer[models.WebhookDelivery]):
     id = serializers.UUIDField(
-        source="message_id", help_text="The value of `webhook-id`, which has no dashes."
+        source="message_id", help_text="The id; the `webhook-id` header has the same id without dashes."
     )
     event = serializers.ChoiceField(choices=DELIVERED_EVENTS)
     payload = serializers.DictField()

@@ -47,7 +47,7 @@ class WebhooksView(ProjectView):
 class WebhookView(APIView):
     @extend_schema(
         operation_id="updateWebhook",
-        description="Enabling a webhook delivers pending events; while disabled it records no new ones.",
+        description="Enabling a webhook delivers pending events; a disabled webhook records no new events.",
         request=serializers.WebhookChanges,
         responses=serializers.Webhook,
         tags=["webhooks"],
@@ -63,7 +63,7 @@ class WebhookView(APIView):
 class RotateView(APIView):
     @extend_schema(
         operation_id="rotateWebhookSecret",
-        description="Creates a new secret. For a day, deliveries are also signed with the previous one.",
+        description="Creates a new secret. For a day, deliveries are also signed with the previous secret.",
         request=None,
         responses=serializers.WebhookWithSecret,
         tags=["webhooks"],
@@ -76,7 +76,7 @@ class RotateView(APIView):
 class TestView(APIView):
     @extend_schema(
         operation_id="testWebhook",
-        description="Sends `webhook.test` to this endpoint only; its delivery shows the outcome.",
+        description="Sends `webhook.test` to this endpoint only; the delivery shows the outcome.",
         request=None,
         responses={201: serializers.WebhookDelivery},
         tags=["webhooks"],

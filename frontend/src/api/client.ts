@@ -11,7 +11,8 @@ let sessionEnded: () => void = () => undefined;
 
 /**
  * Django requires its CSRF token on every unsafe request, including the login. The token is read from the cookie,
- * because another tab may have logged in since. If the cookie can't be read, the token from `auth/me` is used.
+ * because the user may have logged in again in another tab. If the cookie can't be read, the token from `auth/me`
+ * is used.
  */
 export function rememberCsrfToken(token: string): void {
   csrfToken = token;
@@ -45,7 +46,7 @@ api.use({
 
 type FetchResult<T> = { data?: T; error?: unknown; response: Response };
 
-/** Returns the body of the response or throws an ApiProblem. All pages use this function. */
+/** Returns the response body or throws an ApiProblem. All pages use this function. */
 export async function unwrap<T>(call: Promise<FetchResult<T>>): Promise<T> {
   const { data } = await unwrapResponse(call);
   return data as T;

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { asProblem, problemFrom, unreachable } from "./problem";
 
 describe("error responses", () => {
-  it("keep the API's detail and the reason for each field", () => {
+  it("an API error keeps its detail and the reason for each field", () => {
     const problem = problemFrom(422, {
       type: "invalid",
       title: "Unprocessable Entity",
@@ -19,20 +19,20 @@ describe("error responses", () => {
     expect(problem.transient).toBe(false);
   });
 
-  it("are shown as a plain sentence if the body is empty or from a proxy", () => {
+  it("an empty body or a proxy's page is replaced by a plain sentence", () => {
     expect(problemFrom(502, "<html>Bad gateway</html>").title).toBe("Server error");
     expect(problemFrom(404, null).title).toBe("Not found, or you do not have access");
     expect(problemFrom(418, undefined).title).toBe("The request was refused");
   });
 
-  it("show whether the request can be repeated", () => {
+  it("an error states whether the request can be repeated", () => {
     expect(unreachable().transient).toBe(true);
     expect(problemFrom(503, null).transient).toBe(true);
     expect(problemFrom(429, null).transient).toBe(true);
     expect(problemFrom(409, null).transient).toBe(false);
   });
 
-  it("also wrap JavaScript errors of the page", () => {
+  it("a JavaScript error on the page is converted to a problem", () => {
     expect(asProblem(new Error("oops")).detail).toBe("oops");
     const problem = unreachable();
     expect(asProblem(problem)).toBe(problem);

@@ -1,8 +1,9 @@
 import { currentLanguage, type Language } from "@/shared/i18n/language";
 
 /**
- * The page's own messages about failed requests. This catalogue is not loaded lazily: errors are created outside of
- * components, and without a connection the message about the lost connection could not be fetched.
+ * The page's own messages about failed requests. This catalogue is not loaded lazily, because errors are
+ * created outside of components, and because the message about a lost connection could not be fetched without
+ * a connection.
  */
 const en = {
   unreachable: "The server can't be reached",
@@ -20,8 +21,8 @@ const en = {
     429: "Too many requests; wait a moment",
   } as Record<number, string>,
   /**
-   * Texts by problem type that replace the server's text. Empty in English, because the server's texts are more
-   * specific.
+   * Texts by problem type that replace the server's text. In English, no text is replaced, because the server's
+   * texts are more specific.
    */
   byType: {} as Record<string, string>,
 };
@@ -41,8 +42,8 @@ const de: typeof en = {
     422: "Einige Eingaben sind ungültig",
     429: "Zu viele Anfragen; einen Moment warten",
   },
-  // Only for errors that annotators can see. A pause keeps the server's text, because it contains the manager's
-  // reason.
+  // Translations for the errors that annotators can see. The error for a paused member keeps the server's
+  // text, because that text contains the manager's reason.
   byType: {
     "lease-lost": "Die Zuteilung ist abgelaufen, oder die Aufgabe wurde zurückgegeben.",
     "already-answered": "Diese Aufgabe ist von hier schon beantwortet.",

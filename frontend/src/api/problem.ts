@@ -12,7 +12,7 @@ export class ApiProblem extends Error {
   readonly title: string;
   readonly detail: string;
   readonly errors: FieldError[];
-  /** The name of the problem type (`stale-draft`, `lease-lost`), for pages that handle it. */
+  /** The name of the problem type (`stale-draft`, `lease-lost`), for pages that handle certain types. */
   readonly type: string;
 
   constructor(status: number, title: string, detail = "", errors: FieldError[] = [], type = "about:blank") {
@@ -29,7 +29,10 @@ export class ApiProblem extends Error {
     return this.status === NO_ANSWER;
   }
 
-  /** The request can be repeated unchanged, because the server did not receive it or could not process it. */
+  /**
+   * Whether the request can be repeated unchanged, because the server did not receive it or could not process
+   * it.
+   */
   get transient(): boolean {
     return this.unreachable || this.status === 429 || this.status >= 500;
   }
@@ -50,9 +53,9 @@ export function unreachable(): ApiProblem {
 }
 
 /**
- * Reads the body of an error response. The API's `title` is only the HTTP reason phrase, so the page uses its own
- * title. `detail` comes from the server or, for some problem types, from the page's texts. An empty body or a proxy's
- * HTML page also results in a plain sentence.
+ * Reads the body of an error response. The API's `title` is only the HTTP reason phrase, so the page uses its
+ * own title. `detail` comes from the server or, for some problem types, from the page's texts. If the body is
+ * empty or a proxy's HTML page, the error message is a plain sentence.
  */
 export function problemFrom(status: number, body: unknown): ApiProblem {
   const texts = problemTexts();

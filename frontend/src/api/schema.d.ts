@@ -46,7 +46,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Ends all other sessions of the user. */
+        /** @description Ends all of the user's other sessions. */
         post: operations["changePassword"];
         delete?: never;
         options?: never;
@@ -63,7 +63,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Creates new recovery codes. The old ones stop working. */
+        /** @description Creates new recovery codes. The old codes stop working. */
         post: operations["replaceRecoveryCodes"];
         delete?: never;
         options?: never;
@@ -80,7 +80,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A secret for an authenticator app. The second factor stays off until its first code is confirmed. */
+        /** @description Returns a secret for an authenticator app. The second factor stays off until a code from the app is confirmed. */
         post: operations["beginSecondFactor"];
         delete?: never;
         options?: never;
@@ -132,7 +132,7 @@ export interface paths {
         /** @description Your API tokens, including revoked and expired ones, newest first. */
         get: operations["listTokens"];
         put?: never;
-        /** @description Creates an API token. Only this response contains its text. */
+        /** @description Creates an API token. Only this response contains the token's text. */
         post: operations["createToken"];
         delete?: never;
         options?: never;
@@ -150,7 +150,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** @description Revokes the token with immediate effect. It stays in the list. */
+        /** @description Revokes the token with immediate effect. The token stays in the list. */
         delete: operations["revokeToken"];
         options?: never;
         head?: never;
@@ -217,7 +217,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Reports a problem with the task to the managers. 200: a repeat report of this kind, whose text replaces the first. */
+        /** @description Reports a problem with the task to the managers. 200: a repeat report of this kind, whose text replaces the earlier text. */
         post: operations["reportTaskProblem"];
         delete?: never;
         options?: never;
@@ -285,7 +285,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: stored. 200: the same answer was stored earlier with this key; its ranking. 409: the lease is no longer held, or the annotator is paused; the answer is saved as the draft. */
+        /** @description 201: the answer was stored. 200: the same answer was stored earlier with this key; returns that ranking. 409: the lease is no longer held, or the annotator is paused; the answer is saved as the draft. */
         post: operations["submitRanking"];
         delete?: never;
         options?: never;
@@ -319,7 +319,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description The invitation's project and role. A POST, so that no address or log contains the token. */
+        /** @description Returns the invitation's project and role. This is a POST request, so that no URL or log contains the token. */
         post: operations["lookAtInvitation"];
         delete?: never;
         options?: never;
@@ -353,7 +353,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 200: logged in. 202: the password is right, and a code is required. */
+        /** @description 200: logged in. 202: the password is correct, but a code is also required. */
         post: operations["login"];
         delete?: never;
         options?: never;
@@ -403,7 +403,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Ends all sessions of the user, including this one. Tokens stay valid until they are revoked. */
+        /** @description Ends all of the user's sessions, including the current one. API tokens stay valid until they are revoked. */
         post: operations["logoutEverywhere"];
         delete?: never;
         options?: never;
@@ -434,7 +434,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The provider sends the browser here. Redirects to a page of this site. */
+        /** @description The callback to which the provider sends the browser. Redirects to a page of this site. */
         get: operations["completeOidcLogin"];
         put?: never;
         post?: never;
@@ -453,7 +453,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description The provider's login URL. For a logged-in user, links the provider's account. */
+        /** @description Returns the provider's login URL. If a user is already logged in, the login links the provider's account to that user. */
         post: operations["beginOidcLogin"];
         delete?: never;
         options?: never;
@@ -468,7 +468,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Login providers, besides the password. */
+        /** @description The external login providers that users can choose instead of a password. */
         get: operations["listLoginProviders"];
         put?: never;
         post?: never;
@@ -487,7 +487,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description The annotator's answers count again. A slot filled meanwhile raises its task's overlap. */
+        /** @description The annotator's answers count again. If a slot was filled in the meantime, the task's overlap grows by one. */
         post: operations["liftExclusion"];
         delete?: never;
         options?: never;
@@ -519,7 +519,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The formats of imports and of exports. */
+        /** @description The import and export formats. */
         get: operations["listFormats"];
         put?: never;
         post?: never;
@@ -552,7 +552,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description List the training loops of projects. */
+        /** @description List the projects' training loops. */
         get: operations["loops_list"];
         put?: never;
         /** @description Create the project's training loop, or replace its settings. */
@@ -621,7 +621,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Compare a reward model with another of the project, on the rankings held out from both. */
+        /**
+         * @description Compare a reward model with another reward model in the project, on rankings that were held out
+         *     from the training of both.
+         */
         get: operations["models_comparison_retrieve"];
         put?: never;
         post?: never;
@@ -655,7 +658,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Return the report on a reward model, measured on the rankings held out from its training. */
+        /** @description Return the report on a reward model, measured on rankings held out from the model's training. */
         get: operations["models_report_retrieve"];
         put?: never;
         post?: never;
@@ -672,7 +675,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description List policies with their newest evaluations and their gain over their parents. */
+        /** @description List policies with their newest evaluations and their gains over their parent policies. */
         get: operations["models_judged_retrieve"];
         put?: never;
         post?: never;
@@ -708,7 +711,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Reopens a settled report. 409: it is already open. */
+        /** @description Reopens a settled report. 409: the report is already open. */
         post: operations["reopenTaskProblem"];
         delete?: never;
         options?: never;
@@ -725,7 +728,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Marks the report as settled. 409: it was settled or changed in the meantime. */
+        /** @description Marks the report as settled. 409: the report was settled or changed in the meantime. */
         post: operations["settleTaskProblem"];
         delete?: never;
         options?: never;
@@ -742,7 +745,7 @@ export interface paths {
         };
         get: operations["listProjects"];
         put?: never;
-        /** @description For site admins, and for managers of any project, who become managers of the new one. */
+        /** @description Creates a project. Allowed for site admins and for managers of any project; a manager becomes the new project's manager. */
         post: operations["createProject"];
         delete?: never;
         options?: never;
@@ -758,9 +761,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
+         * @description A view under `projects/{slug}/`. The view's line in urls.py names the required action.
          *
-         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
+         *     `self.project` has the attribute `role`: the user's role, or None for an admin who is not a member.
          */
         get: operations["getProject"];
         put?: never;
@@ -769,9 +772,9 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
+         * @description A view under `projects/{slug}/`. The view's line in urls.py names the required action.
          *
-         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
+         *     `self.project` has the attribute `role`: the user's role, or None for an admin who is not a member.
          */
         patch: operations["updateProject"];
         trace?: never;
@@ -783,7 +786,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Your last answer with the task as it was shown, for revision. 204: there is none, or it can't be revised (the project is archived, or the answer was practice). */
+        /** @description Your last answer with the task as it was shown, for revision. 204: there is no answer, or the last answer can't be revised (the project is archived, or the answer was practice). */
         get: operations["getLastAnswer"];
         put?: never;
         post?: never;
@@ -800,7 +803,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Your number of answers, pace, remaining caps, and progress of qualification. */
+        /** @description Your answer count, pace, remaining caps and qualification progress. */
         get: operations["getOwnFigures"];
         put?: never;
         post?: never;
@@ -938,13 +941,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
+         * @description A view under `projects/{slug}/`. The view's line in urls.py names the required action.
          *
-         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
+         *     `self.project` has the attribute `role`: the user's role, or None for an admin who is not a member.
          */
         get: operations["listInvitations"];
         put?: never;
-        /** @description Only this response contains the token. The link is /join#TOKEN. */
+        /** @description Only this response contains the token. The invitation link is /join#TOKEN. */
         post: operations["createInvitation"];
         delete?: never;
         options?: never;
@@ -960,9 +963,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
+         * @description A view under `projects/{slug}/`. The view's line in urls.py names the required action.
          *
-         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
+         *     `self.project` has the attribute `role`: the user's role, or None for an admin who is not a member.
          */
         get: operations["getLeaderboard"];
         put?: never;
@@ -981,13 +984,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
+         * @description A view under `projects/{slug}/`. The view's line in urls.py names the required action.
          *
-         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
+         *     `self.project` has the attribute `role`: the user's role, or None for an admin who is not a member.
          */
         get: operations["listMembers"];
         put?: never;
-        /** @description Adds a member, or changes the role and the state of an existing one. */
+        /** @description Adds a member, or changes the role and the state of an existing member. */
         post: operations["putMember"];
         delete?: never;
         options?: never;
@@ -1037,9 +1040,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
+         * @description A view under `projects/{slug}/`. The view's line in urls.py names the required action.
          *
-         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
+         *     `self.project` has the attribute `role`: the user's role, or None for an admin who is not a member.
          */
         get: operations["getProgress"];
         put?: never;
@@ -1058,9 +1061,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
+         * @description A view under `projects/{slug}/`. The view's line in urls.py names the required action.
          *
-         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
+         *     `self.project` has the attribute `role`: the user's role, or None for an admin who is not a member.
          */
         get: operations["getQuality"];
         put?: never;
@@ -1078,7 +1081,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Current rankings, newest first. Those by excluded annotators are included and marked. */
+        /** @description Current rankings, newest first. Rankings by excluded annotators are included and marked. */
         get: operations["listRankings"];
         put?: never;
         post?: never;
@@ -1096,13 +1099,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
+         * @description A view under `projects/{slug}/`. The view's line in urls.py names the required action.
          *
-         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
+         *     `self.project` has the attribute `role`: the user's role, or None for an admin who is not a member.
          */
         get: operations["listReservations"];
         put?: never;
-        /** @description Reserves each task for all of these annotators. Only they get it, before other tasks. */
+        /** @description Reserves each task for all of these annotators. Only these annotators get the task, and they get it before any other task. */
         post: operations["reserveTasks"];
         delete?: never;
         options?: never;
@@ -1153,7 +1156,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Opens the free task with the lowest agreement. 204: there is none. */
+        /** @description Opens the free task with the lowest agreement. 204: no task is free. */
         post: operations["openNextReview"];
         delete?: never;
         options?: never;
@@ -1171,7 +1174,7 @@ export interface paths {
         /** @description The project's snapshots, newest first. */
         get: operations["listSnapshots"];
         put?: never;
-        /** @description Freezes the selected rankings (default: all). */
+        /** @description Freezes the selected rankings (default: all) as a new snapshot. */
         post: operations["freezeSnapshot"];
         delete?: never;
         options?: never;
@@ -1204,9 +1207,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
+         * @description A view under `projects/{slug}/`. The view's line in urls.py names the required action.
          *
-         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
+         *     `self.project` has the attribute `role`: the user's role, or None for an admin who is not a member.
          */
         get: operations["getTask"];
         put?: never;
@@ -1214,7 +1217,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** @description To turn a task into a check, send its kind and the right answer. */
+        /** @description To turn a task into a check, send its kind and the correct answer. */
         patch: operations["updateTask"];
         trace?: never;
     };
@@ -1225,7 +1228,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description All rankings of the task, newest first, including revised answers, those of excluded annotators and reviewers' decisions, each marked. */
+        /** @description All rankings of the task, newest first. Revised answers, answers by excluded annotators and reviewers' decisions are included and marked. */
         get: operations["listTaskRankings"];
         put?: never;
         post?: never;
@@ -1243,9 +1246,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
+         * @description A view under `projects/{slug}/`. The view's line in urls.py names the required action.
          *
-         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
+         *     `self.project` has the attribute `role`: the user's role, or None for an admin who is not a member.
          */
         get: operations["listWebhooks"];
         put?: never;
@@ -1266,7 +1269,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: stored; the decision supersedes the previous one. 200: the decision is unchanged. */
+        /** @description 201: the decision was stored and supersedes the previous one. 200: the decision is unchanged. */
         post: operations["decideReview"];
         delete?: never;
         options?: never;
@@ -1369,7 +1372,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Cancel a queued run at once, or a running one at its next step. */
+        /** @description Cancel a queued run at once, or a running run at its next step. */
         post: operations["runs_cancel_create"];
         delete?: never;
         options?: never;
@@ -1385,8 +1388,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description Stream server-sent events from the start, or after `Last-Event-ID` (or `after`), until the run is
-         *     over.
+         * @description Stream server-sent events until the run is over, from the start or from the event after
+         *     `Last-Event-ID` (or `after`).
          */
         get: operations["runs_events_retrieve"];
         put?: never;
@@ -1422,8 +1425,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description List metrics after a seq, oldest first: the data of the event stream, for polling. Steps that a
-         *     later attempt repeated are listed only from that attempt.
+         * @description List metrics with a higher seq than `after`, oldest first: the event stream's data, for polling.
+         *     If a later attempt repeated a step, only that attempt's metrics are listed for the step.
          */
         get: operations["runs_metrics_retrieve"];
         put?: never;
@@ -1443,7 +1446,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Queue a failed or cancelled run again. It resumes from its last checkpoint if it has one. */
+        /** @description Queue a failed or cancelled run again. The run resumes from its last checkpoint if there is one. */
         post: operations["runs_resume_create"];
         delete?: never;
         options?: never;
@@ -1478,8 +1481,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * @description Estimate the time, memory and disk of a run without launching it. `refused` lists the reasons for
-         *     which a launch would be refused.
+         * @description Estimate how much time, memory and disk space a run would need, without launching the run.
+         *     `refused` lists the reasons why a launch would be refused.
          */
         post: operations["runs_estimate_create"];
         delete?: never;
@@ -1512,7 +1515,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The file, streamed during conversion. A HEAD request converts it once and returns its size and X-Checksum (`sha256:` and the digest); the snapshot's own file always has both. */
+        /** @description The exported file, streamed during conversion. A HEAD request runs the conversion once and returns Content-Length and X-Checksum (`sha256:` and the digest). Downloads of the snapshot's Parquet file always have both headers. */
         get: operations["exportSnapshot"];
         put?: never;
         post?: never;
@@ -1552,7 +1555,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** @description Enabling a webhook delivers pending events; while disabled it records no new ones. */
+        /** @description Enabling a webhook delivers pending events; a disabled webhook records no new events. */
         patch: operations["updateWebhook"];
         trace?: never;
     };
@@ -1582,7 +1585,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Creates a new secret. For a day, deliveries are also signed with the previous one. */
+        /** @description Creates a new secret. For a day, deliveries are also signed with the previous secret. */
         post: operations["rotateWebhookSecret"];
         delete?: never;
         options?: never;
@@ -1599,7 +1602,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Sends `webhook.test` to this endpoint only; its delivery shows the outcome. */
+        /** @description Sends `webhook.test` to this endpoint only; the delivery shows the outcome. */
         post: operations["testWebhook"];
         delete?: never;
         options?: never;
@@ -1614,7 +1617,7 @@ export interface components {
         Account: {
             username: string;
             email: string;
-            /** @description False: this account can log in only through a provider. */
+            /** @description If false, the account can log in only through a provider. */
             has_password: boolean;
             second_factor: components["schemas"]["SecondFactor"];
             connections: components["schemas"]["Connection"][];
@@ -1630,7 +1633,7 @@ export interface components {
         AllBad: {
             label: string;
             /**
-             * @description The effect on the order if all are bad.
+             * @description The effect on the order if all responses are bad.
              *
              *     * `asked` - asked
              *     * `none` - none
@@ -1641,7 +1644,7 @@ export interface components {
         AllBadRequest: {
             label: string;
             /**
-             * @description The effect on the order if all are bad.
+             * @description The effect on the order if all responses are bad.
              *
              *     * `asked` - asked
              *     * `none` - none
@@ -1668,15 +1671,15 @@ export interface components {
             median_seconds: number | null;
             /**
              * Format: double
-             * @description Share of shared pairs on which others agree.
+             * @description Share of other annotators' verdicts on the same pairs that agree with this annotator's.
              */
             agreement: number | null;
             n_pairs: number;
-            /** @description Probability that their verdict on two responses is right (Dawid–Skene), without ties. */
+            /** @description Probability that the annotator's verdict on two responses is correct (Dawid–Skene); ties excluded. */
             reliability: components["schemas"]["Estimate"];
-            /** @description Mean score of their answers to gold and attention tasks. */
+            /** @description Mean score of the annotator's answers to gold and attention tasks. */
             gold_accuracy: components["schemas"]["Estimate"];
-            /** @description Number of such answers. */
+            /** @description Number of answers to gold and attention tasks. */
             n_gold: number;
             /** @description Share of strict pairs won by the response shown first; ½ means no bias. */
             first_shown_wins: components["schemas"]["Estimate"];
@@ -1684,7 +1687,7 @@ export interface components {
             longer_wins: components["schemas"]["Estimate"];
             /**
              * Format: double
-             * @description Share of rankings without ties that equal the order shown.
+             * @description Share of rankings without ties that match the order shown.
              */
             as_shown: number | null;
             /**
@@ -1699,17 +1702,17 @@ export interface components {
             untouched: number | null;
             /**
              * Format: double
-             * @description p-value of agreement this low, if the annotator were like the others.
+             * @description Probability of agreement this low if the annotator answered like the others (p-value).
              */
             outlier_p: number | null;
             /**
              * Format: double
-             * @description The p-value, adjusted for testing all annotators (Holm).
+             * @description `outlier_p`, adjusted for testing all annotators (Holm).
              */
             outlier_p_adjusted: number | null;
         };
         Answer: {
-            /** @description Response ids, best first; those in one tier are tied. If the form asks only for the best few, omit the others. */
+            /** @description Response ids, best first; responses in one tier are tied. If the form asks only for the best few, omit the other responses. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -1742,7 +1745,7 @@ export interface components {
         AnswerGiven: {
             /** Format: uuid */
             id: string;
-            /** @description A user name, or the name in an imported file. */
+            /** @description A username, or the name in an imported file. */
             readonly by: string;
             tiers: string[][];
             strength: number | null;
@@ -1764,7 +1767,7 @@ export interface components {
             created_at: string;
         };
         AnswerRequest: {
-            /** @description Response ids, best first; those in one tier are tied. If the form asks only for the best few, omit the others. */
+            /** @description Response ids, best first; responses in one tier are tied. If the form asks only for the best few, omit the other responses. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -1802,14 +1805,14 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             task: components["schemas"]["TaskShown"];
-            /** @description In the order in which to show them. */
+            /** @description The responses, in the order in which to show them. */
             responses: components["schemas"]["ResponseShown"][];
-            /** @description The form of this assignment. The project's form may have changed since. */
+            /** @description The form that was shown; the project's form can have changed since. */
             form: components["schemas"]["Form"];
             draft: {
                 [key: string]: unknown;
             } | null;
-            /** @description Send it with the next draft. */
+            /** @description The draft's version, to be sent with the next draft. */
             draft_version: number;
             /** @description True for a qualification task, which shows feedback after the answer. */
             practice: boolean;
@@ -1818,7 +1821,7 @@ export interface components {
             id: number;
             /** Format: date-time */
             at: string;
-            /** @description user:ID, anonymous, command:ACCOUNT:NAME, task:NAME, run:ID or database:ACCOUNT. */
+            /** @description One of `user:ID`, `anonymous`, `command:ACCOUNT:NAME`, `task:NAME`, `run:ID` and `database:ACCOUNT`. */
             actor: string;
             /** @description The user's current name. */
             readonly actor_name: string;
@@ -1827,23 +1830,23 @@ export interface components {
             row_id: string;
             /** Format: uuid */
             project_id: string | null;
-            /** @description The changed columns, before. */
+            /** @description The previous values of the changed columns. */
             before: {
                 [key: string]: unknown;
             } | null;
-            /** @description The changed columns, after. */
+            /** @description The new values of the changed columns. */
             after: {
                 [key: string]: unknown;
             } | null;
         };
         BeginEnrolmentRequest: {
-            /** @description Empty if the account has none. */
+            /** @description Empty if the account has no password. */
             password: string;
         };
         BeginOidcRequest: {
             provider: string;
             /**
-             * @description The page of this site to return to.
+             * @description The page of this site to return to after the login.
              * @default /
              */
             next?: string;
@@ -1875,7 +1878,7 @@ export interface components {
             /** @description Nats per pair; random guessing gives 0.693. */
             log_loss: components["schemas"]["Estimate"];
             brier: components["schemas"]["Estimate"];
-            /** @description Calibration of P(i ≻ j), with each pair in both orders. */
+            /** @description Calibration of P(i ≻ j), with each pair counted in both orders. */
             preference: components["schemas"]["Reliability"];
         };
         Cell: {
@@ -1896,7 +1899,7 @@ export interface components {
             overlap: number;
             answered: number;
             open_slots: number;
-            /** @description True: the task is only for annotators for whom it is reserved. */
+            /** @description True if only certain annotators get the task, because it is reserved for them. */
             reserved: boolean;
             /** Format: date-time */
             created_at: string;
@@ -1906,7 +1909,7 @@ export interface components {
             n_scored: number;
             /**
              * Format: double
-             * @description 0 to 1; null: not answered yet.
+             * @description Mean score, 0 to 1; null if nobody has answered yet.
              */
             mean_score: number | null;
         };
@@ -1914,20 +1917,20 @@ export interface components {
         Checks: {
             /**
              * Format: double
-             * @description Share of the tasks.
+             * @description Share of an annotator's tasks that are gold checks.
              */
             gold_rate?: number;
             /**
              * Format: double
-             * @description Share of the tasks.
+             * @description Share of an annotator's tasks that are attention checks.
              */
             attention_rate?: number;
             /**
              * Format: double
-             * @description Annotators with a lower mean score on gold and attention tasks are paused.
+             * @description Annotators whose mean score on gold and attention tasks is lower than this are paused.
              */
             gold_minimum_accuracy?: number | null;
-            /** @description Number of checks answered before an annotator is judged. */
+            /** @description Number of checks that an annotator answers before being judged. */
             gold_minimum_answers?: number;
             /**
              * Format: double
@@ -1935,27 +1938,27 @@ export interface components {
              */
             qualification_pass_mark?: number | null;
             qualification_attempts?: number;
-            /** @description Number of tasks in an attempt. Another attempt starts with tasks not used before, whose right answers were not shown. Null: each attempt has all tasks. */
+            /** @description Number of tasks in a qualification attempt. A later attempt starts with unused tasks, whose correct answers have not been shown. Null: each attempt has all tasks. */
             qualification_tasks?: number | null;
         };
         /** @description How annotators are checked. */
         ChecksRequest: {
             /**
              * Format: double
-             * @description Share of the tasks.
+             * @description Share of an annotator's tasks that are gold checks.
              */
             gold_rate?: number;
             /**
              * Format: double
-             * @description Share of the tasks.
+             * @description Share of an annotator's tasks that are attention checks.
              */
             attention_rate?: number;
             /**
              * Format: double
-             * @description Annotators with a lower mean score on gold and attention tasks are paused.
+             * @description Annotators whose mean score on gold and attention tasks is lower than this are paused.
              */
             gold_minimum_accuracy?: number | null;
-            /** @description Number of checks answered before an annotator is judged. */
+            /** @description Number of checks that an annotator answers before being judged. */
             gold_minimum_answers?: number;
             /**
              * Format: double
@@ -1963,7 +1966,7 @@ export interface components {
              */
             qualification_pass_mark?: number | null;
             qualification_attempts?: number;
-            /** @description Number of tasks in an attempt. Another attempt starts with tasks not used before, whose right answers were not shown. Null: each attempt has all tasks. */
+            /** @description Number of tasks in a qualification attempt. A later attempt starts with unused tasks, whose correct answers have not been shown. Null: each attempt has all tasks. */
             qualification_tasks?: number | null;
         };
         CodeRequest: {
@@ -1987,7 +1990,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             name: string;
-            /** @description The first characters, to identify the token. */
+            /** @description The token's first characters, which identify it in lists. */
             prefix: string;
             scopes: components["schemas"]["ScopesEnum"][];
             /** Format: date-time */
@@ -1998,7 +2001,7 @@ export interface components {
             last_used_at: string | null;
             /** Format: date-time */
             revoked_at: string | null;
-            /** @description Shown only once. The database stores a digest. */
+            /** @description The token's text, shown only once. The database stores a digest of the text. */
             token: string;
         };
         CredentialsRequest: {
@@ -2018,7 +2021,7 @@ export interface components {
             n_pairs: number;
         };
         DecisionRequest: {
-            /** @description Response ids, best first; those in one tier are tied. If the form asks only for the best few, omit the others. */
+            /** @description Response ids, best first; responses in one tier are tied. If the form asks only for the best few, omit the other responses. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -2068,12 +2071,12 @@ export interface components {
         Disk: {
             /**
              * Format: double
-             * @description Bytes of the model that the run produces.
+             * @description Size in bytes of the model that the run produces.
              */
             model: number;
             /**
              * Format: double
-             * @description Maximum bytes of its checkpoints, which are deleted when the run ends.
+             * @description Maximum size in bytes of the checkpoints, which are deleted when the run ends.
              */
             checkpoints: number;
         };
@@ -2089,7 +2092,7 @@ export interface components {
             version: number;
         };
         Enrolment: {
-            /** @description The secret, to type into the app. */
+            /** @description The secret, for typing into the app by hand. */
             secret: string;
             /** @description The content of the QR code: otpauth://… */
             uri: string;
@@ -2138,16 +2141,16 @@ export interface components {
             lifted_at: string | null;
         };
         ExclusionEffect: {
-            /** @description Annotations that would no longer count. */
+            /** @description Number of annotations that would no longer count. */
             rankings: number;
             comparisons: number;
-            /** @description Decisions that would no longer count. */
+            /** @description Number of reviewer decisions that would no longer count. */
             reviews: number;
-            /** @description Finished tasks that would be served again. */
+            /** @description Number of finished tasks that would be served again. */
             tasks_reopening: number;
-            /** @description Leases that would be released. */
+            /** @description Number of leases that would be released. */
             leases: number;
-            /** @description Snapshots frozen since the annotator's first ranking. They can contain the annotator's rankings and don't change. */
+            /** @description Number of snapshots frozen since the annotator's first ranking. Such snapshots can contain the annotator's rankings and don't change. */
             snapshots: number;
         };
         ExportFormat: {
@@ -2155,13 +2158,13 @@ export interface components {
             title: string;
             use: string;
             loses: string;
-            /** @description The suffix of the file's name. */
+            /** @description The file name's suffix. */
             suffix: string;
-            /** @description A line of Python that loads FILE with `datasets`; empty: not supported. */
+            /** @description One line of Python that loads FILE with `datasets`; empty if `datasets` can't load it. */
             readonly loads_with: string;
-            /** @description A line of Python that trains on FILE with TRL; empty: no trainer supports it. */
+            /** @description One line of Python that trains on FILE with TRL; empty if no TRL trainer supports the format. */
             readonly trains_with: string;
-            /** @description The import format that reads this export; empty: none. */
+            /** @description The import format that reads this export; empty if there is none. */
             imports_as: string;
             options: components["schemas"]["ExportOption"][];
         };
@@ -2191,7 +2194,7 @@ export interface components {
             score: number;
             tiers: string[][];
             right_tiers: string[][];
-            /** @description The pairs of responses that are not tied in the right answer. */
+            /** @description The pairs of responses that are not tied in the correct answer. */
             pairs: components["schemas"]["FeedbackPair"][];
             /** @description Null until the attempt ends. */
             passed: boolean | null;
@@ -2214,12 +2217,12 @@ export interface components {
             responses: components["schemas"]["ResponseSpan"];
             ties: boolean;
             tie_label: string;
-            /** @description Limits the ranking to the best responses. Null if all are ranked. */
+            /** @description Limits the ranking to the best responses. Null if all responses are ranked. */
             top_k: components["schemas"]["TopK"] | null;
             strength: components["schemas"]["Levels"] | null;
             ratings: components["schemas"]["RatingScale"][];
             flags: components["schemas"]["NamedChoice"][];
-            /** @description About the task as a whole. */
+            /** @description Questions about the task as a whole. */
             questions: components["schemas"]["Question"][];
             confidence: components["schemas"]["Levels"] | null;
             not_rankable: boolean;
@@ -2240,12 +2243,12 @@ export interface components {
             responses: components["schemas"]["ResponseSpanRequest"];
             ties: boolean;
             tie_label: string;
-            /** @description Limits the ranking to the best responses. Null if all are ranked. */
+            /** @description Limits the ranking to the best responses. Null if all responses are ranked. */
             top_k: components["schemas"]["TopKRequest"] | null;
             strength: components["schemas"]["LevelsRequest"] | null;
             ratings: components["schemas"]["RatingScaleRequest"][];
             flags: components["schemas"]["NamedChoiceRequest"][];
-            /** @description About the task as a whole. */
+            /** @description Questions about the task as a whole. */
             questions: components["schemas"]["QuestionRequest"][];
             confidence: components["schemas"]["LevelsRequest"] | null;
             not_rankable: boolean;
@@ -2306,7 +2309,7 @@ export interface components {
             loses: string;
             example: string;
         };
-        /** @description One line of a streamed import, with one of these fields. */
+        /** @description One line of a streamed import, with exactly one of the fields. */
         ImportNews: {
             progress?: components["schemas"]["ImportProgress"];
             report?: components["schemas"]["ImportReport"];
@@ -2318,28 +2321,28 @@ export interface components {
         ImportProgress: {
             /**
              * Format: double
-             * @description Share of the file's bytes, 0 to 1.
+             * @description Share of the file's bytes read so far, 0 to 1.
              */
             share: number;
-            /** @description Rows so far. */
+            /** @description Number of rows read so far. */
             read: number;
-            /** @description Rows rejected so far. */
+            /** @description Number of rows rejected so far. */
             failed: number;
         };
         ImportReport: {
             format: string;
-            /** @description Nothing was stored; the counts are those that an import would give. */
+            /** @description If true, nothing was stored, and the counts are those of a real import. */
             dry_run: boolean;
-            /** @description Rows in the file. */
+            /** @description Number of rows in the file. */
             read: number;
-            /** @description New prompts; the next three fields also count new objects. */
+            /** @description Number of new prompts. The next three fields likewise count only new objects. */
             prompts: number;
             responses: number;
             tasks: number;
             rankings: number;
-            /** @description Rows whose content already existed. */
+            /** @description Number of rows whose content already existed. */
             unchanged: number;
-            /** @description Rows that were rejected; `errors` lists the first 1000. */
+            /** @description Number of rejected rows; `errors` lists the first 1000. */
             failed: number;
             errors: components["schemas"]["LineError"][];
             quirks: components["schemas"]["QuirkCount"][];
@@ -2437,7 +2440,7 @@ export interface components {
         LastAnswer: {
             /**
              * Format: uuid
-             * @description The assignment's id, to revise the answer.
+             * @description The id of the assignment whose answer can be revised.
              */
             id: string;
             task: components["schemas"]["TaskShown"];
@@ -2470,9 +2473,9 @@ export interface components {
             standings: components["schemas"]["Standing"][];
             /** @description Each pair of compared models, once. */
             matrix: components["schemas"]["Cell"][];
-            /** @description More than 1: not all models can be compared. */
+            /** @description If greater than 1, not all models can be compared. */
             groups: number;
-            /** @description Models omitted, beyond the 100 compared most often. */
+            /** @description Number of models omitted because 100 others were compared more often. */
             models_left_out: number;
             slices: components["schemas"]["Slice"][];
             slices_left_out: number;
@@ -2481,7 +2484,7 @@ export interface components {
             pairs: number;
             /** @description Spearman's ρ over all responses. */
             correlation: components["schemas"]["Estimate"];
-            /** @description Spearman's ρ of the differences from the ranking's mean. */
+            /** @description Spearman's ρ of the differences from each ranking's mean. */
             within_rankings: components["schemas"]["Estimate"];
             by_model: components["schemas"]["Estimate"];
             by_people: components["schemas"]["Estimate"];
@@ -2489,11 +2492,11 @@ export interface components {
             excess: components["schemas"]["Estimate"];
         };
         LearnedReliability: {
-            /** @description A username, the label of an import, or a snapshot's pseudonym. */
+            /** @description A username, an import's label, or a pseudonym from the snapshot. */
             name: string;
-            /** @description Number of their rankings in the training data. */
+            /** @description Number of the annotator's rankings in the training data. */
             rankings: number;
-            /** @description How often they state their true preference, given the model's rewards. */
+            /** @description Probability, given the model's rewards, that the annotator states their true preference. */
             reliability: components["schemas"]["Estimate"];
         };
         Lease: {
@@ -2529,17 +2532,17 @@ export interface components {
             required: boolean;
         };
         LiftEffect: {
-            /** @description Annotations that would count again. */
+            /** @description Number of annotations that would count again. */
             rankings: number;
             comparisons: number;
-            /** @description Decisions that would count again. */
+            /** @description Number of reviewer decisions that would count again. */
             reviews: number;
-            /** @description Tasks whose slot another annotator has filled in the meantime. Both answers would be kept. */
+            /** @description Number of tasks whose slot another annotator has filled in the meantime. Both answers would be kept. */
             tasks_with_more_overlap: number;
         };
         LiftedExclusion: {
             exclusion: components["schemas"]["Exclusion"];
-            /** @description Tasks whose slot another annotator has filled in the meantime. Both answers are kept. */
+            /** @description Number of tasks whose slot another annotator has filled in the meantime. Both answers are kept. */
             tasks_with_more_overlap: number;
         };
         LineError: {
@@ -2582,9 +2585,9 @@ export interface components {
             paused_reason: string;
             /** Format: date-time */
             qualified_at: string | null;
-            /** @description Number of the current attempt. The member has failed if it exceeds the allowed number. */
+            /** @description Number of the current qualification attempt. The member has failed if this number exceeds the number of allowed attempts. */
             qualification_attempt: number;
-            /** @description Attempts granted in addition to the project's number. */
+            /** @description Attempts granted beyond the project's limit. */
             extra_attempts: number;
             /** Format: date-time */
             created_at: string;
@@ -2632,7 +2635,7 @@ export interface components {
             parent: components["schemas"]["ModelRef"] | null;
             run: components["schemas"]["RunRef"] | null;
             /**
-             * @description adapter: the folder holds only a LoRA adapter of the parent or of base_model.
+             * @description adapter: the folder holds only a LoRA adapter for the parent or for base_model.
              *
              *     * `full` - Full
              *     * `adapter` - Adapter
@@ -2643,7 +2646,7 @@ export interface components {
             };
             /** @default candidate */
             readonly stage: components["schemas"]["StageEnum"];
-            /** @description Path of its files on the server. */
+            /** @description Path of the model's files on the server. */
             folder: string;
             /** Format: date-time */
             readonly created_at: string;
@@ -2662,7 +2665,7 @@ export interface components {
         ModelReport: {
             /** @description null for a policy, or if the held-out rankings contain no preference. */
             report: components["schemas"]["RewardReport"] | null;
-            /** @description Reliabilities learned with annotators=crowd_bt, least reliable first. */
+            /** @description Annotators' reliabilities, learned with annotators=crowd_bt, lowest first. */
             annotators: components["schemas"]["LearnedReliability"][];
             /** @description Reward models that can be compared with this one, newest first. */
             comparable: components["schemas"]["ModelRef"][];
@@ -2680,7 +2683,7 @@ export interface components {
             username: string;
             password: string;
         };
-        /** @description One of the two: a user of the project, or a name from an imported file. */
+        /** @description Either a user of the project or a name from an imported file. */
         NewExclusionRequest: {
             username?: string;
             annotator_label?: string;
@@ -2694,7 +2697,7 @@ export interface components {
              */
             days?: number;
             /**
-             * @description The invited person. Only managers see it.
+             * @description A note on the invited person, visible only to managers.
              * @default
              */
             note?: string;
@@ -2703,7 +2706,7 @@ export interface components {
             username: string;
             role: components["schemas"]["Role"];
             /**
-             * @description Default: a new member is active, an existing one does not change.
+             * @description Default: a new member is active; the state of an existing member does not change.
              *
              *     * `active` - Active
              *     * `paused` - Paused
@@ -2732,9 +2735,9 @@ export interface components {
             selection?: {
                 [key: string]: unknown;
             };
-            /** @description Shown on the card. */
+            /** @description Licence shown on the snapshot's card. */
             license?: string;
-            /** @description Shown on the card. */
+            /** @description Notes shown on the snapshot's card. */
             notes?: string;
         };
         NewTaskProblemRequest: {
@@ -2764,23 +2767,23 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             task: components["schemas"]["TaskShown"];
-            /** @description In the order in which to show them. */
+            /** @description The responses, in the order in which to show them. */
             responses: components["schemas"]["ResponseShown"][];
-            /** @description The form of this assignment. The project's form may have changed since. */
+            /** @description The form that was shown; the project's form can have changed since. */
             form: components["schemas"]["Form"];
             draft: {
                 [key: string]: unknown;
             } | null;
-            /** @description Send it with the next draft. */
+            /** @description The draft's version, to be sent with the next draft. */
             draft_version: number;
             /** @description True for a qualification task, which shows feedback after the answer. */
             practice: boolean;
-            /** @description The leases that follow the current one, at most as many as requested. */
+            /** @description The leases that follow the current lease, up to the requested number. */
             prefetched: components["schemas"]["Assignment"][];
         };
         NextRequest: {
             /**
-             * @description Number of further tasks to lease in advance. Release them like any lease.
+             * @description Number of further tasks to lease in advance. Prefetched leases are released like any other lease.
              * @default 0
              */
             prefetch?: number;
@@ -2810,7 +2813,7 @@ export interface components {
              * @description Median time per task over the last 100 tasks.
              */
             median_seconds: number | null;
-            /** @description Null for users who need not qualify, or have qualified. */
+            /** @description Null if the user need not qualify or has already qualified. */
             qualification: components["schemas"]["Qualification"] | null;
         };
         PaginatedAuditEntryList: {
@@ -3053,7 +3056,7 @@ export interface components {
             bytes: number;
         };
         PasswordChangeRequest: {
-            /** @description Empty if the account has none. */
+            /** @description Empty if the account has no password. */
             current: string;
             new: string;
         };
@@ -3083,7 +3086,7 @@ export interface components {
              *     * `qualification` - Qualification
              */
             kind?: components["schemas"]["TaskKind"];
-            /** @description The right answer: all responses of the task in tiers, best first. */
+            /** @description The correct answer: all responses of the task in tiers, best first. */
             gold_tiers?: string[][];
             priority?: number;
             state?: components["schemas"]["SettableTaskState"];
@@ -3097,9 +3100,9 @@ export interface components {
         PeopleBeside: {
             pairs: number;
             prompts: number;
-            /** @description Agreement of an annotator with the majority of the others. */
+            /** @description An annotator's agreement with the majority of the other annotators. */
             others: components["schemas"]["Estimate"];
-            /** @description Agreement of the model with the same annotator. */
+            /** @description The model's agreement with the same annotator. */
             model: components["schemas"]["Estimate"];
         };
         Preset: {
@@ -3141,7 +3144,7 @@ export interface components {
             allocation_policy: components["schemas"]["AllocationPolicy"];
             /**
              * Format: double
-             * @description Tasks with less agreement than this go to review; 0: none.
+             * @description Tasks with less agreement than this go to review; 0: no task does.
              */
             review_below: number;
             max_per_annotator: number | null;
@@ -3165,14 +3168,14 @@ export interface components {
         ProjectCounts: {
             prompts: number;
             responses: number;
-            /** @description Null for annotators if the project has checks, because the numbers would reveal them. */
+            /** @description Null for annotators if the project has checks, because the numbers would reveal the checks. */
             tasks: number | null;
             /** @description As `tasks`. */
             open_tasks: number | null;
             rankings: number;
             comparisons: number;
             my_rankings: number;
-            /** @description Number of open reports. Only for managers; null for others. */
+            /** @description Number of open reports; null for users who are not managers. */
             open_problems: number | null;
         };
         /**
@@ -3201,7 +3204,7 @@ export interface components {
             name: string;
         };
         Qualification: {
-            /** @description Number of tasks in an attempt. */
+            /** @description Number of tasks in a qualification attempt. */
             tasks: number;
             left: number;
             attempt: number;
@@ -3210,28 +3213,28 @@ export interface components {
         Quality: {
             /** Format: double */
             pairwise_agreement: number | null;
-            /** @description Pairs of verdicts by two annotators on the same two responses. */
+            /** @description Number of pairs of verdicts by two annotators on the same two responses. */
             n_pairs: number;
             agreement: components["schemas"]["Estimate"];
             /** Format: double */
             agreement_without_ties: number | null;
             n_pairs_without_ties: number;
-            /** @description Krippendorff's α of verdicts on pairs: worse, tied, better. */
+            /** @description Krippendorff's α for verdicts on pairs: worse, tied, better. */
             alpha_nominal: components["schemas"]["Estimate"];
             /** @description Krippendorff's ordinal α, with a tie halfway between worse and better. */
             alpha_ordinal: components["schemas"]["Estimate"];
-            /** @description Tasks that two or more annotators ranked. */
+            /** @description Number of tasks that two or more annotators ranked. */
             n_shared_tasks: number;
-            /** @description Kendall's τ-b, the mean over pairs of rankings of the same task. */
+            /** @description Mean Kendall's τ-b over pairs of rankings of the same task. */
             tau_b: components["schemas"]["Estimate"];
-            /** @description Kendall's W, the mean over tasks. */
+            /** @description Mean Kendall's W over tasks. */
             kendall_w: components["schemas"]["Estimate"];
             ratings: components["schemas"]["RatingAgreement"][];
             first_shown_wins: components["schemas"]["Estimate"];
             longer_wins: components["schemas"]["Estimate"];
             annotators: components["schemas"]["AnnotatorQuality"][];
             per_day: components["schemas"]["DayAgreement"][];
-            /** @description All pairs of the annotators who share most tasks with others. */
+            /** @description All pairs of the annotators who share the most tasks with others. */
             between: components["schemas"]["Between"][];
         };
         Question: {
@@ -3250,9 +3253,9 @@ export interface components {
             name: components["schemas"]["QuirkCountNameEnum"];
             /** @description The quirk, and how the import handled it. */
             text: string;
-            /** @description Rows. */
+            /** @description Number of rows with the quirk. */
             count: number;
-            /** @description The first 20 lines. */
+            /** @description Numbers of the first 20 lines with the quirk. */
             lines: number[];
         };
         /**
@@ -3287,15 +3290,15 @@ export interface components {
             /** Format: double */
             high: number;
         };
-        /** @description A ranking in full. */
+        /** @description A complete ranking. */
         RankingGiven: {
             /** Format: uuid */
             id: string;
-            /** @description A user name, or a name from an imported file. */
+            /** @description A username, or a name from an imported file. */
             by: string;
             kind: components["schemas"]["RankingKind"];
             source: components["schemas"]["SourceEnum"];
-            /** @description False: its annotator is excluded. */
+            /** @description False if the annotator is excluded. */
             counts: boolean;
             not_rankable: boolean;
             all_bad: boolean;
@@ -3324,11 +3327,11 @@ export interface components {
             confidence: number | null;
             comment: string;
             rewrite: string | null;
-            /** @description In the order shown. */
+            /** @description The responses in the order shown. */
             shown_order: string[];
-            /** @description False: the annotator did not change the order shown. */
+            /** @description False if the annotator did not change the order shown. */
             touched: boolean;
-            /** @description True: a revision has replaced it. */
+            /** @description True if a revision has replaced this ranking. */
             superseded: boolean;
         };
         RankingId: {
@@ -3344,11 +3347,11 @@ export interface components {
         RankingListed: {
             /** Format: uuid */
             id: string;
-            /** @description A user name, or a name from an imported file. */
+            /** @description A username, or a name from an imported file. */
             by: string;
             kind: components["schemas"]["RankingKind"];
             source: components["schemas"]["SourceEnum"];
-            /** @description False: its annotator is excluded. */
+            /** @description False if the annotator is excluded. */
             counts: boolean;
             not_rankable: boolean;
             all_bad: boolean;
@@ -3372,7 +3375,7 @@ export interface components {
             readonly rewritten: boolean;
             /**
              * Format: double
-             * @description The agreement on its task.
+             * @description The agreement on the ranking's task.
              */
             agreement: number | null;
             /** @description The first 200 characters of the prompt's last turn. */
@@ -3382,7 +3385,7 @@ export interface components {
             scale: string;
             alpha_ordinal: components["schemas"]["Estimate"];
             alpha_interval: components["schemas"]["Estimate"];
-            /** @description Responses that two or more annotators rated. */
+            /** @description Number of responses that two or more annotators rated. */
             n_units: number;
             n_values: number;
         };
@@ -3428,7 +3431,7 @@ export interface components {
             recovery_codes: string[];
         };
         Redirect: {
-            /** @description The provider's URL. Redirect the browser to it. */
+            /** @description The provider's URL, to which the browser must be redirected. */
             location: string;
         };
         Refused: {
@@ -3470,10 +3473,10 @@ export interface components {
         Reserved: {
             reserved: number;
             unchanged: number;
-            /** @description Number of these tasks that are open and need more rankings than they have annotators. */
+            /** @description Number of these tasks that are open and need more rankings than they have reserved annotators. */
             short: number;
         };
-        /** @description Only the text and the id: the name of the model would bias the annotator. */
+        /** @description A response's text and id only, because the model's name would bias the annotator. */
         ResponseShown: {
             /** Format: uuid */
             id: string;
@@ -3490,13 +3493,16 @@ export interface components {
         ReviewDecided: {
             /** Format: uuid */
             task: string;
-            /** @description Of the prompt's last message. */
+            /** @description The start of the prompt's last message. */
             readonly excerpt: string;
             decided_by: string;
             /** Format: date-time */
             decided_at: string;
         };
-        /** @description The waiting tasks with the lowest agreement, and the newest decisions. `n_…` count all. */
+        /**
+         * @description The waiting tasks with the lowest agreement, and the newest decisions. The `n_…` fields count all
+         *     tasks and decisions.
+         */
         ReviewQueue: {
             n_waiting: number;
             waiting: components["schemas"]["ReviewWaiting"][];
@@ -3512,19 +3518,19 @@ export interface components {
         ReviewWaiting: {
             /** Format: uuid */
             task: string;
-            /** @description Of the prompt's last message. */
+            /** @description The start of the prompt's last message. */
             readonly excerpt: string;
             /**
              * Format: double
-             * @description Share of pairs of annotators who agree, 0 to 1.
+             * @description Share of annotator pairs that agree, 0 to 1.
              */
             agreement: number;
             rankings: number;
-            /** @description The reviewer who has it open. */
+            /** @description The reviewer who has the task open. */
             held_by: string | null;
         };
         RewardComparison: {
-            /** @description Rankings held out from both models. */
+            /** @description Number of rankings held out from the training of both models. */
             rankings: number;
             prompts: number;
             pairs: number;
@@ -3539,16 +3545,16 @@ export interface components {
             only_first: number;
             /** Format: double */
             only_second: number;
-            /** @description Log loss of the other model minus that of this model. */
+            /** @description The other model's log loss minus this model's. */
             log_loss: components["schemas"]["Estimate"];
-            /** @description ECE of the other model minus that of this model. */
+            /** @description The other model's ECE minus this model's. */
             ece: components["schemas"]["Estimate"];
             same_verdict: components["schemas"]["Estimate"];
         };
         RewardReport: {
             rankings: number;
             prompts: number;
-            /** @description Pairs with a preference, without tied pairs. */
+            /** @description Number of pairs with a preference; tied pairs are not included. */
             pairs: number;
             tied_pairs: number;
             accuracy: components["schemas"]["Estimate"];
@@ -3614,20 +3620,20 @@ export interface components {
         };
         RunEstimate: {
             seconds: components["schemas"]["Range"];
-            /** @description Peak bytes on the device. */
+            /** @description Peak device memory in bytes. */
             memory: components["schemas"]["Range"];
-            /** @description The parts of the expected peak. */
+            /** @description The parts of the expected peak memory. */
             parts: components["schemas"]["Part"][];
-            /** @description Whether the run fits in memory; null: the estimated range includes the limit. */
+            /** @description Whether the run fits in memory; null if the estimated range includes the limit. */
             fits: boolean | null;
             disk: components["schemas"]["Disk"];
             machine: components["schemas"]["Machine"];
-            /** @description true: the machine of an earlier run; false: the machine of this server. */
+            /** @description true: the machine that an earlier run used; false: this server's machine. */
             machine_known: boolean;
             /** @description The base model. */
             model: string;
             weights: number;
-            /** @description Number of earlier runs that the time was scaled from. */
+            /** @description Number of earlier runs used to scale the time. */
             runs: number;
             time_basis: string;
             memory_basis: string;
@@ -3726,7 +3732,7 @@ export interface components {
              * @default
              */
             note?: string;
-            /** @description The report's text as you read it. If it has changed since, the report is not settled. */
+            /** @description The report's text as you read it. If the text has changed since, the report is not settled. */
             text?: string;
         };
         SkipRequest: {
@@ -3767,11 +3773,11 @@ export interface components {
             selection: {
                 [key: string]: unknown;
             };
-            /** @description Counts of the contents. */
+            /** @description Counts of the snapshot's contents. */
             card: {
                 [key: string]: unknown;
             };
-            /** @description {format: why the snapshot can't be exported in this format without further options} */
+            /** @description Maps each format that can't export this snapshot without further options to the reason. */
             readonly refused_exports: {
                 [key: string]: string;
             };
@@ -3813,27 +3819,27 @@ export interface components {
             low: number;
             /** Format: double */
             high: number;
-            /** @description Models of different groups were never compared, not even through other models: their strengths can't be compared. */
+            /** @description Models in different groups were never compared, not even through other models, so their strengths can't be compared. */
             group: number;
-            /** @description Within a group, a model never lost to a model of a worse level: the distance between levels has only a lower bound. */
+            /** @description Within a group, a model never lost to a model at a worse level, so the distance between levels has only a lower bound. */
             level: number;
         };
         StrengthLevel: {
             level: number;
-            /** @description Share of pairs with this level or a higher one. */
+            /** @description Share of pairs with this strength level or a higher one. */
             stated: components["schemas"]["Estimate"];
             /** Format: double */
             predicted: number;
         };
         StrengthPrediction: {
             pairs: number;
-            /** @description Pairs with a level that does not occur in the training data. */
+            /** @description Number of pairs whose strength level does not occur in the training data. */
             not_known: number;
             levels: components["schemas"]["StrengthLevel"][];
             reliability: components["schemas"]["Reliability"];
         };
         SubmissionRequest: {
-            /** @description Response ids, best first; those in one tier are tied. If the form asks only for the best few, omit the others. */
+            /** @description Response ids, best first; responses in one tier are tied. If the form asks only for the best few, omit the other responses. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -3876,7 +3882,7 @@ export interface components {
             overlap: number;
             answered: number;
             open_slots: number;
-            /** @description True: the task is only for annotators for whom it is reserved. */
+            /** @description True if only certain annotators get the task, because it is reserved for them. */
             reserved: boolean;
             /** Format: date-time */
             created_at: string;
@@ -3885,7 +3891,7 @@ export interface components {
             responses: components["schemas"]["TaskResponse"][];
             /**
              * Format: double
-             * @description Share of pairs of annotators who agree; null with fewer than two annotators.
+             * @description Share of annotator pairs that agree; null with fewer than two annotators.
              */
             agreement: number | null;
             /** @description Other columns of the imported row. */
@@ -3912,7 +3918,7 @@ export interface components {
             overlap: number;
             answered: number;
             open_slots: number;
-            /** @description True: the task is only for annotators for whom it is reserved. */
+            /** @description True if only certain annotators get the task, because it is reserved for them. */
             reserved: boolean;
             /** Format: date-time */
             created_at: string;
@@ -3920,7 +3926,7 @@ export interface components {
             rankings: number;
             /**
              * Format: double
-             * @description Share of pairs of annotators who agree; null with fewer than two annotators.
+             * @description Share of annotator pairs that agree; null with fewer than two annotators.
              */
             agreement: number | null;
             /** @description The first 200 characters of the prompt's last turn. */
@@ -3935,7 +3941,7 @@ export interface components {
             /** Format: uuid */
             task: string;
             task_state: components["schemas"]["TaskState"];
-            /** @description The end of the task's conversation. */
+            /** @description The last part of the task's conversation. */
             readonly excerpt: string;
             /** Format: date-time */
             created_at: string;
@@ -3994,7 +4000,7 @@ export interface components {
             predicted: number;
             /** Format: double */
             area_under_curve: number | null;
-            /** @description Gain over one constant probability for all pairs, in nats per pair. */
+            /** @description Gain over predicting the same probability for all pairs, in nats per pair. */
             gain: components["schemas"]["Estimate"];
             reliability: components["schemas"]["Reliability"];
         };
@@ -4002,7 +4008,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             name: string;
-            /** @description The first characters, to identify the token. */
+            /** @description The token's first characters, which identify it in lists. */
             prefix: string;
             scopes: components["schemas"]["ScopesEnum"][];
             /** Format: date-time */
@@ -4027,7 +4033,7 @@ export interface components {
             at_most: number;
         };
         TopOfSet: {
-            /** @description null: all responses of a ranking. */
+            /** @description Responses per set; null: all responses of a ranking. */
             size: number | null;
             rankings: number;
             accuracy: components["schemas"]["Estimate"];
@@ -4042,7 +4048,7 @@ export interface components {
             name: string;
             memory_bytes: number;
             threads: number;
-            /** @description Peak memory of the run. */
+            /** @description Peak memory of the run in bytes. */
             peak_bytes: number;
         };
         /**
@@ -4077,7 +4083,7 @@ export interface components {
         WebhookDelivery: {
             /**
              * Format: uuid
-             * @description The value of `webhook-id`, which has no dashes.
+             * @description The id; the `webhook-id` header has the same id without dashes.
              */
             id: string;
             event: components["schemas"]["DeliveredEvent"];
@@ -4114,7 +4120,7 @@ export interface components {
         WebhookState: "active" | "disabled";
         WebhookWithSecret: {
             webhook: components["schemas"]["Webhook"];
-            /** @description Verifies signatures. It is shown only once. */
+            /** @description The secret that verifies signatures; shown only once. */
             secret: string;
         };
         /**
@@ -4123,21 +4129,21 @@ export interface components {
          * @enum {string}
          */
         WeightsEnum: "full" | "adapter";
-        /** @description One of the two: a user of the project, or a name from an imported file. */
+        /** @description Either a user of the project or a name from an imported file. */
         WhoRankedRequest: {
             username?: string;
             annotator_label?: string;
         };
         /** @description RFC 9457 problem details. */
         Problem: {
-            /** @description A short machine-readable name of the kind of problem. */
+            /** @description A short machine-readable name for the kind of problem. */
             type: string;
             title: string;
             status: number;
             /** @description A human-readable explanation of the problem and what to do. */
             detail: string;
             errors: {
-                /** @description Dotted path; empty for the body as a whole. */
+                /** @description Dotted path of the field; empty for the body as a whole. */
                 field: string;
                 reason: string;
             }[];
@@ -4786,9 +4792,9 @@ export interface operations {
                  *     * `truncate` - Truncate
                  */
                 action?: "insert" | "update" | "delete" | "truncate";
-                /** @description A user name, or an actor as in an entry. */
+                /** @description A username, or an actor as shown in audit entries. */
                 actor?: string;
-                /** @description At this time or later. */
+                /** @description Only changes at this time or later. */
                 after?: string;
                 /** @description Before this time. */
                 before?: string;
@@ -5266,7 +5272,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
-                /** @description Only results of the project with this slug. */
+                /** @description Only results from the project with this slug. */
                 project?: string;
             };
             header?: never;
@@ -5335,7 +5341,7 @@ export interface operations {
                 kind?: "policy" | "reward_model";
                 /** @description Number of results to return per page. */
                 page_size?: number;
-                /** @description Only results of the project with this slug. */
+                /** @description Only results from the project with this slug. */
                 project?: string;
             };
             header?: never;
@@ -5519,7 +5525,7 @@ export interface operations {
     models_judged_retrieve: {
         parameters: {
             query?: {
-                /** @description Only results of the project with this slug. */
+                /** @description Only results from the project with this slug. */
                 project?: string;
             };
             header?: never;
@@ -5890,9 +5896,9 @@ export interface operations {
                  *     * `truncate` - Truncate
                  */
                 action?: "insert" | "update" | "delete" | "truncate";
-                /** @description A user name, or an actor as in an entry. */
+                /** @description A username, or an actor as shown in audit entries. */
                 actor?: string;
-                /** @description At this time or later. */
+                /** @description Only changes at this time or later. */
                 after?: string;
                 /** @description Before this time. */
                 before?: string;
@@ -6238,10 +6244,10 @@ export interface operations {
                  *     * `metadata` - metadata
                  */
                 by?: "round" | "split" | "metadata";
-                /** @description With by=metadata: a key of the prompts' metadata. */
+                /** @description With `by=metadata`: the metadata key whose values define the slices. */
                 key?: string;
                 /**
-                 * @description bradley_terry: a tie is half a win for each. davidson: a tie is a third outcome.
+                 * @description `bradley_terry`: a tie is half a win for each response. `davidson`: a tie is a third outcome.
                  *
                  *     * `bradley_terry` - bradley_terry
                  *     * `davidson` - davidson
@@ -6488,18 +6494,18 @@ export interface operations {
     listRankings: {
         parameters: {
             query?: {
-                /** @description Created at this time or later. */
+                /** @description Only entries created at this time or later. */
                 after?: string;
-                /** @description Tasks with less agreement than this. */
+                /** @description Only tasks with less agreement than this. */
                 agreement_below?: number;
-                /** @description A user name, or a name from an imported file. */
+                /** @description A username, or a name from an imported file. */
                 annotator?: string;
-                /** @description Created before this time. */
+                /** @description Only entries created before this time. */
                 before?: string;
                 /** @description The pagination cursor value. */
                 cursor?: string;
                 /**
-                 * @description An optional part that the ranking contains.
+                 * @description Only rankings that contain this optional part.
                  *
                  *     * `comment` - comment
                  *     * `flags` - flags
@@ -6511,12 +6517,12 @@ export interface operations {
                  *     * `review` - Review
                  */
                 kind?: "annotation" | "review";
-                /** @description A model with a response to the prompt. */
+                /** @description Only tasks with a response by this model. */
                 model?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
                 round?: number;
-                /** @description Text in any turn of the prompt. Ignores case. */
+                /** @description Only tasks whose prompt contains this text in any turn; case is ignored. */
                 says?: string;
                 /**
                  * @description * `browser` - Browser
@@ -6804,18 +6810,18 @@ export interface operations {
     listTasks: {
         parameters: {
             query?: {
-                /** @description Created at this time or later. */
+                /** @description Only entries created at this time or later. */
                 after?: string;
-                /** @description Tasks with less agreement than this. */
+                /** @description Only tasks with less agreement than this. */
                 agreement_below?: number;
-                /** @description A user name, or a name from an imported file. */
+                /** @description A username, or a name from an imported file. */
                 annotator?: string;
-                /** @description Created before this time. */
+                /** @description Only entries created before this time. */
                 before?: string;
                 /** @description The pagination cursor value. */
                 cursor?: string;
                 /**
-                 * @description An optional part that the ranking contains.
+                 * @description Only rankings that contain this optional part.
                  *
                  *     * `comment` - comment
                  *     * `flags` - flags
@@ -6829,13 +6835,13 @@ export interface operations {
                  *     * `qualification` - Qualification
                  */
                 kind?: "ranking" | "gold" | "attention" | "qualification";
-                /** @description A model with a response to the prompt. */
+                /** @description Only tasks with a response by this model. */
                 model?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
                 reserved?: boolean | null;
                 round?: number;
-                /** @description Text in any turn of the prompt. Ignores case. */
+                /** @description Only tasks whose prompt contains this text in any turn; case is ignored. */
                 says?: string;
                 /**
                  * @description * `open` - Open
@@ -7193,7 +7199,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
-                /** @description Only results of the project with this slug. */
+                /** @description Only results from the project with this slug. */
                 project?: string;
                 /** @description Only runs that used the snapshot with this name. */
                 snapshot?: string;
@@ -7549,7 +7555,7 @@ export interface operations {
         parameters: {
             query?: {
                 format?: "argilla" | "csv" | "dataset" | "hh_rlhf" | "label_studio_pairwise" | "label_studio_ranker" | "oasst_trees" | "parquet" | "ranking" | "rewardbench" | "trl_preference" | "trl_preference_parquet" | "trl_prompt" | "trl_sft" | "trl_unpaired";
-                /** @description Of trl_unpaired: the rating scale that determines the label; by default the form's first. */
+                /** @description Of trl_unpaired: the rating scale that determines the label; by default the form's first scale. */
                 scale?: string;
                 /** @description only the rankings of one split: train or heldout */
                 split?: string;

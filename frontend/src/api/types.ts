@@ -1,4 +1,7 @@
-/** The names that pages use for the generated schema. When the API renames a component, only this file changes. */
+/**
+ * Names for the generated schema types, used by all pages. If the API renames a schema component, only this
+ * file changes.
+ */
 import type { components } from "./schema";
 
 type Schemas = components["schemas"];
@@ -47,7 +50,7 @@ export type ReviewQueue = Schemas["ReviewQueue"];
 export type ReviewShown = Schemas["ReviewShown"];
 export type AnswerGiven = Schemas["AnswerGiven"];
 export type ShownResponse = Schemas["ResponseShown"];
-/** Every part of an answer is optional in the API; the page always sends all of them. */
+/** Every part of an answer is optional in the API, but the page always sends all parts. */
 export type Answer = Required<Schemas["SubmissionRequest"]>;
 export type Run = Schemas["Run"];
 export type RunKind = Run["kind"];

@@ -4,7 +4,7 @@ import { problemFrom } from "@/api/problem";
 import { speak } from "@/shared/i18n/language";
 import { untranslated } from "@/shared/i18n/untranslated";
 
-/** Names, literal values, and words that are the same in both languages. */
+/** Words that the check ignores: names, literal values, and words that are the same in English and German. */
 const SAME = [
   "Rankloop",
   "Deutsch",
@@ -39,7 +39,9 @@ const ME = { id: "1", username: "‹a›", name: "", is_admin: false, csrf_token
 const MANAGES = { ...ME, memberships: [{ role: "manager", state: "active" }] };
 const REVIEWS = { role: "reviewer" };
 
-/** Opens the page at this URL with these server responses, and waits until everything has loaded. */
+/**
+ * Opens the page at `address` with the server responses in `answers`, and waits until everything has loaded.
+ */
 async function open(address: string, answers: Answers): Promise<void> {
   vi.stubGlobal("fetch", async (request: Request) => {
     const { pathname } = new URL(request.url);
@@ -47,7 +49,8 @@ async function open(address: string, answers: Answers): Promise<void> {
     return Response.json(body, { status: pathname in answers ? 200 : body ? 403 : 401 });
   });
   window.history.replaceState(null, "", address);
-  // The app has a single router, which keeps its location. Each page therefore gets fresh modules, as in a browser.
+  // The app has a single router, which keeps its location. Each page is therefore opened with fresh modules, as in a
+  // browser.
   vi.resetModules();
   const [{ App }, { queryClient }] = await Promise.all([import("./App"), import("./queries")]);
   await act(async () => render(<App />));
@@ -131,7 +134,7 @@ afterEach(() => {
   cleanup();
   localStorage.clear();
   speak("en", { remember: false });
-  vi.resetModules(); // The last page has its own copies of the modules, which are still set to German.
+  vi.resetModules(); // The last test's copies of the modules are still set to German.
   vi.unstubAllGlobals();
 });
 
@@ -146,7 +149,7 @@ it.each(Object.keys(PAGES))("the German page has no English text: %s", async (na
   expect(left).toEqual([]);
 });
 
-it("known problem types are shown in German, others with the server's text", () => {
+it("known problem types have German texts; others keep the server's text", () => {
   const lost = { type: "lease-lost", detail: "This lease ran out." };
   expect(problemFrom(409, lost).detail).toBe("This lease ran out.");
   speak("de", { remember: false });

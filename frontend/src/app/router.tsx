@@ -219,7 +219,7 @@ export const router = createRouter({
   ]),
   context: { queryClient },
   defaultPreload: "intent",
-  // The router must not cache data, because TanStack Query does.
+  // The router must not cache data, because TanStack Query already does so.
   defaultPreloadStaleTime: 0,
   defaultErrorComponent: RouteError,
   defaultPendingComponent: RoutePending,

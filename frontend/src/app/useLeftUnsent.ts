@@ -10,7 +10,7 @@ export function useLeftUnsent(user: string | undefined): void {
     if (!user || !anyUnsent()) return;
     void import("@/features/desk/outbox/useOutbox").then(
       ({ outboxOf }) => outboxOf(user).kick(),
-      // The answers stay in the browser; the next page tries again.
+      // The answers stay in the browser, and the next page tries to send them again.
       () => undefined,
     );
   }, [user]);

@@ -1,4 +1,7 @@
-/** Names of training metrics. They are not in format.ts, because the desk loads that module and does not need them. */
+/**
+ * Names of training metrics. The names are not in format.ts, because the desk loads that module and does not
+ * need the names.
+ */
 import { words } from "./format";
 
 const TELLING = [/gold/, /heldout.*accuracy/, /accuracy/, /heldout.*loss/, /score|reward/, /kl/, /loss/];
@@ -12,7 +15,7 @@ export function tellingFirst(metrics: Record<string, number>): [string, number][
   return Object.entries(metrics).sort(([a], [b]) => rank(a) - rank(b));
 }
 
-/** Readable names for metrics; others keep their own name. */
+/** Readable names for metrics; a metric without an entry keeps its own name. */
 const FIGURES: Record<string, string> = {
   objective_scores: "Reward score",
   objective_rlhf_reward: "Reward less KL penalty",

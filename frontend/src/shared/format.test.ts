@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { figureName } from "./figures";
 
-describe("names of metrics and values", () => {
+describe("metric names and values", () => {
   it.each([
     ["objective/kl", "KL to the reference"],
     ["objective_kl_first", "KL to the reference, at first"],

@@ -3,12 +3,12 @@ import uPlot from "uplot";
 
 const LEAST_WIDTH_PX = 120;
 
-/** The current value of one of the page's colour variables, in the active colour scheme. */
+/** The value of a CSS colour variable in the active colour scheme. */
 export const ink = (variable: string): string =>
   getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 
 /**
- * Draws a plot in the width of its host element and the colours of the page. Returns the plot and a function that
+ * Draws a plot with the host element's width and the page's colours. Returns the plot and a function that
  * removes it.
  */
 export function plotIn(

@@ -1,18 +1,21 @@
 import * as v from "valibot";
 
-/* Building blocks for the search parameters of a page. The router receives them as `validateSearch`. */
+/*
+ * Building blocks for the schemas of search parameters. The router receives each page's schema as
+ * `validateSearch`.
+ */
 
 const withoutUndefined = <T extends object>(search: T): T =>
   Object.fromEntries(Object.entries(search).filter(([, value]) => value !== undefined)) as T;
 
 /**
- * The search parameters of a page. Anyone can edit a URL, so unknown parameters and invalid values are ignored, and
- * parsing never fails.
+ * The schema of a page's search parameters. Anyone can edit a URL, so unknown parameters and invalid values
+ * are ignored, and parsing never fails.
  */
 export const searchOf = <Entries extends v.ObjectEntries>(entries: Entries) =>
   v.pipe(v.object(entries), v.transform(withoutUndefined));
 
-/** A parameter that may be absent. */
+/** An optional search parameter. */
 export const param = <Schema extends v.GenericSchema>(schema: Schema) =>
   v.fallback(v.optional(schema), undefined);
 

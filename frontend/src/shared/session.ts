@@ -27,20 +27,20 @@ export const projectQuery = (slug: string) =>
   });
 
 /**
- * Number of tasks and open tasks of a project. In a project with hidden checks, annotators do not see these numbers
- * (`tasks` is null), and another task is always possible.
+ * The project's number of tasks and of open tasks. In a project with hidden checks, the server hides these
+ * numbers from annotators: `tasks` is null, and the page assumes one open task.
  */
 export function tasksOf({ counts }: Project): { tasks: number | null; open: number } {
   return { tasks: counts.tasks, open: counts.tasks === null ? 1 : (counts.open_tasks ?? 0) };
 }
 
-/** A paused member can see the project but nothing else. */
+/** A paused member can see the project but none of its contents. */
 const isActive = (project: Project, role: Project["role"]) =>
   project.role === role && project.member_state !== "paused";
 
 /**
- * The user's permissions in a project. The server enforces them; the page only hides actions that the server would
- * refuse.
+ * The user's permissions in a project. The server enforces the permissions; the page only hides actions that the
+ * server would refuse.
  */
 export const may = {
   rank: (me: Me, project: Project) =>

@@ -3,8 +3,8 @@ import { configure } from "@testing-library/react";
 import { vi } from "vitest";
 
 /**
- * A generous timeout, because a shared machine can be slow. A test that waits for a condition should fail only if the
- * condition never becomes true.
+ * The timeout is generous, because a shared machine can be slow. A test that waits for a condition should
+ * fail only if the condition never becomes true.
  */
 configure({ asyncUtilTimeout: 60_000 });
 

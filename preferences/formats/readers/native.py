@@ -7,9 +7,9 @@ The prompt is in `prompt` (text) or `messages`. The responses are in `responses`
 
 A ranking is `tiers` (lists of response indices from 0, best first; responses in the same list are tied) or
 `ranking` (one rank number per response; 1 is best, and equal numbers tie). `gold_tiers` is the known answer,
-and a row whose `task_kind` is gold, attention or qualification becomes a check for annotators. `weight`,
-`split`, `round` and `votes` are used only to train a reward model on the file. The `ranking` export and a
-snapshot's Parquet file are in this format, so they can be imported again.
+and a row whose `task_kind` is `gold`, `attention` or `qualification` becomes a check for annotators.
+`weight`, `split`, `round` and `votes` are used only to train a reward model on the file. The `ranking`
+export and a snapshot's Parquet file are in this format, so they can be imported again.
 """
 
 from __future__ import annotations
@@ -200,12 +200,12 @@ def _ranking(row: Row, found: Sequence[Any]) -> RankingRecord | None:
     tiers, ranks = (None if row.get(key) == "" else row.get(key) for key in ("tiers", "ranking"))
     not_rankable, all_bad = (bool_of(row.get(name), name) for name in ("not_rankable", "all_bad"))
     if tiers is not None and ranks is not None:
-        raise RowError("tiers and ranking are both given; provide only one of them")
+        raise RowError("`tiers` and `ranking` are both given; provide only one of them")
     if not_rankable:
         if tiers or ranks:
-            raise RowError("not_rankable is true, but there is a ranking")
+            raise RowError("`not_rankable` is true, but there is a ranking")
         if all_bad:
-            raise RowError("not_rankable and all_bad are both true; set only one of them")
+            raise RowError("`not_rankable` and `all_bad` are both true; set only one of them")
         judged: Tiers = ()
     elif tiers is not None:
         judged = tiers_of(tiers, len(found), partial=True)
@@ -247,7 +247,7 @@ def _check_unranked(row: Row, tiers: Tiers, count: int) -> None:
     left = sorted(set(range(count)) - {index for tier in tiers for index in tier})
     named = [index for index in map(whole_of, unranked) if index is not None]
     if unranked and (len(named) != len(unranked) or sorted(named) != left):
-        raise RowError("unranked must name each response that is in no tier, and no other")
+        raise RowError("`unranked` must list exactly the responses that are in no tier")
 
 
 def _signed_preference(row: Row, count: int) -> RankingRecord:
@@ -255,7 +255,7 @@ def _signed_preference(row: Row, count: int) -> RankingRecord:
     positive number prefers the second. The absolute value is the strength, and 0 is a tie."""
     signed = int_of(row["preference_strength"], "preference_strength", low=-SMALLINT_MAX, high=SMALLINT_MAX)
     if count != 2 or signed is None:
-        raise RowError(f"preference_strength needs two responses; the row has {count}")
+        raise RowError(f"`preference_strength` needs two responses; the row has {count}")
     statement = row.get("preference_statement")
     return RankingRecord(
         tiers=((0, 1),) if signed == 0 else ((0,), (1,)) if signed < 0 else ((1,), (0,)),
@@ -295,8 +295,8 @@ FORMAT = ImportFormat(
     reads="Each row has a prompt, two to ten responses, and at most one ranking of the responses "
     "(`tiers` or `ranking`), with strength, ratings, flags, comment, rewrite, annotator and "
     "duration. Other common column names are recognised, as is HelpSteer2's "
-    "`preference_strength`. `gold_tiers` is the known answer; a row whose `task_kind` is "
-    "gold, attention or qualification becomes a check for all annotators. The `ranking` "
+    "`preference_strength`. `gold_tiers` is the known answer; a row whose `task_kind` is `gold`,"
+    " `attention` or `qualification` becomes a check for all annotators. The `ranking` "
     "export and a snapshot's Parquet file are imported in this format.",
     loses="Nothing: other fields are kept as metadata.",
     example='{"prompt": "…", "responses": [{"text": "…", "model": "…"}, "…"], "tiers": [[1], [0]]}',

@@ -1,2 +1,2 @@
-"""Export formats, one module each: they turn a snapshot's rows into the bytes of a file, generated as they
-are read."""
+"""Export formats, one per module. Each format turns a snapshot's rows into a file, whose bytes are
+generated while the file is being read."""

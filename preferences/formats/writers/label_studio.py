@@ -124,7 +124,7 @@ RANKER = ExportFormat(
     loses=(
         "Strength, ratings, flags, comments and rewrites. A ranking without ties is the Ranker's "
         "`rank` list. A ranking with ties is in buckets `tier_1`, `tier_2`, …, best first, "
-        "because the list has no ties. Responses left unranked are in no bucket. `completed_by` "
+        "because the list can't express ties. Responses left unranked are in no bucket. `completed_by` "
         "contains the pseudonym in place of an e-mail address."
     ),
     example=(

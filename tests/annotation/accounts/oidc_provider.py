@@ -1,8 +1,8 @@
-"""An OpenID Connect provider on loopback, as strict as the specifications (Core 1.0, RFC 7636).
+"""An OpenID Connect provider on loopback, as strict as the specifications require (Core 1.0, RFC 7636).
 
-It checks the required parts of each request: the registered redirect URI, the PKCE verifier, the client
-secret, and an unused authorization code. A test can change its responses (`claims`, `sign`, `user_info`,
-`jwk_changes`).
+The provider checks the required parts of each request: the registered redirect URI, the PKCE verifier, the
+client secret, and an unused authorization code. A test can change the provider's responses (`claims`, `sign`,
+`user_info`, `jwk_changes`).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""An invitation adds one person to a project in one role. It works once, until it expires, and its token
-stays secret."""
+"""An invitation adds one person to a project in one role. An invitation works only once and only until it
+expires, and its token stays secret."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _accept(token: str, username: str = "zoe", password: str = PASSWORD) -> tupl
     return browser, browser.post(ACCEPT, body).status_code
 
 
-def test_new_person_gets_an_account_in_the_project_and_is_logged_in(token: str, project: Project) -> None:
+def test_new_user_gets_an_account_joins_the_project_and_is_logged_in(token: str, project: Project) -> None:
     shown = APIClient().post(LOOK, {"token": token}).json()
     assert (shown.pop("expires_at"), shown) == (
         Invitation.objects.get().expires_at.isoformat().replace("+00:00", "Z"),
@@ -56,7 +56,7 @@ def test_new_person_gets_an_account_in_the_project_and_is_logged_in(token: str, 
     assert APIClient().post("/api/v1/auth/login", login).status_code == 200
 
 
-def test_invitation_works_once(token: str, ben: User, client_of: ClientOf, oscar: User) -> None:
+def test_invitation_works_only_once(token: str, ben: User, client_of: ClientOf, oscar: User) -> None:
     assert _accept(token)[1] == 201
     for client, address, more in (
         (APIClient(), LOOK, {}),
@@ -195,7 +195,7 @@ def test_accepting_requires_the_csrf_token(token: str) -> None:
     ("body", "field"),
     [({}, "role"), ({"role": "king"}, "role"), ({"role": "annotator", "days": 31}, "days")],
 )
-def test_invalid_invitation_is_refused_by_field(
+def test_error_for_invalid_invitation_names_the_field(
     project: Project, mona: User, client_of: ClientOf, body: dict[str, object], field: str
 ) -> None:
     response = client_of(mona).post(MADE, body)

@@ -36,7 +36,7 @@ def _login(browser: APIClient, username: str = "alice", password: str = PASSWORD
     return browser.post(LOGIN, body, headers=_token(browser)).status_code
 
 
-def test_me_returns_401_and_a_csrf_cookie_when_not_logged_in(browser: APIClient, db: None) -> None:
+def test_me_endpoint_returns_401_and_a_csrf_cookie_when_not_logged_in(browser: APIClient, db: None) -> None:
     response = browser.get(ME)
     assert response.status_code == 401
     assert response["Content-Type"] == "application/problem+json"
@@ -84,7 +84,7 @@ def test_login_requires_the_csrf_token(browser: APIClient, alice: User) -> None:
     assert browser.get(ME).status_code == 401
 
 
-def test_unsafe_request_of_a_session_requires_the_csrf_token(
+def test_unsafe_session_request_requires_the_csrf_token(
     browser: APIClient, alice: User, project: Project
 ) -> None:
     _login(browser)
@@ -99,7 +99,7 @@ def test_logout_ends_the_session(browser: APIClient, alice: User) -> None:
     assert browser.get(ME).status_code == 401
 
 
-def test_right_password_is_rejected_after_too_many_guesses(
+def test_correct_password_is_rejected_after_too_many_guesses(
     browser: APIClient, alice: User, ben: User
 ) -> None:
     assert [_login(browser, password=f"guess {n}") for n in range(11)] == [400] * 10 + [429]
@@ -141,7 +141,7 @@ def test_guesses_from_one_address_are_limited_across_accounts(browser: APIClient
     assert statuses == [400] * 100 + [429]
 
 
-def test_reached_limit_is_kept_while_many_other_counts_are_stored(rf: RequestFactory) -> None:
+def test_storing_many_other_counts_does_not_reset_a_reached_limit(rf: RequestFactory) -> None:
     limit = Limit("code-hour", 2, 3600, "victim")
     request = rf.post("/")
     assert [limit.use(request) is None for _ in range(3)] == [False, False, True]

@@ -107,7 +107,7 @@ def test_state_nonce_and_challenge_are_new_for_each_login(provider: Provider, al
 
 
 def test_starting_an_oidc_login_requires_the_csrf_token(provider: Provider, db: None) -> None:
-    """Without the token, another site could log a browser in to a different account."""
+    """Without the CSRF token, another site could log a browser in to a different account."""
     browser = APIClient(enforce_csrf_checks=True)
     assert browser.post(BEGIN, {"provider": "company"}).status_code == 403
 
@@ -149,7 +149,7 @@ def _unsigned(provider: Provider, claims: dict[str, Any]) -> str:
 
 
 def _public_key_as_secret(provider: Provider, claims: dict[str, Any]) -> str:
-    """The classic algorithm confusion attack: a token signed with HMAC and the public key as secret."""
+    """The classic algorithm confusion attack: a token signed by HMAC with the public key as the secret."""
     pem = provider.key.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -360,7 +360,7 @@ def test_unreachable_provider_is_reported(provider: Provider, alice: User) -> No
     assert browser.back(back) == "/login?problem=failed"
 
 
-def test_provider_that_is_not_configured_is_refused_by_field(provider: Provider, db: None) -> None:
+def test_error_for_unconfigured_provider_names_the_field(provider: Provider, db: None) -> None:
     answer = Browser().begin(provider="other")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "provider")
 

@@ -25,7 +25,8 @@ NEW_CODES = "/api/v1/account/recovery-codes"
 
 
 def code_at(secret: str, seconds: float) -> str:
-    """The code that an authenticator app computes: RFC 6238 with SHA-1, six digits and 30-second steps."""
+    """Returns the code that an authenticator app computes: RFC 6238 with SHA-1, six digits and 30-second
+    steps."""
     counter = struct.pack(">Q", int(seconds) // 30)
     digest = hmac.digest(base64.b32decode(secret), counter, "sha1")
     start = digest[-1] & 15
@@ -76,7 +77,7 @@ def browser() -> Browser:
 
 @pytest.fixture
 def enrolled(alice: User, browser: Browser, clock: dict[str, float]) -> tuple[str, list[str]]:
-    """Enrols alice. Returns her secret and recovery codes."""
+    """Enrols alice. Returns alice's secret and recovery codes."""
     assert browser.log_in() == 200
     secret = browser.post(FACTOR, password=PASSWORD).json()["secret"]
     answer = browser.post(f"{FACTOR}/confirm", code=code_at(secret, clock["now"]))
@@ -85,7 +86,7 @@ def enrolled(alice: User, browser: Browser, clock: dict[str, float]) -> tuple[st
     return secret, answer.json()["recovery_codes"]
 
 
-def test_second_factor_is_on_only_after_a_correct_code(
+def test_second_factor_is_enabled_only_after_a_correct_code(
     alice: User, browser: Browser, clock: dict[str, float]
 ) -> None:
     browser.log_in()
@@ -134,7 +135,7 @@ def test_clock_difference_of_half_a_minute_is_accepted(
     assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"] + drift)).status_code == status
 
 
-def test_code_works_once(enrolled: tuple[str, list[str]], clock: dict[str, float]) -> None:
+def test_code_works_only_once(enrolled: tuple[str, list[str]], clock: dict[str, float]) -> None:
     code = code_at(enrolled[0], clock["now"])
     first, second = Browser(), Browser()
     first.log_in()
@@ -144,7 +145,7 @@ def test_code_works_once(enrolled: tuple[str, list[str]], clock: dict[str, float
     assert second.post(CODE, code=code).status_code == 400
 
 
-def test_recovery_code_works_once(enrolled: tuple[str, list[str]]) -> None:
+def test_recovery_code_works_only_once(enrolled: tuple[str, list[str]]) -> None:
     for status in (200, 400):
         fresh = Browser()
         fresh.log_in()
@@ -176,7 +177,7 @@ def test_code_without_a_password_is_refused(enrolled: tuple[str, list[str]], clo
     assert (answer.status_code, answer.json()["type"]) == (409, "no-login-begun")
 
 
-def test_second_step_expires_after_15_minutes(
+def test_second_login_step_expires_after_15_minutes(
     enrolled: tuple[str, list[str]], clock: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fresh = Browser()
@@ -186,7 +187,7 @@ def test_second_step_expires_after_15_minutes(
     assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"])).status_code == 409
 
 
-def test_user_deactivated_between_the_steps_is_refused(
+def test_user_deactivated_between_the_login_steps_is_refused(
     enrolled: tuple[str, list[str]], clock: dict[str, float]
 ) -> None:
     fresh = Browser()

@@ -1,5 +1,5 @@
-"""Each login creates a session. All sessions end at the user's request, after a password change, or when the
-account is deactivated."""
+"""Each login creates a session. All sessions end at the user's request or when the account is deactivated; a
+password change ends all other sessions."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_session_cookie_is_hidden_from_scripts_and_other_sites(alice: User) -> N
     assert cookie["samesite"] == "Lax"
 
 
-def test_logging_out_everywhere_ends_all_sessions_but_no_tokens(alice: User) -> None:
+def test_logging_out_everywhere_ends_all_sessions_but_revokes_no_tokens(alice: User) -> None:
     here, there = _logged_in(), _logged_in()
     _, token = create_token(user=alice, name="script")
     assert _post(here, "/api/v1/auth/logout/everywhere") == 204
@@ -102,7 +102,9 @@ def test_new_password_ends_all_other_sessions(alice: User) -> None:
         (PASSWORD, "password12", "new"),
     ],
 )
-def test_invalid_new_password_is_refused_by_field(alice: User, current: str, new: str, field: str) -> None:
+def test_error_for_invalid_new_password_names_the_field(
+    alice: User, current: str, new: str, field: str
+) -> None:
     browser = _logged_in()
     browser.get(ME)
     answer = browser.post(

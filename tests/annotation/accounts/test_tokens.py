@@ -34,7 +34,7 @@ def test_database_does_not_contain_the_token(alice: User) -> None:
     assert all(text not in str(value) for value in stored.values())
 
 
-def test_revoked_unknown_and_deactivated_users_tokens_are_refused(alice: User) -> None:
+def test_unknown_and_revoked_tokens_and_tokens_of_inactive_users_are_refused(alice: User) -> None:
     row, text = create_token(user=alice, name="script")
     assert _with("Bearer rl_nonsense").get(ME).status_code == 401
     assert revoke_token(token=row)
@@ -52,7 +52,7 @@ def test_malformed_credentials_are_refused(db: None, credentials: str) -> None:
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_last_use_is_recorded_once_a_minute(alice: User) -> None:
+def test_last_use_is_recorded_at_most_once_a_minute(alice: User) -> None:
     _, text = create_token(user=alice, name="script")
     api = _with(f"Bearer {text}")
     api.get(ME)
@@ -105,7 +105,7 @@ def test_tokens_of_other_users_are_not_found(alice: User, ben: User, ada: User, 
         ({"name": "x", "scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
     ],
 )
-def test_invalid_token_is_refused_by_field(
+def test_error_for_invalid_token_settings_names_the_field(
     alice: User, client_of: ClientOf, body: dict[str, object], field: str
 ) -> None:
     answer = client_of(alice).post(TOKENS, body)
@@ -121,7 +121,7 @@ def test_expired_token_is_refused(alice: User) -> None:
 
 
 def test_token_cannot_create_tokens(alice: User) -> None:
-    """A leaked token that is valid for a week must not be able to create one that never expires."""
+    """A leaked token that is valid for a week must not be able to create a token that never expires."""
     _, text = create_token(user=alice, name="x")
     answer = _with(f"Bearer {text}").post(TOKENS, {"name": "y", "scopes": ["read"]})
     assert (answer.status_code, answer.json()["type"]) == (403, "scope")

@@ -83,7 +83,7 @@ def test_text_that_cannot_be_stored_is_rejected_at_its_field(
     "body",
     [b"", b"[]", b'"text"', b"null", b"7", b'{"token": []}', b'{"token": "x", "version": "y", "draft": 3}'],
 )
-def test_json_of_a_wrong_shape_is_refused_by_field(
+def test_error_for_json_of_the_wrong_shape_names_the_field(
     client_of: Callable[[User | None], APIClient], alice: User, tasks: list[RankingTask], body: bytes
 ) -> None:
     desk = client_of(alice)

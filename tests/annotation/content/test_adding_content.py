@@ -81,7 +81,7 @@ def test_tasks_are_added_in_input_order(project: Project) -> None:
         ),
     ],
 )
-def test_invalid_draft_is_rejected_with_a_reason_and_the_others_are_added(
+def test_invalid_draft_is_rejected_with_a_reason_and_other_drafts_are_added(
     project: Project, draft: TaskDraft, reason: str
 ) -> None:
     counts = add_ranking_tasks(project=project, items=[_draft("good"), draft, _draft("good too")])
@@ -117,7 +117,7 @@ def test_prompts_without_responses_are_added_once(project: Project) -> None:
 def test_same_tenth_of_prompts_is_always_held_out() -> None:
     hashes = [prompt_hash([{"role": "user", "content": f"{n}?"}]) for n in range(5000)]
     held_out = [split_of(one) == "heldout" for one in hashes]
-    assert 420 <= sum(held_out) <= 580  # expected: 500; four binomial standard deviations: 85
+    assert 420 <= sum(held_out) <= 580  # expected count: 500; four binomial standard deviations: 85
     assert held_out == [split_of(one) == "heldout" for one in hashes]
 
 

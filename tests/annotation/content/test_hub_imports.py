@@ -1,4 +1,4 @@
-"""A dataset on the Hub is imported by its ID. If that fails, the error message suggests a fix.
+"""A dataset on the Hub is imported by its ID. If the import fails, the error message suggests a fix.
 
 Tests can't reach the Hub, so a small local server answers the two calls that the Hub client makes.
 """
@@ -105,7 +105,7 @@ def test_unreachable_hub_is_reported_with_a_workaround(hub: str) -> None:
 
 
 def test_invalid_dataset_id_is_reported(hub: str) -> None:
-    with pytest.raises(Problem, match="is not the id of a dataset"):
+    with pytest.raises(Problem, match="is not the ID of a dataset"):
         fetch_dataset(dataset="../../etc/passwd", endpoint=hub)
 
 

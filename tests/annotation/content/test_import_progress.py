@@ -1,4 +1,4 @@
-"""An import streams progress and then its report; closing the connection stops it."""
+"""An import streams progress and then its report; closing the connection stops the import."""
 
 from __future__ import annotations
 

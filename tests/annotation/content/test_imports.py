@@ -49,7 +49,7 @@ def unchanged(report: ImportReport) -> bool:
     return (report.prompts, report.responses, report.tasks, report.rankings) == (0, 0, 0, 0)
 
 
-def test_oasst_file_gives_177_open_tasks_and_none_when_repeated(wishes: Project) -> None:
+def test_oasst_import_adds_177_open_tasks_and_none_when_repeated(wishes: Project) -> None:
     path = real_file("kway/oasst-8-models.jsonl.gz")
     report = import_file(project=wishes, file=path)
     assert (report.format, report.read, report.failed) == ("oasst-models", 177, 0)
@@ -66,7 +66,7 @@ def test_oasst_file_gives_177_open_tasks_and_none_when_repeated(wishes: Project)
     assert again.unchanged == 177
 
 
-def test_every_hh_row_is_a_comparison_or_reported_as_a_quirk(wishes: Project) -> None:
+def test_every_hh_row_becomes_a_comparison_or_is_reported_as_a_quirk(wishes: Project) -> None:
     seen: set[tuple[str, str]] = set()
     total = 0
     for name, (rows, identical) in HH_FILES.items():
@@ -104,7 +104,7 @@ def test_hh_comparison_prefers_the_chosen_response(wishes: Project) -> None:
     assert stored == wanted
 
 
-def test_prompts_file_gives_1033_prompts_and_none_when_repeated(wishes: Project) -> None:
+def test_prompts_import_adds_1033_prompts_and_none_when_repeated(wishes: Project) -> None:
     path = real_file("prompts/instructions.jsonl.gz")
     report = import_file(project=wishes, file=path)
     assert (report.format, report.read, report.failed) == ("prompts", 1033, 0)
@@ -144,7 +144,7 @@ def test_not_rankable_answer_is_imported(wishes: Project) -> None:
     assert not Comparison.objects.exists()
 
 
-def test_identical_answers_by_two_people_are_stored_as_two_rankings(wishes: Project) -> None:
+def test_identical_answers_by_two_annotators_are_stored_as_two_rankings(wishes: Project) -> None:
     report = take(wishes, ranked(annotator="kim"), ranked(annotator="lee"), ranked(annotator="kim"))
     assert (report.tasks, report.rankings, report.unchanged) == (1, 2, 1)
 
@@ -213,7 +213,7 @@ def test_only_the_row_rejected_by_the_database_fails(
     assert Ranking.objects.count() == 2
 
 
-def test_unknown_format_writes_nothing_and_lists_known_formats(wishes: Project) -> None:
+def test_file_of_unknown_format_adds_nothing_and_known_formats_are_listed(wishes: Project) -> None:
     with pytest.raises(Problem, match="not recognised") as refusal:
         take(wishes, {"foo": 1})
     assert "hh-rlhf" in refusal.value.detail
@@ -239,7 +239,7 @@ def test_errors_beyond_the_limit_are_counted_but_not_listed(
     assert (report.failed, len(report.errors)) == (5, 2)
 
 
-def test_options_apply_to_tasks_and_gold_is_stored_as_response_ids(wishes: Project) -> None:
+def test_import_options_apply_and_gold_is_stored_as_response_ids(wishes: Project) -> None:
     row = {"prompt": "Q", "responses": ["a", "b"], "gold_tiers": [[1], [0]]}
     take(wishes, row, overlap=3, round=4, priority=7)
     task = RankingTask.objects.get()
@@ -268,7 +268,8 @@ def test_check_is_imported_with_its_answer_and_without_slots(wishes: Project, ta
             "task_kind is 'trap'; it must be one of ranking, gold, attention, qualification",
         ),
         ({"task_kind": ["gold"]}, "task_kind"),
-        # Without the duplicate response, the first check still has an order; in the second, all are tied.
+        # Without the duplicate response, the first check still has an order; in the second check, all
+        # responses are tied.
         ({"responses": ["a", "b", "b"], "gold_tiers": [[1], [0, 2]]}, ""),
         ({"responses": ["a", "b", "b"], "gold_tiers": [[0, 1], [2]]}, "put at least one response above"),
     ],

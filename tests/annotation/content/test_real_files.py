@@ -46,7 +46,7 @@ def texts() -> dict[str, Response]:
     return {str(response.pk): response for response in Response.objects.all()}
 
 
-def test_mt_bench_answers_then_votes_are_imported(shelf: Project) -> None:
+def test_mt_bench_answers_and_then_votes_are_imported(shelf: Project) -> None:
     answers = take(shelf, "annotators/mt-bench-responses.jsonl.gz")
     assert (answers.format, answers.read, answers.prompts, answers.tasks) == ("mt-bench-answers", 56, 56, 112)
     assert answers.responses == Response.objects.count() == 56 * 6 * 2
@@ -55,7 +55,8 @@ def test_mt_bench_answers_then_votes_are_imported(shelf: Project) -> None:
     votes = import_file(project=shelf, file=real_file("annotators/mt-bench-votes.jsonl.gz"))
     assert (votes.format, votes.read, votes.failed) == ("mt-bench-votes", 2375, 0)
     assert (votes.prompts, votes.responses) == (0, 0)
-    # One judge repeated a vote with the sides swapped. They count as one ranking; the second is `unchanged`.
+    # One judge repeated a vote with the sides swapped. The two votes are stored as one ranking; the second
+    # vote is `unchanged`.
     assert (votes.rankings, votes.unchanged) == (2374, 1)
     assert votes.tasks == Ranking.objects.values("task").distinct().count() == 1257
     assert Ranking.objects.values("annotator_label").distinct().count() == 65
@@ -90,7 +91,7 @@ def test_mt_bench_answers_then_votes_are_imported(shelf: Project) -> None:
     assert (again.rankings, again.tasks, again.unchanged) == (0, 0, 2375)
 
 
-def test_mt_bench_is_imported_into_a_project_for_pairs(shelf: Project) -> None:
+def test_mt_bench_is_imported_into_a_pairwise_project(shelf: Project) -> None:
     pairs = create_project(slug="pairs", preset="arena")
     answers = take(pairs, "annotators/mt-bench-responses.jsonl.gz")
     assert (answers.responses, answers.tasks) == (672, 0)
@@ -116,13 +117,13 @@ def test_second_turn_includes_the_conversation_before_it(shelf: Project) -> None
         assert second.text == f"{first.text}\n\nHuman: {row['turns'][1]}\n\nAssistant: {answer['turns'][1]}"
 
 
-def test_votes_without_answers_report_the_file_to_import_first(shelf: Project) -> None:
+def test_error_for_votes_without_answers_names_the_file_to_import_first(shelf: Project) -> None:
     votes = import_file(project=shelf, file=real_file("annotators/mt-bench-votes.jsonl.gz"))
     assert (votes.read, votes.failed, votes.tasks, votes.rankings) == (2375, 2375, 0, 0)
     assert "import the file with the answers first" in votes.errors[0].reason
 
 
-def test_pandalm_has_three_labels_on_each_of_723_pairs(shelf: Project) -> None:
+def test_pandalm_has_three_labels_for_each_of_723_pairs(shelf: Project) -> None:
     report = take(shelf, "annotators/pandalm-testset-v1.jsonl.gz")
     assert (report.format, report.read, report.tasks, report.rankings) == ("pandalm", 723, 723, 723 * 3)
     rows = {row["idx"]: row for row in rows_of("annotators/pandalm-testset-v1.jsonl.gz")}
@@ -294,7 +295,7 @@ def test_oasst_trees_are_imported_at_every_level(shelf: Project) -> None:
             }
 
 
-def test_oasst_zh_lists_are_rankings(shelf: Project) -> None:
+def test_oasst_zh_lists_are_imported_as_rankings(shelf: Project) -> None:
     name = "kway/oasst-zh-ranked.jsonl.gz"
     report = take(shelf, name)
     rows = rows_of(name)

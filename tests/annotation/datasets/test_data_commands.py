@@ -179,13 +179,15 @@ def test_freeze_accepts_a_selection(wishes: None) -> None:
     assert (document["rankings"], document["selection"]) == (3, {"annotators": ["kim"]})
     with pytest.raises(CommandError, match="contains no rankings"):
         run("freeze_snapshot", "--project", "wishes", "--name", "none", "--round", "7")
-    with pytest.raises(CommandError, match=r"selection.after: It must be a date"):
+    with pytest.raises(CommandError, match=r"selection.after: Use a date"):
         run("freeze_snapshot", "--project", "wishes", "--name", "none", "--after", "soon")
     with pytest.raises(CommandError, match="already has a snapshot kims"):
         run("freeze_snapshot", "--project", "wishes", "--name", "kims")
 
 
-def test_snapshot_name_in_two_projects_requires_the_project(wishes: None, rows: Path, tmp_path: Path) -> None:
+def test_snapshot_name_used_in_two_projects_requires_the_project(
+    wishes: None, rows: Path, tmp_path: Path
+) -> None:
     run("freeze_snapshot", "--project", "wishes", "--name", "v1")
     run("create_project", "others")
     run("import_responses", str(rows), "--project", "others")

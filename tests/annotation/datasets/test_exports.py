@@ -79,7 +79,7 @@ def lines(snapshot: DatasetSnapshot, format: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in exported(snapshot, format).splitlines()]
 
 
-def test_trl_rows_have_the_conversation_and_every_strict_pair(wishes: Project) -> None:
+def test_trl_rows_contain_the_conversation_and_every_strict_pair(wishes: Project) -> None:
     snapshot = frozen(wishes)
     rows = lines(snapshot, "trl_preference")
     said = [
@@ -135,7 +135,7 @@ def test_parquet_export_is_the_snapshot_file(wishes: Project) -> None:
 
 
 @pytest.mark.parametrize("format", ["ranking", "parquet"])
-def test_exported_rankings_are_equal_after_import_into_another_project(wishes: Project, format: str) -> None:
+def test_exported_rankings_are_unchanged_by_import_into_another_project(wishes: Project, format: str) -> None:
     first = frozen(wishes)
     others = create_project(slug="others")
     report = import_file(project=others, file=io.BytesIO(exported(first, format)))

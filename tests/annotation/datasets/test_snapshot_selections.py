@@ -34,7 +34,8 @@ def project(project: Project) -> Project:
 
 
 def rank(task: RankingTask, who: str | User, *tiers: str, **changes: Any) -> Ranking:
-    """Creates a ranking. Letters denote positions in the task: "b", "ac" ranks b above a tie of a and c."""
+    """Creates a ranking. Letters denote positions in the task: the tiers "b", "ac" rank b above a and c,
+    which are tied."""
     ids = list(task.shown.order_by("position").values_list("response_id", flat=True))
     by_letter = dict(zip("abcdefghij", ids, strict=False))
     placed = [[by_letter[letter] for letter in tier] for tier in tiers]
@@ -92,7 +93,7 @@ def order_of(row: dict[str, Any], task: RankingTask) -> list[str]:
     return ["".join(sorted(shown[index] for index in tier)) for tier in row["tiers"]]
 
 
-def test_majority_is_one_row_per_task_regardless_of_display_order(
+def test_majority_gives_one_row_per_task_regardless_of_display_order(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     first, second, *_ = tasks
@@ -105,7 +106,7 @@ def test_majority_is_one_row_per_task_regardless_of_display_order(
     assert [row["task_id"] for row in rows] == [str(first.pk), str(second.pk)]
     assert order_of(rows[0], first) == ["a", "b", "c"]
     assert (rows[0]["votes"], rows[0]["decided_by"], rows[0]["annotator"]) == (3, "majority", "")
-    assert rows[0]["strength"] == 1  # two rankings put a first; the weaker strength counts
+    assert rows[0]["strength"] == 1  # two rankings put response a first; the weaker strength is kept
     assert json.loads(rows[0]["ratings"]) == {str(ids[0]): {"help": 3.5}}
     assert rows[0]["flags"] == "{}"  # only one of three annotators set a flag
     assert (rows[1]["ranking_id"], rows[1]["decided_by"], rows[1]["votes"]) == (str(alone.pk), "only", 1)
@@ -123,7 +124,9 @@ def test_cyclic_majorities_are_reported(project: Project, tasks: list[RankingTas
     assert card["decided_by"] == {"borda": 1}
 
 
-def test_review_decides_its_task(project: Project, tasks: list[RankingTask], rita: User) -> None:
+def test_review_determines_the_row_of_its_task(
+    project: Project, tasks: list[RankingTask], rita: User
+) -> None:
     rank(tasks[0], "kim", "a", "b", "c")
     rank(tasks[0], "lee", "a", "b", "c")
     review = reviewed(tasks[0], rita, "c", "b", "a")
@@ -164,7 +167,7 @@ def test_tasks_are_selected_by_agreement(project: Project, tasks: list[RankingTa
     for who in ("kim", "lee"):
         rank(agreed, who, "a", "b", "c")
     rank(half, "kim", "a", "b", "c")
-    rank(half, "lee", "b", "a", "c")  # they agree on two of three pairs
+    rank(half, "lee", "b", "a", "c")  # the annotators agree on two of three pairs
     rank(alone, "kim", "a", "b", "c")
     rank(decided, "kim", "a", "b", "c")
     rank(decided, "lee", "c", "b", "a")
@@ -176,7 +179,8 @@ def test_tasks_are_selected_by_agreement(project: Project, tasks: list[RankingTa
     assert kept("all") == {str(task.pk) for task in tasks}
     assert kept("two-thirds", min_agreement=0.66) == {str(agreed.pk), str(half.pk)}
     assert kept("most", min_agreement=0.67) == {str(agreed.pk)}
-    # Agreement covers the whole task, not only the selected rankings. It is undefined for one annotator.
+    # Agreement covers the whole task, not only the selected rankings. Agreement is undefined for one
+    # annotator.
     assert kept("kims", min_agreement=0.9, annotators=["kim"]) == {str(agreed.pk)}
     # A reviewed task passes the threshold if the review determines the row.
     assert kept("settled", min_agreement=0.9, aggregation="majority") == {str(agreed.pk), str(decided.pk)}
@@ -231,7 +235,7 @@ def test_weights_follow_reliability_and_are_used_in_training(
     assert [ranking.weight for ranking in read] == [row["weight"] for row in rows]
 
 
-def test_without_three_overlapping_people_all_weights_are_equal(
+def test_weights_are_equal_without_three_overlapping_annotators(
     project: Project, tasks: list[RankingTask]
 ) -> None:
     rank(tasks[0], "kim", "a", "b", "c")

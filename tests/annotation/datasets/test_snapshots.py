@@ -1,4 +1,5 @@
-"""A snapshot is a file and a database row, created atomically. Its bytes depend only on its rankings."""
+"""A snapshot is a file and a database row, created atomically. The file's bytes depend only on the
+rankings."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def wishes() -> Project:
 
 
 def put(project: Project, number: int, **changes: Any) -> Ranking:
-    """Imports a ranking b > a = c of responses to a new prompt."""
+    """Imports the ranking b > a = c of three responses to a new prompt."""
     row = {
         "prompt": f"Question {number}",
         "responses": [
@@ -58,7 +59,7 @@ def put(project: Project, number: int, **changes: Any) -> Ranking:
 
 
 def rank(ranking: Ranking, user: User, *, supersedes: Ranking | None = None, **changes: Any) -> Ranking:
-    """Gives the same answer to the same task as a user."""
+    """Creates a ranking by `user` that repeats the task and tiers of `ranking`."""
     fields = {
         "project": ranking.project,
         "task": ranking.task,
@@ -76,7 +77,7 @@ def rows_of(snapshot: DatasetSnapshot) -> list[dict[str, Any]]:
     return list(read_rankings(snapshot_path(snapshot)))
 
 
-def test_row_has_everything_in_the_ranking(wishes: Project) -> None:
+def test_row_contains_every_part_of_the_ranking(wishes: Project) -> None:
     ranking = put(
         wishes,
         1,
@@ -348,7 +349,7 @@ def test_next_freeze_removes_the_files_of_a_killed_freeze(wishes: Project, artef
     assert not leftover.exists()
 
 
-def test_row_of_a_snapshot_cannot_be_changed(wishes: Project) -> None:
+def test_snapshot_row_cannot_be_changed(wishes: Project) -> None:
     put(wishes, 1)
     snapshot = freeze_snapshot(project=wishes, name="v1")
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():

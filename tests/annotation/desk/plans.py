@@ -1,4 +1,5 @@
-"""Query plans of a statement: the plan for specific values, and the generic plan of a prepared statement."""
+"""Query plans for a statement: the plan for specific values, and the generic plan for a prepared
+statement."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_annotator_paused_during_a_claim_holds_no_lease(
 def test_claim_never_leases_from_an_inactive_project(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str, stay: set[int]
 ) -> None:
-    """`stay` lists the places of the leases that are kept. A paused project keeps only the current one."""
+    """`stay` lists the places of the leases that are kept. A paused project keeps only the current lease."""
     add_tasks(project, 30, k=2)
     for _ in range(8):
         told = at_once(
@@ -150,7 +150,7 @@ def test_claim_never_leases_from_an_inactive_project(
         update_project(project=project, changes={"state": "active"})
 
 
-def test_simultaneous_last_answers_are_judged_once_and_together(
+def test_simultaneous_last_answers_are_evaluated_once_as_one_attempt(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     for task in add_tasks(project, 4)[:2]:

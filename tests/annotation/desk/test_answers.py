@@ -71,7 +71,7 @@ def test_not_rankable_answer_needs_no_ranking() -> None:
         ({"not_rankable": True, "duration_ms": 10**12}, ["duration_ms"]),
     ],
 )
-def test_each_wrong_field_is_named(fields: dict[str, Any], where: list[str]) -> None:
+def test_error_names_each_invalid_field(fields: dict[str, Any], where: list[str]) -> None:
     assert _wrong(**fields) == where
 
 
@@ -199,14 +199,14 @@ def test_top_k_limits_the_number_of_ranked_responses(tiers: list[list[UUID]], wh
         ("tied", [[A, B, C, C]], ["tiers"]),
     ],
 )
-def test_order_follows_the_form_when_all_responses_are_bad(
+def test_tiers_of_an_all_bad_answer_must_match_the_order_setting(
     order: str, tiers: list[list[UUID]], where: list[str]
 ) -> None:
     assert _wrong(AnswerForm.from_json({"all_bad": {"order": order}}), all_bad=True, tiers=tiers) == where
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_presets_survive_a_json_round_trip(preset: str) -> None:
+def test_presets_are_unchanged_by_a_json_round_trip(preset: str) -> None:
     assert AnswerForm.from_json(PRESETS[preset].to_json()) == PRESETS[preset]
 
 
@@ -240,7 +240,7 @@ def test_presets_survive_a_json_round_trip(preset: str) -> None:
         ([], "form"),
     ],
 )
-def test_invalid_form_is_refused_by_field(form: object, field: str) -> None:
+def test_error_for_invalid_form_names_the_field(form: object, field: str) -> None:
     with pytest.raises(Problem) as refused:
         AnswerForm.from_json(form)
     assert [problem.field for problem in refused.value.errors] == [field]

@@ -20,7 +20,7 @@ def _answer(project: Project, person: User) -> None:
     submit_ranking(assignment=held, token=held.token, answer=strict_order(held.shown_order))
 
 
-def test_annotator_at_the_cap_gets_no_task_and_the_reason(
+def test_annotator_at_the_cap_gets_a_reason_instead_of_a_task(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 6)
@@ -38,7 +38,7 @@ def test_lease_counts_toward_the_cap(project: Project, add_tasks: AddTasks, alic
     project.max_per_annotator = 2
     project.save()
     assert len(allocation.claim_tasks(project=project, annotator=alice, prefetch=2)) == 2
-    held = claim(project, alice)  # at the cap, a claim still returns the open lease
+    held = claim(project, alice)  # even at the cap, a claim returns the open lease
     allocation.release_lease(assignment=held, token=held.token)
     assert len(allocation.claim_tasks(project=project, annotator=alice, prefetch=2)) == 2
 
@@ -55,7 +55,7 @@ def test_skip_does_not_count_toward_the_cap(project: Project, add_tasks: AddTask
         claim_next(project=project, annotator=alice)
 
 
-def test_daily_cap_ends_at_midnight_utc(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_daily_cap_resets_at_midnight_utc(project: Project, add_tasks: AddTasks, alice: User) -> None:
     add_tasks(project, 6)
     project.max_per_annotator_per_day = 1
     project.save()
@@ -68,7 +68,7 @@ def test_daily_cap_ends_at_midnight_utc(project: Project, add_tasks: AddTasks, a
     assert (desk.answered, desk.answered_on_day) == (2, 1)
 
 
-def test_desk_counters_match_every_change_of_assignments(
+def test_desk_counters_follow_every_assignment_change(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 6)

@@ -1,4 +1,5 @@
-"""Gold and attention checks: how often they occur, what annotators see, and the effects of answers."""
+"""Gold and attention checks: how often checks occur, what annotators see, and what the consequences of
+answers are."""
 
 from __future__ import annotations
 
@@ -72,7 +73,7 @@ def test_checks_are_assigned_at_their_rates(project: Project, add_tasks: AddTask
     assert len({after - before for before, after in pairwise(places)}) > 3
 
 
-def test_check_goes_to_everybody_and_is_never_finished(
+def test_check_goes_to_every_annotator_and_is_never_finished(
     mixed: Project, alice: User, ben: User, rita: User
 ) -> None:
     RankingTask.objects.asked().update(overlap=3, open_slots=3)  # enough tasks for all annotators
@@ -130,7 +131,7 @@ def _shape(value: Any) -> Any:
     return [_shape(inner) for inner in value] if isinstance(value, list) else type(value).__name__
 
 
-def test_skipped_check_looks_like_any_skip_and_stays_open(
+def test_skipped_check_looks_like_any_skipped_task_and_stays_open(
     project: Project, tasks: list[RankingTask], alice: User, ben: User, client_of: ClientOf
 ) -> None:
     check = make_check(tasks[0])
@@ -225,7 +226,7 @@ def test_answers_are_scored_when_their_task_becomes_a_check(
     assert not Assignment.objects.filter(score__isnull=False).exists()
 
 
-def test_check_turned_into_a_ranking_task_has_its_remaining_slots(
+def test_check_turned_into_a_ranking_task_opens_its_remaining_slots(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)

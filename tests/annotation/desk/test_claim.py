@@ -52,7 +52,7 @@ def test_started_tasks_are_finished_first(
     assert claim(project, alice).task_id == tasks[1].pk
 
 
-def test_fifo_ignores_which_tasks_are_started(
+def test_fifo_order_ignores_whether_tasks_are_started(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     project.allocation_policy = "fifo"
@@ -166,8 +166,8 @@ def test_response_orders_are_uniform_and_differ_between_annotators(
 def test_claim_takes_three_statements(
     project: Project, tasks: list[RankingTask], alice: User, django_assert_num_queries: Callable[..., object]
 ) -> None:
-    # The three statements are the desk lock, the desk's data and the claim. The other two create and release
-    # a savepoint, because the test runs in a transaction.
+    # The three statements are the desk lock, the desk's data and the claim. Two further statements create and
+    # release a savepoint, because the test runs in a transaction.
     with django_assert_num_queries(5):
         claim(project, alice)
 

@@ -1,4 +1,5 @@
-"""Many annotators act at once, on real connections. A barrier starts each race. Counts verify the result."""
+"""Many annotators act at once, on real connections. A barrier starts each race, and each test verifies the
+resulting counts."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ def _crowd(project: Project, n: int) -> list[User]:
 
 
 @pytest.mark.parametrize(("overlap", "n_tasks"), [(1, 60), (3, 20)])
-def test_concurrent_annotators_complete_a_project_exactly(
+def test_concurrent_annotators_answer_each_task_exactly_overlap_times(
     project: Project, add_tasks: AddTasks, overlap: int, n_tasks: int
 ) -> None:
     add_tasks(project, n_tasks, overlap=overlap)
@@ -134,7 +135,7 @@ def test_only_one_of_many_simultaneous_submits_without_a_key_succeeds(
     assert [type for type, created in outcomes if not created] == [AlreadyAnswered.type] * 5
 
 
-def test_expiry_and_submit_never_both_win(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_expiry_and_submit_never_both_succeed(project: Project, add_tasks: AddTasks, alice: User) -> None:
     """The lease expires during the submission. Either the answer counts, or the slot is free again."""
     add_tasks(project, 12)
     for _ in range(12):
@@ -152,7 +153,7 @@ def test_expiry_and_submit_never_both_win(project: Project, add_tasks: AddTasks,
     assert not RankingTask.objects.exclude(open_slots=F("overlap") - F("answered")).exists()
 
 
-def test_expiry_and_heartbeat_never_both_win(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_expiry_and_heartbeat_never_both_succeed(project: Project, add_tasks: AddTasks, alice: User) -> None:
     """If the renewal succeeds, the annotator holds the lease; after LeaseLost, the annotator does not."""
     add_tasks(project, 12)
     for _ in range(12):

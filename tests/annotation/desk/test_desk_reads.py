@@ -19,7 +19,7 @@ from tests.annotation.answering import claim
 
 
 def _paths(described: Field[Any, Any, Any, Any] | ListSerializer[Any], path: str = "") -> set[str]:
-    """The dotted paths of a serializer's fields. Free-form JSON (a form, a draft) counts as one field."""
+    """The dotted paths of a serializer's fields. Free-form JSON (a form, a draft) is treated as one field."""
     inner = described.child if isinstance(described, ListSerializer) else described
     if not isinstance(inner, Serializer):
         return {path}

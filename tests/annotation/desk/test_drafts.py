@@ -102,7 +102,7 @@ def test_draft_survives_releasing_and_reclaiming_the_task(desk: APIClient) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_of_many_tabs_saving_the_same_version_wins(
+def test_only_one_of_many_tabs_saving_the_same_version_succeeds(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)

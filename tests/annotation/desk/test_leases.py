@@ -42,7 +42,7 @@ def test_heartbeat_renews_the_lease(desk: APIClient) -> None:
     assert response.json()["expires_at"][:19] == until.isoformat()[:19]
 
 
-def test_late_heartbeat_or_wrong_token_is_a_conflict(desk: APIClient) -> None:
+def test_late_heartbeat_or_one_with_a_wrong_token_is_a_conflict(desk: APIClient) -> None:
     shown = next_of(desk)
     assert _act(desk, {**shown, "token": str(uuid4())}, "heartbeat") == 409
     Assignment.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
@@ -74,7 +74,7 @@ def test_skip_with_a_wrong_token_changes_nothing(desk: APIClient) -> None:
     assert Assignment.objects.get().state == "leased"
 
 
-def test_sweep_takes_back_expired_leases_only(desk: APIClient, ben: User, client_of: ClientOf) -> None:
+def test_sweep_ends_only_expired_leases(desk: APIClient, ben: User, client_of: ClientOf) -> None:
     run_out = next_of(desk)
     held = next_of(client_of(ben))
     past = timezone.now() - timedelta(seconds=1)
@@ -87,7 +87,7 @@ def test_sweep_takes_back_expired_leases_only(desk: APIClient, ben: User, client
     assert allocation.expire_leases() == 0
 
 
-def test_beat_runs_the_sweep(desk: APIClient) -> None:
+def test_celery_beat_runs_the_sweep(desk: APIClient) -> None:
     assert settings.CELERY_BEAT_SCHEDULE["expire-leases"]["task"] == expire_leases.name
     next_of(desk)
     Assignment.objects.update(expires_at=timezone.now() - timedelta(seconds=1))

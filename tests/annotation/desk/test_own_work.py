@@ -37,7 +37,7 @@ def desk(client_of: ClientOf, alice: User, tasks: list[RankingTask]) -> APIClien
     return client_of(alice)
 
 
-def test_figures_cover_own_answers_only(
+def test_statistics_cover_only_the_annotators_own_answers(
     desk: APIClient, project: Project, alice: User, ben: User, client_of: ClientOf
 ) -> None:
     assert desk.get(MINE).json() == NOTHING_YET
@@ -64,7 +64,7 @@ def test_yesterdays_answers_do_not_count_today(desk: APIClient, project: Project
         ({"max_per_annotator": 1}, 0),
     ],
 )
-def test_smaller_remaining_cap_is_shown(
+def test_smaller_of_the_two_remaining_caps_is_shown(
     desk: APIClient, project: Project, alice: User, caps: dict[str, int], left: int
 ) -> None:
     for _ in range(2):
@@ -73,7 +73,7 @@ def test_smaller_remaining_cap_is_shown(
     assert desk.get(MINE).json()["left_today"] == left
 
 
-def test_pace_covers_recent_first_answers(
+def test_pace_is_computed_from_recent_answers_without_revisions(
     desk: APIClient, project: Project, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(own_work, "PACE_OVER", 2)
@@ -108,7 +108,7 @@ def test_qualification_progress_is_shown_until_it_ends(
     assert client_of(mona).get(MINE).json()["qualification"] is None
 
 
-def test_figures_take_one_query_for_any_number_of_answers(
+def test_statistics_take_one_query_for_any_number_of_answers(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 30)
@@ -144,7 +144,9 @@ def test_revision_becomes_the_last_answer(desk: APIClient) -> None:
     assert Ranking.objects.current().get().tiers == turned
 
 
-def test_last_answer_of_others_is_not_returned(desk: APIClient, ben: User, client_of: ClientOf) -> None:
+def test_last_answer_of_another_annotator_is_not_returned(
+    desk: APIClient, ben: User, client_of: ClientOf
+) -> None:
     send(desk, next_of(desk))
     assert client_of(ben).get(LAST).status_code == 204
 

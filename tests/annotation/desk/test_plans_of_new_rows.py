@@ -48,7 +48,7 @@ def rows_read_from(table: str) -> int:
     return read
 
 
-def test_plan_made_for_small_tables_is_fast_on_large_ones(
+def test_plan_made_for_small_tables_is_fast_on_large_tables(
     project: Project, alice: User, add_tasks: Callable[..., list[RankingTask]]
 ) -> None:
     few = add_tasks(project, MAKE_PLANS, k=RESPONSES)
@@ -64,9 +64,9 @@ def test_plan_made_for_small_tables_is_fast_on_large_ones(
 
     n = TASKS - MAKE_PLANS
     assert written == n * RESPONSES * (RESPONSES - 1) // 2
-    # Every comparison looked up its ranking by index. The slow plan reads fewer rankings from the table, but
-    # repeatedly scans them, or all new rows, in memory, which took minutes.
+    # For each comparison, the ranking was looked up by index. The slow plan reads fewer rankings from the
+    # table, but repeatedly scans these rankings or all new rows in memory, which took minutes.
     assert rows_read_from("annotation_ranking") - rankings_before >= written
-    # Every ranking looked up the responses of its own task: once for its places, once for its display order.
-    # The test's own query reads them a third time.
+    # For each ranking, the responses of its own task were looked up twice: for its places and for its display
+    # order. The test's own query reads the responses a third time.
     assert rows_read_from("annotation_taskresponse") - responses_before <= 3 * n * RESPONSES

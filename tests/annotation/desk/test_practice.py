@@ -1,4 +1,4 @@
-"""Qualification tasks give feedback, as practice. Hidden checks give none."""
+"""Qualification tasks are practice and give feedback; hidden checks give none."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_feedback_lists_each_pair_after_the_answer(exam: Project, alice: User, c
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_feedback_on_the_last_answer_has_the_attempts_result(
+def test_feedback_on_the_last_answer_includes_the_attempts_result(
     exam: Project, alice: User, client_of: ClientOf, right: bool
 ) -> None:
     for _ in range(2):

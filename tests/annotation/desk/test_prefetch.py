@@ -26,7 +26,7 @@ def test_request_without_prefetch_leases_one_task(desk: APIClient) -> None:
     assert Assignment.objects.count() == 1
 
 
-def test_prefetched_tasks_are_in_the_order_of_the_queue(desk: APIClient, tasks: list[RankingTask]) -> None:
+def test_prefetched_tasks_are_in_queue_order(desk: APIClient, tasks: list[RankingTask]) -> None:
     shown = desk.post(NEXT, {"prefetch": 2}).json()
     assert [shown["task"]["id"], *(one["task"]["id"] for one in shown["prefetched"])] == [
         str(task.pk) for task in tasks[:3]
@@ -39,7 +39,7 @@ def test_prefetched_tasks_are_in_the_order_of_the_queue(desk: APIClient, tasks: 
         assert (shown["id"], shown["token"]) == (after["id"], after["token"])
 
 
-def test_repeated_request_returns_the_same_leases_and_fills_up(desk: APIClient) -> None:
+def test_repeated_request_returns_the_same_leases_and_adds_missing_ones(desk: APIClient) -> None:
     one = desk.post(NEXT, {"prefetch": 1}).json()
     two = desk.post(NEXT, {"prefetch": 2}).json()
     assert two["prefetched"][0]["id"] == one["prefetched"][0]["id"]
@@ -104,7 +104,7 @@ def test_archiving_releases_all_leases_and_keeps_drafts(
     assert RankingTask.objects.filter(open_slots=1).count() == 4
 
 
-def test_answers_in_any_order_never_repeat_a_task(
+def test_answering_in_any_order_never_repeats_a_task(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     given = []

@@ -81,13 +81,13 @@ def test_manager_grants_another_attempt(exam: Project, alice: User, mona: User, 
     assert client_of(mona).post("/api/v1/projects/support/members/nobody/attempts").status_code == 404
 
 
-def test_skipped_qualification_task_counts_as_wrong(exam: Project, alice: User) -> None:
+def test_skipped_qualification_task_is_scored_as_incorrect(exam: Project, alice: User) -> None:
     exam.skip_ways = ["others", "me"]
     exam.save()
     for _ in range(2):
         held = claim(exam, alice)
         allocation.skip_assignment(assignment=held, token=held.token)
-    _attempt(exam, alice, True)  # 1 of 3 tasks is correct
+    _attempt(exam, alice, True)  # 1 of 3 answers is correct
     member = Membership.objects.get(user=alice)
     assert (member.qualified_at, member.qualification_attempt) == (None, 2)
 
@@ -103,7 +103,7 @@ def test_reviewers_and_managers_need_not_qualify(exam: Project, rita: User, mona
         assert claim(exam, person).task.kind == "ranking"
 
 
-def test_no_qualification_without_tasks_or_a_pass_mark(exam: Project, alice: User, ben: User) -> None:
+def test_qualification_requires_tasks_and_a_pass_mark(exam: Project, alice: User, ben: User) -> None:
     exam.qualification_pass_mark = None
     exam.save()
     assert claim(exam, alice).task.kind == "ranking"
@@ -120,7 +120,7 @@ def test_attempt_with_removed_tasks_is_judged_by_its_answers(exam: Project, alic
     assert Membership.objects.get(user=alice).qualified_at is not None
 
 
-def test_qualification_does_not_count_for_caps_or_minimum_accuracy(exam: Project, alice: User) -> None:
+def test_qualification_does_not_count_toward_caps_or_minimum_accuracy(exam: Project, alice: User) -> None:
     exam.max_per_annotator = 1
     exam.gold_minimum_accuracy, exam.gold_minimum_answers = 0.9, 1
     exam.save()
@@ -133,7 +133,7 @@ def test_qualification_does_not_count_for_caps_or_minimum_accuracy(exam: Project
     assert Membership.objects.get(user=alice).state == "active"
 
 
-def test_number_of_attempts_is_a_setting(exam: Project, alice: User) -> None:
+def test_number_of_attempts_is_configurable(exam: Project, alice: User) -> None:
     exam.qualification_attempts = 1
     exam.save()
     _attempt(exam, alice, False, False, False)

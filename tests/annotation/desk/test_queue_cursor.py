@@ -1,5 +1,5 @@
-"""A queue cursor finds the same task as a search of all tasks, but faster. The tests compare the two while
-annotators answer, skip, release or let leases expire, and managers move, drop and add tasks."""
+"""A queue cursor finds the same task as a search of all tasks, but faster. The tests compare cursor and
+search while annotators answer, skip, release or let leases expire, and managers move, drop and add tasks."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | Non
 def test_transactions_in_progress_at_cursor_creation_are_not_missed(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
-    """A slot becomes free in a transaction that starts before the cursor is set and ends after it."""
+    """A slot becomes free in a transaction that starts before the cursor is set and ends afterwards."""
     tasks = add_tasks(project, 12, k=2)
     held = claim_next(project=project, annotator=ben)
     assert held is not None
@@ -150,7 +150,8 @@ def _answer_one(project: Project, person: User) -> None:
 def test_claim_that_is_rolled_back_leaves_no_cursor(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
-    """Only the rolled-back transaction leased the tasks. A cursor past them would hide them forever."""
+    """Only the rolled-back transaction leased the tasks. A cursor past these tasks would hide them
+    forever."""
     add_tasks(project, 6, k=2, overlap=2)
     with transaction.atomic():
         for _ in range(4):
@@ -252,7 +253,7 @@ def test_racing_annotators_with_cursors_complete_every_task_once(
 
     with ThreadPoolExecutor(len(crowd)) as threads:
         answered = sum(threads.map(drain, crowd))
-    # An annotator who finds no task stops. Tasks released after that can remain, so all annotators try again.
+    # An annotator who finds no task stops. Tasks released later can remain, so all annotators try again.
     for person in crowd:
         answered += drain(person)
     assert answered == 120

@@ -32,7 +32,7 @@ def _drain(project: Project, person: User) -> list[object]:
     return given
 
 
-def test_reserved_task_comes_first_and_only_to_its_annotator(
+def test_reserved_task_comes_first_and_goes_only_to_its_annotator(
     project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     RankingTask.objects.filter(pk=tasks[0].pk).update(priority=9)
@@ -53,7 +53,7 @@ def test_task_reserved_for_several_annotators_respects_the_overlap(
     assert not Reservation.objects.filter(open=True).exists()
 
 
-def test_task_without_reservations_is_open_to_everybody(
+def test_task_without_reservations_is_open_to_every_annotator(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     _reserve(project, tasks, User.objects.get(username="ben"))
@@ -62,7 +62,7 @@ def test_task_without_reservations_is_open_to_everybody(
     assert _drain(project, alice) == [tasks[1].pk]
 
 
-def test_reserved_task_skipped_by_its_only_annotator_waits(
+def test_reserved_task_skipped_by_its_only_annotator_goes_to_nobody(
     project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     _reserve(project, tasks[:1], ben)
@@ -104,7 +104,7 @@ def test_managers_reserve_list_and_release_tasks_through_the_api(
     assert client_of(alice).post(URL, body).status_code == 403
 
 
-def test_invalid_reservation_is_refused_by_field(
+def test_error_for_invalid_reservation_names_the_field(
     project: Project, tasks: list[RankingTask], oscar: User, mona: User, client_of: ClientOf
 ) -> None:
     api = client_of(mona)

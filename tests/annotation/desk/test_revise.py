@@ -33,7 +33,7 @@ def test_revision_supersedes_the_answer_and_keeps_it(desk: APIClient) -> None:
     assert (task.state, task.answered) == ("done", 1)
 
 
-def test_each_revision_supersedes_the_one_before(desk: APIClient) -> None:
+def test_each_revision_supersedes_the_previous_one(desk: APIClient) -> None:
     shown = next_of(desk)
     send(desk, shown)
     for comment in ("one", "two", "three"):

@@ -62,13 +62,15 @@ def test_dropped_task_is_assigned_to_nobody(every_way: Project, alice: User, ben
     assert dropped.pk not in _rest(every_way, ben) + _rest(every_way, alice)
 
 
-def test_skip_without_a_way_uses_the_first_way_of_the_project(every_way: Project, alice: User) -> None:
+def test_skip_request_without_a_way_uses_the_projects_first_allowed_way(
+    every_way: Project, alice: User
+) -> None:
     every_way.skip_ways = ["drop", "me"]
     every_way.save()
     assert _skip(every_way, alice, None).state == "dropped"
 
 
-def test_skip_way_that_is_not_allowed_is_refused(
+def test_way_of_skipping_that_is_not_allowed_is_refused(
     project: Project, tasks: list[RankingTask], alice: User, client_of: ClientOf
 ) -> None:
     project.skip_ways = ["others"]
@@ -85,7 +87,7 @@ def test_skip_way_that_is_not_allowed_is_refused(
         )
 
 
-def test_skip_ways_are_a_setting_that_managers_change(
+def test_managers_change_the_allowed_ways_of_skipping(
     project: Project, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     url = "/api/v1/projects/support/"
@@ -100,8 +102,8 @@ def test_skip_stays_in_the_audit_log_when_the_task_returns(every_way: Project, a
     skipped = _skip(every_way, alice, "me")
     RankingTask.objects.filter(project=every_way).exclude(pk=skipped.pk).update(state="dropped")
     assert claim(every_way, alice).task_id == skipped.pk
-    # Filtered by project, because the log is append-only and keeps the entries committed by tests with real
-    # transactions.
+    # The entries are filtered by project, because the log is append-only and keeps the entries committed by
+    # tests with real transactions.
     (entry,) = AuditEntry.objects.of_project(every_way).filter(table="annotation_assignment")
     assert (entry.before["state"], entry.after["state"]) == ("leased", "skipped")
     assert (entry.after["skip_reason"], entry.after["skip_way"]) == ("why", "me")

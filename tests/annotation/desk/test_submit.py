@@ -48,7 +48,7 @@ def test_answer_is_stored_with_its_comparisons(desk: APIClient, alice: User) -> 
     ]
 
 
-def test_answer_with_a_token_has_the_source_api(
+def test_answer_submitted_with_a_token_has_the_source_api(
     alice: User, project: Project, tasks: list[RankingTask]
 ) -> None:
     api = APIClient(headers={"Authorization": f"Bearer {create_token(user=alice, name='t')[1]}"})
@@ -72,12 +72,12 @@ def test_not_rankable_is_an_answer_without_comparisons(desk: APIClient) -> None:
     assert not Comparison.objects.exists()
 
 
-def test_unchanged_order_is_marked(desk: APIClient) -> None:
+def test_answer_in_the_shown_order_is_marked_as_untouched(desk: APIClient) -> None:
     assert send(desk, next_of(desk), touched=False).status_code == 201
     assert Ranking.objects.get().touched is False
 
 
-def test_task_is_done_after_overlap_answers(
+def test_task_is_done_when_its_overlap_is_reached(
     project: Project,
     add_tasks: Callable[..., list[RankingTask]],
     alice: User,
@@ -117,7 +117,7 @@ def test_second_submit_is_a_conflict(desk: APIClient, key: str) -> None:
 
 
 @pytest.mark.parametrize("swept", [False, True])
-def test_answer_after_expiry_is_a_conflict_and_kept_as_draft(desk: APIClient, swept: bool) -> None:
+def test_answer_after_expiry_is_a_conflict_and_is_kept_as_a_draft(desk: APIClient, swept: bool) -> None:
     shown = next_of(desk)
     past = timezone.now() - timedelta(seconds=1)
     Assignment.objects.update(expires_at=past, **({"state": "expired"} if swept else {}))
@@ -147,7 +147,7 @@ def test_lease_of_another_annotator_is_not_found(desk: APIClient, ben: User, cli
     assert not Ranking.objects.exists()
 
 
-def test_invalid_answers_are_refused_by_field_and_keep_the_draft(
+def test_refusal_of_an_invalid_answer_names_the_field_and_keeps_the_draft(
     desk: APIClient, tasks: list[RankingTask]
 ) -> None:
     shown = next_of(desk)
@@ -220,7 +220,7 @@ def test_open_lease_can_be_answered_while_the_project_is_paused(desk: APIClient,
     assert "paused" in response.json()["detail"]
 
 
-def test_answer_of_a_paused_annotator_is_kept_as_the_draft(
+def test_answer_of_a_paused_annotator_is_kept_as_a_draft(
     desk: APIClient, project: Project, alice: User
 ) -> None:
     shown = next_of(desk)
@@ -236,7 +236,7 @@ def test_answer_of_a_paused_annotator_is_kept_as_the_draft(
     assert (again["draft"]["tiers"], again["draft"]["comment"]) == ([[c], [b], [a]], "c is best")
 
 
-def test_no_task_left_is_204(desk: APIClient) -> None:
+def test_claim_returns_204_when_no_task_is_left(desk: APIClient) -> None:
     RankingTask.objects.update(state="dropped")
     assert desk.post("/api/v1/projects/support/assignments/next").status_code == 204
 
@@ -257,10 +257,12 @@ def test_claim_and_submit_take_a_constant_number_of_queries(
     add_tasks(project, 40, k=9)
     desk = client_of(alice)
     for _ in range(3):
-        # session, user, project; savepoint, desk data, claim, release; assignment and task, responses
+        # The queries: session, user, project; savepoint, desk data, claim, release; assignment and task,
+        # responses.
         with django_assert_max_num_queries(9):
             shown = next_of(desk)
-        # session, user, assignment, membership; savepoint, lease, ranking and its pairs, release
+        # The queries: session, user, assignment, membership; savepoint, lease, ranking and its pairs,
+        # release.
         with django_assert_max_num_queries(10):
             send(desk, shown)
 

@@ -54,7 +54,7 @@ def test_managers_read_reports_with_their_task(desk: APIClient, mona: User, clie
     assert send(desk, shown).status_code == 201  # the annotator still holds the task
 
 
-def test_repeat_report_replaces_the_first_and_audit_log_keeps_both(desk: APIClient) -> None:
+def test_repeated_report_replaces_the_first_and_audit_log_keeps_both(desk: APIClient) -> None:
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     first = desk.post(url, {"kind": "unsafe", "text": "one"})
     again = desk.post(url, {"kind": "unsafe", "text": "two"})
@@ -109,7 +109,7 @@ def test_reports_are_paged_newest_first(desk: APIClient, mona: User, client_of: 
     assert [row["kind"] for row in first["results"] + rest["results"]] == kinds[::-1]
 
 
-def test_database_refuses_kind_other_without_text(desk: APIClient, project: Project) -> None:
+def test_database_refuses_reports_of_kind_other_without_text(desk: APIClient, project: Project) -> None:
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     desk.post(url, {"kind": "other", "text": "the table is cut off"})
     with pytest.raises(IntegrityError, match="other_problem_says"), transaction.atomic():
@@ -189,7 +189,7 @@ def test_reopened_report_keeps_its_note_only_in_the_audit_log(
     ]
 
 
-def test_repeat_report_reopens_a_settled_one(desk: APIClient, mona: User, client_of: ClientOf) -> None:
+def test_repeated_report_reopens_a_settled_report(desk: APIClient, mona: User, client_of: ClientOf) -> None:
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     first = desk.post(url, {"kind": "unsafe", "text": "one"}).json()["id"]
     _settle(client_of(mona), first)

@@ -37,7 +37,7 @@ def _ask(project: Project, form: AnswerForm = GRADED) -> None:
     update_project(project=project, changes={"form": form.to_json()})
 
 
-def test_only_changes_of_a_form_create_versions(project: Project) -> None:
+def test_only_form_changes_create_versions(project: Project) -> None:
     _ask(project)
     _ask(project)
     update_project(project=project, changes={"name": "Renamed"})
@@ -142,7 +142,7 @@ def test_ranking_has_the_form_version_that_was_shown(
     assert not Ranking.objects.exists()
 
 
-def test_ranking_without_an_assignment_has_a_form_of_its_project(
+def test_ranking_without_an_assignment_has_a_form_version_of_its_project(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     other = create_project(slug="other").form_versions.get()

@@ -86,7 +86,7 @@ def test_assignment_cannot_move_to_another_task(tasks: list[RankingTask], alice:
         Assignment.objects.filter(pk=assignment.pk).update(task=tasks[1])
 
 
-def test_assignment_must_belong_to_the_project_of_its_task(
+def test_assignment_must_belong_to_its_tasks_project(
     tasks: list[RankingTask], alice: User, project: Project
 ) -> None:
     elsewhere = Project.objects.create(slug="elsewhere", name="Elsewhere")
@@ -175,7 +175,7 @@ def test_comparison_must_name_two_responses_of_its_task(ranking: Ranking, tasks:
         Comparison.objects.create(**common, preferred_id=first, other_id=first)
 
 
-def test_pair_is_stored_once_in_either_direction(ranking: Ranking) -> None:
+def test_pair_is_stored_once_regardless_of_direction(ranking: Ranking) -> None:
     pair = Comparison.objects.filter(ranking=ranking).first()
     assert pair is not None
     with pytest.raises(IntegrityError, match="pair_once"), transaction.atomic():

@@ -36,7 +36,7 @@ def fresh(db: None, django_db_blocker: DjangoDbBlocker) -> Iterator[psycopg.Conn
     """A database built from the models and the SQL files, without any migration."""
     settings = connection.settings_dict
     name = f"{settings['NAME']}_{FRESH}"
-    # Unblocked, because tests cannot connect to databases that are not in the settings.
+    # Access is unblocked here, because tests cannot connect to databases that are not in the settings.
     with django_db_blocker.unblock(), connection._nodb_cursor() as server:  # type: ignore[attr-defined]
         server.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
         server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

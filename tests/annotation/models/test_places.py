@@ -43,7 +43,7 @@ def _submit(project: Project, person: User, tiers: list[list[int]], **answer: An
         ([[0, 1, 2]], [0, 0, 0]),
     ],
 )
-def test_places_are_the_tiers_of_the_responses_by_position(
+def test_places_give_the_tier_of_each_response_by_position(
     project: Project, tasks: list[RankingTask], alice: User, tiers: list[list[int]], places: list[int]
 ) -> None:
     assert _submit(project, alice, tiers).places == places
@@ -78,7 +78,7 @@ def test_revision_has_its_own_places(project: Project, tasks: list[RankingTask],
 
 
 @pytest.mark.django_db
-def test_imported_rankings_have_places_by_the_tasks_own_positions() -> None:
+def test_places_of_imported_rankings_follow_the_tasks_own_positions() -> None:
     project = create_project(slug="imported")
     rows = [
         {"prompt": "Q", "responses": ["a", "b", "c"], "tiers": [[2], [0, 1]], "annotator": "kim"},
@@ -127,7 +127,7 @@ def test_places_of_a_written_ranking_cannot_be_changed(ranking: Ranking) -> None
         cursor.execute("UPDATE annotation_ranking SET places = '{0,1,2}'")
 
 
-def test_tiers_that_name_an_unknown_response_or_one_twice_are_refused(ranking: Ranking) -> None:
+def test_tiers_with_an_unknown_or_repeated_response_are_refused(ranking: Ranking) -> None:
     a, b, c = map(str, _responses(ranking.task))
     for tiers in ([[a], [b], [str(uuid4())]], [[a], [b], [a]], [[a, a], [b, c]], [[a, b, c, str(uuid4())]]):
         with pytest.raises(IntegrityError, match="each at most once"):

@@ -95,7 +95,7 @@ def answer_by(project: Project, annotator: User) -> Ranking:
     return submit_ranking(assignment=assignment, token=assignment.token, answer=answer)[0]
 
 
-def test_ranking_gets_its_own_entry_and_an_import_one_with_counts(
+def test_rankings_are_logged_one_by_one_and_an_import_as_one_entry_with_counts(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     ranking = answer_by(project, alice)

@@ -36,8 +36,8 @@ def api(project: Project, mona: User, client_of: ClientOf) -> APIClient:
 
 @pytest.fixture
 def said(project: Project, add_tasks: AddTasks, alice: User, ben: User) -> list[RankingTask]:
-    """Three tasks ranked by alice and ben, and one open task. Alice and ben agree on the first and disagree
-    on the second. Alice comments on the second and flags a response in the third."""
+    """Three tasks ranked by alice and ben, and one open task. Alice and ben agree on the first task and
+    disagree on the second. Alice comments on the second task and flags a response in the third."""
     add_tasks(project, 3, overlap=2)
     rank_next(project, alice, [0], [1], [2])
     rank_next(project, alice, [0], [1], [2], comment="Hard to say, 100%_sure\nof nothing")
@@ -104,7 +104,7 @@ def test_each_filter_finds_the_matching_tasks(
 
 
 def test_list_row_summarises_its_task(api: APIClient, said: list[RankingTask]) -> None:
-    found(api, TASKS, agreement_below=1)  # this filter triggers the computation of the agreement
+    found(api, TASKS, agreement_below=1)  # this filter makes the server compute the agreement
     by_id = {row["id"]: row for row in found(api, TASKS)}
     last, second = by_id[str(said[3].pk)], by_id[str(said[1].pk)]
     assert (last["excerpt"], last["agreement"], last["rankings"], last["open_slots"]) == (

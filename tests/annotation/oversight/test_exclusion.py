@@ -124,7 +124,7 @@ def test_membership_paused_for_another_reason_stays_paused(
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_lifting_raises_the_overlap_if_the_slot_was_filled(
+def test_lifting_an_exclusion_raises_the_overlap_if_the_slot_was_filled(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, finished: bool
 ) -> None:
     add_tasks(project, 1)
@@ -143,11 +143,13 @@ def test_lifting_raises_the_overlap_if_the_slot_was_filled(
     assert Ranking.objects.counted().count() == 2
 
 
-def test_task_at_maximum_overlap_prevents_lifting(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_task_at_maximum_overlap_prevents_lifting_an_exclusion(
+    project: Project, add_tasks: AddTasks, alice: User
+) -> None:
     (task,) = add_tasks(project, 1, overlap=50)
     _answer(project, alice)
     made = _exclude(project, alice)
-    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)  # as if other annotators held all slots
+    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)  # other annotators hold all slots
     with pytest.raises(Conflict, match="maximum number of answers"):
         lift_exclusion(exclusion=made)
     assert Exclusion.objects.standing().filter(pk=made.pk).exists()
@@ -171,7 +173,7 @@ def test_exclusion_in_an_archived_project_reopens_no_task(
     assert Ranking.objects.counted().count() == 1
 
 
-def test_reactivating_an_archived_project_reopens_excluded_answers(
+def test_reactivating_an_archived_project_reopens_tasks_of_excluded_annotators(
     project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     for person in (alice, ben):
@@ -289,7 +291,7 @@ def test_claim_racing_an_exclusion_leaves_no_lease(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_submission_racing_an_exclusion_is_uncounted_or_a_draft(
+def test_submission_racing_an_exclusion_is_not_counted_or_becomes_a_draft(
     project: Project, tasks: list[RankingTask], alice: User, turn: int
 ) -> None:
     held = claim(project, alice)
@@ -327,7 +329,7 @@ def test_claim_racing_a_lifted_exclusion_does_not_exceed_the_overlap(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_annotators_of_the_same_tasks_are_excluded_concurrently(
+def test_two_annotators_who_share_tasks_can_be_excluded_concurrently(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 10, overlap=2)

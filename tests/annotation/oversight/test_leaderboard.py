@@ -30,7 +30,7 @@ WINS = np.array([[0.0, 4, 12], [8, 0, 8], [0, 0, 0]])
 TIES = np.array([[0.0, 0, 0], [0, 0, 4], [0, 4, 0]])
 
 
-def test_models_are_ordered_and_have_wins_and_losses(ranked: Project) -> None:
+def test_leaderboard_orders_models_and_counts_wins_losses_and_ties(ranked: Project) -> None:
     board = leaderboard(project=ranked)
     assert [row.model for row in board.standings] == ["model-1", "model-0", "model-2"]
     assert [(row.wins, row.losses, row.ties) for row in board.standings] == [
@@ -59,12 +59,12 @@ def test_davidson_models_ties(ranked: Project) -> None:
     )
 
 
-def test_unnamed_models_are_excluded_and_new_names_are_read(ranked: Project) -> None:
+def test_models_without_a_name_are_left_out_of_the_leaderboard(ranked: Project) -> None:
     Response.objects.filter(model_name="model-1").update(model_name="")
     assert [row.model for row in leaderboard(project=ranked).standings] == ["model-0", "model-2"]
 
 
-def test_only_valid_rankings_are_on_the_leaderboard(ranked: Project, alice: User, mona: User) -> None:
+def test_leaderboard_uses_only_valid_rankings(ranked: Project, alice: User, mona: User) -> None:
     task = RankingTask.objects.all()[0]
     best, *rest = task.responses.values_list("pk", flat=True)
     set_kind(task=task, kind=RankingTask.Kind.GOLD, gold_tiers=[[best], rest])
@@ -91,11 +91,13 @@ def test_models_that_were_never_compared_are_in_separate_groups(project: Project
     group = {row.model: row.group for row in board.standings}
     assert board.groups == 2
     assert group["model-0"] == group["model-1"] != group["model-2"] == group["model-3"]
-    # model-0 and model-2 never lost, so no two models share a level.
+    # model-0 and model-2 never lost, so each of the four models has its own level.
     assert len({row.level for row in board.standings}) == 4
 
 
-def test_slices_by_round_split_and_metadata(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_leaderboard_is_sliced_by_round_split_and_metadata(
+    project: Project, add_tasks: AddTasks, alice: User
+) -> None:
     add_tasks(project, 5, k=2, round=0)
     for _ in range(5):
         rank_next(project, alice, [0], [1])

@@ -34,7 +34,7 @@ def shared(project: Project, add_tasks: AddTasks, alice: User, ben: User) -> Pro
     return project
 
 
-def test_agreement_covers_pairs_that_two_people_ranked(shared: Project) -> None:
+def test_agreement_covers_pairs_that_two_annotators_ranked(shared: Project) -> None:
     found = quality(project=shared)
     assert found.n_pairs == 6
     assert found.pairwise_agreement == found.agreement.value == pytest.approx(5 / 6)
@@ -66,7 +66,7 @@ def test_chance_corrected_agreement_matches_the_statistics_package(shared: Proje
         assert interval.low <= interval.value <= interval.high
 
 
-def test_all_agreement_is_null_without_overlap(
+def test_every_agreement_measure_is_null_without_overlap(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     rank_next(project, alice, [0], [1], [2])
@@ -83,7 +83,7 @@ def test_all_agreement_is_null_without_overlap(
     assert (found.per_day, found.between, found.ratings) == ([], [], [])
 
 
-def test_excluded_annotator_counts_again_after_lifting(shared: Project, ben: User, mona: User) -> None:
+def test_annotator_counts_again_after_an_exclusion_is_lifted(shared: Project, ben: User, mona: User) -> None:
     before = quality(project=shared)
     exclusion = Exclusion.objects.create(project=shared, annotator=ben, reason="guesses", created_by=mona)
     without = quality(project=shared)
@@ -93,8 +93,8 @@ def test_excluded_annotator_counts_again_after_lifting(shared: Project, ben: Use
     assert quality(project=shared) == before
 
 
-def test_reviewers_decision_is_not_an_annotation(shared: Project, rita: User) -> None:
-    """A reviewer sees the other answers, so the decision is not independent of them."""
+def test_review_decision_does_not_count_as_an_annotation(shared: Project, rita: User) -> None:
+    """A reviewer sees the annotators' answers, so the decision is not independent of them."""
     before = quality(project=shared)
     of_alice = Ranking.objects.filter(annotator__username="alice").first()
     assert of_alice is not None
@@ -128,7 +128,8 @@ def test_checks_count_toward_accuracy_only(
     (task,) = add_tasks(project, 1, overlap=2)
     rank_next(project, alice, [0], [1], [2])
     rank_next(project, ben, [1, 0], [2])
-    # In the known answer, model-0 is best and the others are tied: two ordered pairs, one of which ben ties.
+    # In the known answer, model-0 is best and the other two models are tied, which gives two ordered pairs.
+    # Ben ties one of these pairs.
     known(task, RankingTask.Kind.GOLD)
     found = quality(project=project)
     assert (found.n_pairs, found.n_shared_tasks, found.per_day, found.between) == (0, 0, [], [])
@@ -189,7 +190,9 @@ def test_position_bias_and_length_bias_are_distinguished(
     assert row.median_seconds == 1.0
 
 
-def test_agreement_on_ratings(project: Project, add_tasks: AddTasks, alice: User, ben: User) -> None:
+def test_agreement_on_ratings_is_krippendorffs_alpha(
+    project: Project, add_tasks: AddTasks, alice: User, ben: User
+) -> None:
     project.form |= {"ratings": [{"name": "helpful", "label": "Helpful", "min": 0, "max": 4}]}
     project.save()
     add_tasks(project, 2, overlap=2)
@@ -202,7 +205,8 @@ def test_agreement_on_ratings(project: Project, add_tasks: AddTasks, alice: User
             submit_ranking(assignment=assignment, token=assignment.token, answer=answer)
     (scale,) = quality(project=project).ratings
     assert (scale.scale, scale.n_units, scale.n_values) == ("helpful", 6, 12)
-    # Units (0, 0), (1, 1), (2, 3), twice: D_o = 1/3, and D_e comes from four 0s, four 1s, two 2s and two 3s.
+    # Each of the units (0, 0), (1, 1) and (2, 3) occurs twice: D_o = 1/3, and D_e comes from four 0s, four
+    # 1s, two 2s and two 3s.
     pool = [0] * 4 + [1] * 4 + [2] * 2 + [3] * 2
     expected = np.mean([(a - b) ** 2 for n, a in enumerate(pool) for b in pool[:n]])
     assert scale.alpha_interval.value == pytest.approx(1 - (1 / 3) / expected)

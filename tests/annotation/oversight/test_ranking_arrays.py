@@ -28,7 +28,7 @@ def _two(one: UUID, two: UUID) -> tuple[UUID, UUID]:
 
 
 def _from_rows(project: Project) -> list[Pair]:
-    """All counted pairs: (annotator, the two responses, the preferred response or None for a tie)."""
+    """All counted pairs, as (annotator, two responses, preferred response or None for a tie)."""
     return sorted(
         (
             (
@@ -98,7 +98,7 @@ def test_arrays_hold_exactly_the_pairs_of_the_rankings(answered: Project) -> Non
     assert sum(len(block) for block in read.blocks) == Ranking.objects.count() == 48
 
 
-def test_arrays_hold_the_positions_times_and_marks_of_the_rows(answered: Project) -> None:
+def test_arrays_have_the_positions_times_flags_and_models_of_the_rows(answered: Project) -> None:
     read, ids = read_rankings(project=answered), _response_ids(answered)
     rows = {
         (row.annotator.username, tuple(row.shown_order)): row
@@ -119,7 +119,7 @@ def test_arrays_hold_the_positions_times_and_marks_of_the_rows(answered: Project
                 assert read.models[read.model[block.responses[n][column]]] == response.model_name
 
 
-def test_rankings_of_one_task_share_its_number_and_columns(answered: Project) -> None:
+def test_rankings_of_one_task_share_a_task_number_and_response_columns(answered: Project) -> None:
     for block in read_rankings(project=answered).blocks:
         for one, two in combinations(range(len(block)), 2):
             same = block.task[one] == block.task[two]

@@ -87,7 +87,7 @@ def test_reports_take_a_fixed_number_of_queries(
     assert counted[0] == counted[1]
 
 
-def test_checks_are_not_part_of_the_progress(project: Project, tasks: list[RankingTask]) -> None:
+def test_progress_does_not_include_checks(project: Project, tasks: list[RankingTask]) -> None:
     checks.set_kind(
         task=tasks[0],
         kind="gold",

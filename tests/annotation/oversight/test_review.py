@@ -52,7 +52,8 @@ def three(project: Project, add_tasks: Callable[..., list[RankingTask]]) -> list
 
 
 def _say(project: Project, annotator: User, *orders: str) -> list[Ranking]:
-    """Answers the next tasks. `0,1,2` is the imported order, `1=0,2` ties two, `none` means not rankable."""
+    """Answers the next tasks. `0,1,2` is the imported order, `1=0,2` ties two responses, and `none` means not
+    rankable."""
     given = []
     for order in orders:
         assignment = claim(project, annotator)
@@ -101,7 +102,7 @@ def test_agreement_is_the_share_of_equal_verdicts(
     assert _agreement() == {task.pk: (len(said), pytest.approx(agreement))}
 
 
-def test_agreement_follows_revisions_and_exclusions(
+def test_agreement_reflects_revisions_and_exclusions(
     project: Project, three: list[RankingTask], alice: User, ben: User
 ) -> None:
     _say(project, alice, "0,1,2")
@@ -119,7 +120,7 @@ def test_agreement_follows_revisions_and_exclusions(
     assert refresh_agreement() == 0, "nothing is stale, so nothing is recomputed"
 
 
-def test_queue_has_tasks_below_the_threshold_lowest_first(
+def test_queue_lists_tasks_below_the_threshold_lowest_first(
     project: Project, three: list[RankingTask], alice: User, ben: User, rita: User, client_of: ClientOf
 ) -> None:
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
@@ -141,7 +142,8 @@ def test_queue_has_tasks_below_the_threshold_lowest_first(
 
 @pytest.fixture
 def disputed(project: Project, three: list[RankingTask], alice: User, ben: User) -> RankingTask:
-    """The first task, on which alice and ben disagree completely. Only alice ranks the other two tasks."""
+    """Returns the first task, on which alice and ben disagree completely. Only alice ranks the second and
+    third tasks."""
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
     _say(project, ben, "2,1,0")
     return three[0]
@@ -240,7 +242,7 @@ def test_nobody_can_both_annotate_and_decide_a_task(
     mona: User,
     client_of: ClientOf,
 ) -> None:
-    # The second task still needs a third answer.
+    # The second task still needs a third annotator's answer.
     RankingTask.objects.filter(pk=three[1].pk).update(overlap=3, open_slots=3)
     _say(project, rita, "0,1,2")
     _say(project, alice, "2,1,0", "0,1,2")

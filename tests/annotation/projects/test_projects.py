@@ -127,7 +127,7 @@ def test_paused_manager_cannot_create_projects(project: Project, mona: User, cli
         ({"slug": "x", "overlap": 51}, "overlap"),
     ],
 )
-def test_invalid_project_is_refused_by_field(
+def test_error_for_invalid_project_names_the_field(
     ada: User, client_of: ClientOf, body: dict[str, object], field: str
 ) -> None:
     response = client_of(ada).post("/api/v1/projects/", body)

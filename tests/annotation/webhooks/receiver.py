@@ -15,7 +15,7 @@ LOOPBACK = [ip_network("127.0.0.0/8")]
 
 
 class Receiver(ThreadingHTTPServer):
-    """Responds with each of `answers` in turn, and repeats the last. A float is a delay in seconds."""
+    """Responds with each of `answers` in turn, and repeats the last answer. A float is a delay in seconds."""
 
     daemon_threads = True
 

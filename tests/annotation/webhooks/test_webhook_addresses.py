@@ -65,8 +65,8 @@ def test_connection_uses_the_checked_address(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """DNS rebinding: the name is public at the first lookup and internal afterwards. There is no second
-    lookup."""
+    """DNS rebinding: the name resolves to a public address at the first lookup and to an internal address
+    afterwards. There is no second lookup."""
     settings.WEBHOOK_NETWORKS = []
     port = receiver.server_address[1]
     real, looks = socket.getaddrinfo, []
@@ -113,7 +113,7 @@ def test_unusual_notations_of_loopback_are_refused_on_use(project: Project) -> N
         ("http://example.org/", True),
     ],
 )
-def test_invalid_url_is_refused_with_its_field(
+def test_error_for_invalid_url_names_the_field(
     project: Project, mona: User, client_of: ClientOf, settings: Settings, url: str, https_only: bool
 ) -> None:
     settings.WEBHOOK_HTTPS_ONLY = https_only

@@ -31,7 +31,8 @@ def certificate(
     tmp_path: Path,
     key_usage: bool = True,
 ) -> tuple[x509.Certificate, Key, Path]:
-    """Returns (certificate, key, file with both). `by` is the signing authority (default: self-signed)."""
+    """Returns (certificate, key, file that contains both). `by` is the signing authority (default:
+    self-signed)."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, of)])
     issuer, signer = (by[0].subject, by[1]) if by else (name, key)
@@ -123,7 +124,7 @@ def test_only_a_server_that_proves_its_name_gets_the_delivery(
         assert server.got == []
 
 
-def test_incomplete_ca_certificate_is_rejected_on_every_python(
+def test_incomplete_ca_certificate_is_rejected_on_every_python_version(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Since Python 3.13, CA certificates must meet the requirements of RFC 5280."""

@@ -61,7 +61,7 @@ def _make_due() -> None:
     WebhookDelivery.objects.filter(state="pending").update(next_attempt_at=timezone.now())
 
 
-def test_every_event_is_recorded_with_its_change_and_verifies(
+def test_every_event_is_recorded_with_its_change_and_its_signature_verifies(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -98,7 +98,7 @@ def test_every_event_is_recorded_with_its_change_and_verifies(
     assert deliver_due() == 0
 
 
-def test_rolled_back_and_unwanted_events_are_not_recorded(
+def test_rolled_back_and_unsubscribed_events_are_not_recorded(
     project: Project, tasks: list[RankingTask], alice: User, ben: User, receiver: Receiver
 ) -> None:
     endpoint, _ = endpoints.create_endpoint(project=project, url=receiver.url, events=["ranking.submitted"])
@@ -116,7 +116,7 @@ def test_rolled_back_and_unwanted_events_are_not_recorded(
     assert deliver_due() == 1
 
 
-def test_wrong_secret_and_a_changed_body_do_not_verify(
+def test_wrong_secret_and_changed_body_fail_verification(
     project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, subscribed: Any
 ) -> None:
     endpoint, secret = subscribed
@@ -131,7 +131,7 @@ def test_wrong_secret_and_a_changed_body_do_not_verify(
             Webhook(key).verify(text, headers)
 
 
-def test_both_secrets_verify_for_a_day_after_a_rotation(
+def test_old_and_new_secret_verify_for_a_day_after_a_rotation(
     project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, subscribed: Any
 ) -> None:
     endpoint, former = subscribed
@@ -188,7 +188,7 @@ def test_failed_delivery_is_retried_with_the_same_id(
     assert list(WebhookAttempt.objects.order_by("id").values_list("status", flat=True)) == [500, 302, 200]
 
 
-def test_undeliverable_event_disables_its_endpoint_until_a_replay(
+def test_undeliverable_event_disables_its_endpoint_and_can_be_replayed_later(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -252,7 +252,7 @@ def test_hanging_endpoint_does_not_delay_others(
     assert errors[receiver.url] == ""
 
 
-def test_answer_that_arrives_byte_by_byte_times_out(
+def test_response_that_arrives_byte_by_byte_times_out(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WEBHOOK_NETWORKS = LOOPBACK
@@ -334,7 +334,8 @@ def test_worker_killed_during_a_delivery_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Any,
 ) -> None:
-    """Starts the real worker twice: the first is killed while the receiver hangs; the second delivers."""
+    """Starts the real worker twice: the first worker is killed while the receiver hangs; the second delivers
+    the event."""
     _, secret = endpoints.create_endpoint(project=project, url=receiver.url, events=["ranking.submitted"])
     _answer(project, alice)
     receiver.answers = [60.0, 200]
@@ -377,7 +378,7 @@ def test_worker_killed_during_a_delivery_loses_nothing(
     assert len(receiver.verified(secret)) == 2
 
 
-def test_test_event_is_sent_to_one_endpoint_regardless_of_its_events(
+def test_test_event_is_sent_to_one_endpoint_regardless_of_its_subscriptions(
     project: Project, mona: User, client_of: ClientOf, receiver: Receiver
 ) -> None:
     endpoint, secret = endpoints.create_endpoint(

@@ -31,7 +31,7 @@ BOUNDED = settings(
 
 
 def outcome(data: bytes, format: str | None = None) -> list[str]:
-    """The reason for rejecting each line ("" if it is read), or the error for the whole file."""
+    """The reason for rejecting each line ("" if the line is read), or the error for the whole file."""
     try:
         found = list(read_records(io.BytesIO(data), format)[1])
     except FormatError as error:

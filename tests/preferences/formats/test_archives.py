@@ -33,7 +33,7 @@ def zipped(files: dict[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) -> by
 
 
 def read(data: bytes) -> list[str]:
-    """The reason for rejecting each row, "" if it is read."""
+    """The reason for rejecting each row, or "" if the row is read."""
     return [line.reason for line in read_records(io.BytesIO(data))[1]]
 
 
@@ -59,7 +59,7 @@ def test_broken_file_is_named_and_affects_only_its_own_rows() -> None:
     assert [reason.split(":")[0] for reason in reasons] == ["", "b.jsonl", "", "c.parquet", ""]
 
 
-def test_error_in_archive_of_one_file_does_not_name_the_file() -> None:
+def test_error_in_a_single_file_archive_does_not_name_the_file() -> None:
     assert read(zipped({"a.jsonl": GOOD + b"\n{"}))[1].startswith("the line is not valid JSON")
 
 
@@ -123,7 +123,7 @@ def test_nested_decompression_bomb_is_stopped(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_overlapping_entries_are_refused() -> None:
-    """Many entries share the same packed data, as in a decompression bomb in which each entry's own
+    """Many entries share the same compressed data, as in a decompression bomb in which each entry's own
     compression ratio looks harmless."""
     data = zipped({"a.jsonl": b"\n".join([GOOD] * 50)})
     start = data.index(b"PK\x01\x02")
@@ -145,7 +145,7 @@ def test_archive_with_too_many_entries_is_refused_before_reading(monkeypatch: py
     assert not opened
 
 
-def test_zipped_parquet_has_a_limit_on_disk_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_use_of_zipped_parquet_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MAX_PARQUET_BYTES", 100)
     with pytest.raises(FormatError, match="A zipped Parquet file has more than 100 bytes"):
         read(zipped({"a.parquet": TABLE.getvalue()}))

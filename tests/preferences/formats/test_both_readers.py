@@ -178,7 +178,7 @@ def test_rewardbench_row_with_many_responses_keeps_every_pair(tmp_path: Path) ->
     assert pairs == {(better, other) for better in row["chosen"] for other in row["rejected"]}
 
 
-def test_training_fields_of_a_row_reach_training(tmp_path: Path) -> None:
+def test_training_fields_of_a_row_are_read(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps(ROWS[1]))
     ((line,),) = (list(lines_of(file)[1]),)

@@ -124,7 +124,7 @@ def test_suggested_loading_line_loads_every_export(
 
 
 @pytest.mark.parametrize("format", [name for name in FORMAT_NAMES if EXPORT_FORMATS[name].trainer])
-def test_suggested_training_line_trains(
+def test_suggested_training_line_trains_a_model(
     wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
 ) -> None:
     import trl
@@ -295,7 +295,7 @@ def test_oasst_tree_contains_the_path_and_the_ranked_replies(wishes: Project) ->
     assert len(rest) == 6  # the prompt with a system turn is left out
 
 
-def test_label_studio_files_are_one_array_of_tasks(wishes: Project) -> None:
+def test_each_label_studio_file_is_one_array_of_tasks(wishes: Project) -> None:
     snapshot = frozen(wishes)
     pairs = json.loads(exported(snapshot, "label_studio_pairwise"))
     first, second = pairs[:2]

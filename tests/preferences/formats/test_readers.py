@@ -1,4 +1,4 @@
-"""Tests of formats for which there is no real test file. The rows follow the documentation of each system."""
+"""Tests of formats for which there is no real test file. The rows follow each system's documentation."""
 
 from __future__ import annotations
 

@@ -339,7 +339,7 @@ def test_strict_pairs_survive_other_formats(wishes: Project, format: str) -> Non
         assert orders[0] == orders[1]
 
 
-def test_best_and_other_responses_survive_rewardbench(wishes: Project) -> None:
+def test_best_and_other_responses_survive_a_rewardbench_export(wishes: Project) -> None:
     """As documented, conversations become one text, and the order below the first tier is lost."""
     snapshot = odd_rows(wishes)
     back = imported(exported(snapshot, "rewardbench"), "back", format="rewardbench")

@@ -12,7 +12,7 @@ from preferences.statistics.rank_correlation import kendall_w_by_task
 
 
 def alpha_of_matrix(ratings: ArrayLike, *, metric: Metric, samples: int = 0) -> Alpha:
-    """α of a reliability matrix (raters, units) with NaN where a value is missing."""
+    """α of a (raters, units) reliability matrix, in which NaN marks missing values."""
     matrix = np.asarray(ratings, dtype=np.float64)
     given = ~np.isnan(matrix)
     units = np.broadcast_to(np.arange(matrix.shape[1]), matrix.shape)[given]
@@ -20,12 +20,12 @@ def alpha_of_matrix(ratings: ArrayLike, *, metric: Metric, samples: int = 0) -> 
 
 
 def tau_b(first: ArrayLike, second: ArrayLike) -> float:
-    """Kendall's τ-b of two rankings (K,) as places."""
+    """Kendall's τ-b of two rankings, given as (K,) arrays of places."""
     places = np.array([first, second], dtype=np.int8)
     return float(meetings_of(verdicts_of(places), np.array([0]), np.array([1])).tau_b[0])
 
 
 def concordance(places: ArrayLike) -> float:
-    """Kendall's W of m rankings (m, K) of the same K items."""
+    """Kendall's W of m rankings of the same K items, given as an (m, K) array."""
     rankings = np.asarray(places)
     return float(kendall_w_by_task(rankings, np.zeros(len(rankings), dtype=np.int64), 1)[0])

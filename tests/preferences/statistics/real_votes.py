@@ -27,7 +27,7 @@ def rows_of(name: str) -> list[dict[str, Any]]:
 
 
 def _votes(rows: Iterable[tuple[Hashable, str, str, Hashable, int]]) -> Votes:
-    """Build Votes from rows (item, model a, model b, annotator, value for a). The two models of an item are
+    """Build Votes from (item, model a, model b, annotator, value for a) rows. The two models of an item are
     sorted by name, and only an annotator's first vote on a pair is kept."""
     first: dict[tuple[Any, Hashable], int] = {}
     for item, a, b, person, value in rows:

@@ -52,7 +52,7 @@ def test_known_strengths_are_recovered() -> None:
     np.testing.assert_allclose(fit(_draw(truth, 20_000, seed=1)), truth, atol=0.04)
 
 
-def test_prior_keeps_undefeated_models_finite_and_barely_moves_others() -> None:
+def test_prior_keeps_undefeated_strengths_finite_and_barely_moves_others() -> None:
     wins = np.array([[0, 50], [0, 0]])
     with pytest.raises(ValueError, match="prior"):
         fit(wins)
@@ -80,7 +80,7 @@ def test_ties_count_half_a_win_each() -> None:
     np.testing.assert_allclose(strengths[0] - strengths[1], np.log(25 / 5), atol=1e-3)
 
 
-def test_models_without_comparisons_are_equal() -> None:
+def test_models_without_comparisons_have_equal_strengths() -> None:
     np.testing.assert_array_equal(fit(np.zeros((2, 2)), prior=0.5), np.zeros(2))
 
 
@@ -92,7 +92,7 @@ def test_input_of_wrong_shape_or_sign_is_rejected(wins: NDArray[np.float64]) -> 
         fit(wins, prior=0.5)
 
 
-def test_strengths_equal_choix_evalica_and_crowd_kit() -> None:
+def test_strengths_match_those_of_choix_evalica_and_crowd_kit() -> None:
     wins = _draw(np.array([1.2, 0.5, 0.0, -0.6, -1.1]), 80, seed=4)
     pairs = [(i, j) for i in range(5) for j in range(5) for _ in range(wins[i, j])]
     ours = fit(wins.astype(np.float64))
@@ -109,7 +109,7 @@ def test_strengths_equal_choix_evalica_and_crowd_kit() -> None:
     np.testing.assert_allclose(ours, known - known.mean(), atol=1e-6)
 
 
-def test_ties_as_half_wins_equal_evalica() -> None:
+def test_strengths_with_ties_as_half_wins_match_evalica() -> None:
     rng = np.random.default_rng(6)
     preferred, other = rng.integers(0, 4, (2, 600))
     apart = preferred != other
@@ -157,7 +157,7 @@ def test_intervals_over_many_tasks_have_their_nominal_coverage() -> None:
     held = []
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        # 1,500 tasks of three comparisons, divided into groups. Comparisons of one task are dependent.
+        # 1,500 tasks of three comparisons, divided into groups. The comparisons within a task are dependent.
         one, two = np.array([[0, 1], [0, 2], [1, 2]])[rng.integers(0, 3, 1500)].T
         chance = 1 / (1 + np.exp(truth[two] - truth[one]))
         lean = rng.random(1500) < 0.5

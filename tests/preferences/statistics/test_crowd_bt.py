@@ -33,17 +33,17 @@ def test_known_reliabilities_and_strengths_are_recovered() -> None:
         se = (np.log(found.high / (1 - found.high)) - np.log(found.low / (1 - found.low))) / (2 * 1.96)
         z.append((logit - np.log(ETA / (1 - ETA))) / se)
     z = np.array(z)
-    # The nominal coverage of the 150 intervals is 95 %; 2.5 standard deviations are 4.5 %.
+    # The nominal coverage of the 150 intervals is 95 %; 2.5 standard deviations are 4.5 percentage points.
     assert np.mean(np.abs(z) < 2) > 0.9
-    # There is no bias: the standard error of the mean of 25 estimates is a fifth of the standard error of one
-    # estimate.
+    # The estimates are unbiased. The standard error of the mean of 25 estimates is a fifth of one estimate's,
+    # so 0.7 is 3.5 standard errors.
     assert (np.abs(z.mean(0)) < 0.7).all()
     large = crowd_bt.fit(*_votes(99, strengths, 20_000), n_items=12, n_annotators=len(ETA))
     np.testing.assert_allclose(large.eta, ETA, atol=0.015)
     np.testing.assert_allclose(large.strength - large.strength.mean(), strengths, atol=0.15)
 
 
-def test_crowd_bt_of_one_reliable_annotator_equals_bradley_terry() -> None:
+def test_crowd_bt_with_one_reliable_annotator_matches_bradley_terry() -> None:
     """A single annotator's verdicts fit the model well, so η is near 1 and does not change the strengths."""
     strengths = np.array([1.0, 0.3, 0.0, -1.3])
     rng = np.random.default_rng(1)
@@ -120,7 +120,7 @@ def test_intervals_include_uncertainty_of_the_strengths() -> None:
     np.testing.assert_allclose(half, se, rtol=1e-3)
 
 
-def test_annotators_without_verdicts_are_nan_and_wrong_input_is_rejected() -> None:
+def test_annotators_without_verdicts_get_nan_and_invalid_input_is_rejected() -> None:
     found = crowd_bt.fit([0, 1, 0], [1, 0, 1], [0, 0, 2], n_items=3, n_annotators=4)
     np.testing.assert_array_equal(np.isnan(found.eta), [False, True, False, True])
     np.testing.assert_array_equal(found.n, [2, 0, 1, 0])
@@ -132,7 +132,7 @@ def test_annotators_without_verdicts_are_nan_and_wrong_input_is_rejected() -> No
         crowd_bt.fit([0], [1], [0], n_items=3, n_annotators=1, penalty=0)
 
 
-def test_minimiser_finds_the_minimum_of_rosenbrock() -> None:
+def test_minimiser_finds_the_minimum_of_the_rosenbrock_function() -> None:
     def rosenbrock(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         a, b = x[1:] - x[:-1] ** 2, 1 - x[:-1]
         gradient = np.zeros_like(x)

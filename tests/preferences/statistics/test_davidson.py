@@ -54,7 +54,7 @@ def test_expected_points_and_ties_match_at_the_maximum() -> None:
     np.testing.assert_allclose((games * middle / total).sum(), ties.sum(), atol=1e-6)
 
 
-def test_davidson_equals_evalica() -> None:
+def test_davidson_matches_evalica() -> None:
     """evalica's method (Newman 2023) uses the same model with v = ν/2, and a prior whose effect vanishes with
     many games."""
     wins, ties = _draw(2, TRUTH, 0.6, 20_000)
@@ -119,6 +119,6 @@ def test_batched_problems_match_single_problems() -> None:
         (np.ones((2, 2)), np.array([[0, 1], [2, 0]])),
     ],
 )
-def test_wrong_input_is_rejected(wins: NDArray[np.float64], ties: NDArray[np.float64]) -> None:
+def test_invalid_input_is_rejected(wins: NDArray[np.float64], ties: NDArray[np.float64]) -> None:
     with pytest.raises(ValueError, match="ties"):
         davidson.fit(wins, ties, prior=0.5)

@@ -30,7 +30,7 @@ PRIOR = np.array([0.5, 0.3, 0.2])
 
 
 @pytest.mark.filterwarnings("ignore::Warning")  # crowd-kit causes pandas warnings
-def test_dawid_skene_equals_crowd_kit() -> None:
+def test_dawid_skene_matches_crowd_kit() -> None:
     items, people, labels = _labels(0, 300, CONFUSION, PRIOR)
     # Neither implementation uses smoothing. crowd-kit's stopping rule depends on the change of its lower
     # bound, so the rule is disabled.
@@ -43,7 +43,7 @@ def test_dawid_skene_equals_crowd_kit() -> None:
         np.testing.assert_allclose(found.confusion[person].T, errors, atol=1e-3)
 
 
-def test_known_confusions_are_recovered_and_labels_beat_the_majority() -> None:
+def test_known_confusions_are_recovered_and_labels_beat_majority_voting() -> None:
     items, people, labels = _labels(1, 20_000, CONFUSION, PRIOR)
     found = dawid_skene.fit(items, people, labels, n_items=20_000, n_annotators=5, n_labels=3)
     # Each annotator labels about 2,400 items of the rarest true class, so standard errors are about 0.01 or,
@@ -77,7 +77,7 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[n
 
 def _pairs(seed: int, accuracy: NDArray[np.float64], tasks: int, overlap: int, k: int = 4) -> Pairs:
     """Simulate whole rankings, in which an inattentive annotator is inattentive on all pairs of a task. With
-    probability 2p − 1, an annotator gives the true order, otherwise a random order, so each verdict is
+    probability 2p − 1, an annotator gives the true order, and otherwise a random order, so each verdict is
     correct with probability p."""
     rng = np.random.default_rng(seed)
     i, j = np.triu_indices(k, 1)
@@ -135,7 +135,7 @@ def test_too_little_overlap_gives_nan() -> None:
         np.testing.assert_array_equal(found.first_right, 0.5)
 
 
-def test_wrong_input_is_rejected() -> None:
+def test_invalid_input_is_rejected() -> None:
     with pytest.raises(ValueError, match="ties"):
         pair_reliability([0, 0], [0, 1], [1, 0], n_pairs=1, n_annotators=2, clusters=[0, 0])
     with pytest.raises(ValueError, match="each"):

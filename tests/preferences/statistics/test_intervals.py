@@ -16,7 +16,7 @@ from preferences.statistics.intervals import (
 
 
 @pytest.mark.parametrize(("won", "n"), [(0, 5), (3, 10), (10, 10), (487, 1000)])
-def test_wilson_equals_scipy(won: int, n: int) -> None:
+def test_wilson_interval_matches_scipy(won: int, n: int) -> None:
     known = binomtest(won, n).proportion_ci(method="wilson")
     np.testing.assert_allclose(wilson(won / n, n), (known.low, known.high), atol=1e-12)
 
@@ -48,10 +48,10 @@ def test_clustered_intervals_have_their_nominal_coverage() -> None:
         leaning = rng.beta(2, 3, 60)  # each cluster has its own share; the mean share is 0.4
         interval, _ = clustered_share(rng.binomial(tried, leaning), tried)
         held.append(interval.low <= 0.4 <= interval.high)
-    assert 0.915 <= np.mean(held) <= 0.985  # three standard deviations are 3.3 %
+    assert 0.915 <= np.mean(held) <= 0.985  # three standard deviations are 3.3 percentage points
 
 
-def test_groups_are_separate_and_an_empty_group_is_nan() -> None:
+def test_groups_are_independent_and_an_empty_group_gives_nan() -> None:
     found = clustered_shares([1, 2, 0], [2, 2, 1], [0, 0, 2], 3)
     np.testing.assert_allclose(found.share, [0.75, np.nan, 0.0])
     np.testing.assert_array_equal(found.n, [4, 0, 1])

@@ -43,7 +43,9 @@ def _matrix(seed: int, raters: int, units: int, values: int) -> NDArray[np.float
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize(("raters", "units", "values"), [(2, 30, 2), (5, 60, 3), (4, 40, 12), (6, 80, 40)])
-def test_alpha_equals_the_krippendorff_package(metric: Metric, raters: int, units: int, values: int) -> None:
+def test_alpha_matches_that_of_the_krippendorff_package(
+    metric: Metric, raters: int, units: int, values: int
+) -> None:
     for seed in range(5):
         said = _matrix(seed, raters, units, values)
         known = krippendorff.alpha(reliability_data=said, level_of_measurement=metric)
@@ -76,7 +78,8 @@ def test_intervals_have_their_nominal_coverage() -> None:
         truth = alpha(*said(10_000, 200_000), metric=metric).alpha
         found = [alpha(*said(seed, 150), metric=metric, samples=300, seed=seed + 1000) for seed in range(200)]
         held = np.mean([one.low <= truth <= one.high for one in found])
-        # The nominal coverage of the 200 intervals is 95 %; three standard deviations are 4.6 %.
+        # The nominal coverage of the 200 intervals is 95 %; three standard deviations are 4.6 percentage
+        # points.
         assert 0.9 <= held <= 0.996
 
 
@@ -154,7 +157,7 @@ def test_undefined_alpha_is_nan() -> None:
     assert np.isnan(alpha_of_pairs(np.zeros((0, 3)), np.zeros(0), metric="nominal", samples=10).alpha)
 
 
-def test_wrong_input_is_rejected() -> None:
+def test_invalid_input_is_rejected() -> None:
     with pytest.raises(ValueError, match="each"):
         alpha([0, 0], [1], metric="nominal")
     with pytest.raises(ValueError, match="finite"):

@@ -33,7 +33,7 @@ def test_false_positives_stay_within_the_significance_level(overlap: int) -> Non
         false_alarms += bool((found.adjusted < 0.05).any())
     assert np.mean(np.array(p_values) < 0.05) < 0.07
     assert np.mean(np.array(p_values) < 0.5) == pytest.approx(0.5, abs=0.06)
-    assert false_alarms <= 15  # 5 % of 150 projects is 7.5; 2.5 standard deviations more is 14.2
+    assert false_alarms <= 15  # 5 % of 150 projects is 7.5; adding 2.5 standard deviations gives 14.2
 
 
 @pytest.mark.parametrize("overlap", [2, 3, 5])

@@ -12,7 +12,7 @@ from preferences.statistics.rank_correlation import kendall_w_by_task, mid_ranks
 from tests.preferences.statistics.helpers import concordance, tau_b
 
 
-def test_tau_b_equals_scipy_with_and_without_ties() -> None:
+def test_tau_b_matches_scipy_with_and_without_ties() -> None:
     rng = np.random.default_rng(0)
     one, two = rng.integers(0, 4, (2, 200, 6))
     for a, b in zip(one, two, strict=True):

@@ -29,7 +29,7 @@ STYLES = list(demo_world.STYLES)[:K]
 
 @pytest.fixture(scope="module")
 def gold() -> NDArray[np.float64]:
-    """The gold points (TASKS, K) of the replies to each prompt, with one reply in each of four styles."""
+    """The gold points of the replies to each prompt, one in each of four styles, as a (TASKS, K) array."""
     rng = random.Random(0)
     points = []
     while len(points) < TASKS:

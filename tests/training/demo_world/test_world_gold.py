@@ -27,7 +27,7 @@ def test_cases_cover_every_question_type() -> None:
 
 
 @pytest.mark.parametrize("name", list(CASES))
-def test_good_answer_beats_every_flawed_one(name: str) -> None:
+def test_good_answer_beats_every_flawed_answer(name: str) -> None:
     drawn, messages = CASES[name]
     rng = random.Random(4)
     for _ in range(5):

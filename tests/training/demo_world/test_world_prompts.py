@@ -1,4 +1,4 @@
-"""Demo world prompts can be parsed from their text alone, and depend only on the seed."""
+"""Demo world prompts are parsed from their text alone and depend only on the seed."""
 
 import random
 import subprocess
@@ -36,7 +36,7 @@ def test_every_wording_of_a_question_is_parsed(intent: Intent) -> None:
 
 
 @pytest.mark.parametrize("intent", [*INTENTS, *FOLLOW_UPS], ids=lambda intent: intent.name)
-def test_all_answers_of_an_intent_state_the_same_facts(intent: Intent) -> None:
+def test_all_answers_for_an_intent_state_the_same_facts(intent: Intent) -> None:
     kinds = set(slots.in_template(intent.answers[0]))
     questions = {slots.in_template(question) for question in intent.questions}
     for answer in intent.answers:

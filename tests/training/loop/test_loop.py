@@ -1,4 +1,4 @@
-"""A training loop launches each run of its round when it is due, one at a time."""
+"""A training loop launches the runs of a round one at a time, as each becomes due."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_round_waits_for_comparisons_then_runs_its_three_steps(
     first = turn_loop(loop=loop)
     assert first is not None
     assert (first.kind, first.loop, first.state) == ("reward_model", loop, "queued")
-    assert turn_loop(loop=loop) is None  # one run at a time
+    assert turn_loop(loop=loop) is None  # only one run at a time
 
     judge = make_model(name="lab-rm-1", kind="reward_model")
     end(first, model={"id": str(judge.id), "name": judge.name})
@@ -54,7 +54,7 @@ def test_round_waits_for_comparisons_then_runs_its_three_steps(
     assert (third.kind, third.inputs) == ("sample", {"policy": "lab-ppo-1"})
 
     end(third)
-    assert turn_loop(loop=loop) is None  # waiting for new comparisons
+    assert turn_loop(loop=loop) is None  # the loop waits for new comparisons
 
 
 def test_failure_ends_the_round_until_new_comparisons_arrive(loop: Loop, alice: User, rank: Rank) -> None:

@@ -94,7 +94,7 @@ def test_evaluations_without_a_standard_error_or_of_base_models_are_ignored(
     assert judged() == []
 
 
-def test_api_shows_own_projects_with_a_constant_number_of_queries(
+def test_api_lists_own_projects_with_a_constant_number_of_queries(
     client_of: Callable[[User | None], APIClient],
     ada: User,
     mona: User,
@@ -109,7 +109,7 @@ def test_api_shows_own_projects_with_a_constant_number_of_queries(
         make_model(name=f"lab-ppo-{number}", parent=parent)
         judge(f"lab-ppo-{number}", 1.0 + number)
     client = client_of(ada)
-    with django_assert_max_num_queries(4):  # for session, user, runs and models
+    with django_assert_max_num_queries(4):  # one query each for session, user, runs and models
         said = client.get("/api/v1/models/judged/?project=lab").json()["policies"]
     assert len(said) == 6
     assert said[0]["gain"]["over"] == "lab-sft-1"

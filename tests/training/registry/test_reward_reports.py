@@ -1,4 +1,4 @@
-"""Reports on reward models, and comparisons of two models, read from the files next to their weights."""
+"""Reward reports and comparisons of two reward models are read from the files beside the weights."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_saved_report_is_returned_with_comparable_models(
     trained("support-rm-1", held_out(), project=project)
     body = client_of(ada).get(f"/api/v1/models/{second.pk}/report").json()
     written = report_on(held_out(noise=1.0), samples=50).as_json()
-    for name in ("seed", "samples", "version"):  # the API omits these technical fields
+    for name in ("seed", "samples", "version"):  # the API omits technical fields
         del written[name]
     assert body["report"] == written
     assert body["report"]["ties"]["tied"]["value"] == pytest.approx(
@@ -65,14 +65,16 @@ def test_saved_report_is_returned_with_comparable_models(
     assert body["comparable"] == [{"id": str(first.pk), "name": "lab-rm-1"}]
 
 
-def test_model_without_a_report_returns_null(client_of: ClientOf, ada: User, make_model: ModelMaker) -> None:
+def test_report_is_null_for_a_model_without_a_report(
+    client_of: ClientOf, ada: User, make_model: ModelMaker
+) -> None:
     for kind in ("policy", "reward_model"):
         model = make_model(name=f"lab-{kind}-1", kind=kind)
         body = client_of(ada).get(f"/api/v1/models/{model.pk}/report").json()
         assert body == {"report": None, "annotators": [], "comparable": []}
 
 
-def test_models_are_compared_on_rankings_held_out_from_both(
+def test_models_are_compared_on_shared_held_out_rankings(
     client_of: ClientOf, ada: User, trained: Trained
 ) -> None:
     first = trained("lab-rm-1", held_out().at(range(60)))
@@ -97,7 +99,7 @@ def test_comparison_of_incomparable_models_is_refused_with_a_reason(
     others = dataclasses.replace(held_out(), keys=tuple(f"another-{number}" for number in range(80)))
     status, why = asked(trained("lab-rm-3", others).pk)
     assert status == 422
-    assert "held out from both" in why
+    assert "can't be compared on held-out rankings" in why
     (old.folder / SCORED_NAME).write_bytes(b"not Parquet")
     status, why = asked(old.pk)
     assert status == 422
@@ -106,7 +108,7 @@ def test_comparison_of_incomparable_models_is_refused_with_a_reason(
     assert asked("rm-1")[0] in (400, 422)
 
 
-def test_only_managers_of_the_project_can_read_its_reports(
+def test_only_project_managers_can_read_reports(
     client_of: ClientOf, mona: User, alice: User, trained: Trained, lab: Project
 ) -> None:
     first, second = trained("lab-rm-1", held_out()), trained("lab-rm-2", held_out(noise=1.0))

@@ -1,4 +1,4 @@
-"""Rankings of responses with known features and rewards, to compare with estimates."""
+"""Rankings of responses with known features and rewards, against which estimates are compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.rlhf.reward.laplace import Part, Posterior
 
 
 def weights(seed: int, *, width: int, spread: float) -> Tensor:
-    """A random head. For standard normal features, its rewards have standard deviation `spread`."""
+    """A random head. For standard normal features, the head's rewards have standard deviation `spread`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(width, generator=generator, dtype=torch.float64) * spread / math.sqrt(width)
 
@@ -23,14 +23,15 @@ def features(seed: int, n: int, k: int, *, width: int) -> Tensor:
 
 
 def ranked(seed: int, rewards: Tensor) -> Tensor:
-    """Sample one Plackett–Luce ranking per row: (N, K) rewards to tiers, by reward + Gumbel noise."""
+    """Sample one Plackett–Luce ranking per row of the (N, K) rewards: add Gumbel noise, sort, and return
+    tiers."""
     generator = torch.Generator().manual_seed(seed + 200_000)
     noise = -torch.log(-torch.log(torch.rand(rewards.shape, generator=generator, dtype=rewards.dtype)))
     return (rewards + noise).argsort(dim=1, descending=True).argsort(dim=1)
 
 
 def part(responses: Tensor, tiers: Tensor, *, loss: str = "bradley_terry") -> Part:
-    """Rankings of equal size, with the same likelihood weights as `uncertainty.observations`."""
+    """Rankings of equal size, with the same likelihood weights as in `uncertainty.observations`."""
     k = tiers.shape[1]
     of_pairs = loss == "bradley_terry"
     counted = k * (k - 1) / 2 * 3 / (k + 1) if of_pairs else k - 1

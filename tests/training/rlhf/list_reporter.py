@@ -12,7 +12,7 @@ from training.rlhf.core.reporter import Cancelled, NullReporter
 
 @dataclass
 class ListReporter(NullReporter):
-    """Stores reports in lists. With `cancel_after=n`, the n-th call of `check` raises `Cancelled`."""
+    """Stores reports in lists. With `cancel_after=n`, the n-th call to `check` raises `Cancelled`."""
 
     cancel_after: int | None = None
     checks: int = 0

@@ -31,7 +31,7 @@ def answered_pairs(
     says: AnswerLink | None = None,
     prompts: int | None = None,
 ) -> ScoredRankings:
-    """Simulate verdicts on pairs with these reward differences, drawn from ``says`` (default: ``link``).
+    """Simulate verdicts, drawn from ``says`` (default: ``link``), on pairs with the given reward differences.
 
     The pairs are distributed over ``prompts`` prompts (default: one prompt per pair).
     """

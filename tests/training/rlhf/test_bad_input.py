@@ -107,7 +107,7 @@ def test_holding_out_all_rankings_is_rejected(base: Path, tmp_path: Path) -> Non
         train(RewardModelConfig(), base_model=base, rankings=aside, out_dir=tmp_path / "rm")
 
 
-def test_rankings_of_ties_alone_require_a_loss_that_models_ties(base: Path, tmp_path: Path) -> None:
+def test_fully_tied_rankings_require_a_loss_that_models_ties(base: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:6]]
     settings = {"epochs": 1, "evaluations": 1, "heldout_fraction": 0.0}
     ignoring = RewardModelConfig.model_validate(settings)
@@ -119,7 +119,8 @@ def test_rankings_of_ties_alone_require_a_loss_that_models_ties(base: Path, tmp_
 
 
 def test_empty_response_consists_of_one_end_token(base: Path) -> None:
-    """In every layout, its score is that of the prompt followed by EOS, and it can be used for training."""
+    """In every layout, an empty response has the score of the prompt followed by EOS and is usable for
+    training."""
     words = tiny.tokenizer()
     assert chat.encode_response(words, "") == chat.encode_response(words, "<eos>") == [1]
     model, tokenizer = load_for_training(base)
@@ -147,18 +148,19 @@ def test_error_names_non_finite_weights(
     which: str, value: float, base: Path, adapter: Path, tmp_path: Path
 ) -> None:
     folder = copy_of(base if which == "whole" else adapter, tmp_path)
-    shutil.copytree(base, tmp_path / "llama")  # the base model next to the adapter
+    shutil.copytree(base, tmp_path / "llama")  # put the base model beside the adapter
     file = folder / ("model.safetensors" if which == "whole" else "adapter_model.safetensors")
     weights = load_file(file)
     name = next(key for key in weights if "q_proj" in key)
     weights[name][0, 0] = value
     save_file(weights, file, metadata={"format": "pt"})
-    with pytest.raises(ModelNotFound, match=r"q_proj.*NaN or infinite.*Take an earlier checkpoint"):
+    with pytest.raises(ModelNotFound, match=r"q_proj.*NaN or infinite.*Use an earlier checkpoint"):
         load_for_training(folder)
 
 
 def test_tokenizer_without_a_pad_token_gets_one_that_differs_from_eos(tmp_path: Path) -> None:
-    """A model trained with this tokenizer is scored at EOS in batches, in Rankloop and in transformers."""
+    """A model trained with a tokenizer without a pad token is scored at EOS, in Rankloop and in transformers,
+    including in batches."""
     words = tiny.tokenizer()
     words.pad_token = None
     model = tiny.policy()
@@ -201,7 +203,7 @@ def test_tokenizer_without_eos_is_rejected(tmp_path: Path) -> None:
     tiny.policy().save_pretrained(tmp_path / "policy")
     words.save_pretrained(tmp_path / "policy")
     for load in (load_policy, load_for_training):
-        with pytest.raises(ModelNotFound, match=r"tokenizer of .*policy.* no EOS token.*Set its eos_token"):
+        with pytest.raises(ModelNotFound, match=r"tokenizer of .*policy.* no EOS token.*eos_token and save"):
             load(tmp_path / "policy")
 
 
@@ -254,7 +256,7 @@ def test_classifier_with_several_classes_is_rejected(base: Path, tmp_path: Path)
 
 def test_ppo_rejects_an_encoder_as_reward_model(base: Path, tmp_path: Path) -> None:
     judge = learn(saved_base("bert", tmp_path), tmp_path / "rm").path
-    assert PPOConfig().steps  # the recipe is valid, but encoders have no value per token
+    assert PPOConfig().steps  # the recipe is valid, but an encoder has no value for each token
     with pytest.raises(ValueError, match=r"is an encoder.*Train a reward model from this policy"):
         load_models(base, judge)
 
@@ -314,12 +316,12 @@ def test_error_names_the_damaged_folder(damage: str, base: Path, adapter: Path, 
 
 
 def test_undamaged_copies_load(adapter: Path, tmp_path: Path) -> None:
-    """This shows that the copies in the tests above are rejected because of the damage, not the copying."""
+    """Undamaged copies load, so the damaged copies in other tests are rejected because of the damage."""
     assert torch.isfinite(scores_here(copy_of(adapter, adapter.parent / "beside"))).all()
 
 
 def test_adapter_on_nonexistent_layers_is_rejected(base: Path, tmp_path: Path) -> None:
-    """A Llama has no layers with GPT-2's names. The error names the field and is raised before training."""
+    """A Llama model has no layers with GPT-2's names. The error names the field, before training starts."""
     with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' does not fit Llama"):
         learn(base, tmp_path / "rm", **LORA, lora_target_modules="c_attn, c_proj")
     some = learn(base, tmp_path / "rm", **LORA, lora_target_modules="q_proj, v_proj").path

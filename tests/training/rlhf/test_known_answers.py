@@ -1,7 +1,7 @@
-"""Minimising each loss on answers simulated with known parameters recovers these parameters.
+"""Minimising each loss on answers simulated with known parameters recovers those parameters.
 
-Rewards are linear in five features, so the fit has few parameters. Their standard errors come from the
-curvature of the likelihood at its maximum.
+Rewards are linear in five features, so the fit has few parameters. The parameters' standard errors come from
+the curvature of the likelihood at its maximum.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def one_thread() -> Iterator[None]:
 
 
 def pairs(count: int, generator: torch.Generator) -> Tensor:
-    """(count, 2, 5) features: two responses per pair, five features per response."""
+    """Features with shape (count, 2, 5): two responses per pair, five features per response."""
     return torch.randn(count, 2, len(WEIGHTS), dtype=torch.float64, generator=generator)
 
 
@@ -79,7 +79,7 @@ def covers(estimates: list[tuple[Tensor, Tensor]], true: Tensor) -> None:
 
 
 def state_strengths(features: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Simulate (tiers, levels) by comparing d + logistic noise with the thresholds."""
+    """Simulate tiers and levels by comparing d plus logistic noise with the thresholds."""
     d = (features[:, 0] - features[:, 1]) @ WEIGHTS
     noise = torch.logit(torch.rand(len(d), dtype=torch.float64, generator=generator))
     said = torch.bucketize(d + noise, EDGES) - 3
@@ -142,11 +142,13 @@ def test_weights_and_reliabilities_are_recovered() -> None:
 
 
 TIE = torch.tensor([0.7], dtype=torch.float64)  # Rao and Kupper's threshold, and Davidson's log nu
+
 VERDICTS = torch.tensor([[0, 1], [0, 0], [1, 0]])  # first preferred, tie, second preferred
 
 
 def chances_by_the_book(model: str, d: Tensor, tie: Tensor) -> Tensor:
-    """Return (3, pairs) probabilities from the textbook formulas: first preferred, tie, second preferred."""
+    """Return probabilities from the textbook formulas as a (3, pairs) tensor: first preferred, tie, second
+    preferred."""
     if model == "davidson":
         return torch.stack((d / 2, tie.expand_as(d), -d / 2)).softmax(dim=0)
     h = tie if model == "rao_kupper" else torch.zeros_like(tie)
@@ -186,7 +188,7 @@ def test_weights_and_tie_parameters_are_recovered_from_pairs(model: str) -> None
 
 
 def orders(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Features of five responses per ranking, and their order by reward + Gumbel noise (Plackett–Luce)."""
+    """Features of five responses per ranking, and their order by reward plus Gumbel noise (Plackett–Luce)."""
     features = torch.randn(count, 5, len(WEIGHTS), dtype=torch.float64, generator=generator)
     uniform = torch.rand(count, 5, dtype=torch.float64, generator=generator)
     noisy = features @ WEIGHTS - (-uniform.log()).log()

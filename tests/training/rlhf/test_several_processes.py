@@ -1,7 +1,8 @@
-"""Two processes under torch.distributed get the same weights and metrics as one, and stop at the same step.
+"""Two processes under torch.distributed get the same weights and metrics as one process and stop at the same
+step.
 
-They have the environment variables of torchrun workers and are forked from one process that has already
-imported torch. The training loop, the command line and gloo are not mocked.
+The processes have the environment variables of torchrun workers and are forked from one process that has
+already imported torch. The training loop, the command line and gloo are not mocked.
 """
 
 from __future__ import annotations
@@ -82,12 +83,12 @@ def as_row(ranking: Ranking) -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Execute all runs of this file as forks of one process. Return the exit codes by run name, and the
+    """Execute all runs in this file as forks of one process. Return the exit codes by run name, and the
     folder."""
     folder = tmp_path_factory.mktemp("several")
     save_model(tiny.policy(), tiny.tokenizer(), folder / "policy")
-    # The rankings differ in weight and length. The last batch has one ranking, so only the first process gets
-    # one.
+    # The rankings differ in weight and length. The last batch contains only one ranking, which goes to
+    # the first process.
     rankings = [
         replace(ranking, weight=1.0 + number % 3, annotator=f"a{number % 2}")
         for number, ranking in enumerate(RANKINGS[:33])
@@ -156,7 +157,7 @@ def result(made: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def test_two_processes_give_the_same_weights_and_metrics_as_one(made: dict[str, Any]) -> None:
+def test_two_processes_give_the_same_weights_and_metrics_as_one_process(made: dict[str, Any]) -> None:
     assert made["codes"]["one"] == [0], made["stderr"]
     assert made["codes"]["two"] == [0, 0], made["stderr"]
     assert (weights(made, "one") - weights(made, "two")).abs().max() < 1e-5
@@ -178,10 +179,10 @@ def test_two_processes_resume_to_the_same_weights_after_a_kill(made: dict[str, A
     assert result(made, "killed, again")["metrics"] == result(made, "two")["metrics"]
 
 
-def test_two_processes_stop_early_at_the_same_step_as_one(made: dict[str, Any]) -> None:
+def test_two_processes_stop_early_at_the_same_step_as_one_process(made: dict[str, Any]) -> None:
     assert (made["codes"]["early"], made["codes"]["early-two"]) == ([0], [0, 0])
     one, two = result(made, "early"), result(made, "early-two")
-    assert one["steps"] == two["steps"] == 4  # of ten steps, because the second evaluation was no better
+    assert one["steps"] == two["steps"] == 4  # stopped early: the second evaluation was no better
     assert one["total_steps"] == 10
 
 

@@ -1,7 +1,7 @@
 """Training on rankings of two responses is equivalent to TRL's RewardTrainer.
 
-With the same weights, both compute the same loss and gradients, and reach the same weights after training.
-A model saved by TRL has the same scores in Rankloop.
+With the same weights, both trainers compute the same loss and gradients, and reach the same weights after
+training. A model saved by TRL has the same scores in Rankloop.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def of_rounding(adam: torch.optim.Optimizer | None, parameter: torch.Tensor) -> 
 
 @pytest.mark.parametrize("settings", [CENTRED, WITH_MARGINS], ids=["centred", "margins"])
 @pytest.mark.parametrize("kind", ["full", "lora", "encoder"])
-def test_same_steps_give_the_same_weights_as_trl(
+def test_equal_training_steps_give_the_same_weights_as_trl(
     kind: str,
     settings: dict[str, Any],
     start: Path,
@@ -224,7 +224,7 @@ def test_model_trained_by_trl_has_the_same_scores_in_rankloop(kind: str, tmp_pat
         *chat.encode_prompt(tokenizer, [{"role": "user", "content": "w0"}]),
         *chat.encode_response(tokenizer, "w0 good good"),
     ]
-    assert [tokenizer.bos_token_id, *ids] == ours  # both include EOS
+    assert [tokenizer.bos_token_id, *ids] == ours  # both sequences include EOS
     trainer.train()
     trainer.save_model(str(tmp_path / "theirs"))
     if kind == "lora":

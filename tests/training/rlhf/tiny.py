@@ -68,8 +68,8 @@ def byte_level_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def encoder_tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer with the same words, [CLS] at the start and [SEP] at the end, but no BOS or EOS, as in
-    BERT."""
+    """A BERT-style tokenizer with one token per word, [CLS] at the start and [SEP] at the end, but no BOS or
+    EOS."""
     special = ("[PAD]", "[SEP]", "[CLS]", "[UNK]", "[MASK]")
     names = [*special, *(f"w{n}" for n in range(WORDS)), "user", "assistant", ":", "good", "bad"]
     inner = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="[UNK]"))
@@ -124,13 +124,13 @@ def gpt2_policy(*, seed: int = 0) -> GPT2LMHeadModel:
 
 
 def qwen_policy(*, seed: int = 0) -> PreTrainedModel:
-    """A model with query and key norms, attention heads wider than hidden / heads, and tied embeddings."""
+    """A model with query and key norms, heads wider than hidden size / number of heads, tied embeddings."""
     config = Qwen3Config(**COMMON, **SHAPE, num_key_value_heads=1, head_dim=24, tie_word_embeddings=True)
     return _seeded(Qwen3ForCausalLM, config, seed)
 
 
 def neox_policy(*, seed: int = 0) -> PreTrainedModel:
-    """A GPT-NeoX like Pythia: parallel attention and MLP, partially rotary positions, and biases."""
+    """A GPT-NeoX model like Pythia: parallel attention and MLP, partial rotary embeddings, and biases."""
     return _seeded(GPTNeoXForCausalLM, GPTNeoXConfig(**COMMON, **SHAPE, rotary_pct=0.25), seed)
 
 

@@ -1,5 +1,5 @@
-"""A run is estimated before launch: from earlier runs or, if there are none, from operation counts. The
-estimate names its basis and writes nothing."""
+"""A run's time and memory are estimated before launch: from earlier runs or, if there are none, from
+operation counts. The estimate names its basis and writes nothing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def prompts(lab: Project) -> None:
 
 @pytest.mark.usefixtures("prompts", "judge")
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_every_kind_has_an_estimate_without_earlier_runs(
+def test_every_run_kind_has_an_estimate_without_earlier_runs(
     kind: str, lab: Project, alice: User, rank: Rank
 ) -> None:
     rank(lab, alice, n=3)

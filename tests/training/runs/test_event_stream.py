@@ -62,7 +62,7 @@ async def watch(run_id: UUID, seen: Seen, *, after: int = 0) -> None:
 
 
 def play(scene: Callable[[], Awaitable[None]]) -> None:
-    """Run an async test body, then close the connections of the threads that did its database work."""
+    """Run an async test body, then close the connections of the threads that did the test's database work."""
 
     async def whole() -> None:
         try:
@@ -193,7 +193,7 @@ def test_disconnect_of_one_browser_does_not_affect_other_streams(run: TrainingRu
     assert [seq for _, seq, _ in seen] == [1, 2, 3]
 
 
-def test_http_stream_resumes_and_responds_204_after_its_end(
+def test_http_stream_resumes_and_responds_with_204_after_its_end(
     run: TrainingRun, ada: User, oscar: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     say(run, 1)

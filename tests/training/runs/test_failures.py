@@ -1,4 +1,4 @@
-"""The kind of a failure is recorded where the failure occurs, and is explained with a cause and a fix."""
+"""A failure's kind is recorded where the failure occurs, and is explained with a cause and a fix."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Scene:
         return loading.save_model(*untrained_policy(), self.path / "policy")
 
     def hub(self, *, answers: bool, error: str = "") -> None:
-        """Simulate a reachable or unreachable Hub. If `error` is set, the Hub client raises it."""
+        """Simulate a reachable or unreachable Hub. If `error` is set, the Hub client raises that error."""
 
         def refuse(*args: object, **options: object) -> None:
             raise OSError(error)
@@ -294,12 +294,12 @@ PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
     (Kind.INPUTS_REFUSED, lambda scene: SFTConfig(epochs=-1)),  # type: ignore[call-arg]
     (Kind.UNKNOWN, lambda scene: {}["surprise"]),  # type: ignore[index]
 ]
-# The tests of processes and lost workers provoke these kinds.
+# Failure kinds that the tests of processes and lost workers provoke.
 OF_PROCESSES = {Kind.KILLED, Kind.NOT_STARTED, Kind.CRASHED, Kind.WORKER_LOST, Kind.CANCELLED}
 
 
 @pytest.mark.parametrize(("kind", "provoke"), PROVOKED)
-def test_each_exception_is_recorded_as_its_kind(
+def test_each_exception_is_recorded_with_its_failure_kind(
     kind: FailureKind, provoke: Callable[[Scene], object], scene: Scene
 ) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the assertions below check the kind
@@ -308,7 +308,7 @@ def test_each_exception_is_recorded_as_its_kind(
     assert explained(caught.value).kind == kind
 
 
-def test_every_kind_is_tested_and_has_a_fix_and_valid_settings() -> None:
+def test_every_failure_kind_is_tested_and_has_a_fix_and_valid_settings() -> None:
     assert {kind for kind, _ in PROVOKED} | OF_PROCESSES == set(FailureKind) == set(CAUSES)
     settings = {name for entry in catalog.KINDS.values() for name in entry.recipe.model_fields}
     for kind, cause in CAUSES.items():
@@ -326,7 +326,7 @@ def test_message_written_by_rankloop_does_not_change_the_kind() -> None:
     assert kind_of(on_gpu) == Kind.OUT_OF_MEMORY
 
 
-def test_failure_suggests_only_settings_of_the_recipe() -> None:
+def test_failure_suggests_only_settings_in_the_recipe() -> None:
     failure = explained(MemoryError("could not get 3 GB"))
     assert failure.detail == "could not get 3 GB"
     assert failure.settings[0] == "micro_batch_tokens"

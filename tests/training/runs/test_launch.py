@@ -77,24 +77,24 @@ def test_launch_refuses_a_setting_that_is_not_finite(lab: Project, value: float)
     assert set(refusal(lab, "sft", {"weight_decay": value})) == {"recipe.weight_decay"}
 
 
-def test_launch_refuses_an_input_that_the_kind_does_not_have(lab: Project) -> None:
+def test_launch_refuses_an_input_that_the_run_kind_does_not_take(lab: Project) -> None:
     assert "Its inputs are policy, snapshot" in refusal(lab, "sft", reward_model="x")["inputs.reward_model"]
 
 
-def test_launch_names_all_missing_inputs_together(lab: Project) -> None:
+def test_launch_error_names_all_missing_inputs_together(lab: Project) -> None:
     reasons = refusal(lab, "ppo")
     assert set(reasons) == {"inputs.policy", "inputs.reward_model", "project"}
     assert "Run sft first" in reasons["inputs.policy"]
 
 
-def test_launch_refuses_a_model_of_another_project(
+def test_launch_refuses_a_model_from_another_project(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     make_model(project=create_project(slug="other"), name="other-sft-1")
     assert "no model 'other-sft-1'" in refusal(lab, "sample", policy="other-sft-1")["inputs.policy"]
 
 
-def test_launch_refuses_a_model_of_wrong_kind_archived_or_without_weights(
+def test_launch_refuses_archived_models_wrong_kinds_and_missing_weights(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     make_model(name="lab-rm-1", kind="reward_model")
@@ -111,7 +111,7 @@ def test_launch_refuses_a_missing_model_path(lab: Project, tmp_path: Path) -> No
     assert path in refusal(lab, "sft", {"base_model": path})["recipe.base_model"]
 
 
-def test_default_input_is_the_production_model_or_else_the_newest(
+def test_default_input_is_the_production_model_or_else_the_newest_model(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     first, second = make_model(name="lab-sft-1"), make_model(name="lab-sft-2")
@@ -142,7 +142,7 @@ def test_default_policy_is_the_parent_of_the_reward_model(
     assert launch(lab, kind, reward_model=judge.name).inputs["policy"] == "lab-rs-1"
 
 
-def test_evaluate_requires_a_reward_model_only_if_it_is_the_judge(
+def test_evaluation_requires_a_reward_model_only_if_chosen_as_judge(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     make_model(name="lab-sft-1")
@@ -167,7 +167,7 @@ def test_reward_model_run_freezes_the_current_rankings(
     assert DatasetSnapshot.objects.count() == 1
 
 
-def test_launch_refuses_a_snapshot_of_another_project(
+def test_launch_refuses_a_snapshot_from_another_project(
     lab: Project, make_model: ModelMaker, alice: User, rank: Rank
 ) -> None:
     make_model(name="lab-sft-1")
@@ -195,7 +195,7 @@ def test_resume_wakes_a_worker(lab: Project, django_capture_on_commit_callbacks:
     assert len(callbacks) == 1
 
 
-def test_every_setting_has_a_description_and_a_default_or_bounds() -> None:
+def test_every_setting_has_a_description_and_a_default() -> None:
     for kind, entry in catalog().items():
         assert entry["title"]
         assert entry["description"]

@@ -64,7 +64,7 @@ def test_command_accepts_a_preset_and_settings_override_it(lab: Project) -> None
     assert (recipe["max_demonstrations"], recipe["batch_size"]) == (2_000, 4)
 
 
-def test_api_lists_presets_and_accepts_one(
+def test_api_lists_presets_and_a_launch_accepts_a_preset(
     client_of: Callable[[User | None], APIClient], ada: User, project: Project
 ) -> None:
     client = client_of(ada)

@@ -54,7 +54,7 @@ def test_reports_are_ordered_and_progress_is_written_four_times_a_second(
     assert (run.phase, run.step, run.total_steps) == ("train", STEPS, STEPS)
 
 
-def test_time_left_is_estimated_from_the_speed_of_the_phase(
+def test_remaining_time_is_estimated_from_the_speed_of_the_phase(
     run: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0

@@ -1,4 +1,5 @@
-"""A stopped run keeps its checkpoints while it can be resumed. After that, only its log remains."""
+"""A stopped run keeps its checkpoints while it can be resumed. Once the run can no longer be resumed, only
+its log remains."""
 
 from __future__ import annotations
 

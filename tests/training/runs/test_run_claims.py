@@ -29,7 +29,7 @@ def claim(run: TrainingRun) -> int:
 
 
 def lose(run: TrainingRun) -> None:
-    """Make the last heartbeat of the run one hour old."""
+    """Set the run's last heartbeat to one hour ago."""
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - LONG_AGO)
 
 
@@ -223,7 +223,7 @@ def test_resuming_a_run_resets_its_tries(make_run: RunMaker) -> None:
     transitions.requeue_finished(run=run)
     run.refresh_from_db()
     assert (run.state, run.error, run.finished_at, run.tries) == ("queued", None, None, 0)
-    assert claim(run) == transitions.MAX_TRIES + 1  # never decreases, so stale attempts are detected
+    assert claim(run) == transitions.MAX_TRIES + 1  # never reused, so stale attempts are detected
 
 
 def test_only_failed_and_cancelled_runs_can_be_resumed(make_run: RunMaker) -> None:

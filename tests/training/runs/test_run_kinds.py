@@ -1,4 +1,4 @@
-"""Each run kind with a tiny model: its inputs, its results, and their use by the next run kind."""
+"""Each run kind is tested with a tiny model: inputs, results, and the use of results by the next run kind."""
 
 from __future__ import annotations
 

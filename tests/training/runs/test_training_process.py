@@ -45,7 +45,7 @@ def endless(make_run: RunMaker) -> TrainingRun:
 
 @contextmanager
 def supervised(run: TrainingRun) -> Iterator[psutil.Process]:
-    """The process of a training run. Its supervisor runs in a thread of the test process."""
+    """The process of a training run, whose supervisor runs in a thread of the test process."""
 
     def supervise_it() -> None:
         try:
@@ -75,7 +75,8 @@ def process_of(run: TrainingRun) -> psutil.Process:
 
 
 def is_process_of(process: psutil.Process, run: TrainingRun) -> bool:
-    """Recognise the process by its name, which contains part of the run ID, and its output, the run's log."""
+    """Recognise a run's process by its name (which contains part of the run ID) and its output file (the
+    run's log)."""
     try:
         return process.name() == f"run-{str(run.pk)[-8:]}" and (
             Path(f"/proc/{process.pid}/fd/1").readlink() == run.log_path
@@ -122,7 +123,7 @@ def test_cancelled_run_stops_after_a_step_and_leaves_no_partial_files(endless: T
     assert_nothing_half_written(endless)
 
 
-def test_killed_process_fails_the_run_with_its_cause(endless: TrainingRun) -> None:
+def test_killed_process_fails_the_run_with_a_cause(endless: TrainingRun) -> None:
     with supervised(endless) as process:
         process.send_signal(signal.SIGKILL)
     endless.refresh_from_db()
@@ -235,5 +236,5 @@ def test_stopped_worker_requeues_its_run(endless: TrainingRun, tmp_path: Path) -
         wait_until(lambda: is_training(endless))
     endless.refresh_from_db()
     assert (endless.state, endless.tries) == ("queued", 0)
-    assert transitions.sweep_runs() == [endless.pk]  # wakes a worker now, not in a minute
+    assert transitions.sweep_runs() == [endless.pk]  # the worker is woken now, not a minute later
     assert_nothing_half_written(endless)

@@ -59,7 +59,7 @@ def ranked_by_length(
     return project
 
 
-def test_simulation_ranks_every_task_as_often_as_its_overlap(
+def test_simulation_ranks_every_task_as_often_as_its_overlap_requires(
     ranked_by_length: Project, simulated: Simulated
 ) -> None:
     said = simulated_with_an_own_server(ranked_by_length, annotators=3, judge="length")
@@ -81,7 +81,7 @@ def test_simulation_ranks_every_task_as_often_as_its_overlap(
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_simulation_answers_every_form(
+def test_simulation_can_answer_the_form_of_every_preset(
     test_database: None, add_tasks: Callable[..., list[RankingTask]], preset: str, simulated: Simulated
 ) -> None:
     project = create_project(slug="any", preset=preset)
@@ -128,7 +128,7 @@ def test_annotator_without_further_tasks_stops_with_a_reason(
     out = StringIO()
     call_command("simulate_annotators", project="support", judge="length", annotators=1, url=web, stdout=out)
     assert "0 rankings" in out.getvalue()
-    assert "sim-1 got no more tasks: The project support is paused" in out.getvalue()
+    assert "sim-1 was given no more tasks: The project support is paused" in out.getvalue()
 
 
 def test_invalid_arguments_are_rejected_before_any_request(ranked_by_length: Project) -> None:
@@ -177,7 +177,8 @@ def test_noise_reverses_half_of_the_affected_pairs() -> None:
 
 @pytest.fixture
 def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
-    """A server that responds with queued statuses in turn: (address, statuses, received idempotency keys)."""
+    """The address of a server that responds with queued statuses in turn, the queue, and the received
+    idempotency keys."""
     statuses: list[int] = []
     keys: list[str] = []
 
@@ -204,7 +205,9 @@ def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
     server.server_close()
 
 
-def test_failed_submit_is_retried_with_the_same_key(flaky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_submission_is_retried_with_the_same_idempotency_key(
+    flaky: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(annotators, "FIRST_PAUSE_SECONDS", 0.01)
     url, statuses, keys = flaky
     statuses += [503, 0, 429, 201]

@@ -26,7 +26,7 @@ class LoopsView(generics.ListAPIView[Loop]):
 
     @extend_schema(parameters=[PROJECT])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """List the training loops of projects."""
+        """List the projects' training loops."""
         return super().get(request, *args, **kwargs)
 
     @extend_schema(request=serializers.SetLoopSerializer, responses={201: serializers.LoopSerializer})

@@ -20,7 +20,7 @@ from training.runs.watch import follow_run, worker_listens
 
 
 class Command(QuickCommand):
-    help = "Launch a training run. With --wait, follow it to its end and fail if the run fails."
+    help = "Launch a training run. With --wait, follow the run to its end and exit with an error if it fails."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", choices=[str(kind) for kind in KINDS])
@@ -29,7 +29,8 @@ class Command(QuickCommand):
             "--preset",
             default="default",
             metavar="NAME",
-            help="quick, default or thorough (docs/recipes.md); --recipe and --set override it",
+            help="quick, default, thorough or another preset in docs/recipes.md; --recipe and --set override "
+            "the preset",
         )
         parser.add_argument(
             "--set",
@@ -38,7 +39,7 @@ class Command(QuickCommand):
             default=[],
             metavar="KEY=VALUE",
             dest="chosen",
-            help="recipe settings, such as base_model=Qwen/Qwen3-0.6B (null: empty)",
+            help="recipe settings, such as base_model=Qwen/Qwen3-0.6B; the value null leaves a setting empty",
         )
         parser.add_argument(
             "--input",
@@ -47,7 +48,7 @@ class Command(QuickCommand):
             default=[],
             metavar="NAME=VALUE",
             dest="inputs",
-            help="policy, reward_model or snapshot, by name or id",
+            help="inputs (policy, reward_model, snapshot), given by name or id",
         )
         parser.add_argument("--recipe", type=Path, metavar="FILE", help="settings from a .json or .toml file")
         parser.add_argument("--wait", action="store_true", help="follow the run until it ends")
@@ -93,7 +94,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise CommandError(f"The recipe {path} is not valid {path.suffix or 'JSON'}: {error}") from None
     if not isinstance(settings, dict):
-        raise CommandError(f"The recipe {path} must be one object of settings.")
+        raise CommandError(f"The recipe {path} must contain a single object of settings.")
     return settings
 
 
@@ -106,7 +107,7 @@ def pairs(given: list[str]) -> dict[str, str]:
 
 
 def summary(run: TrainingRun) -> str:
-    """Summarise the result of the run in a few lines."""
+    """Summarise the run's result in a few lines."""
     lines = [f"Run {run.id} ({run.kind}) {run.state}."]
     lines += [f"  {name}: {value}" for name, value in run.inputs.items()]
     if run.error and (failure := explain(run)) is not None:

@@ -18,7 +18,7 @@ from training.simulation.annotators import JUDGES, ApiError, annotate
 from training.simulation.webserver import reachable_web
 
 TOKEN_NAME = "simulate_annotators"
-TELL_EVERY = 100  # rankings
+TELL_EVERY = 100  # number of rankings between progress messages
 
 
 class Command(QuickCommand):
@@ -31,15 +31,15 @@ class Command(QuickCommand):
             "--judge",
             choices=sorted(JUDGES),
             default="gold",
-            help="gold: the demo world's preference function; length: longer is better",
+            help="gold: the demo world's preference function; length: longer responses are better",
         )
         parser.add_argument(
-            "--noise", type=float, default=0.0, metavar="P", help="share of rankings with a random order"
+            "--noise", type=float, default=0.0, metavar="P", help="share of rankings whose order is random"
         )
         parser.add_argument("--limit", type=int, metavar="N", help="stop after N rankings in total")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument(
-            "--url", help="address of the web server; default: the running server, or a new one"
+            "--url", help="address of the web server; default: the running server, or else a new server"
         )
         parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
 
@@ -91,8 +91,8 @@ class Command(QuickCommand):
             f"The project now has {done['comparisons']} comparisons.",
         ]
         if tally.refused:
-            sentences.insert(1, f"{tally.refused} were refused because their leases had expired.")
-        sentences += [f"{name} got no more tasks: {why}" for name, why in sorted(tally.stopped.items())]
+            sentences.insert(1, f"{tally.refused} rankings were refused because their leases had expired.")
+        sentences += [f"{name} was given no more tasks: {why}" for name, why in sorted(tally.stopped.items())]
         self.stdout.write(json.dumps(done) if options["json"] else " ".join(sentences))
 
 

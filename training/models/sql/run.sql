@@ -1,4 +1,4 @@
--- Announces every finished run to webhooks, however it ended (annotation/models/sql/webhook.sql).
+-- Announces the end of every run, whatever its outcome, to webhooks (annotation/models/sql/webhook.sql).
 
 CREATE OR REPLACE FUNCTION rankloop_emit_run() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

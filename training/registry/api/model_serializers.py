@@ -22,10 +22,10 @@ class ModelSerializer(serializers.ModelSerializer[ModelVersion]):
     parent = ModelRefSerializer(allow_null=True)
     run = RunRefSerializer(allow_null=True)
     metrics = serializers.DictField(child=serializers.FloatField())
-    folder = serializers.CharField(help_text="Path of its files on the server.")
+    folder = serializers.CharField(help_text="Path of the model's files on the server.")
     weights = serializers.ChoiceField(
         choices=ModelVersion.Weights.choices,
-        help_text="adapter: the folder holds only a LoRA adapter of the parent or of base_model.",
+        help_text="adapter: the folder holds only a LoRA adapter for the parent or for base_model.",
     )
 
     class Meta:

@@ -47,7 +47,7 @@ class ModelsView(generics.ListAPIView[ModelVersion]):
 class JudgedView(APIView):
     @extend_schema(parameters=[PROJECT], responses=model_serializers.JudgedPoliciesSerializer)
     def get(self, request: Request) -> Response:
-        """List policies with their newest evaluations and their gain over their parents."""
+        """List policies with their newest evaluations and their gains over their parent policies."""
         user, project = user_of(request), request.query_params.get("project")
         policies = judged_policies(
             models=ModelVersion.objects.visible_to(user).of_project(project),
@@ -57,7 +57,7 @@ class JudgedView(APIView):
 
 
 class ModelView(APIView):
-    """A view under `models/{id}/`. Managers of the project can read; admins can make changes."""
+    """A view under `models/{id}/`. Project managers can read the model; admins can also change it."""
 
     model: ModelVersion
 
@@ -92,7 +92,7 @@ class ArchiveView(ModelView):
 class ReportView(ModelView):
     @extend_schema(responses=reward_report_serializers.ModelReport)
     def get(self, request: Request, model_id: str) -> Response:
-        """Return the report on a reward model, measured on the rankings held out from its training."""
+        """Return the report on a reward model, measured on rankings held out from the model's training."""
         found = {
             "report": report_of(self.model),
             "annotators": learned_of_annotators(self.model),
@@ -104,7 +104,8 @@ class ReportView(ModelView):
 class ComparisonView(ModelView):
     @extend_schema(parameters=[OTHER], responses=reward_report_serializers.RewardComparison)
     def get(self, request: Request, model_id: str) -> Response:
-        """Compare a reward model with another of the project, on the rankings held out from both."""
+        """Compare a reward model with another reward model in the project, on rankings that were held out
+        from the training of both."""
         asked = model_serializers.OtherModelSerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
         rivals = ModelVersion.objects.filter(project=self.model.project_id, pk=asked.validated_data["other"])

@@ -1,5 +1,5 @@
-"""The JSON form of a reward model's report, as `training.rlhf.report.reward_report` writes it, and of a
-comparison of two."""
+"""The JSON form of a reward model's report, as written by `training.rlhf.report.reward_report`, and of a
+comparison of two reward models."""
 
 from __future__ import annotations
 
@@ -34,11 +34,13 @@ class Calibration(serializers.Serializer[Any]):
     pairs = serializers.IntegerField()
     log_loss = Estimate(help_text="Nats per pair; random guessing gives 0.693.")
     brier = Estimate()
-    preference = Reliability(help_text="Calibration of P(i ≻ j), with each pair in both orders.")
+    preference = Reliability(help_text="Calibration of P(i ≻ j), with each pair counted in both orders.")
 
 
 class TopOfSet(serializers.Serializer[Any]):
-    size = serializers.IntegerField(allow_null=True, help_text="null: all responses of a ranking.")
+    size = serializers.IntegerField(
+        allow_null=True, help_text="Responses per set; null: all responses of a ranking."
+    )
     rankings = serializers.IntegerField()
     accuracy = Estimate()
     chance = serializers.FloatField(help_text="Accuracy by chance.")
@@ -47,8 +49,8 @@ class TopOfSet(serializers.Serializer[Any]):
 class PeopleBeside(serializers.Serializer[Any]):
     pairs = serializers.IntegerField()
     prompts = serializers.IntegerField()
-    others = Estimate(help_text="Agreement of an annotator with the majority of the others.")
-    model = Estimate(help_text="Agreement of the model with the same annotator.")
+    others = Estimate(help_text="An annotator's agreement with the majority of the other annotators.")
+    model = Estimate(help_text="The model's agreement with the same annotator.")
 
 
 class TiePrediction(serializers.Serializer[Any]):
@@ -56,20 +58,20 @@ class TiePrediction(serializers.Serializer[Any]):
     tied = Estimate()
     predicted = serializers.FloatField()
     area_under_curve = serializers.FloatField(allow_null=True)
-    gain = Estimate(help_text="Gain over one constant probability for all pairs, in nats per pair.")
+    gain = Estimate(help_text="Gain over predicting the same probability for all pairs, in nats per pair.")
     reliability = Reliability()
 
 
 class StrengthLevel(serializers.Serializer[Any]):
     level = serializers.IntegerField()
-    stated = Estimate(help_text="Share of pairs with this level or a higher one.")
+    stated = Estimate(help_text="Share of pairs with this strength level or a higher one.")
     predicted = serializers.FloatField()
 
 
 class StrengthPrediction(serializers.Serializer[Any]):
     pairs = serializers.IntegerField()
     not_known = serializers.IntegerField(
-        help_text="Pairs with a level that does not occur in the training data."
+        help_text="Number of pairs whose strength level does not occur in the training data."
     )
     levels = StrengthLevel(many=True)
     reliability = Reliability()
@@ -78,7 +80,7 @@ class StrengthPrediction(serializers.Serializer[Any]):
 class Lean(serializers.Serializer[Any]):
     pairs = serializers.IntegerField()
     correlation = Estimate(help_text="Spearman's ρ over all responses.")
-    within_rankings = Estimate(help_text="Spearman's ρ of the differences from the ranking's mean.")
+    within_rankings = Estimate(help_text="Spearman's ρ of the differences from each ranking's mean.")
     by_model = Estimate()
     by_people = Estimate()
     excess = Estimate(help_text="by_model minus by_people, on the same pairs.")
@@ -96,7 +98,9 @@ class RewardSlice(serializers.Serializer[Any]):
 class RewardReport(serializers.Serializer[Any]):
     rankings = serializers.IntegerField()
     prompts = serializers.IntegerField()
-    pairs = serializers.IntegerField(help_text="Pairs with a preference, without tied pairs.")
+    pairs = serializers.IntegerField(
+        help_text="Number of pairs with a preference; tied pairs are not included."
+    )
     tied_pairs = serializers.IntegerField()
     accuracy = Estimate()
     top = TopOfSet(allow_null=True)
@@ -112,9 +116,11 @@ class RewardReport(serializers.Serializer[Any]):
 
 
 class LearnedReliability(serializers.Serializer[Any]):
-    name = serializers.CharField(help_text="A username, the label of an import, or a snapshot's pseudonym.")
-    rankings = serializers.IntegerField(help_text="Number of their rankings in the training data.")
-    reliability = Estimate(help_text="How often they state their true preference, given the model's rewards.")
+    name = serializers.CharField(help_text="A username, an import's label, or a pseudonym from the snapshot.")
+    rankings = serializers.IntegerField(help_text="Number of the annotator's rankings in the training data.")
+    reliability = Estimate(
+        help_text="Probability, given the model's rewards, that the annotator states their true preference."
+    )
 
 
 class ModelReport(serializers.Serializer[Any]):
@@ -122,7 +128,7 @@ class ModelReport(serializers.Serializer[Any]):
         allow_null=True, help_text="null for a policy, or if the held-out rankings contain no preference."
     )
     annotators = LearnedReliability(
-        many=True, help_text="Reliabilities learned with annotators=crowd_bt, least reliable first."
+        many=True, help_text="Annotators' reliabilities, learned with annotators=crowd_bt, lowest first."
     )
     comparable = ModelRefSerializer(
         many=True, help_text="Reward models that can be compared with this one, newest first."
@@ -130,7 +136,9 @@ class ModelReport(serializers.Serializer[Any]):
 
 
 class RewardComparison(serializers.Serializer[Any]):
-    rankings = serializers.IntegerField(help_text="Rankings held out from both models.")
+    rankings = serializers.IntegerField(
+        help_text="Number of rankings held out from the training of both models."
+    )
     prompts = serializers.IntegerField()
     pairs = serializers.IntegerField()
     first = Estimate(help_text="Accuracy of this model.")
@@ -139,6 +147,6 @@ class RewardComparison(serializers.Serializer[Any]):
     p_value = serializers.FloatField()
     only_first = serializers.FloatField()
     only_second = serializers.FloatField()
-    log_loss = Estimate(help_text="Log loss of the other model minus that of this model.")
-    ece = Estimate(help_text="ECE of the other model minus that of this model.")
+    log_loss = Estimate(help_text="The other model's log loss minus this model's.")
+    ece = Estimate(help_text="The other model's ECE minus this model's.")
     same_verdict = Estimate()

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run on disk, from which a killed run resumes exactly where it stopped.
+"""On-disk checkpoints of a training run. A killed run resumes exactly from its last checkpoint.
 
 A checkpoint is a folder `step-00000040` that contains:
 
@@ -6,14 +6,14 @@ A checkpoint is a folder `step-00000040` that contains:
   to the base model, whose fingerprint is in `state.json`);
 - `moments.safetensors`: the optimiser state, keyed by parameter index;
 - `generators.safetensors`: the states of torch's random generators;
-- `best.safetensors`: the weights of the best evaluation so far, if there was one. It is a hard link, so each
-  checkpoint is complete, but the weights are stored only once;
+- `best.safetensors`: the weights of the best evaluation so far, if any. The file is a hard link, so each
+  checkpoint is complete although the weights are stored only once;
 - `state.json`: the identity of the run, the loop's own counters, the states of Python's and NumPy's random
   generators, and the size and SHA-256 digest of every file.
 
 A checkpoint is written to a temporary folder, synced and renamed, so a crash at any moment leaves either a
-complete checkpoint or none. Nothing in it is a pickle: a checkpoint from an unknown source can contain wrong
-numbers, but it cannot execute code.
+complete checkpoint or none. Checkpoints contain no pickles: a checkpoint from an unknown source can contain
+incorrect numbers but cannot execute code.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ class CheckpointStore(Protocol):
         """Save the state after `step`. `best` indicates that these weights are the best so far."""
 
     def load_best(self, modules: Modules) -> None:
-        """Load the best weights into the modules. Do nothing if there are none."""
+        """Load the best weights into the modules. Do nothing if no best weights were saved."""
 
 
 class BestInMemory:
-    """Writes no checkpoints; keeps only a copy of the best weights in main memory."""
+    """A store that writes no checkpoints and keeps only a copy of the best weights in main memory."""
 
     def __init__(self) -> None:
         self._best: dict[str, Tensor] = {}
@@ -120,7 +120,8 @@ class Checkpoints:
     """Stores the newest `keep` checkpoints of one run in one folder.
 
     `identity` describes the run: a run resumes only from checkpoints with an equal identity. With several
-    processes the first one writes and all of them read, so every process must see the same folder.
+    processes, the first process writes checkpoints and all processes read them, so every process must see the
+    same folder.
     """
 
     def __init__(
@@ -137,15 +138,15 @@ class Checkpoints:
         self._asked, self._saved_at = 0, time.monotonic()
         self._newest: Path | None = None
         if distributed.is_first():
-            # Left by a process that was killed while writing.
+            # Files left behind by a process that was killed while writing.
             for leftover in self._folder.glob(".partial-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
 
     def resume(self, modules: Modules, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
-        """Like `CheckpointStore.resume`, from the newest intact checkpoint. A broken checkpoint is logged and
-        skipped.
+        """Restore all state, as in `CheckpointStore.resume`, from the newest intact checkpoint. A broken
+        checkpoint is logged and skipped.
 
-        Raises CheckpointRefused if all checkpoints are broken, or if they belong to another run.
+        Raises CheckpointRefused if all checkpoints are broken or belong to another run.
         """
         error: CheckpointRefused | None = None
         step = -1
@@ -164,13 +165,13 @@ class Checkpoints:
         fill_modules(modules, load_file(folder / WEIGHTS))
         fill_optimiser(optimiser, load_file(folder / MOMENTS))
         set_generator_states(load_file(folder / GENERATORS), state["chance"])
-        logger.warning("resuming from the checkpoint of step %d in %s", step, self._folder)
+        logger.warning("resuming from the checkpoint at step %d in %s", step, self._folder)
         loop: dict[str, Any] = state["loop"]
         return loop
 
     def due(self) -> bool:
-        """Return whether `every_steps` calls of this method or `every_seconds` have passed since the last
-        save."""
+        """Return whether, since the last save, this method was called `every_steps` times or
+        `every_seconds` seconds have passed."""
         self._asked += 1
         by_steps = self._every_steps is not None and self._asked >= self._every_steps
         waited = time.monotonic() - self._saved_at
@@ -206,7 +207,7 @@ class Checkpoints:
     ) -> None:
         made, partial = self._folder / _name(step), self._folder / f".partial-{uuid.uuid4().hex}"
         if made == self._newest:
-            return  # this checkpoint already exists, and the state after a step is always the same
+            return  # this checkpoint exists and would be identical: a step always gives the same state
         partial.mkdir(parents=True)
         try:
             generators, numbers = generator_states()
@@ -262,7 +263,8 @@ class Checkpoints:
         if differing:
             raise CheckpointRefused(
                 f"{folder} is a checkpoint of another run: {'; '.join(differing)}. "
-                "Restore the original inputs to resume. To start over, use another folder or remove this one."
+                "Restore the original inputs to resume. To start over, use another folder or remove this "
+                "folder."
             )
 
     def _steps(self) -> Iterable[int]:
@@ -303,14 +305,14 @@ def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _sealed(state: Mapping[str, Any]) -> str:
-    """Return JSON with a digest of its content, so that any changed digit is detected."""
+    """Return JSON with a digest of its content, so that any change is detected."""
     body = {name: value for name, value in state.items() if name != "seal"}
     return json.dumps(body | {"seal": hashlib.sha256(json.dumps(body).encode()).hexdigest()})
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterable[str]:
-    """Describe the differences between two identities. A name that occurs in only one of them does not count
-    as a difference, because a later version can have an additional setting."""
+    """Yield a description of each difference between two identities. A name that occurs in only one identity
+    is not reported, because a later version can have additional settings."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for name in before:
             if name in now:
@@ -335,12 +337,12 @@ def _digest(file: Path) -> dict[str, Any]:
 def _link(old: Path, new: Path) -> None:
     try:
         os.link(old, new)
-    except OSError:  # the file system has no hard links
+    except OSError:  # the file system does not support hard links
         shutil.copyfile(old, new)
 
 
 def _sync(path: Path) -> None:
-    """Block until the file is on disk and would survive a crash of the machine."""
+    """Block until the file is on disk and would survive a machine crash."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,15 +1,16 @@
-"""One training loop in several processes: each computes a share of every batch, and all take the same step.
+"""One training loop in several processes, which each compute a share of every batch and take the same step.
 
-`torchrun --nproc-per-node N -m …` starts the processes. Inside `process_group()` these functions communicate
-with the other processes; without a group, each of them returns its argument unchanged, so the same loop works
-with one process or several. Processes wait for one another only in these functions, so all must call them in
-the same order. All processes must therefore agree on every condition that decides whether one is called (a
-stop, an early end, a loss that is not finite): use `broadcast` and `all_sum`.
+`torchrun --nproc-per-node N -m …` starts the processes. Inside `process_group()`, the functions in this
+module communicate with the other processes; without a group, each function returns its argument unchanged, so
+the same loop works with one process or several. Processes wait for one another only in these functions, so
+all processes must call the functions in the same order. All processes must therefore agree on every condition
+that decides whether a function is called (a stop, an early end or a non-finite loss); `broadcast` and
+`all_sum` serve this purpose.
 
 Gradients are summed here rather than by DistributedDataParallel, for two reasons. DistributedDataParallel
-divides by the number of processes, but our losses are already divided by the weight of the whole batch. It
-also requires a gradient for every weight in every process, but a process can be without a ranking if the
-batch is small.
+divides by the number of processes, but our losses are already divided by the weight of the whole batch.
+DistributedDataParallel also requires a gradient for every weight in every process, but if the batch is
+small, a process can be left without any ranking.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from torch import Tensor
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, Reporter
 
-BUCKET_NUMBERS = 16_000_000  # numbers per all-reduce: fewer messages, at the cost of 64 MB of memory
-LONGEST_WAIT = timedelta(hours=1)  # how long the other processes wait while one writes a checkpoint or scores
+# Numbers per all-reduce. A larger bucket requires more memory (64 MB here) but fewer messages.
+BUCKET_NUMBERS = 16_000_000
+
+LONGEST_WAIT = timedelta(hours=1)  # maximum wait while one process writes a checkpoint or computes scores
 
 
 @contextmanager
@@ -57,7 +60,7 @@ def rank() -> int:
 
 
 def is_first() -> bool:
-    """Return whether this process writes files and reports."""
+    """Return whether this process is the one that writes files and sends reports."""
     return rank() == 0
 
 
@@ -91,8 +94,8 @@ def all_sum(values: Mapping[str, float]) -> dict[str, float]:
 def sum_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace each gradient with its sum over all processes.
 
-    A weight that has no gradient in any process still has none afterwards, so that the optimiser skips it, as
-    it would in a single process.
+    A weight that has no gradient in any process still has none afterwards, so that the optimiser skips that
+    weight, as in a single process.
     """
     if count() == 1:
         return
@@ -119,20 +122,20 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
 
 
 def gather_rows(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[int]) -> list[Tensor]:
-    """Gather the rows of all processes (float32, on the CPU) in the order of `widths`. `mine` contains the
-    indices of this process's `rows`."""
+    """Gather the rows of all processes (float32, on the CPU). `widths` contains the length of every row, and
+    `mine` contains the indices of this process's `rows` among all rows."""
     if count() == 1 or not widths:
         return list(rows)
     everything = list(torch.split(torch.zeros(sum(widths)), list(widths)))
     for index, row in zip(mine, rows, strict=True):
         everything[index].copy_(row)
     flat = torch.cat(everything)
-    dist.all_reduce(flat)  # each number is non-zero in at most one process
+    dist.all_reduce(flat)  # at most one process has a non-zero number at each position
     return list(torch.split(flat, list(widths)))
 
 
 def broadcast(number: int) -> int:
-    """Return the first process's number in every process."""
+    """Return, in every process, the number that the first process passed."""
     if count() == 1:
         return number
     shared = torch.tensor(number, dtype=torch.int64)
@@ -149,8 +152,8 @@ def wait() -> None:
 class SharedReporter:
     """A reporter for a loop in several processes. Only the first process reports.
 
-    If any process is asked to stop, all stop at the same step: if one stopped alone, the others would wait
-    for its gradients.
+    If any process is asked to stop, all processes stop at the same step; otherwise the remaining processes
+    would wait for the stopped process's gradients.
     """
 
     def __init__(self, report: Reporter) -> None:

@@ -1,4 +1,4 @@
-"""The kinds of failure of a run. Each exception of the library carries its kind."""
+"""The kinds of run failure. Each of the library's exceptions carries its failure kind."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FailureKind(StrEnum):
 
 
 class RunFailure(Exception):
-    """An error with its kind of failure."""
+    """An error that carries its failure kind."""
 
     kind = FailureKind.UNKNOWN
 

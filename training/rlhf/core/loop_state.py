@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-SAMPLED_NUMBERS = 1024  # per tensor; hashing all 7 billion parameters of a large model would take a minute
+SAMPLED_NUMBERS = 1024  # maximum per tensor; hashing every number in a 7B model would take a minute
 
 Modules = Mapping[str, nn.Module]
 
 
 def fingerprint(modules: Modules) -> str:
-    """Return a digest of the initial weights: of their shapes and up to SAMPLED_NUMBERS numbers of each."""
+    """Return a digest of the initial weights, computed from each tensor's shape and up to SAMPLED_NUMBERS
+    of its numbers."""
     digest = hashlib.sha256()
     for name, tensor in sorted(saved_tensors(modules, frozen=True).items()):
         flat = tensor.detach().reshape(-1)

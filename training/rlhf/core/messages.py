@@ -8,7 +8,7 @@ Messages: TypeAlias = Sequence[Mapping[str, str]]
 
 
 class Demonstration(NamedTuple):
-    """A conversation and its answer. SFT imitates the answer exactly, regardless of its quality."""
+    """A conversation with an answer, which SFT imitates exactly, regardless of the answer's quality."""
 
     messages: Messages
     response: str

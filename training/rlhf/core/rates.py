@@ -9,15 +9,15 @@ from torch import nn
 
 from training.rlhf.core.recipes import Schedule
 
-SMALL, LARGE = 2e6, 1e9  # parameters of the demo's policy and of a small real model
+SMALL, LARGE = 2e6, 1e9  # parameter counts of the demo policy and of a small real model
 
 
 def rate_for(model: nn.Module, *, at_2m: float, at_1b: float) -> float:
     """Interpolate between two peak rates that are known to work.
 
-    The log rate is linear in the log of the parameter count. A rate that a model with 2M parameters needs to
-    learn within a minute destroys a model with 1B parameters in ten steps, so no single number is a sound
-    default for both. Outside the range, the rate at the nearer end applies.
+    The log rate is linear in the log of the parameter count. The rate at which a model with 2M parameters
+    learns within a minute destroys a model with 1B parameters in ten steps, so no single rate is a sound
+    default for both sizes. For models outside this size range, the rate at the nearer end applies.
     """
     weights: Any = sum(parameter.numel() for parameter in model.parameters())
     share = math.log(min(max(weights, SMALL), LARGE) / SMALL) / math.log(LARGE / SMALL)
@@ -25,8 +25,8 @@ def rate_for(model: nn.Module, *, at_2m: float, at_1b: float) -> float:
 
 
 def rate_factor(schedule: Schedule, done: int, total: int, *, warmup: int = 0) -> float:
-    """Return the learning rate, divided by its peak, of the step after ``done`` of ``total`` steps. It rises
-    linearly from 0 during the warm-up, then falls to 0 according to the schedule."""
+    """Return the learning rate, as a fraction of its peak, for the step after ``done`` of ``total`` steps.
+    The rate rises linearly from 0 during the warm-up, then stays at its peak (``constant``) or falls to 0."""
     if done < warmup:
         return (done + 1) / warmup
     left = 1.0 - (done - warmup) / max(total - warmup, 1)

@@ -1,6 +1,6 @@
-"""The recipes of the training loops, without torch; that of the reward model is in `reward_recipe`.
+"""Recipes for the training loops, without torch; the reward model's recipe is in `reward_recipe`.
 
-A web process that shows a form for a recipe, or validates one, must not spend seconds and hundreds of
+A web process that shows a recipe's form or validates a recipe must not spend seconds and hundreds of
 megabytes on importing a training library.
 """
 
@@ -16,12 +16,12 @@ CAUTION = Field(
     ge=0,
     le=10,
     description="Number of standard deviations subtracted from each score, so that answers with uncertain"
-    " rewards gain less. Above 0, the reward model must have been trained with uncertainty.",
+    " rewards gain less. Values above 0 require a reward model trained with uncertainty.",
 )
 
 
 class Recipe(BaseModel):
-    """The settings of one run: one definition provides validation, JSON Schema, the browser form and the
+    """The settings of one run. A single definition provides validation, JSON Schema, the browser form and the
     docs.
 
     A recipe is frozen, so a run uses exactly the settings that were validated. An unknown field is an error,
@@ -34,29 +34,32 @@ class Recipe(BaseModel):
         default=0,
         ge=0,
         lt=2**31,
-        description="Seed of every random choice: data order, sampling, new weights. "
-        "The same seed gives the same run on the same machine (CPU).",
+        description="Seed for every random choice: data order, sampling, new weights. "
+        "On a CPU, the same seed gives the same run on the same machine.",
     )
 
 
 class SFTConfig(Recipe):
-    """Settings of supervised fine-tuning."""
+    """Settings for supervised fine-tuning."""
 
     learning_rate: float | None = Field(
         None,
         gt=0,
         le=0.1,
-        description="Peak learning rate of AdamW. Empty: by model size, from 3e-3 (rejection sampling: 3e-4) "
-        "at 2M parameters to 2e-5 (1e-5) at 1B.",
+        description="Peak learning rate of AdamW. If empty, the rate depends on the model's size:"
+        " from 3e-3 at 2M parameters to 2e-5 at 1B (for rejection sampling, from 3e-4 to 1e-5).",
     )
-    epochs: int = Field(1, ge=1, le=100, description="Passes over the demonstrations.")
-    batch_size: int = Field(16, ge=1, le=4096, description="Demonstrations per optimiser step.")
+    epochs: int = Field(1, ge=1, le=100, description="Number of passes over the demonstrations.")
+    batch_size: int = Field(16, ge=1, le=4096, description="Number of demonstrations per optimiser step.")
     micro_batch_size: int = Field(
-        16, ge=1, le=4096, description="Demonstrations per forward pass. Lower it if memory runs out."
+        16,
+        ge=1,
+        le=4096,
+        description="Number of demonstrations per forward pass. Lower this value if memory runs out.",
     )
     schedule: Schedule = Field("cosine", description="Learning rate schedule after the warm-up.")
     warmup_share: float = Field(
-        0.05, ge=0, le=1, description="Share of the steps in which the learning rate rises from 0."
+        0.05, ge=0, le=1, description="Share of steps during which the learning rate rises from 0."
     )
     weight_decay: float = Field(0.0, ge=0, le=1, description="Decoupled weight decay of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, le=1000, description="Gradients are clipped to this norm.")
@@ -64,28 +67,29 @@ class SFTConfig(Recipe):
         1024,
         ge=8,
         le=131072,
-        description="Maximum tokens of prompt and response together. Longer prompts are cut from the left.",
+        description="Maximum length of prompt and response together, in tokens. Longer prompts are truncated "
+        "on the left.",
     )
     heldout_share: float = Field(
         0.02,
         ge=0,
         le=0.5,
-        description="Share of the demonstrations that are held out to measure heldout_loss.",
+        description="Share of demonstrations held out to measure heldout_loss.",
     )
     sample_prompts: int = Field(
         4,
         ge=0,
         le=64,
-        description="Number of prompts that are answered before and after training, for people to read.",
+        description="Number of prompts whose answers are shown before and after training.",
     )
-    sample_tokens: int = Field(96, ge=1, le=4096, description="Maximum tokens of a sample answer.")
+    sample_tokens: int = Field(96, ge=1, le=4096, description="Maximum length of a sample answer, in tokens.")
 
 
 class RejectionSamplingConfig(SFTConfig):
-    """Settings of rejection sampling: the sampling itself and the fine-tuning that follows."""
+    """Settings for rejection sampling: the sampling itself and the fine-tuning that follows."""
 
     samples_per_prompt: int = Field(
-        8, ge=2, le=256, description="Answers sampled per prompt (N); the best one is kept."
+        8, ge=2, le=256, description="Number of answers sampled per prompt (N); only the best answer is kept."
     )
     temperature: float = Field(
         1.0,
@@ -99,12 +103,12 @@ class RejectionSamplingConfig(SFTConfig):
         le=1,
         description="Sample only from the most likely tokens whose probabilities add up to this share.",
     )
-    max_new_tokens: int = Field(128, ge=1, le=8192, description="Maximum tokens of an answer.")
+    max_new_tokens: int = Field(128, ge=1, le=8192, description="Maximum length of an answer, in tokens.")
     min_gain: float = Field(
         0.0,
         ge=0,
         le=1000,
-        description="Minimum lead of the best answer over the mean of its prompt, in reward units.",
+        description="Minimum lead of the best answer over the prompt's mean reward, in reward units.",
     )
     caution: float = CAUTION
 
@@ -115,29 +119,31 @@ class PPOConfig(Recipe):
     steps: int = Field(
         40, ge=1, le=1_000_000, description="Number of rollouts, each followed by its updates."
     )
-    rollout_prompts: int = Field(32, ge=1, le=65_536, description="Prompts answered per step.")
-    responses_per_prompt: int = Field(2, ge=1, le=64, description="Answers sampled per prompt.")
-    max_new_tokens: int = Field(96, ge=1, le=65_536, description="Maximum tokens of an answer.")
+    rollout_prompts: int = Field(32, ge=1, le=65_536, description="Number of prompts answered per step.")
+    responses_per_prompt: int = Field(2, ge=1, le=64, description="Number of answers sampled per prompt.")
+    max_new_tokens: int = Field(96, ge=1, le=65_536, description="Maximum length of an answer, in tokens.")
     temperature: float = Field(
-        1.0, gt=0, le=5, description="Temperature of sampling and of all log-probabilities."
+        1.0, gt=0, le=5, description="Temperature for sampling and for all log-probabilities."
     )
     learning_rate: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Learning rate of the policy (Adam). Empty: by model size, from 4e-4 at 2M parameters to "
-        "1e-6 at 1B.",
+        description="Learning rate of the policy (Adam). If empty, the rate depends on the model's"
+        " size: from 4e-4 at 2M "
+        "parameters to 1e-6 at 1B.",
     )
     value_learning_rate: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Learning rate of the critic. Empty: by model size, from 5e-4 at 2M parameters to 5e-6 "
-        "at 1B.",
+        description="Learning rate of the critic. If empty, the rate depends on the model's size:"
+        " from 5e-4 at 2M parameters to "
+        "5e-6 at 1B.",
     )
     schedule: Schedule = Field("linear", description="Learning rate schedule.")
-    epochs: int = Field(1, ge=1, le=100, description="Passes over each rollout.")
-    minibatches: int = Field(4, ge=1, le=1024, description="Optimiser steps per pass.")
+    epochs: int = Field(1, ge=1, le=100, description="Number of passes over each rollout.")
+    minibatches: int = Field(4, ge=1, le=1024, description="Number of optimiser steps per pass.")
     critic_warmup_steps: int = Field(
         1, ge=0, le=100_000, description="Number of initial steps that train only the critic."
     )
@@ -145,52 +151,55 @@ class PPOConfig(Recipe):
         0.2,
         ge=0,
         le=100,
-        description="Reward penalty per nat of KL from the starting policy.",
+        description="Penalty subtracted from the reward per nat of KL divergence from the initial policy.",
     )
     kl_target: float | None = Field(
         None,
         gt=0,
-        description="Target KL in nats per answer. If set, kl_coefficient adapts to keep the KL near it.",
+        description="Target KL in nats per answer. If set, kl_coefficient adapts to keep the KL near this "
+        "target.",
     )
     kl_horizon: int = Field(
         2000,
         ge=1,
-        description="Number of answers over which kl_coefficient adapts. Larger values adapt more slowly.",
+        description="Number of answers over which kl_coefficient adapts. Larger values slow the adaptation.",
     )
-    gamma: float = Field(1.0, ge=0, le=1, description="Discount per token.")
+    gamma: float = Field(1.0, ge=0, le=1, description="Discount factor per token (γ in GAE).")
     gae_lambda: float = Field(
         0.95,
         ge=0,
         le=1,
-        description="λ of GAE. 1 uses the sampled returns; lower values rely more on the critic.",
+        description="λ in GAE. 1 uses the sampled returns; lower values rely more on the critic.",
     )
     clip: float = Field(0.2, gt=0, le=1, description="Clipping range of the probability ratio around 1.")
-    value_clip: float = Field(0.2, gt=0, description="Maximum change of a value in the updates of one step.")
+    value_clip: float = Field(
+        0.2, gt=0, description="Maximum change in a predicted value during the updates in one step."
+    )
     stop_kl: float | None = Field(
         0.05,
         gt=0,
-        description="Approximate KL per token from the rollout's policy at which the updates of a step stop. "
-        "Empty: never.",
+        description="Maximum approximate KL per token from the policy that sampled the rollout. Above this "
+        "value, the updates in a step end early. If empty, updates never end early.",
     )
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     missing_eos_penalty: float = Field(
-        1.0, ge=0, le=100, description="Subtracted from the score of a truncated answer."
+        1.0, ge=0, le=100, description="Penalty subtracted from the score of a truncated answer."
     )
     score_clip: float = Field(5.0, gt=0, description="Scores are clipped to plus or minus this value.")
     caution: float = CAUTION
     micro_batch_tokens: int = Field(
-        2048, ge=1, description="Token positions in one forward pass, including padding."
+        2048, ge=1, description="Maximum number of token positions in one forward pass, including padding."
     )
-    sample_every: int = Field(10, ge=1, description="Steps between two reports of sample answers.")
+    sample_every: int = Field(10, ge=1, description="Number of steps between two reports of sample answers.")
     samples: int = Field(
         3, ge=0, le=100, description="Number of prompts whose answers are shown before and after training."
     )
 
 
 class SampleConfig(Recipe):
-    """Settings of sampling answers from a policy."""
+    """Settings for sampling answers from a policy."""
 
-    responses_per_prompt: int = Field(4, ge=1, le=64, description="Distinct answers per prompt.")
+    responses_per_prompt: int = Field(4, ge=1, le=64, description="Number of distinct answers per prompt.")
     temperature: float = Field(
         1.0,
         ge=0,
@@ -204,13 +213,13 @@ class SampleConfig(Recipe):
         le=1,
         description="Sample only from the most likely tokens whose probabilities add up to this share.",
     )
-    max_new_tokens: int = Field(128, ge=1, le=8192, description="Maximum tokens of an answer.")
+    max_new_tokens: int = Field(128, ge=1, le=8192, description="Maximum length of an answer, in tokens.")
 
 
 class EvaluateConfig(Recipe):
-    """Settings of an evaluation."""
+    """Settings for an evaluation."""
 
-    responses_per_prompt: int = Field(1, ge=1, le=64, description="Answers scored per prompt.")
+    responses_per_prompt: int = Field(1, ge=1, le=64, description="Number of answers scored per prompt.")
     temperature: float = Field(
         1.0, ge=0, le=5, description="Sampling temperature. 0 scores only the most likely answer."
     )
@@ -220,4 +229,4 @@ class EvaluateConfig(Recipe):
         le=1,
         description="Sample only from the most likely tokens whose probabilities add up to this share.",
     )
-    max_new_tokens: int = Field(128, ge=1, le=8192, description="Maximum tokens of an answer.")
+    max_new_tokens: int = Field(128, ge=1, le=8192, description="Maximum length of an answer, in tokens.")

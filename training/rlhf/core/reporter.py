@@ -1,7 +1,7 @@
 """The interface through which a loop reports metrics, samples and progress, and asks whether to stop.
 
-A loop receives a `Reporter` and does not depend on databases, queues or browsers. It calls `check()` at every
-step boundary, so a cancelled run ends within one step and never in the middle of an optimiser update.
+A loop receives a `Reporter` and does not depend on databases, queues or browsers. The loop calls `check()` at
+every step boundary, so a cancelled run ends within one step and never in the middle of an optimiser update.
 """
 
 import math
@@ -13,29 +13,29 @@ from training.rlhf.core.messages import Messages
 
 
 class Cancelled(Exception):
-    """Raised by `Reporter.check` if the run has been asked to stop. Loops let it propagate."""
+    """Raised by `Reporter.check` if the run has been asked to stop. Loops let this exception propagate."""
 
 
 class Reporter(Protocol):
-    """The interface through which a loop reports. `step` counts optimiser updates from 1 (or completed
-    prompts, in a loop without an optimiser); step 0 is the state before the first update."""
+    """The interface through which a loop reports. `step` counts optimiser updates (or, in a loop without an
+    optimiser, completed prompts) from 1; step 0 is the state before the first update."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Report named scalars of `step`. Names and units are listed in the docstring of the loop."""
+        """Report named scalars for `step`. Names and units are listed in the loop's docstring."""
 
     def sample(
         self, step: int, *, messages: Messages, before: str, after: str, scores: Mapping[str, float]
     ) -> None:
-        """Report one prompt with the decoded answers of the model before training and at `step`."""
+        """Report one prompt with the model's decoded answers before training and at `step`."""
 
     def progress(self, phase: str, step: int, total: int) -> None:
-        """Report that `step` of `total` units of `phase` are done."""
+        """Report that `step` of `total` units in `phase` are complete."""
 
     def flush(self) -> None:
         """Block until all reports have been stored.
 
-        Called before a checkpoint is written, because a run that resumes from it does not repeat earlier
-        reports.
+        Called before a checkpoint is written, because a run that resumes from a checkpoint does not repeat
+        earlier reports.
         """
 
     def check(self) -> None:
@@ -85,13 +85,13 @@ def _print(line: str) -> None:
 
 
 class TrainingDiverged(RunFailure):
-    """Raised if the loss or the gradient is not finite. Nothing was saved."""
+    """Raised if the loss or the gradient is not finite. In this case, nothing is saved."""
 
     kind = FailureKind.DIVERGED
 
 
 def require_finite(step: int, values: Mapping[str, float]) -> None:
-    """Raise `TrainingDiverged` if a value is NaN or infinite. Call it before the optimiser step."""
+    """Raise `TrainingDiverged` if a value is NaN or infinite. Call before the optimiser step."""
     broken = {name: value for name, value in values.items() if not math.isfinite(value)}
     if broken:
         named = ", ".join(f"{name} is {value}" for name, value in broken.items())

@@ -1,4 +1,4 @@
-"""The recipe of a reward model, without torch."""
+"""The recipe for training a reward model, without torch."""
 
 from __future__ import annotations
 
@@ -8,30 +8,34 @@ from pydantic import Field, model_validator
 
 from training.rlhf.core.recipes import Recipe, Schedule
 
-MAX_MARGIN = 100  # reward units; a difference of about one unit is a clear preference
+MAX_MARGIN = 100  # reward units; a difference of about one unit corresponds to a clear preference
 
 
 class RewardModelConfig(Recipe):
     """Train a reward model on rankings of any number of responses, ties included."""
 
     epochs: int = Field(
-        2, ge=1, le=100, description="Passes over the rankings. More than two overfit on real data."
+        2,
+        ge=1,
+        le=100,
+        description="Number of passes over the rankings. With more than two passes,"
+        " models overfit real data.",
     )
-    batch_rankings: int = Field(16, ge=1, le=4096, description="Rankings per optimiser step.")
+    batch_rankings: int = Field(16, ge=1, le=4096, description="Number of rankings per optimiser step.")
     learning_rate: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="Peak learning rate of AdamW. Empty: by model size, from 5e-4 at 2M parameters to 1e-5 "
-        "at 1B; ten times that with use_peft.",
+        description="Peak learning rate of AdamW. If empty, the rate depends on the model's size:"
+        " from 5e-4 at 2M parameters to 1e-5 at 1B, or ten times that rate with use_peft.",
     )
     head_learning_rate_factor: float = Field(
         1.0, gt=0, le=1000, description="Learning rate of the head, as a multiple of the trunk's."
     )
     use_peft: bool = Field(
         False,
-        description="Train a LoRA adapter instead of all weights. It needs less memory and gives a small "
-        "model that depends on its base model.",
+        description="Train a LoRA adapter instead of all weights. This needs less memory and produces a "
+        "small model that depends on its base model.",
     )
     lora_r: int = Field(
         16,
@@ -58,25 +62,25 @@ class RewardModelConfig(Recipe):
     )
     schedule: Schedule = Field("cosine", description="Learning rate schedule after the warm-up.")
     warmup_fraction: float = Field(
-        0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises from 0."
+        0.1, ge=0, lt=1, description="Share of steps during which the learning rate rises from 0."
     )
     weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     loss: Literal["bradley_terry", "plackett_luce"] = Field(
         "bradley_terry",
-        description="Likelihood of a ranking: of its pairs (bradley_terry), or of its successive choices from"
-        " best to worst (plackett_luce).",
+        description="Likelihood of a ranking: that of its pairs (bradley_terry), or that of its successive "
+        "choices from best to worst (plackett_luce).",
     )
     ties: Literal["ignore", "rao_kupper", "davidson"] = Field(
         "ignore",
-        description="Model of tied pairs, with a learned parameter. ignore: only pairs from different tiers "
-        "count.",
+        description="Model for tied pairs, with a learned parameter. ignore: only pairs from"
+        " different tiers are used.",
     )
     strength: Literal["ignore", "cumulative", "margin"] = Field(
         "ignore",
         description="How to use the stated strength of the preference for the best tier over the next. "
-        "cumulative: learn the reward difference at which each level begins. margin: require the "
-        "reward difference to exceed the level's entry in margins.",
+        "cumulative: learn the reward difference at which each level begins. margin: require the"
+        " reward difference to exceed the level's margin (see the margins setting).",
     )
     margins: str = Field(
         "",
@@ -86,58 +90,61 @@ class RewardModelConfig(Recipe):
     )
     annotators: Literal["alike", "crowd_bt"] = Field(
         "alike",
-        description="alike: trust all annotators equally. crowd_bt: learn the reliability of each annotator "
-        "(CrowdBT).",
+        description="How far to trust annotators. alike: all annotators equally. crowd_bt: each annotator "
+        "according to a learned reliability (CrowdBT).",
     )
     prior_right: float = Field(
         8.0,
         ge=1,
         le=1e6,
-        description="With crowd_bt: first parameter of the Beta prior of a reliability, whose mean is "
-        "prior_right / (prior_right + prior_wrong). Larger values need more rankings to move away"
-        " from that mean.",
+        description="With crowd_bt: first parameter of the Beta prior for reliabilities, whose mean is "
+        "prior_right / (prior_right + prior_wrong). With larger values, more rankings are needed to "
+        "move a reliability away from that mean.",
     )
     prior_wrong: float = Field(
         2.0, ge=1, le=1e6, description="With crowd_bt: second parameter of the Beta prior."
     )
     positions: Literal["ignore", "learned"] = Field(
         "ignore",
-        description="learned: estimate the effect of the shown position and remove it from the rewards, using"
-        " the rankings with a known shown order.",
+        description="How to treat the effect of the display position. learned: estimate this effect from the "
+        "rankings with a known display order and remove it from the rewards.",
     )
     label_smoothing: float = Field(
-        0.0, ge=0, lt=0.5, description="Probability that a stated preference is wrong."
+        0.0, ge=0, lt=0.5, description="Probability that a stated preference is incorrect."
     )
     centring: float = Field(
         0.01, ge=0, le=10, description="Weight of the penalty (r_i + r_j)^2, which keeps rewards near 0."
     )
     uncertainty: Literal["none", "heads", "laplace", "lora"] = Field(
         "none",
-        description="Estimate of the uncertainty of the scores, computed after training and saved with the "
-        "model. laplace: a normal posterior of the last layer. heads: an ensemble of small heads."
-        " lora: an ensemble of adapters; each takes as long as the model in training and scoring.",
+        description="Method for estimating the uncertainty of the scores. The estimate is computed"
+        " after training and saved with the model. laplace: a normal posterior of the last layer."
+        " heads: an ensemble of small heads."
+        " lora: an ensemble of adapters; training and scoring with each adapter take as long as "
+        "with the model itself.",
     )
     members: int = Field(8, ge=2, le=256, description="With heads or lora: number of ensemble members.")
     prior_spread: float | None = Field(
         None,
         gt=0,
         le=100,
-        description="With heads or laplace: prior standard deviation of a reward, in reward units. Empty: the"
-        " value under which the rankings are most probable.",
+        description="With heads or laplace: prior standard deviation of a reward, in reward units. If"
+        " empty, the value that makes the rankings most probable is used.",
     )
     layout: Literal["auto", "packed", "separate"] = Field(
         "auto",
         description="How responses are laid out as token rows. packed: all responses share the row of their "
-        "prompt. separate: one row per response. auto: whichever costs less.",
+        "prompt. separate: one row per response. auto: the cheaper layout.",
     )
     max_length: int = Field(
         2048,
         ge=2,
         le=1_000_000,
-        description="Maximum tokens of prompt and response together. Longer prompts are cut from the left.",
+        description="Maximum length of prompt and response together, in tokens. Longer prompts are truncated "
+        "on the left.",
     )
     micro_batch_tokens: int = Field(
-        8192, ge=1, description="Token positions in one forward pass, including padding."
+        8192, ge=1, description="Maximum number of token positions in one forward pass, including padding."
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Precision of the trunk's computation. Weights, head and loss stay in float32."
@@ -145,66 +152,78 @@ class RewardModelConfig(Recipe):
     gradient_checkpointing: bool = Field(
         False,
         description="Recompute the activations of each layer in the backward pass instead of storing them. "
-        "Activations then need the memory of about one layer, and training takes a third longer.",
+        "Memory is then needed for the activations of only about one layer, and training takes a"
+        " third longer.",
     )
     heldout_fraction: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="Share of the prompts to hold out if the rankings have no split.",
+        description="Share of prompts to hold out if the rankings have no split.",
     )
     evaluations: int = Field(
         5, ge=1, le=1000, description="Number of evaluations on the held-out rankings during the run."
     )
     keep: Literal["best", "last"] = Field(
-        "best", description="Which weights to save: those with the lowest held-out loss (best), or the last."
+        "best",
+        description="Which weights to save: those with the lowest held-out loss (best), or the final"
+        " weights (last).",
     )
     patience: int | None = Field(
         None,
         ge=1,
         le=1000,
-        description="The run ends early after this many consecutive evaluations without a lower held-out "
-        "loss. Empty: never.",
+        description="Number of consecutive evaluations without a lower held-out loss after which the run "
+        "ends early. If empty, the run never ends early.",
     )
     checkpoint_minutes: float | None = Field(
         5.0,
         gt=0,
         le=10_000,
-        description="Minutes between checkpoints. A killed run resumes from the last one. The best evaluation"
-        " so far is always a checkpoint. Empty: by checkpoint_steps only.",
+        description="Number of minutes between checkpoints. A killed run resumes from the last checkpoint. A "
+        "checkpoint is also saved after each evaluation that is the best so far. If empty, only"
+        " checkpoint_steps applies.",
     )
     checkpoint_steps: int | None = Field(
         None,
         ge=1,
         le=1_000_000,
-        description="Optimiser steps between checkpoints. Empty: by time only.",
+        description="Number of optimiser steps between checkpoints. If empty, only checkpoint_minutes"
+        " applies.",
     )
 
     @model_validator(mode="after")
     def _one_rule_for_ties(self) -> Self:
         if self.loss == "plackett_luce" and self.ties != "ignore":
-            raise ValueError("plackett_luce has its own rule for tied tiers. Set ties to ignore")
+            raise ValueError("plackett_luce has its own rule for ties. Set `ties` to `ignore`")
         return self
 
     @model_validator(mode="after")
     def _one_use_of_strengths(self) -> Self:
         if self.strength != "ignore" and self.loss == "plackett_luce":
-            raise ValueError("strengths apply to pairs. Set loss to bradley_terry, or strength to ignore")
+            raise ValueError(
+                "strengths apply only to pairs. Set `loss` to `bradley_terry`, or `strength` to `ignore`"
+            )
         if self.strength == "cumulative" and self.ties == "davidson":
             raise ValueError(
-                "cumulative strengths have their own middle level for ties. Set ties to rao_kupper, which is "
-                "that level, or to ignore"
+                "cumulative strengths have their own middle level for ties. Set `ties` to"
+                " `rao_kupper`, which corresponds to that level, or to `ignore`"
             )
         if self.strength == "margin":
             if not self.margin_of():
-                raise ValueError("strength is margin, but margins is empty. Write it as 1=0.33, 2=0.67, 3=1")
+                raise ValueError(
+                    "`strength` is `margin`, but `margins` is empty. Write margins as 1=0.33, 2=0.67, 3=1"
+                )
             if self.ties != "ignore" or self.label_smoothing or self.annotators != "alike":
                 raise ValueError(
-                    "a loss with margins is not a likelihood. Set ties to ignore, label_smoothing to 0 and "
-                    "annotators to alike, or set strength to cumulative, which excludes only davidson"
+                    "a loss with margins is not a likelihood. Set `ties` to `ignore`,"
+                    " `label_smoothing` to 0 and `annotators` to `alike`, or set `strength` to"
+                    " `cumulative`, which is incompatible only with `davidson` ties"
                 )
         elif self.margins:
-            raise ValueError("margins are given but not used. Set strength to margin, or leave margins empty")
+            raise ValueError(
+                "`margins` is set but not used. Set `strength` to `margin`, or leave `margins` empty"
+            )
         return self
 
     @model_validator(mode="after")
@@ -212,28 +231,31 @@ class RewardModelConfig(Recipe):
         if self.annotators == "crowd_bt":
             if self.loss == "plackett_luce":
                 raise ValueError(
-                    "crowd_bt applies to pairs. Set loss to bradley_terry, or annotators to alike"
+                    "crowd_bt applies only to pairs. Set `loss` to `bradley_terry`, or `annotators`"
+                    " to `alike`"
                 )
             if self.label_smoothing:
-                raise ValueError("crowd_bt learns how often labels are wrong. Set label_smoothing to 0")
+                raise ValueError("crowd_bt learns how often labels are incorrect. Set `label_smoothing` to 0")
             if self.prior_right <= self.prior_wrong:
                 raise ValueError(
                     "prior_right must exceed prior_wrong. Otherwise negated rewards, with annotators "
-                    "who say the opposite of what they mean, explain the rankings equally well"
+                    "who state the opposite of what they mean, explain the rankings equally well"
                 )
         return self
 
     def margin_of(self) -> dict[int, float]:
-        """Parse ``margins`` into {strength level: margin in reward units}."""
+        """Parse ``margins`` into a dictionary that maps strength levels to margins in reward units."""
         found: dict[int, float] = {}
         for entry in filter(None, (part.strip() for part in self.margins.split(","))):
             level, _, margin = entry.partition("=")
             try:
                 found[int(level)] = float(margin)
             except ValueError:
-                raise ValueError(f"margins contains {entry!r}. Write it as 1=0.33, 2=0.67, 3=1") from None
+                raise ValueError(
+                    f"`margins` contains {entry!r}. Write margins as 1=0.33, 2=0.67, 3=1"
+                ) from None
             if not 0 <= found[int(level)] <= MAX_MARGIN:
                 raise ValueError(
-                    f"margins contains {entry!r}. A margin is between 0 and {MAX_MARGIN} reward units"
+                    f"`margins` contains {entry!r}. A margin must be between 0 and {MAX_MARGIN} reward units"
                 )
         return found

@@ -1,19 +1,20 @@
-"""Convert rankings to rows of tokens. Each response is encoded once, and so is the prompt if that is cheaper.
+"""Convert rankings to rows of tokens. Each response is encoded once. The prompt is shared by all responses
+where that is cheaper.
 
 A ranking of K responses expanded into its K(K-1)/2 pairs would send every response through the model K-1
-times. Here a ranking is one `Group`, laid out in one of three ways:
+times. Instead, each ranking is one `Group`, laid out in one of three ways:
 
 - ``packed``: one row with the prompt once and the K responses after it. Position ids restart after the prompt
-  for each response, and a block mask lets a response attend only to the prompt and to itself, so each reward
-  is the same as if the response were alone.
+  for each response, and a block mask lets a response attend only to the prompt and to itself, so each
+  response gets the same reward as if it were alone in the row.
 - ``flat``: like packed, but all groups are in one row without padding, with attention computed
   segment by segment instead of with a mask (`segments`).
 - ``separate``: K rows, each with the prompt and one response, padded on the right.
 
 Packing saves (K - 1) copies of the prompt, but its attention spans the entire row; `cheaper_layout` compares
-the two costs per group. The flat layout has neither cost. All three run on unmodified transformers models.
-Lengths and positions are part of the batch: the layout records where each response ends, so the end is never
-inferred as "the last token that is not padding".
+the two costs per group. The flat layout avoids both the copies and the attention over the entire row. All
+three layouts run on unmodified transformers models. Lengths and positions are part of the batch: the layout
+records where each response ends, so the end is never inferred as "the last token that is not padding".
 """
 
 from __future__ import annotations
@@ -36,11 +37,12 @@ from training.rlhf.models.trunks import is_encoder, plain
 Layout = Literal["packed", "flat", "separate"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 PADDING_TIER = -1
-MAX_PADDING = 0.2  # share of positions; a lower limit costs more in extra calls than it saves
+MAX_PADDING = 0.2  # maximum share of padding; a lower limit costs more in extra calls than it saves
 
 
 class ResponseTooLongError(UnusableInput):
-    """A response fills the whole context. It can't be scored, because responses are never truncated."""
+    """Raised for a response that fills the whole context: it can't be scored, because responses are never
+    truncated."""
 
     kind = FailureKind.TEXTS_TOO_LONG
 
@@ -74,9 +76,9 @@ class Group:
 class Stated(NamedTuple):
     """The data that a loss needs in addition to the rewards, for B rankings of at most K responses.
 
-    ``tiers`` (B, K), -1 is padding; ``strengths`` (B,), the stated preference strength; ``annotators`` (B,),
-    the annotator. Both are indices from 1; 0 means unknown. ``in_shown_order`` (B,), bool: response k was
-    shown at position k.
+    ``tiers`` (B, K): the tier of each response, or -1 for padding; ``strengths`` (B,): the stated preference
+    strengths; ``annotators`` (B,): the annotators; ``in_shown_order`` (B,), bool: whether response k was
+    shown at position k. Strengths and annotators are indices that start at 1; 0 means unknown.
     """
 
     tiers: Tensor
@@ -87,13 +89,12 @@ class Stated(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Input rows for the trunk: R rows of T tokens contain the N responses of B groups, with at most K in a
-    group.
+    """Input rows for the trunk: R rows of T tokens contain the N responses of B groups, at most K per group.
 
-    ``input_ids``, ``position_ids`` (R, T); ``attention_mask`` (R, T) for separate rows, boolean (R, 1, T, T)
-    for packed rows, a `segments.segment_table` for a flat row; ``end_row``, ``end_column`` (N,): the position
-    of each response's last token; ``owner``, ``slot`` (N,): its index in the (B, K) rewards; ``stated``;
-    ``weights`` (B,).
+    ``input_ids``, ``position_ids`` (R, T); ``attention_mask``: (R, T) for separate rows, boolean (R, 1, T, T)
+    for packed rows, or a `segments.segment_table` for a flat row; ``end_row``, ``end_column`` (N,): the
+    position of each response's last token; ``owner``, ``slot`` (N,): each response's index in the (B, K)
+    rewards; ``stated``: the stated answers; ``weights`` (B,): the weight of each ranking.
     """
 
     input_ids: Tensor
@@ -121,7 +122,7 @@ class Batch:
 
 
 def digest_of(groups: Sequence[Group]) -> str:
-    """Return a digest of a list of groups. It depends on their order, and equal lists have equal digests."""
+    """Return a digest of a list of groups. The order matters, and equal lists have equal digests."""
     digest = hashlib.sha256()
     for group in groups:
         digest.update(repr(group).encode())
@@ -129,7 +130,7 @@ def digest_of(groups: Sequence[Group]) -> str:
 
 
 def fit_group(group: Group, *, max_length: int, cls: int | None = None) -> tuple[Group, bool]:
-    """Truncate the prompt on the left until the longest response fits. Return (group, whether it was
+    """Truncate the prompt on the left until the longest response fits. Return (group, whether its prompt was
     truncated).
 
     All K responses keep the same prompt. An encoder's first token, ``cls``, is kept, because the score is
@@ -150,8 +151,8 @@ def fit_group(group: Group, *, max_length: int, cls: int | None = None) -> tuple
 
 
 def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
-    """Return the layout with the lower cost. The cost counts the tokens in the layers, plus attention over
-    all token pairs of each row.
+    """Return the cheaper layout, packed or separate. The cost counts the tokens that pass through the layers,
+    plus attention over all token pairs in each row.
 
     A layer of width d spends about 24 d² FLOPs on a token and 4 d on a (query, key) pair, so a pair costs
     1/(6 d) as much as a token. For responses of equal length, packing is cheaper unless the prompt is much
@@ -164,9 +165,9 @@ def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
 
 
 def can_pack(model: PreTrainedModel) -> bool:
-    """Return whether a model supports a 4-D mask and position ids.
+    """Return whether a model supports a 4-D attention mask and explicit position ids, which packing needs.
 
-    This requires attention in every layer, no sliding window, no mask computed by the model itself and no
+    Packing requires attention in every layer, no sliding window, no mask computed by the model itself and no
     recurrence. An encoder's score is read at the beginning of a row, so each response needs its own row.
     """
     if is_encoder(model):
@@ -175,7 +176,8 @@ def can_pack(model: PreTrainedModel) -> bool:
     config: Any = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     windowed = bool(getattr(config, "sliding_window", None)) and getattr(config, "use_sliding_window", True)
-    picks = hasattr(config, "keep_window_size")  # Doge: each layer masks the least important tokens of a row
+    # In Doge models, each layer masks the least important tokens of a row.
+    picks = hasattr(config, "keep_window_size")
     takes_positions = "position_ids" in inspect.signature(model.base_model.forward).parameters
     return (
         takes_positions
@@ -192,7 +194,7 @@ def micro_batches(
     """Split groups into micro-batches, each with one layout and at most ``max_tokens`` positions, including
     padding.
 
-    Yields (layout, indices into groups), with every index once. A group that alone exceeds ``max_tokens``
+    Yields (layout, indices into groups); every index occurs once. A group that alone exceeds ``max_tokens``
     gets its own micro-batch, so no group is dropped because of its size.
     """
     for layout in LAYOUTS:
@@ -211,7 +213,7 @@ def micro_batches(
 
 
 def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
-    """Split the selected groups, in order, into parts of nearly equal size with at most ``max_tokens``
+    """Split the selected groups, in order, into parts of nearly equal size, each with at most ``max_tokens``
     tokens."""
     total = sum(groups[i].packed_tokens for i in chosen)
     share = total / max(math.ceil(total / max_tokens), 1)
@@ -219,7 +221,8 @@ def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens:
     tokens = 0
     for index in chosen:
         width = groups[index].packed_tokens
-        # The group belongs to the part that contains its midpoint, unless that would exceed the limit.
+        # A group goes into the part that contains the group's midpoint, unless the part would exceed the
+        # limit.
         if current and (tokens + width > max_tokens or tokens + width / 2 > share):
             yield current
             current, tokens = [], 0
@@ -232,19 +235,19 @@ def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens:
 def cut_by_width(
     shapes: Sequence[tuple[int, int]], *, max_places: int | None = None, max_rows: int | None = None
 ) -> Iterator[list[int]]:
-    """Group items of (rows, width) tokens into micro-batches with little padding. Every index occurs once, in
-    order of width.
+    """Group items into micro-batches with little padding. An item's shape is its number of rows and their
+    width in tokens. Every item occurs once, and items are taken in order of width.
 
-    A micro-batch is padded to its widest row. It ends where another item would exceed ``max_places`` token
-    positions or ``max_rows`` rows, or would raise the share of padding above MAX_PADDING. An item that alone
-    exceeds a limit gets its own micro-batch. A padding position costs as much as a token: in the demo world,
-    16 demonstrations in one micro-batch were 40 % padding, and splitting them reduced the CPU time of a step
-    by 27 %.
+    A micro-batch is padded to its widest row. A micro-batch ends where another item would exceed
+    ``max_places`` token positions or ``max_rows`` rows, or would raise the share of padding above
+    MAX_PADDING. An item that alone exceeds a limit gets its own micro-batch. A padding position costs as much
+    as a token: in the demo world, 40 % of a micro-batch of 16 demonstrations was padding, and splitting it
+    reduced the CPU time of a step by 27 %.
     """
     current: list[int] = []
     rows = tokens = 0
     for index in sorted(range(len(shapes)), key=lambda i: (shapes[i][1], i)):
-        count, width = shapes[index]  # widths increase, so all rows are padded to this width
+        count, width = shapes[index]  # sorted by width, so this is the widest row so far
         places = (rows + count) * width
         if current and (
             (max_places is not None and places > max_places)
@@ -353,11 +356,11 @@ def stated_in(groups: Sequence[Group]) -> Stated:
 
 
 def block_mask(numbers: Tensor) -> Tensor:
-    """(R, T) segment numbers (0 prompt, k response k, -1 padding) -> bool (R, 1, T, T), true where a query
-    can attend to a key.
+    """Convert segment numbers to a boolean mask that is true where a query can attend to a key.
 
-    The mask is causal and covers only the prompt and the query's own segment. Padding attends to itself:
-    the softmax of a fully masked row is NaN.
+    The numbers have shape (R, T), with 0 for the prompt, k for response k and -1 for padding; the mask has
+    shape (R, 1, T, T). The mask is causal and covers only the prompt and the query's own segment. Padding
+    attends to itself, because the softmax of a fully masked row would be NaN.
     """
     query, key = numbers[:, :, None], numbers[:, None, :]
     width = numbers.shape[1]

@@ -1,13 +1,14 @@
 """Read rankings from a file: a frozen snapshot, or any file that can be imported (`preferences.formats`).
 
-Every row is read before training begins, with the readers and error messages of imports. A broken row raises
-an error that names it. Valid rows that a loss can't learn from are left out and counted by reason:
+Every row is read before training begins, with the same readers and error messages as in an import. A broken
+row raises an error that names the row. Valid rows that a loss can't learn from are left out and counted by
+reason:
 
 - ``not_rankable``: the annotator marked the responses as not rankable;
 - ``all_bad``: the annotator marked all responses as bad and gave no order;
 - ``fewer_than_two_responses``: there is nothing to compare;
-- ``no_ranking``: a prompt or task without a ranking;
-- ``answer_left_out``: a draft or cancelled answer from another tool.
+- ``no_ranking``: the row is a prompt or task without a ranking;
+- ``answer_left_out``: the answer is a draft or was cancelled in another tool.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ from preferences.records import (
 from preferences.text import MIN_RESPONSES
 from training.rlhf.data.rankings import Ranking, RankingFileError, Rankings
 
-ERRORS_SHOWN = 5  # broken rows listed in an error message; the others are counted
+ERRORS_SHOWN = 5  # maximum number of broken rows in an error message; the rest are counted
 REASONS = ("not_rankable", "all_bad", "fewer_than_two_responses", "no_ranking", "answer_left_out")
 
 
 @dataclass(slots=True)
 class Line:
-    """The content of a line: rankings, counts of omitted rows by reason, or the reason why the line is
-    broken."""
+    """The content of one line of a file: rankings, counts of omitted rows by reason, or the reason why the
+    line is broken."""
 
     number: int
     rankings: list[Ranking] = field(default_factory=list)
@@ -57,7 +58,7 @@ class Line:
 
 
 def read_rankings(path: str | Path) -> Rankings:
-    """Read and check all rankings of a file. Raises a RankingFileError that names the first broken rows and
+    """Read and check all rankings in a file. Raises a RankingFileError that names the first broken rows and
     gives their total number, or explains why the file contains no rankings."""
     file = Path(path)
     title, lines = lines_of(file)
@@ -80,8 +81,8 @@ def read_rankings(path: str | Path) -> Rankings:
 
 
 def lines_of(file: Path) -> tuple[str, Iterator[Line]]:
-    """Return the title of the file's format, and an iterator over its lines. Raises RankingFileError if it
-    can't be read."""
+    """Return the title of the file's format, and an iterator over its lines. Raises RankingFileError if the
+    file can't be read."""
     if not file.is_file():
         raise RankingFileError(f"{file}: there is no such file")
     if snapshot_parquet.is_snapshot(file):
@@ -120,8 +121,8 @@ def _line(item: NumberedRecords, known: ImportFormat) -> Line:
     for record in item.records:
         if isinstance(record, Vote):
             line.reason = (
-                f"this is a vote on responses of another file ({known.name}); import both files into a"
-                " project and train on a snapshot of it"
+                f"this is a vote on responses in another file ({known.name}); import both files into a"
+                " project and train on a snapshot of that project"
             )
         else:
             _add(line, record)
@@ -194,8 +195,8 @@ def _made(
 
 
 def _snapshot_lines(file: Path | BinaryIO) -> Iterator[Line]:
-    """Yield the rows of a snapshot. The checks for other files are skipped, because the database has already
-    made them. A row that is broken nevertheless is reported with the same reason as in an import."""
+    """Yield the rows of a snapshot. The checks that other files need are skipped, because the database has
+    already made them. If a row is nevertheless broken, the reported reason is the same as in an import."""
     number = 0
     try:
         for row in snapshot_parquet.read_rankings(file, snapshot_parquet.TRAINING_COLUMNS):
@@ -227,7 +228,7 @@ def _snapshot_line(number: int, row: Mapping[str, Any]) -> Line:
             training=training_fields(row, responses_as_shown=True),
         )
         if row["unranked"] and (not ranking.rest_unranked or sorted(row["unranked"]) != [*ranking.tiers[-1]]):
-            raise ValueError("unranked must name each response that is in no tier, and no other")
+            raise ValueError("`unranked` must list exactly the responses that are in no tier")
     except (RowError, ValueError, TypeError, AttributeError) as error:
         line.reason = _reason_of(row) or str(error)
     else:

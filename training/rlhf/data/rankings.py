@@ -1,7 +1,8 @@
-"""Rankings as the training loops use them, with train/held-out splits and counts. `files` reads them.
+"""Rankings as the training loops use them, with train/held-out splits and counts. The `files` module reads
+rankings.
 
 A ranking whose responses are all tied is kept, because a loss that models ties learns from it. A loss that
-ignores ties leaves it out and counts it (`RewardModelResult`).
+ignores ties leaves such rankings out and counts them (`RewardModelResult`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from preferences.text import storage_fault
 
-# The tier number of unranked responses: below all tiers, but not tied with each other.
+# The tier number of unranked responses, which are below all other tiers but not tied with each other.
 UNRANKED_TIER = 10_000
 
 
@@ -23,13 +24,14 @@ UNRANKED_TIER = 10_000
 class Ranking:
     """One annotator's order of the responses to one prompt, or a consensus of several annotators.
 
-    ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more is a tie. Every
-    response is in exactly one tier. With ``rest_unranked`` the last tier holds the responses that a top-k
-    ranking left unranked: they are below all others, and not tied, because the annotator did not judge them
-    equally good. ``strength`` is on the project's scale (None: not collected), ``annotator`` is a pseudonym,
-    ``weight`` its weight in training. ``in_shown_order``: the responses are listed in the order in which the
-    annotator saw them. ``round`` (None: unknown), ``source`` and ``votes`` (the number of rankings behind a
-    consensus) are taken from the file; training ignores them, but reports group results by them.
+    ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more responses is a tie.
+    Every response is in exactly one tier. With ``rest_unranked`` the last tier holds the responses that a
+    top-k ranking left unranked: these responses are below all others but not tied with each other, because
+    the annotator did not judge them equally good. ``strength`` is on the project's scale (None: not
+    collected), ``annotator`` is a pseudonym, and ``weight`` is the ranking's weight in training.
+    ``in_shown_order``: the responses are listed in the order in which the annotator saw them. ``round``
+    (None: unknown), ``source`` and ``votes`` (the number of rankings behind a consensus) are taken from the
+    file; reports group results by these three fields, which training ignores.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -55,7 +57,7 @@ class Ranking:
             raise ValueError("tiers contains an empty tier")
         if indices != list(range(len(self.responses))):
             wanted = f"each of 0..{len(self.responses) - 1} must be in exactly one tier"
-            raise ValueError(f"tiers names the responses {indices}, but {wanted}")
+            raise ValueError(f"tiers contains the responses {indices}, but {wanted}")
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise ValueError(f"weight is {self.weight}; it must be a finite number above 0")
         if not self.prompt_hash:
@@ -66,7 +68,7 @@ class Ranking:
         return len(self.tiers) < 2
 
     def tier_of_each(self) -> list[int]:
-        """For each response, in order, the number of its tier (0 is best); UNRANKED_TIER for unranked
+        """Return the tier number of each response, in order (0 is best); UNRANKED_TIER for unranked
         responses, so that the pairwise losses and Plackett–Luce need only one special value."""
         numbers = [0] * len(self.responses)
         for number, tier in enumerate(self.tiers):
@@ -78,7 +80,7 @@ class Ranking:
 
 
 class RankingFileError(ValueError):
-    """A file of rankings can't be read, or rows in it are broken; the message names the rows."""
+    """Raised if a file of rankings can't be read or contains broken rows; the message names the rows."""
 
 
 class Rankings(list[Ranking]):
@@ -92,12 +94,12 @@ class Rankings(list[Ranking]):
 def split_by_prompt(
     rankings: Sequence[Ranking], *, heldout_fraction: float
 ) -> tuple[list[Ranking], list[Ranking]]:
-    """Split into (train, held-out) by hash of the prompt, so that no prompt is in both and the split does not
-    depend on the order of the rankings. Prompts that differ only in whitespace count as one prompt: they are
-    on the same side.
+    """Split rankings into (train, held-out) by the hash of the prompt, so that no prompt is in both parts and
+    the split does not depend on the order of the rankings. Prompts that differ only in whitespace are treated
+    as one prompt.
 
-    Rows with ``split == "heldout"`` are always held out. If there is at least one, no other prompt is held
-    out: the project's own split is kept.
+    Rows with ``split == "heldout"`` are always held out. If there is at least one such row, no other prompt
+    is held out, which keeps the project's own split.
     """
     heldout = [ranking for ranking in rankings if ranking.split == "heldout"]
     if not heldout and heldout_fraction > 0:
@@ -110,7 +112,7 @@ def split_by_prompt(
     hashes = {ranking.prompt_hash for ranking in heldout}
     words = [_words_of(ranking.messages) for ranking in rankings]
     found = 0
-    while found < len(hashes):  # a hash from a file can refer to prompts with different wording
+    while found < len(hashes):  # hashes given in a file can be the same for prompts with different wording
         found = len(hashes)
         of_heldout = {w for r, w in zip(rankings, words, strict=True) if r.prompt_hash in hashes}
         hashes |= {r.prompt_hash for r, w in zip(rankings, words, strict=True) if w in of_heldout}
@@ -126,12 +128,14 @@ def _words_of(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], .
 def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
     """``duplicates``: rankings by an annotator (or in an anonymous file) that repeat an earlier ranking of
     the same responses to the same prompt. ``contradicted_pairs``: pairs of responses to one prompt that are
-    preferred in both directions, by any annotators. Both stay in the data."""
+    preferred in both directions, by the same or different annotators. Duplicates and contradicted pairs stay
+    in the data."""
     of_prompt: dict[str, list[Ranking]] = {}
     for ranking in rankings:
         of_prompt.setdefault(ranking.prompt_hash, []).append(ranking)
     duplicates = contradicted = 0
-    # Prompts are processed one at a time, because all pairs of a large file take more memory than its texts.
+    # Prompts are processed one at a time, because all pairs of a large file would take more memory than the
+    # file's texts.
     for alike in of_prompt.values():
         orders = [sorted(zip(r.responses, r.tier_of_each(), strict=True)) for r in alike]
         said = {(r.annotator, r.strength, *order) for r, order in zip(alike, orders, strict=True)}
@@ -148,12 +152,13 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
 
 
 def count_shared_prompts(learn: Sequence[Ranking], heldout: Sequence[Ranking]) -> int:
-    """The prompts that occur on both sides of an external split, compared without regard to whitespace."""
+    """Return the number of prompts that occur on both sides of an external split, ignoring differences in
+    whitespace."""
     return len({_words_of(r.messages) for r in learn} & {_words_of(r.messages) for r in heldout})
 
 
 def hash_messages(messages: Sequence[Mapping[str, str]]) -> str:
-    """sha256 over the canonical JSON of (role, content): equal conversations have equal hashes."""
+    """Return the SHA-256 of the canonical JSON of (role, content): equal conversations have equal hashes."""
     plain = [[message["role"], message["content"]] for message in messages]
     return hashlib.sha256(json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
@@ -165,7 +170,7 @@ def _check_messages(messages: Sequence[Any]) -> None:
         if not isinstance(message, Mapping) or not all(
             isinstance(message.get(k), str) for k in ("role", "content")
         ):
-            raise ValueError("each message must be an object with a role and a content, both texts")
+            raise ValueError("each message must be an object with a role and a content, both strings")
 
 
 def _check_characters(*texts: str) -> None:

@@ -1,5 +1,5 @@
-"""Answers of a policy to many prompts, batch by batch. Shared by sampling, evaluation and rejection
-sampling.
+"""Generate a policy's answers to many prompts, batch by batch. Sampling, evaluation and rejection sampling
+use this module.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ def answers_to(
     seed: int,
     check: Callable[[], None],
 ) -> Iterator[Answered]:
-    """Yield `n` answers to each prompt, in the order of the prompts. Other settings are passed to `generate`.
+    """Yield `n` answers to each prompt, in the order of the prompts. The other settings are passed to
+    `generate`.
 
-    `check` is called before each batch and can raise to stop. Raises `ValueError` if `max_new_tokens` leaves
-    no room for a prompt.
+    `check` is called before each batch and can raise an exception to stop. Raises `ValueError` if
+    `max_new_tokens` leaves no room for a prompt.
     """
     room = chat.context_length(policy.model) - max_new_tokens
     for start in range(0, len(prompts), prompts_per_batch):

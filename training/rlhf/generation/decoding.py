@@ -1,18 +1,19 @@
-"""Sampling from a causal language model. Each prompt is processed once, then all its samples are decoded
-together.
+"""Sampling from a causal language model. Each prompt is processed once, and then all samples for the prompt
+are decoded together.
 
 Works with any transformers model. Differences from `model.generate`:
 
-- the model processes the prompt once for its `n` samples, and its keys and values are then repeated;
-- keys and values are written into preallocated buffers: growing them by concatenation takes a third of the
-  time of `generate` on small models;
-- each token is sampled with one uniform number through the cumulative distribution, instead of one
-  exponential number per vocabulary entry;
+- the model processes each prompt once, and the prompt's keys and values are then repeated for its `n`
+  samples;
+- keys and values are written into preallocated buffers: growing keys and values by concatenation takes a
+  third of `generate`'s time on small models;
+- each token is sampled with one uniform random number and the cumulative distribution, instead of with one
+  exponential random number per vocabulary entry;
 - finished rows are removed from the batch.
 
-Nothing else changes the distribution (no top-k, no repetition penalty, no minimum length). Apart from
-`top_p`, tokens are therefore sampled from the same distribution whose log-probabilities training computes
-later.
+Only `temperature` and `top_p` change the distribution (there is no top-k, repetition penalty or minimum
+length). With `top_p` = 1, tokens are therefore sampled from the same distribution whose log-probabilities
+training computes later.
 """
 
 import inspect
@@ -27,8 +28,8 @@ from transformers.cache_utils import DynamicLayer
 from training.rlhf.models import chat
 
 ROWS_PER_BATCH = 256  # rows decoded together; more rows need more memory and are hardly faster
-# Finished rows are dropped once they make up this share of the batch. Dropping copies the cache, so it is not
-# done for each row.
+# Finished rows are dropped once they make up this share of the batch. Dropping rows copies the cache, so rows
+# are not dropped one by one.
 FINISHED_SHARE = 0.25
 
 
@@ -56,19 +57,20 @@ def generate(
 ) -> list[list[Completion]]:
     """Sample `n` answers to each prompt (token ids from `chat.encode_prompt`), in the order of the prompts.
 
-    `temperature` 0 always takes the most likely token. `top_p` < 1 samples from the smallest set of most
-    likely tokens whose probabilities add up to it. Randomness comes from `generator` (on the CPU), or else
-    from `seed`. Each sample has its own random numbers, so it does not depend on `rows_per_batch` or on the
-    lengths of other prompts. Prompts that exceed the context are truncated on the left (`chat.cut_prompts`
-    counts them). `check` is called before each batch and can raise to stop. Raises ValueError for an empty
-    prompt or a setting out of range.
+    A `temperature` of 0 always selects the most likely token. `top_p` < 1 samples from the smallest set of
+    most likely tokens whose probabilities add up to at least `top_p`. Random numbers come from `generator`
+    (on the CPU) or, without a generator, from `seed`. Each sample has its own random numbers, so the result
+    does not depend on `rows_per_batch` or on the lengths of other prompts. Prompts that exceed the context
+    are truncated on the left (`chat.cut_prompts` counts them). `check` is called before each batch and can
+    raise an exception to stop. Raises ValueError for an empty prompt or a setting out of range.
     """
     _refuse_bad_settings(prompts, n, max_new_tokens, temperature, top_p)
     cut, _ = chat.cut_prompts(prompts, chat.context_length(policy) - max_new_tokens)
     source = generator or torch.Generator().manual_seed(seed)
     uniform = torch.rand(len(cut), n, max_new_tokens, generator=source) if temperature > 0 else None
     stops = _stop_ids(policy, tokenizer)
-    by_length = sorted(range(len(cut)), key=lambda i: len(cut[i]))  # similar lengths need little padding
+    # Prompts of similar length need little padding.
+    by_length = sorted(range(len(cut)), key=lambda i: len(cut[i]))
     per_batch = max(1, rows_per_batch // n)
     completions: list[list[Completion]] = [[] for _ in cut]
     was_training = policy.training
@@ -97,10 +99,11 @@ def generate(
 
 
 def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, top_p: float) -> Tensor:
-    """Sample the next tokens: logits (B, V), one number in [0, 1) per row (B,) -> ids (B,).
+    """Sample the next token of each row. ``logits`` has shape (B, V), and ``uniform`` contains random numbers
+    from [0, 1), with shape (B,). Returns token ids, with shape (B,).
 
-    Inverts the cumulative distribution: picks the first token whose cumulative probability exceeds the
-    number. Without numbers, or at temperature 0, picks the most likely token.
+    Inverts the cumulative distribution: picks the first token whose cumulative probability exceeds the row's
+    random number. Without ``uniform``, or at temperature 0, picks the most likely token.
     """
     if uniform is None or temperature == 0:
         return logits.argmax(dim=-1)
@@ -129,9 +132,10 @@ def _decode_batch(
     pick: Callable[[Tensor, Tensor | None], Tensor],
     noise: Tensor | None,
 ) -> list[Completion]:
-    """ids, mask (B, T) left-padded -> B·n completions; the n samples of a prompt are adjacent.
+    """Generate B·n completions, n for each of the B left-padded prompts; ``ids`` and ``mask`` have shape
+    (B, T). The n completions of a prompt are adjacent.
 
-    A row's positions count only its real tokens, so padding on the left does not change its output.
+    A row's positions count only its real tokens, so padding on the left does not change the row's output.
     """
     rows = len(ids) * n
     cache = DynamicCache(config=policy.config)
@@ -139,7 +143,7 @@ def _decode_batch(
     if _repeatable(cache):
         logits = _forward(policy, ids, mask, positions, cache).repeat_interleave(n, dim=0)
         _repeat(cache, n, room=limit)
-    else:  # for example recurrent states: the prompt is processed again for each sample
+    else:  # for example, a cache of recurrent states: the prompt is processed again for each sample
         wide, wide_mask, wide_positions = (t.repeat_interleave(n, dim=0) for t in (ids, mask, positions))
         logits = _forward(policy, wide, wide_mask, wide_positions, cache)
     mask = mask.repeat_interleave(n, dim=0)
@@ -151,7 +155,7 @@ def _decode_batch(
     tokens = torch.zeros(rows, limit, dtype=torch.long, device=ids.device)
     lengths = torch.full((rows,), limit, device=ids.device)
     finished = torch.zeros(rows, dtype=torch.bool, device=ids.device)
-    live = torch.arange(rows, device=ids.device)  # the row of the result for each row of the batch
+    live = torch.arange(rows, device=ids.device)  # for each row in the batch, its row in the result
     for step in range(limit):
         picked = pick(logits, None if noise is None else noise[live, step])
         tokens[live, step] = torch.where(finished[live], tokens[live, step], picked)
@@ -174,7 +178,7 @@ def _decode_batch(
 def _forward(
     policy: PreTrainedModel, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache
 ) -> Tensor:
-    """Return the logits (B, V) of the token after the last one."""
+    """Return the (B, V) logits for the token that follows the last input token."""
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "past_key_values": cache}
     accepted = _forward_parameters(policy)
     if "position_ids" in accepted:
@@ -186,15 +190,15 @@ def _forward(
 
 
 def _forward_parameters(policy: Any) -> set[str]:
-    """Return the parameters of the `forward` method of the language model itself, because an adapter wrapper
-    accepts any argument."""
+    """Return the parameter names of the language model's own `forward` method. The `forward` of an adapter
+    wrapper accepts any argument."""
     inner = policy.get_base_model() if hasattr(policy, "get_base_model") else policy
     return set(inspect.signature(inner.forward).parameters)
 
 
 class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values of one layer, (B, heads, T, d), in a buffer with room for the tokens still to be
-    generated."""
+    """Keys and values of one layer, with shape (B, heads, T, d), in a buffer with room for the tokens still
+    to be generated."""
 
     def __init__(self, keys: Tensor, values: Tensor, n: int, room: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -236,8 +240,8 @@ def _selectable(cache: DynamicCache) -> bool:
 
 
 def _repeat(cache: DynamicCache, n: int, *, room: int) -> None:
-    """Repeat each row n times. Plain layers get a preallocated buffer; others (sliding windows) keep their
-    own class."""
+    """Repeat each row of the cache n times. Plain layers get a preallocated buffer; other layers (such as
+    sliding windows) keep their own class."""
     for number, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
             cache.layers[number] = _RoomyLayer(layer.keys, layer.values, n, room)
@@ -251,8 +255,8 @@ def _select(cache: DynamicCache, rows: Tensor) -> None:
 
 
 def _stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Tensor:
-    """Return all token ids that end an answer: the tokenizer's EOS and those in the model's generation
-    settings."""
+    """Return all token ids that end an answer: the tokenizer's EOS token and the EOS tokens in the model's
+    generation settings."""
     configured = getattr(getattr(policy, "generation_config", None), "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [] if configured is None else [configured]
     return torch.tensor(sorted({chat.eos_id(tokenizer), *listed}))

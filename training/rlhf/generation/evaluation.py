@@ -1,8 +1,8 @@
-"""Evaluate a policy: it answers prompts, a judge scores each answer, and the result is the mean with its
-standard error.
+"""Evaluate a policy: the policy answers prompts, a judge scores each answer, and the result is the mean score
+with its standard error.
 
 `compare` compares two policies on the same prompts. The mean difference per prompt has a far smaller error
-than the difference of two means, because hard prompts are hard for both policies.
+than the difference between two means, because hard prompts are hard for both policies.
 """
 
 import math
@@ -18,7 +18,7 @@ from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
 
 Judge = Callable[[Messages, str], float]
-PROMPTS_PER_BATCH = 64  # prompts between progress reports, and between checks for cancellation
+PROMPTS_PER_BATCH = 64  # number of prompts between progress reports, and between checks for cancellation
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class EvaluatedPrompt:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`mean` and `standard_error` are in the judge's points, over `n` prompts.
+    """The result of an evaluation: `mean` and `standard_error` of the judge's points over `n` prompts.
 
-    The answers to a prompt are averaged first: they are similar, and treating them as independent would make
-    the error look smaller than it is. `mean_tokens` is per answer and includes EOS. `repetition_rate` is the
-    share of word triples that already occurred in the answer. `finished_share` is the share of answers that
-    ended with EOS. `cut` prompts were truncated to fit the context.
+    The answers to a prompt are averaged first, because similar answers treated as independent would make the
+    error look too small. `mean_tokens` is per answer and includes EOS. `repetition_rate` is the share of word
+    triples that already occurred in the answer. `finished_share` is the share of answers that ended with EOS.
+    `cut` is the number of prompts that were truncated to fit the context.
     """
 
     mean: float
@@ -65,7 +65,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """The difference between the new policy's points and the old policy's on the same prompts."""
+    """The new policy's points minus the old policy's, on the same prompts."""
 
     difference: float
     standard_error: float
@@ -83,8 +83,8 @@ def evaluate(
     judge: Judge,
     report: Reporter | None = None,
 ) -> Evaluation:
-    """Judge the answers of `policy`. Raises `ModelNotFound`, `Cancelled`, and `ValueError` without
-    prompts."""
+    """Let `judge` score the answers of `policy`. Raises `ModelNotFound` or `Cancelled`, and
+    `ValueError` if there are no prompts."""
     if not prompts:
         raise UnusableInput("an evaluation needs at least one prompt, got none", FailureKind.DATA_EMPTY)
     report = report or NullReporter()
@@ -128,9 +128,11 @@ def evaluate(
 
 
 def compare(new: Evaluation, old: Evaluation) -> PairedComparison:
-    """Compare two policies prompt by prompt. Raises `ValueError` if their prompts differ."""
+    """Compare the evaluations of two policies prompt by prompt. Raises `ValueError` if the prompts differ."""
     if [row.messages for row in new.rows] != [row.messages for row in old.rows]:
-        raise ValueError("the two evaluations have different prompts, so they cannot be compared in pairs")
+        raise ValueError(
+            "the two evaluations have different prompts, so they cannot be compared prompt by prompt"
+        )
     differences = [a.mean - b.mean for a, b in zip(new.rows, old.rows, strict=True)]
     mean, error = mean_and_error(differences)
     wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
@@ -148,8 +150,8 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def repetition_rate(text: str) -> float:
-    """Return the share of the text's word triples that occurred before: 0 for none, near 1 for endless
-    repetition."""
+    """Return the share of the text's word triples that already occurred in the text: 0 without repetition,
+    near 1 for endless repetition."""
     words = text.lower().split()
     triples = list(zip(words, words[1:], words[2:], strict=False))
     return 1.0 - len(set(triples)) / len(triples) if triples else 0.0

@@ -15,12 +15,12 @@ from training.rlhf.generation.answering import answers_to
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
 
-PROMPTS_PER_BATCH = 64  # prompts between progress reports, and between checks for cancellation
+PROMPTS_PER_BATCH = 64  # number of prompts between progress reports, and between checks for cancellation
 
 
 @dataclass(frozen=True)
 class SampledPrompt:
-    """The answers to one prompt as (text, sampling settings), without duplicates and empty texts.
+    """The answers to one prompt as (text, sampling settings), without duplicate or empty texts.
 
     There can be fewer answers than requested: a policy that always gives the same answer yields only one.
     """
@@ -31,7 +31,7 @@ class SampledPrompt:
 
 @dataclass(frozen=True)
 class Sampled:
-    """`cut` is the number of prompts that were truncated to fit the context."""
+    """The sampled answers. `cut` is the number of prompts that were truncated to fit the context."""
 
     prompts: list[SampledPrompt]
     cut: int
@@ -44,7 +44,7 @@ def sample(
     prompts: Sequence[Messages],
     report: Reporter | None = None,
 ) -> Sampled:
-    """Sample answers of `policy` to each prompt, in the order of `prompts`. Raises `ModelNotFound`,
+    """Sample answers to each prompt from `policy`, in the order of `prompts`. Raises `ModelNotFound` or
     `Cancelled`."""
     report = report or NullReporter()
     loaded = open_policy(policy)

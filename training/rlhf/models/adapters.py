@@ -1,4 +1,5 @@
-"""Inspect folders that contain a LoRA adapter, and locate its base model. Does not import torch."""
+"""Inspect folders that contain a LoRA adapter, and locate the adapter's base model. This module does not
+import torch."""
 
 from __future__ import annotations
 
@@ -7,8 +8,9 @@ from pathlib import Path
 
 CONFIG_FILE = "config.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# The metadata that a complete model stores in its config.json. A folder with an adapter must not contain a
-# config.json: transformers would treat it as a complete model and look for weights that do not exist.
+# The file for metadata that a complete model stores in its config.json. A folder with an adapter must not
+# contain a config.json: transformers would treat it as a complete model and look for weights that do not
+# exist.
 ADAPTER_NOTES = "rankloop.json"
 # The subfolder of a reward model that contains its uncertainty estimate. The members of a LoRA ensemble are
 # themselves adapters.
@@ -29,10 +31,11 @@ def holds_model(folder: str | Path) -> bool:
 
 
 def missing_base(folder: str | Path) -> str:
-    """Return the folder of a missing model that the model in ``folder`` needs, or an empty string.
+    """Return the folder of a missing model that the model in ``folder`` needs, or an empty string if no
+    needed model is missing.
 
-    An adapter needs its base model. So do the members of an ensemble, even if the reward model itself is
-    complete. Hub names count as present. Raises BrokenAdapter.
+    An adapter needs its base model, and the members of an ensemble need a base model even if the reward model
+    itself is complete. Models identified by a hub name are treated as present. Raises BrokenAdapter.
     """
     place = Path(folder)
     adapters = [place] if is_adapter(place) else []
@@ -50,7 +53,7 @@ def looks_like_path(name: str) -> bool:
 
 
 def lasting_name(base: str) -> str:
-    """Return a name of the base that is valid in every working directory: the absolute path of a folder, or
+    """Return a name for the base model that is valid in every working directory: a folder's absolute path, or
     the hub name."""
     return str(Path(base).absolute()) if Path(base).is_dir() else base
 
@@ -59,8 +62,8 @@ def base_of(folder: str | Path) -> str:
     """Return the folder or hub name of the adapter's base model. Raises BrokenAdapter.
 
     If the folder no longer exists, a folder of the same name beside the adapter is used: models are stored
-    side by side, so models that were moved together are still found. For a member of an ensemble, this means
-    beside the reward model that contains it.
+    side by side, so models that were moved together are still found. For an ensemble member, that folder is
+    beside the reward model that contains the member.
     """
     place = Path(folder)
     try:
@@ -70,7 +73,7 @@ def base_of(folder: str | Path) -> str:
         raise BrokenAdapter(f"{ADAPTER_CONFIG} in {place} cannot be read: {error!r}") from error
     if not isinstance(base, str) or not base:
         raise BrokenAdapter(
-            f"{ADAPTER_CONFIG} in {place} does not name the model that the adapter was trained on: set its "
+            f"{ADAPTER_CONFIG} in {place} does not name the model that the adapter was trained on: set "
             "base_model_name_or_path"
         )
     models = place.absolute().parent

@@ -1,7 +1,7 @@
 """Convert text to tokens and back, in one place so that training, scoring, sampling and PPO use the same ids.
 
-Two rules prevent well-known faults of reward models. A response always ends with EOS, wherever it is encoded.
-Its end is never located by searching for the pad token: the batch stores lengths instead.
+Two rules prevent well-known faults in reward models. A response always ends with EOS, wherever it is encoded.
+The end of a response is never located by searching for the pad token: the batch stores lengths instead.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.models.trunks import trunk_of
 
-# A tokenizer without a chat template (that of a base model) gets this plain format: user:
+# The plain format for a tokenizer without a chat template (as in most base models): user:
 # <content>\nassistant: <content>\n … assistant:
 PLAIN_TURN = "{role}: {content}\n"
 PLAIN_GENERATION_PROMPT = "assistant:"
-# The space markers of byte-level and SentencePiece vocabularies. They do not occur in text.
+# The space markers of byte-level and SentencePiece vocabularies, which do not occur in text.
 SPACE_SIGNS = ("\u0120", "\u2581")
 
 # Cached, because collecting a tokenizer's added tokens takes as long as encoding a text.
@@ -34,13 +34,13 @@ class TemplateRefuses(ValueError):
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[int]:
     """Return the token ids of a conversation up to the point where the assistant must answer.
 
-    Uses the tokenizer's chat template with its generation prompt, or else the plain format above. Control
-    tokens that a message contains as text are removed first: a user's text must not be able to open an
-    assistant turn. Raises TemplateRefuses: some templates do not support a system turn, or two turns of the
-    same role in a row.
+    Uses the tokenizer's chat template with the generation prompt or, if there is no template, this module's
+    plain format. Control tokens that a message contains as text are removed first: a user's text must not
+    be able to open an assistant turn. Raises TemplateRefuses if the template rejects the conversation: some
+    templates do not support a system turn, or two turns of the same role in a row.
     """
     if not messages:
-        raise ValueError("a prompt needs at least one message, got none")
+        raise ValueError("a prompt needs at least one message, but has none")
     turns = [{"role": m["role"], "content": remove_control_tokens(tokenizer, m["content"])} for m in messages]
     if tokenizer.chat_template:
         try:
@@ -48,17 +48,18 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
         except TemplateError as error:
             roles = ", ".join(turn["role"] for turn in turns)
             raise TemplateRefuses(
-                f"the tokenizer's chat template refuses a conversation of {roles}: {error}"
+                f"the tokenizer's chat template rejects a conversation with the roles {roles}: {error}"
             ) from error
         return _ids(tokenizer, str(text))
     plain = "".join(PLAIN_TURN.format(**turn) for turn in turns) + PLAIN_GENERATION_PROMPT
-    # For an encoder, the [CLS] token takes the place of a language model's BOS. Its score is read there.
+    # For an encoder, the [CLS] token takes the place of a language model's BOS. The encoder's score is read
+    # at that token.
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
     return ([] if first is None else [_one_id(first)]) + _ids(tokenizer, plain)
 
 
 def encode_response(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Return the token ids of one answer. They always end with exactly one EOS, even for an empty text."""
+    """Return the token ids of one answer, which always end with exactly one EOS, even for an empty text."""
     return [*_ids(tokenizer, remove_control_tokens(tokenizer, text)), eos_id(tokenizer)]
 
 
@@ -70,7 +71,7 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
 def remove_control_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
     """Return `text` without the tokenizer's special-token strings.
 
-    Repeats until none is left, because removing one can create another.
+    The removal is repeated until no such string is left, because removing one string can create another.
     """
     controls = control_tokens(tokenizer)
     while any(token in text for token in controls):
@@ -80,9 +81,8 @@ def remove_control_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Return all special tokens: those with a role, such as EOS, and those that were added without one.
-
-    The turn markers in Llama 3's template have no role.
+    """Return all special tokens: those with a role, such as EOS, and those added without a role, such as the
+    turn markers in Llama 3's template.
     """
     size, added = _added.get(tokenizer, (-1, []))
     if size != len(tokenizer):
@@ -93,7 +93,7 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the id of the token that ends a response: EOS, or the [SEP] of an encoder's tokenizer. Raises
-    ValueError without either."""
+    ValueError if the tokenizer has neither."""
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     if end is None:
         raise ValueError(
@@ -103,13 +103,13 @@ def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the padding token id. Falls back to EOS, which is harmless: the end of a response is
-    never derived from padding."""
+    """Return the id of the padding token, or that of EOS if the tokenizer has no padding token. Using EOS is
+    harmless, because the end of a response is never derived from padding."""
     return eos_id(tokenizer) if tokenizer.pad_token_id is None else _one_id(tokenizer.pad_token_id)
 
 
 def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return a token that can never end a response: unk, bos, another special token, or one that does not
+    """Return a token that can never end a response: unk, bos, another special token, or a token that does not
     occur in text.
 
     The token's text is treated as a control token: it is removed from texts, and it splits words. An ordinary
@@ -123,21 +123,20 @@ def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _least_likely_text(tokenizer: PreTrainedTokenizerBase, eos: int) -> str:
-    """Return the longest token, preferably one that begins with a space marker: such a token does not occur
-    in text."""
+    """Return the longest token, preferably one that begins with a space marker: a token's name with this
+    marker does not occur in text."""
     names = sorted(name for name, number in tokenizer.get_vocab().items() if number != eos)
     signed = [name for name in names if name[0] in SPACE_SIGNS and len(name) > 1]
     return max(signed or names, key=len)
 
 
 def context_length(model: PreTrainedModel) -> int:
-    """Return the context length of the model: the maximum length of prompt and response together, in
-    tokens."""
+    """Return the model's context length: the maximum length of prompt and response together, in tokens."""
     config = model.config.get_text_config()
     length = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if not isinstance(length, int):
         raise ValueError(
-            f"{type(model).__name__} does not specify the length of its context (max_position_embeddings)"
+            f"{type(model).__name__} does not specify a context length (max_position_embeddings)"
         )
     # RoBERTa and related models number positions from the id of the pad token plus one.
     embeddings = getattr(getattr(trunk_of(model), "embeddings", None), "position_embeddings", None)
@@ -146,7 +145,7 @@ def context_length(model: PreTrainedModel) -> int:
 
 
 def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list[int]], int]:
-    """Truncate prompts to `limit` tokens. Return all prompts and the number of truncated ones.
+    """Truncate prompts to `limit` tokens. Return all prompts and the number of truncated prompts.
 
     Prompts are truncated on the left: the question to answer is at the end, and the oldest turns are at the
     start.
@@ -160,7 +159,8 @@ def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list
 
 
 def left_pad(sequences: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sequences of different lengths -> (ids, mask), both (B, T) int64, aligned on the right."""
+    """Pad sequences of different lengths on the left. Return the ids and the mask, int64 tensors of shape
+    (B, T)."""
     width = max(len(s) for s in sequences)
     ids = torch.full((len(sequences), width), pad, dtype=torch.long)
     mask = torch.zeros((len(sequences), width), dtype=torch.long)
@@ -177,5 +177,5 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def _one_id(value: Any) -> int:
-    """Return a configured token id; if it is a list of alternatives, the first one."""
+    """Return a configured token id, or the first id if the configuration lists alternatives."""
     return int(value[0] if isinstance(value, (list, tuple)) else value)

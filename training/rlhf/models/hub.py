@@ -18,8 +18,9 @@ UNREACHABLE = re.compile(
 def answers() -> bool:
     """Return whether the hub accepts connections.
 
-    The hub client itself retries for 46 s (measured) before it gives up. This check reduces that to at most
-    `TIMEOUT_S`. Behind a proxy the check is impossible, so it is left to the client.
+    The hub client itself retries for 46 s (measured) before it gives up. This check reduces that delay to
+    at most `TIMEOUT_S` seconds. Behind a proxy the check is impossible, so it is skipped and the client
+    retries.
     """
     if constants.HF_HUB_OFFLINE:
         return False

@@ -26,8 +26,8 @@ from training.rlhf.models import adapters, chat, hub, trunks
 
 
 class ModelNotFound(RunFailure):
-    """Raised if the name is neither a folder nor a model that the hub returns, or if the model cannot be
-    used."""
+    """Raised if the name is neither a folder nor a model that the hub returns, or if the model is
+    unusable."""
 
     kind = FailureKind.MODEL_UNREADABLE
 
@@ -40,9 +40,9 @@ class Loaded(NamedTuple):
 class Opened(NamedTuple):
     """A classifier as loaded from its folder, before an adapter is merged into its base.
 
-    ``new`` names the weights that are random because no file contains them: none, or the head and its
-    modules. ``base`` is the source of a complete model or, for an adapter, the base model that it was trained
-    on.
+    ``new`` names the weights that are random because no file contains them (the head and its modules); the
+    list is empty if all weights were read. ``base`` is the source of a complete model or, for an adapter, the
+    base model that the adapter was trained on.
     """
 
     model: Any
@@ -104,13 +104,13 @@ def open_classifier(
 ) -> Opened:
     """Load a sequence classifier with one output. Raises ModelNotFound.
 
-    The source is a reward model, an adapter of one, or a causal language model or an encoder, whose head is
-    then random (transformers' initialisation).
+    The source is a reward model, a reward model's adapter, or a causal language model or encoder, whose new
+    head is random (transformers' initialisation).
 
     Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
-    pad equals EOS, it skips the EOS at which a new reward model is read, so a new reward model gets another
-    pad token. A reward model that was trained elsewhere keeps its pad token, and its score is read at the
-    position used in its training.
+    the pad token equals EOS, that class skips the EOS at which a new reward model's score is read, so a new
+    reward model gets a different pad token. A reward model that was trained with other software keeps its pad
+    token, and its score is read at the position used in its training.
     """
     opened = _load(AutoModelForSequenceClassification, path_or_hub, dtype, device)
     model, tokenizer = trunks.plain(opened.model), opened.tokenizer
@@ -141,7 +141,7 @@ def save_model(
     merge: bool = True,
     add: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Write model and tokenizer as one folder that plain `AutoModel…from_pretrained` reads. Return the
+    """Write a model and its tokenizer as one folder that plain `AutoModel…from_pretrained` reads. Return the
     folder.
 
     All files are written to a temporary folder beside `out_dir`, which is then renamed, so a crash leaves
@@ -151,7 +151,7 @@ def save_model(
     """
     out = Path(out_dir)
     out.parent.mkdir(parents=True, exist_ok=True)
-    # Left by an attempt that was killed while writing.
+    # Files left behind by an attempt that was killed while writing.
     for leftover in out.parent.glob(f".{out.name}.partial-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     partial = out.parent / f".{out.name}.partial-{uuid.uuid4().hex}"
@@ -173,8 +173,8 @@ def save_model(
 
 
 def merged(model: Any) -> Any:
-    """Return the model without adapters. Works on a copy: merging and unmerging in place would accumulate
-    rounding errors in the trunk."""
+    """Return the model without adapters. A copy is merged, because merging and unmerging in place would
+    accumulate rounding errors in the trunk."""
     return _fold(copy.deepcopy(model)) if trunks.has_adapters(model) else model
 
 
@@ -185,9 +185,9 @@ def _fold(model: Any) -> Any:
 
 def _write_adapter(model: Any, folder: Path) -> None:
     """Write the adapter with the head, and the metadata that a complete model stores in its config.json."""
-    # False: the embeddings stay with the base, and the hub is not queried for their size.
+    # With `save_embedding_layers=False`, peft neither saves embeddings nor queries the hub for their size.
     model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink()  # an empty model card template written by peft
+    (folder / "README.md").unlink()  # the empty model card template that peft writes
     config = trunks.plain(model).config
     notes = {"num_labels": 1, "pad_token_id": config.get_text_config().pad_token_id}
     notes["rankloop"] = getattr(config, "rankloop", {})
@@ -195,7 +195,7 @@ def _write_adapter(model: Any, folder: Path) -> None:
 
 
 def _replace_folder(new: Path, out: Path) -> None:
-    """Rename `new` to `out`. An existing folder is moved aside first and deleted last."""
+    """Rename `new` to `out`. A folder that already exists at `out` is moved aside first and deleted last."""
     old = out.parent / f".{out.name}.partial-{uuid.uuid4().hex}"
     with contextlib.suppress(FileNotFoundError):
         os.rename(out, old)
@@ -221,8 +221,8 @@ def _load(
         new = sorted(info["missing_keys"])
         if adapter:
             model, new = _with_adapter(model, adapter, new)
-            # Store the current location, so that an adapter trained from this one can find its base from any
-            # folder.
+            # Store the base's current location, so that an adapter trained from this adapter can find the
+            # base from any working directory.
             model.active_peft_config.base_model_name_or_path = adapters.lasting_name(base)
     except (ModelNotFound, MemoryError, torch.OutOfMemoryError):
         raise
@@ -233,15 +233,15 @@ def _load(
     _refuse_broken_numbers(name, model)
     if tokenizer.eos_token_id is None and tokenizer.sep_token_id is None:
         raise ModelNotFound(
-            f"The tokenizer of {name!r} has no EOS token, so an answer would have no end. Set its eos_token "
-            "and save it with the model again."
+            f"The tokenizer of {name!r} has no EOS token, so an answer would have no end. Set the "
+            "tokenizer's eos_token and save the tokenizer with the model again."
         )
     return Opened(model.to(device or default_device()).eval(), tokenizer, new, base)
 
 
 def _adapter_folder(name: str, local_only: bool) -> Path | None:
-    """Return the folder of an adapter's files, after fetching them if they are on the hub, or None for a
-    complete model."""
+    """Return the folder with an adapter's files, which are fetched first if they are on the hub, or None for
+    a complete model."""
     if Path(name).is_dir():
         return Path(name) if adapters.is_adapter(name) else None
     absent: dict[str, Any] = {
@@ -263,15 +263,15 @@ def _base(adapter: Path) -> str:
     base = adapters.base_of(adapter)
     if gone := adapters.missing_base(adapter):
         raise ModelNotFound(
-            f"{str(adapter)!r} is an adapter: it changes the model at {gone!r}, and its weights "
-            f"are gone. Restore that folder, put it beside the adapter's, or correct "
+            f"{str(adapter)!r} is an adapter for the model at {gone!r}, whose weights are "
+            f"missing. Restore the model's folder, put it beside the adapter's folder, or correct "
             f"base_model_name_or_path in {adapters.ADAPTER_CONFIG}.",
             FailureKind.ADAPTER_BASE_GONE,
         )
     if adapters.is_adapter(base):
         raise ModelNotFound(
-            f"{str(adapter)!r} is an adapter of an adapter ({base!r}). Merge the latter first: load it and "
-            "save it as a complete model."
+            f"{str(adapter)!r} is an adapter for another adapter ({base!r}). Merge the base adapter first: "
+            "load it and save it as a complete model."
         )
     return base
 
@@ -289,8 +289,8 @@ def _settings(
     tokenizer: PreTrainedTokenizerBase,
     reading: dict[str, Any],
 ) -> Any:
-    """Return the configuration to load with. Raises ModelNotFound for an architecture that is not
-    supported."""
+    """Return the configuration with which to load a model. Raises ModelNotFound for an unsupported
+    architecture."""
     config = AutoConfig.from_pretrained(base, **reading)
     scoring = auto_class is AutoModelForSequenceClassification
     known = any(type(one) in auto_class._model_mapping for one in (config, config.get_text_config()))
@@ -298,7 +298,7 @@ def _settings(
         wanted = "a causal language model" + (" nor an encoder" if scoring else "")
         raise ModelNotFound(
             f"{base!r} is not the required kind of model: {config.model_type} is "
-            f"{'neither' if scoring else 'not'} {wanted}. Use one of these instead.",
+            f"{'neither' if scoring else 'not'} {wanted}. Use such a model instead.",
             FailureKind.WRONG_KIND_OF_MODEL,
         )
     if not scoring:
@@ -307,7 +307,7 @@ def _settings(
     if stored and config.num_labels != 1:
         raise ModelNotFound(
             f"{base!r} is not the required kind of model: it sorts texts into {config.num_labels} classes, "
-            "and a reward model has one output. Use the language model that it was trained from.",
+            "but a reward model has one output. Use the language model from which it was trained.",
             FailureKind.WRONG_KIND_OF_MODEL,
         )
     config.num_labels = 1
@@ -315,15 +315,15 @@ def _settings(
         said = json.loads(notes.read_text(encoding="utf-8"))
         config.rankloop, config.get_text_config().pad_token_id = said["rankloop"], said["pad_token_id"]
     elif adapter and tokenizer.pad_token_id is not None:
-        # Trainers set the model's pad token to the tokenizer's, and the adapter's folder does not record it
-        # separately.
+        # Trainers set the model's pad token to the tokenizer's, and an adapter's folder does not record the
+        # pad token separately.
         config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return config
 
 
 def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[str]]:
-    """Apply the adapter in ``folder``. Return the adapted model and the ``new`` weights that the adapter does
-    not contain either."""
+    """Apply the adapter in ``folder``. Return the adapted model and those of the ``new`` weights that the
+    adapter does not contain."""
     from peft import PeftConfig, PeftModel, PeftType, get_peft_model_state_dict
     from safetensors import safe_open
 
@@ -340,7 +340,7 @@ def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[s
     supplied = {key.removeprefix("base_model.model.") for key in found}
     still_new = [key for key in new if key not in supplied]
     lacking = sorted(wanted - found)
-    # A head that was not saved with the adapter can come from the base. LoRA's matrices cannot.
+    # A head that was not saved with the adapter can come from the base, but LoRA matrices cannot.
     if lost := [key for key in lacking if ".lora_" in key]:
         raise ModelNotFound(
             f"No loadable model at {str(folder)!r}: it has no weights for {', '.join(lost[:5])}."
@@ -353,7 +353,7 @@ def _refuse_broken_numbers(name: str, model: Any) -> None:
         if not bool(torch.isfinite(weights).all()):
             raise ModelNotFound(
                 f"No loadable model at {name!r}: {key} contains NaN or infinite numbers, so every score "
-                "would be NaN. Take an earlier checkpoint, from before its training diverged."
+                "would be NaN. Use an earlier checkpoint, saved before training diverged."
             )
 
 

@@ -1,7 +1,7 @@
 """Log-probabilities of given tokens, without materialising a (batch, tokens, vocabulary) tensor.
 
-64 rows of 512 tokens over a vocabulary of 151,936 take 20 GB as fp32 logits, and log_softmax doubles that.
-Only the response positions are needed, and only one number for each.
+The fp32 logits of 64 rows of 512 tokens over a vocabulary of 151,936 take 20 GB, and log_softmax doubles
+this amount. Only the response positions are needed, and only one number for each position.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-CHUNK_TOKENS = 1024  # positions projected onto the vocabulary at a time
+CHUNK_TOKENS = 1024  # number of positions projected onto the vocabulary in one chunk
+
 # Transformations between the output embedding and the logits in some architectures (Gemma 2, Cohere,
-# Granite). A manual projection would miss them, so these models use their own forward.
+# Granite). A manual projection would miss these transformations, so such models use their own forward pass.
 LOGIT_TRANSFORMS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 
 
 def token_log_probs(
     model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """Return the log-probability of each wanted token given all tokens before it, and the entropy of its
-    distribution.
+    """Return the log-probability of each wanted token given all tokens before it, and the entropy of the
+    token's distribution.
 
-    ``input_ids``, ``attention_mask``, ``wanted`` (B, T), right-padded. ``wanted`` is bool and false in column
-    0, because no earlier token predicts it. Returns log_probs and entropy, both (N,) fp32 in nats, N =
-    wanted.sum(), in row order. The entropy carries no gradient. ``temperature`` divides the logits exactly as
+    ``input_ids``, ``attention_mask`` and ``wanted`` have shape (B, T) and are right-padded. ``wanted`` is a
+    bool tensor and is false in column 0, because no earlier token predicts the first token of a row.
+    Returns the log-probabilities and the entropies in nats, as two fp32 tensors of shape (N,) in row order,
+    where N = wanted.sum(). The entropy carries no gradient. ``temperature`` divides the logits exactly as
     in sampling. Raises ValueError if a token in column 0 is wanted.
     """
     if bool(wanted[:, 0].any()):
@@ -46,9 +48,11 @@ def token_log_probs(
 def selected_log_probs(
     hidden: Tensor, targets: Tensor, project: Any, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """(N, d) states, (N,) token ids and the output embedding -> (N,) log-probs and (N,) entropies, in chunks.
+    """Return the log-probabilities and the entropies of N tokens, both with shape (N,), computed in chunks.
 
-    Each chunk is recomputed in the backward pass, so the peak is one chunk of logits instead of all of them.
+    ``hidden`` (N, d) contains the states, ``targets`` (N,) contains the token ids, and ``project`` is the
+    output embedding. Each chunk is recomputed in the backward pass, so peak memory is one chunk of logits
+    instead of all logits.
     """
 
     def one_chunk(states: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,14 +64,14 @@ def selected_log_probs(
     ):
         if torch.is_grad_enabled() and len(hidden) > CHUNK_TOKENS:
             parts.append(checkpoint(one_chunk, states, tokens, use_reentrant=False))
-        else:  # a single chunk is the peak in any case, so recomputing it would save nothing
+        else:  # peak memory is one chunk in any case, so recomputing the chunk would save nothing
             parts.append(one_chunk(states, tokens))
     return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 
 def _gather(logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """(N, V) logits, (N,) ids -> (N,) log-probs, (N,) entropies, in fp32: bf16 shifts a log-prob by up to
-    3e-3."""
+    """Return the log-probabilities of ``targets`` and the entropies, both with shape (N,), for ``logits``
+    of shape (N, V). Computed in fp32, because bf16 shifts a log-probability by up to 3e-3."""
     log_probs = torch.log_softmax(logits.float() / temperature, dim=-1)
     with torch.no_grad():
         entropy = -(log_probs.exp() * log_probs).sum(dim=-1)

@@ -14,7 +14,7 @@ def recompute_layers(model: nn.Module) -> None:
 
     transformers' `gradient_checkpointing_enable` cannot be used: it has no effect outside training mode, and
     training mode enables dropout, so a reward in training would differ from the same reward in evaluation.
-    Raises ValueError if the layers of the model cannot be identified.
+    Raises ValueError if the model's layers cannot be identified.
     """
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     if not layers:

@@ -1,10 +1,11 @@
-"""Attention over a row of many segments, without computation for tokens whose output is not used.
+"""Attention over a row of many segments, without computing anything for tokens whose output is unused.
 
 A row contains a sequence of prompts and responses without padding. A response attends to its own prompt and
-to itself. A dense mask would cover all pairs of tokens in the row, although only a small part of them is
-needed. At K = 8, the attention of four rankings took 0.160 CPU seconds with a mask per ranking and 0.053
-segment by segment (forward and backward, 3,135 tokens, width 256); the layer's matrix products take about
-0.25. On a GPU, many small calls cost more than the mask, so rows keep the mask there (`scoring.batches`).
+to itself. A dense mask would cover all pairs of tokens in the row, although only a small part of these pairs
+is needed. At K = 8, the attention of four rankings took 0.160 CPU seconds with a mask per ranking and 0.053
+CPU seconds segment by segment (forward and backward, 3,135 tokens, width 256); the layer's matrix products
+take about 0.25 seconds. On a GPU, many small calls cost more than the mask, so rows keep the mask
+(`scoring.batches`).
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from training.rlhf.models.trunks import plain
 
 NAME = "sdpa_by_segment"
-ALONE = -1  # in place of a prompt's index: the segment attends only to itself
+ALONE = -1  # used instead of a prompt's index: the segment attends only to itself
 
 
 def segment_table(segments: list[tuple[int, int]]) -> Tensor:
-    """Build the table of a row from (length, index of the prompt's segment or ALONE) per segment, in row
-    order.
+    """Build a row's table from one pair per segment, in row order: the segment's length, and the index of
+    its prompt's segment or ALONE.
 
-    Returns int64 (1, 1, S, 2), a shape that models pass on to their attention unchanged.
+    Returns an int64 tensor of shape (1, 1, S, 2), which models pass on to their attention unchanged.
     """
     return torch.tensor(segments, dtype=torch.long)[None, None]
 
@@ -39,12 +40,12 @@ def segment_table(segments: list[tuple[int, int]]) -> Tensor:
 def attention_by_segment(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **given: Any
 ) -> tuple[Tensor, None]:
-    """An attention function for transformers. Same as `sdpa`, except that an integer mask is a
-    `segment_table`.
+    """An attention function for transformers. The function works like `sdpa`, except that an integer mask is
+    a `segment_table`.
 
-    ``query`` (1, H, T, D), ``key`` and ``value`` (1, H or fewer, T, D) -> (1, T, H, D). Slices are made with
-    `split`, whose backward pass is one concatenation; the backward pass of indexing would fill a full row per
-    segment.
+    ``query`` has shape (1, H, T, D), ``key`` and ``value`` have the same shape or fewer heads, and the
+    result has shape (1, T, H, D). Slices are made with `split`, whose backward pass is one concatenation;
+    the backward pass of indexing would fill a full row per segment.
     """
     if attention_mask is None or attention_mask.dtype != torch.long:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **given)
@@ -79,8 +80,8 @@ def attention_by_segment(
 
 @lru_cache(maxsize=8)
 def _causal(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return a causal mask (size, size): 0 up to the query's position, -inf after it. Every diagonal block of
-    it is also a causal mask."""
+    """Return a causal mask of shape (size, size), with 0 up to the query's position and -inf after that
+    position. Every diagonal block of the mask is also a causal mask."""
     return torch.full((size, size), -torch.inf, dtype=dtype, device=device).triu(1)
 
 
@@ -93,7 +94,8 @@ ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"]
 
 
 def attend_by_segment(model: Any) -> bool:
-    """Make the model's attention support a `segment_table`. Return False if it cannot be replaced.
+    """Make the model's attention support a `segment_table`. Return False if the attention function cannot be
+    replaced.
 
     Other masks are still handled by transformers' sdpa. The change affects only this process and is not
     saved.
@@ -111,10 +113,10 @@ def attend_by_segment(model: Any) -> bool:
 def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
     """Inside the context, compute the trunk's last MLP only for the tokens at (rows, columns).
 
-    After the last attention layer, tokens are processed independently, and only those at (rows, columns) are
-    used. In a model of four layers this saves a sixth of all matrix products. The final states of the other
-    tokens are then not valid. Does nothing if the last block's MLP cannot be found by its usual name, or is
-    recomputed.
+    After the last attention layer, tokens are processed independently, and only the tokens at (rows, columns)
+    are used. In a model with four layers, this saves a sixth of all matrix products. The final states of the
+    other tokens are then invalid. The context does nothing if the last block's MLP is recomputed or cannot be
+    found by its usual name.
     """
     mlp = _last_mlp(trunk)
     if mlp is None:

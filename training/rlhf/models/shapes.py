@@ -1,7 +1,7 @@
 """The size of a language model, read from its `config.json` and the headers of its weights.
 
-Needs no torch and does not load the model: a run's requirements are estimated before launch, in a process
-that does not train.
+This module does not import torch or load the model: a run's requirements are estimated before launch, in a
+process that does not train.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from training.rlhf.models import adapters
 from training.rlhf.models.adapters import CONFIG_FILE
 
-MAX_HEADER_BYTES = 100_000_000  # limit for a safetensors header; the largest known ones have 200 kB
+MAX_HEADER_BYTES = 100_000_000  # maximum size of a safetensors header; the largest known take 200 kB
 NAMED_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", re.IGNORECASE)
 # Models with two matrix products in the MLP, biases and learned positions, like GPT-2 and BERT.
 TWO_PRODUCTS = {"gpt_neox", "opt", "phi"}
@@ -27,12 +27,12 @@ ENCODERS = {
 }
 GATED_ENCODERS = {"eurobert", "modernbert"}
 # If only the number of parameters is known, the model is assumed to have the shape of Qwen3: 28 layers, eight
-# key-value heads of size 128, about 13 hidden² weights per layer, a vocabulary of 151,936.
+# key-value heads of size 128, about 13 hidden² weights per layer, and a vocabulary of 151,936 tokens.
 TYPICAL_LAYERS, TYPICAL_WEIGHTS_PER_LAYER, TYPICAL_VOCABULARY = 28, 13, 151_936
 
 
 class UnknownShape(ValueError):
-    """Raised if the size of the model cannot be determined. The message lists the places that were
+    """Raised if a model's size cannot be determined. The message lists the places that were
     searched."""
 
 
@@ -41,7 +41,7 @@ class Shape:
     """The shape of a model with `layers` blocks.
 
     `weights` counts every stored number. `intermediate` is the width inside the MLP of a block. `gated` is
-    true if that MLP has three products (Llama) and false if it has two (GPT-2).
+    true if that MLP has three matrix products (Llama) and false if the MLP has two (GPT-2).
     """
 
     weights: int
@@ -63,7 +63,7 @@ class Shape:
 
 
 def shape_of(config: Mapping[str, Any]) -> Shape:
-    """Return the shape that a `config.json` describes. Raises UnknownShape if a size is missing."""
+    """Return the shape described by a `config.json`. Raises UnknownShape if a size is missing."""
     inner = config.get("text_config")
     config = {**config, **inner} if isinstance(inner, Mapping) else config
     if any(config.get(name) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
@@ -96,8 +96,8 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
 
 
 def count_weights(shape: Shape, *, tied: bool) -> int:
-    """Count the weights of a decoder: embeddings, four attention products, two or three MLP products and
-    two norms per layer. Models like GPT-2 also have biases and learned positions."""
+    """Count a decoder's weights: embeddings and, per layer, four attention matrices, two or three MLP
+    matrices and two norms. Models like GPT-2 also have biases and learned positions."""
     d, inner = shape.hidden, shape.heads * shape.head_size
     kv = shape.kv_heads * shape.head_size
     layer = d * inner + 2 * d * kv + inner * d + (3 if shape.gated else 2) * d * shape.intermediate + 2 * d
@@ -110,7 +110,7 @@ def count_weights(shape: Shape, *, tied: bool) -> int:
 def shape_in(folder: Path) -> Shape:
     """Return the shape of the model in a folder. Weights are counted from the file headers if possible.
 
-    An adapter has the shape of its base, because the base is what is loaded.
+    An adapter has the shape of its base model, which is loaded with the adapter.
     """
     if adapters.is_adapter(folder):
         try:
@@ -130,10 +130,10 @@ def shape_in(folder: Path) -> Shape:
 
 
 def stored_weights(folder: Path) -> int:
-    """Count the numbers in the folder's safetensors files from their headers (eight bytes of length, then
-    JSON).
+    """Count the numbers in the folder's safetensors files from their headers (each header is an eight-byte
+    length followed by JSON).
 
-    Returns 0 if there are no such files or one of them cannot be read.
+    Returns 0 if there are no such files or if a file cannot be read.
     """
     total = 0
     for file in folder.glob("*.safetensors"):
@@ -150,11 +150,11 @@ def stored_weights(folder: Path) -> int:
 
 
 def shape_named(name: str) -> Shape:
-    """Guess the shape from the size in a model's name (`Qwen/Qwen3-0.6B`). Raises UnknownShape if it names
-    none."""
+    """Guess the shape from the size in a model's name (`Qwen/Qwen3-0.6B`). Raises UnknownShape if the name
+    contains no size."""
     found = NAMED_SIZE.search(name.replace("-", " ").replace("_", " "))
     if found is None or float(found[1]) == 0:
-        raise UnknownShape(f"the name {name!r} does not contain the size of the model")
+        raise UnknownShape(f"the name {name!r} does not contain the model's size")
     weights = int(float(found[1]) * (1e9 if found[2].lower() == "b" else 1e6))
     hidden = max(64, round(math.sqrt(weights / (TYPICAL_LAYERS * TYPICAL_WEIGHTS_PER_LAYER)) / 64) * 64)
     return Shape(

@@ -29,7 +29,7 @@ class NoRewardModel(ValueError):
 
 
 def plain(model: Any) -> PreTrainedModel:
-    """Return the transformers model without its adapter wrapper. The adapters stay in its layers."""
+    """Return the transformers model without its adapter wrapper. The adapters stay in the model's layers."""
     inner: PreTrainedModel = model.get_base_model() if has_adapters(model) else model
     return inner
 
@@ -43,13 +43,13 @@ def trunk_of(model: Any) -> nn.Module:
 
 
 def head_of(model: Any) -> nn.Linear:
-    """Return the final linear layer with one output. Raises NoRewardModel if there is none."""
+    """Return the final linear layer with one output. Raises NoRewardModel if there is no such layer."""
     inner: Any = plain(model)
     head: Any = next((getattr(inner, name) for name in HEADS if hasattr(inner, name)), None)
     if hasattr(head, "modules_to_save"):  # a head trained with an adapter is a separate copy
         head = head.modules_to_save[_active(head)]
     if head is not None and not isinstance(head, nn.Linear):
-        head = getattr(head, "out_proj", None)  # as in RoBERTa, where another layer comes before the output
+        head = getattr(head, "out_proj", None)  # as in RoBERTa, where another layer precedes the output layer
     if not isinstance(head, nn.Linear) or head.out_features != 1:
         raise NoRewardModel(
             f"{type(inner).__name__} does not end in one linear output ({' or '.join(HEADS)}), so it gives "
@@ -67,8 +67,8 @@ def is_encoder(model: Any) -> bool:
 def start_head(model: Any) -> None:
     """Initialise a new head from N(0, 1/(d + 1)) without bias, as in OpenAI's lm-human-preferences.
 
-    Rewards then start with a standard deviation near 1. transformers' default of 0.02 starts a wide model
-    near 0, so its initial steps only increase the scale.
+    Rewards then start with a standard deviation near 1. With transformers' default of 0.02, a wide model's
+    rewards start near 0, so the initial steps only increase the scale.
     """
     head = head_of(model)
     nn.init.normal_(head.weight, std=(head.in_features + 1) ** -0.5)
@@ -81,9 +81,9 @@ def add_lora(model: PreTrainedModel, config: RewardModelConfig, *, base: str, ne
 
     The head and the modules in ``new`` (such as an encoder's pooler, if the checkpoint lacks one) are trained
     in full and saved with the adapter, because ``base`` does not contain them. Raises ValueError if the
-    target modules do not fit.
+    target modules do not fit the model.
     """
-    from peft import LoraConfig, TaskType, get_peft_model  # takes seconds to import
+    from peft import LoraConfig, TaskType, get_peft_model  # importing peft takes several seconds
 
     targets = config.lora_target_modules.strip()
     settings = LoraConfig(
@@ -100,13 +100,14 @@ def add_lora(model: PreTrainedModel, config: RewardModelConfig, *, base: str, ne
         raise ValueError(
             f"lora_target_modules={config.lora_target_modules!r} does not fit {type(model).__name__}: {error}"
         ) from error
-    # peft uses the name by which the model was loaded, which can be a relative path.
+    # By default, peft stores the name by which the model was loaded, which can be a relative path.
     adapted.active_peft_config.base_model_name_or_path = base
     return adapted
 
 
 def trained_parameters(model: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Return the trainable parameters as (all but the head, the head)."""
+    """Return two lists of trainable parameters: first all parameters outside the head, then those of the
+    head."""
     head = list(head_of(model).parameters())
     known = set(map(id, head))
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
@@ -119,7 +120,7 @@ def modules_of(keys: Iterable[str]) -> list[str]:
 
 
 def act_on_dropout(model: Any) -> None:
-    """Enable adapter dropout only where gradients are computed.
+    """Enable adapter dropout only while gradients are computed.
 
     The trunk's own dropout is never active: models stay in eval mode, so that every layout gives the same
     rewards.

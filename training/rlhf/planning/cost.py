@@ -1,11 +1,11 @@
-"""Estimates of the memory and compute of a run before it starts, from its recipe and the sizes of models and
+"""Estimate a run's memory and compute before the run starts, from its recipe and the sizes of its models and
 data.
 
 Pure functions without torch. A run goes through stages (sampling, then training; a rollout, then an update).
-Each stage frees its data when it ends, so the peak is the memory of the largest stage. It consists of (in
-bytes, float32 unless stated otherwise):
+Each stage frees its data when it ends, so the run's peak memory is that of its largest stage. The memory of a
+stage consists of (in bytes, float32 unless stated otherwise):
 
-- weights of every loaded model, 4 bytes each (all loops load float32);
+- the weights of every loaded model, 4 bytes per weight (all loops load float32);
 - gradients, 4 bytes per trained weight, and Adam's two moments, 8 bytes; with LoRA only for the adapter's
   matrices, which are additional weights;
 - activations stored for the backward pass of the widest micro-batch (see `transformer.kept_bytes`); with
@@ -49,22 +49,23 @@ LOGIT_ARRAYS = 6
 PICKING_ARRAYS = 4
 ROWS_PER_BATCH = 256
 SCORING_TOKENS = 16_384
-PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = (
-    64,
-    32,
-)  # prompts per batch in sampling and evaluation, and in rejection sampling
+# Prompts per batch in sampling and evaluation, and in rejection sampling.
+PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = 64, 32
 HELDOUT_MEASUREMENTS = 10
-PADDED = 1.2  # no more rows are added to a micro-batch if padding would reach a fifth of it
-# Arrays of hidden × hidden: second derivative, directions and root in float64, and a solver's workspace.
+PADDED = 1.2  # token positions per real token: at most about a fifth of a micro-batch is padding
+# The memory of an uncertainty estimate, as a number of float32 arrays of `hidden` × `hidden` elements: the
+# second derivative, its eigenvectors and the root of its inverse in float64, and the solver's workspace.
 CURVATURES = 8
-TRAINING, TRAINING_AN_ADAPTER = 3, 2  # a forward and a backward pass, in units of a forward pass
+# The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
+TRAINING, TRAINING_AN_ADAPTER = 3, 2
 
 
 @dataclass(frozen=True)
 class Data:
     """The amount of data in a run: `items` demonstrations, rankings or prompts, with lengths in tokens.
 
-    `longest` is the longest prompt with its response. `responses` is the number of responses per item.
+    `longest` is the length of the longest prompt with its response. `responses` is the number of responses
+    per item.
     """
 
     items: int
@@ -82,8 +83,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Stage:
-    """`operations` are floating-point operations. `layer_calls` counts layer executions, forward or
-    backward."""
+    """One stage of a run. `operations` are floating-point operations, and `layer_calls` counts layer
+    executions, forward or backward."""
 
     name: str
     parts: tuple[Part, ...] = ()
@@ -106,7 +107,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Speed:
-    """Operations per second in large matrix products, and the fixed overhead of a layer in seconds."""
+    """Operations per second in large matrix products, and the fixed overhead of a layer call in seconds."""
 
     operations: float
     layer_seconds: float
@@ -122,8 +123,8 @@ def seconds(cost: Cost, speed: Speed) -> float:
 def sft(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
     """Return the cost of a fine-tuning run.
 
-    `cautious` assumes the widest micro-batch and the longest answers that the recipe allows, instead of
-    typical ones. This applies to every function here.
+    In every function of this module, `cautious` assumes the widest micro-batch and the longest answers that
+    the recipe allows, instead of typical ones.
     """
     shown = min(recipe.sample_prompts, data.items)
     asking = _decoding(
@@ -136,7 +137,7 @@ def sft(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool = False)
 
 
 def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
-    # Packed rows contain the prompt once. An encoder processes every response in its own row.
+    # A packed row contains the prompt once. An encoder processes every response in its own row.
     prompts = data.responses if policy.encoder else 1.0
     ranking = prompts * data.prompt + data.responses * data.response
     row = data.prompt + data.response if policy.encoder else ranking
@@ -148,7 +149,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     widest = longest if cautious else PADDED * ranking
     places = max(min(recipe.micro_batch_tokens, batch * ranking * PADDED), widest)
     rows = ranking / row
-    around = 2 * row if policy.encoder else row  # attention in both directions
+    around = 2 * row if policy.encoder else row  # an encoder attends in both directions
     forward = rows * forward_operations(policy, row, around=around, projected=0)
     trained = recipe.epochs * (data.items - heldout)
     adapter = adapter_weights(policy, recipe) if recipe.use_peft else 0.0
@@ -168,7 +169,8 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
         parts.append(Part("weights: adapter", FLOAT * adapter))
     scored = [_weights("reward model", policy), Part("activations", passing_bytes(policy, SCORING_TOKENS))]
     if recipe.uncertainty in ("laplace", "heads"):
-        numbers = 2 * (data.items - heldout) * data.responses * policy.hidden  # stored, and concatenated
+        # Twice: the stored parts and the array into which they are concatenated.
+        numbers = 2 * (data.items - heldout) * data.responses * policy.hidden
         scored.append(Part("features", FLOAT * (numbers + CURVATURES * policy.hidden**2)))
     members: tuple[Stage, ...] = ()
     if recipe.uncertainty == "lora":
@@ -229,9 +231,7 @@ def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious:
     places = min(recipe.micro_batch_tokens, PADDED * tokens / recipe.minibatches)
     places = max(places, longest if cautious else PADDED * row)
     micro_batches = max(recipe.minibatches, PADDED * tokens / places)
-    observed = (
-        rows * (2 * one + 2 * critic) * recipe.steps
-    )  # policy, reference and critic, and the reward model for scoring
+    observed = rows * (2 * one + 2 * critic) * recipe.steps  # forward passes of all four models
     projected = min(CHUNK_TOKENS, places * answer / row)
     layers = policy.layers + judge.layers
     return Cost(
@@ -259,8 +259,8 @@ def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious:
 def rejection_sampling(
     recipe: RejectionSamplingConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False
 ) -> Cost:
-    """Return the cost of rejection sampling. One answer per prompt is kept. During fine-tuning, both models
-    are in memory."""
+    """Return the cost of rejection sampling. One answer per prompt is kept. During fine-tuning, the reward
+    model stays in memory too."""
     asking = _answering(
         policy,
         data,
@@ -298,7 +298,7 @@ def evaluate(
     recipe: EvaluateConfig, policy: Shape, judge: Shape | None, data: Data, *, cautious: bool = False
 ) -> Cost:
     """Return the cost of an evaluation. `judge` is None if the judge is a function rather than a model. A
-    model judges one answer at a time."""
+    judge model scores one answer at a time."""
     asking = _answers_of(recipe, policy, data, cautious=cautious)
     if judge is None:
         return Cost((asking,))
@@ -321,8 +321,8 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool
     trained = recipe.epochs * (data.items - heldout)
     rows = min(recipe.micro_batch_size, recipe.batch_size, max(1, data.items))
     steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_size) * recipe.epochs
-    # Rows of different lengths do not share a micro-batch: a batch is split into about two more micro-batches
-    # than necessary.
+    # Rows of very different lengths do not share a micro-batch, so a batch is split into about two more
+    # micro-batches than necessary.
     micro_batches = steps * (math.ceil(min(recipe.batch_size, data.items) / rows) + 2)
     forward = forward_operations(policy, row, around=row, projected=min(data.response, row))
     evaluations = min(HELDOUT_MEASUREMENTS, steps) * heldout
@@ -354,7 +354,7 @@ def _answers_of(recipe: SampleConfig | EvaluateConfig, policy: Shape, data: Data
 
 
 def _answering(policy: Shape, data: Data, *, n: int, limit: int, per_batch: int, cautious: bool) -> Stage:
-    """Return the cost of answering all prompts of the data, `per_batch` at a time."""
+    """Return the cost of answering all prompts in the data, `per_batch` prompts at a time."""
     rows = min(per_batch, data.items)
     batches = data.items / max(1, rows)
     return _decoding(policy, batches, data, rows=rows, n=n, limit=limit, cautious=cautious)
@@ -371,10 +371,11 @@ def _decoding(
     cautious: bool,
     batches: float = 1,
 ) -> Stage:
-    """Return the cost of sampling `n` answers to each of `rows` prompts, `times` × `batches` times.
+    """Return the cost of sampling `n` answers to each of `rows` prompts. The sampling is repeated `times` ×
+    `batches` times.
 
-    A batch continues until its longest answer ends, which is assumed to be twice the mean, but at most the
-    limit.
+    A batch continues until its longest answer ends. The length of that answer is assumed to be twice the
+    mean, up to the limit.
     """
     limit = min(limit, policy.context - 1)
     prompt = min((data.longest - data.response) if cautious else data.prompt, policy.context - limit)

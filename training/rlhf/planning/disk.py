@@ -1,10 +1,10 @@
-"""Estimates of the disk space of a run before it starts: the model that it saves and, while it runs, its
+"""Estimate a run's disk space before the run starts: the saved model and, until the run ends, the
 checkpoints.
 
 Pure functions without torch, as in `cost`. A checkpoint contains the trained weights and Adam's two moments
 for each weight (`checkpoint`). Two checkpoints are kept, and a third is written before the oldest is deleted.
-The best weights are a hard link in each checkpoint, and there can be two versions of them: the newest
-checkpoint's and the previous one's.
+The best weights are a hard link in each checkpoint, and there can be two versions of the best weights: the
+newest checkpoint's and the previous checkpoint's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Disk:
 
 
 def policy(shape: Shape) -> Disk:
-    """The disk space of a loop that saves a policy and writes no checkpoints."""
+    """The disk space of a run that saves a policy and writes no checkpoints."""
     return Disk(FLOAT * shape.weights)
 
 
@@ -44,8 +44,8 @@ def reward_model(recipe: RewardModelConfig, shape: Shape) -> Disk:
         "lora": of_members,
     }
     one, best = 3 * learning, 2 * learning if recipe.keep == "best" else 0
-    # The members are trained after the model. The checkpoints of the model and of all members stay until the
-    # run ends.
+    # Ensemble members are trained after the model. All checkpoints, of the model and of the members, stay
+    # until the run ends.
     written = one if not of_members else max(one, CHECKPOINTS_KEPT * 3 * of_members + 3 * adapter)
     return Disk(
         FLOAT * (learning + beside[recipe.uncertainty]),

@@ -1,9 +1,9 @@
 """The operations and bytes of a pass through a transformer, computed from its shape.
 
-A forward pass costs 2 operations per weight and token, and 4 × hidden per token, layer and attended token. A
-training step costs three times that, or twice if the trunk is frozen (the gradient of its weights is not
-needed), plus one more forward pass if activations are recomputed. The responses of an encoder do not share
-their prompt.
+A forward pass costs 2 operations per weight and token, and 4 × `hidden` operations per token, layer and
+attended token. A training step costs as much as three forward passes, or two if the trunk is frozen (its
+weights need no gradient), plus one more if activations are recomputed. If the model is an encoder, each
+response is processed with its own copy of the prompt.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models.shapes import Shape
 
 FLOAT = 4  # bytes
-# Numbers that a layer stores per token without a backward pass, as multiples of hidden and of intermediate.
+# Numbers that a layer stores per token without a backward pass, as multiples of `hidden` and `intermediate`.
 FORWARD_NUMBERS = (6, 3)
 
 
 def forward_operations(shape: Shape, tokens: float, *, around: float, projected: float) -> float:
-    """Operations of a forward pass over one row of `tokens`, which attend to half of `around` tokens on
-    average.
+    """The number of operations in a forward pass over one row of `tokens` tokens, each of which attends to
+    `around` / 2 tokens on average.
 
     `projected` is the number of tokens that are projected onto the vocabulary.
     """
@@ -30,16 +30,17 @@ def forward_operations(shape: Shape, tokens: float, *, around: float, projected:
 def kept_bytes(shape: Shape, places: float, *, row: float) -> float:
     """Memory, in bytes, of the activations that a backward pass needs and of the attention mask.
 
-    Per token and layer, 11 hidden + 4 intermediate numbers: norms, queries, keys, values, the attention
-    output and its copy, and two residuals; the MLP's three products and its nonlinearity.
+    For each token, a layer stores 11 × `hidden` numbers (norms, queries, keys, values, the attention output
+    and its copy, and two residuals) and 4 × `intermediate` numbers (the MLP's three products and its
+    nonlinearity).
     """
     per_token = 11 * shape.hidden + 4 * shape.intermediate
     return FLOAT * places * (shape.layers * per_token + 2 * shape.hidden) + places * row
 
 
 def kept_bytes_recomputed(shape: Shape, places: float, *, row: float) -> float:
-    """The same with gradient checkpointing, which stores the input of every layer and the activations of
-    one."""
+    """Memory, in bytes, of the stored activations with gradient checkpointing: the input of every layer and
+    the activations of one layer."""
     per_token = 11 * shape.hidden + 4 * shape.intermediate
     return FLOAT * places * ((shape.layers + 2) * shape.hidden + per_token) + places * row
 
@@ -53,8 +54,8 @@ def passing_bytes(shape: Shape, places: float) -> float:
 def adapter_weights(shape: Shape, recipe: RewardModelConfig) -> float:
     """The number of weights in a LoRA adapter: rank × (inputs + outputs) for each matrix product.
 
-    If the recipe lists target layers instead of all-linear, they are assumed to be the four attention
-    products, usually an upper bound.
+    If the recipe lists target layers instead of all-linear, the target layers are assumed to be the four
+    attention products, which is usually an upper bound.
     """
     d, queries = shape.hidden, shape.heads * shape.head_size
     keys = shape.kv_heads * shape.head_size

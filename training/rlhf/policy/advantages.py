@@ -1,7 +1,7 @@
 """From rewards to advantages: KL estimators and generalised advantage estimation. Pure functions on tensors.
 
-Shapes: (B, T) for B responses of at most T tokens, right-padded; ``mask`` (B, T) bool, true on real response
-tokens, including EOS. The values of padding are ignored.
+Tensors of shape (B, T) represent B responses of at most T tokens and are right-padded. ``mask`` is a bool
+tensor of this shape and is true for real response tokens, including EOS. Values in padding are ignored.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from torch import Tensor
 from training.rlhf.policy.losses import LOG_RATIO_LIMIT
 
 WHITEN_EPSILON = 1e-8  # added to the variance, so that a batch of equal advantages gets 0 rather than inf
+
 # Ziegler et al. 2019, arXiv 1909.08593 eq. 5: the proportional error is clipped to ±20 %.
 ADAPTIVE_KL_CLIP = 0.2
 
 
 def whiten(values: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
-    """Shift and scale to mean 0 and variance 1 over all real tokens of all parts together; padding becomes 0.
+    """Shift and scale all parts jointly to mean 0 and variance 1 over their real tokens; padding becomes 0.
 
-    The parts are the micro-batches of one update. If each were whitened separately, equal advantages would
-    have different weights in different micro-batches. Uses the biased variance, as OpenAI's
+    The parts are the micro-batches of one update. If each part were whitened separately, equal advantages
+    would have different weights in different micro-batches. Uses the biased variance, as OpenAI's
     lm-human-preferences does.
     """
     everything = torch.cat([value[mask] for value, mask in zip(values, masks, strict=True)])
@@ -36,17 +37,16 @@ def whiten(values: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
 def generalised_advantages(
     rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float
 ) -> tuple[Tensor, Tensor]:
-    """GAE: delta_t = r_t + gamma V_{t+1} - V_t, A_t = delta_t + gamma lam A_{t+1}; V after the last real
-    token is 0.
+    """Return generalised advantages (GAE) and returns: A_t = delta_t + gamma lam A_{t+1}, with delta_t =
+    r_t + gamma V_{t+1} - V_t and V = 0 after the last real token.
 
-    rewards, values, mask (B, T) -> advantages, returns (B, T), both 0 outside the mask; returns = advantages
-    + values. ``values[t]`` is the value of the state in which token t was chosen. Schulman et al., arXiv
-    1506.02438 eq. 16. Raises ValueError if a mask is not a prefix (a gap would merge two responses).
+    All arguments and both results have shape (B, T). The results are 0 outside the mask, and returns =
+    advantages + values. ``values[t]`` is the value of the state in which token t was chosen. Schulman et
+    al., arXiv 1506.02438 eq. 16. Raises ValueError if a mask is not a prefix (a gap would merge two
+    responses).
     """
     if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
-        raise ValueError(
-            "the mask of a response must be true from its first token to its last, without holes"
-        )
+        raise ValueError("the mask of a response must be true from its first token to its last, without gaps")
     rewards, values = rewards.masked_fill(~mask, 0.0), values.masked_fill(~mask, 0.0)
     advantages = torch.zeros_like(values)
     following_value, following_advantage = torch.zeros_like(values[:, 0]), torch.zeros_like(values[:, 0])
@@ -59,18 +59,18 @@ def generalised_advantages(
 
 
 def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """log pi - log ref of the sampled tokens, in nats. All arguments have the same shape.
+    """Return log pi - log ref of the sampled tokens, in nats. All arguments have the same shape.
 
-    Its mean over samples from pi is KL(pi || ref); single values can be negative. Used as a reward, it gives
-    the correct policy gradient; used as a loss, it has a gradient with mean 0. Schulman, "Approximating KL
-    divergence".
+    The mean of this estimator over samples from pi is KL(pi || ref); individual values can be negative. As a
+    reward, the estimator gives the correct policy gradient; as a loss, its gradient has mean 0. Schulman,
+    "Approximating KL divergence".
     """
     return log_probs - reference
 
 
 def kl_k3(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """exp(ref - pi) - 1 - (ref - pi): an unbiased estimate of KL(pi || ref) that is never negative. All
-    arguments have the same shape.
+    """Return exp(ref - pi) - 1 - (ref - pi), an unbiased estimate of KL(pi || ref) that is never negative.
+    All arguments have the same shape.
 
     The log-ratio is clamped before exp. Schulman, "Approximating KL divergence".
     """
@@ -79,16 +79,16 @@ def kl_k3(log_probs: Tensor, reference: Tensor) -> Tensor:
 
 
 def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: float) -> Tensor:
-    """-beta KL on every real token, plus the response's score on its last real token. (B,), (B, T), (B, T) ->
-    (B, T).
+    """Return -beta KL for every real token, plus the response's score at its last real token. ``scores``
+    has shape (B,); ``kl``, ``mask`` and the result have shape (B, T).
 
-    The score is placed on the last real token, whether or not that is EOS. TRL <= 1.12 placed it on the first
-    padding token, so a finished response was one step further from its score than a truncated one and got
-    less credit. Raises ValueError for an empty response.
+    The score is placed on the last real token, whether or not that is EOS. TRL <= 1.12 placed the score on
+    the first padding token, so a finished response was one step further from its score than a truncated
+    response and therefore got less credit. Raises ValueError for an empty response.
     """
     lengths = mask.sum(dim=1)
     if bool((lengths == 0).any()):
-        raise ValueError("a response of no tokens has no last token to reward")
+        raise ValueError("a response with no tokens has no last token to reward")
     rewards = (-kl_coefficient * kl).masked_fill(~mask, 0.0)
     rewards[torch.arange(len(scores), device=scores.device), lengths - 1] += scores
     return rewards
@@ -97,17 +97,17 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: f
 def adapted_kl_coefficient(
     coefficient: float, *, kl: float, target: float, samples: int, horizon: int
 ) -> float:
-    """beta (1 + clip(KL / target - 1, ±0.2) samples / horizon), KL in nats per response; arXiv 1909.08593
-    eq. 5."""
+    """Return beta (1 + clip(KL / target - 1, ±0.2) samples / horizon), with KL in nats per response (arXiv
+    1909.08593 eq. 5)."""
     error = min(max(kl / target - 1.0, -ADAPTIVE_KL_CLIP), ADAPTIVE_KL_CLIP)
     return coefficient * (1.0 + error * samples / horizon)
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> float:
-    """1 - Var(returns - values) / Var(returns) over (N,) tokens.
+    """Return 1 - Var(returns - values) / Var(returns) over N tokens.
 
-    1 is a perfect prediction, 0 is no better than predicting the mean, and nan means that the returns are
-    constant.
+    1 means a perfect prediction, 0 means a prediction no better than the mean, and nan means constant
+    returns.
     """
     variance = returns.var(unbiased=False)
     return (

@@ -1,29 +1,31 @@
-"""The two losses of PPO, per token: pure functions on tensors."""
+"""PPO's two losses, per token: pure functions on tensors."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# nats; exp(20) is 5e8: a larger ratio adds no information, and exp overflows in bf16
+# nats; exp(20) is 5e8. A larger ratio adds no information, and exp of large values overflows in bf16.
 LOG_RATIO_LIMIT = 20.0
 
 
 def clipped_policy_loss(
     log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, *, clip: float
 ) -> Tensor:
-    """PPO's clipped surrogate per token: max(-A rho, -A clip(rho, 1 - c, 1 + c)), rho = exp(new - old).
+    """Return PPO's clipped surrogate per token: max(-A rho, -A clip(rho, 1 - c, 1 + c)) with rho = exp(new
+    - old).
 
-    All arguments and the result have the same shape. arXiv 1707.06347 eq. 7 (a maximum of negatives, because
-    it is minimised). The caller reduces it with the mask and the token count of the entire batch.
+    All arguments and the result have the same shape. The formula is eq. 7 of arXiv 1707.06347 (a maximum of
+    negatives here, because the loss is minimised). The caller reduces the result with the mask and token
+    count of the entire batch.
     """
     ratio = (log_probs - old_log_probs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
     return torch.maximum(-advantages * ratio, -advantages * ratio.clamp(1.0 - clip, 1.0 + clip))
 
 
 def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, *, clip: float) -> Tensor:
-    """Half the larger of two squared errors: of the value, and of the value clipped to within ``clip`` of the
-    old one.
+    """Return half the larger of two squared errors: that of the value, and that of the value clipped to
+    within ``clip`` of the old value.
 
     All arguments and the result have the same shape. The same formula is used in OpenAI's
     lm-human-preferences (``train_policy.py``) and CleanRL's ``ppo.py``. ``clip`` is in reward units.

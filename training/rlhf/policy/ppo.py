@@ -1,22 +1,22 @@
 """PPO: the policy answers prompts, a reward model scores the answers, and the policy moves towards higher
 scores.
 
-Each iteration rolls out, scores, computes advantages, and makes a few epochs of clipped updates. PPO is
-sensitive to these choices:
+Each iteration samples answers, scores them, computes advantages, and makes a few epochs of clipped updates.
+PPO is sensitive to these choices:
 
 - Log-probabilities are recomputed with the training forward pass on the same rows that are trained on, never
   taken from the sampler, so the ratio is exactly 1 before the first update (``val/first_log_ratio`` reports
-  it).
-- The score is placed on the last real token. A truncated answer is scored as if it ended there, minus
+  any deviation).
+- The score is placed on the last real token. A truncated answer is scored as if it ended at that token, minus
   ``missing_eos_penalty``.
-- The KL penalty (k1, per token, against the frozen initial policy) is part of the reward, where its gradient
-  is correct.
+- The KL penalty (k1, per token, against the frozen initial policy) is part of the reward; in the loss, its
+  gradient would be incorrect.
 - The critic is a separate model that starts as the reward model and reads its centred score at every token.
-  Its first estimate of a state's value therefore has the right scale, and its gradient never affects the
-  policy's trunk.
-- Scores are in standard deviations of the reward model's training responses, so the KL coefficient, the clip
-  ranges and the penalty have the same meaning for every reward model.
-- Advantages are whitened, and losses are averaged, over all tokens of the batch, never per micro-batch.
+  The critic's first value estimates therefore have the right scale, and the critic's gradient never affects
+  the policy's trunk.
+- Scores are measured in standard deviations of the training responses' rewards, so the KL coefficient, the
+  clip ranges and the penalty have the same meaning for every reward model.
+- Advantages are whitened, and losses are averaged, over all tokens in the batch, never per micro-batch.
 - There is no dropout: models stay in eval mode.
 """
 
@@ -53,15 +53,15 @@ from training.rlhf.policy.rollout import (
     split_rollout,
 )
 
-# The same value as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps are far
+# Adam's epsilon, as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps are far
 # larger.
 ADAM_EPSILON = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class PPOResult:
-    """The path of the saved policy, the metrics of the last step, and those of the first step (their keys end
-    in ``_first``)."""
+    """The path of the saved policy, the metrics of the last step, and the metrics of the first step (with
+    keys that end in ``_first``)."""
 
     path: Path
     steps: int
@@ -78,16 +78,16 @@ def train(
     out_dir: str | Path,
     report: Reporter | None = None,
 ) -> PPOResult:
-    """Train ``policy`` against ``reward_model`` on ``prompts``, and save it to ``out_dir``.
+    """Train ``policy`` against ``reward_model`` on ``prompts``, and save the trained policy to ``out_dir``.
 
-    The metrics of each step, by unit. In nats, as means per answer: objective/kl. In standard deviations of
+    Metrics per step, grouped by unit. In nats, as means per answer: objective/kl. In standard deviations of
     the reward: objective/scores (minus ``caution`` times the uncertainty), objective/rlhf_reward (score minus
     penalties), objective/spread (the uncertainty, if the reward model estimates it). In nats per token:
     policy/entropy, policy/approxkl_avg. As shares: policy/clipfrac_avg, eos_rate. In tokens:
     lengths/response_mean. Also loss/{policy_avg, value_avg}, val/{ratio, first_log_ratio,
     explained_variance}, grad_norm/{policy, value}, kl_coefficient, learning_rate, updates, seconds/{rollout,
-    update}. Raises TrainingDiverged if a loss or a gradient is not finite, and ValueError without prompts or
-    if the vocabularies of the models differ.
+    update}. Raises TrainingDiverged if a loss or a gradient is not finite, and ValueError if there are no
+    prompts or the models' vocabularies differ.
     """
     report = report or NullReporter()
     seed_everything(config.seed)
@@ -98,7 +98,8 @@ def train(
     if not encoded:
         raise UnusableInput("there are no prompts to answer", FailureKind.DATA_EMPTY)
     context = min(chat.context_length(actor), chat.context_length(models.judge))
-    encoded, prompts_cut = chat.cut_prompts(encoded, context - config.max_new_tokens - 1)  # 1: EOS
+    # One position is reserved for EOS.
+    encoded, prompts_cut = chat.cut_prompts(encoded, context - config.max_new_tokens - 1)
     optimiser = torch.optim.Adam(
         [
             {
@@ -164,7 +165,7 @@ def train(
             for parts in dealt
         ]
         batch = [part for minibatch in minibatches for part in minibatch]
-        # 4. Compute rewards per token and advantages per answer, and whiten these over all answers.
+        # 4. Compute rewards per token and advantages per answer, and whiten the advantages over all answers.
         for part in batch:
             kl = advantages.kl_k1(part.log_probs, part.reference)
             rewards = advantages.token_rewards(part.scores, kl, part.mask, kl_coefficient=kl_coefficient)
@@ -235,10 +236,10 @@ def update(
     """Make one pass over the rollout with an optimiser step per minibatch. Return the mean metrics of these
     steps.
 
-    Ends before the next step if the policy's KL from the sampling policy exceeds ``stop_kl``: beyond that,
-    clipped ratios carry little information. ``val/first_log_ratio`` is the largest |log ratio| before the
-    first step. It is 0 unless the rollout and the training forward pass disagree, which is the most common
-    bug in PPO code.
+    The pass ends before the next step if the policy's KL from the sampling policy exceeds ``stop_kl``: beyond
+    that limit, clipped ratios carry little information. ``val/first_log_ratio`` is the largest |log ratio|
+    before the first step. The value is 0 unless the rollout and the training forward pass disagree, which is
+    the most common bug in PPO code.
     """
     sums: defaultdict[str, float] = defaultdict(float)
     updates, first_log_ratio = 0, 0.0
@@ -255,9 +256,9 @@ def update(
                 value_losses = losses.clipped_value_loss(
                     models.critic(*part.rows), old_values, part.returns[mask], clip=config.value_clip
                 )
-                # One backward pass serves both, because the critic and the policy share no weights. Losses
-                # are summed over the minibatch's tokens, so the result does not depend on its split into
-                # micro-batches.
+                # One backward pass serves both losses, because the critic and the policy share no weights.
+                # Losses are summed over the minibatch's tokens, so the result does not depend on how the
+                # minibatch is split into micro-batches.
                 policy_part = policy_losses.sum() * float(step > config.critic_warmup_steps)
                 torch.autograd.backward((policy_part + value_losses.sum()) / tokens)
                 log_ratio = (log_probs - old).detach()

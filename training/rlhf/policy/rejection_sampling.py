@@ -1,20 +1,20 @@
-"""Rejection sampling: of N answers per prompt, the one with the highest reward is kept, and the policy
-imitates it.
+"""Rejection sampling: of N answers per prompt, the policy imitates the answer with the highest reward.
 
     result = train(RejectionSamplingConfig(), policy="…", reward_model="…", prompts=[…], out_dir="…")
 
-One answer per prompt is kept (RAFT's "best of K per prompt", Dong et al. 2023, arXiv 2304.06767): the one
-with the highest reward or, among equals, the one sampled first. Answers truncated at the length limit are
-excluded regardless of their reward, because imitating them would teach the policy never to stop. A prompt is
-excluded if all of its answers were truncated, or if its best answer does not exceed the prompt's mean by
-`min_gain` (it would teach nothing).
+One answer per prompt is kept (RAFT's "best of K per prompt", Dong et al. 2023, arXiv 2304.06767): the
+answer with the highest reward or, if several answers have that reward, the answer sampled first. Answers
+truncated at the length limit are excluded regardless of their reward, because imitating them would teach
+the policy never to stop. A prompt is excluded if all of its answers were truncated, or if its best answer
+does not exceed the prompt's mean by `min_gain` (such an answer would teach nothing).
 
 If the reward model estimates its uncertainty, `caution` standard deviations are subtracted from each reward
 before selection and reporting.
 
 Metrics while sampling: `reward_mean`, `reward_best` (raw units of the reward model), `reward_spread` (the
-mean uncertainty in the same units, if it is estimated), `finished_share`. Then `best_of_<n>`, the expected
-best reward of n answers, and `kept`, the number of prompts with a kept answer. Then the metrics of `sft`.
+mean uncertainty in the same units, if the reward model estimates its uncertainty), `finished_share`. After
+sampling: `best_of_<n>`, the expected best reward of n answers, and `kept`, the number of prompts with a kept
+answer. During fine-tuning: the metrics of `sft`.
 """
 
 import math
@@ -40,11 +40,13 @@ from training.rlhf.reward import scoring
 from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
 from training.rlhf.reward.uncertainty import uncertainty_of
 
-# Peak learning rates for models of these sizes: lower than those of sft, because the policy is already
-# trained. With 512 prompts of the demo, the gold reward per answer rose from 1.57 to 1.76 at 1e-3, and to
-# 1.95 at 3e-4 (standard error 0.08).
+# Peak learning rates for models with 2M and 1B parameters. These rates are lower than those in `sft`,
+# because the policy is already trained. With 512 demo prompts, the gold reward per answer rose from 1.57 to
+# 1.76 at a peak rate of 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
-PROMPTS_PER_BATCH = 32  # prompts sampled, scored and reported together, and between checks for cancellation
+
+# Number of prompts sampled, scored and reported together. Cancellation is checked after each batch.
+PROMPTS_PER_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class RejectionSamplingResult:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The N answers to one prompt in sampling order, with their rewards minus caution."""
+    """The N answers to one prompt in sampling order, with their rewards after the deduction for `caution`."""
 
     messages: Messages
     prompt: list[int]
@@ -85,13 +87,16 @@ def train(
     out_dir: str | Path,
     report: Reporter | None = None,
 ) -> RejectionSamplingResult:
-    """Sample, choose, fine-tune and save. A `Loaded` policy is trained in place.
+    """Sample answers, choose the best, fine-tune the policy and save it. A `Loaded` policy is trained in
+    place.
 
     Raises `ModelNotFound`, `ValueError` (no prompts, or no answer worth keeping), `TrainingDiverged` and
     `Cancelled`. In these cases nothing is written.
     """
     if not prompts:
-        raise UnusableInput("rejection sampling needs at least one prompt, got none", FailureKind.DATA_EMPTY)
+        raise UnusableInput(
+            "rejection sampling needs at least one prompt, but got none", FailureKind.DATA_EMPTY
+        )
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
     uncertainty = uncertainty_of(reward_model, caution=config.caution)
@@ -104,8 +109,9 @@ def train(
     chosen = [row for group in candidates if (row := best_row(group, config.min_gain))]
     if not chosen:
         raise UnusableInput(
-            f"none of the {len(candidates)} prompts has an answer worth keeping: all were truncated at "
-            f"{config.max_new_tokens} tokens or lead by less than {config.min_gain}. "
+            f"none of the {len(candidates)} prompts has an answer worth keeping: all answers were truncated "
+            f"at {config.max_new_tokens} tokens or exceed the prompt's mean reward by less than"
+            f" {config.min_gain}. "
             "Raise max_new_tokens or lower min_gain.",
             FailureKind.NOTHING_KEPT,
         )
@@ -143,8 +149,8 @@ def sample_and_score(
     prompts: Sequence[Messages],
     report: Reporter,
 ) -> tuple[list[Candidates], int]:
-    """Return N answers to each prompt with their raw rewards minus caution, in the order of the prompts,
-    and the number of truncated prompts."""
+    """Return N answers to each prompt with their raw rewards after the deduction for `caution`, in prompt
+    order, and the number of truncated prompts."""
     candidates: list[Candidates] = []
     cut = 0
     batches = answers_to(
@@ -194,7 +200,8 @@ def best_row(group: Candidates, min_gain: float) -> sft.Row | None:
 
 
 def best_of_curve(rewards: Sequence[float]) -> dict[int, float]:
-    """Return the expected best of n draws for every n ≤ N, estimated from one sample of N without bias.
+    """Return an unbiased estimate, from one sample of N draws, of the expected best of n draws for every n ≤
+    N.
 
     Order statistics: with x₍₁₎ ≤ … ≤ x₍N₎, E[max of n] = Σᵢ C(i-1, n-1) / C(N, n) · x₍ᵢ₎, the mean over all
     subsets of size n.

@@ -1,4 +1,5 @@
-"""The data that PPO works on: its four models, and the policy's answers as rows that all four process."""
+"""The data that PPO works on: its four models, and the policy's answers as rows that all four models
+process."""
 
 from __future__ import annotations
 
@@ -30,8 +31,8 @@ class Models:
     """The policy in training, its frozen initial copy, the frozen reward model with its scale, and the
     critic.
 
-    ``uncertainty`` belongs to the reward model, if it has one. ``caution`` is the number of standard
-    deviations of the uncertainty subtracted from scores.
+    ``uncertainty`` is the reward model's uncertainty estimate, if there is one. ``caution`` is the number of
+    standard deviations that are subtracted from scores.
     """
 
     actor: PreTrainedModel
@@ -45,11 +46,11 @@ class Models:
 
 
 class Scored(NamedTuple):
-    """The scores of N answers, (N,) each.
+    """The scores of N answers. Each field has shape (N,).
 
-    ``scores``: in standard deviations around the training mean, minus caution. ``finished``: whether the
-    answer ended with EOS. ``spreads``: the reward model's uncertainty in standard deviations; 0 if it has no
-    estimate.
+    ``scores``: in standard deviations from the training mean, after the deduction for caution. ``finished``:
+    whether the answer ended with EOS. ``spreads``: the reward model's uncertainty in standard deviations, or
+    0 without an uncertainty estimate.
     """
 
     scores: Tensor
@@ -70,7 +71,8 @@ class Critic(nn.Module):
             self.head.bias.fill_(-scale.mean / scale.std)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor) -> Tensor:
-        """(B, T) rows, wanted (B, T) response tokens -> (N,) value before each wanted token, in row order."""
+        """Return the value before each wanted token, with shape (N,), in row order. All arguments have
+        shape (B, T)."""
         states = self.trunk(
             input_ids=input_ids, attention_mask=attention_mask, use_cache=False
         ).last_hidden_state
@@ -80,11 +82,12 @@ class Critic(nn.Module):
 
 @dataclass(slots=True)
 class MicroBatch:
-    """Rows that the models process together, in the rollout and in every epoch. With the same shapes, results
-    are bitwise equal.
+    """Rows that the models process together, with the same shapes in the rollout and in every epoch, so
+    that results are bitwise equal.
 
     B rows of T tokens, right-padded. ``wanted`` (B, T) marks response tokens; ``mask`` (B, R) marks the same
-    tokens counted from the start of the response, as are all values (B, R). ``scores`` (B,).
+    tokens, with positions counted from the start of the response, as in all tensors of shape (B, R).
+    ``scores`` has shape (B,).
     """
 
     input_ids: Tensor
@@ -105,8 +108,8 @@ class MicroBatch:
 
 
 def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: float = 0.0) -> Models:
-    """Load both models. The reference is a frozen copy of the policy, and the critic a trainable copy of the
-    reward model.
+    """Load the policy and the reward model. The reference is a frozen copy of the policy, and the critic is
+    a trainable copy of the reward model.
 
     Raises ValueError for an encoder, for different vocabularies, and for a reward model with constant
     rewards.
@@ -117,13 +120,14 @@ def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: floa
     if is_encoder(judge):
         raise UnusableInput(
             "the reward model is an encoder, which reads an answer as a whole. PPO's critic starts as a copy "
-            "of it and needs a value for every token. Train a reward model from this policy, or use "
-            "rejection sampling",
+            "of the reward model and needs a value for every token. Train a reward model from this policy, "
+            "or use rejection sampling",
             FailureKind.WRONG_KIND_OF_MODEL,
         )
     if tokenizer.get_vocab() != judge_tokenizer.get_vocab():
         raise UnusableInput(
-            "reward model and policy have different vocabularies: train the reward model from this policy",
+            "the reward model and the policy have different vocabularies: train the reward model from"
+            " this policy",
             FailureKind.VOCABULARIES_DIFFER,
         )
     reference = copy.deepcopy(actor).requires_grad_(False)
@@ -140,10 +144,10 @@ def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: floa
 def score_answers(
     models: Models, prompts: Sequence[list[int]], answers: Sequence[Sequence[Completion]], *, eos: int
 ) -> Scored:
-    """Return the reward model's scores of the answers to each prompt, in order.
+    """Return the reward model's scores for the answers to each prompt, in order.
 
     The sampled token ids are scored directly: decoding and encoding them again can change them. A truncated
-    answer gets the EOS that it lacks, because a reward model is only trained to be read at EOS.
+    answer gets the EOS that it lacks, because a reward model's score is meaningful only at EOS.
     """
     judge, scale = models.judge, models.scale
     groups = [
@@ -166,8 +170,8 @@ def split_rollout(
     """Divide rows at random into minibatches, each split by length into micro-batches of at most
     ``max_tokens`` token positions.
 
-    This is done once per rollout, so every epoch processes a row in the same padded shape as the rollout did,
-    and the first ratio is exactly 1. Returns row indices.
+    Rows are divided once per rollout, so every epoch processes a row in the same padded shape as the rollout,
+    and the first ratio is exactly 1. Returns, for each minibatch, the row indices of its micro-batches.
     """
     dealt = torch.randperm(len(rows), generator=generator).tensor_split(min(minibatches, len(rows)))
     result = []
@@ -224,15 +228,15 @@ def observe(
 
 
 def endless_order(length: int, generator: torch.Generator) -> Iterator[int]:
-    """Yield 0 … length - 1 endlessly, in a new random order each time, so every prompt occurs equally
-    often."""
+    """Yield the indices 0 … length - 1 endlessly, in a new random order each time, so every prompt occurs
+    equally often."""
     while True:
         yield from torch.randperm(length, generator=generator).tolist()
 
 
 class Samples:
-    """Reports answers to a few fixed prompts by the initial policy and, periodically, by the current one, for
-    people to read."""
+    """Reports readable sample answers to a few fixed prompts, from the initial policy and, periodically, from
+    the current policy."""
 
     def __init__(
         self,

@@ -29,15 +29,18 @@ from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy, save_model
 from training.rlhf.models.logprobs import token_log_probs
 
-RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models of these sizes
-HELDOUT_MEASUREMENTS = 10  # evaluations per run; each one takes a pass over the held-out rows
-BETAS = (0.9, 0.95)  # AdamW's; 0.999 would average the squared gradient over more steps than a short run has
+RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models with 2M and 1B parameters
+
+HELDOUT_MEASUREMENTS = 10  # number of evaluations per run; each evaluation reads all held-out rows
+
+# For AdamW. A β₂ of 0.999 would average squared gradients over more steps than a short run has.
+BETAS = (0.9, 0.95)
 
 
 @dataclass(frozen=True)
 class SFTResult:
-    """`loss` and `heldout_loss` at the end, in nats per response token. `skipped` and `cut` count skipped
-    rows and rows with a truncated prompt."""
+    """The final `loss` and `heldout_loss` are in nats per response token. `skipped` counts skipped rows,
+    and `cut` counts rows with a truncated prompt."""
 
     path: Path
     steps: int
@@ -50,7 +53,7 @@ class SFTResult:
 
 @dataclass(frozen=True)
 class Row:
-    """One demonstration as tokens: the prompt, then the response with its EOS."""
+    """One demonstration as tokens: the prompt, then the response with EOS."""
 
     prompt: list[int]
     response: list[int]
@@ -62,7 +65,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    """ids, mask, wanted (B, T), right-padded. `wanted` marks the response tokens, including EOS."""
+    """The tensors `ids`, `mask` and `wanted` have shape (B, T) and are right-padded. `wanted` marks the
+    response tokens, including EOS."""
 
     ids: torch.Tensor
     mask: torch.Tensor
@@ -79,8 +83,8 @@ def train(
 ) -> SFTResult:
     """Train, save to `out_dir`, and return the result. A `Loaded` base model is trained in place.
 
-    Raises `ModelNotFound`, `ValueError` (nothing to learn from), `TrainingDiverged` and `Cancelled`. In these
-    cases nothing is written.
+    Raises `ModelNotFound`, `ValueError` (if there is nothing to learn from), `TrainingDiverged` and
+    `Cancelled`. In these cases nothing is written.
     """
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
@@ -141,11 +145,11 @@ def sft_step(
     learning_rate: float,
     config: SFTConfig,
 ) -> tuple[float, dict[str, float]]:
-    """Make one optimiser update on `rows`. Return the loss before it and the metrics.
+    """Make one optimiser update on `rows`. Return the loss before the update and the metrics.
 
-    Each micro-batch adds its *sum* divided by the token count of the entire batch, so the gradient does not
-    depend on how the batch is split. A mean of micro-batch means would give more weight to the tokens of
-    short rows.
+    Each micro-batch contributes its *summed* loss divided by the token count of the entire batch, so the
+    gradient does not depend on how the batch is split. A mean of micro-batch means would give more weight to
+    the tokens of short rows.
     """
     started, n_tokens, loss = time.monotonic(), sum(len(row.response) for row in rows), 0.0
     for like in rows_of_like_length(rows, config.micro_batch_size):
@@ -169,7 +173,7 @@ def sft_step(
 
 
 def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Return the summed negative log-likelihood of the response tokens, () in nats."""
+    """Return the summed negative log-likelihood of the response tokens, as a scalar in nats."""
     log_probs, _ = token_log_probs(policy, batch.ids, batch.mask, batch.wanted, temperature=1.0)
     return -log_probs.sum()
 
@@ -178,7 +182,7 @@ def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
 def mean_loss(
     policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], micro_batch_size: int
 ) -> float:
-    """Return nats per response token over all rows, with dropout off."""
+    """Return the mean loss over all rows, in nats per response token, with dropout off."""
     was_training = policy.training
     policy.train(False)
     total = sum(
@@ -192,8 +196,8 @@ def mean_loss(
 def encode(
     demonstrations: Sequence[Demonstration], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> tuple[list[Row], int, int]:
-    """Return token rows, the number of skipped rows (the response alone fills `max_length`) and the number of
-    truncated prompts.
+    """Return token rows, the number of skipped rows (those whose response alone fills `max_length`) and the
+    number of truncated prompts.
 
     Raises ValueError if no row remains.
     """
@@ -217,7 +221,7 @@ def encode(
 
 
 def rows_of_like_length(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
-    """Yield every row once, at most `size` at a time, with little padding."""
+    """Yield every row once, in batches of at most `size` rows with little padding."""
     for part in cut_by_width([(1, row.length) for row in rows], max_rows=size):
         yield [rows[index] for index in part]
 

@@ -18,8 +18,8 @@ TIES = ("ignore", "rao_kupper", "davidson")
 
 
 class VerdictProbabilities(NamedTuple):
-    """The probabilities, (P,) each, that the first response of a pair is preferred, that the second is, and
-    that the pair is tied. They sum to 1."""
+    """The probabilities that the first response of a pair is preferred, that the second response is
+    preferred, and that the pair is tied, each with shape (P,). The three probabilities sum to 1."""
 
     first: Floats
     second: Floats
@@ -28,14 +28,14 @@ class VerdictProbabilities(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AnswerLink:
-    """Converts a difference of rewards to probabilities. Without learned parameters this is Bradley–Terry:
-    σ(d).
+    """Converts reward differences to the probabilities of verdicts. Without learned parameters, the model is
+    Bradley–Terry: σ(d).
 
-    ``strength_thresholds``: (level, a), where a is the difference at which that level or a higher one has
-    probability ½; for the lowest level, this is any preference. ``position_offsets``: the effect of each
+    ``strength_thresholds``: (level, a), where a is the difference at which that level or a higher level has
+    probability ½; any preference has at least the lowest level. ``position_offsets``: the effect of each
     shown position on a reward; later positions use the last offset. ``reliabilities``: the probability that
-    each annotator states their true preference; annotators not listed have ``usual_reliability``. Raises
-    ValueError for an unknown ``ties``.
+    each annotator states their true preference; annotators without an entry have ``usual_reliability``.
+    Raises ValueError for an unknown ``ties``.
     """
 
     ties: str = "ignore"
@@ -47,12 +47,12 @@ class AnswerLink:
 
     def __post_init__(self) -> None:
         if self.ties not in TIES:
-            raise ValueError(f"ties is {self.ties!r}, it must be one of {', '.join(TIES)}")
+            raise ValueError(f"ties is {self.ties!r}; it must be one of {', '.join(TIES)}")
 
     @classmethod
     def from_notes(cls, notes: Mapping[str, Any] | None) -> AnswerLink:
-        """Read ``rankloop`` from a model's config.json. A model trained elsewhere has no such entry and gets
-        Bradley–Terry."""
+        """Read the ``rankloop`` entry of a model's config.json. A model trained elsewhere has no such entry,
+        so Bradley–Terry is used."""
         notes = notes or {}
         ties = str(notes.get("ties", "ignore"))
         people = notes.get("annotators") or {}
@@ -67,13 +67,13 @@ class AnswerLink:
         )
 
     def probabilities(self, difference: Floats, reliability: Floats | float = 1.0) -> VerdictProbabilities:
-        """Return the probability of each verdict on pairs with the reward differences ``difference`` (P,) =
-        r_i − r_j, position effects included.
+        """Return the probability of each verdict on P pairs. ``difference`` (P,) contains the reward
+        differences r_i − r_j, including position effects.
 
-        Without ties: σ(d), σ(−d), 0. Rao & Kupper 1967: σ(d − h), σ(−d − h) and the rest. Davidson 1970:
-        e^{d/2}, e^{−d/2} and ν over their sum. CrowdBT: an annotator of reliability η states the preference
-        with probability η and its reverse with 1 − η; a reversed tie is a tie. The parameters are learned
-        with the same formulas, in `losses`.
+        Without ties: σ(d), σ(−d), 0. Rao & Kupper 1967: σ(d − h), σ(−d − h) and the remainder. Davidson 1970:
+        e^{d/2}, e^{−d/2} and ν, each divided by the sum of the three. CrowdBT: an annotator of reliability η
+        states the preference with probability η and its reverse with 1 − η; a reversed tie is a tie. The
+        parameters are learned with the same formulas, in `losses`.
         """
         d = np.asarray(difference, dtype=np.float64)
         if self.ties == "davidson":
@@ -83,17 +83,17 @@ class AnswerLink:
         else:
             band = self._band()
             first, second = sigmoid(d - band), sigmoid(-d - band)
-            # Computed as a product: one minus the other two would lose precision if one side is nearly
-            # certain.
+            # Computed as a product: subtracting the other two probabilities from 1 would lose precision when
+            # one response is nearly certain to be preferred.
             tie = first * second * np.expm1(2 * band) if self.ties == "rao_kupper" else np.zeros_like(d)
         eta = np.asarray(reliability, dtype=np.float64)
         return VerdictProbabilities(eta * first + (1 - eta) * second, eta * second + (1 - eta) * first, tie)
 
     def at_least(self, difference: Floats, reliability: Floats | float = 1.0) -> Floats:
-        """(P,) differences -> (P, L): the probability that the first is preferred with at least each strength
-        level.
+        """Return, for each pair and strength level, the probability that the first response is preferred with
+        at least this level. The differences have shape (P,), and the result has shape (P, L).
 
-        Cumulative logits: σ(d − a_s), levels in ascending order (see `losses.cumulative_strength`).
+        Cumulative logits: σ(d − a_s), with the levels in ascending order (see `losses.cumulative_strength`).
         """
         d = np.asarray(difference, dtype=np.float64)[:, None]
         at = np.array([threshold for _, threshold in self.strength_thresholds])
@@ -109,12 +109,12 @@ class AnswerLink:
         return np.asarray(offsets[np.minimum(place, len(offsets) - 1)], dtype=np.float64)
 
     def reliability_of(self, annotators: Sequence[str]) -> Floats:
-        """Return (N,) the probability that each annotator states their true preference."""
+        """Return the probability that each annotator states their true preference, with shape (N,)."""
         return np.array([self.reliabilities.get(name, self.usual_reliability) for name in annotators])
 
     def _band(self) -> float:
         """Return half the width of the band of reward differences in which ties are expected. Only Rao &
-        Kupper's model has one."""
+        Kupper's model has such a band."""
         if self.ties != "rao_kupper":
             return 0.0
         return self.strength_thresholds[0][1] if self.strength_thresholds else self.tie_parameter

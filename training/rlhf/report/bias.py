@@ -15,11 +15,11 @@ class Bias:
     """A bias towards longer responses, or towards the response shown first.
 
     ``correlation``: Spearman's ρ over all responses, above 0 if longer responses (or those shown earlier) get
-    higher rewards. ``within_rankings``: the same for differences from the ranking's mean, which prompts do
-    not confound. ``by_model``: of the preferences between two responses that differ in length (or position),
-    the share in which the model scores the longer one (or the one shown first) higher. ``by_people``: the
-    share in which annotators preferred it. ``excess``: ``by_model`` minus ``by_people``, because even an
-    accurate model shares the annotators' bias.
+    higher rewards. ``within_rankings``: the same correlation for differences from the ranking's mean, which
+    differences between prompts do not confound. ``by_model``: of the preferences between two responses that
+    differ in length (or position), the share in which the model gives the longer response (or the response
+    shown first) the higher reward. ``by_people``: the share in which annotators preferred that response.
+    ``excess``: ``by_model`` minus ``by_people``, because even an accurate model shares the annotators' bias.
     """
 
     pairs: int
@@ -33,8 +33,8 @@ class Bias:
 def bias_towards(
     scored: ScoredRankings, pairs: Pairs, sizes: Floats, bootstrap: PromptBootstrap
 ) -> Bias | None:
-    """Measure the bias towards responses with larger ``sizes`` (N, K), over strict ``pairs`` and the
-    responses of their rankings."""
+    """Measure the bias towards responses with larger ``sizes`` (N, K), on the strict ``pairs`` and on all
+    responses in the rankings of these pairs."""
     larger = np.sign(sizes[pairs.ranking, pairs.first] - sizes[pairs.ranking, pairs.second])
     differ = larger != 0
     if not differ.any():
@@ -66,7 +66,8 @@ def position_bias(scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstr
 
 
 def _from_mean(values: Floats, group: Ints) -> Floats:
-    """Return (P,) the values minus their group's mean; exactly 0 if all values of a group are equal."""
+    """Return each value minus the mean of the value's group, with shape (P,); exactly 0 if all values of a
+    group are equal."""
     total, count = np.bincount(group, weights=values), np.bincount(group)
     deviation = values - (total / np.maximum(count, 1))[group]
     return np.where(np.abs(deviation) <= 1e-12 * np.maximum(np.abs(values), 1.0), 0.0, deviation)

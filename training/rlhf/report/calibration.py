@@ -1,8 +1,8 @@
 """Calibration of predicted verdicts: reliability diagrams, ECE, log loss and Brier score.
 
-The order within a pair carries no information (a file can always list the preferred response first), so a
-pair counts in both orders: P(i ≻ j) against "i was preferred", and P(j ≻ i) against "j was preferred". Pure
-NumPy.
+The order within a pair carries no information (a file can always list the preferred response first), so each
+pair is counted in both orders: P(i ≻ j) against "i was preferred", and P(j ≻ i) against "j was preferred".
+Pure NumPy.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """``ece``: the mean over events of their bin's |predicted − observed|, with ten bins of equal width
-    (Naeini 2015; Guo 2017, arXiv 1706.04599 eq. 3).
+    """The reliability of predictions. ``ece``: |predicted − observed| of each event's bin, averaged over
+    events, with ten bins of equal width (Naeini 2015; Guo 2017, arXiv 1706.04599 eq. 3).
 
-    Sampling error alone makes ECE positive, especially with few pairs. ``ece_if_right`` is the ECE expected
-    if the model were right: its mean over verdicts drawn from the predicted probabilities, independently for
-    each pair.
+    Sampling error alone makes ECE positive, especially with few pairs. ``ece_if_right`` is the ECE that would
+    be expected if the predicted probabilities were correct: the mean ECE over verdicts drawn from these
+    probabilities, independently for each pair.
     """
 
     ece: Estimate
@@ -75,7 +75,8 @@ def calibration_of(
     ties_counted: bool,
     seed: int = 0,
 ) -> Calibration:
-    """``verdicts`` (P,): 1 if the first is preferred, −1 if the second is, 0 for a tie. ``ranking`` (P,)."""
+    """Return the calibration of P pairs. ``verdicts`` (P,): 1 if the first response is preferred, −1 if the
+    second is, 0 for a tie; ``ranking`` (P,): the ranking of each pair."""
     said = stated_probability(probabilities, verdicts)
     happened = np.stack((verdicts == 1, verdicts == -1, verdicts == 0))
     squared = ((np.stack(probabilities) - happened) ** 2).sum(axis=0)
@@ -99,8 +100,8 @@ def calibration_of(
 def both_orders(
     probabilities: VerdictProbabilities, verdicts: Verdicts, ranking: Ints
 ) -> tuple[Floats, NDArray[np.bool_], Ints]:
-    """Return for each pair in both orders, (2P,) each: the probability that the first is preferred, whether
-    it was, and the ranking."""
+    """Return, for each pair in both orders, the probability that the first response is preferred, whether
+    that response was preferred, and the pair's ranking. Each array has shape (2P,)."""
     return (
         np.concatenate((probabilities.first, probabilities.second)),
         np.concatenate((verdicts == 1, verdicts == -1)),
@@ -109,14 +110,14 @@ def both_orders(
 
 
 def stated_probability(probabilities: VerdictProbabilities, verdicts: Verdicts) -> Floats:
-    """Return (P,) the predicted probability of the stated verdict."""
+    """Return the predicted probability of the stated verdict, with shape (P,)."""
     return np.select(
         [verdicts == 1, verdicts == -1], [probabilities.first, probabilities.second], probabilities.tie
     )
 
 
 def draw_verdicts(probabilities: VerdictProbabilities, rng: np.random.Generator) -> Verdicts:
-    """Draw (P,) verdicts, independently for each pair."""
+    """Draw a verdict for each of the P pairs, independently of the other pairs."""
     u = rng.random(len(probabilities.first))
     return np.where(
         u < probabilities.first, 1, np.where(u < probabilities.first + probabilities.second, -1, 0)
@@ -132,8 +133,8 @@ def reliability_of(
     redraw: Callable[[np.random.Generator], NDArray[np.bool_]],
     seed: int = 0,
 ) -> Reliability:
-    """Return the reliability of E events: their ``predicted`` probabilities, whether they ``happened``,
-    and the ``ranking`` of each. ``redraw`` draws outcomes from the predicted probabilities."""
+    """Return the reliability of E events, given their ``predicted`` probabilities, whether they ``happened``,
+    and the ``ranking`` of each event. ``redraw`` draws outcomes from the predicted probabilities."""
     place, counts, probabilities, hits = _binned(predicted, happened, ranking, bootstrap)
     with np.errstate(invalid="ignore", divide="ignore"):
         ece = np.abs(probabilities - hits).sum(axis=1) / counts.sum(axis=1)
@@ -160,7 +161,7 @@ def reliability_of(
 def ece_of_draws(
     predicted: Floats, happened: NDArray[np.bool_], ranking: Ints, bootstrap: PromptBootstrap
 ) -> Floats:
-    """Return (1 + samples,) the ECE of the data and of each bootstrap draw."""
+    """Return the ECE of the data and of each bootstrap draw, with shape (1 + samples,)."""
     _, counts, probabilities, hits = _binned(predicted, happened, ranking, bootstrap)
     with np.errstate(invalid="ignore", divide="ignore"):
         found: Floats = np.abs(probabilities - hits).sum(axis=1) / counts.sum(axis=1)
@@ -170,8 +171,8 @@ def ece_of_draws(
 def _binned(
     predicted: Floats, happened: NDArray[np.bool_], ranking: Ints, bootstrap: PromptBootstrap
 ) -> tuple[Ints, Floats, Floats, Floats]:
-    """Return the bin of each event (E,), and (1 + samples, BINS) each: events, sums of probabilities, sums
-    of outcomes."""
+    """Return the bin of each event, with shape (E,), and three arrays with shape (1 + samples, BINS): for
+    each bin, the number of events, the sum of probabilities and the sum of outcomes."""
     place = np.minimum((predicted * BINS).astype(np.int64), BINS - 1)
     counts, probabilities, hits = (
         bootstrap.totals_by(place, BINS, column, ranking)
@@ -182,9 +183,9 @@ def _binned(
 
 def area_under_curve(scores: Floats, happened: NDArray[np.bool_]) -> float | None:
     """Return the area under the ROC curve: the probability that an event that happened has a higher score
-    than one that did not; equal scores count half.
+    than an event that did not; equal scores count as one half.
 
-    Mann & Whitney 1947. None if all events happened or none did.
+    Source: Mann & Whitney 1947. Returns None if all events happened or none did.
     """
     yes = int(happened.sum())
     no = len(happened) - yes

@@ -19,16 +19,16 @@ Ints = NDArray[np.int64]
 LEVEL = 0.95
 NORMAL_95 = 1.959964  # number of standard errors on either side of the mean that cover 95 %
 SAMPLES = 1000
-# If there are more prompts than this, they are divided at random into this many groups, which are drawn
-# instead. The variance of the totals stays unbiased, with a relative error of 1/√(2·groups) = 1.6 %, and
-# memory does not grow with the data.
+# If there are more prompts than this, the prompts are divided at random into this many groups, and groups are
+# drawn instead of prompts. The variance of the totals stays unbiased, with a relative error of 1/√(2·groups)
+# = 1.6 %, and memory does not grow with the data.
 MAX_GROUPS = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and its 95 % confidence interval. Both can be None if there is no data to estimate them
-    from."""
+    """A figure and its 95 % confidence interval. For a single prompt, the interval is None. If there is no
+    data for the estimate, both the figure and the interval are None."""
 
     value: float | None
     low: float | None
@@ -42,7 +42,7 @@ class Estimate:
 class PromptBootstrap:
     """Draws whole prompts with replacement (Efron 1979; Davison & Hinkley 1997 §3.8).
 
-    All figures use the same draws, so differences between them are paired. The same seed gives the same
+    All figures use the same draws, so differences between figures are paired. The same seed gives the same
     draws. ``prompts`` (N,): the prompt of each ranking.
     """
 
@@ -54,7 +54,8 @@ class PromptBootstrap:
         groups = min(self.prompts, MAX_GROUPS)
         self._group = rng.permutation(self.prompts) % groups if groups else np.zeros(0, dtype=np.int64)
         drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=samples) if groups else None
-        # Row 0 is the data itself, so a statistic of the rows gives both the estimate and its replicates.
+        # Row 0 is the data itself, so a statistic computed for all rows gives both the estimate and its
+        # bootstrap replicates.
         self._counts = (
             np.zeros((1 + samples, 0))
             if drawn is None
@@ -62,7 +63,7 @@ class PromptBootstrap:
         )
 
     def totals(self, columns: ArrayLike, ranking: Ints) -> Floats:
-        """Return the column sums (1 + samples, F) of the data and of each draw.
+        """Return the column sums of the data and of each draw, with shape (1 + samples, F).
 
         ``columns`` (P, F); ``ranking`` (P,): the ranking of each row.
         """
@@ -74,8 +75,8 @@ class PromptBootstrap:
         return found
 
     def totals_by(self, place: Ints, places: int, values: ArrayLike, ranking: Ints) -> Floats:
-        """Return `totals` of one column (P,), separately for the ``place`` (P,) of each row: (1 + samples,
-        places).
+        """Return the sums of one column, separately for each place, with shape (1 + samples, places). The
+        column has shape (P,), and ``place`` (P,) gives the place of each row, such as its calibration bin.
 
         A separate column for each of ten places would need 80 MB per call for a million rows.
         """
@@ -86,7 +87,7 @@ class PromptBootstrap:
         return found
 
     def ratio(self, above: ArrayLike, below: ArrayLike, ranking: Ints) -> Estimate:
-        """Return Σ above / Σ below. Both arguments are (P,)."""
+        """Return Σ above / Σ below; both arguments have shape (P,)."""
         totals = self.totals(np.column_stack((above, below)), ranking)
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.estimate(totals[:, 0] / totals[:, 1], ranking)
@@ -96,10 +97,10 @@ class PromptBootstrap:
         return self.ratio(rows, np.ones(len(rows)), ranking)
 
     def share(self, hits: ArrayLike, ranking: Ints) -> Estimate:
-        """Return the mean of values from 0 to 1.
+        """Return the mean of values from 0 to 1, with its interval.
 
-        If all are 0 or all are 1, every draw is the same, so the interval would be a single point even for
-        very few values. It is replaced with Wilson's interval for the number of prompts.
+        If all values are 0 or all are 1, every draw is the same, so the bootstrap interval would be a single
+        point even for very few values. Wilson's interval for the number of prompts is used instead.
         """
         found = self.mean(hits, ranking)
         if found.value not in (0.0, 1.0) or found.low is None:
@@ -109,10 +110,11 @@ class PromptBootstrap:
         return Estimate(found.value, *((0.0, reach) if found.value == 0 else (1 - reach, 1.0)))
 
     def estimate(self, statistic: Floats, ranking: Ints) -> Estimate:
-        """Return the estimate and its percentile interval from the statistic of the data and the draws (1 +
-        samples,).
+        """Return the estimate and its percentile interval from the statistic of the data and of the draws,
+        with shape (1 + samples,).
 
-        With a single prompt there is no interval, because it gives no information about other prompts.
+        With a single prompt there is no interval, because one prompt gives no information about other
+        prompts.
         """
         value = float(statistic[0])
         if not np.isfinite(value):
@@ -127,8 +129,8 @@ class PromptBootstrap:
         return len(np.unique(self.prompt[ranking]))
 
     def rank_correlation(self, x: Floats, y: Floats, ranking: Ints) -> Estimate:
-        """Return Spearman's ρ of x and y (P,), with ties at mid-ranks. Ranks are not recomputed for each
-        draw."""
+        """Return Spearman's ρ between x and y, both with shape (P,). Tied values get their mean rank. Ranks
+        are not recomputed for each draw."""
         if not len(x):
             return Estimate.nothing()
         a, b = mid_ranks(x), mid_ranks(y)
@@ -142,7 +144,7 @@ class PromptBootstrap:
 
 
 def mid_ranks(values: Floats) -> Floats:
-    """(P,) -> ranks from 1; equal values get their mean rank."""
+    """Return the ranks of the values, starting at 1, with shape (P,); equal values get their mean rank."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts).astype(np.float64)
     return np.asarray((last - (counts - 1) / 2)[place.reshape(-1)])

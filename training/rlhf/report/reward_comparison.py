@@ -1,8 +1,8 @@
 """Two reward models on the same rankings: which one is better, and whether the difference is significant.
 Pure NumPy.
 
-The difference on the same pairs has a far smaller error than the difference of two accuracies, because hard
-pairs are hard for both models.
+The difference on the same pairs has a far smaller error than the difference between two accuracies, because
+hard pairs are hard for both models.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ CHUNK_FLIPS = 500
 
 @dataclass(frozen=True, slots=True)
 class RewardComparison:
-    """The comparison of the first model with the second, on preferences in rankings that both have scored.
+    """The comparison of the first model with the second, on preferences in rankings that both models have
+    scored.
 
-    ``difference``: of the accuracies; ``p_value``: the probability of a difference at least this large if
-    neither model were better. In the test, all differences of a prompt change sign together at random
-    (Fisher's randomisation test with prompts as units; with one pair per prompt it is McNemar's exact test).
-    ``only_first`` and ``only_second`` count the pairs that only one model gets right, with a pair of equal
-    rewards counted as half correct. ``log_loss`` and ``ece``: the second model's minus the first's, so a
-    positive value favours the first; they are computed on preferences, so that models with and without ties
-    are comparable. ``same_verdict``: the share of pairs that both models order the same way.
+    ``difference``: the first model's accuracy minus the second's; ``p_value``: the probability of a
+    difference at least this large if neither model were better. In the test, the signs of all differences of
+    a prompt are flipped together at random (Fisher's randomisation test with prompts as units; with one pair
+    per prompt, this is McNemar's exact test). ``only_first`` and ``only_second`` count the pairs that only
+    one model orders correctly, with a pair of equal rewards counted as half correct. ``log_loss`` and
+    ``ece``: the second model's value minus the first model's, so a positive difference favours the first;
+    both are computed on preferences, so that models that predict ties can be compared with models that do
+    not. ``same_verdict``: the share of pairs that both models order the same way.
     """
 
     rankings: int
@@ -57,7 +59,7 @@ def compare(
     first: ScoredRankings, second: ScoredRankings, *, seed: int = 0, samples: int = SAMPLES
 ) -> RewardComparison:
     """Compare two models on the rankings that both arguments contain, matched by content. Raises ValueError
-    if there are none or if they contain no preference."""
+    if there are no such rankings or if they contain no preference."""
     place = {key: number for number, key in enumerate(second.keys)}
     common = [number for number, key in enumerate(first.keys) if key in place]
     if not common:
@@ -100,11 +102,12 @@ def compare(
 
 
 def sign_flip_p(differences: Floats, *, seed: int = 0) -> float:
-    """Return the two-sided P(|Σ ±d| ≥ |Σ d|) with all sign combinations equally likely. d (C,) has one sum
-    per prompt.
+    """Return the two-sided P(|Σ ±d| ≥ |Σ d|) with all sign combinations equally likely. ``differences`` (C,)
+    contains one sum d per prompt.
 
-    It is exact for up to EXACT_PROMPTS non-zero differences. Otherwise it is estimated from FLIPS draws, with
-    the data counted as one of them, so it is never 0 (Phipson & Smyth 2010).
+    The probability is exact for up to EXACT_PROMPTS non-zero differences. For more differences, the
+    probability is estimated from FLIPS draws; the data counts as one draw, so the estimate is never 0
+    (Phipson & Smyth 2010).
     """
     d = differences[differences != 0]
     if not len(d):

@@ -1,5 +1,4 @@
-"""The quality of a reward model: a report as JSON and plots, from its scores on rankings that it was not
-trained on.
+"""Report on a reward model's quality, as JSON and plots, from the model's scores on held-out rankings.
 
     from training.rlhf.data.files import read_rankings
     from training.rlhf.data.rankings import split_by_prompt
@@ -10,10 +9,10 @@ trained on.
     scored, left_out = score_rankings("models/rm", heldout)
     save(report_on(scored, left_out=left_out), "out")
 
-Accuracy is measured on pairs: of all pairs with a preference, each counting once, the share in which the
-preferred response has the higher reward; a pair with equal rewards counts as half correct. Intervals are 95 %
-confidence intervals over whole prompts (`resampling`). Probabilities are those of the model (`answer_link`).
-Pure NumPy: the input is scores, not models.
+Accuracy is the share of pairs with a preference in which the preferred response has the higher reward. Each
+pair counts once, and a pair with equal rewards counts as half correct. Intervals are 95 % confidence
+intervals over whole prompts (`resampling`). Probabilities are the model's own predictions (`answer_link`).
+Pure NumPy: the input consists of scores, not models.
 """
 
 from __future__ import annotations
@@ -50,11 +49,12 @@ SET_SIZE = 4  # responses per set in RewardBench 2: one correct, three incorrect
 
 @dataclass(frozen=True, slots=True)
 class TiePrediction:
-    """Predictions of ties over all pairs: the share tied, and the mean predicted probability of a tie.
+    """Predictions of ties over all pairs: the share of tied pairs, and the mean predicted probability of a
+    tie.
 
     ``area_under_curve``: how often a tied pair got a higher tie probability than an untied pair (½ is
-    random). ``gain``: the improvement, in nats per pair, over predicting the share tied for every pair; a
-    negative value is worse than that constant.
+    random). ``gain``: the improvement, in nats per pair, over predicting the share of tied pairs for every
+    pair; a negative gain means that the model is worse than this constant prediction.
     """
 
     pairs: int
@@ -67,8 +67,8 @@ class TiePrediction:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Among pairs with a stated strength: the share with at least this level, and its mean predicted
-    probability."""
+    """The share of pairs with at least this strength level among the pairs with a stated strength, as
+    observed and as predicted (the mean probability)."""
 
     level: int
     stated: Estimate
@@ -79,8 +79,8 @@ class Level:
 class StrengthPrediction:
     """Predictions of the strength, given that one response is preferred: P(this level or a higher one).
 
-    ``not_known``: the number of pairs whose level does not occur in the training set; each counts as the next
-    lower known level.
+    ``not_known``: the number of pairs whose level does not occur in the training set; each such pair is
+    treated as having the next lower known level.
     """
 
     pairs: int
@@ -102,11 +102,11 @@ class TopOfSet:
 
 @dataclass(frozen=True, slots=True)
 class RewardReport:
-    """How well a reward model predicts rankings that it was not trained on.
+    """How well a reward model predicts held-out rankings.
 
     ``people``, ``length``, ``position``, ``ties``, ``strengths`` and ``best_of_4`` are None if the rankings
-    do not allow them (no repeated pairs, unknown shown order, fewer than four responses) or the model did not
-    learn them (ties, strengths). ``left_out``: the number of unscored rankings by reason.
+    do not support these figures (no repeated pairs, unknown display order, fewer than four responses) or the
+    model did not learn them (ties, strengths). ``left_out``: the number of unscored rankings by reason.
     """
 
     rankings: int
@@ -129,12 +129,12 @@ class RewardReport:
     version: int = VERSION
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain JSON; None becomes null."""
+        """Return the report as plain JSON; None becomes null."""
         found: dict[str, Any] = json.loads(json.dumps(asdict(self), allow_nan=False))
         return found
 
     def figures(self) -> dict[str, float]:
-        """Return the figures that are also stored as metrics of the model."""
+        """Return the figures that are also stored as the model's metrics."""
         named = {
             "heldout/ece": self.calibration.preference.ece.value,
             "heldout/log_loss": self.calibration.log_loss.value,
@@ -150,7 +150,7 @@ def report_on(
     seed: int = 0,
     samples: int = SAMPLES,
 ) -> RewardReport:
-    """Report on these scores. The same scores and seed give the same report.
+    """Return a report on the scores. The same scores and seed give the same report.
 
     Raises ValueError if no response is preferred to another.
     """
@@ -159,7 +159,7 @@ def report_on(
     strict = pairs.where(pairs.verdict != 0)
     if not len(strict.ranking):
         raise ValueError(
-            f"none of the {len(scored)} rankings prefers a response to another: there is nothing to report on"
+            f"none of the {len(scored)} rankings prefers one response to another, so there is no report"
         )
     models_ties = scored.link.ties != "ignore"
     judged = pairs if models_ties else strict
@@ -190,8 +190,8 @@ def report_on(
 
 
 def save(report: RewardReport, folder: str | Path) -> Path:
-    """Write ``report.json`` and its plots (``reliability.svg``, ``slices.svg``) to a folder, which is
-    created."""
+    """Write ``report.json`` and the plots (such as ``reliability.svg`` and ``slices.svg``) to a folder, which
+    is created if needed."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     path = target / JSON_NAME
@@ -202,7 +202,7 @@ def save(report: RewardReport, folder: str | Path) -> Path:
 
 
 def _plots(report: RewardReport) -> dict[str, str]:
-    """Return {file name: SVG}."""
+    """Return the plots as {file name: SVG}."""
     found = {
         "reliability.svg": reliability_svg(
             report.calibration.preference, "P(preferred): predicted and observed"
@@ -213,7 +213,7 @@ def _plots(report: RewardReport) -> dict[str, str]:
         found["ties.svg"] = reliability_svg(report.ties.reliability, "P(tie): predicted and observed")
     if report.strengths:
         found["strengths.svg"] = reliability_svg(
-            report.strengths.reliability, "P(by a level or more): predicted and observed"
+            report.strengths.reliability, "P(this strength or higher): predicted and observed"
         )
     return found
 
@@ -246,8 +246,8 @@ def _ties(
 def _strengths(
     scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstrap, seed: int
 ) -> StrengthPrediction | None:
-    """Compare predictions with data for each level above the lowest, in both orders of each pair (see
-    `calibration`)."""
+    """Compare predictions with data for each strength level above the lowest, in both orders of each pair
+    (see `calibration`)."""
     levels = np.array([level for level, _ in scored.link.strength_thresholds], dtype=np.int64)
     chosen = pairs.where(pairs.strength > 0)
     if len(levels) < 2 or not len(chosen.ranking):
@@ -265,7 +265,7 @@ def _strengths(
         return (both[None, :] >= levels[1:, None]).reshape(-1)
 
     def redraw(rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        # One random number determines sign and level, on the scale from the highest level for the first
+        # One random number determines the sign and the level, on a scale from the highest level for the first
         # response to the highest level for the second.
         u = rng.random(count)[:, None]
         up = (u < forwards).sum(axis=1)
@@ -295,14 +295,15 @@ def _strengths(
 
 
 def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None) -> TopOfSet | None:
-    """Return whether the best response has the highest reward, in entire rankings (None) or in sets of
-    ``size``.
+    """Return how often the best response has the highest reward, in entire rankings (if ``size`` is None) or
+    in sets of ``size`` responses.
 
     RewardBench 2 (Malik et al. 2025) scores sets of one correct and three incorrect responses. A ranking is
     evaluated on all such sets that it contains: each response of its best tier with every choice of ``size``
-    − 1 responses from the tiers below. Their results are averaged, so a ranking of nine responses counts
-    once. If m responses share the highest reward, a best response among them gets a credit of 1/m. A ranking
-    that ties everything, or has fewer than ``size`` − 1 responses below its best tier, has no such set.
+    − 1 responses from the tiers below. The results of a ranking's sets are averaged, so each ranking counts
+    once, however many responses it has. If m responses share the highest reward, a best response among them
+    gets a credit of 1/m. A ranking in which all responses are tied, or that has fewer than ``size`` − 1
+    responses below the best tier, contains no such set.
     """
     credits: list[float] = []
     lots: list[float] = []
@@ -335,8 +336,8 @@ def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None
 def _set_credit(best: float, rest: Floats, others: int) -> float:
     """Return the mean credit of ``best`` over all choices of ``others`` responses from ``rest``.
 
-    C(equal, t) C(below, others − t) choices have t rewards equal to ``best`` and the others below it; each
-    has a credit of 1/(t + 1).
+    C(equal, t) C(below, others − t) choices have t rewards equal to ``best`` and all other rewards below
+    ``best``; each such choice has a credit of 1/(t + 1).
     """
     below, equal = int((rest < best).sum()), int((rest == best).sum())
     won = sum(

@@ -1,6 +1,6 @@
-"""Rankings with the rewards of a model, as arrays and as a file: the input of reports and comparisons.
+"""Rankings with a model's rewards, as arrays and as a file: the input of reports and comparisons.
 
-Pure NumPy and Parquet, without texts and without the model.
+Only NumPy and Parquet are used; neither the texts nor the model are needed.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from training.rlhf.report.answer_link import AnswerLink, VerdictProbabilities
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 SCORED_NAME = "heldout.parquet"  # file in the model's folder with the scores of the held-out rankings
-NOBODY = -1  # tier of a padded entry
+NOBODY = -1  # the tier in padded entries
 NOT_KNOWN = -1  # round of a ranking from a file without rounds
-# Of SHA-256 in hex: 96 bits; the probability of a collision among a million responses is below 1e-17.
+# Hex digits of SHA-256 in a key: 96 bits. A collision among a million responses has a probability below
+# 1e-17.
 KEY_CHARACTERS = 24
 
 
 class Pairs(NamedTuple):
-    """P pairs of responses, each from one ranking that prefers one of them or ties them. Each pair occurs
-    once.
+    """P pairs of responses, each from one ranking in which one response is preferred or the two are tied.
+    Each pair occurs once.
 
     ``ranking`` (P,): the ranking; ``first``, ``second``: the columns of the two responses; ``difference``:
     r_first − r_second; ``verdict``: 1 if the first is preferred, −1 if the second is, 0 for a tie;
@@ -59,8 +60,8 @@ class Pairs(NamedTuple):
 
     @property
     def credit(self) -> Floats:
-        """(P,) 1 if the rewards agree with the preference, 0 if they contradict it, and ½ if they are
-        equal."""
+        """For each of the P pairs: 1 if the rewards agree with the preference, 0 if the rewards contradict
+        the preference, and ½ if the rewards are equal."""
         return (1 + np.sign(self.difference) * self.verdict) / 2
 
 
@@ -69,9 +70,10 @@ class ScoredRankings:
     """N rankings of at most K responses, with a model's rewards.
 
     ``keys`` identify rankings by content, so that two models' scores can be matched; ``prompts`` and
-    ``responses`` do the same for theirs. ``rewards``, ``tiers``, ``lengths`` (N, K): NaN, NOBODY and 0 in
-    empty places; lengths are in characters, which do not depend on a tokenizer. ``turns``: number of user
-    turns. ``strengths``: 0 if not stated. ``link`` belongs to the model.
+    ``responses`` identify prompts and responses in the same way. ``rewards``, ``tiers``, ``lengths`` (N, K)
+    contain NaN, NOBODY and 0, respectively, in unused entries; lengths are in characters, so they do not
+    depend on a tokenizer. ``turns``: number of user turns. ``strengths``: 0 if not stated. ``link`` is the
+    model's answer link.
     """
 
     keys: tuple[str, ...]
@@ -94,12 +96,13 @@ class ScoredRankings:
 
     @classmethod
     def of(cls, rankings: Sequence[Ranking], rewards: Sequence[Any], link: AnswerLink) -> ScoredRankings:
-        """``rewards``: one (K,) array or list per ranking, in the order of its responses.
+        """Combine rankings with ``rewards``, which holds one array or list of K rewards per ranking, in the
+        order of the responses.
 
         Raises ValueError if a ranking has too few or too many rewards, or rewards that are not finite.
         """
         if len(rewards) != len(rankings):
-            raise ValueError(f"there are {len(rankings)} rankings and rewards of {len(rewards)}")
+            raise ValueError(f"there are {len(rankings)} rankings but rewards for {len(rewards)}")
         width = max((len(ranking.responses) for ranking in rankings), default=0)
         table = np.full((len(rankings), width), np.nan)
         tiers = np.full((len(rankings), width), NOBODY, dtype=np.int64)
@@ -119,7 +122,7 @@ class ScoredRankings:
         for ranking in rankings:
             key = _key_of(ranking)
             seen[key] += 1
-            keys.append(key if seen[key] == 1 else f"{key}-{seen[key]}")  # a repeated ranking
+            keys.append(key if seen[key] == 1 else f"{key}-{seen[key]}")  # a repeated ranking gets a suffix
         return cls(
             keys=tuple(keys),
             prompts=tuple(ranking.prompt_hash for ranking in rankings),
@@ -141,7 +144,7 @@ class ScoredRankings:
         )
 
     def at(self, places: Sequence[int]) -> ScoredRankings:
-        """Return only these rankings, in this order."""
+        """Return the rankings at the given indices, in the given order."""
         index = np.asarray(places, dtype=np.int64)
         chosen: dict[str, Any] = {
             field.name: column[index]
@@ -160,7 +163,7 @@ class ScoredRankings:
         ranking, column = np.nonzero((a != NOBODY) & (b != NOBODY) & ((a != b) | (a != UNRANKED_TIER)))
         i, j = first[column], second[column]
         verdict = np.sign(self.tiers[ranking, j] - self.tiers[ranking, i]).astype(np.int8)
-        # A strength refers to the best tier and the next one (`losses.stated_pairs`).
+        # A stated strength refers to pairs from the best tier and the next tier (`losses.stated_pairs`).
         below = np.where(self.tiers > 0, self.tiers, UNRANKED_TIER + 1).min(axis=1, initial=UNRANKED_TIER + 1)
         low = np.minimum(self.tiers[ranking, i], self.tiers[ranking, j])
         high = np.maximum(self.tiers[ranking, i], self.tiers[ranking, j])
@@ -175,21 +178,21 @@ class ScoredRankings:
         )
 
     def shown_difference(self, pairs: Pairs) -> Floats:
-        """Return (P,) reward differences, including the effect of the positions if the display order is
+        """Return the reward differences, with shape (P,), including position effects if the display order is
         known."""
         moved = self.link.offset_of(pairs.first) - self.link.offset_of(pairs.second)
         return pairs.difference + np.where(self.in_shown_order[pairs.ranking], moved, 0.0)
 
     def probabilities(self, pairs: Pairs) -> VerdictProbabilities:
-        """Return the model's probability of each verdict, given the annotator."""
+        """Return the model's probability of each verdict, given the reliability of the annotator."""
         return self.link.probabilities(self.shown_difference(pairs), self.reliability(pairs))
 
     def reliability(self, pairs: Pairs) -> Floats:
-        """Return (P,) the reliability of each verdict's annotator."""
+        """Return the reliability of each verdict's annotator, with shape (P,)."""
         return self.link.reliability_of(self.annotators)[pairs.ranking]
 
     def save(self, path: str | Path) -> Path:
-        """Write Parquet: one row per ranking, with the link in the file's metadata."""
+        """Write a Parquet file with one row per ranking and the answer link in the metadata."""
         real = self.tiers != NOBODY
         columns: dict[str, Any] = {}
         for field in fields(self):

@@ -1,4 +1,4 @@
-"""Accuracy of a reward model by properties of the pair. Pure NumPy."""
+"""A reward model's accuracy by properties of the pair. Pure NumPy."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootst
 from training.rlhf.report.scored import NOT_KNOWN, Pairs, ScoredRankings
 
 Labels = NDArray[np.str_]
-MOST_VALUES = 30  # limit for the values of a property (rounds, sources); longer tables are not useful
+MOST_VALUES = 30  # a property with more values (such as rounds) would give a table too long to be useful
 TWO_THIRDS = 2 / 3
-# Length of the preferred response divided by that of the other, in characters, and the names of the ranges.
+# Bounds of the preferred response's length divided by the other's, in characters, and names of the ranges.
 LENGTH_EDGES = (2 / 3, 0.9, 1 / 0.9, 1.5)
 LENGTHS = ("much_shorter", "shorter", "alike", "longer", "much_longer")
 
@@ -24,8 +24,8 @@ LENGTHS = ("much_shorter", "shorter", "alike", "longer", "much_longer")
 class Slice:
     """The accuracy on preferences whose property ``by`` has the value ``of``.
 
-    ``confidence`` is the mean probability of the response that the model favours, given a preference. If it
-    exceeds the accuracy, the model is overconfident.
+    ``confidence`` is the mean probability that the model assigns to the more likely preference, given that
+    the pair is not tied. A confidence above the accuracy means that the model is overconfident.
     """
 
     by: str
@@ -40,9 +40,9 @@ class Slice:
 class People:
     """Agreement on preferences between responses that other rankings also compare.
 
-    ``others``: how often the majority of the other rankings agrees (an even split counts half). ``model``:
-    how often the model agrees. A predictor that sees only the responses cannot be expected to agree with
-    annotators more often than annotators agree with one another.
+    ``others``: how often the majority of the other rankings agrees with the preference (an even split counts
+    half). ``model``: how often the model agrees with the preference. A predictor that sees only the responses
+    cannot be expected to agree with annotators more often than annotators agree with one another.
     """
 
     pairs: int
@@ -52,8 +52,9 @@ class People:
 
 
 class PairStatements(NamedTuple):
-    """Counts, (P,) each, over all verdicts on a pair's two responses: those that agree with this pair's
-    verdict, those that contradict it, and all of them including this one."""
+    """Counts of the verdicts on each pair's two responses, in three arrays with shape (P,): the verdicts that
+    agree with the pair's own verdict, those that contradict it, and all verdicts, including the pair's
+    own."""
 
     alike: Ints
     against: Ints
@@ -70,8 +71,8 @@ def slices_of(
     expected: Floats,
     bootstrap: PromptBootstrap,
 ) -> tuple[Slice, ...]:
-    """Return the slices of strict ``pairs``. ``expected`` (P,) is the probability of the response that the
-    model favours.
+    """Return the slices of strict ``pairs``. ``expected`` (P,) contains the predicted probability of the
+    more likely preference on each pair.
 
     A property with a single value gives no slices.
     """
@@ -172,8 +173,8 @@ def pair_statements(scored: ScoredRankings, pairs: Pairs) -> PairStatements:
 
 
 def people_of(pairs: Pairs, statements: PairStatements, bootstrap: PromptBootstrap) -> People | None:
-    """Compare annotators and model on strict ``pairs``. Return None if no two responses have a second stated
-    preference."""
+    """Compare annotators and model on strict ``pairs``. Return None if no pair of responses has more than one
+    stated preference."""
     others = statements.alike - 1 + statements.against
     asked = others > 0
     if not asked.any():

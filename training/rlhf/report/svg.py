@@ -1,6 +1,6 @@
 """The plots of a reward model's report as SVG: lines and dots, without a plotting library.
 
-Light or dark mode follows the reader's system setting. Colour is never the only distinction.
+Colours follow the light or dark mode of the reader's system, and colour is never the only distinction.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def reliability_svg(of: Reliability, title: str) -> str:
 
 
 def slices_svg(accuracy: Estimate, slices: Sequence[Slice]) -> str:
-    """Plot accuracies with their intervals, one row each. The dashed line is the accuracy on all pairs."""
+    """Plot each accuracy with its interval, one per row. The dashed line is the accuracy on all pairs."""
     x = _onto(0, 1, LABELS, LABELS + BAND)
     rows = list(_rows(accuracy, slices))
     height = TOP + ROW * len(rows) + 40

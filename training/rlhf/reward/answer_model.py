@@ -1,11 +1,11 @@
-"""The answer model, learned together with the rewards: thresholds for ties and strengths, annotators'
-reliabilities, and the effect of the display position.
+"""The answer model, learned together with the rewards: thresholds for ties and strengths, annotator
+reliabilities, and display position effects.
 
-A snapshot contains strengths as numbers on the project's scale, but not the scale itself (its card describes
-the project's current form, and a rankings file has no card). The levels are therefore those stated in the
-training rankings, in ascending order. This loses no information: the likelihood would not depend on the
-threshold of a level that was never stated. A strength below 1 (some imported files contain 0 and negative
-values) counts as not stated.
+A snapshot contains strengths as numbers on the project's scale, but not the scale itself (a snapshot's card
+describes the project's current form, and a rankings file has no card). The levels are therefore those stated
+in the training rankings, in ascending order. Omitting other levels loses no information: the likelihood would
+not depend on the threshold of a level that was never stated. A strength below 1 (some imported files contain
+0 and negative values) is treated as not stated.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.reward import losses
 
-# Maximum levels of an annotation scale. A field with more levels is probably a measurement, such as a score
-# difference.
+# Maximum number of levels on an annotation scale. A field with more levels is probably a measurement, such as
+# a score difference.
 MOST_LEVELS = 20
 TWO_SIDED_95 = 1.96  # number of standard errors on either side of the estimate
-SURE = 12.0  # bound of the search in log-odds: reliabilities from 0.000006 to 0.999994
+
+SURE = 12.0  # search bound in log-odds: reliabilities from 0.000006 to 0.999994
 HALVINGS = 30
 CHUNK_RANKINGS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerKey:
-    """The index of each strength level and annotator, starting at 1. Index 0 means unknown."""
+    """The indices of strength levels and annotators, starting at 1. Index 0 means unknown."""
 
     levels: Mapping[int, int] = field(default_factory=dict)
     annotators: Mapping[str, int] = field(default_factory=dict)
@@ -68,16 +69,17 @@ def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> Answer
     if config.strength != "ignore":
         stated = Counter(r.strength for r in rankings if r.strength is not None and r.strength >= 1)
         if not stated:
-            raise ValueError("no ranking states a strength of 1 or more. Set strength to ignore")
+            raise ValueError("no ranking states a strength of 1 or more. Set `strength` to `ignore`")
         if config.strength == "cumulative" and len(stated) > MOST_LEVELS:
             raise ValueError(
                 f"the rankings state {len(stated)} different strengths, but a scale has at most "
-                f"{MOST_LEVELS} levels. Set strength to ignore, or reduce the number of levels"
+                f"{MOST_LEVELS} levels. Set `strength` to `ignore`, or reduce the number of levels"
             )
         if config.strength == "margin" and (missing := sorted(set(stated) - set(config.margin_of()))):
             raise ValueError(
-                f"margins has no entry for strength {missing[0]}, which {stated[missing[0]]} rankings state. "
-                f"List all of {', '.join(map(str, sorted(stated)))}"
+                f"`margins` has no entry for strength {missing[0]}, which {stated[missing[0]]}"
+                " rankings state. "
+                f"List all levels: {', '.join(map(str, sorted(stated)))}"
             )
         levels = {level: number for number, level in enumerate(sorted(stated), start=1)}
     annotators: dict[str, int] = {}
@@ -85,14 +87,15 @@ def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> Answer
         names = sorted({r.annotator for r in rankings if r.annotator})
         if not names:
             raise ValueError(
-                "no ranking names its annotator. Set annotators to alike, or freeze a snapshot of every "
-                "ranking instead of one per task"
+                "no ranking names its annotator. Set `annotators` to `alike`, or create a snapshot"
+                " with every "
+                "ranking instead of one ranking per task"
             )
         annotators = {name: number for number, name in enumerate(names, start=1)}
     if config.positions == "learned" and not any(r.in_shown_order for r in rankings):
         raise ValueError(
-            "no ranking records the order in which its responses were shown (imported and merged rankings do "
-            "not). Set positions to ignore"
+            "no ranking records the order in which its responses were shown (imported and merged rankings "
+            "lack this order). Set `positions` to `ignore`"
         )
     return AnswerKey(levels, annotators)
 
@@ -100,8 +103,9 @@ def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> Answer
 class AnswerModel(nn.Module):
     """The learned parameters, and the likelihood of the rankings given the rewards.
 
-    Thresholds are ordered by construction: each is the previous one plus a softplus. The offset of position 0
-    is zero. The reliability of unknown annotators is the prior's mean and is not learned.
+    Thresholds are ordered by construction: each threshold is the previous threshold plus a softplus. The
+    offset of position 0 is zero. The reliability of unknown annotators is the prior mean and is not
+    learned.
     """
 
     def __init__(self, config: RewardModelConfig, key: AnswerKey, groups: Sequence[Group]) -> None:
@@ -133,14 +137,15 @@ class AnswerModel(nn.Module):
         return softplus(self.tie) if self.config.ties == "rao_kupper" else self.tie
 
     def thresholds(self) -> Tensor:
-        """Return (L,) the upper half of the level thresholds, in reward units."""
+        """Return the upper half of the level thresholds in reward units, with shape (L,)."""
         band = self.tie_parameter() if self.config.ties == "rao_kupper" else torch.zeros_like(self.tie)
         return torch.cat((band[None], softplus(self.steps))).cumsum(0)
 
     def forward(self, rewards: Tensor, stated: Stated, reliability: Tensor | None = None) -> Tensor:
-        """(B, K) rewards and annotators' statements -> (B,) loss per ranking, in nats per pair or choice.
+        """Return the loss per ranking, with shape (B,), in nats per pair or choice.
 
-        ``reliability`` (annotators,): log-odds to use instead of the learned ones.
+        ``rewards`` has shape (B, K), and ``stated`` contains the annotators' statements. ``reliability``,
+        with one value per annotator, contains log-odds to use instead of the learned values.
         """
         config, tiers = self.config, stated.tiers
         if config.positions == "learned":
@@ -173,8 +178,8 @@ class AnswerModel(nn.Module):
         )
 
     def prior(self, stated: Stated) -> Tensor:
-        """Return (B,) each ranking's share of its annotator's prior, so that every prior counts once per
-        epoch."""
+        """Return each ranking's share of its annotator's prior, with shape (B,), so that every prior counts
+        once per epoch."""
         if not self.key.annotators:
             return torch.zeros_like(stated.annotators, dtype=self.usual.dtype)
         odds = torch.cat((self.usual, self.reliability))[stated.annotators]
@@ -184,9 +189,10 @@ class AnswerModel(nn.Module):
     def settle_reliabilities(
         self, groups: Sequence[Group], rewards: Sequence[Tensor]
     ) -> dict[str, Reliability]:
-        """Set each reliability to its maximum given these rewards, and return all of them with intervals.
+        """Set each reliability to its most probable value given these rewards, and return all reliabilities
+        with intervals.
 
-        Reliabilities are trained together with the weights, but can converge more slowly. Given the rewards,
+        Reliabilities are trained together with the weights but can converge more slowly. Given the rewards,
         the likelihood is concave in eta, so bisection finds the maximum, where the slope changes sign.
         """
         if not self.key.annotators:
@@ -195,7 +201,7 @@ class AnswerModel(nn.Module):
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             slope, _ = self._slope_of(middle, groups, rewards)
-            rising = slope < 0  # the loss still decreases, so the optimum is higher
+            rising = slope < 0  # the loss still decreases here, so the optimum lies above
             low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
         found = (low + high) / 2
         _, curvature = self._slope_of(found, groups, rewards)
@@ -233,8 +239,8 @@ class AnswerModel(nn.Module):
         return notes
 
     def _offset_of(self, stated: Stated, width: int) -> Tensor:
-        """Return the effect of each display position on the reward, (B, K); 0 if the display order is
-        unknown.
+        """Return the effect of each display position on the reward, with shape (B, K). The effect is 0 if
+        the display order is unknown.
 
         Positions beyond those in the training rankings use the last offset.
         """
@@ -246,7 +252,7 @@ class AnswerModel(nn.Module):
         self, odds: Tensor, groups: Sequence[Group], rewards: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Return the first and second derivatives of the penalised loss with respect to each annotator's
-        log-odds. Annotators are independent, so mixed derivatives are 0."""
+        log-odds. Annotators are independent, so mixed derivatives are zero."""
         first, second = torch.zeros_like(odds), torch.zeros_like(odds)
         at = odds.clone().requires_grad_()
         prior = losses.beta_prior(at, right=self.config.prior_right, wrong=self.config.prior_wrong)
@@ -265,12 +271,13 @@ class AnswerModel(nn.Module):
 
 
 def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
-    """Return the initial ``tie``, with which responses of equal reward are tied as often as the pairs in
-    these rankings.
+    """Return the initial ``tie``: the value at which responses of equal reward are tied as often as pairs in
+    the given rankings.
 
-    A short run does not converge from other initial values: from 0 (a third of equal pairs tied), one epoch
-    on 600 rankings led to 20 % predicted ties when the actual share was 4 %. The probability of a tie between
-    equals is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
+    A short run does not converge from other initial values: from 0 (where responses of equal reward are
+    tied with probability 1/3), one epoch on 600 rankings led to 20 % predicted ties when the actual share
+    was 4 %. The probability of a tie between equal rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for
+    Davidson.
     """
     if config.ties == "ignore":
         return 0.0
@@ -281,7 +288,7 @@ def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
         ranked = len(group.tiers) - unranked
         pairs += ranked * (ranked - 1) // 2 + ranked * unranked
         tied += sum(n * (n - 1) // 2 for n in counts.values())
-    share = (tied + 0.5) / (pairs + 1)  # never 0 or 1
+    share = (tied + 0.5) / (pairs + 1)  # smoothed, so that the share is never 0 or 1
     if config.ties == "davidson":
         return math.log(2 * share / (1 - share))
     return math.log(math.expm1(2 * math.atanh(share)))

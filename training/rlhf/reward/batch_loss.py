@@ -20,8 +20,8 @@ SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "to
 
 
 def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, answers: AnswerModel) -> Tensor:
-    """(B, K) rewards -> (B,) loss per ranking, as specified by the recipe. The held-out loss uses the same
-    function."""
+    """Return the loss per ranking as specified by the recipe, with shape (B,), for ``rewards`` of shape (B,
+    K). The held-out loss uses the same function."""
     per_ranking: Tensor = answers(rewards, batch.stated)
     if config.centring:
         per_ranking = per_ranking + config.centring * losses.centring(rewards, batch.tiers)
@@ -36,8 +36,8 @@ def suspects(
     answers: AnswerModel,
     pad_id: int,
 ) -> str:
-    """List the rankings of a batch whose loss is not finite or, if there are none, all rankings of the
-    batch."""
+    """Name the rankings that make a batch's loss non-finite or, if no single ranking does, all rankings in
+    the batch."""
     spoiled: list[int] = []
     for indices, batch in batches(
         model, groups, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
@@ -50,8 +50,8 @@ def suspects(
 
 
 def batch_sums(loss: Tensor, rewards: Tensor, batch: Batch) -> dict[str, float]:
-    """Return a micro-batch's contribution to the sums of its step (SUMS), which weight micro-batches by
-    size."""
+    """Return a micro-batch's contribution to the sums of its step (SUMS). Sums, unlike means,
+    weight micro-batches by size."""
     pairs = losses.preferred_pairs(batch.tiers).sum(dim=(1, 2))
     real = rewards[batch.tiers >= 0]
     return {

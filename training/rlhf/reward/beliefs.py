@@ -36,8 +36,8 @@ class Belief:
     """The distribution of the rewards of K responses to one prompt.
 
     ``mean`` (K,): the scores. ``covariance`` (K, K): the covariance of the rewards' deviations from the
-    scores. ``deviations`` (M, K): the deviations of each member of an ensemble, if there is one; they sum to
-    0.
+    scores. ``deviations`` (M, K): each ensemble member's deviations, which sum to 0 over members (only for an
+    ensemble).
     """
 
     mean: Tensor
@@ -46,12 +46,13 @@ class Belief:
 
     @property
     def spread(self) -> Tensor:
-        """(K,) standard deviation of each reward, relative to the mean reward of the training responses."""
+        """The standard deviation of each reward relative to the mean reward of the training responses, with
+        shape (K,)."""
         return self.covariance.diagonal().clamp(min=0).sqrt()
 
     def preference(self) -> Tensor:
-        """(K, K) P(i ≻ j) with the uncertainty taken into account: the probability that a reliable annotator
-        prefers i to j, ties excluded.
+        """The probability P(i ≻ j), with shape (K, K), that a reliable annotator prefers i to j, ties
+        excluded and with the uncertainty taken into account.
 
         Members' probabilities are averaged; a normal posterior is integrated.
         """
@@ -64,12 +65,12 @@ class Belief:
         return laplace.preference(apart, (own[:, None] + own - 2 * self.covariance).clamp(min=0))
 
     def lower_bound(self, spreads: float) -> Tensor:
-        """(K,) scores minus ``spreads`` standard deviations."""
+        """The scores minus ``spreads`` standard deviations, with shape (K,)."""
         return self.mean - spreads * self.spread
 
 
 def of_members(mean: Tensor, deviations: Tensor) -> Belief:
-    """Build a belief from the (M, K) deviations of an ensemble's members from their mean."""
+    """Build a belief from ``deviations`` (M, K), the deviations of ensemble members from their mean."""
     return Belief(mean, deviations.T @ deviations / (len(deviations) - 1), deviations)
 
 
@@ -78,17 +79,18 @@ class Uncertainty(Protocol):
 
     @property
     def kind(self) -> str:
-        """The name of this kind in the recipe."""
+        """The recipe's name for this kind of uncertainty."""
 
     def metrics(self) -> dict[str, float]:
-        """The figures reported at the end of a run."""
+        """The metrics reported at the end of a run."""
 
 
 class OnFeatures(Uncertainty, Protocol):
-    """Uncertainty about the last layer only."""
+    """Uncertainty about the last layer only, computed from the features."""
 
     def belief(self, mean: Tensor, features: Tensor) -> Belief:
-        """Return the belief about responses with these (K,) scores and (K, d) features."""
+        """Return the belief about responses with these scores, of shape (K,), and features, of shape (K,
+        d)."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors to save, by name. `uncertainty.OF_KIND` restores the object from them."""
@@ -138,7 +140,7 @@ def log_loss(
     """Return -log P of the stated preferences in nats per pair: ``plain`` from the scores alone, ``unsure``
     with the uncertainty taken into account.
 
-    Each process reads its share.
+    With several processes, each process reads its share of the rankings.
     """
     mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
     summed = {"pairs": 0.0, "plain": 0.0, "unsure": 0.0}
@@ -161,7 +163,8 @@ def score_with_spread(
     *,
     centred: bool = False,
 ) -> list[tuple[Tensor, Tensor]]:
-    """Return (scores, standard deviations) of the responses to each prompt, (K,) each."""
+    """Return, for each prompt, the scores of the responses and their standard deviations, both with shape
+    (K,)."""
     found = beliefs_about(model, tokenizer, items, uncertainty, centred=centred)
     return [(one.mean, one.spread) for one in found]
 
@@ -174,11 +177,11 @@ def cautious_scores(
     caution: float,
     pad_id: int,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return (raw rewards minus ``caution`` standard deviations, standard deviations), (K,) per group. The
-    standard deviations are 0 if there is no uncertainty estimate.
+    """Return, for each group, the raw rewards minus ``caution`` standard deviations, and the standard
+    deviations, both with shape (K,). The standard deviations are 0 if there is no uncertainty estimate.
 
-    Optimising an ensemble's lower bound, a policy gains less from answers with an uncertain reward (Coste et
-    al. 2024, arXiv 2310.02743, subtract the variance).
+    A policy that optimises an ensemble's lower bound gains less from answers with an uncertain reward (Coste
+    et al. 2024, arXiv 2310.02743, subtract the variance).
     """
     if uncertainty is None:
         scores = score_groups(model, groups, pad_id=pad_id)

@@ -1,4 +1,4 @@
-"""Rankings as token groups, one per ranking, within the length limit of the model."""
+"""Encode rankings as token groups, one group per ranking, within the model's length limit."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def encode_rankings(
     ties: str,
     key: AnswerKey = NOTHING_LEARNED,
 ) -> tuple[list[Group], dict[str, int], int]:
-    """Return (token groups, the number of rankings left out by reason, the number of truncated prompts).
+    """Return the token groups, the number of omitted rankings by reason, and the number of truncated prompts.
 
     Reasons: ``fewer_than_two_responses``; ``all_tied`` if ties are ignored (no pair to learn from);
     ``refused_by_template`` if the chat template cannot render the prompt; ``response_too_long`` if a response
-    leaves no room for its prompt in ``max_length`` tokens (a response is never truncated: its end is what is
-    scored).
+    leaves no room for its prompt in ``max_length`` tokens (a response is never truncated, because its score
+    is read at its end).
     """
     groups: list[Group] = []
     left_out: Counter[str] = Counter()

@@ -1,17 +1,18 @@
-"""An ensemble of small heads on the features of one trunk. It measures the variation among functions that fit
+"""An ensemble of small heads on one trunk's features, which measures the variation among functions that fit
 the same rankings.
 
-Each member starts as a random function of a response's features. Fitting changes it only as far as the
+Each member starts as a random function of a response's features. Fitting changes a member only as far as the
 rankings require (Osband, Aslanides & Cassirer 2018, arXiv 1806.03335: randomised prior functions; Pearce et
 al. 2020, arXiv 1810.05546: anchored ensembles). Members agree where rankings provide information, and stay
 close to their random starts elsewhere. Let a member's weights be θ ~ N(θ₀, I) a priori, with θ₀ drawn from
 the prior. The anchored fit min Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2 is then, for a linear member, a draw from the
-posterior, except for the noise of the data. That noise comes from the weights wᵢ ~ Exp(1) of the rankings
-(Bayesian bootstrap, Rubin 1981), which differ between members.
+posterior, except for the noise in the data. The rankings' weights wᵢ ~ Exp(1), which differ between members,
+represent that noise (Bayesian bootstrap, Rubin 1981).
 
-Every weight is N(0, 1), and products are scaled by their width instead. Half of a member's prior variance is
-linear in the features, and half goes through one layer of ReLUs. The total is ``prior_spread``² at a typical
-training response. Far from the training responses the members diverge in proportion to the distance.
+Every weight has the prior N(0, 1); scaling by the layer width is applied to the products, not to the weights.
+Half of a member's prior variance is linear in the features, and half goes through one layer of ReLUs. The
+total variance is ``prior_spread``² at a typical training response. Far from the training responses, the
+members diverge in proportion to the distance.
 """
 
 from __future__ import annotations
@@ -26,23 +27,24 @@ from torch import Tensor
 from training.rlhf.core.rates import rate_factor
 from training.rlhf.reward.laplace import Part
 
-WIDTH = 16  # ReLUs of a member
+WIDTH = 16  # number of ReLUs per member
 RANKINGS_PER_UPDATE = 64
 PASSES = 5
 # On the demo world's features, 60 updates give the same result as 200 at a quarter of the learning rate, with
 # 50 rankings as well as with 450.
 LEAST_UPDATES = 60
-RATE = 0.2  # Adam's, with cosine decay to 0; in prior standard deviations per update
+RATE = 0.2  # Adam's peak rate, with cosine decay to 0; in prior standard deviations per update
 
-# Returns the rankings with the given indices.
+# A function that returns the rankings with the given indices.
 Draw = Callable[[Tensor], Part]
 
 
 class Heads(NamedTuple):
-    """M members: ``linear`` (M, d), ``inner`` (M, d, h), ``bias`` (M, h), ``outer`` (M, h).
+    """The weights of M members: ``linear`` (M, d), ``inner`` (M, d, h), ``bias`` (M, h), ``outer`` (M, h).
 
-    ``centre`` (d,) and ``scale`` () normalise features to mean 0 and mean square 1. ``offset`` (M,) is each
-    member's mean over the training responses. Rankings do not determine it, so it is subtracted.
+    ``centre`` (d,) and the scalar ``scale`` normalise features to mean 0 and mean square 1. ``offset`` (M,)
+    is each member's mean over the training responses. Rankings do not determine this mean, so it is
+    subtracted.
     """
 
     linear: Tensor
@@ -68,12 +70,13 @@ def draw_heads(
 
 
 def outputs(heads: Heads, features: Tensor) -> Tensor:
-    """(N, d) features -> (N, M) reward of each response by each member, minus the member's mean."""
+    """Return each member's reward for each response, minus the member's mean, with shape (N, M), for
+    ``features`` of shape (N, d)."""
     seen = (features - heads.centre) / heads.scale
     root = math.sqrt(seen.shape[-1])
     linear = seen @ heads.linear.T / root
     before = torch.einsum("nd,mdh->nmh", seen, heads.inner) / root + heads.bias
-    # E relu(z)² = Var z / 2 = 1: the variance is 2, one from the features and one from the bias.
+    # E relu(z)² = Var z / 2 = 1, because Var z is 2: the features and the bias contribute 1 each.
     bent = torch.einsum("nmh,mh->nm", torch.relu(before), heads.outer) / math.sqrt(heads.outer.shape[1])
     return heads.prior_spread * math.sqrt(0.5) * (linear + bent) - heads.offset
 
@@ -81,9 +84,9 @@ def outputs(heads: Heads, features: Tensor) -> Tensor:
 def fit_heads(
     prior: Heads, draw: Draw, rankings: int, *, seed: int, check: Callable[[], None] = lambda: None
 ) -> Heads:
-    """Fit the members to ``rankings`` rankings; ``draw`` returns those with the given indices.
+    """Fit the members to ``rankings`` rankings; ``draw`` returns the rankings with the given indices.
 
-    ``check`` is called before each update and can raise to stop.
+    ``check`` is called before each update and can raise an exception to stop the fit.
     """
     generator = torch.Generator().manual_seed(seed + 1)
     anchors = (prior.linear, prior.inner, prior.bias, prior.outer)
@@ -92,7 +95,7 @@ def fit_heads(
     at_once = min(rankings, RANKINGS_PER_UPDATE)
     per_pass = math.ceil(rankings / at_once)
     passes = max(PASSES, math.ceil(LEAST_UPDATES / per_pass))
-    # Bayesian bootstrap, one weight per ranking and member.
+    # Bayesian bootstrap: one weight per ranking and member.
     bootstrap_weighted = torch.empty(rankings, len(prior.offset)).exponential_(generator=generator)
     optimiser = torch.optim.Adam(weights, lr=RATE)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -108,7 +111,8 @@ def fit_heads(
             apart = sum(
                 (weight - anchor).square().sum() for weight, anchor in zip(weights, anchors, strict=True)
             )
-            # Divided by the number of rankings, so that the gradient has the scale of a single ranking's.
+            # The loss is divided by the number of rankings, so that the gradient has the scale of a single
+            # ranking.
             torch.autograd.backward(losses.sum() / b + apart / 2 / rankings)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)

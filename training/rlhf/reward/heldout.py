@@ -21,10 +21,11 @@ from training.rlhf.reward.scoring import score_groups
 def report_heldout(
     model: Loaded, heldout: Sequence[Ranking], folder: str | Path, *, seed: int = 0
 ) -> RewardReport | None:
-    """Score ``heldout`` and report on it. Return None if no held-out ranking with a preference can be scored.
+    """Score the rankings in ``heldout`` and report on them. Return None if no held-out ranking with a
+    preference can be scored.
 
     The report, its plots and the scores are saved in the model's ``folder``, so that two models can be
-    compared without loading either.
+    compared without loading either model.
     """
     if not heldout:
         return None
@@ -41,12 +42,12 @@ def report_heldout(
 def score_rankings(
     model: Loaded | str | Path, rankings: Sequence[Ranking]
 ) -> tuple[ScoredRankings, dict[str, int]]:
-    """Return the rewards of all responses, and the number of rankings left out by reason.
+    """Return the rewards of all responses, and the number of omitted rankings by reason.
 
-    Prompts are truncated on the left as in training, to the model's training length (or else its context). A
-    ranking is left out if a response alone fills that length (``response_too_long``), if it has
-    ``fewer_than_two_responses``, or if its prompt is ``refused_by_template``. Rankings that tie all responses
-    are scored too: they show how often annotators tie.
+    Prompts are truncated on the left as in training, to the model's training length (or, if none is stored,
+    its context length). A ranking is omitted if a response alone fills that length (``response_too_long``),
+    if it has ``fewer_than_two_responses``, or if its prompt is ``refused_by_template``. Rankings that tie all
+    responses are scored too: they show how often annotators state ties.
     """
     loaded, tokenizer = model if isinstance(model, Loaded) else load_reward_model(model)
     notes: Mapping[str, Any] = getattr(loaded.config, "rankloop", None) or {}

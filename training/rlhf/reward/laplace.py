@@ -6,14 +6,14 @@ likelihood: Λ = λI + Σ Φᵀ H Φ, where H (K, K) is the Hessian of a ranking
 (for Bradley–Terry on one pair: Σ p(1 - p) Δφ Δφᵀ). λ maximises the marginal likelihood of the rankings
 (MacKay 1992, "The evidence framework applied to classification networks", Neural Computation 4, 720-736).
 
-The posterior is centred on the head as it was trained with its trunk rather than on its mode for these
-features. The mode is no better: the trunk has adapted the features to the same rankings, and a head fitted to
-these features separates the rankings even more (demo world, 50 rankings, pairs of new prompts: expected
-calibration error 0.15 at the mode of the highest evidence, 0.09 as trained, 0.06 as trained with the
-uncertainty taken into account).
+The posterior is centred on the head as trained with its trunk, not on the posterior mode for these features.
+The mode is no better: the trunk has adapted the features to the same rankings, and a head fitted to these
+features separates the rankings even more (with 50 rankings of the demo world, the expected calibration
+error on pairs of new prompts is 0.15 for the mode with the highest evidence, 0.09 for the trained head, and
+0.06 for the trained head with the uncertainty taken into account).
 
-Rankings do not determine a reward's additive constant, so standard deviations are those of differences:
-between two responses, or from the mean of the training responses. All computations are in float64.
+Rankings do not determine a reward's additive constant, so standard deviations are those of reward
+differences: between two responses, or from the training responses' mean. All computations are in float64.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Rewards (…, B, K) -> the negative log-likelihood of each ranking (…, B), in nats.
+# Maps rewards of shape (…, B, K) to each ranking's negative log-likelihood in nats, of shape (…, B).
 Likelihood = Callable[[Tensor], Tensor]
 
 # Prior standard deviations of a reward, in reward units. At the lower bound, every preference has a
-# probability near ½; rewards that differ by the upper bound make it practically certain.
+# probability near ½; at the upper bound, preferences are practically certain.
 LEAST_PRIOR_SPREAD, MOST_PRIOR_SPREAD = 0.1, 50.0
-PRIOR_SPREADS = 500  # number of values tried between them, evenly spaced on a logarithmic scale
+PRIOR_SPREADS = 500  # number of prior spreads tried, evenly spaced on a logarithmic scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """w ~ N(``weight``, ``root`` ``root``ᵀ): (d,) and (d, d), float64.
+    """The normal posterior w ~ N(``weight``, ``root`` ``root``ᵀ), in float64; ``weight`` has shape (d,) and
+    ``root`` has shape (d, d).
 
     ``precision`` is the prior's λ. ``evidence`` is the log marginal likelihood in nats. ``determined`` is the
     number of directions of w about which the rankings give more information than the prior (MacKay's γ).
@@ -61,8 +62,8 @@ class Posterior:
 def around(
     weight: Tensor, parts: Sequence[Part], *, typical_square: float, prior_spread: float | None = None
 ) -> Posterior:
-    """Return the posterior with ``weight`` (d,) as its mode, for the given ``prior_spread`` or, without one,
-    that of highest evidence.
+    """Return the posterior with ``weight`` (d,) as its mode, for the given ``prior_spread`` or, by default,
+    the prior spread with the highest evidence.
 
     ``typical_square`` is the mean of |φ - φ̄|² over responses. With prior precision λ, a response's reward
     has the prior standard deviation √(typical_square / λ), which is the prior spread. The search covers
@@ -86,7 +87,8 @@ def around(
 
 
 def preference(mean: Tensor, variance: Tensor) -> Tensor:
-    """Return P(i preferred to j) = E σ(d) for d ~ N(mean, variance), by MacKay's σ(m / √(1 + π v / 8)).
+    """Return P(i preferred to j) = E σ(d) for d ~ N(mean, variance), by MacKay's approximation σ(m / √(1 +
+    π v / 8)).
 
     All arguments have the same shape. The error is below 0.02 for every mean and variance.
     """
@@ -94,8 +96,8 @@ def preference(mean: Tensor, variance: Tensor) -> Tensor:
 
 
 def derivatives(parts: Sequence[Part], weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the (d,) gradient and (d, d) Hessian of the negative log-likelihood with respect to the head's
-    weight."""
+    """Return the gradient, of shape (d,), and the Hessian, of shape (d, d), of the negative log-likelihood
+    with respect to the head's weight."""
     slope, bend = torch.zeros_like(weight), weight.new_zeros(len(weight), len(weight))
     for part in parts:
         features = part.features.double()
@@ -106,11 +108,12 @@ def derivatives(parts: Sequence[Part], weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def by_rewards(likelihood: Likelihood, rewards: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the (B, K) gradient and (B, K, K) Hessian of each ranking's loss with respect to its rewards.
+    """Return the gradient, of shape (B, K), and the Hessian, of shape (B, K, K), of each ranking's loss
+    with respect to its rewards.
 
     All losses are convex except CrowdBT's, whose curvature is negative for a verdict that contradicts the
-    rewards, because CrowdBT attributes it to an annotator's error. Such a verdict carries no information
-    about the rewards, so negative eigenvalues are set to 0.
+    rewards, because CrowdBT attributes the contradiction to an annotator's error. Such a verdict carries no
+    information about the rewards, so negative eigenvalues are set to 0.
     """
     at = rewards.detach().requires_grad_()
     (slope,) = torch.autograd.grad(likelihood(at).sum(), at, create_graph=True)

@@ -1,12 +1,12 @@
-"""An ensemble of LoRA adapters on one trunk. Its uncertainty also covers the features, unlike that of an
-ensemble of heads, which share them.
+"""An ensemble of LoRA adapters on one trunk. The ensemble's uncertainty also covers the features, unlike that
+of an ensemble of heads, which share features.
 
 Each member is trained on the same rankings with its own adapter and head, a different random start, a
 different order and its own weights for the rankings (Bayesian bootstrap, as in `heads`). The trunk is loaded
 once but runs once per member, so scoring costs as much as scoring with each member separately, and training
-as much as one LoRA training run per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv
-2310.00035). Members with the same pretraining share its errors (Eisenstein et al. 2023, arXiv 2312.09244), so
-they can agree and all be wrong.
+costs as much as one LoRA training run per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv
+2310.00035). Members with the same pretraining share errors (Eisenstein et al. 2023, arXiv 2312.09244), so
+all members can agree on an incorrect result.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from training.rlhf.models.adapters import ADAPTER_NOTES, MEMBER
 from training.rlhf.models.loading import open_classifier
 from training.rlhf.reward.scoring import LayoutChoice, score_groups
 
-LEAST_BELIEF = 1e-6  # keeps a ranking's weight above 0
+LEAST_BELIEF = 1e-6  # lower bound that keeps a ranking's weight above 0
 SEEDS_APART = 7919
 
 
 @dataclass(frozen=True, slots=True)
 class LoraEnsemble:
-    """``model``: the trunk with the adapters ``names``, one of which is active at a time. ``means`` (M,):
-    each member's mean reward over the training responses, which rankings do not determine."""
+    """``model``: the trunk with the adapters ``names``, of which one is active at a time. ``means`` (M,):
+    each member's mean reward over the training responses. Rankings do not determine this mean."""
 
     kind: ClassVar[str] = "lora"
     model: Any
@@ -47,7 +47,8 @@ class LoraEnsemble:
     def deviations(
         self, groups: Sequence[Group], *, pad_id: int, layout: LayoutChoice, max_tokens: int
     ) -> list[Tensor]:
-        """Return (M, K) per group: the deviation of each member's rewards from the mean over members."""
+        """Return, for each group, the deviation of each member's rewards from the mean over members, with
+        shape (M, K)."""
         found = []
         for name, mean in zip(self.names, self.means, strict=True):
             self.model.set_adapter(name)
@@ -65,7 +66,7 @@ def load_members(folder: Path) -> LoraEnsemble:
     and ValueError for fewer than two members."""
     folders = sorted(folder.glob(MEMBER.format("*")), key=lambda one: int(one.name.rpartition("-")[2]))
     if len(folders) < 2:
-        raise ValueError(f"{folder} contains {len(folders)} members, and an ensemble needs at least 2")
+        raise ValueError(f"{folder} contains {len(folders)} members, but an ensemble needs at least 2")
     names = [
         "default",
         *(MEMBER.format(number) for number in range(1, len(folders))),
@@ -93,8 +94,8 @@ def train_members(
     checkpoints: str | Path | None,
     report: Reporter,
 ) -> LoraEnsemble:
-    """Train every member with ``train`` (`reward_model.train`) and save it in ``folder``, which is removed if
-    training stops.
+    """Train every member with ``train`` (`reward_model.train`) and save all members in ``folder``, which is
+    removed if training stops.
 
     Each member has its own subfolder of ``checkpoints``.
     """
@@ -118,10 +119,8 @@ def train_members(
 
 
 def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
-    """Return the recipe of a member.
-
-    A member keeps its last weights. With few held-out rankings, the best of a few evaluations is largely
-    random, and all members would be selected on the same rankings.
+    """Return the recipe for training a member. A member keeps its last weights. With few held-out rankings,
+    the best of a few evaluations is largely random, and all members would be selected on the same rankings.
     """
     return config.model_copy(
         update={

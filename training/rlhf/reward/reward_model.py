@@ -1,11 +1,11 @@
 """Train a reward model from rankings.
 
-A reward model is a language model's trunk with one linear output, read at the EOS token of a response, or an
-encoder that reads the response as a whole. It is saved so that plain ``AutoModelForSequenceClassification``
-gives the same raw scores; with LoRA, an adapter and its head are saved. A reward's additive constant is
-arbitrary, so the mean and the standard deviation over the training responses are stored with the weights
-(`RewardScale`, in ``config.json``). They are applied only on request, by ``score(…, centred=True)``, and
-always in PPO.
+A reward model is a language model's trunk with one linear output, whose score is read at a response's EOS, or
+an encoder that scores the response as a whole. The model is saved so that plain
+``AutoModelForSequenceClassification`` gives the same raw scores; with LoRA, an adapter and its head are
+saved. A reward's additive constant is arbitrary, so the mean and the standard deviation over the training
+responses are stored with the weights (`RewardScale`, in ``config.json``). This mean and standard deviation
+are applied only on request, by ``score(…, centred=True)``, and always in PPO.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ from training.rlhf.reward.scoring import (
     score_with_features,
 )
 
-# In log-odds or reward units per step. The answer model has a few parameters with a known scale and a good
-# initial estimate, so their learning rate is unrelated to the trunk's.
+# Learning rate in log-odds or reward units per step. The answer model has a few parameters with a known scale
+# and a good initial estimate, so their learning rate is unrelated to the trunk's.
 ANSWER_RATE = 0.02
 # An adapter's low-rank matrices learn best at about ten times the learning rate of the full weights (TRL also
 # recommends this for reward models). On 700 rankings of the demo world, the held-out loss after two epochs
@@ -67,14 +67,14 @@ CADENCE = {"checkpoint_minutes", "checkpoint_steps"}  # settings that do not aff
 class RewardModelResult:
     """The saved model and its metrics.
 
-    ``left_out`` counts the rankings that could not be used, by reason (held-out ones as ``heldout/…``).
+    ``left_out`` counts the rankings that could not be used, by reason (held-out rankings as ``heldout/…``).
     ``prompts_cut`` counts truncated prompts. ``repeats`` counts repeated and contradictory statements
     (`data.count_repeats`), and, for a given held-out set, the prompts that also occur in training
-    (``prompts_on_both_sides``). ``annotators`` has the reliability of each annotator by pseudonym, if it was
-    learned; the model's ``config.json`` contains it too, with the other parameters of the answer model.
-    ``steps`` is lower than ``total_steps`` if the held-out loss stopped falling (``patience``). ``report`` is
-    the report on the held-out rankings, also saved with the weights; it is None if they contain no
-    preference.
+    (``prompts_on_both_sides``). ``annotators`` contains each annotator's reliability by pseudonym, if
+    reliabilities were learned; the model's ``config.json`` also contains them, with the answer model's other
+    parameters. ``steps`` is lower than ``total_steps`` if the held-out loss stopped falling (``patience``).
+    ``report`` is the report on the held-out rankings, also saved with the weights; it is None if those
+    rankings contain no preference.
     """
 
     path: Path
@@ -91,12 +91,12 @@ class RewardModelResult:
 
 @dataclass
 class LoopProgress:
-    """The counters and metrics of a run, saved as JSON in a checkpoint, so that a resumed run has all of
-    them.
+    """The counters and metrics of a run, saved as JSON in a checkpoint, so that a resumed run has the
+    complete values.
 
-    ``metrics``: those of the last step; ``heldout``: the held-out metrics of the weights that would be saved
-    now; ``lowest``: those at the lowest held-out loss; ``without_gain``: the number of evaluations since
-    then.
+    ``metrics``: the last step's metrics; ``heldout``: the held-out metrics of the weights that would be saved
+    now; ``lowest``: the held-out metrics at the lowest held-out loss; ``without_gain``: the number of
+    evaluations since the lowest held-out loss.
     """
 
     step: int = 0
@@ -120,19 +120,20 @@ def train(
     ``out_dir``.
 
     With a folder for ``checkpoints``, the same call resumes from the newest checkpoint after the process was
-    killed. On a CPU its weights and metrics are then bitwise equal to those of an uninterrupted run. The
-    folder is not removed. If it contains checkpoints of a run with other inputs, CheckpointRefused is raised.
-    Under torchrun (`training.rlhf.core.distributed`) every process makes the same call: each processes its
-    share of every batch, and the first one reports and writes all files.
+    killed. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
+    run. The checkpoint folder is not removed. If that folder contains checkpoints of a run with other inputs,
+    CheckpointRefused is raised. Under torchrun (`training.rlhf.core.distributed`) every process makes the
+    same call: each process handles its share of every batch, and the first process reports and writes all
+    files.
 
     ``base_model`` is the policy whose responses will be scored (its SFT checkpoint: a reward model of a
     different lineage makes PPO worse, even if it ranks well), or a reward model, which is trained further.
     Metrics per step: loss (nats per pair; including the annotators' priors if reliabilities are learned),
-    accuracy (pairs of this batch), grad_norm, learning_rate, reward/mean, reward/std, tokens_per_second; at
-    evaluations also heldout/loss and heldout/accuracy. The result adds the report's heldout/ece,
-    heldout/log_loss and heldout/best_of_4. Raises TrainingDiverged if the loss is not finite, and ValueError
-    without data or if the recipe needs data that the rankings do not contain (strengths, annotators,
-    positions).
+    accuracy (over the pairs of this batch), grad_norm, learning_rate, reward/mean, reward/std,
+    tokens_per_second; at evaluations also heldout/loss and heldout/accuracy. The result adds the report's
+    heldout/ece, heldout/log_loss and heldout/best_of_4. Raises TrainingDiverged if the loss is not finite,
+    and ValueError if there is no data or the recipe needs data that the rankings do not contain (strengths,
+    annotators, positions).
     """
     report = distributed.SharedReporter(report or NullReporter())
     seed_everything(config.seed)
@@ -216,7 +217,8 @@ def train(
         ):
             rewards = rewards_of(model, batch, precision=config.precision)
             per_ranking = preference_loss(config, rewards, batch, answers) + answers.prior(batch.stated)
-            # Divided by the weight of the entire batch, so micro-batches and processes simply add up.
+            # Losses are divided by the entire batch's weight, so the losses of micro-batches and processes
+            # simply add up.
             loss = (per_ranking * batch.weights).sum() / weight
             loss.backward()
             summed.update(batch_sums(loss.detach(), rewards.detach(), batch))
@@ -227,7 +229,7 @@ def train(
             store.save(progress.step, modules, optimiser, asdict(progress))
             raise TrainingDiverged(
                 f"step {step} of {total}: loss {sums['loss']}, gradient norm {grad_norm}. No model was saved"
-                + (f"; {checkpoints} has the weights before this step. " if checkpoints else ". ")
+                + (f"; {checkpoints} contains the weights from before this step. " if checkpoints else ". ")
                 + f"Lower learning_rate or look at {suspects(config, model, chosen, answers, pad)}"
             )
         rate = rate_factor(config.schedule, step - 1, total, warmup=warmup)
@@ -255,7 +257,7 @@ def train(
             progress.lowest = found if gained else progress.lowest
             progress.heldout = (
                 progress.lowest if config.keep == "best" else found
-            )  # metrics of the weights to be saved
+            )  # metrics of the weights that will be saved
             best = gained and config.keep == "best"
         report.metrics(step, metrics)
         report.progress("train", step, total)
@@ -334,7 +336,8 @@ def _refuse_to_replace_base(config: RewardModelConfig, base_model: str | Path, o
 def score_training_set(
     config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], pad_id: int
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return raw rewards, (K,) per group, and features, (K, d), if the recipe's uncertainty needs them.
+    """Return each group's raw rewards, with shape (K,), and its features, with shape (K, d), if the
+    recipe's uncertainty needs features.
 
     Each process computes its share, and all processes get the complete result.
     """

@@ -3,8 +3,8 @@
 A language model's score is read at the end of each response; an encoder scores the response as a whole. Raw
 rewards equal those of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. A reward's
 additive constant is arbitrary, so the mean and the standard deviation over the training responses are stored
-with the weights (`RewardScale`, under ``rankloop`` in ``config.json``). They are applied only on request, by
-``score(…, centred=True)``, and in PPO.
+with the weights (`RewardScale`, under ``rankloop`` in ``config.json``). This mean and standard deviation are
+applied only on request, by ``score(…, centred=True)``, and in PPO.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ from training.rlhf.models.trunks import (
 if TYPE_CHECKING:
     from training.rlhf.core.reward_recipe import RewardModelConfig
 
-SCORING_TOKENS = 16_384  # token positions in a micro-batch without gradients, including padding
+# Maximum number of token positions in a micro-batch without gradients, including padding.
+SCORING_TOKENS = 16_384
 LayoutChoice = Literal["auto", "packed", "separate"]
 
 
@@ -67,12 +68,12 @@ def score(
     centred: bool = False,
     layout: LayoutChoice = "auto",
 ) -> list[Tensor]:
-    """Return the rewards of the responses to each prompt: one fp32 CPU tensor (K,) per item, without
-    gradient.
+    """Return the rewards of the responses to each prompt: one fp32 CPU tensor of shape (K,) per item,
+    without gradient.
 
-    Raw rewards equal plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. ``centred``
-    subtracts the mean reward of the training responses. Prompts are truncated on the left to the model's
-    context. Raises ResponseTooLongError if a response alone fills it.
+    Raw rewards equal the output of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS.
+    ``centred`` subtracts the mean reward of the training responses. Prompts are truncated on the left to the
+    model's context. Raises ResponseTooLongError if a response alone fills the context.
     """
     groups = encode_items(model, tokenizer, items)
     mean = stored_scale(model).mean if centred else 0.0
@@ -87,8 +88,8 @@ def encode_items(
     tokenizer: PreTrainedTokenizerBase,
     items: Sequence[tuple[Messages, Sequence[str]]],
 ) -> list[Group]:
-    """Encode prompts and responses for scoring. Raises ResponseTooLongError, and ValueError for an item
-    without responses."""
+    """Encode prompts and responses for scoring. Raises ResponseTooLongError if a response alone fills the
+    context, and ValueError if an item has no responses."""
     limit = chat.context_length(model)
     groups = []
     for number, (messages, responses) in enumerate(items):
@@ -109,8 +110,8 @@ def score_groups(
     layout: LayoutChoice = "auto",
     max_tokens: int = SCORING_TOKENS,
 ) -> list[Tensor]:
-    """Return the raw rewards of encoded responses, one fp32 CPU tensor (K,) per group, in the order of
-    ``groups``."""
+    """Return the raw rewards of encoded responses, as one fp32 CPU tensor of shape (K,) per group, in the
+    order of ``groups``."""
     scores: list[Tensor] = [torch.empty(0)] * len(groups)
     for indices, batch in batches(model, groups, layout=layout, max_tokens=max_tokens, pad_id=pad_id):
         rewards = rewards_of(model, batch).cpu()
@@ -129,10 +130,10 @@ def score_with_features(
     max_tokens: int = SCORING_TOKENS,
     keep: bool = True,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return raw rewards as `score_groups` does, and the head's input features, (K, d) per group: fp32, on
-    the CPU.
+    """Return raw rewards as `score_groups` does, and the head's input features, as one fp32 CPU tensor of
+    shape (K, d) per group.
 
-    With ``keep=False``, no features are returned: those of many rankings can be as large as a model.
+    With ``keep=False``, no features are returned: the features of many rankings can be as large as a model.
     """
     if not keep:
         return score_groups(model, groups, pad_id=pad_id, layout=layout, max_tokens=max_tokens), []
@@ -149,23 +150,25 @@ def score_with_features(
 
 
 def rewards_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
-    """Run one forward pass over all rows and apply the fp32 head -> (B, K) fp32 rewards, 0 in padding."""
+    """Run one forward pass over all rows and apply the fp32 head. Return fp32 rewards with shape (B, K) and
+    with 0 in padding."""
     values = head_values(model, features_of(model, batch, precision=precision))
     return values.new_zeros(batch.tiers.shape).index_put((batch.owner, batch.slot), values)
 
 
 def head_values(model: Any, features: Tensor) -> Tensor:
-    """(N, d) features -> (N,) rewards, in fp32."""
+    """Return the fp32 rewards, with shape (N,), for ``features`` of shape (N, d)."""
     head = head_of(model)
     bias = None if head.bias is None else head.bias.float()
     return nn.functional.linear(features, head.weight.float(), bias).squeeze(-1)
 
 
 def features_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
-    """Return the head's input (N, d) fp32, one row per response of the batch, in order.
+    """Return the head's input as an fp32 tensor of shape (N, d), with one row per response in the batch, in
+    order.
 
-    For a language model this is the state at the end of the response, for an encoder the output of its
-    classifier layers.
+    This input is the state at the end of the response for a language model, and the output of the classifier
+    layers for an encoder.
     """
     act_on_dropout(model)
     read = _of_whole_rows if is_encoder(model) else _at_the_ends
@@ -181,8 +184,8 @@ def _of_whole_rows(model: Any, batch: Batch) -> Tensor:
         plain(model)(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
     finally:
         watched.remove()
-    # Some models that are read at the last token (ModernBERT's decoder, CTRL) apply their classifier to all
-    # tokens.
+    # Some models whose score is read at the last token (ModernBERT's decoder, CTRL) apply their classifier to
+    # all tokens.
     return seen[0][batch.end_row, batch.end_column] if seen[0].ndim == 3 else seen[0][batch.end_row]
 
 
@@ -201,9 +204,9 @@ def _at_the_ends(model: Any, batch: Batch) -> Tensor:
 def load_for_training(base_model: str | Path, config: RewardModelConfig | None = None) -> Loaded:
     """Load the trunk of a policy or an encoder with a new head, or a reward model with its own head.
 
-    The tokenizer's pad token differs from its EOS. With ``use_peft``, everything is frozen except the head
+    A new model's pad token differs from its EOS. With ``use_peft``, everything is frozen except the head
     and an adapter. If the reward model is an adapter and the recipe uses LoRA, that adapter is trained
-    further, with its rank and modules; otherwise it is merged and all weights are trained.
+    further and keeps its rank and modules; otherwise the adapter is merged and all weights are trained.
     """
     opened = open_classifier(base_model)
     if opened.new:
@@ -218,22 +221,24 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
 
 
 def stored_scale(model: PreTrainedModel) -> RewardScale:
-    """Return the scale saved with the model, or (0, 1) for a model trained elsewhere, which keeps its own
-    constant."""
+    """Return the scale saved with the model, or (0, 1) for a model trained with other software, whose rewards
+    keep their additive constant."""
     notes: Mapping[str, Any] = getattr(model.config, "rankloop", None) or {}
     return RewardScale(float(notes.get("reward_mean", 0.0)), float(notes.get("reward_std", 1.0)))
 
 
 def choose_layouts(model: PreTrainedModel, groups: Sequence[Group], layout: LayoutChoice) -> list[Layout]:
-    """Return each group's layout. "auto" packs groups where that is cheaper and the model supports it.
+    """Return each group's layout. "auto" packs groups if packing is cheaper and supported by the model.
 
-    Raises ValueError for "packed" with a model that does not support it.
+    Raises ValueError for "packed" with a model that does not support packing.
     """
     if layout == "separate":
         return ["separate"] * len(groups)
     possible = can_pack(model)
     if layout == "packed" and not possible:
-        raise ValueError(f"{type(model).__name__} does not support shared prompts: set layout to separate")
+        raise ValueError(
+            f"{type(model).__name__} does not support shared prompts: set `layout` to `separate`"
+        )
     if possible and model.device.type == "cpu" and segments.attend_by_segment(model):
         return ["flat"] * len(groups)
     if layout == "packed":
@@ -245,10 +250,11 @@ def choose_layouts(model: PreTrainedModel, groups: Sequence[Group], layout: Layo
 def batches(
     model: PreTrainedModel, groups: Sequence[Group], *, layout: LayoutChoice, max_tokens: int, pad_id: int
 ) -> Iterator[tuple[list[int], Batch]]:
-    """Yield (indices into groups, their batch on the model's device), every group once."""
+    """Yield batches on the model's device, each preceded by the indices of its groups in ``groups``. Every
+    group occurs in exactly one batch."""
     layouts = choose_layouts(model, groups, layout)
-    # A model trained elsewhere whose pad token is EOS was trained to be read before EOS, as transformers
-    # does. A reward model created here has another pad token, so its responses are read at their EOS.
+    # If a model trained with other software has EOS as its pad token, its score is read before EOS, as in
+    # transformers. A reward model created here has another pad token, so its score is read at EOS.
     unread = model.config.get_text_config().pad_token_id
     for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
         chosen = [groups[i] for i in indices]

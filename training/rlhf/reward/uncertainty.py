@@ -1,16 +1,17 @@
-"""The uncertainty of a reward model: how it is fitted, saved and loaded. `beliefs` scores with it.
+"""Fit, save and load a reward model's uncertainty, with which `beliefs` scores responses.
 
-After trunk and head have been trained, the remaining uncertainty of the rewards is estimated in one of three
-ways (the recipe's ``uncertainty``). The first two work on the trunk's features of the rankings:
+After the trunk and head have been trained, the remaining uncertainty of the rewards is estimated by one of
+three methods (the recipe's ``uncertainty``):
 
 - ``laplace``: a normal posterior of the head around the trained weights (`laplace`);
 - ``heads``: an ensemble of small random heads fitted to the same rankings (`heads`);
 - ``lora``: an ensemble of adapters, each trained on the same rankings (`lora_ensemble`).
 
-None of them changes the model. The score remains that of the trained head, as computed by plain
-``AutoModelForSequenceClassification``. The uncertainty adds the joint distribution of the deviations from
-these scores over the responses to one prompt; it is joint because rankings only determine differences. A
-spread is the standard deviation of a response's reward relative to the mean reward of the training responses.
+The first two methods use the trunk's features for the rankings. None of the methods changes the model. The
+score remains that of the trained head, as computed by plain ``AutoModelForSequenceClassification``. The
+uncertainty adds the joint distribution of the responses' deviations from these scores, for each prompt; the
+distribution is joint because rankings determine only differences. A spread is the standard deviation of a
+response's reward relative to the mean reward of the training responses.
 
     model, tokenizer = load_reward_model(folder)
     for belief in beliefs_about(model, tokenizer, items, load_uncertainty(folder)):
@@ -40,7 +41,7 @@ from training.rlhf.reward.answer_model import AnswerModel
 from training.rlhf.reward.beliefs import Belief, OnFeatures, Uncertainty, of_members
 from training.rlhf.reward.lora_ensemble import LoraEnsemble, load_members, write_members
 
-# In a separate folder (UNCERTAINTY), so that these weights are not mistaken for those of a model.
+# Files in a separate folder (UNCERTAINTY), so that these weights are not mistaken for a model's weights.
 WEIGHTS, NOTES = "uncertainty.safetensors", "uncertainty.json"
 CHUNK_RANKINGS = 1024
 
@@ -51,8 +52,8 @@ class BrokenUncertainty(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class LastLayer:
-    """w ~ N(the trained head, ``root`` ``root``ᵀ). ``centre`` (d,): the mean of the training responses'
-    features."""
+    """The normal posterior w ~ N(the trained head, ``root`` ``root``ᵀ). ``centre``, of shape (d,), is the
+    mean of the training responses' features."""
 
     kind: ClassVar[str] = "laplace"
     root: Tensor
@@ -74,7 +75,7 @@ class LastLayer:
 
 @dataclass(frozen=True, slots=True)
 class HeadEnsemble:
-    """Members centred on the trained head: each deviates from it as it deviates from the members' mean."""
+    """Ensemble members whose rewards are shifted so that their mean is the trained head's score."""
 
     kind: ClassVar[str] = "heads"
     members: heads.Heads
@@ -115,11 +116,11 @@ def fit(
     answers: AnswerModel,
     check: Callable[[], None] = lambda: None,
 ) -> OnFeatures | None:
-    """Fit the uncertainty of a ``head`` (d,) to the rankings in ``groups``, with their features (K, d) per
-    group.
+    """Fit the uncertainty of ``head``, of shape (d,), to the rankings in ``groups``, whose features have
+    shape (K, d) per group.
 
-    Returns None if the recipe's uncertainty is not fitted on features. ``answers`` has the learned parameters
-    of the answer model, which stay fixed. ``check`` can raise to stop.
+    Returns None if the recipe's uncertainty is not fitted on features. ``answers`` contains the answer
+    model's learned parameters, which stay fixed. ``check`` can raise an exception to stop the fit.
     """
     if not reads_features(config):
         return None
@@ -177,14 +178,15 @@ def part(
 
 
 def observations(config: RewardModelConfig, tiers: Tensor) -> Tensor:
-    """Return the number of independent observations in each ranking: (B, K) -> (B,). It turns the mean losses
-    into the sums that certainty depends on.
+    """Return the number of independent observations in each ranking, with shape (B,). This number turns mean
+    losses into the sums on which certainty depends.
 
-    For Plackett–Luce it is the number of choices, whose product is the likelihood. The pairs of a ranking are
-    not independent, so each has weight 3 / (K + 1). This makes the curvature of the weighted sum equal to its
-    information: where all orders are equally likely, the Godambe information of the unweighted sum is that
-    share of its second derivative (all of it for K = 2; six pairs of four responses count as 3.6). Where
-    rewards differ it is slightly more, so intervals are slightly too wide rather than too narrow.
+    For Plackett–Luce, this is the number of choices, because the likelihood is the product of their
+    probabilities. The pairs of a ranking are not independent, so each has weight 3 / (K + 1). With this
+    weight, the curvature of the weighted sum equals its information: where all orders are equally likely, the
+    Godambe information of the unweighted sum is 3 / (K + 1) of its second derivative (for K = 2, all of
+    this derivative; the six pairs of four responses have the information of 3.6 independent pairs). Where
+    rewards differ, the share is slightly larger, so intervals are slightly too wide rather than too narrow.
     """
     real = tiers >= 0
     if config.loss == "plackett_luce":
@@ -209,9 +211,10 @@ def write(uncertainty: Uncertainty, model_folder: Path) -> None:
 
 
 def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
-    """Load the uncertainty saved with the reward model in this folder, or None if there is none.
+    """Load the uncertainty saved with the reward model in this folder, or return None if no uncertainty is
+    saved.
 
-    Returns None for a hub name too. Raises BrokenUncertainty.
+    For a hub name, also return None. Raises BrokenUncertainty.
     """
     folder = Path(model_folder) / UNCERTAINTY
     if not folder.is_dir():
@@ -224,19 +227,19 @@ def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BrokenUncertainty(
             f"the uncertainty in {folder} cannot be read ({error!r}). Train the reward model again, or "
-            "remove that folder to score without uncertainty."
+            "remove this folder to score without uncertainty."
         ) from error
 
 
 def uncertainty_of(reward_model: ModelSource, *, caution: float) -> Uncertainty | None:
-    """Load the uncertainty of a reward model from its folder. A model in memory has none.
+    """Load a reward model's uncertainty from its folder. A model in memory has no uncertainty.
 
-    Raises ValueError if there is none and ``caution`` is above 0.
+    Raises ValueError if there is no uncertainty and ``caution`` is above 0.
     """
     found = None if isinstance(reward_model, Loaded) else load_uncertainty(reward_model)
     if caution and found is None:
         raise ValueError(
-            f"caution is {caution}, but the reward model has no uncertainty: train it with "
-            "uncertainty set to laplace, heads or lora, or set caution to 0"
+            f"`caution` is {caution}, but the reward model has no uncertainty: train it with"
+            " `uncertainty` set to `laplace`, `heads` or `lora`, or set `caution` to 0"
         )
     return found

@@ -9,11 +9,12 @@ from annotation.api.base import allow_in, user_of
 from annotation.models import Project
 from config.problems import FieldProblem, Problem
 
-PROJECT = OpenApiParameter("project", str, description="Only results of the project with this slug.")
+PROJECT = OpenApiParameter("project", str, description="Only results from the project with this slug.")
 
 
 def project_to_train(request: Request, slug: str) -> Project:
-    """The project to launch a run in. Raises Problem if it does not exist for this user."""
+    """The project in which to launch a run. Raises Problem if no project with this slug is
+    visible to the user."""
     project = Project.objects.visible_to(user_of(request)).filter(slug=slug).first()
     if project is None:
         raise Problem(

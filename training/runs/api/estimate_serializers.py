@@ -1,4 +1,4 @@
-"""The JSON form of an estimate: how long a run would take, and how much memory and disk."""
+"""The JSON form of an estimate: how much time, memory and disk space a run would need."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ class MachineSerializer(serializers.Serializer[Any]):
 
 
 class DiskSerializer(serializers.Serializer[Any]):
-    model = serializers.FloatField(help_text="Bytes of the model that the run produces.")
+    model = serializers.FloatField(help_text="Size in bytes of the model that the run produces.")
     checkpoints = serializers.FloatField(
-        help_text="Maximum bytes of its checkpoints, which are deleted when the run ends."
+        help_text="Maximum size in bytes of the checkpoints, which are deleted when the run ends."
     )
 
 
 class RunEstimateSerializer(serializers.Serializer[Any]):
     seconds = RangeSerializer()
-    memory = RangeSerializer(help_text="Peak bytes on the device.")
-    parts = PartSerializer(many=True, help_text="The parts of the expected peak.")
+    memory = RangeSerializer(help_text="Peak device memory in bytes.")
+    parts = PartSerializer(many=True, help_text="The parts of the expected peak memory.")
     fits = serializers.BooleanField(
         allow_null=True,
-        help_text="Whether the run fits in memory; null: the estimated range includes the limit.",
+        help_text="Whether the run fits in memory; null if the estimated range includes the limit.",
     )
     disk = DiskSerializer()
     machine = MachineSerializer()
     machine_known = serializers.BooleanField(
-        help_text="true: the machine of an earlier run; false: the machine of this server."
+        help_text="true: the machine that an earlier run used; false: this server's machine."
     )
     model = serializers.CharField(help_text="The base model.")
     weights = serializers.IntegerField()
-    runs = serializers.IntegerField(help_text="Number of earlier runs that the time was scaled from.")
+    runs = serializers.IntegerField(help_text="Number of earlier runs used to scale the time.")
     time_basis = serializers.CharField()
     memory_basis = serializers.CharField()
 

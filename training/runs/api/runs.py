@@ -29,7 +29,7 @@ from training.runs.progress import stream
 from training.runs.recipes.catalog import catalog
 
 MAX_LOG_LINES = 2000
-LOG_LINE_BYTES = 400  # bytes read per requested line: enough for normal lines, a limit for long ones
+LOG_LINE_BYTES = 400  # maximum number of bytes read per requested line; normal lines are shorter
 MAX_EVENTS = 5000
 SNAPSHOT = OpenApiParameter("snapshot", str, description="Only runs that used the snapshot with this name.")
 AFTER = OpenApiParameter("after", int, description="Only events with a higher seq.")
@@ -78,8 +78,8 @@ class RunsView(generics.ListAPIView[TrainingRun]):
 class EstimateView(APIView):
     @extend_schema(request=serializers.LaunchSerializer, responses=estimate_serializers.ToldSerializer)
     def post(self, request: Request) -> Response:
-        """Estimate the time, memory and disk of a run without launching it. `refused` lists the reasons for
-        which a launch would be refused."""
+        """Estimate how much time, memory and disk space a run would need, without launching the run.
+        `refused` lists the reasons why a launch would be refused."""
         asked = serializers.LaunchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         project = project_to_train(request, asked.validated_data.pop("project"))
@@ -88,7 +88,7 @@ class EstimateView(APIView):
 
 
 class RunView(APIView):
-    """A view under `runs/{id}/`. Managers of the project can read; admins can make changes."""
+    """A view under `runs/{id}/`. Project managers can read the run; admins can also change it."""
 
     run: TrainingRun
 
@@ -112,22 +112,22 @@ class RunDetailView(RunView):
 class CancelView(RunView):
     @extend_schema(request=None, responses=serializers.RunSerializer)
     def post(self, request: Request, run_id: str) -> Response:
-        """Cancel a queued run at once, or a running one at its next step."""
+        """Cancel a queued run at once, or a running run at its next step."""
         return Response(serializers.RunSerializer(transitions.cancel_run(run=self.run)).data)
 
 
 class ResumeView(RunView):
     @extend_schema(request=None, responses=serializers.RunSerializer)
     def post(self, request: Request, run_id: str) -> Response:
-        """Queue a failed or cancelled run again. It resumes from its last checkpoint if it has one."""
+        """Queue a failed or cancelled run again. The run resumes from its last checkpoint if there is one."""
         return Response(serializers.RunSerializer(launch.resume_run(run=self.run)).data)
 
 
 class MetricsView(RunView):
     @extend_schema(parameters=[AFTER], responses=serializers.MetricsSerializer)
     def get(self, request: Request, run_id: str) -> Response:
-        """List metrics after a seq, oldest first: the data of the event stream, for polling. Steps that a
-        later attempt repeated are listed only from that attempt."""
+        """List metrics with a higher seq than `after`, oldest first: the event stream's data, for polling.
+        If a later attempt repeated a step, only that attempt's metrics are listed for the step."""
         after = whole_number(request, "after", default=0)
         rows = self.events(RunEvent.Type.METRICS).filter(seq__gt=after)[:MAX_EVENTS]
         return Response(serializers.MetricsSerializer({"results": rows}).data)
@@ -174,8 +174,8 @@ class EventsView(RunView):
         },
     )
     def get(self, request: Request, run_id: str) -> HttpResponseBase:
-        """Stream server-sent events from the start, or after `Last-Event-ID` (or `after`), until the run is
-        over."""
+        """Stream server-sent events until the run is over, from the start or from the event after
+        `Last-Event-ID` (or `after`)."""
         resume_at = request.headers.get("Last-Event-ID", "")
         after = int(resume_at) if resume_at.isdecimal() else whole_number(request, "after", default=0)
         if self.run.is_final and after >= self.run.last_seq:

@@ -1,4 +1,4 @@
-"""The JSON form of runs and their events. The page's types are generated from it."""
+"""The JSON form of runs and their events, from which the web page's types are generated."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class UsedMachineSerializer(serializers.Serializer[dict[str, Any]]):
     name = serializers.CharField(allow_blank=True)
     memory_bytes = serializers.IntegerField()
     threads = serializers.IntegerField()
-    peak_bytes = serializers.IntegerField(help_text="Peak memory of the run.")
+    peak_bytes = serializers.IntegerField(help_text="Peak memory of the run in bytes.")
 
 
 class RunResultSerializer(serializers.Serializer[dict[str, Any]]):

@@ -1,5 +1,6 @@
-"""The estimate of a run's time, memory and disk, shown before launch: the arithmetic of
-`training.rlhf.planning.cost`, corrected by earlier runs of the same kind and base model on this installation.
+"""The estimate of a run's time, memory and disk, shown before launch: computed by
+`training.rlhf.planning.cost`, and corrected using measurements from earlier runs of the same kind and base
+model on this installation.
 
 The estimate is a range, because the lengths of the generated answers are unknown and machines differ.
 """
@@ -26,12 +27,12 @@ from training.runs.recipes import catalog
 from training.runs.threads import usable_threads
 
 # Used if there are no measurements: the float32 speed of one thread of a server CPU and of a data-centre GPU,
-# each within a factor of three, and the time to start the operations of one layer.
+# each within a factor of three, and the time that it takes to start one layer's operations.
 CPU_THREAD, CPU_LAYER_SECONDS = 20e9, 5e-4
 GPU, GPU_LAYER_SECONDS = 15e12, 3e-4
 START_SECONDS = 2.0
 UNSURE = 3.0
-# Variation between two runs of one kind on one machine, caused by other load.
+# Variation between two runs of the same kind on the same machine, caused by other load.
 NOISE_BELOW, NOISE_ABOVE = 0.8, 1.25
 LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # a single run gives no information about the variation
 MEMORY_BELOW, MEMORY_ABOVE = 0.75, 1.25
@@ -50,8 +51,8 @@ class Range:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """`memory` is the device memory. `parts` add up to its expected value. `fits` is None if the machine's
-    memory lies within the estimated range."""
+    """The estimate of one run. `memory` is the peak device memory, and `parts` add up to its expected value.
+    `fits` is None if the machine's memory lies within the estimated range."""
 
     seconds: Range
     memory: Range
@@ -69,8 +70,8 @@ class RunEstimate:
 
 @dataclass(frozen=True)
 class Told:
-    """An estimate, or the reasons why there is none. The launch form requests an estimate even while it is
-    incomplete, so missing input is not an error."""
+    """An estimate, or the reasons why there is none. The launch form requests an estimate even while the form
+    is incomplete, so missing input is not an error."""
 
     estimate: RunEstimate | None
     refused: tuple[FieldProblem, ...] = ()
@@ -92,8 +93,8 @@ def estimate_run(
     inputs: Mapping[str, str],
     preset: str = "default",
 ) -> RunEstimate:
-    """Estimate a run. Writes nothing and freezes no snapshot. Raises Problem if `launch_run` would, or if a
-    model's size is unknown."""
+    """Estimate a run. Writes nothing and freezes no snapshot. Raises Problem if `launch_run` would raise it,
+    or if a model's size is unknown."""
     entry = catalog.kind_named(kind)
     chosen = catalog.preset_settings(kind=kind, preset=preset) | dict(recipe)
     settings = catalog.parse_recipe(kind=kind, settings=chosen)
@@ -103,11 +104,11 @@ def estimate_run(
     source = source_of(kind, settings, models.get("policy"))
     data = data_of(project=project, kind=kind, recipe=settings, snapshot=inputs.get("snapshot", ""))
     if data.items == 0:
-        raise Problem("There is no data for this run: no rankings, or no prompts in its split.")
+        raise Problem("There is no data for this run: no rankings, or no prompts in the chosen split.")
     try:
         plan = plan_of(kind, settings, source, models.get("reward_model"), data)
     except shapes.UnknownShape as error:
-        reason = f"The size of the model is unknown, so there is no estimate: {error}."
+        reason = f"The model's size is unknown, so there is no estimate: {error}."
         raise Problem(
             reason, errors=[FieldProblem("recipe.base_model", reason)], type="unknown-size"
         ) from None

@@ -1,4 +1,5 @@
-"""The machine that a run used and its peak memory, recorded with its result for the next estimate."""
+"""The machine that a run used and the run's peak memory, recorded with the run's result for the next
+estimate."""
 
 from __future__ import annotations
 
@@ -11,14 +12,14 @@ from typing import Any
 
 from training.models import TrainingRun
 
-UNLIMITED = 1 << 60  # cgroups write "no limit" as a number near 2^63
+UNLIMITED = 1 << 60  # cgroups represent "no limit" as a number near 2^63
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 @dataclass(frozen=True)
 class Machine:
-    """`device` is cpu or cuda, `memory_bytes` its total memory, `threads` the threads of torch's
-    operators."""
+    """A machine for training runs. `device` is cpu or cuda, `memory_bytes` is the device's total memory, and
+    `threads` is the number of threads of torch's operators."""
 
     device: str
     name: str
@@ -27,13 +28,13 @@ class Machine:
 
 
 def this_host() -> Machine:
-    """The machine of this process, determined without torch. It is assumed to be the training worker's
+    """The machine of this process, determined without torch and assumed to be the training worker's
     machine."""
     return Machine("cpu", "", host_memory(), len(os.sched_getaffinity(0)))
 
 
 def host_memory() -> int:
-    """The memory of the machine in bytes, or the container's limit if that is lower."""
+    """The machine's memory in bytes, or the container's limit if that is lower."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for file in CGROUP_LIMITS:
         with suppress(OSError, ValueError):
@@ -44,7 +45,7 @@ def host_memory() -> int:
 
 
 def used_machine() -> dict[str, Any]:
-    """The machine of this training process, and its peak memory `peak_bytes` (GPU memory if it used a
+    """The machine of this training process, and the process's peak memory `peak_bytes` (GPU memory on a
     GPU)."""
     torch = sys.modules["torch"]
     if torch.cuda.is_available():
@@ -56,7 +57,7 @@ def used_machine() -> dict[str, Any]:
 
 
 def last_machine() -> Machine | None:
-    """The machine of the newest successful run; None if no run has recorded it."""
+    """The machine of the newest successful run that recorded its machine; None if there is no such run."""
     newest = TrainingRun.objects.filter(state="succeeded", result__has_key="machine").order_by("-created_at")
     recorded = newest.values_list("result__machine", flat=True).first()
     if recorded is None:

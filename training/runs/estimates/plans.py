@@ -1,4 +1,4 @@
-"""The inputs of `training.rlhf.planning.cost`, for a run to be launched, and for finished runs, whose
+"""The inputs of `training.rlhf.planning.cost`: for a run to be launched, and for finished runs, whose
 measurements are used to correct the computed cost."""
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Earlier:
 
 
 def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlier]:
-    """The newest runs of this kind from this base model. The project's own come first, because their texts
-    are most similar."""
+    """The newest runs of this kind from this base model. The project's own runs come first, because their
+    texts are the most similar to those of the planned run."""
     runs = TrainingRun.objects.filter(kind=kind, state="succeeded", started_at__isnull=False)
     newest = sorted(
         runs.select_related("project").order_by("-created_at")[:LOOKED_AT],
@@ -74,7 +74,8 @@ def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlie
 
 
 def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion]) -> Earlier | None:
-    """Return None for a run from another base model, and for a run whose cost can no longer be computed."""
+    """Return the run's measurements; None if the run used another base model, or if its cost can no longer be
+    computed."""
     policy, judge = models.get(run.inputs.get("policy", "")), models.get(run.inputs.get("reward_model", ""))
     try:
         settings = catalog.parse_recipe(kind=run.kind, settings=run.recipe)
@@ -151,7 +152,7 @@ def _shape(source: str) -> shapes.Shape:
 
 
 def _cached(name: str) -> list[Path]:
-    """The folders in which the hub's client has cached a model of this name."""
+    """The folders in which the Hugging Face client has cached a model with this name."""
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
     if name.count("/") > 1 or ".." in name:

@@ -1,7 +1,7 @@
 """Determine how much data a run reads: the number of demonstrations, rankings or prompts, and their lengths.
 
-Lengths are sampled from a few hundred of the project's newest texts, so an estimate takes equally long for
-large projects.
+Lengths are sampled from a few hundred of the project's newest texts, so an estimate takes no longer for large
+projects.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from training.runs.recipes.run_recipes import DEMO_WORLD
 
 Kind = TrainingRun.Kind
 PROMPTS_LOOKED_AT = 200
-CHARACTERS_PER_TOKEN = 4.0  # English text with common tokenizers; other scripts need more tokens
-TURN_TOKENS = 3  # added by the chat template
-# Lengths of the demo world's demonstrations in its own tokenizer: means, and the longest of 2,000.
+CHARACTERS_PER_TOKEN = 4.0  # for English text with common tokenizers; other scripts need more tokens
+TURN_TOKENS = 3  # tokens that the chat template adds to each turn
+# Lengths of 2,000 demo-world demonstrations in tokens of the demo world's tokenizer: means and maximum.
 DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST = 26.0, 32.0, 124.0
 # The assumed length for a project without responses.
 USUAL_RESPONSE = 100.0
@@ -77,7 +77,8 @@ def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
 
 
 def _lengths(project: Project) -> tuple[float, float, float, float, float]:
-    """Tokens of a prompt (mean, longest) and of a response (mean, longest), and responses per prompt."""
+    """The number of tokens in a prompt (mean, maximum) and in a response (mean, maximum), and the number of
+    responses per prompt."""
     rows = list(
         Prompt.objects.filter(project=project)
         .order_by("-id")

@@ -26,7 +26,7 @@ class ServerGone(Exception):
 
 
 def prepare(*, environment: Mapping[str, str]) -> None:
-    """Wait until a training process can be forked immediately. If this is impossible, `start` raises
+    """Wait until a training process can be forked immediately. If no process can be forked, `start` raises
     ServerGone."""
     server = _serving(environment)
     try:
@@ -36,27 +36,27 @@ def prepare(*, environment: Mapping[str, str]) -> None:
 
 
 def start(argv: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Forked:
-    """Run `python -m training.runs.process.main` with these arguments in its own session.
+    """Run `python -m training.runs.process.main` with these arguments, in a new session.
 
-    The new process is killed when this process ends. Its output is appended to `log`. Raises ServerGone if no
-    fork server can be started.
+    The new process is killed when this process ends. The new process's output is appended to `log`. Raises
+    ServerGone if no fork server can be started.
     """
     question = {"argv": list(argv), "environment": dict(environment)}
     with processes.open_log(log) as output:
-        for _ in range(2):  # an idle server may have ended just now
+        for _ in range(2):  # an idle server might have just ended
             server = _serving(environment)
             try:
                 return Forked(server, server.ask(question, [output.fileno()]))
             except (ServerGone, ProcessLookupError):
                 _forget(server)
     raise ServerGone(
-        "the fork server for training processes ends immediately after its start; see the worker's log"
+        "the fork server for training processes ends immediately after it starts; see the worker's log"
     )
 
 
 class Forked:
-    """A training process. It is a child of the fork server, so it is watched through a pidfd and reaped by
-    the server."""
+    """A training process. Because the process is a child of the fork server, it is watched through a pidfd
+    and reaped by the server."""
 
     def __init__(self, server: _Server, pid: int) -> None:
         self._server = server
@@ -68,21 +68,21 @@ class Forked:
             signal.pidfd_send_signal(self._handle, signal.SIGTERM)
 
     def has_ended(self, *, within_seconds: float) -> bool:
-        """Check whether the process has ended, without reaping it: until then, no other process can get its
-        id, which is also its process group's id."""
+        """Check whether the process has ended, without reaping it. Until the process is reaped, no other
+        process can get its id, which is also the id of its process group."""
         return bool(select.select([self._handle], [], [], within_seconds)[0])
 
     def kill_group(self) -> None:
-        """Kill the process and everything it started; the group can outlive its leader. Call this before
-        `reap`."""
+        """Kill the process and everything it started, because a process group can outlive its leader. Call
+        this before `reap`."""
         with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._handle, signal.SIGKILL)  # it might not lead a group yet
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)  # the process might not lead a group yet
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
     def reap(self) -> int:
-        """Return the exit code, or minus the number of the signal that ended it. Call this only after the
-        process has ended: the server waits for it, and forks no other process meanwhile."""
+        """Reap the process and return its exit code, or the negative number of the signal that ended it. Call
+        this only after the process has ended: while the server waits for a process, it forks no other."""
         os.close(self._handle)
         try:
             return self._server.ask({"reap": self.pid})
@@ -94,8 +94,8 @@ class _Server:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._client, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            # No death signal, because it depends on the calling thread. The server ends when the socket
-            # closes.
+            # No parent-death signal is set, because that signal is sent when the calling thread ends. The
+            # server ends when the socket closes.
             self._process = processes.spawn(
                 [sys.executable, "-m", "training.runs.process.fork_server", str(theirs.fileno())],
                 log=None,

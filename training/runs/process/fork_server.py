@@ -1,12 +1,14 @@
-"""The process that training processes are forked from: `python -m training.runs.process.fork_server SOCKET`.
+"""The process from which training processes are forked: `python -m training.runs.process.fork_server SOCKET`.
 
-It has imported the libraries that every run needs (torch and transformers take 5 s of CPU time) and does
-nothing else, so that a run starts immediately. Its only client (`fork.py`) holds the other end of the socket.
-When the socket closes, for any reason, this process ends and the kernel kills its children.
+The fork server has imported the libraries that every run needs (torch and transformers take 5 s of CPU time)
+and does nothing else, so that a run starts immediately. The server's only client (`fork.py`) holds the other
+end of the socket. When the socket closes, for any reason, this process ends and the kernel kills its
+children.
 
-Multiprocessing's fork server is not suitable. Its children hold the pipe through which it detects the end of
-its client, so the run of a killed worker would continue. It also reaps children immediately, after which
-their process group can't be killed without the risk of hitting another group with the same id.
+Python's own fork server (multiprocessing) is not suitable, because its child processes hold the pipe through
+which the server detects the end of its client: the run of a killed worker would continue. That server also
+reaps child processes immediately, after which their process group can't be killed without the risk of hitting
+another group with the same id.
 """
 
 from __future__ import annotations
@@ -24,30 +26,31 @@ from collections.abc import Mapping, Sequence
 
 from embedded.processes import die_with_parent
 
-# Django is not loaded here: each run sets it up for the database named in its own environment.
+# Django is not loaded here: each run sets up Django for the database named in the run's environment.
 PRELOADED = (
     *("training.rlhf.policy.sft", "training.rlhf.policy.rejection_sampling", "training.rlhf.policy.ppo"),
     *("training.rlhf.generation.sampling", "training.rlhf.generation.evaluation"),
     *("training.rlhf.reward.reward_model", "training.demo_world"),
     *("pyarrow.parquet", "pydantic", "psycopg", "celery", "jsonschema", "rest_framework"),
 )
-# transformers imports the classes of a model on first access.
+# transformers imports a model's classes on first access.
 PRELOADED_NAMES = {
     "transformers": ("AutoModelForCausalLM", "AutoTokenizer", "LlamaForCausalLM", "PreTrainedModel")
 }
-# A fork does not copy threads, and a lock that a thread holds would stay locked, so no thread pool may start
-# here. Asking the CUDA driver for the number of GPUs would also make a fork unusable; NVML is safe to ask.
+# A fork does not copy threads, and a lock that a thread holds would stay locked, so thread pools must not be
+# started here. Querying the CUDA driver for the number of GPUs would also make forks unusable, but NVML can
+# be queried safely.
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
 }
-IDLE_SECONDS = 600.0  # afterwards the server ends and frees its 330 MB
+IDLE_SECONDS = 600.0  # after this time without a run, the server ends and frees its 330 MB
 MAX_MESSAGE = 1 << 20
 
 
 def serve(client: socket.socket) -> None:
-    """Fork and reap on behalf of the client, until the client is gone or has been idle for IDLE_SECONDS."""
+    """Fork and reap training processes for the client, until the client is gone or idle for IDLE_SECONDS."""
     forked: set[int] = set()
     while True:
         client.settimeout(None if forked else IDLE_SECONDS)
@@ -90,17 +93,18 @@ def _fork(client: socket.socket, output: int, argv: Sequence[str], environment: 
         traceback.print_exc()
     finally:
         try:
-            sys.stdout.flush()  # fails if the disk of the log is full
+            sys.stdout.flush()  # fails if the log's disk is full
             sys.stderr.flush()
         finally:
-            os._exit(code)  # do not return into `serve`, which belongs to the server
+            os._exit(code)  # never return into `serve`, because only the server may run `serve`
 
 
 def _run(argv: Sequence[str]) -> int:
     from training.runs.process.main import main
 
     _reseed()
-    # The name in `ps -o comm` and `top`. A run's id starts with a timestamp, so only its end is distinctive.
+    # The name in `ps -o comm` and `top`. A run's id starts with a timestamp, so only the end of the id is
+    # distinctive.
     with open("/proc/self/comm", "w") as name:
         name.write(f"run-{argv[0][-8:]}")
     return main(argv)
@@ -117,7 +121,7 @@ def _reseed() -> None:
 
 
 def _preload() -> None:
-    # A module that fails to import here also fails in the run, whose log then has the error.
+    # A module that fails to import here also fails in the run, whose log then contains the error.
     try:
         for name in PRELOADED:
             importlib.import_module(name)
@@ -127,7 +131,7 @@ def _preload() -> None:
                 getattr(module, part)
     except Exception:
         traceback.print_exc()
-    gc.freeze()  # otherwise the first collection in a fork would copy every page that it visits
+    gc.freeze()  # otherwise, a fork's first garbage collection would copy every page it visits
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One attempt at a run, with its inputs as paths and models."""
+"""Provide a run's attempt with its inputs as paths and models."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Job:
 
     @property
     def policy_source(self) -> str:
-        """The folder or hub name to load."""
+        """The folder or hub name from which the policy is loaded."""
         return source_of(self.run.kind, self.recipe, self.policy)
 
     @property
@@ -55,7 +55,8 @@ class Job:
         return NewModel(kind=kind, folder=self.out_dir, base_model=base, parent=self.parent)
 
     def rankings(self) -> Rankings:
-        """The rankings of the input snapshot. Raises UnusableInput if its file is missing or damaged."""
+        """The rankings of the input snapshot. Raises UnusableInput if the snapshot's file is missing or
+        damaged."""
         name = self.run.inputs["snapshot"]
         snapshot = DatasetSnapshot.objects.get(project=self.run.project, name=name)
         try:

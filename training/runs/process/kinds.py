@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> Outcome:
-    """Do the work of the run. It registers nothing: `complete_run` does that in the transaction that records
+    """Do the run's work. The results are registered later, by `complete_run`, in the transaction that records
     the success."""
     job = Job(run, attempt, catalog.parse_recipe(kind=run.kind, settings=run.recipe), work, report)
     torch.set_num_threads(cpu_threads(job.policy_source))
@@ -140,7 +140,7 @@ def perform_sample(job: Job) -> Outcome:
     name = job.policy.name if job.parent and job.policy else job.policy_source
     drafts = []
     for answers in sampled.prompts:
-        # Equal responses count as one: there is no preference between them.
+        # Equal responses are treated as one, because there is no preference between them.
         distinct = dict(answers.responses)
         if len(distinct) >= 2:
             responses = [ResponseDraft(text, name, settings) for text, settings in distinct.items()]
@@ -195,7 +195,7 @@ def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Sequence[Demonst
     ]
     if not best:
         raise UnusableInput(
-            "the snapshot has no ranking in the training split that prefers a response",
+            "no ranking in the snapshot's training split prefers one response to another",
             FailureKind.DATA_EMPTY,
         )
     return best[: recipe.max_demonstrations]
@@ -223,7 +223,8 @@ def _judge(job: Job, name: str) -> Callable[[Messages, str], float]:
 
 
 def _uncertainty(job: Job, judged: Sequence[evaluation.EvaluatedPrompt]) -> dict[str, float]:
-    """The mean uncertainty of the reward model's scores for these answers, if the model can estimate it."""
+    """The mean uncertainty of the reward model's scores for the answers, as a metric; empty if the model
+    can't estimate uncertainty."""
     folder = _reward_model_folder(job)
     uncertainty = load_uncertainty(folder)
     if uncertainty is None:

@@ -1,6 +1,6 @@
 """The training process: `python -m training.runs.process.main RUN_ID`.
 
-Normally its supervisor (`supervise.py`) has claimed the run and passes the attempt number. Without that
+Normally, the supervisor (`supervise.py`) has claimed the run and passes the attempt number. Without that
 number, the process claims the run itself. The exit code indicates how the run ended. Every write carries the
 attempt number and is refused if the attempt is stale.
 """
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_attempt(run_id: UUID, attempt: int) -> int:
-    """Execute one claimed attempt, record its end and return the exit code."""
+    """Execute one claimed attempt, record how it ended and return the exit code."""
     from training.models import TrainingRun
     from training.rlhf.core.reporter import Cancelled
     from training.runs import folders

@@ -1,4 +1,5 @@
-"""Choose the prompts of a run. The seed determines the order, so a repeated run chooses the same prompts."""
+"""Choose a run's prompts. The seed determines the order of the prompts, so a repeated run chooses the same
+prompts."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from training.rlhf.core.messages import Messages
 
 def draw_prompts(*, project: Project, split: str | None, limit: int, seed: int) -> list[Messages]:
     """Return up to `limit` prompts of the split (None: of both splits) in random order. Raises UnusableInput
-    if there are none."""
+    if there are no prompts."""
     prompts = Prompt.objects.filter(project=project)
     if split is not None:
         prompts = prompts.filter(split=split)
@@ -29,8 +30,8 @@ def draw_prompts(*, project: Project, split: str | None, limit: int, seed: int) 
 
 
 def prompts_to_sample(*, project: Project, limit: int, seed: int) -> list[Messages]:
-    """Return up to `limit` prompts of both splits, those with the fewest tasks first and in random order
-    among equals. Raises UnusableInput if there are none."""
+    """Return up to `limit` prompts of both splits, those with the fewest tasks first; prompts with the same
+    number of tasks are in random order. Raises UnusableInput if there are no prompts."""
     counted = Prompt.objects.filter(project=project).annotate(n_tasks=Count("tasks")).order_by("id")
     rows = list(counted.values_list("n_tasks", "id"))
     if not rows:

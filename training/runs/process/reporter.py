@@ -20,14 +20,15 @@ from training.rlhf.core.reporter import Cancelled, PrintReporter
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
 from training.runs.transitions import HEARTBEAT_EVERY, STALE_AFTER
 
-# NOTIFY takes one lock, shared by all runs, at commit, and a browser can't render updates more often than
-# this.
+# The interval is not shorter, because each write with a NOTIFY takes a lock at commit that all runs share,
+# and because a browser can't render updates more often.
 WRITE_EVERY_SECONDS = 0.25
 RETRY_AFTER_SECONDS = 1.0
 
 
 class DatabaseReporter:
-    """A training.rlhf.core.reporter.Reporter that writes to the database. Use it as a context manager.
+    """A training.rlhf.core.reporter.Reporter that writes to the database. Use the reporter as a context
+    manager.
 
     Leaving the block writes everything that was reported. If the database is unreachable for so long that the
     sweep considers this attempt lost, the attempt gives up: `check` raises LostClaim.
@@ -45,7 +46,7 @@ class DatabaseReporter:
         self._attempt = attempt
         self._heartbeat_every = heartbeat_every.total_seconds()
         self._stale_after = stale_after.total_seconds()
-        self._log = PrintReporter()  # standard output is the log of the run
+        self._log = PrintReporter()  # standard output is the run's log
         self._wake = threading.Condition()
         self._events: list[Event] = []
         self._writing = False
@@ -87,8 +88,8 @@ class DatabaseReporter:
         now = time.monotonic()
         with self._wake:
             if phase != self._phase:
-                # A resumed run starts in the middle of a phase, so the rate is measured from its own first
-                # step.
+                # A resumed run starts in the middle of a phase, so the rate is measured from the attempt's
+                # own first step.
                 self._phase, self._phase_started, self._phase_first = phase, now, step
             spent, done = now - self._phase_started, step - self._phase_first
             eta = spent / done * (total - step) if done > 0 and step <= total else None
@@ -102,7 +103,7 @@ class DatabaseReporter:
                 self._wake.wait(timeout=self._heartbeat_every)
 
     def check(self) -> None:
-        """Raise Cancelled if the run was asked to stop, or LostClaim if it no longer belongs to this
+        """Raise Cancelled if the run was asked to stop, or LostClaim if the run no longer belongs to this
         attempt."""
         if self._lost is not None:
             raise LostClaim(self._lost)
@@ -110,7 +111,7 @@ class DatabaseReporter:
             raise Cancelled("the run was asked to stop")
 
     def ask_to_stop(self) -> None:
-        """Ask the loop to stop. Safe in a signal handler: it only sets a flag."""
+        """Ask the loop to stop. This is safe in a signal handler, because it only sets a flag."""
         self._stop_asked = True
 
     def _say(self, event: Event) -> None:
@@ -126,8 +127,8 @@ class DatabaseReporter:
             connection.close()
 
     def _write_once(self) -> bool:
-        """Wait for reports or the next heartbeat, and write. Returns True when the reporter is closing and
-        everything is written."""
+        """Wait for reports or until the next heartbeat is due, and write to the database. Returns True when
+        the reporter is closing and everything is written."""
         with self._wake:
             self._wake.wait_for(
                 lambda: self._closing or self._events or self._progress, timeout=self._heartbeat_every
@@ -138,8 +139,8 @@ class DatabaseReporter:
             data = {"phase": progress.phase, "total_steps": progress.total_steps}
             events = [*events, Event("progress", progress.step, data | {"eta_seconds": progress.eta_seconds})]
         try:
-            # After a request to cancel, the phase is "stopping". Later progress of the loop must not
-            # overwrite it.
+            # After a request to cancel, the phase is "stopping". Progress that the loop reports later must
+            # not overwrite this phase.
             asked = append_events(
                 run_id=self._run_id,
                 attempt=self._attempt,

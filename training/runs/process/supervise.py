@@ -1,5 +1,6 @@
-"""Supervise one training process, from the claim to its end. Torch runs in its own session: cancellation, a
-crash or a lack of memory ends only that session and frees the GPU memory. The worker never imports torch."""
+"""Supervise one training process, from the claim to its end. Torch runs in a separate session: cancellation,
+a crash or a lack of memory ends only that session and frees the GPU memory. The worker never imports
+torch."""
 
 from __future__ import annotations
 
@@ -24,15 +25,15 @@ from training.runs.transitions import claim_run, fail_run, stop_run, worker_name
 
 # The time within which a cancelled process must reach its next step before its process group is killed.
 CANCEL_GRACE_SECONDS = 20.0
-# The same limit while the worker itself is stopping: its own supervisor kills it after 5 s
+# The same limit while the worker itself is stopping: the worker's supervisor kills the worker after 5 s
 # (embedded/supervisor.py).
 WORKER_STOP_GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16_384
-# OpenMP's idle threads spin by default. On a busy machine they take CPU time from the threads that they wait
-# for: on two busy cores, a PPO step of the demo took 15 to 35 s of CPU time and 43 to 104 s in total; with
-# sleeping threads, it took 2.6 s and 6 s.
+# By default, OpenMP's idle threads spin, which on a busy machine takes CPU time from the threads that the
+# idle threads wait for: on two busy cores, a PPO step of the demo took 15 to 35 s of CPU time and 43 to 104 s
+# of elapsed time; with sleeping threads, the step took 2.6 s and 6 s, respectively.
 TRAINING_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "DJANGO_SETTINGS_MODULE": "config.settings"}
 
 # Set when this worker is stopping: its runs end at their next step and are queued again.
@@ -41,8 +42,8 @@ worker_is_stopping = threading.Event()
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code (or minus the number of a signal), and whether it was
-    asked to stop."""
+    """How a process ended: its exit code (or the negative number of the signal that ended it), and whether
+    the process was asked to stop."""
 
     code: int
     asked_to_stop: bool
@@ -51,8 +52,8 @@ class Ended:
 
 def execute_run(*, run_id: UUID) -> None:
     """Claim the run and supervise its process to the end. Does nothing if the run can't be claimed."""
-    # Before the claim: heartbeats come from the training process, and starting the first one can take a long
-    # time.
+    # Called before the claim, because heartbeats come from the training process, and starting the first
+    # training process can take a long time.
     fork.prepare(environment=_environment())
     attempt = claim_run(run_id=run_id, worker=worker_name())
     if attempt is None:
@@ -63,7 +64,7 @@ def execute_run(*, run_id: UUID) -> None:
     except fork.ServerGone as gone:
         fail_run(run_id=run_id, attempt=attempt, error=record(FailureKind.NOT_STARTED, str(gone)))
         return
-    # The process records its own end if it can. These compare-and-set statements then change nothing.
+    # If the process was able to record its own end, these compare-and-set statements change nothing.
     if ended.code not in {EXIT_DONE, EXIT_NOT_MINE}:
         if ended.asked_to_stop or ended.code == EXIT_CANCELLED:
             stop_run(run_id=run_id, attempt=attempt)
@@ -75,7 +76,7 @@ def execute_run(*, run_id: UUID) -> None:
 
 
 def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -> list[str]:
-    """The last lines of the log, from at most its last `max_bytes` bytes."""
+    """The last lines of the log, read from at most the last `max_bytes` bytes of the file."""
     try:
         with run.log_path.open("rb") as log:
             log.seek(0, os.SEEK_END)
@@ -86,7 +87,7 @@ def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -
         return []
     found = text.split("\n")
     if start:
-        found = found[1:]  # the first line is incomplete
+        found = found[1:]  # the first line can be incomplete
     # A progress bar redraws its line with carriage returns; keep only its last state.
     return [line.rstrip("\r").rpartition("\r")[2] for line in found if line.strip()][-lines:]
 
@@ -116,7 +117,7 @@ def _environment() -> dict[str, str]:
 
 
 def _watch(process: fork.Forked, run: TrainingRun, attempt: int) -> bool:
-    """Wait until the process has ended or must be killed. Returns whether it was asked to stop."""
+    """Wait until the process has ended or must be killed. Returns whether the process was asked to stop."""
     asked_at: float | None = None
     while not process.has_ended(within_seconds=POLL_SECONDS):
         if asked_at is None and (worker_is_stopping.is_set() or _should_stop(run, attempt)):

@@ -11,12 +11,12 @@ from uuid import UUID
 
 from django.db import connection
 
-# The NOTIFY channel. The payload is only the run's id (it is limited to 8000 bytes); readers read the table.
+# The NOTIFY channel. The payload, limited to 8000 bytes, is only the run's id; readers read the table.
 CHANNEL = "training_run"
 
 
 class LostClaim(Exception):
-    """Raised if another attempt owns the run or the run is no longer running. This attempt must stop
+    """Raised if another attempt owns the run or the run is no longer running: this attempt must stop
     writing."""
 
 
@@ -35,8 +35,9 @@ class Progress:
     eta_seconds: float | None
 
 
-# The UPDATE checks the attempt, renews the heartbeat and numbers the events in one statement. It locks the
-# run's row, so a later claim and this write can't both succeed, and numbers are assigned in commit order.
+# The UPDATE checks the attempt, renews the heartbeat and numbers the events in one statement. The UPDATE
+# locks the run's row, so a later claim and this write can't both succeed, and numbers are assigned in commit
+# order.
 APPEND = """
 WITH live AS (
     UPDATE training_trainingrun
@@ -62,10 +63,10 @@ FROM live
 def append_events(
     *, run_id: UUID, attempt: int, events: Sequence[Event] = (), progress: Progress | None = None
 ) -> bool:
-    """Write events and progress of this attempt and renew its heartbeat. Returns True if the run was asked to
-    stop.
+    """Write this attempt's events and progress, and renew the run's heartbeat. Returns True if the run was
+    asked to stop.
 
-    Raises LostClaim, and writes nothing, unless the run is running and `attempt` is its newest claim.
+    Raises LostClaim, and writes nothing, unless the run is running and `attempt` is the run's newest claim.
     """
     rows = [
         {"number": number, "type": event.type, "step": event.step, "data": storable(event.data)}

@@ -1,8 +1,8 @@
 """Live events: one LISTEN connection and one reader connection per process, for any number of browsers.
 
 The table is the source of truth. A notification only means "read again", so a lost or duplicate notification
-is harmless. The obvious design, in which each stream queries on its own connection, occupies one connection
-per viewer: with a pool of 8, the ninth browser is never served.
+is harmless. The obvious design, in which each stream queries on its own connection, would occupy one
+connection per viewer: with a pool of 8, the ninth browser would never be served.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PING_SECONDS = 15.0  # proxies close a silent connection, commonly after 60 s
 RETRY_MILLISECONDS = 2000
 RECONNECT_SECONDS = 1.0
 BATCH_EVENTS = 500
-MAX_STREAMS = 500  # per process; a refused browser polls `metrics?after=` instead
+MAX_STREAMS = 500  # maximum number of streams per process; a refused browser polls `metrics?after=` instead
 
 SELECT_STATE = "SELECT state FROM training_trainingrun WHERE id = %s"
 SELECT_EVENTS = """
@@ -39,7 +39,7 @@ RunDocument = Callable[[UUID], dict[str, Any]]
 
 
 class Hub:
-    """The streams of one event loop. Its two connections are open only while there are streams."""
+    """The streams of one event loop. The hub's two connections are open only while there are streams."""
 
     def __init__(self) -> None:
         self._watchers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
@@ -55,7 +55,8 @@ class Hub:
         """Server-sent events of the run with seq > `after`, until the run is over and everything has been
         sent.
 
-        `document` returns the data of a state event: the run in its API form. It runs in a thread.
+        `document` returns the data of a state event: the run in its API form. `document` is called in a
+        thread.
         """
         async with self._watching(run_id) as woken:
             yield f"retry: {RETRY_MILLISECONDS}\n\n"
@@ -116,7 +117,7 @@ class Hub:
             try:
                 async with await _connect() as listening:
                     await listening.execute(f"LISTEN {CHANNEL}")
-                    self._wake(*self._watchers)  # for events that arrived before LISTEN
+                    self._wake(*self._watchers)  # read the events announced before LISTEN
                     async for note in listening.notifies():
                         self._wake(UUID(note.payload))
             except psycopg.OperationalError:
@@ -146,7 +147,7 @@ def open_streams() -> int:
 
 
 async def stream_events(run_id: UUID, *, after: int, document: RunDocument) -> AsyncIterator[str]:
-    """:meth:`Hub.stream` of this event loop's hub."""
+    """Call :meth:`Hub.stream` on this event loop's hub."""
     hub = _hubs.setdefault(asyncio.get_running_loop(), Hub())
     async for frame in hub.stream(run_id, after=after, document=document):
         yield frame

@@ -1,5 +1,5 @@
-"""The run kinds: the name, description, inputs and recipe of each. Imports no torch, so the web process can
-read it."""
+"""The run kinds: the name, description, inputs and recipe of each. This module does not import torch, so the
+web process can import it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RunKind:
     description: str
     recipe: type[Recipe]
     inputs: tuple[str, ...]
-    improves_policy: bool = False  # with a reward model
+    improves_policy: bool = False  # with the help of a reward model
 
 
 KINDS: dict[str, RunKind] = {
@@ -41,8 +41,8 @@ KINDS: dict[str, RunKind] = {
     ),
     TrainingRun.Kind.REWARD_MODEL: RunKind(
         "Reward model",
-        "Learns from rankings to score responses. Without a snapshot, a new one is frozen from the current "
-        "rankings.",
+        "Learns from rankings to score responses. If no snapshot is given, a new snapshot of the current "
+        "rankings is frozen.",
         RewardModelRecipe,
         ("policy", "snapshot"),
     ),
@@ -64,13 +64,14 @@ KINDS: dict[str, RunKind] = {
     ),
     TrainingRun.Kind.SAMPLE: RunKind(
         "Sample",
-        "The policy answers prompts. Its responses become new ranking tasks.",
+        "Lets the policy answer prompts and creates ranking tasks from its responses.",
         SampleRecipe,
         ("policy",),
     ),
     TrainingRun.Kind.EVALUATE: RunKind(
         "Evaluate",
-        "Scores the policy's responses to held-out prompts and reports the mean with its standard error.",
+        "Scores the policy's responses to held-out prompts and reports the mean score with its standard "
+        "error.",
         EvaluateRecipe,
         ("policy", "reward_model"),
     ),
@@ -79,7 +80,7 @@ MODEL_INPUTS = {"policy": ModelVersion.Kind.POLICY, "reward_model": ModelVersion
 
 
 def kind_named(kind: str) -> RunKind:
-    """The run kind of this name. Raises Problem for an unknown name."""
+    """The run kind with this name. Raises Problem for an unknown name."""
     if kind not in KINDS:
         reason = f"{kind!r} is not a run kind. The kinds are: {', '.join(KINDS)}."
         raise Problem(reason, errors=[FieldProblem("kind", reason)])

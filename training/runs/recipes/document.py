@@ -11,31 +11,31 @@ from training.runs.recipes.catalog import catalog
 
 HEAD = """# Recipes
 
-*Generated from the recipes by `manage.py document_recipes`; a test keeps it current. Edit
-`training/runs/recipes/` and the recipes in `training/rlhf/core/`.*
+*Generated from the recipes by `manage.py document_recipes`; a test checks that it is current. Edit
+`training/runs/recipes/` and the recipes in `training/rlhf/core/` instead.*
 
     manage.py launch_run KIND --project SLUG [--preset NAME] [--recipe FILE] [--set key=value …] [--wait]
 
-Or use the page New run, which is generated from the same definitions. It estimates how long a run would
-take and how much memory and disk it would need (`POST /api/v1/runs/estimate`). A preset changes the
+Alternatively, use the New run page, which is generated from the same definitions. The page also estimates
+how much time, memory and disk space a run would need (`POST /api/v1/runs/estimate`). A preset changes the
 settings that are listed with it. A recipe file overrides the preset, and `--set` overrides both. All other
 settings keep their defaults.
 """
 ESTIMATES = """## Estimates
 
-The memory estimate is the sum of weights, gradients, Adam's two moments, the activations of the largest
-micro-batch, the keys and values during generation, and torch itself. It is the peak of the run's largest
-stage. The formulas are in `training/rlhf/planning/cost.py`. The size of a model is read from its
-`config.json` and the headers of its weight files, or guessed from a name such as `Qwen3-0.6B`.
+The memory estimate is the peak memory of the run's largest stage: the sum of weights, gradients, Adam's two
+moments, the activations of the largest micro-batch, the keys and values during generation, and torch itself.
+The formulas are in `training/rlhf/planning/cost.py`. A model's size is read from its `config.json` and the
+headers of its weight files, or guessed from a name such as `Qwen3-0.6B`.
 
-The disk estimate is the model that the run produces plus, until a `reward_model` run has ended, its
+The disk estimate covers the model that the run produces and, until a `reward_model` run has ended, its
 checkpoints. With full fine-tuning, the checkpoints take up to eleven times the size of the model
 (`training/rlhf/planning/disk.py`).
 
-The time estimate is computed from the same sizes. It is scaled by the durations of up to five earlier runs
-of the same kind, from the same base model, on this installation. Without earlier runs, it assumes a speed
-(which is shown) and gives a range of a factor of three in both directions. Every successful run records its
-machine and its peak memory.
+The time estimate is computed from the same sizes, and scaled by the durations of up to five earlier runs of
+the same kind, from the same base model, on this installation. Without earlier runs, the estimate assumes a
+speed, which is shown, and gives a range from one third of the estimate to three times the estimate. Every
+successful run records its machine and its peak memory.
 """
 
 

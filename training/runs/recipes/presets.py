@@ -1,6 +1,6 @@
-"""The presets of each run kind, and the settings that its form shows first.
+"""The presets of each run kind, and the settings that the launch form shows first.
 
-A preset changes a few defaults. Settings specified in addition override it.
+A preset changes a few defaults. Settings given in addition override the preset.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
         Preset(
             "lora",
             "LoRA",
-            "Trains an adapter instead of all weights, for a model that does not fit in memory otherwise.",
+            "Trains an adapter instead of all weights, for a model that would not otherwise fit in memory.",
             {"use_peft": True},
         ),
     ),
@@ -91,7 +91,7 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
     ),
 }
 
-# The most commonly changed settings, in the order of the form. The others are one click away.
+# The most commonly changed settings, in the order of the form. All other settings are one click away.
 COMMON: Mapping[str, tuple[str, ...]] = {
     Kind.SFT: ("demonstrations", "base_model", "max_demonstrations", "epochs", "learning_rate", "batch_size"),
     Kind.REWARD_MODEL: (

@@ -1,5 +1,5 @@
-"""The recipe of each run kind: the library's settings, plus those specific to the platform (the sources of
-prompts and initial models). Imports no torch."""
+"""The recipe of each run kind: the library's settings, plus the settings specific to the platform (the
+sources of prompts and initial models). This module does not import torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEMO_WORLD = "demo-world"
 
 
 class StartsFromPolicy(Recipe):
-    """A run kind that starts from the input `policy`, unless the recipe names another model."""
+    """A recipe for runs that start from the input `policy`, unless the recipe names another model."""
 
     base_model: str = Field(
         "",
@@ -34,7 +34,7 @@ class StartsFromPolicy(Recipe):
 
 
 class UsesPrompts(Recipe):
-    """A run kind that answers the project's own prompts."""
+    """A recipe for runs that answer the project's own prompts."""
 
     max_prompts: int = Field(
         512,
@@ -65,7 +65,7 @@ class SFTRecipe(SFTConfig):
 
 
 class RewardModelRecipe(StartsFromPolicy, RewardModelConfig):
-    """A reward model trained on the rankings of a snapshot."""
+    """A reward model trained on the rankings in a snapshot."""
 
 
 class RejectionSamplingRecipe(UsesPrompts, StartsFromPolicy, RejectionSamplingConfig):
@@ -77,16 +77,16 @@ class PPORecipe(UsesPrompts, StartsFromPolicy, PPOConfig):
 
 
 class SampleRecipe(UsesPrompts, StartsFromPolicy, SampleConfig):
-    """The policy's responses become ranking tasks."""
+    """Creates ranking tasks from the policy's responses."""
 
     responses_per_prompt: int = Field(
-        4, ge=MIN_RESPONSES, le=MAX_RESPONSES, description="Distinct responses per task."
+        4, ge=MIN_RESPONSES, le=MAX_RESPONSES, description="Number of distinct responses per task."
     )
     max_prompts: int = Field(
         32,
         ge=1,
         le=1_000_000,
-        description="Maximum number of prompts to answer. Those with the fewest tasks come first.",
+        description="Maximum number of prompts to answer. Prompts with the fewest tasks come first.",
     )
     overlap: int = Field(1, ge=1, le=50, description="Number of annotators who rank each new task.")
     priority: int = Field(
@@ -98,20 +98,20 @@ class SampleRecipe(UsesPrompts, StartsFromPolicy, SampleConfig):
 
 
 class EvaluateRecipe(UsesPrompts, StartsFromPolicy, EvaluateConfig):
-    """The mean score of the policy's responses to held-out prompts, with its standard error."""
+    """Scores the policy's responses to prompts and reports the mean score with its standard error."""
 
     responses_per_prompt: int = Field(
         4,
         ge=1,
         le=64,
-        description="Answers scored per prompt. More answers make the mean less random.",
+        description="Number of answers scored per prompt. More answers make the mean less random.",
     )
     judge: Literal["gold", "reward_model"] = Field(
         "gold",
-        description="Judge of the answers. gold: the demo world's gold preference function (demo prompts "
-        "only). reward_model: the input reward model.",
+        description="The judge that scores the answers. gold: the demo world's gold preference function "
+        "(demo prompts only). reward_model: the input reward model.",
     )
     split: Literal["heldout", "train", "all"] = Field(
         "heldout",
-        description="Which prompts to use: those held out from all training, those trained on, or both.",
+        description="Which prompts to use: the held-out prompts, the training prompts, or all prompts.",
     )

@@ -5,7 +5,10 @@ import { runsQuery } from "@/features/runs/api/runs";
 import { ProblemsPanel } from "@/features/tasks/components/ProblemsPanel";
 import { meQuery } from "@/shared/session";
 
-/** The overview of a project, with its runs (which only admins can start) and the problems reported with its tasks. */
+/**
+ * A project's overview, with the training runs (which only admins can start) and the problems that annotators
+ * reported.
+ */
 export function OverviewPage() {
   const { slug } = useParams({ from: "/shell/projects/$slug/" });
   const { data: me } = useSuspenseQuery(meQuery);

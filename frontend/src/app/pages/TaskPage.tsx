@@ -2,7 +2,7 @@ import { useParams } from "@tanstack/react-router";
 import { MakeCheckButton } from "@/features/checks/components/MakeCheckButton";
 import { TaskView } from "@/features/tasks/components/TaskView";
 
-/** One task, with the button that turns it into a check. */
+/** One task, with a button that turns the task into a check. */
 export function TaskPage() {
   const { slug, taskId } = useParams({ from: "/shell/projects/$slug/tasks/$taskId" });
   return (

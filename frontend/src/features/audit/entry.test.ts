@@ -26,7 +26,7 @@ describe("an audit log entry", () => {
     expect(actorWords({ actor, actor_name }, en.kinds)).toBe(words);
   });
 
-  it("is filtered by whole days, including the last one", () => {
+  it("a filter by date covers whole days, including the last day", () => {
     const { after, before } = toQuery({ ...NO_FILTER, from: "2026-03-01", until: "2026-03-31" });
     expect(new Date(after as string)).toEqual(new Date(2026, 2, 1));
     expect(new Date(before as string)).toEqual(new Date(2026, 3, 1));

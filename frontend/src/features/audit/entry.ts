@@ -4,10 +4,10 @@ import type { en } from "./texts/en";
 
 export type Change = { field: string; before: string | null; after: string | null };
 
-/** Longer values are truncated on screen; the API returns them in full. */
+/** Maximum length of a value on screen. Longer values are truncated; the API returns complete values. */
 const MOST_CHARS = 400;
 
-/** The changed fields, in the order of the entry. A value is null if the field did not exist. */
+/** The changed fields, in the entry's order. A value is null if the field did not exist. */
 export function changesIn({ before, after }: Pick<AuditEntry, "before" | "after">): Change[] {
   const fields = new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})]);
   return [...fields].map((field) => ({
@@ -53,7 +53,10 @@ export type Filter = { actor: string; action: string; table: string; from: strin
 
 export const NO_FILTER: Filter = { actor: "", action: "", table: "", from: "", until: "" };
 
-/** The filter as the API expects it. Days are whole days in the reader's time zone; the last one is included. */
+/**
+ * The filter in the API's format. Days are whole days in the reader's time zone, and the last day is
+ * included.
+ */
 export function toQuery({ actor, action, table, from, until }: Filter) {
   const end = until && new Date(`${until}T00:00:00`);
   if (end) end.setDate(end.getDate() + 1);

@@ -10,24 +10,24 @@ const task = (gold_tiers: string[][] | null): TaskDetail =>
   }) as unknown as TaskDetail;
 
 describe("editing a known answer", () => {
-  it("starts with the import order, unconfirmed", () => {
+  it("a new known answer starts unconfirmed and in import order", () => {
     const start = goldToEdit(task(null));
     expect(start.tiers).toEqual([["a"], ["b"], ["c"]]);
     expect(isTouched(start)).toBe(false);
   });
 
-  it("starts with the existing known answer, including ties", () => {
+  it("editing starts with the existing known answer, including ties", () => {
     const start = goldToEdit(task([["c"], ["a", "b"]]));
     expect(start.tiers).toEqual([["c"], ["a", "b"]]);
     expect(isTouched(start)).toBe(true);
   });
 
-  it("ignores a known answer for other responses", () => {
+  it("a known answer for other responses is ignored", () => {
     expect(goldToEdit(task([["x"], ["a", "b"]])).tiers).toEqual([["a"], ["b"], ["c"]]);
     expect(goldToEdit(task([["a"], ["b"]])).tiers).toEqual([["a"], ["b"], ["c"]]);
   });
 
-  it("is incomplete while all responses are tied", () => {
+  it("a known answer is incomplete while all responses are tied", () => {
     const start = goldToEdit(task(null));
     const one = reduce(start, { type: "tie", id: "b" });
     expect(saysSomething(one)).toBe(true);

@@ -4,13 +4,15 @@ import { type Ranking, restoreRanking, startRanking } from "@/ranking/order/rank
 /** In a known answer, every response is ranked and ties are allowed. */
 const RULES = { ties: true, atMost: null };
 
-/** The initial known answer: the existing one, or the import order. */
+/** The initial order in the editor: the existing known answer, or the import order. */
 export function goldToEdit(task: TaskDetail): Ranking {
   const ids = task.responses.map(({ id }) => id);
   return restoreRanking(ids, task.gold_tiers, task.gold_tiers !== null, RULES) ?? startRanking(ids, RULES);
 }
 
-/** The server refuses an answer in which all responses are tied, so the button is disabled for such an answer. */
+/**
+ * The server refuses a known answer in which all responses are tied, so the button is disabled in that case.
+ */
 export function saysSomething({ tiers }: Pick<Ranking, "tiers">): boolean {
   return tiers.length > 1;
 }

@@ -46,7 +46,10 @@ export function importFile(
 
 const reading = ({ share, read }: NonNullable<Progress>): Phase => ({ at: "reading", share, rows: read });
 
-/** The last complete line of the response; undefined if there is none, for example if the response was truncated. */
+/**
+ * The last complete line of the response; undefined if no line is complete, for example because the response
+ * was truncated.
+ */
 export function lastLine(text: string): ImportNews {
   const end = text.lastIndexOf("\n");
   const news = end < 0 ? null : parsed(text.slice(text.lastIndexOf("\n", end - 1) + 1, end));

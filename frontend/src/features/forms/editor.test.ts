@@ -63,7 +63,7 @@ describe("editing a form", () => {
     const typed = edited({ type: "put", path: ["tie_label"], value: "Same" });
     expect(isOvertaken(typed, saved)).toBe(false);
     expect(isOvertaken(typed, { ...saved, ties: false })).toBe(true);
-    expect(isOvertaken(typed, { ...saved, tie_label: "Same" })).toBe(false); // This is the form that was just saved.
+    expect(isOvertaken(typed, { ...saved, tie_label: "Same" })).toBe(false); // Now equal to the edited form.
   });
 
   it("restores the content of a part that is turned on again", () => {
@@ -88,7 +88,7 @@ describe("editing a form", () => {
     expect(noLongerAsked(gone)).toEqual(["Spam"]);
   });
 
-  it("numbers new levels and points after the last one", () => {
+  it("assigns the next higher value to each new level or point", () => {
     const graded = edited(
       { type: "switch", part: "strength", on: true },
       { type: "add", path: ["strength", "levels"] },
@@ -102,8 +102,8 @@ describe("editing a form", () => {
   });
 });
 
-describe("the names under which answers are stored", () => {
-  it("are derived from the labels of new items", () => {
+describe("the name under which an answer is stored", () => {
+  it("the name is derived from a new item's label", () => {
     const typed = edited(
       { type: "add", path: ["questions"] },
       { type: "label", path: ["questions", 0], value: "Is it sa" },
@@ -112,12 +112,12 @@ describe("the names under which answers are stored", () => {
     expect(typed.form.questions[0]).toMatchObject({ name: "is_it_safe", label: "Is it safe?" });
   });
 
-  it("stay the same once the project uses them, even if labels change", () => {
+  it("the name stays the same once in use, even if the label changes", () => {
     const renamed = edited({ type: "label", path: ["flags", 0], value: "Advertising" });
     expect(renamed.form.flags[0]).toEqual({ name: "spam", label: "Advertising" });
   });
 
-  it("are not changed if entered manually", () => {
+  it("the name does not change if it was entered manually", () => {
     const own = edited(
       { type: "add", path: ["flags"] },
       { type: "put", path: ["flags", 2, "name"], value: "x1" },
@@ -126,7 +126,7 @@ describe("the names under which answers are stored", () => {
     expect(own.form.flags[2]).toEqual({ name: "x1", label: "Something else" });
   });
 
-  it("are unique and valid for the server", () => {
+  it("the name is unique and valid for the server", () => {
     expect(nameFrom("Contains PII (names, addresses)")).toBe("contains_pii_names_addresses");
     expect(nameFrom("Déjà vu")).toBe("deja_vu");
     expect(nameFrom("Rude", ["rude", "rude_2"])).toBe("rude_3");

@@ -1,6 +1,6 @@
 import type { AnswerForm } from "@/api/types";
 
-/** The path of a part of the form, as the server writes it: `ratings.0.max`. */
+/** The path to a part of the form, which the server writes as `ratings.0.max`. */
 export type Path = readonly (string | number)[];
 
 /** The optional parts of a form. */
@@ -20,7 +20,7 @@ export type EditorState = {
 
 export type EditorAction =
   | { type: "put"; path: Path; value: unknown }
-  /** The label of a named item. The name of a new item is derived from its label. */
+  /** Changes the label of a named item. A new item's name is derived from its label. */
   | { type: "label"; path: Path; value: string }
   | { type: "add"; path: Path }
   | { type: "remove"; path: Path; index: number }
@@ -144,7 +144,7 @@ function moved(list: unknown[], { index, by }: { index: number; by: -1 | 1 }): u
   return [...rest.slice(0, target), list[index], ...rest.slice(target)];
 }
 
-/** An empty item for the list at `path`, with its required parts. */
+/** An empty item for the list at `path`, including the parts that such an item requires. */
 function fresh(path: Path, list: readonly unknown[]): unknown {
   const values = list.map((item) => (item as { value?: number }).value ?? 0);
   switch (path.at(-1)) {
@@ -203,8 +203,8 @@ function namesIn(form: AnswerForm): Set<string> {
 }
 
 /**
- * The names of parts that the project uses now and would no longer use. Existing answers are kept, but later rows
- * have no value in these columns.
+ * The labels of parts that the project uses now but the edited form omits. Existing answers are kept, but
+ * later answers have no values for these parts.
  */
 export function noLongerAsked({ saved, form }: EditorState): string[] {
   const kept = namesIn(form);

@@ -18,7 +18,7 @@ export type FormCheck = {
 
 const NOTHING_YET: FormCheck = { settled: false, effect: null, problems: {}, failure: null };
 
-/** Validates the edited form on the server. The previous result is kept until the next one arrives. */
+/** Validates the edited form on the server. The previous result is kept until the next result arrives. */
 export function useFormCheck(slug: string, form: AnswerForm): FormCheck {
   const [check, setCheck] = useState(NOTHING_YET);
   useEffect(() => {
@@ -45,7 +45,7 @@ function refusedFor(error: unknown): FormCheck {
   return { settled: true, effect: null, problems, failure };
 }
 
-/** `form.ratings.0.max` refers to `ratings.0.max`, and `form` to the whole. */
+/** `form.ratings.0.max` refers to `ratings.0.max`, and `form` to the whole form. */
 function problemsByPath(problem: ApiProblem): Record<string, string> {
   return Object.fromEntries(
     Object.entries(problem.byField()).map(([field, reason]) => [field.replace(/^form\.?/, ""), reason]),

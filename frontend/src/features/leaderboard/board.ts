@@ -8,8 +8,8 @@ export function scaleOf(rows: readonly LeaderboardRow[]): (value: number) => num
 }
 
 /**
- * The probability that the first model beats the second, given that one of them wins, from their difference in log
- * odds.
+ * The probability that the first model beats the second if they do not tie, computed from their strengths in
+ * log odds.
  */
 export function chanceToWin(one: number, other: number): number {
   return 1 / (1 + Math.exp(other - one));
@@ -27,7 +27,8 @@ export function hasLevels(rows: readonly LeaderboardRow[]): boolean {
 }
 
 /**
- * Whether the model is significantly worse than the best one of its group: its interval lies below that of the best.
+ * Whether the row's model is significantly worse than the group's best model, that is, whether the
+ * row's confidence interval lies entirely below the best model's interval.
  */
 export function tellable(row: LeaderboardRow, best: LeaderboardRow): boolean {
   return row !== best && row.high < best.low;
@@ -35,7 +36,10 @@ export function tellable(row: LeaderboardRow, best: LeaderboardRow): boolean {
 
 type Met = { wins: number; losses: number; ties: number };
 
-/** Wins and losses of each pair from the perspective of the row. The input contains each pair once. */
+/**
+ * Each pair's wins, losses and ties from the perspective of the row's model. The input contains each pair
+ * only once.
+ */
 export function winMatrix(matrix: Leaderboard["matrix"]): (one: string, other: string) => Met | undefined {
   const cells = new Map<string, Met>();
   for (const { model, against, wins, losses, ties } of matrix) {
@@ -45,7 +49,7 @@ export function winMatrix(matrix: Leaderboard["matrix"]): (one: string, other: s
   return (one, other) => cells.get(JSON.stringify([one, other]));
 }
 
-/** The share of comparisons that the row's model won; a tie counts half for each model. */
+/** The share of comparisons that the row's model won; a tie is half a win for each model. */
 export function shareWon({ wins, losses, ties }: Met): number {
   return (wins + ties / 2) / (wins + losses + ties);
 }

@@ -13,7 +13,7 @@ const params = searchOf({
 
 export type BoardSearch = v.InferOutput<typeof params>;
 
-/** The selection of the board, stored in the page URL. */
+/** The selected method and slices of the leaderboard, stored in the page URL. */
 export const boardSearch = v.pipe(
   params,
   v.transform(

@@ -15,7 +15,7 @@ const member = (changes: Partial<Member>): Member => ({
 });
 const asking = { qualification_pass_mark: 0.8, qualification_attempts: 2 } as Project["checks"];
 
-describe("the state of a qualification", () => {
+describe("a member's qualification state", () => {
   it.each([
     ["no pass mark", {}, { qualification_pass_mark: null } as Project["checks"], "none"],
     ["a pass mark of 0", {}, { ...asking, qualification_pass_mark: 0 } as Project["checks"], "trying"],

@@ -2,7 +2,10 @@ import type { Member, Project } from "@/api/types";
 
 export type Qualification = "none" | "qualified" | "trying" | "failed";
 
-/** An annotator's state in a project that requires a qualification; null where none is required. */
+/**
+ * A member's qualification state; "none" if the project requires no qualification or the member is not an
+ * annotator.
+ */
 export function qualificationOf(member: Member, checks: Project["checks"]): Qualification {
   const asked = checks?.qualification_pass_mark !== null && checks?.qualification_pass_mark !== undefined;
   if (!asked || member.role !== "annotator") return "none";

@@ -1,4 +1,7 @@
-/** The positions of intervals on a common scale, as shares of its width. The scale always includes 0. */
+/**
+ * The positions of intervals on a common scale, as fractions of the scale's width. The scale always includes
+ * 0.
+ */
 
 export type Span = { low: number; high: number; middle: number };
 

@@ -5,8 +5,8 @@ import { byDescent } from "./lineage";
 const model = (id: string, parent: string | null, day: number) =>
   ({ id, name: id, parent: parent && { id: parent, name: parent }, created_at: `2026-01-0${day}` }) as Model;
 
-describe("models by lineage", () => {
-  it("are listed below their parents, the newest lineage first", () => {
+describe("models in lineage order", () => {
+  it("each model is below its parent, with the newest lineage first", () => {
     const placed = byDescent([
       model("sft", null, 1),
       model("ppo", "sft", 3),
@@ -21,7 +21,7 @@ describe("models by lineage", () => {
     ]);
   });
 
-  it("include a model whose parent is not listed", () => {
+  it("a model whose parent is not listed is included", () => {
     expect(byDescent([model("orphan", "gone", 1)])).toHaveLength(1);
   });
 });

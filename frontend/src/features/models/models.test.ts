@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { placed, scaleOf } from "./interval";
 import { loadLine } from "./loading";
 
-describe("the line that loads a model", () => {
-  it("uses the class of its kind", () => {
+describe("the line of code that loads a model", () => {
+  it("uses the class for the model's kind", () => {
     expect(loadLine({ kind: "policy", weights: "full", folder: "/srv/models/demo-sft-1" })).toBe(
       'from transformers import AutoModelForCausalLM; model = AutoModelForCausalLM.from_pretrained("/srv/models/demo-sft-1")',
     );
@@ -12,7 +12,7 @@ describe("the line that loads a model", () => {
     );
   });
 
-  it("loads an adapter with PEFT, with one output", () => {
+  it("loads an adapter with PEFT and sets one output", () => {
     expect(loadLine({ kind: "reward_model", weights: "adapter", folder: "/x" })).toBe(
       'from peft import AutoPeftModelForSequenceClassification; model = AutoPeftModelForSequenceClassification.from_pretrained("/x", num_labels=1)',
     );
@@ -26,7 +26,7 @@ describe("the line that loads a model", () => {
 });
 
 describe("intervals on one scale", () => {
-  it("include 0 and every interval", () => {
+  it("the scale includes 0 and every interval", () => {
     const spans = [
       { low: 0.2, middle: 0.4, high: 0.6 },
       { low: -0.1, middle: 0.1, high: 0.3 },
@@ -41,7 +41,7 @@ describe("intervals on one scale", () => {
     }
   });
 
-  it("handle an empty list", () => {
+  it("an empty list of intervals results in a valid scale", () => {
     const scale = scaleOf([]);
     expect(scale.high).toBeGreaterThan(scale.low);
     expect(placed({ low: 0, middle: 0, high: 0 }, scale).zero).toBeCloseTo(0.5);

@@ -2,7 +2,7 @@ import type { AnswerForm } from "@/api/types";
 import type { Texts } from "@/shared/i18n";
 import type { en } from "./texts/en";
 
-/** The questions of a form, one line for each part, in the order in which annotators see them. */
+/** A form's questions, one line per part, in the order in which annotators see them. */
 export function askedBy(form: AnswerForm, texts: Texts<typeof en.asked>): string[] {
   const pair = form.responses.max === 2 && !form.top_k;
   const parts: [boolean, (form: AnswerForm) => string][] = [

@@ -15,18 +15,18 @@ const better = run("ppo", "ppo-1", { policy: "sft-1", reward_model: "rm-1" });
 const asked = run("sample", null, { policy: "ppo-1" });
 
 describe("the next step of the training loop", () => {
-  it("is to rank until there is enough training data", () => {
+  it("annotators rank until there is enough training data", () => {
     expect(loopStepOf([first], 49, 600)).toEqual({ is: "people" });
     expect(loopStepOf([first], 50, 600)).toEqual({ is: "train" });
   });
 
-  it("is to improve a policy with the newest reward model", () => {
+  it("a policy is improved with the newest reward model", () => {
     expect(loopStepOf([judge, first], 600, 0)).toEqual({ is: "improve", rewardModel: "rm-1" });
     const next = run("reward_model", "rm-2");
     expect(loopStepOf([next, asked, better, judge], 900, 0)).toEqual({ is: "improve", rewardModel: "rm-2" });
   });
 
-  it("is to sample from the improved policy, despite earlier samples", () => {
+  it("the improved policy is sampled even if earlier samples exist", () => {
     expect(loopStepOf([better, judge, first], 600, 0)).toEqual({ is: "sample", policy: "ppo-1" });
     expect(loopStepOf([better, run("sample", null), judge], 600, 5)).toEqual({
       is: "sample",
@@ -34,12 +34,12 @@ describe("the next step of the training loop", () => {
     });
   });
 
-  it("is to rank the samples, and then to train on the rankings", () => {
+  it("samples are ranked before a reward model is trained on the rankings", () => {
     expect(loopStepOf([asked, better, judge, first], 600, 32)).toEqual({ is: "people" });
     expect(loopStepOf([asked, better, judge, first], 632, 0)).toEqual({ is: "train" });
   });
 
-  it("is to watch an active run; failed runs do not count", () => {
+  it("an active run is watched; failed runs are ignored", () => {
     const running = run("reward_model", null, {}, "running");
     expect(loopStepOf([running, first], 600, 0)).toEqual({ is: "watch", run: "run of reward_model" });
     expect(loopStepOf([run("reward_model", null, {}, "failed"), first], 600, 0)).toEqual({ is: "train" });

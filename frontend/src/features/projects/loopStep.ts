@@ -1,9 +1,14 @@
 import type { Run } from "@/api/types";
 
-/** Enough rankings for a first reward model. Training with fewer is allowed but gives mostly noise. */
+/**
+ * Number of rankings that suffice for a first reward model. Training with fewer rankings is allowed, but the
+ * result is mostly noise.
+ */
 const ENOUGH_RANKINGS = 50;
 
-/** The next step of a project's training loop for an admin. "people": more rankings are needed. */
+/**
+ * The next step of a project's training loop, shown to admins. "people" means that more rankings are needed.
+ */
 export type LoopStep =
   | { is: "people" }
   | { is: "watch"; run: string }
@@ -15,7 +20,7 @@ const IMPROVES: readonly Run["kind"][] = ["rejection_sampling", "ppo"];
 
 type KnownRun = Pick<Run, "id" | "kind" | "state" | "inputs" | "result">;
 
-/** @param runs the newest first */
+/** @param runs the project's runs, newest first */
 export function loopStepOf(runs: readonly KnownRun[], rankings: number, openTasks: number): LoopStep {
   const live = runs.find(({ state }) => state === "queued" || state === "running");
   if (live) return { is: "watch", run: live.id };

@@ -31,30 +31,30 @@ const form: AnswerForm = {
   rewrite: null,
 };
 
-describe("the questions of a form, in words", () => {
-  it("describe a pair with the number of degrees", () => {
+describe("a form's questions in words", () => {
+  it("a pair of responses is described with the number of strength levels", () => {
     expect(askedBy(form, en.asked)).toEqual([
       "Two responses: which is better, in 4 levels, no tie",
       "Why?, required",
     ]);
   });
 
-  it("describe a full ranking and a ranking of the best few", () => {
+  it("a full ranking and a ranking of the best few are described", () => {
     const many = { ...form, responses: { min: 4, max: 9 }, ties: true, comment: null };
     expect(askedBy(many, en.asked)).toEqual([
       "4–9 responses in order, ties allowed",
-      "How much better the best is, in 4 levels",
+      "How much better the best response is, in 4 levels",
     ]);
     const best = { ...many, strength: null, top_k: { at_least: 1, at_most: 3 } };
     expect(askedBy(best, en.asked)).toEqual(["The best 3 of 4–9 responses"]);
   });
 
-  it("count the questions about each response", () => {
+  it("the questions about each response are counted", () => {
     const flags = ["spam", "rude"].map((name) => ({ name, label: name }));
     const scale = { name: "q", label: "Quality", min: 1, max: 5, required: true, points: [] };
     expect(askedBy({ ...form, flags, ratings: [scale] }, en.asked).slice(1, 3)).toEqual([
-      "Quality of each, 1 to 5",
-      "2 flags for each",
+      "Quality of each response, 1 to 5",
+      "2 flags for each response",
     ]);
   });
 });

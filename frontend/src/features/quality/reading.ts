@@ -6,12 +6,16 @@ const OUTLIER_P = 0.01;
 
 export type Reading = "unknown" | "chance" | "low" | "tentative" | "reliable";
 
-/** Krippendorff's thresholds: α of at least 0.80 supports firm conclusions, at least 0.667 tentative ones. */
+/**
+ * Krippendorff's thresholds: α of at least 0.80 supports firm conclusions, and α of at least 0.667
+ * supports tentative conclusions.
+ */
 const RELIABLE = 0.8;
 const TENTATIVE = 2 / 3;
 
 /**
- * Uses the lower bound of the interval, if there is one, so that the text does not claim more than the data support.
+ * Interprets an α by the lower bound of its confidence interval, if there is an interval, so that the text does
+ * not claim more than the data support.
  */
 export function readAlpha({ value, low }: Estimate): Reading {
   if (value === null) return "unknown";
@@ -25,21 +29,21 @@ export function decimals(value: number): string {
   return value.toFixed(2);
 }
 
-/** "0.71 (0.66 to 0.75)"; a dash if there is nothing to estimate from. */
+/** "0.71 (0.66 to 0.75)"; a dash if there are no data for an estimate. */
 export function interval(estimate: Estimate, show: (value: number) => string): string {
   if (estimate.value === null) return "–";
   if (estimate.low === null || estimate.high === null) return show(estimate.value);
   return `${show(estimate.value)} (${show(estimate.low)} to ${show(estimate.high)})`;
 }
 
-/** Whether the interval of a share excludes ½. */
+/** Whether a share's confidence interval excludes ½. */
 export function leans({ low, high }: Estimate): boolean {
   return low !== null && high !== null && (low > 0.5 || high < 0.5);
 }
 
 /**
- * Whether the share of rankings in the order shown exceeds the share expected by chance by a factor of more than 1.5
- * and by more than 0.05.
+ * Whether the share of rankings in the order shown is more than 1.5 times the share expected by chance and also more
+ * than 0.05 above that share.
  */
 export function straightLines({ as_shown, as_shown_by_chance }: AnnotatorQuality): boolean {
   if (as_shown === null || as_shown_by_chance === null) return false;
@@ -78,8 +82,8 @@ export function sorted(people: readonly AnnotatorQuality[], { by, up }: Order): 
 }
 
 /**
- * A click on the sorted column reverses the order. On another column, names are sorted ascending and figures
- * descending.
+ * A click on the sorted column reverses the order. A click on another column sorts names in ascending order
+ * and figures in descending order.
  */
 export function nextOrder(order: Order, by: Column): Order {
   return order.by === by ? { by, up: !order.up } : { by, up: by === "username" };
@@ -102,8 +106,8 @@ export function pairMatrix(between: Quality["between"]): {
 }
 
 /**
- * The colour intensity of a cell, 0 to 1, scaled to the range of the given shares, so that small differences are
- * visible.
+ * The colour intensity of a cell, from 0 to 1, scaled to the range of the given shares, so that small differences
+ * are visible.
  */
 export function washOf(shares: readonly number[]): (share: number) => number {
   const low = Math.min(...shares);

@@ -27,7 +27,7 @@ const given = (changes: Partial<AnswerGiven> = {}): AnswerGiven => ({
 });
 
 describe("an annotator's answer, shown to a reviewer", () => {
-  it("shows the order with the letters of the desk", () => {
+  it("shows the order with the desk's letters", () => {
     expect(orderInLetters(given(), letters, en.said)).toBe("B > A = C");
     expect(orderInLetters(given({ tiers: [["z"]] }), letters, en.said)).toBe("C > (A, B)");
     expect(orderInLetters(given({ tiers: [], not_rankable: true }), letters, en.said)).toBe("Not rankable");
@@ -35,11 +35,11 @@ describe("an annotator's answer, shown to a reviewer", () => {
     expect(orderInLetters(given({ all_bad: true }), letters, en.said)).toBe("B > A = C, all bad");
   });
 
-  it("shows other parts with the form's labels, or as stored", () => {
+  it("shows the other parts with the form's labels, or else as stored", () => {
     const form = formOf({ flags: [{ name: "unsafe", label: "Unsafe" }] });
     const answer = given({ strength: 2, flags: { x: ["unsafe"], y: ["odd"], z: [] } });
     expect(saidBeside(answer, form, letters, en.said)).toEqual([
-      "The best is better by 2",
+      "The best response is better by 2",
       "A is flagged: Unsafe",
       "B is flagged: odd",
     ]);

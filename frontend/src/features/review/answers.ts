@@ -5,7 +5,7 @@ import type { en } from "./texts/en";
 type Said = Texts<typeof en.said>;
 
 /**
- * The order with the response letters of the desk: `B > A = D`. Responses below a top-k ranking come last, in
+ * The order with the desk's response letters: `B > A = D`. Responses below a top-k ranking come last, in
  * brackets.
  */
 export function orderInLetters(
@@ -23,7 +23,7 @@ export function orderInLetters(
   return order ? texts.orderAllBad(order) : texts.allBad;
 }
 
-/** The other parts of the answer, one line each, with the labels of the form if they still exist. */
+/** The other parts of the answer, one line each, with the form's labels if they still exist. */
 export function saidBeside(
   answer: AnswerGiven,
   form: AnswerForm,

@@ -14,8 +14,8 @@ import {
 const estimate = (value: number | null, low: number | null, high: number | null) => ({ value, low, high });
 const slice = (by: Slice["by"], of: string) => ({ by, of }) as Slice;
 
-describe("figures of a report", () => {
-  it("show bounds only if they exist", () => {
+describe("a figure in a report", () => {
+  it("shows bounds only if they exist", () => {
     const show = (value: number) => value.toFixed(1);
     expect(withBounds(estimate(0.7, 0.6, 0.8), show)).toBe("0.7 (0.6 to 0.8)");
     expect(withBounds(estimate(0.7, null, null), show)).toBe("0.7");
@@ -23,7 +23,7 @@ describe("figures of a report", () => {
     expect(boundsOf(estimate(0.7, 0.6, null), show)).toBe("");
   });
 
-  it("use a real minus sign, except before zero, and percentage points", () => {
+  it("has a real minus sign, except before zero; shares are in percentage points", () => {
     expect(decimals(-0.1234)).toBe("−0.123");
     expect(decimals(-0.0001)).toBe("0.000");
     expect(signed(0.0004)).toBe("0.000");
@@ -31,20 +31,20 @@ describe("figures of a report", () => {
     expect(points(-0.0661)).toBe("−6.6");
   });
 
-  it("report a difference only if its interval excludes 0", () => {
+  it("reports a difference only if its interval excludes 0", () => {
     expect(sideOf(estimate(0.1, 0.02, 0.2))).toBe("above");
     expect(sideOf(estimate(-0.1, -0.2, -0.02))).toBe("below");
     expect(sideOf(estimate(0.1, -0.02, 0.2))).toBe("unclear");
     expect(sideOf(estimate(0.1, null, null))).toBe("unclear");
   });
 
-  it("report overconfidence only above the upper bound of the accuracy", () => {
+  it("reports overconfidence only if it exceeds the accuracy's upper bound", () => {
     expect(tooSure({ accuracy: estimate(0.7, 0.6, 0.8), confidence: 0.81 })).toBe(true);
     expect(tooSure({ accuracy: estimate(0.7, 0.6, 0.8), confidence: 0.79 })).toBe(false);
     expect(tooSure({ accuracy: estimate(0, null, null), confidence: 0.9 })).toBe(false);
   });
 
-  it("list slices in their order under the heading of their kind", () => {
+  it("keeps slices in the given order, under a heading for each kind", () => {
     const slices = [slice("length", "shorter"), slice("length", "longer"), slice("round", "0")];
     expect(grouped(slices).map(({ by, of }) => [by, of.map((one) => one.of)])).toEqual([
       ["length", ["shorter", "longer"]],

@@ -7,7 +7,7 @@ export function tooSure({ accuracy: { high }, confidence }: Pick<Slice, "accurac
   return high !== null && confidence > high;
 }
 
-/** "0.71 (0.66 to 0.75)"; a dash if there is nothing to estimate from. */
+/** "0.71 (0.66 to 0.75)"; a dash if there are no data for an estimate. */
 export function withBounds(estimate: Estimate, show: (value: number) => string): string {
   if (estimate.value === null) return "–";
   const bounds = boundsOf(estimate, show);

@@ -24,14 +24,14 @@ const project = {
 } as unknown as Project;
 
 describe("edited settings", () => {
-  it("are shown in percent and minutes; unedited values are not sent", () => {
+  it("values are shown in percent and minutes; unedited values are not sent", () => {
     const draft = draftOf(project);
     expect(draft).toMatchObject({ reviewBelow: 29, goldRate: 7, minimumAccuracy: 70, leaseMinutes: 15 });
     expect(changedIn(project, draft)).toEqual([]);
     expect(changesOf(project, draft)).toEqual({});
   });
 
-  it("are sent only if changed, each under its API name", () => {
+  it("settings are sent only if changed, each under its API name", () => {
     const draft = {
       ...draftOf(project),
       name: " Support desk ",
@@ -56,7 +56,7 @@ describe("edited settings", () => {
     expect(changedIn(project, draft)).toHaveLength(7);
   });
 
-  it("include the order of the skip options, and keep at least one option", () => {
+  it("the order of the skip options is sent, and one option always remains", () => {
     const swapped = { ...draftOf(project), skipWays: wayFirst(["others", "me"], "me") };
     expect(changesOf(project, swapped)).toEqual({ skip_ways: ["me", "others"] });
     expect(withWay(["others"], "others", false)).toEqual(["others"]);

@@ -2,7 +2,7 @@ import type { Project, ProjectChanges, SkipWay } from "@/api/types";
 
 type Checks = NonNullable<Project["checks"]>;
 
-/** The values on the settings page, in the displayed units: shares in percent, the lease duration in minutes. */
+/** The values on the settings page, in the displayed units: shares in percent, and the lease duration in minutes. */
 export type Draft = {
   name: string;
   guidelines: string;
@@ -22,7 +22,7 @@ export type Draft = {
   attemptTasks: number | null;
 };
 
-/** Rounds, because 0.29 × 100 is 28.999999999999996. */
+/** Rounds the percentage, because 0.29 × 100 is 28.999999999999996. */
 const toPercent = (share: number) => Number((share * 100).toFixed(4));
 const toShare = (percent: number) => Number((percent / 100).toFixed(6));
 const maybe = (value: number | null | undefined, convert: (value: number) => number) =>
@@ -71,7 +71,7 @@ const CHECKS: { [K in keyof Draft]?: (draft: Draft) => NonNullable<ProjectChange
   attemptTasks: ({ attemptTasks }) => ({ qualification_tasks: attemptTasks }),
 };
 
-/** The settings that differ from the project's, for one atomic request. */
+/** The settings that differ from the project's current settings, sent in one atomic request. */
 export function changesOf(project: Project, draft: Draft): ProjectChanges {
   const changed = changedIn(project, draft);
   const plain = changed.map((key) => PLAIN[key]?.(draft) ?? {});
@@ -85,7 +85,10 @@ export function changedIn(project: Project, draft: Draft): (keyof Draft)[] {
   return (Object.keys(was) as (keyof Draft)[]).filter((key) => String(was[key]) !== String(draft[key]));
 }
 
-/** Adds or removes a skip option. The last one can't be removed, because at least one is required. */
+/**
+ * Adds or removes a skip option. The last remaining option can't be removed, because at least one option is
+ * required.
+ */
 export function withWay(ways: readonly SkipWay[], way: SkipWay, on: boolean): readonly SkipWay[] {
   if (on) return ways.includes(way) ? ways : [...ways, way];
   const rest = ways.filter((other) => other !== way);

@@ -15,14 +15,14 @@ const EVERYTHING: TasksSearch = {
   until: "2026-12-31",
 };
 
-describe("the search parameters of the lists", () => {
-  it("survive a round trip through the URL", () => {
+describe("search parameters of the task and ranking lists", () => {
+  it("search parameters survive a round trip through the URL", () => {
     expect(parse(tasksSearch, EVERYTHING)).toEqual(EVERYTHING);
     expect(parse(tasksSearch, { ...EVERYTHING, round: "0", under: "60" })).toEqual(EVERYTHING);
     expect(parse(tasksSearch, { says: 404 })).toEqual({ says: "404" });
   });
 
-  it("ignore invalid values", () => {
+  it("invalid values are ignored", () => {
     const nonsense = {
       list: "people",
       says: "   ",
@@ -41,7 +41,7 @@ describe("the search parameters of the lists", () => {
     expect(parse(tasksSearch, { round: "1.5", under: "" })).toEqual({});
   });
 
-  it("become API parameters, with dates as whole days", () => {
+  it("search parameters become API parameters, with dates as whole days", () => {
     expect(tasksParams(EVERYTHING)).toEqual({
       says: "refund",
       state: "done",
@@ -57,7 +57,7 @@ describe("the search parameters of the lists", () => {
     expect([tasksParams({}), rankingsParams({})]).toEqual([{}, {}]);
   });
 
-  it("keep the filters supported by both lists when switching lists", () => {
+  it("switching lists keeps the filters that both lists support", () => {
     const rankings = asList(EVERYTHING, "rankings");
     expect(rankings.state).toBeUndefined();
     expect(rankingsParams(rankings)).toMatchObject({ task_kind: "gold", says: "refund" });

@@ -5,7 +5,10 @@ export const STATES = ["open", "done", "dropped"] as const;
 export const KINDS = ["ranking", "gold", "attention", "qualification"] as const;
 export const HAS = ["comment", "flags", "rewrite"] as const;
 
-/** The filters of the task and ranking lists. They are part of the URL, so that a list can be shared. */
+/**
+ * The filters of the task and ranking lists. The filters are part of the URL, so that a filtered list can be
+ * shared.
+ */
 export const tasksSearch = searchOf({
   list: param(v.literal("rankings")),
   says: param(text),
@@ -13,11 +16,11 @@ export const tasksSearch = searchOf({
   kind: param(v.picklist(KINDS)),
   round: param(whole(2 ** 31 - 1)),
   model: param(text),
-  /** In percent: 60 means "under 60 %". */
+  /** Only tasks with agreement below this percentage: 60 means "under 60 %". */
   under: param(whole(100)),
   has: param(v.picklist(HAS)),
   annotator: param(text),
-  /** Whole days, UTC. */
+  /** The first and last day, as whole days in UTC. */
   from: param(day),
   until: param(day),
 });
@@ -29,7 +32,7 @@ export function conditions({ list: _, ...rest }: TasksSearch): number {
   return Object.keys(rest).length;
 }
 
-/** The search parameters of the other list, with the filters that both lists support. */
+/** The search parameters for switching to `list`, with the filters that both lists support. */
 export function asList(search: TasksSearch, list: "tasks" | "rankings"): TasksSearch {
   const { list: _, state, ...both } = search;
   return list === "rankings" ? { ...both, list } : { ...both, ...(state && { state }) };
@@ -47,7 +50,7 @@ function common({ says, round, model, under, has, annotator, from, until }: Task
     ...(says && { says }),
     ...(round !== undefined && { round }),
     ...(model && { model }),
-    // 100 matches any agreement, that is, every task ranked by at least two people.
+    // The value 100 matches every task ranked by at least two annotators, including those with 100 % agreement.
     ...(under !== undefined && { agreement_below: under === 100 ? 1.01 : under / 100 }),
     ...(has && { has }),
     ...(annotator && { annotator }),

@@ -28,7 +28,7 @@ const ranking = reduce(startRanking(SHOWN, { ties: true, atMost: null }), {
 });
 
 describe("an answer", () => {
-  it("contains every part that the API requires", () => {
+  it("an answer contains every part that the API requires", () => {
     const answer = toAnswer(
       toDraft(ranking, { ...EMPTY_FIELDS, strength: 1, comment: "ok" }, 1234.6),
       "t",
@@ -52,7 +52,7 @@ describe("an answer", () => {
     });
   });
 
-  it("has no tiers if not rankable, and no strength if all tie", () => {
+  it("has no tiers for unrankable responses, and no strength if all are tied", () => {
     const fields = { ...EMPTY_FIELDS, strength: 1 };
     expect(toAnswer(toDraft(ranking, { ...fields, not_rankable: true }, 0), "t", FORM, SHOWN)).toMatchObject({
       tiers: [],
@@ -73,7 +73,7 @@ describe("an answer", () => {
 });
 
 describe("a draft", () => {
-  it("is restored unchanged", () => {
+  it("a draft is restored unchanged", () => {
     const fields = {
       ...EMPTY_FIELDS,
       strength: 1,
@@ -100,14 +100,14 @@ describe("a draft", () => {
   );
 });
 
-describe("open questions", () => {
+describe("the list of unanswered questions", () => {
   const letters = new Map([
     ["A", "A"],
     ["B", "B"],
     ["C", "C"],
   ]);
 
-  it("are named in plain words", () => {
+  it("names each question in plain words", () => {
     const fields = { ...EMPTY_FIELDS, ratings: { A: { helpful: 1 } } };
     expect(missing(FORM, fields, ranking, letters, en.gaps)).toEqual([
       { field: "strength", text: "how much better the best response is", required: false },
@@ -115,7 +115,7 @@ describe("open questions", () => {
     ]);
   });
 
-  it("are absent if the answer is complete, all tied or not rankable", () => {
+  it("the list is empty if the answer is complete, a full tie or not rankable", () => {
     const rated = { A: { helpful: 1 }, B: { helpful: 0 }, C: { helpful: 4 } };
     expect(
       missing(FORM, { ...EMPTY_FIELDS, strength: 1, ratings: rated }, ranking, letters, en.gaps),
@@ -125,7 +125,7 @@ describe("open questions", () => {
     expect(missing(FORM, { ...EMPTY_FIELDS, not_rankable: true }, ranking, letters, en.gaps)).toEqual([]);
   });
 
-  it("are required if the form requires them", () => {
+  it("marks the questions that the form requires", () => {
     const form = formOf({
       strength: { levels: [{ value: 1, label: "better" }], required: true },
       ratings: [{ name: "helpful", label: "Helpful", min: 0, max: 4, required: true, points: [] }],
@@ -167,7 +167,7 @@ describe("open questions", () => {
     expect(missing(form, { ...EMPTY_FIELDS, not_rankable: true }, ranking, letters, en.gaps)).toEqual([]);
   });
 
-  it("include the order if only the best are ranked", () => {
+  it("includes the order until enough of the best responses are ranked", () => {
     const form = formOf({ top_k: { at_least: 2, at_most: 3 } });
     const one = { tiers: [["A"]], unranked: ["B", "C"] };
     expect(missing(form, EMPTY_FIELDS, one, letters, en.gaps)).toEqual([
@@ -179,7 +179,7 @@ describe("open questions", () => {
   });
 });
 
-describe("when all responses are bad", () => {
+describe("an answer that marks all responses as bad", () => {
   const ask = (order: "asked" | "none" | "tied") =>
     formOf({
       all_bad: { label: "All are bad", order },
@@ -201,7 +201,7 @@ describe("when all responses are bad", () => {
     expect(send(order)).toMatchObject({ all_bad: true, tiers, strength });
   });
 
-  it("only `not_rankable` is sent if both are set", () => {
+  it("`all_bad` is not sent if `not_rankable` is set as well", () => {
     expect(send("tied", { not_rankable: true })).toMatchObject({
       all_bad: false,
       not_rankable: true,
@@ -210,8 +210,8 @@ describe("when all responses are bad", () => {
   });
 });
 
-describe("parts of a draft that do not fit the form", () => {
-  it("are dropped individually", () => {
+describe("a part of a draft that does not fit the form", () => {
+  it("each part that does not fit the form is dropped individually", () => {
     const form = formOf({
       strength: { levels: [{ value: 1, label: "better" }], required: false },
       ratings: [{ name: "helpful", label: "Helpful", min: 0, max: 4, required: false, points: [] }],

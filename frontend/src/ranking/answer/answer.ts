@@ -4,7 +4,7 @@ import { isTouched, prefers, type Ranking, type Rules, restoreRanking, startRank
 import { isPairForm, isVerdict } from "../order/sides";
 import type { en } from "../texts/answer.en";
 
-/** The answers to the form apart from the order. Parts that the form does not have keep their empty value. */
+/** All parts of an answer except the order. Parts that the form does not ask for keep their empty value. */
 export type AnswerFields = {
   strength: number | null;
   ratings: Record<string, Record<string, number>>;
@@ -18,7 +18,8 @@ export type AnswerFields = {
 };
 
 /**
- * The answer so far, in the submission format without the token. Autosave stores it in the browser and on the server.
+ * The answer so far, in the submission format without the token. Autosave stores this
+ * draft in the browser and on the server.
  */
 export type Draft = Omit<Answer, "token">;
 
@@ -141,7 +142,10 @@ function entries(value: unknown): [string, unknown][] {
 /** An unanswered question in plain words. `field` is the server's name for the control that receives the focus. */
 type Gap = { readonly field: string; readonly text: string; readonly required: boolean };
 
-/** The form's questions without an answer. Required ones block submission; the others are only shown once. */
+/**
+ * The form's unanswered questions. Required questions block submission; optional questions are only pointed
+ * out once.
+ */
 export function missing(
   form: AnswerForm,
   fields: AnswerFields,

@@ -5,12 +5,12 @@ import type { DeskAction } from "../state/deskState";
 import { useViewTexts } from "../texts/view";
 import styles from "./card.module.css";
 
-// Each button renders separately. A move renumbers every card, and ten cards with ten slots and four tools have 140
-// buttons, but only about twenty of them change.
+// Each button renders separately, because a move renumbers every card: of the 140 buttons on ten cards with
+// ten slots and four tools, only about twenty change.
 
 type Of = { id: string; letter: string; dispatch: Dispatch<DeskAction> };
 
-/** A button for every slot; the one of the response's current slot is pressed. */
+/** A button for every slot; the button for the response's current slot is shown as pressed. */
 export function CardSlots({
   slot,
   count,
@@ -96,7 +96,7 @@ function Tool({
   );
 }
 
-/** The other actions for a response: keep it in view, tie it, move it up or down. */
+/** The other actions for a response: keep it in view, tie it, and move it up or down. */
 export const CardTools = memo(function CardTools({
   id,
   letter,
@@ -108,7 +108,7 @@ export const CardTools = memo(function CardTools({
 }: Of & {
   tied: boolean;
   held: boolean;
-  /** null if the layout does not allow keeping a response in view. */
+  /** Keeps the response in view; null if the layout does not allow this. */
   onHold: ((id: string) => void) | null;
   tiesAllowed: boolean;
 }) {

@@ -14,7 +14,7 @@ import card from "./card.module.css";
 import layouts from "./layouts.module.css";
 import styles from "./pair.module.css";
 
-/** Two responses at fixed positions. The scale below them contains the order. */
+/** Two responses at fixed positions. Annotators choose the order on the scale below the responses. */
 export function PairCards({
   responses,
   tiers,
@@ -27,7 +27,7 @@ export function PairCards({
   children,
 }: {
   responses: readonly ShownResponse[];
-  /** Empty while there is no order. */
+  /** Empty until an order has been chosen. */
   tiers: Tiers;
   focus: string;
   letters: ReadonlyMap<string, string>;

@@ -6,7 +6,7 @@ import type { DeskAction } from "../state/deskState";
 import { useOrderTexts } from "../texts/order";
 import styles from "./pair.module.css";
 
-/** The scale of a pair: one row from "A is much better" to "B is much better". */
+/** The scale for a pair: one row from "A is much better" to "B is much better". */
 export function PairScale({
   sides,
   position,

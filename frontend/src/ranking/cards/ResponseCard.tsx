@@ -12,7 +12,7 @@ import styles from "./card.module.css";
 export type CardPlace = {
   slot: number;
   slots: number;
-  /** The letters of the responses with which this one is tied. */
+  /** The letters of the other responses in the same tie. */
   tiedWith: string;
   /** The position of the card within its tie, for the bracket that joins tied cards. */
   part: "alone" | "first" | "middle" | "last";
@@ -24,8 +24,8 @@ const LINE_PX = 24;
 const LETTERS_OF_A_LINE = 66;
 
 /**
- * A rough estimate of a text's height. Without it, all cards would seem to be on the screen until the cards above
- * them have their height, and all of them would be laid out before the first frame of a task.
+ * A rough estimate of a text's height. Without an estimate, the cards would have no height at first, so all
+ * of them would seem to be on the screen and would be laid out before the first frame of a task.
  */
 const likelyHeight = (text: string) => `${Math.ceil(text.length / LETTERS_OF_A_LINE) * LINE_PX}px`;
 
@@ -39,7 +39,7 @@ type CardProps = CardPlace & {
   /** In a comparison: the parts that occur only in this response. */
   marks: Mark | undefined;
   held: boolean;
-  /** null if the layout does not allow keeping a response in view. */
+  /** Keeps the response in view; null if the layout does not allow this. */
   onHold: ((id: string) => void) | null;
   tiesAllowed: boolean;
   /** Whether this response can stay unranked, because only the best few are ranked. */
@@ -55,8 +55,8 @@ type Props = CardProps & {
 };
 
 /**
- * A response in the list, with its rank and its card. Only this component subscribes to the drag library, which
- * notifies every response whenever one moves.
+ * A response in the list, with its rank and its card. Only this component subscribes to the drag library,
+ * which notifies every response whenever any response moves.
  */
 export const RankedItem = memo(function RankedItem({ apart, hidden, ...card }: Props) {
   const { id, slot, part } = card;

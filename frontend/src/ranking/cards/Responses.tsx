@@ -35,11 +35,14 @@ export function Responses({
   excerpts: ReadonlyMap<string, string>;
   raw: boolean;
   view: View;
-  /** The two responses shown; null if all are. */
+  /** The two responses shown; null if all responses are shown. */
   two: readonly string[] | null;
   marks: Marks;
   dispatch: Dispatch<DeskAction>;
-  /** Renders the questions about a response. It is the same function until the answer to such a question changes. */
+  /**
+   * Renders the questions about a response. The function stays the same until the answer to such a question
+   * changes.
+   */
   children: (id: string) => ReactNode;
 }) {
   const byChoice = ranking.atMost !== null;
@@ -54,7 +57,7 @@ export function Responses({
     order: `${flat(ranking).join()} ${two?.join() ?? ""}`,
   });
 
-  // Rebuilt only when their answers change, so that a move renders only the cards that changed.
+  // The questions are rebuilt only when their answers change, so that a move renders only the changed cards.
   const questions = useMemo(
     () =>
       new Map(

@@ -7,7 +7,7 @@ import styles from "./desk.module.css";
 import type { DeskModel } from "./useDesk";
 import type { Gaps } from "./useGaps";
 
-/* The parts of a desk other than its responses. Each desk uses those that it needs. */
+/* The parts of a desk other than its responses. Each desk uses the parts that it needs. */
 
 /** The class of the element that holds the panes. */
 export const deskClass = ({ view }: DeskModel) => (view.wide ? `${styles.desk} ${styles.wide}` : styles.desk);
@@ -21,7 +21,7 @@ export function PaneHead({ title, children }: { title: string; children?: ReactN
   );
 }
 
-/** An overview of the whole order. It is not shown for pairs. */
+/** An overview of the whole order; not shown for pairs. */
 export function DeskOrder({ desk: { state, excerpts, pair, dispatch } }: { desk: DeskModel }) {
   if (pair) return null;
   return (
@@ -45,7 +45,8 @@ export function DeskQuestions({ desk, onRewrite }: { desk: DeskModel; onRewrite?
 }
 
 /**
- * The unanswered questions, shown after the first attempt to submit. `leaveOut` explains how to submit without them.
+ * The unanswered questions, shown after the first attempt to submit. `leaveOut` explains how to skip
+ * these questions.
  */
 export function GapsNotice({
   gaps: { gaps, blocking, shown },

@@ -13,7 +13,7 @@ import type { DeskModel } from "./useDesk";
 type Props = {
   desk: DeskModel;
   raw?: boolean;
-  /** The line of keys, shown above the cards. */
+  /** The line of shortcuts, shown above the cards. */
   keys?: ReactNode;
   ref?: Ref<HTMLElement>;
 };

@@ -9,9 +9,9 @@ import { useDeskState } from "../state/useDeskState";
 import { useLabels } from "../state/useLabels";
 
 /**
- * The state of one task: the answer so far, its interpretation under the task's form, and the view of the responses.
- * The annotator's desk, the reviewer's desk and the preview of a form are built on this hook. `draft` is read once,
- * when the desk opens.
+ * The state of one task: the answer so far, its interpretation according to the task's form, and the view of
+ * the responses. The annotator's desk, the reviewer's desk and the preview of a form are built on this hook.
+ * `draft` is read once, when the desk opens.
  */
 export function useDesk(assignment: Assignment, draft: unknown, memory: Memory) {
   const { form, responses } = assignment;
@@ -21,7 +21,7 @@ export function useDesk(assignment: Assignment, draft: unknown, memory: Memory) 
   const pair = isPairForm(form);
   const mode: Mode = pair ? "pair" : form.top_k ? "best" : "order";
   const sides = useMemo(() => sidesOf(form), [form]);
-  /** The chosen position on the scale of a pair; -1 if none is chosen. */
+  /** The chosen position on the scale for a pair; -1 if none is chosen. */
   const position = fields.not_rankable ? -1 : positionOf(sides, shownOrder, ranking.tiers, fields);
   const top = pair && position < 0 ? undefined : ranking.tiers[0];
   /** The text of the best response, if exactly one is best. */

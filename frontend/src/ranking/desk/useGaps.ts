@@ -4,15 +4,17 @@ import { useAnswerTexts } from "../texts/answer";
 import type { DeskModel } from "./useDesk";
 
 /**
- * The questions without an answer. Required ones block submission; the others are shown on the first attempt and
- * skipped on the second.
+ * The unanswered questions. Required questions block submission; optional questions are shown on the first
+ * attempt to submit and skipped on the second.
  */
 export function useGaps({ assignment: { form }, state: { fields, ranking }, letters }: DeskModel) {
   const gaps = missing(form, fields, ranking, letters, useAnswerTexts().gaps);
   const blocking = gaps.some(({ required }) => required);
   const [shown, setShown] = useState(false);
 
-  /** Returns whether the answer can be submitted now. If it can't, the unanswered questions are shown from then on. */
+  /**
+   * Returns whether the answer can be submitted now. If not, the unanswered questions are shown from then on.
+   */
   function pass(): boolean {
     const passes = gaps.length === 0 || (shown && !blocking);
     if (!passes) setShown(true);

@@ -16,15 +16,15 @@ export type Lease = {
   readonly lost: ApiProblem | null;
   /** The last known end of the lease. */
   readonly until: number;
-  /** Whether the last heartbeat did not reach the server. If this continues, the lease expires. */
+  /** Whether the last heartbeat failed to reach the server. If heartbeats keep failing, the lease expires. */
   readonly unreachable: boolean;
 };
 
 type Held = Pick<Assignment, "id" | "token" | "expires_at">;
 
 /**
- * Renews the lease while the page is visible or, during a pause, until `pausedUntil` even if it is hidden. An answer
- * that was taken back has no lease and an empty token.
+ * Renews the lease while the page is visible or, during a pause, until `pausedUntil` even if the page is
+ * hidden. An answer that was taken back has no lease and an empty token.
  */
 export function useLease(
   { id, token, expires_at }: Held,
@@ -70,7 +70,7 @@ export function useLease(
     };
     timer = setTimeout(beat, nextHeartbeatMs(expires_at, Date.now()));
     document.addEventListener("visibilitychange", now);
-    // In both cases, a heartbeat finds out whether the lease is still valid.
+    // When the connection returns or is lost, a heartbeat checks whether the lease is still valid.
     window.addEventListener("online", now);
     window.addEventListener("offline", now);
     return () => {

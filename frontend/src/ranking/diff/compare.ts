@@ -10,19 +10,24 @@ export type Side = {
   readonly words: number;
 };
 
-/** The comparison of two texts; null if they are too long and too different to compare in acceptable time. */
+/**
+ * The comparison of two texts; null if the texts are too long or too different to compare in acceptable time.
+ */
 export type Comparison = { readonly first: Side; readonly second: Side } | null;
 
-/** Beyond this length, splitting the texts into words alone delays a key noticeably (docs/measurements.md). */
+/**
+ * Beyond this length, merely splitting the texts into words noticeably delays the response to a key press
+ * (docs/measurements.md).
+ */
 export const MAX_COMPARED_CHARS = 500_000;
 
 /**
  * Up to this many common words between two longer differences are considered a coincidence ("the", "of a") and are
- * marked as well, because they would split the marks.
+ * marked as well, because leaving them unmarked would split the marks.
  */
 const CHANCE_WORDS = 3;
 
-/** Compares two texts word by word. Differences in white space do not count. */
+/** Compares two texts word by word. Differences in white space are ignored. */
 export function compare(first: string, second: string): Comparison {
   if (first.length + second.length > MAX_COMPARED_CHARS) return null;
   const a = wordsOf(first);

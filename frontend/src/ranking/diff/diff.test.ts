@@ -46,7 +46,7 @@ describe("the shortest edit script", () => {
     const b = a.toReversed();
     expect(diff(a, b, 100_000)).toBeNull();
     expect(diff(a, a, 100_000)).toHaveLength(1);
-    // Sequences with nothing in common cost nothing.
+    // Sequences with nothing in common need no search steps.
     expect(
       diff(
         a,
@@ -141,7 +141,7 @@ describe("a word-by-word comparison", () => {
     expect(found?.first.pieces.filter(({ marked }) => marked)).toHaveLength(1);
   });
 
-  it("gives no result for texts that are too long or too different", () => {
+  it("returns null for texts that are too long or too different", () => {
     expect(compare("a".repeat(MAX_COMPARED_CHARS), "b")).toBeNull();
     const random = (seed: number) =>
       Array.from({ length: 30_000 }, (_, index) => ((index * seed) % 99_991).toString(36)).join(" ");
@@ -149,8 +149,8 @@ describe("a word-by-word comparison", () => {
   });
 });
 
-describe("the words of a text", () => {
-  it("add up to the text", () => {
+describe("a text split into words", () => {
+  it("yields exactly the original text when its words are joined", () => {
     fc.assert(
       fc.property(texts, (text) => {
         const { starts, keys } = wordsOf(text);
@@ -164,7 +164,7 @@ describe("the words of a text", () => {
     );
   });
 
-  it("keep joined characters together", () => {
+  it("keeps joined characters together", () => {
     expect(wordsOf("don't 👩‍👩‍👧‍👦 🇩🇪 3.5").keys).toEqual(["don't", "👩‍👩‍👧‍👦", "🇩🇪", "3", ".", "5"]);
     expect(wordsOf("don't, 東京!").keys.filter(countsAsWord)).toEqual(["don't", "東京"]);
   });

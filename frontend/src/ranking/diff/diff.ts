@@ -1,4 +1,4 @@
-/** A segment of two sequences: equal in both, present in only one, or different in each. */
+/** A segment of two sequences: equal in both, present in only one of them, or different. */
 export type Run = {
   readonly same: boolean;
   readonly first: readonly [from: number, to: number];
@@ -15,14 +15,14 @@ const MAX_STEPS = 2_000_000;
 
 /**
  * The shortest edit script between two sequences of numbers: Myers, "An O(ND) Difference Algorithm and Its
- * Variations", 1986, in its linear-space form (search from both ends, split where the searches meet). Null if it
- * would take more than `maxSteps`. jsdiff's `diffArrays` took 5 to 18 times as long: 12 against 2 ms for two
- * dissimilar texts of 4,000 characters, and 71 against 21 ms for 12,000, where it reached only half the edit
- * distance.
+ * Variations", 1986, in its linear-space form (search from both ends, split where the searches meet). Null if
+ * the search would take more than `maxSteps`. jsdiff's `diffArrays` took 5 to 18 times as long: 12 ms instead of 2 ms
+ * for two dissimilar texts of 4,000 characters, and 71 ms instead of 21 ms for 12,000 characters, where
+ * jsdiff gave up after half the edit distance.
  */
 export function diff(first: Int32Array, second: Int32Array, maxSteps = MAX_STEPS): Run[] | null {
-  // Elements that do not occur in the other sequence can't be part of the common subsequence. In dissimilar texts,
-  // this removes most elements.
+  // Elements that do not occur in the other sequence can't be part of the common subsequence, so they are
+  // removed first. In dissimilar texts, most elements are removed.
   const firstAt = placesShared(first, second);
   const secondAt = placesShared(second, first);
   const pairs = common(
@@ -35,7 +35,7 @@ export function diff(first: Int32Array, second: Int32Array, maxSteps = MAX_STEPS
   return runs(back, first.length, second.length);
 }
 
-/** The indices in `one` of elements that `other` also has. */
+/** The indices in `one` of the elements that also occur in `other`. */
 function placesShared(one: Int32Array, other: Int32Array): Int32Array {
   const known = new Set(other);
   const places = new Int32Array(one.length);
@@ -81,7 +81,7 @@ class Search {
     this.back = new Int32Array(first.length + second.length + 4);
   }
 
-  /** A point on a shortest path through the box; null if the box has nothing in common. */
+  /** A point on a shortest path through the box; null if the sequences have nothing in common within the box. */
   meet([firstFrom, firstTo, secondFrom, secondTo]: Box): [number, number] | "given up" | null {
     const { first, second, ahead, back } = this;
     const n = firstTo - firstFrom;
@@ -93,8 +93,8 @@ class Search {
     back.fill(-1, 0, end + 1);
     ahead[zero + 1] = 0;
     back[zero + 1] = 0;
-    // Clearing the arrays counts as steps as well, because a long text with many small differences is split many
-    // times.
+    // Clearing the arrays also counts towards the step limit, because a long text with many small differences is
+    // split many times.
     let steps = this.steps - ((n + m) >> 4);
     const delta = n - m;
     const odd = (delta & 1) === 1;
@@ -156,8 +156,8 @@ class Search {
 }
 
 /**
- * Continues from the neighbouring diagonal that is further ahead: down from the one above, or right from the one
- * below.
+ * Continues from the neighbouring diagonal that is further ahead: down from the diagonal above, or right from
+ * the diagonal below.
  */
 function step(reached: Int32Array, at: number, k: number, d: number): number {
   const above = reached[at + 1] as number;

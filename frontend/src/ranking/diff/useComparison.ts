@@ -11,13 +11,16 @@ export type Mark = {
   readonly pieces: readonly Piece[];
   readonly tag: "del" | "ins";
 };
-/** The marks of both responses of a comparison, by response. */
+/** The marks in both compared responses, by response ID. */
 export type Marks = ReadonlyMap<string, Mark>;
 
-/** The summary of a comparison, shown above the responses. The first response is the higher one. */
+/** The summary of a comparison, shown above the responses. The first response is the upper one. */
 export type Compared = {
   readonly ids: readonly [string, string];
-  /** Number of words that occur in only one of the two; null if they were too long and too different to compare. */
+  /**
+   * For each response, the number of words that occur only in that response; null if the responses were too
+   * long or too different to compare.
+   */
   readonly words: readonly [number, number] | null;
 };
 
@@ -38,7 +41,7 @@ function useCompare(wanted: boolean): Compare | undefined {
         loaded = module.compare;
         if (alive) setCompare(() => loaded);
       },
-      () => undefined, // When offline, nothing is marked. The next comparison tries again.
+      () => undefined, // Without a connection, nothing is marked. The next comparison tries again.
     );
     return () => {
       alive = false;

@@ -1,6 +1,6 @@
 /**
- * A text split into words. The white space after a word belongs to it, so that the words joined together are exactly
- * the text, but two words are equal regardless of the white space after them.
+ * A text split into words. The white space after a word is part of that word, so that joining the words
+ * yields exactly the text. White space is ignored when words are compared.
  */
 export type Words = {
   readonly text: string;
@@ -10,7 +10,7 @@ export type Words = {
   readonly keys: readonly string[];
 };
 
-/** Scripts written without spaces. Their word boundaries come from a dictionary. */
+/** Scripts written without spaces, whose word boundaries come from a dictionary. */
 const SPACELESS =
   "\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Thai}\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}";
 

@@ -9,7 +9,7 @@ type Props = {
   onChange: (checked: boolean) => void;
 };
 
-/** A native checkbox, because the component library's would add 3 kB to the first load of the desk. */
+/** A native checkbox, because the component library's checkbox would add 3 kB to the desk's first load. */
 export function Check({ label, description, checked, onChange }: Props) {
   const means = useId();
   return (

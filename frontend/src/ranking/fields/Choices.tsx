@@ -2,14 +2,14 @@ import type { ReactNode } from "react";
 import { useAnswerTexts } from "../texts/answer";
 import styles from "./fields.module.css";
 
-/** With more steps than this, typing the number is faster than a row of buttons. */
+/** If a scale has more steps than this, typing a number is faster than choosing from a row of buttons. */
 const MOST_BUTTONS = 21;
 
 type Option<V> = { value: V; label: string; hint?: string };
 
 type Asked = {
   legend: string;
-  /** The server's path of the answer. The desk uses it to find an open question. */
+  /** The server's path to the answer. The desk uses this path to find an open question. */
   field: string;
   required: boolean;
 };
@@ -25,8 +25,8 @@ export function Legend({ children, required }: { children: ReactNode; required: 
 }
 
 /**
- * The option that a digit selects: the option with that value if options are numbers, else the first, the second and
- * so on.
+ * The option that a digit selects: if the options are numbers, the option with that value; otherwise, 1
+ * selects the first option, 2 the second option, and so on.
  */
 function byDigit<V>(options: readonly Option<V>[], digit: number): Option<V> | undefined {
   const numbers = options.every(({ value }) => typeof value === "number");
@@ -95,7 +95,10 @@ type Scale = {
   points: readonly { value: number; label: string }[];
 };
 
-/** A rating on a scale: its steps as buttons with their meanings below, or a number field if there are too many. */
+/**
+ * A rating on a scale: its steps as buttons with their meanings below, or a number field if there are too
+ * many steps.
+ */
 export function Rating({
   scale,
   value,

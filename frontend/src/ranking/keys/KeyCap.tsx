@@ -25,8 +25,8 @@ export function Chords({ chords }: { chords: readonly Chord[] }) {
 }
 
 /**
- * The shortcut of a button, shown on the button. It is hidden from screen readers, so that it does not become part of
- * the button's name.
+ * A button's shortcut, shown on the button but hidden from screen readers, so that the shortcut does not
+ * become part of the button's name.
  */
 export function KeyCap({ of }: { of: ShortcutName }) {
   return (

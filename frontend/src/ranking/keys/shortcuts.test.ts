@@ -43,7 +43,7 @@ function press(pressed: KeyStroke, mode: Mode = "order") {
   return commands;
 }
 
-describe("keys", () => {
+describe("the keyboard", () => {
   it.each([
     [stroke("3", "Digit3"), { type: "place", id: "B", slot: 3 }],
     [stroke("0", "Digit0"), { type: "place", id: "B", slot: 10 }],
@@ -68,7 +68,7 @@ describe("keys", () => {
     [stroke("ArrowLeft", "ArrowLeft"), { type: "pickBy", by: -1 }],
     [stroke("ArrowRight", "ArrowRight"), { type: "pickBy", by: 1 }],
     [stroke("k", "KeyK"), { type: "focusBy", by: -1 }],
-  ])("%o chooses a position on the scale of a pair", (pressed, action) => {
+  ])("%o chooses a position on the scale for a pair", (pressed, action) => {
     expect(press(pressed, "pair").dispatch).toHaveBeenCalledExactlyOnceWith(action);
   });
 
@@ -79,7 +79,7 @@ describe("keys", () => {
     expect(press(pressed, "pair").dispatch).not.toHaveBeenCalled();
   });
 
-  it("submit with Enter and show help with ?", () => {
+  it("submits with Enter and shows help with ?", () => {
     expect(press(stroke("Enter", "Enter")).submit).toHaveBeenCalledOnce();
     expect(press(stroke("?", "Slash", { shiftKey: true })).toggleHelp).toHaveBeenCalledOnce();
   });
@@ -93,7 +93,7 @@ describe("keys", () => {
       expect(press(stroke(key, `Key${key.toUpperCase()}`), mode)[command]).toHaveBeenCalledOnce();
   });
 
-  it("leave the browser's own chords alone", () => {
+  it("does not override the browser's own shortcuts", () => {
     for (const pressed of [
       stroke("r", "KeyR", { ctrlKey: true }),
       stroke("1", "Digit1", { ctrlKey: true }),
@@ -105,7 +105,7 @@ describe("keys", () => {
     }
   });
 
-  it("never trigger two shortcuts with one key stroke", () => {
+  it("never triggers two shortcuts with one key stroke", () => {
     const keys: [string, string][] = [
       ...[..."0123456789"].map((digit): [string, string] => [digit, `Digit${digit}`]),
       ...[..."abcdefghijklmnopqrstuvwxyz"].map((key): [string, string] => [key, `Key${key.toUpperCase()}`]),
@@ -137,26 +137,26 @@ describe("keys", () => {
     }
   });
 
-  it("exist for every shortcut, and shortcut names are unique", () => {
+  it("has keys for every shortcut, and every shortcut has a unique name", () => {
     expect(new Set(SHORTCUTS.map((shortcut) => shortcut.name)).size).toBe(SHORTCUTS.length);
     for (const shortcut of SHORTCUTS) expect(shortcut.keys.length).toBeGreaterThan(0);
   });
 });
 
-describe("keys handled by the focused control", () => {
+describe("the focused control", () => {
   function control(html: string): Element {
     document.body.innerHTML = html;
     return document.body.firstElementChild as Element;
   }
 
-  it("are all keys in a text field, except the chord that submits", () => {
+  it("handles every key in a text field except the submit shortcut", () => {
     const field = control("<textarea></textarea>");
     expect(belongsToControl(stroke("1", "Digit1"), field)).toBe(true);
     expect(belongsToControl(stroke("Enter", "Enter"), field)).toBe(true);
     expect(belongsToControl(stroke("Enter", "Enter", { ctrlKey: true }), field)).toBe(false);
   });
 
-  it("are only Enter on a button and only arrows on a radio button", () => {
+  it("handles only Enter on a button and only arrows on a radio button", () => {
     const button = control("<button>Up</button>");
     expect(belongsToControl(stroke("Enter", "Enter"), button)).toBe(true);
     expect(belongsToControl(stroke("2", "Digit2"), button)).toBe(false);

@@ -5,10 +5,10 @@ import type { en } from "../texts/keys.en";
 
 export type ShortcutName = keyof typeof en.does;
 
-/** The type of answer: a full ranking, a ranking of the best few, or a position on the scale of a pair. */
+/** The type of answer: a full ranking, a ranking of the best few, or a position on the scale for a pair. */
 export type Mode = "order" | "best" | "pair";
 
-/** The commands of the desk. Keys and buttons call the same ones. */
+/** The desk's commands. Keys and buttons call the same commands. */
 export type DeskCommands = {
   readonly focus: string;
   dispatch: (action: DeskAction) => void;
@@ -30,7 +30,7 @@ export type KeyStroke = Pick<KeyboardEvent, "key" | "code" | "altKey" | "ctrlKey
 export type Chord = readonly string[];
 
 export type Shortcut = {
-  /** Also the key of its description in the text catalogue. */
+  /** Also serves as the key of the shortcut's description in the text catalogue. */
   readonly name: ShortcutName;
   readonly group: keyof typeof en.groups;
   /** The keys as shown in the shortcut overview and on buttons. */
@@ -50,8 +50,9 @@ const letter = (wanted: string) => (stroke: KeyStroke) =>
   plain(stroke) && !stroke.shiftKey && stroke.key.toLowerCase() === wanted;
 
 /**
- * The slot of a digit key, where 0 means slot 10. Keys are identified by their position on the keyboard, because some
- * layouts need Shift for digits. If Shift with a digit key types "=" or "?", the shortcuts for these characters win.
+ * The slot of a digit key, where 0 means slot 10. Keys are identified by their position on the keyboard,
+ * because some layouts need Shift for digits. If Shift with a digit key types "=" or "?", the shortcuts for
+ * these characters take precedence.
  */
 function slotOfStroke(stroke: KeyStroke): number | null {
   if (!plain(stroke) || stroke.key === "=" || stroke.key === "?") return null;
@@ -323,8 +324,8 @@ const TEXT_FIELD =
   "textarea, select, [contenteditable='true'], input:not([type=radio], [type=checkbox], [type=button])";
 
 /**
- * Whether the focused element needs this key itself. Text fields need every key, buttons Enter, radio buttons the
- * arrows.
+ * Whether the focused element itself needs this key. Text fields need every key, buttons need Enter, and
+ * radio buttons need the arrow keys.
  */
 export function belongsToControl(stroke: KeyStroke, target: EventTarget | null): boolean {
   if (!(target instanceof Element)) return false;

@@ -4,39 +4,39 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { layoutAfter, offeredLayouts, placeOf, shownLayout, topAt, twoShown } from "./layouts";
 import { recall, remember } from "./remembered";
 
-describe("layouts", () => {
-  it("are offered depending on the width and the type of task", () => {
+describe("the layout", () => {
+  it("a layout is offered depending on the width and the type of task", () => {
     expect(offeredLayouts(false, false)).toEqual(["column", "row", "focus"]);
     expect(offeredLayouts(false, true)).toEqual(["column", "focus"]);
     expect(offeredLayouts(true, false)).toEqual(["column", "row"]);
     expect(offeredLayouts(true, true)).toEqual(["column"]);
   });
 
-  it("fall back to a column if the chosen one is not offered", () => {
+  it("falls back to a column if the chosen layout is not offered", () => {
     expect(shownLayout("row", offeredLayouts(false, true))).toBe("column");
     expect(shownLayout("focus", offeredLayouts(false, true))).toBe("focus");
   });
 
-  it("can be cycled through with one key", () => {
+  it("changes to the next layout with each key press", () => {
     const offered = offeredLayouts(false, false);
     expect(offered.map((layout) => layoutAfter(layout, offered))).toEqual(["row", "focus", "column"]);
     expect(layoutAfter("column", ["column"])).toBe("column");
   });
 });
 
-describe("the two responses shown", () => {
+describe("the two-at-a-time layout", () => {
   const order = ["a", "b", "c", "d"];
 
-  it("change one at a time when moving down the order", () => {
+  it("replaces one response per step down the order", () => {
     expect(order.map((id) => twoShown(order, id, null).join(""))).toEqual(["ab", "ab", "bc", "cd"]);
   });
 
-  it("include the one kept in view, in the order of the ranking", () => {
+  it("includes the response kept in view, in ranked order", () => {
     expect(order.map((id) => twoShown(order, id, "c").join(""))).toEqual(["ac", "bc", "bc", "cd"]);
     expect(twoShown(order, "b", "gone")).toEqual(["a", "b"]);
   });
 
-  it("always include the current and the held one", () => {
+  it("always includes the current and the held response", () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.string(), { minLength: 2, maxLength: 10 }),
@@ -70,14 +70,14 @@ describe("the remembered view settings", () => {
     localStorage.clear();
   });
 
-  it("keep the last choice", () => {
+  it("match the last choice", () => {
     const chosen = { list: "focus", pair: "column", together: false, keyLine: false } as const;
     remember(chosen);
     expect(recall()).toEqual(chosen);
   });
 
   it.each(["", "null", "[]", "{", '{"list":"diagonal","pair":7,"together":"yes","keyLine":1}'])(
-    "never contain invalid values: %s",
+    "never have invalid values: %s",
     (kept) => {
       localStorage.setItem("rankloop.desk.view", kept);
       expect(recall()).toEqual({ list: "column", pair: "row", together: true, keyLine: true });

@@ -1,10 +1,11 @@
-/** The arrangement of responses on the desk: below one another, side by side, or two of them side by side. */
+/** The arrangement of responses on the desk: below one another, all side by side, or two at a time. */
 export type Layout = "column" | "row" | "focus";
 
 const ALL: readonly Layout[] = ["column", "row", "focus"];
 
 /**
- * The layouts offered. A pair side by side already shows two at a time, and on a phone nothing is shown side by side.
+ * The layouts offered. A pair side by side already shows two responses at a time, and on a phone nothing is
+ * shown side by side.
  */
 export function offeredLayouts(pair: boolean, narrow: boolean): readonly Layout[] {
   return ALL.filter((layout) => !(layout === "row" && narrow) && !(layout === "focus" && pair));
@@ -19,8 +20,8 @@ export function layoutAfter(layout: Layout, offered: readonly Layout[]): Layout 
 }
 
 /**
- * The two responses to show, in ranked order: the current one and the one kept in view, or else the one above it, so
- * that a step down changes only one of the two.
+ * The two responses to show, in ranked order: the current response, and the response kept in view or else the
+ * response above the current one, so that a step down changes only one of the two.
  */
 export function twoShown(order: readonly string[], focus: string, held: string | null): readonly string[] {
   const at = order.indexOf(focus);

@@ -3,7 +3,7 @@ import type { Layout } from "./layouts";
 
 /** The view settings that this browser remembers. */
 type Remembered = {
-  /** The layouts of lists and of pairs. */
+  /** The layouts for lists and for pairs. */
   readonly list: Layout;
   readonly pair: Layout;
   /** Whether cards side by side scroll together. */
@@ -15,7 +15,7 @@ type Remembered = {
 const KEY = "rankloop.desk.view";
 export const AT_FIRST: Remembered = { list: "column", pair: "row", together: true, keyLine: true };
 
-/** Used in browsers without storage; lasts until the page is closed. */
+/** The settings in a browser without storage, which last until the page is closed. */
 let lately: Remembered | null = null;
 
 const isLayout = (value: unknown): value is Layout =>

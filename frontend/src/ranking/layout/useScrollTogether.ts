@@ -1,16 +1,16 @@
 import { type RefObject, useEffect, useLayoutEffect, useRef } from "react";
 import { placeOf, topAt } from "./layouts";
 
-/** Tolerance, because browsers round scroll positions to device pixels. */
+/** A tolerance is needed, because browsers round scroll positions to device pixels. */
 const SAME_PLACE_PX = 2;
 
 const cardsIn = (list: HTMLElement) => [...list.querySelectorAll<HTMLElement>("[data-response-id]")];
 const roomBelow = (card: HTMLElement) => card.scrollHeight - card.clientHeight;
 
 /**
- * For cards that each have their own scroll position. If `together` is set, scrolls all of them to the same relative
- * position. Restores the positions of cards that were moved in the document or hidden, because browsers then scroll
- * them to the top.
+ * Handles cards that each have their own scroll position. If `together` is set, scrolls all cards to the same
+ * relative position. Restores the scroll positions of cards that were moved in the document or hidden,
+ * because browsers scroll such cards to the top.
  */
 export function useScrollTogether(
   list: RefObject<HTMLElement | null>,

@@ -11,7 +11,10 @@ const NARROW = "(max-width: 760px)";
 export type ViewCommands = {
   nextLayout: () => void;
   toggleTogether: () => void;
-  /** Keeps this response in view next to the current one, instead of any earlier one; a second call releases it. */
+  /**
+   * Keeps this response in view next to the current one, instead of any response kept before; a second call
+   * releases the response.
+   */
   hold: (id: string) => void;
   toggleCompare: () => void;
 };

@@ -21,12 +21,12 @@ import { type CSSProperties, type ReactNode, useMemo, useState } from "react";
 import type { Ranking } from "../order/ranking";
 
 /**
- * A press that moves less than this distance is a click on the handle, not a drag. This is a shared object, because
- * new sensors on each render would render every card again.
+ * A press that moves less than this distance is a click on the handle, not a drag. The object is shared by
+ * all renders, because new sensors on each render would cause every card to render again.
  */
 const DRAG_STARTS_AFTER = { activationConstraint: { distance: 4 } };
 
-/** dnd-kit's own announcements are off, because the desk announces every change of the ranking. */
+/** dnd-kit's own announcements are off, because the desk announces every change to the ranking. */
 const SILENT = {
   announcements: {
     onDragStart: () => undefined,
@@ -38,7 +38,7 @@ const SILENT = {
 };
 
 /**
- * The position of the pointer determines the drop target, not the rectangle of the card. Long cards collapse when a
+ * The pointer's position determines the drop target, not the card's rectangle. Long cards collapse when a
  * drag starts, so the initial rectangle no longer has the right position and size.
  */
 const GRIP_OFFSET_PX = 20;
@@ -79,7 +79,10 @@ const COLLISION: Readonly<Record<Axis, CollisionDetection>> = {
   across: nearestToPointer("across"),
 };
 
-/** Disables making room for the dragged card. If most of the list is hidden, this would move cards off the screen. */
+/**
+ * Makes no room for the dragged card. If most of the list is hidden, making room would move cards off the
+ * screen.
+ */
 const noRoomMade: SortingStrategy = () => null;
 
 const STRATEGY: Readonly<Record<Axis, SortingStrategy>> = {
@@ -101,7 +104,10 @@ export function RankList({
   renderLifted,
   children,
 }: {
-  /** Must be the same array while the order is the same, because a new array renders every card again. */
+  /**
+   * Must be the same array while the order is the same, because a new array causes every card to render
+   * again.
+   */
   order: string[];
   axis?: Axis;
   /** Whether part of the list is hidden. */

@@ -29,15 +29,15 @@ describe("as few elements as possible are moved", () => {
     expect([...staying(positions)].sort((a, b) => a - b)).toEqual(kept);
   });
 
-  it("the elements that stay are a longest increasing run", () => {
+  it("the elements that stay form a longest increasing subsequence", () => {
     const positions = [4, 7, 0, 8, 1, 2, 9, 3, 5, 6];
     const kept = [...staying(positions)].sort((a, b) => a - b).map((index) => positions[index] ?? -1);
     expect(kept).toEqual([0, 1, 2, 3, 5, 6]);
   });
 });
 
-describe("the children of a list are kept in the requested order", () => {
-  it("through every change, without moving more elements than needed", () => {
+describe("the children of a list", () => {
+  it("the children get the requested order with as few moves as possible", () => {
     const { container, rerender, unmount } = render(<List order={["b", "a", "line", "c", "d"]} />);
     const shown = () => [...container.querySelectorAll("li")].map((item) => item.dataset.place).join(" ");
     expect(shown()).toBe("b a line c d");

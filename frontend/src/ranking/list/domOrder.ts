@@ -1,9 +1,9 @@
 import { type RefObject, useLayoutEffect } from "react";
 
 /**
- * Given the current positions of elements that are listed in the desired order, returns the largest set of indices
- * that can stay while all others move: a longest increasing subsequence (Schensted 1961). It takes n² steps, which is
- * fast enough for a dozen cards.
+ * Given the current positions of elements that are listed in the desired order, returns the largest set of
+ * indices that can stay while all others move: a longest increasing subsequence (Schensted 1961). The search
+ * takes n² steps, which is fast enough for a dozen cards.
  */
 export function staying(positions: readonly number[]): ReadonlySet<number> {
   const lengths: number[] = [];
@@ -26,13 +26,15 @@ export function staying(positions: readonly number[]): ReadonlySet<number> {
   return kept;
 }
 
-/** `moveBefore` keeps the focus and the layout of the moved element. Not every browser supports it yet. */
+/**
+ * `moveBefore`, which not every browser supports yet, keeps the focus and the layout of the moved element.
+ */
 type Movable = { moveBefore?: (node: Node, child: Node | null) => void };
 
 /**
- * Forces a style recalculation before `moveBefore`. Chromium 156 loses pending style changes of an element (a card's
- * place in a tie, the current card) for its descendants if it moves them first. Reading the style of a leaf computes
- * that of all its ancestors.
+ * Forces a style recalculation before `moveBefore`. If an element with pending style changes (a card's place
+ * in a tie, the current card) is moved first, Chromium 156 loses these changes for the element's descendants.
+ * Reading a leaf's style computes the style of all its ancestors.
  */
 function settleStyle(element: Element): void {
   let leaf = element;
@@ -60,10 +62,10 @@ function arrange(list: HTMLElement, order: readonly string[]): void {
 }
 
 /**
- * Arranges the children of `list`, identified by `data-place`, in the document according to `order`, while React
- * renders them in a fixed order. To put the last of ten children first, React would move the other nine, and each of
- * them would be laid out again. With ten responses of 4,000 characters, this took 20 of the 50 ms between a key press
- * and its frame.
+ * Arranges the children of `list`, identified by `data-place`, in the document according to `order`, while
+ * React renders them in a fixed order. To put the last of ten children first, React would move the other
+ * nine, and each of them would be laid out again. With ten responses of 4,000 characters, these moves took 20
+ * of the 50 ms between a key press and the resulting frame.
  */
 export function useDomOrder(list: RefObject<HTMLElement | null>, order: readonly string[]): void {
   useLayoutEffect(() => {

@@ -5,8 +5,8 @@ import { type Ranking, type RankingAction, sameTiers, slotOf, type Tiers } from 
 export type OrderTexts = Texts<typeof en>;
 
 /**
- * The letter of a response on this screen (A, B, C …), by the order in which the server listed the responses. It
- * never changes during ranking.
+ * The letter of a response on this screen (A, B, C …), by the order in which the server listed the responses.
+ * The letter never changes during ranking.
  */
 export function letterOf(shownOrder: readonly string[], id: string): string {
   const index = shownOrder.indexOf(id);

@@ -19,12 +19,12 @@ const run = (ranking: Ranking, ...actions: RankingAction[]) => actions.reduce(re
 const show = (ranking: Ranking) => ranking.tiers.map((tier) => tier.join("=")).join(" ");
 
 describe("placing a response by digit", () => {
-  it("puts it alone into the slot and closes the gap", () => {
+  it("puts the response alone into the slot and closes the gap", () => {
     expect(show(run(start(), { type: "place", id: "C", slot: 1 }))).toBe("C A B D");
     expect(show(run(start(), { type: "place", id: "A", slot: 3 }))).toBe("B C A D");
   });
 
-  it("treats a slot past the end as the last one", () => {
+  it("treats a slot past the end as the last slot", () => {
     expect(show(run(start(), { type: "place", id: "A", slot: 9 }))).toBe("B C D A");
   });
 
@@ -34,7 +34,7 @@ describe("placing a response by digit", () => {
     expect(show(run(tied, { type: "place", id: "B", slot: 3 }))).toBe("A C B D");
   });
 
-  it("can tie it with the responses already in a slot", () => {
+  it("can tie the response with those already in a slot", () => {
     expect(show(run(start(), { type: "join", id: "D", slot: 2 }))).toBe("A B=D C");
     expect(show(run(start(), { type: "join", id: "A", slot: 3 }))).toBe("B C=A D");
     expect(show(run(start(), { type: "join", id: "A", slot: 1 }))).toBe("A B C D");
@@ -43,7 +43,7 @@ describe("placing a response by digit", () => {
 });
 
 describe("moving a response by one step", () => {
-  it("moves it past its neighbour", () => {
+  it("moves the response past its neighbour", () => {
     expect(show(run(start(), { type: "move", id: "C", by: -1 }))).toBe("A C B D");
     expect(show(run(start(), { type: "move", id: "C", by: 1 }))).toBe("A B D C");
   });
@@ -53,7 +53,7 @@ describe("moving a response by one step", () => {
     expect(show(run(start(), { type: "move", id: "D", by: 1 }))).toBe("A B C D");
   });
 
-  it("first takes it out of its tie, then past a whole tie", () => {
+  it("takes a response out of its tie, or moves it past a whole tie", () => {
     const tied = run(start(), { type: "tie", id: "C" });
     expect(show(tied)).toBe("A B=C D");
     expect(show(run(tied, { type: "move", id: "C", by: -1 }))).toBe("A C B D");
@@ -62,14 +62,14 @@ describe("moving a response by one step", () => {
 });
 
 describe("tying a response", () => {
-  it("joins the tier above, and takes it out again", () => {
+  it("adds the response to the tier above, or takes it out again", () => {
     const tied = run(start(), { type: "tie", id: "B" });
     expect(show(tied)).toBe("A=B C D");
     expect(show(run(tied, { type: "tie", id: "C" }))).toBe("A=B=C D");
     expect(show(run(tied, { type: "tie", id: "B" }))).toBe("A B C D");
   });
 
-  it("at the top joins it with the one below", () => {
+  it("ties the top response with the one below", () => {
     expect(show(run(start(), { type: "tie", id: "A" }))).toBe("A=B C D");
   });
 
@@ -82,18 +82,18 @@ describe("tying a response", () => {
 });
 
 describe("dropping a dragged response", () => {
-  it("between two tiers gives it a tier of its own", () => {
+  it("a drop between two tiers gives the response its own tier", () => {
     expect(show(run(start(), { type: "drop", id: "D", index: 0 }))).toBe("D A B C");
     expect(show(run(start(), { type: "drop", id: "A", index: 3 }))).toBe("B C D A");
   });
 
-  it("inside a tie joins the tie", () => {
+  it("a drop inside a tie adds the response to the tie", () => {
     const tied = run(start(), { type: "tie", id: "B" });
     expect(show(run(tied, { type: "drop", id: "D", index: 1 }))).toBe("A=D=B C");
     expect(show(run(tied, { type: "drop", id: "D", index: 2 }))).toBe("A=B D C");
   });
 
-  it("at its old position changes nothing", () => {
+  it("a drop at the response's old position changes nothing", () => {
     const tied = run(start(), { type: "tie", id: "B" });
     expect(show(run(tied, { type: "drop", id: "B", index: 1 }))).toBe("A=B C D");
     expect(run(tied, { type: "drop", id: "B", index: 1 }).past).toHaveLength(1);
@@ -150,16 +150,16 @@ describe("restoring a draft", () => {
   });
 });
 
-describe("rankings of the best few", () => {
+describe("a ranking of the best few", () => {
   const best = (atMost = 2) => start("ABCD", true, atMost);
   const all = (ranking: Ranking) => `${show(ranking)} | ${ranking.unranked.join("")}`;
   const place = (id: string, slot: number): RankingAction => ({ type: "place", id, slot });
 
-  it("start empty", () => {
+  it("the ranking starts empty", () => {
     expect(all(best())).toBe(" | ABCD");
   });
 
-  it("unrank the last response when there are too many", () => {
+  it("unranks the last response when there are too many", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     expect(all(two)).toBe("C A | BD");
     expect(all(run(two, place("D", 1)))).toBe("D C | AB");
@@ -167,7 +167,7 @@ describe("rankings of the best few", () => {
     expect(all(run(two, { type: "join", id: "B", slot: 1 }))).toBe("C=B | AD");
   });
 
-  it("grow or shrink by one response per step", () => {
+  it("the ranking grows or shrinks by one response per step", () => {
     const up = (id: string): RankingAction => ({ type: "move", id, by: -1 });
     const down = (id: string): RankingAction => ({ type: "move", id, by: 1 });
     expect(all(run(best(), up("C"), up("D")))).toBe("C D | AB");
@@ -176,7 +176,7 @@ describe("rankings of the best few", () => {
     expect(all(run(best(), up("C"), down("C"), down("C")))).toBe(" | CABD");
   });
 
-  it("can be changed by command or by dragging across the line", () => {
+  it("the ranking can be changed by command or by dragging across the line", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     expect(all(run(two, { type: "unrank", id: "C" }))).toBe("A | CBD");
     expect(all(run(two, { type: "unrank", id: "B" }))).toBe("C A | BD");
@@ -184,16 +184,16 @@ describe("rankings of the best few", () => {
     expect(all(run(two, { type: "drop", id: "C", index: 2 }))).toBe("A | CBD");
     expect(all(run(two, { type: "drop", id: "C", index: 4 }))).toBe("A | BDC");
     expect(all(run(two, { type: "drop", id: "D", index: 0 }))).toBe("D C | AB");
-    // On the line itself: a response from below takes the last rank, which is occupied.
+    // A response dropped on the line itself from below takes the last rank, but only if that rank is free.
     expect(all(run(two, { type: "drop", id: "B", index: 2 }))).toBe("C A | BD");
     expect(all(run(best(), { type: "drop", id: "B", index: 0 }))).toBe("B | ACD");
   });
 
-  it("do not exist in forms that rank all responses", () => {
+  it("forms that rank all responses have no unranked responses", () => {
     expect(all(run(start(), { type: "unrank", id: "A" }))).toBe("A B C D | ");
   });
 
-  it("are restored from a draft, with all other responses unranked", () => {
+  it("a draft restores the ranking and leaves all other responses unranked", () => {
     const rules = { ties: true, atMost: 2 };
     const back = restoreRanking([..."ABCD"], [["C"], ["A"]], true, rules);
     expect(back && all(back)).toBe("C A | BD");
@@ -201,7 +201,7 @@ describe("rankings of the best few", () => {
     expect(restoreRanking([..."ABCD"], [["C"], ["C"]], true, rules)).toBeNull();
   });
 
-  it("are announced", () => {
+  it("announces every change", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     const say = (action: RankingAction) => announce(two, action, reduce(two, action), [..."ABCD"], en);
     expect(say(place("D", 1))).toBe("Response D is rank 1 of 2. A made room and is no longer ranked.");
@@ -245,7 +245,7 @@ describe("any sequence of actions", () => {
     }),
   );
 
-  it("keeps each response once, has no empty tier, and obeys the form", () => {
+  it("keeps each response exactly once, leaves no tier empty, and obeys the form", () => {
     fc.assert(
       fc.property(scene, ({ size, rules, actions }) => {
         const shown = ids.slice(0, size);
@@ -260,7 +260,7 @@ describe("any sequence of actions", () => {
     );
   });
 
-  it("can be undone to the shown order", () => {
+  it("all actions can be undone, back to the order shown at first", () => {
     fc.assert(
       fc.property(scene, ({ size, rules, actions }) => {
         const first = startRanking(ids.slice(0, size), rules);
@@ -272,7 +272,7 @@ describe("any sequence of actions", () => {
     );
   });
 
-  it("never changes its input", () => {
+  it("an action never changes the previous ranking", () => {
     fc.assert(
       fc.property(scene, ({ size, rules, actions }) => {
         let ranking = startRanking(ids.slice(0, size), rules);
@@ -309,25 +309,25 @@ describe("any sequence of actions", () => {
   });
 });
 
-describe("announcements", () => {
+describe("an announcement", () => {
   const shown = [..."wxyz"];
   const say = (ranking: Ranking, action: RankingAction) =>
     announce(ranking, action, reduce(ranking, action), shown, en);
 
-  it("identify responses by their letter on screen", () => {
+  it("identifies responses by their letter on screen", () => {
     expect(letterOf(shown, "y")).toBe("C");
     expect(say(startRanking(shown, FREE), { type: "place", id: "y", slot: 1 })).toBe(
       "Response C is rank 1 of 4.",
     );
   });
 
-  it("list the responses of a tie", () => {
+  it("lists the responses in a tie", () => {
     expect(say(startRanking(shown, FREE), { type: "tie", id: "x" })).toBe(
       "Response B is rank 1 of 3, tied with A.",
     );
   });
 
-  it("explain why nothing happened", () => {
+  it("explains why nothing happened", () => {
     expect(say(startRanking(shown, FREE), { type: "move", id: "w", by: -1 })).toBe(
       "Response A is already at the top.",
     );
@@ -337,7 +337,7 @@ describe("announcements", () => {
     expect(say(startRanking(shown, FREE), { type: "undo" })).toBe("Nothing to undo.");
   });
 
-  it("put an order into words", () => {
+  it("puts an order into words", () => {
     expect(spokenOrder([["x"], ["w", "z"], ["y"]], shown, en)).toBe("B, then A and D tied, then C");
   });
 });

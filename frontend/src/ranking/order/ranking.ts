@@ -1,8 +1,8 @@
 /**
- * The current ranking: ordered tiers of response IDs, best first. A tier of two or more is a tie. Unranked responses
- * are below the ranked ones, unordered. Every change (keys, buttons, drag) goes through `reduce`, a pure function, so
- * keyboard and mouse produce the same orders. Three invariants hold after every action: each response is in exactly
- * one tier or is unranked, no tier is empty, and no more responses are ranked than the form allows.
+ * The current ranking: ordered tiers of response IDs, best first. A tier of two or more responses is a tie. Unranked
+ * responses are below the ranked ones, unordered. Every change (keys, buttons, drag) goes through `reduce`, a pure
+ * function, so keyboard and mouse produce the same orders. Three invariants hold after every action: each response is
+ * in exactly one tier or is unranked, no tier is empty, and no more responses are ranked than the form allows.
  */
 
 export type Tiers = readonly (readonly string[])[];
@@ -10,12 +10,12 @@ export type Tiers = readonly (readonly string[])[];
 /** An order and the unranked responses. */
 type Order = { readonly tiers: Tiers; readonly unranked: readonly string[] };
 
-/** The constraints of a form on orders. */
+/** A form's constraints on the order. */
 export type Rules = {
   readonly ties: boolean;
   /**
-   * Maximum number of ranked responses in a form that starts without ranked ones; null if all are ranked from the
-   * start.
+   * Maximum number of ranked responses in a form that starts with no response ranked; null if all responses
+   * are ranked from the start.
    */
   readonly atMost: number | null;
 };
@@ -27,14 +27,17 @@ export type Ranking = {
   readonly focus: string;
   /** Earlier orders, oldest first, for undo. */
   readonly past: readonly Order[];
-  /** Whether the order was changed on an earlier visit to this task, because a restored draft has no `past`. */
+  /**
+   * Whether the order was changed on an earlier visit to this task; stored separately, because a restored
+   * draft has no `past`.
+   */
   readonly touchedBefore: boolean;
   readonly tiesAllowed: boolean;
   readonly atMost: number | null;
 };
 
 export type RankingAction =
-  /** Puts the response alone into slot `slot` (1 = best); the others close the gap. */
+  /** Puts the response alone into slot `slot` (1 = best); the other responses close the gap. */
   | { type: "place"; id: string; slot: number }
   /** Ties the response with those in slot `slot`. */
   | { type: "join"; id: string; slot: number }
@@ -47,8 +50,9 @@ export type RankingAction =
   /** Sets the whole order. */
   | { type: "judge"; tiers: Tiers }
   /**
-   * Drops the response at `index` of the list from top to bottom. Between two tied responses, it joins their tie. If
-   * responses can be left unranked, the line between ranked and unranked is one entry of that list.
+   * Drops the response at `index` of the list from top to bottom. A response dropped between two tied
+   * responses joins their tie. If responses can be left unranked, the line between ranked and unranked
+   * responses is one entry of that list.
    */
   | { type: "drop"; id: string; index: number }
   | { type: "undo" }
@@ -56,7 +60,7 @@ export type RankingAction =
   | { type: "focusBy"; by: -1 | 1 }
   | { type: "focusEdge"; edge: "first" | "last" };
 
-/** Limit of the undo history, which is more than ten responses normally need. */
+/** The maximum number of undo steps, more than ranking ten responses normally takes. */
 const MAX_UNDO_STEPS = 200;
 
 export function startRanking(shownOrder: readonly string[], rules: Rules): Ranking {
@@ -88,7 +92,7 @@ export function restoreRanking(
     ...startRanking(shownOrder, rules),
     tiers: tiers as string[][],
     unranked: shownOrder.filter((id) => !ids.includes(id)),
-    // The focus starts on the first response of the restored order, not on the first one in the server's order.
+    // The focus starts on the first response of the restored order, not of the server's order.
     focus: ids[0] ?? shownOrder[0] ?? "",
     touchedBefore: touched,
   };
@@ -137,7 +141,7 @@ export function slotsOf(ranking: Ranking): number {
   return Math.min(ranking.atMost ?? all, all);
 }
 
-/** Whether any response is above another one. */
+/** Whether any response is ranked above another. */
 export function prefers({ tiers, unranked }: Order): boolean {
   return tiers.length + (tiers.length > 0 && unranked.length > 0 ? 1 : 0) > 1;
 }
@@ -189,8 +193,9 @@ function drop(tiers: Tiers, id: string, index: number, tiesAllowed: boolean): Ti
 }
 
 /**
- * Moves `id` by one step. An unranked response that moves up takes the last rank, and if all ranks are taken, the
- * response there becomes unranked. In a ranking of the best few, the last response becomes unranked if it moves down.
+ * Moves `id` by one step. An unranked response that moves up takes the last rank, and if all ranks are taken,
+ * the response previously at that rank becomes unranked. In a ranking of the best few, the last response
+ * becomes unranked if it moves down.
  */
 function step(ranking: Ranking, id: string, by: -1 | 1): Order {
   const { tiers, unranked, atMost } = ranking;
@@ -206,7 +211,10 @@ function step(ranking: Ranking, id: string, by: -1 | 1): Order {
   return within(ranking, move(tiers, id, by));
 }
 
-/** `tiers` without the worst responses beyond the maximum number. All other responses of `ranking` are unranked. */
+/**
+ * `tiers` without the lowest responses that exceed the maximum number. All other responses of `ranking` are
+ * unranked.
+ */
 function within(ranking: Ranking, tiers: Tiers): Order {
   const order = tiers.flat();
   const over = order.slice(ranking.atMost ?? order.length);

@@ -39,8 +39,8 @@ const sent = ({ form, ranking, fields }: DeskState) =>
 const where = ({ form, ranking, fields }: DeskState) =>
   positionOf(sidesOf(form), SHOWN, ranking.tiers, fields);
 
-describe("the scale of a pair", () => {
-  it("has all degrees on each side, a tie if allowed, and a both-bad verdict", () => {
+describe("the scale for a pair", () => {
+  it("has all degrees on both sides, a tie if allowed, and “both are bad”", () => {
     expect(sidesOf(HH).map((side) => sideWords(side, order))).toEqual([
       "A is much better",
       "A is clearly better",
@@ -61,7 +61,7 @@ describe("the scale of a pair", () => {
     expect(sidesOf(pairOf({ all_bad: { label: "Bad", order: "asked" } }))).toHaveLength(3);
   });
 
-  it("exists only for forms of pairs", () => {
+  it("the scale exists only for forms with exactly two responses", () => {
     expect([
       isPairForm(HH),
       isPairForm(formOf()),
@@ -69,7 +69,7 @@ describe("the scale of a pair", () => {
     ]).toEqual([true, false, false]);
   });
 
-  it("is empty until a position is chosen", () => {
+  it("the answer is empty until a position is chosen", () => {
     const fresh = desk(HH);
     expect([where(fresh), fresh.ranking.tiers]).toEqual([-1, []]);
     expect(missing(HH, EMPTY_FIELDS, fresh.ranking, LETTERS, en.gaps)).toEqual([
@@ -111,7 +111,7 @@ describe("the scale of a pair", () => {
     expect(run(state, pick(9))).toBe(state);
   });
 
-  it("steps outwards from the weakest position, but never to both-bad", () => {
+  it("steps outwards from the weakest position, but never to “both are bad”", () => {
     const by = (by: -1 | 1): DeskAction => ({ type: "pickBy", by });
     expect(where(run(desk(HH), by(-1)))).toBe(3);
     expect(where(run(desk(HH), by(1)))).toBe(4);
@@ -122,18 +122,18 @@ describe("the scale of a pair", () => {
     expect(stepFrom(sidesOf(ARENA), 3, -1)).toBe(0);
   });
 
-  it("is announced", () => {
+  it("announces the chosen position", () => {
     expect(run(desk(HELPSTEER), pick(7)).spoken.text).toBe("B is much better.");
     expect(run(desk(HELPSTEER), pick(4)).spoken.text).toBe("About the same.");
   });
 
-  it("does not change both-bad if it is a separate question", () => {
+  it("does not change “both are bad” if that is a separate question", () => {
     const form = pairOf({ all_bad: { label: "Both are bad", order: "asked" } });
     const state = run(desk(form), { type: "fields", change: { all_bad: true } }, pick(1));
     expect(sent(state)).toMatchObject({ tiers: [["x"], ["y"]], all_bad: true });
   });
 
-  it("sends no order if both-bad replaces it", () => {
+  it("sends no order if “both are bad” replaces the order", () => {
     const form = pairOf({ all_bad: { label: "Both are bad", order: "none" } });
     const state = run(desk(form), pick(1), pick(4));
     expect(sent(state)).toMatchObject({ tiers: [], all_bad: true, strength: null });

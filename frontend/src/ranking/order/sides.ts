@@ -8,7 +8,7 @@ export type Side = {
   readonly side: -1 | 0 | 1;
   readonly strength: number | null;
   readonly allBad: boolean;
-  /** The form's label; null if there is none. */
+  /** The form's label for this position; null if there is none. */
   readonly label: string | null;
 };
 
@@ -69,7 +69,10 @@ export function positionOf(
   );
 }
 
-/** One step along the scale. From no position, the first step is to the weakest one on that side. */
+/**
+ * One step along the scale. If no position is chosen, the first step selects the weakest position in
+ * the direction of the step.
+ */
 export function stepFrom(sides: readonly Side[], position: number, by: -1 | 1): number {
   const scale = sides.filter((side) => !side.allBad);
   if (position < 0 || sides[position]?.allBad) {
@@ -89,8 +92,8 @@ export function sideWords({ side, label }: Side, texts: OrderTexts): string {
 }
 
 /**
- * The score of a position, −3 … +3 as in publications: negative if the first response is better. Empty without
- * degrees.
+ * The score of a position, from −3 to +3 as in publications: negative if the first response is better. Empty if the
+ * form has no degrees.
  */
 export function signed({ side, strength, allBad }: Side): string {
   if (allBad || (side !== 0 && strength === null)) return "";

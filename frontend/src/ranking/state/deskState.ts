@@ -9,7 +9,10 @@ export type DeskState = {
   readonly shownOrder: readonly string[];
   readonly ranking: Ranking;
   readonly fields: AnswerFields;
-  /** Read aloud by the live region. `turn` distinguishes two announcements with the same text. */
+  /**
+   * The text that screen readers read aloud from the live region. `turn` distinguishes two announcements with
+   * the same text.
+   */
   readonly spoken: { readonly text: string; readonly turn: number };
 };
 

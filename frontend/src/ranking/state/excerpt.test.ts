@@ -5,13 +5,13 @@ import { excerptOf } from "./excerpt";
 const signs = (text: string) =>
   [...new Intl.Segmenter(undefined, { granularity: "grapheme" }).segment(text)].map(({ segment }) => segment);
 
-describe("the first words of a response", () => {
-  it("contain no Markdown and no line breaks", () => {
+describe("the excerpt of a response", () => {
+  it("an excerpt contains no Markdown and no line breaks", () => {
     expect(excerptOf("# **Title**\n\n> and `code`\n")).toBe("Title and code");
     expect(excerptOf(" ")).toBe("");
   });
 
-  it("never end inside a character, even a composed one", () => {
+  it("an excerpt never ends inside a character, even a composed character", () => {
     const family = "👩‍👩‍👧‍👦";
     const pointed = "שָׁ";
     for (const sign of [family, pointed, "e\u0301", "한", "🇩🇪"]) {
@@ -21,7 +21,7 @@ describe("the first words of a response", () => {
     }
   });
 
-  it("are characters of the text, in order", () => {
+  it("an excerpt contains only whole characters from the text, in order", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme", maxLength: 600 }), (text) => {
         const shown = signs(excerptOf(text).replace(/…$/u, ""));

@@ -1,6 +1,6 @@
 const EXCERPT_SIGNS = 140;
 
-/** More text than any excerpt needs, so that a long response is not processed for its first words. */
+/** The number of characters examined: more than any excerpt needs, but not the whole of a long response. */
 const LOOKED_AT_CHARS = 1_000;
 
 const HALF_A_PAIR = /[\ud800-\udbff]$/;

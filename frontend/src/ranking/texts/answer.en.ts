@@ -17,14 +17,15 @@ export const en = {
   allBadMeans: {
     asked: "The order still counts.",
     none: "Your order is not recorded.",
-    tied: "This counts as a tie of all responses.",
+    tied: "All responses are recorded as tied.",
   },
-  notComparableBox: "These can’t be compared",
-  notRankableBox: "These can’t be ranked",
+  notComparableBox: "These responses can’t be compared",
+  notRankableBox: "These responses can’t be ranked",
   notRankableMeans: "The prompt makes no sense, or no fair order exists.",
   flagsOf: (letter: string) => `Flags of response ${letter}`,
 
-  rewriteMeans: "The response that the model should have given, if none of these is good enough.",
+  rewriteMeans:
+    "The response that the model should have given, if none of the responses shown is good enough.",
   startFromBest: "Start from the best response",
   rewriteBeside: "Write beside the original",
   words: (n: number) => (n === 1 ? "1 word" : `${n} words`),

@@ -26,7 +26,7 @@ export const de: Texts<typeof en> = {
   words,
   same: (a, b) => `${a} und ${b} haben dieselben Wörter in derselben Reihenfolge.`,
   tooMuch: (a, b) =>
-    `${a} und ${b} sind zu lang und zu verschieden für einen Vergleich Wort für Wort. Beide werden vollständig angezeigt.`,
+    `${a} und ${b} sind zu lang oder zu verschieden für einen Vergleich Wort für Wort. Beide werden vollständig angezeigt.`,
 
   responses: "Antworten",
   bestFirst: "Antworten, die beste zuerst",

@@ -19,9 +19,9 @@ type Props = {
 };
 
 /**
- * A number field that tolerates invalid text while typing: the value changes only with each valid number, and an
- * unfinished one is reset when the field is left. The field shows its bounds in its own units, because the server's
- * error messages use shares and seconds.
+ * A number field that tolerates invalid text while the user types: the value changes only when the text is a valid
+ * number, and an incomplete number is reset when the field loses the focus. The field shows its bounds in its
+ * own units, because the server's error messages use shares and seconds.
  */
 export function NumberField({ value, onChange, min, max, step = 1, optional = false, ...field }: Props) {
   const { suffix, error, placeholder, ...shown } = field;

@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 import { useTexts } from "../texts";
 import styles from "./saveBar.module.css";
 
-/** A bar at the bottom, shown while there are unsaved changes. `saved` is announced after saving. */
+/** A bar at the bottom of the page, shown while there are unsaved changes. `saved` is announced after saving. */
 export function SaveBar({
   unsaved,
   saved,
@@ -17,7 +17,7 @@ export function SaveBar({
   unsaved: number;
   saved: boolean;
   busy: boolean;
-  /** Whether saving is disabled because the server would refuse it. */
+  /** Whether saving is disabled because the server would refuse the changes. */
   blocked?: boolean;
   label?: string;
   onSave: () => void;

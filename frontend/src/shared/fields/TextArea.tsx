@@ -9,9 +9,9 @@ type Props = Omit<ComponentProps<"textarea">, "className" | "id" | "rows" | "sty
 };
 
 /**
- * A text field that grows with its text, using only CSS (`field-sizing`). Measuring with JavaScript made the browser
- * lay out the whole desk again before the first frame of each task. Other browsers keep the initial rows, and the
- * field can be resized.
+ * A text field that grows with its text, using only CSS (`field-sizing`). Measuring the text with JavaScript
+ * made the browser lay out the whole desk again before the first frame of each task. Browsers without `field-sizing`
+ * keep the initial number of rows, and users can resize the field.
  */
 export function TextArea({ label, description, minRows, maxRows, ...textarea }: Props) {
   const id = useId();

@@ -42,8 +42,8 @@ const choose = (code: string) =>
     fireEvent.change(screen.getByLabelText("Language"), { target: { value: code } });
   });
 
-describe("the language of the interface", () => {
-  it("can be chosen, is set on the document, and is remembered", async () => {
+describe("the interface language", () => {
+  it("the language can be chosen, is set on the document, and is remembered", async () => {
     const load = vi.fn(() => Promise.resolve({ de }));
     await act(async () => page(catalog(en, { de: load })));
     expect(words()).toBe("Hello 1,234 left More");
@@ -56,14 +56,14 @@ describe("the language of the interface", () => {
     expect(load).toHaveBeenCalledTimes(1);
   });
 
-  it("defaults to the browser's first supported language", async () => {
+  it("the language defaults to the browser's first supported language", async () => {
     vi.spyOn(navigator, "languages", "get").mockReturnValue(["fr-FR", "de-AT", "en"]);
     await act(async () => page(catalog(en, { de: () => Promise.resolve({ de }) })));
     expect(words()).toContain("Hallo");
     expect(localStorage.getItem("rankloop.language")).toBeNull();
   });
 
-  it("is English if there is no translation or it can't be loaded", async () => {
+  it("the language is English if a translation is missing or can't be loaded", async () => {
     localStorage.setItem("rankloop.language", "de");
     await act(async () => page(catalog(en)));
     expect(words()).toContain("Hello");
@@ -73,7 +73,7 @@ describe("the language of the interface", () => {
     expect(words()).toContain("Hello");
   });
 
-  it("applies to numbers, dates and times", () => {
+  it("the language applies to numbers, dates and times", () => {
     const now = Date.parse("2026-03-10T12:00:00Z");
     expect([roughly(3), roughly(41), ago("2026-03-09T11:00:00Z", now)]).toEqual([
       "a few seconds",

@@ -50,8 +50,9 @@ export function useLanguage(): Choice {
 type Catalog<T> = { english: Texts<T>; others: Loaders<T>; loaded: Map<Other, Promise<Texts<T>>> };
 
 /**
- * Creates a hook that returns a feature's texts in the chosen language. English is bundled with the feature; other
- * languages are loaded when first needed. English is the fallback if there is no translation or it can't be loaded.
+ * Creates a hook that returns a feature's texts in the chosen language. English is bundled with the feature;
+ * other languages are loaded when first needed. English is the fallback if a translation is missing or can't
+ * be loaded.
  */
 export function catalog<T extends object>(en: T, others: Loaders<T> = {}): () => Texts<T> {
   const all: Catalog<T> = { english: en as unknown as Texts<T>, others, loaded: new Map() };
@@ -65,8 +66,8 @@ function useCatalog<T>(all: Catalog<T>): Texts<T> {
 }
 
 /**
- * Returns the same promise each time, even after a failure, because React renders a suspended component again when
- * the promise settles, and the component then requests it again.
+ * Returns the same promise each time, even after a failure, because React renders a suspended component again
+ * when the promise settles, and the component then asks for the promise again.
  */
 function textsIn<T>({ english, others, loaded }: Catalog<T>, language: Other): Promise<Texts<T>> | null {
   const found = loaded.get(language);
@@ -75,7 +76,7 @@ function textsIn<T>({ english, others, loaded }: Catalog<T>, language: Other): P
   if (!load) return null;
   const promise = load().then(
     (module) => module[language],
-    () => english, // When offline, texts stay English until the page is reloaded.
+    () => english, // Without a connection, texts stay English until the page is reloaded.
   );
   loaded.set(language, promise);
   return promise;

@@ -30,7 +30,10 @@ export function currentLanguage(): Language {
   return current;
 }
 
-/** Sets the language of the page. Screen readers use it for pronunciation, and it is remembered for the next visit. */
+/**
+ * Sets the page language. Screen readers use the language for pronunciation, and the browser remembers the
+ * choice for the next visit.
+ */
 export function speak(language: Language, { remember }: { remember: boolean }): void {
   current = language;
   document.documentElement.lang = language;
@@ -38,6 +41,6 @@ export function speak(language: Language, { remember }: { remember: boolean }): 
   try {
     localStorage.setItem(KEY, language);
   } catch {
-    // Storage is disabled, as above.
+    // Storage is disabled: the choice is not remembered.
   }
 }

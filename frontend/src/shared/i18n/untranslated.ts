@@ -1,7 +1,10 @@
 import { cleanup } from "@testing-library/react";
 import { expect } from "vitest";
 
-/** The words of all texts and accessible names on the page, except the project's own texts and the labels of keys. */
+/**
+ * The words of all texts and accessible names on the page, except the project's own texts and keyboard key
+ * labels.
+ */
 function wordsIn(root: Element): string[] {
   const texts: string[] = [];
   for (const element of root.querySelectorAll("*")) {

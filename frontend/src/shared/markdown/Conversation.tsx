@@ -4,8 +4,8 @@ import styles from "./conversation.module.css";
 import { Markdown } from "./Markdown";
 
 /**
- * A prompt: the turns up to the point where the model must answer. Turns have no ids and never change, so the index
- * is the key.
+ * A prompt: the turns up to the point where the model must answer. Turns have no ids and never change, so
+ * each turn's index is its React key.
  */
 export function Conversation({ messages, raw = false }: { messages: readonly Message[]; raw?: boolean }) {
   const speakers: Record<string, string> = usePartTexts().speakers;

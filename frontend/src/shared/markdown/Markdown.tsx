@@ -3,33 +3,33 @@ import { usePartTexts } from "../texts/parts";
 import type { en } from "../texts/parts.en";
 import styles from "./markdown.module.css";
 
-/** The renderer is a separate chunk, so that the page is shown before it has loaded. */
+/** The renderer is a separate chunk, so that the page is shown before the renderer has loaded. */
 export const loadRendered = () => import("./Rendered");
 const Rendered = lazy(loadRendered);
 
 /**
- * Parsing takes quadratic time for some texts (30,000 characters of `~~a` took 2.6 s). A response that is longer than
- * this is shown in full as plain text.
+ * Parsing takes quadratic time for some texts (30,000 characters of `~~a` took 2.6 s). A response longer than
+ * this limit is shown in full as plain text.
  */
 export const MAX_MARKDOWN_CHARS = 20_000;
 
 /**
- * Quotes or lists that are nested deeper than this are not readable. With 2,000 nested quotes, every move of a card
- * took 5 s of layout, and the page was 27,000 pixels wide.
+ * Quotes or lists nested deeper than this limit are unreadable. With 2,000 nested quotes, every move of a
+ * card took 5 s of layout, and the page was 27,000 pixels wide.
  */
 const ABSURDLY_NESTED = /^(?:[ \t]*(?:>|[*+-][ \t]|\d{1,9}[.)][ \t])){24}|^[ \t]{120,}\S/m;
 
 /**
- * The length from which a word is considered machine-generated. Breaking a word of 50,000 letters at arbitrary
- * positions took 4.5 s of layout each time its card moved; with break opportunities, it takes no measurable time.
- * (Scripts without spaces break anyway.)
+ * The length from which a word is considered machine-generated. Breaking a word of 50,000 letters at
+ * arbitrary positions took 4.5 s of layout each time the response's card moved; with break opportunities,
+ * layout takes no measurable time. (Text in scripts without spaces breaks between any letters.)
  */
 const ENDLESS_WORD = /[!-~\u00a1-\u024f]{1000,}/;
 const WORD_PIECE = /[!-~\u00a1-\u024f]{60}/g;
 
 /**
- * The text with a line break opportunity after every 60 letters of an extremely long word. Copying it gives the
- * original.
+ * The text with a line break opportunity after every 60 letters of an extremely long word. Copied text does
+ * not contain the break opportunities.
  */
 export function Breakable({ text }: { text: string }) {
   if (!ENDLESS_WORD.test(text)) return text;

@@ -25,8 +25,8 @@ type MarkdownNode = { type: string; value?: string; children?: MarkdownNode[] };
 const HOLDS_TEXT = new Set(["paragraph", "heading", "emphasis", "strong", "delete", "link", "tableCell"]);
 
 /**
- * HTML in a response is shown literally. Sanitising alone would remove it, sometimes with adjacent text, and the
- * annotator would judge a different response from the model's.
+ * HTML in a response is shown literally. Sanitising alone would remove the HTML, sometimes with adjacent
+ * text, and the annotator would judge a response that differs from the model's.
  */
 function literalHtml() {
   return function toText(node: MarkdownNode): void {
@@ -60,10 +60,10 @@ type HtmlNode = {
 const RUNS_LEFT_TO_RIGHT = new Set(["code", "pre", "math"]);
 
 /**
- * Sets the text direction of each block by its first letter with a direction, because one answer can contain an
- * English and an Arabic paragraph. Only the outermost blocks get `dir="auto"`: to determine the
- * direction of a list, the browser skips descendants that have their own `dir`. The style sheet handles the blocks inside. Code and formulas
- * always run left to right, and their letters are ignored.
+ * Sets the text direction of each block by the block's first letter that has a direction, because one
+ * answer can contain an English and an Arabic paragraph. Only the outermost blocks get `dir="auto"`: to
+ * determine the direction of a list, the browser skips descendants that have their own `dir`. The style sheet
+ * handles the blocks inside. Code and formulas always run left to right, and their letters are ignored.
  */
 export function directions() {
   function mark(node: HtmlNode, outermost: boolean): void {
@@ -116,13 +116,13 @@ function loadRich(): Promise<Plugins | undefined> {
       rich = module.plugins;
       return rich;
     },
-    () => undefined, // When offline, the text stays readable without highlighting and formulas.
+    () => undefined, // Without a connection, the text stays readable without highlighting and formulas.
   );
 }
 
 /**
- * Loads the plugins for mathematics and highlighting on demand. They are three times as large as the rest, and most
- * responses contain neither.
+ * Loads the plugins for mathematics and highlighting on demand. These plugins are three times as large as the
+ * rest of the renderer, and most responses contain neither formulas nor code.
  */
 function useRichPlugins(wanted: boolean): Plugins | undefined {
   const [loaded, setLoaded] = useState(rich);
@@ -156,11 +156,12 @@ export function withDollarMath(text: string): string {
 
 const isRich = (text: string) => HAS_MATH.test(text) || HAS_CODE.test(text);
 
-/** Cache size: two tasks of ten responses with their conversations. */
+/** Cache size, sufficient for two tasks with ten responses and a conversation each. */
 const MOST_KEPT = 48;
 
 /**
- * Rendered texts, oldest first. They are cached, because parsing ten long responses takes as long as rendering them.
+ * A cache of rendered texts, oldest first. Caching is worthwhile, because parsing ten long responses takes as
+ * long as rendering them.
  */
 const kept = new Map<string, ReactNode>();
 
@@ -176,7 +177,8 @@ export function rendered(text: string, plugins?: Plugins): ReactNode {
   return element;
 }
 
-// The component is called instead of mounted, because it has no state and its result is cached.
+// The component is called as a function instead of being mounted, because it has no state and its result is
+// cached.
 const parsed = (text: string, plugins: Plugins | undefined) =>
   ReactMarkdown({
     remarkPlugins: [remarkGfm, literalHtml, ...(plugins?.remark ?? [])],
@@ -192,7 +194,7 @@ export async function prepare(text: string): Promise<void> {
   try {
     rendered(text, plugins);
   } catch {
-    // The nesting exceeds the parser's stack, so plain text is shown instead.
+    // The text's nesting overflows the parser's stack, so plain text is shown instead.
   }
 }
 

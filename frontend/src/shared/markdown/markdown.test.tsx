@@ -51,7 +51,7 @@ describe("untrusted Markdown", () => {
     expect(html(text).textContent?.trim()).toBe(text.replace("- ", ""));
   });
 
-  it("adds no headings to the outline of the page", () => {
+  it("adds no headings to the page outline", () => {
     expect(html("# Loud\n\ntext").querySelector("h1, h2, h3, h4, h5, h6")).toBeNull();
   });
 
@@ -62,7 +62,7 @@ describe("untrusted Markdown", () => {
     expect(shown.querySelector("pre code")?.textContent).toContain("x = 1");
   });
 
-  it("sets the direction of each block, and left to right for code", () => {
+  it("sets the text direction of each block, always left to right for code", () => {
     const shown = html(
       "English first.\n\nثم بالعربية\n\n- `npm i` שלום\n\n> ציטוט\n\n# כותרת\n\n```\nx = 1\n```\n\n| א |\n|---|\n| ב |",
     );
@@ -79,7 +79,7 @@ describe("untrusted Markdown", () => {
       ["SECTION", ""],
     ]);
     expect(shown.querySelector("table")?.getAttribute("dir")).toBe("auto");
-    // If the item had a `dir`, the browser would ignore its text when it determines the direction of the list, and
+    // If the item had a `dir`, the browser would ignore the item's text when determining the list's direction, and
     // would put the bullets on the wrong side.
     expect(shown.querySelector("li")?.hasAttribute("dir")).toBe(false);
     expect(shown.querySelector("li code")?.getAttribute("dir")).toBe("ltr");
@@ -92,7 +92,7 @@ describe("untrusted Markdown", () => {
     expect(container.querySelector("p")?.textContent).toContain("very long");
   });
 
-  it("adds break opportunities to an extremely long word without changing it", () => {
+  it("adds break opportunities to extremely long words without changing them", () => {
     const text = `before ${"A".repeat(5_000)} after`;
     const { container } = render(<Markdown text={text} />);
     expect(container.querySelectorAll("wbr").length).toBeGreaterThan(50);
@@ -101,7 +101,7 @@ describe("untrusted Markdown", () => {
     expect(render(<Markdown text={spaceless} />).container.querySelector("wbr")).toBeNull();
   });
 
-  it("shows text that is nested too deep as plain text", () => {
+  it("shows text that is nested too deeply as plain text", () => {
     for (const text of [
       `${">".repeat(2_000)} deep`,
       `${"- ".repeat(300)}deep`,
@@ -113,7 +113,7 @@ describe("untrusted Markdown", () => {
     }
   });
 
-  it("is prerendered once, and evicted from the cache after many others", async () => {
+  it("a text is rendered ahead only once, and evicted after many other texts", async () => {
     await prepare("**next**");
     const ahead = rendered("**next**");
     expect(html("**next**").querySelector("strong")).not.toBeNull();
@@ -129,12 +129,12 @@ describe("untrusted Markdown", () => {
 });
 
 describe("formulas in TeX delimiters", () => {
-  it("are converted to the dollar form", () => {
+  it("TeX delimiters are converted to the dollar form", () => {
     expect(withDollarMath("so \\(x = 1\\)")).toBe("so $$x = 1$$");
     expect(withDollarMath("\\[ x^2 \\]")).toBe("\n$$\nx^2\n$$\n");
   });
 
-  it("are not converted in code, and other text is unchanged", () => {
+  it("TeX delimiters in code and all other text are unchanged", () => {
     expect(withDollarMath("`\\(x\\)` and ```\n\\[y\\]\n```")).toBe("`\\(x\\)` and ```\n\\[y\\]\n```");
     expect(withDollarMath("costs $5 and $10")).toBe("costs $5 and $10");
   });

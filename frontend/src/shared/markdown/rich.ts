@@ -3,7 +3,7 @@ import rehypeHighlight from "rehype-highlight";
 import rehypeKatex from "rehype-katex";
 import remarkMath from "remark-math";
 
-/** Limits for formulas. A formula that exceeds them is an attack or a mistake; KaTeX then shows its source. */
+/** Limits for formulas. A formula that exceeds a limit is an attack or a mistake; KaTeX then shows its source. */
 const MAX_MACRO_EXPANSIONS = 100;
 const MAX_SIZE_EM = 10;
 
@@ -16,7 +16,7 @@ export const plugins: {
   rehype: [
     [
       rehypeKatex,
-      // The browser renders MathML, so no style sheet or fonts are needed, and screen readers can read it.
+      // The browser renders MathML, so no style sheet or fonts are needed, and screen readers can read formulas.
       {
         output: "mathml",
         trust: false,

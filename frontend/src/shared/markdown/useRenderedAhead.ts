@@ -1,7 +1,7 @@
 import { useEffect } from "react";
 import { loadRendered, whyPlain } from "./Markdown";
 
-/** Delay for browsers that do not report idle time, long enough for a key press to be rendered first. */
+/** Delay for browsers that do not report idle time, long enough to render the effect of a key press first. */
 const SPARE_MS = 200;
 
 function whenIdle(run: () => void): () => void {
@@ -13,7 +13,10 @@ function whenIdle(run: () => void): () => void {
   return () => window.cancelIdleCallback(request);
 }
 
-/** Renders texts that will be shown soon, one by one in idle time, so that they then appear immediately. */
+/**
+ * Renders texts that will be shown soon, one by one in idle time, so that the texts appear immediately when
+ * needed.
+ */
 export function useRenderedAhead(texts: readonly string[]): void {
   useEffect(() => {
     const left = texts.filter((text) => whyPlain(text) === null);
@@ -22,7 +25,8 @@ export function useRenderedAhead(texts: readonly string[]): void {
     async function prepareNext() {
       const text = left.shift();
       if (text === undefined) return;
-      // The renderer cannot be loaded or the text cannot be parsed; the component that shows the text reports this.
+      // If the renderer cannot be loaded or the text cannot be parsed, the component that shows the text
+      // reports the error.
       await loadRendered().then(
         ({ prepare }) => prepare(text),
         () => undefined,

@@ -43,7 +43,8 @@ export function Dialog({
       }}
       onKeyDown={(event) => {
         if (event.key !== closeKey) return;
-        // Once the dialog is closed, the page handles keys again, and this key event would still bubble up to it.
+        // Once the dialog is closed, the page handles keys again, and the key event that closed the dialog
+        // would still bubble up to the page.
         event.preventDefault();
         onClose();
       }}

@@ -1,6 +1,6 @@
 /**
- * The icons of the pages, drawn on a 16-unit grid with a stroke width of 1.5. Always use them next to or inside an
- * element with an accessible name.
+ * The icons of the pages, drawn on a 16-unit grid with a stroke width of 1.5. Always place an icon next to or
+ * inside an element with an accessible name.
  */
 const PATHS = {
   grip: "M6 4h.01M10 4h.01M6 8h.01M10 8h.01M6 12h.01M10 12h.01",

@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { useTexts } from "../texts";
 
-/** A button that loads the next page of a list. It renders nothing on the last page. */
+/** A button that loads the next page of a list. On the last page, the component renders nothing. */
 export function MoreButton({
   query,
 }: {

@@ -119,7 +119,7 @@ export function Notice({
 /** A notice about a failed request, with the API's message and the reasons by field. */
 export function ProblemNotice({ error, actions }: { error: unknown; actions?: ReactNode }) {
   const problem = asProblem(error);
-  // If the detail only repeats the reasons by field, it is omitted, because the list is more readable.
+  // A detail that only repeats the reasons by field is omitted, because the list of reasons is more readable.
   const listed =
     problem.errors.length > 0 && problem.errors.every(({ reason }) => problem.detail.includes(reason));
   return (

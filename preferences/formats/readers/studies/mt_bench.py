@@ -65,7 +65,7 @@ def parse_answers(row: Row) -> Parsed:
         text_of(text, f"turns.{index}") for index, text in enumerate(list_of(row.get("turns"), "turns"))
     ]
     if not 1 <= len(questions) <= MAX_TURNS:
-        raise RowError(f"turns has {len(questions)} questions; the number must be from 1 to {MAX_TURNS}")
+        raise RowError(f"`turns` has {len(questions)} questions; the number must be from 1 to {MAX_TURNS}")
     responses = list_of(row.get("responses"), "responses")
     answers = [_answers(item, index, len(questions)) for index, item in enumerate(responses)]
     check_response_count(len(answers))
@@ -141,7 +141,8 @@ ANSWERS = ImportFormat(
     title="MT-bench questions with the answers of several models (JSON Lines)",
     reads="Each question becomes one task per turn. In the second turn's task, each response is "
     "the rest of the conversation: first answer, follow-up question, second answer.",
-    loses="Nothing: question_id, category and turns are kept with the prompt, the turn with each response.",
+    loses="Nothing: `question_id`, `category` and `turns` are kept with the prompt, and the turn with"
+    " each response.",
     example='{"question_id": 81, "category": "writing", "turns": ["q1", "q2"],'
     ' "responses": [{"model": "x", "turns": ["a1", "a2"]}, {"model": "y", "turns": ["b1", "b2"]}]}',
     recognises=recognises_answers,
@@ -152,8 +153,8 @@ VOTES = ImportFormat(
     title="MT-bench votes on pairs of models (JSON Lines); import the answers first",
     reads="Each vote becomes a ranking of two responses, with a separate task for each pair and "
     "turn; the judge is the annotator. The responses come from the answers file and are "
-    "found by question_id, model and turn.",
-    loses="Nothing; a judge's repeated equal votes on a pair become one ranking.",
+    "found by `question_id`, model and turn.",
+    loses="Nothing; if a judge gives the same vote on a pair several times, the votes become one ranking.",
     example='{"judge": "expert_1", "model_a": "x", "model_b": "y", "question_id": 81, "turn": 1,'
     ' "winner": "model_a"}',
     recognises=recognises_votes,

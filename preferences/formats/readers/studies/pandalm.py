@@ -59,7 +59,7 @@ FORMAT = ImportFormat(
     title="PandaLM test set: two responses, several annotators (JSON)",
     reads="Each row becomes a task with two responses and a ranking for each column `annotator1`, "
     "`annotator2`, …; 0 is a tie.",
-    loses="Nothing: idx, cmp_key and other fields are kept with the task.",
+    loses="Nothing: `idx`, `cmp_key` and other fields are kept with the task.",
     example='{"instruction": "…", "input": "", "response1": "a", "response2": "b", "cmp_key": "x_y",'
     ' "annotator1": 1, "annotator2": 2, "annotator3": 0}',
     recognises=recognises,

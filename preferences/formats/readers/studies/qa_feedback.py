@@ -72,8 +72,8 @@ def weak_order(count: int, verdicts: Mapping[tuple[int, int], int]) -> Tiers | N
     for (one, two), verdict in verdicts.items():
         losses[two] += verdict == FIRST
         losses[one] += verdict == SECOND
-    # In a weak order, tied responses lose to the same responses, so responses with equal numbers of losses
-    # form the only possible tiers.
+    # In a weak order, tied responses lose to the same set of responses, so the only possible tiers are
+    # groups of responses with equal numbers of losses.
     tiers = tuple(
         tuple(index for index in range(count) if losses[index] == number)
         for number in sorted(set(losses.values()))

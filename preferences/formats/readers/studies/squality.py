@@ -112,7 +112,7 @@ def _ranking(worker: str, reviews: Sequence[Mapping[str, Any] | None]) -> Rankin
 FORMAT = ImportFormat(
     name="squality",
     title="SQuALITY human evaluation: three summaries, ranked by several workers (JSON)",
-    reads="Each worker's overall ranks become a ranking, with the ratings of each response as scales.",
+    reads="Each worker's overall ranks become a ranking, with each response's ratings on every scale.",
     loses="Nothing: comments on spans and the ranks on other scales are kept with the ranking. The "
     "story is not in the file; the prompt contains the story's ID.",
     example='{"passage_id": "1", "question_text": "…", "responses": [{"system": "x", "response": "…",'

@@ -1,9 +1,9 @@
 """Tulu's human evaluation: two completions, a preference on a five-step scale, and whether each completion
 was acceptable.
 
-The model on side a varies by row, even between evaluators of the same item. A ranking refers to responses, so
-the side is recorded only as the display order. If an evaluator judged an item twice, the later row replaces
-the earlier one.
+Which model is on side `a` varies by row, even between evaluators of the same item. A ranking refers to
+responses, so the side is recorded only as the display order. If an evaluator judged an item twice, the
+later row replaces the earlier one.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ def _prompt(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[tuple[Me
         if isinstance(value, list):
             return tuple(turns_of(value, f"fields.{name}")), name
         return prompt_messages(value, f"fields.{name}"), name
-    raise RowError(f"fields has no prompt; the prompt field must be named one of {', '.join(PROMPT_NAMES)}")
+    raise RowError(f"`fields` has no prompt; the prompt field must be named one of {', '.join(PROMPT_NAMES)}")
 
 
 def _responses(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[ResponseRecord, ...]:

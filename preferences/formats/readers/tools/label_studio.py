@@ -69,7 +69,7 @@ def parse(row: Row) -> Parsed:
     shown = _shown(data)
     if shown is None:
         raise RowError(
-            "data has neither two fields for a pair nor a list of items; its fields are"
+            "`data` has neither two fields for a pair nor a list of items; its fields are"
             f" {', '.join(data) or 'none'}"
         )
     responses, ids, used = shown
@@ -163,7 +163,7 @@ def _prompt(data: Mapping[str, Any], used: set[str]) -> tuple[str, tuple[Message
                 raise RowError(f"data.{name} ends with an assistant turn, so there is nothing to answer")
             return name, tuple(turns)
         return name, prompt_messages(value, f"data.{name}")
-    raise RowError(f"data has no prompt; the prompt field must be named one of {', '.join(PROMPT_NAMES)}")
+    raise RowError(f"`data` has no prompt; the prompt field must be named one of {', '.join(PROMPT_NAMES)}")
 
 
 def _ranking(
@@ -244,8 +244,8 @@ FORMAT = ImportFormat(
     name="label-studio",
     title="Label Studio export: Pairwise or Ranker (JSON)",
     reads="Each row becomes a task, and each annotation becomes a ranking with its author, time "
-    "and lead time. A Ranker's list is an order; named buckets are tiers in file order; "
-    "unsorted items rank below all buckets.",
+    "and lead time. A Ranker's list is an order; named buckets are tiers in file order; and unsorted"
+    " items rank below all buckets.",
     loses="Cancelled and empty annotations, drafts and predictions. The results of other controls "
     "are kept with the ranking, and other data fields are kept with the prompt.",
     example='{"id": 1, "data": {"prompt": "…", "answer1": "a", "answer2": "b"}, "annotations": [{"id": 7,'

@@ -57,8 +57,8 @@ FORMAT = ImportFormat(
     name="oasst-models",
     title="Open-Assistant sampling reports: one response per model, or many samples of one model "
     "(JSON Lines)",
-    reads="Each prompt becomes a task that is open for ranking. More than ten distinct responses "
-    "are divided among several tasks of nearly equal size.",
+    reads="Each prompt becomes a task that is open for ranking. If there are more than ten distinct"
+    " responses, they are divided among several tasks of nearly equal size.",
     loses="The sample's index, if two samples of a model have the same text and therefore become "
     "one response.",
     example='{"prompt": "…", "responses": [{"model": "…", "sampling_config": "…", "response": "…"}]}',

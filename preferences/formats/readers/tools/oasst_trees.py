@@ -51,7 +51,7 @@ def recognises(row: Row) -> bool:
 def parse(row: Row) -> Parsed:
     root = row.get("prompt")
     if not isinstance(root, Mapping):
-        raise RowError(f"prompt must be a message with replies, not {kind(root)}")
+        raise RowError(f"`prompt` must be a message with replies, not {kind(root)}")
     tree = metadata_of(row, frozenset({"prompt", "metadata"}))
     records: list[Record] = []
     # An explicit stack, because recursion into a tree as deep as JSON allows would exhaust the interpreter's

@@ -1,4 +1,5 @@
-"""TRL's preference data: explicit prompt, conversational (lists of {role, content}), one row per strict pair.
+"""TRL's preference data in the conversational format (lists of {role, content}), with an explicit prompt
+and one row per strict pair.
 
 The prompt is explicit, because TRL takes the longest common prefix of characters as the implicit prompt. In
 one hh-rlhf file, TRL's rule moved part of the answer into the prompt in 19 % of the rows. Ties are left out
@@ -77,8 +78,8 @@ def _parquet(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 
 LOSES = (
     "Ties, pairs among responses left unranked, not-rankable answers, ratings, flags, "
-    "comments, rewrites and model names. `margin` is the strength of pairs between the first "
-    "and the second tier and 0 elsewhere; it is present if any ranking has a strength. "
+    "comments, rewrites and model names. `margin` is the strength for pairs between the first and the"
+    " second tier, and 0 for all other pairs; it is present if any ranking has a strength. "
     "`weight` is present if the snapshot is reliability-weighted (TRL itself does not read "
     "it)."
 )
@@ -89,7 +90,7 @@ EXAMPLE = (
 )
 JSONL = ExportFormat(
     name="trl_preference",
-    title="TRL preference pairs, conversational, explicit prompt (JSON Lines)",
+    title="Conversational TRL preference pairs with an explicit prompt (JSON Lines)",
     use="Pairs of a chosen and a rejected response, for RewardTrainer, DPOTrainer and every "
     "trainer that reads preference pairs.",
     loses=LOSES,
@@ -103,7 +104,7 @@ JSONL = ExportFormat(
 )
 PARQUET = ExportFormat(
     name="trl_preference_parquet",
-    title="TRL preference pairs, conversational, explicit prompt (Parquet)",
+    title="Conversational TRL preference pairs with an explicit prompt (Parquet)",
     use="The same pairs in a smaller file that loads faster.",
     loses=LOSES,
     example=EXAMPLE,

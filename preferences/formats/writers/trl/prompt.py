@@ -9,7 +9,7 @@ from preferences.formats.export_format import JSONL, ExportFormat, Options, Snap
 
 
 def _prompts(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
-    seen: set[int] = set()  # hashes of IDs take 70 MB per million, a third of the memory for the IDs
+    seen: set[int] = set()  # hashes take 70 MB per million prompts, a third of the IDs' size
     for row in snapshot.rows("prompt_id", "messages", "split"):
         key = hash(row["prompt_id"])
         if key not in seen:
@@ -23,7 +23,7 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 
 FORMAT = ExportFormat(
     name="trl_prompt",
-    title="TRL prompts only, conversational (JSON Lines)",
+    title="Conversational TRL prompts without responses (JSON Lines)",
     use="Each prompt once, for trainers that generate their own responses (GRPO, RLOO, online DPO).",
     loses="All rankings and responses, and the prompts' metadata.",
     example='{"prompt": [{"role": "user", "content": "Q"}], "prompt_group": "…", "split": "train"}',

@@ -33,8 +33,8 @@ READ = (
 
 
 def completions_of(row: Row) -> Iterator[tuple[str, str]]:
-    """(text, source) of the rewrite, if there is one; otherwise, of each first-tier response that ranks above
-    another response, was not marked bad and has no flag."""
+    """Yield (text, source) for the rewrite, if there is one, otherwise for each first-tier response that
+    ranks above another response, was not marked bad and has no flag."""
     if row["rewrite"] and row["rewrite"].strip():
         yield row["rewrite"], "rewrite"
         return

@@ -29,8 +29,8 @@ READ = ("ranking_id", "prompt_id", "split", "messages", "responses", "ratings", 
 
 
 def _rule(card: Mapping[str, Any], options: Options) -> tuple[str, float, float]:
-    """(scale, good, bad): a response rated at least `good` is desirable, and a response rated below `bad` is
-    undesirable. If the scale is empty, flags decide.
+    """Return a scale and two limits (scale, good, bad): a response rated at least `good` is desirable, and
+    a response rated below `bad` is undesirable. If the scale is empty, flags decide.
 
     Without a threshold, the middle of the scale separates desirable from undesirable responses, and a rating
     exactly in the middle gives no label.

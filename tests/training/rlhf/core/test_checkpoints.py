@@ -108,7 +108,7 @@ MOMENTS: dict[str, list[list[Any]]] = {
 
 
 def named(rankings: list[Ranking]) -> list[Ranking]:
-    """Assign the rankings to two annotators in alternation."""
+    """Assign the rankings alternately to two annotators."""
     return [
         dataclasses.replace(ranking, annotator=f"a{number % 2}") for number, ranking in enumerate(rankings)
     ]
@@ -144,7 +144,7 @@ def test_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> Non
             folder / "undisturbed" / "config.json"
         ).read_bytes()
         assert resumed["result"] == whole["result"], name
-        first = resumed["progress"][0][1]  # the step at which it resumed
+        first = resumed["progress"][0][1]  # the step at which the run resumed
         assert resumed["metrics"] == whole["metrics"][first:], name
         if name != "in-memory":
             kept = sorted(path.name for path in (folder / f"{name}.checkpoints").iterdir())
@@ -159,7 +159,7 @@ def test_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> Non
 
 
 class Small:
-    """Checkpoints of a model with three parameters; the value of its bias identifies the step."""
+    """Checkpoints of a model with three parameters; the model's bias identifies the step."""
 
     def __init__(self, folder: Path, **of: Any) -> None:
         self.modules = {"model": nn.Linear(2, 1)}
@@ -238,7 +238,7 @@ def test_resume_fails_if_all_checkpoints_are_corrupt_and_deletes_none(tmp_path: 
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_checkpoints_of_another_run_are_rejected_with_the_difference(folder: Path, tmp_path: Path) -> None:
+def test_error_for_checkpoints_of_another_run_names_the_difference(folder: Path, tmp_path: Path) -> None:
     def run(
         base_model: Path = folder / "policy", rankings: list[Ranking] = RANKINGS, **settings: Any
     ) -> None:

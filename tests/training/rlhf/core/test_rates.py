@@ -18,7 +18,7 @@ def test_rate_decreases_with_size_only_between_the_two_reference_points() -> Non
 
     assert rate(2_000_000) == pytest.approx(4e-4)
     assert rate(1_000_000_000) == pytest.approx(1e-6)
-    assert rate(44_721_360) == pytest.approx(2e-5)  # the midpoint in log size and log rate
+    assert rate(44_721_360) == pytest.approx(2e-5)  # the midpoint on logarithmic scales
     assert rate(1_000) == pytest.approx(4e-4)
     assert rate(8_000_000_000) == pytest.approx(1e-6)
 

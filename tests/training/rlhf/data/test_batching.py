@@ -36,13 +36,13 @@ GROUPS = [
 
 
 def classifier(policy: Any) -> Any:
-    """A random reward model with the policy's trunk."""
+    """A randomly initialised reward model with the policy's trunk."""
     config = copy.deepcopy(policy.config)
     config.num_labels = 1
     with torch.random.fork_rng():
         torch.manual_seed(5)
         model = AutoModelForSequenceClassification.from_config(config).eval()
-    # Not strict, because the BERT policy has no pooler.
+    # Loading is not strict, because the BERT policy has no pooler.
     model.base_model.load_state_dict(policy.base_model.state_dict(), strict=False)
     assert attend_by_segment(model) or is_encoder(model)
     return model
@@ -60,7 +60,7 @@ def gradients(model: Any, loss: Tensor) -> dict[str, Tensor]:
 
 
 def one_row_each(model: Any, group: Group) -> Tensor:
-    """The stock model's reward for each response, computed in a separate unpadded row."""
+    """The transformers model's reward for each response, computed in a separate unpadded row."""
     rows = [torch.tensor([group.prompt + response]) for response in group.responses]
     states = [model.base_model(input_ids=row).last_hidden_state[0, -1] for row in rows]
     return torch.stack([model.score(state)[0] for state in states])
@@ -77,8 +77,8 @@ def test_rewards_equal_those_of_each_response_alone(model: Any, layout: Layout) 
 
 
 @pytest.mark.parametrize("layout", ["packed", "flat", "separate"])
-def test_gradients_equal_those_of_expanded_pairs(model: Any, layout: Layout) -> None:
-    """Compare with other libraries, which pass every pair through the model as two rows."""
+def test_gradients_equal_those_of_pairs_in_separate_rows(model: Any, layout: Layout) -> None:
+    """Compare with the method of other libraries, which pass every pair through the model as two rows."""
     expanded = []
     for group in GROUPS:
         pairs = [(i, j) for i, a in enumerate(group.tiers) for j, b in enumerate(group.tiers) if a < b]
@@ -103,9 +103,9 @@ def test_gradients_equal_those_of_expanded_pairs(model: Any, layout: Layout) -> 
 
 
 @pytest.mark.parametrize("kind", [*tiny.ENCODERS])
-def test_encoder_gradients_equal_those_of_expanded_pairs(kind: str) -> None:
-    """Compare batches of separate rows, grouped by width, with pairs that the stock classifier processes one
-    row at a time."""
+def test_encoder_gradients_equal_those_of_pairs_in_separate_rows(kind: str) -> None:
+    """Compare batches of separate rows, grouped by width, with pairs that the transformers classifier
+    processes one row at a time."""
     encoder = classifier(tiny.ENCODERS[kind]())
     expanded = []
     for group in GROUPS:
@@ -128,10 +128,10 @@ def test_encoder_gradients_equal_those_of_expanded_pairs(kind: str) -> None:
     assert max(gradient.abs().max().item() for gradient in expected.values()) > 0.05
 
 
-def test_encoder_is_never_packed_and_keeps_its_first_token() -> None:
+def test_encoder_rows_are_never_packed_and_keep_their_first_token() -> None:
     encoder = classifier(tiny.bert())
     assert choose_layouts(encoder, GROUPS, "auto") == ["separate"] * 3
-    with pytest.raises(ValueError, match="set layout to separate"):
+    with pytest.raises(ValueError, match="set `layout` to `separate`"):
         choose_layouts(encoder, GROUPS, "packed")
     cut, was_cut = fit_group(GROUPS[0], max_length=7, cls=2)
     assert (cut.prompt, was_cut) == ([2, 13], True)
@@ -159,7 +159,7 @@ def test_all_groups_share_one_unpadded_row_on_a_cpu(model: Any) -> None:
     assert not bool((batch.input_ids == 0).any())
 
 
-def test_last_mlp_runs_only_for_the_tokens_that_are_read(model: Any) -> None:
+def test_last_mlp_runs_only_for_tokens_that_the_head_reads(model: Any) -> None:
     worked: list[torch.Size] = []
     blocks = next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
     linear = next(m for m in blocks[-1].mlp.modules() if m is not blocks[-1].mlp)
@@ -184,8 +184,8 @@ def test_recomputed_layers_give_the_same_gradients(model: Any) -> None:
 
 
 def test_gradient_of_a_position_shared_by_two_responses_counts_once(model: Any) -> None:
-    """Two empty responses in a model that reads the reward before EOS: both rewards are read at the end of
-    the prompt."""
+    """A model that reads rewards before EOS reads the rewards of two empty responses at the end of the
+    prompt."""
     empty = [Group([2, 10, 11], [[1], [20, 1], [1]], [0, 1, 2])]
     found = []
     for layout in ("flat", "separate"):
@@ -195,7 +195,7 @@ def test_gradient_of_a_position_shared_by_two_responses_counts_once(model: Any) 
         assert torch.allclose(found[0][name], gradient, atol=1e-5), name
 
 
-def test_attention_by_segment_is_not_saved_with_the_model(model: Any, tmp_path: Any) -> None:
+def test_segment_attention_is_not_saved_with_the_model(model: Any, tmp_path: Any) -> None:
     ids, mask = torch.tensor([[2, 10, 11, 0], [2, 10, 11, 12]]), torch.tensor([[1, 1, 1, 0], [1] * 4])
     ours = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
     model.save_pretrained(tmp_path)
@@ -205,7 +205,7 @@ def test_attention_by_segment_is_not_saved_with_the_model(model: Any, tmp_path: 
     assert torch.equal(ours[mask.bool()], theirs[mask.bool()])
 
 
-def test_layout_depends_on_the_lengths() -> None:
+def test_layout_depends_on_prompt_and_response_lengths() -> None:
     def group(prompt: int, response: int, k: int) -> Group:
         return Group([5] * prompt, [[6] * response] * k, [])
 
@@ -217,7 +217,7 @@ def test_layout_depends_on_the_lengths() -> None:
 
 
 @pytest.mark.parametrize("max_tokens", [1, 25, 60, 10_000])
-def test_micro_batches_contain_every_group_once_within_the_limit(max_tokens: int) -> None:
+def test_micro_batches_contain_each_group_once_and_respect_the_limit(max_tokens: int) -> None:
     generator = torch.Generator().manual_seed(0)
     groups = [
         Group([5] * int(torch.randint(1, 9, (), generator=generator)), [[6, 1]] * k, [0] * k)
@@ -257,9 +257,9 @@ SIZES: dict[str, Any] = {
     ],
     ids=["a sliding window", "its own mask"],
 )
-def test_model_with_restricted_attention_is_never_packed(config: Any) -> None:
+def test_rows_of_a_model_with_restricted_attention_are_never_packed(config: Any) -> None:
     model = AutoModelForSequenceClassification.from_config(config).eval()
     assert not can_pack(model)
     assert choose_layouts(model, GROUPS, "auto") == ["separate"] * 3
-    with pytest.raises(ValueError, match="set layout to separate"):
+    with pytest.raises(ValueError, match="set `layout` to `separate`"):
         choose_layouts(model, GROUPS, "packed")

@@ -45,7 +45,7 @@ def read(rows: Any, folder: Path) -> Any:
     return read_rankings(folder / "tasks.json")
 
 
-def test_tree_gives_a_ranking_for_each_set_of_ranked_replies(tmp_path: Path) -> None:
+def test_conversation_tree_yields_a_ranking_for_each_set_of_ranked_replies(tmp_path: Path) -> None:
     late = [message("assistant", "x", rank=1), message("assistant", "y", rank=0), message("assistant", "z")]
     more = message("prompter", "And?", replies=late)
     early = [message("assistant", "good", rank=0, replies=[more]), message("assistant", "bad", rank=1)]
@@ -57,7 +57,7 @@ def test_tree_gives_a_ranking_for_each_set_of_ranked_replies(tmp_path: Path) -> 
     assert [m["role"] for m in found[1].messages] == ["user", "assistant", "user"]
 
 
-def test_each_annotation_of_a_task_is_a_ranking(tmp_path: Path) -> None:
+def test_each_annotation_of_a_task_becomes_a_ranking(tmp_path: Path) -> None:
     given = task(ranker({"tier_2": ["p"], "tier_10": ["r"], "tier_1": ["q"]}), results=OPTIONS)
     given["annotations"].append({"completed_by": {"email": "kim"}, "result": ranker({"rank": ["r"]})})
     given["annotations"].append({"completed_by": 8, "result": [], "was_cancelled": True})
@@ -93,7 +93,7 @@ def test_equal_ranks_are_ties_and_discarded_answers_are_counted(tmp_path: Path) 
             task([{"value": {"selected": "up"}}], answer1="a", answer2="b"),
             "is 'up'; it must be one of left, right",
         ),
-        (task(ranker({"rank": ["p"]}), results=OPTIONS, prompt=None), "data has no prompt"),
+        (task(ranker({"rank": ["p"]}), results=OPTIONS, prompt=None), "`data` has no prompt"),
         (
             record({"response-1": 1, "response-2": 2, "response-3": "last"}),
             "each response needs a rank number",
@@ -113,7 +113,7 @@ def table(path: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
-def test_exported_csv_cells_are_restored(tmp_path: Path) -> None:
+def test_escaped_csv_cells_are_restored_to_their_original_values(tmp_path: Path) -> None:
     cells = {
         "messages": json.dumps([{"role": "user", "content": "Q " * 100_000}]),
         "tiers": "[[1], [0]]",
@@ -150,7 +150,7 @@ def test_damaged_archive_is_refused(tmp_path: Path) -> None:
         read_rankings(zipped(tmp_path / "c.zip", rankings_parquet="PAR1"))
 
 
-def test_rankings_are_read_from_each_file_of_an_archive(tmp_path: Path) -> None:
+def test_rankings_are_read_from_every_file_in_an_archive(tmp_path: Path) -> None:
     row = json.dumps({"prompt": "Q", "responses": ["a", "b"], "tiers": [[0], [1]]})
     found = read_rankings(zipped(tmp_path / "d.zip", a_jsonl=row, b_json=f"[{row}]", card_json="{}"))
     assert [ranking.tiers for ranking in found] == [((0,), (1,))] * 2

@@ -103,10 +103,10 @@ def test_jsonl_needs_only_messages_responses_and_tiers(tmp_path: Path) -> None:
     assert list(read_rankings(plain)) == list(read_rankings(packed))
     first, second = read_rankings(plain)
     assert (first.responses, first.weight, first.split) == (("a", "b"), 1.0, "train")
-    assert first.prompt_hash == second.prompt_hash != ""  # the same conversation
+    assert first.prompt_hash == second.prompt_hash != ""  # both prompts are the same conversation
 
 
-def test_empty_rows_are_counted_and_all_tied_rankings_are_kept(tmp_path: Path) -> None:
+def test_empty_rows_are_counted_and_rankings_with_only_ties_are_kept(tmp_path: Path) -> None:
     lonely = row(responses=["only"], tiers=[[0]])
     tied = row(tiers=[[0, 1, 2]])
     rankings = read_rankings(jsonl(tmp_path / "r.jsonl", lonely, row(not_rankable=True, tiers=[]), tied))
@@ -124,7 +124,7 @@ def test_empty_rows_are_counted_and_all_tied_rankings_are_kept(tmp_path: Path) -
         (row(tiers=[[0, 1, 2], []]), "empty group"),
         (row(tiers=[["0"], [1], [2]]), "names response '0'"),
         (row(tiers={"best": 0}), "tiers must be a list"),
-        (row(unranked=[1]), "unranked must name each response that is in no tier"),
+        (row(unranked=[1]), "`unranked` must list exactly the responses that are in no tier"),
         (row(responses="text"), "responses is not valid JSON"),
         (row(responses=[{"id": "x"}, "b", "c"]), "responses.0.text must be text, not missing"),
         (row(messages=[]), "messages is empty"),
@@ -167,9 +167,9 @@ def test_file_without_rankings_is_refused(tmp_path: Path, rows: list[dict[str, A
         read_rankings(jsonl(tmp_path / "prompts.jsonl", *rows))
 
 
-def test_votes_on_responses_of_another_file_are_refused(tmp_path: Path) -> None:
+def test_votes_on_responses_in_another_file_are_refused(tmp_path: Path) -> None:
     vote = {"judge": "j", "model_a": "x", "model_b": "y", "question_id": 1, "winner": "model_a"}
-    with pytest.raises(RankingFileError, match="line 1: this is a vote on responses of another file"):
+    with pytest.raises(RankingFileError, match="line 1: this is a vote on responses in another file"):
         read_rankings(jsonl(tmp_path / "votes.jsonl", vote))
 
 
@@ -224,7 +224,7 @@ def ranking(number: int, *, split: str = "train") -> Ranking:
     return Ranking(message, ("a", "b"), ((0,), (1,)), split=split)
 
 
-def test_split_is_stable_and_no_prompt_is_on_both_sides() -> None:
+def test_split_is_stable_and_puts_no_prompt_in_both_parts() -> None:
     rankings = [ranking(number) for number in range(400)]
     train, heldout = split_by_prompt(rankings, heldout_fraction=0.2)
     assert len(train) + len(heldout) == 400
@@ -256,7 +256,7 @@ def test_prompts_that_differ_only_in_whitespace_share_a_split(carried: bool) -> 
         assert sides[1] == {"Where is 0?"}
 
 
-def test_prompts_on_both_sides_of_an_external_split_are_counted() -> None:
+def test_prompts_in_both_parts_of_an_external_split_are_counted() -> None:
     def asked(*texts: str) -> list[Ranking]:
         return [Ranking(({"role": "user", "content": text},), ("a", "b"), ((0,), (1,))) for text in texts]
 
@@ -265,7 +265,7 @@ def test_prompts_on_both_sides_of_an_external_split_are_counted() -> None:
     assert count_shared_prompts(learn, asked("Why?")) == count_shared_prompts(learn, []) == 0
 
 
-def test_duplicate_and_contradicting_rankings_are_counted() -> None:
+def test_duplicate_and_contradictory_rankings_are_counted() -> None:
     def said(tiers: tuple[tuple[int, ...], ...], annotator: str = "a", texts: str = "xyz") -> Ranking:
         return Ranking(tuple(MESSAGES), tuple(texts), tiers, annotator=annotator)
 
@@ -280,7 +280,7 @@ def test_duplicate_and_contradicting_rankings_are_counted() -> None:
     assert count_repeats([first, tied]) == {"duplicates": 0, "contradicted_pairs": 0}
 
 
-def test_unranked_responses_are_last_and_all_bad_without_order_is_omitted(tmp_path: Path) -> None:
+def test_all_bad_rows_without_order_are_omitted_and_unranked_responses_are_last(tmp_path: Path) -> None:
     rankings = read_rankings(
         jsonl(
             tmp_path / "rankings.jsonl",
@@ -313,7 +313,7 @@ def said(content: str, role: str = "assistant") -> list[dict[str, str]]:
     ],
     ids=["TRL", "TRL as text", "lists", "TRL, implicit prompt", "hh-rlhf"],
 )
-def test_pairs_of_other_formats_are_rankings_of_two(pair: dict[str, Any], tmp_path: Path) -> None:
+def test_pairs_in_other_formats_become_rankings_of_two(pair: dict[str, Any], tmp_path: Path) -> None:
     row = pair | {"margin": 2.0, "weight": 0.5}
     table = tmp_path / "pairs.parquet"
     parquet.write_table(pa.Table.from_pylist([row]), table)
@@ -349,7 +349,7 @@ def test_error_names_the_broken_pair(pair: dict[str, Any], reason: str, tmp_path
 
 
 def test_zipped_snapshot_is_read_like_the_snapshot(tmp_path: Path) -> None:
-    """The archive is a `dataset` export: one Parquet file with its card."""
+    """The archive is a `dataset` export: one Parquet file with a dataset card."""
     row = dict.fromkeys(SCHEMA.names) | BEFORE
     row |= {
         "ranking_id": "r1",
@@ -378,7 +378,7 @@ def test_zipped_snapshot_is_read_like_the_snapshot(tmp_path: Path) -> None:
     assert found.in_shown_order
 
 
-def test_broken_row_of_a_snapshot_has_the_same_reason_as_in_an_import(tmp_path: Path) -> None:
+def test_broken_row_has_the_same_error_in_a_snapshot_and_in_an_import(tmp_path: Path) -> None:
     row = dict.fromkeys(SCHEMA.names) | BEFORE
     row |= {
         "messages": MESSAGES,

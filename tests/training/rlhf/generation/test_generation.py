@@ -38,7 +38,7 @@ def models() -> dict[str, PreTrainedModel]:
 
 
 @pytest.mark.parametrize("name", ["llama", "sliding window", "gpt2"])
-def test_greedy_decoding_equals_that_of_transformers(name: str) -> None:
+def test_greedy_decoding_matches_transformers(name: str) -> None:
     model = models()[name].train(False)
     ours = generate(model, tokenizer(), PROMPTS, max_new_tokens=24, temperature=0)
     for prompt, [completion] in zip(PROMPTS, ours, strict=True):
@@ -60,7 +60,7 @@ def test_samples_are_independent_of_the_batch_size() -> None:
     assert generate(model, words, PROMPTS, n=4, max_new_tokens=16, seed=2) != wide
 
 
-def test_calls_advance_a_generator_and_a_seed_repeats_the_samples() -> None:
+def test_calls_advance_the_generator_and_equal_seeds_repeat_samples() -> None:
     model, words = short_speaker()
     generator = torch.Generator().manual_seed(1)
     first, second = (
@@ -89,7 +89,7 @@ def test_finished_answers_end_with_exactly_one_eos() -> None:
         assert finished or len(ids) == 6
 
 
-def test_stop_ids_of_the_generation_config_end_an_answer() -> None:
+def test_stop_token_ids_in_the_generation_config_end_an_answer() -> None:
     model, words = short_speaker()
     [[first]] = generate(model, words, PROMPTS[:1], max_new_tokens=8, temperature=0)
     model.generation_config.eos_token_id = [words.eos_token_id, first.ids[1]]
@@ -118,7 +118,7 @@ def test_token_frequencies_match_their_probabilities() -> None:
         assert ((share - expected).abs() < 5 * error).all()
 
 
-def test_top_p_keeps_the_smallest_set_with_that_total_probability() -> None:
+def test_top_p_keeps_the_smallest_set_that_reaches_the_probability() -> None:
     probabilities = torch.tensor([0.1, 0.5, 0.15, 0.25])
     uniform = torch.linspace(0, 1 - 1e-6, 2001)
     picked = pick_tokens(probabilities.log().expand(2001, -1), uniform, temperature=1.0, top_p=0.7)

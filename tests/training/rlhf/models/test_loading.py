@@ -1,4 +1,5 @@
-"""Models are saved atomically and load with plain transformers. The error for a missing model names it."""
+"""Models are saved atomically and load with plain transformers. The error for a missing model names that
+model."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -50,7 +51,7 @@ def test_missing_path_is_reported_with_a_fix(tmp_path: Path) -> None:
         loading.load_policy(tmp_path)
 
 
-def test_unreachable_hub_is_reported_with_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_for_an_unreachable_hub_names_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "answers", lambda: False)
     with pytest.raises(loading.ModelNotFound, match=r"No model 'nobody/nothing'.*hub did not return it"):
         loading.load_policy("nobody/nothing")
@@ -97,7 +98,7 @@ def test_saving_replaces_the_model_and_removes_partial_files(tmp_path: Path) -> 
         assert torch.equal(saved, new.model(input_ids=IDS).logits)
 
 
-def test_adapters_are_merged_into_a_copy(tmp_path: Path) -> None:
+def test_saving_merges_adapters_into_a_copy_of_the_model(tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
     base = untrained_policy().model

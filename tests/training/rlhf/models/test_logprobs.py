@@ -39,10 +39,10 @@ def test_log_probs_equal_log_softmax_over_the_full_logits(
         assert torch.allclose(parameter.grad, gradients[name], atol=1e-4), name
 
 
-def test_own_forward_is_used_for_a_model_that_transforms_its_logits() -> None:
+def test_model_that_transforms_its_logits_uses_its_own_forward_pass() -> None:
     model, (ids, mask, wanted) = tiny.policy(), rows()
     expected, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
-    model.config.logits_scaling = 1.0  # with this setting, the model's own forward is used
+    model.config.logits_scaling = 1.0  # with this setting, the model's own forward pass is used
     found, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
     assert torch.allclose(found, expected, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""The model size estimated without loading the model matches that of the loaded model."""
+"""A model's size estimated without loading the model matches the size after loading."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def weights_of(model: PreTrainedModel) -> int:
 
 
 def qwen() -> Qwen3ForCausalLM:
-    """A model with attention heads wider than hidden / heads, and with query and key norms."""
+    """A model with query and key norms, and with attention heads wider than hidden size / number of heads."""
     return Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=300,
@@ -39,7 +39,7 @@ def test_parameters_are_counted_from_the_config(model: PreTrainedModel) -> None:
     assert shapes.shape_of(model.config.to_dict()).weights == weights_of(model)
 
 
-def test_parameter_count_differs_only_by_small_norms() -> None:
+def test_parameter_count_omits_only_the_small_query_and_key_norms() -> None:
     model = qwen()
     assert shapes.shape_of(model.config.to_dict()).weights == pytest.approx(weights_of(model), rel=0.01)
 
@@ -93,7 +93,7 @@ def test_demo_shape_matches_the_demo_policy() -> None:
         ("mistralai/Mistral-7B-v0.3", 7e9),
     ],
 )
-def test_size_is_read_from_a_model_name(name: str, weights: float) -> None:
+def test_size_is_parsed_from_the_model_name(name: str, weights: float) -> None:
     shape = shapes.shape_named(name)
     assert shape.weights == weights
     assert 64 <= shape.hidden <= 8192
@@ -101,7 +101,7 @@ def test_size_is_read_from_a_model_name(name: str, weights: float) -> None:
 
 @pytest.mark.parametrize("name", ["gpt2", "my-policy", "bert-0b", "EleutherAI/pythia"])
 def test_name_without_a_size_raises_unknown_shape(name: str) -> None:
-    with pytest.raises(shapes.UnknownShape, match="does not contain the size"):
+    with pytest.raises(shapes.UnknownShape, match="does not contain the model's size"):
         shapes.shape_named(name)
 
 

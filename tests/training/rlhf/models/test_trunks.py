@@ -1,6 +1,6 @@
-"""A reward model on any trunk, full or LoRA, has the same scores in Rankloop, transformers and peft.
+"""A reward model on any trunk, with or without LoRA, has the same scores in Rankloop, transformers and peft.
 
-This covers models saved by Rankloop and models trained with other libraries.
+The tests cover models saved by Rankloop and models trained with other libraries.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ def test_full_models_of_each_trunk_score_the_same_in_transformers(tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "bert", "modern-bert", "roberta"])
 def test_adapter_scores_the_same_in_peft_and_in_transformers(kind: str, tmp_path: Path) -> None:
-    """The adapter folder is small, contains all parameters that the base lacks, and records the base."""
+    """The adapter folder is small, contains all parameters that the base lacks, and records the base's
+    path."""
     base = saved_base(kind, tmp_path)
     path = learn(base, tmp_path / "rm", **LORA).path
     assert not (path / "config.json").exists()
@@ -131,10 +132,10 @@ def test_training_an_adapter_does_not_change_its_trunk(tmp_path: Path) -> None:
     trunk, head = trunks.trained_parameters(model)
     assert sum(p.numel() for p in head) == 32
     assert {p.shape[0] for p in trunk} | {p.shape[1] for p in trunk} >= {4}
-    assert all(4 in parameter.shape for parameter in trunk)  # each has rank 4
+    assert all(4 in parameter.shape for parameter in trunk)  # each adapter matrix has rank 4
 
 
-def test_new_adapter_changes_no_score_and_drops_out_only_in_training(
+def test_new_adapter_changes_no_score_and_applies_dropout_only_in_training(
     tmp_path: Path,
 ) -> None:
     base = saved_base("llama", tmp_path)
@@ -163,12 +164,13 @@ def test_further_training_of_an_adapter_keeps_its_base(tmp_path: Path) -> None:
     told = json.loads((second / "adapter_config.json").read_text())
     assert (told["base_model_name_or_path"], told["r"]) == (str(base), 4)
     assert 0 < (scores_here(second) - scores_here(first)).abs().max() < 0.2
-    whole = learn(first, tmp_path / "whole", learning_rate=1e-7).path  # merged if all parameters are trained
+    # Without use_peft, all weights are trained, so the adapter is merged first.
+    whole = learn(first, tmp_path / "whole", learning_rate=1e-7).path
     assert (whole / "config.json").is_file()
     assert torch.allclose(scores_here(whole), scores_here(first), atol=1e-3)
 
 
-def test_base_moved_with_its_adapter_is_found_and_a_missing_one_is_named(
+def test_base_moved_with_its_adapter_is_found_and_a_missing_base_is_named(
     tmp_path: Path,
 ) -> None:
     base = saved_base("llama", tmp_path / "old")
@@ -177,7 +179,7 @@ def test_base_moved_with_its_adapter_is_found_and_a_missing_one_is_named(
     shutil.move(tmp_path / "old", tmp_path / "new")
     assert torch.equal(scores_here(tmp_path / "new" / "rm"), expected)
     shutil.rmtree(tmp_path / "new" / "llama")
-    with pytest.raises(ModelNotFound, match=rf"is an adapter.*{base}.*are gone\. Restore that folder"):
+    with pytest.raises(ModelNotFound, match=rf"is an adapter.*{base}.*are missing\. Restore the model"):
         load_reward_model(tmp_path / "new" / "rm")
 
 
@@ -257,7 +259,7 @@ def adapter_of_peft(base: Path, out: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     torch.nn.init.normal_(model.score.weight)
     settings = LoraConfig(task_type=TaskType.SEQ_CLS, init_lora_weights=False, modules_to_save=["score"])
-    get_peft_model(model, settings).save_pretrained(out)  # has no tokenizer: the base provides it
+    get_peft_model(model, settings).save_pretrained(out)  # no tokenizer is saved: the base has one
 
 
 def test_external_models_are_scored_at_the_same_token_as_in_transformers(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Predicted peak memory matches the measured memory of real training loops within MEMORY_FACTOR.
 
-Each loop is measured in its own process: peak memory minus memory before model creation. The models have
-seven million parameters, enough for this difference to exceed the noise.
+Each loop is measured in a separate process, as peak memory minus memory before model creation. The models
+have seven million parameters, so the difference exceeds the measurement noise.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def shape() -> shapes.Shape:
 
 def held(cases: dict[str, dict[str, Any]], folder: Path) -> dict[str, int]:
     """Measure each loop's memory, in bytes. Each loop runs in a fork of one process that has already imported
-    everything."""
+    all modules."""
     sizes = ({**WIDE, **HEADS}, [PROMPT, RESPONSE])
     done = subprocess.run(
         [sys.executable, "-c", _RUN, json.dumps(cases), *map(json.dumps, sizes), str(folder)],
@@ -177,7 +177,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
 }
 
 
-def test_memory_is_predicted_within_a_factor(tmp_path: Path) -> None:
+def test_predicted_memory_matches_measured_memory_within_the_tolerance(tmp_path: Path) -> None:
     measured = held({loop: recipe for loop, (recipe, _) in CASES.items()}, tmp_path)
     foretold = {loop: foretell(recipe).peak.bytes for loop, (recipe, foretell) in CASES.items()}
     told = {loop: f"{measured[loop] / 1e6:.0f} MB, predicted {foretold[loop] / 1e6:.0f}" for loop in CASES}

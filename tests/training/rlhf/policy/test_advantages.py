@@ -46,11 +46,11 @@ def test_gae_ignores_padding_and_rejects_masks_with_holes() -> None:
     clean, _ = advantages.generalised_advantages(random(1), random(2), MASK, gamma=1.0, lam=0.95)
     found, _ = advantages.generalised_advantages(dirty, random(2), MASK, gamma=1.0, lam=0.95)
     assert torch.equal(clean, found)
-    with pytest.raises(ValueError, match="holes"):
+    with pytest.raises(ValueError, match="without gaps"):
         advantages.generalised_advantages(dirty, dirty, MASK.flip(1), gamma=1.0, lam=0.95)
 
 
-def test_truncated_answer_gets_the_same_advantages_as_a_finished_one() -> None:
+def test_truncated_and_finished_answers_get_the_same_advantages() -> None:
     """The score belongs to the last real token of each answer, not to the first padding token after it."""
     scores, no_kl = torch.tensor([1.0, 1.0, 1.0]), torch.zeros(3, 5)
     rewards = advantages.token_rewards(scores, no_kl, MASK, kl_coefficient=0.1)
@@ -60,7 +60,7 @@ def test_truncated_answer_gets_the_same_advantages_as_a_finished_one() -> None:
     assert found[torch.arange(3), last].tolist() == [1.0, 1.0, 1.0]
 
 
-def test_token_rewards_subtract_the_kl_and_reject_an_empty_answer() -> None:
+def test_token_rewards_subtract_the_kl_and_empty_answers_are_rejected() -> None:
     kl = random(5)
     rewards = advantages.token_rewards(torch.zeros(3, dtype=torch.float64), kl, MASK, kl_coefficient=0.5)
     assert torch.equal(rewards, (-0.5 * kl).masked_fill(~MASK, 0))
@@ -92,8 +92,8 @@ def categorical() -> tuple[Tensor, Tensor]:
 
 
 def test_k1_and_k3_are_unbiased_estimators_of_the_kl() -> None:
-    """The expectation over a categorical distribution is exact. It also verifies the sign of
-    KL(policy || reference)."""
+    """The exact expectation over a categorical distribution also verifies the sign of KL(policy ||
+    reference)."""
     policy, reference = categorical()
     exact = (policy.exp() * (policy - reference)).sum().item()
     assert exact > 0.05
@@ -102,7 +102,7 @@ def test_k1_and_k3_are_unbiased_estimators_of_the_kl() -> None:
     assert advantages.kl_k3(policy, reference).min().item() >= 0
 
 
-def test_k1_as_a_loss_has_no_gradient() -> None:
+def test_k1_as_a_loss_has_zero_expected_gradient() -> None:
     logits = torch.randn(6, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).requires_grad_()
     policy = logits.log_softmax(0)
     weights = policy.exp().detach()  # the sampling itself is not differentiated

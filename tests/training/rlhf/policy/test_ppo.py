@@ -30,7 +30,7 @@ GOOD = 67  # the ID of the token "good", which these tests reward
 def reward_model(folder: Path) -> Path:
     """An untrained reward model that scores a response by its proportion of "good" tokens.
 
-    In its only layer, all parameters are zero except the norms and the value and output projections.
+    In the model's only layer, all parameters are zero except the norms and the value and output projections.
     Attention therefore averages the embeddings of all tokens up to EOS, and the head reads the component of
     that average in the direction of "good".
     """
@@ -85,7 +85,7 @@ def observed(
     folders: tuple[Path, Path],
 ) -> tuple[rollout.Models, list[tuple[list[int], list[int]]], rollout.MicroBatch]:
     """The models, eight rows of different lengths with and without EOS, and the micro-batch that `observe`
-    returns for them."""
+    returns for these rows."""
     models = rollout.load_models(*folders)
     rows = [
         (chat.encode_prompt(models.tokenizer, PROMPTS[n]), [5 + n] * (n % 4 + 1) + [EOS] * (n % 2))
@@ -110,7 +110,7 @@ def test_ratio_is_exactly_one_before_the_first_update(
         minibatches=3,
     )
     assert report.series("val/first_log_ratio") == [0.0, 0.0]
-    assert report.series("policy/approxkl_avg")[0] > 0  # later updates of the step change the ratio
+    assert report.series("policy/approxkl_avg")[0] > 0  # later updates in the step change the ratio
 
 
 def test_kl_is_zero_before_the_first_update_and_positive_after(
@@ -167,7 +167,7 @@ def test_sampled_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path
 
 @pytest.fixture(scope="module")
 def unsure(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same reward model, with uncertainty about the reward for "good"."""
+    """The reward model from `folders`, with uncertainty about the reward for "good"."""
     loaded = load_reward_model(folders[1])
     root = torch.zeros(32, 32)
     root[0, 0] = 0.5
@@ -189,8 +189,8 @@ def test_caution_subtracts_standard_deviations_from_the_scores(
     assert torch.allclose(at_ease.scores, plain.scores, atol=1e-5)
     assert torch.allclose(cautious.spreads, at_ease.spreads)
     assert torch.allclose(cautious.scores, plain.scores - 3 * at_ease.spreads, atol=1e-5)
-    # The score is 1 × the proportion of "good", and its standard deviation 0.5 × that proportion. Subtracting
-    # three standard deviations therefore reverses the order.
+    # The score is 1 × the proportion of "good", and the standard deviation of the score is 0.5 × that
+    # proportion. Subtracting three standard deviations therefore reverses the order.
     assert plain.scores[0] > plain.scores[1]
     assert cautious.scores[0] < cautious.scores[1]
 
@@ -202,7 +202,7 @@ def test_cautious_run_reports_the_uncertainty_of_its_answers(
     result = run((folders[0], unsure), tmp_path / "out", report, caution=1.0)
     assert all(spread > 0 for spread in report.series("objective/spread"))
     assert result.metrics["objective/spread"] == report.series("objective/spread")[-1]
-    with pytest.raises(ValueError, match="train it with uncertainty"):
+    with pytest.raises(ValueError, match="train it with `uncertainty`"):
         run(folders, tmp_path / "none", caution=1.0)
     assert not (tmp_path / "none").exists()
 
@@ -272,7 +272,7 @@ def test_samples_compare_the_initial_and_the_current_policy(
     assert report.sample_rows[0]["scores"].keys() == {"reward_before", "reward_after"}
 
 
-def test_updates_of_a_step_stop_if_the_kl_exceeds_the_limit(
+def test_updates_within_a_step_stop_if_the_kl_exceeds_the_limit(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     free, held = ListReporter(), ListReporter()
@@ -297,7 +297,7 @@ def test_kl_target_adapts_the_coefficient(folders: tuple[Path, Path], tmp_path: 
     assert report.series("kl_coefficient") == pytest.approx([0.1, 0.08, 0.064])
 
 
-def test_penalty_is_applied_once_to_a_truncated_answer(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_truncation_penalty_is_applied_once_per_answer(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     run(
         folders,

@@ -1,4 +1,4 @@
-"""The policy is fine-tuned on the best of N answers, and its mean reward from the reward model improves."""
+"""A policy is fine-tuned on the best of N answers, and its mean reward from the reward model improves."""
 
 import itertools
 import random

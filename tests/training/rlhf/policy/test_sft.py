@@ -111,7 +111,7 @@ def test_cancelled_run_stops_after_the_step_and_writes_nothing(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path: Path) -> None:
+def test_non_finite_loss_stops_the_run_before_the_update(tmp_path: Path) -> None:
     policy = untrained_policy()
     with torch.no_grad():
         policy.model.state_dict()["lm_head.weight"][7] = math.nan

@@ -95,7 +95,7 @@ def test_probabilities_equal_the_training_likelihood(recipe: dict[str, Any], ann
         assert link.reliability_of(PEOPLE) == pytest.approx([0.8, 0.880797, 0.401312], abs=1e-5)
 
 
-def test_model_trained_elsewhere_uses_bradley_terry() -> None:
+def test_model_trained_with_other_software_uses_bradley_terry() -> None:
     for notes in (None, {}):
         link = AnswerLink.from_notes(notes)
         probabilities = link.probabilities(np.array([np.log(3.0), -800.0, 800.0]))
@@ -104,5 +104,5 @@ def test_model_trained_elsewhere_uses_bradley_terry() -> None:
 
 
 def test_unknown_tie_model_is_rejected() -> None:
-    with pytest.raises(ValueError, match="ties is 'thurstone', it must be one of ignore, rao_kupper"):
+    with pytest.raises(ValueError, match="ties is 'thurstone'; it must be one of ignore, rao_kupper"):
         AnswerLink.from_notes({"ties": "thurstone"})

@@ -26,11 +26,12 @@ def of(scored: ScoredRankings, *, ties_counted: bool = False) -> Calibration:
     )
 
 
-def test_calibration_equals_manual_calculation() -> None:
+def test_calibration_matches_a_manual_calculation() -> None:
     """Pairs with probabilities .85, .85, .85 and .65. The first response wins two of the
     three pairs predicted at .85, and the only pair predicted at .65.
 
-    Counted in both orders, .85 has 2 wins of 3, .15 1 of 3, .65 1 of 1, and .35 0 of 1.
+    With each pair counted in both orders, there are 2 wins of 3 at .85, 1 of 3 at .15, 1 of 1 at .65 and 0 of
+    1 at .35.
     """
     first = np.array([0.85, 0.85, 0.85, 0.65])
     verdicts = np.array([1, 1, -1, 1], dtype=np.int8)
@@ -54,7 +55,7 @@ def test_calibration_equals_manual_calculation() -> None:
     assert found.brier.value == pytest.approx(2 * (2 * 0.15**2 + 0.85**2 + 0.35**2) / 4)
 
 
-def test_calibration_equals_that_of_scikit_learn() -> None:
+def test_calibration_matches_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     scored = answered_pairs(rng.normal(0, 1.5, 800), AnswerLink(), rng)
     found = of(scored)
@@ -81,7 +82,7 @@ TIES = AnswerLink(ties="rao_kupper", tie_parameter=0.6)
 
 
 @pytest.mark.parametrize("link", [AnswerLink(), TIES, AnswerLink(ties="davidson", tie_parameter=-0.2)])
-def test_true_probabilities_have_at_most_the_expected_ece(link: AnswerLink) -> None:
+def test_true_probabilities_have_no_more_than_the_expected_ece(link: AnswerLink) -> None:
     rng = np.random.default_rng(1)
     found = of(answered_pairs(rng.normal(0, 1.5, 4000), link, rng), ties_counted=link.ties != "ignore")
     ece = found.preference.ece.value or 0
@@ -112,7 +113,7 @@ def test_rewards_in_correct_order_but_on_the_wrong_scale_are_miscalibrated(stret
     assert (wrong.log_loss.value or 0) > (of(right).log_loss.value or 0)
 
 
-def test_model_without_ties_is_miscalibrated_if_annotators_tie() -> None:
+def test_model_without_ties_is_miscalibrated_if_annotators_declare_ties() -> None:
     """If ties are counted, the predicted preference probabilities are too high by the proportion of ties."""
     rng = np.random.default_rng(3)
     scored = answered_pairs(rng.normal(0, 1.0, 3000), AnswerLink(), rng, says=TIES)

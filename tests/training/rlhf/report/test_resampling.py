@@ -18,8 +18,8 @@ def test_prompt_intervals_have_correct_coverage_unlike_pair_intervals() -> None:
     """60 prompts have 8 pairs each, all judged correctly or all incorrectly. 95% of the intervals must
     contain the true share.
 
-    An interval that treats the 480 pairs as independent is too narrow by a factor of √8. It contains the true
-    share about half of the time.
+    An interval that treats the 480 pairs as independent is too narrow by a factor of √8 and contains the true
+    share only about half of the time.
     """
     rng = np.random.default_rng(4)
     held = naive = 0
@@ -68,14 +68,14 @@ def test_wilson_interval_over_prompts_is_used_if_all_values_are_equal(hits: np.n
     assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high), abs=1e-6)
 
 
-def test_one_prompt_has_no_interval_and_no_data_has_no_estimate() -> None:
+def test_single_prompt_gives_no_interval_and_empty_data_no_estimate() -> None:
     alone = PromptBootstrap(["p", "p"])
     assert alone.mean([0.0, 1.0], np.array([0, 1])) == Estimate(0.5, None, None)
     assert alone.share([], np.array([], dtype=np.int64)) == Estimate.nothing()
     assert PromptBootstrap([]).mean([], np.array([], dtype=np.int64)) == Estimate.nothing()
 
 
-def test_spearman_equals_scipy_and_is_none_for_constant_values() -> None:
+def test_spearman_matches_scipy_and_is_none_for_constant_values() -> None:
     rng = np.random.default_rng(2)
     x = rng.integers(0, 12, size=300).astype(float)  # with many equal values
     y = x + rng.normal(0, 4, size=300)

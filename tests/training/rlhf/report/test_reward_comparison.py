@@ -1,4 +1,4 @@
-"""Two reward models are compared on the same pairs, with an exact test that has prompts as units. Rankings
+"""Two reward models are compared on the same pairs by an exact sign-flip test over prompts. Rankings
 are matched by content.
 """
 
@@ -19,7 +19,8 @@ PAIR = [said(f"Q{number}", ["a", "b"], [[0], [1]]) for number in range(40)]
 
 
 def judged(right: list[bool]) -> ScoredRankings:
-    """Scored rankings with one pair per prompt; `right` specifies which pairs the model judges correctly."""
+    """Scored rankings with one pair per prompt; `right` specifies the pairs that the model judges
+    correctly."""
     return scored(
         *((ranking, [1.0, 0.0] if ok else [0.0, 1.0]) for ranking, ok in zip(PAIR, right, strict=False))
     )
@@ -45,15 +46,16 @@ def test_sampled_p_value_agrees_with_the_exact_test() -> None:
 
 
 def test_correlated_pairs_do_not_inflate_significance() -> None:
-    """Compare two equally good models. On each prompt, one is right on all 10 pairs and the other is wrong.
+    """Compare two equally good models. For each prompt, one model orders all 10 pairs correctly and the other
+    orders them all incorrectly.
 
     The test must report a difference in about 5% of the comparisons. A test that treats the 200 pairs as
-    independent reports one in most of them.
+    independent reports a difference in most comparisons.
     """
     rng = np.random.default_rng(0)
     false, naive, runs = 0, 0, 120
     for _ in range(runs):
-        lead = rng.choice([-1.0, 1.0], size=20) * 10  # the sign shows which model is right
+        lead = rng.choice([-1.0, 1.0], size=20) * 10  # the sign shows which model judges the prompt correctly
         false += sign_flip_p(lead, seed=1) <= 0.05
         won = int((lead > 0).sum()) * 10
         naive += stats.binomtest(won, 200).pvalue <= 0.05
@@ -114,7 +116,7 @@ def test_rankings_with_different_content_are_not_matched() -> None:
 
 def test_models_with_and_without_ties_are_compared_on_preferences() -> None:
     """Conditional on a preference, the Rao–Kupper probabilities are slightly more extreme than
-    Bradley–Terry's. With a small threshold, both are equal."""
+    Bradley–Terry's. With a small threshold, the probabilities are equal."""
     rng = np.random.default_rng(3)
     narrow = AnswerLink(ties="rao_kupper", tie_parameter=1e-6)
     plain = answered_pairs(rng.normal(0, 1.5, 200), AnswerLink(), rng)

@@ -1,4 +1,4 @@
-"""The documentation page on reward learning matches its data files and uses all of them."""
+"""The documentation page on reward learning matches the page's data files and uses all of these files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def test_page_omits_trunks_without_data(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not real_rankings.available(), reason=f"no real data in {real_rankings.DATA}")
 def test_real_rankings_are_complete_and_in_the_documented_order() -> None:
-    """Row counts match the data README: 25 pairs have identical texts; 16 rows have intransitive verdicts."""
+    """Row counts match the data README: 25 pairs have identical texts, and 16 rows have intransitive
+    verdicts."""
     train, test = real_rankings.hh_helpful("train"), real_rankings.hh_helpful("test")
     assert (len(train), len(test)) == (4014 - 22, 994 - 3)
     assert not {r.messages[0]["content"] for r in train} & {r.messages[0]["content"] for r in test}

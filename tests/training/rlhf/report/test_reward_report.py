@@ -18,8 +18,8 @@ from training.rlhf.report.reward_report import RewardReport, report_on, save
 from training.rlhf.report.scored import ScoredRankings
 from training.rlhf.report.slices import LENGTHS, Slice
 
-# Three annotators ranked responses to two prompts. In Q1, two of three ranked a first. In Q2, one declared a
-# tie.
+# Three annotators ranked responses to two prompts. In Q1, two of three annotators ranked `a` first. In Q2,
+# one annotator declared a tie.
 ROWS = (
     (said("Q1", ["a", "bb", "ccc"], [[0], [1], [2]], annotator="ann", strength=3, round=0), [2.0, 1.0, 0.0]),
     (said("Q1", ["bb", "a", "ccc"], [[1], [0], [2]], annotator="bob", strength=1, round=0), [1.0, 2.0, 0.0]),
@@ -35,7 +35,8 @@ def slices(report: RewardReport, by: str) -> dict[str, Slice]:
 
 def test_accuracy_counts_pairs_with_equal_rewards_as_half_correct() -> None:
     report = report_on(scored(*ROWS))
-    # Correct pairs: 3 from ann, 3 from bob, 0 from eve (ccc > bb > a), and half for "maybe" > "no" (a tie).
+    # Correctly predicted pairs: 3 from ann, 3 from bob, 0 from eve (ccc > bb > a), and half a pair for
+    # "maybe" > "no" (equal rewards).
     assert report.accuracy.value == pytest.approx((3 + 3 + 0 + 0.5) / 10)
     assert (report.rankings, report.prompts, report.pairs, report.tied_pairs) == (5, 2, 10, 1)
     assert report.ties is None
@@ -43,7 +44,7 @@ def test_accuracy_counts_pairs_with_equal_rewards_as_half_correct() -> None:
     assert report.calibration.pairs == 10
 
 
-def test_slices_by_agreement_strength_length_and_round() -> None:
+def test_report_has_slices_by_agreement_strength_length_and_round() -> None:
     report = report_on(scored(*ROWS))
     # In Q1, two of three annotators (ann and bob) agree on each pair: a > bb, a > ccc and bb > ccc.
     agreement = slices(report, "agreement")
@@ -69,28 +70,30 @@ def test_slices_by_agreement_strength_length_and_round() -> None:
     assert [name for name in LENGTHS if name in length] == list(length)
 
 
-def test_model_is_compared_with_annotators_on_repeated_pairs() -> None:
+def test_model_is_compared_with_annotators_on_pairs_ranked_more_than_once() -> None:
     people = report_on(scored(*ROWS)).people
     assert people is not None
-    # Each of the 9 preferences in Q1 is compared with those of the two other annotators. Bob agrees and eve
-    # disagrees with each of ann's 3, so each counts 0.5. The same holds for bob. Both disagree with eve.
+    # Each of the 9 preferences in Q1 is compared with those of the two other annotators. Each of
+    # ann's 3 preferences counts 0.5, because bob agrees and eve disagrees; bob's 3 preferences count 0.5 each
+    # for the same reason. Ann and bob disagree with eve's 3 preferences, which count 0.
     assert (people.pairs, people.prompts) == (9, 1)
     assert people.others.value == pytest.approx(6 * 0.5 / 9)
     assert people.model.value == pytest.approx(6 / 9)
     assert report_on(scored(ROWS[0], ROWS[4])).people is None
 
 
-def test_length_bias_of_model_and_annotators() -> None:
+def test_length_bias_of_model_and_annotators_is_reported() -> None:
     length = report_on(scored(*ROWS)).length
     assert length is not None
     # Annotators prefer the longer response in 4 of 10 pairs: eve's 3 pairs, and "maybe" > "no". The model
-    # prefers the shorter response in 9 pairs, and its tie counts half.
+    # prefers the shorter response in 9 pairs, and one pair with tied rewards counts half.
     assert length.pairs == 10
     assert length.by_people.value == pytest.approx(4 / 10)
     assert length.by_model.value == pytest.approx(0.5 / 10)
     assert length.excess.value == pytest.approx(0.05 - 0.4)
-    # The correlations cover all responses except the two tied ones, between which there is no preference:
-    # first the correlation of the values themselves, then of their deviations from the ranking's mean.
+    # The correlations cover all responses except the two tied ones, between which there is no preference. The
+    # first correlation uses the values themselves, and the second uses their deviations from the ranking's
+    # mean.
     lengths = [1, 2, 3] * 3 + [2, 5]
     assert length.correlation.value == pytest.approx(
         stats.spearmanr([2, 1, 0] * 3 + [0.5, 0.5], lengths).statistic
@@ -117,12 +120,12 @@ def test_position_bias_is_reported_if_the_display_order_is_known() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_best_of_four_averages_all_sets_of_one_best_and_three_worse(seed: int) -> None:
+def test_best_of_four_averages_over_all_choices_of_one_best_and_three_worse(seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows, credits = [], []
     for number in range(12):
         k = int(rng.integers(3, 8))
-        rewards = rng.integers(0, 4, size=k).astype(float)  # many equal values
+        rewards = rng.integers(0, 4, size=k).astype(float)  # many rewards are equal
         tier = rng.integers(0, 3, size=k)
         tiers = [np.flatnonzero(tier == t).tolist() for t in range(3) if (tier == t).any()]
         rows.append((said(f"Q{number}", [f"r{i}" for i in range(k)], tiers), rewards.tolist()))
@@ -143,7 +146,7 @@ def test_responses_with_equal_top_rewards_share_the_credit() -> None:
             (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),  # two top rewards, one correct
             (said("Q2", ["a", "b", "c"], [[0, 1], [2]]), [1.0, 2.0, 0.0]),
             (said("Q3", ["a", "b"], [[0], [1]]), [0.0, 1.0]),
-            (said("Q4", ["a", "b"], [[0, 1]]), [0.0, 1.0]),  # all tied, so none is best
+            (said("Q4", ["a", "b"], [[0, 1]]), [0.0, 1.0]),  # all responses are tied, so none is best
         )
     )
     assert report.top is not None
@@ -185,7 +188,7 @@ def test_true_probabilities_achieve_the_expected_tie_metrics() -> None:
     )
 
 
-def test_wrong_tie_threshold_has_a_negative_gain() -> None:
+def test_incorrect_tie_threshold_has_a_negative_gain() -> None:
     rng = np.random.default_rng(1)
     wide = AnswerLink(ties="rao_kupper", tie_parameter=2.5)
     found = report_on(answered_pairs(rng.normal(0, 2.0, 3000), wide, rng, says=TIES), samples=300).ties
@@ -199,7 +202,7 @@ GRADED = AnswerLink(ties="rao_kupper", tie_parameter=0.3, strength_thresholds=((
 
 
 def strengths_stated(link: AnswerLink, says: AnswerLink, rng: np.random.Generator) -> ScoredRankings:
-    """Simulate 2,500 pairs with preference strengths drawn with logistic noise."""
+    """Simulate 2,500 pairs whose preference strengths include logistic noise."""
     rows = []
     levels = [level for level, _ in says.strength_thresholds]
     edges = [at for _, at in says.strength_thresholds]
@@ -236,7 +239,7 @@ def test_strengths_are_calibrated_only_with_the_true_thresholds() -> None:
 
 
 def test_probabilities_are_less_extreme_for_less_reliable_annotators() -> None:
-    """The log loss of a wrong verdict is lower for bob, who is less reliable than ann."""
+    """The log loss of an incorrect verdict is lower for bob, who is less reliable than ann."""
     rows = [(said("Q1", ["a", "b"], [[1], [0]], annotator=who), [3.0, 0.0]) for who in ("ann", "bob")]
     link = AnswerLink(reliabilities={"ann": 0.95, "bob": 0.6}, usual_reliability=0.8)
     costs = [report_on(scored(row, link=link)).calibration.log_loss.value for row in rows]

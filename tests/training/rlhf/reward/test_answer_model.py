@@ -55,7 +55,7 @@ def test_levels_and_annotators_are_collected_from_the_rankings() -> None:
 @pytest.mark.parametrize(
     ("recipe", "rankings", "reason"),
     [
-        ({"strength": "cumulative"}, [said_by("a", strength=0)], "Set strength to ignore"),
+        ({"strength": "cumulative"}, [said_by("a", strength=0)], "Set `strength` to `ignore`"),
         (
             {"strength": "cumulative"},
             [said_by("a", strength=n) for n in range(1, 22)],
@@ -64,10 +64,10 @@ def test_levels_and_annotators_are_collected_from_the_rankings() -> None:
         (
             {"strength": "margin", "margins": "1=0.5"},
             [said_by("a", strength=n) for n in (1, 2, 2)],
-            "no entry for strength 2, which 2 rankings state. List all of 1, 2",
+            "no entry for strength 2, which 2 rankings state. List all levels: 1, 2",
         ),
-        ({"annotators": "crowd_bt"}, [said_by("")], "Set annotators to alike"),
-        ({"positions": "learned"}, [said_by("a")], "Set positions to ignore"),
+        ({"annotators": "crowd_bt"}, [said_by("")], "Set `annotators` to `alike`"),
+        ({"positions": "learned"}, [said_by("a")], "Set `positions` to `ignore`"),
     ],
 )
 def test_recipe_is_rejected_if_the_rankings_lack_the_required_data(
@@ -80,18 +80,18 @@ def test_recipe_is_rejected_if_the_rankings_lack_the_required_data(
 @pytest.mark.parametrize(
     ("recipe", "reason"),
     [
-        ({"strength": "cumulative", "loss": "plackett_luce"}, "Set loss to bradley_terry"),
-        ({"strength": "cumulative", "ties": "davidson"}, "Set ties to rao_kupper"),
-        ({"strength": "margin"}, "margins is empty. Write it as"),
-        ({"margins": "1=0.5"}, "Set strength to margin"),
-        ({"strength": "margin", "margins": "1=0.5, 2"}, "'2'. Write it as"),
+        ({"strength": "cumulative", "loss": "plackett_luce"}, "Set `loss` to `bradley_terry`"),
+        ({"strength": "cumulative", "ties": "davidson"}, "Set `ties` to `rao_kupper`"),
+        ({"strength": "margin"}, "`margins` is empty. Write margins as"),
+        ({"margins": "1=0.5"}, "Set `strength` to `margin`"),
+        ({"strength": "margin", "margins": "1=0.5, 2"}, "'2'. Write margins as"),
         ({"strength": "margin", "margins": "1=-1"}, "between 0 and 100 reward units"),
         ({"strength": "margin", "margins": "1=nan"}, "between 0 and 100 reward units"),
         ({"strength": "margin", "margins": "1=1", "ties": "davidson"}, "not a likelihood"),
         ({"strength": "margin", "margins": "1=1", "label_smoothing": 0.1}, "not a likelihood"),
         ({"strength": "margin", "margins": "1=1", "annotators": "crowd_bt"}, "not a likelihood"),
-        ({"annotators": "crowd_bt", "loss": "plackett_luce"}, "Set loss to bradley_terry"),
-        ({"annotators": "crowd_bt", "label_smoothing": 0.1}, "Set label_smoothing to 0"),
+        ({"annotators": "crowd_bt", "loss": "plackett_luce"}, "Set `loss` to `bradley_terry`"),
+        ({"annotators": "crowd_bt", "label_smoothing": 0.1}, "Set `label_smoothing` to 0"),
         ({"annotators": "crowd_bt", "prior_right": 2}, "prior_right must exceed prior_wrong"),
     ],
 )
@@ -120,7 +120,8 @@ def test_each_recipe_uses_the_configured_loss() -> None:
     half = crowd.thresholds()
     assert half.tolist() == sorted(half.tolist())
     assert half[0] > 0
-    odds = torch.stack((crowd.reliability[0], torch.tensor(math.log(8 / 2))))  # unknown annotator: prior mean
+    # An unknown annotator has the prior mean.
+    odds = torch.stack((crowd.reliability[0], torch.tensor(math.log(8 / 2))))
     assert torch.equal(
         crowd(rewards, said),
         losses.cumulative_strength(
@@ -182,8 +183,7 @@ def test_reliabilities_maximise_the_posterior_and_intervals_match_its_curvature(
 
 
 def test_position_effects_are_recovered_if_the_display_order_is_known() -> None:
-    """Of two equally good responses, the one in the first position wins 70% of the time: sigma(-offset) =
-    0.7."""
+    """Of two equally good responses, the response shown first wins 70% of the time: sigma(-offset) = 0.7."""
     config = RewardModelConfig(positions="learned")
     groups = [pair(0, first_wins=n % 10 < 7, in_shown_order=True) for n in range(100)]
     groups += [pair(0, first_wins=False) for _ in range(300)]
@@ -234,12 +234,12 @@ def test_gradients_of_micro_batches_and_layouts_sum_to_those_of_the_batch(tmp_pa
 
 
 def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> None:
-    """Carl reverses every second ranking. All annotators state strength 1 for a small difference and 2
-    for a large one."""
+    """Carl reverses every second ranking. All annotators state strength 1 for a small difference and strength
+    2 for a large difference."""
     rankings = []
     for number, ranking in enumerate(RANKINGS * 2):
         best, second, *rest = ranking.tiers
-        wide = number % 2 == 0  # best versus worst if wide, else best versus second
+        wide = number % 2 == 0  # compares the best response with the worst instead of the second best
         tiers = (best, rest[-1]) if wide else (best, second)
         texts = tuple(ranking.responses[tier[0]] for tier in tiers)
         name = ("ann", "ben", "carl")[number % 3]
@@ -282,8 +282,8 @@ def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("ties", ["rao_kupper", "davidson"])
 def test_initial_tie_probability_equals_the_tie_frequency_in_the_data(ties: str) -> None:
-    # 1 of 3, 0 of 1 and 1 of 3 pairs are ties. The two responses that the top-2 ranking leaves unranked are
-    # not tied.
+    # In the three rankings, 1 of 3, 0 of 1 and 1 of 3 pairs are ties. The two responses that the top-2
+    # ranking leaves unranked are not tied.
     tiers = [[0, 0, 1], [1, 0], [0, 0, UNRANKED_TIER, UNRANKED_TIER]]
     groups = [Group([2], [[5]] * len(each), each) for each in tiers]
     config = RewardModelConfig.model_validate({"ties": ties})

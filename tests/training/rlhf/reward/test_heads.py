@@ -1,7 +1,7 @@
 """An ensemble of small reward heads trained on known features.
 
-The members disagree where the rankings provide no information and agree elsewhere. Their averaged preferences
-are calibrated even with few rankings.
+The members disagree where the rankings provide no information and agree elsewhere. The averaged preferences
+of the members are calibrated even with few rankings.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def fitted(rankings: int, seed: int = 0) -> heads.Heads:
 
 
 def spread_of_pairs(ensemble: heads.Heads, responses: Tensor) -> float:
-    """Standard deviation, over members, of the reward differences between the two halves of the responses,
-    averaged over pairs."""
+    """Pair the two halves of the responses, and return the members' standard deviation of the reward
+    difference, averaged over the pairs."""
     first, second = heads.outputs(ensemble, responses).chunk(2)
     return float((first - second).std(dim=1).mean())
 

@@ -82,7 +82,7 @@ def test_prompts_are_truncated_to_the_training_length(model: Path) -> None:
 
 
 def test_truncated_prompts_of_an_encoder_keep_their_first_token(tmp_path: Path) -> None:
-    """The reward head reads the state of this token."""
+    """The reward head reads the state of an encoder's first token."""
     kind = next(iter(tiny.ENCODERS))
     base = save_model(tiny.ENCODERS[kind](), tiny.encoder_tokenizer(), tmp_path / "encoder")
     loaded = load_for_training(base)

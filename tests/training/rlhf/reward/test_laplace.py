@@ -49,7 +49,7 @@ def test_second_derivative_of_pairs_equals_the_closed_form() -> None:
 @pytest.mark.parametrize("name", ["plackett_luce", "rao_kupper", "davidson", "cumulative"])
 def test_second_derivative_of_every_likelihood_is_exact(name: str) -> None:
     responses = known.features(1, 12, 4, width=WIDTH)
-    tiers = known.ranked(1, responses.sum(dim=2)).clamp(max=2)  # the last two are tied
+    tiers = known.ranked(1, responses.sum(dim=2)).clamp(max=2)  # the last two responses are tied
     number = torch.tensor(0.4, dtype=torch.float64)
     strengths = torch.arange(12) % 3
     thresholds = torch.tensor([0.2, 0.9], dtype=torch.float64)
@@ -110,7 +110,8 @@ def test_mean_covariance_and_evidence_match_the_exact_posterior() -> None:
 def test_sampling_variance_of_estimates_equals_the_posterior_variance() -> None:
     """With a weak prior and much data, the posterior covariance equals the covariance of repeated estimates.
 
-    The pairs formed from five responses are dependent. Weighting pairs with 3 / (K + 1) corrects for this.
+    The pairs formed from five responses are dependent; weighting pairs by 3 / (K + 1) corrects for this
+    dependence.
     """
     head = known.weights(7, width=WIDTH, spread=0.5)
     found = [
@@ -120,7 +121,7 @@ def test_sampling_variance_of_estimates_equals_the_posterior_variance() -> None:
     over_repetitions = torch.stack([one.weight for one in found]).T.cov()
     said = torch.stack([one.root @ one.root.T for one in found]).mean(dim=0)
     share = torch.linalg.eigvals(torch.linalg.solve(said, over_repetitions)).real
-    assert 0.8 < share.mean() < 1.2  # mean of 320 squares of about 1: its standard error is 0.08
+    assert 0.8 < share.mean() < 1.2  # the mean of 320 values of about 1 has a standard error of 0.08
 
 
 @pytest.mark.parametrize(("n", "k", "loss"), [(30, 4, "bradley_terry"), (30, 3, "plackett_luce")])
@@ -136,7 +137,7 @@ def test_intervals_have_their_nominal_coverage(n: int, k: int, loss: str) -> Non
 
 
 def test_maximum_evidence_recovers_the_prior_standard_deviation() -> None:
-    width = 24  # enough to estimate the weights' spread to about 20%
+    width = 24  # enough weights to estimate their spread to within about 20%
     for spread in (0.5, 2.0):
         responses = known.features(3, 200, 3, width=width)
         part = known.part(
@@ -176,7 +177,8 @@ def test_preference_probability_integrates_over_the_uncertainty() -> None:
 
 
 def test_integrated_preferences_are_better_calibrated() -> None:
-    """The plain head has almost no regularisation, so it is close to the maximum-likelihood estimate."""
+    """The plain head has almost no regularisation, so the head is close to the maximum-likelihood
+    estimate."""
     fresh = known.features(-1, 1, 60, width=WIDTH)[0]
     apart = fresh[:30] - fresh[30:]
     plain, integrated, true = [], [], []

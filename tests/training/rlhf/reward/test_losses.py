@@ -31,7 +31,7 @@ def crowd_bt_chance(eta: float, d: float) -> float:
 
 
 def pairs_of(tiers: list[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Return a ranking's (strictly ordered pairs, tied pairs), with the preferred response first."""
+    """Return a ranking's strictly ordered pairs, with the preferred response first, and its tied pairs."""
     real = [i for i, tier in enumerate(tiers) if tier >= 0]
     strict = [(i, j) for i, j in itertools.permutations(real, 2) if tiers[i] < tiers[j]]
     return strict, [(i, j) for i, j in itertools.combinations(real, 2) if tiers[i] == tiers[j]]
@@ -122,7 +122,8 @@ def test_cumulative_strength_is_a_difference_of_two_sigmoids() -> None:
     d = 0.5
     edges = [-math.inf, -2.0, -0.9, -0.3, 0.3, 0.9, 2.0, math.inf]
     below = [0.0, *(sigmoid(edge - d) for edge in edges[1:-1]), 1.0]
-    chances = [high - low for low, high in itertools.pairwise(below)]  # for signed strengths -3 … 3
+    # The probabilities of the signed strengths -3 … 3.
+    chances = [high - low for low, high in itertools.pairwise(below)]
     assert chances[4] == pytest.approx(0.598687660112452 - 0.450166002687522, abs=1e-12)  # strength 1
     values = torch.tensor([[d, 0.0]], dtype=torch.float64)
     for said, chance in zip(range(-3, 4), chances, strict=True):
@@ -197,7 +198,7 @@ def test_crowd_bt_weights_both_verdicts_by_the_reliability() -> None:
     )
     coin = losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=torch.zeros(1).double())
     assert coin.item() == pytest.approx(math.log(2), abs=1e-12)
-    with pytest.raises(ValueError, match="give one"):
+    with pytest.raises(ValueError, match="set only one"):
         losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=odds[:1], label_smoothing=0.1)
 
 
@@ -211,11 +212,12 @@ def test_full_reliability_changes_no_loss_and_ties_are_not_reversed() -> None:
         partial(losses.cumulative_strength, rewards(), RAGGED, STATED, HALF, ties=True),
     ):
         assert torch.allclose(loss(reliability=sure), loss(), atol=1e-12)
-        assert loss(reliability=unsure)[2].item() == pytest.approx(loss()[2].item(), abs=1e-12)  # all tied
+        # All responses in the third ranking are tied.
+        assert loss(reliability=unsure)[2].item() == pytest.approx(loss()[2].item(), abs=1e-12)
         assert not torch.allclose(loss(reliability=unsure)[:2], loss()[:2])
 
 
-def test_beta_prior_equals_its_log_density_up_to_a_constant() -> None:
+def test_beta_prior_loss_equals_the_negative_log_density_up_to_a_constant() -> None:
     odds = torch.tensor([-1.0, 0.3, 2.0], dtype=torch.float64)
     density = torch.distributions.Beta(torch.tensor(8.0).double(), torch.tensor(2.0).double())
     difference = losses.beta_prior(odds, right=8.0, wrong=2.0) + density.log_prob(odds.sigmoid())
@@ -239,7 +241,7 @@ def test_plackett_luce_probabilities_of_all_orders_sum_to_one() -> None:
     assert total.item() == pytest.approx(1.0, abs=1e-12)
 
 
-def test_top_one_loss_is_one_choice_and_pair_loss_is_bradley_terry() -> None:
+def test_top_one_loss_is_that_of_one_choice_and_pair_loss_is_bradley_terry() -> None:
     values = rewards()[:1]
     top = losses.plackett_luce(values, torch.tensor([[1, 0, 1, 1]]))
     assert top.item() == pytest.approx((values.logsumexp(1) - values[0, 1]).item(), abs=1e-12)
@@ -256,8 +258,8 @@ def test_tied_responses_are_chosen_from_the_same_remaining_set() -> None:
 
 
 def test_unranked_responses_rank_below_all_others_and_are_not_tied() -> None:
-    """A top-1 ranking of three responses yields two comparisons. Every loss counts exactly these two,
-    regardless of how it treats ties."""
+    """A top-1 ranking of three responses yields two comparisons, and every loss counts exactly these two,
+    regardless of how the loss treats ties."""
     values = torch.tensor([[0.3, 1.2, -0.5]], dtype=torch.float64)
     top_one = torch.tensor([[UNRANKED_TIER, 0, UNRANKED_TIER]])
     h, log_nu = torch.tensor(0.4, dtype=torch.float64), torch.tensor(-0.2, dtype=torch.float64)
@@ -275,12 +277,12 @@ def test_unranked_responses_rank_below_all_others_and_are_not_tied() -> None:
     assert losses.pair_accuracy(values, top_one).item() == 1.0
 
 
-def test_centring_is_the_squared_sum_of_each_pair() -> None:
+def test_centring_penalty_is_the_mean_squared_sum_over_pairs() -> None:
     assert losses.centring(torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([[0, 1, -1]])).item() == 9.0
     assert losses.centring(torch.tensor([[1.0, -1.0]]), torch.tensor([[0, 1]])).item() == 0.0
 
 
-def test_pair_accuracy_counts_equal_rewards_half_and_is_nan_without_pairs() -> None:
+def test_pair_accuracy_counts_equal_rewards_as_half_and_is_nan_without_pairs() -> None:
     values = torch.tensor([[3.0, 1.0, 1.0], [1.0, 2.0, 0.0]])
     accuracy = losses.pair_accuracy(values, torch.tensor([[0, 1, 2], [0, 0, -1]]))
     assert accuracy[0].item() == pytest.approx(2.5 / 3)
@@ -314,7 +316,7 @@ def test_gradients_of_tie_parameters_equal_numerical_derivatives() -> None:
     assert torch.autograd.gradcheck(lambda v: losses.davidson(rewards(), RAGGED, v), (parameter,))
 
 
-def test_gradients_of_thresholds_and_reliabilities_equal_numerical_ones() -> None:
+def test_threshold_and_reliability_gradients_equal_numerical_derivatives() -> None:
     for half, ties in ((HALF, True), (torch.tensor([0.0, 0.9, 2.0], dtype=torch.float64), False)):
         assert torch.autograd.gradcheck(
             lambda a, o, ties=ties: losses.cumulative_strength(
@@ -328,7 +330,7 @@ def test_gradients_of_thresholds_and_reliabilities_equal_numerical_ones() -> Non
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_padding_affects_neither_loss_nor_gradient(name: str) -> None:
+def test_padding_affects_neither_losses_nor_gradients(name: str) -> None:
     clean, dirty = rewards().requires_grad_(), rewards()
     dirty[RAGGED < 0] = torch.tensor([math.nan, math.inf, -math.inf], dtype=torch.float64)
     dirty.requires_grad_()

@@ -32,8 +32,8 @@ def policy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def gradient(policy_dir: Path, out: Path, **settings: object) -> Tensor:
-    """The gradient of the first training step as one vector. It is computed from Adam's first moment, which
-    is a tenth of the gradient."""
+    """The gradient of the first training step, as one vector. The gradient is computed from Adam's first
+    moment, which is a tenth of the gradient."""
     config = RewardModelConfig.model_validate(
         {"epochs": 1, "batch_rankings": 64, "max_grad_norm": 1e6, "checkpoint_steps": 1} | settings
     )
@@ -78,7 +78,7 @@ def test_weights_moments_head_and_loss_stay_float32_in_bfloat16_runs(
     policy_dir: Path, whole: Tensor, tmp_path: Path
 ) -> None:
     found = gradient(policy_dir, tmp_path, precision="bfloat16")
-    assert 1e-4 < (found - whole).norm() / whole.norm() < 0.05  # only matrix products are rounded
+    assert 1e-4 < (found - whole).norm() / whole.norm() < 0.05  # only matrix products are rounded to bfloat16
     saved = load_file(tmp_path / "rm" / "model.safetensors")
     assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
 

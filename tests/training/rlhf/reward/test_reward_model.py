@@ -1,4 +1,4 @@
-"""A reward model learns a known order, and gives the same scores when loaded with plain transformers."""
+"""A reward model learns a known order and gives the same scores when loaded with plain transformers."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def message(text: str) -> tuple[dict[str, str], ...]:
 
 
 def ranking(number: int) -> Ranking:
-    """Four responses with 3, 2, 1 and 0 times "good" among their three middle words, ranked in this order and
-    displayed in another order."""
+    """Four responses whose three middle words contain "good" 3, 2, 1 and 0 times, ranked in this order but
+    displayed in random order."""
     generator = torch.Generator().manual_seed(number)
     shown = torch.randperm(4, generator=generator).tolist()
     filler = torch.randint(0, tiny.WORDS, (2,), generator=generator).tolist()
@@ -68,7 +68,7 @@ def run(
     )
 
 
-def test_training_learns_the_order_and_reports_it(policy_dir: Path, tmp_path: Path) -> None:
+def test_training_learns_the_order_and_reports_metrics(policy_dir: Path, tmp_path: Path) -> None:
     report = ListReporter()
     result = run(policy_dir, tmp_path / "rm", report)
     assert result.metrics["heldout/accuracy"] > 0.9
@@ -129,7 +129,7 @@ def test_centred_scores_subtract_the_training_mean(policy_dir: Path, tmp_path: P
     )
 
 
-def test_new_head_is_initialised_and_an_existing_one_is_kept(policy_dir: Path, tmp_path: Path) -> None:
+def test_new_head_is_initialised_and_existing_head_is_kept(policy_dir: Path, tmp_path: Path) -> None:
     wide = save_model(tiny.policy(hidden_size=512, num_hidden_layers=1), tiny.tokenizer(), tmp_path / "wide")
     head = load_for_training(wide).model.score
     assert head.bias is None
@@ -162,9 +162,9 @@ def test_same_seed_gives_the_same_weights(policy_dir: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("ties", ["rao_kupper", "davidson"])
-def test_ties_are_used_if_the_recipe_models_them(ties: str, tmp_path: Path) -> None:
-    """The two middle responses of each ranking are tied. After training, their rewards are closer to each
-    other than to the rest."""
+def test_ties_are_used_if_the_recipe_models_ties(ties: str, tmp_path: Path) -> None:
+    """The two middle responses of each ranking are tied. After training, the rewards of the tied responses
+    are closer to each other than to the other rewards."""
     policy = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
     tied = [
         dataclasses.replace(r, tiers=(r.tiers[0], (*r.tiers[1], *r.tiers[2]), r.tiers[3])) for r in RANKINGS
@@ -186,7 +186,7 @@ def test_ties_are_used_if_the_recipe_models_them(ties: str, tmp_path: Path) -> N
     assert model.config.rankloop["ties"] == ties
 
 
-def test_rankings_of_ties_alone_are_skipped_only_if_ties_are_ignored() -> None:
+def test_fully_tied_rankings_are_skipped_only_if_ties_are_ignored() -> None:
     tied = dataclasses.replace(RANKINGS[0], tiers=((0, 1, 2, 3),))
     for ties, expected in (("ignore", {"all_tied": 1}), ("davidson", {})):
         groups, left_out, _ = encode_rankings(
@@ -233,7 +233,7 @@ def test_training_without_a_usable_ranking_fails_with_a_reason(policy_dir: Path,
 
 
 def test_unsupported_recipe_is_rejected() -> None:
-    with pytest.raises(ValidationError, match="own rule for tied tiers"):
+    with pytest.raises(ValidationError, match="own rule for ties"):
         RewardModelConfig(loss="plackett_luce", ties="davidson")
     with pytest.raises(ValidationError, match="extra"):
         RewardModelConfig.model_validate({"learning_rat": 1e-3})

@@ -78,7 +78,7 @@ def opened(result: RewardModelResult) -> tuple[Any, Any, Uncertainty]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_uncertainty_does_not_change_the_model(kind: str, trained: Mapping[str, RewardModelResult]) -> None:
     """The trunk and head are not trained further: plain transformers loads an identical model, whose score is
-    the mean of the belief."""
+    the mean of the estimated reward distribution."""
     files = [trained[one].path / "model.safetensors" for one in ("none", kind)]
     assert files[0].read_bytes() == files[1].read_bytes()
     AutoModelForSequenceClassification.from_pretrained(trained[kind].path)
@@ -122,7 +122,7 @@ def test_preferences_use_the_covariance_of_the_rewards(
     (belief,) = beliefs_about(model, tokenizer, twins, found)
     assert belief.spread.min() > 0.05
     p = belief.preference()
-    # Each reward is uncertain, but the two texts are equal, so their difference is certain.
+    # Each reward is uncertain, but the two texts are equal, so the difference between the rewards is certain.
     assert torch.allclose(p[0, 1], torch.tensor(0.5), atol=1e-4)
     assert torch.allclose(p + p.T, torch.ones(3, 3), atol=1e-6)
     plain = torch.sigmoid(belief.mean[0] - belief.mean[2])
@@ -187,7 +187,7 @@ def test_rankings_reduce_the_uncertainty_under_every_likelihood(recipe: str) -> 
     assert (belief.spread > 0.02 * before).all()
 
 
-def test_dependent_pairs_of_a_ranking_count_as_fewer_observations() -> None:
+def test_dependent_pairs_in_a_ranking_count_as_fewer_observations() -> None:
     tiers = torch.tensor([[0, 1, -1, -1], [0, 1, 2, 3], [0, 1, 1, 2], [0, 1, UNRANKED_TIER, UNRANKED_TIER]])
 
     def counted(**recipe: Any) -> list[float]:
@@ -238,12 +238,12 @@ def test_members_are_separate_adapters_on_one_trunk(
     rewards = torch.stack(alone)
     deviations = [one.deviations for one in beliefs_about(model, tokenizer, ITEMS, found)]
     assert torch.allclose(torch.cat(deviations, dim=1), rewards - rewards.mean(dim=0), atol=1e-4)
-    assert torch.corrcoef(rewards).min() > 0.5  # because they are trained on the same rankings
-    assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # but the members are not identical
+    assert torch.corrcoef(rewards).min() > 0.5  # members trained on the same rankings correlate
+    assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # the members are not identical
 
 
 @pytest.mark.parametrize("use_peft", [False, True])
-def test_moved_members_find_their_base_and_errors_name_a_missing_one(use_peft: bool, tmp_path: Path) -> None:
+def test_moved_members_find_their_base_and_errors_name_a_missing_base(use_peft: bool, tmp_path: Path) -> None:
     base = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "old" / "policy")
     again: dict[str, Any] = {"uncertainty": "lora", "use_peft": use_peft}
     trained = run(tmp_path / "old", **again)
@@ -257,11 +257,11 @@ def test_moved_members_find_their_base_and_errors_name_a_missing_one(use_peft: b
     assert torch.allclose(torch.cat([one.spread for one in told]), torch.cat(expected), atol=1e-5)
     shutil.rmtree(tmp_path / "new" / "policy")
     assert adapters.missing_base(moved) == str(base)
-    with pytest.raises(ModelNotFound, match=rf"member-0.*is an adapter.*{base}.*Restore that folder"):
+    with pytest.raises(ModelNotFound, match=rf"member-0.*is an adapter.*{base}.*Restore the model"):
         load_uncertainty(moved)
 
 
-def test_run_interrupted_in_a_member_resumes_in_that_member(
+def test_run_interrupted_while_training_a_member_resumes_at_that_member(
     trained: Mapping[str, RewardModelResult], tmp_path: Path
 ) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")

@@ -35,7 +35,8 @@ export const de: Texts<typeof en> = {
     qr: "QR-Code des Geheimnisses",
     codesLeft: (n) =>
       n === 1 ? "1 Wiederherstellungscode ist übrig." : `${n} Wiederherstellungscodes sind übrig.`,
-    codeHelp: "Aus der App oder ein Wiederherstellungscode. Für beide Änderungen erforderlich.",
+    codeHelp:
+      "Aus der App oder ein Wiederherstellungscode. Erforderlich, um neue Wiederherstellungscodes zu erstellen oder die Zwei-Faktor-Authentifizierung zu deaktivieren.",
     newCodes: "Neue Wiederherstellungscodes",
     switchOff: "Deaktivieren",
   },

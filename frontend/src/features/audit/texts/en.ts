@@ -9,7 +9,7 @@ const actions: Record<AuditEntry["action"], string> = {
 
 export const en = {
   title: "Audit log",
-  lead: "All changes, newest first. The database writes the log for every change, and nobody can edit it.",
+  lead: "All changes, newest first. The database logs every change, and nobody can edit the log.",
   loading: "Loading the log",
   actor: "Who",
   actorHelp: "A username, or an actor as listed below.",
@@ -45,7 +45,7 @@ export const en = {
   before: "Before",
   after: "After",
   emptyTitle: "No entries found",
-  emptyFiltered: "No entry matches all filters. Remove one.",
+  emptyFiltered: "No entry matches all filters. Remove a filter.",
   emptyText:
     "Changes to the project, its members, form, tasks and snapshots appear here with their old and new values.",
   kinds: {

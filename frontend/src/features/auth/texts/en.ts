@@ -4,7 +4,7 @@ export const en = {
   ended: "Your session ended",
   endedWhy: "Log in to continue where you left off. Your work is saved in this browser.",
   wrong: "Wrong username or password",
-  wrongWhat: "Check both, or ask the site admin for a new password.",
+  wrongWhat: "Check your username and password, or ask the site admin for a new password.",
   username: "Username",
   password: "Password",
   logIn: "Log in",
@@ -27,7 +27,7 @@ export const en = {
     },
     failed: {
       title: "The login failed",
-      text: "Try again. If it fails again, contact the site admin; the server log contains the reason.",
+      text: "Try again. If the login fails again, contact the site admin; the server log contains the reason.",
     },
   },
 };

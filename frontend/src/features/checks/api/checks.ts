@@ -21,7 +21,8 @@ export const checksQuery = (slug: string, kind: CheckKind | null) =>
 
 export const taskQuery = (slug: string, id: string) =>
   queryOptions({
-    // The same key as on the task page, so that both pages show the same data.
+    // The cache key is the same as on the task page, so that the task page and the checks page show the same
+    // data.
     queryKey: ["tasks", slug, "one", id],
     queryFn: (): Promise<TaskDetail> =>
       unwrap(api.GET("/api/v1/projects/{slug}/tasks/{id}/", { params: { path: { slug, id } } })),

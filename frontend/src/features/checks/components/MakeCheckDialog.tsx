@@ -15,7 +15,7 @@ import { GoldOrder } from "./GoldOrder";
 
 type Kind = TaskDetail["kind"];
 
-/** Turns any task into a check, changes its known answer, or turns it back into an ordinary task. */
+/** Turns any task into a check, changes its known answer, or turns a check back into a regular task. */
 export function MakeCheckDialog({
   project,
   taskId,
@@ -49,8 +49,8 @@ function CheckForm({ slug, task, onClose }: { slug: string; task: TaskDetail; on
   const save = useMutation({
     mutationFn: () => setKind(slug, task.id, kind, back ? undefined : ranking.tiers),
     onSuccess: async () => {
-      // Task lists are long and cached page by page. They are removed from the cache, so that the next visit fetches
-      // one page instead of refetching all of them.
+      // Task lists are long and cached page by page. The lists are removed from the cache, so that the next
+      // visit fetches one page instead of refetching all pages.
       queryClient.removeQueries({ queryKey: ["tasks", slug], type: "inactive" });
       await Promise.all(
         [taskQuery(slug, task.id).queryKey, ["checks", slug], ["projects", slug]].map((queryKey) =>

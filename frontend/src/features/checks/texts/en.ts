@@ -11,17 +11,17 @@ const kinds: Record<Kind, { title: string; means: string }> = {
   },
   attention: {
     title: "Attention check",
-    means: "Like gold, for tasks that every attentive reader answers correctly.",
+    means: "Like a gold task, but easy enough for every attentive reader to answer correctly.",
   },
   qualification: {
     title: "Qualification task",
-    means: "Shown before an annotator can rank, and not mixed in with other tasks.",
+    means: "Shown to new annotators before they can rank; not mixed in with other tasks.",
   },
 };
 
 export const en = {
   title: "Checks",
-  lead: "Tasks with a known answer. Annotators cannot distinguish them from other tasks. Their scores give the annotator’s accuracy.",
+  lead: "Tasks with a known answer, which annotators cannot distinguish from other tasks. The scores on these tasks determine each annotator’s accuracy.",
   loading: "Loading checks",
   kinds,
   all: "All kinds",
@@ -40,10 +40,10 @@ export const en = {
   changeNamed: (prompt: string) => `Change the check “${prompt}”`,
   hard: "low score",
   hardTitle:
-    "On average, fewer than half of the pairs are correct. The known answer may be wrong, or the task may be unclear.",
+    "On average, annotators order fewer than half of the pairs correctly. The known answer may be wrong, or the task may be unclear.",
   emptyTitle: "No checks yet",
   emptyText:
-    "A check is a task with a known correct order. Open any task and turn it into a check: rank its responses, and all answers to it are scored from then on.",
+    "A check is a task with a known correct order. To turn a task into a check, open the task and rank its responses. All answers to this task are then scored.",
   emptyRates: "Set the rates of checks and the minimum accuracy under Settings.",
   emptyAction: "Browse tasks",
   emptyKind: "There are no checks of this kind.",
@@ -54,18 +54,18 @@ export const en = {
     what: "Kind",
     order: "Correct order, best first",
     orderHelp:
-      "Rank the responses in the correct order. Responses in the same slot are equally good. At least one must be better than another.",
+      "Rank the responses in the correct order. Responses in the same slot are equally good. At least one response must be better than another.",
     prompt: "Task",
-    untouched: "The responses are in import order. Rank them first.",
+    untouched: "The responses are still in import order. Rank the responses first.",
     confirmOrder: "This order is correct",
     scored: (answers: number) =>
       answers > 0
-        ? `${plural(answers, "existing answer")} ${answers === 1 ? "is" : "are"} scored against the new order. Nobody is paused because of ${answers === 1 ? "it" : "them"} before their next answer.`
+        ? `${plural(answers, "existing answer")} ${answers === 1 ? "is" : "are"} rescored against the new order. The new scores can pause an annotator only after the annotator’s next answer.`
         : "No answers yet.",
     leaves:
-      "The task leaves the regular queue. Each annotator can get it once. By default, snapshots exclude its answers.",
+      "The task leaves the regular queue, and each annotator can get the task once. By default, snapshots exclude answers to checks.",
     backs:
-      "The task becomes a regular task again. Its scores are deleted, and its answers count as rankings.",
+      "The task becomes a regular task again. Its scores are deleted, and its answers become regular rankings.",
     save: "Save check",
     saveBack: "Turn into a regular task",
     cancel: "Cancel",

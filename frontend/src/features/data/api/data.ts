@@ -15,7 +15,10 @@ export async function freezeSnapshot(slug: string, body: NewSnapshot): Promise<S
   return unwrap(api.POST("/api/v1/projects/{slug}/snapshots/", { params: { path: { slug } }, body }));
 }
 
-/** Runs that trained on the snapshot, newest first. The result of a run names the model that it created. */
+/**
+ * Runs that trained on the snapshot, newest first. Each run's result contains the name of the model that the
+ * run created.
+ */
 export const lineageQuery = (slug: string, snapshot: string) =>
   queryOptions({
     queryKey: ["snapshots", slug, "lineage", snapshot],
@@ -23,7 +26,7 @@ export const lineageQuery = (slug: string, snapshot: string) =>
       (await unwrap(api.GET("/api/v1/runs/", { params: { query: { project: slug, snapshot } } }))).results,
   });
 
-/** The response changes only with a new release of the server. */
+/** The list of formats changes only with a new server release. */
 export const formatsQuery = queryOptions({
   queryKey: ["formats"],
   queryFn: async () => unwrap(api.GET("/api/v1/formats/")),
@@ -35,8 +38,8 @@ export function exportUrl(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * The file name of the download. It must equal the server's file name (`export_name`), so that the loading code finds
- * the file.
+ * The downloaded file's name. The name must match the server's file name (`export_name`), so that the loading
+ * code finds the file.
  */
 export function fileName(snapshot: Snapshot, format: ExportFormat): string {
   const stem = `${snapshot.project}-${snapshot.name}-${format.name}`.replaceAll(/[^\w.-]+/g, "-");
@@ -44,8 +47,8 @@ export function fileName(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * The Python lines that load the downloaded file and that train on it; null for formats without such a line. The
- * server provides these lines and tests them.
+ * Two lines of Python: one that loads the downloaded file, and one that trains on it; each is null if
+ * the format has no such line. The server provides both lines, and its tests run them.
  */
 export function linesOf(
   snapshot: Snapshot,

@@ -69,7 +69,7 @@ function LeftOut({ report }: { report: ImportReport }) {
   );
 }
 
-/** The number of new objects in a report. */
+/** The number of new objects in an import report. */
 export function news({ prompts, responses, tasks, rankings }: ImportReport): number {
   return prompts + responses + tasks + rankings;
 }

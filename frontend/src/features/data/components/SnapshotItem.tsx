@@ -12,7 +12,7 @@ import { exportUrl, fileName, formatsQuery, lineageQuery, linesOf } from "../api
 import { useTexts } from "../texts";
 import styles from "./data.module.css";
 
-/** The counts of the dataset card, except zeros and the counts shown on the line above. */
+/** The dataset card's nonzero counts, except those shown on the snapshot's first line. */
 function Card({ snapshot }: { snapshot: Snapshot }) {
   const { snapshots: texts } = useTexts();
   const card = snapshot.card as Record<string, unknown>;
@@ -122,7 +122,7 @@ export function SnapshotItem({
 }) {
   const { snapshots: texts } = useTexts();
   const formats = useQuery(formatsQuery);
-  // The lineage costs one request per snapshot, so only expanded cards fetch it.
+  // Each snapshot's lineage costs one request, so only expanded cards fetch it.
   const [open, setOpen] = useState(openAtFirst);
   return (
     <details

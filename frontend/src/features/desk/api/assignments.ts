@@ -4,23 +4,26 @@ import type { Answer, Assignment, SkipWay, TaskProblemKind } from "@/api/types";
 import { type Draft, EMPTY_FIELDS } from "@/ranking/answer/answer";
 
 /**
- * Number of tasks leased ahead in addition to the current one, so that the next task appears as soon as an answer is
- * submitted.
+ * Number of tasks leased in advance in addition to the current task, so that the next task appears as soon as an
+ * answer is submitted.
  */
 const AHEAD = 1;
-/** The time limit of a submission. Without it, a request on a dead connection would block all later answers. */
+/**
+ * The time limit for a submission. Without a limit, a request on a dead connection would block all later
+ * answers.
+ */
 const SEND_MS = 30_000;
 
 /**
- * The user's leases, with the task to work on first; empty when there is nothing to rank. Claiming is idempotent: it
- * renews existing leases and adds only missing ones.
+ * The user's leases, starting with the task to work on; empty if there is nothing to rank. Claiming is
+ * idempotent: it renews existing leases and adds only missing ones.
  */
 export const leasesQuery = (slug: string) =>
   queryOptions({
     queryKey: ["desk", slug],
     queryFn: () => claim(slug),
     staleTime: Number.POSITIVE_INFINITY,
-    // A reopened desk claims again, because its lease may have expired.
+    // A reopened desk claims tasks again, because its leases may have expired.
     gcTime: 0,
     refetchOnWindowFocus: false,
     refetchOnReconnect: true,
@@ -55,7 +58,10 @@ export async function renewLease(id: string, token: string): Promise<string> {
   return lease.expires_at;
 }
 
-/** Releases a lease. The request is sent even if the page closes immediately. For an expired lease it has no effect. */
+/**
+ * Releases a lease. The request is sent even if the page closes immediately. For an expired lease, the
+ * request has no effect.
+ */
 export function giveBack(id: string, token: string): void {
   api
     .POST("/api/v1/assignments/{id}/release", {

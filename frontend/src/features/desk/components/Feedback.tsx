@@ -12,8 +12,8 @@ import styles from "./flow.module.css";
 const TONES = { right: "good", tied: "warn", wrong: "bad" } as const;
 
 /**
- * Feedback after a qualification task: the known answer next to the annotator's answer. `arrived`: the server has
- * received the answer.
+ * Feedback after a qualification task: the known answer next to the annotator's answer. `arrived`: whether
+ * the server has received the answer.
  */
 export function Feedback({
   assignment,

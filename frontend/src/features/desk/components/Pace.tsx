@@ -4,7 +4,7 @@ import { figuresQuery } from "../api/assignments";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./flow.module.css";
 
-/** The annotator's own number and speed of rankings, shown only to them. */
+/** The annotator's own ranking count and speed, which this page shows to nobody else. */
 export function Pace({ slug }: { slug: string }) {
   const t = useFlowTexts();
   const { data } = useQuery(figuresQuery(slug));
@@ -25,7 +25,7 @@ export function Pace({ slug }: { slug: string }) {
   );
 }
 
-/** Notice above a qualification task: marks it as practice and shows the number of remaining tasks. */
+/** Notice above a qualification task: marks the task as practice and shows the number of remaining tasks. */
 export function PracticeBar({ slug }: { slug: string }) {
   const t = useFlowTexts();
   const qualification = useQuery(figuresQuery(slug)).data?.qualification;

@@ -106,7 +106,7 @@ async function show(what: ReactNode) {
         <MantineProvider>
           <QueryClientProvider client={new QueryClient({ defaultOptions: { queries: { retry: false } } })}>
             <Suspense fallback="">
-              {/* biome-ignore lint/suspicious/noExplicitAny: a router of this one page, not the app's */}
+              {/* biome-ignore lint/suspicious/noExplicitAny: the router here is not the app's */}
               <RouterProvider router={router as any} />
             </Suspense>
           </QueryClientProvider>
@@ -160,7 +160,7 @@ describe("the desk in German", () => {
     const left = await untranslated(SAME, async (listen) => {
       await openDesk(form);
       listen();
-      // This shows the confirmation dialog for an untouched order, or lists the open questions.
+      // Enter shows the confirmation dialog for an untouched order, or lists the unanswered questions.
       press("Enter");
       listen();
       fireEvent(document.querySelector("dialog") ?? document.body, new Event("cancel", { cancelable: true }));
@@ -208,7 +208,7 @@ describe("the desk in German", () => {
       ] as [string, { altKey?: boolean; shiftKey?: boolean }?][]) {
         (document.activeElement as HTMLElement).blur();
         press(key, modifiers);
-        // Every key changes the announcements; the view keys change the rest of the page.
+        // Every key changes the announcement; only the view keys change other texts on the page.
         listen("vhdr".includes(key) ? document.body : screen.getByTestId("announcer"));
       }
       await waitFor(() => expect(screen.getByTestId("comparison").textContent).toBeTruthy());
@@ -236,7 +236,7 @@ describe("the desk in German", () => {
     expect(left).toEqual([]);
   });
 
-  it("reports the state of an answer, a lease and a refusal", async () => {
+  it("has no English text for a revised, refused or lost task", async () => {
     const answer = { ...EMPTY_FIELDS, tiers: [["x 2"], ["w 1"], ["y 3"]], touched: true, duration_ms: 5_000 };
     const refusal = new ApiProblem(422, "‹title›", "‹detail›");
     for (const parts of [
@@ -255,7 +255,7 @@ describe("the desk in German", () => {
     }
   });
 
-  it("explains an empty desk, waiting answers and the annotator's pace", async () => {
+  it("has no English text for an empty desk, waiting answers or the pace", async () => {
     const entry = (type: string, kept = true) =>
       ({
         key: `${type} ${kept}`,

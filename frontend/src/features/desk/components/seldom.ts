@@ -1,4 +1,4 @@
-/** Components that few tasks need. They are loaded after the desk (later.ts) to keep the first load small. */
+/** Components that few tasks need, loaded after the desk (later.ts) to keep the first load small. */
 export { GuidelinesDialog, ShortcutsDialog } from "../dialogs/KeysAndGuidelines";
 export { ReportDialog } from "../dialogs/ReportDialog";
 export { RewriteDialog } from "../dialogs/RewriteDialog";

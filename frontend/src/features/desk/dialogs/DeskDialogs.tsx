@@ -24,7 +24,7 @@ type Props = {
   onClose: () => void;
 };
 
-/** The dialogs of the desk. At most one is open. */
+/** The desk's dialogs, of which at most one is open. */
 export function DeskDialogs({ open, desk, project, onSubmit, onSkipped, onReported, onClose }: Props) {
   const { assignment, state, dispatch, mode, view, letters, top } = desk;
   const { form, responses } = assignment;

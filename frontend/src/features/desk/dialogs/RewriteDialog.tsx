@@ -78,8 +78,8 @@ export function RewriteDialog({
             onChange={(event) => onChange(event.currentTarget.value || null)}
             onKeyDown={(event) => {
               if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-              // Stops propagation: once the dialog is closed, the desk handles keys again and would submit the
-              // answer.
+              // Stops propagation, because the desk handles keys again once the dialog is closed and would
+              // otherwise submit the answer.
               event.preventDefault();
               event.stopPropagation();
               onClose();

@@ -16,7 +16,7 @@ export function SkipDialog({
   onSkip,
   onClose,
 }: {
-  /** The project's options for a skipped task; the first one is the default. */
+  /** The project's options for a skipped task; the first option is the default. */
   ways: readonly SkipWay[];
   error: unknown;
   busy: boolean;

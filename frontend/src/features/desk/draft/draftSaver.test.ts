@@ -21,7 +21,7 @@ describe("autosave", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  it("sends once after a pause in typing, based on the given version", async () => {
+  it("sends one draft after a pause in typing, based on the given version", async () => {
     const send = vi.fn(async (version: number) => version + 1);
     const { subject, statuses } = saver(send);
     subject.change("a");
@@ -40,7 +40,7 @@ describe("autosave", () => {
     expect(kept).toEqual([[4, "a"]]);
   });
 
-  it("sends one draft at a time and keeps the newest", async () => {
+  it("sends one draft at a time and keeps the newest draft", async () => {
     let finish: (version: number) => void = () => undefined;
     const send = vi.fn(
       () =>
@@ -98,7 +98,7 @@ describe("autosave", () => {
     expect(kept.at(-1)).toEqual([4, "mine, longer"]);
   });
 
-  it("sends immediately when flushed, and nothing once stopped", async () => {
+  it("sends immediately when flushed and sends nothing once stopped", async () => {
     const send = vi.fn(async (version: number) => version + 1);
     const { subject, statuses } = saver(send);
     subject.change("a");

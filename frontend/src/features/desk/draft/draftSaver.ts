@@ -6,7 +6,10 @@ export type SaveStatus =
   | { state: "saving" }
   /** The draft is only in this browser: the server is unreachable, and saving is retried. */
   | { state: "waiting"; problem: ApiProblem }
-  /** The draft is only in this browser: the server refused it, because a newer one exists or the lease has ended. */
+  /**
+   * The draft is only in this browser: the server refused it, because a newer draft exists or the lease has
+   * ended.
+   */
   | { state: "refused"; problem: ApiProblem };
 
 const DEFAULT_DELAY_MS = 800;
@@ -24,9 +27,9 @@ type Options<D> = {
 };
 
 /**
- * Saves drafts automatically. It waits for a pause in the changes, sends one draft at a time based on the last
- * confirmed version, and retries with growing delays while the server is unreachable. The newest draft replaces older
- * ones.
+ * Saves drafts automatically: waits for a pause in the changes, sends one draft at a time based on the last
+ * confirmed version, and retries with growing delays while the server is unreachable. The newest draft
+ * replaces older ones.
  */
 export class DraftSaver<D> {
   private readonly options: Options<D>;

@@ -1,15 +1,15 @@
 import type { Draft } from "@/ranking/answer/answer";
 
 /**
- * The browser's copy of an unfinished answer. It survives a lost connection, an expired session and a closed tab. A
- * submitted answer moves to the outbox (outbox/store.ts).
+ * The browser's copy of an unfinished answer. The copy survives a lost connection, an expired session and a
+ * closed tab. A submitted answer moves to the outbox (outbox/store.ts).
  */
 export type Kept = { draft: Draft; version: number; savedAt: number };
 
 const PREFIX = "rankloop.answer.";
 const MAX_AGE_MS = 14 * 24 * 3_600_000;
 
-/** Storage can throw if it is full or disabled. Losing the copy must not break the page. */
+/** Access to full or disabled storage can throw an error. Losing the copy must not break the page. */
 function quietly<T>(use: () => T): T | null {
   try {
     return use();

@@ -7,7 +7,8 @@ import { DraftSaver, type SaveStatus } from "./draftSaver";
 import { forget, keep, readKept } from "./kept";
 
 /**
- * The newer of the two copies of a draft. The browser's copy is newer if the last changes did not reach the server.
+ * The newer copy of a draft, from the browser or from the server. The browser's copy is newer if the last
+ * changes did not reach the server.
  */
 function newestDraft(assignment: Assignment): unknown {
   const kept = readKept(assignment.id);
@@ -44,7 +45,7 @@ export function useDraft({ assignment, how }: Hand, draft: Draft) {
         how === "revise" ? onTopOf : await saveDraft(id, token, onTopOf, changed),
       keep: (keptVersion, changed) =>
         keep(keptAs(id, how), { draft: changed, version: keptVersion, savedAt: Date.now() }),
-      // Without a transition, the whole desk would render twice for each key.
+      // Without a transition, the whole desk would render twice for each key press.
       onStatus: (next) => startTransition(() => setStatus(next)),
     });
     saver.current = current;

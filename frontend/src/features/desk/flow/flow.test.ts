@@ -35,19 +35,19 @@ const [a, b, c] = [task("a"), task("b"), task("c")];
 const atA = claim(EMPTY, [a, b]);
 
 describe("the flow of tasks", () => {
-  it("puts the first task on the desk and keeps the next one ready", () => {
+  it("puts the first task on the desk and keeps the next task ready", () => {
     expect(ids(atA)).toEqual(["a", ["b"], null]);
     expect(ids(claim(EMPTY, []))).toEqual([null, [], null]);
   });
 
-  it("shows the next task at once and refills when the server responds", () => {
+  it("shows the next task at once and leases more tasks after the response", () => {
     const atB = left(atA);
     expect(ids(atB)).toEqual(["b", [], null]);
     expect(ids(claim(atB, [b, c], { answered: [a] }))).toEqual(["b", ["c"], null]);
     expect(ids(left(atB))).toEqual([null, [], null]);
   });
 
-  it("never repeats an answered task, whatever the order of responses", () => {
+  it("never repeats an answered task, in whatever order the server responds", () => {
     const atB = left(atA);
     expect(ids(claim(atB, [a, b], { answered: [a] }))).toEqual(["b", [], null]);
     expect(ids(claim(left(atB), [a, b], { answered: [a, b] }))).toEqual([null, [], null]);
@@ -72,7 +72,7 @@ describe("the flow of tasks", () => {
     expect(ids(claim(atA, []))).toEqual([null, [], null]);
   });
 
-  it("keeps unfinished work on the desk when its lease ends, and reports it", () => {
+  it("keeps unfinished work on the desk and reports the loss of its lease", () => {
     const lost = claim(atA, [b, c], { begun: ["a"] });
     expect(ids(lost)).toEqual(["a", ["b", "c"], null]);
     expect(lost.desk?.lost).toBe(true);
@@ -97,14 +97,14 @@ describe("taking back an answer", () => {
     expect(begun.aside?.lost).toBe(true);
   });
 
-  it("works from an empty desk", () => {
+  it("also works when the desk is empty", () => {
     const only = tookBack(EMPTY, answer("a"));
     expect(ids(only)).toEqual(["a", [], null]);
     expect(ids(claim(only, [b]))).toEqual(["a", ["b"], null]);
     expect(ids(left(claim(only, [b])))).toEqual(["b", [], null]);
   });
 
-  it("removes the task of a refused answer from the tasks ahead", () => {
+  it("removes the task of a refused answer from the tasks leased in advance", () => {
     const refused = tookBack(left(atA), toRank(a));
     expect(ids(claim(refused, [a, b]))).toEqual(["a", [], "b"]);
   });
@@ -118,7 +118,7 @@ describe("taking back an answer", () => {
   });
 });
 
-it("a task ahead whose lease has ended is removed", () => {
+it("a task leased in advance is removed when its lease ends", () => {
   expect(ids(lostAhead(atA, leaseOf(b)))).toEqual(["a", [], null]);
   expect(ids(lostAhead(atA, leaseOf(task("b", "other"))))).toEqual(["a", ["b"], null]);
 });

@@ -9,13 +9,13 @@ export type Hand = {
   readonly how: "submit" | "revise";
   /** The answer to start from; null to start from the newest draft, if any. */
   readonly answer: Draft | null;
-  /** The server's reason for refusing that answer. */
+  /** The server's reason for refusing `answer`. */
   readonly refusal: ApiProblem | null;
-  /** The lease has ended or belongs to someone else: the task can be read but not submitted. */
+  /** The lease has ended or belongs to another annotator: the task can be read but not submitted. */
   readonly lost: boolean;
 };
 
-/** The task on the desk, the tasks leased ahead, and the task put aside while an answer is revised. */
+/** The task on the desk, the tasks leased in advance, and the task put aside while an answer is revised. */
 export type Flow = {
   readonly desk: Hand | null;
   readonly ahead: readonly Assignment[];
@@ -28,15 +28,15 @@ export function toRank(assignment: Assignment): Hand {
   return { assignment, how: "submit", answer: null, refusal: null, lost: false };
 }
 
-/** Identifies a lease: the same task with a new token is another lease. */
+/** Identifies a lease by task and token: a new token means a new lease. */
 export const leaseOf = ({ id, token }: Pick<Assignment, "id" | "token">) => `${id} ${token}`;
 
 type Claimed = {
-  /** The leases as the server knows them, oldest first. */
+  /** The leases on the server, oldest first. */
   leases: readonly Assignment[];
   /**
-   * Leases whose answer was submitted, even if the server has not received it yet: a claim can arrive before the
-   * answer.
+   * Leases whose answer was submitted, even if the server has not received the answer yet: a claim can reach the
+   * server before the answer does.
    */
   answered: ReadonlySet<string>;
   /** Whether the user has started to answer this task in this browser. */
@@ -44,8 +44,7 @@ type Claimed = {
 };
 
 /**
- * Replaces the leases of this page with those of the server: another tab may have changed them, or they may have
- * expired.
+ * Replaces this page's leases with those on the server, because leases can change in another tab or expire.
  */
 export function claimed(flow: Flow, { leases, answered, begun }: Claimed): Flow {
   const open = leases.filter(
@@ -64,7 +63,8 @@ export function claimed(flow: Flow, { leases, answered, begun }: Claimed): Flow 
 }
 
 /**
- * Called when the task on the desk was answered or skipped: shows the task that was put aside, or else the next one.
+ * Called when the task on the desk has been answered or skipped: shows the task that was put aside, or else
+ * the next one.
  */
 export function left(flow: Flow): Flow {
   if (flow.aside) return { ...flow, desk: flow.aside, aside: null };
@@ -79,7 +79,7 @@ export function tookBack(flow: Flow, hand: Hand): Flow {
   return { desk: hand, ahead, aside: aside?.assignment.id === hand.assignment.id ? null : aside };
 }
 
-/** Removes a task ahead whose lease has ended. */
+/** Removes a task from `ahead` when its lease has ended. */
 export function lostAhead(flow: Flow, lease: string): Flow {
   return { ...flow, ahead: flow.ahead.filter((one) => leaseOf(one) !== lease) };
 }

@@ -15,7 +15,7 @@ const LOOK_AGAIN_MS = 20_000;
 type Happened = "" | "given" | "skipped" | "elsewhere" | "revised";
 
 /**
- * The annotator's desk in a project: the current task, the tasks leased ahead, and the answers on their way to the
+ * The annotator's desk in a project: the current task, the tasks leased in advance, and the answers on their way to the
  * server. Submitting puts the answer in the outbox and shows the next task immediately. The server's replies are
  * applied without disturbing the desk.
  */
@@ -37,8 +37,8 @@ export function useFlow(slug: string, user: string) {
     for (const entry of state.queued) answered.current.add(leaseGiven(entry));
     for (const lease of data) {
       const late = state.refused.find((entry) => cameTooLate(entry) && entry.assignmentId === lease.id);
-      // The task was leased again and its answer is still in this browser, so that answer is sent instead of showing
-      // the task again.
+      // The task was leased again and its answer is still in this browser, so the answer is sent, and the
+      // task is not shown again.
       if (!late || late.answer.token === lease.token) continue;
       answered.current.add(leaseOf(lease));
       outbox.sendUnder(late.key, lease.token);
@@ -53,8 +53,8 @@ export function useFlow(slug: string, user: string) {
       outbox.whenSettled((entry) => {
         if (entry.slug !== slug) return;
         void queryClient.invalidateQueries({ queryKey: figuresQuery(slug).queryKey });
-        // After an accepted answer, another task can be leased ahead. After a refused one, its task can return with a
-        // new lease.
+        // After an accepted answer, another task can be leased in advance. The task of a refused
+        // answer can return with a new lease.
         if (entry.how === "submit") ask();
       }),
     [outbox, queryClient, slug, ask],
@@ -80,7 +80,8 @@ export function useFlow(slug: string, user: string) {
     return () => clearInterval(timer);
   }, [idle, ask]);
 
-  // Tasks leased ahead are released as soon as the user leaves the desk, so that others can get them.
+  // Tasks leased in advance are released as soon as the user leaves the desk, so that other annotators can get
+  // these tasks.
   const ahead = useRef(flow.ahead);
   ahead.current = flow.ahead;
   useEffect(() => {
@@ -124,7 +125,10 @@ export function useFlow(slug: string, user: string) {
     window.scrollTo(0, 0);
   }
 
-  /** Returns to a refused answer, with the reason. An answer that another tab has submitted is revised instead. */
+  /**
+   * Reopens a refused answer and shows the reason. If the task was already answered in another tab, the
+   * answer is reopened as a revision.
+   */
   function takeUpRefused({ key, assignment, answer, how, refusal }: Unsent) {
     if (!assignment || !refusal) return;
     outbox.drop(key);
@@ -156,7 +160,7 @@ export function useFlow(slug: string, user: string) {
       goOn("skipped");
       ask();
     },
-    /** Replaces the task on the desk with the one put aside, the next one, or a newly assigned one. */
+    /** Replaces the task on the desk with the task put aside, the next task or a newly assigned task. */
     putDown: () => {
       // A lost task can return, so its draft is kept.
       if (desk && !desk.lost && desk.how === "revise") forget(keptAs(desk.assignment.id, desk.how));

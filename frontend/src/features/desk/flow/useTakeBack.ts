@@ -5,9 +5,9 @@ import type { OutboxState } from "../outbox/outbox";
 import type { Hand } from "./flow";
 
 /**
- * Returns the last answer to the desk. An answer that is still in the outbox is read from there, and its revision is
- * sent after it, so this works without a connection. Otherwise, the server returns the last answer if it can be
- * revised.
+ * Returns the last answer to the desk. If the answer is still in the outbox, the desk reads it from there, which
+ * works without a connection, and the revision is sent after the original. Otherwise, the server returns the last
+ * answer if that answer can be revised.
  */
 export function useTakeBack(
   slug: string,

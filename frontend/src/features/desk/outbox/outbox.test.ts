@@ -29,7 +29,8 @@ const answer = (id: string, comment = ""): Answer => ({
 const problem = (status: number, type = "about:blank") => new ApiProblem(status, "no", "", [], type);
 
 /**
- * A fake server that responds to each request with the next of `outcomes` (null: accepted) and repeats the last one.
+ * A fake server that responds to each request with the next element of `outcomes` (null: accepted) and
+ * repeats the last element.
  */
 function server(...outcomes: (ApiProblem | null)[]) {
   const sent: Unsent[] = [];
@@ -61,7 +62,7 @@ afterEach(() => {
 });
 
 describe("an answer", () => {
-  it("is stored before it is sent and removed once it is accepted", async () => {
+  it("an answer is stored before it is sent and removed once it is accepted", async () => {
     let arrive: () => void = () => undefined;
     const outbox = open(() => new Promise((resolve) => (arrive = resolve)));
     const taken = vi.fn();
@@ -80,7 +81,7 @@ describe("an answer", () => {
     );
   });
 
-  it("is resent unchanged with the same key until the server receives it", async () => {
+  it("an answer is resent unchanged with the same key until it is received", async () => {
     const { sent, send } = server(problem(0), problem(503), problem(429), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -92,12 +93,12 @@ describe("an answer", () => {
     expect(outbox.getState()).toMatchObject({ queued: [], refused: [], held: null });
   });
 
-  it("waits longer after each attempt, and is sent when the connection returns", async () => {
+  it("the wait grows with each attempt and ends when the connection returns", async () => {
     const { sent, send } = server(problem(0));
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
     await settle(120_000);
-    // 1, 2, 4, 8, 16 s and then every 20 s.
+    // Retries after 1, 2, 4, 8 and 16 s, and then every 20 s.
     expect(sent.length).toBeGreaterThanOrEqual(8);
     expect(sent.length).toBeLessThanOrEqual(11);
     const before = sent.length;
@@ -106,7 +107,7 @@ describe("an answer", () => {
     expect(sent).toHaveLength(before + 1);
   });
 
-  it("survives closing the page and is sent by the next page", async () => {
+  it("an answer survives closing the page and is sent by the next page", async () => {
     const dead = open(server(problem(0)).send);
     const key = dead.add("p", task("a"), "submit", answer("a"));
     await settle();
@@ -120,7 +121,7 @@ describe("an answer", () => {
     expect(anyUnsent()).toBe(false);
   });
 
-  it("waits for a login when the session has expired, and is sent after it", async () => {
+  it("an answer waits for a login if the session has expired, and is then sent", async () => {
     const { sent, send } = server(problem(401), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -133,7 +134,7 @@ describe("an answer", () => {
     expect(outbox.getState()).toMatchObject({ loggedOut: false, queued: [] });
   });
 
-  it("is neither visible to nor sent by another user of the browser", async () => {
+  it("an answer is neither visible to nor sent by another user of the browser", async () => {
     open(server(problem(0)).send, "u1").add("p", task("a"), "submit", answer("a"));
     await settle();
     const { sent, send } = server(null);
@@ -146,8 +147,8 @@ describe("an answer", () => {
   });
 });
 
-describe("several answers", () => {
-  it("are sent one by one in the order of submission", async () => {
+describe("a queue of answers", () => {
+  it("answers are sent one at a time, in the order of submission", async () => {
     const { sent, send } = server(problem(0), null);
     const outbox = open(send);
     for (const id of ["a", "b", "c"]) outbox.add("p", task(id), "submit", answer(id));
@@ -157,7 +158,7 @@ describe("several answers", () => {
     expect(sent.map(({ assignmentId }) => assignmentId)).toEqual(["a", "a", "b", "c"]);
   });
 
-  it("are not blocked by a refused one", async () => {
+  it("a refused answer does not block the queue", async () => {
     const { send } = server(problem(422), null);
     const outbox = open(send);
     const settled = vi.fn();
@@ -178,7 +179,7 @@ describe("several answers", () => {
 });
 
 describe("a refused answer", () => {
-  it("stays until it is reopened or discarded, even after reloads", async () => {
+  it("a refused answer stays until reopened or discarded, even after reloads", async () => {
     const outbox = open(server(problem(409, "lease-lost")).send);
     outbox.add("p", task("a"), "submit", answer("a"));
     await settle();
@@ -190,7 +191,7 @@ describe("a refused answer", () => {
     expect(anyUnsent()).toBe(false);
   });
 
-  it("is sent as a new request when its task is leased again", async () => {
+  it("a refused answer is sent as a new request when its task is leased again", async () => {
     const { sent, send } = server(problem(409, "lease-lost"), null);
     const outbox = open(send);
     const key = outbox.add("p", task("a"), "submit", answer("a"));
@@ -204,7 +205,7 @@ describe("a refused answer", () => {
 });
 
 describe("a revised answer", () => {
-  it("is sent after the original if the original is still waiting", async () => {
+  it("a revision is sent after the original if the original is still waiting", async () => {
     const { sent, send } = server(problem(0), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -215,7 +216,7 @@ describe("a revised answer", () => {
     expect(sent.at(-1)?.answer.comment).toBe("on second thoughts");
   });
 
-  it("replaces the original if the original was refused", async () => {
+  it("a revision replaces the original if the original was refused", async () => {
     const { sent, send } = server(problem(0), problem(422), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -227,8 +228,8 @@ describe("a revised answer", () => {
   });
 });
 
-describe("storage", () => {
-  it("keeps the answer but not the task shown if it is full", async () => {
+describe("the browser's storage", () => {
+  it("keeps the answer but not the displayed task if storage is full", async () => {
     const set = Storage.prototype.setItem;
     vi.spyOn(Storage.prototype, "setItem").mockImplementation(function (this: Storage, name, value) {
       if (value.includes("messages")) throw new DOMException("full", "QuotaExceededError");
@@ -241,7 +242,7 @@ describe("storage", () => {
     expect(open(server(null).send).getState().queued).toMatchObject([{ assignment: null }]);
   });
 
-  it("is reported as unavailable, and the answer is still sent", async () => {
+  it("reports unavailable storage but still sends the answer", async () => {
     vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
       throw new DOMException("no", "SecurityError");
     });
@@ -262,10 +263,10 @@ describe("storage", () => {
   });
 });
 
-describe("two tabs", () => {
+describe("an outbox open in two tabs", () => {
   const told = () => window.dispatchEvent(new StorageEvent("storage", { key: null }));
 
-  it("see each other's answers", async () => {
+  it("shows the answers of both tabs in each tab", async () => {
     const here = open(server(null).send);
     const there = open(server(problem(0)).send);
     there.add("p", task("a"), "submit", answer("a"));
@@ -277,7 +278,7 @@ describe("two tabs", () => {
     expect(there.getState().queued).toEqual([]);
   });
 
-  it("never send at the same time", async () => {
+  it("never sends from both tabs at the same time", async () => {
     let busy = true;
     const { sent, send } = server(null);
     const outbox = new Outbox({

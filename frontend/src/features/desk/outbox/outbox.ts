@@ -9,29 +9,32 @@ const LAST_RETRY_MS = 20_000;
 const LOOK_AGAIN_MS = 1_000;
 
 export type OutboxState = {
-  /** Answers that were not refused. The first one is being sent or waits for the server. */
+  /**
+   * Submitted answers that have not been refused. The first answer is being sent or is waiting for the
+   * server.
+   */
   readonly queued: readonly Unsent[];
   readonly refused: readonly Unsent[];
   /** The reason why the first answer is waiting; null if it is being sent or the outbox is empty. */
   readonly held: ApiProblem | null;
   /** Whether the session has expired. Nothing is sent until the next login. */
   readonly loggedOut: boolean;
-  /** False if the browser cannot store data, so that closing this page would lose answers. */
+  /** False if the browser cannot store data; closing this page would then lose unsent answers. */
   readonly kept: boolean;
 };
 
 type Options = {
   store: UnsentStore;
   send: (entry: Unsent) => Promise<void>;
-  /** Runs `work` unless another tab is running it; resolves to true if it ran. */
+  /** Runs `work` unless another tab is running it; resolves to true if `work` ran. */
   alone?: ((work: () => Promise<void>) => Promise<boolean>) | undefined;
   now?: () => number;
 };
 
 /**
- * The queue of submitted answers. Each answer is stored before it is sent. Answers are sent one at a time, in the
- * order of submission, until the server accepts or refuses each of them. A reload, a lost connection or an expired
- * session only delays them.
+ * The queue of submitted answers. Each answer is stored before it is sent. Answers are sent one at a time, in
+ * the order of submission, and each is retried until the server accepts or refuses it. A reload, a lost
+ * connection or an expired session only delays the answers.
  */
 export class Outbox {
   private readonly options: Options;
@@ -70,7 +73,7 @@ export class Outbox {
     return () => this.onSettled.delete(listener);
   }
 
-  /** Stores the answer, then sends it. Returns its key. */
+  /** Stores the answer, then sends it. Returns the answer's key. */
   add(slug: string, assignment: Assignment, how: Unsent["how"], answer: Answer): string {
     const key = uuid();
     this.lastAt = Math.max(this.lastAt + 1, (this.options.now ?? Date.now)());
@@ -84,7 +87,7 @@ export class Outbox {
       at: this.lastAt,
       refusal: null,
     });
-    // While the server is unreachable, the new answer waits for the next attempt with the others.
+    // While the server is unreachable, the new answer waits with the other answers for the next attempt.
     if (!this.running && this.timer === undefined) void this.run();
     return key;
   }
@@ -107,7 +110,9 @@ export class Outbox {
     this.kick();
   }
 
-  /** Sends immediately, because the connection is restored, the user has logged in, or the button was pressed. */
+  /**
+   * Sends immediately: called when the connection is restored, after a login, and by the “Send now” button.
+   */
   kick(): void {
     this.loggedOut = false;
     this.retryMs = FIRST_RETRY_MS;
@@ -148,7 +153,7 @@ export class Outbox {
   }
 
   private first(): Unsent | undefined {
-    // Another tab can have sent the answer in the meantime.
+    // Another tab may have sent the answer in the meantime.
     this.entries = this.options.store.all();
     return this.entries.find(({ refusal }) => refusal === null);
   }
@@ -164,7 +169,7 @@ export class Outbox {
     const ran = await alone(() => this.sendAll());
     this.running = false;
     this.tell();
-    // An answer can have been added after the last one was sent and before this loop ended.
+    // An answer may have been added after the last answer was sent and before this loop ended.
     const more = ran && this.held === null && !this.over && this.first() !== undefined;
     if (this.again || more) {
       this.again = false;

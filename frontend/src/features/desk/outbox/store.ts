@@ -4,12 +4,15 @@ import type { Answer, Assignment } from "@/api/types";
 
 /** An answer that the server has not confirmed, or has refused. */
 export type Unsent = {
-  /** Also the idempotency key: the answer counts once, even if several tabs send it repeatedly. */
+  /** Also serves as the idempotency key: the answer counts only once, even if several tabs send it repeatedly. */
   readonly key: string;
   readonly slug: string;
   readonly how: "submit" | "revise";
   readonly answer: Answer;
-  /** The task as shown, so that the desk can reopen the answer; null if the browser's storage was too full for it. */
+  /**
+   * The task as shown, so that the desk can reopen the answer; null if the browser's storage was too full for
+   * the task.
+   */
   readonly assignment: Assignment | null;
   readonly assignmentId: string;
   readonly at: number;
@@ -27,9 +30,12 @@ export function asProblemAgain({ status, title, detail, errors, type }: Refusal)
   return new ApiProblem(status, title, detail, errors, type);
 }
 
-/** Storage for unsent answers of one user. Another user of the same browser neither sees nor sends them. */
+/**
+ * Storage for unsent answers of one user. Another user of the same browser neither sees nor sends these
+ * answers.
+ */
 export interface UnsentStore {
-  /** Oldest first. */
+  /** The unsent answers, oldest first. */
   all(): readonly Unsent[];
   /** False if answers are kept only until this page is closed. */
   put(entry: Unsent): boolean;
@@ -41,8 +47,8 @@ export interface UnsentStore {
 const PREFIX = "rankloop.outbox.";
 
 /**
- * Whether any user has unsent answers in this browser. This must be cheap, because every page checks it when it
- * opens.
+ * Whether any user has unsent answers in this browser. The check must be cheap, because every page runs it on
+ * opening.
  */
 export function anyUnsent(): boolean {
   try {

@@ -5,7 +5,7 @@ import { BrowserStore, type Unsent } from "./store";
 
 let current: { user: string; outbox: Outbox } | null = null;
 
-/** The user's outbox, one for the whole page: it continues to send while other pages are open. */
+/** The user's outbox, shared by the whole app, so that answers are also sent while another page is shown. */
 export function outboxOf(user: string): Outbox {
   if (current?.user === user) return current.outbox;
   current?.outbox.stop();
@@ -19,7 +19,7 @@ export function useOutbox(user: string): { outbox: Outbox; unsent: OutboxState }
   const unsent = useSyncExternalStore(outbox.subscribe, outbox.getState);
   useEffect(() => {
     const kick = () => outbox.kick();
-    // This also runs right after a login.
+    // This effect also runs right after a login.
     kick();
     window.addEventListener("online", kick);
     return () => window.removeEventListener("online", kick);
@@ -33,8 +33,8 @@ async function send({ how, key, assignmentId, answer }: Unsent): Promise<void> {
 }
 
 /**
- * Web locks exist only on https and localhost. Without them, two tabs can send the same answer; because of its key,
- * it counts only once.
+ * Web locks exist only on https and localhost. Without web locks, two tabs can send the same answer, which
+ * still counts only once because of its key.
  */
 function oneTab(user: string): ((work: () => Promise<void>) => Promise<boolean>) | undefined {
   if (!navigator.locks) return undefined;

@@ -33,13 +33,13 @@ describe("the desk", () => {
     server();
     const { given } = open();
     key("Enter");
-    expect(screen.getByText(/Submit it as your answer/)).toBeTruthy();
+    expect(screen.getByText(/Submit this order as your answer/)).toBeTruthy();
     expect(given).toHaveLength(0);
     fireEvent.click(screen.getByRole("button", { name: "Submit this order", hidden: true }));
     expect(given[0]).toMatchObject({ tiers: [["x"], ["y"], ["z"]], touched: false });
   });
 
-  it("types digits into the comment, not into the ranking", () => {
+  it("does not rank by digits typed into the comment", () => {
     server();
     open();
     const comment = screen.getByLabelText("Comment");
@@ -101,8 +101,8 @@ describe("the desk for a pair", () => {
   });
 });
 
-describe("the form's questions", () => {
-  it("block submission while a required one is open, and get the focus", async () => {
+describe("the form on the desk", () => {
+  it("an open required question blocks submission and receives the focus", async () => {
     server();
     const { given } = open(
       assignment({
@@ -147,18 +147,18 @@ describe("the form's questions", () => {
     });
   });
 
-  it("are answered one after another with Enter, from card to card", () => {
+  it("moves from question to question and from card to card with Enter", () => {
     server();
     open(pairTask({ ratings: [SCALE], strength: null }));
     key("1", "Digit1");
     key("Enter");
     key("4", "Digit4");
     key("Enter");
-    // The focus is on the scale in the other card, not on the card.
+    // The focus moves to the scale in the other card, not to the card itself.
     expect(document.activeElement?.matches('[data-field="ratings.y.helpful"] input')).toBe(true);
   });
 
-  it("are cleared with Delete or a second click", () => {
+  it("clears an answer with Delete or a second click", () => {
     server();
     open(assignment({ form: formOf({ ratings: [{ ...SCALE, required: false }] }) }));
     const scale = () => [
@@ -173,7 +173,7 @@ describe("the form's questions", () => {
     expect(scale().some(({ checked }) => checked)).toBe(false);
   });
 
-  it("allow a rewrite to start from the best response", () => {
+  it("lets a rewrite start from the best response", () => {
     server();
     open(assignment({ form: formOf({ rewrite: { label: "A better answer", required: false } }) }));
     key("2", "Digit2");
@@ -185,13 +185,13 @@ describe("the form's questions", () => {
 describe("a rewrite", () => {
   const form = formOf({ rewrite: { label: "A better answer", required: false } });
 
-  it("is written beside the original, using only the keyboard", async () => {
+  it("a rewrite is written beside the original, using only the keyboard", async () => {
     server();
     const { given } = open(assignment({ form }));
     key("3", "Digit3");
     key("w");
     const dialog = await screen.findByRole("dialog", { hidden: true });
-    // The best response comes first; arrow keys select the others.
+    // The best response comes first; arrow keys select the other responses.
     expect(dialog.textContent).toContain("text of y");
     expect(dialog.textContent).toContain("3 words");
     fireEvent.click(screen.getByRole("button", { name: "Start from B", hidden: true }));
@@ -207,13 +207,13 @@ describe("a rewrite", () => {
     expect(given[0]).toMatchObject({ rewrite: "a text of y, improved", tiers: [["y"], ["z"], ["x"]] });
   });
 
-  it("has no shortcut if the form has no rewrite", () => {
+  it("rewriting has no shortcut if the form does not offer a rewrite", () => {
     server();
     open();
     key("w");
     expect(screen.queryByRole("dialog", { hidden: true })).toBeNull();
     key("?");
-    expect(screen.queryByText("Write a better answer beside the original")).toBeNull();
+    expect(screen.queryByText("Write a better response beside the original")).toBeNull();
   });
 });
 

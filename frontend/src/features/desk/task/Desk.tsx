@@ -36,7 +36,9 @@ type Props = {
   onGive: (answer: Answer) => void;
   onSkipped: () => void;
   onTakeBack: () => void;
-  /** Leaves this task for another one, after its lease was lost or to keep an earlier answer unchanged. */
+  /**
+   * Replaces this task with another task when the lease is lost or the user chooses to keep an earlier answer.
+   */
   onPutDown: () => void;
   /** Replaces this copy of the task with the server's copy. */
   onReload: () => void;
@@ -44,7 +46,10 @@ type Props = {
   pace?: ReactNode;
 };
 
-/** One task on the annotator's desk. Callers must key it by assignment, so that each task gets a new desk. */
+/**
+ * One task on the annotator's desk. Callers must key this component by assignment, so that each task gets a
+ * new desk.
+ */
 export function Desk({ project, hand, lastDone, onGive, onSkipped, onPutDown, ...props }: Props) {
   const t = useDeskTexts();
   const { assignment } = hand;

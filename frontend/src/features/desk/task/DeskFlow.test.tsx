@@ -38,7 +38,7 @@ describe("skipping", () => {
     server();
     open(assignment(), { ...project, skip_ways: ["drop"] });
     key("s");
-    expect(await screen.findByText(/Nobody will be asked to rank it again/)).toBeTruthy();
+    expect(await screen.findByText(/Nobody will be asked to rank this task again/)).toBeTruthy();
     expect(screen.queryByRole("radio", { hidden: true })).toBeNull();
   });
 });
@@ -109,7 +109,7 @@ describe("lease and draft handling", () => {
 describe("an answer that returns to the desk", () => {
   const answer = { ...EMPTY_FIELDS, tiers: [["z"], ["x", "y"]], touched: true, duration_ms: 5_000 };
 
-  it("can be edited, and counts unchanged until it is resubmitted", () => {
+  it("the answer can be edited; the original counts until the edit is submitted", () => {
     const { sent } = server();
     const { given, onPutDown } = open(assignment({ token: "" }), project, { how: "revise", answer });
     expect(cards()).toEqual(["z1", "x2", "y2"]);
@@ -126,7 +126,7 @@ describe("an answer that returns to the desk", () => {
     expect(sent).toEqual([]);
   });
 
-  it("shows why it was refused", () => {
+  it("shows why the answer was refused", () => {
     server();
     open(assignment(), project, {
       answer,

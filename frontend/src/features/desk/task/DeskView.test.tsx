@@ -70,8 +70,8 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-describe("the layouts of the desk", () => {
-  it("change with a key, and are remembered by the browser", () => {
+describe("the layout of the desk", () => {
+  it("the layout changes with a key and is remembered by the browser", () => {
     open();
     expect(layout()).toBe("column");
     press("v");
@@ -85,7 +85,7 @@ describe("the layouts of the desk", () => {
     expect(screen.getByTestId("announcer").textContent).toBe("Two at a time.");
   });
 
-  it("produce the same order from the same keys", () => {
+  it("does not affect the order that the same keys produce", () => {
     const orders = ["column", "row", "focus"].map((wanted) => {
       open();
       while (layout() !== wanted) press("v");
@@ -105,7 +105,7 @@ describe("the layouts of the desk", () => {
     expect(orders[2]).toEqual(orders[0]);
   });
 
-  it("show the current response and the held or previous one, two at a time", () => {
+  it("shows two responses at a time: the current and the held or previous one", () => {
     open();
     press("v", "v");
     expect(shown()).toEqual(["w", "x"]);
@@ -119,7 +119,7 @@ describe("the layouts of the desk", () => {
     expect(shown()).toEqual(["y", "z"]);
   });
 
-  it("bring the card of an open question into view", () => {
+  it("brings the card of an open question into view", () => {
     const ratings = [{ name: "helpful", label: "Helpful", min: 0, max: 4, required: true, points: [] }];
     open(task({ ratings }));
     press("v", "v", "End", "1", "End");
@@ -131,8 +131,8 @@ describe("the layouts of the desk", () => {
   });
 });
 
-describe("the differences between two responses", () => {
-  it("are marked in the current response and its neighbour as the focus moves", async () => {
+describe("the comparison of two responses", () => {
+  it("marks the current response and its neighbour as the focus moves", async () => {
     open();
     press("d");
     expect(shown()).toEqual(["w", "x"]);
@@ -152,18 +152,18 @@ describe("the differences between two responses", () => {
     );
   });
 
-  it("are announced if there are none or too many", async () => {
+  it("reports in words that there are no differences or too many to mark", async () => {
     open(task({}, { w: "The same words.", x: "The same\n\nwords.", y: "z ".repeat(260_000) }));
     press("d");
     expect((await screen.findByTestId("comparison")).textContent).toBe(
       "A and B have the same words in the same order.",
     );
     press("End");
-    expect(screen.getByTestId("comparison").textContent).toMatch(/too long and too different/);
+    expect(screen.getByTestId("comparison").textContent).toMatch(/too long or too different/);
     expect(card("x")?.textContent).toContain("The same");
   });
 
-  it("are marked in place for a pair", async () => {
+  it("marks the differences of a pair without moving the responses", async () => {
     open(task({ responses: { min: 2, max: 2 } }, { w: TEXTS.w, x: TEXTS.x }));
     expect(layout()).toBe("row");
     press("d");

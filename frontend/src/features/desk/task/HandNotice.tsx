@@ -8,7 +8,8 @@ import type { Hand } from "../flow/flow";
 import { useFlowTexts } from "../texts/flow";
 
 /**
- * A notice about a problem with submission: the lease has ended or is about to end, or the answer was refused before.
+ * A notice about a problem with submission: the lease has ended or is about to end, or the answer was refused
+ * earlier.
  */
 export function HandNotice({
   hand,
@@ -78,7 +79,7 @@ export function HandNotice({
       )}
       {lease.unreachable && <Unreachable until={lease.until} />}
       {status.state === "refused" && (
-        // The server's copy is newer than this tab's: saving stops, but ranking and submitting do not.
+        // The server's copy is newer than this tab's copy: saving stops, but ranking and submitting do not.
         <Notice
           tone="warn"
           title={t.behindTitle}

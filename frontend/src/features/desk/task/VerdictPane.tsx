@@ -29,7 +29,7 @@ function UndoButton({ desk: { state, dispatch } }: { desk: DeskModel }) {
   );
 }
 
-/** The answer to a pair, in words. */
+/** The answer for a pair, in words. */
 function PairVerdict({ desk: { state, sides, position } }: { desk: DeskModel }) {
   const t = useDeskTexts();
   const order = useOrderTexts();

@@ -7,7 +7,7 @@ import { formOf } from "@/ranking/answer/formFixture";
 import { type Hand, toRank } from "../flow/flow";
 import { Desk } from "./Desk";
 
-/* The desk of the component tests: three responses x, y and z, a fake API that records requests, and functions
+/* The desk for component tests: three responses x, y and z, a fake API that records requests, and functions
    that press keys. */
 
 const form = formOf({
@@ -30,7 +30,10 @@ export const project = { slug: "p", guidelines: "Be fair.", skip_ways: ["others"
 
 type Sent = { path: string; body: Record<string, unknown> };
 
-/** A fake API for the desk. It responds to heartbeats and drafts with the statuses in `refusals`, or with success. */
+/**
+ * A fake API for the desk that responds to heartbeats and drafts with the statuses in `refusals`, or with
+ * success.
+ */
 export function server(refusals: Record<string, number> = {}) {
   const sent: Sent[] = [];
   vi.stubGlobal("fetch", async (request: Request) => {

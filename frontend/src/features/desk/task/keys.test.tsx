@@ -16,30 +16,30 @@ function line(mode: Mode, places: number, { ties = true, across = false } = {}) 
 }
 afterEach(cleanup);
 
-describe("the line of keys", () => {
+describe("the line of shortcuts", () => {
   it("shows as many digits as there are slots", () => {
     line("order", 4);
     expect(caps("go to a response")).toEqual(["↑", "↓"]);
-    expect(caps("rank it, 1 is best")).toEqual(["1", "4"]);
+    expect(caps("rank (1 is best)")).toEqual(["1", "4"]);
     expect(caps("submit")).toEqual(keysOf("submit").flat());
     cleanup();
     line("order", 2, { ties: false, across: true });
     expect(caps("go to a response")).toEqual(["←", "→"]);
-    expect(caps("rank it, 1 is best")).toEqual(["1", "2"]);
-    expect(screen.queryByText("tie it with the one above")).toBeNull();
+    expect(caps("rank (1 is best)")).toEqual(["1", "2"]);
+    expect(screen.queryByText("tie with the one above")).toBeNull();
     cleanup();
     line("best", 10);
-    expect(caps("rank it among the best")).toEqual(["1", "0"]);
-    expect(caps("leave it unranked")).toEqual(["x"]);
+    expect(caps("rank among the best")).toEqual(["1", "0"]);
+    expect(caps("leave unranked")).toEqual(["x"]);
   });
 
-  it("describes the scale of a pair", () => {
+  it("describes the scale for a pair", () => {
     line("pair", 7);
     expect(caps("choose which is better")).toEqual(["1", "7", "←", "→"]);
     expect(screen.queryByText("go to a response")).toBeNull();
   });
 
-  it("can be hidden, and shown again from the shortcut overview", () => {
+  it("the line can be hidden, and shown again from the shortcut overview", () => {
     const onHide = line("order", 3);
     fireEvent.click(screen.getByRole("button", { name: "Hide this line" }));
     expect(onHide).toHaveBeenCalledOnce();

@@ -4,8 +4,8 @@ import { bringIntoView } from "@/ranking/layout/bringIntoView";
 import type { Ranking } from "@/ranking/order/ranking";
 
 /**
- * Handles the keys of the whole desk and moves the focus to the response that they act on. A button that was clicked
- * keeps its focus even if its card moves in the document, so that it can be pressed again.
+ * Handles all keys pressed on the desk and moves the focus to the response that the key affects. A clicked
+ * button keeps the focus even if its card moves in the document, so that the button can be pressed again.
  */
 export function useDeskKeys({
   active,
@@ -51,7 +51,7 @@ export function useDeskKeys({
   }, [active, mode]);
 
   // Submitting a task or closing a dialog can leave the document without focus. The current response then receives
-  // the focus, and screen readers read it.
+  // the focus, and screen readers read the response aloud.
   useLayoutEffect(() => {
     if (!active) return;
     if (document.activeElement !== document.body && document.activeElement !== null) return;

@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { timeOfDay } from "@/shared/format";
 
-/** How long a lease is renewed during a pause. After that the task is released to others. */
+/** Maximum time that a lease is renewed during a pause. Afterwards, the task is released to other annotators. */
 const KEPT_MS = 60 * 60_000;
 
 export function usePause() {

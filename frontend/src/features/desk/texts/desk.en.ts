@@ -14,7 +14,8 @@ export const en = {
   undo: "Undo",
   notComparable: "Not comparable",
   notChosen: "Not chosen yet",
-  answerOrLeaveOut: (n: number) => `Answer, or submit again to skip ${n === 1 ? "it" : "them"}.`,
+  answerOrLeaveOut: (n: number) =>
+    `Answer ${n === 1 ? "this question" : "these questions"}, or submit again to skip ${n === 1 ? "it" : "them"}.`,
   notSubmitted: (open: string) => `Not submitted yet. Unanswered: ${open}.`,
   submitAnswer: "Submit answer",
   submitRanking: "Submit ranking",
@@ -22,7 +23,7 @@ export const en = {
   keys: "Shortcuts",
 
   untouchedTitle: "You have not changed the order",
-  untouched: "Submit it as your answer?",
+  untouched: "Submit this order as your answer?",
   untouchedWhy: "The responses were shown in random order, so this is rarely the order you want.",
   keepRanking: "Keep ranking",
   submitThisOrder: "Submit this order",
@@ -35,13 +36,16 @@ export const en = {
   skipReasons: {
     topic: "I can't judge this topic",
     nonsense: "The prompt makes no sense",
-    language: "It is in a language I don't read",
-    upsetting: "It is harmful or upsetting",
+    language: "The text is in a language I don't read",
+    upsetting: "The content is harmful or upsetting",
   },
   skipWays: {
-    me: { label: "Show it to me later", says: "You will get it again when you have no other tasks." },
-    others: { label: "Leave it to others", says: "Someone else will get it. You will not see it again." },
-    drop: { label: "Drop it", says: "Nobody will be asked to rank it again." },
+    me: { label: "Show it to me later", says: "You will get the task again when you have no other tasks." },
+    others: {
+      label: "Leave it to others",
+      says: "Someone else will get this task. You will not see it again.",
+    },
+    drop: { label: "Drop it", says: "Nobody will be asked to rank this task again." },
   },
 
   rankedAll: "You have ranked all your tasks",
@@ -55,10 +59,10 @@ export const en = {
   },
   mine: (n: number) => `You have submitted ${plural(n, "ranking")} so far.`,
   wanted: (overlap: number) =>
-    `Each task needs ${plural(overlap, "ranking")} from ${overlap === 1 ? "one person" : "different people"}, and nobody gets the same task twice.`,
+    `Each task needs ${plural(overlap, "ranking")} from ${overlap === 1 ? "one annotator" : "different annotators"}, and nobody gets the same task twice.`,
   newTasks: "New tasks appear when a manager imports responses or an admin samples responses from a model.",
   others: (open: number, tasks: number) =>
-    `${count(open)} of ${plural(tasks, "task")} ${open === 1 ? "is" : "are"} waiting for others.`,
+    `${count(open)} of ${plural(tasks, "task")} ${open === 1 ? "is" : "are"} waiting for other annotators.`,
   comesBack: "Skipped tasks will reappear here.",
   looksAgain: "This page checks for new tasks automatically.",
   none: {

@@ -5,8 +5,8 @@ export const en = {
   sendNow: "Send now",
   waitingTitle: (n: number) => `${n === 1 ? "An answer is" : `${n} answers are`} waiting to be sent`,
   waiting: (why: string) =>
-    `${why}. Your work is saved in this browser and will be sent once when the server is available.`,
-  sessionEnded: "Your session has ended. Log in again to send it.",
+    `${why}. Your work is saved in this browser and will be sent as soon as the server is available.`,
+  sessionEnded: "Your session has ended. Log in again to send your work.",
   notKept: "This browser cannot store data. Keep this page open until your answer is sent.",
   notTaken: (excerpt: string) => `An answer was not accepted: “${excerpt}”`,
   tooLate:
@@ -27,10 +27,10 @@ export const en = {
   draftWaiting: "Saved in this browser; the server can’t be reached",
   draftRefused: "Saved in this browser",
   draftSaved: "Draft saved",
-  changeKept: "Saved in this browser until you submit it",
+  changeKept: "Change saved in this browser until you submit it",
 
   lostTitle: "This task is no longer assigned to you",
-  lostKept: "Your ranking is saved as a draft in this browser. It does not count as an answer.",
+  lostKept: "Your ranking is saved in this browser as a draft, which does not count as an answer.",
   getTask: "Get a task",
   refusedTitle: "This answer was not accepted",
   refusedThen: "Correct the fields listed above and submit again.",
@@ -46,7 +46,7 @@ export const en = {
   takeBack: "Take back",
   takeBackLabel: "Take back my last answer",
   takingBackTitle: "You are changing your last answer",
-  takingBack: "The new answer replaces the old one when you submit it. Until then, the old one counts.",
+  takingBack: "When you submit the new answer, it replaces the old one. Until then, the old answer counts.",
   takingBackElse: "This answer was already submitted",
   leaveIt: "Keep my earlier answer",
   nothingToTakeBack: "You have no answer to take back here.",
@@ -55,7 +55,7 @@ export const en = {
   pauseLabel: "Pause",
   paused: "Paused",
   pausedText: (time: string) =>
-    `The timer is stopped. The task is reserved for you until ${time} while this page stays open. After that, someone else may get it, and your ranking stays here as a draft.`,
+    `The timer is stopped. The task is reserved for you until ${time} while this page stays open. After that, someone else may get the task, and your ranking stays here as a draft.`,
   pausedRevising: "The timer is stopped. Your earlier answer counts until you submit the new one.",
   goOn: "Continue ranking",
 
@@ -65,10 +65,10 @@ export const en = {
   reportNote: "The project managers will read this. The task stays with you: you can still rank or skip it.",
   reportKind: "What is wrong?",
   reportKinds: {
-    unreadable: "It can’t be read",
-    wrong_language: "It is in the wrong language",
-    unsafe: "It is harmful or upsetting",
-    duplicate: "I have seen it before",
+    unreadable: "The text can’t be read",
+    wrong_language: "The text is in the wrong language",
+    unsafe: "The content is harmful or upsetting",
+    duplicate: "I have seen this task before",
     other: "Something else",
   },
   reportText: "Details (optional)",
@@ -86,9 +86,10 @@ export const en = {
   practice: "Practice",
   practiceLeft: (left: number, all: number) => `${left} of ${tasks(all)} left`,
   practiceAttempt: (attempt: number, attempts: number) => `attempt ${attempt} of ${attempts}`,
-  practiceNote: "After each answer, you see the correct one. Once you qualify, your rankings count.",
+  practiceNote: "After each answer, you see the correct answer. Once you qualify, your rankings count.",
   feedbackTitle: "Correct answer",
-  feedbackWaiting: "Your answer is being sent. The correct answer appears as soon as it arrives.",
+  feedbackWaiting:
+    "Your answer is being sent. The correct answer appears as soon as the server has received yours.",
   feedbackScore: (percent: string) => `${percent} correct`,
   feedbackAllRight: "All pairs are correct.",
   feedbackPlace: "Response",
@@ -96,7 +97,7 @@ export const en = {
   feedbackRight: "Correct",
   feedbackPairs: "Pair by pair",
   feedbackPair: (better: string, worse: string) => `${better} is better than ${worse}`,
-  feedbackSaid: { right: "correct", tied: "you tied them: half correct", wrong: "wrong" },
+  feedbackSaid: { right: "correct", tied: "you tied them: half correct", wrong: "incorrect" },
   unranked: "not ranked",
   passedTitle: "You qualified",
   passed: (score: string, mark: string) =>
@@ -106,8 +107,8 @@ export const en = {
     `You scored ${score} on the practice tasks of this attempt; the project requires ${mark}.`,
   attemptsLeft: (n: number) =>
     n === 0
-      ? "That was your last attempt. A project manager can grant another one."
-      : `${n === 1 ? "You have one more attempt" : `You have ${n} more attempts`}. The next one starts with the next task.`,
+      ? "That was your last attempt. A project manager can grant another attempt."
+      : `${n === 1 ? "You have one more attempt" : `You have ${n} more attempts`}. The next attempt starts with the next task.`,
   next: "Next task",
 
   fetching: "Loading a task",

@@ -21,7 +21,7 @@ it("a layout chosen in the preview does not affect the real desk", () => {
     </MantineProvider>
   );
   const { rerender } = render(preview("Why?"));
-  // The preview uses the default view of annotators, not the manager's own view.
+  // The preview uses the annotators' default view, not the manager's own view.
   expect(layout()).toBe("column");
   fireEvent.click(screen.getByRole("button", { name: "Side by side" }));
   fireEvent.click(screen.getByRole("button", { name: "Scroll together" }));

@@ -20,13 +20,13 @@ function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
 
 const PREFERRED = 4;
 
-/** The desk with sample responses. It has no lease and no draft, and sends nothing. */
+/** The desk with sample responses, which has no lease and no draft and sends nothing. */
 export function DeskPreview({ form }: { form: AnswerForm }) {
   const t = useTexts().preview;
   const sizes = sizesOf(form);
   const [wanted, setWanted] = useState(PREFERRED);
   const [round, setRound] = useState(0);
-  // The default view of annotators. Changes in the preview must not affect the manager's own desk.
+  // The annotators' default view. Changes in the preview must not affect the manager's own desk.
   const memory = useState(AT_FIRST);
   const size = sizes.includes(wanted)
     ? wanted
@@ -75,7 +75,10 @@ function Sample({ form, size, memory }: { form: AnswerForm; size: number; memory
   );
 }
 
-/** A sample assignment, limited to the fields that the desk needs. Its token is invalid and never sent. */
+/**
+ * A sample assignment, limited to the fields that the desk needs. The assignment's token is invalid and never
+ * sent.
+ */
 function sampleOf(form: AnswerForm, prompt: string, texts: readonly string[]): Assignment {
   return {
     id: "sample",

@@ -38,7 +38,7 @@ function FormEditor({ project }: { project: Project }) {
   const [jsonOpen, setJsonOpen] = useState(false);
   const known = useQuery({ queryKey: ["presets"], queryFn: presets, staleTime: 60 * 60_000 });
   const check = useFormCheck(project.slug, state.form);
-  // Deferred, because rendering ten cards takes longer than the time between two key presses.
+  // The preview is deferred, because rendering ten cards takes longer than the time between two key presses.
   const shown = useDeferredValue(state.form);
   const changed = isChanged(state);
   const save = useMutation({
@@ -125,7 +125,7 @@ function FormEditor({ project }: { project: Project }) {
   );
 }
 
-/** All validation errors of the form. Errors with a field are also shown at that field. */
+/** All validation errors in the form. An error in a field is also shown next to that field. */
 function Findings({ check }: { check: FormCheck }) {
   const t = useTexts();
   const found = Object.entries(check.problems);

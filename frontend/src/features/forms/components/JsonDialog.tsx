@@ -11,7 +11,7 @@ import styles from "./forms.module.css";
 
 const COPIED_MS = 1_500;
 
-/** The form as text, to copy or to paste. The server validates it and fills in defaults. */
+/** The form as text, to copy or to paste. The server validates the text and fills in defaults. */
 export function JsonDialog({
   slug,
   form,

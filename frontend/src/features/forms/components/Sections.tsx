@@ -7,7 +7,7 @@ import { LevelList, NamedList, NamedRow } from "./lists";
 
 const ORDERS = ["asked", "none", "tied"] as const;
 
-/** Every part of a form definition, in the order in which annotators see them. */
+/** All parts of a form definition, in the order in which annotators see them. */
 export function Sections() {
   return (
     <>

@@ -61,7 +61,7 @@ export function CheckAt({ path, label, description }: FieldProps) {
   );
 }
 
-/** A checkbox that turns an optional part of the form on or off, with the part's fields below. */
+/** A checkbox that turns an optional part of the form on or off, followed by the part's fields. */
 export function SwitchPart({
   part,
   label,
@@ -90,7 +90,7 @@ export function SwitchPart({
   );
 }
 
-/** Errors of a part as a whole rather than of a single field. */
+/** Errors that concern a part as a whole rather than a single field. */
 export function Reasons({ path }: { path: Path }) {
   const { problemAt } = useEditor();
   const reason = problemAt(path);
@@ -101,7 +101,7 @@ export function Reasons({ path }: { path: Path }) {
   ) : null;
 }
 
-/** The items of a list, each with buttons to move and remove it. */
+/** The items of a list, each with buttons to move or remove the item. */
 export function ListAt({
   path,
   add,
@@ -110,7 +110,7 @@ export function ListAt({
   row,
 }: {
   path: Path;
-  /** The label of the button. */
+  /** The label of the button that adds an item. */
   add: string;
   empty?: string;
   /** Shows each item on one line; the labels above the first line apply to all items. */

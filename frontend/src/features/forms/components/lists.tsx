@@ -5,7 +5,7 @@ import { useTexts } from "../texts";
 import { ListAt, NumberAt, TextAt } from "./fields";
 import styles from "./forms.module.css";
 
-/** A label and the name under which answers are stored. */
+/** A row with a label and the name under which answers are stored. */
 export function NamedRow({ path, label, fresh }: { path: Path; label?: string; fresh: boolean }) {
   const t = useTexts();
   const { state, dispatch, problemAt } = useEditor();
@@ -25,7 +25,7 @@ export function NamedRow({ path, label, fresh }: { path: Path; label?: string; f
   );
 }
 
-/** Flags, and the choices of a question. */
+/** The list editor for flags and for a question's choices. */
 export function NamedList({ path, add, empty }: { path: Path; add: string; empty?: string }) {
   return (
     <ListAt
@@ -38,7 +38,7 @@ export function NamedList({ path, add, empty }: { path: Path; add: string; empty
   );
 }
 
-/** Levels of a strength or a confidence, and the named steps of a scale. */
+/** The list editor for levels of strength or confidence and for the labelled points of a rating scale. */
 export function LevelList({ path, add }: { path: Path; add: string }) {
   const t = useTexts();
   return (

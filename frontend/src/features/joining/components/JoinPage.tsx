@@ -12,12 +12,15 @@ import { enter, invitationQuery, join } from "../api/joining";
 import { useTexts } from "../texts";
 import styles from "./joining.module.css";
 
-/** The page of an invitation link. Its token is in the URL fragment (`#`), which browsers don't send to servers. */
+/**
+ * The page of an invitation link. The invitation token is in the URL fragment (`#`), which browsers don't
+ * send to servers.
+ */
 export function JoinPage() {
   const t = useTexts();
   useDocumentTitle(t.title);
   const token = useRouterState({ select: ({ location }) => location.hash.replace(/^#/, "") });
-  // The current user is requested first, because that response contains the CSRF token for all other requests.
+  // The current user is requested first, because the response contains the CSRF token for all other requests.
   const me = useQuery(meQuery);
   const invitation = useQuery({ ...invitationQuery(token), enabled: token !== "" && !me.isPending });
   return (

@@ -3,7 +3,7 @@ import type { Role } from "@/api/types";
 const roles: Record<Role, string> = {
   annotator: "to rank model responses",
   reviewer: "to rank and to review disagreements",
-  manager: "to manage it",
+  manager: "as a manager",
 };
 
 export const en = {
@@ -17,12 +17,12 @@ export const en = {
   roles,
   ends: (when: string) => `The invitation is valid until ${when}.`,
   username: "Choose a username",
-  usernameHelp: "Letters, digits and @ . + - _. The project managers can see it.",
+  usernameHelp: "Letters, digits and @ . + - _. The project’s managers can see your username.",
   password: "Choose a password",
   passwordHelp: "At least 10 characters.",
   enter: "Create account",
   haveOne: "Already have an account?",
-  logIn: "Log in to accept, then open this link again.",
+  logIn: "Log in, then open this link again to accept the invitation.",
   as: (name: string) => `You are logged in as ${name}.`,
   join: (name: string) => `Join as ${name}`,
   other: "Not you? Log out, then open this link again.",

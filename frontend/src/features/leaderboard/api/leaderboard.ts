@@ -12,7 +12,7 @@ export const leaderboardQuery = (slug: string, { method, by, key }: BoardSearch)
             path: { slug },
             query: {
               ...(method && { method }),
-              // Slices by metadata are requested only when the key is known.
+              // Metadata slices are requested only after the user has entered a key.
               ...(by && (by !== "metadata" || key) && { by }),
               ...(by === "metadata" && key && { key }),
             },

@@ -5,7 +5,7 @@ import { type BoardSearch, boardSearch } from "../search";
 import { useTexts } from "../texts";
 import styles from "./leaderboard.module.css";
 
-/** Selects the method and the slices. To slice by metadata, the key must be entered first. */
+/** Selects the method and the slices. To slice by metadata, users must enter the key first. */
 export function BoardForm({
   search,
   onSearch,

@@ -65,7 +65,7 @@ function Slices({ board, search }: { board: Board; search: BoardSearch }) {
   );
 }
 
-/** The leaderboard page. `bias` is shown below the boards. */
+/** The leaderboard page. The `bias` element is shown below the boards. */
 export function Leaderboard({ bias }: { bias: ReactNode }) {
   const texts = useTexts();
   const { slug } = route.useParams();

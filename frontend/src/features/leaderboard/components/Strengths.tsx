@@ -8,7 +8,10 @@ import styles from "./leaderboard.module.css";
 
 const decimals = (value: number) => value.toFixed(2).replace("-", "−");
 
-/** A board as a table: strengths as numbers, and as bars with their intervals on a common scale. */
+/**
+ * A leaderboard as a table, with strengths as numbers and as bars with confidence intervals on a common
+ * scale.
+ */
 export function Strengths({ standings, label }: { standings: Leaderboard["standings"]; label: string }) {
   const { board: texts } = useTexts();
   const groups = groupsOf(standings);

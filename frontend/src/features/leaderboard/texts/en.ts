@@ -13,8 +13,8 @@ export const en = {
     label: "Method",
     bradley_terry: "Bradley–Terry",
     davidson: "Davidson",
-    bradley_terryMeaning: "A tie counts as half a win for each.",
-    davidsonMeaning: "A tie is an outcome of its own.",
+    bradley_terryMeaning: "A tie is half a win for each model.",
+    davidsonMeaning: "A tie is a separate outcome.",
     ties: (chance: number) => `Two equal models tie with a probability of ${percent(chance)}.`,
   },
   by: {
@@ -23,8 +23,8 @@ export const en = {
     round: "by round",
     split: "by split",
     metadata: "by metadata",
-    key: "Metadata key of the prompts",
-    keyHint: "For example topic or language.",
+    key: "Prompt metadata key",
+    keyHint: "For example, topic or language.",
     go: "Apply",
   },
   board: {
@@ -41,20 +41,20 @@ export const en = {
     lost: "Lost",
     tied: "Tied",
     best: "best",
-    notTold: "not significantly different from the best",
+    notTold: "not significantly different from the best model",
     from: (low: string, high: string) => `${low} to ${high}`,
     meaning:
-      "Strengths are log odds, centred at 0: with a difference of 1, the stronger model wins 73 % of comparisons. Intervals come from resampling tasks. If two intervals overlap widely, the order is uncertain.",
+      "Strengths are log odds, centred at 0: with a difference of 1, the stronger model wins 73 % of comparisons. Intervals are computed by resampling tasks. If two intervals overlap widely, the order is uncertain.",
     left: (n: number) => `${plural(n, "model")} with fewer comparisons ${n === 1 ? "is" : "are"} not shown.`,
   },
   groups: (n: number) =>
-    `These models form ${count(n)} groups that have never been compared with each other, directly or indirectly. Strengths are comparable within a group only. A task with models from two groups would connect them.`,
+    `These models form ${count(n)} groups that have never been compared with each other, directly or indirectly. Strengths are comparable within a group only. A task with responses from two groups would connect these groups.`,
   levels:
-    "Within a group, models of different levels have only ever won in one direction. The difference between levels therefore has only a lower bound. A few more comparisons would determine it.",
+    "Between any two levels of a group, one level has won every comparison. The strength difference between the levels therefore has only a lower bound. A few more comparisons would determine the difference.",
   matrix: {
     title: "Head to head",
     table: "Wins, table",
-    lead: "How often the row’s model was preferred to the column’s. A tie counts as half.",
+    lead: "How often the row’s model was preferred to the column’s model. A tie is half a win.",
     cell: (one: string, other: string, wins: number, losses: number, ties: number) =>
       `${one} versus ${other}: ${count(wins)} won, ${count(losses)} lost, ${count(ties)} tied`,
     never: "never compared",

@@ -23,7 +23,7 @@ export type MemberChange = {
   paused_reason?: string;
 };
 
-/** Adds a member, or changes an existing one. */
+/** Adds a member, or changes an existing member. */
 export async function putMember(
   slug: string,
   { paused_reason = "", ...change }: MemberChange,
@@ -57,7 +57,8 @@ export const invitationsQuery = (slug: string) =>
 type NewInvitation = { role: Role; days: number; note: string };
 
 /**
- * The invitation link, which is shown once. Its token is in the fragment (`#`), which browsers don't send to servers.
+ * The invitation link, which is shown once. The link contains the token in its fragment (`#`), which browsers
+ * don't send to servers.
  */
 export async function invite(slug: string, body: NewInvitation): Promise<string> {
   const params = { path: { slug } };

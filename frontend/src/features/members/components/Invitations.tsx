@@ -10,7 +10,7 @@ import { invitationsQuery, revokeInvitation } from "../api/members";
 import { useTexts } from "../texts";
 import styles from "./members.module.css";
 
-/** Shows open invitations, and closed ones on demand. Renders nothing until the first invitation is created. */
+/** Shows open invitations and, on request, closed ones. Renders nothing until the first invitation is created. */
 export function Invitations({ slug }: { slug: string }) {
   const t = useTexts().invite;
   const [all, setAll] = useState(false);

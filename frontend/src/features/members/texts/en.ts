@@ -3,7 +3,7 @@ import type { Invitation, Role } from "@/api/types";
 const roles: Record<Role, { title: string; means: string }> = {
   annotator: { title: "Annotator", means: "ranks" },
   reviewer: { title: "Reviewer", means: "ranks, reviews, sees quality" },
-  manager: { title: "Manager", means: "also data, members and settings" },
+  manager: { title: "Manager", means: "also manages data, members and settings" },
 };
 const invitationStates: Record<Invitation["state"], string> = {
   open: "open",
@@ -20,9 +20,9 @@ export const en = {
   role: "Role",
   invite: {
     title: "Invite by link",
-    lead: "The link admits one person, once. They choose a user name and a password, or join with their existing account.",
+    lead: "The link works only once. The invited person creates an account or joins with an existing account.",
     note: "For whom",
-    noteHelp: "For your own reference; they do not see it.",
+    noteHelp: "For your own reference. The invited person does not see this note.",
     days: "Valid for",
     daysOf: (days: number) => (days === 1 ? "1 day" : `${days} days`),
     make: "Create link",
@@ -68,17 +68,18 @@ export const en = {
   you: "you",
   pauseDialog: {
     title: (name: string) => `Pause ${name}?`,
-    text: "They get no more tasks, and their assigned tasks are released immediately; drafts are kept. Their existing answers still count. To discard those, exclude the annotator on the Quality page.",
+    text: "The member gets no more tasks, and tasks assigned to the member are released immediately; drafts are kept. Existing answers still count. To discard these answers, exclude the member on the Quality page.",
     reason: "Reason",
-    reasonHelp: "Shown to them when they open the project.",
+    reasonHelp: "The member sees this reason when opening the project.",
     confirm: "Pause",
     cancel: "Cancel",
   },
   roleDialog: {
     title: "Stop managing this project?",
-    text: (role: string) => `As ${role}, you cannot undo this yourself. Another manager or an admin has to.`,
+    text: (role: string) =>
+      `As ${role}, you cannot undo this change yourself. Another manager or an admin must restore your role.`,
     confirm: "Stop managing",
     cancel: "Cancel",
   },
-  resumeHint: "Earlier check results no longer count.",
+  resumeHint: "When a member’s pause ends, the member’s earlier check results no longer count.",
 } as const;

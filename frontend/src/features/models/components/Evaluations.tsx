@@ -14,7 +14,7 @@ const TONES: Record<NonNullable<JudgedPolicy["gain"]>["verdict"], Tone> = {
 
 const signed = (value: number) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
-/** The interval of a gain as a line on a scale around 0, next to its description. */
+/** A gain's confidence interval, drawn as a line on a scale around 0 next to the gain's description. */
 function Interval({ span, scale }: { span: Span; scale: { low: number; high: number } }) {
   const { low, high, middle, zero } = placed(span, scale);
   const at = (share: number) => `${(share * 100).toFixed(1)}%`;
@@ -27,7 +27,7 @@ function Interval({ span, scale }: { span: Span; scale: { low: number; high: num
   );
 }
 
-/** The evaluation of a policy, and its gain over the policy it was trained from. */
+/** A policy's evaluation, and its gain over the parent policy. */
 export function Evaluations({
   model,
   judged,

@@ -38,7 +38,9 @@ function open(of: Model, change: StageChange, inProduction?: Model) {
 
 it("the promotion dialog explains the effect and asks for confirmation", async () => {
   open(model("ppo-1"), "promote", model("sft-1", "production"));
-  expect(screen.getByText(/Runs use this policy by default from now on/)).toBeDefined();
+  expect(
+    screen.getByText(/From now on, runs and the project’s loop use this policy by default/),
+  ).toBeDefined();
   expect(
     screen.getByText(/sft-1 is currently in production and will become a candidate again/),
   ).toBeDefined();
@@ -49,7 +51,7 @@ it("the promotion dialog explains the effect and asks for confirmation", async (
   expect(asked).toEqual(["POST /api/v1/models/ppo-1/promote"]);
 });
 
-it("the archive dialog states that files are kept; errors leave it open", async () => {
+it("the archive dialog states that files are kept, and stays open on errors", async () => {
   answer = () =>
     Response.json({ detail: "ppo-1 is in production; promote another policy first." }, { status: 409 });
   open(model("ppo-1"), "archive");

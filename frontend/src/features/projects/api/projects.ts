@@ -13,14 +13,14 @@ export const progressQuery = (slug: string) =>
     queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/progress/", { params: { path: { slug } } })),
   });
 
-/** The presets change only with a release. */
+/** The presets change only with a new release. */
 export const presetsQuery = queryOptions({
   queryKey: ["presets"],
   staleTime: 60 * 60_000,
   queryFn: async (): Promise<PresetForm[]> => unwrap(api.GET("/api/v1/presets/")),
 });
 
-/** Number of members of a project, counted on the first page of the list. */
+/** Number of project members, counted only on the first page of the member list. */
 export const memberCountQuery = (slug: string) =>
   queryOptions({
     queryKey: ["members", slug, "count"],

@@ -90,7 +90,7 @@ function nextStep(me: Me, project: Project, loop: LoopStep, t: HomeTexts["steps"
   return null;
 }
 
-/** The next step of the training loop; undefined until the runs are loaded. Only admins can start runs. */
+/** The next step of the training loop; undefined until the runs have loaded. Only admins can start runs. */
 function loopStepFor(
   me: Me | null,
   project: Project,
@@ -204,9 +204,9 @@ export function Overview({
   problems,
 }: {
   slug: string;
-  /** Newest first; undefined until they are loaded. */
+  /** The project's runs, newest first; undefined until the runs have loaded. */
   runs: readonly Run[] | undefined;
-  /** Shown only to managers. */
+  /** The panel of reported problems, shown only to managers. */
   problems: ReactNode;
 }) {
   const t = useHomeTexts();

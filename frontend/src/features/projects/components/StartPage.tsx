@@ -13,7 +13,7 @@ type Place = "data" | "members" | "settings/form";
 
 type Step = { title: string; text: string; done: boolean; action: ReactNode; more?: ReactNode };
 
-/** The steps after creating a project. They stay valid, so users can open this page at any time. */
+/** The steps after a project is created. The steps stay valid, so users can open this page at any time. */
 export function StartPage() {
   const t = useTexts().start;
   const { slug } = useParams({ from: "/shell/projects/$slug/start" });

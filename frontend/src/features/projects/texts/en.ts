@@ -8,17 +8,18 @@ export const en = {
     title: "New project",
     lead: "Choose a name, the questions for annotators, and the number of rankings per task. You can change everything except the short name later.",
     name: "Name",
-    nameHelp: "The name that people see.",
+    nameHelp: "The name shown to members.",
     slug: "Short name",
-    slugHelp: "Used in URLs and commands. It can’t be changed later.",
+    slugHelp: "Used in URLs and commands. The short name can’t be changed later.",
     address: (slug: string) => `URL: /projects/${slug || "…"}`,
     preset: "Questions for annotators",
-    presetHelp: "The initial answer form. You can change it at any time.",
+    presetHelp: "The initial answer form. You can change the form at any time.",
     overlap: "Rankings per task",
-    overlapHelp: "How many different people rank each task. With two or more, you can measure agreement.",
+    overlapHelp:
+      "How many annotators rank each task. With two or more rankings per task, you can measure agreement.",
     guidelines: "Guidelines",
     guidelinesHelp:
-      "Markdown. Annotators open them with one key. Two paragraphs on what makes a response better prevent many disagreements.",
+      "Written in Markdown. Annotators open the guidelines with one key. Two paragraphs on what makes a response better prevent many disagreements.",
     guidelinesHint:
       "## What is better\n\nA better response answers the question, is correct, and is no longer than necessary.",
     create: "Create project",
@@ -26,12 +27,12 @@ export const en = {
     loading: "Loading the presets",
     notAllowed: "You can’t create projects",
     whoMay:
-      "Only project managers and site admins can create projects. Ask one of them to create it and invite you as its manager.",
+      "Only project managers and site admins can create projects. Ask a manager or admin to create the project and invite you as its manager.",
     back: "Your projects",
   },
   start: {
     title: (name: string) => `Set up ${name}`,
-    lead: "Three steps to the first ranking. You can repeat each of them at any time.",
+    lead: "Three steps to the first ranking. You can repeat each step at any time.",
     done: "done",
     importTitle: "Import something to rank",
     importEmpty:
@@ -40,14 +41,14 @@ export const en = {
     importAction: "Import data",
     importMore: "Import more",
     peopleTitle: "Invite people",
-    peopleEmpty: "An invitation link admits one person, who chooses a user name and a password.",
+    peopleEmpty: "An invitation link admits one person, who chooses a username and a password.",
     peopleDone: (people: number) => `${plural(people, "member")} so far.`,
     peopleAction: "Invite people",
     formTitle: "Check the answer form",
     formText: "Edit the form with a live preview of the desk. Add your own ratings, flags or questions.",
     formAction: "Edit the answer form",
     shareTitle: "Share the link",
-    shareText: "Members open this page to rank. Nobody else can see the project.",
+    shareText: "Members open this link to rank. Nobody else can see the project.",
     copy: "Copy the link for members",
     overview: "Go to the project",
   },
@@ -70,19 +71,19 @@ export const en = {
       `${span(form.responses)} responses in order${form.ties ? ", ties allowed" : ", no ties"}`,
     best: (form: AnswerForm) => `The best ${form.top_k?.at_most ?? ""} of ${span(form.responses)} responses`,
     strength: (form: AnswerForm) =>
-      `How much better the best is, in ${plural(form.strength?.levels.length ?? 0, "level")}`,
+      `How much better the best response is, in ${plural(form.strength?.levels.length ?? 0, "level")}`,
     ratings: (form: AnswerForm) => {
       const [first] = form.ratings;
       if (!first) return "";
       const scale = `${first.min} to ${first.max}`;
       return form.ratings.length === 1
-        ? `${first.label} of each, ${scale}`
-        : `${form.ratings.length} ratings of each, ${scale}`;
+        ? `${first.label} of each response, ${scale}`
+        : `${form.ratings.length} ratings of each response, ${scale}`;
     },
     flags: (form: AnswerForm) =>
       form.flags.length === 1
-        ? `A flag for each: ${form.flags[0]?.label}`
-        : `${form.flags.length} flags for each`,
+        ? `A flag for each response: ${form.flags[0]?.label}`
+        : `${form.flags.length} flags for each response`,
     questions: (form: AnswerForm) =>
       form.questions.length === 1
         ? (form.questions[0]?.label ?? "")

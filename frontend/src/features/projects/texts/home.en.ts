@@ -40,13 +40,13 @@ export const en = {
     train: {
       title: "Close the loop",
       text: (n: number, comparisons: number) =>
-        `${rankings(n)} yield ${plural(comparisons, "comparison")}. A reward model learns a score from them, and the score improves the policy.`,
+        `${rankings(n)} yield ${plural(comparisons, "comparison")}. A reward model learns a score from the comparisons, and this score is used to improve the policy.`,
       action: "Train a reward model",
     },
     improve: {
       title: "Improve the policy",
       text: (rewardModel: string) =>
-        `The reward model ${rewardModel} has learned from the rankings. Use it to improve the policy.`,
+        `The reward model ${rewardModel} has learned from the rankings. Use this reward model to improve the policy.`,
       action: "Run PPO",
     },
     ask: {
@@ -56,7 +56,7 @@ export const en = {
     },
     watch: {
       title: "A run is in progress",
-      text: "Follow it on its page. The next step appears here when it ends.",
+      text: "Follow the run on its page. The next step appears here when the run ends.",
       action: "View run",
     },
     rank: {

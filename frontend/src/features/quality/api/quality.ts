@@ -27,7 +27,10 @@ export const exclusionsQuery = (slug: string) =>
 /** A project member, or an annotator name from an imported file. */
 export type Who = { username: string } | { annotator_label: string };
 
-/** The quality report lists both kinds by name, so the name is first looked up among the project's members. */
+/**
+ * The quality report lists members and imported annotators by name, so a name is first looked up among the
+ * members.
+ */
 export async function effectOfExcluding(
   slug: string,
   name: string,

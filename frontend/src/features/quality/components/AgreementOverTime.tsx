@@ -45,7 +45,7 @@ function Line({ days }: { days: Days }) {
       [days.map((day) => Date.parse(`${day.date}T00:00:00Z`) / 1000), days.map((day) => day.agreement)],
     ).remove;
   }, [days, scheme]);
-  // The table below shows the same values in words.
+  // The table below the plot contains the same values as text.
   return <div ref={host} className={styles.plot} aria-hidden="true" />;
 }
 

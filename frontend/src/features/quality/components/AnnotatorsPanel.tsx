@@ -25,7 +25,10 @@ import styles from "./quality.module.css";
 /** The maximum number of annotators that the server lists. */
 const MOST = 200;
 
-/** A share with its interval in the tooltip. It is marked if the interval excludes ½. */
+/**
+ * A share with its confidence interval in the tooltip. The share is marked as biased if the interval excludes
+ * ½.
+ */
 function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
   const t = useTexts();
   return (
@@ -41,7 +44,8 @@ function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
 }
 
 /**
- * An estimate with its interval below it: a reliability of 90 % from six pairs is less certain than from six hundred.
+ * An estimate, displayed above its confidence interval, because a reliability of 90 % from six pairs is less
+ * certain than the same value from six hundred pairs.
  */
 function WithInterval({ estimate }: { estimate: Estimate }) {
   if (estimate.value === null) return <>–</>;

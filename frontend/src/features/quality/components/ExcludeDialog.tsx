@@ -24,7 +24,7 @@ export function ExcludeDialog({ slug, name, onClose }: { slug: string; name: str
     mutationFn: (who: Who) => exclude(slug, who, reason.trim()),
     onSuccess: async () => {
       onClose();
-      // The exclusion changes every figure of the project.
+      // An exclusion changes all of the project's statistics.
       await Promise.all(
         [
           ["projects", slug],

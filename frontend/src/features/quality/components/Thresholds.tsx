@@ -3,7 +3,7 @@ import { Panel } from "@/shared/ui";
 import { useTexts } from "../texts";
 import styles from "./quality.module.css";
 
-/** Describes the project's automatic rules, so that managers do not have to infer them from their effects. */
+/** Describes the project's automatic rules, so that managers do not have to infer the rules from their effects. */
 export function Thresholds({ project: { review_below, checks } }: { project: Project }) {
   const t = useTexts();
   return (

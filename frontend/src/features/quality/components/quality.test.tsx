@@ -92,7 +92,7 @@ describe("the quality page", () => {
     expect(cells("alice")[6]).toBe("52 %");
   });
 
-  it("marks an outlier by the adjusted p-value, not the raw one", () => {
+  it("marks an outlier by the adjusted p-value, not the raw p-value", () => {
     const odd = person({ username: "ben", outlier_p: 1e-6, outlier_p_adjusted: 2e-6 });
     const unlucky = person({ username: "cleo", outlier_p: 0.005, outlier_p_adjusted: 0.1 });
     open({ annotators: [odd, unlucky] });
@@ -100,7 +100,7 @@ describe("the quality page", () => {
     expect(cells("cleo")[0]).toBe("cleo");
   });
 
-  it("sorts by any column, with missing values last, and announces it", () => {
+  it("sorts by any column, with missing values last, and announces the order", () => {
     const people = [
       person({}),
       person({ username: "ben", rankings: 10, median_seconds: null }),

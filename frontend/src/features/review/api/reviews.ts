@@ -10,7 +10,8 @@ export const reviewsQuery = (slug: string) =>
   });
 
 /**
- * Claims the task with the lowest agreement among those that no reviewer has open; null if there is none. Idempotent.
+ * Claims the task with the lowest agreement among the tasks that no reviewer has open. Returns null if there
+ * is no such task. Idempotent.
  */
 export async function openNextReview(slug: string): Promise<ReviewShown | null> {
   const { data, status } = await unwrapResponse(
@@ -34,7 +35,7 @@ export async function releaseReview(task: string, token: string): Promise<void> 
   await unwrap(api.POST("/api/v1/reviews/{id}/release", { params: { path: { id: task } }, body: { token } }));
 }
 
-/** Idempotent: repeating the same decision returns the existing one. */
+/** Idempotent: repeating the same decision returns the existing decision. */
 export async function decideReview(task: string, answer: Answer): Promise<void> {
   await unwrap(api.POST("/api/v1/reviews/{id}/decide", { params: { path: { id: task } }, body: answer }));
 }

@@ -53,7 +53,10 @@ function Compared({ name, found }: { name: string; found: RewardComparison }) {
   );
 }
 
-/** Compares this model with another model of the project on rankings that were held out from the training of both. */
+/**
+ * Compares this model with another model in the project on held-out rankings that neither model was trained
+ * on.
+ */
 export function Comparison({ model, others }: { model: Model; others: ModelReport["comparable"] }) {
   const { compare: texts } = useTexts();
   const [other, setOther] = useState(others[0]?.id ?? "");

@@ -16,8 +16,8 @@ const y = (share: number) => TOP + (1 - share) * SIDE;
 const percents = (share: number) => `${Math.round(share * 100)}`;
 
 /**
- * Observed against predicted shares with intervals, and the number of cases below. The table next to the diagram
- * contains the same numbers.
+ * A diagram of observed against predicted shares with intervals and, below it, the number of cases in each
+ * bin. The table next to the diagram contains the same numbers.
  */
 export function Diagram({ bins, label }: { bins: Bins; label: string }) {
   const texts = useTexts().calibration;

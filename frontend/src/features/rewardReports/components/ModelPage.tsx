@@ -120,7 +120,7 @@ function ModelView({ model, slug }: { model: Model; slug: string }) {
   );
 }
 
-/** One model. For a reward model, its report on the held-out rankings. */
+/** The page of one model; for a reward model, the page contains the report on the held-out rankings. */
 export function ModelPage() {
   const { slug, modelId } = useParams({ from: "/shell/projects/$slug/models/$modelId" });
   const texts = useTexts();

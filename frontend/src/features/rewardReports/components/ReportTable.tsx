@@ -3,7 +3,7 @@ import { Panel, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import styles from "./report.module.css";
 
-/** A part of the report that is a table: its title, columns and rows. */
+/** A section of the report that consists of a table with a title. */
 export function ReportTable({
   title,
   about,

@@ -9,7 +9,10 @@ import styles from "./report.module.css";
 
 const share = (value: number) => percent(value, 1);
 
-/** A scale from 0 to 1, with a mark at the accuracy over all preferences. */
+/**
+ * An estimate with its interval, drawn on a scale from 0 to 1 with a mark at the accuracy over all
+ * preferences.
+ */
 function Drawn({ estimate: { value, low, high }, all }: { estimate: Estimate; all: number | null }) {
   if (value === null) return null;
   return (
@@ -23,7 +26,7 @@ function Drawn({ estimate: { value, low, high }, all }: { estimate: Estimate; al
   );
 }
 
-/** The accuracy of the model by slice. */
+/** The model's accuracy by slice. */
 export function Slices({ report }: { report: RewardReport }) {
   const { slices: texts } = useTexts();
   const all = report.accuracy.value;

@@ -3,7 +3,7 @@ import { count, plural } from "@/shared/format";
 export const en = {
   loading: "Loading the report",
   lead: (rankings: number, prompts: number, pairs: number) =>
-    `Measured on held-out data: ${plural(rankings, "ranking")} of ${plural(prompts, "prompt")}, ${plural(pairs, "preference")}.`,
+    `Measured on held-out data: ${plural(rankings, "ranking")} for ${plural(prompts, "prompt")}, ${plural(pairs, "preference")}.`,
   ties: (tied: number) => `${plural(tied, "pair")} tied.`,
   leftOut: (reason: string, left: number) =>
     reason === "response_too_long"
@@ -13,7 +13,7 @@ export const en = {
   run: "Training run",
   none: "No report",
   noneWhy:
-    "The training run of a reward model writes a report on its held-out rankings. This run held out no ranking with a preference, or predates reports.",
+    "The training run of a reward model writes a report on its held-out rankings. This run held out no ranking with a preference, or is older than the report feature.",
   nonePolicy: "Reports exist for reward models only. To assess a policy, launch an evaluate run.",
   intervals:
     "95 % confidence intervals, resampled by prompt, because the pairs of one ranking are not independent. If the saved weights were selected on the same rankings, the figures are slightly optimistic.",
@@ -34,21 +34,21 @@ export const en = {
   calibration: {
     title: "Calibration",
     about:
-      "Each dot covers a tenth of the scale: the predicted probability of a preference and its observed frequency. On the diagonal, the model is calibrated. In the right half, dots above the line mean underconfidence and dots below it overconfidence.",
-    withTies: "Ties are among the predicted verdicts.",
+      "Each dot covers a tenth of the scale and shows the predicted probability of a preference and its observed frequency. If the dots lie on the diagonal, the model is calibrated. In the right half, dots above the diagonal mean underconfidence and dots below it overconfidence.",
+    withTies: "This model also predicts ties.",
     withoutTies: "This model does not predict ties; tied pairs are excluded.",
     predicted: "predicted",
     observed: "observed",
     events: "cases",
     chance: "Probability",
     table: "Show as table",
-    cases: (events: number) => `${count(events)} cases, each pair in both orders`,
+    cases: (events: number) => `${count(events)} cases, with each pair in both orders`,
     diagram: (ece: string) => `Reliability diagram: calibration error ${ece}`,
   },
   slices: {
     title: "Accuracy by slice",
     about:
-      "Confidence is the mean probability of the predicted side. If it is well above the accuracy, the model is overconfident there.",
+      "Confidence is the mean predicted probability of the response that the model prefers. If the confidence is well above the accuracy, the model is overconfident in that slice.",
     slice: "Slice",
     pairs: "Pairs",
     prompts: "Prompts",
@@ -59,7 +59,7 @@ export const en = {
     tooSure: "overconfident",
     none: "The held-out rankings cannot be divided into slices.",
     by: {
-      agreement: "Agreement of annotators",
+      agreement: "Agreement between annotators",
       strength: "Stated strength",
       length: "Length of the preferred response",
       turns: "User turns",
@@ -88,16 +88,16 @@ export const en = {
   lean: {
     title: "Bias",
     about:
-      "A correct model shares the preferences of people; the excess is the bias that the model adds. The model scores each response alone and cannot see its position: an excess there means that the order shown was related to the responses.",
+      "A perfect model is exactly as biased as the annotators; the excess is the bias that the model adds. The model scores each response separately and cannot see its position, so an excess for position means that the order shown was related to the responses.",
     what: "Towards",
     length: "the longer response",
-    position: "the one shown first",
+    position: "the response shown first",
     model: "Model",
-    people: "People",
+    people: "Annotators",
     excess: "Excess, points",
-    correlation: "ρ over all",
+    correlation: "ρ overall",
     within: "ρ within rankings",
-    no: "not significantly more than people",
+    no: "not significantly more than the annotators",
   },
   tie: {
     title: "Ties",
@@ -113,12 +113,14 @@ export const en = {
   },
   strength: {
     title: "Strengths",
-    about: "How often people state this strength or more, and how often the model predicts it.",
+    about:
+      "How often annotators state at least this strength, and how often the model predicts that they do.",
     level: "This level or more",
     stated: "Stated",
     predicted: "Predicted",
     pairs: (pairs: number) => plural(pairs, "pair"),
-    notKnown: (pairs: number) => `${plural(pairs, "pair")} with a level that does not occur in training.`,
+    notKnown: (pairs: number) =>
+      `${plural(pairs, "pair")} with a level that does not occur in the training data.`,
     diagram: (ece: string) => `Reliability diagram of strengths: calibration error ${ece}`,
   },
   crowd: {
@@ -132,12 +134,12 @@ export const en = {
   },
   compare: {
     title: "Compare with another reward model",
-    about: "On the rankings that were held out from both, pair by pair.",
+    about: "Compared pair by pair on the held-out rankings that both models share.",
     with: "Compare with",
-    nothing: "No other reward model of this project has stored scores.",
+    nothing: "No other reward model in this project has stored scores.",
     loading: "Comparing",
     on: (rankings: number, prompts: number, pairs: number) =>
-      `${plural(rankings, "ranking")} of ${plural(prompts, "prompt")}, ${plural(pairs, "preference")}`,
+      `${plural(rankings, "ranking")} for ${plural(prompts, "prompt")}, ${plural(pairs, "preference")}`,
     better: (name: string) => `${name} is better`,
     worse: (name: string) => `${name} is worse`,
     unclear: "No significant difference",

@@ -80,7 +80,7 @@ async function allSamples(id: string): Promise<SampleEvent[]> {
   return unwrap(api.GET("/api/v1/runs/{run_id}/samples", { params: { path: { run_id: id } } }));
 }
 
-/** The request to launch a run or to estimate it. */
+/** The request body for launching or estimating a run. */
 export type LaunchBody = {
   project: string;
   kind: RunKind;
@@ -100,7 +100,7 @@ export async function launchRun(body: LaunchBody): Promise<Run> {
   return unwrap(api.POST("/api/v1/runs/", { body }));
 }
 
-/** The metrics events with a `seq` above `after`, and all samples of the run so far. */
+/** The metrics events with a `seq` above `after`, and all samples that the run has written so far. */
 export async function eventsAfter(id: string, after: number): Promise<RunEvent[]> {
   const [metrics, samples] = await Promise.all([metricsAfter(id, after), allSamples(id)]);
   return [

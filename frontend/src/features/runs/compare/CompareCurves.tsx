@@ -14,10 +14,13 @@ import styles from "./compare.module.css";
 const Chart = lazy(() => import("../components/Chart").then((module) => ({ default: module.Chart })));
 const NOTHING: Series = { steps: [], values: [] };
 const ROWS_SHOWN = 12;
-/** Weights of the moving average. They average over about 2.5 and 10 points. */
+/** Weights of the moving average: "light" averages over about 2.5 points, and "strong" over about 10 points. */
 const SMOOTHING = { none: 0, light: 0.6, strong: 0.9 };
 
-/** A chart for each metric, with a line for each run that reports the metric; or the same numbers as tables. */
+/**
+ * One chart per metric, with a line for each run that reports the metric. Users can show the same numbers as
+ * tables.
+ */
 export function CompareCurves({ feeds, labels }: { feeds: readonly RunFeed[]; labels: readonly string[] }) {
   const texts = useTexts().compare;
   const [smoothing, setSmoothing] = useState<keyof typeof SMOOTHING>("none");

@@ -15,7 +15,7 @@ import styles from "./compare.module.css";
 
 type Props = { runs: readonly Run[]; labels: readonly string[] };
 
-/** The legend: the line of each run, with a button to remove the run. */
+/** The legend, with each run's line style and a button that removes the run from the comparison. */
 export function ComparedRuns({
   slug,
   runs,

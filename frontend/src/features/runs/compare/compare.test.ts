@@ -9,14 +9,14 @@ const run = (more: Partial<Run>) => ({ kind: "ppo", recipe: {}, inputs: {}, resu
 const id = (n: number) => `00000000-0000-0000-0000-00000000000${n}`;
 
 describe("the runs in the URL", () => {
-  it("are distinct, and values other than IDs are ignored", () => {
+  it("duplicate run IDs and values other than IDs are ignored", () => {
     expect(picked(`${id(1)},${id(2)},${id(1)},<script>,,../x`)).toEqual([id(1), id(2)]);
     expect(picked(undefined)).toEqual([]);
     const many = Array.from({ length: 9 }, (_, n) => id(n));
     expect(picked(many.join(","))).toHaveLength(MAX_COMPARED);
   });
 
-  it("are added and removed, up to the maximum", () => {
+  it("runs are added and removed, up to the maximum", () => {
     expect(toggled([id(1)], id(2))).toEqual([id(1), id(2)]);
     expect(toggled([id(1), id(2)], id(1))).toEqual([id(2)]);
     const full = Array.from({ length: MAX_COMPARED }, (_, n) => id(n));
@@ -25,7 +25,7 @@ describe("the runs in the URL", () => {
 });
 
 describe("a comparison of runs", () => {
-  it("shows only differences, including settings missing from a kind", () => {
+  it("shows only differences, including settings that only one kind of run has", () => {
     const { rows, same } = differences([
       run({ recipe: { steps: 40, clip: 0.2, seed: 0 }, inputs: { policy: "sft-1" } }),
       run({ recipe: { steps: 80, clip: 0.2 }, inputs: { policy: "sft-2" } }),
@@ -72,7 +72,7 @@ describe("a comparison of runs", () => {
 describe("smoothing", () => {
   const series = (values: number[]) => ({ steps: values.map((_, step) => step), values });
 
-  it("starts at the first value, keeps constants, and is neutral at weight 0", () => {
+  it("starts at the first value, keeps constants, and does nothing at weight 0", () => {
     expect(smooth(series([4, 0]), 0.5).values[0]).toBe(4);
     expect(smooth(series([3, 3, 3]), 0.9).values.every((value) => Math.abs(value - 3) < 1e-12)).toBe(true);
     expect(smooth(series([1, 5]), 0)).toEqual(series([1, 5]));
@@ -104,7 +104,7 @@ describe("a chart as a table", () => {
     values: Array.from({ length: 100 }, (_, n) => n),
   };
 
-  it("has all steps if there are few, including gaps", () => {
+  it("the table has all steps if there are few, including gaps", () => {
     const rows = tableRows(
       [
         { steps: [1, 2], values: [10, 20] },
@@ -119,7 +119,7 @@ describe("a chart as a table", () => {
     ]);
   });
 
-  it("has the first, the last and evenly spaced steps if there are many", () => {
+  it("a long table has the first and last steps and evenly spaced steps between", () => {
     const steps = tableRows([long], 5).map((row) => row.step);
     expect([steps.length, steps[0], steps.at(-1)]).toEqual([5, 1, 100]);
     expect(new Set(steps).size).toBe(5);
@@ -150,7 +150,7 @@ describe("samples side by side", () => {
     samples: of,
   });
 
-  it("have a row for each prompt with its last answer", () => {
+  it("each prompt has a row with its last answer", () => {
     expect(stepsOf(samples)).toEqual([0, 10, 20]);
     const rows = sampleRows([column("Before", -1, samples, true), column("Step 10", 10)], String);
     expect(rows.map((row) => row.answers.map((answer) => answer?.text))).toEqual([
@@ -160,7 +160,7 @@ describe("samples side by side", () => {
     expect(rows[0]?.answers.map((answer) => answer?.score)).toEqual(["reward 1", "reward 2"]);
   });
 
-  it("can be limited to prompts that all runs answered", () => {
+  it("samples can be limited to prompts that all runs answered", () => {
     const other = [sample(1, 5, "b", "theirs")];
     const rows = sampleRows([column("A", 20), column("B", 5, other)], String, 2);
     expect(rows.map((row) => row.answers.map((answer) => answer?.text))).toEqual([["z", "theirs"]]);

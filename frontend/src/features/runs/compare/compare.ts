@@ -5,7 +5,10 @@ import type { Series } from "../feed/feed";
 
 const LETTERS = "ABCDEF";
 
-/** "A · ppo-3": a letter for legends and tables, and the name of the model that the run created, or else of the run. */
+/**
+ * "A · ppo-3": a letter for legends and tables, followed by the name of the model that the run created, or
+ * the run's own name.
+ */
 export function labelsOf(runs: readonly Run[], title: (kind: string) => string): string[] {
   return runs.map(
     (run, index) => `${LETTERS[index] ?? index + 1} · ${run.result.model?.name ?? title(run.kind)}`,
@@ -20,8 +23,8 @@ export function letterOf(label: string): string {
 export type Difference = { name: string; values: unknown[] };
 
 /**
- * Inputs and settings that differ between the runs, and the number of identical ones. A setting that does not exist
- * for a run's kind is undefined.
+ * Inputs and settings that differ between the runs, and the number of identical inputs and settings. A setting
+ * that does not exist for a run's kind is undefined.
  */
 export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs">[]): {
   rows: Difference[];
@@ -55,8 +58,8 @@ export function finalFigures(
 }
 
 /**
- * Exponential moving average over the points, as in TensorBoard: `weight` 0 changes nothing, and values towards 1
- * smooth more. Corrected for bias, so that the first points are not pulled towards 0.
+ * Exponential moving average over the points, as in TensorBoard: `weight` 0 changes nothing, and values near 1
+ * smooth strongly. The average is corrected for bias, so that the first points are not pulled towards 0.
  */
 export function smooth(series: Series, weight: number): Series {
   if (weight <= 0) return series;
@@ -71,8 +74,8 @@ export function smooth(series: Series, weight: number): Series {
 }
 
 /**
- * The series as table rows: every step if there are few, otherwise evenly spaced ones including the first and the
- * last.
+ * The series as table rows: every step if there are few, otherwise evenly spaced steps including the first
+ * and the last step.
  */
 export function tableRows(
   series: readonly Series[],

@@ -1,4 +1,4 @@
-/** The runs to compare. Their IDs are part of the URL, so that a selection can be shared. */
+/** The runs to compare. The run IDs are part of the URL, so that a selection can be shared. */
 
 /** The number of line styles that can be distinguished without colour. */
 export const MAX_COMPARED = 6;

@@ -2,7 +2,10 @@ import type { SampleEvent } from "@/api/types";
 
 export type Answer = { key: string; title: string; text: string; score: string };
 export type Row = { key: string; prompt: SampleEvent["prompt"]; answers: (Answer | undefined)[] };
-/** One column of answers: those of a step, or those of the model before training (step 0 and `before`). */
+/**
+ * One column of answers, either from a training step or from the model before training. In the latter case, `before`
+ * is true and `step` is 0.
+ */
 export type Column = {
   key: string;
   title: string;

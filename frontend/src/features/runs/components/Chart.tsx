@@ -7,8 +7,8 @@ import type { Series } from "../feed/feed";
 import styles from "./chart.module.css";
 
 /**
- * Hues that can be distinguished with common colour vision deficiencies. Each has its own dash pattern, so that lines
- * never differ by colour alone.
+ * Hues that can be distinguished with common colour vision deficiencies. Each hue has its own dash pattern,
+ * so that lines never differ by colour alone.
  */
 const INKS = {
   light: ["#0b6a6f", "#c05621", "#5a5fc7", "#9b2f74", "#55701a", "#7d6200"],
@@ -17,8 +17,8 @@ const INKS = {
 const DASHES = [[], [7, 4], [2, 3], [12, 4], [7, 3, 2, 3], [12, 3, 2, 3, 2, 3]];
 const HEIGHT_PX = 190;
 /**
- * A series with fewer values than this (from occasional evaluations) is drawn with points, because a single value has
- * no visible line.
+ * A series with fewer values than this limit (for example, from occasional evaluations) is drawn with points,
+ * because a single value has no visible line.
  */
 const DOTTED_BELOW = 25;
 const SYNC = uPlot.sync("run");

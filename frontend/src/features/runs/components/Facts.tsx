@@ -9,7 +9,7 @@ export function settingText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-/** A run's inputs and recipe as launched, and the resources that the run used. */
+/** A run's inputs and recipe at launch, and the resources that the run used. */
 export function Facts({ run }: { run: Run }) {
   const texts = useTexts().run;
   const inputs = Object.entries(run.inputs).filter(([, value]) => value);

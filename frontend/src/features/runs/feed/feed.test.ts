@@ -27,7 +27,7 @@ describe("a run's feed", () => {
     expect(applyEvents(once, [...events, metrics(3, 3, { loss: 3 })]).series.loss?.steps).toEqual([1, 2, 3]);
   });
 
-  it("replaces repeated steps and drops abandoned ones when a run resumes", () => {
+  it("replaces repeated steps and drops abandoned steps when a run resumes", () => {
     const first = applyEvents(
       EMPTY_FEED,
       [1, 2, 3, 4].map((step) => metrics(step, step, { loss: step })),
@@ -87,7 +87,7 @@ describe("groups of metrics", () => {
   const titles = (names: string[]) =>
     Object.fromEntries(groupMetrics(names).map((group) => [group.title, group.names]));
 
-  it("contain metrics of one kind", () => {
+  it("each group contains metrics of one kind", () => {
     expect(
       titles([
         "loss",
@@ -118,7 +118,7 @@ describe("groups of metrics", () => {
     });
   });
 
-  it("have a fixed order, with a separate group for each unknown metric", () => {
+  it("groups have a fixed order; each unknown metric has its own group", () => {
     const groups = groupMetrics(["zeta", "loss", "reward/mean"]);
     expect(groups.map((group) => group.title)).toEqual(["Reward", "Loss", "Zeta"]);
     expect(groups.at(-1)?.detail).toBe(true);

@@ -14,8 +14,8 @@ export type RunEvent =
   | { type: "sample"; data: SampleEvent }
   | { type: "progress"; data: Progress & { seq: number; attempt: number } }
   /**
-   * A state change of the run. It makes the page fetch the run again. The new state is not part of the event, because
-   * a replayed event would contain an outdated state.
+   * A change in the run's state. The event makes the page fetch the run again. The new state is not part of
+   * the event, because a replayed event would contain an outdated state.
    */
   | { type: "state"; data: { seq: number; attempt: number } };
 
@@ -24,7 +24,7 @@ export type RunFeed = {
   readonly samples: readonly SampleEvent[];
   readonly progress: Progress | null;
   readonly stateChanges: number;
-  /** Highest `seq` of a metrics event: polling continues from there. */
+  /** The highest `seq` of any metrics event so far; polling continues after this event. */
   readonly lastMetricsSeq: number;
   readonly seen: ReadonlySet<number>;
   readonly attempt: number;
@@ -93,8 +93,9 @@ export function applyEvents(feed: RunFeed, events: readonly RunEvent[]): RunFeed
 }
 
 /**
- * Puts a value at its step. A resumed run returns to its last checkpoint and repeats some steps. The later value
- * replaces the earlier one, and the remaining steps of the abandoned attempt are dropped as the run passes them.
+ * Sets a metric's value at a step. A resumed run returns to its last checkpoint and repeats some steps. The
+ * later value replaces the earlier one, and the remaining steps of the abandoned attempt are dropped as the
+ * run passes them.
  */
 function put(points: { steps: number[]; values: number[] }, step: number, value: number): void {
   let at = points.steps.length;

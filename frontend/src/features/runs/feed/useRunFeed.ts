@@ -5,8 +5,8 @@ import { applyEvents, EMPTY_FEED, type RunFeed } from "./feed";
 import { type Connection, watchRun } from "./watchRun";
 
 /**
- * A run's feed: followed live while the run is active, fetched completely once it has ended. Use one component per
- * run ID.
+ * A run's feed: followed live while the run is active, and fetched completely once the run has ended. Use one
+ * component per run ID.
  */
 export function useRunFeed(id: string, live: boolean): { feed: RunFeed; connection: Connection } {
   const [feed, take] = useReducer(applyEvents, EMPTY_FEED);
@@ -41,7 +41,7 @@ export function useRunFeed(id: string, live: boolean): { feed: RunFeed; connecti
     };
   }, [id, live, queryClient]);
 
-  // The end of a run changes the lists of runs and models.
+  // When a run ends, the lists of runs and models change.
   const wasLive = useRef(live);
   useEffect(() => {
     if (wasLive.current && !live) {

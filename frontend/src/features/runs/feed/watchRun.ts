@@ -3,7 +3,7 @@ import type { RunEvent } from "./feed";
 export type Connection = "connecting" | "live" | "polling" | "closed";
 
 const EVENT_TYPES = ["metrics", "sample", "progress", "state"] as const;
-/** Time limit for opening the stream. If it takes longer, a proxy is probably blocking the stream. */
+/** Time limit for opening the stream. If opening takes longer, a proxy is probably blocking the stream. */
 const OPEN_WITHIN_MS = 6_000;
 const POLL_MS = 2_000;
 const TRY_STREAM_AGAIN_MS = 20_000;
@@ -11,7 +11,10 @@ const TRY_STREAM_AGAIN_MS = 20_000;
 const BATCH_MS = 120;
 
 type Options = {
-  /** The URL of the stream of events after a given one. The browser resumes a dropped stream with Last-Event-ID. */
+  /**
+   * The URL of the event stream that starts after event number `after`. The browser resumes a dropped stream
+   * with Last-Event-ID.
+   */
   url: (after: number) => string;
   /** Polls for new events while there is no stream. */
   poll: () => Promise<RunEvent[]>;
@@ -21,8 +24,8 @@ type Options = {
 };
 
 /**
- * Follows a run by server-sent events, and by polling while the stream is unavailable. Returns a function that stops
- * it.
+ * Follows a run by server-sent events, and by polling while the stream is unavailable. Returns a function
+ * that stops all updates.
  */
 export function watchRun({
   url,
@@ -34,8 +37,8 @@ export function watchRun({
   let stopped = false;
   let source: EventSource | null = null;
   let waiting: RunEvent[] = [];
-  // Not updated by polled events, because they come from several requests, each of which can have a different last
-  // event.
+  // The `seq` of the last streamed event. Polled events do not change this value, because several requests
+  // fetch them, and each request can end at a different event.
   let streamedUpTo = 0;
   const timers = new Map<string, ReturnType<typeof setTimeout>>();
 

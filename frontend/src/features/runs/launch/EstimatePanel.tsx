@@ -12,7 +12,7 @@ import { memory, roughTime, weightCount } from "./span";
 
 const TYPING_MS = 500;
 
-/** The estimated resources of the run, updated after each pause in the changes. */
+/** The run's estimated resources, updated whenever the user pauses after changing settings. */
 export function EstimatePanel({ body, valid }: { body: LaunchBody; valid: boolean }) {
   const texts = useTexts().estimate;
   const [settled] = useDebouncedValue(JSON.stringify(body), TYPING_MS);
@@ -42,8 +42,8 @@ export function EstimatePanel({ body, valid }: { body: LaunchBody; valid: boolea
 }
 
 /**
- * Explains why there is no estimate. This is not shown as an error, because the user has not launched the run yet;
- * the launch would report the same problem as an error.
+ * Explains why there is no estimate. The reason is not shown as an error, because the user has not launched
+ * the run yet; the launch would report the same problem as an error.
  */
 function NoEstimate({ reasons, title }: { reasons: readonly string[]; title: string }) {
   return (

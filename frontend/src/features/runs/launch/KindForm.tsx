@@ -25,7 +25,10 @@ type Props = {
   again: Run | undefined;
 };
 
-/** Settings and inputs of one kind. Keyed by kind, so that another kind starts with its own defaults. */
+/**
+ * The settings and inputs of one kind of run. The component is keyed by kind, so that each kind starts with
+ * its own defaults.
+ */
 export function KindForm({ slug, kind, recipe, models, snapshots, again }: Props) {
   const search = useSearch({ from: "/shell/projects/$slug/runs/new" });
   const texts = useTexts().launch;

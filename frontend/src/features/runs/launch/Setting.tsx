@@ -14,7 +14,7 @@ export function Setting({
   field: RecipeField;
   value: string | boolean;
   error: string | undefined;
-  /** Whether this setting is a possible cause of the failure of an earlier run. */
+  /** Whether this setting may have caused an earlier run's failure. */
   suspect: boolean;
   onChange: (value: string | boolean) => void;
 }) {

@@ -8,7 +8,7 @@ import styles from "./launch.module.css";
 import { arrange, presetOf, valuesOf } from "./presets";
 import { Setting } from "./Setting";
 
-/** Presets, then the common settings, then all others. */
+/** The presets, followed by the common settings and then by all other settings. */
 export function SettingsPanel({
   fields,
   recipe,
@@ -22,7 +22,7 @@ export function SettingsPanel({
   values: FormValues;
   onValues: (values: FormValues) => void;
   errorOf: (name: string) => string | undefined;
-  /** Settings that are possible causes of the failure of an earlier run. */
+  /** Settings that may have caused an earlier run's failure. */
   suspects: readonly string[];
 }) {
   const texts = useTexts().launch;
@@ -30,8 +30,8 @@ export function SettingsPanel({
   const isChanged = (field: RecipeField) => values[field.name] !== shown(field, field.default);
   const changed = rest.filter(isChanged).length;
   const wrong = rest.some((field) => errorOf(field.name) !== undefined);
-  // Settings that were changed, are invalid, or possibly caused a failure must not be collapsed. This is decided at
-  // the first render.
+  // Settings that were changed, are invalid, or may have caused a failure must not be collapsed. The first
+  // render decides whether the other settings are collapsed.
   const [open, setOpen] = useState(() => changed > 0 || rest.some((field) => suspects.includes(field.name)));
   const current = presetOf(fields, values, recipe.presets);
 

@@ -4,14 +4,14 @@ import type { RunTexts } from "../texts";
 type Kind = Pick<RecipeKind, "improves_policy">;
 
 /**
- * The server's default input, and the reason for it. The label is short, because a select truncates text that is
- * longer than its box.
+ * The input that the server uses by default, and the reason for this choice. The label is short, because a
+ * select truncates text that is longer than its box.
  */
 type DefaultInput = { label: string; why: string };
 
 /**
- * The default input for `name`, chosen by the same rules as on the server: the production model, else (to improve a
- * policy) the policy from which the reward model was trained, else the newest.
+ * The default input for `name`, chosen by the same rules as on the server: the production model, else (for runs that
+ * improve a policy) the policy whose responses the reward model was trained on, else the newest model.
  */
 export function defaultInput(
   name: string,
@@ -53,7 +53,7 @@ function judgeOf(models: readonly Model[], chosen: Readonly<Record<string, strin
   );
 }
 
-/** The inputs of an earlier run that are still available, and the names of those that are not. */
+/** An earlier run's inputs that are still available, and the names of inputs that are no longer available. */
 export function inputsAgain(
   inputs: Readonly<Record<string, string>>,
   offered: (input: string) => readonly string[],

@@ -21,23 +21,23 @@ const PRESETS = [
 ];
 
 describe("presets", () => {
-  it("fill in the form and are recognised from its values", () => {
+  it("a preset fills in the form and is recognised from the form's values", () => {
     for (const preset of PRESETS) {
       expect(presetOf(fields, valuesOf(fields, preset), PRESETS)?.name).toBe(preset.name);
     }
     expect(presetOf(fields, { ...defaultValues(fields), steps: "41" }, PRESETS)).toBeUndefined();
   });
 
-  it("send only the settings that they change", () => {
+  it("a preset sends only the settings that it changes", () => {
     const thorough = valuesFrom(fields, { steps: 120, rate: 0.1, unheardOf: 1 });
     expect(readForm(fields, thorough)).toEqual({ recipe: { steps: 120, rate: 0.1 }, errors: {} });
   });
 
-  it("leave fields empty that are empty in an earlier run", () => {
+  it("fields that were empty in an earlier run stay empty", () => {
     expect(valuesFrom(fields, { rate: null, keep: "last" })).toMatchObject({ rate: "", keep: "last" });
   });
 
-  it("show common settings first, in the given order", () => {
+  it("common settings come first, in the given order", () => {
     const { first, rest } = arrange(fields, ["keep", "steps", "gone"]);
     expect([first, rest].map((part) => part.map(({ name }) => name))).toEqual([
       ["keep", "steps"],
@@ -61,13 +61,13 @@ describe("the default input", () => {
   const policy = (models: Model[], improves: boolean, chosen: Record<string, string> = {}) =>
     defaultInput("policy", "ppo", { improves_policy: improves }, models, chosen, texts).label;
 
-  it("is the reward model's own policy for kinds that improve a policy", () => {
+  it("runs that improve a policy default to the reward model's own policy", () => {
     expect(policy(MODELS, true)).toBe("rs-1 (default)");
     expect(policy(MODELS, true, { reward_model: "rm-1" })).toBe("sft-1 (default)");
     expect(policy(MODELS, false, { reward_model: "rm-1" })).toBe("rs-1 (default)");
   });
 
-  it("is otherwise the production model, and never an archived one", () => {
+  it("the production model is preferred, and archived models are never used", () => {
     const promoted = [...MODELS, model("old", "policy", { stage: "production" })];
     expect(policy(promoted, true)).toBe("old (default)");
     const archived = MODELS.map((one) =>
@@ -94,8 +94,8 @@ it("reuses the inputs of an earlier run while they are available", () => {
   });
 });
 
-describe("figures of an estimate", () => {
-  it("are rounded to a precision that the estimate supports", () => {
+describe("estimate figures", () => {
+  it("figures are rounded to a precision that the estimate supports", () => {
     expect([2.4, 47, 200, 4000, 9000, 90_000].map(roughTime)).toEqual([
       "2 s",
       "45 s",

@@ -7,8 +7,8 @@ export function valuesOf(fields: readonly RecipeField[], preset: Pick<RunPreset,
 }
 
 /**
- * The form values for the settings of a preset or an earlier run, with defaults for the others. Settings that the
- * recipe no longer has are ignored.
+ * The form values for the settings of a preset or an earlier run, with defaults for all other settings.
+ * Settings that the recipe no longer has are ignored.
  */
 export function valuesFrom(fields: readonly RecipeField[], settings: Record<string, unknown>): FormValues {
   const given = fields.filter((field) => field.name in settings);
@@ -18,7 +18,7 @@ export function valuesFrom(fields: readonly RecipeField[], settings: Record<stri
   };
 }
 
-/** The preset with exactly these settings; undefined if there is none. */
+/** The preset with exactly these settings; undefined if no preset matches. */
 export function presetOf<P extends Pick<RunPreset, "settings">>(
   fields: readonly RecipeField[],
   values: FormValues,
@@ -30,7 +30,7 @@ export function presetOf<P extends Pick<RunPreset, "settings">>(
   });
 }
 
-/** The common settings, in their own order, followed by the others in the order of the schema. */
+/** The common settings in the given order, followed by the other settings in schema order. */
 export function arrange(
   fields: readonly RecipeField[],
   common: readonly string[],

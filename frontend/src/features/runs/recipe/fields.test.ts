@@ -73,11 +73,11 @@ describe("a recipe's form", () => {
     });
   });
 
-  it("requires values without a default", () => {
+  it("requires a value for each setting without a default", () => {
     expect(readForm(fields, defaultValues(fields)).errors).toEqual({ name: "This needs a value." });
   });
 
-  it("explains the error of each value", () => {
+  it("explains the error in each invalid value", () => {
     expect(error("steps", "0")).toBe("Allowed: 1 to 100.");
     expect(error("steps", "2.5")).toBe("This must be a whole number.");
     expect(error("steps", "many")).toBe("This is not a number.");

@@ -17,14 +17,15 @@ export type RecipeField = {
   choices: readonly (string | number)[];
   minimum?: number;
   maximum?: number;
-  /** Whether the bound itself is excluded. */
+  /** Whether a value equal to the bound is invalid. */
   above?: number;
   below?: number;
   maxLength?: number;
 };
 
 /**
- * The user's input by field. It is text even for numbers, so that an incomplete number is not an error while typing.
+ * The user's input by field. The input is text even for numbers, so that an incomplete number is not an error
+ * while the user is typing.
  */
 export type FormValues = Record<string, string | boolean>;
 
@@ -116,7 +117,7 @@ function kindOf(schema: Schema): FieldKind {
   }
 }
 
-/** A setting as text for its input. */
+/** A setting's value as text for its input field. */
 export function shown(field: RecipeField, value: unknown): string | boolean {
   if (field.kind === "boolean") return value === true;
   if (value === undefined || value === null) return "";
@@ -191,8 +192,8 @@ function parseNumber(field: RecipeField, text: string): Parsed {
 export type Outcome = { recipe: Record<string, unknown>; errors: Record<string, string> };
 
 /**
- * The valid settings that differ from their defaults, and the errors of the invalid ones. The server fills in
- * defaults.
+ * The valid settings that differ from their defaults, and the errors in the invalid settings. The server
+ * fills in defaults.
  */
 export function readForm(fields: readonly RecipeField[], values: FormValues): Outcome {
   const outcome: Outcome = { recipe: {}, errors: {} };

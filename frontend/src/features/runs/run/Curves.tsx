@@ -16,7 +16,7 @@ export function Curves({ feed }: { feed: RunFeed }) {
   const [wanted, setWanted] = useState<boolean | null>(null);
   const groups = groupMetrics(Object.keys(feed.series));
   const hidden = groups.filter((group) => group.detail).length;
-  // A run with one or two charts has enough space to show all of them at once.
+  // A run with one or two charts has enough space to show all charts at once.
   const details = wanted ?? groups.length - hidden < FEW_CURVES;
   if (groups.length === 0) return null;
   return (

@@ -6,7 +6,10 @@ export async function changeProject(slug: string, body: ProjectChanges): Promise
   return unwrap(api.PATCH("/api/v1/projects/{slug}/", { params: { path: { slug } }, body }));
 }
 
-/** The kinds of checks that exist in the project. Without checks of a kind, its rate or pass mark has no effect. */
+/**
+ * The kinds of checks that exist in the project. A rate or pass mark has no effect if there are no checks of
+ * its kind.
+ */
 export const checkKindsQuery = (slug: string) =>
   queryOptions({
     queryKey: ["checks", slug, "kinds"],

@@ -75,7 +75,7 @@ type Draft = SectionProps["draft"];
 
 function SkipWays({ draft, change, refused }: SectionProps) {
   const t = useTexts();
-  // The enabled options come first, in their order, and then the others.
+  // The enabled options come first, in the project's order, followed by the disabled options.
   const ways = [...draft.skipWays, ...WAYS.filter((way) => !draft.skipWays.includes(way))];
   const error = refused("skip_ways");
   return (

@@ -31,19 +31,19 @@ const policies: Record<Policy, string> = {
 };
 
 const skipWays: Record<SkipWay, { title: string; means: string }> = {
-  others: { title: "Leave it to others", means: "Someone else gets it." },
-  me: { title: "Later", means: "The same person gets it again when no other tasks are left." },
-  drop: { title: "Drop it", means: "Nobody gets it again." },
+  others: { title: "Leave it to others", means: "Another annotator gets the task." },
+  me: { title: "Later", means: "The same annotator gets the task again when no other tasks are left." },
+  drop: { title: "Drop it", means: "No annotator gets the task again." },
 };
 
 export const en = {
   title: "Settings",
-  lead: "Settings of the whole project. Changes apply from the next task on.",
+  lead: "These settings apply to the whole project. Changes apply from the next task on.",
   save: "Save changes",
   general: "Name and guidelines",
   name: "Name",
   guidelines: "Guidelines",
-  guidelinesHelp: "Markdown. Annotators open them with one key while they rank.",
+  guidelinesHelp: "Written in Markdown. Annotators open the guidelines with one key while they rank.",
   preview: "Preview",
   previewEmpty: "No guidelines yet. Explain what makes one response better than another, with an example.",
   tasks: "Tasks",
@@ -51,30 +51,30 @@ export const en = {
   overlapHelp: "Applies to new tasks only.",
   lease: "Minutes to answer a task",
   leaseHelp:
-    "Renewed while the annotator is working. After that, others can get the task; the draft is kept.",
+    "Renewed while the annotator is working. When the time is up, other annotators can get the task; the draft is kept.",
   policy: "Task order",
-  policyHelp: "Within the same priority.",
+  policyHelp: "Applies to tasks of the same priority.",
   policies,
-  max: "Answers in total",
+  max: "Maximum answers in total",
   maxHelp: "Empty: no limit.",
-  maxDay: "Answers per day",
+  maxDay: "Maximum answers per day",
   maxDayHelp: "Days are counted in UTC.",
   noLimit: "no limit",
   skips: "Options for skipped tasks",
-  skipsHelp: "The first one is the default.",
+  skipsHelp: "The first option is the default.",
   skipWays,
   skipFirst: "default",
   skipUpShort: "Make default",
   skipUp: (way: string) => `Make default: ${way}`,
   checks: "Checks",
   checksLead:
-    "Tasks with a known answer, mixed in and indistinguishable from other tasks. You can turn any task into a check. The Checks page lists them.",
+    "Tasks with a known answer, mixed in and indistinguishable from other tasks. You can turn any task into a check. The Checks page lists all checks.",
   goldRate: "Gold tasks",
   attentionRate: "Attention checks",
-  rateHelp: "Percent of an annotator’s tasks. At most 50 in total.",
+  rateHelp: "Percent of an annotator’s tasks. Gold tasks and attention checks together: at most 50.",
   minimum: "Minimum accuracy",
   minimumHelp:
-    "Percent. Annotators below this are paused automatically and see the reason. Empty: no minimum.",
+    "Percent. Annotators with a lower accuracy are paused automatically and see the reason. Empty: no minimum.",
   minimumAnswers: "Checks before the minimum applies",
   qualification: "Qualification",
   qualificationLead:
@@ -85,10 +85,10 @@ export const en = {
   attemptsHelp: "Managers can grant another attempt on the Members page.",
   attemptTasks: "Tasks per attempt",
   attemptTasksHelp:
-    "Annotators see the correct answer after each task. With fewer tasks per attempt than exist, another attempt starts with new tasks. Empty: all tasks in each attempt.",
+    "Annotators see the correct answer after each task. If the project has more qualification tasks than one attempt needs, the next attempt starts with new tasks. Empty: all tasks in each attempt.",
   allTasks: "all",
   noQualificationTasks: "There are no qualification tasks yet, so the pass mark has no effect.",
-  noChecks: "There are no such tasks yet. You can turn any task into one.",
+  noChecks: "There are no checks of this kind yet. You can turn any task into a check.",
   review: "Review",
   reviewBelow: "Reviewers see tasks with agreement below",
   reviewHelp: (share: string) =>
@@ -107,10 +107,11 @@ export const en = {
       "Answers are accepted again. Tasks of annotators who were excluded in the meantime are reopened.",
     paused: (open: number) =>
       `${plural(open, "open task")} ${open === 1 ? "is" : "are"} no longer assigned until you activate the project again.`,
-    pausedWork: "Annotators can finish the task they have open. Tasks leased ahead are released immediately.",
+    pausedWork:
+      "Annotators can finish the task they have open. Tasks leased in advance are released immediately.",
     archived:
       "All assigned tasks are released immediately. Drafts are kept and available when the project is activated again.",
     archivedAnswers: "No answers, revisions or review decisions are accepted. Nothing is deleted.",
-    archivedBack: "You can activate it again at any time.",
+    archivedBack: "You can activate the project again at any time.",
   },
 } as const;

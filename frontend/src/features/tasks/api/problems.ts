@@ -7,8 +7,8 @@ import { projectQuery } from "@/shared/session";
 const PAGE_SIZE = 10;
 
 /**
- * Problems reported with the tasks of a project, or with one task. Open problems come first, and each group is sorted
- * newest first.
+ * Problems reported for all tasks in a project, or for one task. Open problems come first, then
+ * resolved problems; in each group, the newest come first.
  */
 export const problemsQuery = (slug: string, task?: string) =>
   infiniteQueryOptions({
@@ -30,14 +30,17 @@ export const problemsQuery = (slug: string, task?: string) =>
     getNextPageParam: (page) => cursorOf(page.next),
   });
 
-/** Resolves a report. The request contains its text, so that a report that has changed is not resolved unread. */
+/**
+ * Resolves a report. The request contains the report's text, so that a report edited in the meantime is not
+ * resolved unread.
+ */
 export const settleProblem = ({ id, text }: TaskProblem, note: string) =>
   unwrap(api.POST("/api/v1/problems/{id}/settle", { params: { path: { id } }, body: { note, text } }));
 
 export const reopenProblem = ({ id }: TaskProblem) =>
   unwrap(api.POST("/api/v1/problems/{id}/reopen", { params: { path: { id } } }));
 
-/** Sets whether the task can be assigned from now on. */
+/** Closes a task, or reopens it so that it can be assigned again. */
 export const askTask = (slug: string, id: string, asked: boolean): Promise<TaskDetail> =>
   unwrap(
     api.PATCH("/api/v1/projects/{slug}/tasks/{id}/", {
@@ -46,9 +49,13 @@ export const askTask = (slug: string, id: string, asked: boolean): Promise<TaskD
     }),
   );
 
-/** Refetches data after either change, because the reports and their number are shown in several places. */
+/**
+ * Refetches data after a report or a task has changed, because the reports and their number are shown in
+ * several places.
+ */
 export async function refreshProblems(queryClient: QueryClient, slug: string): Promise<void> {
-  // Task lists can be long, so they are fetched when they are shown again instead of refetching all their pages now.
+  // Task lists can be long, so each list is fetched when it is shown again, instead of refetching all its
+  // pages now.
   queryClient.removeQueries({ queryKey: ["tasks", slug], type: "inactive" });
   await Promise.all(
     [["problems", slug], ["tasks", slug, "one"], projectQuery(slug).queryKey].map((queryKey) =>

@@ -3,13 +3,13 @@ import { api, unwrap } from "@/api/client";
 import { cursorOf } from "@/shared/paging";
 import { rankingsParams, type TasksSearch, tasksParams } from "../search";
 
-/** Rows per request: about ten screens or 40 kB. */
+/** Number of rows per request, which fill about ten screens and take about 40 kB. */
 const PAGE_SIZE = 200;
 
 /**
- * Loaded pages are cached unchanged. Comparing a hundred thousand rows with their previous versions, or refetching
- * five hundred pages when the window receives the focus, would block the page. The button "Refresh" drops all of
- * them.
+ * Loaded pages are cached unchanged. Comparing a hundred thousand rows with their previous versions, or
+ * refetching five hundred pages when the window receives the focus, would block the page. The "Refresh"
+ * button drops all cached pages.
  */
 const KEPT = {
   initialPageParam: undefined as string | undefined,

@@ -5,7 +5,7 @@ import { conditions, HAS, KINDS, STATES, type TasksSearch, tasksSearch } from ".
 import { useTexts } from "../texts";
 import styles from "./tasks.module.css";
 
-/** Applied on Enter or when a field loses the focus, so that typing does not send a request per letter. */
+/** Filters are applied on Enter or when a field loses the focus, so that not every typed letter sends a request. */
 export function Filters({
   search,
   onSearch,
@@ -81,7 +81,7 @@ export function Filters({
       />
       <TextInput type="date" label={texts.from} {...typed("from")} />
       <TextInput type="date" label={texts.until} {...typed("until")} />
-      {/* Submitting by Enter needs a submit button. */}
+      {/* Submitting with Enter requires a submit button. */}
       <button type="submit" hidden />
       {conditions(search) > 0 && (
         <Button size="xs" variant="subtle" onClick={() => onSearch(search.list ? { list: search.list } : {})}>

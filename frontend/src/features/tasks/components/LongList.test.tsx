@@ -11,7 +11,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-/** A list that starts at the top of the page; `scrollTo` scrolls by rows. */
+/** A list that starts at the top of the page; `scrollTo` scrolls to a row. */
 function open(count: number, onMore = vi.fn()) {
   let scrolled = 0;
   vi.spyOn(window, "scrollY", "get").mockImplementation(() => scrolled);

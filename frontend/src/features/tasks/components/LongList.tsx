@@ -14,20 +14,20 @@ const ROW_PX = { wide: 52, narrow: 92 };
 const OVERSCAN = 12;
 
 /**
- * Rows are added and removed in blocks of this size, because each change of the document costs one layout, however
+ * Rows are added and removed in blocks of this size, because each change to the document costs one layout, however
  * many rows it affects.
  */
 const STEP = 8;
 
-/** With fewer rows than this below the last drawn row, the next page of rows is fetched. */
+/** When fewer loaded rows than this remain below the last rendered row, the next page of rows is fetched. */
 const ROWS_AHEAD = 100;
 
-/** Renders the cells of a row at its position in the list. The key of the element is the row's key. */
+/** Renders the cells of a row at its position in the list. The element's key is the row's key. */
 type RenderRow<Row> = (row: Row, place: { index: number; top: number; height: number }) => ReactNode;
 
 /**
- * A list of any length that scrolls with the page. Only the rows on the screen and a few around them are in the
- * document, and the next page of rows is fetched before the end is reached.
+ * A list of any length that scrolls with the page. Only the rows on the screen and a few rows around them are in
+ * the document, and the next page of rows is fetched before the end is reached.
  */
 export function LongList<Row>({
   label,
@@ -64,7 +64,7 @@ export function LongList<Row>({
         </span>
       }
     >
-      {/* biome-ignore lint/a11y/useSemanticElements: only rows on the screen are in the document, so rows are positioned, and the rows of a <table> can't be */}
+      {/* biome-ignore lint/a11y/useSemanticElements: only rows on the screen are in the document, so rows are positioned, and the rows of a <table> can't be positioned */}
       <div
         role="table"
         aria-label={label}
@@ -110,10 +110,10 @@ function Rows<Row>({
     estimateSize: () => height,
     overscan: OVERSCAN,
     scrollMargin: useTop(body),
-    // Disabled, because rendering within each scroll event would delay scrolling.
+    // Synchronous rendering is disabled, because rendering within each scroll event would delay scrolling.
     useFlushSync: false,
   });
-  // The virtualizer keeps its initial sizes.
+  // The virtualizer keeps its initial sizes until `measure` is called.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new height is the reason to measure
   useLayoutEffect(() => virtualizer.measure(), [virtualizer, height]);
   const shown = virtualizer.getVirtualItems();
@@ -139,7 +139,10 @@ function Rows<Row>({
   );
 }
 
-/** Distance of an element from the top of the page. The content above it can grow, so each render measures again. */
+/**
+ * Distance of an element from the top of the page. The distance is measured on each render, because the
+ * content above the element can grow.
+ */
 function useTop(element: RefObject<HTMLElement | null>): number {
   const [top, setTop] = useState(0);
   useLayoutEffect(() => {

@@ -12,8 +12,8 @@ import { AskButton } from "./AskButton";
 import styles from "./problems.module.css";
 
 /**
- * Problems that annotators have reported with all tasks or with one task, for managers. Renders nothing if there are
- * none.
+ * Shows managers the problems that annotators have reported, in all tasks or in a single task. Renders nothing
+ * if there are no reports.
  */
 export function ProblemsPanel({ slug, task }: { slug: string; task?: string }) {
   const { problems: texts } = useTexts();
@@ -90,7 +90,8 @@ function Actions({ slug, problem }: { slug: string; problem: TaskProblem }) {
   const [note, setNote] = useState<string | null>(null);
   const move = useMutation({
     mutationFn: () => (problem.settled_at ? reopenProblem(problem) : settleProblem(problem, note ?? "")),
-    // This also runs after a refusal, because a refusal means that another user has changed the report.
+    // Reports are also refetched after a refusal, because a refusal means that another user has changed the
+    // report.
     onSettled: () => refreshProblems(queryClient, slug),
   });
   return (

@@ -28,7 +28,7 @@ function Order({ ranking, letters }: { ranking: RankingGiven; letters: ReadonlyM
   );
 }
 
-/** One answer with its author, its date, and whether it counts. */
+/** One answer with its author, its date and its status (for example, excluded). */
 export function RankingCard({
   ranking,
   slug,

@@ -9,7 +9,8 @@ import styles from "./tasks.module.css";
 export function RowLink({ slug, task, text }: { slug: string; task: string; text: string }) {
   const router = useRouter();
   function follow(event: MouseEvent) {
-    // The browser handles clicks that open the link in another tab or window, or that download it.
+    // Clicks that open the link in another tab or window, or that download its target, are left to the
+    // browser.
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();

@@ -47,7 +47,7 @@ export const en = {
     answered: (answered: number, overlap: number) =>
       answered > overlap ? count(answered) : `${answered} of ${overlap}`,
     agree: (agreement: number | null) => (agreement === null ? "–" : percent(agreement)),
-    noWords: "(no words)",
+    noWords: "(no text)",
     tiers: (tiers: number, responses: number) =>
       tiers === responses ? "strict order" : `${plural(tiers, "tier")} of ${count(responses)}`,
     notRankable: "not rankable",
@@ -110,7 +110,7 @@ export const en = {
     rated: (letter: string, ratings: string) => `${letter}: ${ratings}`,
     rewrite: "Rewrite",
     comment: "Comment",
-    others: (name: string) => `Rankings of ${name}`,
+    others: (name: string) => `Rankings by ${name}`,
     tier: (n: number) => `place ${n}`,
     tied: "tied",
   },

@@ -15,7 +15,8 @@ export const webhooksQuery = (slug: string) =>
   });
 
 /**
- * Polls while a new delivery is in progress. It does not poll after a failed attempt, which is retried minutes later.
+ * Polls while a new delivery is in progress. There is no polling after a failed attempt, because the server
+ * retries only minutes later.
  */
 export const deliveriesQuery = (id: string) =>
   infiniteQueryOptions({

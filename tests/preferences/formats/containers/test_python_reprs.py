@@ -110,9 +110,7 @@ def test_cells_are_decoded_only_where_a_list_or_an_object_is_expected() -> None:
     assert list_of('["a", "b"]', "responses") == ["a", "b"]
 
 
-@pytest.mark.parametrize(
-    "text", ["['a', 'b']", "[{'a': 1}]", '[{"a": 1}]', "{'role': 'x'}", "Use [{'role': …"]
-)
+@pytest.mark.parametrize("text", ["['a', 'b']", "[{'a': 1}]", '[{"a": 1}]', "Use [{'role': …"])
 def test_text_that_contains_a_list_stays_text(text: str) -> None:
     assert turns_or_text(text, "chosen") == text
     assert comparisons(csv_text(("prompt", "chosen", "rejected"), ("Q", text, "b")).encode()) == [

@@ -18,6 +18,7 @@ import gzip
 import io
 import json
 import random
+import re
 import sys
 import time
 import traceback
@@ -119,6 +120,7 @@ TOKENS = [
     ),
     b"sep=;\n",
 ]
+JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252")
 
 
@@ -187,7 +189,7 @@ def _fault_of_record(record: Record) -> str:
         return f"a value can't be stored as JSON: {error}"
     if any(not isinstance(text, str) or storage_fault(text) for text in texts):
         return "a text can't be stored"
-    return "" if "\\u0000" not in texts[-1] else "a JSON value contains NUL"
+    return "a JSON value contains NUL" if JSON_NUL.search(texts[-1]) else ""
 
 
 def _fault_of_ranking(ranking: RankingRecord, count: int) -> str:

@@ -12,7 +12,7 @@ from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.containers.limits import NumberedRow
 from preferences.formats.containers.reading import read_rows
 from preferences.records import FormatError, ImportFormat, Parsed, Row, RowError, TooFewResponses
-from preferences.text import NUL, storage_fault
+from preferences.text import printable
 
 RECOGNITION_ROWS = 50
 NAN_IS_MISSING = "a NaN or Infinity in the row was treated as missing"
@@ -78,7 +78,7 @@ def _not_recognised(rows: list[NumberedRow]) -> str:
         what = "; ".join(f"line {row.line}: {_refused(row, row.reason).reason}" for row in rows[:3])
         what = what or "the file has no rows"
     known = "\n".join(f"  {known.name}: {known.title}" for known in IMPORT_FORMATS.values())
-    return f"The format is not recognised: {_printable(what)}. Known formats:\n{known}"
+    return f"The format is not recognised: {what}. Known formats:\n{known}"
 
 
 def _records(format: ImportFormat, rows: Iterator[NumberedRow]) -> Iterator[NumberedRecords]:
@@ -108,12 +108,4 @@ def _with_quirks(records: Parsed, row: NumberedRow) -> Parsed:
 
 def _refused(row: NumberedRow, reason: str, *, too_few: bool = False) -> NumberedRecords:
     named = f"{row.file}: {reason}" if row.file else reason
-    return NumberedRecords(row.line, (), _printable(named), too_few)
-
-
-def _printable(text: str) -> str:
-    """The text with escapes in place of characters that can't be stored or sent: a reason can contain a field
-    name from the file."""
-    if storage_fault(text) is None:
-        return text
-    return text.replace(NUL, r"\x00").encode(errors="backslashreplace").decode()
+    return NumberedRecords(row.line, (), printable(named), too_few)

@@ -4,14 +4,17 @@ the value is invalid."""
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
-from preferences.records import Message, Record, Row, RowError, Tiers, TooFewResponses, Vote
+from preferences.literals import literal_of, looks_like_literal
+from preferences.records import Message, Row, RowError, Tiers, TooFewResponses
 from preferences.text import (
     MAX_RESPONSES,
-    MAX_TEXT_CHARACTERS,
     MIN_RESPONSES,
     name_fault,
     storage_fault,
@@ -22,6 +25,12 @@ MAX_METADATA_BYTES = 64 * 1024
 MAX_DEPTH = 50
 EARLIEST_EPOCH = 0
 LATEST_EPOCH = 2**33  # in seconds (the year 2242); larger numbers are taken as milliseconds
+# A table in which a number is missing stores the others as floats.
+WHOLE_TEXT = re.compile(r"[+-]?\d{1,18}(?:\.0*)?")
+EXACT_FLOAT = 2**53
+TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+# The number of the row in a table that pandas wrote with its index.
+INDEX_COLUMNS = frozenset({"Unnamed: 0", "Unnamed: 0.1", "__index_level_0__"})
 
 
 def text_of(value: object, name: str) -> str:
@@ -38,7 +47,10 @@ def label_of(value: object, name: str) -> str:
     empty string."""
     if value is None:
         return ""
-    if isinstance(value, int) and not isinstance(value, bool):
+    whole = whole_of(value)
+    if whole is not None:
+        value = str(whole)
+    elif isinstance(value, float) and isfinite(value):
         value = str(value)
     text = text_of(value, name).strip()
     if fault := name_fault(text):
@@ -46,22 +58,29 @@ def label_of(value: object, name: str) -> str:
     return text
 
 
+def annotator_of(row: Row) -> str:
+    """The annotator's name. Number 17 is "17.0" in a CSV column in which another number is missing."""
+    name = label_of(row.get("annotator"), "annotator")
+    return name.partition(".")[0] if WHOLE_TEXT.fullmatch(name) else name
+
+
 def list_of(value: object, name: str) -> Sequence[Any]:
-    """`value` as a list. CSV has no lists, so a string that contains a JSON list is parsed."""
+    """`value` as a list. CSV has no lists, so a string that contains a list as JSON or as Python code is
+    parsed."""
     if isinstance(value, str):
-        value = json_of(value, name)
+        value = parsed_of(value, name)
     if not isinstance(value, (list, tuple)):
         raise RowError(f"{name} must be a list, not {kind(value)}")
     return value
 
 
 def object_of(value: object, name: str) -> dict[str, Any]:
-    """`value` as an object with string keys. A missing value gives an empty object; a string that contains a
-    JSON object is parsed."""
+    """`value` as an object with string keys. A missing value gives an empty object; a string that contains an
+    object as JSON or as Python code is parsed."""
     if value is None or value == "":
         return {}
     if isinstance(value, str):
-        value = json_of(value, name)
+        value = parsed_of(value, name)
     if not isinstance(value, Mapping):
         raise RowError(f"{name} must be an object, not {kind(value)}")
     return {str(key): inner for key, inner in value.items() if inner is not None}
@@ -75,26 +94,37 @@ def one_of(value: object, name: str, choices: Collection[str]) -> str:
 
 
 def int_of(value: object, name: str, *, low: int, high: int) -> int | None:
-    """An integer from low to high; None if the value is missing or an empty CSV cell."""
+    """An integer from low to high, which can be written as a float (2.0); None if the value is missing or an
+    empty CSV cell."""
     if value is None or value == "":
         return None
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) <= 20:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise RowError(f"{name} must be a whole number, not {kind(value)}")
-    if not low <= value <= high:
-        raise RowError(f"{name} is {value}; it must be from {low} to {high}")
-    return value
+    whole = isinstance(value, str) and WHOLE_TEXT.fullmatch(value.strip())
+    found = int(str(value).partition(".")[0]) if whole else whole_of(value)
+    if found is None:
+        raise RowError(f"{name} must be a whole number, not {_shown(value)}")
+    if not low <= found <= high:
+        raise RowError(f"{name} is {_shown(found)}; it must be from {low} to {high}")
+    return found
+
+
+def whole_of(value: object) -> int | None:
+    """The number as an integer, for example 2 for 2.0; None if it is not a whole number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_FLOAT:
+        return int(value)
+    return None
 
 
 def bool_of(value: object, name: str) -> bool:
     if value is None or value == "":
         return False
-    if isinstance(value, str) and value.strip().lower() in {"true", "1", "false", "0"}:
-        return value.strip().lower() in {"true", "1"}
-    if not isinstance(value, bool):
-        raise RowError(f"{name} must be true or false, not {kind(value)}")
-    return value
+    if isinstance(value, bool):
+        return value
+    text = value.strip().lower() if isinstance(value, str) else str(whole_of(value))
+    if text not in TRUTH:
+        raise RowError(f"{name} must be true or false, not {_shown(value)}")
+    return TRUTH[text]
 
 
 def prompt_messages(text: object, name: str = "prompt") -> tuple[Message, ...]:
@@ -113,19 +143,6 @@ def check_response_count(count: int) -> None:
         )
     if count > MAX_RESPONSES:
         raise RowError(f"the number of responses is {count}; a ranking task can have at most {MAX_RESPONSES}")
-
-
-def check_texts(record: Record | Vote) -> None:
-    """Check the length of texts that a reader has joined from several fields."""
-    if isinstance(record, Vote):
-        return
-    for name, texts in (
-        ("message", [message["content"] for message in record.messages]),
-        ("response", [response.text for response in record.responses]),
-    ):
-        for number, text in enumerate(texts):
-            if len(text) > MAX_TEXT_CHARACTERS:
-                raise RowError(f"{name} {number} {text_fault(text)}")
 
 
 def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = False) -> Tiers:
@@ -160,30 +177,56 @@ def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
     if len(given) != count:
         raise RowError(f"{name} has {len(given)} numbers for {count} responses")
     ranks: dict[int, list[int]] = {}
-    for index, rank in enumerate(given):
-        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-            raise RowError(f"{name}.{index} is {rank!r}; each response needs a rank number, and 1 is best")
+    for index, value in enumerate(given):
+        rank = whole_of(value)
+        if rank is None or rank < 1:
+            raise RowError(
+                f"{name}.{index} is {_shown(value)}; each response needs a rank number, and 1 is best"
+            )
         ranks.setdefault(rank, []).append(index)
     return tuple(tuple(ranks[rank]) for rank in sorted(ranks))
 
 
 def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
     """The row's `metadata` object merged with all unknown fields of the row, so that nothing is dropped
-    silently."""
+    silently. Only the row numbers in pandas' index column are left out."""
     found = {
-        key: value for key, value in row.items() if key not in known and value is not None and value != ""
+        key: value
+        for key, value in row.items()
+        if key not in known
+        and value is not None
+        and value != ""
+        and not (key in INDEX_COLUMNS and WHOLE_TEXT.fullmatch(str(value)))
     }
     metadata = {**found, **object_of(row.get("metadata"), "metadata")}
     if not metadata:
         return metadata
     try:
-        size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode(errors="surrogatepass"))
+        try:
+            size = _json_bytes(metadata)
+        except TypeError:  # bytes from a Parquet file
+            metadata = _with_base64(metadata)
+            size = _json_bytes(metadata)
     except (TypeError, ValueError, RecursionError) as error:
+        check_no_nul(metadata, "metadata")
         raise RowError(f"metadata can't be stored as JSON: {error}") from None
     if size > MAX_METADATA_BYTES:
         raise RowError(f"metadata takes {size:,} bytes as JSON; the maximum is {MAX_METADATA_BYTES:,}")
     check_no_nul(metadata, "metadata")
     return metadata
+
+
+def _json_bytes(value: object) -> int:
+    return len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode(errors="surrogatepass"))
+
+
+def _with_base64(value: Any) -> Any:
+    """`value` with Base64 text in place of bytes."""
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    if isinstance(value, Mapping):
+        return {key: _with_base64(inner) for key, inner in value.items()}
+    return [_with_base64(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def check_no_nul(value: object, name: str, depth: int = 0) -> None:
@@ -193,6 +236,11 @@ def check_no_nul(value: object, name: str, depth: int = 0) -> None:
         raise RowError(f"{name[:40]}… is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, str):
         _check_storable(value, name)
+    elif isinstance(value, float):
+        if not isfinite(value):
+            raise RowError(f"{name} is {value}, which JSON does not have")
+    elif isinstance(value, bytes):
+        raise RowError(f"{name} contains bytes that are not UTF-8 text")
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             _check_storable(str(key), name)
@@ -202,19 +250,25 @@ def check_no_nul(value: object, name: str, depth: int = 0) -> None:
             check_no_nul(inner, f"{name}.{index}", depth + 1)
 
 
-def json_of(text: str, name: str) -> Any:
+def parsed_of(text: str, name: str) -> Any:
+    """The list or object in `text`, written as JSON or as Python code."""
     try:
         return _decode(text)
     except (ValueError, RecursionError) as error:
-        raise RowError(f"{name} is not valid JSON: {error}") from None
+        if not looks_like_literal(text):
+            raise RowError(f"{name} is not valid JSON: {error}") from None
+    try:
+        return literal_of(text)
+    except ValueError as error:
+        raise RowError(f"{name} is neither valid JSON nor a Python list or dictionary: {error}") from None
 
 
-def refuse_constant(text: str) -> Any:
+def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is not a JSON number")
 
 
 # One shared decoder, because json.loads builds a new decoder for each call with options.
-_decode = json.JSONDecoder(parse_constant=refuse_constant).decode
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def kind(value: object) -> str:
@@ -231,9 +285,17 @@ def kind(value: object) -> str:
 
 
 def _index_of(value: object, count: int, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
-        raise RowError(f"{name} names response {value!r}; the responses are 0 to {count - 1}")
-    return value
+    index = whole_of(value)
+    if index is None or not 0 <= index < count:
+        raise RowError(f"{name} names response {_shown(value)}; the responses are 0 to {count - 1}")
+    return index
+
+
+def _shown(value: object) -> str:
+    """A value in an error message: itself if it is short and plain, otherwise its kind."""
+    if value is None or isinstance(value, (str, int, float)):
+        return repr(value)[:40]
+    return kind(value)
 
 
 def _check_storable(text: str, name: str) -> None:

@@ -90,6 +90,10 @@ TIME_NOT_UNDERSTOOD = Quirk(
 MARGIN_NOT_WHOLE = Quirk(
     "margin-not-whole", "a margin is not a whole number, so it is not a strength; it is kept in the metadata"
 )
+NOT_A_NUMBER = Quirk(
+    "not-a-number",
+    "a value is NaN or Infinity, which JSON does not have; it was treated as missing",
+)
 FORM_TAKES_OTHERS = Quirk(
     "form-takes-others",
     "the project's form requires a different number of responses; the prompt and the responses were "
@@ -131,6 +135,7 @@ QUIRKS = {
         BUCKETS,
         TIME_NOT_UNDERSTOOD,
         MARGIN_NOT_WHOLE,
+        NOT_A_NUMBER,
         FORM_TAKES_OTHERS,
         VOTE_MISSING,
         OTHER_VOTES,

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from preferences.quirks import Quirk
+from preferences.text import printable
 
 Row = Mapping[str, Any]
 Message = dict[str, str]
@@ -17,6 +18,9 @@ Tiers = tuple[tuple[int, ...], ...]
 
 class FormatError(Exception):
     """Raised if a file as a whole can't be read. The message gives the reason and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class RowError(Exception):

@@ -36,6 +36,14 @@ def storage_fault(text: str) -> str | None:
     return None
 
 
+def printable(text: str) -> str:
+    """`text` with escapes in place of characters that can't be stored or sent. An error message can contain
+    such characters if it quotes a field's name."""
+    if storage_fault(text) is None:
+        return text
+    return text.replace(NUL, r"\x00").encode(errors="backslashreplace").decode()
+
+
 def name_fault(text: str) -> str | None:
     """The reason why `text` can't be a name or an ID, phrased as in :func:`storage_fault`, or None if `text`
     is valid."""

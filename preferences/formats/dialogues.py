@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from preferences.fields import json_of, kind, list_of, metadata_of
+from preferences.fields import kind, list_of, metadata_of, parsed_of
 from preferences.formats.turn_content import further_fields, turn_text
 from preferences.quirks import EMPTY_REPLY, EMPTY_TURN, NOT_ALTERNATING, RUNS_ON, Quirk
 from preferences.records import Message, RowError
@@ -38,8 +38,10 @@ SPELLINGS = {
 }
 TURN_FIELDS = "turn_fields"
 # The beginning of a list of turns as JSON text, or of a single turn.
-TURNS_AS_TEXT = re.compile(r"""\s*(\[\s*)?\{\s*["'](role|from|content|value|name|weight)["']\s*:""")
-BEFORE_TURNS = frozenset("[{ \t\r\n")
+TURNS_AS_TEXT = re.compile(
+    r"""\s*(?:(?:np\.|numpy\.)?array\(\s*)?(\[\s*)?\{\s*["'](role|from|content|value|name|weight)["']\s*:"""
+)
+BEFORE_TURNS = frozenset("[{an \t\r\n")
 # The fields of turns in addition to role and content, by the index of the turn.
 TurnFields = dict[int, dict[str, Any]]
 
@@ -107,7 +109,7 @@ def _spelt(turn: Mapping[str, Any]) -> Any:
 
 
 def decoded_turns(value: Any, name: str) -> Any:
-    """Turns that a CSV cell contains as JSON text; any other value is returned unchanged.
+    """Turns that a CSV cell contains as JSON or as Python code; any other value is returned unchanged.
 
     A text that is JSON without roles is a text, for example the answer to a request for JSON.
     """
@@ -117,7 +119,7 @@ def decoded_turns(value: Any, name: str) -> Any:
     if match is None:
         return value
     try:
-        decoded = json_of(value, name)
+        decoded = parsed_of(value, name)
     except RowError:
         if match[1] is None or match[2] in {"name", "weight"}:
             return value

@@ -26,6 +26,13 @@ that can't be read are reported with their line number and the reason; all other
 (`--dry-run`) gives the same report but stores nothing. With `--hub`, FILE is the name of a dataset on the
 Hugging Face Hub (OWNER/NAME).
 
+Text can be UTF-8, UTF-16 or UTF-32; convert files in other encodings, such as Windows-1252, first. CSV needs
+a header that names the columns. The delimiter can be a comma, semicolon, tab or vertical bar, and a line can
+end with LF, CRLF or CR. A cell can contain a list or an object as JSON, or as Python code, as pandas writes
+it. Whole numbers can be written as floats (2.0). NaN and Infinity are treated as missing values. The row
+numbers that pandas writes as an unnamed column are left out. The rows of a truncated or damaged file are read
+up to the damage, which is reported.
+
 `python -m training.rlhf.train_reward_model FILE` reads the same files with the same readers. The command
 trains on the rankings, stops if a row can't be read, and rejects a file without rankings.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import BinaryIO
 
-from preferences.fields import check_texts
+from preferences.checks import check_record
 from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.containers.limits import NumberedRow
 from preferences.formats.containers.reading import read_rows
@@ -16,8 +16,10 @@ from preferences.formats.readers.table import reader as table
 from preferences.formats.readers.table.choice import chosen_mapping
 from preferences.formats.readers.table.mapping import mapping_of
 from preferences.records import FormatError, ImportFormat, Parsed, Row, RowError, TooFewResponses
+from preferences.text import printable
 
 RECOGNITION_ROWS = 50
+NAN_IS_MISSING = "a NaN or Infinity in the row was treated as missing"
 # Formats whose rows can be tasks without a ranking, with any other columns.
 WITHOUT_VOTES = frozenset({native.FORMAT.name, prompts.FORMAT.name})
 
@@ -74,13 +76,20 @@ def records_of_rows(
 def _recognise(rows: Sequence[Row]) -> ImportFormat | None:
     """The format of the first row that has one. A table of open tasks or prompts can contain votes in other
     columns, so it is searched for votes first: ranked responses must never become open tasks."""
-    formats = (known for row in rows for known in IMPORT_FORMATS.values() if known.recognises(row))
+    formats = (known for row in rows for known in IMPORT_FORMATS.values() if _fits(known, row))
     found = next(formats, None)
     if found is not None and found.name not in WITHOUT_VOTES:
         return found
     if any(native.has_ranking(row) for row in rows):
         return found
     return found if mapping_of(rows) is None else IMPORT_FORMATS[table.FORMAT.name]
+
+
+def _fits(known: ImportFormat, row: Row) -> bool:
+    try:
+        return known.recognises(row)
+    except (RowError, RecursionError):
+        return False
 
 
 def _not_recognised(rows: list[NumberedRow]) -> str:
@@ -102,13 +111,23 @@ def _records(parse: Callable[[Row], Parsed], rows: Iterator[NumberedRow]) -> Ite
         try:
             records = parse(row.row)
             for record in records:
-                check_texts(record)
-            yield NumberedRecords(row.line, records)
+                check_record(record)
+            yield NumberedRecords(row.line, _with_quirks(records, row) if row.quirks else records)
         except RowError as error:
-            yield _refused(row, str(error), too_few=isinstance(error, TooFewResponses))
+            reason = f"{error} ({NAN_IS_MISSING})" if row.quirks else str(error)
+            yield _refused(row, reason, too_few=isinstance(error, TooFewResponses))
         except RecursionError:
             yield _refused(row, "a value is nested too deeply")
 
 
+def _with_quirks(records: Parsed, row: NumberedRow) -> Parsed:
+    """The records; the first one also has the quirks of the row."""
+    return [
+        replace(record, quirks=(*row.quirks, *record.quirks)) if not index else record
+        for index, record in enumerate(records)
+    ]
+
+
 def _refused(row: NumberedRow, reason: str, *, too_few: bool = False) -> NumberedRecords:
-    return NumberedRecords(row.line, (), f"{row.file}: {reason}" if row.file else reason, too_few)
+    named = f"{row.file}: {reason}" if row.file else reason
+    return NumberedRecords(row.line, (), printable(named), too_few)

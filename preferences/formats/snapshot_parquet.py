@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from preferences.formats.containers.parquet_rows import batches_of
 from preferences.formats.drain import Drain
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -192,7 +193,7 @@ def read_rankings(
         wanted = SCHEMA.names if columns is None else columns
         missing = {name: BEFORE[name] for name in wanted if name not in there}
         old_responses = "responses" in wanted and "sampling" not in _fields_of_responses(file.schema_arrow)
-        for batch in file.iter_batches(READ_ROWS, columns=[name for name in wanted if name in there]):
+        for batch in batches_of(file, READ_ROWS, [name for name in wanted if name in there]):
             yield from _rows_of_batch(batch, missing, old_responses)
 
 

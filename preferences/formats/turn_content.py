@@ -18,7 +18,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from preferences.fields import given, json_of, kind, list_of, text_of
+from preferences.fields import given, kind, list_of, parsed_of, text_of
 from preferences.records import RowError
 
 BLOCK = "```tool_calls\n{calls}\n```"
@@ -104,7 +104,7 @@ def _calls_of(turn: Mapping[str, Any], where: str) -> list[str]:
         if not given(value) or value in ([], {}):
             continue
         if isinstance(value, str):
-            value = json_of(value, f"{where}.{name}")
+            value = parsed_of(value, f"{where}.{name}")
         calls = [value] if isinstance(value, Mapping) else list_of(value, f"{where}.{name}")
         lines += [_line(call, f"{where}.{name}.{index}") for index, call in enumerate(calls)]
     return lines
@@ -112,7 +112,7 @@ def _calls_of(turn: Mapping[str, Any], where: str) -> list[str]:
 
 def _line(call: Any, where: str) -> str:
     if isinstance(call, str):
-        call = json_of(call, where)
+        call = parsed_of(call, where)
     if not isinstance(call, Mapping):
         raise RowError(f"{where} must be an object with a name and arguments, not {kind(call)}")
     function = call.get("function")
@@ -131,7 +131,7 @@ def _line(call: Any, where: str) -> str:
 def _decoded(arguments: str) -> Any:
     """Arguments are usually JSON text. Text that a model has not completed is kept as text."""
     try:
-        decoded = json_of(arguments, "arguments")
+        decoded = parsed_of(arguments, "arguments")
     except RowError:
         return arguments
     return decoded if isinstance(decoded, (dict, list)) else arguments

@@ -7,6 +7,7 @@ so a Parquet file is first unpacked to disk; every other file is streamed.
 
 from __future__ import annotations
 
+import copy
 import io
 import lzma
 import struct
@@ -20,7 +21,7 @@ from pathlib import PurePosixPath
 from typing import IO, BinaryIO, cast
 
 from preferences.formats.containers.limits import unpacks_too_far
-from preferences.formats.containers.streams import AsRaw
+from preferences.formats.containers.streams import AsRaw, some_of
 from preferences.records import FormatError
 
 SUFFIXES = frozenset({".parquet", ".jsonl", ".ndjson", ".json", ".csv"})
@@ -71,7 +72,9 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
         archive = zipfile.ZipFile(stream)
         entries = archive.infolist()
     except ZIP_ERRORS as error:
-        raise FormatError(f"The zip archive can't be opened: {error}.") from error
+        raise FormatError(
+            f"The zip archive can't be opened ({error}). Check that the file is complete."
+        ) from error
     if any(entry.filename in OFFICE_FILES for entry in entries):
         raise FormatError("This is a spreadsheet or another office document; save it as CSV.")
     found = sorted((entry for entry in entries if _is_data(entry)), key=lambda entry: entry.filename)
@@ -96,41 +99,50 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
 def opened(file: DataFile) -> Iterator[io.BufferedReader]:
     """A stream of the file's unpacked bytes that can be read once, sequentially. Raises FormatError if the
     file is damaged."""
+    unchecked = copy.copy(file.entry)
+    del unchecked.CRC  # zipfile would not deliver the last bytes of a file with a wrong checksum
     try:
-        member = file.archive.open(file.entry)
+        member = file.archive.open(unchecked)
     except ZIP_ERRORS as error:
         raise FormatError(f"The zip archive is damaged: {error}.") from error
     with member:
-        bounded = AsRaw(_Member(member), packed_bytes=lambda: file.packed_bytes, what="the zipped file")
+        checked = _Member(member, file.entry.CRC)
+        bounded = AsRaw(checked, packed_bytes=lambda: file.packed_bytes, what="the zipped file")
         yield io.BufferedReader(bounded)
 
 
 def unpacked(member: io.BufferedReader) -> BinaryIO:
     """Unpack a Parquet file to a temporary file that is deleted when closed."""
     with ExitStack() as stack:
-        copy = stack.enter_context(tempfile.TemporaryFile())
+        table = stack.enter_context(tempfile.TemporaryFile())
         size = 0
         while chunk := member.read(COPIED_BYTES):
-            size += copy.write(chunk)
+            size += table.write(chunk)
             if size > MAX_PARQUET_BYTES:
                 raise FormatError(f"A zipped Parquet file has more than {MAX_PARQUET_BYTES:,} bytes.")
-        copy.seek(0)
+        table.seek(0)
         stack.pop_all()
-        return cast(BinaryIO, copy)
+        return cast(BinaryIO, table)
 
 
 class _Member:
     """A stream of a file in the archive. If the file is damaged, reading raises FormatError, and the last row
     reports the reason."""
 
-    def __init__(self, member: IO[bytes]) -> None:
-        self._member = member
+    def __init__(self, member: IO[bytes], checksum: int) -> None:
+        self._read = some_of(member)
+        self._expected = checksum
+        self._checksum = 0
 
     def read(self, size: int) -> bytes:
         try:
-            return self._member.read(size)
+            data = self._read(size)
         except ZIP_ERRORS as error:
             raise FormatError(f"the zip archive is truncated or damaged here ({error})") from error
+        self._checksum = zlib.crc32(data, self._checksum)
+        if not data and self._checksum != self._expected:
+            raise FormatError("the zip archive is truncated or damaged (the checksum of a file is wrong)")
+        return data
 
 
 def _is_data(entry: zipfile.ZipInfo) -> bool:
@@ -138,7 +150,8 @@ def _is_data(entry: zipfile.ZipInfo) -> bool:
     hidden = any(part.startswith((".", "__")) for part in path.parts)
     plain = path.with_suffix("") if path.suffix == ".gz" else path
     described = path.name in DESCRIPTIONS
-    return not entry.is_dir() and not hidden and not described and plain.suffix.lower() in SUFFIXES
+    directory = entry.filename.endswith("/")
+    return not directory and not hidden and not described and plain.suffix.lower() in SUFFIXES
 
 
 def _check_entries(stream: BinaryIO) -> None:

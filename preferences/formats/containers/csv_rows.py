@@ -4,44 +4,53 @@ lines."""
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
 from preferences.formats.containers import limits
+from preferences.formats.containers.csv_header import SEPARATOR_LINE, Dialect
+from preferences.formats.containers.encodings import NOT_UTF8
 from preferences.formats.containers.limits import NumberedRow
-from preferences.formats.containers.streams import bounded_lines
+from preferences.formats.containers.streams import (
+    LINE_ENDS,
+    TextStream,
+    bounded_lines,
+    bounded_mac_lines,
+)
 from preferences.records import FormatError
 
-CSV_COLUMNS = frozenset({"prompt", "messages", "chosen", "question", "query", "instruction", "conversation"})
-CARRIAGE_RETURN = "\r"
+if TYPE_CHECKING:
+    from _csv import Reader
 
 
-def names_a_prompt(line: str) -> bool:
-    """Whether a line is a CSV header with a column for the prompt. The csv module rejects a bare carriage
-    return, and a binary file can contain one anywhere, so only the text before the first carriage return is
-    examined."""
-    try:
-        header = next(csv.reader([line.split(CARRIAGE_RETURN, 1)[0]]), [])
-    except csv.Error:
-        return False
-    return not CSV_COLUMNS.isdisjoint(name.strip() for name in header)
-
-
-def csv_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
+def csv_rows(stream: TextStream, dialect: Dialect) -> Iterator[NumberedRow]:
+    """Raises FormatError at once if the header can't be used."""
     # The csv module's field size limit is global to the interpreter; its default of 128 KiB would reject long
     # conversations.
     csv.field_size_limit(limits.MAX_ROW_BYTES)
-    lines = _CsvLines(stream)
-    reader = csv.reader(lines, strict=True)
+    lines = _CsvLines(stream, dialect)
+    reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
+    header = _header(reader, lines, dialect)
+    return _rows(reader, lines, header, _column_names(header))
+
+
+def _header(reader: Reader, lines: _CsvLines, dialect: Dialect) -> list[str]:
     try:
-        header = [name.strip() for name in next(filter(None, reader), [])]
+        header = next(filter(any, reader), [])
+        if SEPARATOR_LINE.fullmatch(dialect.delimiter.join(header)):
+            header = next(filter(any, reader), [])
     except csv.Error as error:
-        raise FormatError(f"The CSV header is not valid: {error}") from None
-    if len(set(header)) != len(header):
-        raise FormatError("The CSV header contains a column twice")
+        raise FormatError(f"The CSV header is not valid: {error}.") from None
+    if lines.fault:
+        raise FormatError(f"The CSV header is {lines.fault}.")
+    return header
+
+
+def _rows(reader: Reader, lines: _CsvLines, header: list[str], names: list[str]) -> Iterator[NumberedRow]:
     while True:
         line = reader.line_num + 1
-        lines.row_bytes = 0
+        lines.row_bytes, lines.fault = 0, ""
         try:
             cells = next(reader)
         except StopIteration:
@@ -49,21 +58,42 @@ def csv_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
         except csv.Error as error:
             yield NumberedRow(line, None, f"not valid CSV: {error}")
             continue
-        if not cells:
-            continue
-        if len(cells) != len(header):
-            yield NumberedRow(line, None, f"has {len(cells)} cells, but the header has {len(header)}")
+        if not any(cells):
+            continue  # a spreadsheet writes an empty row as delimiters only
+        while len(cells) > len(names) and not cells[-1]:
+            cells.pop()
+        if lines.fault:
+            yield NumberedRow(line, None, lines.fault)
+        elif cells == header:
+            yield NumberedRow(line, None, "repeats the header; remove this line")
+        elif len(cells) != len(names):
+            yield NumberedRow(line, None, f"has {len(cells)} cells, but the header has {len(names)}")
         else:
-            yield NumberedRow(line, dict(zip(header, cells, strict=True)))
+            yield NumberedRow(line, dict(zip(names, cells, strict=True)))
+
+
+def _column_names(header: list[str]) -> list[str]:
+    """The columns' names. A column without a name gets the name that pandas gives it."""
+    names = [name.strip() or f"Unnamed: {index}" for index, name in enumerate(header)]
+    if len(set(names)) != len(names):
+        name = next(name for name, count in Counter(names).items() if count > 1)
+        raise FormatError(f"The CSV header contains the column {name!r} twice; rename one of the two.")
+    return names
 
 
 class _CsvLines:
     """Yield lines as text. A quoted cell can span many lines, so this class limits the size of a whole
-    row."""
+    row.
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._lines = bounded_lines(stream)
+    `fault` is the reason why the current row can't be read, for example the position of a byte that is not
+    UTF-8.
+    """
+
+    def __init__(self, stream: TextStream, dialect: Dialect) -> None:
+        self._source = stream.source
+        self._lines = (bounded_mac_lines if dialect.mac else bounded_lines)(stream)
         self.row_bytes = 0
+        self.fault = ""
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -75,5 +105,10 @@ class _CsvLines:
             raise FormatError(
                 f"a row is longer than {limits.MAX_ROW_BYTES:,} bytes (is a closing quote missing?)"
             )
-        # A byte that is not UTF-8 becomes a lone surrogate, which field validation rejects.
-        return raw.decode(errors="surrogateescape")
+        if self._source.failure and not raw.endswith(LINE_ENDS):
+            raise StopIteration  # the last line of a truncated file, perhaps cut in the middle of a cell
+        try:
+            return raw.decode()
+        except UnicodeDecodeError as error:
+            self.fault = f"not UTF-8: a byte is 0x{raw[error.start]:02x}; {NOT_UTF8}"
+            return raw.decode(errors="replace")

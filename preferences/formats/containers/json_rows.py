@@ -6,38 +6,44 @@ import codecs
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
-from preferences.fields import json_of, refuse_constant
 from preferences.formats.containers import limits
+from preferences.formats.containers.encodings import NOT_UTF8, UTF8_BOM
 from preferences.formats.containers.limits import NumberedRow, shown
-from preferences.formats.containers.streams import bounded_lines
+from preferences.formats.containers.streams import TextStream, bounded_lines, bounded_mac_lines
+from preferences.quirks import NOT_A_NUMBER, Quirk
 from preferences.records import RowError
 
 JSON_SPACE = re.compile(r"[ \t\r\n]*")
 
 
-def jsonl_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
-    for number, raw in enumerate(bounded_lines(stream), start=1):
+def jsonl_rows(stream: TextStream, *, mac: bool = False) -> Iterator[NumberedRow]:
+    """`mac`: a carriage return alone ends a line."""
+    constants = _Constants()
+    decode = json.JSONDecoder(parse_constant=constants.append).decode
+    for number, raw in enumerate((bounded_mac_lines if mac else bounded_lines)(stream), start=1):
         if raw is None:
             yield NumberedRow(number, None, f"the line is longer than {limits.MAX_ROW_BYTES:,} bytes")
             continue
         if not raw.strip():
             continue
         try:
-            value = json_of(raw.decode(), "the line")
+            value = decode(raw.removeprefix(UTF8_BOM).decode())
         except UnicodeDecodeError as error:
-            yield NumberedRow(number, None, f"not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}")
-        except RowError as error:
-            yield NumberedRow(number, None, str(error))
+            reason = f"not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}; {NOT_UTF8}"
+            yield NumberedRow(number, None, reason)
+        except (ValueError, RecursionError) as error:
+            constants.clear()
+            yield NumberedRow(number, None, f"the line is not valid JSON: {error}")
         else:
             if isinstance(value, dict):
-                yield NumberedRow(number, value)
+                yield NumberedRow(number, value, quirks=constants.taken() if constants else ())
             else:
                 yield NumberedRow(number, None, f"the line contains {shown(value)}, not a JSON object")
 
 
-def array_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
+def array_rows(stream: TextStream) -> Iterator[NumberedRow]:
     """The objects of one JSON array, one in memory at a time. Reading stops at an unreadable object, because
     the start of the next one can't be found."""
     text = _ArrayText(stream)
@@ -51,7 +57,7 @@ def array_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
             yield NumberedRow(number, None, f"{error}; reading stopped")
             return
         if isinstance(value, dict):
-            yield NumberedRow(number, value)
+            yield NumberedRow(number, value, quirks=text.constants.taken())
         else:
             yield NumberedRow(number, None, f"the row is {shown(value)}, not a JSON object")
         if not text.skip(",") and not text.at("]"):
@@ -60,14 +66,25 @@ def array_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
             return
 
 
+class _Constants(list[str]):
+    """The NaN and Infinity literals of a row, which are not JSON, but which Python writes. The decoder calls
+    `append` for each literal and uses the result, None, as its value."""
+
+    def taken(self) -> tuple[Quirk, ...]:
+        found = (NOT_A_NUMBER,) if self else ()
+        self.clear()
+        return found
+
+
 class _ArrayText:
     """The text of a stream from the current position onwards; text before that position is dropped."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: TextStream) -> None:
         self._stream = stream
+        self.constants = _Constants()
         # As in CSV, a byte that is not UTF-8 becomes a lone surrogate, which field validation rejects.
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        self._json = json.JSONDecoder(parse_constant=refuse_constant)
+        self._json = json.JSONDecoder(parse_constant=self.constants.append)
         self._text = ""
         self._place = 0
         self._ended = False
@@ -88,6 +105,7 @@ class _ArrayText:
         self.at("")
         while True:
             try:
+                self.constants.clear()
                 value, self._place = self._json.raw_decode(self._text, self._place)
                 return value
             except RecursionError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from preferences.fields import kind
+from preferences.quirks import Quirk
 from preferences.records import FormatError, Row
 
 HEAD_BYTES = 64 * 1024
@@ -30,13 +31,15 @@ class NumberedRow:
     """A row with its line number, counted from 1 (in Parquet and JSON arrays, its row number), or the reason
     why the row can't be read.
 
-    `file` is the file's name in an archive of several files, and is otherwise empty.
+    `file` is the file's name in an archive of several files, and is otherwise empty. `quirks` are deviations
+    from the container's specification.
     """
 
     line: int
     row: Row | None
     reason: str = ""
     file: str = ""
+    quirks: tuple[Quirk, ...] = ()
 
 
 def shown(value: Any) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from math import isfinite
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from preferences.formats.containers import limits
@@ -21,13 +23,17 @@ PARQUET_MAGIC = b"PAR1"
 # number of rows in a batch, regardless of what the file declares.
 PARQUET_BATCH_ROWS = 32
 UNREADABLE = (ValueError, OverflowError, pa.ArrowException)  # includes UnicodeDecodeError
+DAMAGED = (*UNREADABLE, OSError, MemoryError)
 
 
 def parquet_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
     try:
         file = pq.ParquetFile(stream, pre_buffer=False)
-    except (pa.ArrowException, OSError) as error:
+        names = file.schema_arrow.names
+    except DAMAGED as error:
         raise FormatError(f"The Parquet file can't be opened: {error}.") from error
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise FormatError(f"The Parquet file has two columns named {repeated[0]!r}; rename one of them.")
     size = stream.seek(0, io.SEEK_END)
     groups = file.metadata.num_row_groups
     expanded = sum(file.metadata.row_group(index).total_byte_size for index in range(groups))
@@ -36,10 +42,19 @@ def parquet_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
     return _parquet_batches(file, max(size * limits.MAX_REPETITION, limits.FREE_EXPANDED_BYTES))
 
 
+def batches_of(
+    file: pq.ParquetFile, rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Batches of at most `rows` rows, row group by row group: Arrow can't read a batch that spans two row
+    groups if dictionaries are nested in lists or structs."""
+    for group in range(file.metadata.num_row_groups):
+        yield from file.iter_batches(rows, row_groups=[group], columns=columns)
+
+
 def _parquet_batches(file: pq.ParquetFile, most_bytes: int) -> Iterator[NumberedRow]:
     number = expanded = 0
     try:
-        for batch in file.iter_batches(batch_size=PARQUET_BATCH_ROWS):
+        for batch in batches_of(file, PARQUET_BATCH_ROWS):
             expanded += batch.nbytes
             if expanded > most_bytes:
                 reason = f"the Parquet data unpacks to more than {limits.MAX_REPETITION:,} times its size"
@@ -55,7 +70,7 @@ def _parquet_batches(file: pq.ParquetFile, most_bytes: int) -> Iterator[Numbered
                     yield NumberedRow(number, None, f"the row is longer than {limits.MAX_ROW_BYTES:,} bytes")
                 else:
                     yield NumberedRow(number, plain)
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGED as error:
         yield NumberedRow(number + 1, None, damage(error))
 
 
@@ -70,33 +85,66 @@ def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
         pass
     for index in range(batch.num_rows):
         try:
-            yield from batch.slice(index, 1).to_pylist()
+            yield {name: _cell(batch.column(name).slice(index, 1)) for name in batch.schema.names}
         except UnicodeDecodeError as error:
             yield f"not UTF-8: {error.reason}"
         except UNREADABLE as error:
             yield f"can't be read: {error}"
 
 
+def _cell(column: pa.Array) -> Any:
+    """The value of a column with one row. A time that Python can't express is returned as text."""
+    try:
+        return column[0].as_py()
+    except UnicodeDecodeError:
+        raise
+    except UNREADABLE:
+        if not pa.types.is_temporal(column.type):
+            raise
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.timestamp(column.type.unit))
+        return pc.cast(column, pa.string())[0].as_py()
+
+
 def damage(error: Exception) -> str:
-    """The error message for damaged data, at which reading stops."""
+    """The error message for data that can't be read, at which reading stops."""
+    if isinstance(error, pa.ArrowNotImplementedError):
+        return f"Arrow can't read a column ({error}); write it with a plain type. Reading stopped"
     return f"the Parquet data is damaged here ({error}); reading stopped"
 
 
 def _plain(value: Any) -> Any:
-    """Convert Arrow's Python values to JSON values: times as ISO 8601, decimals as floats, NaN as None."""
+    """Convert Arrow's Python values to JSON values: times as ISO 8601, decimals as numbers, NaN as None.
+
+    Bytes are text if they are UTF-8, because some programs mark text as binary. Other bytes are kept: fields
+    reject them, and metadata contains them as Base64.
+    """
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, (bytes, time, timedelta)):
-        return str(value)
-    if isinstance(value, float) and not isfinite(value):
+        return _number(value)
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value
+    return str(value)
+
+
+def _number(value: Decimal) -> float | str | None:
+    """A decimal as a float if that is the same number; otherwise as text, which keeps all digits."""
+    if not value.is_finite():
         return None
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value
+    number = float(value)
+    return number if isfinite(number) and Decimal(repr(number)) == value else str(value)
 
 
 def _size(value: Any) -> int:

@@ -9,26 +9,45 @@ with the reason. A truncated file yields its readable rows and then the reason w
 from __future__ import annotations
 
 import io
-import zlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from gzip import BadGzipFile, GzipFile
+from functools import partial
+from itertools import chain
 from typing import Any, BinaryIO
 
-from preferences.formats.containers import archive, limits
-from preferences.formats.containers.csv_rows import CARRIAGE_RETURN, csv_rows, names_a_prompt
+from preferences.formats.containers import archive
+from preferences.formats.containers.csv_header import dialect_of
+from preferences.formats.containers.csv_rows import csv_rows
+from preferences.formats.containers.encodings import as_utf8, head_of
 from preferences.formats.containers.json_rows import array_rows, jsonl_rows
 from preferences.formats.containers.limits import NumberedRow
 from preferences.formats.containers.parquet_rows import PARQUET_MAGIC, parquet_rows
-from preferences.formats.containers.streams import AsRaw
+from preferences.formats.containers.streams import Gunzip, Source, TextStream
 from preferences.records import FormatError
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
-UTF8_BOM = b"\xef\xbb\xbf"
 HEAD_LINES = 50
-GZIP_ERRORS = (EOFError, BadGzipFile, zlib.error)
-Container = Callable[[BinaryIO], Iterator[NumberedRow]]
+# The first bytes of files that people confuse with those that can be read.
+UNREAD = {
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\x00": "an xz file",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    GZIP_MAGIC: "a gzip file in a gzip file",
+    ZIP_MAGIC: "a zip archive in another archive",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet in Excel's old format",
+    b"ARROW1": "an Arrow file",
+    b"SQLite format 3": "an SQLite database",
+    b"\x89HDF": "an HDF5 file",
+    b"\x80\x04\x95": "a Python pickle",
+    b"%PDF": "a PDF document",
+}
+# The end of one object and the beginning of the next, separated by a carriage return.
+MAC_OBJECTS = re.compile(rb"\}[ \t]*\r\s*\{")
+Container = Callable[[TextStream], Iterator[NumberedRow]]
 
 
 def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
@@ -79,55 +98,67 @@ def _member_rows(member: io.BufferedReader, file: archive.DataFile) -> Iterator[
 
 
 def _text_rows(stream: Any, magic: bytes, *, packed_bytes: Callable[[], int]) -> Iterator[NumberedRow]:
-    raw = AsRaw(stream)
     if magic[:2] == GZIP_MAGIC:
         # GzipFile reads ahead, so the count of packed bytes can be too high by one buffer (128 KiB).
-        raw = AsRaw(GzipFile(fileobj=stream, mode="rb"), packed_bytes=packed_bytes, what="the gzip data")
-    buffered = io.BufferedReader(raw, limits.HEAD_BYTES)
-    try:
-        head = buffered.peek(limits.HEAD_BYTES)[: limits.HEAD_BYTES]
-    except GZIP_ERRORS as error:
-        raise FormatError(f"The gzip data can't be unpacked: {error}.") from error
-    if head.startswith(UTF8_BOM):
-        buffered.read(len(UTF8_BOM))
-        head = head[len(UTF8_BOM) :]
+        text = TextStream(Gunzip(stream), packed_bytes=packed_bytes, what="the gzip data")
+    else:
+        text = TextStream(stream)
+    text, head = as_utf8(text, head_of(text))
     if not head.strip():
+        if text.source.failure:
+            raise FormatError(f"No row can be read: {text.source.failure}.")
         raise FormatError("The file is empty.")
-    return _guarded(_container(head)(buffered))
+    return _guarded(_container(head)(text), text.source)
 
 
 def _container(head: bytes) -> Container:
-    first = head.lstrip().split(b"\n", 1)[0].decode(errors="replace")
-    if first.startswith("{"):
-        return jsonl_rows
-    if first.startswith("["):
+    start = head.lstrip()
+    if start.startswith(b"{"):
+        return partial(jsonl_rows, mac=MAC_OBJECTS.search(start.split(b"\n", 1)[0]) is not None)
+    if start.startswith(b"["):
         return array_rows
-    if names_a_prompt(first):
-        if CARRIAGE_RETURN in first.rstrip(CARRIAGE_RETURN):
-            raise FormatError(
-                "The first line of this CSV file contains a carriage return without a line feed. Save "
-                "the file with line feeds (LF or CRLF) at the end of its lines."
-            )
-        return csv_rows
+    if what := next((name for sign, name in UNREAD.items() if head.startswith(sign)), ""):
+        raise FormatError(f"This is {what}. Unpack it, or save the data as CSV, JSON Lines or Parquet.")
+    dialect = dialect_of(head.decode(errors="replace"))
+    if dialect is not None:
+        return partial(csv_rows, dialect=dialect)
     if any(line.lstrip().startswith(b"{") for line in head.split(b"\n")[:HEAD_LINES]):
         return jsonl_rows
     raise FormatError(
-        "This is neither JSON Lines nor a JSON array, nor CSV with a prompt column (each plain or gzipped),"
-        " nor Parquet, nor a zip archive of such files."
+        "This is neither JSON Lines nor a JSON array, nor CSV with a header that names a column for prompts"
+        " or responses (each plain or gzipped), nor Parquet, nor a zip archive of such files."
     )
 
 
-def _guarded(rows: Iterator[NumberedRow]) -> Iterator[NumberedRow]:
+def _guarded(rows: Iterator[NumberedRow], source: Source) -> Iterator[NumberedRow]:
     """Yield `rows`. If the stream itself fails, yield the reason as the last row, so that the rows before it
     are kept."""
     line = 0
     try:
         for row in rows:
+            if source.failure:
+                yield from _before_failure(chain([row], rows), source.failure)
+                return
             line = row.line
             yield row
-    except GZIP_ERRORS as error:
-        yield NumberedRow(
-            line + 1, None, f"the gzip data is truncated or damaged here ({error}); reading stopped"
-        )
     except FormatError as error:
         yield NumberedRow(line + 1, None, f"{error}; reading stopped")
+        return
+    if source.failure:
+        yield NumberedRow(line + 1, None, f"{source.failure}; reading stopped")
+
+
+def _before_failure(rows: Iterator[NumberedRow], failure: str) -> Iterator[NumberedRow]:
+    """The rows that were read before the stream failed, then the failure. If the last row is cut off, its
+    line gets the failure as its reason."""
+    held = next(rows)
+    try:
+        for row in rows:
+            yield held
+            held = row
+    except FormatError as error:
+        failure = str(error)
+    if held.row is not None:
+        yield held
+    line = held.line if held.row is None else held.line + 1
+    yield NumberedRow(line, None, f"{failure}; reading stopped")

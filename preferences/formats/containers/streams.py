@@ -1,13 +1,28 @@
-"""Forward-only streams that are read once, with size limits enforced during reading."""
+"""Forward-only streams that are read once, with size limits enforced during reading.
+
+If a layer fails (a truncated gzip file, a damaged zip archive, a bad character), the bytes before the failure
+are still delivered. The last layer, :class:`TextStream`, then ends and keeps the reason.
+"""
 
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from gzip import BadGzipFile, GzipFile
+from typing import Any, BinaryIO, cast
 
 from preferences.formats.containers import limits
 from preferences.formats.containers.limits import ExpansionError, unpacks_too_far
+from preferences.records import FormatError
+
+LINE_ENDS = (b"\n", b"\r")
+
+
+def some_of(stream: Any) -> Callable[[int], bytes]:
+    """The method that reads up to n bytes. `read1` is preferred: `read` loses the bytes that it has already
+    read if a later part of the same call fails."""
+    return cast(Callable[[int], bytes], getattr(stream, "read1", stream.read))
 
 
 def bounded_lines(stream: BinaryIO) -> Iterator[bytes | None]:
@@ -22,29 +37,109 @@ def bounded_lines(stream: BinaryIO) -> Iterator[bytes | None]:
         yield None
 
 
+def bounded_mac_lines(stream: BinaryIO) -> Iterator[bytes | None]:
+    """As :func:`bounded_lines`, but a carriage return without a line feed also ends a line."""
+    held, skipping = b"", False
+    while chunk := stream.read(limits.HEAD_BYTES):
+        lines = (held + chunk).splitlines(keepends=True)
+        # The next chunk can begin with the line feed that belongs to this carriage return.
+        held = b"" if lines[-1].endswith(b"\n") else lines.pop()
+        for line in lines:
+            if not skipping:
+                yield line if len(line) <= limits.MAX_ROW_BYTES else None
+            skipping = False
+        if len(held) > limits.MAX_ROW_BYTES:
+            if not skipping:
+                yield None
+            held, skipping = held[-1:], True
+    if held and not skipping:
+        yield held
+
+
 class AsRaw(io.RawIOBase):
     """Adapts any readable binary stream to the raw interface that BufferedReader needs, because an upload has
-    no `readinto`.
+    no `readinto`. The buffer is filled, so that the head of a file is complete.
 
     With `packed_bytes`, the stream contains unpacked data, and reading fails once that data far exceeds the
     packed size.
     """
 
     def __init__(self, stream: Any, *, packed_bytes: Callable[[], int] | None = None, what: str = "") -> None:
-        self._stream = stream
+        self._some = some_of(stream)
         self._packed_bytes = packed_bytes
         self._what = what
         self._expanded = 0
+        self._error: Exception | None = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data: bytes = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        self._expanded += len(data)
+        filled = 0
+        while filled < len(buffer) and self._error is None:
+            try:
+                data = self._some(len(buffer) - filled)
+                self._count(len(data))
+            except (FormatError, OSError) as error:
+                self._error = error
+                break
+            if not data:
+                break
+            buffer[filled : filled + len(data)] = data
+            filled += len(data)
+        if not filled and self._error is not None:
+            raise self._error
+        return filled
+
+    def _count(self, size: int) -> None:
+        self._expanded += size
         if self._packed_bytes and unpacks_too_far(self._expanded, self._packed_bytes()):
             raise ExpansionError(
                 f"{self._what} unpacks to more than {limits.MAX_EXPANSION_RATIO} times its size"
             )
-        return len(data)
+
+
+class TextStream(io.BufferedReader):
+    """The text of a file. If reading fails, the stream ends early, and `source.failure` is the reason."""
+
+    def __init__(self, stream: Any, *, packed_bytes: Callable[[], int] | None = None, what: str = "") -> None:
+        self.source = Source(stream, packed_bytes=packed_bytes, what=what)
+        super().__init__(self.source, limits.HEAD_BYTES)
+
+
+class Source(AsRaw):
+    """The last layer below a TextStream."""
+
+    failure = ""
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return super().readinto(buffer)
+        except FormatError as error:
+            self.failure = str(error)
+        except OSError as error:
+            self.failure = f"the file can't be read from here ({error})"
+        return 0
+
+
+class Gunzip:
+    """The unpacked data of a gzip file, which can consist of several members, one after the other."""
+
+    def __init__(self, stream: Any) -> None:
+        self._file = GzipFile(fileobj=cast(Any, _Some(stream)), mode="rb")
+        self._began = False
+
+    def read(self, size: int) -> bytes:
+        try:
+            data = self._file.read1(size)
+        except (EOFError, BadGzipFile, zlib.error) as error:
+            if self._began and str(error).startswith("Not a gzipped file"):
+                raise FormatError("the gzip data is followed by bytes that are not gzip data") from error
+            raise FormatError(f"the gzip data is truncated or damaged here ({error})") from error
+        self._began = self._began or bool(data)
+        return data
+
+
+class _Some:
+    def __init__(self, stream: Any) -> None:
+        self.read = some_of(stream)

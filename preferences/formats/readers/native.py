@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from preferences.fields import (
+    annotator_of,
     bool_of,
     check_no_nul,
     check_response_count,
@@ -33,6 +34,7 @@ from preferences.fields import (
     tiers_from_ranks,
     tiers_of,
     time_of,
+    whole_of,
 )
 from preferences.formats.readers.prompts import PROMPT_NAMES, prompt_metadata, prompt_of
 from preferences.formats.readers.table.votes import check_no_vote
@@ -250,7 +252,7 @@ def _ranking(row: Row, found: Sequence[Any]) -> RankingRecord | None:
     rewrite = row.get("rewrite")
     return RankingRecord(
         tiers=judged,
-        annotator=label_of(row.get("annotator"), "annotator"),
+        annotator=annotator_of(row),
         strength=int_of(row.get("strength"), "strength", low=-SMALLINT_MAX, high=SMALLINT_MAX),
         ratings=_by_response(row, "ratings", found),
         flags=_by_response(row, "flags", found),
@@ -272,7 +274,7 @@ def _check_unranked(row: Row, tiers: Tiers, count: int) -> None:
     """Check that the responses listed as unranked are exactly those in no tier."""
     unranked = list_of(row.get("unranked") or [], "unranked")
     left = sorted(set(range(count)) - {index for tier in tiers for index in tier})
-    named = [index for index in unranked if isinstance(index, int)]
+    named = [index for index in map(whole_of, unranked) if index is not None]
     if unranked and (len(named) != len(unranked) or sorted(named) != left):
         raise RowError("`unranked` must list exactly the responses that are in no tier")
 
@@ -286,7 +288,7 @@ def _signed_preference(row: Row, count: int) -> RankingRecord:
     statement = row.get("preference_statement")
     return RankingRecord(
         tiers=((0, 1),) if signed == 0 else ((0,), (1,)) if signed < 0 else ((1,), (0,)),
-        annotator=label_of(row.get("annotator"), "annotator"),
+        annotator=annotator_of(row),
         strength=abs(signed) or None,
         comment=text_of(statement, "preference_statement") if given(statement) else "",
         training=training_fields(row),

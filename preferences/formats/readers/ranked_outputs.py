@@ -24,7 +24,7 @@ def recognises(row: Row) -> bool:
 
 def parse(row: Row) -> Parsed:
     replies = [
-        text_of(text, f"output.{index}") for index, text in enumerate(list_of(row["output"], "output"))
+        text_of(text, f"output.{index}") for index, text in enumerate(list_of(row.get("output"), "output"))
     ]
     check_response_count(len(replies))
     messages, system = with_system(row, conversation_of_instruction(row))

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from preferences.fields import int_of, json_of, list_of
+from preferences.fields import int_of, list_of, parsed_of
 from preferences.formats.export_format import ExportFormat, Options, Row, SnapshotFile
 
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
@@ -73,7 +73,7 @@ def row_of(cells: Mapping[str, str]) -> dict[str, Any]:
     for name in TEXT_CELLS & row.keys():
         row[name] = restored(row[name])
     for name in (*JSON_CELLS, *METADATA_CELLS):
-        row[name] = json_of(cells.get(name) or "null", name)
+        row[name] = parsed_of(cells.get(name) or "null", name)
     sampling, metadata = (list_of(cells.get(name) or [], name) for name in ("sampling", "response_metadata"))
     row["responses"] = [
         {

@@ -255,7 +255,7 @@ def test_bad_rows_are_reported_and_good_rows_are_read() -> None:
     assert "not a JSON object" in reasons[5]
     assert "not valid Unicode" in reasons[6]
     assert "not valid JSON" in reasons[7]
-    assert "NaN" in reasons[9]
+    assert "a NaN or Infinity in the row was treated as missing" in reasons[9]
     assert 8 not in reasons  # a blank line is not a row
 
 
@@ -333,7 +333,8 @@ def test_broken_csv_rows_are_reported_and_others_are_read() -> None:
     assert [item.line for item in found if one(item)] == [2, 6]
     assert "2 cells, but the header has 3" in reasons[3]
     assert "not valid CSV" in reasons[4]
-    assert "not valid Unicode" in reasons[5]
+    assert "not UTF-8: a byte is 0xff" in reasons[5]
+    assert "save it as UTF-8" in reasons[5]
 
 
 def test_overlong_line_is_skipped_and_never_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:

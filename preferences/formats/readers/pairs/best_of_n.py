@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any
 
 from preferences.fields import (
+    annotator_of,
     label_of,
     list_of,
     metadata_of,
@@ -64,7 +65,7 @@ def parse(row: Row) -> Parsed:
         tiers: Tiers = (first, (place[below[0]],)) if len(below) == 1 else (first,)
         ranking = RankingRecord(
             tiers=tiers,
-            annotator=label_of(row.get("annotator"), "annotator"),
+            annotator=annotator_of(row),
             strength=strength,
             external_id=label_of(row.get("id"), "id"),
             metadata=rest,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from preferences.fields import label_of, metadata_of, text_of
+from preferences.fields import annotator_of, metadata_of, text_of
 from preferences.formats.dialogues import HH_ROLES, run_on
 from preferences.formats.readers.pairs.sides import blind_order, strength_of
 from preferences.formats.readers.prompts import with_system
@@ -62,7 +62,7 @@ def parse(row: Row) -> Parsed:
     strength, rest = strength_of(row)
     ranking = RankingRecord(
         tiers=((order.index(0),), (order.index(1),)),
-        annotator=label_of(row.get("annotator"), "annotator"),
+        annotator=annotator_of(row),
         strength=strength,
         metadata=rest,
         training=training_fields(row),

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from preferences.fields import label_of, prompt_messages, text_of
+from preferences.fields import annotator_of, label_of, prompt_messages, text_of
 from preferences.formats.dialogues import (
     TurnFields,
     decoded_turns,
@@ -95,7 +95,7 @@ def parse(row: Row) -> Parsed:
     order = blind_order(replies)
     ranking = RankingRecord(
         tiers=((order.index(0),), (order.index(1),)),
-        annotator=label_of(row.get("annotator"), "annotator"),
+        annotator=annotator_of(row),
         strength=strength,
         external_id=label_of(row.get("ranking_id"), "ranking_id"),
         metadata=rest,

@@ -39,7 +39,7 @@ def parse(row: Row) -> Parsed:
     info = object_of(row.get("info"), "info")
     source = "post" if given(info.get("post")) else "article"
     summaries = [
-        object_of(item, f"summaries.{n}") for n, item in enumerate(list_of(row["summaries"], "summaries"))
+        object_of(item, f"summaries.{n}") for n, item in enumerate(list_of(row.get("summaries"), "summaries"))
     ]
     check_response_count(len(summaries))
     choice = int_of(row.get("choice"), "choice", low=0, high=len(summaries) - 1)

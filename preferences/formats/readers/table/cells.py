@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from preferences.fields import given, json_of, kind, prompt_messages, text_of
+from preferences.fields import given, kind, parsed_of, prompt_messages, text_of
 from preferences.formats.dialogues import HH_ROLES, messages_of, reply_of, shared_turns, turns_of
 from preferences.formats.readers.pairs import hh
 from preferences.records import Message, Row, RowError
@@ -65,7 +65,7 @@ def listed(value: object) -> list[Any] | None:
 def _decoded(value: object) -> Any:
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            return json_of(value, "the cell")
+            return parsed_of(value, "the cell")
         except RowError:
             return value
     return value

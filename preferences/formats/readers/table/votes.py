@@ -83,6 +83,7 @@ ADVERBS = {
 RELATION = re.compile(r"\[*\s*([ab])\s*([<>=]{1,3})\s*([ab])\s*\]*", re.IGNORECASE)
 MAX_VERDICT_CHARACTERS = 80
 MAX_NAME_CHARACTERS = 20
+LARGEST_NUMBER = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,9 +374,10 @@ def _number(value: object, name: str) -> float | None:
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) or (
-        isinstance(value, str) and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", value) is not None
-    )
+    """Whether the value is a number, or a text such as "-1.5", that a float represents closely."""
+    if isinstance(value, (int, float)):
+        return -LARGEST_NUMBER < value < LARGEST_NUMBER
+    return isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,15}(\.\d{1,15})?\s*", value) is not None
 
 
 def named_numbers(item: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -2280,7 +2280,6 @@ export interface components {
         /**
          * @description * `arena-battles` - arena-battles
          *     * `argilla` - argilla
-         *     * `columns` - columns
          *     * `helpsteer3` - helpsteer3
          *     * `hh-rlhf` - hh-rlhf
          *     * `label-studio` - label-studio
@@ -2296,12 +2295,13 @@ export interface components {
          *     * `rewardbench` - rewardbench
          *     * `squality` - squality
          *     * `summarize-from-feedback` - summarize-from-feedback
+         *     * `table` - table
          *     * `trl-preference` - trl-preference
          *     * `tulu-eval` - tulu-eval
          *     * `ultrafeedback` - ultrafeedback
          * @enum {string}
          */
-        FormatEnum: "arena-battles" | "argilla" | "columns" | "helpsteer3" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "summarize-from-feedback" | "trl-preference" | "tulu-eval" | "ultrafeedback";
+        FormatEnum: "arena-battles" | "argilla" | "helpsteer3" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "summarize-from-feedback" | "table" | "trl-preference" | "tulu-eval" | "ultrafeedback";
         Formats: {
             imports: components["schemas"]["ImportFormat"][];
             exports: components["schemas"]["ExportFormat"][];
@@ -2394,7 +2394,6 @@ export interface components {
              *
              *     * `arena-battles` - arena-battles
              *     * `argilla` - argilla
-             *     * `columns` - columns
              *     * `helpsteer3` - helpsteer3
              *     * `hh-rlhf` - hh-rlhf
              *     * `label-studio` - label-studio
@@ -2410,6 +2409,7 @@ export interface components {
              *     * `rewardbench` - rewardbench
              *     * `squality` - squality
              *     * `summarize-from-feedback` - summarize-from-feedback
+             *     * `table` - table
              *     * `trl-preference` - trl-preference
              *     * `tulu-eval` - tulu-eval
              *     * `ultrafeedback` - ultrafeedback
@@ -3362,9 +3362,12 @@ export interface components {
          *     * `no-order` - no-order
          *     * `no-ranks` - no-ranks
          *     * `no-weak-order` - no-weak-order
+         *     * `not-a-number` - not-a-number
          *     * `not-alternating` - not-alternating
          *     * `one-response` - one-response
          *     * `other-votes` - other-votes
+         *     * `prompt-differs` - prompt-differs
+         *     * `prompt-repeated` - prompt-repeated
          *     * `ranks-lost` - ranks-lost
          *     * `ranks-missing` - ranks-missing
          *     * `repeated-response` - repeated-response
@@ -3376,7 +3379,7 @@ export interface components {
          *     * `vote-missing` - vote-missing
          * @enum {string}
          */
-        QuirkCountNameEnum: "answer-left-out" | "buckets" | "empty-reply" | "empty-turn" | "form-takes-others" | "identical-pair" | "implicit-prompt" | "margin-not-whole" | "no-order" | "no-ranks" | "no-weak-order" | "not-alternating" | "one-response" | "other-votes" | "ranks-lost" | "ranks-missing" | "repeated-response" | "role-in-text" | "runs-on" | "same-annotator-again" | "time-not-understood" | "too-many-responses" | "vote-missing";
+        QuirkCountNameEnum: "answer-left-out" | "buckets" | "empty-reply" | "empty-turn" | "form-takes-others" | "identical-pair" | "implicit-prompt" | "margin-not-whole" | "no-order" | "no-ranks" | "no-weak-order" | "not-a-number" | "not-alternating" | "one-response" | "other-votes" | "prompt-differs" | "prompt-repeated" | "ranks-lost" | "ranks-missing" | "repeated-response" | "role-in-text" | "runs-on" | "same-annotator-again" | "time-not-understood" | "too-many-responses" | "vote-missing";
         Range: {
             /** Format: double */
             low: number;

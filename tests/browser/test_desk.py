@@ -179,7 +179,7 @@ def test_shortcut_overlay_lists_every_key(desk: Desk) -> None:
     desk.press("?")
     dialog = desk.page.get_by_role("dialog", name="Keyboard shortcuts")
     for words in ("Submit the answer", "Undo", "Next response", "Skip this task"):
-        expect(dialog.get_by_text(words)).to_be_visible()
+        expect(dialog.get_by_text(words, exact=True)).to_be_visible()
     desk.press("Escape")
     expect(dialog).to_have_count(0)
 

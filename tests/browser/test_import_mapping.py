@@ -71,7 +71,8 @@ def test_manager_chooses_the_columns_of_scores(
 def _choose(page: Page, label: str, *options: str) -> None:
     """Choose the options of a field that takes several values."""
     field = page.get_by_label(label, exact=True).first
+    field.focus()
+    field.press("ArrowDown")
     for option in options:
-        field.click()
-        page.get_by_role("option", name=option, exact=True).click()
-    page.keyboard.press("Escape")
+        page.locator("[data-combobox-option]").filter(has_text=option, visible=True).click()
+    field.press("Escape")

@@ -106,7 +106,7 @@ def test_limits_on_response_count_are_the_same_everywhere(count: int, refused: b
         assert len(prepared(draft).response_hashes) == count
 
 
-@pytest.mark.parametrize("role", ["system", "user", "tool", "User", "assistant ", "critic"])
+@pytest.mark.parametrize("role", ["system", "user", "tool", "narrator", "assistant ", "critic"])
 def test_roles_are_the_same_for_imports_and_drafts(role: str) -> None:
     messages = ({"role": role, "content": "Q"},)
     refused = role not in text.ROLES

@@ -377,7 +377,7 @@ def test_calls_that_differ_only_in_their_id_are_the_same_reply() -> None:
     [
         (3, "chosen.0.tool_calls.0 must be an object with a name and arguments, not a number"),
         ({"type": "function"}, "chosen.0.tool_calls.0 has no function name"),
-        ("{", "chosen.0.tool_calls.0 is not valid JSON"),
+        ("{", "chosen.0.tool_calls.0 is neither valid JSON nor a Python list"),
     ],
 )
 def test_tool_call_without_a_name_is_rejected(call: Any, reason: str) -> None:

@@ -33,22 +33,22 @@ it. Whole numbers can be written as floats (2.0). NaN and Infinity are treated a
 numbers that pandas writes as an unnamed column are left out. The rows of a truncated or damaged file are read
 up to the damage, which is reported.
 
-A table can have columns of other names. If a column looks like a vote, the file is read in the format `table`,
-or rejected with the columns named, because ranked responses must not become open tasks. Choose the columns that
-can't be inferred on the Data page, which shows the first tasks, or with `--map`: `--map prompt=COLUMN`,
-`--map responses=X,Y`, `--map vote=COLUMN` (or one column of numbers per response), `--map system=COLUMN`,
-`--map annotator=COLUMN` and `--map direction=…`, the meaning of the vote's numbers: `from-0`, `from-1`,
-`higher`, `lower`, `negative-first` or `positive-first`. The project remembers the choice for the next file
-with the same columns.
+A table can have columns of other names. If a column looks like a vote, the file is read in the format
+`table`, or rejected with the columns named, because ranked responses must not become open tasks. Choose the
+columns that can't be inferred on the Data page, which shows the first tasks, or with `--map`: `--map
+prompt=COLUMN`, `--map responses=X,Y`, `--map vote=COLUMN` (or one column of numbers per response), `--map
+system=COLUMN`, `--map annotator=COLUMN` and `--map direction=…`, the meaning of the vote's numbers: `from-0`,
+`from-1`, `higher`, `lower`, `negative-first` or `positive-first`. The project remembers the choice for the
+next file with the same columns.
 
 `python -m training.rlhf.train_reward_model FILE` reads the same files with the same readers. The command
 trains on the rankings, stops if a row can't be read, and rejects a file without rankings.
 
-Prompts and responses are identified by their text, so importing a file again changes nothing. By
-default, an imported ranking closes its task. With `--votes keep`, the rankings are stored and the tasks are
-ranked again; with `--votes ignore`, the rankings are not stored. If the same annotator (identified by the name in the file) has ranked the same
-responses several times, the latest ranking replaces the earlier ones, which are kept as history. Fields that
-are unknown to a format are kept as metadata.
+Prompts and responses are identified by their text, so importing a file again changes nothing. By default, an
+imported ranking closes its task. With `--votes keep`, the rankings are stored and the tasks are ranked again;
+with `--votes ignore`, the rankings are not stored. If the same annotator (identified by the name in the file)
+has ranked the same responses several times, the latest ranking replaces the earlier ones, which are kept as
+history. Fields that are unknown to a format are kept as metadata.
 """
 QUIRKS_HEAD = """
 ### Quirks of real files

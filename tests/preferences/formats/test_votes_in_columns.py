@@ -363,3 +363,19 @@ def test_responses_in_columns_with_the_names_of_models_are_found() -> None:
     assert orders({**row, "winner": "gpt"}, {**row, "winner": "claude"}) == [CAT, DOG]
     assert orders({**row, "gpt_rank": 2, "claude_rank": 1}) == [DOG]
     assert "score_gpt" in refusal({**row, "score_gpt": 4, "score_claude": 2})
+
+
+def test_sentences_of_annotators_are_read() -> None:
+    assert orders({**PAIR, "Which is better?": "Both are equally good"}) == [TIE]
+    assert orders({**PAIR, "Which is better?": "Answer A is better"}) == [CAT]
+    assert ranking_of({**PAIR, "verdict": "Both are bad"}).all_bad
+
+
+@pytest.mark.parametrize("column", ["order", "ratings"])
+def test_list_of_unknown_direction_is_refused(column: str) -> None:
+    row = {"prompt": "Best pet?", "responses": ["Cat", "Dog"], column: [2.0, 4.0]}
+    assert f"{column} (it isn't known" in refusal(row)
+
+
+def test_true_and_false_are_not_numbers_of_responses() -> None:
+    assert "a_is_better (true and false name no response)" in refusal({**PAIR, "a_is_better": True})

@@ -15,6 +15,7 @@ from preferences.formats.readers.prompts import PROMPT_NAMES
 from preferences.formats.readers.table.cells import Replies, listed, replies_of
 from preferences.formats.readers.table.names import Group, groups_of, words_of
 from preferences.formats.readers.table.votes import (
+    ORDER_WORDS,
     RANK_WORDS,
     SCORE_WORDS,
     WINNER_WORDS,
@@ -125,7 +126,9 @@ def mapping_with(
 ) -> ColumnMapping | None:
     """:func:`mapping_of` for known columns of the prompt and the responses."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    rest = [name for name in names if name not in {prompt, *columns, *SYSTEM_NAMES, *NOT_VOTES}]
+    # Rankloop's `ratings` are objects; a list of them is a score per response.
+    described = {name for name in NOT_VOTES if not any(listed(row.get(name)) for row in rows)}
+    rest = [name for name in names if name not in {prompt, *columns, *SYSTEM_NAMES, *described}]
     models = next((group.columns for group in _groups(rest, len(columns)) if _is_model_group(group)), ())
     rest = [name for name in rest if name not in models and name not in (*ANNOTATOR_NAMES, *ID_NAMES)]
     vote, others = _vote(_Sample(rows, columns, models, numbers), rest)
@@ -275,7 +278,11 @@ def _scores(sample: _Sample, names: list[str]) -> list[str]:
         for name in vote_names(tuple(names))
         if sample.values(name) and all(listed(value) for value, _ in sample.values(name))
     ]
-    single = [name for name in vote_names(tuple(names)) if name not in lists and sample.values(name)]
+    single = [
+        name
+        for name in vote_names(tuple(names))
+        if name not in lists and sample.values(name) and not ORDER_WORDS & set(words_of(name))
+    ]
     return [*groups, *dict.fromkeys(keys), *lists, *(name for name in single if name not in groups)]
 
 

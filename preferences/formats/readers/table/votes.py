@@ -50,6 +50,7 @@ WINNER_WORDS = (
     "comparison",
 )
 RANK_WORDS = frozenset({"rank", "ranks", "ranking", "rankings", "place", "position"})
+ORDER_WORDS = frozenset({"order", "ordering", "ordered", "sorted"})
 SCORE_WORDS = frozenset(
     {"score", "scores", "rating", "ratings", "reward", "rewards", "elo", "label", "grade"}
 )
@@ -66,11 +67,12 @@ BOTH_BAD = frozenset({"bothbad", "neither", "none"})
 # Words of a cell that do not say which response it names.
 FILLER = frozenset(
     words_of(
-        "response answer model completion output assistant option candidate summary reply the is better wins"
-        " won win winner preferred side good conversation text system generation"
+        "response answer model completion output assistant option candidate summary reply the is are better"
+        " wins won win winner preferred side good conversation text system generation"
     )
 )
-ADVERBS = {
+ADVERBS: dict[str, int | None] = {
+    "equally": None,
     "slightly": 1,
     "marginally": 1,
     "clearly": 2,
@@ -154,7 +156,7 @@ def vote_names(names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names
         if (words := set(words_of(name)))
         and not words & OTHER_WORDS
-        and not words.isdisjoint({*WINNER_WORDS, *RANK_WORDS, *SCORE_WORDS})
+        and not words.isdisjoint({*WINNER_WORDS, *RANK_WORDS, *SCORE_WORDS, *ORDER_WORDS})
     )
 
 
@@ -375,6 +377,8 @@ def _number(value: object, name: str) -> float | None:
 
 def is_number(value: object) -> bool:
     """Whether the value is a number, or a text such as "-1.5", that a float represents closely."""
+    if isinstance(value, bool):
+        return False
     if isinstance(value, (int, float)):
         return -LARGEST_NUMBER < value < LARGEST_NUMBER
     return isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,15}(\.\d{1,15})?\s*", value) is not None

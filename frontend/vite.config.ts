@@ -21,11 +21,11 @@ export default defineConfig({
     // The timeouts are generous, because all other checks run on the same machine at the same time.
     testTimeout: 300_000,
     hookTimeout: 300_000,
-    // Each test file undoes its changes, so all test files can share one document and load the libraries only
-    // once. Sharing the document and the libraries halves the CPU time of the tests.
+    // Each test file undoes its changes. Therefore, all test files can share one document and load the libraries
+    // only once. This sharing halves the tests' CPU time.
     isolate: false,
-    // Creating a document takes longer than most test files, so only test files that render components use a
-    // document.
+    // Creating a document takes longer than most test files need to run. Therefore, only test files that render
+    // components use a document.
     projects: [
       { extends: true, test: { name: "logic", environment: "node", include: ["src/**/*.test.ts"] } },
       {

@@ -32,8 +32,8 @@ export class ApiProblem extends Error {
   }
 
   /**
-   * Whether the request can be repeated unchanged; true if the server did not receive or could not process
-   * the request.
+   * Whether the request can be repeated unchanged. True if the server did not receive the request or could
+   * not process the request.
    */
   get transient(): boolean {
     return this.unreachable || this.status === 429 || this.status >= 500;

@@ -49,8 +49,8 @@ async function open(address: string, answers: Answers): Promise<void> {
     return Response.json(body, { status: pathname in answers ? 200 : body ? 403 : 401 });
   });
   window.history.replaceState(null, "", address);
-  // The modules are loaded again for each page, as in a browser, because the app's only router would otherwise
-  // keep the location of the previous page.
+  // As in a browser, the modules are loaded again for each page. Otherwise, the app's only router would keep
+  // the location of the previous page.
   vi.resetModules();
   const [{ App }, { queryClient }] = await Promise.all([import("./App"), import("./queries")]);
   await act(async () => render(<App />));

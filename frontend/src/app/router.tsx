@@ -226,9 +226,9 @@ export const router = createRouter({
   scrollRestoration: true,
 });
 
-// If a navigation removes the focused element (the login button or a link on the previous page), the focus moves to
-// the heading of the new page instead of the top of the document. On the desk, the first response
-// receives the focus instead of the heading.
+// If a navigation removes the focused element, such as the login button, the focus moves to the new page's
+// heading instead of the top of the document. On the desk, the first response receives the focus instead of
+// the heading.
 router.subscribe("onRendered", ({ fromLocation, pathChanged }) => {
   if (!fromLocation || !pathChanged || document.activeElement !== document.body) return;
   const heading = document.querySelector<HTMLElement>("main h1:not(.visually-hidden)");

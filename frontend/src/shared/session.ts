@@ -28,7 +28,8 @@ export const projectQuery = (slug: string) =>
 
 /**
  * The number of all tasks and the number of open tasks in the project. In a project with hidden checks, the
- * server hides these numbers from annotators: `tasks` is null, and the page assumes one open task.
+ * server hides these numbers from annotators. In this case, `tasks` is null, and the page assumes one open
+ * task.
  */
 export function tasksOf({ counts }: Project): { tasks: number | null; open: number } {
   return { tasks: counts.tasks, open: counts.tasks === null ? 1 : (counts.open_tasks ?? 0) };

@@ -11,7 +11,8 @@ export function goldToEdit(task: TaskDetail): Ranking {
 }
 
 /**
- * The server refuses a known answer in which all responses are tied, so the button is disabled in that case.
+ * Whether at least one response is better than another. If all responses are tied, the server refuses the
+ * known answer, and the button is disabled.
  */
 export function saysSomething({ tiers }: Pick<Ranking, "tiers">): boolean {
   return tiers.length > 1;

@@ -102,7 +102,7 @@ export function importFile(
 const reading = ({ share, read }: NonNullable<Progress>): Phase => ({ at: "reading", share, rows: read });
 
 /**
- * The last complete line of the response; undefined if no line is complete, for example because the response
+ * The last complete line of the response. Undefined if no line is complete, for example because the response
  * was truncated.
  */
 export function lastLine(text: string): ImportNews {

@@ -169,7 +169,10 @@ function fresh(path: Path, list: readonly unknown[]): unknown {
   }
 }
 
-/** Converts a label to the name under which answers are stored: "Contains personal data" → "contains_personal_data". */
+/**
+ * Converts a label to the name under which answers are stored. For example, "Contains personal data" becomes
+ * "contains_personal_data".
+ */
 export function nameFrom(label: string, taken: readonly string[] = []): string {
   const plain = label
     .toLowerCase()

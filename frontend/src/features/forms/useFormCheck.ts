@@ -11,8 +11,7 @@ export type FormCheck = {
   readonly settled: boolean;
   readonly effect: FormEffect | null;
   /**
-   * Errors by path within the form (for example, `ratings.0.max`); the key `""` refers to the form as a
-   * whole.
+   * Errors by path within the form, such as `ratings.0.max`. Errors about the whole form have the key `""`.
    */
   readonly problems: Readonly<Record<string, string>>;
   /** Set if the server could not be reached. */

@@ -8,8 +8,8 @@ export function scaleOf(rows: readonly LeaderboardRow[]): (value: number) => num
 }
 
 /**
- * The probability that the first model beats the second if they do not tie, computed from their strengths in
- * log odds.
+ * The probability that the first model beats the second model, given that the two models do not tie. The
+ * strengths are in log odds.
  */
 export function chanceToWin(one: number, other: number): number {
   return 1 / (1 + Math.exp(other - one));
@@ -27,8 +27,8 @@ export function hasLevels(rows: readonly LeaderboardRow[]): boolean {
 }
 
 /**
- * Whether the row's model is significantly worse than the group's best model, that is, whether the
- * row's confidence interval lies entirely below the best model's interval.
+ * Whether the row's model is significantly worse than the group's best model. A model is significantly worse
+ * if its confidence interval lies entirely below the best model's interval.
  */
 export function tellable(row: LeaderboardRow, best: LeaderboardRow): boolean {
   return row !== best && row.high < best.low;

@@ -3,8 +3,8 @@ import type { Model } from "@/api/types";
 type Placed = { model: Model; depth: number };
 
 /**
- * Models in lineage order: each model is below its parent, and the newest lineage comes first. A model whose
- * parent is not in the list (archived, or on a later page) is at the root.
+ * Models in lineage order: each model is below its parent, and the newest lineage comes first. If a model's
+ * parent is not in the list, the model is at the root. The parent can be archived or on a later page.
  */
 export function byDescent(models: readonly Model[]): Placed[] {
   const known = new Set(models.map((model) => model.id));

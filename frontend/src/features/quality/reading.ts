@@ -17,8 +17,8 @@ const RELIABLE = 0.8;
 const TENTATIVE = 2 / 3;
 
 /**
- * Interprets an α by the lower bound of its confidence interval, if there is an interval, so that the text does
- * not claim more than the data support.
+ * Interprets an α by the lower bound of its confidence interval, so that the text does not claim more than
+ * the data support. If there is no interval, the function uses α itself.
  */
 export function readAlpha({ value, low }: Estimate): Reading {
   if (value === null) return "unknown";
@@ -32,7 +32,7 @@ export function decimals(value: number): string {
   return value.toFixed(2);
 }
 
-/** "0.71 (0.66 to 0.75)"; a dash if there are no data for an estimate. */
+/** The estimate with its interval, such as "0.71 (0.66 to 0.75)"; a dash if there is no estimate. */
 export function interval(estimate: Estimate, show: (value: number) => string): string {
   if (estimate.value === null) return "–";
   if (estimate.low === null || estimate.high === null) return show(estimate.value);
@@ -45,8 +45,9 @@ export function leans({ low, high }: Estimate): boolean {
 }
 
 /**
- * Whether the share of rankings in the order shown is more than 1.5 times the share expected by chance and also more
- * than 0.05 above that share.
+ * Whether the annotator submits the responses in the order shown more often than expected by chance. The
+ * share of rankings in that order must be more than 1.5 times the expected share. The share must also exceed
+ * the expected share by more than 0.05.
  */
 export function straightLines({ as_shown, as_shown_by_chance }: AnnotatorQuality): boolean {
   if (as_shown === null || as_shown_by_chance === null) return false;
@@ -111,8 +112,8 @@ export function pairMatrix(between: Quality["between"]): {
 }
 
 /**
- * The colour intensity of a cell, from 0 to 1, scaled to the range of the given shares, so that small differences
- * are visible.
+ * The colour intensity of a cell, from 0 to 1. The intensity is scaled to the range of the given shares, so
+ * that small differences are visible.
  */
 export function washOf(shares: readonly number[]): (share: number) => number {
   const low = Math.min(...shares);

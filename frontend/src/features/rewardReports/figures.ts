@@ -7,7 +7,7 @@ export function tooSure({ accuracy: { high }, confidence }: Pick<Slice, "accurac
   return high !== null && confidence > high;
 }
 
-/** "0.71 (0.66 to 0.75)"; a dash if there are no data for an estimate. */
+/** The estimate with its interval, such as "0.71 (0.66 to 0.75)"; a dash if there is no estimate. */
 export function withBounds(estimate: Estimate, show: (value: number) => string): string {
   if (estimate.value === null) return "–";
   const bounds = boundsOf(estimate, show);
@@ -35,7 +35,10 @@ export function points(share: number): string {
   return signed(share * 100, 1);
 }
 
-/** The side of 0 on which the estimate lies if its interval excludes 0; otherwise `unclear`. */
+/**
+ * Whether the whole interval lies above 0 or below 0. If the interval contains 0 or there is no interval, the
+ * result is `unclear`.
+ */
 export function sideOf({ low, high }: Estimate): "above" | "below" | "unclear" {
   if (low !== null && low > 0) return "above";
   return high !== null && high < 0 ? "below" : "unclear";

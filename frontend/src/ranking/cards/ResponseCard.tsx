@@ -24,8 +24,8 @@ const LINE_PX = 24;
 const LETTERS_OF_A_LINE = 66;
 
 /**
- * A rough estimate of a text's height. Without an estimate, the cards would have no height at first, so all
- * of them would seem to be on the screen and would be laid out before the first frame of a task.
+ * A rough estimate of a text's height. Without an estimate, the cards would have no height at first. The
+ * browser would then consider all cards visible and lay them all out before a task's first frame.
  */
 const likelyHeight = (text: string) => `${Math.ceil(text.length / LETTERS_OF_A_LINE) * LINE_PX}px`;
 

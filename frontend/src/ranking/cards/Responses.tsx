@@ -14,8 +14,9 @@ import { type CardPlace, RankedItem } from "./ResponseCard";
 
 /**
  * The cards in ranked order, as one flat list keyed by response. If a response changes its tier, only the
- * response's card moves in the document, and no card is rebuilt. Every layout uses this list. In the two-at-a-time
- * layout, all cards except two are hidden but stay mounted, so that they can be shown without rendering them again.
+ * response's card moves in the document, and no card is rebuilt. Every layout uses this list. In the
+ * two-at-a-time layout, all cards except two are hidden. The hidden cards stay mounted, so that they can be
+ * shown without another rendering.
  */
 export function Responses({
   responses,

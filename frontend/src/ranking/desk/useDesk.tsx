@@ -9,8 +9,8 @@ import { useDeskState } from "../state/useDeskState";
 import { useLabels } from "../state/useLabels";
 
 /**
- * The state of one task: the answer so far, its interpretation according to the task's form, and the view of
- * the responses. The annotator's desk, the reviewer's desk and the preview of a form are built on this hook.
+ * The state of one task: the answer so far, its meaning according to the task's form, and the view of the
+ * responses. The annotator's desk, the reviewer's desk and the preview of a form are built on this hook.
  * `draft` is read once, when the desk opens.
  */
 export function useDesk(assignment: Assignment, draft: unknown, memory: Memory) {
@@ -27,8 +27,8 @@ export function useDesk(assignment: Assignment, draft: unknown, memory: Memory) 
   /** The text of the best response, if exactly one is best. */
   const best = responses.find(({ id }) => top?.length === 1 && top[0] === id)?.text ?? null;
   const view = useView(pair, dispatch, memory);
-  // The function stays the same until a rating or a flag changes, so that moving a response redraws only the
-  // changed cards.
+  // The function stays the same until a rating or a flag changes. Therefore, moving a response redraws only
+  // the changed cards.
   const questionsAbout = useCallback(
     (id: string): ReactNode =>
       form.ratings.length + form.flags.length > 0 && (

@@ -5,8 +5,8 @@ import styles from "./marked.module.css";
 import type { Mark } from "./useComparison";
 
 /**
- * The text as the model wrote it. Words that occur only in this response are struck through (in the upper
- * response) or underlined (in the lower response).
+ * The text as the model wrote it. Words that occur only in the upper response are struck through. Words that
+ * occur only in the lower response are underlined.
  */
 export const Marked = memo(function Marked({ pieces, tag: Tag }: Mark) {
   return (

@@ -11,7 +11,8 @@ export type Side = {
 };
 
 /**
- * The comparison of two texts; null if the texts are too long or too different to compare in acceptable time.
+ * The comparison of two texts. Null if comparing the texts would take too long, because the texts are too
+ * long or too different.
  */
 export type Comparison = { readonly first: Side; readonly second: Side } | null;
 
@@ -22,8 +23,8 @@ export type Comparison = { readonly first: Side; readonly second: Side } | null;
 export const MAX_COMPARED_CHARS = 500_000;
 
 /**
- * The maximum number of shared words (such as "the" or "of a") between two longer differences that are treated as
- * a coincidence. These words are marked too, so that the two differences appear as one mark.
+ * Up to this number of shared words between two longer differences are treated as a coincidence, for example
+ * "of a". The shared words are marked too, so that the two differences appear as one mark.
  */
 const CHANCE_WORDS = 3;
 
@@ -81,8 +82,8 @@ function withoutChance(runs: readonly Run[]): Run[] {
 const MAX_SPLIT_CHARS = 20_000;
 
 /**
- * White space around line breaks is not marked, because a strikethrough or underline there would look like a
- * marked word.
+ * White space around line breaks is not marked. A strikethrough or underline there would look like a marked
+ * word.
  */
 const SPACE_BETWEEN_LINES = /\s*\n\s*|\s+$/g;
 

@@ -8,21 +8,23 @@ export type Run = {
 type Box = readonly [firstFrom: number, firstTo: number, secondFrom: number, secondTo: number];
 
 /**
- * The maximum number of search steps. For sequences with little in common, the number of steps is quadratic in the
- * number of differences, and the few common parts would not help the reader. docs/measurements.md lists the times.
+ * The maximum number of search steps. If two sequences have little in common, the number of steps is
+ * quadratic in the number of differences. The few common parts would not help the reader.
+ * docs/measurements.md lists the times.
  */
 const MAX_STEPS = 2_000_000;
 
 /**
- * The shortest edit script between two sequences of numbers: Myers, "An O(ND) Difference Algorithm and Its
- * Variations", 1986, in its linear-space form (search from both ends, split where the searches meet). Null if
- * the search would take more than `maxSteps`. For pairs of dissimilar texts, jsdiff's `diffArrays` took 12 ms
- * instead of 2 ms per pair if each text had 4,000 characters, and 71 ms instead of 21 ms if each text had
- * 12,000 characters, although jsdiff gave up on every pair of the longer texts (docs/measurements.md).
+ * The shortest edit script between two sequences of numbers. Null if the search would take more than
+ * `maxSteps`. Source: Myers, "An O(ND) Difference Algorithm and Its Variations", 1986. The function uses the
+ * linear-space form, which searches from both ends and splits where the searches meet. jsdiff's `diffArrays`
+ * was slower for dissimilar texts (docs/measurements.md). With 4,000 characters per text, jsdiff took 12 ms
+ * per pair instead of 2 ms. With 12,000 characters per text, jsdiff took 71 ms instead of 21 ms, although
+ * jsdiff gave up on every pair.
  */
 export function diff(first: Int32Array, second: Int32Array, maxSteps = MAX_STEPS): Run[] | null {
-  // Elements that do not occur in the other sequence can't be part of the common subsequence, so they are
-  // removed first. In dissimilar texts, most elements are removed.
+  // Elements that do not occur in the other sequence are removed first, because they cannot be part of the
+  // common subsequence. In dissimilar texts, most elements are removed.
   const firstAt = placesShared(first, second);
   const secondAt = placesShared(second, first);
   const pairs = common(
@@ -48,7 +50,7 @@ function placesShared(one: Int32Array, other: Int32Array): Int32Array {
 function common(first: Int32Array, second: Int32Array, maxSteps: number): [number, number][] | null {
   const search = new Search(first, second, maxSteps);
   const pairs: [number, number][] = [];
-  // Uses a stack instead of recursion, because there can be as many splits as differences.
+  // The number of splits can equal the number of differences. Therefore, a stack replaces recursion.
   const boxes: Box[] = [[0, first.length, 0, second.length]];
   for (let box = boxes.pop(); box; box = boxes.pop()) {
     let [firstFrom, firstTo, secondFrom, secondTo] = box;
@@ -82,8 +84,8 @@ class Search {
   }
 
   /**
-   * A point on a shortest path through the box; null if the sequences have nothing in common within the box,
-   * and "given up" if the search exceeds the step limit.
+   * A point on a shortest path through the box. Null if the sequences have nothing in common within the box.
+   * "given up" if the search exceeds the step limit.
    */
   meet([firstFrom, firstTo, secondFrom, secondTo]: Box): [number, number] | "given up" | null {
     const { first, second, ahead, back } = this;
@@ -96,8 +98,8 @@ class Search {
     back.fill(-1, 0, end + 1);
     ahead[zero + 1] = 0;
     back[zero + 1] = 0;
-    // Clearing the arrays also counts towards the step limit: a long text with many small differences is split
-    // many times, and the arrays are cleared for each part.
+    // Clearing the arrays also counts towards the step limit. A long text with many small differences is
+    // split many times, and the arrays are cleared for each part.
     let steps = this.steps - ((n + m) >> 4);
     const delta = n - m;
     const odd = (delta & 1) === 1;
@@ -159,8 +161,8 @@ class Search {
 }
 
 /**
- * Continues from the neighbouring diagonal that is further ahead: down from the diagonal above, or right from
- * the diagonal below.
+ * Continues from the neighbouring diagonal that is further ahead. The step goes down from the diagonal above,
+ * or right from the diagonal below.
  */
 function step(reached: Int32Array, at: number, k: number, d: number): number {
   const above = reached[at + 1] as number;

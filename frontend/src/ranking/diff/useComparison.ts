@@ -4,8 +4,8 @@ import type { Comparison, Piece } from "./compare";
 
 export type Mark = {
   /**
-   * Identifies the comparison. A text with new marks is mounted again instead of being updated, because React
-   * takes seconds to update thousands of elements.
+   * Identifies the comparison. A text with new marks is mounted again instead of being updated. Updating
+   * thousands of elements takes React several seconds.
    */
   readonly of: string;
   readonly pieces: readonly Piece[];
@@ -18,7 +18,7 @@ export type Marks = ReadonlyMap<string, Mark>;
 export type Compared = {
   readonly ids: readonly [string, string];
   /**
-   * For each response, the number of words that occur only in that response; null if the responses were too
+   * For each response, the number of words that occur only in that response. Null if the responses were too
    * long or too different to compare.
    */
   readonly words: readonly [number, number] | null;

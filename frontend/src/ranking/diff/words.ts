@@ -1,5 +1,5 @@
 /**
- * A text split into words. The white space after a word is part of that word, so that joining the words
+ * A text split into words. The white space after a word belongs to that word. Therefore, joining the words
  * yields exactly the text. White space is ignored when words are compared.
  */
 export type Words = {
@@ -15,9 +15,11 @@ const SPACELESS =
   "\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Thai}\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}";
 
 /**
- * Matches, in this order: a run in a script without spaces, a word or number with its combining marks and
- * apostrophes, an emoji with everything joined to it, any other single character with its combining marks, or
- * white space at the start of the text. All other white space is part of the word before it.
+ * Tries five patterns in turn. The first pattern matches a run in a script without spaces. The second pattern
+ * matches a word or number with its combining marks and apostrophes. The third pattern matches an emoji with
+ * everything joined to it. The fourth pattern matches any other single character with its combining marks.
+ * The fifth pattern matches white space at the start of the text. All other white space is part of the word
+ * before it.
  */
 const PIECE = new RegExp(
   `(?<run>[${SPACELESS}][${SPACELESS}\\p{M}ー]*)` +

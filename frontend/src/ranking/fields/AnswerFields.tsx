@@ -73,8 +73,8 @@ export function ResponseFields({
 }
 
 /**
- * The questions about the whole task. `best` is the text of the best response, if there is one; `onRewrite` opens the
- * rewrite next to the responses, if available.
+ * The questions about the whole task. `best` is the text of the best response, or null if there is none.
+ * `onRewrite`, if given, opens the rewrite next to the responses.
  */
 export function TaskFields({
   form,

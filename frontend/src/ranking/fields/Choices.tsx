@@ -25,8 +25,8 @@ export function Legend({ children, required }: { children: ReactNode; required: 
 }
 
 /**
- * The option that a digit selects: if the options are numbers, the option with that value; otherwise, 1
- * selects the first option, 2 the second option, and so on.
+ * The option that a digit selects. If the options are numbers, the digit selects the option with that value.
+ * Otherwise, 1 selects the first option, 2 the second option, and so on.
  */
 function byDigit<V>(options: readonly Option<V>[], digit: number): Option<V> | undefined {
   const numbers = options.every(({ value }) => typeof value === "number");
@@ -96,8 +96,8 @@ type Scale = {
 };
 
 /**
- * A rating on a scale: its steps as buttons with their meanings below, or a number field if there are too
- * many steps.
+ * A rating on a scale. Each step is a button with its meaning below. If there are too many steps, a number
+ * field replaces the buttons.
  */
 export function Rating({
   scale,

@@ -25,8 +25,8 @@ export function Chords({ chords }: { chords: readonly Chord[] }) {
 }
 
 /**
- * A button's shortcut, shown on the button but hidden from screen readers, so that the shortcut does not
- * become part of the button's name.
+ * A button's shortcut, shown on the button. The shortcut is hidden from screen readers, because it would
+ * otherwise become part of the button's name.
  */
 export function KeyCap({ of }: { of: ShortcutName }) {
   return (

@@ -299,7 +299,7 @@ export function shortcutsFor(mode: Mode): readonly Shortcut[] {
   return SHORTCUTS.filter(({ modes }) => !modes || modes.includes(mode));
 }
 
-/** The shortcut that matches a key stroke; null if there is no match or more than one. */
+/** The shortcut that matches a key stroke. Null if no shortcut matches or if several shortcuts match. */
 export function matchShortcut(stroke: KeyStroke, mode: Mode): Shortcut | null {
   const matches = shortcutsFor(mode).filter((shortcut) => shortcut.test(stroke));
   if (matches.length > 1) {
@@ -313,7 +313,7 @@ export function keysOf(name: ShortcutName): Chord[] {
   return [...(SHORTCUTS.find((candidate) => candidate.name === name)?.keys ?? [])];
 }
 
-/** " (Alt ↑)": the keys of a command, for the title of its button. */
+/** The keys of a command in brackets, such as " (Alt ↑)", for the title of the command's button. */
 export function keyHint(name: ShortcutName): string {
   return ` (${keysOf(name)
     .map((chord) => chord.join(" "))

@@ -20,9 +20,9 @@ export function layoutAfter(layout: Layout, offered: readonly Layout[]): Layout 
 }
 
 /**
- * The two responses to show, in ranked order: the current response and the response kept in view. If no response
- * is kept in view, the response above the current response is shown, so that a step down replaces only one of the
- * two responses.
+ * The two responses to show, in ranked order: the current response and the response kept in view. If no
+ * response is kept in view, the response above the current response is shown. A step down then replaces only
+ * one of the two responses.
  */
 export function twoShown(order: readonly string[], focus: string, held: string | null): readonly string[] {
   const at = order.indexOf(focus);
@@ -31,7 +31,9 @@ export function twoShown(order: readonly string[], focus: string, held: string |
   return order.filter((id) => id === focus || id === beside);
 }
 
-/** The relative scroll position of a card, from 0 to 1; 0 if the card is too short to scroll. */
+/**
+ * The relative scroll position of a card, from 0 to 1. The position is 0 if the card is too short to scroll.
+ */
 export function placeOf(top: number, length: number): number {
   return length > 0 ? Math.max(0, Math.min(1, top / length)) : 0;
 }

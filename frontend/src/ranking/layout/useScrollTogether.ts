@@ -9,15 +9,15 @@ const roomBelow = (card: HTMLElement) => card.scrollHeight - card.clientHeight;
 
 /**
  * Handles cards that each have their own scroll position. If `together` is set, scrolls all cards to the same
- * relative position. Restores the scroll positions of cards that were moved in the document or hidden,
- * because browsers scroll such cards to the top.
+ * relative position. If a card is moved in the document or hidden, browsers scroll the card to the top. The
+ * hook restores the card's scroll position.
  */
 export function useScrollTogether(
   list: RefObject<HTMLElement | null>,
   { apart, together, order }: { apart: boolean; together: boolean; order: string },
 ): void {
-  // Positions are relative, from 0 to 1, because a card off the screen has only an estimated length, which changes
-  // when the card is laid out.
+  // Positions are relative, from 0 to 1. A card off the screen has only an estimated length, and this length
+  // changes when the card is laid out.
   const places = useRef(new Map<string, number>());
 
   useEffect(() => {

@@ -39,7 +39,7 @@ const SILENT = {
 
 /**
  * Distance between the pointer and the top left corner of the dragged card. The card is positioned relative
- * to the pointer, because long cards collapse when a drag starts and no longer match the initial rectangle.
+ * to the pointer. Long cards collapse when a drag starts, and then no longer match their initial rectangle.
  */
 const GRIP_OFFSET_PX = 20;
 
@@ -106,7 +106,7 @@ export function RankList({
   children,
 }: {
   /**
-   * Must be the same array while the order is the same, because a new array causes every card to render
+   * While the order stays the same, `order` must be the same array. A new array causes every card to render
    * again.
    */
   order: string[];

@@ -1,9 +1,9 @@
 import { type RefObject, useLayoutEffect } from "react";
 
 /**
- * Given the current positions of elements that are listed in the desired order, returns the largest set of
- * indices that can stay while all others move: a longest increasing subsequence (Schensted 1961). The search
- * takes n² steps, which is fast enough for a dozen cards.
+ * Returns the largest set of elements that can stay in place while all other elements move. `positions` lists
+ * the elements' current positions in the desired order. The result contains the indices of a longest
+ * increasing subsequence (Schensted 1961). The search takes n² steps, which is fast enough for a dozen cards.
  */
 export function staying(positions: readonly number[]): ReadonlySet<number> {
   const lengths: number[] = [];
@@ -32,9 +32,9 @@ export function staying(positions: readonly number[]): ReadonlySet<number> {
 type Movable = { moveBefore?: (node: Node, child: Node | null) => void };
 
 /**
- * Forces a style recalculation before `moveBefore`. If an element with pending style changes (a card's place
- * in a tie, the current card) is moved first, Chromium 156 loses these changes for the element's descendants.
- * Reading a leaf's style computes the style of all its ancestors.
+ * Forces a style recalculation before `moveBefore`. Pending style changes mark, for example, a card's place
+ * in a tie. If an element with pending changes is moved first, Chromium 156 loses these changes for the
+ * element's descendants. Reading a leaf's style computes the style of all its ancestors.
  */
 function settleStyle(element: Element): void {
   let leaf = element;
@@ -62,10 +62,10 @@ function arrange(list: HTMLElement, order: readonly string[]): void {
 }
 
 /**
- * Arranges the children of `list`, identified by `data-place`, in the document according to `order`, while
- * React renders them in a fixed order. To put the last of ten children first, React would move the other
- * nine, and each of them would be laid out again. With ten responses of 4,000 characters, these moves took 20
- * of the 50 ms between a key press and the resulting frame.
+ * Arranges the children of `list` in the document according to `order`. The attribute `data-place` identifies
+ * each child, and React renders the children in a fixed order. To put the last of ten children first, React
+ * would move the other nine children. Each moved child would be laid out again. With ten responses of 4,000
+ * characters, such moves took 20 of the 50 ms between a key press and the resulting frame.
  */
 export function useDomOrder(list: RefObject<HTMLElement | null>, order: readonly string[]): void {
   useLayoutEffect(() => {

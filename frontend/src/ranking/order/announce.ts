@@ -5,8 +5,8 @@ import { type Ranking, type RankingAction, sameTiers, slotOf, type Tiers } from 
 export type OrderTexts = Texts<typeof en>;
 
 /**
- * The letter of a response on this screen (A, B, C …), by the order in which the server listed the responses.
- * The letter never changes during ranking.
+ * The letter of a response on this screen (A, B, C …). Letters follow the order in which the server listed
+ * the responses. The letter never changes during ranking.
  */
 export function letterOf(shownOrder: readonly string[], id: string): string {
   const index = shownOrder.indexOf(id);
@@ -28,7 +28,7 @@ export function announce(
   texts: OrderTexts,
 ): string {
   if (action.type === "focus" || action.type === "focusBy" || action.type === "focusEdge") return "";
-  // For a pair, the chosen position is announced instead of the order, because the position is more informative.
+  // For a pair, the chosen position is announced instead of the order. The position is more informative.
   if (action.type === "judge") return "";
   const unchanged = sameTiers(before.tiers, after.tiers);
   if (action.type === "undo") {

@@ -1,8 +1,9 @@
 /**
- * The current ranking: ordered tiers of response IDs, best first. A tier of two or more responses is a tie. Unranked
- * responses are below the ranked ones, unordered. Every change (keys, buttons, drag) goes through `reduce`, a pure
- * function, so keyboard and mouse produce the same orders. Three invariants hold after every action: each response is
- * in exactly one tier or is unranked, no tier is empty, and no more responses are ranked than the form allows.
+ * The current ranking: ordered tiers of response IDs, best first. A tier of two or more responses is a tie.
+ * Unranked responses are below the ranked ones, unordered. Keys, buttons and dragging change the ranking only
+ * through the pure function `reduce`. Keyboard and mouse therefore produce the same orders. Three invariants
+ * hold after every action: each response is in exactly one tier or is unranked, no tier is empty, and the
+ * number of ranked responses does not exceed the form's limit.
  */
 
 export type Tiers = readonly (readonly string[])[];
@@ -14,8 +15,8 @@ type Order = { readonly tiers: Tiers; readonly unranked: readonly string[] };
 export type Rules = {
   readonly ties: boolean;
   /**
-   * Maximum number of ranked responses in a form that starts with no response ranked; null if all responses
-   * are ranked from the start.
+   * Maximum number of ranked responses, if no response is ranked at the start. Null if all responses are
+   * ranked from the start.
    */
   readonly atMost: number | null;
 };
@@ -28,8 +29,8 @@ export type Ranking = {
   /** Earlier orders, oldest first, for undo. */
   readonly past: readonly Order[];
   /**
-   * Whether the order was changed on an earlier visit to this task; stored separately, because a restored
-   * draft has no `past`.
+   * Whether the order was changed on an earlier visit to this task. The value is stored separately, because a
+   * restored draft has no `past`.
    */
   readonly touchedBefore: boolean;
   readonly tiesAllowed: boolean;
@@ -37,13 +38,16 @@ export type Ranking = {
 };
 
 export type RankingAction =
-  /** Puts the response alone into slot `slot` (1 = best); the other responses close the gap. */
+  /** Puts the response alone into slot `slot` (1 = best). The other responses close the gap. */
   | { type: "place"; id: string; slot: number }
   /** Ties the response with those in slot `slot`. */
   | { type: "join"; id: string; slot: number }
   /** Moves the response one step up (-1) or down (+1): first out of its tie, then past the neighbouring tier. */
   | { type: "move"; id: string; by: -1 | 1 }
-  /** Ties the response with the tier above (the top response with the tier below), or takes it out of its tie. */
+  /**
+   * If the response is tied, takes it out of the tie. Otherwise, ties the response with the tier above, or
+   * the top response with the tier below.
+   */
   | { type: "tie"; id: string }
   /** Removes the response from the order. */
   | { type: "unrank"; id: string }
@@ -51,8 +55,8 @@ export type RankingAction =
   | { type: "judge"; tiers: Tiers }
   /**
    * Drops the response at position `index` of the whole list. A response dropped between two tied responses
-   * joins their tie. If responses can be left unranked, the line between ranked and unranked responses is also
-   * an entry of the list.
+   * joins their tie. If responses can stay unranked, the list also contains the line between ranked and
+   * unranked responses as an entry.
    */
   | { type: "drop"; id: string; index: number }
   | { type: "undo" }

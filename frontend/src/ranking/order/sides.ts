@@ -4,7 +4,10 @@ import type { Tiers } from "./ranking";
 
 /** A position on the scale between two responses. */
 export type Side = {
-  /** −1 if the response shown first is better, 1 if the response shown second is better, 0 if neither is better. */
+  /**
+   * −1 if the first response shown is better, 1 if the second response shown is better, and 0 if neither
+   * response is better.
+   */
   readonly side: -1 | 0 | 1;
   readonly strength: number | null;
   readonly allBad: boolean;
@@ -18,8 +21,8 @@ export function isPairForm(form: AnswerForm): boolean {
 }
 
 /**
- * The positions from "the first is much better" to "the second is much better", with a tie between them if the form
- * allows ties. "Both are bad" is a separate position if it replaces the order.
+ * The positions from "the first is much better" to "the second is much better". If the form allows ties, a
+ * tie is in the middle. "Both are bad" is a separate position if it replaces the order.
  */
 export function sidesOf(form: AnswerForm): Side[] {
   const levels = [...(form.strength?.levels ?? [])].sort((a, b) => a.value - b.value);
@@ -92,8 +95,8 @@ export function sideWords({ side, label }: Side, texts: OrderTexts): string {
 }
 
 /**
- * The score of a position, from −3 to +3 as is usual in publications; negative if the first response is
- * better. Empty if the form has no degrees.
+ * The score of a position, from −3 to +3 as is usual in publications. The score is negative if the first
+ * response is better. Empty if the form has no degrees.
  */
 export function signed({ side, strength, allBad }: Side): string {
   if (allBad || (side !== 0 && strength === null)) return "";

@@ -59,8 +59,8 @@ export function deskReducer(state: DeskState, action: DeskAction, texts: OrderTe
 
 function picked(state: DeskState, side: Side): DeskState {
   const tiers = tiersOf(side, state.shownOrder, state.form);
-  // If the form requires an order even when both responses are bad, "both are bad" is a separate question,
-  // and the answer to that question is kept.
+  // If the form requires an order even for two bad responses, "both are bad" is a separate question. The
+  // answer to that question is kept.
   const all_bad = isVerdict(state.form) ? side.allBad : state.fields.all_bad;
   return {
     ...state,

@@ -1,6 +1,9 @@
 const EXCERPT_SIGNS = 140;
 
-/** The number of characters examined: more than any excerpt needs, but not the whole of a long response. */
+/**
+ * The number of characters examined. No excerpt needs more characters, and long responses are not examined
+ * completely.
+ */
 const LOOKED_AT_CHARS = 1_000;
 
 const HALF_A_PAIR = /[\ud800-\udbff]$/;

@@ -34,7 +34,7 @@ export const de: Texts<typeof en> = {
   which: "Welche ist besser?",
   whichAndHowMuch: "Welche ist besser, und wie viel?",
   better: (letter) => `${letter} ist besser`,
-  // Degrees are labels chosen by the project, possibly in another language, so they do not always fit into a
-  // sentence.
+  // Each project chooses the labels of its degrees, possibly in another language. Therefore, the labels do
+  // not always fit into a sentence.
   betterBy: (letter, degree) => `${letter}: ${degree}`,
 };

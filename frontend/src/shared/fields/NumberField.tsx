@@ -12,16 +12,19 @@ type Props = {
   description?: ReactNode;
   error?: string | false | undefined;
   placeholder?: string;
-  /** Whether the field can be empty (no limit); otherwise an empty field returns to its previous value. */
+  /**
+   * Whether the field can be empty, which means no limit. Otherwise, an empty field returns to its previous
+   * value.
+   */
   optional?: boolean;
   suffix?: string;
   className?: string | undefined;
 };
 
 /**
- * A number field that tolerates invalid text while the user types: the value changes only when the text is a valid
- * number, and an incomplete number is reset when the field loses the focus. The field checks
- * its bounds itself and states them in its own units, because the server's error messages use shares and seconds.
+ * A number field that tolerates invalid text while the user types. The value changes only when the text is a
+ * valid number. When the field loses the focus, an incomplete number is reset. The field checks its bounds
+ * and states them in its own units, because the server's error messages use shares and seconds.
  */
 export function NumberField({ value, onChange, min, max, step = 1, optional = false, ...field }: Props) {
   const { suffix, error, placeholder, ...shown } = field;

@@ -66,8 +66,8 @@ function useCatalog<T>(all: Catalog<T>): Texts<T> {
 }
 
 /**
- * Returns the same promise each time, even after a failure, because React renders a suspended component again
- * when the promise settles, and the component then asks for the promise again.
+ * Returns the same promise each time, even after a failure. When the promise settles, React renders the
+ * suspended component again, and the component asks for the promise again.
  */
 function textsIn<T>({ english, others, loaded }: Catalog<T>, language: Other): Promise<Texts<T>> | null {
   const found = loaded.get(language);

@@ -2,8 +2,8 @@ import { cleanup } from "@testing-library/react";
 import { expect } from "vitest";
 
 /**
- * The words of all texts and accessible names on the page, except the project's own texts and keyboard key
- * labels.
+ * The words of all texts and accessible names on the page. The project's own texts and the labels of keyboard
+ * keys are excluded.
  */
 function wordsIn(root: Element): string[] {
   const texts: string[] = [];
@@ -31,9 +31,9 @@ async function heard(language: "en" | "de", does: (listen: Listen) => Promise<vo
 }
 
 /**
- * Words that occur in both the German and the English page, because their text is in a component instead of a
- * catalogue or has no translation. Texts from the server, which tests write in ‹marks›, are excluded, as are the
- * words in `same`, which are the same in both languages.
+ * Words that occur on both the German page and the English page. Their text has no translation, or is in a
+ * component instead of a catalogue. Texts from the server are excluded; tests write these texts in ‹marks›.
+ * The words in `same` are also excluded, because they are the same in both languages.
  */
 export async function untranslated(
   same: readonly string[],

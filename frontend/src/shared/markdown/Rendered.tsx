@@ -12,8 +12,8 @@ type Plugins = {
 
 const schema = {
   ...defaultSchema,
-  // Images are never loaded, because requests to a remote URL would reveal to a third party who reads which text, and
-  // when.
+  // Images are never loaded. Requests to a remote URL would reveal to a third party who reads which text at
+  // what time.
   attributes: {
     ...defaultSchema.attributes,
     code: [["className", /^language-./, "math-inline", "math-display"] as [string, ...(string | RegExp)[]]],
@@ -26,7 +26,7 @@ const HOLDS_TEXT = new Set(["paragraph", "heading", "emphasis", "strong", "delet
 
 /**
  * HTML in a response is shown literally. Sanitising alone would remove the HTML, sometimes with adjacent
- * text, and the annotator would judge a response that differs from the model's.
+ * text. The annotator would then judge a text that differs from the model's response.
  */
 function literalHtml() {
   return function toText(node: MarkdownNode): void {
@@ -60,11 +60,11 @@ type HtmlNode = {
 const RUNS_LEFT_TO_RIGHT = new Set(["code", "pre", "math"]);
 
 /**
- * Sets the text direction of each block according to the block's first letter that has a direction, because
- * one answer can contain an English and an Arabic paragraph. Only the outermost blocks get `dir="auto"`: to
- * determine the direction of a list, the browser skips descendants that have their own `dir`. The style sheet
- * sets the direction of nested blocks. Code and formulas always run left to right, and their letters do not
- * affect the direction of the block that contains them.
+ * Sets the text direction of each block, because one answer can contain an English and an Arabic paragraph.
+ * The block's first letter that has a direction determines the direction. Only the outermost blocks get
+ * `dir="auto"`. When the browser determines a list's direction, it skips descendants that have their own
+ * `dir`. The style sheet sets the direction of nested blocks. Code and formulas always run left to right.
+ * Their letters do not affect the direction of the surrounding block.
  */
 export function directions() {
   function mark(node: HtmlNode, outermost: boolean): void {
@@ -122,8 +122,8 @@ function loadRich(): Promise<Plugins | undefined> {
 }
 
 /**
- * Loads the plugins for mathematics and highlighting on demand. These plugins are three times as large as the
- * rest of the renderer, and most responses contain neither formulas nor code.
+ * Loads the plugins for mathematics and highlighting on demand. The plugins are three times as large as the
+ * rest of the renderer. Most responses contain neither formulas nor code.
  */
 function useRichPlugins(wanted: boolean): Plugins | undefined {
   const [loaded, setLoaded] = useState(rich);
@@ -139,7 +139,8 @@ function useRichPlugins(wanted: boolean): Plugins | undefined {
 }
 
 /**
- * Converts `\(…\)` and `\[…\]`, which models write, to the dollar form that the parser supports. Code is not changed.
+ * Models write formulas as `\(…\)` or `\[…\]`. This function converts them to the dollar form that the parser
+ * supports. Code is not changed.
  */
 export function withDollarMath(text: string): string {
   if (!text.includes("\\(") && !text.includes("\\[")) return text;
@@ -178,8 +179,8 @@ export function rendered(text: string, plugins?: Plugins): ReactNode {
   return element;
 }
 
-// The component is called as a function instead of being mounted, because it has no state and its result is
-// cached.
+// The component is called as a function instead of being mounted. The component has no state, and its result
+// is cached.
 const parsed = (text: string, plugins: Plugins | undefined) =>
   ReactMarkdown({
     remarkPlugins: [remarkGfm, literalHtml, ...(plugins?.remark ?? [])],

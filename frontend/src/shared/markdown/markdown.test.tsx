@@ -79,8 +79,8 @@ describe("untrusted Markdown", () => {
       ["SECTION", ""],
     ]);
     expect(shown.querySelector("table")?.getAttribute("dir")).toBe("auto");
-    // If a list item had a `dir`, the browser would ignore the item's text when determining the list's direction,
-    // and would put the bullets on the wrong side.
+    // If a list item had a `dir`, the browser would ignore the item's text when it determines the list's
+    // direction. The bullets would then be on the wrong side.
     expect(shown.querySelector("li")?.hasAttribute("dir")).toBe(false);
     expect(shown.querySelector("li code")?.getAttribute("dir")).toBe("ltr");
   });

@@ -1,7 +1,10 @@
 import { useEffect } from "react";
 import { loadRendered, whyPlain } from "./Markdown";
 
-/** Delay for browsers that do not report idle time, long enough to render the effect of a key press first. */
+/**
+ * Delay for browsers that do not report idle time. The delay is long enough to render the effect of a key
+ * press first.
+ */
 const SPARE_MS = 200;
 
 function whenIdle(run: () => void): () => void {
@@ -14,7 +17,7 @@ function whenIdle(run: () => void): () => void {
 }
 
 /**
- * Renders texts that will be shown soon, one by one in idle time, so that the texts appear immediately when
+ * Renders texts before they are shown, one by one in idle time. The texts then appear immediately when
  * needed.
  */
 export function useRenderedAhead(texts: readonly string[]): void {
@@ -25,8 +28,8 @@ export function useRenderedAhead(texts: readonly string[]): void {
     async function prepareNext() {
       const text = left.shift();
       if (text === undefined) return;
-      // If the renderer cannot be loaded or the text cannot be parsed, the component that shows the text
-      // reports the error.
+      // The renderer can fail to load, or the text can fail to parse. The component that shows the text
+      // reports such errors.
       await loadRendered().then(
         ({ prepare }) => prepare(text),
         () => undefined,

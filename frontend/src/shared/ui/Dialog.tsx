@@ -43,8 +43,8 @@ export function Dialog({
       }}
       onKeyDown={(event) => {
         if (event.key !== closeKey) return;
-        // Once the dialog is closed, the page handles keys again, and the key event that closed the dialog
-        // would still bubble up to the page.
+        // Once the dialog is closed, the page handles keys again. Without `preventDefault`, the page would
+        // also handle the key event that closed the dialog.
         event.preventDefault();
         onClose();
       }}

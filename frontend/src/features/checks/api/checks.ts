@@ -21,8 +21,7 @@ export const checksQuery = (slug: string, kind: CheckKind | null) =>
 
 export const taskQuery = (slug: string, id: string) =>
   queryOptions({
-    // The cache key is the same as on the task page, so that the task page and the checks page show the same
-    // data.
+    // The task page uses the same cache key, so that the task page and the checks page show the same data.
     queryKey: ["tasks", slug, "one", id],
     queryFn: (): Promise<TaskDetail> =>
       unwrap(api.GET("/api/v1/projects/{slug}/tasks/{id}/", { params: { path: { slug, id } } })),

@@ -38,8 +38,8 @@ export function exportUrl(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * The downloaded file's name. The name must match the server's file name (`export_name`), so that the loading
- * code finds the file.
+ * The downloaded file's name. The name must match the server's file name (`export_name`). Otherwise, the
+ * loading code would not find the file.
  */
 export function fileName(snapshot: Snapshot, format: ExportFormat): string {
   const stem = `${snapshot.project}-${snapshot.name}-${format.name}`.replaceAll(/[^\w.-]+/g, "-");
@@ -47,8 +47,8 @@ export function fileName(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * Two lines of Python: one that loads the downloaded file, and one that trains on it; each is null if
- * the format has no such line. The server provides both lines, and its tests run them.
+ * Two lines of Python. The first line loads the downloaded file, and the second line trains on the file. A
+ * line that the format does not have is null. The server provides both lines, and its tests run them.
  */
 export function linesOf(
   snapshot: Snapshot,

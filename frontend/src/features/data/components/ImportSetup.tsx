@@ -10,7 +10,10 @@ import { TaskPreviews } from "./TaskPreviews";
 
 const IGNORED = "none";
 
-/** The choices before an import: the columns of a table, the use of its rankings, and where its tasks go. */
+/**
+ * The choices before an import: the columns of a table, the use of the rankings, and the destination of the
+ * tasks.
+ */
 export function ImportSetup({
   preview,
   options,

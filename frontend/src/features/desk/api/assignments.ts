@@ -4,8 +4,8 @@ import type { Answer, Assignment, SkipWay, TaskProblemKind } from "@/api/types";
 import { type Draft, EMPTY_FIELDS } from "@/ranking/answer/answer";
 
 /**
- * Number of tasks leased in advance in addition to the current task, so that the next task appears as soon as an
- * answer is submitted.
+ * Number of tasks leased in addition to the current task. With a task leased in advance, the next task
+ * appears as soon as an answer is submitted.
  */
 const AHEAD = 1;
 /**
@@ -15,8 +15,8 @@ const AHEAD = 1;
 const SEND_MS = 30_000;
 
 /**
- * The user's leases, starting with the lease of the task to work on; empty if there is nothing to rank.
- * Claiming is idempotent: it renews existing leases and adds only missing ones.
+ * The user's leases. The first lease belongs to the task to work on. The list is empty if there is nothing to
+ * rank. Claiming is idempotent: a claim renews existing leases and adds only missing leases.
  */
 export const leasesQuery = (slug: string) =>
   queryOptions({

@@ -58,7 +58,7 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
   const takeBack = useTakeBack(project.slug, work);
   useRenderedAhead(useMemo(() => ahead.flatMap(textsOf), [ahead]));
 
-  // Only the empty desk needs the project's counts, which are more expensive to compute than a claim.
+  // Only the empty desk needs the project's counts. Computing the counts is more expensive than a claim.
   const empty = desk === null && claim.data?.length === 0;
   useEffect(() => {
     if (empty) void queryClient.invalidateQueries({ queryKey: projectQuery(project.slug).queryKey });

@@ -7,8 +7,8 @@ import { useFlowTexts } from "../texts/flow";
 import styles from "./flow.module.css";
 
 /**
- * Notices about answers that the server has not accepted: one for all waiting answers, and one for each refused
- * answer, with a button to reopen it.
+ * Notices about answers that the server has not accepted. All waiting answers share one notice. Each refused
+ * answer has its own notice, with a button to reopen the answer.
  */
 export function Unsent({
   unsent,

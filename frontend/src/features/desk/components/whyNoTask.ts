@@ -10,7 +10,7 @@ export type Why = { type: keyof typeof en.none; detail: string; mayTakeBack: boo
 /** Annotators who have reached a limit can still revise an answer. */
 const MAY_TAKE_BACK = new Set(["project-not-active", "cap-reached", "daily-cap-reached"]);
 
-/** The reason why there is no task; null for any other failure, which is shown as an error. */
+/** The reason why there is no task. Null for any other failure, which the page shows as an error. */
 export function whyNoTask(error: unknown): Why | null {
   if (!(error instanceof ApiProblem) || error.status !== 409) return null;
   if (!Object.hasOwn(en.none, error.type)) return null;

@@ -7,8 +7,8 @@ export type SaveStatus =
   /** The draft is only in this browser: the server is unreachable, and saving is retried. */
   | { state: "waiting"; problem: ApiProblem }
   /**
-   * The draft is only in this browser: the server refused it, because a newer draft exists or the lease has
-   * ended.
+   * The draft is only in this browser. The server refused the draft, because a newer draft exists or the
+   * lease has ended.
    */
   | { state: "refused"; problem: ApiProblem };
 
@@ -27,9 +27,9 @@ type Options<D> = {
 };
 
 /**
- * Saves drafts automatically: waits for a pause in the changes, sends one draft at a time based on the last
- * confirmed version, and retries with growing delays while the server is unreachable. The newest draft
- * replaces older ones.
+ * Saves drafts automatically after a pause in the changes. Drafts are sent one at a time, based on the last
+ * confirmed version. While the server is unreachable, saving is retried with growing delays. The newest draft
+ * replaces older drafts.
  */
 export class DraftSaver<D> {
   private readonly options: Options<D>;

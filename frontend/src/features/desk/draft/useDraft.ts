@@ -21,12 +21,15 @@ export function draftOf({ assignment, how, answer }: Hand): unknown {
   return changed ?? answer ?? newestDraft(assignment);
 }
 
-/** A revision of a submitted answer is not the draft of a task and is therefore stored under its own key. */
+/**
+ * The storage key of a draft. A revision of a submitted answer has a separate key, because a revision is not
+ * a draft of the task.
+ */
 export const keptAs = (id: string, how: Hand["how"]) => (how === "revise" ? `revise.${id}` : id);
 
 /**
- * Saves `draft` whenever it changes: immediately in the browser and, for a leased task, on the server after a pause
- * in the changes.
+ * Saves `draft` in the browser immediately after each change. For a leased task, also saves `draft` on the
+ * server after a pause in the changes.
  */
 export function useDraft({ assignment, how }: Hand, draft: Draft) {
   const { id, token, draft_version: version } = assignment;

@@ -15,9 +15,9 @@ const LOOK_AGAIN_MS = 20_000;
 type Happened = "" | "given" | "skipped" | "elsewhere" | "revised";
 
 /**
- * The annotator's desk in a project: the current task, the tasks leased in advance, and the answers on their way to the
- * server. Submitting puts the answer in the outbox and shows the next task immediately. The server's replies are
- * applied without disturbing the desk.
+ * The annotator's desk in a project: the current task, the tasks leased in advance, and the answers waiting
+ * to be sent. Submitting puts the answer in the outbox and shows the next task immediately. The server's
+ * replies are applied without disturbing the desk.
  */
 export function useFlow(slug: string, user: string) {
   const queryClient = useQueryClient();
@@ -37,8 +37,8 @@ export function useFlow(slug: string, user: string) {
     for (const entry of state.queued) answered.current.add(leaseGiven(entry));
     for (const lease of data) {
       const late = state.refused.find((entry) => cameTooLate(entry) && entry.assignmentId === lease.id);
-      // The task of a refused answer was leased again. The answer is still in this browser, so the answer is
-      // sent under the new lease, and the task is not shown again.
+      // The task of a refused answer was leased again. The answer is still in this browser. Therefore, the
+      // answer is sent under the new lease, and the task is not shown again.
       if (!late || late.answer.token === lease.token) continue;
       answered.current.add(leaseOf(lease));
       outbox.sendUnder(late.key, lease.token);
@@ -80,7 +80,7 @@ export function useFlow(slug: string, user: string) {
     return () => clearInterval(timer);
   }, [idle, ask]);
 
-  // Tasks leased in advance are released as soon as the user leaves the desk, so that other annotators can get
+  // When the user leaves the desk, the tasks leased in advance are released, so that other annotators can get
   // these tasks.
   const ahead = useRef(flow.ahead);
   ahead.current = flow.ahead;

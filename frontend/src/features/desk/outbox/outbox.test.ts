@@ -29,8 +29,8 @@ const answer = (id: string, comment = ""): Answer => ({
 const problem = (status: number, type = "about:blank") => new ApiProblem(status, "no", "", [], type);
 
 /**
- * A fake server that responds to each request with the next element of `outcomes` (null: accepted) and
- * repeats the last element.
+ * A fake server that responds to each request with the next element of `outcomes`. Null means that the server
+ * accepts the answer. The last element is repeated.
  */
 function server(...outcomes: (ApiProblem | null)[]) {
   const sent: Unsent[] = [];

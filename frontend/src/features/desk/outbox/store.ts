@@ -10,8 +10,8 @@ export type Unsent = {
   readonly how: "submit" | "revise";
   readonly answer: Answer;
   /**
-   * The task as shown, so that the desk can reopen the answer; null if the browser's storage was too full for
-   * the task.
+   * The task as shown, stored so that the desk can reopen the answer. Null if the browser's storage was too
+   * full for the task.
    */
   readonly assignment: Assignment | null;
   readonly assignmentId: string;
@@ -59,8 +59,8 @@ export function anyUnsent(): boolean {
 }
 
 /**
- * Uses localStorage, which outlives the tab and is shared by all tabs, and falls back to memory if an entry does not
- * fit.
+ * Stores entries in localStorage, which outlives the tab and is shared by all tabs. If an entry does not fit,
+ * the store keeps the entry in memory.
  */
 export class BrowserStore implements UnsentStore {
   private readonly prefix: string;

@@ -33,8 +33,8 @@ async function send({ how, key, assignmentId, answer }: Unsent): Promise<void> {
 }
 
 /**
- * Web locks exist only on https and localhost. Without web locks, two tabs can send the same answer, which
- * still counts only once because of its key.
+ * Web locks exist only on https and localhost. Without web locks, two tabs can send the same answer. Because
+ * of the answer's key, the answer still counts only once.
  */
 function oneTab(user: string): ((work: () => Promise<void>) => Promise<boolean>) | undefined {
   if (!navigator.locks) return undefined;

@@ -37,7 +37,8 @@ type Props = {
   onSkipped: () => void;
   onTakeBack: () => void;
   /**
-   * Replaces this task with another task when the lease is lost or the user chooses to keep an earlier answer.
+   * Replaces this task with another task. Called when the lease is lost or when the user chooses to keep an
+   * earlier answer.
    */
   onPutDown: () => void;
   /** Replaces this copy of the task with the server's copy. */

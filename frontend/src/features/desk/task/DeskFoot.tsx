@@ -7,7 +7,7 @@ import flow from "../components/flow.module.css";
 import { useDeskTexts } from "../texts/desk";
 import { useFlowTexts } from "../texts/flow";
 
-/** The area below the submit button: the state of the draft, and the actions other than answering. */
+/** The area below the submit button, with the draft's state and the actions other than answering. */
 export function DeskFoot({
   onTakeBack,
   onPause,

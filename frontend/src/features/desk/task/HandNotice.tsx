@@ -8,8 +8,8 @@ import type { Hand } from "../flow/flow";
 import { useFlowTexts } from "../texts/flow";
 
 /**
- * A notice about a problem with submission: the lease has ended or is about to end, or the answer was refused
- * earlier.
+ * A notice about a problem with submission. Either the lease has ended or is about to end, or the server
+ * refused the answer earlier.
  */
 export function HandNotice({
   hand,

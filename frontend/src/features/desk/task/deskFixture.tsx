@@ -7,8 +7,8 @@ import { formOf } from "@/ranking/answer/formFixture";
 import { type Hand, toRank } from "../flow/flow";
 import { Desk } from "./Desk";
 
-/* The desk for component tests: three responses x, y and z, a fake API that records requests, and functions
-   that press keys. */
+/* The desk for component tests. It has three responses x, y and z. A fake API records requests, and helper
+   functions press keys. */
 
 const form = formOf({
   flags: [{ name: "unsafe", label: "Unsafe" }],
@@ -31,8 +31,7 @@ export const project = { slug: "p", guidelines: "Be fair.", skip_ways: ["others"
 type Sent = { path: string; body: Record<string, unknown> };
 
 /**
- * A fake API for the desk that responds to heartbeats and drafts with the statuses in `refusals`, or with
- * success.
+ * A fake API for the desk. Heartbeats and drafts get the statuses in `refusals`. All other requests succeed.
  */
 export function server(refusals: Record<string, number> = {}) {
   const sent: Sent[] = [];

@@ -4,8 +4,9 @@ import { bringIntoView } from "@/ranking/layout/bringIntoView";
 import type { Ranking } from "@/ranking/order/ranking";
 
 /**
- * Handles all keys pressed on the desk and moves the focus to the response that the key affects. A clicked
- * button keeps the focus even if its card moves in the document, so that the button can be pressed again.
+ * Handles all keys pressed on the desk and moves the focus to the response that the key affects. If a clicked
+ * button's card moves in the document, the button keeps the focus, so that the user can press the button
+ * again.
  */
 export function useDeskKeys({
   active,
@@ -77,7 +78,8 @@ export function useDeskKeys({
     const card = cards.current?.querySelector<HTMLElement>(`[data-response-id="${CSS.escape(focus)}"]`);
     if (!card) return;
     const moved = before.tiers !== tiers || before.unranked !== unranked;
-    // The user moved to a question in this card, which made the card current, so the question keeps the focus.
+    // The user moved to a question in this card, and the card became the current card. The question keeps the
+    // focus.
     if (!moved && card !== document.activeElement && card.contains(document.activeElement)) {
       byKey.current = false;
       return;

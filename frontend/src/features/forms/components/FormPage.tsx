@@ -45,8 +45,9 @@ function FormEditor({ project }: { project: Project }) {
     mutationFn: () => saveForm(project.slug, state.form),
     onSuccess: async (saved) => {
       queryClient.setQueryData(projectQuery(project.slug).queryKey, saved);
-      // The query notifies its observers in the next tick. If the editor handled the save earlier, the page would
-      // still have the old form from the server and would mistake this form for another user's change.
+      // The query notifies its observers in the next tick. If the editor handled the save earlier, the page
+      // would still have the server's old form. The page would then mistake the old form for another user's
+      // change.
       await new Promise((told) => setTimeout(told, 0));
       dispatch({ type: "saved", form: saved.form });
     },

@@ -90,7 +90,7 @@ export function SwitchPart({
   );
 }
 
-/** Errors that concern a part as a whole rather than a single field. */
+/** Errors about a whole part of the form instead of a single field. */
 export function Reasons({ path }: { path: Path }) {
   const { problemAt } = useEditor();
   const reason = problemAt(path);

@@ -57,8 +57,8 @@ export const invitationsQuery = (slug: string) =>
 type NewInvitation = { role: Role; days: number; note: string };
 
 /**
- * The invitation link, which is shown once. The link contains the token in its fragment (`#`), which browsers
- * don't send to servers.
+ * The invitation link, which is shown once. The token is in the link's fragment (`#`). Browsers do not send
+ * the fragment to servers.
  */
 export async function invite(slug: string, body: NewInvitation): Promise<string> {
   const params = { path: { slug } };

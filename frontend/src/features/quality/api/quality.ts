@@ -28,8 +28,8 @@ export const exclusionsQuery = (slug: string) =>
 export type Who = { username: string } | { annotator_label: string };
 
 /**
- * The quality report lists members and imported annotators by name, so a name is first looked up among the
- * members.
+ * Previews the exclusion of the annotator with this name. The quality report lists both members and imported
+ * annotators by name. The name is first looked up among the members, then among the imported annotators.
  */
 export async function effectOfExcluding(
   slug: string,

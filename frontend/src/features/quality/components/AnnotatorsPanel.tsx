@@ -45,7 +45,7 @@ function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
 
 /**
  * An estimate, displayed above its confidence interval. The interval is needed, because a reliability of 90 %
- * estimated from six pairs is less certain than one estimated from six hundred pairs.
+ * is less certain if it is estimated from six pairs instead of six hundred pairs.
  */
 function WithInterval({ estimate }: { estimate: Estimate }) {
   if (estimate.value === null) return <>–</>;

@@ -1,7 +1,7 @@
 import type { Estimate } from "@/api/types";
 import styles from "./quality.module.css";
 
-/** A figure drawn on a scale that begins at `from` and ends at 1, so that the width of the interval is visible. */
+/** An estimate drawn on a scale from `from` to 1, so that the width of the confidence interval is visible. */
 export function Drawn({ estimate: { value, low, high }, from }: { estimate: Estimate; from: number }) {
   if (value === null) return null;
   const at = (shown: number) => ((Math.max(from, Math.min(1, shown)) - from) / (1 - from)) * 100;

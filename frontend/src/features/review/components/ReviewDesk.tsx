@@ -31,7 +31,10 @@ type Props = {
   onLeave: () => void;
 };
 
-/** One disputed task: the annotators' answers side by side, and the reviewer's own ranking on the same type of desk. */
+/**
+ * One disputed task. The annotators' answers are side by side, and the reviewer ranks the responses on the
+ * same type of desk.
+ */
 export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
   const texts = useTexts();
   useDocumentTitle(texts.title);

@@ -10,7 +10,7 @@ import styles from "./report.module.css";
 const share = (value: number) => percent(value, 1);
 
 /**
- * An estimate with its interval, drawn on a scale from 0 to 1 that also marks the accuracy over all
+ * An estimate with its interval, drawn on a scale from 0 to 1. The scale also marks the accuracy over all
  * preferences.
  */
 function Drawn({ estimate: { value, low, high }, all }: { estimate: Estimate; all: number | null }) {

@@ -8,8 +8,8 @@ import styles from "./compare.module.css";
 import { type Column, sampleRows, stepsOf } from "./samples";
 
 /**
- * The prompts answered by at least two of the runs, with the first run's responses before training and each run's
- * responses after training.
+ * The prompts answered by at least two of the runs. For each prompt, shows the first run's response before
+ * training and each run's response after training.
  */
 export function CompareSamples({ feeds, labels }: { feeds: readonly RunFeed[]; labels: readonly string[] }) {
   const texts = useTexts().compare;

@@ -6,8 +6,8 @@ import type { Series } from "../feed/feed";
 const LETTERS = "ABCDEF";
 
 /**
- * "A · ppo-3": a letter for legends and tables, followed by the name of the model that the run created, or
- * the run's own name.
+ * Labels for legends and tables, such as "A · ppo-3". A label is a letter followed by the name of the model
+ * that the run created. If the run created no model, the label contains the run's own name.
  */
 export function labelsOf(runs: readonly Run[], title: (kind: string) => string): string[] {
   return runs.map(
@@ -74,8 +74,8 @@ export function smooth(series: Series, weight: number): Series {
 }
 
 /**
- * The series as table rows: every step if there are few, otherwise evenly spaced steps including the first
- * and the last step.
+ * The series as table rows. If there are at most `most` steps, every step has a row. Otherwise, the rows show
+ * evenly spaced steps, including the first step and the last step.
  */
 export function tableRows(
   series: readonly Series[],

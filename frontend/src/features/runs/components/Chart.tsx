@@ -17,8 +17,8 @@ const INKS = {
 const DASHES = [[], [7, 4], [2, 3], [12, 4], [7, 3, 2, 3], [12, 3, 2, 3, 2, 3]];
 const HEIGHT_PX = 190;
 /**
- * A series with fewer values than this limit (for example, from occasional evaluations) is drawn with points,
- * because a single value has no visible line.
+ * A series with fewer values than this limit is drawn with points, because a single value has no visible
+ * line. Occasional evaluations, for example, yield few values.
  */
 const DOTTED_BELOW = 25;
 const SYNC = uPlot.sync("run");
@@ -111,7 +111,7 @@ export function Chart({
 
   const points = data[0].length;
   const lastValues = series.map((one) => one.values.at(-1));
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the columns are new arrays on every render; the dependencies detect changes
+  // biome-ignore lint/correctness/useExhaustiveDependencies: every render creates new column arrays; the dependencies detect real changes
   useEffect(() => {
     plot.current?.setData(latestData.current);
   }, [points, lastValues.join(" ")]);

@@ -1,8 +1,8 @@
 import type { MetricsEvent, SampleEvent } from "@/api/types";
 
 /**
- * The state of a run, built from its events in any order and from any source (stream, polling, or both). Events are
- * identified by `seq`; repeated events change nothing.
+ * The state of a run, built from the run's events. Events can arrive in any order and from the stream, from
+ * polling, or from both. Events are identified by `seq`; repeated events change nothing.
  */
 
 export type Series = { readonly steps: readonly number[]; readonly values: readonly number[] };
@@ -24,7 +24,7 @@ export type RunFeed = {
   readonly samples: readonly SampleEvent[];
   readonly progress: Progress | null;
   readonly stateChanges: number;
-  /** The highest `seq` of any metrics event so far; polling continues after this event. */
+  /** The highest `seq` of all metrics events so far. Polling continues with the next event. */
   readonly lastMetricsSeq: number;
   readonly seen: ReadonlySet<number>;
   readonly attempt: number;
@@ -41,8 +41,8 @@ export const EMPTY_FEED: RunFeed = {
 };
 
 /**
- * Adds a batch of events to the feed. Arrays are copied once per batch, not once per event, because a page that
- * reconnects can receive thousands of events.
+ * Adds a batch of events to the feed. A page that reconnects can receive thousands of events. Therefore,
+ * arrays are copied only once per batch instead of once per event.
  */
 export function applyEvents(feed: RunFeed, events: readonly RunEvent[]): RunFeed {
   if (events.length === 0) return feed;
@@ -93,8 +93,9 @@ export function applyEvents(feed: RunFeed, events: readonly RunEvent[]): RunFeed
 }
 
 /**
- * Sets a metric's value at a step. A resumed run returns to its last checkpoint and repeats some steps. The new
- * value of a repeated step replaces the old value; steps that have not been repeated yet keep their old values.
+ * Sets a metric's value at a step. A resumed run returns to its last checkpoint and repeats some steps. The
+ * new value of a repeated step replaces the old value. Steps that have not been repeated yet keep their old
+ * values.
  */
 function put(points: { steps: number[]; values: number[] }, step: number, value: number): void {
   let at = points.steps.length;

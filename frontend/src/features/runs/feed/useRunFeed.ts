@@ -41,7 +41,8 @@ export function useRunFeed(id: string, live: boolean): { feed: RunFeed; connecti
     };
   }, [id, live, queryClient]);
 
-  // When a run ends, its state in the list of runs and possibly the list of models change, so both are refetched.
+  // When a run ends, its state in the list of runs changes, and the list of models can change. Therefore,
+  // both lists are refetched.
   const wasLive = useRef(live);
   useEffect(() => {
     if (wasLive.current && !live) {

@@ -43,7 +43,7 @@ export function EstimatePanel({ body, valid }: { body: LaunchBody; valid: boolea
 
 /**
  * Explains why there is no estimate. The reason is not shown as an error, because the user has not launched
- * the run yet; the launch would report the same problem as an error.
+ * the run yet. If the user launches the run, the same problem is reported as an error.
  */
 function NoEstimate({ reasons, title }: { reasons: readonly string[]; title: string }) {
   return (

@@ -5,13 +5,14 @@ type Kind = Pick<RecipeKind, "improves_policy">;
 
 /**
  * The input that the server uses by default, and the reason for this choice. The label is short, because a
- * select truncates text that is longer than its box.
+ * select box truncates long text.
  */
 type DefaultInput = { label: string; why: string };
 
 /**
- * The default input for `name`, chosen by the same rules as on the server: the production model, else (for runs that
- * improve a policy) the policy whose responses the reward model was trained on, else the newest model.
+ * The default input for `name`, chosen by the same rules as on the server. The first choice is the production
+ * model. For runs that improve a policy, the second choice is the policy whose responses the reward model was
+ * trained on. The last choice is the newest model.
  */
 export function defaultInput(
   name: string,

@@ -1,6 +1,6 @@
 /**
- * The launch form of a run, derived from the recipe's JSON Schema: one field per setting, with help, default and
- * bounds.
+ * The launch form of a run, derived from the recipe's JSON Schema. Each setting has one field with help,
+ * default and bounds.
  */
 
 type FieldKind = "integer" | "number" | "boolean" | "choice" | "text" | "json";
@@ -24,7 +24,7 @@ export type RecipeField = {
 };
 
 /**
- * The user's input by field. The input is text even for numbers, so that an incomplete number is not an error
+ * The user's input by field. Numbers are also stored as text, so that an incomplete number is not an error
  * while the user is typing.
  */
 export type FormValues = Record<string, string | boolean>;

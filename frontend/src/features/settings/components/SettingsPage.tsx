@@ -32,8 +32,8 @@ export function SettingsPage() {
 function SettingsForm({ project }: { project: Project }) {
   const t = useTexts();
   const queryClient = useQueryClient();
-  // This state contains only the user's own changes, so that the page shows other users' changes and does not
-  // overwrite them.
+  // This state contains only the user's own changes. The page therefore shows other users' changes and does
+  // not overwrite these changes.
   const [touched, setTouched] = useState<Partial<Draft>>({});
   const draft = { ...draftOf(project), ...touched };
   const changed = changedIn(project, draft);

@@ -31,8 +31,8 @@ export const problemsQuery = (slug: string, task?: string) =>
   });
 
 /**
- * Resolves a report. The request contains the report's text as shown, so that a report whose text has been
- * edited in the meantime is not resolved unread.
+ * Resolves a report. The request contains the report's text as shown. If the text has been edited in the
+ * meantime, the server refuses to resolve the report unread.
  */
 export const settleProblem = ({ id, text }: TaskProblem, note: string) =>
   unwrap(api.POST("/api/v1/problems/{id}/settle", { params: { path: { id } }, body: { note, text } }));
@@ -50,12 +50,12 @@ export const askTask = (slug: string, id: string, asked: boolean): Promise<TaskD
   );
 
 /**
- * Refetches data after a report or a task has changed, because the reports and their number are shown in
- * several places.
+ * Refetches data after a report or a task has changed. The reports and their number are shown in several
+ * places.
  */
 export async function refreshProblems(queryClient: QueryClient, slug: string): Promise<void> {
-  // Task lists can be long, so their pages are not refetched now; each list is fetched when it is shown
-  // again.
+  // Task lists can be long, so their pages are not refetched now. Each list is fetched when the page shows
+  // the list again.
   queryClient.removeQueries({ queryKey: ["tasks", slug], type: "inactive" });
   await Promise.all(
     [["problems", slug], ["tasks", slug, "one"], projectQuery(slug).queryKey].map((queryKey) =>

@@ -5,7 +5,10 @@ import { conditions, HAS, KINDS, STATES, type TasksSearch, tasksSearch } from ".
 import { useTexts } from "../texts";
 import styles from "./tasks.module.css";
 
-/** Filters are applied on Enter or when a field loses the focus, so that typing does not send a request per letter. */
+/**
+ * Filters are applied when the user presses Enter or leaves a field, so that typing does not send a request
+ * per letter.
+ */
 export function Filters({
   search,
   onSearch,

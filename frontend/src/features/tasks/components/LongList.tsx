@@ -14,8 +14,8 @@ const ROW_PX = { wide: 52, narrow: 92 };
 const OVERSCAN = 12;
 
 /**
- * Rows are added and removed in blocks of this size, because each change to the document costs one layout, however
- * many rows it affects.
+ * Rows are added and removed in blocks of this size. Each change to the document costs one layout, no matter
+ * how many rows the change affects.
  */
 const STEP = 8;
 
@@ -26,8 +26,8 @@ const ROWS_AHEAD = 100;
 type RenderRow<Row> = (row: Row, place: { index: number; top: number; height: number }) => ReactNode;
 
 /**
- * A list of any length that scrolls with the page. Only the rows on the screen and a few rows around them are in
- * the document, and the next page of rows is fetched before the end is reached.
+ * A list of any length that scrolls with the page. The document contains only the rows on the screen and a
+ * few rows around them. The next page of rows is fetched before the user reaches the end.
  */
 export function LongList<Row>({
   label,
@@ -64,7 +64,7 @@ export function LongList<Row>({
         </span>
       }
     >
-      {/* biome-ignore lint/a11y/useSemanticElements: only rows on the screen are in the document, so rows are positioned, and the rows of a <table> can't be positioned */}
+      {/* biome-ignore lint/a11y/useSemanticElements: the document contains only the rows on the screen and positions them; <table> rows can't be positioned */}
       <div
         role="table"
         aria-label={label}
@@ -114,7 +114,7 @@ function Rows<Row>({
     useFlushSync: false,
   });
   // The virtualizer keeps its initial sizes until `measure` is called.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a new height is the reason to measure
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new height requires a new measurement
   useLayoutEffect(() => virtualizer.measure(), [virtualizer, height]);
   const shown = virtualizer.getVirtualItems();
   const first = Math.floor((shown[0]?.index ?? 0) / STEP) * STEP;

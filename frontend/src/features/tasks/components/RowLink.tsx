@@ -3,14 +3,15 @@ import type { MouseEvent } from "react";
 import styles from "./tasks.module.css";
 
 /**
- * The link from a row to its task: a plain link that the router handles. The router's link component computes and
- * watches a location for each link, which is too slow when fast scrolling replaces forty rows at once.
+ * The link from a row to its task: a plain link that the router handles. The router's link component computes
+ * and watches a location for each link. The component is too slow when fast scrolling replaces forty rows at
+ * once.
  */
 export function RowLink({ slug, task, text }: { slug: string; task: string; text: string }) {
   const router = useRouter();
   function follow(event: MouseEvent) {
-    // Clicks that open the link in another tab or window, or that download its target, are left to the
-    // browser.
+    // The browser handles clicks that open the link in another tab or window, and clicks that download the
+    // target.
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();

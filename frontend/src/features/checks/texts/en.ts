@@ -15,13 +15,13 @@ const kinds: Record<Kind, { title: string; means: string }> = {
   },
   qualification: {
     title: "Qualification task",
-    means: "Shown to new annotators before they can rank; not mixed in with other tasks.",
+    means: "Shown to new annotators before they can rank, and not mixed with other tasks.",
   },
 };
 
 export const en = {
   title: "Checks",
-  lead: "Tasks with a known answer, which annotators cannot distinguish from other tasks. The scores on these tasks determine each annotator’s accuracy.",
+  lead: "Checks are tasks with a known answer. Annotators cannot distinguish checks from other tasks. Each annotator’s accuracy is computed from the scores on checks.",
   loading: "Loading checks",
   kinds,
   all: "All kinds",

@@ -8,7 +8,7 @@ export const en = {
   raw: "Raw text",
   guidelines: "Guidelines",
   noGuidelines:
-    "This project has no written guidelines. Rank by which response you would rather have received.",
+    "This project has no written guidelines. Ask yourself which response you would rather have received.",
   yourAnswer: "Your answer",
   yourRanking: "Your ranking",
   undo: "Undo",

@@ -10,7 +10,7 @@ export const en = {
   notKept: "This browser cannot store data. Keep this page open until your answer is sent.",
   notTaken: (excerpt: string) => `An answer was not accepted: “${excerpt}”`,
   tooLate:
-    "The task was no longer assigned to you when the answer arrived, and someone else may have it now. The answer does not count. If you get the task again, your answer will be sent automatically.",
+    "The task was no longer assigned to you when the answer arrived. Someone else may have the task now. The answer does not count. If you get the task again, your answer will be sent automatically.",
   answeredElsewhere:
     "You already answered this task in another tab or on another device. That answer counts.",
   backToIt: "Back to that answer",
@@ -41,7 +41,7 @@ export const en = {
   heldUntil: (time: string) =>
     `This task is reserved for you until ${time}. Your work is saved in this browser; you can continue.`,
   heldNoMore: (time: string) =>
-    `Your reservation ended at ${time}. You can continue: your answer will be sent when the connection is restored, and will count unless someone else has got the task.`,
+    `Your reservation ended at ${time}. You can continue. Your answer will be sent when the connection is restored. The answer will count unless someone else has received the task.`,
 
   takeBack: "Take back",
   takeBackLabel: "Take back my last answer",
@@ -55,7 +55,7 @@ export const en = {
   pauseLabel: "Pause",
   paused: "Paused",
   pausedText: (time: string) =>
-    `The timer is stopped. The task is reserved for you until ${time} while this page stays open. After that, someone else may get the task, and your ranking stays here as a draft.`,
+    `The timer is stopped. The task is reserved for you until ${time} if this page stays open. After that, someone else may get the task, and your ranking stays here as a draft.`,
   pausedRevising: "The timer is stopped. Your earlier answer counts until you submit the new one.",
   goOn: "Continue ranking",
 

@@ -6,7 +6,7 @@ export const en = {
   computing: "Computing strengths",
   empty: {
     title: "No models to compare yet",
-    text: "Models appear here when their responses have been ranked against each other. Responses need a model name: import files can contain it, and sample runs add it automatically.",
+    text: "Models appear here when their responses have been ranked against each other. Each response needs a model name. Import files can contain model names, and sample runs add model names automatically.",
     action: "Import responses",
   },
   method: {
@@ -44,13 +44,13 @@ export const en = {
     notTold: "not significantly different from the best model",
     from: (low: string, high: string) => `${low} to ${high}`,
     meaning:
-      "Strengths are log odds, centred at 0: with a difference of 1, the stronger model wins 73 % of comparisons. Intervals are computed by resampling tasks. If two intervals overlap widely, the order is uncertain.",
+      "Strengths are log odds, centred at 0. If two strengths differ by 1, the stronger model wins 73 % of comparisons. Intervals are computed by resampling tasks. If two intervals overlap widely, the order of the two models is uncertain.",
     left: (n: number) => `${plural(n, "model")} with fewer comparisons ${n === 1 ? "is" : "are"} not shown.`,
   },
   groups: (n: number) =>
-    `These models form ${count(n)} groups that have never been compared with each other, directly or indirectly. Strengths are comparable within a group only. A task with responses from two groups would connect these groups.`,
+    `These models form ${count(n)} groups. Models in different groups have never been compared, directly or indirectly. Strengths are comparable only within a group. A task with responses from two groups would connect these groups.`,
   levels:
-    "The models in a group fall into levels: a model on a higher level has won every comparison with a model on a lower level. The difference in strength between two levels therefore has only a lower bound. A few more comparisons would determine the difference.",
+    "The models in a group fall into levels. A model on a higher level has won every comparison with models on lower levels. Therefore, only a lower bound is known for the difference in strength between two levels. A few more comparisons would determine the difference.",
   matrix: {
     title: "Head to head",
     table: "Wins, table",

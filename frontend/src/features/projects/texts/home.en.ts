@@ -40,7 +40,7 @@ export const en = {
     train: {
       title: "Close the loop",
       text: (n: number, comparisons: number) =>
-        `${rankings(n)} yield ${plural(comparisons, "comparison")}. A reward model learns a score from the comparisons, and this score is used to improve the policy.`,
+        `${rankings(n)} yield ${plural(comparisons, "comparison")}. A reward model learns a score from the comparisons. The policy is then improved with this score.`,
       action: "Train a reward model",
     },
     improve: {

@@ -8,7 +8,7 @@ export const en = {
   empty: {
     title: "Not enough data yet",
     action: "Rankings per task and checks",
-    text: "To measure agreement, set the overlap to 2 or more, or add gold tasks. This page then shows the reliability of each annotator, signs of random answers, and the tasks with the most disagreement.",
+    text: "To measure agreement, set the overlap to 2 or more, or add gold tasks. This page then shows each annotator’s reliability, signs of random answers, and the tasks with the most disagreement.",
     unshared:
       "No task has been ranked by two annotators yet, so agreement cannot be measured. Increase the overlap for new tasks.",
   },
@@ -35,14 +35,14 @@ export const en = {
   readings: {
     unknown: "Not enough data.",
     chance: "Not significantly different from chance.",
-    low: "Better than chance, but below 0.667, Krippendorff’s minimum for tentative conclusions. Low agreement is common where the choice between good responses is a matter of taste. Collect more rankings per task, and check the disagreements below for unclear guidelines.",
+    low: "Better than chance, but below 0.667, Krippendorff’s minimum for tentative conclusions. Low agreement is common if the choice between good responses is a matter of taste. Collect more rankings per task, and check the disagreements below for unclear guidelines.",
     tentative:
       "Sufficient for tentative conclusions (at least 0.667), but below 0.80, the minimum for firm conclusions.",
     reliable: "The whole interval is at or above 0.80: sufficient for firm conclusions.",
   } satisfies Record<Reading, string>,
   overTime: {
     title: "Agreement over time",
-    lead: "Pairwise agreement of each day’s rankings (UTC) with other rankings of the same tasks.",
+    lead: "For each day (UTC), the pairwise agreement of that day’s rankings with other rankings of the same tasks.",
     few: "Only one day of data so far.",
     table: "Show as table",
     day: "Day",
@@ -68,7 +68,10 @@ export const en = {
       first_shown: ["First shown", "Pairs won by the response shown first; 50 % means no bias"],
       longer: ["Longer", "Pairs won by the longer response, which may also be better"],
       as_shown: ["As shown", "Rankings identical to the order shown, and the share expected by chance"],
-      outlier: ["Outlier p", "p-value for agreeing less than other annotators, adjusted for multiple tests"],
+      outlier: [
+        "Outlier p",
+        "p-value of the test for lower agreement than other annotators, adjusted for multiple tests",
+      ],
     },
     unlike: "outlier",
     leans: "biased",
@@ -86,7 +89,7 @@ export const en = {
   matrix: {
     title: "Agreement by pair of annotators",
     table: "Agreement by pair of annotators, table",
-    lead: "Pairwise agreement on the pairs that both annotators judged. A pale row means that one annotator disagrees with everyone; a single pale cell concerns only two annotators.",
+    lead: "Pairwise agreement on the pairs that both annotators judged. A pale row means that one annotator disagrees with everyone. A single pale cell concerns only two annotators.",
     cell: (one: string, other: string, agreement: number, pairs: number) =>
       `${one} and ${other} agree on ${percent(agreement)} of ${plural(pairs, "shared pair")}`,
     none: "no shared pairs",
@@ -110,7 +113,7 @@ export const en = {
         ? `Tasks with agreement below ${percent(below)} go to reviewers.`
         : "No tasks go to reviewers: the threshold is 0.",
     gold: (accuracy: number, answers: number) =>
-      `Annotators who score below ${percent(accuracy)} on gold and attention tasks after ${plural(answers, "answer")} are paused and see the reason.`,
+      `After ${plural(answers, "answer")} to gold and attention tasks, annotators with an accuracy below ${percent(accuracy)} are paused and see the reason.`,
     noGold: "No minimum accuracy is set, so nobody is paused automatically.",
     mixed: (gold: number, attention: number) =>
       `Of an annotator’s tasks, ${percent(gold)} are gold tasks and ${percent(attention)} attention checks.`,
@@ -166,7 +169,7 @@ export const en = {
     firstMeaning: "Responses are shuffled for each annotator, so 50 % means no bias.",
     longer: "longer response wins",
     longerMeaning:
-      "Above 50 %, longer responses win more often. Longer responses may also be better, so check before you correct for length.",
+      "If the share is above 50 %, the longer response wins more often. Longer responses may also be better. Check this before you correct for length.",
     even: "No significant bias.",
     leans: "Significant bias.",
   },
@@ -174,10 +177,11 @@ export const en = {
   boardBias: {
     title: "Possible bias",
     first: "the response shown first wins",
-    firstMeaning: "Responses are shuffled for each annotator, so this bias adds noise but favours no model.",
+    firstMeaning:
+      "Responses are shuffled for each annotator. This bias therefore adds noise but favours no model.",
     longer: "the longer response wins",
     longerMeaning:
-      "Models with longer responses benefit from this bias, whether or not their responses are better. Compare response lengths before you trust a narrow lead.",
+      "Models with longer responses benefit from this bias, even if their responses are not better. Compare the models’ response lengths before you trust a narrow lead.",
     even: "No significant bias.",
     leans: "Significant bias.",
     more: "More on the Quality page",

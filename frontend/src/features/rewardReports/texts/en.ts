@@ -16,7 +16,7 @@ export const en = {
     "The training run of a reward model writes a report on its held-out rankings. This run held out no ranking with a preference, or is older than the report feature.",
   nonePolicy: "Reports exist for reward models only. To assess a policy, launch an evaluate run.",
   intervals:
-    "95 % confidence intervals, resampled by prompt, because the pairs of one ranking are not independent. If the saved weights were selected on the same rankings, the figures are slightly optimistic.",
+    "The 95 % confidence intervals are computed by resampling prompts, because the pairs of one ranking are not independent. If the saved weights were selected on the same rankings, the figures are slightly optimistic.",
   figures: {
     accuracy: "Accuracy on pairs",
     best4: "Best of 4",
@@ -34,7 +34,7 @@ export const en = {
   calibration: {
     title: "Calibration",
     about:
-      "Each dot covers a tenth of the scale and shows the predicted probability of a preference and its observed frequency. If the dots lie on the diagonal, the model is calibrated. In the right half, dots above the diagonal mean underconfidence and dots below it overconfidence.",
+      "Each dot covers a tenth of the scale. The dot compares the predicted probability of a preference with the observed frequency. If the dots lie on the diagonal, the model is calibrated. In the right half, dots above the diagonal mean underconfidence, and dots below the diagonal mean overconfidence.",
     withTies: "This model also predicts ties.",
     withoutTies: "This model does not predict ties; tied pairs are excluded.",
     predicted: "predicted",
@@ -48,7 +48,7 @@ export const en = {
   slices: {
     title: "Accuracy by slice",
     about:
-      "Confidence is the mean predicted probability of the response that the model prefers. If the confidence is well above the accuracy, the model is overconfident in that slice.",
+      "Confidence is the mean probability that the model assigns to its preferred response. If the confidence is well above the accuracy, the model is overconfident in that slice.",
     slice: "Slice",
     pairs: "Pairs",
     prompts: "Prompts",
@@ -88,7 +88,7 @@ export const en = {
   lean: {
     title: "Bias",
     about:
-      "A perfect model is exactly as biased as the annotators; the excess is the bias that the model adds. The model scores each response separately and cannot see its position, so an excess for position means that the order in which the responses were shown was related to their content.",
+      "A perfect model is exactly as biased as the annotators. The excess is the bias that the model adds. The model scores each response separately and cannot see the response’s position. An excess for position therefore means that the order of the responses was related to their content.",
     what: "Towards",
     length: "the longer response",
     position: "the response shown first",
@@ -126,7 +126,7 @@ export const en = {
   crowd: {
     title: "Annotators",
     about:
-      "The reliability of each annotator, learned together with the rewards; less reliable annotators have less weight. The interval treats the rewards as fixed.",
+      "Each annotator’s reliability is learned together with the rewards. Less reliable annotators have less weight. The interval treats the rewards as fixed.",
     who: "Annotator",
     rankings: "Rankings",
     reliability: "Reliability",

@@ -51,7 +51,7 @@ export const en = {
   overlapHelp: "Applies to new tasks only.",
   lease: "Minutes to answer a task",
   leaseHelp:
-    "Renewed while the annotator is working. When the time is up, other annotators can get the task; the draft is kept.",
+    "The time is extended while the annotator is working. When the time is up, other annotators can get the task. The draft is kept.",
   policy: "Task order",
   policyHelp: "Applies to tasks of the same priority.",
   policies,
@@ -68,10 +68,10 @@ export const en = {
   skipUp: (way: string) => `Make default: ${way}`,
   checks: "Checks",
   checksLead:
-    "Tasks with a known answer, mixed in and indistinguishable from other tasks. You can turn any task into a check. The Checks page lists all checks.",
+    "Tasks with a known answer. Annotators get these tasks among other tasks and cannot recognise them. You can turn any task into a check. The Checks page lists all checks.",
   goldRate: "Gold tasks",
   attentionRate: "Attention checks",
-  rateHelp: "Percent of an annotator’s tasks. Gold tasks and attention checks together: at most 50.",
+  rateHelp: "Percent of an annotator’s tasks. Gold tasks and attention checks can total at most 50 %.",
   minimum: "Minimum accuracy",
   minimumHelp:
     "Percent. Annotators with a lower accuracy are paused automatically and see the reason. Empty: no minimum.",
@@ -86,14 +86,14 @@ export const en = {
   attemptsHelp: "Managers can grant another attempt on the Members page.",
   attemptTasks: "Tasks per attempt",
   attemptTasksHelp:
-    "Annotators see the correct answer after each task. If the project has more qualification tasks than one attempt needs, the next attempt starts with new tasks. Empty: all tasks in each attempt.",
+    "Annotators see the correct answer after each task. If the project has more qualification tasks than one attempt needs, the next attempt starts with new tasks. If the field is empty, each attempt contains all tasks.",
   allTasks: "all",
   noQualificationTasks: "There are no qualification tasks yet, so the pass mark has no effect.",
   noChecks: "There are no checks of this kind yet. You can turn any task into a check.",
   review: "Review",
   reviewBelow: "Reviewers see tasks with agreement below",
   reviewHelp: (share: string) =>
-    `Percent of pairs on which annotators agree; 0 turns review off. Two annotators who differ on one of six pairs have 83 % agreement. Currently ${share}.`,
+    `Percent of pairs on which annotators agree. The value 0 turns review off. If two annotators differ on one of six pairs, their agreement is 83 %. Currently ${share}.`,
   percent: "%",
   minutes: "min",
   seeChecks: "View checks",

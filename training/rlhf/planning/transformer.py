@@ -19,7 +19,8 @@ FORWARD_NUMBERS = (6, 3)
 def forward_operations(shape: Shape, tokens: float, *, around: float, projected: float) -> float:
     """The number of operations in a forward pass over one row of `tokens` tokens.
 
-    Each token attends to `around` / 2 tokens on average. `projected` is the number of tokens that are projected onto the vocabulary.
+    Each token attends to `around` / 2 tokens on average. `projected` is the number of tokens that are
+    projected onto the vocabulary.
     """
     inside = max(0, shape.weights - shape.vocabulary * shape.hidden)
     attended = 4 * shape.layers * shape.heads * shape.head_size * tokens * around / 2

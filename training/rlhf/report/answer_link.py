@@ -72,9 +72,9 @@ class AnswerLink:
         differences r_i − r_j, including position effects.
 
         Without ties, the probabilities are σ(d), σ(−d) and 0. With Rao & Kupper 1967, they are σ(d − h),
-        σ(−d − h) and the remainder to 1. With Davidson 1970, they are e^{d/2}, e^{−d/2} and ν, each divided by
-        the sum of all three. CrowdBT: an annotator of reliability η states the true verdict with probability
-        η, and the reverse verdict with probability 1 − η. The reverse of a tie is a tie. The
+        σ(−d − h) and the remainder to 1. With Davidson 1970, they are e^{d/2}, e^{−d/2} and ν, each divided
+        by the sum of all three. CrowdBT: an annotator of reliability η states the true verdict with
+        probability η, and the reverse verdict with probability 1 − η. The reverse of a tie is a tie. The
         parameters are learned with the same formulas, in `losses`.
         """
         d = np.asarray(difference, dtype=np.float64)

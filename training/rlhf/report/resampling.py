@@ -78,9 +78,9 @@ class PromptBootstrap:
     def totals_by(self, place: Ints, places: int, values: ArrayLike, ranking: Ints) -> Floats:
         """Return the sums of one column, separately for each place, with shape (1 + samples, places).
 
-        ``values`` is the column, with shape (P,). ``place`` has shape (P,) and contains each row's place, such
-        as a calibration bin. :meth:`totals` could also compute these sums, with one column per place. For a
-        million rows and ten places, a call would then need 80 MB.
+        ``values`` is the column, with shape (P,). ``place`` has shape (P,) and contains each row's place,
+        such as a calibration bin. :meth:`totals` could also compute these sums, with one column per place.
+        For a million rows and ten places, a call would then need 80 MB.
         """
         groups = self._counts.shape[1]
         cell = self._group[self.prompt[ranking]] * places + place

@@ -26,8 +26,8 @@ Ints = NDArray[np.int64]
 SCORED_NAME = "heldout.parquet"  # file in the model's folder with the scores of the held-out rankings
 NOBODY = -1  # the tier in padded entries
 NOT_KNOWN = -1  # round of a ranking from a file without rounds
-# The number of SHA-256 hex digits in a key, which are 96 bits. A collision among a million responses has a probability below
-# 1e-17.
+# The number of SHA-256 hex digits in a key; 24 digits are 96 bits. A collision among a million responses has
+# a probability below 1e-17.
 KEY_CHARACTERS = 24
 
 

@@ -27,7 +27,7 @@ class Ranking:
 
     ``tiers`` holds indices into ``responses``, best tier first. A tier of two or more responses is a tie.
     Every response is in exactly one tier. With ``rest_unranked``, the last tier holds the responses that a
-    top-k ranking left unranked. Unranked responses are worse than all other responses. They are not tied with
+    top-k ranking left unranked. Unranked responses are below all ranked responses. They are not tied with
     each other, because the annotator did not judge them equally good.
 
     ``strength`` is on the project's scale (None: not collected). ``annotator`` is a pseudonym. ``weight`` is
@@ -133,8 +133,8 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
 
     A duplicate repeats an earlier ranking by the same annotator, with the same prompt, responses, order and
     strength. In a file without annotators, a duplicate can repeat any earlier ranking. A contradicted pair
-    consists of two responses to one prompt. Rankings prefer each of the two responses to the other, by the
-    same or different annotators.
+    consists of two responses to one prompt. Some rankings prefer the first response and others the second.
+    These rankings can come from the same annotator or from different annotators.
     """
     of_prompt: dict[str, list[Ranking]] = {}
     for ranking in rankings:

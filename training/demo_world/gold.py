@@ -32,8 +32,8 @@ from training.rlhf.core.messages import Messages
 
 MAX_GOLD = 4.0  # points
 SHORTEST_WORDS, LONGEST_WORDS, ENDLESS_WORDS = 12, 45, 90
-# Fluency depends on the share of pairs of adjacent words that occur in the templates. Fluency is 1 from a
-# share of 95 % upwards and 0 up to a share of 60 %.
+# Fluency depends on the share of pairs of adjacent words that occur in the templates. Fluency is 1 if
+# this share is at least 95 %, and 0 if this share is at most 60 %.
 FLUENT_SHARE, BROKEN_SHARE = 0.95, 0.6
 
 

@@ -1,4 +1,4 @@
-"""A project's training loop, whose runs a periodic task launches one at a time.
+"""A project's training loop. A periodic task launches the loop's runs, one at a time.
 
     enough new comparisons → reward_model → rejection_sampling or ppo → sample → (annotators rank) → …
 

@@ -93,7 +93,7 @@ class Batch:
     """Input rows for the trunk: R rows of T tokens, with the N responses of B groups, at most K per group.
 
     ``input_ids`` and ``position_ids`` have shape (R, T). ``attention_mask`` has shape (R, T) for separate
-    rows. For packed rows, it is boolean, with shape (R, 1, T, T). For a flat row, it is a
+    rows. For packed rows, the mask is boolean, with shape (R, 1, T, T). For a flat row, the mask is a
     `segments.segment_table`. ``end_row`` and ``end_column``, with shape (N,), locate the token at which each
     response's reward is read. ``owner`` and ``slot``, with shape (N,), give each response's row and column in
     the (B, K) rewards. ``stated`` contains the stated answers. ``weights``, with shape (B,), contains the

@@ -27,8 +27,8 @@ class Ranking:
 
     ``tiers`` holds indices into ``responses``, best tier first. A tier of two or more responses is a tie.
     Every response is in exactly one tier. With ``rest_unranked``, the last tier holds the responses that a
-    top-k ranking left unranked. Unranked responses are below all ranked responses. They are not tied with
-    each other, because the annotator did not judge them equally good.
+    top-k ranking left unranked. Unranked responses are below all ranked responses. Unranked responses are not
+    tied with each other, because the annotator did not judge them equally good.
 
     ``strength`` is on the project's scale (None: not collected). ``annotator`` is a pseudonym. ``weight`` is
     the ranking's weight in training. ``in_shown_order`` is true if the responses are known to be in the order
@@ -129,7 +129,8 @@ def _words_of(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], .
 
 
 def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
-    """Return the number of ``duplicates`` and of ``contradicted_pairs``. All of them stay in the data.
+    """Return the number of ``duplicates`` and of ``contradicted_pairs``. Duplicates and contradicted pairs
+    stay in the data.
 
     A duplicate repeats an earlier ranking by the same annotator, with the same prompt, responses, order and
     strength. In a file without annotators, a duplicate can repeat any earlier ranking. A contradicted pair

@@ -256,8 +256,8 @@ def _select(cache: DynamicCache, rows: Tensor) -> None:
 
 
 def _stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Tensor:
-    """Return all token IDs that end an answer. They are the EOS tokens of the tokenizer and of the model's
-    generation settings."""
+    """Return all token IDs that end an answer. These IDs are the EOS tokens of the tokenizer and of the
+    model's generation settings."""
     configured = getattr(getattr(policy, "generation_config", None), "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [] if configured is None else [configured]
     return torch.tensor(sorted({chat.eos_id(tokenizer), *listed}))

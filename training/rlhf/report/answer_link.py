@@ -92,7 +92,7 @@ class AnswerLink:
         return VerdictProbabilities(eta * first + (1 - eta) * second, eta * second + (1 - eta) * first, tie)
 
     def at_least(self, difference: Floats, reliability: Floats | float = 1.0) -> Floats:
-        """Return, for each pair and strength level, the probability that the first response is preferred with
+        """For each pair and strength level, return the probability that the first response is preferred with
         at least this level. The differences have shape (P,), and the result has shape (P, L).
 
         The formula is σ(d − a_s) (cumulative logits; see `losses.cumulative_strength`). Levels are in

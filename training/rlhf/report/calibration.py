@@ -105,8 +105,11 @@ def calibration_of(
 def both_orders(
     probabilities: VerdictProbabilities, verdicts: Verdicts, ranking: Ints
 ) -> tuple[Floats, NDArray[np.bool_], Ints]:
-    """Return three arrays with shape (2P,), which contain each pair in both orders: the probability that the
-    first response is preferred, whether that response was preferred, and the pair's ranking."""
+    """Return each pair in both orders, as three arrays with shape (2P,).
+
+    The arrays contain the probability that the first response is preferred, whether that response was
+    preferred, and the pair's ranking.
+    """
     return (
         np.concatenate((probabilities.first, probabilities.second)),
         np.concatenate((verdicts == 1, verdicts == -1)),

@@ -45,7 +45,7 @@ class People:
 
     ``others``: how often the majority of the other rankings agrees with the preference. An even split counts
     as one half. ``model``: how often the model agrees with the preference. The model sees only the responses.
-    It can't be expected to agree with annotators more often than annotators agree with one another.
+    The model can't be expected to agree with annotators more often than annotators agree with one another.
     """
 
     pairs: int

@@ -1,10 +1,10 @@
 """The demo world: a small customer-support domain with known correct answers.
 
-Prompts and answers are made from templates (36 kinds of question, 11 kinds of follow-up question, and values
-that must be copied, such as names, dates and order numbers). Answers come in nine styles, eight of them
-flawed. `gold_reward` scores the text of any answer. A model with 1.3 million parameters learns to answer the
-questions in about a minute, so a complete preference-learning loop can be measured against known correct
-answers.
+Prompts and answers are made from templates: 36 kinds of question and 11 kinds of follow-up question.
+Templates contain values that must be copied, such as names, dates and order numbers. Answers come in nine
+styles, eight of them flawed. `gold_reward` scores the text of any answer. A model with 1.3 million parameters
+learns to answer the questions in about a minute. A complete preference-learning loop can therefore be
+measured against known correct answers.
 
     prompts = demo_world.prompts(100, seed=1)
     tokenizer = demo_world.build_tokenizer()

@@ -4,19 +4,18 @@
 
 clipped to 0 … 4 points. Each part lies between 0 and 1 (courtesy: between -1 and 1):
 
-    answer    share of the correct answer's facts that are stated, halved for each other question that the
-              text also answers
-    values    share of the required slot values that are named, after subtracting half a required value for
-              each named value that does not occur in the conversation
+    answer    the share of the correct answer's facts that are stated; the share is halved for each other
+              question that the text also answers
+    values    the share of the required slot values that are stated; each stated value that does not occur
+              in the conversation subtracts half a required value
     courtesy  ½ for a greeting and ½ for a closing; each rude line subtracts 1
     brevity   1 for 12 to 45 words, less for fewer or more words, and 0 for 90 words or more
     variety   1 minus twice the share of repeated word triples
-    fluency   1 if nearly all pairs of adjacent words are also adjacent in some template, less for fewer
-              pairs; multiplies all other parts, so that lists of keywords, shuffled words and foreign text
-              earn nothing
+    fluency   1 if nearly all pairs of adjacent words are also adjacent in some template; less for fewer pairs
 
-If no fact of the correct answer is stated, the other parts earn only a quarter of their points, because
-polite but empty answers must not score well.
+Fluency multiplies all other parts. Lists of keywords, shuffled words and foreign text therefore earn nothing.
+If no fact of the correct answer is stated, the other parts earn only a quarter of their points. Polite but
+empty answers must not score well.
 """
 
 import re
@@ -33,8 +32,8 @@ from training.rlhf.core.messages import Messages
 
 MAX_GOLD = 4.0  # points
 SHORTEST_WORDS, LONGEST_WORDS, ENDLESS_WORDS = 12, 45, 90
-# Fluency is 1 if at least 95 % of the pairs of adjacent words occur in the templates, and 0 if at most 60 %
-# occur there.
+# Fluency depends on the share of pairs of adjacent words that occur in the templates. Fluency is 1 if
+# this share is at least 95 %, and 0 if this share is at most 60 %.
 FLUENT_SHARE, BROKEN_SHARE = 0.95, 0.6
 
 
@@ -57,8 +56,11 @@ class Gold:
 
 
 def gold_reward(messages: Messages, text: str) -> float:
-    """Return the gold reward, from 0 (useless) to 4 (correct, with the correct values, polite and brief).
-    Raises `UnknownPrompt` if the prompt is not from the demo world."""
+    """Return the gold reward, from 0 for a useless answer to 4 for a correct, polite and brief answer. A
+    correct answer contains the correct values.
+
+    Raises `UnknownPrompt` if the prompt is not from the demo world.
+    """
     return judge(messages, text).points
 
 
@@ -146,7 +148,7 @@ def _plain_words(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Split the text into lower-case words, with `.` at sentence ends and each value replaced by a word for
+    """Split the text into lower-case words, with `.` at sentence ends. Each value is replaced by a word for
     its kind: `Hi Nora,` -> `hi slotname`."""
     filled = re.sub(r"\{(\w+)\}", r"slot\1", slots.generalise(text)).lower()
     return re.findall(r"[a-z0-9]+|[.!?]", filled)
@@ -163,8 +165,8 @@ def all_templates() -> Iterator[str]:
 
 @cache
 def _known_pairs() -> frozenset[tuple[str, str]]:
-    """Return all pairs of adjacent words in the templates, and all pairs that are possible at sentence
-    boundaries when any sentence can follow any other."""
+    """Return all pairs of adjacent words in the templates. The result includes every pair that is possible at
+    a sentence boundary if any sentence can follow any other sentence."""
     pairs: set[tuple[str, str]] = set()
     starts, ends = set(), set()
     for template in all_templates():

@@ -39,9 +39,9 @@ EVASIONS = (
     "I am afraid that I cannot say anything about it.",
 )
 
-# The weight of each style in the demonstrations. Only about a quarter of the demonstrations are good, so a
-# policy that imitates the demonstrations is mediocre and shows every kind of failure, which annotators can
-# then rank lower.
+# The weight of each style in the demonstrations. Only about a quarter of the demonstrations are good. A
+# policy that imitates the demonstrations is therefore mediocre and shows every kind of failure. Annotators
+# can then rank these failures lower.
 STYLES: Mapping[str, float] = {
     "good": 0.28,
     "no_closing": 0.08,

@@ -41,8 +41,8 @@ class Scenario:
 
     @property
     def required(self) -> dict[str, str]:
-        """The values that a correct answer must name, by kind: the values in the answer's template, and the
-        customer's name."""
+        """The values that a correct answer must contain, by kind: the values in the answer's template
+        and the customer's name."""
         wanted = {kind: self.values[kind] for kind in slots.in_template(self.asked.answers[0])}
         return wanted | ({"name": self.name} if self.name else {})
 

@@ -1,8 +1,9 @@
 """The slot values of the demo world, and functions that find slot values in a text.
 
-Each kind has a form that no ordinary word in the templates has (`R142`, `12 May`, `45 euros`), so a judge
-can find values in any text. There are few enough values for a small model to see each of them in training,
-but too many (1,800 order numbers, 336 dates) for the model to memorise, so the model must learn to copy them.
+Each kind of value has its own form (`R142`, `12 May`, `45 euros`). No ordinary word in the templates has one
+of these forms, so a judge can find values in any text. A small model can see every value in training.
+However, there are too many values to memorise (1,800 order numbers, 336 dates). The model must therefore
+learn to copy values.
 """
 
 import re
@@ -47,9 +48,9 @@ VALUES: dict[str, tuple[str, ...]] = {
 }
 KINDS = tuple(VALUES)
 
-# One regular expression per kind. Names, cities and products are matched against their lists, and values of
-# the other kinds are recognised by their form. An order number or amount that never occurs in the demo world
-# is therefore still recognised, and is scored as an incorrect value.
+# One regular expression per kind. Names, cities and products are matched against lists. Values of other kinds
+# are recognised by their form. Therefore, an order number or amount that never occurs in the demo world is
+# still recognised and is scored as an incorrect value.
 PATTERNS: dict[str, str] = {
     "name": "|".join(NAMES),
     "city": "|".join(CITIES),

@@ -1,4 +1,4 @@
-"""A project's training loop, whose runs a periodic task launches one at a time.
+"""A project's training loop. A periodic task launches the loop's runs, one at a time.
 
     enough new comparisons → reward_model → rejection_sampling or ppo → sample → (annotators rank) → …
 
@@ -69,8 +69,8 @@ def _next_step(loop: Loop, last: TrainingRun | None) -> tuple[str, dict[str, str
 
 
 def _new_comparisons(loop: Loop) -> int:
-    """The number of comparisons made since the loop last launched a reward_model run, or of all comparisons
-    if the loop has never launched such a run."""
+    """The number of comparisons made since the loop last launched a reward_model run. If the loop has never
+    launched such a run, all comparisons are counted."""
     comparisons = Comparison.objects.counted().filter(project=loop.project)
     trained = loop.runs.filter(kind=Kind.REWARD_MODEL).order_by("-created_at").first()
     if trained is not None:

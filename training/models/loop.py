@@ -1,5 +1,5 @@
-"""A project's training loop: once there are enough new comparisons, it trains a reward model, improves the
-policy and samples new responses for annotators to rank."""
+"""A project's training loop. When there are enough new comparisons, the loop trains a reward model, improves
+the policy and samples new responses for annotators to rank."""
 
 from __future__ import annotations
 

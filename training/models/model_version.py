@@ -25,8 +25,11 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
     def default_for(
         self, *, project: Project, kind: str, reward_model: ModelVersion | None = None
     ) -> ModelVersion | None:
-        """The production model; without a production model, the policy from which `reward_model` (if given)
-        was trained, or else the newest model. None if no model of this kind is usable."""
+        """The default model of this kind. None if no model of this kind is usable.
+
+        The default is the production model. Without a production model, the default is the policy from which
+        `reward_model` was trained, if `reward_model` is given. Otherwise, the default is the newest model.
+        """
         place = models.Case(
             models.When(stage=ModelVersion.Stage.PRODUCTION, then=2),
             models.When(pk=reward_model.parent_id if reward_model else None, then=1),
@@ -89,8 +92,8 @@ class ModelVersion(models.Model):
             ),
         ]
         indexes = [
-            # For the models page, and for finding the newest model of a kind, which is the default input
-            # of runs if no model of that kind is in production.
+            # For the models page, and for finding the newest model of a kind. The newest model is the default
+            # input of runs if no model of that kind is in production.
             models.Index(fields=["project", "kind", "-created_at"], name="model_version_newest"),
         ]
 

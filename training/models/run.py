@@ -23,8 +23,8 @@ class RunQuerySet(ProjectOwnedQuerySet["TrainingRun"]):
 class TrainingRun(models.Model):
     """queued → running → succeeded | failed | cancelled. A lost or resumed run is queued again.
 
-    `attempt` counts claims and is the fencing token: every write must carry the writer's attempt number,
-    and SQL rejects the write if there has been a later claim (training/runs/transitions.py, events.py).
+    `attempt` counts claims and is the fencing token. Every write must contain the writer's attempt number.
+    SQL rejects the write if there has been a later claim (training/runs/transitions.py, events.py).
     """
 
     class Kind(models.TextChoices):
@@ -133,8 +133,8 @@ class RunEventQuerySet(models.QuerySet["RunEvent"]):
 
 
 class RunEvent(models.Model):
-    """An event of a run. `seq` increases by one within a run, in commit order, so a reader that queries `seq
-    > last seen` never misses an event."""
+    """An event of a run. Within a run, `seq` increases by one in commit order. A reader that queries `seq >
+    last seen` therefore never misses an event."""
 
     class Type(models.TextChoices):
         METRICS = "metrics"

@@ -41,9 +41,8 @@ class Evaluation:
 @dataclass(frozen=True)
 class Gain:
     """A policy's mean score minus its parent's, with a 95 % confidence interval. The standard errors are
-    combined as for independent samples. If both policies were evaluated on the same prompts, this
-    interval is usually too wide, because prompts that are hard for one policy are often hard for the other
-    policy too."""
+    combined as for independent samples. If both policies were evaluated on the same prompts, this interval is
+    usually too wide. Prompts that are hard for one policy are often hard for the other policy too."""
 
     parent: Evaluation
     difference: float
@@ -90,7 +89,7 @@ def _newest(runs: Iterable[TrainingRun]) -> dict[tuple[str, tuple[object, ...]],
 
 
 def _evaluation(run: TrainingRun) -> Evaluation | None:
-    """The run's evaluation; None if the run evaluated a base model instead of one of the project's models, or
+    """The run's evaluation. None if the run evaluated a base model instead of one of the project's models, or
     if the mean score has no standard error."""
     policy, judge = run.inputs.get("policy"), str(run.recipe.get("judge", ""))
     metrics = run.result.get("metrics", {})

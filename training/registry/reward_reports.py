@@ -64,8 +64,8 @@ def comparable_to(model: ModelVersion) -> list[ModelVersion]:
 
 
 def compare_reward_models(*, model: ModelVersion, other: ModelVersion) -> RewardComparison:
-    """Compare `model` with `other`. Raises Problem if either model's scores were not saved, or if no rankings
-    were held out from the training of both models."""
+    """Compare `model` with `other`. Raises Problem if either model's scores were not saved, or if the
+    models' held-out sets have no rankings in common."""
     scored = [_scores(one) for one in (model, other)]
     try:
         return compare(*scored)

@@ -67,8 +67,8 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
     has no row, and the next attempt replaces the folder.
     """
     mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING)
-    # Lock the run first. Without the lock, the sweep could consider this run lost and let another worker
-    # claim the run, because heartbeats have stopped and writing many tasks takes time.
+    # Lock the run first. Heartbeats have stopped, and writing many tasks takes time. Without the lock, the
+    # sweep could consider this run lost, and another worker could then claim the run.
     if mine.select_for_update(no_key=True).first() is None:
         raise LostClaim(f"attempt {attempt} of run {run.id} has been replaced or ended")
     made = _register(run, outcome) if outcome.model else None
@@ -105,16 +105,16 @@ def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
 def _next_name(project: Project, kind: str) -> str:
     stem = f"{project.slug}-{NAME_OF_KIND[TrainingRun.Kind(kind)]}-"
     number = ModelVersion.objects.filter(name__startswith=stem).count() + 1
-    # The count is only a starting point, because model names of project "a-sft" also start with the stem
-    # "a-sft-" of project "a". The number is increased until the name is free.
+    # The count is only a starting point. Model names of a project "a-sft" also start with "a-sft-", which is
+    # a stem of project "a". The number is increased until the name is free.
     while ModelVersion.objects.filter(name=f"{stem}{number}").exists():
         number += 1
     return f"{stem}{number}"
 
 
 def _move_into_place(made: Path, target: Path) -> None:
-    """Move the weights with one rename, which is possible because run folders and model folders are on the
-    same file system (settings.ARTEFACTS)."""
+    """Move the weights with one rename. Run folders and model folders are on the same file system
+    (settings.ARTEFACTS), so one rename is enough."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # A folder without a row is left over from a transaction that did not commit.
     shutil.rmtree(target, ignore_errors=True)

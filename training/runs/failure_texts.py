@@ -10,8 +10,8 @@ from training.rlhf.core.failures import FailureKind
 
 @dataclass(frozen=True)
 class Cause:
-    """The explanation of one kind of failure. `settings` are the recipe settings to review before the next
-    launch, and `again` states whether the same run can succeed on another attempt."""
+    """The explanation of one kind of failure. `settings` lists the recipe settings to review before the next
+    launch. `again` states whether the same run can succeed on another attempt."""
 
     title: str
     cause: str
@@ -38,14 +38,14 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.DISK_FULL: Cause(
         "The disk is full",
         cause="There was no space left to write the model or its log.",
-        fix="Free some space on the disk that holds the state folder (for example, delete old runs and "
-        "archived models), then resume the run.",
+        fix="Free some space on the disk that holds the state folder, then resume the run. For example, "
+        "delete old runs and archived models.",
         again=True,
     ),
     FailureKind.DIVERGED: Cause(
         "Training diverged",
-        cause="The loss or a gradient became NaN or infinite. In most cases the learning rate is too high "
-        "for this model; in rare cases the data contains a broken row. No model was saved.",
+        cause="The loss or a gradient became NaN or infinite. In most cases, the learning rate is too high "
+        "for this model. In rare cases, the data contains a broken row. No model was saved.",
         fix="Divide the learning rate by three to ten, or leave it empty to derive it from the model's size.",
         settings=("learning_rate", "value_learning_rate", "max_grad_norm", "clip"),
     ),
@@ -56,31 +56,32 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.ADAPTER_BASE_GONE: Cause(
         "The base model of an adapter is missing",
-        cause="A LoRA adapter holds only the difference from its base model, and the base model is no longer "
-        "where the adapter expects it.",
-        fix="Restore the base model's folder from a backup, either in its original location or "
-        "next to the adapter, or choose another model.",
+        cause="A LoRA adapter holds only the difference from its base model. The base model is no longer in "
+        "the location that the adapter expects.",
+        fix="Restore the base model's folder from a backup. Put the folder in its original location or next "
+        "to the adapter. Alternatively, choose another model.",
     ),
     FailureKind.BASE_MODEL_MISSING: Cause(
         "There is no model at this path",
         cause="The base model is given as a path, and the training worker's machine has no model there.",
-        fix="Correct the path (it is a path on the worker's machine, not on yours), or choose one of the "
-        "project's models.",
+        fix="Correct the path, or choose one of the project's models. The path must exist on the worker's "
+        "machine, not on your computer.",
         settings=("base_model",),
     ),
     FailureKind.HUB_UNREACHABLE: Cause(
         "The model hub can't be reached",
         cause="The base model is a name on the Hugging Face hub. The training worker can't reach the hub, "
         "and the model is not in the worker's cache.",
-        fix="Connect the worker to the hub (HTTPS_PROXY is respected), or download the model elsewhere, copy "
-        "the model's folder to the worker's machine and enter the path of the copy.",
+        fix="Connect the worker to the hub. If a proxy is needed, set HTTPS_PROXY for the worker. "
+        "Alternatively, download the model elsewhere, copy its folder to the worker's machine, and enter the "
+        "path of the copy.",
         settings=("base_model",),
         again=True,
     ),
     FailureKind.HUB_UNKNOWN_NAME: Cause(
         "The hub has no such model",
-        cause="The Hugging Face hub answered but did not provide this model: the name is wrong, or the model "
-        "is gated and the worker has no token for it.",
+        cause="The Hugging Face hub answered but did not provide this model. Either the name is wrong, or "
+        "the model is gated and the worker has no token for the model.",
         fix="Copy the name from the model's page (owner/name). For a gated model, accept its terms and set "
         "HF_TOKEN for the worker.",
         settings=("base_model",),
@@ -88,8 +89,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.WRONG_KIND_OF_MODEL: Cause(
         "This is the wrong kind of model",
         cause="The folder holds a model, but not of the kind that this run needs.",
-        fix="Choose a causal language model as the policy, and a model produced by a reward_model run as the "
-        "reward model.",
+        fix="As the policy, choose a causal language model. As the reward model, choose a model that was "
+        "produced by a reward_model run.",
         settings=("base_model",),
     ),
     FailureKind.MODEL_UNREADABLE: Cause(
@@ -108,8 +109,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.NOTHING_KEPT: Cause(
         "No answer was good enough to keep",
-        cause="Every sampled answer was truncated at the length limit, or no answer's reward exceeded the "
-        "mean for its prompt by min_gain.",
+        cause="Either every sampled answer was truncated at the length limit, or no answer's reward exceeded "
+        "its prompt's mean reward by min_gain.",
         fix="Raise max_new_tokens so that answers can end, lower min_gain, or sample at a higher "
         "temperature.",
         settings=("max_new_tokens", "min_gain", "temperature", "samples_per_prompt"),
@@ -162,7 +163,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.KILLED: Cause(
         "The training process was killed",
         cause="Something outside Rankloop ended the process with a signal. SIGKILL usually means that "
-        "a memory limit (of a container or of the machine) was exceeded; SIGSEGV means a fault in a driver "
+        "the memory limit of a container or of the machine was exceeded. SIGSEGV means a fault in a driver "
         "or a library.",
         fix="Look for memory limits and read the end of the log. If nothing explains the signal, resume the "
         "run.",

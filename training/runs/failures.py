@@ -30,9 +30,8 @@ Record = dict[str, str]
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a run failed. `kind` is a stable identifier for programs, `settings` are the run's recipe settings
-    to review before the next launch, and `again` states whether the same run can succeed on another
-    attempt."""
+    """Why a run failed. `kind` is a stable identifier for programs. `settings` lists the recipe settings to
+    review before the next launch. `again` states whether the same run can succeed on another attempt."""
 
     kind: str
     title: str
@@ -76,8 +75,8 @@ def record_of_exit(code: int, *, log_tail: str, out_of_memory: bool) -> Record:
 
 
 def kind_of(error: BaseException) -> FailureKind:
-    """The kind of failure that the exception stands for. If the exception or one of its causes reports a lack
-    of memory or disk space, this takes precedence over the exception's own kind."""
+    """The kind of failure that caused the exception. If the exception or one of its causes reports a lack
+    of memory or disk space, the result is this lack instead of the exception's own kind."""
     for each in _causes(error):
         if not isinstance(each, RunFailure) and (found := _foreign_kind(each)) is not None:
             return found

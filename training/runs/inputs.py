@@ -37,15 +37,15 @@ def settle_inputs(
     """Resolve every input of the run to a name: {input: name}. Raises Problem with one reason per invalid
     input.
 
-    Defaults: for `policy` and `reward_model`, the project's production model of that kind, or else its newest
-    model of that kind; for `snapshot`, a new snapshot of the current rankings. An sft run without an input
-    policy starts from its recipe's base_model. In the recipes of all other run kinds, base_model replaces the
-    input policy.
+    The default for `policy` and `reward_model` is the project's production model of that kind. Without a
+    production model, the default is the newest model of that kind. The default for `snapshot` is a new
+    snapshot of the current rankings. An sft run without an input policy starts from its recipe's base_model.
+    In the recipes of all other run kinds, base_model replaces the input policy.
 
-    For a run that improves a policy, the default is the policy that the reward model was trained from, not
-    the newest policy: the reward model was trained on that policy's responses. In two measurements, improving
-    an already improved policy again with the same reward model lowered the gold reward, from 1.65 to 1.46 and
-    from 1.56 to 1.35, whereas the first improvement had raised it by 0.3 to 0.5.
+    For a run that improves a policy, the default is not the newest policy but the policy from which the
+    reward model was trained. The reward model was trained on that policy's responses. In two measurements,
+    the first improvement with a reward model raised the gold reward by 0.3 to 0.5. Improving the policy again
+    with the same reward model lowered the gold reward, from 1.65 to 1.46 and from 1.56 to 1.35.
     """
     models, errors = settle_models(project=project, kind=kind, recipe=recipe, given=given)
     settled = {name: model.name for name, model in models.items()}
@@ -98,9 +98,12 @@ def model_input(*, project: Project, name: str) -> ModelVersion:
 
 
 def source_of(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
-    """The folder or hub name that the run loads: the recipe's base_model if it is set, or else the folder of
-    the input policy. An sft run with an input policy always starts from that policy and ignores base_model,
-    which has a default in sft recipes."""
+    """The folder or hub name that the run loads.
+
+    If the recipe's base_model is set, the run loads base_model. Otherwise, the run loads the input policy's
+    folder. In sft recipes, base_model has a default. An sft run with an input policy therefore ignores
+    base_model and always starts from the input policy.
+    """
     named = str(getattr(recipe, "base_model", ""))
     if policy is not None and (not named or kind == TrainingRun.Kind.SFT):
         return str(policy.folder)
@@ -182,8 +185,8 @@ def _check_weights(model: ModelVersion, name: str) -> None:
 
 
 def missing_weights(model: ModelVersion) -> str:
-    """The reason why the model can't be loaded (its folder or its adapter's base model is missing); empty if
-    the model can be loaded."""
+    """The reason why the model can't be loaded: the model's folder or its adapter's base model is missing.
+    Empty if the model can be loaded."""
     if not adapters.holds_model(model.folder):
         return f"The weights of {model.name} are missing: {model.path} has no {adapters.CONFIG_FILE}."
     try:

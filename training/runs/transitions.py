@@ -3,12 +3,12 @@ event and sends the notification.
 
 Failures and how they are handled:
 
-* The training process dies (a signal, out of memory, a crash). The supervisor fails the run at once and
-  records the cause, because another attempt would most likely fail in the same way. An admin can resume the
-  run.
+* The training process dies because of a signal, a lack of memory or a crash. The supervisor fails the run at
+  once and records the cause. The run is not queued again, because another attempt would most likely fail in
+  the same way. An admin can resume the run.
 * The worker dies, together with the supervisor and the training process. The heartbeat stops. After
-  STALE_AFTER, the sweep queues the run again. After MAX_TRIES claims in total, the sweep fails the run
-  instead.
+  STALE_AFTER, the sweep queues the run again. If the run has already been claimed MAX_TRIES times, the sweep
+  fails the run instead.
 * The message that wakes a worker is lost. The run stays queued, and the sweep wakes a worker again after
   REWAKE_AFTER.
 """
@@ -33,11 +33,11 @@ from training.runs.folders import remove_attempts
 from training.runs.progress.events import CHANNEL, storable
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
-# Twelve missed heartbeats. On a busy machine, a run can miss a few heartbeats (while torch loads or the
-# machine swaps) and must not be treated as lost.
+# Twelve missed heartbeats. On a busy machine, a run can miss a few heartbeats while torch loads or the
+# machine swaps. The run must not be treated as lost in this case.
 STALE_AFTER = timedelta(seconds=60)
-# If a queued run is not claimed within this time, the sweep sends the message that wakes a worker again. If
-# both messages arrive, the second has no effect, because the run is already claimed.
+# If a queued run is not claimed within this time, the sweep repeats the message that wakes a worker. If both
+# messages arrive, the second message has no effect, because the run is already claimed.
 REWAKE_AFTER = timedelta(seconds=120)
 MAX_TRIES = 3
 
@@ -110,12 +110,11 @@ def fail_run(*, run_id: UUID, attempt: int, error: Record) -> bool:
 
 
 def stop_run(*, run_id: UUID, attempt: int) -> str | None:
-    """running → cancelled if someone asked the run to stop; running → queued, without counting this try, if
-    only the worker is stopping. Returns the new state. Returns None, and changes nothing, if the attempt is
-    stale or has ended.
+    """Stop a running run and return the new state. If someone asked for a stop, the run becomes cancelled. If
+    only the worker is stopping, the run becomes queued, and this try is not counted. Returns None, and
+    changes nothing, if the attempt is stale or has ended.
 
-    The change is a single statement, so that a request to cancel can't arrive between the check and the
-    change.
+    The check and the change are a single statement, so that no request to cancel can arrive between them.
     """
     asked = "cancel_requested_at IS NOT NULL"
     moved = _move(

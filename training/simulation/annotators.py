@@ -27,8 +27,7 @@ TIMEOUT_SECONDS = 30.0
 TRIES = 6
 FIRST_PAUSE_SECONDS = 0.2  # seconds; doubled with each retry
 WORTH_RETRYING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, 500, 502, 503, 504})
-# Responses whose points differ by less than this are tied, because floating-point sums differ in the last
-# digits.
+# Responses whose points differ by less than this are tied. Floating-point sums can differ in the last digits.
 SAME_POINTS = 1e-9
 
 JUDGES: dict[str, Judge] = {
@@ -43,8 +42,8 @@ class ApiError(Exception):
 
 @dataclass
 class Tally:
-    """The combined results of all annotators. `stopped` gives the reason for each annotator who was refused
-    further tasks (a limit, a paused project or a failed qualification)."""
+    """The combined results of all annotators. `stopped` contains each annotator who was refused further
+    tasks, with the reason: a limit, a paused project or a failed qualification."""
 
     rankings: int = 0
     refused: int = 0
@@ -110,11 +109,10 @@ def annotate(
     seed: int = 0,
     told: Callable[[int], None] = lambda done: None,
 ) -> Tally:
-    """Let all annotators (the names in `tokens`) rank concurrently until no task is left, or until
-    `limit` rankings are done.
+    """Let all annotators in `tokens` rank concurrently until no task is left or `limit` rankings are done.
 
-    `noise` is the share of rankings with a random order instead of the judge's, so on average, a share of
-    `noise` / 2 of all pairs is in the reverse order. `told` is called with the number of rankings so far.
+    `noise` is the share of rankings with a random order instead of the judge's order. On average, the share
+    of pairs in reverse order is therefore `noise` / 2. `told` is called with the number of rankings so far.
     Raises ApiError.
     """
     if not 0 <= noise <= 1:
@@ -185,8 +183,7 @@ def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: rando
     started = time.monotonic()
     messages = assignment["task"]["prompt"]["messages"]
     responses = list(assignment["responses"])
-    # If ties are not allowed, responses with equal points must not keep the order in which the API lists
-    # them.
+    # If ties are not allowed, responses with equal points must not stay in the order of the API's list.
     rng.shuffle(responses)
     points: dict[str, float] | None = None
     if rng.random() < noise:

@@ -1,8 +1,8 @@
-"""The parts of a simulated answer other than the order of the responses, such as strengths, ratings and the
-selection of the best responses.
+"""The parts of a simulated answer apart from the order of the responses. Examples are strengths, ratings and
+the selection of the best responses.
 
-These parts follow the judge's points. Where a form requires something that the judge doesn't know (for
-example, a choice or a confidence), the answer is random and carries no information.
+These parts follow the judge's points. A form can require something that the judge doesn't know, for example a
+choice or a confidence. In that case, the answer is random and carries no information.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Points have no fixed scale, so the lead of one response's points a over another response's points b is
-# measured relative to |a| + |b|. Each strength level above the lowest requires a relative lead that is larger
-# by this amount.
+# Points have no fixed scale. If one response has a points and another response has b points, the lead is
+# therefore measured relative to |a| + |b|. Each strength level above the lowest requires a relative lead that
+# is larger by this amount.
 LEAD_PER_LEVEL = 0.2
 
 
@@ -75,8 +75,8 @@ def best_few(tiers: Sequence[Sequence[str]], top_k: Mapping[str, int] | None) ->
 
 
 def rating_of(points: float, low: int, high: int) -> int:
-    """A rating for points without a fixed scale: 0 points give the middle rating, and more points never give
-    a lower rating."""
+    """A rating for points without a fixed scale. A response with 0 points gets the middle rating. More points
+    never give a lower rating."""
     share = (1 + points / (1 + abs(points))) / 2
     return low + round(share * (high - low))
 

@@ -20,8 +20,11 @@ STOP_SECONDS = 5.0
 
 @contextmanager
 def reachable_web(url: str | None) -> Iterator[str]:
-    """The address of a web server of this installation: `url` if given; otherwise the running stack's
-    address; otherwise the address of a new server, which is stopped when the context ends."""
+    """The address of a web server of this installation.
+
+    If `url` is given, it is the address. Otherwise, the address is that of the running stack. If no stack is
+    running, a new server is started and stopped when the context ends.
+    """
     running = StateFolder(settings.STATE).running()
     known = url or (running.address if running is not None else "")
     if known:

@@ -39,7 +39,8 @@ class Command(QuickCommand):
         parser.add_argument("--limit", type=int, metavar="N", help="stop after N rankings in total")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument(
-            "--url", help="address of the web server; default: the running server, or else a new server"
+            "--url",
+            help="address of the web server; default: the running server, or a new server if none is running",
         )
         parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
 

@@ -4,8 +4,8 @@
 SELECT rankloop_audit_table('training_modelversion', '{}', '{metrics}');
 SELECT rankloop_audit_table('training_loop');
 
--- Not audited: a run's progress and heartbeats, which are not decisions by a user, and the run's result,
--- which stays in the row.
+-- A run's progress and heartbeats are not audited, because they are not decisions by a user. The run's result is
+-- not audited, because the result stays in the row.
 CREATE OR REPLACE TRIGGER audit AFTER INSERT OR DELETE ON training_trainingrun FOR EACH ROW
     EXECUTE FUNCTION rankloop_audit('{}', '{heartbeat_at,woken_at,phase,step,total_steps,eta_seconds,last_seq,result,worker,started_at,finished_at}');
 CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON training_trainingrun FOR EACH ROW

@@ -104,8 +104,8 @@ class ReportView(ModelView):
 class ComparisonView(ModelView):
     @extend_schema(parameters=[OTHER], responses=reward_report_serializers.RewardComparison)
     def get(self, request: Request, model_id: str) -> Response:
-        """Compare a reward model with another reward model in the project, on rankings that were held out
-        from the training of both."""
+        """Compare two reward models in the project. The comparison uses the rankings that are in both models'
+        held-out sets."""
         asked = model_serializers.OtherModelSerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
         rivals = ModelVersion.objects.filter(project=self.model.project_id, pk=asked.validated_data["other"])

@@ -1,5 +1,7 @@
-"""The JSON form of a reward model's report, as written by `training.rlhf.report.reward_report`, and of a
-comparison of two reward models."""
+"""The JSON form of a reward model's report and of a comparison of two reward models.
+
+`training.rlhf.report.reward_report` writes the report.
+"""
 
 from __future__ import annotations
 

@@ -4,17 +4,17 @@ where that is cheaper.
 A ranking of K responses expanded into its K(K-1)/2 pairs would send every response through the model K-1
 times. Instead, each ranking is one `Group`, laid out in one of three ways:
 
-- ``packed``: one row with the prompt once and the K responses after it. Position IDs restart after the prompt
-  for each response, and a block mask lets a response attend only to the prompt and to itself, so each
-  response gets the same reward as if it were alone in the row.
-- ``flat``: like packed, but all groups are in one row without padding, with attention computed
-  segment by segment instead of with a mask (`segments`).
+- ``packed``: one row with the prompt once and the K responses after it. For each response, position IDs
+  restart after the prompt. A block mask lets a response attend only to the prompt and to itself. Each
+  response therefore gets the same reward as if it were alone in the row.
+- ``flat``: like packed, but all groups are in one row without padding. Attention is computed segment by
+  segment instead of with a mask (`segments`).
 - ``separate``: K rows, each with the prompt and one response, padded on the right.
 
-Packing saves (K - 1) copies of the prompt, but attention spans the entire packed row; `cheaper_layout`
-compares the two costs per group. The flat layout avoids repeated prompts as well as attention over the entire
-row. All three layouts run on unmodified transformers models. Lengths and positions are part of the batch: the
-layout records where each response ends, so the end is never inferred as "the last token that is not padding".
+Packing saves (K - 1) copies of the prompt, but attention spans the entire packed row. `cheaper_layout`
+compares the two costs for each group. The flat layout avoids repeated prompts as well as attention over the
+entire row. All three layouts run on unmodified transformers models. A batch contains lengths and positions,
+including the end of each response. The end is never inferred as "the last token that is not padding".
 """
 
 from __future__ import annotations
@@ -37,22 +37,23 @@ from training.rlhf.models.trunks import is_encoder, plain
 Layout = Literal["packed", "flat", "separate"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 PADDING_TIER = -1
-MAX_PADDING = 0.2  # maximum share of padding; a lower limit costs more in extra calls than it saves
+# The maximum share of padding. A lower limit would cost more in extra calls than it would save.
+MAX_PADDING = 0.2
 
 
 class ResponseTooLongError(UnusableInput):
-    """Raised for a response that fills the whole context: it can't be scored, because responses are never
-    truncated."""
+    """Raised for a response that fills the whole context. Responses are never truncated, so this response
+    can't be scored."""
 
     kind = FailureKind.TEXTS_TOO_LONG
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The K responses to one prompt as token IDs, with their tiers (empty if only scores are needed) and a
-    weight.
+    """The K responses to one prompt as token IDs, with their tiers and a weight.
 
-    ``strength`` and ``annotator`` are indices in `answer_model.AnswerKey`; 0 means unknown.
+    If only scores are needed, the tiers are empty. ``strength`` and ``annotator`` are indices in
+    `answer_model.AnswerKey`; 0 means unknown.
     """
 
     prompt: list[int]
@@ -76,9 +77,9 @@ class Group:
 class Stated(NamedTuple):
     """The data that a loss needs in addition to the rewards, for B rankings of at most K responses.
 
-    ``tiers`` (B, K): the tier of each response, or -1 for padding; ``strengths`` (B,): the stated preference
-    strengths; ``annotators`` (B,): the annotators; ``in_shown_order`` (B,), bool: whether response k was
-    shown at position k. Strengths and annotators are indices that start at 1; 0 means unknown.
+    ``tiers``, with shape (B, K), contains the tier of each response, or -1 for padding. The other fields have
+    shape (B,). ``strengths`` and ``annotators`` contain indices that start at 1; 0 means unknown.
+    ``in_shown_order`` contains booleans: whether response k was shown at position k.
     """
 
     tiers: Tensor
@@ -89,12 +90,14 @@ class Stated(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Input rows for the trunk: R rows of T tokens contain the N responses of B groups, at most K per group.
+    """Input rows for the trunk: R rows of T tokens, with the N responses of B groups, at most K per group.
 
-    ``input_ids``, ``position_ids`` (R, T); ``attention_mask``: (R, T) for separate rows, boolean (R, 1, T, T)
-    for packed rows, or a `segments.segment_table` for a flat row; ``end_row``, ``end_column`` (N,): the
-    position of each response's last token; ``owner``, ``slot`` (N,): each response's row and column in
-    the (B, K) rewards; ``stated``: the stated answers; ``weights`` (B,): the weight of each ranking.
+    ``input_ids`` and ``position_ids`` have shape (R, T). ``attention_mask`` has shape (R, T) for separate
+    rows. For packed rows, the mask is boolean, with shape (R, 1, T, T). For a flat row, the mask is a
+    `segments.segment_table`. ``end_row`` and ``end_column``, with shape (N,), locate the token at which each
+    response's reward is read. ``owner`` and ``slot``, with shape (N,), give each response's row and column in
+    the (B, K) rewards. ``stated`` contains the stated answers. ``weights``, with shape (B,), contains the
+    weight of each ranking.
     """
 
     input_ids: Tensor
@@ -155,9 +158,9 @@ def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
     """Return the cheaper layout, packed or separate. The cost counts the tokens that pass through the layers,
     plus attention over all token pairs in each row.
 
-    A layer of width d spends about 24 d² FLOPs on a token and 4 d on a (query, key) pair, so a pair costs
-    1/(6 d) as much as a token. For responses of equal length, packing is cheaper unless the prompt is much
-    shorter than the responses.
+    A layer of width d spends about 24 d² FLOPs on a token and 4 d FLOPs on a (query, key) pair. A pair
+    therefore costs 1/(6 d) of a token's cost. For responses of equal length, packing is cheaper unless the
+    prompt is much shorter than the responses.
     """
     width, k = group.separate_width, len(group.responses)
     packed = group.packed_tokens + group.packed_tokens**2 / (6 * hidden_size)
@@ -195,8 +198,8 @@ def micro_batches(
     """Split groups into micro-batches, each with one layout and at most ``max_tokens`` positions, including
     padding.
 
-    Yields (layout, indices into groups); every index occurs once. A group that alone exceeds ``max_tokens``
-    gets its own micro-batch, so no group is dropped because of its size.
+    Yields (layout, indices into groups); every index occurs once. If a single group exceeds ``max_tokens``,
+    the group gets its own micro-batch. No group is dropped because of its size.
     """
     for layout in LAYOUTS:
         chosen = [index for index in range(len(groups)) if layouts[index] == layout]
@@ -239,11 +242,11 @@ def cut_by_width(
     """Group items into micro-batches with little padding. An item's shape is its number of rows and the row
     width in tokens. Every item occurs once, and items are taken in order of width.
 
-    A micro-batch is padded to its widest row. A micro-batch ends where another item would exceed
-    ``max_places`` token positions or ``max_rows`` rows, or would raise the share of padding above
-    MAX_PADDING. An item that alone exceeds a limit gets its own micro-batch. A padding position costs as much
-    as a token. In our measurements in the demo world, 40 % of a micro-batch of 16 demonstrations was padding,
-    and splitting the micro-batch reduced the CPU time of a step by 27 %.
+    A micro-batch is padded to its widest row. A new micro-batch begins if the next item would exceed a limit:
+    ``max_places`` token positions, ``max_rows`` rows, or MAX_PADDING as the share of padding. If a single
+    item exceeds a limit, the item gets its own micro-batch. A padding position costs as much as a token. In
+    our demo-world measurements, 40 % of a micro-batch of 16 demonstrations was padding. Splitting this
+    micro-batch reduced the CPU time of a step by 27 %.
     """
     current: list[int] = []
     rows = tokens = 0
@@ -268,8 +271,8 @@ def collate(groups: Sequence[Group], *, layout: Layout, pad_id: int, unread: int
     """Lay out groups as one batch. ``pad_id`` only fills unused positions, so it can be any token ID,
     including EOS.
 
-    The reward of a response is read at its last token or, if ``unread`` is set, at its last token other than
-    ``unread``.
+    A response's reward is read at its last token. If ``unread`` is set, the reward is read at the last token
+    other than ``unread``.
     """
     if layout == "flat":
         return _in_one_row(groups, unread)
@@ -339,8 +342,8 @@ def _in_one_row(groups: Sequence[Group], unread: int | None) -> Batch:
 
 
 def _read_at(prompt: Sequence[int], response: Sequence[int], unread: int | None) -> int:
-    """Return the position, relative to the response's first token, at which its reward is read; negative if
-    the response consists only of ``unread`` tokens."""
+    """Return the position at which the response's reward is read, relative to the response's first token. If
+    the response consists only of ``unread`` tokens, the position is negative."""
     if response[-1] != unread:
         return len(response) - 1
     both = [*prompt, *response]
@@ -359,8 +362,8 @@ def stated_in(groups: Sequence[Group]) -> Stated:
 def block_mask(numbers: Tensor) -> Tensor:
     """Convert segment numbers to a boolean mask that is true where a query can attend to a key.
 
-    The numbers have shape (R, T), with 0 for the prompt, k for response k and -1 for padding; the mask has
-    shape (R, 1, T, T). The mask is causal and covers only the prompt and the query's own segment. Padding
+    The numbers have shape (R, T): 0 is the prompt, k is response k, and -1 is padding. The mask has shape
+    (R, 1, T, T). The mask is causal and covers only the prompt and the query's own segment. Padding
     attends to itself, because the softmax of a fully masked row would be NaN.
     """
     query, key = numbers[:, :, None], numbers[:, None, :]

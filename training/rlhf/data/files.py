@@ -1,13 +1,13 @@
-"""Read rankings from a file: a frozen snapshot, or any file that can be imported (`preferences.formats`).
+"""Read rankings from a file, which is a frozen snapshot or any file that can be imported.
 
-Every row is read before training begins, with the same readers and error messages as in an import. A broken
-row raises an error that names the row. Valid rows that a loss can't learn from are left out and counted by
-reason:
+`preferences.formats` defines the formats that can be imported. Every row is read before training begins, with
+the same readers and error messages as in an import. A broken row raises an error that names the row. Some
+rows are valid, but a loss can't learn from them. These rows are left out and counted by reason:
 
-- ``not_rankable``: the annotator marked the responses as not rankable;
-- ``all_bad``: the annotator marked all responses as bad and gave no order;
-- ``fewer_than_two_responses``: there is nothing to compare;
-- ``no_ranking``: the row is a prompt or task without a ranking;
+- ``not_rankable``: the annotator marked the responses as not rankable.
+- ``all_bad``: the annotator marked all responses as bad and gave no order.
+- ``fewer_than_two_responses``: there is nothing to compare.
+- ``no_ranking``: the row is a prompt or task without a ranking.
 - ``answer_left_out``: the answer is a draft or was cancelled in another tool.
 """
 
@@ -48,8 +48,8 @@ REASONS = ("not_rankable", "all_bad", "fewer_than_two_responses", "no_ranking", 
 
 @dataclass(slots=True)
 class Line:
-    """The content of one line of a file: rankings, counts of omitted rows by reason, or the reason why the
-    line is broken."""
+    """The content of one line of a file: rankings, the number of omitted rows for each reason, or the reason
+    why the line is broken."""
 
     number: int
     rankings: list[Ranking] = field(default_factory=list)
@@ -58,8 +58,11 @@ class Line:
 
 
 def read_rankings(path: str | Path) -> Rankings:
-    """Read and check all rankings in a file. Raises a RankingFileError that names the first broken rows and
-    gives their total number, or explains why the file contains no rankings."""
+    """Read and check all rankings in a file.
+
+    If rows are broken, raises a RankingFileError with the first broken rows and the total number of broken
+    rows. If the file contains no rankings, raises a RankingFileError with the reason.
+    """
     file = Path(path)
     title, lines = lines_of(file)
     rankings = Rankings(left_out=dict.fromkeys(REASONS, 0))

@@ -1,9 +1,9 @@
 """Rankings as the training loops use them, with train/held-out splits and counts. The `files` module reads
 rankings.
 
-A ranking whose responses are all tied is kept, because a loss that models ties learns from it. A loss that
-ignores ties leaves out rankings whose responses are all tied, and the training result reports their number
-(`RewardModelResult`).
+A ranking whose responses are all tied is kept, because a loss that models ties learns from this ranking. A
+loss that ignores ties leaves this ranking out. The training result (`RewardModelResult`) reports the number
+of rankings left out for this reason.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ UNRANKED_TIER = 10_000
 class Ranking:
     """One annotator's order of the responses to one prompt, or a consensus of several annotators.
 
-    ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more responses is a tie.
-    Every response is in exactly one tier. With ``rest_unranked`` the last tier holds the responses that a
-    top-k ranking left unranked: these responses are below all others but not tied with each other, because
-    the annotator did not judge them equally good. ``strength`` is on the project's scale (None: not
-    collected), ``annotator`` is a pseudonym, and ``weight`` is the ranking's weight in training.
-    ``in_shown_order``: whether the responses are known to be listed in the order in which the annotator saw
-    them. ``round`` (None: unknown), ``source`` and ``votes`` (the number of rankings behind a consensus)
-    are taken from the file; reports group results by these three fields, which training ignores.
+    ``tiers`` holds indices into ``responses``, best tier first. A tier of two or more responses is a tie.
+    Every response is in exactly one tier. With ``rest_unranked``, the last tier holds the responses that a
+    top-k ranking left unranked. Unranked responses are below all ranked responses. Unranked responses are not
+    tied with each other, because the annotator did not judge them equally good.
+
+    ``strength`` is on the project's scale (None: not collected). ``annotator`` is a pseudonym. ``weight`` is
+    the ranking's weight in training. ``in_shown_order`` is true if the responses are known to be in the order
+    in which the annotator saw them. ``round`` (None: unknown), ``source`` and ``votes`` come from the file.
+    ``votes`` is the number of rankings behind a consensus. Training ignores these three fields, but reports
+    group results by them.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -96,12 +98,11 @@ class Rankings(list[Ranking]):
 def split_by_prompt(
     rankings: Sequence[Ranking], *, heldout_fraction: float
 ) -> tuple[list[Ranking], list[Ranking]]:
-    """Split rankings into (train, held-out) by the hash of the prompt, so that no prompt is in both parts and
-    the split does not depend on the order of the rankings. Prompts that differ only in whitespace are treated
-    as one prompt.
+    """Split rankings into (train, held-out) by the hash of the prompt.
 
-    Rows with ``split == "heldout"`` are always held out. If at least one row is marked in this way, no other
-    prompts are held out, so that the project's own split is kept.
+    No prompt is in both parts, and the split does not depend on the order of the rankings. Prompts that
+    differ only in whitespace are treated as one prompt. Rows with ``split == "heldout"`` are always held out.
+    If the file contains such rows, no other prompts are held out, so that the project's own split is kept.
     """
     heldout = [ranking for ranking in rankings if ranking.split == "heldout"]
     if not heldout and heldout_fraction > 0:
@@ -128,17 +129,19 @@ def _words_of(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], .
 
 
 def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
-    """``duplicates``: rankings that repeat an earlier ranking by the same annotator (in a file without
-    annotators: any earlier ranking), with the same prompt, responses, order and strength.
-    ``contradicted_pairs``: pairs of responses to one prompt that are
-    preferred in both directions, by the same or different annotators. Duplicates and contradicted pairs stay
-    in the data."""
+    """Return the number of ``duplicates`` and of ``contradicted_pairs``. Duplicates and contradicted pairs
+    stay in the data.
+
+    A duplicate repeats an earlier ranking by the same annotator, with the same prompt, responses, order and
+    strength. In a file without annotators, a duplicate can repeat any earlier ranking. A contradicted pair
+    consists of two responses to one prompt. Some rankings prefer the first response and others the second.
+    These rankings can come from the same annotator or from different annotators.
+    """
     of_prompt: dict[str, list[Ranking]] = {}
     for ranking in rankings:
         of_prompt.setdefault(ranking.prompt_hash, []).append(ranking)
     duplicates = contradicted = 0
-    # Prompts are processed one at a time, because all pairs of a large file would take more memory than the
-    # file's texts.
+    # Prompts are processed one at a time. All pairs of a large file would take more memory than the texts.
     for alike in of_prompt.values():
         orders = [sorted(zip(r.responses, r.tier_of_each(), strict=True)) for r in alike]
         said = {(r.annotator, r.strength, *order) for r, order in zip(alike, orders, strict=True)}
@@ -155,13 +158,14 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
 
 
 def count_shared_prompts(learn: Sequence[Ranking], heldout: Sequence[Ranking]) -> int:
-    """Return the number of prompts that occur in both the training and the held-out rankings of an external
-    split, ignoring differences in whitespace."""
+    """Return the number of prompts in an external split that are in both the training and the held-out
+    rankings. Differences in whitespace are ignored."""
     return len({_words_of(r.messages) for r in learn} & {_words_of(r.messages) for r in heldout})
 
 
 def hash_messages(messages: Sequence[Mapping[str, str]]) -> str:
-    """Return the SHA-256 of the canonical JSON of (role, content): equal conversations have equal hashes."""
+    """Return the SHA-256 of a conversation's roles and contents as canonical JSON. Equal conversations have
+    equal hashes."""
     plain = [[message["role"], message["content"]] for message in messages]
     return hashlib.sha256(json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 

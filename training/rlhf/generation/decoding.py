@@ -3,13 +3,12 @@ are decoded together.
 
 Works with any transformers model. Differences from `model.generate`:
 
-- the model processes each prompt once, and the prompt's keys and values are then repeated for its `n`
-  samples;
-- keys and values are written into preallocated buffers, because growing keys and values by concatenation
-  takes a third of `generate`'s time on small models;
-- each token is sampled with one uniform random number and the cumulative distribution, instead of with one
-  exponential random number per vocabulary entry;
-- finished rows are removed from the batch.
+- The model processes each prompt once. The prompt's keys and values are then repeated for its `n` samples.
+- Keys and values are written into preallocated buffers. On small models, `generate` spends a third of its
+  time on concatenating keys and values.
+- Each token is sampled from the cumulative distribution with one uniform random number. `generate` uses one
+  exponential random number per vocabulary entry.
+- Finished rows are removed from the batch.
 
 Only `temperature` and `top_p` change the distribution (there is no top-k, repetition penalty or minimum
 length). With `top_p` = 1, tokens are therefore sampled from the same distribution whose log-probabilities
@@ -27,9 +26,10 @@ from transformers.cache_utils import DynamicLayer
 
 from training.rlhf.models import chat
 
-ROWS_PER_BATCH = 256  # rows decoded together; more rows need more memory and are hardly faster
-# Finished rows are dropped once they make up this share of the batch. Dropping rows copies the cache, so rows
-# are not dropped one by one.
+# The number of rows decoded together. More rows need more memory but are hardly faster.
+ROWS_PER_BATCH = 256
+# Finished rows are dropped once they make up this share of the batch. Rows are not dropped one by one,
+# because each drop copies the cache.
 FINISHED_SHARE = 0.25
 
 
@@ -57,12 +57,13 @@ def generate(
 ) -> list[list[Completion]]:
     """Sample `n` answers to each prompt (token IDs from `chat.encode_prompt`), in the order of the prompts.
 
-    A `temperature` of 0 always selects the most likely token. `top_p` < 1 samples from the smallest set of
-    most likely tokens whose probabilities add up to at least `top_p`. Random numbers come from `generator`
-    (on the CPU) or, without a generator, from `seed`. Each sample has its own random numbers, so the result
-    does not depend on `rows_per_batch` or on the lengths of other prompts. Prompts that exceed the context
-    are truncated on the left (`chat.cut_prompts` counts them). `check` is called before each batch and can
-    raise an exception to stop. Raises ValueError for an empty prompt or a setting out of range.
+    A `temperature` of 0 always selects the most likely token. If `top_p` is below 1, only the most likely
+    tokens are sampled: the smallest set whose probabilities add up to at least `top_p`. Random numbers come
+    from `generator` (on the CPU) or, without a generator, from `seed`. Each sample has its own random
+    numbers, so the result does not depend on `rows_per_batch` or on the lengths of other prompts. Prompts
+    that exceed the context are truncated on the left (`chat.cut_prompts` counts them). `check` is called
+    before each batch and can raise an exception to stop. Raises ValueError for an empty prompt or a setting
+    out of range.
     """
     _refuse_bad_settings(prompts, n, max_new_tokens, temperature, top_p)
     cut, _ = chat.cut_prompts(prompts, chat.context_length(policy) - max_new_tokens)
@@ -99,11 +100,11 @@ def generate(
 
 
 def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, top_p: float) -> Tensor:
-    """Sample the next token of each row. ``logits`` has shape (B, V), and ``uniform`` contains random numbers
-    from [0, 1), with shape (B,). Returns token IDs, with shape (B,).
+    """Sample the next token of each row. Returns token IDs, with shape (B,).
 
-    Inverts the cumulative distribution: picks the first token whose cumulative probability exceeds the row's
-    random number. Without ``uniform``, or at temperature 0, picks the most likely token.
+    ``logits`` has shape (B, V). ``uniform`` has shape (B,) and contains random numbers from [0, 1). The
+    function picks the first token whose cumulative probability exceeds the row's random number. Without
+    ``uniform``, or at temperature 0, the function picks the most likely token.
     """
     if uniform is None or temperature == 0:
         return logits.argmax(dim=-1)
@@ -132,10 +133,10 @@ def _decode_batch(
     pick: Callable[[Tensor, Tensor | None], Tensor],
     noise: Tensor | None,
 ) -> list[Completion]:
-    """Generate B·n completions, n for each of the B left-padded prompts; ``ids`` and ``mask`` have shape
-    (B, T). The n completions of a prompt are adjacent.
+    """Generate n completions for each of B left-padded prompts, B·n in all.
 
-    A row's positions count only its real tokens, so padding on the left does not change the row's output.
+    ``ids`` and ``mask`` have shape (B, T). The n completions of a prompt are adjacent. A row's positions
+    count only its real tokens, so padding on the left does not change the row's output.
     """
     rows = len(ids) * n
     cache = DynamicCache(config=policy.config)
@@ -197,8 +198,8 @@ def _forward_parameters(policy: Any) -> set[str]:
 
 
 class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values of one layer, with shape (B, heads, T, d), in a buffer with room for the tokens still
-    to be generated."""
+    """Keys and values of one layer, with shape (B, heads, T, d). The buffer has space for tokens that are
+    not generated yet."""
 
     def __init__(self, keys: Tensor, values: Tensor, n: int, room: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -240,8 +241,8 @@ def _selectable(cache: DynamicCache) -> bool:
 
 
 def _repeat(cache: DynamicCache, n: int, *, room: int) -> None:
-    """Repeat each row of the cache n times. Cache layers with full attention get a preallocated buffer; other
-    cache layers (such as those with a sliding window) keep their own class."""
+    """Repeat each row of the cache n times. Cache layers with full attention get a preallocated buffer. Other
+    cache layers, such as those with a sliding window, keep their own class."""
     for number, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
             cache.layers[number] = _RoomyLayer(layer.keys, layer.values, n, room)
@@ -255,8 +256,8 @@ def _select(cache: DynamicCache, rows: Tensor) -> None:
 
 
 def _stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Tensor:
-    """Return all token IDs that end an answer: the tokenizer's EOS token and the EOS tokens in the model's
-    generation settings."""
+    """Return all token IDs that end an answer. These IDs are the EOS tokens of the tokenizer and of the
+    model's generation settings."""
     configured = getattr(getattr(policy, "generation_config", None), "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [] if configured is None else [configured]
     return torch.tensor(sorted({chat.eos_id(tokenizer), *listed}))

@@ -1,9 +1,9 @@
-"""Evaluate a policy: the policy answers prompts, a judge scores each answer, and the result is the mean score
+"""Evaluate a policy. The policy answers prompts, and a judge scores each answer. The result is the mean score
 with its standard error.
 
-`compare` compares two policies on the same prompts. The standard error of the mean difference per prompt
-is far smaller than that of a difference between means on different prompts, because hard prompts are hard
-for both policies.
+`compare` compares two policies on the same prompts. Hard prompts are hard for both policies. The mean
+difference per prompt therefore has a far smaller standard error than a difference between means on different
+prompts.
 """
 
 import math
@@ -39,10 +39,10 @@ class EvaluatedPrompt:
 class Evaluation:
     """The result of an evaluation: `mean` and `standard_error` of the judge's points over `n` prompts.
 
-    The answers to a prompt are averaged first, because similar answers treated as independent would make the
-    error look too small. `mean_tokens` is per answer and includes EOS. `repetition_rate` is the share of word
-    triples that occurred earlier in the same answer. `finished_share` is the share of answers that ended with
-    EOS. `cut` is the number of prompts that were truncated to fit the context.
+    The answers to a prompt are averaged first. These answers are similar, and treating them as independent
+    would make the standard error too small. `mean_tokens` is per answer and includes EOS. `repetition_rate`
+    is the share of word triples that occurred earlier in the same answer. `finished_share` is the share of
+    answers that ended with EOS. `cut` is the number of prompts that were truncated to fit the context.
     """
 
     mean: float
@@ -151,8 +151,8 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def repetition_rate(text: str) -> float:
-    """Return the share of the text's word triples that occurred earlier in the text: 0 without repetition,
-    near 1 for endless repetition."""
+    """Return the share of the text's word triples that occurred earlier in the text. The share is 0 without
+    repetition and close to 1 for endless repetition."""
     words = text.lower().split()
     triples = list(zip(words, words[1:], words[2:], strict=False))
     return 1.0 - len(set(triples)) / len(triples) if triples else 0.0

@@ -1,7 +1,8 @@
 """Sample several answers to each prompt from a policy, for annotators to rank.
 
-Metrics per batch of prompts: `mean_tokens` per answer, `finished_share` (share of answers that ended with
-EOS) and `distinct_share` (share of answers that remain after duplicate answers to a prompt are removed).
+Each batch of prompts has three metrics. `mean_tokens` is per answer. `finished_share` is the share of answers
+that ended with EOS. `distinct_share` is the share of answers that remain after duplicate answers to the same
+prompt are removed.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,8 @@ PROMPTS_PER_BATCH = 64  # number of prompts between progress reports, and betwee
 class SampledPrompt:
     """The answers to one prompt as (text, sampling settings), without duplicate or empty texts.
 
-    There can be fewer answers than requested: a policy that always gives the same answer yields only one.
+    There can be fewer answers than requested. For example, a policy that always gives the same answer yields
+    only one distinct answer.
     """
 
     messages: Messages

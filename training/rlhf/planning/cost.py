@@ -1,24 +1,27 @@
 """Estimate a run's memory and compute before the run starts, from its recipe and the sizes of its models and
 data.
 
-Pure functions without torch. A run goes through stages (sampling, then training; a rollout, then an update).
-Each stage frees its data when it ends, so the run's peak memory is that of its largest stage. The memory of a
-stage consists of (in bytes, float32 unless stated otherwise):
+Pure functions without torch. A run consists of consecutive stages, for example a rollout and then an update.
+Each stage frees its data when it ends, so the run's peak memory is that of its largest stage. Sizes are in
+bytes, and numbers are float32 unless stated otherwise. A stage's memory has these parts:
 
-- the weights of every loaded model, 4 bytes per weight (all training loops load weights as float32);
-- gradients, 4 bytes per trained weight, and Adam's two moments, 8 bytes; with LoRA only for the adapter's
-  matrices, which are additional weights;
-- activations stored for the backward pass of the widest micro-batch (see `transformer.kept_bytes`); with
-  gradient checkpointing, only the inputs of all layers and the activations of one layer;
+- weights of every loaded model: 4 bytes per weight, because all training loops load weights as float32;
+- gradients: 4 bytes per trained weight;
+- Adam's two moments: 8 bytes per trained weight;
+- activations of the widest micro-batch, stored for the backward pass (see `transformer.kept_bytes`);
 - the projection onto the vocabulary: six arrays of at most 1024 positions (`logprobs.CHUNK_TOKENS`);
-- keys and values of the rows decoded together (`decoding.ROWS_PER_BATCH`), with room for the tokens still to
-  be generated, and four arrays of probabilities (rows × vocabulary).
+- keys and values of the rows that are decoded together (`decoding.ROWS_PER_BATCH`), including space for
+  tokens that are not generated yet;
+- four arrays of probabilities during decoding (rows × vocabulary).
 
-Checkpoints, including the best weights so far, take no additional memory, because they are written to disk
-directly from the tensors.
+With LoRA, only the adapter's matrices are trained. These matrices are additional weights. With gradient
+checkpointing, the stored activations are only the inputs of all layers and the activations of one layer.
 
-`transformer` describes how operations are counted. Layer calls are counted separately, because in a small
-model, launching an operation takes longer than executing the operation.
+Checkpoints, including the best weights so far, take no additional memory. They are written to disk directly
+from the tensors.
+
+`transformer` describes how operations are counted. Layer calls are counted separately. In a small model,
+launching an operation takes longer than executing the operation.
 """
 
 from __future__ import annotations
@@ -52,9 +55,10 @@ SCORING_TOKENS = 16_384
 # Number of prompts per batch: in sampling and evaluation, and in rejection sampling.
 PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = 64, 32
 HELDOUT_MEASUREMENTS = 10
-PADDED = 1.2  # token positions per real token: at most about a fifth of a micro-batch is padding
-# The memory of an uncertainty estimate, as a number of float32 arrays of `hidden` × `hidden` elements: the
-# Hessian, its eigenvectors and the square root of its inverse in float64, and the solver's workspace.
+PADDED = 1.2  # token positions per real token; at most about a fifth of a micro-batch is padding
+# The memory of an uncertainty estimate, in float32 arrays of `hidden` × `hidden` elements. An estimate stores
+# the Hessian, its eigenvectors, the square root of its inverse, and the solver's workspace. The first three
+# are float64.
 CURVATURES = 8
 # The cost of a forward and a backward pass, as a multiple of the cost of a forward pass.
 TRAINING, TRAINING_AN_ADAPTER = 3, 2
@@ -123,8 +127,8 @@ def seconds(cost: Cost, speed: Speed) -> float:
 def sft(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
     """Return the cost of a fine-tuning run.
 
-    In every function of this module, `cautious=True` assumes the widest micro-batch and the longest answers
-    that the recipe allows, instead of typical values.
+    In every function of this module, `cautious=True` assumes the worst case instead of typical values. The
+    worst case is the widest micro-batch and the longest answers that the recipe allows.
     """
     shown = min(recipe.sample_prompts, data.items)
     asking = _decoding(
@@ -169,8 +173,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
         parts.append(Part("weights: adapter", FLOAT * adapter))
     scored = [_weights("reward model", policy), Part("activations", passing_bytes(policy, SCORING_TOKENS))]
     if recipe.uncertainty in ("laplace", "heads"):
-        # The features are in memory twice: as stored parts, and in the array into which the parts are
-        # concatenated.
+        # The features are in memory twice: as separate parts, and as one array concatenated from the parts.
         numbers = 2 * (data.items - heldout) * data.responses * policy.hidden
         scored.append(Part("features", FLOAT * (numbers + CURVATURES * policy.hidden**2)))
     members: tuple[Stage, ...] = ()
@@ -322,8 +325,8 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool
     trained = recipe.epochs * (data.items - heldout)
     rows = min(recipe.micro_batch_size, recipe.batch_size, max(1, data.items))
     steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_size) * recipe.epochs
-    # Rows of very different lengths do not share a micro-batch, so a batch is assumed to need two more
-    # micro-batches than its number of rows requires.
+    # Rows of very different lengths do not share a micro-batch. The estimate therefore assumes two more
+    # micro-batches per batch than the number of rows requires.
     micro_batches = steps * (math.ceil(min(recipe.batch_size, data.items) / rows) + 2)
     forward = forward_operations(policy, row, around=row, projected=min(data.response, row))
     evaluations = min(HELDOUT_MEASUREMENTS, steps) * heldout
@@ -375,8 +378,8 @@ def _decoding(
     """Return the cost of sampling `n` answers to each of `rows` prompts. The sampling is repeated `times` ×
     `batches` times.
 
-    A batch continues until its longest answer ends. The longest answer in a batch is assumed to be twice as
-    long as the mean answer, up to the limit.
+    A batch continues until its longest answer ends. The estimate assumes that this answer is twice as long
+    as the mean answer, up to the limit.
     """
     limit = min(limit, policy.context - 1)
     prompt = min((data.longest - data.response) if cautious else data.prompt, policy.context - limit)

@@ -21,8 +21,8 @@ RELU_WIDTH = 16  # the width of an ensemble's small head (`heads.WIDTH`)
 
 @dataclass(frozen=True)
 class Disk:
-    """The size in bytes of the saved model, and the peak size of the checkpoints, which are deleted when the
-    run ends."""
+    """The size of the saved model and the peak size of the checkpoints, in bytes. Checkpoints are deleted
+    when the run ends."""
 
     model: float = 0.0
     checkpoints: float = 0.0

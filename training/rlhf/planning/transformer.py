@@ -1,9 +1,9 @@
 """The operations and bytes of a pass through a transformer, computed from its shape.
 
-A forward pass costs 2 operations per weight and token, and 4 × `hidden` operations per token, layer and
-attended token. A training step costs as much as three forward passes, or two if the trunk is frozen (its
-weights need no gradient), plus one more if activations are recomputed. If the model is an encoder, each
-response is processed with its own copy of the prompt.
+A forward pass costs 2 operations per weight and token. Attention costs another 4 × `hidden` operations per
+token, layer and attended token. A training step costs as much as three forward passes. If the trunk is
+frozen, its weights need no gradient, and a step costs only two passes. If activations are recomputed, a step
+costs one more pass. If the model is an encoder, each response is processed with its own copy of the prompt.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ FORWARD_NUMBERS = (6, 3)
 
 
 def forward_operations(shape: Shape, tokens: float, *, around: float, projected: float) -> float:
-    """The number of operations in a forward pass over one row of `tokens` tokens, each of which attends to
-    `around` / 2 tokens on average.
+    """The number of operations in a forward pass over one row of `tokens` tokens.
 
-    `projected` is the number of tokens that are projected onto the vocabulary.
+    Each token attends to `around` / 2 tokens on average. `projected` is the number of tokens that are
+    projected onto the vocabulary.
     """
     inside = max(0, shape.weights - shape.vocabulary * shape.hidden)
     attended = 4 * shape.layers * shape.heads * shape.head_size * tokens * around / 2
@@ -30,17 +30,19 @@ def forward_operations(shape: Shape, tokens: float, *, around: float, projected:
 def kept_bytes(shape: Shape, places: float, *, row: float) -> float:
     """Memory, in bytes, of the activations that a backward pass needs and of the attention mask.
 
-    For each token, a layer stores 11 × `hidden` numbers (norms, queries, keys, values, the attention output
-    and its copy, and two residuals) and 4 × `intermediate` numbers (the MLP's three products and its
-    nonlinearity).
+    For each token, a layer stores 11 × `hidden` and 4 × `intermediate` numbers. The first term counts the
+    norms, queries, keys, values, two residuals, and the attention output and its copy. The second term counts
+    the MLP's three products and its nonlinearity.
     """
     per_token = 11 * shape.hidden + 4 * shape.intermediate
     return FLOAT * places * (shape.layers * per_token + 2 * shape.hidden) + places * row
 
 
 def kept_bytes_recomputed(shape: Shape, places: float, *, row: float) -> float:
-    """Memory, in bytes, of the stored activations with gradient checkpointing: the input of every layer and
-    the activations of one layer."""
+    """Memory of the stored activations, in bytes, if gradient checkpointing is used.
+
+    Gradient checkpointing stores the input of every layer, and the activations of only one layer at a time.
+    """
     per_token = 11 * shape.hidden + 4 * shape.intermediate
     return FLOAT * places * ((shape.layers + 2) * shape.hidden + per_token) + places * row
 
@@ -55,7 +57,7 @@ def adapter_weights(shape: Shape, recipe: RewardModelConfig) -> float:
     """The number of weights in a LoRA adapter: rank × (inputs + outputs) for each matrix product.
 
     If the recipe lists target layers instead of `all-linear`, the estimate assumes an adapter on the four
-    attention products, which is usually an upper bound.
+    attention products. This assumption usually gives an upper bound.
     """
     d, queries = shape.hidden, shape.heads * shape.head_size
     keys = shape.kv_heads * shape.head_size

@@ -18,8 +18,9 @@ TIES = ("ignore", "rao_kupper", "davidson")
 
 
 class VerdictProbabilities(NamedTuple):
-    """The probabilities that the first response of a pair is preferred, that the second response is
-    preferred, and that the pair is tied, each with shape (P,). The three probabilities sum to 1."""
+    """The probabilities of the three verdicts on each of P pairs: the first response is preferred, the second
+    response is preferred, or the pair is tied. Each array has shape (P,). A pair's three probabilities sum
+    to 1."""
 
     first: Floats
     second: Floats
@@ -31,10 +32,10 @@ class AnswerLink:
     """Converts reward differences to the probabilities of verdicts. Without learned parameters, the model is
     Bradley–Terry: σ(d).
 
-    ``strength_thresholds``: (level, a), where a is the difference at which that level or a higher level has
-    probability ½; any preference has at least the lowest level. ``position_offsets``: the effect of each
-    shown position on a reward; later positions use the last offset. ``reliabilities``: the probability that
-    each annotator states their true preference; annotators without an entry have ``usual_reliability``.
+    ``strength_thresholds``: pairs (level, a). At a reward difference of a, the probability of that level or a
+    higher level is ½. Any preference has at least the lowest level. ``position_offsets``: the effect of each
+    shown position on a reward. Later positions use the last offset. ``reliabilities``: the probability that
+    each annotator states their true preference. Annotators without an entry have ``usual_reliability``.
     Raises ValueError for an unknown ``ties``.
     """
 
@@ -70,9 +71,10 @@ class AnswerLink:
         """Return the probability of each verdict on P pairs. ``difference`` (P,) contains the reward
         differences r_i − r_j, including position effects.
 
-        Without ties: σ(d), σ(−d), 0. Rao & Kupper 1967: σ(d − h), σ(−d − h) and the remainder. Davidson 1970:
-        e^{d/2}, e^{−d/2} and ν, each divided by the sum of the three. CrowdBT: an annotator of reliability η
-        states the preference with probability η and its reverse with 1 − η; a reversed tie is a tie. The
+        Without ties, the probabilities are σ(d), σ(−d) and 0. With Rao & Kupper 1967, they are σ(d − h),
+        σ(−d − h) and the remainder to 1. With Davidson 1970, they are e^{d/2}, e^{−d/2} and ν, each divided
+        by the sum of all three. CrowdBT: an annotator of reliability η states the true verdict with
+        probability η, and the reverse verdict with probability 1 − η. The reverse of a tie is a tie. The
         parameters are learned with the same formulas, in `losses`.
         """
         d = np.asarray(difference, dtype=np.float64)
@@ -83,17 +85,18 @@ class AnswerLink:
         else:
             band = self._band()
             first, second = sigmoid(d - band), sigmoid(-d - band)
-            # Computed as a product, because subtracting the other two probabilities from 1 would lose
-            # precision when one response is nearly certain to be preferred.
+            # Computed as a product. Subtracting the other two probabilities from 1 would lose precision if
+            # one response is nearly certain to be preferred.
             tie = first * second * np.expm1(2 * band) if self.ties == "rao_kupper" else np.zeros_like(d)
         eta = np.asarray(reliability, dtype=np.float64)
         return VerdictProbabilities(eta * first + (1 - eta) * second, eta * second + (1 - eta) * first, tie)
 
     def at_least(self, difference: Floats, reliability: Floats | float = 1.0) -> Floats:
-        """Return, for each pair and strength level, the probability that the first response is preferred with
+        """For each pair and strength level, return the probability that the first response is preferred with
         at least this level. The differences have shape (P,), and the result has shape (P, L).
 
-        Cumulative logits: σ(d − a_s), with the levels in ascending order (see `losses.cumulative_strength`).
+        The formula is σ(d − a_s) (cumulative logits; see `losses.cumulative_strength`). Levels are in
+        ascending order.
         """
         d = np.asarray(difference, dtype=np.float64)[:, None]
         at = np.array([threshold for _, threshold in self.strength_thresholds])
@@ -113,8 +116,8 @@ class AnswerLink:
         return np.array([self.reliabilities.get(name, self.usual_reliability) for name in annotators])
 
     def _band(self) -> float:
-        """Return half the width of the band of reward differences in which ties are expected. The result is 0
-        for tie models other than Rao & Kupper's, which have no such band."""
+        """Return half the width of the band of reward differences in which ties are expected. Only Rao &
+        Kupper's tie model has such a band. For other tie models, the result is 0."""
         if self.ties != "rao_kupper":
             return 0.0
         return self.strength_thresholds[0][1] if self.strength_thresholds else self.tie_parameter

@@ -14,11 +14,13 @@ from training.rlhf.report.scored import NOBODY, Pairs, ScoredRankings
 class Bias:
     """A bias towards longer responses, or towards the response shown first.
 
-    ``correlation``: Spearman's ρ over all responses, above 0 if longer responses (or those shown earlier) get
-    higher rewards. ``within_rankings``: Spearman's ρ of the differences from each ranking's mean, which is
-    not confounded by differences between prompts. ``by_model``: of the preferences between two responses that
-    differ in length (or position), the share in which the model gives the longer response (or the response
-    shown first) the higher reward. ``by_people``: the share in which annotators preferred that response.
+    ``correlation``: Spearman's ρ over all responses. The value is positive if longer responses (or those
+    shown earlier) get higher rewards. ``within_rankings``: Spearman's ρ of the differences from each
+    ranking's mean. This value is not confounded by differences between prompts.
+
+    The next two shares cover the preferences between responses that differ in length (or position).
+    ``by_model``: the share in which the model gives the longer response (or the response shown first) the
+    higher reward. ``by_people``: the share in which annotators preferred that response.
     ``excess``: ``by_model`` minus ``by_people``. Only this excess is the model's own bias, because even an
     accurate model shares the annotators' bias.
     """
@@ -34,8 +36,10 @@ class Bias:
 def bias_towards(
     scored: ScoredRankings, pairs: Pairs, sizes: Floats, bootstrap: PromptBootstrap
 ) -> Bias | None:
-    """Measure the bias towards responses with larger ``sizes`` (N, K), on the strict ``pairs`` and on all
-    responses in the rankings of these pairs."""
+    """Measure the bias towards responses with larger ``sizes``, which has shape (N, K).
+
+    The measurements use the strict ``pairs`` and all responses in the rankings of these pairs.
+    """
     larger = np.sign(sizes[pairs.ranking, pairs.first] - sizes[pairs.ranking, pairs.second])
     differ = larger != 0
     if not differ.any():
@@ -67,8 +71,8 @@ def position_bias(scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstr
 
 
 def _from_mean(values: Floats, group: Ints) -> Floats:
-    """Return each value minus the mean of the value's group, with shape (P,); exactly 0 if all values of a
-    group are equal."""
+    """Return each value minus the mean of the value's group, with shape (P,). If all values of a group are
+    equal, the results are exactly 0."""
     total, count = np.bincount(group, weights=values), np.bincount(group)
     deviation = values - (total / np.maximum(count, 1))[group]
     return np.where(np.abs(deviation) <= 1e-12 * np.maximum(np.abs(values), 1.0), 0.0, deviation)

@@ -1,8 +1,8 @@
 """Calibration of predicted verdicts: reliability diagrams, ECE, log loss and Brier score.
 
-The order within a pair carries no information (a file can always list the preferred response first), so each
-pair is counted in both orders: P(i ≻ j) against "i was preferred", and P(j ≻ i) against "j was preferred".
-Pure NumPy.
+The order within a pair carries no information. For example, a file can always list the preferred response
+first. Each pair is therefore counted in both orders: P(i ≻ j) is compared with "i was preferred", and
+P(j ≻ i) with "j was preferred". Pure NumPy.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """The reliability of predictions. ``ece``: |predicted − observed| of each event's bin, averaged over
-    events, with ten bins of equal width (Naeini 2015; Guo 2017, arXiv 1706.04599 eq. 3).
+    """The reliability of predictions. ``ece`` is the mean of |predicted − observed| over events, where both
+    figures are those of the event's bin. There are ten bins of equal width (Naeini 2015; Guo 2017, arXiv
+    1706.04599 eq. 3).
 
     Sampling error alone makes ECE positive, especially with few pairs. ``ece_if_right`` is the ECE that would
-    be expected if the predicted probabilities were correct: the mean ECE over verdicts drawn from these
-    probabilities, independently for each pair.
+    be expected if the predicted probabilities were correct. This figure is the mean ECE over simulated
+    verdicts, which are drawn from the predicted probabilities independently for each pair.
     """
 
     ece: Estimate
@@ -55,9 +56,9 @@ class Reliability:
 class Calibration:
     """Calibration of verdicts on pairs.
 
-    ``ties_counted``: true if ties are among the predicted verdicts and are counted; otherwise tied pairs are
-    left out. ``log_loss``: −log of the probability of the stated verdict, in nats per pair. ``brier``: the
-    sum over verdicts of (probability − occurred)², from 0 to 2.
+    ``ties_counted``: whether the model predicts ties. If not, tied pairs are left out. ``log_loss``: −log of
+    the probability of the stated verdict, in nats per pair. ``brier``: (probability − occurred)², summed over
+    the verdicts; from 0 to 2.
     """
 
     ties_counted: bool
@@ -76,8 +77,11 @@ def calibration_of(
     ties_counted: bool,
     seed: int = 0,
 ) -> Calibration:
-    """Return the calibration of P pairs. ``verdicts`` (P,): 1 if the first response is preferred, −1 if the
-    second is, 0 for a tie; ``ranking`` (P,): the ranking of each pair."""
+    """Return the calibration on P pairs.
+
+    ``verdicts`` has shape (P,): 1 if the first response is preferred, −1 if the second is preferred, and 0
+    for a tie. ``ranking`` has shape (P,) and contains each pair's ranking.
+    """
     said = stated_probability(probabilities, verdicts)
     happened = np.stack((verdicts == 1, verdicts == -1, verdicts == 0))
     squared = ((np.stack(probabilities) - happened) ** 2).sum(axis=0)
@@ -101,8 +105,11 @@ def calibration_of(
 def both_orders(
     probabilities: VerdictProbabilities, verdicts: Verdicts, ranking: Ints
 ) -> tuple[Floats, NDArray[np.bool_], Ints]:
-    """Return, for each pair in both orders, the probability that the first response is preferred, whether
-    that response was preferred, and the pair's ranking. Each array has shape (2P,)."""
+    """Return each pair in both orders, as three arrays with shape (2P,).
+
+    The arrays contain the probability that the first response is preferred, whether that response was
+    preferred, and the pair's ranking.
+    """
     return (
         np.concatenate((probabilities.first, probabilities.second)),
         np.concatenate((verdicts == 1, verdicts == -1)),
@@ -172,8 +179,10 @@ def ece_of_draws(
 def _binned(
     predicted: Floats, happened: NDArray[np.bool_], ranking: Ints, bootstrap: PromptBootstrap
 ) -> tuple[Ints, Floats, Floats, Floats]:
-    """Return the bin of each event, with shape (E,), and three arrays with shape (1 + samples, BINS): for
-    each bin, the number of events, the sum of probabilities and the sum of outcomes."""
+    """Return each event's bin, with shape (E,), and three arrays with shape (1 + samples, BINS).
+
+    The three arrays contain each bin's number of events, sum of probabilities and sum of outcomes.
+    """
     place = np.minimum((predicted * BINS).astype(np.int64), BINS - 1)
     counts, probabilities, hits = (
         bootstrap.totals_by(place, BINS, column, ranking)
@@ -184,7 +193,7 @@ def _binned(
 
 def area_under_curve(scores: Floats, happened: NDArray[np.bool_]) -> float | None:
     """Return the area under the ROC curve: the probability that an event that happened has a higher score
-    than an event that did not; equal scores count as one half.
+    than an event that did not happen. Equal scores count as one half.
 
     Source: Mann & Whitney 1947. Returns None if all events happened or none did.
     """

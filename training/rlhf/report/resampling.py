@@ -1,7 +1,7 @@
 """Estimates with confidence intervals from correlated pairs: the bootstrap over whole prompts. Pure NumPy.
 
-The pairs of a ranking come from one decision, and the rankings of one prompt concern the same question, so
-pairs are not independent. Intervals that assume independent pairs would be too narrow by a factor of about
+Pairs are not independent: the pairs of a ranking come from one decision, and the rankings of a prompt concern
+the same question. Intervals that assume independent pairs would be too narrow by a factor of about
 √(K/2) or more. The bootstrap therefore draws whole prompts.
 """
 
@@ -19,10 +19,10 @@ Ints = NDArray[np.int64]
 LEVEL = 0.95
 NORMAL_95 = 1.959964  # number of standard errors on either side of the mean that cover 95 %
 SAMPLES = 1000
-# If there are more prompts than this, the prompts are divided at random into this many groups, and groups are
-# drawn instead of prompts, so that memory use does not grow with the number of prompts. With groups, the
-# estimated variance of the totals stays unbiased, and the standard error has a relative error of about
-# 1/√(2·groups) = 1.6 %.
+# If there are more prompts than this, they are divided at random into this many groups. Groups are then drawn
+# instead of prompts, so that memory use does not grow with the number of prompts. With groups, the estimated
+# variance of the totals stays unbiased. The relative error of the standard error is about 1/√(2·groups) =
+# 1.6 %.
 MAX_GROUPS = 2000
 
 
@@ -55,7 +55,7 @@ class PromptBootstrap:
         groups = min(self.prompts, MAX_GROUPS)
         self._group = rng.permutation(self.prompts) % groups if groups else np.zeros(0, dtype=np.int64)
         drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=samples) if groups else None
-        # Row 0 is the data itself, so a statistic computed for all rows gives both the estimate and its
+        # Row 0 is the data itself. A statistic computed for all rows therefore gives the estimate and its
         # bootstrap replicates.
         self._counts = (
             np.zeros((1 + samples, 0))
@@ -66,7 +66,7 @@ class PromptBootstrap:
     def totals(self, columns: ArrayLike, ranking: Ints) -> Floats:
         """Return the column sums of the data and of each draw, with shape (1 + samples, F).
 
-        ``columns`` has shape (P, F), and ``ranking`` (P,) gives the ranking of each row.
+        ``columns`` has shape (P, F). ``ranking`` has shape (P,) and contains each row's ranking.
         """
         rows = np.asarray(columns, dtype=np.float64)
         groups = self._counts.shape[1]
@@ -76,11 +76,11 @@ class PromptBootstrap:
         return found
 
     def totals_by(self, place: Ints, places: int, values: ArrayLike, ranking: Ints) -> Floats:
-        """Return the sums of one column, separately for each place, with shape (1 + samples, places). The
-        column has shape (P,), and ``place`` (P,) gives the place of each row, such as its calibration bin.
+        """Return the sums of one column, separately for each place, with shape (1 + samples, places).
 
-        The alternative, :meth:`totals` with one column per place, would need 80 MB per call for a million
-        rows and ten places.
+        ``values`` is the column, with shape (P,). ``place`` has shape (P,) and contains each row's place,
+        such as a calibration bin. :meth:`totals` could also compute these sums, with one column per place.
+        For a million rows and ten places, a call would then need 80 MB.
         """
         groups = self._counts.shape[1]
         cell = self._group[self.prompt[ranking]] * places + place
@@ -101,9 +101,9 @@ class PromptBootstrap:
     def share(self, hits: ArrayLike, ranking: Ints) -> Estimate:
         """Return the mean of values from 0 to 1, with its interval.
 
-        The bootstrap interval of equal values is a single point, even for very few values, because every draw
-        is the same. If all values are 0 or all are 1, the result is therefore Wilson's interval for the
-        number of prompts.
+        If all values are equal, every bootstrap draw is the same, and the bootstrap interval is a single
+        point, even for very few values. If all values are 0 or all are 1, the result is therefore Wilson's
+        interval for the number of prompts.
         """
         found = self.mean(hits, ranking)
         if found.value not in (0.0, 1.0) or found.low is None:
@@ -113,8 +113,8 @@ class PromptBootstrap:
         return Estimate(found.value, *((0.0, reach) if found.value == 0 else (1 - reach, 1.0)))
 
     def estimate(self, statistic: Floats, ranking: Ints) -> Estimate:
-        """Return the estimate and its percentile interval. ``statistic`` has shape (1 + samples,): the value
-        for the data, followed by the value for each draw.
+        """Return the estimate and its percentile interval. ``statistic`` contains the value for the data,
+        followed by the value for each draw, with shape (1 + samples,).
 
         With a single prompt there is no interval, because one prompt gives no information about other
         prompts.
@@ -147,7 +147,7 @@ class PromptBootstrap:
 
 
 def mid_ranks(values: Floats) -> Floats:
-    """Return the ranks of the values, starting at 1, with shape (P,); equal values get their mean rank."""
+    """Return the ranks of the values, starting at 1, with shape (P,). Equal values get their mean rank."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts).astype(np.float64)
     return np.asarray((last - (counts - 1) / 2)[place.reshape(-1)])

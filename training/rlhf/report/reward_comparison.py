@@ -1,8 +1,8 @@
-"""Two reward models on the same rankings: which one is better, and whether the difference is significant.
-Pure NumPy.
+"""Compare two reward models on the same rankings: which model is better, and whether the difference is
+significant. Pure NumPy.
 
-The difference on the same pairs has a far smaller error than the difference between two accuracies on
-different pairs, because hard pairs are hard for both models.
+Hard pairs are hard for both models. A difference measured on the same pairs therefore has a far smaller error
+than the difference between two accuracies on different pairs.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ class RewardComparison:
     """The comparison of the first model with the second, on preferences in rankings that both models have
     scored.
 
-    ``difference``: the first model's accuracy minus the second's; ``p_value``: the probability of a
-    difference at least this large if neither model were better. In the test, the signs of all differences of
-    a prompt are flipped together at random (Fisher's randomisation test with prompts as units; with one pair
-    per prompt, this is McNemar's exact test). ``only_first`` and ``only_second`` count the pairs that only
-    one model orders correctly, with a pair of equal rewards counted as half correct. ``log_loss`` and
-    ``ece``: the second model's value minus the first model's, so a positive difference favours the first;
-    both figures are computed only on preferences, so that models that predict ties can be compared with
-    models that do not. ``same_verdict``: the share of pairs that both models order the same way.
+    ``difference``: the first model's accuracy minus the second's. ``p_value``: the probability of a
+    difference at least this large if neither model were better. The test flips the signs of all differences
+    of a prompt together at random (Fisher's randomisation test with prompts as units). With one pair per
+    prompt, the test is McNemar's exact test. ``only_first`` and ``only_second`` count the pairs that only
+    one model orders correctly. A pair with equal rewards counts as half correct.
+
+    ``log_loss`` and ``ece``: the second model's value minus the first model's, so a positive difference
+    favours the first model. Both figures are computed only on preferences. Models that predict ties can then
+    be compared with models that do not. ``same_verdict``: the share of pairs that both models order the same
+    way.
     """
 
     rankings: int
@@ -106,8 +108,8 @@ def sign_flip_p(differences: Floats, *, seed: int = 0) -> float:
     contains one sum d per prompt.
 
     The probability is exact for up to EXACT_PROMPTS non-zero differences. For more differences, the
-    probability is estimated from FLIPS draws. The data itself is included as one draw, so the estimate is
-    never 0 (Phipson & Smyth 2010).
+    probability is estimated from FLIPS draws. The data itself counts as one draw, so the estimate is never 0
+    (Phipson & Smyth 2010).
     """
     d = differences[differences != 0]
     if not len(d):

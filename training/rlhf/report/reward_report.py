@@ -1,4 +1,4 @@
-"""Report on a reward model's quality, as JSON and plots, from the model's scores on held-out rankings.
+"""Report a reward model's quality as JSON and plots, computed from its scores for held-out rankings.
 
     from training.rlhf.data.files import read_rankings
     from training.rlhf.data.rankings import split_by_prompt
@@ -52,9 +52,9 @@ class TiePrediction:
     """Predictions of ties over all pairs: the share of tied pairs, and the mean predicted probability of a
     tie.
 
-    ``area_under_curve``: how often a tied pair got a higher tie probability than an untied pair (½ is
-    random). ``gain``: the improvement, in nats per pair, over predicting the share of tied pairs for every
-    pair; a negative gain means that the model is worse than this constant prediction.
+    ``area_under_curve``: how often a tied pair has a higher predicted tie probability than an untied pair
+    (½ is random). ``gain``: the improvement over a constant prediction, in nats per pair. The constant
+    prediction is the share of tied pairs. If the gain is negative, the model is worse than this prediction.
     """
 
     pairs: int
@@ -67,8 +67,8 @@ class TiePrediction:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """The share of pairs with at least this strength level among the pairs with a stated strength, as
-    observed and as predicted (the mean probability)."""
+    """The share of pairs with at least this strength level, among the pairs with a stated strength. The
+    predicted share is the mean predicted probability."""
 
     level: int
     stated: Estimate
@@ -79,8 +79,8 @@ class Level:
 class StrengthPrediction:
     """Predictions of the strength, given that one response is preferred: P(this level or a higher one).
 
-    ``not_known``: the number of pairs whose level does not occur in the training set; each such pair is
-    treated as having the next lower known level.
+    ``not_known``: the number of pairs whose level does not occur in the training set. For each such pair, the
+    next lower known level is used.
     """
 
     pairs: int
@@ -91,8 +91,11 @@ class StrengthPrediction:
 
 @dataclass(frozen=True, slots=True)
 class TopOfSet:
-    """How often the best response has the highest reward, in sets of ``size`` responses (None: entire
-    rankings). ``chance``: the expected share for random rewards."""
+    """How often the best response has the highest reward in a set of responses.
+
+    Sets contain ``size`` responses. If ``size`` is None, each set is an entire ranking. ``chance`` is the
+    share expected for random rewards.
+    """
 
     size: int | None
     rankings: int
@@ -104,9 +107,10 @@ class TopOfSet:
 class RewardReport:
     """How well a reward model predicts held-out rankings.
 
-    ``people``, ``length``, ``position``, ``ties``, ``strengths`` and ``best_of_4`` are None if the rankings
-    do not support these figures (no repeated pairs, unknown display order, fewer than four responses) or the
-    model did not learn them (ties, strengths). ``left_out``: the number of unscored rankings by reason.
+    A figure is None if the rankings do not support it. For example, ``people`` needs repeated pairs,
+    ``position`` needs a known display order, and ``best_of_4`` needs four responses. ``ties`` and
+    ``strengths`` are also None if the model did not learn them. ``left_out``: the number of unscored rankings
+    by reason.
     """
 
     rankings: int
@@ -190,8 +194,8 @@ def report_on(
 
 
 def save(report: RewardReport, folder: str | Path) -> Path:
-    """Write ``report.json`` and the plots (such as ``reliability.svg`` and ``slices.svg``) to a folder, which
-    is created if needed."""
+    """Write ``report.json`` and the plots, such as ``reliability.svg``, to a folder. The folder is created if
+    needed."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     path = target / JSON_NAME
@@ -265,9 +269,8 @@ def _strengths(
         return (both[None, :] >= levels[1:, None]).reshape(-1)
 
     def redraw(rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        # One random number determines both the preferred response and the strength level. Small numbers stand
-        # for high levels in favour of the first response, and large numbers for high levels in favour of the
-        # second.
+        # One random number determines both the preferred response and the strength level. Small numbers mean
+        # high levels for the first response. Large numbers mean high levels for the second response.
         u = rng.random(count)[:, None]
         up = (u < forwards).sum(axis=1)
         down = (u >= 1 - backwards).sum(axis=1)
@@ -296,15 +299,15 @@ def _strengths(
 
 
 def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None) -> TopOfSet | None:
-    """Return how often the best response has the highest reward, in entire rankings (if ``size`` is None) or
-    in sets of ``size`` responses.
+    """Return how often the best response has the highest reward in sets of ``size`` responses. If ``size`` is
+    None, each set is an entire ranking.
 
-    RewardBench 2 (Malik et al. 2025) scores sets of one correct and three incorrect responses. A ranking is
-    evaluated on every set that combines one response of the best tier with ``size`` − 1 responses from the
-    tiers below. The results of a ranking's sets are averaged, so each ranking counts once, regardless of its
-    number of responses. If m responses share the highest reward, a best response among them gets a credit of
-    1/m. A ranking is left out if all of its responses are tied, or if there are fewer than ``size`` − 1
-    responses below the best tier.
+    RewardBench 2 (Malik et al. 2025) scores sets of one correct and three incorrect responses. Here, a set
+    combines one response of the best tier with ``size`` − 1 responses from lower tiers. A ranking is
+    evaluated on every such set. The results of a ranking's sets are averaged, so each ranking counts once,
+    regardless of its number of responses. If m responses share the highest reward, a best response among them
+    gets a credit of 1/m. A ranking is left out if all of its responses are tied, or if fewer than
+    ``size`` − 1 responses are in lower tiers.
     """
     credits: list[float] = []
     lots: list[float] = []
@@ -337,8 +340,8 @@ def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None
 def _set_credit(best: float, rest: Floats, others: int) -> float:
     """Return the mean credit of ``best`` over all choices of ``others`` responses from ``rest``.
 
-    In C(equal, t) · C(below, others − t) of the choices, t rewards equal ``best`` and all other rewards are
-    below ``best``; each such choice has a credit of 1/(t + 1).
+    In some choices, t rewards equal ``best`` and all other rewards are below ``best``. There are
+    C(equal, t) · C(below, others − t) such choices, each with a credit of 1/(t + 1).
     """
     below, equal = int((rest < best).sum()), int((rest == best).sum())
     won = sum(

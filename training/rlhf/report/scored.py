@@ -26,8 +26,8 @@ Ints = NDArray[np.int64]
 SCORED_NAME = "heldout.parquet"  # file in the model's folder with the scores of the held-out rankings
 NOBODY = -1  # the tier in padded entries
 NOT_KNOWN = -1  # round of a ranking from a file without rounds
-# Hex digits of SHA-256 in a key: 96 bits. A collision among a million responses has a probability below
-# 1e-17.
+# The number of SHA-256 hex digits in a key; 24 digits are 96 bits. A collision among a million responses has
+# a probability below 1e-17.
 KEY_CHARACTERS = 24
 
 
@@ -35,9 +35,10 @@ class Pairs(NamedTuple):
     """P pairs of responses, each from one ranking in which one response is preferred or the two are tied.
     Each pair occurs once.
 
-    ``ranking`` (P,): the ranking; ``first``, ``second``: the columns of the two responses; ``difference``:
-    r_first − r_second; ``verdict``: 1 if the first is preferred, −1 if the second is, 0 for a tie;
-    ``strength``: the level stated for this pair, or 0.
+    All arrays have shape (P,). ``ranking`` contains each pair's ranking. ``first`` and ``second`` are the
+    columns of the two responses. ``difference`` is r_first − r_second. ``verdict`` is 1 if the first response
+    is preferred, −1 if the second is preferred, and 0 for a tie. ``strength`` is the level stated for the
+    pair, or 0.
     """
 
     ranking: Ints
@@ -60,7 +61,7 @@ class Pairs(NamedTuple):
 
     @property
     def credit(self) -> Floats:
-        """For each of the P pairs: 1 if the rewards agree with the preference, 0 if the rewards contradict
+        """The credit of each of the P pairs: 1 if the rewards agree with the preference, 0 if they contradict
         the preference, and ½ if the rewards are equal."""
         return (1 + np.sign(self.difference) * self.verdict) / 2
 
@@ -69,11 +70,11 @@ class Pairs(NamedTuple):
 class ScoredRankings:
     """N rankings of at most K responses, with a model's rewards.
 
-    ``keys`` identify rankings by content, so that two models' scores can be matched; ``prompts`` and
-    ``responses`` identify prompts and responses in the same way. ``rewards``, ``tiers``, ``lengths`` (N, K)
-    contain NaN, NOBODY and 0, respectively, in unused entries; lengths are in characters, so they do not
-    depend on a tokenizer. ``turns``: number of user turns. ``strengths``: 0 if not stated. ``link`` is the
-    model's answer link.
+    ``keys`` identify rankings by content, so that two models' scores can be matched. ``prompts`` and
+    ``responses`` identify prompts and responses in the same way. ``rewards``, ``tiers`` and ``lengths`` have
+    shape (N, K). Their unused entries contain NaN, NOBODY and 0, respectively. Lengths are in characters, so
+    they do not depend on a tokenizer. ``turns``: number of user turns. ``strengths``: 0 if not stated.
+    ``link`` is the model's answer link.
     """
 
     keys: tuple[str, ...]
@@ -96,8 +97,8 @@ class ScoredRankings:
 
     @classmethod
     def of(cls, rankings: Sequence[Ranking], rewards: Sequence[Any], link: AnswerLink) -> ScoredRankings:
-        """Combine rankings with ``rewards``, which holds one array or list of K rewards per ranking, in the
-        order of the responses.
+        """Combine rankings with ``rewards``. For each ranking, ``rewards`` holds one array or list of K
+        rewards, in the order of the responses.
 
         Raises ValueError if a ranking has too few or too many rewards, or rewards that are not finite.
         """
@@ -163,8 +164,8 @@ class ScoredRankings:
         ranking, column = np.nonzero((a != NOBODY) & (b != NOBODY) & ((a != b) | (a != UNRANKED_TIER)))
         i, j = first[column], second[column]
         verdict = np.sign(self.tiers[ranking, j] - self.tiers[ranking, i]).astype(np.int8)
-        # A stated strength refers to pairs of one response from the best tier and one response from the next
-        # tier (`losses.stated_pairs`).
+        # A stated strength applies only to pairs between the best tier and the next tier
+        # (`losses.stated_pairs`).
         below = np.where(self.tiers > 0, self.tiers, UNRANKED_TIER + 1).min(axis=1, initial=UNRANKED_TIER + 1)
         low = np.minimum(self.tiers[ranking, i], self.tiers[ranking, j])
         high = np.maximum(self.tiers[ranking, i], self.tiers[ranking, j])

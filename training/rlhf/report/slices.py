@@ -13,12 +13,12 @@ from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootst
 from training.rlhf.report.scored import NOT_KNOWN, Pairs, ScoredRankings
 
 Labels = NDArray[np.str_]
-# Properties with more values than this (for example, many rounds) are not reported, because the table would
-# be too long to be useful.
+# A property with more values than this (for example, many rounds) is not reported. Its table would be too
+# long to be useful.
 MOST_VALUES = 30
 TWO_THIRDS = 2 / 3
-# Bounds of the ratio of the preferred response's length to the other response's length, in characters, and
-# the names of the ranges.
+# Bounds and names of the length ranges. A ratio is the preferred response's length divided by the other
+# response's length, in characters.
 LENGTH_EDGES = (2 / 3, 0.9, 1 / 0.9, 1.5)
 LENGTHS = ("much_shorter", "shorter", "alike", "longer", "much_longer")
 
@@ -28,7 +28,7 @@ class Slice:
     """The accuracy on preferences whose property ``by`` has the value ``of``.
 
     ``confidence`` is the mean probability that the model assigns to the more likely preference, given that
-    the pair is not tied. A confidence above the accuracy means that the model is overconfident.
+    the pair is not tied. If the confidence is above the accuracy, the model is overconfident.
     """
 
     by: str
@@ -43,9 +43,9 @@ class Slice:
 class People:
     """Agreement on preferences between responses that other rankings also compare.
 
-    ``others``: how often the majority of the other rankings agrees with the preference (an even split counts
-    as one half). ``model``: how often the model agrees with the preference. A predictor that sees only the
-    responses cannot be expected to agree with annotators more often than annotators agree with one another.
+    ``others``: how often the majority of the other rankings agrees with the preference. An even split counts
+    as one half. ``model``: how often the model agrees with the preference. The model sees only the responses.
+    The model can't be expected to agree with annotators more often than annotators agree with one another.
     """
 
     pairs: int
@@ -55,9 +55,11 @@ class People:
 
 
 class PairStatements(NamedTuple):
-    """Counts of the verdicts on each pair's two responses, in three arrays with shape (P,): the verdicts that
-    agree with the pair's own verdict, those that contradict it, and all verdicts, including the pair's
-    own."""
+    """Counts of the verdicts on each pair's two responses, in three arrays with shape (P,).
+
+    The arrays count the verdicts that agree with the pair's own verdict, the verdicts that contradict the
+    pair's own verdict, and all verdicts, including the pair's own.
+    """
 
     alike: Ints
     against: Ints

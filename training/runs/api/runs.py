@@ -126,9 +126,11 @@ class ResumeView(RunView):
 class MetricsView(RunView):
     @extend_schema(parameters=[AFTER], responses=serializers.MetricsSerializer)
     def get(self, request: Request, run_id: str) -> Response:
-        """List metrics with a higher seq than `after`, oldest first, for clients that poll instead
-        of using the event stream. If a later attempt repeated a step, only that attempt's metrics are listed
-        for the step."""
+        """List metrics with a higher seq than `after`, oldest first.
+
+        Clients that poll can use this list instead of the event stream. If a later attempt repeated a step,
+        only that attempt's metrics are listed for the step.
+        """
         after = whole_number(request, "after", default=0)
         rows = self.events(RunEvent.Type.METRICS).filter(seq__gt=after)[:MAX_EVENTS]
         return Response(serializers.MetricsSerializer({"results": rows}).data)

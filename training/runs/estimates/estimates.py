@@ -1,8 +1,8 @@
-"""The estimate of a run's time, memory and disk, shown before launch: computed by
-`training.rlhf.planning.cost`, and corrected using measurements from earlier runs of the same kind and base
-model on this installation.
+"""The estimate of a run's time, memory and disk space, which is shown before launch.
 
-The estimate is a range, because the lengths of the generated answers are unknown and machines differ.
+`training.rlhf.planning.cost` computes the estimate. The result is corrected with measurements from earlier
+runs of the same kind and base model on this installation. The estimate is a range, because the lengths of the
+generated answers are unknown and machines differ.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from training.runs.inputs import is_source, settle_models, source_of
 from training.runs.recipes import catalog
 from training.runs.threads import usable_threads
 
-# Used if there are no measurements: the float32 speed of one thread of a server CPU and of a data-centre GPU,
-# each accurate to within a factor of three, and the time that it takes to start one layer's operations.
+# Values for estimates without measurements: the float32 speed of a server CPU's thread and of a data-centre
+# GPU, and the time needed to start one layer's operations. The speeds are accurate to within a factor of
+# three.
 CPU_THREAD, CPU_LAYER_SECONDS = 20e9, 5e-4
 GPU, GPU_LAYER_SECONDS = 15e12, 3e-4
 START_SECONDS = 2.0
 UNSURE = 3.0
-# The assumed range of the ratio between the durations of two runs of the same kind on the same machine. The
-# durations differ because of other load on the machine.
+# The assumed range of the ratio between two runs' durations, if the runs are of the same kind and on the same
+# machine. Durations differ because of other load on the machine.
 NOISE_BELOW, NOISE_ABOVE = 0.8, 1.25
 LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # the assumed range if only one earlier run was measured
 MEMORY_BELOW, MEMORY_ABOVE = 0.75, 1.25
@@ -80,7 +81,7 @@ class Told:
 
 
 def tell_estimate(**asked: Any) -> Told:
-    """Like :func:`estimate_run`, but returns the reasons for a refusal instead of raising Problem."""
+    """Call :func:`estimate_run`. If an estimate is refused, return the reasons instead of raising Problem."""
     try:
         return Told(estimate_run(**asked))
     except Problem as problem:

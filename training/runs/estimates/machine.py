@@ -1,5 +1,5 @@
-"""The machine that a run used and the run's peak memory, recorded with the run's result for the next
-estimate."""
+"""Data for the next estimate, recorded with a run's result: the machine that the run used and the run's peak
+memory."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine for training runs. `device` is cpu or cuda, `memory_bytes` is the device's total memory, and
-    `threads` is the number of threads of torch's operators."""
+    """A machine for training runs. `device` is `cpu` or `cuda`. `memory_bytes` is the device's total memory.
+    `threads` is the number of threads that torch's operators use."""
 
     device: str
     name: str

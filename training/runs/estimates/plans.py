@@ -1,5 +1,5 @@
-"""The inputs of `training.rlhf.planning.cost`: for a planned run, and for finished runs, whose
-measurements are used to correct the computed cost."""
+"""Inputs for `training.rlhf.planning.cost`, for planned and finished runs. The measurements of finished runs
+are used to correct the computed cost of a planned run."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlie
 
 
 def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion]) -> Earlier | None:
-    """Return the run's measurements; None if the run used another base model, or if its cost can no longer be
-    computed."""
+    """Return the run's measurements. Returns None if the run used another base model, or if the run's cost
+    can no longer be computed."""
     policy, judge = models.get(run.inputs.get("policy", "")), models.get(run.inputs.get("reward_model", ""))
     try:
         settings = catalog.parse_recipe(kind=run.kind, settings=run.recipe)

@@ -1,7 +1,7 @@
 """Determine how much data a run reads: the number of demonstrations, rankings or prompts, and their lengths.
 
-Lengths are sampled from a few hundred of the project's newest texts, so an estimate takes no longer for large
-projects than for small ones.
+Lengths are sampled from a few hundred of the project's newest texts. An estimate therefore takes no longer
+for a large project than for a small project.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Kind = TrainingRun.Kind
 PROMPTS_LOOKED_AT = 200
 CHARACTERS_PER_TOKEN = 4.0  # English text, common tokenizers; other scripts need more tokens
 TURN_TOKENS = 3  # tokens that the chat template adds to each turn
-# Lengths of 2,000 demo-world demonstrations, in tokens of the demo world's tokenizer: mean of the prompts,
-# mean of the responses, and maximum of both together.
+# Lengths of 2,000 demo-world demonstrations, in tokens of the demo world's tokenizer. The three values are
+# the mean prompt, the mean response, and the longest prompt and response together.
 DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST = 26.0, 32.0, 124.0
 # The assumed response length, in tokens, in a project without responses.
 USUAL_RESPONSE = 100.0
@@ -78,8 +78,8 @@ def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
 
 
 def _lengths(project: Project) -> tuple[float, float, float, float, float]:
-    """The number of tokens in a prompt (mean, maximum) and in a response (mean, maximum), and the number of
-    responses per prompt."""
+    """The project's text lengths: the mean and maximum number of tokens in a prompt, the mean and maximum
+    number of tokens in a response, and the number of responses per prompt."""
     rows = list(
         Prompt.objects.filter(project=project)
         .order_by("-id")

@@ -55,8 +55,8 @@ def start(argv: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> 
 
 
 class Forked:
-    """A training process. The process is a child of the fork server, so only the server can reap the process;
-    this worker watches the process through a pidfd."""
+    """A training process. The process is a child of the fork server, so only the server can reap the process.
+    The worker watches the process through a pidfd."""
 
     def __init__(self, server: _Server, pid: int) -> None:
         self._server = server
@@ -68,8 +68,8 @@ class Forked:
             signal.pidfd_send_signal(self._handle, signal.SIGTERM)
 
     def has_ended(self, *, within_seconds: float) -> bool:
-        """Check whether the process has ended, without reaping it. Until the process is reaped, no other
-        process can get its ID, which is also the ID of its process group."""
+        """Check whether the process has ended, without reaping it. Until the process is reaped, no
+        other process can get its ID. The process group has the same ID."""
         return bool(select.select([self._handle], [], [], within_seconds)[0])
 
     def kill_group(self) -> None:
@@ -81,9 +81,11 @@ class Forked:
             os.killpg(self.pid, signal.SIGKILL)
 
     def reap(self) -> int:
-        """Reap the process and return its exit code, or the negative number of the signal that ended it. Call
-        this only after the process has ended, because the server can't fork other processes while it waits
-        for this one."""
+        """Reap the process and return its exit code, or the negative number of the signal that ended it.
+
+        Call this method only after the process has ended. While the server waits for the process, the server
+        can't fork other processes.
+        """
         os.close(self._handle)
         try:
             return self._server.ask({"reap": self.pid})
@@ -95,9 +97,8 @@ class _Server:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._client, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            # No parent-death signal is set, because the kernel would send that signal as soon as the thread
-            # that starts the server ends, even if the worker continues. Instead, the server ends when the
-            # socket closes.
+            # No parent-death signal is set. The kernel would send this signal when the thread that starts the
+            # server ends, even if the worker continues. Instead, the server ends when the socket closes.
             self._process = processes.spawn(
                 [sys.executable, "-m", "training.runs.process.fork_server", str(theirs.fileno())],
                 log=None,

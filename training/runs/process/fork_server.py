@@ -1,13 +1,14 @@
 """The process from which training processes are forked: `python -m training.runs.process.fork_server SOCKET`.
 
-The fork server has already imported the libraries that every run needs (importing torch and transformers
-takes 5 s of CPU time), so a run starts immediately. The server's only client (`fork.py`) holds the other end
-of the socket. When the socket closes, for any reason, this process ends and the kernel kills its children.
+The fork server has already imported the libraries that every run needs, so a run starts immediately.
+Importing torch and transformers takes 5 s of CPU time. The server's only client (`fork.py`) holds the other
+end of the socket. When the socket closes, for any reason, this process ends and the kernel kills its
+children.
 
-The fork server of Python's multiprocessing module is not suitable. Its child processes inherit the pipe
-through which the server detects that its client has ended, so the run of a killed worker would continue. The
-multiprocessing server also reaps child processes immediately. The process group of a reaped process can't be
-killed safely, because another group can have received the same ID.
+The fork server of Python's multiprocessing module is not suitable, for two reasons. First, that server
+detects through a pipe that its client has ended. Child processes inherit the pipe, so the run of a killed
+worker would continue. Second, that server reaps child processes immediately. When a process has been reaped,
+its process group can't be killed safely, because another group can have received the same ID.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ PRELOADED = (
 PRELOADED_NAMES = {
     "transformers": ("AutoModelForCausalLM", "AutoTokenizer", "LlamaForCausalLM", "PreTrainedModel")
 }
-# No thread pools are started here: a fork does not copy threads, so a lock held by a thread would stay locked
-# forever in the child process. The number of GPUs is queried through NVML, because a query to the CUDA driver
-# would make CUDA unusable in child processes.
+# No thread pools are started here. A fork does not copy threads. If a thread held a lock during the fork, the
+# lock would stay locked forever in the child process. The number of GPUs is queried through NVML. A query to
+# the CUDA driver would make CUDA unusable in child processes.
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",

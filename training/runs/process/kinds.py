@@ -1,5 +1,5 @@
-"""Perform the work of each run kind: prepare the inputs as paths and plain data, call the training loop, and
-collect its results.
+"""Perform the work of each run kind. Each function prepares the inputs as paths and plain data, calls the
+training loop, and collects the results.
 
 Imports torch, so only the training process imports it.
 """
@@ -224,8 +224,8 @@ def _judge(job: Job, name: str) -> Callable[[Messages, str], float]:
 
 
 def _uncertainty(job: Job, judged: Sequence[evaluation.EvaluatedPrompt]) -> dict[str, float]:
-    """The mean uncertainty of the reward model's scores for the answers, as a metric; empty if the model
-    can't estimate uncertainty."""
+    """The mean uncertainty of the reward model's scores for the answers, as a metric. Empty if the reward
+    model can't estimate uncertainty."""
     folder = _reward_model_folder(job)
     uncertainty = load_uncertainty(folder)
     if uncertainty is None:

@@ -14,8 +14,8 @@ from training.rlhf.core.messages import Messages
 
 
 def draw_prompts(*, project: Project, split: str | None, limit: int, seed: int) -> list[Messages]:
-    """Return up to `limit` prompts of the split (None: of both splits) in random order. Raises UnusableInput
-    if there are no prompts."""
+    """Return up to `limit` prompts of the split, in random order. If `split` is None, both splits are used.
+    Raises UnusableInput if there are no prompts."""
     prompts = Prompt.objects.filter(project=project)
     if split is not None:
         prompts = prompts.filter(split=split)
@@ -30,8 +30,9 @@ def draw_prompts(*, project: Project, split: str | None, limit: int, seed: int) 
 
 
 def prompts_to_sample(*, project: Project, limit: int, seed: int) -> list[Messages]:
-    """Return up to `limit` prompts of both splits, those with the fewest tasks first; prompts with the same
-    number of tasks are in random order. Raises UnusableInput if there are no prompts."""
+    """Return up to `limit` prompts of both splits, starting with the prompts that have the fewest tasks.
+    Prompts with the same number of tasks are in random order. Raises UnusableInput if there are no
+    prompts."""
     counted = Prompt.objects.filter(project=project).annotate(n_tasks=Count("tasks")).order_by("id")
     rows = list(counted.values_list("n_tasks", "id"))
     if not rows:

@@ -20,8 +20,8 @@ from training.rlhf.core.reporter import Cancelled, PrintReporter
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
 from training.runs.transitions import HEARTBEAT_EVERY, STALE_AFTER
 
-# The interval is not shorter, because each write with a NOTIFY takes a lock at commit that all runs share,
-# and because more frequent updates would not make the run's page more useful.
+# The interval is not shorter, for two reasons. Each write with a NOTIFY takes a lock at commit, which all
+# runs share. More frequent updates would not make the run's page more useful.
 WRITE_EVERY_SECONDS = 0.25
 RETRY_AFTER_SECONDS = 1.0
 
@@ -30,8 +30,8 @@ class DatabaseReporter:
     """A training.rlhf.core.reporter.Reporter that writes to the database. Use the reporter as a context
     manager.
 
-    At the end of the `with` block, all remaining reports are written. If the database is unreachable for so
-    long that the sweep considers this attempt lost, the attempt gives up: `check` raises LostClaim.
+    At the end of the `with` block, all remaining reports are written. If the database stays unreachable,
+    the sweep eventually considers this attempt lost. The attempt then gives up: `check` raises LostClaim.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class DatabaseReporter:
         now = time.monotonic()
         with self._wake:
             if phase != self._phase:
-                # A resumed run starts in the middle of a phase, so the rate is measured from the attempt's
-                # own first step.
+                # A resumed run can start in the middle of a phase. The rate is therefore measured from the
+                # attempt's own first step.
                 self._phase, self._phase_started, self._phase_first = phase, now, step
             spent, done = now - self._phase_started, step - self._phase_first
             eta = spent / done * (total - step) if done > 0 and step <= total else None
@@ -103,7 +103,7 @@ class DatabaseReporter:
                 self._wake.wait(timeout=self._heartbeat_every)
 
     def check(self) -> None:
-        """Raise Cancelled if the run was asked to stop, or LostClaim if the run no longer belongs to this
+        """Raise Cancelled if the run was asked to stop. Raise LostClaim if the run no longer belongs to this
         attempt."""
         if self._lost is not None:
             raise LostClaim(self._lost)

@@ -1,5 +1,5 @@
-"""Supervise one training process, from the claim to its end. Torch runs in a separate session: cancellation,
-a crash or a lack of memory ends only that session and frees the GPU memory. The worker never imports
+"""Supervise one training process, from the claim to its end. Torch runs in a separate session. Cancellation,
+a crash or a lack of memory ends only this session and frees the GPU memory. The worker never imports
 torch."""
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from training.runs.transitions import claim_run, fail_run, stop_run, worker_name
 
 # The time within which a cancelled process must reach its next step before its process group is killed.
 CANCEL_GRACE_SECONDS = 20.0
-# The time within which a process must reach its next step if the worker itself is stopping. This time is
-# short, because the worker's supervisor kills the worker after 5 s (embedded/supervisor.py).
+# The time within which a process must reach its next step if the worker itself is stopping. The time is
+# short, because the worker's own supervisor kills the worker after 5 s (embedded/supervisor.py).
 WORKER_STOP_GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16_384
 # By default, OpenMP's idle threads spin. On a busy machine, spinning takes CPU time from the threads that the
-# idle threads wait for. In our measurements on two busy cores, a PPO step of the demo took 15 to 35 s of CPU
-# time and 43 to 104 s of elapsed time with spinning threads, but only 2.6 s of CPU time and 6 s of elapsed
-# time with sleeping threads.
+# idle threads wait for. In our measurements on two busy cores, a PPO step of the demo with spinning threads
+# took 15 to 35 s of CPU time and 43 to 104 s of elapsed time. With sleeping threads, a step took only 2.6 s
+# of CPU time and 6 s of elapsed time.
 TRAINING_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "DJANGO_SETTINGS_MODULE": "config.settings"}
 
 # Set when this worker is stopping: its runs end at their next step and are queued again.
@@ -43,8 +43,8 @@ worker_is_stopping = threading.Event()
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code (or the negative number of the signal that ended it), and whether
-    the process was asked to stop."""
+    """How a process ended: its exit code, and whether the process was asked to stop. If a signal ended the
+    process, the exit code is the negative of the signal number."""
 
     code: int
     asked_to_stop: bool
@@ -53,8 +53,8 @@ class Ended:
 
 def execute_run(*, run_id: UUID) -> None:
     """Claim the run and supervise its process to the end. Does nothing if the run can't be claimed."""
-    # The fork server is prepared before the claim. Starting the fork server can take a long time, and a
-    # claimed run has no heartbeat until its training process has started.
+    # Starting the fork server can take a long time, and a claimed run has no heartbeat until its training
+    # process has started. The fork server is therefore prepared before the claim.
     fork.prepare(environment=_environment())
     attempt = claim_run(run_id=run_id, worker=worker_name())
     if attempt is None:
@@ -89,7 +89,7 @@ def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -
     found = text.split("\n")
     if start:
         found = found[1:]  # the first line can be incomplete
-    # A progress bar redraws its line with carriage returns; keep only its last state.
+    # A progress bar redraws its line with carriage returns. Keep only the last state of the line.
     return [line.rstrip("\r").rpartition("\r")[2] for line in found if line.strip()][-lines:]
 
 
@@ -143,8 +143,8 @@ def _should_stop(run: TrainingRun, attempt: int) -> bool:
 
 
 def _oom_kills() -> int:
-    """The number of processes that the kernel has killed for lack of memory since boot, on the whole machine
-    (0 if unknown)."""
+    """The number of processes on the whole machine that the kernel has killed since boot because memory ran
+    out. The number is 0 if unknown."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             name, _, count = line.partition(" ")

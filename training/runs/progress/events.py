@@ -37,8 +37,8 @@ class Progress:
 
 
 # The UPDATE checks the attempt, renews the heartbeat and numbers the events in one statement. The UPDATE
-# locks the run's row, so a later claim and this write can't both succeed, and numbers are assigned in commit
-# order.
+# locks the run's row. The lock has two effects: a later claim and this write can't both succeed, and event
+# numbers are assigned in commit order.
 APPEND = """
 WITH live AS (
     UPDATE training_trainingrun

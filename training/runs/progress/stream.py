@@ -1,8 +1,8 @@
 """Live events: one LISTEN connection and one reader connection per process, for any number of browsers.
 
 The event table is the source of truth. A notification only means "read again", so a lost or duplicate
-notification is harmless. The obvious design, in which each stream queries on its own connection, would occupy
-one connection per viewer: with a pool of 8, the ninth browser would never be served.
+notification is harmless. In the obvious design, each stream would query on its own connection. That design
+would occupy one connection per viewer. With a pool of 8 connections, the ninth browser would never be served.
 """
 
 from __future__ import annotations

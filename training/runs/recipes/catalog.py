@@ -48,8 +48,8 @@ KINDS: dict[str, RunKind] = {
     ),
     TrainingRun.Kind.REJECTION_SAMPLING: RunKind(
         "Rejection sampling",
-        "Samples several responses per prompt, keeps the response with the highest reward and fine-tunes the "
-        "policy on the kept responses.",
+        "Samples several responses to each prompt and keeps the response with the highest reward. The policy "
+        "is then fine-tuned on the kept responses.",
         RejectionSamplingRecipe,
         ("policy", "reward_model"),
         improves_policy=True,

@@ -23,19 +23,21 @@ overrides both. All other settings keep their defaults.
 """
 ESTIMATES = """## Estimates
 
-The memory estimate is the peak memory of the run's largest stage: the sum of weights, gradients, Adam's two
-moments, the activations of the largest micro-batch, the keys and values during generation, and torch itself.
-The formulas are in `training/rlhf/planning/cost.py`. A model's size is read from its `config.json` and the
-headers of its weight files, or guessed from a name such as `Qwen3-0.6B`.
+The memory estimate is the peak memory of the run's largest stage. A stage needs memory for weights,
+gradients, Adam's two moments, the largest micro-batch's activations, keys and values during generation, and
+torch itself. The formulas are in `training/rlhf/planning/cost.py`. A model's size is read from its
+`config.json` and the headers of its weight files. If these files are not available, the size is guessed from
+a name such as `Qwen3-0.6B`.
 
-The disk estimate covers the model that the run produces and, for a `reward_model` run, the checkpoints, which
-are deleted when the run ends. With full fine-tuning, the checkpoints take up to eleven times the size of the
-model (`training/rlhf/planning/disk.py`).
+The disk estimate covers the model that the run produces. For a `reward_model` run, the estimate also covers
+the checkpoints, which are deleted when the run ends. With full fine-tuning, the checkpoints take up to eleven
+times the size of the model (`training/rlhf/planning/disk.py`).
 
-The time estimate is computed from the same sizes and then scaled to match the durations of up to five earlier
-runs of the same kind that started from the same base model on this installation. Without earlier runs, the
-estimate assumes a computing speed, which is shown with the estimate, and gives a range from one third of
-the estimate to three times the estimate. Every successful run records its machine and its peak memory.
+The time estimate is computed from the same sizes and then scaled to match earlier runs' durations. Up to five
+earlier runs on this installation are used. These runs are of the same kind and started from the same base
+model. Without earlier runs, the estimate assumes a computing speed, which is shown with the estimate. The
+range is then from one third of the estimate to three times the estimate. Every successful run records its
+machine and its peak memory.
 """
 
 

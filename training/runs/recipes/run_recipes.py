@@ -1,5 +1,8 @@
-"""The recipe of each run kind: the library's settings, plus the settings specific to the platform (the
-sources of prompts and initial models). This module does not import torch."""
+"""The recipe of each run kind, with the library's settings and the platform's own settings.
+
+The platform's own settings choose the sources of prompts and initial models. This module does not import
+torch.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ class StartsFromPolicy(Recipe):
     base_model: str = Field(
         "",
         max_length=500,
-        description="A hub name (Qwen/Qwen3-0.6B) or a folder on the worker's machine, used instead of the "
-        "input policy. If this field is empty, the run starts from the input policy.",
+        description="The model that is used instead of the input policy: a hub name (Qwen/Qwen3-0.6B) or a "
+        "folder on the worker's machine. If this field is empty, the run starts from the input policy.",
     )
 
 
@@ -51,8 +54,8 @@ class SFTRecipe(SFTConfig):
         DEMO_WORLD,
         min_length=1,
         max_length=500,
-        description="The starting model if there is no input policy: a hub name (Qwen/Qwen3-0.6B), a folder "
-        "on the worker's machine, or demo-world for a new tiny model.",
+        description="The starting model if there is no input policy: a hub name (Qwen/Qwen3-0.6B) or a "
+        "folder on the worker's machine. The name demo-world creates a new tiny model.",
     )
     demonstrations: Literal["demo_world", "best_responses"] = Field(
         "demo_world",
@@ -108,8 +111,8 @@ class EvaluateRecipe(UsesPrompts, StartsFromPolicy, EvaluateConfig):
     )
     judge: Literal["gold", "reward_model"] = Field(
         "gold",
-        description="The judge that scores the answers. gold: the demo world's gold preference function "
-        "(demo prompts only). reward_model: the input reward model.",
+        description="The judge that scores the answers. gold: the demo world's gold preference function, "
+        "which works only with demo prompts. reward_model: the input reward model.",
     )
     split: Literal["heldout", "train", "all"] = Field(
         "heldout",

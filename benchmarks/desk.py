@@ -5,13 +5,13 @@
 Runs Chromium against a temporary embedded stack and uses the browser's clock. The benchmark tests the most
 recent build of the page (`scripts/up` builds and compresses it).
 
-First load has two measurements. The first is the compressed size of the scripts that load before the first
-task is visible. The Markdown renderer loads in parallel and is not counted. The second is the time from
+First load: the benchmark measures the compressed size of the scripts that load before the first task is
+visible. The Markdown renderer loads in parallel and is not counted. The benchmark also measures the time from
 navigation to the first card with its text, once with an empty and once with a warm cache. Targets for the
 first load: 200 kB and 1.5 s.
 
 Key-to-paint latency, per layout: the time from a key event until its effect is visible. The browser's Event
-Timing API reports this time. The API rounds durations to multiples of 8 ms and omits durations below 16 ms.
+Timing API reports the latency. The API rounds durations to multiples of 8 ms and omits durations below 16 ms.
 `focus` moves to the next response, and `place` moves the last response to first place. Target for this
 latency: 50 ms with `--responses 10 --characters 4000`.
 

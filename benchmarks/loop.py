@@ -8,8 +8,8 @@ benchmark trains a policy (`sft`) and ranks the policy's answers by the gold rew
 once by rejection sampling and once by PPO. All three policies answer the same new prompts four times each.
 
 The benchmark prints the gold reward (0–4 points) with its standard error, and the gain over the first policy.
-The gain has the standard error of the difference per prompt. The benchmark also prints the seconds of each
-step. It uses the library alone, without a database or server.
+The gain's standard error is that of the difference per prompt. The benchmark also prints the seconds of each
+step. The benchmark uses the library alone, without a database or server.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@
     .venv/bin/python -m benchmarks.reward_model train score --device cuda --shape half-b --k 4
 
 Weights and texts are random: this benchmark measures speed, not learning. The three implementations (`trl`,
-`once` and `ours`) train the same model on the same token IDs. They use the same optimiser and make the same
-number of steps, on a CPU in fp32. The implementations take turns (A B C A B C) in one process on one thread.
-The clock counts CPU seconds from the start of the first step to the end of the last step. Loading,
-tokenisation, evaluation and saving are not timed.
+`once` and `ours`) train the same model on the same token IDs. All implementations use the same optimiser and
+make the same number of steps, on a CPU in fp32. The implementations take turns (A B C A B C) in one process
+on one thread. The clock counts CPU seconds from the start of the first step to the end of the last step.
+Loading, tokenisation, evaluation and saving are not timed.
 
 TRL trains on all K (K - 1) / 2 pairs of each ranking, with the fastest settings that we found:
 
@@ -26,8 +26,8 @@ process. The memory of a process with only the model loaded is subtracted.
 
 On a GPU, the clock is elapsed time with the device idle before and after. Peak memory is the allocator's
 maximum. Model FLOP utilisation (MFU) counts 2 FLOPs per layer weight and token. For each pair of tokens in
-attention, it adds 4 x width FLOPs. Training multiplies the sum by three. MFU is relative to `--peak-tflops`;
-the default of 989 is for an H100 or H200 in dense bf16.
+attention, MFU also counts 4 x width FLOPs. For training, the sum is multiplied by three. MFU is relative to
+`--peak-tflops`; the default of 989 is for an H100 or H200 in dense bf16.
 """
 
 from __future__ import annotations
@@ -394,7 +394,7 @@ def gpu_figures(work: Work, shape: str, peak_tflops: float) -> None:
 
 def training_flops(loaded: Loaded, groups: Sequence[Group]) -> float:
     """FLOPs of the necessary work, with each prompt and response counted once. Padding and masked pairs of
-    tokens take time but are not counted. They therefore lower the utilisation."""
+    tokens take time but are not counted, so they lower the utilisation."""
     layers = sum(p.numel() for n, p in loaded.model.named_parameters() if "embed" not in n)
     width = int(loaded.model.config.hidden_size) * int(loaded.model.config.num_hidden_layers)
     tokens = sum(group.packed_tokens for group in groups)

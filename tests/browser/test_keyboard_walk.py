@@ -39,7 +39,7 @@ user = User.objects.create_user("{NAME}", password="{PASSWORD}")
 add_member(project=project, user=user, role="annotator")
 """
 PRINTED = {"↑": "ArrowUp", "↓": "ArrowDown"}
-# The focused element must not be the body. The element must be on the screen and have a visible focus
+# The focused element must not be the body. The focused element must be on the screen and have a visible focus
 # indicator.
 FOCUS = """() => {
   const at = document.activeElement;

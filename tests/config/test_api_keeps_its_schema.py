@@ -2,7 +2,7 @@
 
 No response may be a server error, and the schema must describe every response. Each request is rolled back,
 so that every run and every failing example start from the same rows. One in eight of the IDs in the requests
-is random. All other IDs belong to existing rows. Otherwise, most requests would end with a 404.
+is random. All other IDs belong to existing rows, because most requests would otherwise end with a 404.
 """
 
 from __future__ import annotations

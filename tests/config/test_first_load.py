@@ -18,8 +18,8 @@ def test_desk_scripts_total_at_most_200_kilobytes() -> None:
     chunks = json.loads(manifest.read_text())
     wanted = [name for name, chunk in chunks.items() if chunk.get("isEntry") or name == DESK]
     assert len(wanted) == 2
-    # Static imports load before the first task. Dynamic imports (Markdown, formulas, rarely used dialogs) do
-    # not.
+    # Static imports load before the first task. Dynamic imports (Markdown, formulas, rarely used dialogs)
+    # load later.
     first: set[str] = set()
     while wanted:
         name = wanted.pop()

@@ -1,5 +1,5 @@
-"""Commands report the changes they make. With --json, they report the same data as JSON. If a command fails,
-it gives a reason."""
+"""Commands report the changes they make. With --json, commands report the same data as JSON. If a command
+fails, it gives a reason."""
 
 from __future__ import annotations
 

@@ -53,10 +53,10 @@ def test_agreement_covers_pairs_that_two_annotators_ranked(shared: Project) -> N
 
 def test_chance_corrected_agreement_matches_the_statistics_package(shared: Project) -> None:
     found = quality(project=shared)
-    # Each row counts the verdicts on one pair. The first three rows are the pairs (0, 1), (0, 2) and (1, 2)
-    # of the first task. There, both annotators prefer the same response in the first two pairs and disagree
-    # on the third pair. The other three rows are the same pairs of the second task. There, both annotators
-    # tie the first pair and prefer the same response in the other two pairs.
+    # Each row counts the verdicts on one pair: first (0, 1), (0, 2) and (1, 2) of the first task, then the
+    # same pairs of the second task. In the first task, both annotators prefer the same response in the first
+    # two pairs and disagree on the third pair. In the second task, both annotators tie the first pair and
+    # prefer the same response in the other two pairs.
     counts = [[0, 0, 2], [0, 0, 2], [1, 0, 1], [0, 2, 0], [0, 0, 2], [0, 0, 2]]
     tasks = np.repeat([0, 1], 3)
     assert found.alpha_nominal.value == pytest.approx(alpha_of_pairs(counts, tasks, metric="nominal").alpha)

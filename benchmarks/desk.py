@@ -5,19 +5,20 @@
 Runs Chromium against a temporary embedded stack and uses the browser's clock. The benchmark tests the most
 recent build of the page (`scripts/up` builds and compresses it).
 
-First load: the compressed size of the scripts that load before the first task is visible (except the Markdown
-renderer, which loads in parallel), and the time from navigation to the first card with its text, with an
-empty and with a warm cache. Targets for the first load: 200 kB and 1.5 s.
+First load: the benchmark measures the compressed size of the scripts that load before the first task is
+visible. The Markdown renderer loads in parallel and is not counted. The benchmark also measures the time from
+navigation to the first card with its text, once with an empty and once with a warm cache. Targets for the
+first load: 200 kB and 1.5 s.
 
-Key-to-paint latency, per layout: the time from a key event until its effect is visible, as reported by the
-browser's Event Timing API, which rounds durations to multiples of 8 ms and omits durations below 16 ms.
+Key-to-paint latency, per layout: the time from a key event until its effect is visible. The browser's Event
+Timing API reports the latency. The API rounds durations to multiples of 8 ms and omits durations below 16 ms.
 `focus` moves to the next response, and `place` moves the last response to first place. Target for this
 latency: 50 ms with `--responses 10 --characters 4000`.
 
-Submit to next: after a second of thinking time, the keys End, 1 and Enter are pressed; the time is measured
-from the submit key to the first frame after the next task's cards enter the document. `--slow` adds the given
-number of milliseconds to every request, to simulate a distant server. Target for this time: 100 ms,
-regardless of the server's latency.
+Submit to next: after a second of thinking time, the keys End, 1 and Enter are pressed. The measurement starts
+with the submit key. The measurement ends with the first frame after the next task's cards enter the document.
+`--slow` adds the given number of milliseconds to every request, to simulate a distant server. Target for this
+time: 100 ms, regardless of the server's latency.
 """
 
 from __future__ import annotations
@@ -56,8 +57,9 @@ WATCH = """() => {
 }"""
 
 
-# Event Timing (W3C), the basis of "interaction to next paint", measures the time from the key event until the
-# frame with its effect is presented, rounded to multiples of 8 ms. Durations under 16 ms are not reported.
+# The Event Timing API (W3C) is the basis of "interaction to next paint". The API measures the time from the
+# key event until the frame with its effect is presented. Durations are rounded to multiples of 8 ms.
+# Durations under 16 ms are not reported.
 SHORTEST_MS = 16
 PAINTED = f"""() => {{
   window.painted = [];

@@ -2,12 +2,15 @@
 
     .venv/bin/python -m benchmarks.exports [--rows 50000] [--large 1000000] [--formats NAME …]
 
-First part: imports `--rows` comparisons as long as those of hh-rlhf (three turns, two responses) by four
-annotators, freezes them with each aggregation and exports them in every format. Second part: writes a
-snapshot of `--large` such rankings without a database and exports it. Each line shows the time and the growth
-of the process's memory (VmHWM, reset before each line). Targets: 50,000 comparisons in 5 s, and a million
-with less than 300 MB of memory above idle. For comparison: Label Studio 1.23.2 took 33.5 to 44.8 s for 10,000
-pairwise tasks on a machine of this size, with all tasks in memory.
+First part: the benchmark imports `--rows` comparisons by four annotators. The comparisons are as long as
+those of hh-rlhf (three turns, two responses). The benchmark freezes the comparisons with each aggregation and
+exports them in every format. Second part: the benchmark writes a snapshot of `--large` such rankings without
+a database and exports the snapshot.
+
+Each line shows the time and the growth of the process's memory (VmHWM, reset before each line). Targets:
+50,000 comparisons in 5 s, and a million comparisons with less than 300 MB of memory above idle. For
+comparison: Label Studio 1.23.2 took 33.5 to 44.8 s for 10,000 pairwise tasks on a machine of this size. Label
+Studio held all tasks in memory.
 """
 
 from __future__ import annotations

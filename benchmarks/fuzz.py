@@ -1,12 +1,17 @@
-"""Read mutated files of every format and container: each must be read, or rejected with a reason.
+"""Read randomly damaged files of every format and container.
 
     .venv/bin/python -m benchmarks.fuzz [--minutes 10] [--seed 1] [--keep fuzz-failure.bin]
 
-Valid files are damaged in their values (NaN, huge numbers, deep nesting, other types), in their text (Python
-lists, delimiters, encodings) and in their bytes (flipped bits, cuts, splices), and packed with gzip and zip.
-The program prints the number of inputs. It stops at the first input that raises another exception than
-FormatError, gives a record that the database could not store, or takes longer than ten seconds, and keeps
-that input in a file. The same seed gives the same inputs; the tests read the first inputs of one seed.
+Each file must either be read, or be rejected with a reason. Valid files are damaged in three ways:
+
+- in their values: NaN, huge numbers, deep nesting, other types
+- in their text: Python lists, delimiters, encodings
+- in their bytes: flipped bits, cuts, splices
+
+The files are also packed with gzip and zip. The program prints the number of inputs. The program stops if
+reading an input raises an exception other than FormatError or takes longer than ten seconds. The program also
+stops if a record could not be stored in the database. After such a fault, the input is kept in a file. The
+same seed gives the same inputs. The tests read the first inputs of one seed.
 """
 
 from __future__ import annotations
@@ -126,7 +131,8 @@ ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """`format`: the format in which the file is read; None if it is detected."""
+    """A file's bytes, and the `format` in which they are read. If `format` is None, the reader detects the
+    format."""
 
     data: bytes
     format: str | None

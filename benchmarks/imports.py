@@ -1,13 +1,15 @@
-"""Measure the speed of imports into a temporary embedded Postgres, with comparisons as long as hh-rlhf's.
+"""Measure the speed of imports into a temporary embedded Postgres.
 
     .venv/bin/python -m benchmarks.imports [--rows 160000] [--durable]
 
-The rows are random words, with numbers of turns and characters distributed as in the real files (deciles of
-all 5,008 rows of the six helpful files). The first line is for an import, the second for a repeated import of
-the same file (which must change nothing), and the third for a dry run of a new file. Each line shows the
-elapsed time and the processor times of the reading process and of Postgres; with two idle cores, the slower
-one determines the elapsed time. Target: 160,000 comparisons in 60 s. `--durable` waits for the disk at each
-commit, as `scripts/up` does.
+The comparisons consist of random words and are as long as those of hh-rlhf. The numbers of turns and
+characters are distributed as in the real files (deciles of all 5,008 rows of the six helpful files).
+
+The first line of the output is for an import. The second line is for a repeated import of the same file,
+which must change nothing. The third line is for a dry run of a new file. Each line shows the elapsed time and
+the processor times of the reading process and of Postgres. If two cores are idle, the longer processor time
+determines the elapsed time. Target: 160,000 comparisons in 60 s. With `--durable`, Postgres waits for the
+disk at each commit, as under `scripts/up`.
 """
 
 from __future__ import annotations

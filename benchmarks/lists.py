@@ -1,12 +1,14 @@
-"""Scrolling performance and page load times of a manager's lists of tasks and rankings.
+"""Measure the scrolling performance and load times of a manager's lists of tasks and rankings.
 
     .venv/bin/python -m benchmarks.lists --project large [--state .rankloop] [--seconds 15]
 
-Needs the running stack of the given state folder, with a large project in it (`manage.py import_responses`),
-the demo's accounts, and Chromium. Scrolls each list from the top while pages of rows load. Prints the longest
-main-thread tasks in milliseconds of processor time, which does not depend on other load on the machine, and
-the number of tasks with more than 50 ms of elapsed time, which does depend on other load. Target: no task
-over 50 ms of processor time.
+Needs a running stack with the given state folder, the demo's accounts, and Chromium. The stack must contain a
+large project (`manage.py import_responses`). The benchmark scrolls each list from the top while pages of rows
+load.
+
+The benchmark prints the longest main-thread tasks in milliseconds of processor time. Processor time does not
+depend on other load on the machine. The benchmark also prints the number of tasks with more than 50 ms of
+elapsed time, which does depend on other load. Target: no task over 50 ms of processor time.
 """
 
 from __future__ import annotations

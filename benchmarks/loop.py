@@ -1,13 +1,15 @@
-"""Measure how much the loop improves a policy. The steps are those of the demo, with default recipes and with
-seeds that were not used for tuning.
+"""Measure how much the loop improves a policy.
 
     .venv/bin/python -m benchmarks.loop [--seeds 101 102 103] [--rankings 600] [--noise 0.1] [--prompts 400]
 
-For each seed, the benchmark trains a policy (`sft`), ranks its answers by the gold reward (a share of them in
-random order), trains a reward model, and improves the first policy once by rejection sampling and once by
-PPO. All three policies answer the same new prompts four times each. Prints the gold reward (0–4 points) with
-its standard error, the gain over the first policy with the standard error of the difference per prompt, and
-the seconds of each step. Uses the library alone, without a database or server.
+The steps are those of the demo, with default recipes. The seeds were not used for tuning. For each seed, the
+benchmark trains a policy (`sft`) and ranks the policy's answers by the gold reward. A share of the rankings
+(`--noise`) is in random order. The benchmark then trains a reward model and improves the first policy twice:
+once by rejection sampling and once by PPO. All three policies answer the same new prompts four times each.
+
+The benchmark prints the gold reward (0–4 points) with its standard error, and the gain over the first policy.
+The gain's standard error is that of the difference per prompt. The benchmark also prints the seconds of each
+step. The benchmark uses the library alone, without a database or server.
 """
 
 from __future__ import annotations

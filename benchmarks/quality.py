@@ -2,12 +2,15 @@
 
     .venv/bin/python -m benchmarks.quality [--rankings 100000] [--responses 4] [--overlap 3] [--repeat 5]
 
-Creates a project in a temporary embedded Postgres (annotators with known noise, four models, ties, a few gold
-tasks) and times each report as the browser requests it, through the full Django stack but without the
-network: the first call, and the median and maximum of the later calls. `all at once` is the whole page: its
-requests run in parallel, each on its own connection, and are timed until the last response. The target for
-`all at once` is 2 s. `cpu` is the median processor time of this process, without Postgres; `memory` is the
-growth of the process's memory since before the first request.
+Creates a project in a temporary embedded Postgres. The project has annotators with known noise, four models,
+ties and a few gold tasks. The benchmark requests each report as the browser does, through the full Django
+stack but without the network. A row shows the time of the first call, and the median and maximum of the later
+calls.
+
+The row `all at once` is for the whole page. The page's requests run in parallel, each on its own connection,
+and are timed until the last response. The target for `all at once` is 2 s. The column `cpu` is the median
+processor time of this process, without Postgres. The column `memory` is the growth of the process's memory
+since before the first request.
 """
 
 from __future__ import annotations

@@ -1,17 +1,20 @@
-"""The time that annotators wait for claim and submit requests over HTTP, one row per drained project.
+"""Measure how long annotators wait for claim and submit requests over HTTP.
 
     .venv/bin/python -m benchmarks.requests [--annotators 1 16] [--drains 1x600 3x200] [--think 0]
 
-Each row drains its own project (K = 4; `3x200` means overlap 3 and 200 tasks) on one temporary embedded
-stack: every annotator claims tasks and submits answers until no task is left, with `--think` seconds between
-answers (0, without pauses, is the worst case). Afterwards the database is checked for answers beyond a task's
-overlap, missing answers and tasks answered twice by one annotator. The targets without pauses are 60
-answers/s from 16 annotators and a 95th percentile of 250 ms for claim and submit requests; with a second of
-thinking time, the target for this percentile is 50 ms. No answer may be excess, missing or repeated.
+Each row is for one project (K = 4). For example, `3x200` means overlap 3 and 200 tasks. All projects are on
+one temporary embedded stack. Every annotator claims tasks and submits answers until no task is left.
+`--think` is the number of seconds between answers; 0 is the worst case.
+
+Afterwards the benchmark checks the database for answers beyond a task's overlap, missing answers, and tasks
+answered twice by one annotator. No answer may be excess, missing or repeated. The targets without pauses are
+60 answers/s from 16 annotators, and a 95th percentile of 250 ms for claim and submit requests. With a second
+of thinking time, the target for this percentile is 50 ms.
 
 The last column is the speed relative to Label Studio, the fastest comparable tool with correct counts. In
-Label Studio, 16 annotators drained 1x600 at 4 answers/s (8 gunicorn workers, Postgres 15, the same kind of
-machine). Label Studio was measured separately, because it can't run here.
+Label Studio, 16 annotators drained 1x600 at 4 answers/s. The Label Studio measurement used 8 gunicorn
+workers, Postgres 15 and the same kind of machine. Label Studio was measured separately, because it can't run
+here.
 """
 
 from __future__ import annotations

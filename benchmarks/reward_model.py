@@ -1,24 +1,33 @@
-"""The speed and memory of training a reward model on rankings, compared with TRL's RewardTrainer.
+"""Measure the speed and memory of training a reward model on rankings, compared with TRL's RewardTrainer.
 
     .venv/bin/python -m benchmarks.reward_model [train score mixes memory] [--k 4 8] [--shape tiny]
     .venv/bin/python -m benchmarks.reward_model train score --device cuda --shape half-b --k 4
 
-Weights and texts are random: this benchmark measures speed, not learning. All sides (`trl`, `once` and
-`ours`) train the same model on the same token IDs with the same optimiser, in fp32, for the same number of
-steps. The sides take turns (A B C A B C) in one process on one thread. The clock is CPU seconds from the
-start of the first step to the end of the last one, excluding loading, tokenisation, evaluation and saving.
+Weights and texts are random: this benchmark measures speed, not learning. The three implementations (`trl`,
+`once` and `ours`) train the same model on the same token IDs. All implementations use the same optimiser and
+make the same number of steps, on a CPU in fp32. The implementations take turns (A B C A B C) in one process
+on one thread. The clock counts CPU seconds from the start of the first step to the end of the last step.
+Loading, tokenisation, evaluation and saving are not timed.
 
-TRL trains on all K (K - 1) / 2 pairs of each ranking, with the fastest settings we found: no gradient
-checkpointing, no bf16 (this processor does not support it), pairs grouped by length, the fastest micro-batch
-size in a preliminary test (or `--trl-pairs`), fused AdamW, and no logging, evaluation or checkpoints. `once`
-is our code with each response on a separate row; `ours` is the default.
+TRL trains on all K (K - 1) / 2 pairs of each ranking, with the fastest settings that we found:
+
+- no gradient checkpointing
+- no bf16, which this processor does not support
+- pairs grouped by length
+- the fastest micro-batch size in a preliminary test (or `--trl-pairs`)
+- fused AdamW
+- no logging, evaluation or checkpoints
+
+`once` is our code with each response on a separate row. `ours` is our code with the default layout.
 
 `score` measures the forward pass without gradients (TRL: `evaluate`). `mixes` compares `ours` with `once` for
-several mixes of prompt and response lengths. `memory` is the peak resident memory of training in a separate
-process, minus that of the process with only the model loaded. On a GPU, the clock is elapsed time with the
-device idle before and after, and peak memory is the allocator's maximum. Model FLOP utilisation (MFU) counts
-2 FLOPs per layer weight and token, plus 4 x width per pair of tokens in attention, times three for training.
-MFU is relative to `--peak-tflops` (989: an H100 or H200 in dense bf16).
+several mixes of prompt and response lengths. `memory` is the peak resident memory of a separate training
+process. The memory of a process with only the model loaded is subtracted.
+
+On a GPU, the clock is elapsed time with the device idle before and after. Peak memory is the allocator's
+maximum. Model FLOP utilisation (MFU) counts 2 FLOPs per layer weight and token. For each pair of tokens in
+attention, MFU also counts 4 x width FLOPs. For training, the sum is multiplied by three. MFU is relative to
+`--peak-tflops`; the default of 989 is for an H100 or H200 in dense bf16.
 """
 
 from __future__ import annotations
@@ -101,8 +110,8 @@ class Clock(NullReporter):
 
 
 def train_ours(work: Work, layout: str) -> float:
-    """The seconds that our training loop takes. One ranking must be held out; its evaluation after the
-    last step takes less than 1 % of the time."""
+    """The seconds that our training loop takes. One ranking must be held out. The evaluation of this ranking
+    after the last step takes less than 1 % of the time."""
     clock = Clock(work.device)
     config = RewardModelConfig.model_validate(
         {
@@ -241,8 +250,8 @@ def in_turns(sides: Mapping[str, Callable[[], float]], repeat: int) -> dict[str,
 
 
 def row_of(label: str, n: int, seconds: Mapping[str, list[float]], base: str) -> None:
-    """The median rankings per second, and the speed relative to `base` in the same repetition, so that a
-    temporary slowdown of the machine affects both."""
+    """Print the median rankings per second and the speed relative to `base`. The relative speed compares
+    measurements of the same repetition, so that a temporary slowdown of the machine affects both."""
     for name, values in seconds.items():
         ratios = sorted(b / v for b, v in zip(seconds[base], values, strict=True))
         spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
@@ -385,7 +394,7 @@ def gpu_figures(work: Work, shape: str, peak_tflops: float) -> None:
 
 def training_flops(loaded: Loaded, groups: Sequence[Group]) -> float:
     """FLOPs of the necessary work, with each prompt and response counted once. Padding and masked pairs of
-    tokens take time but are not counted as necessary work, so they lower the utilisation."""
+    tokens take time but are not counted, so they lower the utilisation."""
     layers = sum(p.numel() for n, p in loaded.model.named_parameters() if "embed" not in n)
     width = int(loaded.model.config.hidden_size) * int(loaded.model.config.num_hidden_layers)
     tokens = sum(group.packed_tokens for group in groups)
@@ -407,7 +416,7 @@ def main() -> None:
     parser.add_argument(
         "--rankings",
         type=int,
-        help="rankings per measurement (default: 8, or 4 for K = 8 and for shapes larger than tiny)",
+        help="rankings per measurement (default: 32 / K, at least 4, for tiny; 4 for small; 256 for half-b)",
     )
     parser.add_argument("--trl-pairs", type=int, help="pairs in TRL's micro-batch (default: the fastest)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")

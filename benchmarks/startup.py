@@ -1,10 +1,10 @@
-"""The time until `scripts/up` is ready when everything is installed.
+"""Measure the time until `scripts/up` is ready when everything is installed.
 
     .venv/bin/python -m benchmarks.startup [--starts 5]
 
-A first start without the demo creates a temporary state folder. Each of the following warm starts is measured
-from the command until the address is printed. The stack is then stopped with Ctrl-C. The
-target for a warm start is 5 s.
+All starts are without the demo. The first start creates a temporary state folder. The following starts are
+warm starts. Each start is measured from the command until the address is printed. The stack is then stopped
+with Ctrl-C. The target for a warm start is 5 s.
 """
 
 from __future__ import annotations

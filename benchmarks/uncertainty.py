@@ -1,15 +1,18 @@
-"""The benefit and cost of reward-model uncertainty with few rankings.
+"""Measure the benefit and cost of reward-model uncertainty with few rankings.
 
     .venv/bin/python -m benchmarks.uncertainty --policy FOLDER [--rankings 50 150 450] [--seeds 1 2 3]
 
 FOLDER contains a policy of the demo world (the demo's is `artefacts/models/demo-sft-1` in the state folder).
-The policy answers prompts of the demo world, and simulated annotators rank the answers by a Plackett–Luce
-model of the gold reward, so the true probability of every preference is known. For each seed and number of
-rankings, one reward model is trained with the default recipe, and each kind of uncertainty is fitted to it.
-P(i ≻ j) is predicted, from the scores alone and with uncertainty, for pairs of answers to prompts that were
-not used in training. The benchmark reports the expected calibration error and log loss of these predictions
-against the true probabilities, and the processor time for fitting the uncertainty relative to that of
-training.
+The policy answers prompts of the demo world. Simulated annotators rank the answers by a Plackett–Luce model
+of the gold reward. The true probability of every preference is therefore known.
+
+For each seed and number of rankings, a reward model is trained with the default recipe. Each kind of
+uncertainty is fitted to this model. The benchmark then predicts P(i ≻ j) for pairs of answers to prompts that
+were not used in training. P(i ≻ j) is predicted from the scores alone and with each kind of uncertainty.
+
+The benchmark compares these predictions with the true probabilities and reports the expected calibration
+error and log loss. The benchmark also reports the processor time for fitting the uncertainty, relative to
+that for training.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from annotation.projects.projects import create_project
 
 PASSWORD = "correct horse battery"
 # These files run first and in this order. If the longest file ran last, one worker would wait for the other.
-# The first file creates the demo, which takes two minutes; the second file does not need the demo and can run
+# The first file creates the demo, which takes two minutes. The second file does not need the demo and can run
 # in the meantime.
 LONGEST_FIRST = (
     "test_readme_commands.py",
@@ -49,8 +49,8 @@ def quick_settings() -> Iterator[None]:
     """Settings that make thousands of requests and logins fast.
 
     The real password hash is slow on purpose. The real hash stays available, because processes that tests
-    start use it. Every test client loads the middleware, which would otherwise read all files of the built
-    page and take 10 ms per client.
+    start use it. Every test client loads the middleware. With the built page, the middleware would read all
+    of the page's files and take 10 ms per client.
     """
     quick = "django.contrib.auth.hashers.MD5PasswordHasher"
     unbuilt = settings.BASE_DIR / "frontend" / "unbuilt"
@@ -139,7 +139,8 @@ def tasks(project: Project, add_tasks: Callable[..., list[RankingTask]]) -> list
 
 @pytest.fixture
 def client_of() -> Callable[[User | None], APIClient]:
-    """client_of(user): an API client with the user's session; client_of(None) is not logged in."""
+    """client_of(user): an API client with the user's session. If the user is None, the client is not logged
+    in."""
 
     def client(user: User | None) -> APIClient:
         api = APIClient()

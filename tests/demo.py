@@ -1,9 +1,10 @@
-"""pytest plugin (`-p tests.demo`): whole stacks with the demo project, as a new user finds it.
+"""A pytest plugin (`-p tests.demo`) that starts complete stacks. Each stack has the demo project as a new
+user finds it.
 
 Creating the demo trains its first policy, which takes a minute of processor time. The first worker that needs
 the demo creates it for all workers. Each stack runs on a copy of the demo's state folder. Starting a stack
-takes 8 s of processor time, so all test modules that a worker runs share one stack, and each module uses its
-own projects. A module that needs the demo unchanged overrides `demo_stack` with `own_demo_stack`.
+takes 8 s of processor time, so all test modules in one worker share one stack. Each module uses its own
+projects. A module that needs the demo unchanged overrides `demo_stack` with `own_demo_stack`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""pytest plugin (`-p tests.services`): a temporary Postgres and Valkey, the same programs as in production.
+"""A pytest plugin (`-p tests.services`) that starts a temporary Postgres and Valkey, the same programs as in
+production.
 
-The plugin is loaded before pytest-django reads the settings, which need the servers' addresses. xdist workers
-share the servers, but each worker has its own test database, Valkey database and state folder.
+The settings need the servers' addresses. The plugin is therefore loaded before pytest-django reads the
+settings. xdist workers share the servers, but each worker has its own test database, Valkey database and
+state folder.
 """
 
 from __future__ import annotations

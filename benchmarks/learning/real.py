@@ -87,11 +87,11 @@ def measure(
     say: Callable[[str], None],
     keep: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Measures every method on one trunk, ``random`` or ``pretrained``, and saves the results after each
-    method, because each takes minutes.
+    """Measures every method on one trunk, ``random`` or ``pretrained``. Each method takes minutes, so the
+    results are saved after each method.
 
-    Rankings that are too long for either tokenizer are left out for both, so that all methods train and are
-    evaluated on the same rankings.
+    Rankings that are too long for one of the two tokenizers are left out for both tokenizers. All methods
+    therefore train on the same rankings and are evaluated on the same rankings.
     """
     train, heldout = drawn(rows)
     config = RewardModelConfig.model_validate(RECIPE)
@@ -193,8 +193,9 @@ def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
 def trl_on(
     config: RewardModelConfig, base: Path, groups: Sequence[Group], folder: Path
 ) -> tuple[Loaded, int]:
-    """Train with TRL's RewardTrainer on every pair, using the same token IDs. TRL has the same learning rates
-    and, on average, as many pairs per step as our trainer, so both make the same number of steps."""
+    """Train with TRL's RewardTrainer on every pair, using the same token IDs. TRL uses the same learning
+    rates as our trainer. On average, both trainers have the same number of pairs per step, so they make the
+    same number of steps."""
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
 

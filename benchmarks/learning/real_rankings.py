@@ -1,8 +1,8 @@
-"""Read real rankings from the data folder beside the repository (RANKLOOP_DATA or ../shared/data); its
-contents are never copied.
+"""Read real rankings from the data folder beside the repository.
 
-The folder's README describes the origin and fields of each dataset. The ``source`` of a ranking is the name
-of its dataset.
+The variable RANKLOOP_DATA contains the folder's path (default: ../shared/data). The contents of the folder
+are never copied. The folder's README describes the origin and fields of each dataset. The ``source`` of a
+ranking is the name of its dataset.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from training.rlhf.data.rankings import Ranking
 
 DATA = Path(os.environ.get("RANKLOOP_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 HH_SUBSETS = ("helpful-base", "helpful-online", "helpful-rejection-sampled")
-HELDOUT_SHARE = 0.3  # share of prompts held out in small datasets, which come without a split
-PASSAGE_CHARACTERS = 600  # maximum length of the passages of a QA-feedback question
+HELDOUT_SHARE = 0.3  # share of held-out prompts; the small datasets have no split
+PASSAGE_CHARACTERS = 600  # maximum length of the passages in a QA-feedback prompt
 
 
 def available() -> bool:
@@ -65,8 +65,8 @@ def oasst_trees() -> list[Ranking]:
 
 
 def qa_feedback() -> list[Ranking]:
-    """Rankings of four answers to a question about passages; rows whose six verdicts do not form a weak order
-    are left out."""
+    """Rankings of four answers to a question about passages. Rows are left out if their six verdicts do not
+    form a weak order."""
     found = []
     for row in rows_of("kway/qa-feedback-4way.jsonl.gz"):
         answers = [row[f"prediction {n}"] for n in range(1, 5)]
@@ -89,8 +89,8 @@ def qa_feedback() -> list[Ranking]:
 
 
 def split(rankings: list[Ranking]) -> tuple[list[Ranking], list[Ranking]]:
-    """Split into (train, held-out) by a hash of the first turn, so that each conversation is in only one
-    part."""
+    """Split into (train, held-out). The split uses a hash of the first turn, so that each conversation is in
+    only one part."""
 
     def held_out(ranking: Ranking) -> bool:
         digest = hashlib.sha256(ranking.messages[0]["content"].encode()).hexdigest()

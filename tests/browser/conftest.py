@@ -65,8 +65,8 @@ def passwords(demo_stack: Stack) -> dict[str, str]:
 
 @pytest.fixture
 def log_in(chromium: Browser, demo_stack: Stack, passwords: dict[str, str]) -> Iterator[LogIn]:
-    """log_in(name): a page on which this user is logged in, in a separate context. A script error fails the
-    test."""
+    """log_in(name): open a page on which the user with this name is logged in. Each page has its own browser
+    context. A script error fails the test."""
     contexts, thrown = [], []
 
     def open_page(name: str) -> Page:

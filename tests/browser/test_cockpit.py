@@ -1,5 +1,5 @@
-"""A manager sets up a project without the command line or an admin: the manager creates the project, edits
-the form, imports real data and invites an annotator, who ranks the first task."""
+"""A manager sets up a project without the command line or an admin. The manager creates the project, edits
+the form, imports real data and invites an annotator. The annotator ranks the first task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANNOTATOR = "ann"
 
 @pytest.fixture
 def stranger(chromium: Browser, demo_stack: Stack) -> Iterator[Callable[[], Page]]:
-    """stranger(): a page for a visitor without an account, in a separate context."""
+    """stranger(): open a page for a visitor without an account. Each page has its own browser context."""
     contexts, thrown = [], []
 
     def open_page() -> Page:

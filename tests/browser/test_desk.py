@@ -1,5 +1,5 @@
-"""The ranking desk supports every way of ranking, asks annotators to confirm unchanged orders, and is safe
-with hostile model output."""
+"""The ranking desk supports every way of ranking and asks annotators to confirm unchanged orders. Hostile
+model output cannot harm the desk."""
 
 from __future__ import annotations
 

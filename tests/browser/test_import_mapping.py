@@ -1,5 +1,5 @@
-"""A manager imports a table whose votes can't be inferred: chooses the columns, sees the first tasks, and
-imports them. The same page offers the use of the rankings and the overlap of the new tasks."""
+"""A manager imports a table whose votes can't be inferred. The manager chooses the columns, sees the first
+tasks and imports them. The same page offers the use of the rankings and the overlap of the new tasks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A new user ranks twenty tasks with the keyboard alone.
 
-The user knows only the common keys Tab, Enter and Escape, and looks up every other key on the page when it is
-needed.
+The user knows only the common keys Tab, Enter and Escape. When the user needs another key, the user looks it
+up on the page.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ user = User.objects.create_user("{NAME}", password="{PASSWORD}")
 add_member(project=project, user=user, role="annotator")
 """
 PRINTED = {"↑": "ArrowUp", "↓": "ArrowDown"}
-# The focused element must not be the body, must be on the screen and must have a visible focus indicator.
+# The focused element must not be the body. The focused element must be on the screen and have a visible focus
+# indicator.
 FOCUS = """() => {
   const at = document.activeElement;
   if (!at || at === document.body) return "on nothing";

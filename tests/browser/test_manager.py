@@ -1,5 +1,5 @@
-"""A manager of a small project previews and imports a file, browses it, checks quality, compares models and
-exports data."""
+"""A manager of a small project previews a file, imports the file and browses its contents. The manager then
+checks quality, compares models and exports data."""
 
 from __future__ import annotations
 

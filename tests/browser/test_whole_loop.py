@@ -1,6 +1,5 @@
-"""The whole loop in the browser: annotators rank, the rankings train a reward model, the reward model
-improves the policy by rejection sampling and PPO, and the responses of the new policy become the next
-tasks."""
+"""The whole loop in the browser. Annotators rank, and the rankings train a reward model. The reward model
+improves the policy by rejection sampling and PPO. The responses of the new policy become the next tasks."""
 
 from __future__ import annotations
 
@@ -22,8 +21,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(1500)]
 RUN_SECONDS = 600.0
 CREATED = re.compile(r"^Created demo-")  # the headline of a run that ends with a model
 RANKED_BY_HAND = 3  # tasks per annotator
-HANDED_OUT_BEFORE = 4  # maximum leases per annotator: the current task and one prefetched task
-# Fewer steps than the recipe defaults, as in the README, but enough for a gain well above the error.
+HANDED_OUT_BEFORE = 4  # upper bound; an annotator holds the current task and one prefetched task
+# As in the README, there are fewer steps than in the default recipes. The gain is still well above its error.
 REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 160, 16
 
 

@@ -1,8 +1,8 @@
 """Run Schemathesis against the whole API: thousands of valid, invalid and hostile requests.
 
 No response may be a server error, and the schema must describe every response. Each request is rolled back,
-so that every run and every failing example start from the same rows. One in eight of the IDs
-in the requests is random; all others belong to existing rows, so that most requests don't end with a 404.
+so that every run and every failing example start from the same rows. One in eight of the IDs in the requests
+is random. All other IDs belong to existing rows, because most requests would otherwise end with a 404.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The scripts that the browser loads before it shows the first task have a compressed size of at most 200
-kB."""
+"""Scripts that load before the first task is shown have a total compressed size of at most 200 kB."""
 
 from __future__ import annotations
 
@@ -19,7 +18,8 @@ def test_desk_scripts_total_at_most_200_kilobytes() -> None:
     chunks = json.loads(manifest.read_text())
     wanted = [name for name, chunk in chunks.items() if chunk.get("isEntry") or name == DESK]
     assert len(wanted) == 2
-    # Static imports are loaded too; dynamic imports (Markdown, formulas, rarely used dialogs) are not.
+    # Static imports load before the first task. Dynamic imports (Markdown, formulas, rarely used dialogs)
+    # load later.
     first: set[str] = set()
     while wanted:
         name = wanted.pop()

@@ -1,7 +1,7 @@
 """The lock files are complete and consistent on every Python that pyproject.toml accepts.
 
-`pip check` covers only the Python that runs it. Packages state their requirements for every Python
-version, so the versions that are not running can be checked here as well. These tests do not check whether a
+`pip check` covers only the Python that runs it. Packages state their requirements for every Python version.
+These tests can therefore also check the versions that are not running. These tests do not check whether a
 package index offers the wheels.
 """
 
@@ -22,9 +22,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(settings.BASE_DIR)
 NAMES = ["requirements", "requirements-test"]
-# For each Python version, the oldest release in common Linux distributions; and 3.11.3, the first release
-# that does not need async-timeout. Python 3.11.2 needs async-timeout, even in an environment that was
-# installed with a later 3.11 release.
+# For each Python version, the oldest release in common Linux distributions. In addition, 3.11.3 is tested as
+# the first release that does not need async-timeout. Python 3.11.2 needs async-timeout, even in an
+# environment that was installed with a later 3.11 release.
 PYTHONS = ["3.11.2", "3.11.3", "3.12.3", "3.13.5", "3.14.0"]
 # Libraries required only by torch's CUDA build.
 CUDA = re.compile(r"(cuda|nvidia|triton)\b")
@@ -52,14 +52,14 @@ def locked(name: str, python: str) -> dict[str, str]:
 
 
 def installed(name: str, python: str) -> set[str]:
-    """The packages in the lock for this Python that are also locked for the running Python, so that their
-    metadata can be read."""
+    """The packages that are locked both for `python` and for the running Python. The metadata of other
+    packages can't be read here."""
     return set(locked(name, python)) & set(locked(name, platform.python_version()))
 
 
 def needed(name: str, python: str) -> list[tuple[str, Requirement]]:
-    """All requirements of our own files and of the lock's packages, each with the file or package that states
-    it."""
+    """All requirements of our own files and of the locked packages. Each requirement comes with the file or
+    package that states it."""
     pins = installed(name, python)
     files = [f"{one}.in" for one in NAMES[: NAMES.index(name) + 1]]
     found: dict[tuple[str, str], Requirement] = {}

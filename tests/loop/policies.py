@@ -24,8 +24,8 @@ def first_model(stack: Stack) -> str:
 
 
 def first_model_judged_by_gold(stack: Stack) -> Evaluation:
-    """The first policy's evaluation, computed once for all test workers, because every stack with the demo
-    is a copy of the same state folder."""
+    """The first policy's evaluation, computed once for all test workers. One evaluation is enough, because
+    every stack with the demo is a copy of the same state folder."""
     shared = Path(os.environ["RANKLOOP_STATE"]).parent / "first-model"  # tests/services.py deletes this file
     with shared.with_suffix(".lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -36,9 +36,9 @@ def first_model_judged_by_gold(stack: Stack) -> Evaluation:
 
 
 def judged_by_gold(stack: Stack, policy: str) -> Evaluation:
-    """Evaluates the policy on the same prompts as every other policy, so that two policies can be compared
-    prompt by prompt. Hard prompts are hard for both policies, so the standard error of the difference is
-    about half of what it would be for two independent means."""
+    """Evaluates the policy on the same prompts as every other policy. Two policies can then be compared
+    prompt by prompt. Hard prompts are hard for both policies. The standard error of the difference is
+    therefore about half of that for two independent means."""
     return evaluate(
         EvaluateConfig(responses_per_prompt=2),
         policy=str(stack.state / "artefacts" / "models" / policy),

@@ -1,6 +1,6 @@
-"""The consensus of several rankings is the majority order if the majorities on pairs are consistent; cycles
-are resolved by the Borda count. A response that beats every other response is first, and unanimous
-preferences are kept."""
+"""The consensus of several rankings is the majority order if the majorities on pairs are consistent. The
+Borda count resolves cycles. A response that beats every other response is first, and unanimous preferences
+are kept."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_consensus_follows_the_majority(rankings: Any, tiers: list[list[int]], r
 
 
 def test_cycle_is_ordered_by_borda_and_other_pairs_keep_their_majority() -> None:
-    """All other responses beat D. Among A, B and C: A beats B 2:1, B beats C 2:1, C beats A 2:1."""
+    """All other responses beat D. A beats B, B beats C, and C beats A, each by 2:1."""
     rankings = [[[A], [B], [C], [D]], [[B], [C], [A], [D]], [[C], [A], [B], [D]]]
     assert consensus(rankings, 4).tiers == [[A, B, C], [D]]
 

@@ -54,7 +54,7 @@ def test_unranked_items_are_those_in_no_tier() -> None:
 
 @pytest.mark.parametrize("k", range(2, 11))
 def test_every_pair_matches_the_places_of_its_items(k: int) -> None:
-    """Compare with the definition: any two items form a pair unless both are unranked."""
+    """By definition, any two items form a pair unless both are unranked."""
     random = Random(k)
     for _ in range(50):
         place = {item: random.choice([0, 1, 2, 3, None]) for item in range(k)}

@@ -65,7 +65,7 @@ def make_model(lab: Project) -> ModelMaker:
 
 @pytest.fixture
 def rank() -> Rank:
-    """rank(project, annotator, n=…): create n tasks with two responses each and rank them."""
+    """rank(project, annotator, n=…): create n tasks with two responses each, and rank the responses."""
 
     def rank_them(project: Project, annotator: User, *, n: int) -> None:
         add_member(project=project, user=annotator, role="annotator")

@@ -1,8 +1,8 @@
 """An OpenID Connect provider on loopback, as strict as the specifications require (Core 1.0, RFC 7636).
 
-The provider checks the required parts of each request: the registered redirect URI, the PKCE verifier, the
-client secret, and an unused authorization code. A test can change the provider's responses (`claims`, `sign`,
-`user_info`, `jwk_changes`).
+The provider checks the redirect URI, the PKCE verifier, the client secret and the authorization code. The
+redirect URI must be registered, and the code must be unused. A test can change the provider's responses
+(`claims`, `sign`, `user_info`, `jwk_changes`).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Each login creates a session. All sessions end at the user's request or when the account is deactivated; a
-password change ends all other sessions."""
+"""Each login creates a session. All of a user's sessions end at the user's request or when the account is
+deactivated. A password change ends all other sessions."""
 
 from __future__ import annotations
 

@@ -121,7 +121,8 @@ def test_expired_token_is_refused(alice: User) -> None:
 
 
 def test_token_cannot_create_tokens(alice: User) -> None:
-    """A leaked token that is valid for a week must not be able to create a token that never expires."""
+    """A leaked token must not be able to create another token. Otherwise, a token that is valid for a week
+    could create a token that never expires."""
     _, text = create_token(user=alice, name="x")
     answer = _with(f"Bearer {text}").post(TOKENS, {"name": "y", "scopes": ["read"]})
     assert (answer.status_code, answer.json()["type"]) == (403, "scope")

@@ -1,5 +1,5 @@
-"""When an annotator ranks the same responses again, in the same file or a later one, the new ranking is a
-revision: it becomes the current ranking, and the earlier one is kept as history."""
+"""An annotator can rank the same responses again, in the same file or in a later file. The new ranking is a
+revision and becomes the current ranking. The earlier ranking is kept as history."""
 
 from __future__ import annotations
 

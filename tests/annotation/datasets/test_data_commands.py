@@ -1,5 +1,5 @@
-"""Commands report the changes they make, report the same data as JSON with --json, and give a reason when
-they fail."""
+"""Commands report the changes they make. With --json, commands report the same data as JSON. If a command
+fails, it gives a reason."""
 
 from __future__ import annotations
 

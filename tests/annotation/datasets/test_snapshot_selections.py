@@ -34,8 +34,8 @@ def project(project: Project) -> Project:
 
 
 def rank(task: RankingTask, who: str | User, *tiers: str, **changes: Any) -> Ranking:
-    """Creates a ranking. Letters denote positions in the task: the tiers "b", "ac" rank b above a and c,
-    which are tied."""
+    """Creates a ranking. Letters denote positions in the task. For example, the tiers "b", "ac" rank b above
+    a and c, and a and c are tied."""
     ids = list(task.shown.order_by("position").values_list("response_id", flat=True))
     by_letter = dict(zip("abcdefghij", ids, strict=False))
     placed = [[by_letter[letter] for letter in tier] for tier in tiers]

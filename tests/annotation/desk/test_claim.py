@@ -47,7 +47,8 @@ def test_started_tasks_are_finished_first(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     tasks = add_tasks(project, 3, overlap=2)
-    # Ben has leased the second task, so Alice gets that task before the first task, which nobody has started.
+    # Ben has leased the second task, and nobody has started the first task. Alice therefore gets the second
+    # task before the first task.
     _give(tasks[1], ben)
     assert claim(project, alice).task_id == tasks[1].pk
 

@@ -213,8 +213,8 @@ def test_one_of_two_simultaneous_revisions_succeeds(
 
 
 def test_slots_add_up_after_any_simultaneous_actions(project: Project, add_tasks: AddTasks) -> None:
-    """Claims, answers, skips, releases and sweeps in any order cause no deadlock, and no slot is lost or
-    assigned twice."""
+    """Claims, answers, skips, releases and sweeps can happen in any order without a deadlock. No slot is lost
+    or assigned twice."""
     add_tasks(project, 15, overlap=2)
     crowd = _crowd(project, 6)
 

@@ -1,5 +1,5 @@
-"""The time for checking new rankings and comparisons is proportional to the number of new rows, even in a
-session that made its query plans when the tables were small."""
+"""The time for checking new rankings and comparisons is proportional to the number of new rows. The time is
+also proportional in a session that made its query plans when the tables were small."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def test_plan_made_for_small_tables_is_fast_on_large_tables(
 ) -> None:
     few = add_tasks(project, MAKE_PLANS, k=RESPONSES)
     with connection.cursor() as cursor:
-        # With these statistics, Postgres makes plans for small tables rather than for tables of unknown size.
+        # With these statistics, Postgres makes plans for small tables. Without the statistics, Postgres would
+        # make plans for tables of unknown size.
         cursor.execute("ANALYZE annotation_ranking, annotation_taskresponse")
     for task in few:
         rank([task], alice)
@@ -65,9 +66,9 @@ def test_plan_made_for_small_tables_is_fast_on_large_tables(
     n = TASKS - MAKE_PLANS
     assert written == n * RESPONSES * (RESPONSES - 1) // 2
     # For each comparison, the ranking was looked up by index. The slow plan would read fewer rankings from
-    # the table, but would repeatedly scan these rankings or all new rows in memory, which took minutes in our
-    # measurements.
+    # the table. However, that plan would repeatedly scan these rankings or all new rows in memory. In our
+    # measurements, these scans took minutes.
     assert rows_read_from("annotation_ranking") - rankings_before >= written
-    # For each ranking, the responses of its own task were looked up twice: for its places and for its display
-    # order. The test's own query reads the responses a third time.
+    # For each ranking, the responses of its task were looked up twice. The first lookup was for the places,
+    # the second for the display order. The test's own query reads the responses a third time.
     assert rows_read_from("annotation_taskresponse") - responses_before <= 3 * n * RESPONSES

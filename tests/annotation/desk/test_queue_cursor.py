@@ -1,6 +1,6 @@
 """A queue cursor finds the same task as a search of all tasks, but faster. The tests compare the cursor with
-the search while annotators answer, skip and release tasks or let leases expire, and while managers move, drop
-and add tasks."""
+the search while the queue changes. Annotators answer, skip and release tasks or let leases expire. Managers
+move, drop and add tasks."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | Non
     elif deed < 0.14:
         RankingTask.objects.filter(pk=task.pk, state="dropped").update(state="open")
     elif deed < 0.18:
-        # Undoes the skip: the annotator can get the task again, although no slot was freed.
+        # Undoes the skip. The annotator can get the task again, although no slot was freed.
         Assignment.objects.filter(task=task, state="skipped").delete()
     elif deed < 0.22:
         Assignment.objects.filter(task=task, state="skipped").update(state="released")

@@ -102,8 +102,8 @@ def test_skip_stays_in_the_audit_log_when_the_task_returns(every_way: Project, a
     skipped = _skip(every_way, alice, "me")
     RankingTask.objects.filter(project=every_way).exclude(pk=skipped.pk).update(state="dropped")
     assert claim(every_way, alice).task_id == skipped.pk
-    # The entries are filtered by project, because the log is append-only and keeps the entries committed by
-    # tests with real transactions.
+    # The log is append-only and keeps the entries that other tests committed with real transactions. The
+    # entries are therefore filtered by project.
     (entry,) = AuditEntry.objects.of_project(every_way).filter(table="annotation_assignment")
     assert (entry.before["state"], entry.after["state"]) == ("leased", "skipped")
     assert (entry.after["skip_reason"], entry.after["skip_way"]) == ("why", "me")

@@ -257,12 +257,12 @@ def test_claim_and_submit_take_a_constant_number_of_queries(
     add_tasks(project, 40, k=9)
     desk = client_of(alice)
     for _ in range(3):
-        # The queries: session, user, project; savepoint, desk data, claim, release; assignment and task,
-        # responses.
+        # Queries: session, user, project, savepoint, desk data, claim, release of the savepoint, assignment
+        # with task, responses.
         with django_assert_max_num_queries(9):
             shown = next_of(desk)
-        # The queries: session, user, assignment, membership; savepoint, lease, ranking and its pairs,
-        # release.
+        # Queries: session, user, assignment, membership, savepoint, lease, ranking with its pairs, release of
+        # the savepoint.
         with django_assert_max_num_queries(10):
             send(desk, shown)
 

@@ -1,5 +1,5 @@
-"""A form limits the number of responses per task. New tasks that do not fit the form and new forms that do
-not fit the open tasks are refused."""
+"""A form limits the number of responses per task. New tasks that do not fit the form are refused. A new form
+that does not fit the open tasks is also refused."""
 
 from __future__ import annotations
 

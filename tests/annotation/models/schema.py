@@ -1,4 +1,4 @@
-"""Reads a database's schema from the catalogs, so that two schemas can be compared even if their objects were
+"""Reads a database's schema from the catalogs. Two schemas can then be compared even if their objects were
 created in a different order."""
 
 from __future__ import annotations

@@ -190,8 +190,8 @@ def test_truncating_a_table_is_logged(project: Project) -> None:
 def test_actor_does_not_leak_to_the_next_request_on_a_connection(
     project: Project, mona: User, ada: User, client_of: ClientOf
 ) -> None:
-    """Tests a success, an error and a rollback in autocommit mode, each followed by manual SQL on the same
-    connection."""
+    """Tests a success, an error and a rollback in autocommit mode. After each request, SQL is executed
+    manually on the same connection."""
 
     def rename(name: str) -> None:
         with connection.cursor() as cursor:  # this bypasses the application, so no actor is set

@@ -53,9 +53,10 @@ def test_agreement_covers_pairs_that_two_annotators_ranked(shared: Project) -> N
 
 def test_chance_corrected_agreement_matches_the_statistics_package(shared: Project) -> None:
     found = quality(project=shared)
-    # Verdicts on the pairs (0, 1), (0, 2) and (1, 2): in the first task, both annotators prefer the same
-    # response in the first two pairs and disagree on the third; in the second task, both tie the first pair
-    # and prefer the same response in the other two.
+    # Each row counts the verdicts on one pair: first (0, 1), (0, 2) and (1, 2) of the first task, then the
+    # same pairs of the second task. In the first task, both annotators prefer the same response in the first
+    # two pairs and disagree on the third pair. In the second task, both annotators tie the first pair and
+    # prefer the same response in the other two pairs.
     counts = [[0, 0, 2], [0, 0, 2], [1, 0, 1], [0, 2, 0], [0, 0, 2], [0, 0, 2]]
     tasks = np.repeat([0, 1], 3)
     assert found.alpha_nominal.value == pytest.approx(alpha_of_pairs(counts, tasks, metric="nominal").alpha)
@@ -207,8 +208,8 @@ def test_agreement_on_ratings_is_krippendorffs_alpha(
             submit_ranking(assignment=assignment, token=assignment.token, answer=answer)
     (scale,) = quality(project=project).ratings
     assert (scale.scale, scale.n_units, scale.n_values) == ("helpful", 6, 12)
-    # Each of the units (0, 0), (1, 1) and (2, 3) occurs twice, so D_o = 1/3, and D_e is computed from four
-    # 0s, four 1s, two 2s and two 3s.
+    # Each of the units (0, 0), (1, 1) and (2, 3) occurs twice, so D_o = 1/3. D_e is computed from all values:
+    # four 0s, four 1s, two 2s and two 3s.
     pool = [0] * 4 + [1] * 4 + [2] * 2 + [3] * 2
     expected = np.mean([(a - b) ** 2 for n, a in enumerate(pool) for b in pool[:n]])
     assert scale.alpha_interval.value == pytest.approx(1 - (1 / 3) / expected)

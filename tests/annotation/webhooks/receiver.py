@@ -15,8 +15,8 @@ LOOPBACK = [ip_network("127.0.0.0/8")]
 
 
 class Receiver(ThreadingHTTPServer):
-    """Responds with each of `answers` in turn, and then repeats the last one. An integer in `answers` is
-    an HTTP status; a float is the number of seconds after which the connection is closed without a
+    """Responds with each of `answers` in turn, and then repeats the last answer. An integer in `answers` is
+    an HTTP status. A float is a number of seconds, after which the connection is closed without a
     response."""
 
     daemon_threads = True

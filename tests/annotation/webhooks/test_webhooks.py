@@ -334,8 +334,8 @@ def test_worker_killed_during_a_delivery_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Any,
 ) -> None:
-    """Starts the real worker twice: the first worker is killed while the receiver hangs; the second delivers
-    the event."""
+    """Starts the real worker twice. The first worker is killed while the receiver hangs. The second worker
+    delivers the event."""
     _, secret = endpoints.create_endpoint(project=project, url=receiver.url, events=["ranking.submitted"])
     _answer(project, alice)
     receiver.answers = [60.0, 200]

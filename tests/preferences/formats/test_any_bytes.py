@@ -1,4 +1,4 @@
-"""Any sequence of bytes is either read as a file or rejected with a reason; the reader raises no unexpected
+"""Any sequence of bytes is either read as a file or rejected with a reason. The reader raises no unexpected
 exception."""
 
 from __future__ import annotations

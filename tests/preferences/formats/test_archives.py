@@ -123,8 +123,8 @@ def test_nested_decompression_bomb_is_stopped(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_overlapping_entries_are_refused() -> None:
-    """Many entries share the same compressed data, as in a decompression bomb in which each entry's own
-    compression ratio looks harmless."""
+    """Many entries share the same compressed data, as in a decompression bomb. Each entry's own compression
+    ratio looks harmless."""
     data = zipped({"a.jsonl": b"\n".join([GOOD] * 50)})
     start = data.index(b"PK\x01\x02")
     end = data.index(b"PK\x05\x06")

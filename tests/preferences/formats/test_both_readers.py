@@ -25,16 +25,16 @@ from tests.preferences.formats.test_any_bytes import ANY_JSON, FILES, spots, wit
 from training.rlhf.data.files import lines_of
 from training.rlhf.data.rankings import Ranking, RankingFileError
 
-# A vote refers to responses in another file, so the vote can be read only in a project that contains these
-# responses.
+# A vote refers to responses in another file. Votes can therefore be read only in a project that contains
+# these responses.
 FORMATS = [name for name in IMPORT_FORMATS if name != "mt-bench-votes"]
 Said = tuple[Any, ...]
 Outcome = list[tuple[int, list[Said], str]]
 
 
 def imported(file: Path) -> Outcome | str:
-    """The rankings of each line and the reason for rejecting the line, or the reason for rejecting the whole
-    file."""
+    """For each line, the rankings and the reason for rejecting the line. If the whole file is rejected, only
+    the reason for rejecting the file."""
     with file.open("rb") as stream:
         try:
             _, records = read_records(stream)
@@ -78,7 +78,7 @@ def said_by(ranking: Ranking) -> Said:
 def compare(file: Path) -> Outcome | str:
     one, other = imported(file), trained_on(file)
     if isinstance(one, list) and isinstance(other, list):
-        # An import rejects a row with fewer than two responses; training skips and counts such a row.
+        # If a row has fewer than two responses, an import rejects the row. Training skips and counts the row.
         one = [(number, said, "" if "needs at least 2" in reason else reason) for number, said, reason in one]
     assert one == other
     return one

@@ -1,5 +1,5 @@
-"""Users can choose the columns of a table: the prompt, the system turn, the responses, the vote and its
-direction, and the annotator. Columns that are not chosen are inferred."""
+"""Users can choose which columns of a table contain the prompt, the system turn, the responses, the vote and
+the annotator. Users can also choose the vote's direction. Columns that are not chosen are inferred."""
 
 from __future__ import annotations
 

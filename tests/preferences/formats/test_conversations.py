@@ -1,4 +1,4 @@
-"""Conversations in pairs: where the prompt comes from, and which text a turn has."""
+"""Tests of conversations in pairs. The tests check the source of the prompt and the text of each turn."""
 
 from __future__ import annotations
 

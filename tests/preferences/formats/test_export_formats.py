@@ -1,4 +1,4 @@
-"""Exports work with the tools that read them: the real `datasets` library loads each export, and the real TRL
+"""Exports work with the tools that read them. The real `datasets` library loads each export. The real TRL
 trainers take a training step on the exports for TRL. Parts of a ranking that a format can't express are left
 out as documented, never invented."""
 
@@ -393,7 +393,7 @@ def test_trl_trainers_take_a_step_on_the_exports(wishes: Project, tmp_path: Path
     )
     result = made.train()
     assert result.global_step == 1
-    # An untrained policy equals its reference, so the DPO loss is ln 2 and the KTO loss is 1 − σ(0).
+    # An untrained policy equals its reference. The DPO loss is therefore ln 2, and the KTO loss is 1 − σ(0).
     expected = {"dpo": 0.6931, "kto": 0.5}.get(kind)
     assert expected is None or result.training_loss == pytest.approx(expected, abs=1e-3)
 

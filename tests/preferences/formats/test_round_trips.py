@@ -1,4 +1,4 @@
-"""Rankings from real files survive import and export: Rankloop's formats lose nothing, and other formats lose
+"""Rankings from real files survive import and export. Rankloop's formats lose nothing. Other formats lose
 only the parts that they can't express."""
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from preferences.statistics.pairs import UNRANKED
 
 
 def _rankings(seed: int, n: int, lean: float) -> tuple[np.ndarray, np.ndarray]:
-    """Simulate random display orders of four responses and random rankings, in which each position closer to
-    the front adds `lean` to a response's score."""
+    """Simulate random display orders of four responses, and random rankings. For each position closer to the
+    front, `lean` is added to a response's score."""
     rng = np.random.default_rng(seed)
     shown = np.argsort(rng.random((n, 4)), axis=1).astype(np.int8)
     score = rng.gumbel(size=(n, 4)) - lean * shown
@@ -23,8 +23,8 @@ def test_biases_match_a_manual_count() -> None:
     places = np.array([[0, 1, 2], [0, 0, 1], [0, UNRANKED, UNRANKED]], dtype=np.int8)
     shown = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2]], dtype=np.int8)
     found = wins_of_the_first_shown(places, shown)
-    # The response shown first wins three of three strict pairs in the first row, none of two in the second
-    # row, and one of two in the third row, where the unranked responses form no pair.
+    # Strict pairs won by the response shown first: three of three in the first row, none of two in the second
+    # row, and one of two in the third row. The two unranked responses in the third row form no pair.
     np.testing.assert_array_equal(found.won, [3, 0, 1])
     np.testing.assert_array_equal(found.n, [3, 2, 2])
     longer = wins_of_the_larger(places, np.array([[5, 9, 9], [7, 1, 1], [3, 3, 1]]))
@@ -33,7 +33,7 @@ def test_biases_match_a_manual_count() -> None:
 
 
 def test_known_position_bias_is_recovered() -> None:
-    """With Gumbel noise, P(i before j) = 1/(1 + exp(−lean · distance in positions)) holds exactly for each
+    """With Gumbel noise, P(i before j) is exactly 1/(1 + exp(−lean · distance in positions)) for each
     pair."""
     lean = 0.3
     gaps = np.array([abs(i - j) for i in range(4) for j in range(i)])

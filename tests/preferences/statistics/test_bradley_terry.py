@@ -33,7 +33,7 @@ def test_strengths_of_two_models_match_the_closed_form() -> None:
 
 
 def test_strengths_along_a_chain_add_up() -> None:
-    # A beats B 2:1, B beats C 4:1, and A and C were never compared, so s_A − s_C = ln 2 + ln 4.
+    # A beats B 2:1, and B beats C 4:1. A and C were never compared. Therefore s_A − s_C = ln 2 + ln 4.
     wins = np.array([[0, 20, 0], [10, 0, 40], [0, 10, 0]])
     strengths = fit(wins)
     np.testing.assert_allclose(strengths[0] - strengths[2], np.log(8), atol=1e-9)
@@ -103,8 +103,8 @@ def test_strengths_match_those_of_choix_evalica_and_crowd_kit() -> None:
     known = np.log(scores.loc[range(5)].to_numpy())
     np.testing.assert_allclose(ours, known - known.mean(), atol=1e-4)
     frame = pd.DataFrame({"worker": 0, "left": xs, "right": ys, "label": xs})
-    # crowd-kit's stopping rule compares an array with itself and therefore stops after two steps; a tolerance
-    # of 0 disables the rule.
+    # crowd-kit's stopping rule compares an array with itself, so the fit stops after two steps. A tolerance
+    # of 0 disables the stopping rule.
     known = np.log(CrowdKit(n_iter=3000, tol=0).fit(frame).scores_.loc[range(5)].to_numpy())
     np.testing.assert_allclose(ours, known - known.mean(), atol=1e-6)
 
@@ -124,8 +124,8 @@ def test_strengths_with_ties_as_half_wins_match_evalica() -> None:
 
 
 def test_comparable_groups_and_levels_are_found() -> None:
-    # A and B beat each other; C lost to both and never won; D and E were compared only with each other; F was
-    # compared with no other model.
+    # A and B beat each other. C lost to A and B and never won. D and E were compared only with each other. F
+    # was compared with no other model.
     wins = np.zeros((6, 6))
     wins[0, 1] = wins[1, 0] = wins[0, 2] = wins[1, 2] = wins[3, 4] = wins[4, 3] = 1
     ground = ground_of(wins)
@@ -136,8 +136,8 @@ def test_comparable_groups_and_levels_are_found() -> None:
 
 
 def test_bootstrap_draws_whole_tasks() -> None:
-    """With ten copies of each comparison in its task, the interval is as wide as with one copy and not
-    narrower by a factor of √10."""
+    """If a task contains ten copies of each comparison, the interval is as wide as with one copy. Treating
+    the copies as independent would make the interval narrower by a factor of √10."""
     rng = np.random.default_rng(8)
     first = rng.random(400) < 0.6
     preferred, other = np.where(first, 0, 1), np.where(first, 1, 0)

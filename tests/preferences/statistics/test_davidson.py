@@ -25,8 +25,8 @@ TRUTH = np.array([1.2, 0.4, 0.0, -0.5, -1.1])
 
 
 def test_strengths_of_two_models_match_the_closed_form() -> None:
-    # The model fits 30 wins, 10 losses and 20 ties exactly, with π₁/π₂ = 3 and, because 20/60 = ν√3 / (1 + 3
-    # + ν√3), with ν = 2/√3.
+    # The model fits 30 wins, 10 losses and 20 ties exactly. Therefore π₁/π₂ = 3. The share of ties is 20/60 =
+    # ν√3 / (1 + 3 + ν√3), so ν = 2/√3.
     found = davidson.fit(np.array([[0.0, 30], [10, 0]]), np.array([[0.0, 20], [20, 0]]))
     np.testing.assert_allclose(found.strength, [np.log(3) / 2, -np.log(3) / 2], atol=1e-9)
     assert found.tie == pytest.approx(2 / np.sqrt(3))
@@ -36,8 +36,8 @@ def test_known_parameters_are_recovered() -> None:
     found = [davidson.fit(*_draw(seed, TRUTH, 0.7, 100)) for seed in range(60)]
     strengths = np.array([one.strength for one in found])
     ties = np.array([one.tie for one in found])
-    # The standard deviation of the 60 estimates is the standard error of one estimate; the standard error of
-    # their mean is smaller by a factor of √60.
+    # The standard deviation of the 60 estimates is the standard error of one estimate. The standard error of
+    # the estimates' mean is smaller by a factor of √60.
     assert (np.abs(strengths.mean(0) - TRUTH) < 2.6 * strengths.std(0) / np.sqrt(60)).all()
     assert abs(ties.mean() - 0.7) < 2.6 * ties.std() / np.sqrt(60)
     assert np.mean(np.abs(strengths - TRUTH) < 2 * strengths.std(0)) > 0.9
@@ -56,8 +56,8 @@ def test_expected_points_and_ties_match_observations_at_the_maximum() -> None:
 
 
 def test_davidson_matches_evalica() -> None:
-    """evalica's method (Newman 2023) uses the same model with v = ν/2, and a prior whose effect vanishes with
-    many games."""
+    """evalica's method (Newman 2023) uses the same model with v = ν/2. The method also uses a prior. With
+    many games, the prior has almost no effect."""
     wins, ties = _draw(2, TRUTH, 0.6, 20_000)
     xs, ys, winners, weights = [], [], [], []
     for i in range(5):

@@ -32,8 +32,8 @@ PRIOR = np.array([0.5, 0.3, 0.2])
 @pytest.mark.filterwarnings("ignore::Warning")  # crowd-kit causes pandas warnings
 def test_dawid_skene_matches_crowd_kit() -> None:
     items, people, labels = _labels(0, 300, CONFUSION, PRIOR)
-    # Neither implementation uses smoothing. crowd-kit would stop as soon as its lower bound changes little,
-    # so a tolerance of 0 disables this rule.
+    # Neither implementation uses smoothing. By default, crowd-kit stops as soon as its lower bound changes
+    # little. A tolerance of 0 disables this stopping rule.
     known = CrowdKit(n_iter=80, tol=0).fit(pd.DataFrame({"task": items, "worker": people, "label": labels}))
     found = dawid_skene.fit(items, people, labels, n_items=300, n_annotators=5, n_labels=3, tolerance=1e-9)
     np.testing.assert_allclose(found.truth, known.probas_.loc[range(300), range(3)], atol=1e-3)
@@ -46,8 +46,8 @@ def test_dawid_skene_matches_crowd_kit() -> None:
 def test_known_confusions_are_recovered_and_labels_beat_majority_voting() -> None:
     items, people, labels = _labels(1, 20_000, CONFUSION, PRIOR)
     found = dawid_skene.fit(items, people, labels, n_items=20_000, n_annotators=5, n_labels=3)
-    # Each annotator labels about 2,400 items of the rarest true class, so the standard errors are about 0.01,
-    # or slightly larger because the true labels are unknown.
+    # Each annotator labels about 2,400 items of the rarest true class, so the standard errors are about 0.01.
+    # Because the true labels are unknown, the standard errors may be slightly larger.
     np.testing.assert_allclose(found.confusion, CONFUSION, atol=0.05)
     np.testing.assert_allclose(found.prior, PRIOR, atol=0.02)
     truth = np.random.default_rng(1).choice(3, 20_000, p=PRIOR)
@@ -76,9 +76,9 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[n
 
 
 def _pairs(seed: int, accuracy: NDArray[np.float64], tasks: int, overlap: int, k: int = 4) -> Pairs:
-    """Simulate whole rankings, in which an inattentive annotator is inattentive on all pairs of a task. With
-    probability 2p − 1, an annotator gives the true order, and otherwise a random order, so each verdict is
-    correct with probability p."""
+    """Simulate whole rankings. An inattentive annotator is inattentive on all pairs of a task. With
+    probability 2p − 1, an annotator gives the true order. Otherwise, the annotator gives a random order. Each
+    verdict is therefore correct with probability p."""
     rng = np.random.default_rng(seed)
     i, j = np.triu_indices(k, 1)
     true = np.argsort(rng.random((tasks, k)), axis=1)

@@ -20,8 +20,8 @@ def test_tau_b_matches_scipy_with_and_without_ties() -> None:
 
 
 def test_tau_b_of_order_lists_counts_reversed_pairs() -> None:
-    """In the lists A, C, D, B and B, C, D, A, five of the six pairs are in opposite order, so τ = −2/3.
-    Treating the lists themselves as ranks would give +2/3."""
+    """In the lists ACDB and BCDA, five of the six pairs are in opposite order, so τ = −2/3. Treating the
+    lists themselves as ranks would give +2/3."""
     order = {"one": "ACDB", "two": "BCDA"}
     places = [[order[who].index(item) for item in "ABCD"] for who in ("one", "two")]
     assert tau_b(*places) == pytest.approx(-2 / 3)
@@ -53,15 +53,16 @@ def test_tau_b_of_two_rankings_counts_only_shared_pairs() -> None:
     met = meetings_of(verdicts_of(places), first, second)
     known = [kendalltau(a, b).statistic for a, b in zip(places[:30], places[30:], strict=True)]
     np.testing.assert_allclose(met.tau_b, known, atol=1e-12)
-    # Both rankings put the same two of five responses first, and one ranking leaves the rest unranked, so
-    # there are 7 shared pairs, on all of which the verdicts agree.
+    # Both rankings put the same two of five responses first. One ranking leaves the other three responses
+    # unranked. The rankings therefore share 7 pairs and agree on each pair.
     top = np.array([[0, 1, UNRANKED, UNRANKED, UNRANKED], [0, 1, 2, 3, 4]], dtype=np.int8)
     met = meetings_of(verdicts_of(top), np.array([0]), np.array([1]))
     assert (met.shared[0], met.same[0], met.tau_b[0]) == (7, 7, 1.0)
 
 
 def test_concordance_matches_a_manual_calculation() -> None:
-    # Three judges and four items with the rank sums 4, 6, 8, 12: S = 35, W = 12 · 35 / (9 · 60) = 7/9.
+    # Three judges rank four items. The rank sums are 4, 6, 8 and 12, so S = 35 and W = 12 · 35 / (9 · 60) =
+    # 7/9.
     assert concordance([[0, 1, 2, 3], [0, 2, 1, 3], [1, 0, 2, 3]]) == pytest.approx(7 / 9)
     assert concordance([[0, 1, 2], [0, 1, 2]]) == 1
     assert concordance([[0, 1, 2], [2, 1, 0]]) == pytest.approx(0)
@@ -70,8 +71,8 @@ def test_concordance_matches_a_manual_calculation() -> None:
 
 
 def test_concordance_follows_from_mean_spearman_correlation() -> None:
-    """Without ties, W = ((m − 1) r + 1) / m (Kendall 1948 §6). With ties, W equals the value computed
-    from rank sums according to its definition."""
+    """Without ties, W = ((m − 1) r + 1) / m (Kendall 1948 §6), where r is the mean Spearman correlation of m
+    judges. With ties, W equals the value computed from rank sums according to its definition."""
     rng = np.random.default_rng(3)
     m, k = 5, 7
     ranks = np.array([rng.permutation(k) for _ in range(m)])

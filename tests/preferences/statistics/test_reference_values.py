@@ -88,8 +88,8 @@ def test_squality_matches_the_reference_values() -> None:
     for _, _, review, system in reviews:
         firsts[system] = firsts.get(system, 0) + (review["overall-rank"] == 1)
     assert firsts == {"human": 204, "bart-dpr": 5, "bart": 1}
-    # The same three annotators judge the three texts for a question, so an interval that treats the texts as
-    # independent is slightly too narrow.
+    # The same three annotators judge the three texts for a question. An interval that treats the texts as
+    # independent is therefore slightly too narrow.
     by_question = alpha(items, ratings, metric="interval", clusters=questions, samples=500)
     assert by_question.low < 0.7854 < by_question.high
 
@@ -112,8 +112,8 @@ def test_qa_feedback_matches_the_reference_values() -> None:
         weak_orders += bool((np.sign(score[:, None] - score[None, :]) == beats).all())
     assert cycles == 0
     assert len(rows) - weak_orders == 16
-    # The reference measures length in UTF-8 bytes, and counts the 4 pairs of equal length as not won by the
-    # longer response.
+    # The reference measures length in UTF-8 bytes. For the 4 pairs of equal length, the reference counts no
+    # win of the longer response.
     lengths = np.array([[len(row[f"prediction {n}"].encode()) for n in (1, 2, 3, 4)] for row in rows])
     won = n = 0
     for (i, j), verdict in zip(pairs, said.T, strict=True):

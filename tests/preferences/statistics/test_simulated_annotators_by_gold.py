@@ -1,5 +1,5 @@
-"""Tests of the statistics on simulated annotators of known quality, who rank replies from the demo world by
-the gold reward plus noise."""
+"""Tests of the statistics on simulated annotators of known quality. The annotators rank replies from the demo
+world by the gold reward plus noise."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ STYLES = list(demo_world.STYLES)[:K]
 
 @pytest.fixture(scope="module")
 def gold() -> NDArray[np.float64]:
-    """The gold points of the replies to each prompt, one in each of four styles, as a (TASKS, K) array."""
+    """The gold points of the replies to each prompt, with shape (TASKS, K). Each prompt has one reply in each
+    of four styles."""
     rng = random.Random(0)
     points = []
     while len(points) < TASKS:
@@ -69,8 +70,8 @@ def test_estimated_reliability_matches_known_quality(gold: NDArray[np.float64]) 
     assert np.argsort(-found.accuracy)[[0, 1, 2]].tolist() == [0, 1, 2]
     assert found.accuracy.argmin() == 4
     assert found.low[4] < 0.55
-    # The rate at which each annotator agrees with the gold reward on pairs that the gold reward does not tie.
-    # The estimate of an annotator's accuracy does not use the gold reward.
+    # How often each annotator agrees with the gold reward on pairs with different gold rewards. The estimate
+    # of an annotator's accuracy does not use the gold reward.
     first, second = pair_columns(K)
     better = np.sign(gold[:, first] - gold[:, second])[project.task]
     clear = np.abs(gold[:, first] - gold[:, second])[project.task] > 0.05

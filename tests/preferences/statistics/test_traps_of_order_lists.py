@@ -15,9 +15,8 @@ from preferences.statistics.pairs import UNRANKED, rankings_that_meet, verdicts_
 
 
 def test_agreement_matches_tasks_by_identity() -> None:
-    """Two annotators agree perfectly on the only task that both ranked, and each has two other tasks.
-    Comparing the n-th task of one annotator with the n-th task of the other would give an agreement of one
-    third."""
+    """Two annotators agree perfectly on the only task that both ranked. Each annotator has two other tasks.
+    If the n-th tasks of the two annotators were compared, the agreement would be one third."""
     people = np.array([0, 0, 0, 1, 1, 1])
     tasks = np.array([1, 2, 3, 3, 4, 5])
     places = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 0, 2], [0, 1, 2], [0, 2, 1]], dtype=np.int8)
@@ -29,12 +28,13 @@ def test_agreement_matches_tasks_by_identity() -> None:
 
 
 def test_top_k_responses_rank_above_unranked_responses() -> None:
-    """Of five responses, A is best, B is second and the others are unranked: A and B are above C, D and E,
-    which have no order. Using only the responses that both rankings list would keep only one of seven
-    pairs."""
+    """Of five responses, A is best, B is second and the others are unranked. A and B are therefore above C, D
+    and E. There is no order among C, D and E. Using only the responses that both rankings list would keep
+    only one of seven pairs."""
     top, whole = [0, 1, UNRANKED, UNRANKED, UNRANKED], [4, 1, 0, 2, 3]
     met = meetings_of(verdicts_of(np.array([top, whole], dtype=np.int8)), np.array([0]), np.array([1]))
-    # The complete ranking has C first and A last, so the only shared verdicts are B before D and B before E.
+    # The complete ranking has C first and A last. The rankings therefore agree only on B before D and B
+    # before E.
     assert (met.shared[0], met.same[0]) == (7, 2)
 
 

@@ -1,5 +1,5 @@
-"""A policy's gain over its parent is computed from the newest comparable evaluations of the two policies,
-with a confidence interval."""
+"""A policy's gain over its parent is computed from the newest comparable evaluations of the two policies. The
+gain has a confidence interval."""
 
 from __future__ import annotations
 

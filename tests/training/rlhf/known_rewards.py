@@ -23,8 +23,8 @@ def features(seed: int, n: int, k: int, *, width: int) -> Tensor:
 
 
 def ranked(seed: int, rewards: Tensor) -> Tensor:
-    """Sample one Plackett–Luce ranking per row of the (N, K) rewards: add Gumbel noise, sort, and return
-    tiers."""
+    """Sample one Plackett–Luce ranking for each row of the (N, K) rewards. The function adds Gumbel noise,
+    sorts the responses, and returns tiers."""
     generator = torch.Generator().manual_seed(seed + 200_000)
     noise = -torch.log(-torch.log(torch.rand(rewards.shape, generator=generator, dtype=rewards.dtype)))
     return (rewards + noise).argsort(dim=1, descending=True).argsort(dim=1)

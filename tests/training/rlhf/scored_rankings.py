@@ -31,7 +31,8 @@ def answered_pairs(
     says: AnswerLink | None = None,
     prompts: int | None = None,
 ) -> ScoredRankings:
-    """Simulate verdicts, drawn from ``says`` (default: ``link``), on pairs with the given reward differences.
+    """Simulate verdicts on pairs with the given reward differences. The verdicts are drawn from ``says``
+    (default: ``link``).
 
     The pairs are distributed over ``prompts`` prompts (default: one prompt per pair).
     """

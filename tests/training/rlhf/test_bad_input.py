@@ -145,8 +145,8 @@ def test_fully_tied_rankings_require_a_loss_that_models_ties(base: Path, tmp_pat
 
 
 def test_empty_response_consists_of_one_end_token(base: Path) -> None:
-    """In every layout, an empty response has the score of the prompt followed by EOS and is usable for
-    training."""
+    """In every layout, the score of an empty response is the score of the prompt followed by EOS. Empty
+    responses can be used for training."""
     words = tiny.tokenizer()
     assert chat.encode_response(words, "") == chat.encode_response(words, "<eos>") == [1]
     model, tokenizer = load_for_training(base)
@@ -208,7 +208,7 @@ def test_tokenizer_without_a_pad_token_gets_one_that_differs_from_eos(tmp_path: 
 
 
 def test_pad_token_does_not_replace_a_vocabulary_word(tmp_path: Path) -> None:
-    """The first token in GPT-2's vocabulary (ID 0) is "!", which must remain an ordinary word."""
+    """The word "!" is the first token in GPT-2's vocabulary (ID 0) and must remain an ordinary word."""
     words = tiny.byte_level_tokenizer()
     assert (words.all_special_tokens, words.convert_ids_to_tokens(0)) == ([words.eos_token], "!")
     model = tiny.policy(vocab_size=len(words), eos_token_id=words.eos_token_id, pad_token_id=None)
@@ -342,7 +342,8 @@ def test_error_names_the_damaged_folder(damage: str, base: Path, adapter: Path, 
 
 
 def test_undamaged_copies_load(adapter: Path, tmp_path: Path) -> None:
-    """Undamaged copies load, so the damaged copies in other tests are rejected because of the damage."""
+    """Undamaged copies load. In other tests, the damaged copies are therefore rejected because of the
+    damage."""
     assert torch.isfinite(scores_here(copy_of(adapter, adapter.parent / "beside"))).all()
 
 

@@ -22,7 +22,7 @@ SECOND_WINS = torch.tensor([1, 0])
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Use one thread: for tensors this small, threading costs more time than it saves."""
+    """Use one thread. For tensors this small, threading costs more time than it saves."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -30,15 +30,15 @@ def one_thread() -> Iterator[None]:
 
 
 def pairs(count: int, generator: torch.Generator) -> Tensor:
-    """Features with shape (count, 2, 5): two responses per pair, five features per response."""
+    """Features with shape (count, 2, 5). Each pair has two responses, and each response has five features."""
     return torch.randn(count, 2, len(WEIGHTS), dtype=torch.float64, generator=generator)
 
 
 def fit(loss: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, Tensor]:
     """Minimise the summed loss. Return (parameters at the minimum, their standard errors)."""
     found = start.clone().requires_grad_()
-    # The loss is a sum over thousands of answers, so a gradient of 0.01 changes a parameter by much less than
-    # its standard error.
+    # The loss is a sum over thousands of answers. A gradient of 0.01 therefore changes a parameter by much
+    # less than the parameter's standard error.
     search = torch.optim.LBFGS([found], max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=0.01)
 
     def closure() -> Tensor:
@@ -66,11 +66,11 @@ ETA = torch.tensor([0.98, 0.9, 0.8, 0.65, 0.5, 0.2], dtype=torch.float64)
 
 
 def covers(estimates: list[tuple[Tensor, Tensor]], true: Tensor) -> None:
-    """Assert that intervals of two standard errors contain 95% of the true values, and that the mean estimate
-    over all datasets is unbiased.
+    """Assert that intervals of two standard errors contain 95% of the true values. The mean estimate over all
+    datasets must be unbiased.
 
-    A single dataset is not enough: with eight parameters, at least one interval misses its true value in a
-    third of all datasets, for any loss.
+    A single dataset is not enough. With eight parameters and any loss, at least one interval misses its true
+    value in a third of all datasets.
     """
     found, errors = (torch.stack(kind) for kind in zip(*estimates, strict=True))
     assert float(((found - true).abs() <= 2 * errors).double().mean()) >= 0.9
@@ -148,8 +148,8 @@ VERDICTS = torch.tensor([[0, 1], [0, 0], [1, 0]])  # first preferred, tie, secon
 
 
 def chances_by_the_book(model: str, d: Tensor, tie: Tensor) -> Tensor:
-    """Return probabilities from the textbook formulas as a (3, pairs) tensor: first preferred, tie, second
-    preferred."""
+    """Return probabilities from the textbook formulas, with shape (3, pairs). The rows are: first preferred,
+    tie, second preferred."""
     if model == "davidson":
         return torch.stack((d / 2, tie.expand_as(d), -d / 2)).softmax(dim=0)
     h = tie if model == "rao_kupper" else torch.zeros_like(tie)

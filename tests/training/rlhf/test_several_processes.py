@@ -1,8 +1,8 @@
 """Two processes under torch.distributed get the same weights and metrics as one process and stop at the same
 step.
 
-The processes have the environment variables of torchrun workers and are forked from one process that has
-already imported torch. The training loop, the command line and gloo are not mocked.
+The processes have the environment variables of torchrun workers. The processes are forked from one process
+that has already imported torch. The training loop, the command line and gloo are not mocked.
 """
 
 from __future__ import annotations

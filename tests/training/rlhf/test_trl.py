@@ -144,7 +144,8 @@ def test_loss_and_gradients_equal_those_of_trl(
 
 
 def of_rounding(adam: torch.optim.Optimizer | None, parameter: torch.Tensor) -> torch.Tensor:
-    """Return a mask of elements whose gradients stayed below 1e-7, so that rounding determines their sign.
+    """Return a mask of elements whose gradients stayed below 1e-7. Rounding determines the sign of such
+    gradients.
 
     Adam takes full-size steps even if a gradient is only a rounding error. The direction of such a step
     depends on the processor (one of 8,000 parameters differed by 6e-5).
@@ -185,9 +186,8 @@ def test_equal_training_steps_give_the_same_weights_as_trl(
     norms = [row["grad_norm"] for row in trainer.state.log_history if "grad_norm" in row]
     assert report.series("grad_norm") == pytest.approx(norms, rel=1e-3)
     moved, left_out, of_all = 0.0, 0, 0
-    # The loss depends neither on the key biases, which the attention softmax cancels, nor on the head's bias,
-    # which the difference of two rewards cancels. The gradients and Adam steps of these biases are therefore
-    # rounding errors.
+    # The attention softmax cancels the key biases. The difference of two rewards cancels the head's bias. The
+    # loss therefore does not depend on these biases, and their gradients and Adam steps are rounding errors.
     no_effect = (".key.bias",) if config.centring else (".key.bias", "classifier.bias")
     for name, parameter in yours.named_parameters():
         if name.endswith(no_effect):

@@ -68,8 +68,8 @@ def byte_level_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def encoder_tokenizer() -> PreTrainedTokenizerFast:
-    """A BERT-style tokenizer with one token per word, [CLS] at the start and [SEP] at the end, but no BOS or
-    EOS."""
+    """A BERT-style tokenizer with one token per word. Sequences have [CLS] at the start and [SEP] at the end,
+    but no BOS or EOS."""
     special = ("[PAD]", "[SEP]", "[CLS]", "[UNK]", "[MASK]")
     names = [*special, *(f"w{n}" for n in range(WORDS)), "user", "assistant", ":", "good", "bad"]
     inner = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="[UNK]"))

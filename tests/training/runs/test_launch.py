@@ -1,5 +1,5 @@
-"""A launch resolves its inputs and creates a run, or is refused, with a reason for each invalid field and
-without writing anything."""
+"""A launch resolves its inputs and creates a run. If a launch is refused, it gives a reason for each invalid
+field and writes nothing."""
 
 from __future__ import annotations
 

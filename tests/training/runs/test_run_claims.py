@@ -1,4 +1,4 @@
-"""Only one worker at a time holds the claim on a run, and a worker without the claim can't write."""
+"""Only one worker at a time holds the claim on a run. A worker without the claim can't write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Each run kind is tested with a tiny model: inputs, results, and the use of results by the next run kind."""
+"""Each run kind is tested with a tiny model. The tests check the inputs, the results, and the use of the
+results by the next run kind."""
 
 from __future__ import annotations
 

@@ -75,8 +75,8 @@ def process_of(run: TrainingRun) -> psutil.Process:
 
 
 def is_process_of(process: psutil.Process, run: TrainingRun) -> bool:
-    """Recognise a run's process by its name (which contains part of the run ID) and its output file (the
-    run's log)."""
+    """Recognise a run's process by its name and its output file. The name contains part of the run ID, and
+    the output file is the run's log."""
     try:
         return process.name() == f"run-{str(run.pk)[-8:]}" and (
             Path(f"/proc/{process.pid}/fd/1").readlink() == run.log_path

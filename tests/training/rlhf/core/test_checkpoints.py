@@ -1,8 +1,8 @@
 """A run killed at any moment resumes exactly from its last checkpoint.
 
-Each run is a separate process that sends itself SIGKILL at a given Python audit event, such as opening,
-renaming or removing a file. Kills during a write are therefore reproducible. All runs are forked from one
-process that has already imported torch.
+Each run is a separate process. The process sends itself SIGKILL at a given Python audit event, such as
+opening, renaming or removing a file. Kills during a write are therefore reproducible. All runs are forked
+from one process that has already imported torch.
 """
 
 from __future__ import annotations

@@ -104,8 +104,8 @@ def test_gradients_equal_those_of_pairs_in_separate_rows(model: Any, layout: Lay
 
 @pytest.mark.parametrize("kind", [*tiny.ENCODERS])
 def test_encoder_gradients_equal_those_of_pairs_in_separate_rows(kind: str) -> None:
-    """Compare batches of separate rows, grouped by width, with pairs that the transformers classifier
-    processes one row at a time."""
+    """Compare Rankloop's batches with the transformers classifier. Rankloop puts responses on separate rows
+    and groups the rows by width. The classifier processes the responses of each pair one row at a time."""
     encoder = classifier(tiny.ENCODERS[kind]())
     expanded = []
     for group in GROUPS:
@@ -184,8 +184,8 @@ def test_recomputed_layers_give_the_same_gradients(model: Any) -> None:
 
 
 def test_gradient_of_a_position_shared_by_two_responses_counts_once(model: Any) -> None:
-    """A model that reads rewards before EOS reads the rewards of two empty responses at the end of the
-    prompt."""
+    """If a model reads rewards before EOS, an empty response is scored at the end of the prompt. Two empty
+    responses therefore share one position."""
     empty = [Group([2, 10, 11], [[1], [20, 1], [1]], [0, 1, 2])]
     found = []
     for layout in ("flat", "separate"):

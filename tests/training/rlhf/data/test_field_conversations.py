@@ -1,4 +1,5 @@
-"""Training on files in the shape of real public data: each prompt once, one BOS, no pair of equal inputs."""
+"""Training on files that are structured like real public data. Each prompt occurs once and has one BOS, and
+no pair has two equal inputs."""
 
 from __future__ import annotations
 

@@ -245,7 +245,8 @@ Elsewhere = Callable[[Path, Path], None]
 
 
 def classifier_with_pad_as_eos(base: Path, out: Path) -> None:
-    """Save a model with EOS as the pad token, as common trainers do if the tokenizer has no pad token."""
+    """Save a model that uses EOS as the pad token. If the tokenizer has no pad token, common trainers use
+    EOS."""
     torch.manual_seed(1)
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     torch.nn.init.normal_(model.score.weight)
@@ -264,8 +265,8 @@ def adapter_of_peft(base: Path, out: Path) -> None:
 
 
 def test_external_models_are_scored_at_the_same_token_as_in_transformers(tmp_path: Path) -> None:
-    """With EOS as the pad token, Rankloop and transformers read the score at the token before EOS, as in
-    training."""
+    """If EOS is the pad token, Rankloop and transformers read the score at the token before EOS. In training,
+    the score is also read at the token before EOS."""
     base = saved_base("llama", tmp_path)
     classifier_with_pad_as_eos(base, tmp_path / "pad-is-eos")
     adapter_of_peft(base, tmp_path / "adapter")

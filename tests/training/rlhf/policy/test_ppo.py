@@ -31,8 +31,8 @@ def reward_model(folder: Path) -> Path:
     """An untrained reward model that scores a response by its proportion of "good" tokens.
 
     In the model's only layer, all parameters are zero except the norms and the value and output projections.
-    Attention therefore averages the embeddings of all tokens up to EOS, and the head reads the component of
-    that average in the direction of "good".
+    Attention therefore averages the embeddings of all tokens up to EOS. The head reads the first component of
+    that average. Only the embedding of "good" has a nonzero first component.
     """
     model = tiny.policy(seed=3, num_hidden_layers=1, num_key_value_heads=4)
     save_model(model, tiny.tokenizer(), folder / "trunk")
@@ -84,8 +84,8 @@ def run(
 def observed(
     folders: tuple[Path, Path],
 ) -> tuple[rollout.Models, list[tuple[list[int], list[int]]], rollout.MicroBatch]:
-    """The models, eight rows of different lengths with and without EOS, and the micro-batch that `observe`
-    returns for these rows."""
+    """The models, eight rows, and the micro-batch that `observe` returns for these rows. The rows have
+    different lengths. Half of the rows end with EOS."""
     models = rollout.load_models(*folders)
     rows = [
         (chat.encode_prompt(models.tokenizer, PROMPTS[n]), [5 + n] * (n % 4 + 1) + [EOS] * (n % 2))
@@ -98,8 +98,8 @@ def observed(
 def test_ratio_is_exactly_one_before_the_first_update(
     folders: tuple[Path, Path], tmp_path: Path, micro_batch_tokens: int
 ) -> None:
-    """The ratio is exactly one because rollout log-probabilities are computed by the same forward pass as in
-    training, on the same rows."""
+    """The rollout and training compute log-probabilities by the same forward pass on the same rows. The ratio
+    is therefore exactly one."""
     report = ListReporter()
     run(
         folders,
@@ -120,7 +120,7 @@ def test_kl_is_zero_before_the_first_update_and_positive_afterwards(
     run(folders, tmp_path / "out", report, steps=6)
     first, *later = report.series("objective/kl")
     assert first == 0.0
-    # A single sampled estimate can be negative (observed: -0.08), but the mean is about 0.2.
+    # A single sampled estimate can be negative (observed: -0.08). The mean is about 0.2.
     assert sum(later) / len(later) > 0.01
 
 
@@ -190,8 +190,8 @@ def test_caution_subtracts_standard_deviations_from_the_scores(
     assert torch.allclose(at_ease.scores, plain.scores, atol=1e-5)
     assert torch.allclose(cautious.spreads, at_ease.spreads)
     assert torch.allclose(cautious.scores, plain.scores - 3 * at_ease.spreads, atol=1e-5)
-    # The score is 1 × the proportion of "good", and the standard deviation of the score is 0.5 × that
-    # proportion. Subtracting three standard deviations therefore reverses the order.
+    # The score is 1 × the proportion of "good". The standard deviation of the score is 0.5 × that proportion.
+    # Subtracting three standard deviations therefore reverses the order.
     assert plain.scores[0] > plain.scores[1]
     assert cautious.scores[0] < cautious.scores[1]
 

@@ -15,11 +15,11 @@ def names(prompts: np.ndarray) -> list[str]:
 
 
 def test_prompt_intervals_have_correct_coverage_unlike_pair_intervals() -> None:
-    """60 prompts have 8 pairs each, all judged correctly or all incorrectly. 95% of the intervals must
-    contain the true share.
+    """Each of 60 prompts has 8 pairs. The pairs of a prompt are judged either all correctly or all
+    incorrectly. 95% of the intervals must contain the true share.
 
-    An interval that treats the 480 pairs as independent is too narrow by a factor of √8 and contains the true
-    share only about half of the time.
+    If the 480 pairs are treated as independent, the interval is too narrow by a factor of √8. The interval
+    then contains the true share only about half of the time.
     """
     rng = np.random.default_rng(4)
     held = naive = 0

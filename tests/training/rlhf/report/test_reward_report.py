@@ -35,8 +35,8 @@ def slices(report: RewardReport, by: str) -> dict[str, Slice]:
 
 def test_accuracy_counts_pairs_with_equal_rewards_as_half_correct() -> None:
     report = report_on(scored(*ROWS))
-    # Correctly predicted pairs: 3 from Ann, 3 from Bob, 0 from Eve (ccc > bb > a), and half a pair for
-    # "maybe" > "no" (equal rewards).
+    # Correctly predicted pairs: 3 from Ann, 3 from Bob and 0 from Eve (ccc > bb > a). The pair "maybe" > "no"
+    # has equal rewards and counts as half correct.
     assert report.accuracy.value == pytest.approx((3 + 3 + 0 + 0.5) / 10)
     assert (report.rankings, report.prompts, report.pairs, report.tied_pairs) == (5, 2, 10, 1)
     assert report.ties is None
@@ -46,13 +46,15 @@ def test_accuracy_counts_pairs_with_equal_rewards_as_half_correct() -> None:
 
 def test_report_has_slices_by_agreement_strength_length_and_round() -> None:
     report = report_on(scored(*ROWS))
-    # In Q1, two of three annotators (Ann and Bob) agree on each pair: a > bb, a > ccc and bb > ccc.
+    # In Q1, Ann and Bob agree on each pair (a > bb, a > ccc and bb > ccc). The third annotator, Eve,
+    # disagrees.
     agreement = slices(report, "agreement")
     assert {name: (one.pairs, one.accuracy.value) for name, one in agreement.items()} == {
         "most": (9, pytest.approx(6 / 9)),
         "asked_once": (1, 0.5),
     }
-    # A strength applies only to pairs of the best and second-best tiers, so Ann and Bob have one pair each.
+    # A strength applies only to pairs of the best tier and the second-best tier. Ann and Bob therefore have
+    # one pair with a strength each.
     strength = slices(report, "strength")
     assert {name: (one.pairs, one.accuracy.value) for name, one in strength.items()} == {
         "not_stated": (8, pytest.approx((2 + 2 + 0 + 0.5) / 8)),
@@ -73,9 +75,9 @@ def test_report_has_slices_by_agreement_strength_length_and_round() -> None:
 def test_model_is_compared_with_annotators_on_pairs_ranked_more_than_once() -> None:
     people = report_on(scored(*ROWS)).people
     assert people is not None
-    # Each of the 9 preferences in Q1 is compared with those of the two other annotators. Each of
-    # Ann's 3 preferences counts 0.5, because Bob agrees and Eve disagrees; Bob's 3 preferences count 0.5 each
-    # for the same reason. Ann and Bob disagree with Eve's 3 preferences, so each of these counts as 0.
+    # Each of the 9 preferences in Q1 is compared with those of the two other annotators. Each of Ann's and
+    # Bob's 6 preferences counts 0.5, because one of the two other annotators agrees. Each of Eve's 3
+    # preferences counts 0, because neither Ann nor Bob agrees.
     assert (people.pairs, people.prompts) == (9, 1)
     assert people.others.value == pytest.approx(6 * 0.5 / 9)
     assert people.model.value == pytest.approx(6 / 9)

@@ -183,7 +183,7 @@ def test_reliabilities_maximise_the_posterior_and_intervals_match_its_curvature(
 
 
 def test_position_effects_are_recovered_if_the_display_order_is_known() -> None:
-    """Of two equally good responses, the response shown first wins 70% of the time: sigma(-offset) = 0.7."""
+    """If two responses are equally good, the one shown first wins 70% of the time: sigma(-offset) = 0.7."""
     config = RewardModelConfig(positions="learned")
     groups = [pair(0, first_wins=n % 10 < 7, in_shown_order=True) for n in range(100)]
     groups += [pair(0, first_wins=False) for _ in range(300)]

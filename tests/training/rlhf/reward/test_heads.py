@@ -44,8 +44,8 @@ def fitted(rankings: int, seed: int = 0) -> heads.Heads:
 
 
 def spread_of_pairs(ensemble: heads.Heads, responses: Tensor) -> float:
-    """Pair the two halves of the responses, and return the members' standard deviation of the reward
-    difference, averaged over the pairs."""
+    """Pair the two halves of the responses. Return the standard deviation of the members' reward differences,
+    averaged over the pairs."""
     first, second = heads.outputs(ensemble, responses).chunk(2)
     return float((first - second).std(dim=1).mean())
 

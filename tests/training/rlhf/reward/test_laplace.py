@@ -110,7 +110,7 @@ def test_mean_covariance_and_evidence_match_the_exact_posterior() -> None:
 def test_sampling_variance_of_estimates_equals_the_posterior_variance() -> None:
     """With a weak prior and much data, the posterior covariance equals the covariance of repeated estimates.
 
-    The pairs formed from five responses are dependent; weighting pairs by 3 / (K + 1) corrects for this
+    The pairs formed from five responses are dependent. Weighting pairs by 3 / (K + 1) corrects for this
     dependence.
     """
     head = known.weights(7, width=WIDTH, spread=0.5)

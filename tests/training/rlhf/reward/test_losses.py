@@ -258,8 +258,8 @@ def test_tied_responses_are_chosen_from_the_same_remaining_set() -> None:
 
 
 def test_unranked_responses_rank_below_all_others_and_are_not_tied() -> None:
-    """A top-1 ranking of three responses yields two comparisons, and every loss counts exactly these two,
-    regardless of how the loss treats ties."""
+    """A top-1 ranking of three responses yields two comparisons. Every loss counts exactly these two
+    comparisons, however the loss treats ties."""
     values = torch.tensor([[0.3, 1.2, -0.5]], dtype=torch.float64)
     top_one = torch.tensor([[UNRANKED_TIER, 0, UNRANKED_TIER]])
     h, log_nu = torch.tensor(0.4, dtype=torch.float64), torch.tensor(-0.2, dtype=torch.float64)

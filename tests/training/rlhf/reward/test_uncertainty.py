@@ -77,8 +77,8 @@ def opened(result: RewardModelResult) -> tuple[Any, Any, Uncertainty]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_uncertainty_does_not_change_the_model(kind: str, trained: Mapping[str, RewardModelResult]) -> None:
-    """The trunk and head are not trained further: plain transformers loads an identical model, whose score is
-    the mean of the estimated reward distribution."""
+    """The trunk and head are not trained further, so plain transformers loads an identical model. The model's
+    score is the mean of the estimated reward distribution."""
     files = [trained[one].path / "model.safetensors" for one in ("none", kind)]
     assert files[0].read_bytes() == files[1].read_bytes()
     AutoModelForSequenceClassification.from_pretrained(trained[kind].path)

@@ -29,8 +29,8 @@ AGGREGATIONS = {
         "`votes` is the number of rankings behind a row."
     ),
     "weighted": (
-        "One row per ranking; `weight` is the annotator's reliability, estimated from agreement "
-        "with other annotators (mean 1 over all rankings)."
+        "One row per ranking. `weight` is the annotator's reliability, estimated from agreement with other "
+        "annotators. The mean weight over all rankings is 1."
     ),
 }
 

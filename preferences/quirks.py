@@ -89,8 +89,8 @@ TIME_NOT_UNDERSTOOD = Quirk(
 )
 MARGIN_NOT_WHOLE = Quirk(
     "margin-not-whole",
-    "a margin is not a whole number, so the margin can't be used as the strength; the "
-    "margin is kept in the metadata",
+    "a margin is not a whole number, so the margin can't be used as the strength; the margin is kept in the "
+    "metadata",
 )
 NOT_A_NUMBER = Quirk(
     "not-a-number",

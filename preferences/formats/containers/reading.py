@@ -126,8 +126,9 @@ def _container(head: bytes) -> Container:
     if any(line.lstrip().startswith(b"{") for line in head.split(b"\n")[:HEAD_LINES]):
         return jsonl_rows
     raise FormatError(
-        "This is neither JSON Lines nor a JSON array, nor CSV with a header that names a column for prompts"
-        " or responses (each plain or gzipped), nor Parquet, nor a zip archive of such files."
+        "The file's format is unknown. Supported formats are JSON Lines, JSON arrays and CSV (each plain or "
+        "gzipped), Parquet, and zip archives of such files. CSV needs a header that names a column for "
+        "prompts or responses."
     )
 
 

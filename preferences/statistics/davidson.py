@@ -29,9 +29,9 @@ def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 
 
     wins, ties: (..., M, M) arrays as in `bradley_terry.Table`. The leading axes index separate problems.
     prior: the number of virtual wins *and* of virtual losses of each model against a model of strength 0. For
-        ν, the prior adds the same number of virtual ties and of virtual strict outcomes between two equal
-        models. A prior above 0 keeps all estimates finite, even if models are undefeated or were never
-        compared, and even if there are no ties or only ties.
+        ν, the prior adds virtual outcomes between two equal models: `prior` ties and `prior` strict outcomes.
+        A prior above 0 keeps all estimates finite, even for models that are undefeated or were never
+        compared. The estimates also remain finite if there are no ties or only ties.
     Raises ValueError for wrong shapes or counts. Without a prior, comparisons that leave a parameter
         undetermined also raise ValueError. Raises RuntimeError if the method does not converge.
     """

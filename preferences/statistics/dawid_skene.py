@@ -28,9 +28,9 @@ MIN_ANNOTATORS = 3
 
 class DawidSkene(NamedTuple):
     """`truth[u, v]` is the probability that the true label of item u is v. `prior[v]` is the frequency of
-    label v. `confusion[a, t, v]` is the probability that annotator a gives label v if the true label is t;
-    rows without expected votes are NaN. The shapes are (U, V), (V,) and (A, V, V). `log_likelihood` is the
-    log-likelihood of the votes under these estimates."""
+    label v. `confusion[a, t, v]` is the probability that annotator a gives label v if the true label is t.
+    Rows of `confusion` without expected votes are NaN. The shapes are (U, V), (V,) and (A, V, V).
+    `log_likelihood` is the log-likelihood of the votes under these estimates."""
 
     truth: NDArray[np.float64]
     prior: NDArray[np.float64]
@@ -136,8 +136,8 @@ def pair_reliability(
 
     All arrays have shape (N,). `verdicts` are −1 or 1; leave out ties, which carry no order. `clusters` are
     the tasks. The intervals assume that the log-odds are normally distributed. Verdicts on the pairs of a
-    ranking are dependent, so the variance is the sandwich H⁻¹ J H⁻¹, with J summed over clusters (White
-    1982). The majority is assumed to be correct more often than not. Without this assumption, the
+    ranking are dependent. The variance is therefore the sandwich H⁻¹ J H⁻¹, with J summed over clusters
+    (White 1982). The majority is assumed to be correct more often than not. Without this assumption, the
     mirror-image solution would fit equally well. Raises ValueError for unequal shapes or other verdicts, and
     RuntimeError if EM does not converge.
     """

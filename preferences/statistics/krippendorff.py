@@ -6,8 +6,8 @@ paired at random, without replacement, from the pool of all values. Sources: Kri
 and 0 for chance agreement. If there is less agreement than expected by chance, α is negative.
 
 The squared difference δ²(c, k) depends on the metric. The difference is [c ≠ k] for nominal values and (c −
-k)² for interval values. For ordinal values, the difference is (Σ_{g=c}^{k} n_g − (n_c + n_k)/2)², which is
-the interval difference of the values' mid-ranks in the pool.
+k)² for interval values. For ordinal values, the difference is (Σ_{g=c}^{k} n_g − (n_c + n_k)/2)². This is the
+interval difference of the values' mid-ranks in the pool.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ MAX_TABLE_VALUES = 16
 
 class Alpha(NamedTuple):
     """α with its bootstrap interval, and the numbers of units and values. Without bootstrap samples, the
-    interval is NaN. If no unit has two values, or if there is only one distinct value, α is undefined, and
-    both α and the interval are NaN."""
+    interval is NaN. α is undefined if no unit has two values, or if there is only one distinct value. Both α
+    and the interval are then NaN."""
 
     alpha: float
     low: float
@@ -54,8 +54,8 @@ def alpha(
     units: the unit of each value, an (N,) array of integers. Units with only one value are left out, as the
         definition of α requires.
     values: an (N,) array of numbers.
-    samples: the number of bootstrap samples (0: no interval). Whole units are resampled, because the values
-        of a unit are dependent, and because D_o and D_e are computed from sums over units.
+    samples: the number of bootstrap samples (0: no interval). Whole units are resampled. The values of a unit
+        are dependent, and D_o and D_e are computed from sums over units.
     clusters: an (N,) array, constant within a unit. If `clusters` is given, whole clusters are resampled
         instead of units. Units can be correlated, for example the pairs of one task, or all values for one
         text.
@@ -183,8 +183,8 @@ def _features(
     domain: NDArray[np.float64],
     metric: Metric,
 ) -> tuple[NDArray[np.float64], _OfTotals]:
-    """Return two results: features with shape (U, F), one row per unit, and a function that computes α from
-    the sums of the features."""
+    """Return features and a function. The features have shape (U, F), with one row per unit. The function
+    computes α from the sums of the features."""
     n_units, size = int(unit.max()) + 1, len(domain)
     if metric == "interval":
         # Values are centred, because sums of squares of large values would lose precision by cancellation.

@@ -150,8 +150,7 @@ def _refuse_unknown_prompt(row: Row) -> None:
     if names:
         raise RowError(
             f"there is no known prompt field, but {', '.join(names[:5])} could contain the prompt; rename "
-            "the field with the prompt to prompt, or, if both texts begin with the prompt, remove the "
-            "listed fields"
+            "the prompt's field to prompt, or remove the listed fields if both texts begin with the prompt"
         )
 
 

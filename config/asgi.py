@@ -1,13 +1,13 @@
 """The ASGI application: one thread runs a whole request, and the event loop sends streamed responses.
 
-Django's own handler switches to a thread and back for every middleware method that isn't a coroutine, about
-ten times per request, and starts a thread for each request. With 16 concurrent annotators, this overhead
-took almost half of the web process's time: an answer (a claim and a submit) took 19 to 25 ms instead of 11
-to 14 ms.
+Django's own handler starts a thread for each request. For every middleware method that isn't a coroutine, the
+handler switches to a thread and back, about ten times per request. With 16 concurrent annotators, this
+overhead took almost half of the web process's time. An answer (a claim and a submit) took 19 to 25 ms instead
+of 11 to 14 ms.
 
-The a2wsgi package is about as fast (9.6 ms of processor time for an answer, compared with 9.4 ms for this
-handler). However, a2wsgi passes the truncated body of an aborted request to views, lets eight slow uploads
-block all its threads, and can't stream responses asynchronously.
+The a2wsgi package is about as fast: an answer takes 9.6 ms of processor time, compared with 9.4 ms with this
+handler. However, a2wsgi has three faults. If a request is aborted, a2wsgi passes the truncated body to views.
+Eight slow uploads block all its threads. Responses can't be streamed asynchronously.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class BodyTooLarge(Exception):
 
 
 class OneThreadPerRequest(ASGIHandler):
-    """Reads bodies and sends responses like Django's handler, but runs the middleware and the view in one
-    thread, like a WSGI server."""
+    """Reads bodies and sends responses like Django's handler. Unlike Django's handler, this handler runs the
+    middleware and the view in one thread, like a WSGI server."""
 
     def __init__(self) -> None:
         # ASGIHandler.__init__ is not called, because it would load the middleware for coroutines.

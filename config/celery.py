@@ -1,5 +1,5 @@
-"""The Celery queue. A message only wakes a worker; the work itself is recorded in the database
-(config/settings.py, CELERY_*)."""
+"""The Celery queue. A message only wakes a worker. The work itself is recorded in the database (see CELERY_*
+in config/settings.py)."""
 
 import os
 

@@ -19,8 +19,8 @@ def env_list(name: str) -> list[str]:
 
 
 def env_secret(name: str) -> str:
-    """The value of NAME, or the contents of the file specified by NAME_FILE (the usual way to pass secrets
-    to containers)."""
+    """The value of NAME. If NAME_FILE is set, the result is the content of the file with that path. Secrets
+    are usually passed to containers in such files."""
     file_name = os.environ.get(f"{name}_FILE", "").strip()
     if not file_name:
         return env_str(name)

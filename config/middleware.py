@@ -17,9 +17,9 @@ from whitenoise.responders import Response, StaticFile
 from config.problems import ProblemRenderer, problem_body
 from preferences.text import NUL
 
-# Model output is untrusted. Even markup that got past the sanitiser can't run a script, load an image (which
-# could leak the answer in its URL) or submit a form. Inline styles are allowed, because Mantine writes its
-# theme variables into a <style> element.
+# Model output is untrusted. This policy applies even to markup that the sanitiser does not remove. Such
+# markup can't run a script or submit a form. Images can't be loaded either, because an image's URL could leak
+# the answer. Inline styles are allowed, because Mantine writes its theme variables into a <style> element.
 _CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -41,7 +41,8 @@ _HEADERS = {
 }
 
 
-# Vite puts a hash into the names of the files in this folder, so browsers can cache the files forever.
+# Browsers can cache the files in this folder forever, because Vite puts a hash of the content into each
+# file's name.
 _HASHED_FILES = "/static/assets/"
 
 
@@ -73,8 +74,8 @@ class StaticFiles:
     """Serves the built front-end files with WhiteNoise's index, which handles content types, caching,
     compressed variants and byte ranges.
 
-    WhiteNoise's own middleware streams files from a sync iterator, which the ASGI handler reads completely
-    into memory, issuing a warning. Front-end files are small, so each is sent in one piece.
+    WhiteNoise's own middleware streams files from a sync iterator. The ASGI handler reads such an iterator
+    completely into memory and issues a warning. Front-end files are small, so each file is sent in one piece.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:

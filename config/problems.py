@@ -1,7 +1,7 @@
 """The API's error format: RFC 9457 problem details, as `application/problem+json`.
 
-`errors` lists each invalid field with a reason, so that a form can show the reason next to the field.
-Services raise :class:`Problem`; DRF's own exceptions are converted to the same format.
+`errors` lists each invalid field with a reason. A form can then show the reason next to the field. Services
+raise :class:`Problem`; DRF's own exceptions are converted to the same format.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class Conflict(Problem):
 
 
 def refuse_invalid_fields(row: models.Model, exclude: Collection[str] | None = None) -> None:
-    """Raises :class:`Problem` with a reason for each field that fails the model's validation."""
+    """Raises :class:`Problem` if fields fail the model's validation. The exception contains a reason for each
+    field."""
     try:
         row.clean_fields(exclude=exclude)
     except ValidationError as error:
@@ -85,8 +86,8 @@ def problem_body(
 
 def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's EXCEPTION_HANDLER. Returns None for an unexpected exception; Django then responds with 500."""
-    # At the top of the module, this import would be circular: DRF's views load the authentication classes
-    # named in the settings, and the services that these classes call import this module.
+    # At the top of the module, this import would be circular. DRF's views load the authentication classes
+    # that the settings name. These classes call services, and the services import this module.
     from rest_framework.views import set_rollback
 
     headers: dict[str, str] = {}

@@ -39,8 +39,8 @@ def unsafe(
             yield f"CSRF_TRUSTED_ORIGINS has {origin!r}; use full origins such as https://rank.example.org."
         elif parts.scheme != "https" and parts.hostname not in {"localhost", "127.0.0.1"}:
             yield (
-                f"CSRF_TRUSTED_ORIGINS has {origin!r}; use https, because others can read passwords that are"
-                " sent over plain http."
+                f"CSRF_TRUSTED_ORIGINS has {origin!r}. Use https. Passwords that are sent over plain http can"
+                " be read by others."
             )
     if not database_url:
         yield "DATABASE_URL is missing: production needs a server with backups, not the embedded Postgres."

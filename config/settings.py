@@ -121,8 +121,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
-# Login (annotation/accounts/login): allauth's components behind our own API, without allauth's pages and
-# emails.
+# Login (annotation/accounts/login) uses allauth's components behind our own API. Allauth's pages and emails
+# are not used.
 HEADLESS_ONLY = True
 ACCOUNT_ADAPTER = "annotation.accounts.login.adapters.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
@@ -134,9 +134,10 @@ MFA_TOTP_TOLERANCE = 1
 SOCIALACCOUNT_ADAPTER = "annotation.accounts.login.adapters.SocialAccountAdapter"
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [each.for_allauth() for each in OIDC_PROVIDERS]}}
 
-# The cache is in the database, so that login attempts are counted across all web processes. The default limit
-# of 300 rows is too low, because Django deletes a third of the rows above the limit. With the default limit,
-# 149 failed logins made the cache forget that a user had reached the limit for code guesses.
+# The cache is in the database, so that login attempts are counted across all web processes. The default
+# maximum of 300 rows is too low. When the maximum is exceeded, Django deletes a third of the rows. With the
+# default maximum, 149 failed logins deleted the row that counted a user's wrong codes. The user could then
+# try further codes.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
@@ -219,9 +220,9 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {"training.tasks.execute_run": {"queue": "training"}}
-# With kombu's defaults, a killed worker's message was delivered again only after 94 s; with these values,
-# within a few seconds. A message only wakes a worker: if a message is delivered twice, the second delivery
-# finds the run already claimed and does nothing.
+# These values determine when a killed worker's message is delivered again. With kombu's defaults, redelivery
+# took 94 s; with these values, redelivery takes a few seconds. A message only wakes a worker. If a message is
+# delivered twice, the second delivery finds the run already claimed and does nothing.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 6 * 3600,
     "unacked_restore_interval": 2,

@@ -3,8 +3,8 @@
     .venv/bin/python -m docs.screenshots [--state .rankloop] [--out docs/images] [--dark] [--phone]
 
 Needs Chromium and a running stack with the demo in the folder given by `--state`. The demo must have a reward
-model. The list of pages comes from the front end's router, so a new page is included automatically, unless
-its address has a new parameter.
+model. The list of pages comes from the front end's router. A new page is therefore included automatically,
+unless its address has a new parameter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scripts.browser import PROJECT, RunningStack, addresses, chromium, log_in
 
 WIDE: ViewportSize = {"width": 1360, "height": 850}
 PHONE: ViewportSize = {"width": 390, "height": 844}
-HIGHEST = 2000  # px; pages are cut off here, because a list can have thousands of rows
+HIGHEST = 2000  # px; longer pages are cut off, because a list can have thousands of rows
 SETTLE_MS = 1500  # time for charts to be drawn and fonts to be loaded
 
 

@@ -24,7 +24,8 @@ def reachable_by_others(path: Path) -> bool:
 def socket_folder(home: Path) -> Path:
     """`home`/socket or, if that path is too long for a socket, a folder in the system's temporary folder.
 
-    The short name is derived from `home`, so that a restart finds and reuses the folder of a killed process.
+    The short name is derived from `home`. After a process has been killed, a restart therefore finds and
+    reuses its folder.
     """
     folder = home.resolve() / "socket"
     if len(os.fsencode(folder)) + len(_LONGEST_SOCKET_NAME) <= _SOCKET_PATH_LIMIT_BYTES:
@@ -36,8 +37,8 @@ def socket_folder(home: Path) -> Path:
 def make_private(path: Path, account: Account | None = None) -> None:
     """Create a folder that only `account` (default: our own) can enter.
 
-    An existing folder must be equally private, because any user can create a folder in the system's temporary
-    folder: a server that used another user's folder would be accessible to that user.
+    An existing folder must be equally private. Any user can create a folder in the system's temporary folder.
+    If a server used another user's folder, that user could access the server.
     """
     owner, group = (account.uid, account.gid) if account else (os.geteuid(), os.getegid())
     if not path.exists():

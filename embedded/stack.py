@@ -1,5 +1,5 @@
-"""The servers used by a manage.py command: those of the running stack, or servers started for the duration
-of the command."""
+"""The servers that a manage.py command uses. If a stack is running, the command uses its servers. Otherwise,
+servers are started for the duration of the command."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def default_state() -> StateFolder:
 
 
 def addresses(state: StateFolder) -> tuple[str, str]:
-    """Return (database URL, broker URL). A URL that the environment does not set defaults to the running
-    stack's URL or, if no stack is running, to the URL that a stack would use."""
+    """Return (database URL, broker URL). If the environment does not set a URL, the default is the running
+    stack's URL. If no stack is running, the default is the URL that a stack would use."""
     database, broker = _from_environment("DATABASE_URL"), _from_environment("BROKER_URL")
     if database and broker:
         return database, broker
@@ -45,8 +45,8 @@ def databases_for(argv: Sequence[str]) -> Iterator[bool]:
     """Set DATABASE_URL and BROKER_URL, and yield whether the servers were started for this command."""
     command = argv[1] if len(argv) > 1 else "help"
     outside = _named_outside("DATABASE_URL") and _named_outside("BROKER_URL")
-    # In production, the settings raise an error if these addresses are missing, which is better than
-    # starting embedded servers.
+    # In production, no embedded servers are started. If these addresses are missing, the settings raise an
+    # error.
     outside = outside or _from_environment("RANKLOOP_ENV") == "production"
     if outside or command in _NEEDS_NO_DATABASE or "--help" in argv:
         yield False

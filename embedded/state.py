@@ -1,9 +1,9 @@
-"""The state folder: an installation's databases, artefacts, logs and secrets, and a record of the process
-that runs the servers.
+"""The state folder contains an installation's databases, artefacts, logs and secrets. The folder also records
+which process runs the servers.
 
-Only one process at a time runs a state folder's servers. This process holds a lock on the file `lock`,
-which the kernel releases when the process ends for whatever reason, and writes the servers' addresses to
-`running.json`.
+Only one process at a time runs a state folder's servers. This process holds a lock on the file `lock`. When
+the process ends for whatever reason, the kernel releases the lock. The process writes the servers' addresses
+to `running.json`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _PRIVATE_FILE = 0o600
 # `nobody`, which must reach its files inside. Files with secrets are private.
 _FOLDER_MODE = 0o711
 _SECRET_BYTES = 48
-# `struct flock` on 64-bit Linux: type, whence, start, length (0: to the end), pid. We use open file
-# description locks, which, unlike flock() locks, can be queried without being acquired.
+# The fields of `struct flock` on 64-bit Linux are type, whence, start, length (0: to the end) and pid. We use
+# open file description locks. Unlike flock() locks, these locks can be queried without being acquired.
 _FLOCK = "hhqqi4x"
 _WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
@@ -128,8 +128,8 @@ class StateFolder:
         partial.replace(self._announcement)
 
     def running(self) -> Running | None:
-        """The process that runs the servers now; None if no process runs them or if the process has not yet
-        announced itself."""
+        """The process that runs the servers now. If no process runs the servers, or if the process has not
+        yet announced itself, the result is None."""
         try:
             with (self.path / "lock").open() as handle:
                 found = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _WHOLE_FILE)

@@ -30,13 +30,13 @@ _HANDLED = _STOP_SIGNALS | {signal.SIGCHLD}
 _READY_SECONDS = 120.0  # startup takes 3 s on an idle machine with two processors
 _READY_POLL_SECONDS = 0.05
 # A worker finishes its current message and then ends. A training run usually takes longer than this grace
-# period and is killed; after the next start, the sweep for orphaned runs finds the run.
+# period and is killed. After the next start, the sweep for orphaned runs finds the killed run.
 _GRACE_SECONDS = 5.0
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_STEADY_SECONDS = 60.0  # a child that ran longer is restarted with the shortest delay
+_STEADY_SECONDS = 60.0  # if a child ran longer, it is restarted with the shortest delay
 # One Python process uses only one processor at a time. With a second web process, sixteen annotators who work
 # without pauses submit 20 to 25 % more answers. The second process starts only when the first process
-# responds, so that the startup does not delay the first response.
+# responds. Its startup therefore does not delay the first response.
 _WEB, _WEB_TOO = "web-1", "web-2"
 _DEMO_MARKER = "demo-created"
 _DEMO_LOGINS = "demo-logins.txt"
@@ -115,8 +115,8 @@ class Supervisor:
 
     def _migrate(self) -> None:
         log = self.state.logs / "migrate.log"
-        # Without the system checks, which import all views, the command takes 0.5 s of processor time instead
-        # of 1.0 s.
+        # The system checks, which import all views, are skipped. The command then takes 0.5 s of processor
+        # time instead of 1.0 s.
         migration = self._spawn(["manage.py", "migrate", "--no-input", "--skip-checks"], log=log)
         try:
             while migration.poll() is None:
@@ -148,8 +148,8 @@ class Supervisor:
             self._one_shot = self._spawn(["manage.py", "create_demo"], log=None)
 
     def _tend(self, timeout: float | None) -> None:
-        """Sleep until a signal arrives or `timeout` passes (None: no limit), then restart children that have
-        ended."""
+        """Sleep until a signal arrives or `timeout` seconds pass (None: no limit). Then restart children that
+        have ended."""
         signalled = (
             signal.sigwaitinfo(_HANDLED) if timeout is None else signal.sigtimedwait(_HANDLED, timeout)
         )
@@ -214,19 +214,20 @@ class Supervisor:
         self._listener.close()
 
 
-# Skips the system checks, which import all views and take a third of the startup time of a worker or beat.
+# The system checks are skipped, because they import all views and take a third of the startup time of a
+# worker or beat.
 _CELERY = ("-m", "celery", "--app=config", "--skip-checks")
-# The workers use threads, because a pool process would be a grandchild, which the parent-death signal does
-# not reach. A training run is a child process started by the worker's thread. Gossip and mingle are off,
-# because they only help fleets of workers and would make startup take a second longer.
+# The workers use threads. A pool process would be a grandchild, and the parent-death signal does not reach
+# grandchildren. A training run is a child process started by the worker's thread. Gossip and mingle are off,
+# because they help only fleets of workers and would lengthen the startup by a second.
 _WORKER = (*_CELERY, "worker", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO")
 # The arguments to Python for each program. The key is the name of the program and of its log file.
 # docker-compose.yml runs the same programs.
 _PROGRAMS: dict[str, Sequence[str]] = {
     "worker": (*_WORKER, "--queues=default", "--concurrency=2", "--hostname=default@rankloop"),
     "training": (*_WORKER, "--queues=training", "--concurrency=1", "--hostname=training@rankloop"),
-    # The schedule is kept in memory, because a file could become stale or be shared by two schedulers. A
-    # restart of beat begins each interval anew, which does little harm, because almost all intervals are at
+    # The schedule is kept in memory, because a file could become stale or be shared by two schedulers. When
+    # beat restarts, each interval begins anew. This does little harm, because almost all intervals are at
     # most a minute.
     "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile=", "--loglevel=INFO"),
 }

@@ -2,17 +2,17 @@
 
 The full rule (repeated in dataset cards and docs/formats.md):
 
-1. Each pair of responses is decided by majority: the response that more rankings prefer wins, and equal
-   numbers make a tie. Rankings that leave both responses unranked are ignored for that pair.
-2. If these majorities are consistent with a single order (possibly with ties), that order is the consensus,
-   and `decided_by` is `majority`.
-3. If the majorities form a cycle, the responses in the cycle are ordered by mean rank (the Borda count): a
-   response's score is the sum of its vote margins over the pairs in the cycle, each divided by the number of
-   votes on the pair. Responses with equal scores are tied. All other pairs keep their majority, and
-   `decided_by` is `borda`.
+1. Each pair of responses is decided by majority. The response that more rankings prefer wins; equal numbers
+   make a tie. Rankings that leave both responses unranked are ignored for that pair.
+2. If all majorities are consistent with a single order (possibly with ties), that order is the consensus.
+   `decided_by` is then `majority`.
+3. If the majorities form a cycle, the responses in the cycle are ordered by mean rank (the Borda count). For
+   each pair in the cycle, the vote margin is divided by the number of votes on the pair. A response's score
+   is the sum of these shares over its pairs. Responses with equal scores are tied. All other pairs keep their
+   majority, and `decided_by` is `borda`.
 
-A response that beats every other response therefore ranks first (the Condorcet criterion), and unanimous
-preferences are kept (the Pareto criterion).
+The rule satisfies the Condorcet criterion: a response that beats every other response ranks first. The rule
+also satisfies the Pareto criterion: unanimous preferences are kept.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def _places(tiers: Tiers) -> dict[int, int]:
 
 
 def _sign(places: dict[int, int], one: int, two: int) -> int | None:
-    """The ranking's verdict: 1 if `one` is preferred, -1 if `two` is preferred, 0 for a tie, and None if the
-    ranking contains neither response."""
+    """The ranking's verdict: 1 if `one` is preferred, -1 if `two` is preferred, and 0 for a tie. If the
+    ranking contains neither response, there is no verdict (None)."""
     if one not in places and two not in places:
         return None
     below = len(places) + 1

@@ -25,7 +25,7 @@ MAX_METADATA_BYTES = 64 * 1024
 MAX_DEPTH = 50
 EARLIEST_EPOCH = 0
 LATEST_EPOCH = 2**33  # in seconds (the year 2242); larger numbers are taken as milliseconds
-# A table in which a number is missing stores the others as floats.
+# If a number is missing in a table's column, the column's other numbers are stored as floats.
 WHOLE_TEXT = re.compile(r"[+-]?\d{1,18}(?:\.0*)?")
 EXACT_FLOAT = 2**53
 TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
@@ -43,8 +43,8 @@ def text_of(value: object, name: str) -> str:
 
 
 def label_of(value: object, name: str) -> str:
-    """A short name (model, annotator): text or a number, at most 200 characters; a missing value gives an
-    empty string."""
+    """A short name, such as a model's or an annotator's. The value can be text or a number and has at most
+    200 characters. A missing value gives an empty string."""
     if value is None:
         return ""
     whole = whole_of(value)
@@ -75,7 +75,7 @@ def list_of(value: object, name: str) -> Sequence[Any]:
 
 
 def object_of(value: object, name: str) -> dict[str, Any]:
-    """`value` as an object with string keys. A missing value gives an empty object; a string that contains an
+    """`value` as an object with string keys. A missing value gives an empty object. A string that contains an
     object as JSON or as Python code is parsed."""
     if value is None or value == "":
         return {}
@@ -94,8 +94,8 @@ def one_of(value: object, name: str, choices: Collection[str]) -> str:
 
 
 def int_of(value: object, name: str, *, low: int, high: int) -> int | None:
-    """An integer from low to high, which can be written as a float (2.0); None if the value is missing or an
-    empty CSV cell."""
+    """An integer from `low` to `high`. The integer can be written as a float (2.0). A missing value or an
+    empty CSV cell gives None."""
     if value is None or value == "":
         return None
     whole = isinstance(value, str) and WHOLE_TEXT.fullmatch(value.strip())
@@ -146,11 +146,11 @@ def check_response_count(count: int) -> None:
 
 
 def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = False) -> Tiers:
-    """Ordered groups of response indices (from 0), best first, in which each of the `count` responses appears
+    """Ordered groups of response indices (from 0), best first. Each of the `count` responses must appear
     exactly once.
 
-    With `partial`, responses can be omitted and then rank below all groups, for example if annotators rank
-    only the best three.
+    With `partial`, responses can be omitted, for example if annotators rank only the best three. Omitted
+    responses rank below all groups.
     """
     tiers: list[tuple[int, ...]] = []
     for index, group in enumerate(list_of(value, name)):
@@ -170,8 +170,8 @@ def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = 
 def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
     """Tiers from one rank number per response: 1 is best, equal numbers tie.
 
-    Zero is rejected because a list such as `[2, 0, 1]` could be rank numbers or indices in ranked order, with
-    different winners.
+    Zero is rejected because a list such as `[2, 0, 1]` is ambiguous. Its entries could be rank numbers or
+    indices in ranked order, and the two readings have different winners.
     """
     given = list_of(value, name)
     if len(given) != count:
@@ -230,8 +230,8 @@ def _with_base64(value: Any) -> Any:
 
 
 def check_no_nul(value: object, name: str, depth: int = 0) -> None:
-    """Raise RowError if a text inside `value` can't be stored, or if `value` is nested so deeply that
-    serializing it would exhaust the stack."""
+    """Raise RowError if a text inside `value` can't be stored, or if `value` is nested too deeply.
+    Serializing deeply nested values would exhaust the stack."""
     if depth > MAX_DEPTH:
         raise RowError(f"{name[:40]}… is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, str):
@@ -304,8 +304,8 @@ def _check_storable(text: str, name: str) -> None:
 
 
 def time_of(value: object) -> datetime | None:
-    """Parse a time from ISO 8601 text (a space can replace the T) or from seconds or milliseconds since 1970;
-    return None for anything else. A time without a time zone is taken as UTC."""
+    """Parse a time from ISO 8601 text or from seconds or milliseconds since 1970. In the text, a space can
+    replace the T. Return None for any other value. A time without a time zone is taken as UTC."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if LATEST_EPOCH < value < LATEST_EPOCH * 1000:
             value = value / 1000

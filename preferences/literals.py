@@ -1,7 +1,8 @@
 """Lists and dictionaries that were written as Python code instead of JSON.
 
-A table with lists becomes CSV cells such as `[{'role': 'user', 'content': "What's 9*9?"}]`. NumPy writes no
-commas between the items of an array and can wrap it in `array(…, dtype=object)`. Nothing is evaluated.
+If a table with lists is saved as CSV, its cells contain Python code such as `[{'role': 'user', 'content':
+"What's 9*9?"}]`. NumPy writes no commas between the items of an array and can wrap it in `array(…,
+dtype=object)`. Nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def _pairs(text: str, place: int, depth: int) -> tuple[dict[str, Any], int]:
 
 
 def _wrapped(text: str, place: int, depth: int) -> tuple[Any, int]:
-    """The first argument of `array(…)` and similar calls; arguments with names (dtype, shape) are ignored."""
+    """The first argument of `array(…)` and similar calls. Keyword arguments (dtype, shape) are ignored."""
     found, place = _value(text, place, depth + 1)
     place = _after_space(text, place)
     while text.startswith(",", place):

@@ -16,14 +16,15 @@ class Quirk:
 
 IDENTICAL_PAIR = Quirk(
     "identical-pair",
-    "both replies have the same text, so there is nothing to rank; the prompt and the reply "
-    "were imported without a comparison",
+    "both replies have the same text, so there is nothing to rank; the prompt and one reply were imported "
+    "without a comparison",
 )
 EMPTY_REPLY = Quirk("empty-reply", "a reply is empty; it is kept unchanged")
 EMPTY_TURN = Quirk("empty-turn", "a turn of the conversation is empty; it is kept unchanged")
 RUNS_ON = Quirk(
     "runs-on",
-    "a reply contains further turns (the histories differ); its whole text is kept as the response",
+    "a reply contains further turns, which differ between the two conversations; the reply's whole text is "
+    "kept as the response",
 )
 NOT_ALTERNATING = Quirk(
     "not-alternating",
@@ -35,17 +36,17 @@ REPEATED_RESPONSE = Quirk(
 )
 ONE_RESPONSE = Quirk(
     "one-response",
-    "there is only one distinct response, so there is nothing to rank; it was imported "
-    "with its prompt, without a task",
+    "there is only one distinct response, so there is nothing to rank; the prompt and the response were "
+    "imported without a task",
 )
 TOO_MANY_RESPONSES = Quirk(
     "too-many-responses",
-    "there are more responses than one task can show; they were divided among several tasks",
+    "there are more responses than one task can show; the responses were divided among several tasks",
 )
 SAME_ANNOTATOR_AGAIN = Quirk(
     "same-annotator-again",
-    "the same annotator ranks the same responses again; the later answer replaces the "
-    "earlier one, which is kept as history",
+    "the same annotator ranked the same responses again; the later ranking replaces the earlier ranking, "
+    "which is kept as history",
 )
 IMPLICIT_PROMPT = Quirk(
     "implicit-prompt",
@@ -57,8 +58,8 @@ PROMPT_REPEATED = Quirk(
 )
 PROMPT_DIFFERS = Quirk(
     "prompt-differs",
-    "the prompt or system field differs from the turns that both conversations share; these turns "
-    "were used as the prompt, and the field is kept in the metadata",
+    "the prompt or system field differs from the turns that both conversations share; the shared turns were "
+    "used as the prompt, and the field is kept in the metadata",
 )
 RANKS_MISSING = Quirk(
     "ranks-missing",
@@ -67,13 +68,12 @@ RANKS_MISSING = Quirk(
 NO_RANKS = Quirk("no-ranks", "there are several replies without ranks; the task is open for ranking")
 RANKS_LOST = Quirk(
     "ranks-lost",
-    "the answers list the options without their ranks, which were lost when the file was "
-    "written; the task is open for ranking",
+    "the ranks of the options were lost when the file was written; the task is open for ranking",
 )
 NO_WEAK_ORDER = Quirk(
     "no-weak-order",
-    "the judgements of pairs contradict each other, so no single ranking can express them "
-    "all; each judgement was imported as a ranking of two responses",
+    "the judgements of pairs contradict each other, so no ranking can express all judgements; each "
+    "judgement was imported as a ranking of two responses",
 )
 ANSWER_LEFT_OUT = Quirk(
     "answer-left-out",
@@ -81,18 +81,20 @@ ANSWER_LEFT_OUT = Quirk(
 )
 BUCKETS = Quirk(
     "buckets",
-    "the responses were sorted into named buckets; the buckets were used as tiers, in file "
-    "order, and each response keeps its bucket as a flag",
+    "the responses were sorted into named buckets; the buckets were used as tiers, in file order, and each "
+    "response keeps its bucket's name as a flag",
 )
 TIME_NOT_UNDERSTOOD = Quirk(
     "time-not-understood", "a time is in an unknown format; it is kept as text in the metadata"
 )
 MARGIN_NOT_WHOLE = Quirk(
-    "margin-not-whole", "a margin is not a whole number, so it is not a strength; it is kept in the metadata"
+    "margin-not-whole",
+    "a margin is not a whole number, so the margin can't be used as the strength; the margin is kept in the "
+    "metadata",
 )
 NOT_A_NUMBER = Quirk(
     "not-a-number",
-    "a value is NaN or Infinity, which JSON does not have; it was treated as missing",
+    "a value is NaN or Infinity, which JSON can't contain; the value was treated as missing",
 )
 FORM_TAKES_OTHERS = Quirk(
     "form-takes-others",
@@ -100,12 +102,13 @@ FORM_TAKES_OTHERS = Quirk(
     "imported without a task",
 )
 VOTE_MISSING = Quirk(
-    "vote-missing", "the row has no vote although its file has a column for it; the task is open for ranking"
+    "vote-missing",
+    "the file has a column for votes, but the row contains no vote; the task is open for ranking",
 )
 NO_ORDER = Quirk(
     "no-order",
-    "the row has ratings, flags, a comment or a rewrite, but no order of the responses; they are kept as"
-    " metadata, and the task is open for ranking",
+    "the row has ratings, flags, a comment or a rewrite, but no order of the responses; these values are "
+    "kept as metadata, and the task is open for ranking",
 )
 OTHER_VOTES = Quirk(
     "other-votes",

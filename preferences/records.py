@@ -1,5 +1,4 @@
-"""The records that an import format reads from a row, and the errors for rows and files that can't be
-read."""
+"""Records, which import formats read from rows, and errors for rows and files that can't be read."""
 
 from __future__ import annotations
 
@@ -67,12 +66,12 @@ NO_TRAINING_FIELDS = TrainingFields()
 
 @dataclass(frozen=True, slots=True)
 class RankingRecord:
-    """A ranking in the file. `tiers` are indices into the record's responses, best first; responses in no
-    tier were shown but left unranked, below all tiers.
+    """A ranking in the file. `tiers` are indices into the record's responses, best first. Responses in no
+    tier were shown but left unranked; they rank below all tiers.
 
-    `ratings` and `flags` are keyed by response index. `external_id` is the ranking's ID in the file, if any:
-    it distinguishes two equal anonymous rankings from one ranking that is imported twice. `given_at` is the
-    time of the ranking, if the file contains it.
+    `ratings` and `flags` are keyed by response index. `external_id` is the ranking's ID in the file, if any.
+    The ID distinguishes two equal anonymous rankings from one ranking that is imported twice. `given_at` is
+    the time of the ranking, if the file contains it.
     """
 
     tiers: Tiers
@@ -98,11 +97,11 @@ class Record:
     """A prompt, its responses, and their rankings. A record without responses is only a prompt.
 
     `metadata` describes the prompt, and `task_metadata` describes this set of responses. The two fields are
-    separate, because a prompt can occur in several rows of a file with different responses. If
-    `task_metadata` is None, the format can't tell task metadata from prompt metadata, and both the prompt and
-    the task get `metadata`. `rankable` is false if the responses were never meant to be ranked against each
-    other. `task_optional` is true if the responses are imported even when the project's form can't show them
-    all in one task.
+    separate, because a prompt can occur in several rows of a file with different responses. If the format
+    can't tell task metadata from prompt metadata, `task_metadata` is None, and both the prompt and the task
+    get `metadata`. `rankable` is false if the responses were never meant to be ranked against each other.
+    If `task_optional` is true, the responses are imported even if the project's form can't show all of them
+    in one task.
     """
 
     messages: tuple[Message, ...]
@@ -151,11 +150,12 @@ Parsed = Sequence[Record | Vote]
 
 @dataclass(frozen=True, slots=True)
 class ImportFormat:
-    """An import format. `recognises` checks whether a row is in this format; `parse` converts a row to
+    """An import format. `recognises` checks whether a row is in this format. `parse` converts a row to
     records or raises :class:`RowError`.
 
-    `reads` and `loses` describe which parts of a file are imported and which are not. `parser_of`, if set,
-    returns the parser of a file from its first rows, or raises :class:`FormatError`.
+    `reads` describes the parts of a file that are imported, and `loses` describes the parts that are lost. If
+    `parser_of` is set, the function chooses the parser for a file from the file's first rows, or raises
+    :class:`FormatError`.
     """
 
     name: str

@@ -12,10 +12,10 @@ Item = TypeVar("Item", bound=Hashable)
 def gold_score(gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]) -> float:
     """The share of the gold ranking's pairs that `tiers` reproduces, from 0 to 1.
 
-    Only pairs of items in different gold tiers count: items that are tied in the gold ranking can be in
-    either order. A pair scores 1 if the answer puts the same item first, ½ if the answer ties the two items
-    or leaves both unranked, and 0 if the answer reverses their order. Unranked items are below all ranked
-    items. An answer without any ranking (not rankable, all bad) scores 0.
+    Only pairs of items in different gold tiers count. Items that are tied in the gold ranking can be in
+    either order. A pair scores 1 if the answer puts the same item first, and 0 if the answer reverses the
+    order. If the answer ties the two items or leaves both unranked, the pair scores ½. Unranked items are
+    below all ranked items. An answer without any ranking (not rankable, all bad) scores 0.
 
     Raises ValueError if the gold ranking has no strict pair, because every answer would then be correct.
     """
@@ -28,7 +28,8 @@ def gold_score(gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]) 
 def gold_points(
     gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]
 ) -> dict[tuple[Item, Item], float]:
-    """The points that `tiers` earns for each gold pair (better, worse), as defined by :func:`gold_score`."""
+    """The points that `tiers` earns for each gold pair (better, worse). See :func:`gold_score` for the
+    rule."""
     place = {item: index for index, tier in enumerate(tiers) for item in tier}
     unranked = len(tiers)
     points = {}

@@ -9,7 +9,8 @@ from __future__ import annotations
 # About 250,000 tokens. A longer text is probably the result of a broken export, and no annotator could read
 # and rank it.
 MAX_TEXT_CHARACTERS = 1_000_000
-# The limit for names and IDs, such as those of a model, an annotator, or a ranking in another system.
+# The limit for names and IDs, such as the name of a model or an annotator, or a ranking's ID in another
+# system.
 MAX_NAME_CHARACTERS = 200
 MAX_MESSAGES = 400
 MIN_RESPONSES = 2
@@ -23,7 +24,8 @@ def storage_fault(text: str) -> str | None:
     store it.
 
     Postgres text can't contain NUL, and a lone surrogate has no UTF-8 encoding. JSON can contain both
-    characters as escapes, and the import decodes a byte that is not valid UTF-8 to a lone surrogate.
+    characters as escapes. A byte that is not valid UTF-8 also becomes a lone surrogate when the import
+    decodes the byte.
     """
     if NUL in text:
         return "contains a NUL character, which can't be stored"
@@ -45,16 +47,16 @@ def printable(text: str) -> str:
 
 
 def name_fault(text: str) -> str | None:
-    """The reason why `text` can't be a name or an ID, phrased as in :func:`storage_fault`, or None if `text`
-    is valid."""
+    """The reason why `text` can't be a name or an ID, or None if `text` is valid. The reason is phrased as in
+    :func:`storage_fault`."""
     if len(text) > MAX_NAME_CHARACTERS:
         return f"has {len(text):,} characters; the maximum is {MAX_NAME_CHARACTERS}"
     return storage_fault(text)
 
 
 def text_fault(text: str) -> str | None:
-    """The reason why `text` can't be a message or a response, phrased as in :func:`storage_fault`, or None if
-    `text` is valid."""
+    """The reason why `text` can't be a message or a response, or None if `text` is valid. The reason is
+    phrased as in :func:`storage_fault`."""
     if len(text) > MAX_TEXT_CHARACTERS:
         return f"has {len(text):,} characters; the maximum is {MAX_TEXT_CHARACTERS:,}"
     return storage_fault(text)

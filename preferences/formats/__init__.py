@@ -2,6 +2,6 @@
 package does not import Django.
 
 Each format has its own module, and `catalog` lists all formats. `containers` opens a file (JSON Lines, CSV,
-Parquet, gzip, zip) and yields its rows; a format turns a row into :class:`~preferences.records.Record`
+Parquet, gzip, zip) and yields its rows. A format converts a row to :class:`~preferences.records.Record`
 objects.
 """

@@ -29,8 +29,8 @@ AGGREGATIONS = {
         "`votes` is the number of rankings behind a row."
     ),
     "weighted": (
-        "One row per ranking; `weight` is the annotator's reliability, estimated from agreement "
-        "with other annotators (mean 1 over all rankings)."
+        "One row per ranking. `weight` is the annotator's reliability, estimated from agreement with other "
+        "annotators. The mean weight over all rankings is 1."
     ),
 }
 
@@ -80,9 +80,9 @@ def _agreement(card: Mapping[str, Any]) -> str:
     if agreement.get("share") is None:
         return ""
     return (
-        "Agreement: two annotators who compared the same two responses gave the same verdict (first better,"
-        f" second better, or tie) in {agreement['share']:.1%} of {agreement['pairs']} cases, in"
-        f" {agreement['tasks']} tasks with two or more rankings."
+        f"Agreement: in {agreement['share']:.1%} of {agreement['pairs']} cases, two annotators who compared"
+        " the same two responses gave the same verdict (first better, second better, or tie). These cases"
+        f" come from {agreement['tasks']} tasks with two or more rankings."
     )
 
 

@@ -1,4 +1,4 @@
-"""Read conversations, and split pairs of them: the shared beginning is the prompt, and the rest of each
+"""Read conversations, and split pairs of conversations. The shared beginning is the prompt. The rest of each
 conversation is its reply, as text.
 
 A reply that contains further turns is written in the dialogue format of hh-rlhf, so nothing is lost.
@@ -52,7 +52,7 @@ def turns_of(value: object, name: str) -> list[Message]:
 
 
 def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
-    """A conversation whose last turn is not the assistant's, because the model must respond next."""
+    """A conversation that the model can continue. The last turn must not be the assistant's."""
     return open_conversation(turns_of(value, name), name)
 
 
@@ -66,8 +66,8 @@ def open_conversation(turns: Sequence[Message], name: str) -> tuple[Message, ...
 
 
 def read_turns(value: object, name: str) -> tuple[list[Message], TurnFields]:
-    """Parse a list of {role, content} (or ShareGPT's {from, value}) turns, or a single turn, and return the
-    turns with their further fields."""
+    """Parse a list of turns, or a single turn, and return the turns with their further fields. A turn is
+    {role, content} or ShareGPT's {from, value}."""
     found = [value] if isinstance(value, Mapping) else list_of(value, name)
     if not found:
         raise RowError(f"{name} is empty")
@@ -157,16 +157,16 @@ def run_on(reply: str, further: Sequence[tuple[str, str]]) -> str:
 
 
 def dialogue_of(messages: Sequence[Message], response: str) -> str:
-    """Write a conversation and one response as an hh-rlhf dialogue: the inverse of the hh-rlhf reader for one
-    of the two dialogues."""
+    """Write a conversation and one response as an hh-rlhf dialogue. The hh-rlhf reader does the opposite with
+    each of its two dialogues."""
     labels = {role: label for label, role in HH_ROLES.items()}
     turns = [(labels[message["role"]], message["content"]) for message in messages]
     return "".join(f"\n\n{label}: {text}" for label, text in [*turns, ("Assistant", response)])
 
 
 def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
-    """The number of leading turns that all conversations share, ending at a turn that the assistant answers
-    in each conversation. Raises RowError if there is no such turn."""
+    """The number of leading turns that all conversations share. The last shared turn is a turn that the
+    assistant answers in each conversation. Raises RowError if there is no such turn."""
     shared = 0
     for turns in zip(*conversations, strict=False):
         if turns.count(turns[0]) != len(turns):

@@ -19,47 +19,55 @@ HEAD = """# Formats
 ## Import
 
 Import a file with `manage.py import_responses FILE --project SLUG [--format NAME] [--dry-run]` or on the Data
-page. The file can be JSON Lines, a JSON array, CSV or Parquet, plain or gzipped, or a zip archive of such
-files (a dataset folder, for example). Files are recognised by their content, not by their name. The format is
-recognised from the first rows unless you specify it; all files in an archive must have the same format. Rows
-that can't be read are reported with their line number and the reason; all other rows are imported. A dry run
-(`--dry-run`) gives the same report but stores nothing. With `--hub`, FILE is the name of a dataset on the
-Hugging Face Hub (OWNER/NAME).
+page. The file can be JSON Lines, a JSON array, CSV or Parquet, plain or gzipped. A zip archive of such files,
+for example a dataset folder, can also be imported. Files are recognised by their content, not by their name.
+Unless you specify the format, it is recognised from the first rows. All files in an archive must have the
+same format. Rows that can't be read are reported with their line number and the reason. All other rows are
+imported. A dry run (`--dry-run`) gives the same report but stores nothing. With `--hub`, FILE is the name of
+a dataset on the Hugging Face Hub (OWNER/NAME).
 
-Text can be UTF-8, UTF-16 or UTF-32; convert files in other encodings, such as Windows-1252, first. CSV needs
-a header that names the columns. The delimiter can be a comma, semicolon, tab or vertical bar, and a line can
-end with LF, CRLF or CR. A cell can contain a list or an object as JSON, or as Python code, as pandas writes
-it. Whole numbers can be written as floats (2.0). NaN and Infinity are treated as missing values. The row
-numbers that pandas writes as an unnamed column are left out. The rows of a truncated or damaged file are read
-up to the damage, which is reported.
+Text can be UTF-8, UTF-16 or UTF-32. Convert files in other encodings, such as Windows-1252, first. CSV needs
+a header that names the columns. The delimiter can be a comma, semicolon, tab or vertical bar. Lines can end
+with LF, CRLF or CR. A cell can contain a list or an object as JSON, or as the Python code that pandas writes.
+Whole numbers can be written as floats (2.0). NaN and Infinity are treated as missing values. The row numbers
+that pandas writes as an unnamed column are left out. The rows of a truncated or damaged file are read up to
+the damage, which is reported.
 
 A table can have columns of other names. If a column looks like a vote, the file is read in the format
-`table`, or rejected with the columns named, because ranked responses must not become open tasks. Choose the
-columns that can't be inferred on the Data page, which shows the first tasks, or with `--map`: `--map
-prompt=COLUMN`, `--map responses=X,Y`, `--map vote=COLUMN` (or one column of numbers per response), `--map
-system=COLUMN`, `--map annotator=COLUMN` and `--map direction=…`, the meaning of the vote's numbers: `from-0`,
-`from-1`, `higher`, `lower`, `negative-first` or `positive-first`. The project remembers the choice for the
-next file with the same columns.
+`table`. If no such column can be read, the file is rejected, and the error names the columns. Ranked
+responses must not become open tasks.
+
+If columns can't be inferred, choose them on the Data page, which shows the first tasks, or with `--map`:
+
+- `--map prompt=COLUMN`
+- `--map responses=X,Y`
+- `--map vote=COLUMN` (or one column of numbers per response)
+- `--map system=COLUMN`
+- `--map annotator=COLUMN`
+- `--map direction=…`, the meaning of the vote's numbers: `from-0`, `from-1`, `higher`, `lower`,
+  `negative-first` or `positive-first`
+
+The project remembers the choice for the next file with the same columns.
 
 `python -m training.rlhf.train_reward_model FILE` reads the same files with the same readers. The command
 trains on the rankings, stops if a row can't be read, and rejects a file without rankings.
 
 Prompts and responses are identified by their text, so importing a file again changes nothing. By default, an
-imported ranking closes its task. With `--votes keep`, the rankings are stored and the tasks are ranked again;
-with `--votes ignore`, the rankings are not stored. If the same annotator (identified by the name in the file)
-has ranked the same responses several times, the latest ranking replaces the earlier ones, which are kept as
-history. Fields that are unknown to a format are kept as metadata.
+imported ranking closes its task. With `--votes keep`, the rankings are stored, and the tasks are ranked
+again. With `--votes ignore`, the rankings are not stored. Annotators are identified by their name in the
+file. If an annotator has ranked the same responses several times, the latest ranking replaces the earlier
+rankings, which are kept as history. Fields that are unknown to a format are kept as metadata.
 """
 QUIRKS_HEAD = """
 ### Quirks of real files
 
-An import reports each quirk with the number of affected rows and their line numbers. A quirk never causes a
+For each quirk, an import reports the number of affected rows and their line numbers. A quirk never causes a
 row to be rejected.
 """
 OUT = """## Export
 
 Run `manage.py freeze_snapshot`, then `manage.py export_snapshot NAME --format FORMAT --out PATH`, or use the
-Data page. An export streams a frozen snapshot, so memory use is small for files of any size, and the same
+Data page. An export streams a frozen snapshot, so memory use is small for files of any size. The same
 snapshot always gives the same bytes. Annotators are identified by pseudonyms. An export that would be empty
 is refused with the reason. Every format except `parquet` and `dataset` accepts `--option split=train` or
 `--option split=heldout`, which export only that split.

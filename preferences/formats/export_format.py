@@ -35,8 +35,8 @@ class SnapshotFile:
     split: str = ""
 
     def rows(self, *columns: str) -> Iterator[Row]:
-        """Yield rows with only the given `columns` of snapshot_parquet.SCHEMA (default: all), so that no
-        other column is decoded. If `split` is set, yield only the rows of that split."""
+        """Yield rows with only the given `columns` of snapshot_parquet.SCHEMA (default: all). Other columns
+        are not decoded. If `split` is set, yield only the rows of that split."""
         if not self.split:
             return read_rankings(self.path, columns or None)
         rows = read_rankings(self.path, dict.fromkeys((*columns, "split")) if columns else None)
@@ -71,8 +71,8 @@ class ExportFormat:
     :class:`ExportRefused`.
 
     `loses` lists the parts of a ranking that the format can't express; docs/formats.md is generated from
-    these texts. `loader` is the builder that `datasets.load_dataset` uses for the file, and `trainer` is the
-    TRL trainer that accepts the file; both fields can be empty.
+    these texts. `loader` is the builder that `datasets.load_dataset` uses for the file. `trainer` is the TRL
+    trainer that accepts the file. Both fields can be empty.
     """
 
     name: str

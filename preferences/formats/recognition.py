@@ -40,9 +40,10 @@ class NumberedRecords:
 def read_records(
     stream: BinaryIO, format_name: str | None = None, mapping: Mapping[str, str] | None = None
 ) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
-    """Return the file's format (detected if not specified) and its records, which are read on demand.
+    """Return the file's format and its records. If the format is not specified, it is detected. Records are
+    read on demand.
 
-    `mapping` chooses columns (`readers.table.choice`); the format is then `table`. Raises FormatError if
+    If `mapping` chooses columns (see `readers.table.choice`), the format is `table`. Raises FormatError if
     the file can't be opened, or if its first rows fit neither a format nor the mapping.
     """
     rows = read_rows(stream)
@@ -55,7 +56,8 @@ def records_of_rows(
     format_name: str | None = None,
     mapping: Mapping[str, str] | None = None,
 ) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
-    """:func:`read_records` for a file whose first rows (`head`) have been read; `rows` are all others."""
+    """The result of :func:`read_records` for a file whose first rows have already been read. `head` contains
+    the first rows, and `rows` yields all other rows."""
     if format_name is not None and format_name not in IMPORT_FORMATS:
         raise FormatError(
             f"There is no format {format_name!r}; known formats: {', '.join(sorted(IMPORT_FORMATS))}."
@@ -74,8 +76,9 @@ def records_of_rows(
 
 
 def _recognise(rows: Sequence[Row]) -> ImportFormat | None:
-    """The format of the first row that has one. A table of open tasks or prompts can contain votes in other
-    columns, so it is searched for votes first: ranked responses must never become open tasks."""
+    """The format of the first row with a known format. A table of open tasks or prompts can contain votes in
+    other columns. Such a table is first searched for votes, because ranked responses must never become open
+    tasks."""
     formats = (known for row in rows for known in IMPORT_FORMATS.values() if _fits(known, row))
     found = next(formats, None)
     if found is not None and found.name not in WITHOUT_VOTES:

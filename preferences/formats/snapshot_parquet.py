@@ -1,4 +1,4 @@
-"""The snapshot file: a Parquet file with one row per ranking, whose bytes depend only on the rows.
+"""The snapshot file: a Parquet file with one row per ranking. The file's bytes depend only on the rows.
 
 Training reads the snapshot file, and every export is generated from the snapshot file.
 """
@@ -98,12 +98,12 @@ COLUMN_MEANINGS = {
     "prompt_hash": "SHA-256 of the conversation",
     "split": "`train` or `heldout`, determined by the prompt's hash",
     "messages": "the conversation up to the response",
-    "responses": "the responses in display order, each with ID, text and model, and with the sampling "
-    "parameters and imported metadata as JSON",
+    "responses": "the responses in display order, each with ID, text, model, sampling parameters (JSON) and "
+    "imported metadata (JSON)",
     "tiers": "lists of indices into `responses`, best first; responses in the same list are tied",
     "strength": "how much better the first tier is than the second, on the project's scale",
-    "annotator": "the annotator's pseudonym, which is the same in every snapshot of the project; empty if"
-    " the annotator is unknown",
+    "annotator": "the annotator's pseudonym (the same in every snapshot of the project), or empty if the "
+    "annotator is unknown",
     "source": "`browser`, `api` or `import`",
     "round": "the sampling round of the responses",
     "not_rankable": "whether the annotator marked the responses as not rankable; if so, `tiers` is empty",
@@ -128,13 +128,13 @@ COLUMN_MEANINGS = {
     "prompt_metadata": "JSON: metadata of the prompt",
     "task_metadata": "JSON: metadata of the imported row",
     "ranking_metadata": "JSON: metadata of the imported ranking",
-    "votes": "number of rankings behind the row; 1 unless the row is a majority ranking",
-    "decided_by": "the rule behind a majority ranking: `only` (a single ranking), `majority`, `borda` or "
-    "`review`; otherwise empty",
+    "votes": "number of rankings that the row combines; always 1 unless the row is a majority ranking",
+    "decided_by": "the rule that decided a majority ranking: `only` (a single ranking), `majority`, `borda` "
+    "or `review`; empty for other rankings",
     "gold_tiers": "the known answer as tiers; null if no answer is known",
 }
-# A row group ends when it reaches either of these limits. Row groups therefore depend only on the rows, equal
-# rows give equal bytes, and the writer's memory use is bounded for rows of any size.
+# A row group ends when it reaches either of these limits. Row groups therefore depend only on the rows, and
+# equal rows give equal bytes. The limits also bound the writer's memory use for rows of any size.
 GROUP_ROWS = 2000
 GROUP_CHARACTERS = 8 * 2**20
 READ_ROWS = 500
@@ -170,8 +170,8 @@ def write_rankings(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
 
 
 def is_snapshot(source: Path | BinaryIO) -> bool:
-    """Whether a file is a snapshot of any version: a Parquet file with the columns and types that training
-    reads."""
+    """Whether a file is a snapshot of any version. A snapshot is a Parquet file with the columns and types
+    that training reads."""
     try:
         schema = pq.read_schema(source)
     except (pa.ArrowException, OSError, ValueError):
@@ -186,8 +186,8 @@ def read_rankings(
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows, with a few hundred in memory at a time. If `columns` is given, only these columns are
     read."""
-    # pre_buffer is off, because it keeps the whole file in memory: 240 MB for 960,000 rows, compared with 76
-    # MB if row groups are read one by one.
+    # pre_buffer is off, because it would keep the whole file in memory. For 960,000 rows, pre_buffer takes
+    # 240 MB, and reading row groups one by one takes 76 MB.
     with pq.ParquetFile(source, pre_buffer=False) as file:
         there = set(file.schema_arrow.names)
         wanted = SCHEMA.names if columns is None else columns
@@ -236,8 +236,8 @@ def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
 
 
 def _characters(row: Mapping[str, Any]) -> int:
-    """The approximate number of characters in a row, counting only messages and responses, which make up most
-    of the row."""
+    """The approximate number of characters in a row. Only messages and responses are counted, because they
+    make up most of the row."""
     total = 0
     for value in row.values():
         if type(value) is list and value and type(value[0]) is dict:

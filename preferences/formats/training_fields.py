@@ -29,14 +29,14 @@ def training_fields(row: Mapping[str, Any], *, responses_as_shown: bool = False)
         round=int_of(row.get("round"), "round", low=0, high=MAX_INTEGER),
         source=source,
         votes=votes,
-        # A row that combines several rankings has no single display order, because each annotator saw the
+        # If a row combines several rankings, there is no single display order, because each annotator saw the
         # responses in a different order.
         in_shown_order=responses_as_shown and source in SHOWN_BY_THE_PROJECT and votes == 1,
     )
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:
-    """The field's value if it is text, otherwise an empty string, because other files use these field names
+    """The field's value if the value is text, otherwise an empty string. Other files use the same field names
     for values of any type."""
     value = row.get(name)
     return value if isinstance(value, str) else ""

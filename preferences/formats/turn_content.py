@@ -7,9 +7,10 @@ with one call per line, as JSON with sorted keys:
     {"arguments": {"city": "Oslo"}, "name": "get_temperature"}
     ```
 
-The calls are part of the text because people rank them, exports contain them, reward models learn from them,
-and responses are compared by their text. The block contains the name and the arguments of each call. The IDs
-of calls are random, so two equal calls have equal text. :func:`further_fields` returns the original objects.
+The calls are part of the text, because annotators rank the calls, exports contain the calls, and reward
+models learn from the calls. Responses are also compared by their text. The block contains the name and the
+arguments of each call. The block does not contain the calls' IDs: these IDs are random, and equal calls must
+have equal text. :func:`further_fields` returns the original objects.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ BOOKKEEPING = frozenset({"id", "type", "index", "function"})
 
 
 def content_of(turn: Mapping[str, Any]) -> Any:
-    """The content of a turn of a chat file (`content`) or of ShareGPT (`value`)."""
+    """The content of a turn. Chat files store the content in `content`, and ShareGPT files store it in
+    `value`."""
     content = turn.get("content")
     return turn.get("value") if content is None else content
 
@@ -57,8 +59,9 @@ def turn_text(turn: Mapping[str, Any], where: str) -> str:
 
 
 def further_fields(turn: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a turn that its text does not express exactly, unchanged: tool calls with their IDs, the
-    name of a tool, the content if its parts have more fields than a text, and all unknown fields."""
+    """The fields of a turn that its text does not express exactly, unchanged. These are tool calls with their
+    IDs, the name of a tool, and all unknown fields. If parts of the content have fields besides type and
+    text, the content is also returned."""
     found = {
         key: value
         for key, value in turn.items()
@@ -138,8 +141,8 @@ def _decoded(arguments: str) -> Any:
 
 
 def _without_nulls(value: Any) -> Any:
-    """`value` without null fields. Parquet files and Hugging Face datasets give all calls of a file the same
-    arguments and fill the missing ones with null."""
+    """`value` without null fields. In Parquet files and Hugging Face datasets, all calls of a file have the
+    same arguments, and missing arguments are null."""
     if isinstance(value, Mapping):
         return {str(key): _without_nulls(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, (list, tuple)):

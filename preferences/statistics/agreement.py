@@ -1,7 +1,7 @@
 """The rate at which annotators agree on a pair of responses. Pure NumPy.
 
-The rate is Fleiss's observed agreement P_o ("Measuring nominal scale agreement among many raters", 1971),
-weighted by pairs of votes. The rate is not corrected for chance (see `krippendorff`).
+The rate is Fleiss's observed agreement P_o, weighted by the number of vote pairs. Source: "Measuring nominal
+scale agreement among many raters" (1971). The rate is not corrected for chance (see `krippendorff`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Meetings(NamedTuple):
     pair of rankings.
 
     `first` and `second` are the indices of the rankings. `shared` is the number of response pairs on which
-    both rankings give a verdict, and `same` is the number of response pairs on which these verdicts agree.
+    both rankings give a verdict. `same` is the number of response pairs on which the two verdicts agree.
     `strict` and `strict_same` correspond to `shared` and `same`, but exclude every response pair that either
     ranking ties. `tau_b` is Kendall's τ-b over the response pairs, or NaN if either ranking ties all
     responses.
@@ -35,8 +35,8 @@ class Meetings(NamedTuple):
 
 
 def meetings_of(verdicts: NDArray[np.int8], first: NDArray[np.int64], second: NDArray[np.int64]) -> Meetings:
-    """Compare pairs of rankings. `verdicts` has shape (R, P) and comes from `pairs.verdicts_of`; `first`
-    and `second` have shape (Q,) and come from `pairs.rankings_that_meet`."""
+    """Compare pairs of rankings. `verdicts` is the result of `pairs.verdicts_of` and has shape (R, P).
+    `first` and `second` are the results of `pairs.rankings_that_meet` and have shape (Q,)."""
     one, two = verdicts[first], verdicts[second]
     said = (one != NO_VERDICT) & (two != NO_VERDICT)
     strict = said & (one != 0) & (two != 0)
@@ -44,8 +44,8 @@ def meetings_of(verdicts: NDArray[np.int8], first: NDArray[np.int64], second: ND
     shared = said.sum(1)
     n_strict = strict.sum(1)
     strict_same = (strict & equal).sum(1)
-    # τ-b = (concordant − discordant) / √(untied in the first · untied in the second); Kendall (Biometrika 33,
-    # 1945).
+    # τ-b is (concordant − discordant) / √(untied in the first ranking · untied in the second ranking).
+    # Source: Kendall (Biometrika 33, 1945).
     untied = (said & (one != 0)).sum(1) * (said & (two != 0)).sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         tau = (2 * strict_same - n_strict) / np.sqrt(untied)
@@ -62,8 +62,9 @@ def join_meetings(parts: list[Meetings]) -> Meetings:
 
 
 def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each ranking, how often its verdict on a response pair agrees with that of another ranking of the
-    task, and how often both rankings give a verdict. Both arrays have shape (R,)."""
+    """Compare each ranking with the other rankings of its task. The first array counts equal verdicts on a
+    response pair. The second array counts the response pairs on which both rankings give a verdict. Both
+    arrays have shape (R,)."""
     both = np.concatenate([met.first, met.second])
     same = np.bincount(both, weights=np.tile(met.same, 2), minlength=n_rankings)
     shared = np.bincount(both, weights=np.tile(met.shared, 2), minlength=n_rankings)
@@ -73,8 +74,9 @@ def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArr
 def between_annotators(
     met: Meetings, annotators: NDArray[np.int64], n_annotators: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each pair of annotators, how often their verdicts on a response pair agree, and how often both
-    annotators give a verdict. Both arrays are symmetric and have shape (A, A)."""
+    """Compare each pair of annotators. The first array counts equal verdicts on a response pair. The second
+    array counts the response pairs on which both annotators give a verdict. Both arrays are symmetric and
+    have shape (A, A)."""
     cells = annotators[met.first] * n_annotators + annotators[met.second]
     found = []
     for weights in (met.same, met.shared):

@@ -1,8 +1,8 @@
 """Biases: the influence of position and length on rankings, and straight-lining. Pure NumPy.
 
-Rankings are given as (R, K) arrays of places (see `pairs`); arrays of lengths and positions have the same
-columns. All counts are per ranking, so that confidence intervals treat the pairs of a ranking as one
-observation (`intervals.clustered_shares`).
+Rankings are (R, K) arrays of places (see `pairs`). Arrays of lengths and positions have the same columns.
+Wins are counted separately for each ranking. Confidence intervals can then treat the pairs of a ranking as
+one observation (`intervals.clustered_shares`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 
 
 class Wins(NamedTuple):
-    """Counts of strict pairs for each ranking. `won` counts the pairs in which the larger response (or the
-    response shown first) is preferred. `n` counts all strict pairs except pairs of responses of equal size.
-    Both arrays have shape (R,)."""
+    """Counts of strict pairs for each ranking. `won` counts the pairs in which the larger response is
+    preferred. For position bias, the response shown first takes the place of the larger response. `n` counts
+    all strict pairs except pairs of responses of equal size. Both arrays have shape (R,)."""
 
     won: NDArray[np.int64]
     n: NDArray[np.int64]
@@ -39,20 +39,21 @@ def wins_of_the_larger(places: NDArray[np.int8], sizes: NDArray[np.int64]) -> Wi
 
 
 def wins_of_the_first_shown(places: NDArray[np.int8], shown: NDArray[np.int8]) -> Wins:
-    """Measure position bias: count the strict pairs in which the response shown first (further left or higher
-    up) is preferred.
+    """Measure position bias. The function counts the strict pairs in which the response shown first (further
+    left or higher up) is preferred.
 
     `shown` contains each response's position, counted from 0, and has shape (R, K). Responses are shuffled
-    for each annotator, so without a bias the expected share is exactly one half, regardless of the quality
-    of the responses.
+    for each annotator. Without a bias, the expected share is therefore exactly one half, regardless of the
+    responses' quality.
     """
     return wins_of_the_larger(places, -shown.astype(np.int64))
 
 
 class PassedOn(NamedTuple):
-    """For each ranking, whether the ranking equals the order shown, without ties (`as_shown`), and the
-    probability that a random order without ties equals the order shown (`by_chance`: 1/K!). For rankings with
-    ties, `as_shown` is false and `by_chance` is 0. Both arrays have shape (R,)."""
+    """A comparison of each ranking with the order shown. `as_shown` is true if the ranking equals the order
+    shown and has no ties. `by_chance` is the probability that a random order without ties equals the order
+    shown (1/K!). For rankings with ties, `as_shown` is false and `by_chance` is 0. Both arrays have shape
+    (R,)."""
 
     as_shown: NDArray[np.bool_]
     by_chance: NDArray[np.float64]

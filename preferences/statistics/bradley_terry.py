@@ -1,8 +1,8 @@
 """Bradley–Terry strengths from comparisons, and bootstrap samples of the comparisons. Pure NumPy.
 
-P(i beats j) = 1 / (1 + exp(s_j − s_i)); Bradley & Terry, "Rank analysis of incomplete block designs"
-(Biometrika 39, 1952). A tie counts as half a win for each side. Strengths are log odds (natural logarithm),
-centred on 0.
+In the model, P(i beats j) = 1 / (1 + exp(s_j − s_i)). Source: Bradley & Terry, "Rank analysis of incomplete
+block designs" (Biometrika 39, 1952). A tie counts as half a win for each side. Strengths are log odds
+(natural logarithm), centred on 0.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from preferences.statistics.intervals import MAX_GROUP_CELLS, MAX_GROUPS, MIN_GR
 
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-9
-# Full Newton steps overshoot if win rates are near 0 or 1; steps limited to one unit of log odds did not in
-# our tests.
+# If win rates are near 0 or 1, full Newton steps overshoot. In our tests, steps limited to one unit of log
+# odds did not overshoot.
 MAX_STEP = 1.0
 
 
 def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]:
     """Maximum-likelihood strengths by Newton's method.
 
-    wins: (..., M, M) array, in which wins[..., i, j] is the number of times that i beat j, with ties as ½
-        each way; the leading axes index separate problems.
-    prior: virtual wins *and* losses of each model against a model of strength 0. A prior above 0 keeps the
-        strength of an undefeated model finite, and puts models that were never compared on a common scale.
-    Returns strengths with shape (..., M). Raises ValueError for a wrong shape, negative counts, or (without
-        a prior) comparisons that leave some strengths undetermined, and RuntimeError if the method does not
-        converge.
+    wins: (..., M, M) array, in which wins[..., i, j] is the number of times that i beat j. A tie adds ½ to
+        wins[..., i, j] and ½ to wins[..., j, i]. The leading axes index separate problems.
+    prior: the number of virtual wins *and* of virtual losses of each model against a model of strength 0. A
+        prior above 0 keeps the strength of an undefeated model finite. Such a prior also puts models that
+        were never compared on a common scale.
+    Returns strengths with shape (..., M). Raises ValueError for a wrong shape or negative counts. Without a
+        prior, comparisons that leave some strengths undetermined also raise ValueError. Raises RuntimeError
+        if the method does not converge.
     """
     wins = np.asarray(wins, dtype=np.float64)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2]:
@@ -64,8 +65,8 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
 
 
 class Table(NamedTuple):
-    """Comparisons of M models. `wins[..., i, j]` is the number of times that i beat j, `ties` is symmetric,
-    and the diagonals of both arrays are 0."""
+    """Comparisons of M models. `wins[..., i, j]` is the number of times that i beat j. `ties` is symmetric.
+    The diagonals of both arrays are 0."""
 
     wins: NDArray[np.float64]
     ties: NDArray[np.float64]
@@ -77,8 +78,8 @@ def table_of(
     is_tie: NDArray[np.bool_],
     n_models: int,
 ) -> Table:
-    """Build a Table of (M, M) arrays from (N,) arrays that contain the two models (0…M−1) and the outcome
-    of each comparison. Comparisons of a model with itself are ignored."""
+    """Count the comparisons in a Table of (M, M) arrays. The three (N,) input arrays contain the two models
+    (0…M−1) and the outcome of each comparison. Comparisons of a model with itself are ignored."""
     met = preferred != other
     cell, tied = (preferred * n_models + other)[met], is_tie[met]
     wins, one_way = (
@@ -101,9 +102,9 @@ def resampled(
     """Build a Table of (samples, M, M) arrays from bootstrap samples of whole clusters. The first three
     arguments and `n_models` are as in :func:`table_of`.
 
-    `clusters` has shape (N,). Clusters are usually tasks, because the K(K−1)/2 comparisons of a ranking and
-    all rankings of a task involve the same few responses. If there are many clusters, they are divided into
-    groups, as in `intervals.resampled_totals`.
+    `clusters` has shape (N,). Clusters are usually tasks, because all comparisons in the rankings of a task
+    involve the same few responses. If there are many clusters, they are divided into groups, as in
+    `intervals.resampled_totals`.
     """
     rng = np.random.default_rng(seed)
     _, cluster = np.unique(clusters, return_inverse=True)
@@ -131,11 +132,11 @@ def half_ties(wins: NDArray[Any], ties: NDArray[Any]) -> NDArray[np.float64]:
 class Ground(NamedTuple):
     """The groups and levels into which the comparisons divide the models.
 
-    Both arrays have shape (M,). Models with the same `group` are connected by comparisons; strengths in
-    different groups can't be compared, even if a prior gives them values. Models with the same `level`
-    are connected by chains of wins (or ties) in both directions. Models on a better level never lost to
-    models on a worse level, so only the prior, and not the data, gives an upper bound for the difference
-    between two levels.
+    Both arrays have shape (M,). Models with the same `group` are connected by comparisons. Strengths in
+    different groups can't be compared, even if a prior gives them values. Models with the same `level` are
+    connected by chains of wins (or ties) in both directions. Models on a better level never lost to models on
+    a worse level. The data therefore give no upper bound for the difference between two levels; only the
+    prior does.
     """
 
     group: NDArray[np.int64]
@@ -143,9 +144,9 @@ class Ground(NamedTuple):
 
 
 def ground_of(wins: NDArray[np.float64]) -> Ground:
-    """Find the groups and levels of the models. `wins` has shape (M, M), with ties as ½ each way. The
-    maximum-likelihood estimate exists and is unique if all models are on one level; see Ford, "Solution of a
-    ranking problem from binary comparisons" (1957)."""
+    """Find the groups and levels of the models. `wins` has shape (M, M), with ties as ½ each way. If all
+    models are on one level, the maximum-likelihood estimate exists and is unique. Source: Ford, "Solution of
+    a ranking problem from binary comparisons" (1957)."""
     beats = np.asarray(wins) > 0
     forward = _reach(beats)
     return Ground(_classes(_reach(beats | beats.T)), _classes(forward & forward.T))

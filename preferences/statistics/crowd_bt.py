@@ -1,15 +1,16 @@
 """CrowdBT: strengths of items and the reliability of each annotator, from pairwise comparisons. Pure NumPy.
 
-P(annotator k prefers i to j) = η_k σ(s_i − s_j) + (1 − η_k) σ(s_j − s_i). The log-likelihood is maximised
-with the penalty term λ Σ_i [log σ(s_i) + log σ(−s_i)], which is equivalent to λ virtual wins and λ virtual
-losses of each item against an item of strength 0. Chen, Bennett, Collins-Thompson & Horvitz, "Pairwise
-ranking aggregation in a crowdsourced setting" (WSDM 2013). η is 1 for an annotator who always agrees with the
-strengths, ½ for an annotator who answers at random, and below ½ for an annotator who tends to reverse the
-order of the strengths. Ties carry no order and are left out. The estimate is the joint maximum over s and η,
-as in the paper, and needs at least about a hundred verdicts on each item. With fewer verdicts, the strengths
-overfit the same votes from which η is estimated (Neyman & Scott 1948), and η is overestimated: by up to 0.36
-with 9 verdicts on each item, by up to 0.1 with 48, and by up to 0.03 with 230. For responses with only a few
-rankings, use `dawid_skene.pair_reliability`, which sums over the unknown truth and does not have this bias.
+In the model, P(annotator k prefers i to j) = η_k σ(s_i − s_j) + (1 − η_k) σ(s_j − s_i). The log-likelihood is
+maximised with the penalty term λ Σ_i [log σ(s_i) + log σ(−s_i)]. This term is equivalent to λ virtual wins
+and λ virtual losses of each item against an item of strength 0. Source: Chen, Bennett, Collins-Thompson &
+Horvitz, "Pairwise ranking aggregation in a crowdsourced setting" (WSDM 2013). An annotator who always agrees
+with the strengths has η = 1. An annotator who answers at random has η = ½. If an annotator tends to reverse
+the order of the strengths, η is below ½. Ties carry no order and are left out. The estimate is the joint
+maximum over s and η, as in the paper. The estimate needs at least about a hundred verdicts on each item. With
+fewer verdicts, the strengths overfit the same votes from which η is estimated (Neyman & Scott 1948), and η is
+overestimated. The bias is up to 0.36 with 9 verdicts on each item, up to 0.1 with 48, and up to 0.03 with
+230. For responses with only a few rankings, use `dawid_skene.pair_reliability`. That function sums over the
+unknown truth and does not have this bias.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ MAX_BLOCK = 2000
 
 
 class CrowdBT(NamedTuple):
-    """`strength` has shape (I,), with one value per item. `eta`, `low`, `high` and `n` (the number of strict
-    verdicts) have shape (A,), with one value per annotator; the first three are NaN for annotators without a
-    strict verdict."""
+    """`strength` has shape (I,), with one value per item. `eta`, `low`, `high` and `n` have shape (A,), with
+    one value per annotator. `n` is the number of strict verdicts. If `n` is 0, `eta`, `low` and `high` are
+    NaN."""
 
     strength: NDArray[np.float64]
     eta: NDArray[np.float64]
@@ -58,14 +59,14 @@ def fit(
     """Estimate item strengths and annotator reliabilities, with confidence intervals for the reliabilities.
 
     `preferred`, `other` and `annotators` are (N,) arrays of integers, with one entry per strict verdict.
-    `penalty` is λ in the module's docstring. The initial value (η = 0.8 for all annotators) selects, from the
-    two mirror-image solutions, the one in which the majority is correct.
+    `penalty` is λ in the module's docstring. There are two mirror-image solutions. The initial value (η = 0.8
+    for all annotators) selects the solution in which the majority is correct.
 
     The intervals assume that the log-odds of η are normally distributed. The variances come from the inverse
-    of the observed information matrix of strengths and reliabilities together, so uncertainty about the
-    strengths widens the intervals. All intervals are NaN if more than MAX_BLOCK items are connected. Raises
-    ValueError for unequal shapes, indices out of range or a penalty of 0 or less, and RuntimeError if the
-    search does not converge.
+    of the observed information matrix. This matrix covers strengths and reliabilities together, so
+    uncertainty about the strengths widens the intervals. All intervals are NaN if more than MAX_BLOCK items
+    are connected. Raises ValueError for unequal shapes, indices out of range or a penalty of 0 or less.
+    Raises RuntimeError if the search does not converge.
     """
     win, lose, who = (np.asarray(part, dtype=np.int64) for part in (preferred, other, annotators))
     if win.ndim != 1 or not win.shape == lose.shape == who.shape:
@@ -128,11 +129,11 @@ def _standard_errors(
     who: NDArray[np.int64],
     penalty: float,
 ) -> NDArray[np.float64]:
-    """Standard errors of the log-odds of η: the square root of the diagonal of (H_ηη − H_ηs H_ss⁻¹ H_sη)⁻¹,
-    where H is the Hessian of the loss.
+    """Standard errors of the log-odds of η. The errors are the square roots of the diagonal of (H_ηη − H_ηs
+    H_ss⁻¹ H_sη)⁻¹, where H is the Hessian of the loss.
 
-    H_ss has one block for each set of items connected by comparisons (usually a task); blocks of the same
-    size are inverted together.
+    H_ss has one block for each set of items that comparisons connect (usually the items of one task). Blocks
+    of the same size are inverted together.
     """
     n_items, people = len(strength), len(logit)
     eta = _sigmoid(logit)

@@ -1,8 +1,9 @@
 """Davidson's model: Bradley–Terry with ties as a separate outcome. Pure NumPy.
 
-With π = exp(strength): P(i beats j) = π_i / D, P(tie) = ν √(π_i π_j) / D, D = π_i + π_j + ν √(π_i π_j).
-Davidson, "On extending the Bradley–Terry model to accommodate ties in paired comparison experiments" (JASA
-65, 1970). ν ≥ 0 is the tendency to tie: two equal models tie with probability ν / (2 + ν).
+Let π = exp(strength) and D = π_i + π_j + ν √(π_i π_j). Then P(i beats j) = π_i / D, and P(tie) = ν √(π_i π_j)
+/ D. Source: Davidson, "On extending the Bradley–Terry model to accommodate ties in paired comparison
+experiments" (JASA 65, 1970). The parameter ν ≥ 0 is the tendency to tie: two equal models tie with
+probability ν / (2 + ν).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from preferences.statistics.bradley_terry import MAX_ITERATIONS, MAX_STEP, TOLER
 
 
 class Davidson(NamedTuple):
-    """`strength` contains log odds, centred on 0, with shape (..., M); `tie` contains ν, with shape (...)."""
+    """`strength` contains log odds, centred on 0, and has shape (..., M). `tie` contains ν and has shape
+    (...)."""
 
     strength: NDArray[np.float64]
     tie: NDArray[np.float64]
@@ -25,13 +27,13 @@ class Davidson(NamedTuple):
 def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 0.0) -> Davidson:
     """Maximum-likelihood strengths and ν by Newton's method.
 
-    wins, ties: (..., M, M) arrays as in `bradley_terry.Table`; the leading axes index separate problems.
+    wins, ties: (..., M, M) arrays as in `bradley_terry.Table`. The leading axes index separate problems.
     prior: the number of virtual wins *and* of virtual losses of each model against a model of strength 0. For
-        ν, the prior adds the same number of virtual ties and of virtual strict outcomes between two equal
-        models. A prior above 0 keeps all estimates finite, even with undefeated models, models that were
-        never compared, no ties, or only ties.
-    Raises ValueError for wrong shapes or counts, or (without a prior) comparisons that leave a parameter
-        undetermined, and RuntimeError if the method does not converge.
+        ν, the prior adds virtual outcomes between two equal models: `prior` ties and `prior` strict outcomes.
+        A prior above 0 keeps all estimates finite, even for models that are undefeated or were never
+        compared. The estimates also remain finite if there are no ties or only ties.
+    Raises ValueError for wrong shapes or counts. Without a prior, comparisons that leave a parameter
+        undetermined also raise ValueError. Raises RuntimeError if the method does not converge.
     """
     wins, ties = np.asarray(wins, dtype=np.float64), np.asarray(ties, dtype=np.float64)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2] or wins.shape != ties.shape:
@@ -48,14 +50,14 @@ def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 
     if prior == 0:
         _check_determined(wins, ties)
     games = wins + np.swapaxes(wins, -1, -2) + ties
-    # Sufficient statistics: each model's points (1 for a win, ½ for a tie) and the number of ties.
+    # The sufficient statistics are each model's points (1 for a win, ½ for a tie) and the number of ties.
     points = half_ties(wins, ties).sum(-1)
     n_ties = ties.sum((-1, -2)) / 2
     strength, log_tie = np.zeros(wins.shape[:-1]), np.zeros(wins.shape[:-2])
     gauge = np.ones((models, models)) if prior == 0 else np.zeros((models, models))
     for _ in range(MAX_ITERATIONS):
-        # With d = s_i − s_j, P(win) = e^{d/2}/Z, P(loss) = e^{−d/2}/Z, P(tie) = ν/Z. The derivatives of the
-        # log numerators with respect to d are ½, −½ and 0.
+        # Let d = s_i − s_j. Then P(win) = e^{d/2}/Z, P(loss) = e^{−d/2}/Z and P(tie) = ν/Z. The derivatives
+        # of the log numerators with respect to d are ½, −½ and 0.
         half = (strength[..., :, None] - strength[..., None, :]) / 2
         top = np.maximum(np.abs(half), log_tie[..., None, None])
         win, loss, tie = (np.exp(x - top) for x in (half, -half, log_tie[..., None, None] + 0 * half))

@@ -1,9 +1,9 @@
 """Dawid–Skene: joint estimation of the true label of each item and the error rates of each annotator. Pure
 NumPy.
 
-Dawid & Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm" (Applied
-Statistics 28, 1979). The likelihood sums over the unknown true labels, so having only two or three votes on
-each item, as is typical, does not bias the estimates.
+Source: Dawid & Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm" (Applied
+Statistics 28, 1979). Items typically have only two or three votes. The estimates are not biased by these low
+numbers, because the likelihood sums over the unknown true labels.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ MIN_ANNOTATORS = 3
 
 
 class DawidSkene(NamedTuple):
-    """`truth[u, v]` is P(the true label of item u is v), with shape (U, V). `prior` is the frequency of
-    each label, with shape (V,). `confusion[a, t, v]` is P(annotator a gives label v if the true label is
-    t), with shape (A, V, V); rows without expected votes are NaN. `log_likelihood` is the log-likelihood of
-    the votes under these estimates."""
+    """`truth[u, v]` is the probability that the true label of item u is v. `prior[v]` is the frequency of
+    label v. `confusion[a, t, v]` is the probability that annotator a gives label v if the true label is t.
+    Rows of `confusion` without expected votes are NaN. The shapes are (U, V), (V,) and (A, V, V).
+    `log_likelihood` is the log-likelihood of the votes under these estimates."""
 
     truth: NDArray[np.float64]
     prior: NDArray[np.float64]
@@ -71,8 +71,8 @@ def fit(
     said = who * n_labels + label
     for _ in range(max_iterations):
         prior = truth[n[:, 0] > 0].mean(0) if len(item) else np.full(n_labels, 1 / n_labels)
-        # Element [a, v, t] is the expected number of times that annotator a gave label v to items with the
-        # true label t.
+        # Element [a, v, t] is the expected number of items that have the true label t and received label v
+        # from annotator a.
         tally = np.stack(
             [
                 np.bincount(said, weights=truth[item, true], minlength=n_annotators * n_labels)
@@ -104,10 +104,10 @@ class Reliability(NamedTuple):
     """The accuracy of each annotator's verdicts. A shared verdict is a strict verdict on a pair on which
     there is another strict verdict.
 
-    `accuracy`, `low` and `high` have shape (A,). They are NaN for annotators without a shared verdict, and
-    for all annotators if fewer than three have shared verdicts. `n` is the number of shared verdicts, with
-    shape (A,). `first_right[u]` is P(the first response of pair u is better), with shape (U,), and ½ for a
-    pair without information."""
+    `accuracy`, `low` and `high` have shape (A,). The three values are NaN for annotators without a shared
+    verdict. If fewer than three annotators have shared verdicts, all values are NaN. `n` is the number of
+    shared verdicts, with shape (A,). `first_right[u]` is the probability that the first response of pair u is
+    better; for a pair without information, the probability is ½. `first_right` has shape (U,)."""
 
     accuracy: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -126,20 +126,20 @@ def pair_reliability(
     clusters: ArrayLike,
     level: float = LEVEL,
 ) -> Reliability:
-    """Estimate the probability that an annotator's strict verdict is correct, assuming that one response of
-    each pair is truly better and that the better response is unknown.
+    """Estimate the probability that an annotator's strict verdict is correct. The model assumes that one
+    response of each pair is truly better, but does not know which.
 
-    This is the Dawid–Skene model with two labels and one accuracy p_k per annotator (the "one-coin" model),
-    because the order of the two responses in a pair is arbitrary. With θ = logit p and ℓ = Σ y θ over the
-    verdicts y = ±1 on a pair, the likelihood of the pair is cosh(ℓ/2) · Π √(p (1 − p)), so EM needs only one
-    number per pair.
+    This is the "one-coin" Dawid–Skene model, with two labels and a single accuracy p_k per annotator. A
+    single accuracy is enough, because the order of the two responses in a pair is arbitrary. Let θ = logit p,
+    and let ℓ = Σ y θ over the verdicts y = ±1 on a pair. Then the pair's likelihood is cosh(ℓ/2) · Π √(p (1 −
+    p)), so EM needs only one number (ℓ) per pair.
 
-    All arrays have shape (N,). `verdicts` are −1 or 1 (leave out ties, which carry no order), and
-    `clusters` are the tasks. Verdicts on the pairs of a ranking are dependent, so the intervals (normal on
-    the log-odds) use the sandwich H⁻¹ J H⁻¹ with J summed over clusters (White 1982). The majority is
-    assumed to be correct more often than not; without this assumption, the mirror-image solution would fit
-    equally well. Raises ValueError for unequal shapes or other verdicts, and RuntimeError if EM does not
-    converge.
+    All arrays have shape (N,). `verdicts` are −1 or 1; leave out ties, which carry no order. `clusters` are
+    the tasks. The intervals assume that the log-odds are normally distributed. Verdicts on the pairs of a
+    ranking are dependent. The variance is therefore the sandwich H⁻¹ J H⁻¹, with J summed over clusters
+    (White 1982). The majority is assumed to be correct more often than not. Without this assumption, the
+    mirror-image solution would fit equally well. Raises ValueError for unequal shapes or other verdicts, and
+    RuntimeError if EM does not converge.
     """
     pair, who, cluster = (np.asarray(part, dtype=np.int64) for part in (pairs, annotators, clusters))
     y = np.asarray(verdicts, dtype=np.float64)
@@ -162,8 +162,8 @@ def pair_reliability(
     for _ in range(MAX_ITERATIONS):
         theta = np.log(p / (1 - p))
         support = np.asarray(np.bincount(pair, weights=y * theta[who], minlength=n_pairs), dtype=np.float64)
-        # P(a verdict is correct) is ½ (1 + y tanh(ℓ/2)); only the sum of this probability per annotator is
-        # needed here.
+        # A verdict is correct with probability ½ (1 + y tanh(ℓ/2)). Only the sum of these probabilities for
+        # each annotator is needed here.
         lean = y * np.tanh(0.5 * support)[pair]
         right = 0.5 * (n + np.bincount(who, weights=lean, minlength=n_annotators))
         new = (right + ACCURACY_PRIOR) / (n + 2 * ACCURACY_PRIOR)
@@ -190,9 +190,9 @@ def _standard_errors(
     right: NDArray[np.float64],
     support: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Standard errors of the log-odds. The information matrix is −∂² log L/∂θ_k∂θ_j = [k = j] p(1 − p) − ¼
-    sech²(ℓ/2) y_k y_j, summed over pairs. A verdict contributes P(the verdict is correct) − p to the gradient
-    of log L."""
+    """Standard errors of the log-odds. The information matrix −∂² log L/∂θ_k∂θ_j is the sum of [k = j] p(1 −
+    p) − ¼ sech²(ℓ/2) y_k y_j over all pairs. A verdict contributes P(the verdict is correct) − p to the
+    gradient of log L."""
     people = len(p)
     curve = 0.25 / np.cosh(np.clip(support, -80, 80) / 2) ** 2
     own = (p * (1 - p))[who] - curve[pair]

@@ -1,9 +1,9 @@
 """Confidence intervals for shares of clustered observations, and bootstrap intervals. Pure NumPy.
 
-Observations of one task are dependent: the K(K−1)/2 pairs of a ranking come from one decision, and the
-rankings of one task compare the same responses. Intervals that treat pairs as independent would be too narrow
-by a factor of about √(K/2) to √K, so each function in this module takes the cluster (usually the task) as the
-unit.
+Observations of one task are dependent. The K(K−1)/2 pairs of a ranking come from one decision, and all
+rankings of a task compare the same responses. Intervals that treat pairs as independent would be too narrow
+by a factor of about √(K/2) to √K. Each function in this module therefore takes the cluster (usually the task)
+as the unit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
 SAMPLES = 1000
-# Maximum number of groups into which clusters are divided for resampling; see `resampled_totals`.
+# For resampling, clusters are divided into at most this many groups; see `resampled_totals`.
 MAX_GROUPS = 1000
 MIN_GROUPS = 200
 MAX_GROUP_CELLS = 4_000_000
@@ -44,11 +44,11 @@ class Shares(NamedTuple):
 def wilson(
     share: ArrayLike, n: ArrayLike, *, level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The score interval for a binomial share; Wilson, "Probable inference" (JASA 22, 1927).
+    """The score interval for a binomial share. Source: Wilson, "Probable inference" (JASA 22, 1927).
 
-    Unlike p ± 2 se, the score interval stays inside [0, 1] and does not shrink to a point if the share is 0
-    or 1. `share` and `n` can have any shapes that broadcast, and `n` can be an effective number of trials,
-    which need not be an integer. The interval is NaN where `n` is 0.
+    Unlike p ± 2 se, the score interval stays inside [0, 1]. If the share is 0 or 1, the interval does not
+    shrink to a point. `share` and `n` can have any shapes that broadcast. `n` can be an effective number of
+    trials and need not be an integer. The interval is NaN where `n` is 0.
     """
     p, size = np.asarray(share, dtype=np.float64), np.asarray(n, dtype=np.float64)
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -65,12 +65,12 @@ def clustered_shares(
 ) -> Shares:
     """The share of successes in each group, with a Wilson interval based on the effective number of trials.
 
-    `successes`, `trials` and `groups` have shape (C,), with one entry per cluster; groups are numbered
+    `successes`, `trials` and `groups` have shape (C,), with one entry per cluster. Groups are numbered
     0…n_groups−1. The variance of the share is that of a ratio of cluster totals (Cochran, "Sampling
-    Techniques", 1977, §6.3). The effective number of trials is p(1−p) divided by the share's variance,
-    limited to the range from the number of clusters to the number of trials (Korn & Graubard 1998). If each
-    cluster has one trial, the result is the plain Wilson interval. The result for a group without trials is
-    NaN.
+    Techniques", 1977, §6.3). The effective number of trials is p(1−p) divided by the share's variance. This
+    effective number is at least the number of clusters and at most the number of trials (Korn & Graubard
+    1998). If each cluster has one trial, the result is the plain Wilson interval. The result for a group
+    without trials is NaN.
     """
     won, tried = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     group = np.asarray(groups, dtype=np.int64)
@@ -86,8 +86,8 @@ def clustered_shares(
         deviation = won - np.where(tried > 0, share[group], 0.0) * tried
         scatter = np.bincount(group, weights=deviation**2, minlength=n_groups)
         clusters = np.bincount(group, weights=tried > 0, minlength=n_groups)
-        # The effective number of trials is p(1−p)/var, without the correction C/(C−1), so that it equals the
-        # number of trials exactly if each cluster has one trial.
+        # The effective number of trials is p(1−p)/var, without the correction C/(C−1). Without the
+        # correction, the effective number equals the number of trials exactly if each cluster has one trial.
         effective = np.where(scatter > 0, share * (1 - share) * total**2 / scatter, clusters)
         effective = np.clip(effective, np.minimum(clusters, total), total)
     low, high = wilson(share, effective, level=level)
@@ -104,13 +104,14 @@ def clustered_share(successes: ArrayLike, trials: ArrayLike, *, level: float = L
 def resampled_totals(
     features: NDArray[np.float64], clusters: NDArray[np.int64], *, samples: int, seed: int
 ) -> NDArray[np.float64]:
-    """Column totals of `samples` bootstrap samples of whole clusters (Efron 1979; Davison & Hinkley §3.8).
+    """Draw `samples` bootstrap samples of whole clusters and return the column totals of each sample (Efron
+    1979; Davison & Hinkley §3.8).
 
-    `features` has shape (N, F), `clusters` contains integers and has shape (N,), and the result has shape
-    (samples, F). If there are more than MAX_GROUPS clusters, they are divided at random into groups of
-    equal size, and the groups are resampled, which makes the cost of a sample independent of the size of the
-    data. Sums of independent clusters are independent, so the variance of the totals is estimated without
-    bias; the relative error of their standard deviation is 1/√(2·groups) ≈ 2 %. The same seed gives the same
+    `features` has shape (N, F). `clusters` contains integers and has shape (N,). The result has shape
+    (samples, F). If there are more than MAX_GROUPS clusters, they are divided at random into groups of equal
+    size, and the groups are resampled. The cost of a sample is then independent of the size of the data. Sums
+    of independent clusters are independent, so the variance of the totals is estimated without bias. The
+    relative error of the totals' standard deviation is 1/√(2·groups) ≈ 2 %. The same seed gives the same
     samples.
     """
     rng = np.random.default_rng(seed)
@@ -127,8 +128,8 @@ def resampled_totals(
 
 
 def sum_by(group: NDArray[np.int64], rows: NDArray[np.float64], n_groups: int) -> NDArray[np.float64]:
-    """The sums of `rows` by group. `rows` has shape (N, F), `group` has shape (N,), and the result has
-    shape (n_groups, F)."""
+    """The sums of `rows` by group. The shapes are (N, F) for `rows`, (N,) for `group`, and (n_groups, F) for
+    the result."""
     if len(rows) == 0:
         return np.zeros((n_groups, rows.shape[1]))
     order = np.argsort(group, kind="stable")
@@ -159,10 +160,10 @@ def lower_tail(z: ArrayLike) -> NDArray[np.float64]:
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """p-values adjusted for multiple tests; Holm, "A simple sequentially rejective multiple test procedure"
-    (Scand. J. Stat. 6, 1979). If the hypotheses with an adjusted value of at most x are rejected, the
-    probability of any false positive is at most x, however the tests depend on each other. A NaN marks a
-    hypothesis that was not tested, and is ignored."""
+    """p-values adjusted for multiple tests. Source: Holm, "A simple sequentially rejective multiple test
+    procedure" (Scand. J. Stat. 6, 1979). If every hypothesis with an adjusted value of at most x is rejected,
+    the probability of any false positive is at most x. This bound holds for any dependence between the tests.
+    A NaN marks a hypothesis that was not tested, and is ignored."""
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)
     tested = np.flatnonzero(~np.isnan(p))

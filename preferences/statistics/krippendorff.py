@@ -1,12 +1,13 @@
 """Krippendorff's α: agreement beyond chance for any number of raters, with missing values. Pure NumPy.
 
-α = 1 − D_o / D_e, where D_o is the disagreement observed within units and D_e is the disagreement of values
-paired at random, without replacement, from the pool of all values. Krippendorff, "Content Analysis" (4th ed.
-2019, ch. 12) and "Computing Krippendorff's Alpha-Reliability" (2011). α is 1 for perfect agreement, 0 for
-chance agreement, and negative for less agreement than expected by chance.
+α = 1 − D_o / D_e. D_o is the disagreement observed within units. D_e is the disagreement of values that are
+paired at random, without replacement, from the pool of all values. Sources: Krippendorff, "Content Analysis"
+(4th ed. 2019, ch. 12) and "Computing Krippendorff's Alpha-Reliability" (2011). α is 1 for perfect agreement
+and 0 for chance agreement. If there is less agreement than expected by chance, α is negative.
 
-Squared differences δ²(c, k): nominal [c ≠ k]; interval (c − k)²; ordinal (Σ_{g=c}^{k} n_g − (n_c + n_k)/2)²,
-which is the interval difference of the values' mid-ranks in the pool.
+The squared difference δ²(c, k) depends on the metric. The difference is [c ≠ k] for nominal values and (c −
+k)² for interval values. For ordinal values, the difference is (Σ_{g=c}^{k} n_g − (n_c + n_k)/2)². This is the
+interval difference of the values' mid-ranks in the pool.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ MAX_TABLE_VALUES = 16
 
 
 class Alpha(NamedTuple):
-    """α with its bootstrap interval, and the numbers of units and values. The interval is NaN without
-    bootstrap samples. α and the interval are NaN where α is undefined: if no unit has two values, or
-    if there is only one distinct value."""
+    """α with its bootstrap interval, and the numbers of units and values. Without bootstrap samples, the
+    interval is NaN. α is undefined if no unit has two values, or if there is only one distinct value. Both α
+    and the interval are then NaN."""
 
     alpha: float
     low: float
@@ -47,15 +48,17 @@ def alpha(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Alpha:
-    """Krippendorff's α of values in long format, with one entry per value. The result depends on the unit of
-    each value, but not on the rater.
+    """Krippendorff's α of values in long format, with one entry per value. The raters of the values do not
+    affect the result.
 
-    units: an (N,) array of integers. Units with only one value are left out, as the definition of α requires.
+    units: the unit of each value, an (N,) array of integers. Units with only one value are left out, as the
+        definition of α requires.
     values: an (N,) array of numbers.
-    samples: the number of bootstrap samples (0: no interval). Whole units are resampled, because the values
-        of a unit are dependent and α's parts are sums over units.
-    clusters: an (N,) array, constant within a unit. If `clusters` is given, whole clusters are resampled,
-        because the pairs of one task, or all values for one text, are correlated.
+    samples: the number of bootstrap samples (0: no interval). Whole units are resampled. The values of a unit
+        are dependent, and D_o and D_e are computed from sums over units.
+    clusters: an (N,) array, constant within a unit. If `clusters` is given, whole clusters are resampled
+        instead of units. Units can be correlated, for example the pairs of one task, or all values for one
+        text.
     Raises ValueError for unequal shapes, values that aren't finite, or an unknown metric.
     """
     unit, value = np.asarray(units, dtype=np.int64), np.asarray(values, dtype=np.float64)
@@ -97,7 +100,8 @@ def alpha_of_pairs(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Alpha:
-    """α of verdicts on pairs of responses: −1 (the second is preferred), 0 (tie), 1 (the first).
+    """α of verdicts on pairs of responses. A verdict is −1 if the second response is preferred, 0 for a tie,
+    and 1 if the first response is preferred.
 
     `counts` contains, for each pair, how often the verdicts −1, 0 and 1 were given, with shape (U, 3).
     `clusters` contains the task of each pair, with shape (U,). Tasks are resampled as a whole, because all
@@ -145,8 +149,8 @@ _OfTotals = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def _coincidences(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Convert (U, V) counts of values to (U, V, V) counts of ordered pairs of values within each unit. The
-    pairs that begin with a particular value have a total weight of 1."""
+    """Count the ordered pairs of values within each unit. The input has shape (U, V) and counts values; the
+    result has shape (U, V, V). The pairs that begin with a particular value have a total weight of 1."""
     pairs = counts[:, :, None] * counts[:, None, :]
     diagonal = np.arange(counts.shape[1])
     pairs[:, diagonal, diagonal] -= counts
@@ -179,8 +183,8 @@ def _features(
     domain: NDArray[np.float64],
     metric: Metric,
 ) -> tuple[NDArray[np.float64], _OfTotals]:
-    """Return (U, F) features, one row per unit, whose sums determine α, and the function that computes α
-    from the sums."""
+    """Return features and a function. The features have shape (U, F), with one row per unit. The function
+    computes α from the sums of the features."""
     n_units, size = int(unit.max()) + 1, len(domain)
     if metric == "interval":
         # Values are centred, because sums of squares of large values would lose precision by cancellation.
@@ -210,7 +214,7 @@ def _of_counts(totals: NDArray[np.float64]) -> NDArray[np.float64]:
 def _ratio(
     observed: NDArray[np.float64], expected: NDArray[np.float64], n: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """α = 1 − (observed/n) / (expected/(n(n−1))); NaN if there is only one distinct value."""
+    """Compute α = 1 − (observed/n) / (expected/(n(n−1))). If there is only one distinct value, α is NaN."""
     with np.errstate(invalid="ignore", divide="ignore"):
         found = np.where(expected > 1e-12 * n * n, 1 - (n - 1) * observed / expected, np.nan)
     return np.asarray(found)
@@ -225,8 +229,8 @@ def _ordinal_by_value(
     level: float,
     seed: int,
 ) -> Alpha:
-    """Ordinal α, for use when a table of all pairs of values would be too large; takes O(N) time per
-    sample."""
+    """Ordinal α, for use when a table of all pairs of values would be too large. Each sample takes O(N)
+    time."""
     size, n_units = int(code.max()) + 1, len(cluster_of_unit)
     m = np.bincount(unit, minlength=n_units).astype(np.float64)
 
@@ -247,8 +251,8 @@ def _ordinal_by_value(
 
 
 def pair_counts(verdicts: NDArray[np.int8], tasks: NDArray[np.int64], n_tasks: int) -> NDArray[np.float64]:
-    """Count the verdicts −1, 0 and 1 for each pair, task by task. The result has shape (n_tasks·P, 3),
-    `verdicts` has shape (R, P), and `tasks` contains the task of each ranking, with shape (R,)."""
+    """Count the verdicts −1, 0 and 1 for each pair, task by task. `verdicts` has shape (R, P). `tasks`
+    contains the task of each ranking and has shape (R,). The result has shape (n_tasks·P, 3)."""
     layers = np.concatenate([(verdicts == said) for said in (-1, 0, 1)], axis=1).astype(np.float64)
     sums = sum_by(tasks, layers, n_tasks)
     pairs = verdicts.shape[1]

@@ -28,9 +28,9 @@ def minimise(
     """Find a local minimum of `function` (which returns its value and gradient), starting at `start`.
 
     `scale` is an estimate of the inverse curvature for each parameter, with shape (n,), and scales the
-    initial step. The search stops when no component of the scaled gradient exceeds `tolerance` (about the
-    distance of each parameter from its value at the minimum), or when rounding prevents further improvement.
-    Raises RuntimeError after `max_iterations` iterations.
+    initial step. The search stops when no component of the scaled gradient exceeds `tolerance`, or when
+    rounding prevents further improvement. Each component is approximately the parameter's distance from its
+    value at the minimum. Raises RuntimeError after `max_iterations` iterations.
     """
     x = start.copy()
     value, gradient = function(x)

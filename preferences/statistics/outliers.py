@@ -1,20 +1,20 @@
 """Annotators who agree with other annotators significantly less than expected. Pure NumPy.
 
-Each ranking has a score: the share of its pairs on which the other rankings of its task agree with it. Under
-the null hypothesis, all annotators of a task are interchangeable: an annotator's score is equally likely to
-be any of the task's scores. The null hypothesis determines the expected value and the variance of an
-annotator's total score exactly, without a model of votes, ties or difficulty. With more than a few tasks, the
-standardised difference between the total score and its expected value is approximately normal. The test is
-one-sided: it detects only agreement that is too low.
+A ranking's verdicts on response pairs are compared with the verdicts of the task's other rankings. The
+ranking's score is the share of equal verdicts. Under the null hypothesis, all annotators of a task are
+interchangeable. An annotator's score is then equally likely to be any of the task's scores. This hypothesis
+determines exactly the expected value and the variance of an annotator's total score. No model of votes, ties
+or difficulty is needed. With more than a few tasks, the standardised difference between the total score and
+its expected value is approximately normal. The test is one-sided: it detects only agreement that is too low.
 
 If a task has only two rankings, both rankings have the same score. Tasks with two rankings are therefore
-compared with each other, as if the annotator's tasks were a random sample without replacement from all tasks
-with two rankings. This comparison is valid only if tasks are assigned regardless of their difficulty, as
-Rankloop assigns them.
+compared with each other. The annotator's tasks are treated as a random sample, without replacement, of all
+tasks with two rankings. This comparison is valid only if tasks are assigned regardless of their difficulty,
+as Rankloop assigns them.
 
-All annotators are tested, so in most projects with twenty annotators, at least one has a p-value below 0.05
-by chance. Base decisions on `adjusted` (Holm): with a threshold of 0.05, at most 5 % of projects have a false
-positive.
+All annotators are tested. In most projects with twenty annotators, at least one annotator therefore has a
+p-value below 0.05 by chance. Base decisions on `adjusted` (Holm's method). With a threshold of 0.05, at most
+5 % of projects then have a false positive.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ MIN_TASKS = 10
 
 
 class Outliers(NamedTuple):
-    """All arrays have shape (A,). `z` is the standardised difference from the expectation, which is
-    negative for too little agreement; `p_value` and `adjusted` (Holm, over all annotators) are NaN for
-    annotators with fewer than MIN_TASKS tasks; and `n_tasks` is the number of tasks used in the test."""
+    """All arrays have shape (A,). `z` is the standardised difference from the expectation; a negative value
+    means too little agreement. `adjusted` is the p-value adjusted by Holm's method for all annotators.
+    `n_tasks` is the number of tasks used in the test. If `n_tasks` is below MIN_TASKS, `z`, `p_value` and
+    `adjusted` are NaN."""
 
     z: NDArray[np.float64]
     p_value: NDArray[np.float64]
@@ -44,9 +45,9 @@ class Outliers(NamedTuple):
 def outliers(
     scores: NDArray[np.float64], tasks: NDArray[np.int64], annotators: NDArray[np.int64], n_annotators: int
 ) -> Outliers:
-    """Test all annotators. `scores` contains the score of each ranking, or NaN if its task has no other
-    ranking (such rankings are ignored); `tasks` and `annotators` contain integers. All three arrays have
-    shape (R,). An annotator has at most one ranking per task."""
+    """Test all annotators. `scores` contains the score of each ranking. If a task has only one ranking, the
+    ranking's score is NaN, and the ranking is ignored. `tasks` and `annotators` contain integers. All three
+    arrays have shape (R,). An annotator has at most one ranking per task."""
     known = ~np.isnan(scores)
     score, annotator = scores[known], annotators[known]
     if len(score) == 0:

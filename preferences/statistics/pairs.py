@@ -3,8 +3,8 @@
 Rankings are *places*: (R, K) integers. A row contains the tier of each of the K responses in a ranking's
 task. All rankings of a task list the responses in the same order. Place 0 is best, and responses with equal
 places are tied. UNRANKED is below all tiers; unranked responses have no order among themselves. Responses are
-matched by identity, never by their position on the page or in a ranking: comparing the k-th entries of two
-lists would make agreement figures meaningless.
+matched by identity, never by their position on the page or in a ranking. If the k-th entries of two lists
+were compared instead, agreement figures would be meaningless.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def pair_columns(k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def verdicts_of(places: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Convert (R, K) places to (R, K(K−1)/2) verdicts on the pairs of `pair_columns`: 1 if the first
-    response is preferred, −1 if the second is preferred, 0 for a tie, and NO_VERDICT if both responses are
-    unranked."""
+    """Convert (R, K) places to (R, K(K−1)/2) verdicts on the pairs of `pair_columns`. A verdict is 1 if the
+    first response is preferred, −1 if the second response is preferred, and 0 for a tie. If both responses
+    are unranked, the verdict is NO_VERDICT."""
     places = np.asarray(places)
     if places.ndim != 2:
         raise ValueError(f"`places` must have shape (R, K); its shape is {places.shape}.")

@@ -1,9 +1,8 @@
-"""Kendall's W: the agreement among whole rankings, with ties. Pure NumPy. (For τ-b between two rankings, see
-`agreement`.)
+"""Kendall's W: the agreement among whole rankings, with ties. Pure NumPy. For τ-b between two rankings, see
+`agreement`.
 
-The input consists of places (or other scores) of the same responses, with the responses in the same order for
-all rankings. Lists of IDs in ranked order are not valid input, because entries at the same position would be
-different responses; see `pairs`.
+The input consists of places (or other scores) of the same responses. All rankings must list the responses in
+the same order. Lists of IDs in ranked order are therefore not valid input; see `pairs`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from preferences.statistics.intervals import sum_by
 
 
 def mid_ranks(places: ArrayLike) -> NDArray[np.float64]:
-    """Convert (R, K) places to ranks 1…K; tied places get their mean rank."""
+    """Convert (R, K) places to ranks 1…K. Tied responses get the mean of their ranks."""
     place = np.asarray(places)
     lower = (place[:, None, :] < place[:, :, None]).sum(-1)
     equal = (place[:, None, :] == place[:, :, None]).sum(-1)
@@ -24,20 +23,20 @@ def mid_ranks(places: ArrayLike) -> NDArray[np.float64]:
 
 
 def kendall_w_by_task(places: ArrayLike, tasks: NDArray[np.int64], n_tasks: int) -> NDArray[np.float64]:
-    """Concordance W of each task's rankings, corrected for ties; Kendall, "Rank Correlation Methods" (1948)
-    §6:
+    """Concordance W of each task's rankings, corrected for ties (Kendall, "Rank Correlation Methods", 1948,
+    §6):
 
-    W = (12 Σ R_i² − 3 m² K (K+1)²) / (m² K (K²−1) − m Σ_j Σ_ties (t³ − t)), where R_i is the sum of response
-    i's ranks, m is the number of rankings, j indexes the rankings, and t is the size of a tie.
+    W = (12 Σ R_i² − 3 m² K (K+1)²) / (m² K (K²−1) − m Σ_j Σ_ties (t³ − t)). R_i is the sum of response i's
+    ranks, and m is the number of rankings. The index j runs over the rankings, and t is the size of a tie.
 
-    `places` has shape (R, K), and `tasks` contains task numbers 0…n_tasks−1, with shape (R,). Returns W with
-    shape (n_tasks,): 1 for identical orders, 0 if all responses have the same mean rank, and NaN if there are
-    fewer than two rankings or every ranking ties all responses.
+    `places` has shape (R, K). `tasks` contains task numbers 0…n_tasks−1 and has shape (R,). Returns W with
+    shape (n_tasks,). W is 1 for identical orders, and 0 if all responses have the same mean rank. If a task
+    has fewer than two rankings, or if every ranking ties all responses, W is NaN.
     """
     ranks = mid_ranks(places)
     k = ranks.shape[1]
     equal = (ranks[:, None, :] == ranks[:, :, None]).sum(-1)
-    # Σ_ties (t³ − t) = Σ_i (t_i² − 1), where t_i is the size of the tie that contains i.
+    # Σ_ties (t³ − t) equals Σ_i (t_i² − 1), where t_i is the size of the tie that contains response i.
     ties = (equal**2 - 1).sum(1)
     sums = sum_by(tasks, np.concatenate([ranks, ties[:, None], np.ones((len(ranks), 1))], axis=1), n_tasks)
     total, tied, m = sums[:, :k], sums[:, k], sums[:, k + 1]

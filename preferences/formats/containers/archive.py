@@ -1,8 +1,8 @@
 """A zip archive of data files, such as a dataset folder.
 
-The sizes that an archive declares are not trusted: entries are counted before the directory is read, and
-unpacked bytes are counted while files are read. A deflated file can't be read backwards, as Parquet requires,
-so a Parquet file is first unpacked to disk; every other file is streamed.
+Sizes declared in an archive are not trusted. Entries are counted before the directory is read, and unpacked
+bytes are counted while files are read. Parquet files must be read backwards, but a deflated file can't be. A
+Parquet file is therefore first unpacked to disk. Every other file is streamed.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
     size = stream.seek(0, io.SEEK_END)
     if sum(entry.compress_size for entry in entries) > size:
         raise FormatError(
-            "Entries of the zip archive overlap: the sum of their sizes is larger than the archive."
+            "Entries of the zip archive overlap. The sum of the entries' sizes is larger than the archive."
         )
     expanded = sum(entry.file_size for entry in found)
     if unpacks_too_far(expanded, sum(entry.compress_size for entry in found)):
@@ -155,7 +155,7 @@ def _is_data(entry: zipfile.ZipInfo) -> bool:
 
 
 def _check_entries(stream: BinaryIO) -> None:
-    """Count entries by their signatures, because zipfile would load the whole directory, which can take
+    """Count entries by their signatures. The zipfile module would load the whole directory, which can take
     gigabytes."""
     count, before = 0, b""
     stream.seek(0)

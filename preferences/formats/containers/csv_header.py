@@ -74,8 +74,8 @@ class Dialect:
 
 
 def dialect_of(head: str) -> Dialect | None:
-    """The dialect of a CSV file that begins with `head`; None if `head` has no header of a CSV file with
-    prompts or responses. The comma is tried first."""
+    """The dialect of a CSV file that begins with `head`. If `head` is not a CSV header with columns for
+    prompts or responses, the result is None. The comma is tried first."""
     head = EMPTY_LINES.sub("", head, count=1)
     end = LINE_END.search(QUOTED.sub("", head))
     mac = end is not None and end[0] == CARRIAGE_RETURN

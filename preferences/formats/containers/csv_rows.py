@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 def csv_rows(stream: TextStream, dialect: Dialect) -> Iterator[NumberedRow]:
     """Raises FormatError at once if the header can't be used."""
-    # The csv module's field size limit is global to the interpreter; its default of 128 KiB would reject long
-    # conversations.
+    # The csv module's field size limit applies to the whole interpreter. The default of 128 KiB would reject
+    # long conversations.
     csv.field_size_limit(limits.MAX_ROW_BYTES)
     lines = _CsvLines(stream, dialect)
     reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
@@ -85,8 +85,7 @@ class _CsvLines:
     """Yield lines as text. A quoted cell can span many lines, so this class limits the size of a whole
     row.
 
-    `fault` is the reason why the current row can't be read, for example the position of a byte that is not
-    UTF-8.
+    `fault` is the reason why the current row can't be read, for example a byte that is not UTF-8.
     """
 
     def __init__(self, stream: TextStream, dialect: Dialect) -> None:

@@ -55,7 +55,8 @@ def _encoding_of(head: bytes) -> tuple[bytes, str]:
 
 
 class _Converted:
-    """A lone surrogate is kept as bytes that are not valid UTF-8, so that only its own row is rejected."""
+    """A lone surrogate becomes bytes that are not valid UTF-8. Only the row with these bytes is then
+    rejected."""
 
     def __init__(self, stream: TextStream, encoding: str) -> None:
         self._stream = stream

@@ -67,8 +67,8 @@ def array_rows(stream: TextStream) -> Iterator[NumberedRow]:
 
 
 class _Constants(list[str]):
-    """The NaN and Infinity literals of a row, which are not JSON, but which Python writes. The decoder calls
-    `append` for each literal and uses the result, None, as its value."""
+    """The NaN and Infinity literals of a row. Python writes these literals, although they are not JSON. The
+    decoder calls `append` for each literal and uses the result, None, as its value."""
 
     def taken(self) -> tuple[Quirk, ...]:
         found = (NOT_A_NUMBER,) if self else ()
@@ -118,8 +118,8 @@ class _ArrayText:
                     raise RowError(
                         f"the row is longer than {limits.MAX_ROW_BYTES:,} bytes, or is damaged"
                     ) from None
-                # The amount of text read doubles after each failed attempt, so failed attempts at most double
-                # the cost of parsing a long row.
+                # After each failed attempt, twice as much text is read. Failed attempts therefore at most
+                # double the cost of parsing a long row.
                 self._read(max(limits.HEAD_BYTES, held))
 
     def _read(self, size: int) -> None:

@@ -12,13 +12,13 @@ from preferences.records import FormatError, Row
 
 HEAD_BYTES = 64 * 1024
 MAX_ROW_BYTES = 8 * 2**20
-# Text compresses by a factor of 3 to 10, and repetitive logs by a factor of up to about 50; the maximum for
-# gzip is 1,032. The ratio is not checked for the first 64 MiB of unpacked data, so that a small file of
-# identical rows is not treated as a decompression bomb.
+# Text compresses by a factor of 3 to 10, and repetitive logs compress by a factor of up to about 50. The
+# maximum for gzip is 1,032. The ratio is not checked for the first 64 MiB of unpacked data. A small file of
+# identical rows is therefore not treated as a decompression bomb.
 MAX_EXPANSION_RATIO = 120
 FREE_EXPANDED_BYTES = 64 * 2**20
-# Parquet stores a repeated value once, so a file with the same long prompt in every row can expand several
-# hundred times.
+# Parquet stores a repeated value once. A file with the same long prompt in every row can therefore expand by
+# a factor of several hundred.
 MAX_REPETITION = 2000
 
 
@@ -28,8 +28,8 @@ class ExpansionError(FormatError):
 
 @dataclass(frozen=True, slots=True)
 class NumberedRow:
-    """A row with its line number, counted from 1 (in Parquet and JSON arrays, its row number), or the reason
-    why the row can't be read.
+    """A row with its line number, or the reason why the row can't be read. Line numbers start at 1. In
+    Parquet and JSON arrays, the line number is the row number.
 
     `file` is the file's name in an archive of several files, and is otherwise empty. `quirks` are deviations
     from the container's specification.

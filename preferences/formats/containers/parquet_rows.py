@@ -19,8 +19,8 @@ from preferences.formats.containers.limits import ExpansionError, NumberedRow, u
 from preferences.records import FormatError
 
 PARQUET_MAGIC = b"PAR1"
-# A value that is stored once for all rows expands to one copy per row of a batch, so this is the maximum
-# number of rows in a batch, regardless of what the file declares.
+# The maximum number of rows in a batch, regardless of what the file declares. A value that is stored once for
+# all rows expands to one copy per row of a batch.
 PARQUET_BATCH_ROWS = 32
 UNREADABLE = (ValueError, OverflowError, pa.ArrowException)  # includes UnicodeDecodeError
 DAMAGED = (*UNREADABLE, OSError, MemoryError)
@@ -45,8 +45,8 @@ def parquet_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
 def batches_of(
     file: pq.ParquetFile, rows: int, columns: Sequence[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of at most `rows` rows, row group by row group: Arrow can't read a batch that spans two row
-    groups if dictionaries are nested in lists or structs."""
+    """Batches of at most `rows` rows, row group by row group. If dictionaries are nested in lists or structs,
+    Arrow can't read a batch that spans two row groups."""
     for group in range(file.metadata.num_row_groups):
         yield from file.iter_batches(rows, row_groups=[group], columns=columns)
 
@@ -75,9 +75,9 @@ def _parquet_batches(file: pq.ParquetFile, most_bytes: int) -> Iterator[Numbered
 
 
 def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
-    """Yield each row, or the reason why it can't be read. If a batch fails, it is read row by row, so that a
-    cell with invalid UTF-8 affects only its own row. Reading every batch row by row would take four times as
-    long."""
+    """Yield each row, or the reason why it can't be read. If a batch fails, the batch is read row by row. A
+    cell with invalid UTF-8 then affects only its own row. Reading every batch row by row would take four
+    times as long."""
     try:
         yield from batch.to_pylist()
         return
@@ -140,7 +140,8 @@ def _plain(value: Any) -> Any:
 
 
 def _number(value: Decimal) -> float | str | None:
-    """A decimal as a float if that is the same number; otherwise as text, which keeps all digits."""
+    """Convert a decimal to a float if the float is the same number. Otherwise, convert the decimal to text,
+    which keeps all digits."""
     if not value.is_finite():
         return None
     number = float(value)

@@ -1,9 +1,10 @@
-"""Read a file as numbered rows. The file can be JSON Lines, a JSON array, CSV or Parquet, and it can be
-plain, gzipped or in a zip archive.
+"""Read a file as numbered rows. The file can be JSON Lines, a JSON array, CSV or Parquet. The file can also
+be gzipped or in a zip archive.
 
-The container format is recognised by the file's content. Memory use is constant: one line (or one small
-Parquet batch) is in memory at a time, and declared sizes are not trusted. A row that can't be read is yielded
-with the reason. A truncated file yields its readable rows and then the reason why reading stopped.
+The container format is recognised by the file's content. Memory use is constant, because only one line (or
+one small Parquet batch) is in memory at a time. Sizes declared in a file are not trusted. A row that can't be
+read is yielded with the reason. A truncated file yields its readable rows and then the reason why reading
+stopped.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
 
 
 def only_parquet_of(stream: BinaryIO) -> BinaryIO | None:
-    """The content of a zip archive's only data file, unpacked to disk, if it is a Parquet file; None for
-    anything else."""
+    """Unpack a zip archive's only data file to disk and return its content if the data file is Parquet. For
+    any other file, return None."""
     magic = stream.read(4)
     stream.seek(0)
     try:
@@ -99,7 +100,7 @@ def _member_rows(member: io.BufferedReader, file: archive.DataFile) -> Iterator[
 
 def _text_rows(stream: Any, magic: bytes, *, packed_bytes: Callable[[], int]) -> Iterator[NumberedRow]:
     if magic[:2] == GZIP_MAGIC:
-        # GzipFile reads ahead, so the count of packed bytes can be too high by one buffer (128 KiB).
+        # GzipFile reads ahead. The count of packed bytes can therefore be too high by one buffer (128 KiB).
         text = TextStream(Gunzip(stream), packed_bytes=packed_bytes, what="the gzip data")
     else:
         text = TextStream(stream)
@@ -125,13 +126,14 @@ def _container(head: bytes) -> Container:
     if any(line.lstrip().startswith(b"{") for line in head.split(b"\n")[:HEAD_LINES]):
         return jsonl_rows
     raise FormatError(
-        "This is neither JSON Lines nor a JSON array, nor CSV with a header that names a column for prompts"
-        " or responses (each plain or gzipped), nor Parquet, nor a zip archive of such files."
+        "The file's format is unknown. Supported formats are JSON Lines, JSON arrays and CSV (each plain or "
+        "gzipped), Parquet, and zip archives of such files. CSV needs a header that names a column for "
+        "prompts or responses."
     )
 
 
 def _guarded(rows: Iterator[NumberedRow], source: Source) -> Iterator[NumberedRow]:
-    """Yield `rows`. If the stream itself fails, yield the reason as the last row, so that the rows before it
+    """Yield `rows`. If the stream itself fails, yield the reason as the last row. The rows before the failure
     are kept."""
     line = 0
     try:

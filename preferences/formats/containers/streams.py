@@ -1,7 +1,7 @@
 """Forward-only streams that are read once, with size limits enforced during reading.
 
-If a layer fails (a truncated gzip file, a damaged zip archive, a bad character), the bytes before the failure
-are still delivered. The last layer, :class:`TextStream`, then ends and keeps the reason.
+If a layer fails, the bytes before the failure are still delivered. A failure can be a truncated gzip file, a
+damaged zip archive or a bad character. The last layer, :class:`TextStream`, then ends and keeps the reason.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ LINE_ENDS = (b"\n", b"\r")
 
 
 def some_of(stream: Any) -> Callable[[int], bytes]:
-    """The method that reads up to n bytes. `read1` is preferred: `read` loses the bytes that it has already
-    read if a later part of the same call fails."""
+    """The method that reads up to n bytes. `read1` is preferred. If `read` fails in the middle of a call, the
+    bytes that the call has already read are lost."""
     return cast(Callable[[int], bytes], getattr(stream, "read1", stream.read))
 
 
@@ -38,7 +38,7 @@ def bounded_lines(stream: BinaryIO) -> Iterator[bytes | None]:
 
 
 def bounded_mac_lines(stream: BinaryIO) -> Iterator[bytes | None]:
-    """As :func:`bounded_lines`, but a carriage return without a line feed also ends a line."""
+    """Works like :func:`bounded_lines`, but a carriage return without a line feed also ends a line."""
     held, skipping = b"", False
     while chunk := stream.read(limits.HEAD_BYTES):
         lines = (held + chunk).splitlines(keepends=True)

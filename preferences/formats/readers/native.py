@@ -1,15 +1,15 @@
 """Rankloop's own format: a prompt, its responses, and optionally one ranking of them.
 
 The prompt is in `prompt` (text) or `messages`. The responses are in `responses`, a list of texts or of
-`{text, model, sampling}`; in CSV, they are either a JSON list or in columns `response_1 … response_10` with
-`model_1 … model_10`. Other common field names are recognised: `question`, `completions`, `answer_a`,
-`output1`, …
+`{text, model, sampling}`. In CSV, `responses` can be a JSON list. CSV can instead have the columns
+`response_1 … response_10` and `model_1 … model_10`. Other common field names are recognised: `question`,
+`completions`, `answer_a`, `output1`, …
 
-A ranking is `tiers` (lists of response indices from 0, best first; responses in the same list are tied) or
-`ranking` (one rank number per response; 1 is best, and equal numbers tie). `gold_tiers` is the known answer,
-and a row whose `task_kind` is `gold`, `attention` or `qualification` becomes a check for annotators.
-`weight`, `split`, `round` and `votes` are used only to train a reward model on the file. The `ranking`
-export and a snapshot's Parquet file are in this format, so they can be imported again.
+A ranking is in `tiers` or `ranking`. `tiers` contains lists of response indices from 0, best first; responses
+in the same list are tied. `ranking` contains one rank number per response; 1 is best, and equal numbers tie.
+`gold_tiers` is the known answer. A row whose `task_kind` is `gold`, `attention` or `qualification` becomes a
+check for annotators. `weight`, `split`, `round` and `votes` are used only to train a reward model on the
+file. The `ranking` export and a snapshot's Parquet file are in this format, so they can be imported again.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def _task_kind(row: Row, gold: Tiers | None) -> str:
 
 
 def _list_name(row: Row) -> str | None:
-    """The name of the field that contains all responses, as a list or as the JSON text of a list."""
+    """The name of the field that contains all responses. The field contains a list or a list's JSON text."""
     return next((name for name in LIST_NAMES if given(row.get(name))), None)
 
 
@@ -321,12 +321,11 @@ def _by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
 FORMAT = ImportFormat(
     name="rankloop",
     title="Rankloop: a prompt, its responses and optionally a ranking (JSON Lines, CSV, Parquet)",
-    reads="Each row has a prompt, two to ten responses, and at most one ranking of the responses "
-    "(`tiers` or `ranking`), with strength, ratings, flags, comment, rewrite, annotator and "
-    "duration. Other common column names are recognised, as is HelpSteer2's "
-    "`preference_strength`. `gold_tiers` is the known answer; a row whose `task_kind` is `gold`,"
-    " `attention` or `qualification` becomes a check for all annotators. The `ranking` "
-    "export and a snapshot's Parquet file are imported in this format.",
+    reads="Each row has a prompt, two to ten responses, and at most one ranking of the responses (`tiers` "
+    "or `ranking`). A ranking can have strength, ratings, flags, comment, rewrite, annotator and duration. "
+    "Other common column names are recognised, as is HelpSteer2's `preference_strength`. `gold_tiers` is "
+    "the known answer. A row whose `task_kind` is `gold`, `attention` or `qualification` becomes a check "
+    "for all annotators. The `ranking` export and a snapshot's Parquet file are imported in this format.",
     loses="Nothing: other fields are kept as metadata.",
     example='{"prompt": "…", "responses": [{"text": "…", "model": "…"}, "…"], "tiers": [[1], [0]]}',
     recognises=recognises,

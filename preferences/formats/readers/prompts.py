@@ -43,8 +43,9 @@ RESPONSE_FIELDS = frozenset({"metadata", "responses"})
 
 
 class Prompt(NamedTuple):
-    """A row's conversation, the names of the fields that it contains, the further fields of its turns as
-    metadata, and the names of the row's other prompt fields."""
+    """A row's prompt. `messages` is the conversation, and `fields` names the fields that the conversation
+    contains. `turns` contains the further fields of the turns as metadata. `others` names the row's other
+    prompt fields."""
 
     messages: tuple[Message, ...]
     fields: frozenset[str]
@@ -72,7 +73,9 @@ def recognises(row: Row) -> bool:
 
 def parse(row: Row) -> Parsed:
     if row.get("responses"):
-        raise RowError("the row has responses, which a file of prompts can't contain (use --format rankloop)")
+        raise RowError(
+            "the row has responses, but a file of prompts can't contain responses (use --format rankloop)"
+        )
     prompt = prompt_of(row)
     return [Record(messages=prompt.messages, metadata=prompt_metadata(row, prompt, RESPONSE_FIELDS))]
 
@@ -91,15 +94,15 @@ def prompt_fields(row: Row) -> frozenset[str]:
 
 
 def prompt_of(row: Row, *, in_pair: bool = False) -> Prompt:
-    """The row's conversation: the field `messages`, or a prompt field that contains a text, which becomes one
-    user turn, or a list of turns as in TRL.
+    """The row's conversation, which is read from `messages` or a prompt field. A text in a prompt field
+    becomes one user turn. A prompt field can also contain a list of turns, as in TRL.
 
-    The prompt field can also be named question, query, instruction, input, … (`instruction` can be
-    accompanied by `input` and `history`). A `system` or `system_prompt` beside it becomes the first turn.
+    The prompt field can also be named question, query, instruction, input, … A row with `instruction` can
+    also have `input` and `history`. A `system` or `system_prompt` field becomes the first turn.
 
-    `in_pair`: the row has a chosen and a rejected response. Many such files also give the conversation with
-    the chosen response, so a conversation that ends with an assistant turn is not the prompt if there is
-    another prompt field.
+    `in_pair`: the row has a chosen and a rejected response. Many files of pairs also contain the conversation
+    with the chosen response. If there is another prompt field, a conversation that ends with an assistant
+    turn is therefore not the prompt.
     """
     names = prompt_names(row)
     name = _chosen_name(row, names, in_pair)
@@ -115,8 +118,8 @@ def prompt_of(row: Row, *, in_pair: bool = False) -> Prompt:
 
 
 def prompt_metadata(row: Row, prompt: Prompt, known: frozenset[str]) -> dict[str, Any]:
-    """The row's metadata: all fields that are not known and not part of the prompt, and the further fields of
-    the prompt's turns."""
+    """The row's metadata: the further fields of the prompt's turns, and all fields that are neither known nor
+    part of the prompt."""
     return metadata_of({**row, **prompt.turns} if prompt.turns else row, known | prompt.fields)
 
 
@@ -169,8 +172,8 @@ def with_system(row: Row, messages: tuple[Message, ...]) -> tuple[tuple[Message,
 
 
 def with_repeats(row: Row, prompt: Prompt, conversations: Sequence[Sequence[Message]] = ()) -> Prompt:
-    """The prompt, with the other prompt fields that only repeat it, one of the conversations or, as text, one
-    of their turns."""
+    """Add to the prompt's fields every other prompt field that only repeats known content. Known content is
+    the prompt, one of the conversations, or the text of one of their turns."""
     known = [stripped(turns) for turns in (prompt.messages, *conversations) if turns]
     known += [turns[1:] for turns in known if turns[0][0] == "system"]
     repeats = {name for name in prompt.others if _repeats(row[name], known)}
@@ -207,8 +210,8 @@ def _read(row: Row, name: str) -> tuple[tuple[Message, ...], dict[str, Any]]:
 
 
 def conversation_of_instruction(row: Row) -> tuple[Message, ...]:
-    """The conversation formed by the `history` of [user, assistant] pairs and `instruction` followed by its
-    `input`, without the system prompt."""
+    """The conversation of a row with `instruction`, without the system prompt. The conversation begins with
+    `history`, a list of [user, assistant] pairs. The last turn is `instruction`, followed by `input`."""
     messages: list[Message] = []
     for index, pair in enumerate(list_of(row["history"], "history") if given(row.get("history")) else []):
         turns = list_of(pair, f"history.{index}")
@@ -227,9 +230,10 @@ def conversation_of_instruction(row: Row) -> tuple[Message, ...]:
 FORMAT = ImportFormat(
     name="prompts",
     title="Prompts without responses (JSON Lines, CSV, Parquet)",
-    reads="One prompt per row: `prompt`, `question`, `query`, `instruction`, `user_prompt`, `user_input`, "
-    "`input` or `context` as text or as turns, or `messages`, `conversation` or `conversations`. `system` or "
-    "`system_prompt` is the system turn. `instruction` can be accompanied by `input` and `history`.",
+    reads="One prompt per row. The prompt is `prompt`, `question`, `query`, `instruction`, `user_prompt`, "
+    "`user_input`, `input` or `context`, as text or as turns. The prompt can also be a conversation in "
+    "`messages`, `conversation` or `conversations`. `system` or `system_prompt` is the system turn. "
+    "`instruction` can be accompanied by `input` and `history`.",
     loses="Nothing: other fields are kept as the prompt's metadata.",
     example='{"id": "seed_task_0", "prompt": "Is there anything I can eat for breakfast?"}',
     recognises=recognises,

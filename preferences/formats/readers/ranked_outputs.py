@@ -1,5 +1,5 @@
-"""Ranked lists in the LLaMA-Factory format (used by the Chinese OASST, for example): `output` contains the
-replies, best first, and `history` the turns before `instruction`."""
+"""Ranked lists in the LLaMA-Factory format, which the Chinese OASST uses, for example. `output` contains the
+replies, best first. `history` contains the turns before `instruction`."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def parse(row: Row) -> Parsed:
 FORMAT = ImportFormat(
     name="ranked-outputs",
     title="LLaMA-Factory: an instruction with a ranked list of outputs (JSON)",
-    reads="The outputs as one ranking in file order, best first; history and instruction form the prompt, "
-    "with `system` or `system_prompt` as its system turn.",
+    reads="The outputs become one ranking in file order, best first. `history` and `instruction` form the "
+    "prompt, and `system` or `system_prompt` is the system turn.",
     loses="The boundary between `instruction` and `input`, which are joined by a blank line in the "
     "last turn.",
     example='{"instruction": "…", "input": "", "history": [["…", "…"]], "output": ["best", "second",'

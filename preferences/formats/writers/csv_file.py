@@ -1,10 +1,10 @@
-"""CSV for spreadsheets and notebooks: one complete ranking per line, without text that a spreadsheet would
-interpret as a formula.
+"""CSV for spreadsheets and notebooks, with one complete ranking per line. No text is written that a
+spreadsheet would interpret as a formula.
 
-A spreadsheet can interpret a cell that begins with `=`, `+`, `-`, `@`, a tab or a line end as a formula
-(CWE-1236), so such text gets a leading apostrophe. Text in which such a character follows leading apostrophes
-also gets an apostrophe, so that removing one apostrophe restores every cell. The import applies
-:func:`restored` to Rankloop's own files.
+If a cell begins with `=`, `+`, `-`, `@`, a tab or a line end, a spreadsheet can interpret the cell as a
+formula (CWE-1236). The text of such a cell gets a leading apostrophe. If one of these characters follows
+leading apostrophes, the text also gets an apostrophe. Removing one apostrophe then restores every cell. The
+import applies :func:`restored` to Rankloop's own files.
 """
 
 from __future__ import annotations
@@ -151,8 +151,8 @@ FORMAT = ExportFormat(
     title="One line per ranking (CSV, UTF-8)",
     use="For spreadsheets and notebooks; lists and objects are written as JSON.",
     loses=(
-        "Nothing. Text that a spreadsheet could interpret as a formula (because it begins with =, +, -, "
-        "@, a tab or a line ending) gets a leading apostrophe, which an import removes."
+        "Nothing. If a text begins with =, +, -, @, a tab or a line ending, a spreadsheet could interpret "
+        "the text as a formula. Such text gets a leading apostrophe, which an import removes."
     ),
     example="ranking_id,…,strength,…,messages,tiers,…,response_1,model_1,response_2,model_2",
     suffix=".csv",

@@ -40,11 +40,11 @@ FORMAT = ExportFormat(
     title="Anthropic hh-rlhf dialogues (JSON Lines)",
     use="For code written for hh-rlhf; otherwise prefer `trl_preference`.",
     loses=(
-        "Ties, strengths, ratings, flags, comments, rewrites, annotators and models. Prompts "
-        "with a system or tool turn are left out, because the format has only two speakers. Text "
-        "that contains a blank line followed by `Human:` or `Assistant:` is split into turns "
-        "when the file is read. Rankings of more than two responses become pairs. Data imported "
-        "from hh-rlhf is exported unchanged, byte for byte."
+        "Ties, strengths, ratings, flags, comments, rewrites, annotators and models. Prompts with a system "
+        "or tool turn are left out, because the format has only two speakers. If a text contains a blank "
+        "line followed by `Human:` or `Assistant:`, the text is split into turns when the file is read. "
+        "Rankings of more than two responses become pairs. Data imported from hh-rlhf is exported "
+        "unchanged, byte for byte."
     ),
     example=r'{"chosen": "\n\nHuman: Q\n\nAssistant: A1", "rejected": "\n\nHuman: Q\n\nAssistant: A2"}',
     suffix=".jsonl",

@@ -1,10 +1,10 @@
 """Label Studio tasks with their annotations: pairs for `<Pairwise>`, whole rankings for `<Ranker>`.
 
 The file is one JSON array, as Label Studio requires. There is one Label Studio task per ranking (for
-Pairwise, per strict pair). The rankings of a Rankloop task can't be combined while streaming: rows are read
-in the order of creation, so these rankings are not necessarily adjacent. The task's `meta` contains the IDs
-of the ranking, task and prompt. `prompt` is the conversation in the format that `<Paragraphs value="$prompt"
-nameKey="role" textKey="content"/>` displays.
+Pairwise, per strict pair). The rankings of a Rankloop task can't be combined during streaming. Rows are read
+in the order of creation, so a task's rankings are not necessarily adjacent. The task's `meta` contains the
+IDs of the ranking, task and prompt. `prompt` is the conversation in the format that `<Paragraphs
+value="$prompt" nameKey="role" textKey="content"/>` displays.
 """
 
 from __future__ import annotations
@@ -102,9 +102,9 @@ PAIRWISE = ExportFormat(
     title="Label Studio Pairwise tasks with annotations (JSON array)",
     use='For `<Pairwise name="comparison" toName="answer1,answer2">` projects; one task per pair.',
     loses=(
-        "Ties (which Pairwise can't express), strengths, ratings, flags, comments and rewrites; "
-        "a ranking of more than two responses becomes pairs. `completed_by` contains the "
-        "pseudonym in place of an e-mail address."
+        "Ties (which Pairwise can't express), strengths, ratings, flags, comments and rewrites. A ranking "
+        "of more than two responses becomes pairs. `completed_by` contains the pseudonym in place of an "
+        "e-mail address."
     ),
     example=(
         '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "answer1": "A", "answer2": "B"},'

@@ -1,7 +1,7 @@
 """Open-Assistant message trees: the path to the ranked replies, and the replies with their ranks.
 
-There is one tree per ranking. Rows are read in the order of creation, so combining a whole conversation in
-one tree would require holding the entire file in memory.
+There is one tree per ranking. Rows are read in the order of creation. Combining a whole conversation in one
+tree would therefore require holding the entire file in memory.
 """
 
 from __future__ import annotations
@@ -88,11 +88,10 @@ FORMAT = ExportFormat(
     title="Open-Assistant message trees with ranks (JSON Lines)",
     use="For code that reads OASST: ranked replies, nested under their conversation.",
     loses=(
-        "Strength, ratings, flags, comments and rewrites. There is one tree per ranking, so "
-        "replies to other turns and other annotators' rankings of the same prompt are in other "
-        "trees. Tied responses have equal ranks, which Open-Assistant itself never writes, and "
-        "unranked responses share the last rank. Prompts with a system or tool turn are left "
-        "out, because a tree has only two speakers."
+        "Strength, ratings, flags, comments and rewrites. There is one tree per ranking. Replies to other "
+        "turns, and other annotators' rankings of the same prompt, are in other trees. Tied responses have "
+        "equal ranks, which Open-Assistant itself never writes, and unranked responses share the last rank. "
+        "Prompts with a system or tool turn are left out, because a tree has only two speakers."
     ),
     example=(
         '{"message_tree_id": "…", "tree_state": "ready_for_export", "prompt": {"message_id": "…", "text":'

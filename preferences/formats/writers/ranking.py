@@ -1,4 +1,4 @@
-"""Complete rankings as JSON Lines: the rows of the snapshot, which can be imported again."""
+"""Complete rankings as JSON Lines. The file contains the snapshot's rows and can be imported again."""
 
 from __future__ import annotations
 

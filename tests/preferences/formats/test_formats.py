@@ -306,7 +306,7 @@ def test_unknown_fields_are_kept_as_metadata() -> None:
 
 @pytest.mark.parametrize("line", [b"a,b,c\n1,2,3", b"\x89PNG\r\n\x1a\n", b"hello"])
 def test_unknown_container_is_refused(line: bytes) -> None:
-    with pytest.raises(FormatError, match="neither JSON Lines"):
+    with pytest.raises(FormatError, match="Supported formats are JSON Lines"):
         read(io.BytesIO(line))
 
 

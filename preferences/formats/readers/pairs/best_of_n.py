@@ -1,8 +1,8 @@
 """Best-of-N rows in the RewardBench 2 format: a prompt, the best responses, and all others.
 
-The file gives no order among the other responses, so they are ranked below the best responses, unordered. A
-row with more responses than a task can show becomes several rankings, which together contain every pair of a
-best response and another response.
+The file gives no order among the other responses. These responses are ranked below the best responses,
+without an order. If a row has more responses than a task can show, the row becomes several rankings.
+Together, these rankings contain every pair of a best response and another response.
 """
 
 from __future__ import annotations
@@ -103,8 +103,9 @@ def _models(row: Row, count: int) -> list[str]:
 
 
 def _parts(best: int, others: int) -> Iterator[tuple[range, range]]:
-    """Divide the responses into parts of at most MAX_RESPONSES. Each part is a range of indices of best
-    responses and a range of indices of other responses, which are numbered after the best."""
+    """Divide the responses into parts of at most MAX_RESPONSES. The indices of the other responses follow
+    those of the best responses. Each part consists of two ranges of indices: some best responses and some
+    other responses."""
     top = (
         best if best + others <= MAX_RESPONSES else min(best, max(MAX_RESPONSES // 2, MAX_RESPONSES - others))
     )
@@ -119,12 +120,11 @@ def _cut(start: int, end: int, size: int) -> list[range]:
 FORMAT = ImportFormat(
     name="rewardbench",
     title="RewardBench 2: a prompt, the best responses and all others (JSON Lines, Parquet)",
-    reads="Each row becomes a task and a ranking: the `chosen` texts tie, and the `rejected` texts "
-    "rank below the chosen texts, unordered. `models` lists the model of each response, "
-    "starting with the chosen responses.",
-    loses="The response counts, which follow from the lists. A row with more than ten responses "
-    "becomes several tasks, which together contain every pair of a chosen and a rejected "
-    "response.",
+    reads="Each row becomes a task and a ranking. The `chosen` texts tie. The `rejected` texts rank below "
+    "the chosen texts, without an order. `models` lists the model of each response, starting with the "
+    "chosen responses.",
+    loses="The response counts, which follow from the lists. A row with more than ten responses becomes "
+    "several tasks. Together, the tasks contain every pair of a chosen and a rejected response.",
     example='{"id": "…", "prompt": "Q", "chosen": ["A"], "rejected": ["B", "C"], "subset": "…"}',
     recognises=recognises,
     parse=parse,

@@ -1,7 +1,7 @@
 """Anthropic's hh-rlhf: `chosen` and `rejected` are whole dialogues as text.
 
-The prompt is the part that both dialogues share, up to a Human turn; each response is the rest of its
-dialogue, unchanged. A reply that contains further turns therefore keeps its whole text, and
+The prompt is the part that both dialogues share, up to a Human turn. Each response is the rest of its
+dialogue, unchanged. If a reply contains further turns, the response therefore keeps the whole text.
 :func:`~preferences.formats.dialogues.dialogue_of` restores the original dialogue byte for byte.
 """
 
@@ -37,7 +37,7 @@ from preferences.records import (
 from preferences.text import MAX_MESSAGES
 
 KNOWN_FIELDS = frozenset({"chosen", "rejected", "metadata", "annotator", "margin"})
-# A turn begins only at "\n\nHuman:" or "\n\nAssistant:"; "Human:" inside a line is text.
+# A turn begins only at "\n\nHuman:" or "\n\nAssistant:". Inside a line, "Human:" is ordinary text.
 TURN = re.compile(r"\n\n(Human|Assistant):")
 LOOSE_ROLE = re.compile(r"\b(Humans?|Assistant)\b ?:|\n\n(Human|Assistant)\s*$")
 Turn = tuple[str, str]
@@ -92,8 +92,8 @@ def turns_of(dialogue: str, name: str) -> list[Turn]:
 
 
 def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:
-    """The number of leading turns that form the prompt. These turns are equal in both dialogues, and the last
-    of them is a Human turn that is followed by an Assistant turn."""
+    """The number of leading turns that form the prompt. Both dialogues begin with these turns. The prompt
+    ends with a Human turn that an Assistant turn follows in both dialogues."""
     limit = min(len(chosen), len(rejected)) - 1
     shared = 0
     while shared < limit and chosen[shared] == rejected[shared]:

@@ -1,4 +1,4 @@
-"""Find the prompt of a pair whose responses repeat it, so that the prompt is read only once."""
+"""If the responses of a pair repeat the prompt, read the prompt only once."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ PROMPT_WORD = re.compile(
     r"prompts?|questions?|query|instructions?|inputs?|user|human|text|post|context|request|messages?|dialogs?|"
     r"dialogues?|conversations?|history|article|document|passage|body|task|problem|ask|utterance|source|title|goal"
 )
-# Words in the names of data about a prompt or an annotation, and of data about one of the two responses.
+# Words in the names of fields that do not contain a prompt. Such fields describe a prompt, an annotation or
+# one of the two responses.
 OTHER_WORD = re.compile(
     r"ids?|name|hash|type|kind|count|length|len|lang|language|model|score|rating|reasons?|rationale|"
     r"explanations?|justification|comments?|feedback|critique|notes?|description|guidelines?|rubric|license|"
     r"url|link|path|file|date|time|chosen|rejected|annotator|metadata"
 )
-# These words also name other data, such as a user's name, so a single word in such a field is not a prompt.
+# These words also name fields with other data, such as a user's name. If a field with such a name contains a
+# single word, the word is not a prompt.
 AMBIGUOUS_WORDS = frozenset({"user", "human", "source", "title", "task", "message", "goal", "body"})
 LONG = 6  # words; a text of this length is rarely a label
 

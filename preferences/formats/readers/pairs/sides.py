@@ -14,16 +14,16 @@ MAX_STRENGTH = 32_767
 
 
 def blind_order(texts: Sequence[str]) -> list[int]:
-    """Indices of the texts, ordered by hash, because the order in the file (better text first) would reveal
-    the winner."""
+    """Indices of the texts, ordered by hash. The order in the file (better text first) would reveal the
+    winner."""
     return sorted(range(len(texts)), key=lambda index: hashlib.sha256(texts[index].encode()).digest())
 
 
 def strength_of(row: Row) -> tuple[int | None, dict[str, Any]]:
-    """The row's `margin` as a strength, or as metadata if it is not an integer.
+    """The row's `margin` as a strength, or as metadata if the margin is not an integer.
 
-    0 means no strength: TRL requires a margin in every row or in none, so rows without a strength have a
-    margin of 0.
+    A margin of 0 means no strength. TRL requires a margin in every row or in none. If a file has margins,
+    rows without a strength therefore have a margin of 0.
     """
     value = row.get("margin")
     if not given(value):

@@ -1,10 +1,10 @@
-"""TRL's preference data: `chosen` and `rejected`, with a `prompt` (explicit) or without one (implicit), as
-plain texts or as lists of turns; `margin` is the strength of the preference. Both sides can repeat the
-prompt.
+"""TRL's preference data: `chosen` and `rejected`, as plain texts or as lists of turns. The prompt is explicit
+(a `prompt` field) or implicit (no `prompt` field). `margin` is the preference's strength. Both sides can
+repeat the prompt.
 
 Without a prompt, lists of turns are split at the first turn that differs. Plain texts are split at the last
-space before the first difference, because TRL's split at the first differing character moves the beginning of
-an answer into the prompt.
+space before the first difference. TRL splits at the first differing character and thereby moves the beginning
+of an answer into the prompt.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _refuse_unknown_prompt(row: Row) -> None:
     if names:
         raise RowError(
             f"there is no known prompt field, but {', '.join(names[:5])} could contain the prompt; rename "
-            "the field with the prompt to prompt, or remove these fields if both texts begin with it"
+            "the prompt's field to prompt, or remove the listed fields if both texts begin with the prompt"
         )
 
 
@@ -182,8 +182,10 @@ def _conversations(row: Row, sides: Mapping[str, Any]) -> _Pair:
 
 
 def _shared_prompt(row: Row, read: Sequence[tuple[list[Message], TurnFields]]) -> tuple[int, Prompt, bool]:
-    """The number of turns that both conversations share, the prompt that these turns and the row's prompt
-    field form, and whether the two differ. If they differ, the shared turns are the prompt."""
+    """Find the prompt of a row with two conversations. The first result is the number of turns that both
+    conversations share. The second result is the prompt, which combines the shared turns and the row's prompt
+    field. The third result is true if the prompt field differs from the shared turns; the shared turns are
+    then the prompt."""
     conversations = [turns for turns, _ in read]
     if all(turns[0]["role"] == "assistant" for turns in conversations):
         _refuse_unknown_prompt(row)
@@ -200,8 +202,8 @@ def _shared_prompt(row: Row, read: Sequence[tuple[list[Message], TurnFields]]) -
 
 
 def _prompt_beside(row: Row) -> Prompt:
-    """The prompt field beside two whole conversations, or only the system prompt if no field can be read as a
-    prompt: the conversations contain it."""
+    """The row's prompt field. If no field can be read as a prompt, the result contains only the system
+    prompt; the two conversations then contain the prompt."""
     names = prompt_names(row)
     if names:
         try:
@@ -215,17 +217,17 @@ def _prompt_beside(row: Row) -> Prompt:
 FORMAT = ImportFormat(
     name="trl-preference",
     title="TRL preference: chosen and rejected, with or without a prompt (JSON Lines, CSV, Parquet)",
-    reads="Each row becomes a task with two responses and a ranking. The prompt is `prompt` or another known "
-    "field (`question`, `query`, `instruction`, `input`, `context`, `messages`, `conversations`, …), with "
-    "`system` or `system_prompt` as its system turn. If the responses repeat the prompt, it is read only "
-    "once. Without a prompt, it is the turns that both conversations share, or the words that both texts "
-    "begin with, unless another field could contain it: then the row is rejected. An integer `margin` is the "
-    "strength; 0 means no strength. Tool calls are part of the text, as a `tool_calls` block with one call "
-    "per line.",
-    loses="The exact boundary between an implicit prompt and the responses, if both texts are "
-    "plain. The structure of the turns after the first answer, which become part of the response's text. A "
-    "margin that is not a whole number is kept in the ranking's metadata. Other fields of turns, such as the "
-    "IDs of tool calls, are kept as `turn_fields` in the metadata of the prompt or the response.",
+    reads="Each row becomes a task with two responses and a ranking. The prompt is `prompt` or another "
+    "known field (`question`, `query`, `instruction`, `input`, `context`, `messages`, `conversations`, …). "
+    "`system` or `system_prompt` is the system turn. If the responses repeat the prompt, the prompt is read "
+    "only once. Without a prompt field, the prompt is the turns that both conversations share, or the words "
+    "that both texts begin with. If an unknown field could contain the prompt, the words that both texts "
+    "begin with are not used, and the row is rejected. An integer `margin` is the strength; 0 means no "
+    "strength. Tool calls are part of the text, as a `tool_calls` block with one call per line.",
+    loses="The exact boundary between an implicit prompt and the responses, if both texts are plain. The "
+    "structure of the turns after the first answer: these turns become part of the response's text. A "
+    "margin that is not a whole number is kept in the ranking's metadata. Other fields of turns, such as "
+    "the IDs of tool calls, are kept as `turn_fields` in the metadata of the prompt or the response.",
     example='{"prompt": "The sky is", "chosen": " blue.", "rejected": " green.", "margin": 1}',
     recognises=recognises,
     parse=parse,

@@ -209,8 +209,8 @@ FORMAT = ImportFormat(
     title="Argilla records: from the API with ranks, or flat rows from the SDK (JSON Lines)",
     reads="Each record becomes a task. In records from the API, each submitted response also "
     "becomes a ranking; equal ranks are ties.",
-    loses="Drafts and discarded responses. Flat rows from the SDK have no ranks, so their tasks "
-    "are imported without rankings and are open for annotation. The values of other "
+    loses="Drafts and discarded responses. Flat rows from the SDK have no ranks. Their tasks are imported "
+    "without rankings and are open for annotation. The values of other "
     "questions are kept with the ranking.",
     example='{"fields": {"prompt": "…", "resp_a": "a", "resp_b": "b"}, "responses": [{"user_id": "u",'
     ' "status": "submitted", "values": {"pref": {"value": [{"value": "resp_a", "rank": 2},'

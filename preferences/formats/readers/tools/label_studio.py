@@ -1,9 +1,9 @@
 """Label Studio's export: Pairwise results, and the three formats of a Ranker result.
 
-The export contains the results but does not state which fields were shown. The fields of `data` that hold the
-responses are recognised by name: `answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …; for
-the Ranker, the field is a list of items with IDs. Each annotation that was not cancelled becomes a ranking by
-the annotator in `completed_by`.
+The export contains the results but does not state which fields were shown. The fields of `data` that contain
+the responses are recognised by name: `answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …
+For the Ranker, the field is a list of items with IDs. Each annotation that was not cancelled becomes a
+ranking by the annotator in `completed_by`.
 """
 
 from __future__ import annotations
@@ -208,8 +208,8 @@ def _selected(value: object, where: str) -> Tiers:
 def _ranker(
     value: object, where: str, ids: Sequence[str], quirks: list[Quirk]
 ) -> tuple[Tiers, dict[int, Any]]:
-    """Read a Ranker result: `["b", "a"]` (legacy), `{"rank": ["b", "a"]}`, or buckets `{"best": ["b"],
-    "other": ["a"]}`."""
+    """Read a Ranker result. The three formats are `["b", "a"]` (legacy), `{"rank": ["b", "a"]}`, and buckets
+    such as `{"best": ["b"], "other": ["a"]}`."""
     place = {id: index for index, id in enumerate(ids)}
 
     def indices(members: object, name: str) -> tuple[int, ...]:
@@ -242,9 +242,9 @@ def _ranker(
 FORMAT = ImportFormat(
     name="label-studio",
     title="Label Studio export: Pairwise or Ranker (JSON)",
-    reads="Each row becomes a task, and each annotation becomes a ranking with its author, time "
-    "and lead time. A Ranker's list is an order; named buckets are tiers in file order; and unsorted"
-    " items rank below all buckets.",
+    reads="Each row becomes a task, and each annotation becomes a ranking with its author, time and lead "
+    "time. A Ranker's list is an order. Named buckets are tiers in file order. Unsorted items rank below "
+    "all buckets.",
     loses="Cancelled and empty annotations, drafts and predictions. The results of other controls "
     "are kept with the ranking, and other data fields are kept with the prompt.",
     example='{"id": 1, "data": {"prompt": "…", "answer1": "a", "answer2": "b"}, "annotations": [{"id": 7,'

@@ -1,4 +1,4 @@
-"""Open-Assistant's sampling reports, without human labels: a prompt with one response per model, or with many
+"""Open-Assistant's sampling reports, which have no human labels. A prompt has one response per model, or many
 samples of one model."""
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Open-Assistant message trees: the assistant's replies to a prompter's message are ranked siblings.
 
 For each prompter's message, the path from the root becomes a prompt, and the replies become its responses.
-Individual rankings (`events`) are used if the file has them; otherwise the consensus `rank` (0 is best)
-becomes one ranking without an annotator. Every message is imported with all its fields, so the tree can be
-restored.
+If the file has individual rankings (`events`), these rankings are used. Otherwise, the consensus `rank` (0 is
+best) becomes one ranking without an annotator. Every message is imported with all its fields, so the tree can
+be restored.
 """
 
 from __future__ import annotations
@@ -157,8 +157,8 @@ def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int,
 
 
 def _tiers_of_event(order: list[int], members: tuple[int, ...], answers: list[Node]) -> Tiers:
-    """The tiers of one annotator's ranking, which has no ties. If the `rank` values agree with the
-    annotator's order, the `rank` values are used instead, because they can contain ties."""
+    """The tiers of one annotator's ranking. The annotator's order has no ties, but the `rank` values can have
+    ties. If the `rank` values agree with the annotator's order, the `rank` values are used."""
     ranks = [answers[index].get("rank") for index in order]
     if all(isinstance(rank, int) for rank in ranks) and ranks == sorted(ranks, key=lambda rank: rank or 0):
         by_rank: dict[Any, list[int]] = {}
@@ -183,10 +183,10 @@ def _rest(node: Node) -> dict[str, Any]:
 FORMAT = ImportFormat(
     name="oasst-trees",
     title="Open-Assistant message trees with ranked replies (JSON Lines)",
-    reads="Every prompter message becomes a prompt: the path to the message is the conversation, "
-    "the replies are the responses, and their ranks (0 is best) are the ranking. If `events` "
-    "contains individual rankings, they are used instead. Replies without any rank are open "
-    "for ranking; single replies are imported without a task.",
+    reads="Every prompter message becomes a prompt. The path to the message is the conversation. The "
+    "replies are the responses, and their ranks (0 is best) are the ranking. If `events` contains "
+    "individual rankings, these are used instead. Replies without any rank are open for ranking; single "
+    "replies are imported without a task.",
     loses="Nothing. The other fields of each message are kept with its prompt or response. If some "
     "siblings have no rank, the ranking covers only the siblings with a rank.",
     example='{"message_tree_id": "1", "prompt": {"message_id": "1", "text": "…", "role": "prompter",'

@@ -1,9 +1,9 @@
-"""TRL's preference data in the conversational format (lists of {role, content}), with an explicit prompt
-and one row per strict pair.
+"""TRL's preference data in the conversational format (lists of {role, content}). The prompt is explicit, and
+there is one row per strict pair.
 
-The prompt is explicit, because TRL would otherwise take the longest common prefix (in characters) of the two
-texts as the prompt. In one hh-rlhf file, TRL's rule moved part of the answer into the prompt in 19 % of the
-rows. Ties are left out because the format can't express them.
+Without an explicit prompt, TRL would use the longest common prefix (in characters) of the two texts as the
+prompt. In one hh-rlhf file, this rule moved part of the answer into the prompt in 19 % of the rows. Ties are
+left out because the format can't express them.
 """
 
 from __future__ import annotations
@@ -78,11 +78,10 @@ def _parquet(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 
 
 LOSES = (
-    "Ties, pairs among responses left unranked, not-rankable answers, ratings, flags, "
-    "comments, rewrites and model names. `margin` is the strength for pairs between the first and the"
-    " second tier, and 0 for all other pairs; it is present if any ranking has a strength. "
-    "`weight` is present if the snapshot is reliability-weighted (TRL itself does not read "
-    "it)."
+    "Ties, pairs among responses left unranked, not-rankable answers, ratings, flags, comments, rewrites "
+    "and model names. `margin` is the strength for pairs between the first and the second tier, and 0 for "
+    "all other pairs. If no ranking has a strength, `margin` is left out. If the snapshot is "
+    "reliability-weighted, `weight` is present; TRL itself does not read `weight`."
 )
 EXAMPLE = (
     '{"prompt": [{"role": "user", "content": "Q"}], "chosen": [{"role": "assistant", "content": "A"}],'

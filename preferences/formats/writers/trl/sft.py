@@ -33,8 +33,9 @@ READ = (
 
 
 def completions_of(row: Row) -> Iterator[tuple[str, str]]:
-    """Yield (text, source) for the rewrite, if there is one, otherwise for each first-tier response that
-    ranks above another response, was not marked bad and has no flag."""
+    """Yield the row's answers as (text, source). A rewrite, if there is one, is the only answer. Otherwise,
+    the answers are the first-tier responses that rank above another response, are not empty, were not marked
+    bad and have no flag."""
     if row["rewrite"] and row["rewrite"].strip():
         yield row["rewrite"], "rewrite"
         return
@@ -74,9 +75,9 @@ FORMAT = ExportFormat(
     title="TRL prompt and completion, from rewrites and best responses (JSON Lines)",
     use="Good answers for SFTTrainer.",
     loses=(
-        "Everything except the best answers: a ranking gives its rewrite or, without a rewrite, "
-        "each first-tier response that ranks above another response and is neither empty nor "
-        "flagged nor marked bad. Identical answers to a prompt are written only once."
+        "Everything except the best answers. If a ranking has a rewrite, the rewrite is exported. "
+        "Otherwise, each first-tier response is exported that ranks above another response and is neither "
+        "empty nor flagged nor marked bad. Identical answers to a prompt are written only once."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'

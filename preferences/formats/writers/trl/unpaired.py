@@ -1,8 +1,8 @@
 """TRL's unpaired data (KTO, BCO): a completion and whether it is desirable.
 
-The label requires an absolute judgement of the response. A chosen response can still be bad, and a rejected
-response can be good, so no label is derived from the order. Labels come from comparing the ratings on one
-scale with a threshold or, if the form has no scale, from flags.
+The label requires an absolute judgement of the response. No label is derived from the order, because a chosen
+response can still be bad, and a rejected response can be good. Ratings on one scale are compared with a
+threshold to obtain the labels. If no response was rated, the labels come from flags.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ READ = ("ranking_id", "prompt_id", "split", "messages", "responses", "ratings", 
 
 
 def _rule(card: Mapping[str, Any], options: Options) -> tuple[str, float, float]:
-    """Return a scale and two limits (scale, good, bad): a response rated at least `good` is desirable, and a
+    """Return a scale and two limits as (scale, good, bad). A response rated at least `good` is desirable. A
     response rated below `bad` is undesirable. If `scale` is empty, flags determine the labels.
 
-    Without a threshold, the middle of the scale separates desirable from undesirable responses, and a rating
+    Without a threshold, the middle of the scale separates desirable from undesirable responses. A rating
     exactly in the middle gives no label.
     """
     form, rated = card.get("form") or {}, card.get("ratings") or {}
@@ -49,9 +49,9 @@ def _rule(card: Mapping[str, Any], options: Options) -> tuple[str, float, float]
                 raise ExportRefused("A threshold requires ratings, but no response was rated.", "threshold")
             return "", 0.0, 0.0
         raise ExportRefused(
-            "No response in the snapshot was rated or flagged, and the order alone does not show "
-            "whether a response is good: a chosen response can still be bad. Ask for a rating or a "
-            "flag in the project's form, or export pairs (trl_preference)."
+            "No response in the snapshot was rated or flagged. The order alone does not show whether a "
+            "response is good: a chosen response can still be bad. Ask for a rating or a flag in the "
+            "project's form, or export pairs (trl_preference)."
         )
     if threshold is not None:
         return scale, threshold, threshold
@@ -114,13 +114,12 @@ FORMAT = ExportFormat(
     title="TRL unpaired completions with a label (JSON Lines)",
     use="Desirable and undesirable answers for KTOTrainer, from ratings or flags.",
     loses=(
-        "The order, strengths, and responses that were neither rated nor flagged. A response "
-        "rated at or above `threshold` is desirable, and a response with a lower rating is "
-        "undesirable. Without a threshold, the middle of the form's scale is used, and a "
-        "response rated exactly in the middle is left out. A flagged response is undesirable "
-        "regardless of its rating. If the form asks for flags but not for ratings, a response "
-        "without a flag is desirable. Without ratings and flags, the export is refused, because "
-        "the order does not show whether a response is good."
+        "The order, strengths, and responses that were neither rated nor flagged. A response rated at or "
+        "above `threshold` is desirable, and a response with a lower rating is undesirable. Without a "
+        "threshold, the middle of the form's scale is used. A response rated exactly in the middle is then "
+        "left out. A flagged response is undesirable regardless of its rating. If the form asks for flags "
+        "but not for ratings, a response without a flag is desirable. Without ratings and flags, the export "
+        "is refused, because the order does not show whether a response is good."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'

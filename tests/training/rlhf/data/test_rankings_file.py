@@ -209,7 +209,7 @@ def test_only_the_first_broken_rows_are_listed(tmp_path: Path) -> None:
 def test_file_of_unknown_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RankingFileError, match="no such file"):
         read_rankings(tmp_path / "absent.parquet")
-    with pytest.raises(RankingFileError, match="neither JSON Lines nor a JSON array, nor CSV"):
+    with pytest.raises(RankingFileError, match="Supported formats are JSON Lines, JSON arrays and CSV"):
         read_rankings(jsonl(tmp_path / "rankings.txt", "a,b"))
     with pytest.raises(RankingFileError, match="Parquet file can't be opened"):
         read_rankings(jsonl(tmp_path / "rankings.parquet", "PAR1"))

@@ -53,8 +53,8 @@ def log_in_by(request: HttpRequest, user: User, method: str, **details: str) -> 
 
 
 def unstash_state(request: HttpRequest, *, provider_id: str, state_id: str) -> dict[str, Any] | None:
-    """Returns the data stored for an OAuth request from this browser, and removes the data from the session,
-    so that each `state_id` can be used only once."""
+    """Returns the data stored for an OAuth request from this browser. Removes the data from the session, so
+    that each `state_id` can be used only once."""
     state: dict[str, Any] | None = statekit.unstash_state(request, provider_id=provider_id, state_id=state_id)
     return state
 

@@ -1,5 +1,5 @@
-"""The access table: which action each method of an endpoint requires. The actions stand where the endpoint's
-URL is defined:
+"""The access table: which action each method of an endpoint requires. The actions are given where the
+endpoint's URL is defined:
 
     endpoint(f"{PROJECT}members/", MembersView, GET=Action.MANAGE_MEMBERS, POST=Action.MANAGE_MEMBERS)
 

@@ -142,7 +142,7 @@ class ReleaseView(AssignmentView):
 
 class SubmitView(AssignmentView):
     takes = serializers.Submission
-    # The service refuses the answer of an annotator who was paused after the claim, and keeps the answer as
+    # An annotator can be paused after the claim. The service then refuses the answer and keeps the answer as
     # the draft.
     refuses_paused = False
 

@@ -70,7 +70,8 @@ class Command(ReportingCommand):
         if not options["hub"]:
             report = self._import(project, Path(options["file"]), options)
             return _lines(report, project.slug), report.to_json()
-        # Imported here, because loading the Hub's client takes longer than importing a small file.
+        # Loaded only when needed, because loading the Hub's client takes longer than importing a small data
+        # file.
         from annotation.content.hub import fetch_dataset
 
         files = fetch_dataset(

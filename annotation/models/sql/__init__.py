@@ -26,8 +26,8 @@ from django.db.migrations.state import ProjectState
 def sql_of(app_label: str) -> str:
     """All SQL files of an app as one script, in alphabetical order.
 
-    A trigger needs its function to exist, so a function used by several files is in a file that sorts before
-    these files. Function bodies are resolved only when they run.
+    A trigger can be created only after its function. A function used by several files is therefore in a file
+    that sorts before these files. Function bodies are resolved only when they run.
     """
     folder = Path(apps.get_app_config(app_label).path) / "models" / "sql"
     return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql")))

@@ -153,13 +153,14 @@ class Project(models.Model):
         default=uuid.uuid4,
         db_default=RandomUUID(),
         editable=False,
-        help_text="Decides which of an annotator's tasks are checks; secret, because it predicts the checks.",
+        help_text="Decides which of an annotator's tasks are checks. The seed is secret, because it predicts"
+        " the checks.",
     )
     review_below = models.FloatField(
         default=DEFAULT_REVIEW_BELOW,
         db_default=DEFAULT_REVIEW_BELOW,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
-        help_text="Reviewers see tasks whose agreement is below this value; 0: no tasks.",
+        help_text="Reviewers see tasks whose agreement is below this value. With 0, reviewers see no tasks.",
     )
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
     created_at = models.DateTimeField(auto_now_add=True)

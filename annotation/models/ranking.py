@@ -111,7 +111,7 @@ class Ranking(models.Model):
     strength = models.SmallIntegerField(
         null=True,
         blank=True,
-        help_text="How much better the first tier is than the second: one of the form's levels.",
+        help_text="How much better the first tier is than the second tier, as one of the form's levels.",
     )
     ratings = models.JSONField(default=dict, blank=True, help_text="{response ID: {scale: value}}")
     flags = models.JSONField(default=dict, blank=True, help_text="{response ID: [flag]}")

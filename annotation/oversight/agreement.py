@@ -20,8 +20,8 @@ BATCHES_AT_ONCE = 5
 
 # Each annotator gives one verdict on a pair of responses: first better, second better, tie, or no order.
 # There is no order if the task was not rankable or all responses were bad. Agreement is computed over all
-# pairs of annotators who judged the same two responses. Agreement is the share of these annotator pairs with
-# the same verdict. Responses left unranked by a top-k form don't count.
+# pairs of annotators who judged the same two responses. Agreement is the share of these pairs who gave the
+# same verdict. Responses left unranked by a top-k form don't count.
 _WORK_OUT = """
 WITH counted AS (
     SELECT r.id, r.task_id, r.tiers = '[]'::jsonb AS no_order

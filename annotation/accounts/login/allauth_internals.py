@@ -19,8 +19,8 @@ from django.http import HttpRequest
 
 from annotation.models import User
 
-NO_MAIL = "none"  # email addresses are not verified: the site's operators create the accounts
-_TOTP_SECRET = "mfa.totp.secret"  # session key for the secret of an enrolment in progress
+NO_MAIL = "none"  # email addresses are not verified, because the site's operators create the accounts
+_TOTP_SECRET = "mfa.totp.secret"  # session key that holds an unfinished enrolment's secret
 
 
 class Usage(Protocol):

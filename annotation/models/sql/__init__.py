@@ -5,8 +5,8 @@ files: the newest migration that changed any of the files. To change a trigger:
 
 1. Edit the trigger's file. Files must be safe to rerun, so they use `CREATE OR REPLACE` and `IF NOT EXISTS`.
 2. Move the app's `ApplySql` operation into a new migration, after the operations on the columns that the
-   files now use, and give the operation the new digest, which the failing test prints. An existing database
-   then runs the files again. A new database runs the files only in that migration, when all columns exist.
+   files now use. Give the operation the new digest, which the failing test prints. An existing database then
+   runs the files again. A new database runs the files only in that migration, when all columns exist.
 3. In the same migration, drop objects that the files no longer contain: `RunSQL("DROP TRIGGER … ON …;")`.
 
 A change that has no effect in the database, such as an edited comment, requires only the new digest.

@@ -1,7 +1,7 @@
 -- Updates the task, the annotator's desk and reservations when an assignment's state changes.
 
 -- One statement changes the task's slots, answers and state. If two annotators finish a task at the same
--- time, neither change therefore misses the other annotator's answer. If the overlap would be exceeded, the
+-- time, the second change therefore includes the first answer. If the overlap would be exceeded, the
 -- constraint task_never_over_overlap makes the whole transaction fail. A check has no slots and is never
 -- done. Leases do not change a check's row. Otherwise, all annotators who get the check would wait for each
 -- other. When a skip is withdrawn, the annotator can get the task again, although no slot becomes free. The

@@ -3,8 +3,8 @@
 -- The checks run once per statement, over all rows added by the statement. A bulk import therefore runs the
 -- checks only once per batch. Each check starts at the new rows and looks up other rows by index. A database
 -- session can keep using a plan that was made when the tables were small. With plain joins, such a plan reads
--- all rows of a table once for each new row. With this plan, 40,000 comparisons took minutes. Postgres does
--- not pull up a subquery with an OFFSET, so the subquery runs as a separate lookup for each new row. The
+-- all rows of a table once for each new row. Checking 40,000 comparisons in this way took minutes. Postgres
+-- does not pull up a subquery with an OFFSET, so the subquery runs as a separate lookup for each new row. The
 -- planner settings make these lookups use an index.
 
 -- Returns the places of a task's responses, in the order of the responses' positions. A response's place is

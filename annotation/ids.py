@@ -12,9 +12,10 @@ _last_tick = 0
 
 
 def uuid7() -> uuid.UUID:
-    """A new ID, greater than every ID that this process created before. The ID consists of 48 bits of Unix
-    milliseconds, 12 bits of the millisecond's fraction (method 3 of section 6.2), and 62 random bits. IDs
-    created within one tick of 244 ns use the next ticks, so an import keeps the order of its file.
+    """A new ID, greater than every ID that this process created before. An ID contains the Unix time in
+    milliseconds (48 bits), the fraction of the millisecond (12 bits; RFC 9562, section 6.2, method 3), and 62
+    random bits. If several IDs are created within one tick of 244 ns, the later IDs use the next ticks. An
+    import's IDs therefore keep the order of the file.
     """
     return uuid.UUID(int=_with_random(_ticks(1), int.from_bytes(os.urandom(8), "big")))
 

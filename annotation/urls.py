@@ -1,4 +1,5 @@
-"""The API's URLs and the action of each method: the access table (see `annotation.api.endpoint`)."""
+"""The API's URLs and the action that each method requires. This is the access table (see
+`annotation.api.endpoint`)."""
 
 from __future__ import annotations
 

@@ -144,8 +144,8 @@ def _gone(invitation: Invitation) -> Problem:
         Invitation.State.ACCEPTED: "This invitation has been used. An invitation is valid for one person.",
         Invitation.State.REVOKED: "This invitation was revoked.",
     }
-    # An invitation that has just expired according to the database's clock can still be valid according to
-    # this machine's clock.
+    # This machine's clock can be behind the database's clock. An invitation that has just expired in the
+    # database can then still look valid here.
     detail = said.get(invitation.state, "This invitation has expired.")
     return Problem(
         f"{detail} Ask the person who sent the invitation for a new invitation.",

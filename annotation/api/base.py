@@ -27,8 +27,8 @@ SELECT {_PROJECT.sql}, m.role, m.state, m.paused_reason
 
 
 class NewestFirst(CursorPagination):
-    """Pages are ordered by ID: a UUIDv7 sorts by creation time, is unique and never changes, as a cursor
-    requires."""
+    """Pages are ordered by ID. An ID is a UUIDv7, which sorts by creation time. An ID is also unique and
+    never changes, as a cursor requires."""
 
     ordering = "-id"
     page_size = 100
@@ -42,8 +42,8 @@ def user_of(request: Request) -> User:
 
 
 def allow_in(request: Request, project: Project) -> None:
-    """For views of a single row: refuses the request unless the user's role in the row's project allows the
-    request's action."""
+    """For views of a single row. Refuses the request if the user's role in the row's project does not allow
+    the request's action."""
     action = action_of(request)
     if action is not None:
         require_in(user_of(request), action, project)

@@ -1,8 +1,9 @@
-"""The access table: the action that each method requires, stated where the endpoint's URL is defined.
+"""The access table: which action each method of an endpoint requires. The actions are given where the
+endpoint's URL is defined:
 
     endpoint(f"{PROJECT}members/", MembersView, GET=Action.MANAGE_MEMBERS, POST=Action.MANAGE_MEMBERS)
 
-No endpoint can be forgotten: the server doesn't start if a method has no action, and an endpoint with a plain
+No endpoint can be forgotten. If a method has no action, the server doesn't start. An endpoint with a plain
 `path` refuses every request.
 """
 
@@ -28,8 +29,8 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def endpoint(route: str, view: type[APIView], **access: Action) -> URLPattern:
-    """Like `path`, but also takes a line of the access table: the action required by each of the view's
-    methods."""
+    """Like `path`, but also takes the action that each of the view's methods requires. These actions form a
+    line of the access table."""
     offered = {method for method in METHODS if hasattr(view, method.lower())}
     if offered != set(access):
         raise ImproperlyConfigured(
@@ -43,8 +44,8 @@ def endpoint(route: str, view: type[APIView], **access: Action) -> URLPattern:
 
 
 def action_of(request: Request) -> Action | None:
-    """The action required by the access table for this request; None for a method that the endpoint doesn't
-    have (405)."""
+    """The action that the access table requires for this request. None if the endpoint doesn't have the
+    request's method (405)."""
     access: dict[str, Action] = getattr(request.resolver_match.func, "access", {})  # type: ignore[union-attr]
     return access.get("GET" if request.method == "HEAD" else str(request.method))
 

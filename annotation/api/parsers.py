@@ -12,16 +12,15 @@ from rest_framework.parsers import JSONParser
 from config.problems import FieldProblem, Problem
 from preferences.text import NUL, storage_fault
 
-# The limit exceeds the depth of any valid request body and is about a hundredth of the depth at which JSON
-# libraries fail.
+# No valid request body is nested this deeply. JSON libraries fail at about a hundred times this depth.
 MAX_DEPTH = 20
 
 
 class TextJSONParser(JSONParser):
     """A JSON parser that accepts only strings that can be stored and sent back.
 
-    JSON can contain a NUL, which Postgres refuses, and a lone surrogate, which has no UTF-8 encoding. Without
-    the check, a string with a NUL or a lone surrogate would cause a server error later.
+    JSON can contain a NUL or a lone surrogate. Postgres refuses a NUL, and a lone surrogate has no UTF-8
+    encoding. Without the check, a string with a NUL or a lone surrogate would cause a server error later.
     """
 
     def parse(
@@ -40,8 +39,8 @@ class TextJSONParser(JSONParser):
             raise ParseError("The body is nested too deeply.") from None
         except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}") from None
-        # Checks only bodies that can contain a forbidden character or be nested too deeply, because walking
-        # through the whole body is slower than parsing it.
+        # Walking through a whole body is slower than parsing the body. Only bodies that can contain a
+        # forbidden character or be nested too deeply are therefore checked.
         if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
             _refuse_unstorable(data)
         return data
@@ -60,7 +59,7 @@ def _finite(digits: str) -> float:
 
 def _refuse_unstorable(body: object) -> None:
     """Refuses a NUL or a lone surrogate in any string. A JSON body can contain a NUL or a surrogate only in
-    escaped form, because the decoder refuses control characters and UTF-8 has no surrogates."""
+    escaped form. The decoder refuses control characters such as NUL, and UTF-8 can't encode a surrogate."""
     level: list[tuple[str, object]] = [("", body)]
     for _ in range(MAX_DEPTH):
         below: list[tuple[str, object]] = []

@@ -1,9 +1,8 @@
 """The permission table: the access rules for every action. Views check this table, and tests cover all of it.
 
-An endpoint names an :class:`Action` for each of its methods in `urls.py` (see `annotation.api.endpoint`). The
-rules for each action are in this module. There are two kinds of refusal: 404 for users who must not know that
-the project or the row exists (see `Project.objects.visible_to`), and 403 for members without the required
-role.
+`urls.py` names an :class:`Action` for each method of an endpoint (see `annotation.api.endpoint`). The rules
+for each action are in this module. Users who must not know that a project or a row exists get a 404 response
+(see `Project.objects.visible_to`). Members without the required role get a 403 response.
 """
 
 from __future__ import annotations
@@ -130,8 +129,8 @@ def require(user: User, action: Action, *, role: str | None = None, paused: str 
     """Checks that `user`, whose role in the project is `role`, may perform `action`.
 
     `paused` is the reason for the user's pause, possibly empty; None if the user is not paused. Raises
-    AnnotatorPaused for a paused member who tries to rank, NotFound for a role that must not know that the row
-    exists, and PermissionDenied for every other refusal.
+    AnnotatorPaused if a paused member tries to rank. Raises NotFound if the role must not know that the row
+    exists. Raises PermissionDenied for every other refusal.
     """
     if user.is_admin:
         return

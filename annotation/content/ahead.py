@@ -21,8 +21,8 @@ def ahead(items: Iterable[Item], held: int = 1) -> Generator[Item, None, None]:
 
     Reading and hashing a file holds the interpreter lock; waiting for the database releases the lock. When
     run in parallel, reading and waiting take only as long as the slower of the two. An exception raised while
-    producing an item is raised again in the caller. When the caller stops early, the thread ends before this
-    generator is closed, so the file that the thread reads can be closed afterwards.
+    producing an item is raised again in the caller. If the caller stops early, closing this generator waits
+    until the thread has ended. The caller can then close the file that the thread was reading.
     """
     made: queue.Queue[Item | _End] = queue.Queue(maxsize=held)
     stopped = threading.Event()

@@ -28,7 +28,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Known:
-    """Existing rows to which this batch refers: {hash: id} for prompts and for their responses."""
+    """The IDs, by hash, of existing prompts and responses to which this batch refers."""
 
     prompts: dict[str, str] = field(default_factory=dict)
     responses: ResponseIds = field(default_factory=dict)
@@ -66,10 +66,11 @@ def insert_content(
     priority: int = 0,
     known: Known | None = None,
 ) -> StoredContent:
-    """Writes the content that doesn't exist yet. The caller must hold `Lock.CONTENT`, so that no other
-    transaction adds the same content between the lookup of existing rows and the COPY of the rest.
+    """Writes the content that doesn't exist yet. The caller must hold `Lock.CONTENT`. Otherwise, another
+    transaction could add the same content after the lookup of existing rows and before the COPY of new rows.
 
-    A new prompt has no responses, and a new response is in no task, so a first import looks up only prompts.
+    A new prompt has no stored responses, and a new response is in no stored task. A first import therefore
+    looks up only prompts.
     """
     now = timezone.now().isoformat()
     stored = StoredContent()

@@ -1,5 +1,5 @@
-"""Checks and hashes content before it is stored, without database access, so that an import can prepare the
-next batch while the previous one is being written."""
+"""Checks and hashes content before it is stored. This module does not access the database, so an import can
+prepare the next batch while the previous batch is being written."""
 
 from __future__ import annotations
 

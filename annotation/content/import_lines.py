@@ -1,7 +1,7 @@
 """Prepares the lines of a file for storage: deduplicates responses, splits large tasks and hashes everything.
 
-This module does not access the database, because it runs in a thread while the previous batch is being
-written.
+This module runs in a separate thread while the previous batch is being written, so it does not access the
+database.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Line:
 def batches_of(
     records: Iterable[NumberedRecords], votes: ImportedVotes = ImportedVotes.CLOSE
 ) -> Iterator[list[Line]]:
-    """Yields batches that are limited both in lines and in characters, because 1,000 lines of the maximum
-    length would take gigabytes of memory."""
+    """Yields batches of lines. The number of lines and the number of characters in a batch are limited,
+    because 1,000 lines of the maximum length would take gigabytes of memory."""
     batch: list[Line] = []
     characters = 0
     for item in records:

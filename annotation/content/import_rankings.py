@@ -52,8 +52,8 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
     """Writes the rankings that don't exist yet, in input order. The caller must hold the project's
     `Lock.CONTENT`.
 
-    A ranking is identified by its task and its content. If the annotator, identified by the label in the
-    file, has ranked the same responses before, the new ranking supersedes the earlier one.
+    A ranking is identified by its task and its content. An annotator is identified by the label in the file.
+    If an annotator has ranked the same responses before, the new ranking supersedes the earlier ranking.
     """
     own = _of_this_project(project, ranked)
     by_key: dict[str, Ranked] = {}

@@ -94,8 +94,8 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class ImportProgress:
-    """The progress of an import: the `share` of the file's bytes read so far, 0 to 1, and the numbers of rows
-    `read` and `failed`."""
+    """The progress of an import. `share` is the share of the file's bytes read so far, from 0 to 1. `read`
+    and `failed` are numbers of rows."""
 
     share: float
     read: int

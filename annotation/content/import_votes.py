@@ -33,8 +33,8 @@ class _Found:
 
 
 class VotesLookup:
-    """The responses to which a batch of votes refers, read with one query for each metadata field that
-    identifies the votes' prompts."""
+    """The responses to which a batch of votes refers. Each vote identifies its prompt by a metadata field.
+    The responses are read with one query per metadata field."""
 
     def __init__(self, project: Project, votes: Iterable[Vote]) -> None:
         self.known = Known()

@@ -1,7 +1,7 @@
 """Imports files of prompts, responses and existing rankings into a project.
 
-Rows are stored in batches, each in its own transaction. Memory use therefore stays constant, an invalid row
-affects no other row, and repeating an interrupted import completes the import. Existing rows are counted as
+Rows are stored in batches, each in its own transaction. Memory use therefore stays constant, and an invalid
+row affects no other row. To complete an interrupted import, repeat the import. Existing rows are counted as
 unchanged.
 """
 
@@ -156,8 +156,9 @@ def _store_batch(project: Project, batch: list[Line], report: ImportReport, opti
 def _store_or_single_out(
     project: Project, batch: list[Line], report: ImportReport, options: dict[str, Any]
 ) -> None:
-    """Stores a batch in one transaction. If the database rejects a row that passed every check, each row is
-    stored separately, so that the report names the rejected row and the other rows are stored."""
+    """Stores a batch in one transaction. A row can pass every check and still be rejected by the database.
+    Each row of the batch is then stored separately. The report names the rejected row, and the other rows are
+    stored."""
     if not batch:
         return
     try:
@@ -174,8 +175,8 @@ def _store_or_single_out(
 
 @transaction.atomic
 def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> BatchReport:
-    # This lock is acquired before any row is written, because two imports with the same prompts in different
-    # orders could otherwise deadlock.
+    # Without a lock, two imports with the same prompts in different orders could deadlock. This lock is
+    # therefore acquired before any row is written.
     acquire(Lock.CONTENT.of(project.pk))
     report = BatchReport()
     lookup = VotesLookup(project, [vote for line in batch for vote in line.votes])

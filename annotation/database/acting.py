@@ -46,8 +46,8 @@ def acting_as(name: str) -> Iterator[None]:
 
 
 def act_as(name: str) -> None:
-    """Sets the actor for the rest of this thread, for use where a context manager isn't possible (signals,
-    main programs)."""
+    """Sets the actor for the rest of this thread. Use this function where a context manager isn't possible,
+    such as in signals and main programs."""
     _actor.set(name)
 
 
@@ -77,9 +77,9 @@ def set_actor(cursor: Any) -> None:
 def name_actor(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
-    """A Django execute wrapper that sets the actor before a writing statement. Reads and prepared statements
-    are unchanged. A prepared statement can't contain a second statement, so the code that runs a prepared
-    statement sets the actor first."""
+    """A Django execute wrapper that sets the actor before a writing statement, with a second statement in the
+    same text. Reads and prepared statements are unchanged. A prepared statement can't contain a second
+    statement. Code that runs a prepared statement must therefore set the actor first."""
     cursor = context["cursor"].cursor
     takes_two = isinstance(cursor, ClientCursor) and not isinstance(cursor, ServerCursor)
     if many or not isinstance(sql, str) or not takes_two or not _WRITE.match(sql):

@@ -18,9 +18,9 @@ COPY_LINES = 200
 def insert_rows(table: str, columns: Mapping[str, tuple[str, Sequence[Any]]]) -> None:
     """Inserts the rows of `columns` {name: (type, values)} in one statement.
 
-    Values are sent as one JSON document, because psycopg quotes arrays element by element, which took a
-    quarter of an import's time. The table name, column names and types come from the code, never
-    from user data.
+    Values are sent as one JSON document. In an array, psycopg would quote each element separately, which took
+    a quarter of an import's time. The table name, column names and types come from the code, never from user
+    data.
     """
     rows = [
         dict(zip(columns, values, strict=True))
@@ -46,9 +46,9 @@ class Column(NamedTuple):
 
 
 def copy_rows(table: str, *, columns: Mapping[str, Column], constants: Mapping[str, str]) -> None:
-    """Writes new rows with COPY, in about half the time that :func:`insert_rows` takes; `constants` are the
-    same in every row. A row that violates a unique constraint makes the whole COPY fail. The table and column
-    names come from the code, never from user data.
+    """Writes new rows with COPY, which takes about half as long as :func:`insert_rows`. `constants` are
+    values that are the same in every row. A row that violates a unique constraint makes the whole COPY fail.
+    The table and column names come from the code, never from user data.
     """
     written = [
         [NULL if value is None else column.write(value) for value in column.values]

@@ -1,8 +1,9 @@
 """Reads many database rows as NumPy columns, without a Python loop over rows.
 
 Postgres concatenates the binary form of all rows into one value, which NumPy reads as a structured array.
-Reading 100,000 rankings in this way takes 0.02 s of processor time. psycopg's binary COPY takes 0.82 s when
-it builds Python objects for UUIDs, times and arrays, and 0.12 to 0.22 s when it returns their bytes.
+Reading 100,000 rankings in this way takes 0.02 s of processor time. psycopg's binary COPY takes 0.82 s if
+psycopg builds Python objects for UUIDs, times and arrays. If psycopg returns only the bytes, COPY takes 0.12
+to 0.22 s.
 """
 
 from __future__ import annotations
@@ -36,19 +37,19 @@ class Packed(Aggregate):
 
 
 def packed(query: QuerySet[Any, Any], *columns: Packed) -> list[NDArray[np.uint8]]:
-    """The rows of a query as one array of bytes per column, with the rows in the same order in every array.
+    """The rows of a query, as one array of bytes per column. All arrays have the rows in the same order.
 
     Uses COPY in binary format, because Django's cursors receive bytes as text, with two characters for each
-    byte. The query groups by a constant, because for a GROUP BY on varying columns Postgres would sort the
-    rows and spill them to disk.
+    byte. The query groups by a constant. With a GROUP BY on varying columns, Postgres would sort the rows and
+    spill them to disk.
     """
     names = [f"packed{number}" for number in range(len(columns))]
     whole = query.order_by().annotate(everything=Value(1)).values("everything")
     sql, params = (
         whole.annotate(**dict(zip(names, columns, strict=True))).values_list(*names).query.sql_with_params()
     )
-    # COPY takes no parameters, so parameter values are quoted into the SQL, as in psycopg's client-side
-    # cursors.
+    # COPY takes no parameters. Parameter values are therefore quoted into the SQL, as in psycopg's
+    # client-side cursors.
     text = connection.ops.compose_sql(sql, params)  # type: ignore[attr-defined]  # exists for Postgres only
     with connection.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT BINARY)") as copy:
         copy.set_types(["bytea"] * len(columns))
@@ -70,11 +71,11 @@ def all_rows(query: QuerySet[Any, Any], row: list[Any], *sent: Sent) -> NDArray[
 
 
 def keys_of(uuids: NDArray[Any]) -> NDArray[np.uint64]:
-    """Maps each UUID to one number. The UUIDs are given as halves, with shape (…, 2); the result has shape
-    (…).
+    """Maps each UUID to one number. The input holds the two halves of each UUID and has shape (…, 2). The
+    result has shape (…).
 
-    Among a million UUIDs, the probability that any two get the same number is 3 in 10⁸ (the low half alone
-    has 62 random bits). Comparing whole UUIDs takes five times as long.
+    For a million UUIDs, the probability that any two get the same number is 3 in 10⁸. The low half alone has
+    62 random bits. Comparing whole UUIDs takes five times as long.
     """
     halves = uuids.astype(np.uint64)
     with np.errstate(over="ignore"):

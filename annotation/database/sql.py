@@ -1,7 +1,7 @@
 """Named transaction locks, and retries after a deadlock.
 
-A named lock (a Postgres advisory lock) protects a rule that spans rows which may not exist yet. Each lock is
-held until the transaction ends.
+A named lock is a Postgres advisory lock. A named lock can protect a rule about rows that don't exist yet.
+Each lock is held until the transaction ends.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ class Request(NamedTuple):
 
 
 class Lock(StrEnum):
-    """All named locks. A transaction that needs several locks acquires them in this order, so that no two
-    transactions wait for each other."""
+    """All named locks. A transaction that needs several locks acquires them in this order. Two transactions
+    then never wait for each other."""
 
     GATE = "gate"
     """Per project. Claims take the lock in shared mode. A change of the project's state takes the lock in
-    exclusive mode, so that the change sees every lease granted under the old state."""
+    exclusive mode. The change therefore sees every lease granted under the old state."""
     DESK = "desk"
-    """Per project and annotator. Claims from an annotator's tabs run one after the other, and nothing on
-    which a claim depends (caps, membership, qualification) changes while the claim is in progress."""
+    """Per project and annotator. Claims from an annotator's tabs run one after the other. While a claim is in
+    progress, the annotator's caps, membership and qualification don't change."""
     EXCLUSION = "exclusion"
     """Per project and annotator (an account or a name from an imported file). Exclusions and reinstatements
     of the same annotator run one after the other. The trigger `refuse_excluded` takes the lock in shared
-    mode, so a claim that started before an exclusion can't end with a lease after it."""
+    mode. A claim that started before an exclusion therefore can't create a lease after the exclusion."""
     CONTENT = "content"
-    """Per project. Two imports of the same content could otherwise deadlock on each other's unique keys, and
-    a new form must not be saved while tasks that don't fit it are being added."""
+    """Per project. Without the lock, two imports of the same content could deadlock on each other's unique
+    keys. Also, a new form must not be saved while tasks that don't fit the form are being added."""
     SNAPSHOTS = "snapshots"
-    """Per project. Snapshots are frozen one after the other, so an unfinished folder found under the lock was
-    left by a process that was killed."""
+    """Per project. Snapshots are frozen one after the other. If a process finds an unfinished folder while it
+    holds the lock, the folder was left by a process that was killed."""
     AGREEMENT = "agreement"
     """One lock for the whole database. A second reader of the review queue waits until the first has computed
     the agreement. Without the lock, the second reader would skip the rows that the first has locked and find
@@ -66,7 +66,8 @@ class Lock(StrEnum):
 def acquire(*requests: Request) -> None:
     """Waits for all locks, in the order given, in one statement. Must be called inside a transaction.
 
-    Data on which a decision under the lock depends must be read in a later statement, with a newer snapshot.
+    Data for a decision under the lock must be read by a later statement, because only a later statement has a
+    newer snapshot.
     """
     # This statement is prepared, because every claim runs it. The statement also sets the actor for the
     # prepared statements that follow.
@@ -75,7 +76,8 @@ def acquire(*requests: Request) -> None:
 
 
 def acquire_with(cursor: CursorWrapper, *requests: Request) -> None:
-    """Like :func:`acquire`, but with an open prepared cursor, which a claim then uses for its reads."""
+    """Like :func:`acquire`, but uses an open prepared cursor. A claim then uses the same cursor for its
+    reads."""
     calls = [
         f"pg_advisory_xact_lock{'_shared' if request.shared else ''}(hashtextextended(%s, 0))"
         for request in requests

@@ -1,7 +1,8 @@
 """Determines which rankings a snapshot contains, before the first row is read.
 
-A freeze reads the rankings several times (agreement, weights, rows) while annotators continue to work, so
-the rankings' IDs are first stored in a temporary table. A ranking itself never changes.
+A freeze reads the rankings several times (agreement, weights, rows), and annotators continue to work in the
+meantime. The chosen rankings' IDs are therefore first stored in a temporary table. A ranking itself never
+changes.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def _drop_below(cursor: Any, project: Project, selection: Selection) -> None:
 
 
 def _measure(cursor: Any, rankings: RankingQuerySet) -> None:
-    """Computes, for each task with two or more of `rankings`, the number of pairs of verdicts on the same two
-    responses and the number of pairs that agree."""
+    """For each task with two or more of `rankings`, counts the pairs of verdicts on the same two responses.
+    Also counts how many of these pairs agree."""
     sql, parameters = rankings.order_by().values("id", "task_id").query.sql_with_params()
     cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{AGREEMENT}")
     cursor.execute(

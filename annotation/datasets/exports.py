@@ -28,8 +28,9 @@ def export_snapshot(
 ) -> Iterator[bytes]:
     """The export's bytes, in chunks. The same snapshot, format and options always give the same bytes.
 
-    Raises Problem, before the first byte, when the format is unknown, an option is invalid, the format can
-    represent nothing in the snapshot, or the snapshot's file is missing or damaged.
+    Raises Problem, always before the first byte, if the format is unknown or an option is invalid. Also
+    raises Problem if the format can represent nothing in the snapshot, or if the snapshot's file is missing
+    or damaged.
     """
     check_format(format)
     path = snapshot_path(snapshot)

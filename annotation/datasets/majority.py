@@ -84,8 +84,8 @@ def _in_one_order(row: Row) -> Row:
 
 
 def _strength(rows: Sequence[Row], tiers: Sequence[Sequence[int]]) -> int | None:
-    """The median strength among rankings with the same first tier; if there are two middle values, the weaker
-    of the two."""
+    """The median strength among rankings with the same first tier. If there are two middle values, the weaker
+    value is used."""
     given = sorted(
         row["strength"]
         for row in rows

@@ -16,9 +16,9 @@ PSEUDONYM = re.compile(rf"annotator-[0-9a-f]{{{PSEUDONYM_CHARACTERS}}}")
 def pseudonym(project: Project, *, annotator_id: UUID | None, label: str) -> str:
     """An anonymous name for an annotator, the same in every snapshot of the project.
 
-    The name is a hash keyed with SECRET_KEY, because imported labels are short and could be guessed from a
-    plain hash. A label from an imported snapshot that is already a pseudonym is kept, so that annotators
-    stay distinguishable.
+    Imported labels are short and could be guessed from a plain hash. The name is therefore a hash keyed with
+    SECRET_KEY. A label from an imported snapshot that is already a pseudonym is kept, so that annotators stay
+    distinguishable.
     """
     if annotator_id is None and (not label or PSEUDONYM.fullmatch(label)):
         return label

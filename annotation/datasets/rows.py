@@ -75,8 +75,8 @@ def rows_of(
     weight_of: Callable[[Row], float] = unweighted,
 ) -> Iterator[Row]:
     """One row per ranking, read through a server-side cursor."""
-    # Reads plain values, because creating model instances took a third of a freeze's time. JSON that is
-    # only copied stays text, because decoding and encoding this JSON took a third of the remaining time.
+    # Reads plain values, because creating model instances took a third of a freeze's time. JSON that is only
+    # copied stays text. Decoding and encoding this JSON took a third of the remaining time.
     found = rankings.order_by(*order).values(*READ_COLUMNS, **TEXTS).iterator(chunk_size=CHUNK_ROWS)
     names: dict[tuple[UUID | None, str], str] = {}
     while chunk := list(itertools.islice(found, CHUNK_ROWS)):

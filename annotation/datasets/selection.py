@@ -33,13 +33,12 @@ MAX_ROUND = 2**31 - 1
 class Selection:
     """Selects the valid rankings that meet every given condition; an empty condition selects all.
 
-    `annotators` are usernames or, for imported rankings, the names in the file. `models` selects tasks with
-    a response by one of these models. `kinds` can contain `annotation` and `review`. `after` is inclusive and
-    `before` is exclusive; both refer to the ranking's time. `gold` either includes tasks with a known answer
-    (gold, attention, qualification), which are excluded by default, or selects only these tasks.
-    `min_agreement` keeps tasks on which at least this share of annotator pairs agreed. `aggregation` gives
-    one row per ranking, one row per task with the majority, or one row per ranking with its annotator's
-    weight.
+    `annotators` are usernames or, for imported rankings, the names in the file. `models` selects tasks with a
+    response by one of these models. `kinds` can contain `annotation` and `review`. `after` is inclusive and
+    `before` is exclusive; both refer to the ranking's time. Tasks with a known answer (gold, attention,
+    qualification) are excluded by default. `gold` either includes these tasks or selects only these tasks.
+    `min_agreement` keeps tasks on which at least this share of annotator pairs agreed. `aggregation` decides
+    what each row holds: a ranking, a task's majority, or a ranking with its annotator's weight.
     """
 
     rounds: tuple[int, ...] = ()

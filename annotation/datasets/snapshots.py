@@ -61,9 +61,9 @@ def freeze_snapshot(
     """Freezes the selected rankings. The file and its database row are created atomically. The default name
     is the next in the series v1, v2, ….
 
-    Identical rankings give identical bytes and checksums: the name, licence and notes are stored in the card,
-    not in the file. Raises Conflict when the name is taken, and Problem when the selection is invalid or
-    empty.
+    The name, licence and notes are stored in the card, not in the file. Identical rankings therefore give
+    identical bytes and checksums. Raises Conflict when the name is taken, and Problem when the selection is
+    invalid or empty.
     """
     wanted = Selection.from_json(selection or {})
     if name is not None:
@@ -122,8 +122,8 @@ def freeze_snapshot(
                 card=card,
                 created_by=created_by,
             )
-            # Renaming is the last step before the commit: a file without a row is better than a row without a
-            # file.
+            # Renaming is the last step before the commit. If the commit fails, a file without a row remains,
+            # which is better than a row without a file.
             unfinished.rename(finished)
     except BaseException:
         shutil.rmtree(finished, ignore_errors=True)

@@ -1,12 +1,12 @@
 """The weight of each ranking in a reliability-weighted snapshot.
 
-An annotator's weight is 2p − 1, where p is the probability that their verdict on a pair is correct, estimated
-by Dawid–Skene on the chosen rankings (preferences.statistics.dawid_skene.pair_reliability). The formula
-gives 1 for an annotator who is always correct and 0 for random answers, but no weight is less than FLOOR: to
-ignore an annotator's rankings entirely, exclude the annotator and state a reason. A reviewer's ranking has
-the weight of an annotator who is always correct. Annotators without a name, or without pairs that others also
-judged, get the mean weight of the other annotators. Weights are scaled to a mean of 1 over the rankings, so
-that the effective learning rate is the same as on an unweighted snapshot.
+An annotator's weight is 2p − 1, where p is the probability that the annotator's verdict on a pair is correct.
+Dawid–Skene estimates p from the chosen rankings (preferences.statistics.dawid_skene.pair_reliability). The
+formula gives 1 for an annotator who is always correct and 0 for random answers. However, no weight is less
+than FLOOR. To ignore an annotator's rankings entirely, exclude the annotator and state a reason. A reviewer's
+ranking has the weight of an annotator who is always correct. Annotators without a name, or without pairs that
+others also judged, get the mean weight of the other annotators. Weights are scaled to a mean of 1 over the
+rankings. The effective learning rate is then the same as on an unweighted snapshot.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def weigh() -> Weights:
 
 
 def _reliable() -> dict[Person, float]:
-    """Returns the weight max(2p − 1, FLOOR) of each named annotator who gave strict verdicts on pairs that
-    others also judged."""
+    """Returns the weight max(2p − 1, FLOOR) of each named annotator. Omits annotators who gave no strict
+    verdict on a pair that others also judged."""
     people: dict[Person, int] = {}
     pairs, who, tasks, verdicts = (array(kind) for kind in ("q", "q", "q", "b"))
     with connection.chunked_cursor() as cursor:

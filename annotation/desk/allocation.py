@@ -47,8 +47,8 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
     further leases.
 
     Returns an empty list if no task is left for the annotator. Raises Problem if `prefetch` is out of bounds.
-    If the annotator holds no lease and can't get one, raises the error that states the reason:
-    ProjectNotActive, AnnotatorPaused, AnnotatorExcluded, QualificationFailed, CapReached or DailyCapReached.
+    If the annotator holds no lease and can't get a lease, raises an error for the reason. The errors are
+    ProjectNotActive, AnnotatorPaused, AnnotatorExcluded, QualificationFailed, CapReached and DailyCapReached.
     Must not be called inside a transaction, which would keep the tasks locked.
     """
     if not 0 <= prefetch <= MAX_PREFETCH:
@@ -70,8 +70,8 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
 @retry_deadlocks
 @transaction.atomic
 def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] | None:
-    """Makes one attempt at :func:`claim_tasks`. Returns None if the attempt must be repeated, for example
-    because a lease that was just read has been answered in the meantime."""
+    """Makes one attempt at :func:`claim_tasks`. Returns None if the attempt must be repeated, for example if
+    a lease was answered just after it was read."""
     facts = lock_desk_and_read(project=project, annotator=annotator)
     _refuse_paused(facts)
     leases: list[Assignment] = []
@@ -88,8 +88,8 @@ def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] 
         taken = _take(project, annotator, facts, places)
         if taken is None:
             unfinished = not places and _must_qualify(project, facts)
-            # The attempt's remaining tasks are no longer qualification tasks, so judge the attempt by the
-            # answers given so far.
+            # The attempt's remaining tasks are no longer qualification tasks. The attempt is therefore judged
+            # by the answers given so far.
             if unfinished and checks.judge_attempt(project=project, annotator_id=annotator.pk):
                 return None
             break
@@ -132,8 +132,9 @@ def _attempts_left(project: Project, facts: Facts) -> int:
 
 
 def _take(project: Project, annotator: User, facts: Facts, places: list[int]) -> Assignment | None:
-    """Leases the next task: a qualification task if the annotator must qualify; else a check if one is due;
-    else a reserved task; else the first task in the queue; else a task that the annotator deferred."""
+    """Leases the next task. If the annotator must qualify, the next task is a qualification task. Otherwise,
+    the function tries these tasks in order: a check that is due, a reserved task, the first task in the
+    queue, and a task that the annotator deferred."""
     place = min(set(range(MAX_PREFETCH + 1)) - set(places))
     who: dict[str, Any] = {"project": project, "annotator": annotator, "place": place}
     if _must_qualify(project, facts) and checks.asks_to_qualify(project=project):
@@ -142,8 +143,7 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
     if kind is not None and (check := picks.take_check(**who, kind=kind)):
         return check
     # First skip the tasks that others are claiming at this moment. If no task is found, wait for the locked
-    # tasks, because a project's last slots are often on a task that another claim has locked for a
-    # millisecond.
+    # tasks. A project's last slots are often on a task that another claim has locked for a millisecond.
     for wait in (False, True):
         if facts.has_reservations and (reserved := picks.take_reserved(**who, wait=wait)):
             return reserved
@@ -155,8 +155,8 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
     """The kind of check for the annotator's task number `turn`, or None if the task is not a check.
 
-    Checks come at random, because annotators could predict checks that came at every n-th task. The decision
-    for a turn is always the same, so an annotator can't get another task by releasing a check.
+    Checks come at random, because annotators could predict checks that came at every n-th task. For a given
+    `turn`, the decision is always the same. An annotator therefore can't avoid a check by releasing it.
     """
     if not project.gold_rate + project.attention_rate:
         return None
@@ -188,12 +188,12 @@ def release_lease(*, assignment: Assignment, token: uuid.UUID) -> None:
 def skip_assignment(
     *, assignment: Assignment, token: uuid.UUID, reason: str = "", way: str | None = None
 ) -> None:
-    """Skips the task. With `me`, the task returns to the annotator when no other task is left; with `others`,
-    the task is assigned only to other annotators; with `drop`, the task is not assigned again. The default is
+    """Skips the task. With `me`, the task returns to the annotator when no other task is left. With `others`,
+    the task is assigned only to other annotators. With `drop`, the task is not assigned again. The default is
     the project's first skip option.
 
     A check has no slot, so skipping a check changes nothing for other annotators. Raises Problem if the
-    project doesn't allow this way to skip, and LeaseLost if the lease is no longer held.
+    project doesn't allow this skip option. Raises LeaseLost if the lease is no longer held.
     """
     ways = assignment.project.skip_ways
     way = way or ways[0]

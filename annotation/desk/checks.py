@@ -1,9 +1,9 @@
-"""Checks, which are tasks with a known answer: gold and attention checks during annotation, and qualification
-before annotation.
+"""Checks are tasks with a known answer. Annotators get gold and attention checks during annotation, and
+qualification checks before annotation.
 
 Answers to checks are scored when they are submitted. Callers with an answer or a skip must hold the
-annotator's desk lock (`Lock.DESK`): an attempt that is finished in two tabs simultaneously is then judged
-once, with both answers.
+annotator's desk lock (`Lock.DESK`). If an attempt is finished in two tabs simultaneously, the attempt is then
+judged once, with both answers.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
 
 
 def accuracy_of(*, member: Membership) -> tuple[int, float | None]:
-    """The number of gold and attention checks that the member has answered since last being resumed, and the
-    mean score."""
+    """The number of gold and attention checks that the member has answered since the end of the member's last
+    pause, and the mean score."""
     scored = Assignment.objects.filter(
         project=member.project_id,
         annotator=member.user_id,
@@ -124,8 +124,8 @@ def set_kind(
 
     A check needs `gold_tiers`: each of the task's responses once, in at least two tiers. Without
     `gold_tiers`, the task keeps its current tiers. Raises Problem if the tiers of a check are missing or
-    invalid. Raises Conflict if a reserved task would become a check, or if a check that somebody answered in
-    several qualification attempts would become a ranking task.
+    invalid. Raises Conflict if a reserved task would become a check. Also raises Conflict if a check would
+    become a ranking task although somebody answered it in several qualification attempts.
     """
     # Locks the leases first and then their task, as a submit does. Locking in another order could deadlock.
     list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))
@@ -141,7 +141,7 @@ def set_kind(
         task.open_slots, task.state = 0, RankingTask.State.OPEN
     elif was_check:
         _refuse_answered_twice(task)
-        # All leases end, because a check can have more leases than a ranking task has slots.
+        # All of the task's leases end, because a check can have more leases than a ranking task has slots.
         Assignment.objects.leased().filter(task=task).update(state=Assignment.State.RELEASED)
         task.answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED).count()
         task.open_slots = max(0, task.overlap - task.answered)
@@ -152,12 +152,12 @@ def set_kind(
 
 
 def _refuse_answered_twice(task: RankingTask) -> None:
-    """Refuses a check that an annotator answered twice, because both answers would count if the task became a
-    ranking task."""
+    """Refuses a check that an annotator answered twice. If the task became a ranking task, both answers would
+    count."""
     answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED)
     if answered.values("annotator").annotate(n=Count("pk")).filter(n__gt=1).exists():
         raise Conflict(
-            "Somebody answered this task in more than one qualification attempt, so it must stay a check.",
+            "Somebody answered this task in more than one qualification attempt. The task must stay a check.",
             type="answered-twice",
         )
 

@@ -117,9 +117,8 @@ def last_answer(*, project: Project, annotator: User) -> LastAnswer | None:
 
 
 def may_be_revised(project: Project, assignment: Assignment) -> bool:
-    """Whether the answer can be revised. No answer can be revised while the project is archived, and an
-    answer to a qualification task can never be revised, because the annotator was already shown the correct
-    answer."""
+    """Whether the answer can be revised. No answer can be revised while the project is archived. An answer to
+    a qualification task can never be revised, because the annotator was already shown the correct answer."""
     return (
         project.state != Project.State.ARCHIVED
         and assignment.state == Assignment.State.SUBMITTED

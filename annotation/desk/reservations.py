@@ -32,7 +32,8 @@ def reserve_tasks(
     """Reserves each task for all of these members, who get the tasks in the given order.
 
     Other annotators' leases on the tasks are not ended early. Raises Problem, and reserves nothing, if a task
-    or a user is not in the project, or if a task is a check, because checks are open to every annotator.
+    or a user is not in the project or if a task is a check. A check can't be reserved, because checks are
+    open to every annotator.
     """
     people = _members(project, usernames)
     ids = _tasks(project, tasks)

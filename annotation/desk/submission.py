@@ -68,12 +68,12 @@ def submit_ranking(
     paused: str | None = None,
 ) -> tuple[Ranking, bool]:
     """Stores the answer and its comparisons, in the transaction that ends the lease. Returns the ranking and
-    whether it is new: if the same answer was stored earlier with the same key, that ranking is returned.
+    whether it is new. If the same answer was stored earlier with the same key, returns the earlier ranking.
 
     `paused` is the reason why the annotator is paused; None if they are not paused. Raises Problem with a
-    reason for each invalid field, AlreadyAnswered if the task already has an answer, and KeyUsedBefore if
-    the idempotency key was used with a different answer. Raises LeaseLost or AnnotatorPaused after keeping
-    the answer as the draft.
+    reason for each invalid field. Raises AlreadyAnswered if the task already has an answer. Raises
+    KeyUsedBefore if the idempotency key was used with a different answer. Raises LeaseLost or AnnotatorPaused
+    after keeping the answer as the draft.
     """
     if paused is not None and not _is_repeated(assignment, answer, idempotency_key):
         _keep_as_draft(assignment, answer)
@@ -107,11 +107,11 @@ def submit_ranking(
 def revise_ranking(
     *, assignment: Assignment, answer: Answer, source: str = Ranking.Source.API
 ) -> tuple[Ranking, bool]:
-    """Writes a ranking that supersedes the assignment's current ranking. Returns the ranking and whether
-    it is new: if nothing has changed, the current ranking is returned.
+    """Writes a ranking that supersedes the assignment's current ranking. Returns the ranking and whether it
+    is new. If nothing has changed, returns the current ranking.
 
-    Raises Conflict if the assignment is not submitted, or if it is practice, because the annotator was
-    already shown the correct answer. Raises ProjectArchived.
+    Raises Conflict if the assignment is not submitted or is practice. In practice, the annotator was already
+    shown the correct answer. Raises ProjectArchived.
     """
     refuse_archived(assignment.project)
     if assignment.is_practice:
@@ -150,8 +150,8 @@ def refuse_archived(project: Project) -> None:
 
 def _takes_answers() -> Exists:
     """The condition that the assignment's project is not archived. A project can be archived after the claim
-    and before the answer. The check is a condition rather than a join, because Postgres evaluates a condition
-    again once the row is locked."""
+    and before the answer. The check is a condition rather than a join. Once the row is locked, Postgres
+    evaluates a condition again."""
     return Exists(Project.objects.exclude(state=Project.State.ARCHIVED).filter(pk=OuterRef("project")))
 
 
@@ -229,8 +229,8 @@ def _is_repeated(assignment: Assignment, answer: Answer, idempotency_key: str) -
 
 def _keep_as_draft(assignment: Assignment, answer: Answer) -> bool:
     """Saves an answer that can't be accepted, so that the annotator finds it when they get the task again.
-    Returns whether the answer was saved: it is not saved if another tab holds the task now and has its own
-    draft."""
+    Returns whether the answer was saved. The answer is not saved if another tab now holds the task and has
+    its own draft."""
     nobody_at_work = ~Q(state=Assignment.State.LEASED) | Q(expires_at__lte=Now()) | Q(draft__isnull=True)
     rows = Assignment.objects.filter(nobody_at_work, pk=assignment.pk).exclude(
         state=Assignment.State.SUBMITTED

@@ -16,8 +16,8 @@ OPEN_AGAIN: Final[dict[str, Any]] = {"settled_at": None, "settled_by": None, "no
 def report_problem(*, assignment: Assignment, kind: str, text: str = "") -> tuple[TaskProblem, bool]:
     """Reports a problem with the assignment's task. Returns the report and whether it is new.
 
-    A repeat report of the same kind replaces the text (the audit log keeps both texts) and reopens a settled
-    report. Raises Problem for the kind `other` without text.
+    A repeat report of the same kind replaces the earlier text. The audit log keeps both texts. A repeat
+    report also reopens a settled report. Raises Problem for the kind `other` without text.
     """
     text = text.strip()
     if kind == TaskProblem.Kind.OTHER and not text:
@@ -37,8 +37,8 @@ def report_problem(*, assignment: Assignment, kind: str, text: str = "") -> tupl
 
 def settle_problem(*, problem: TaskProblem, by: User, note: str = "", text: str | None = None) -> TaskProblem:
     """Marks the report as settled. `text` is the report's text as the manager read it, if known. Raises
-    Conflict if the report is already settled, or if the annotator has changed the text after the
-    manager read it."""
+    Conflict if the report is already settled. Also raises Conflict if the annotator has changed the text
+    since the manager read it."""
     rows = TaskProblem.objects.unsettled()
     return _moved(
         problem,

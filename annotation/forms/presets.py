@@ -1,5 +1,5 @@
-"""Preset answer forms: `ranking`, the default, and forms that reproduce the interfaces with which published
-preference data was collected.
+"""Preset answer forms. The default is `ranking`. The other forms reproduce the interfaces with which
+published preference data was collected.
 
 A comment on each preset lists the parts taken from its paper.
 """
@@ -45,8 +45,8 @@ def _scale(name: str, label: str, first: int, *points: str, required: bool = Tru
 PRESETS: dict[str, AnswerForm] = {
     "ranking": AnswerForm(flags=[UNSAFE]),
     # Ouyang et al. 2022, arXiv 2203.02155, §3.4 and table 3: K = 4 to 9 outputs ranked with ties. Before
-    # ranking, annotators rated each output's overall quality on a Likert scale of 1 to 7 and answered ten
-    # yes/no questions about the output.
+    # ranking, annotators rated each output's overall quality on a Likert scale of 1 to 7. Annotators also
+    # answered ten yes/no questions about each output.
     "instructgpt": AnswerForm(
         responses=Span(min=4, max=9),
         ratings=[_scale("overall", "Overall quality", 1, "poor", "", "", "", "", "", "excellent")],
@@ -64,8 +64,8 @@ PRESETS: dict[str, AnswerForm] = {
         ),
     ),
     # Touvron et al. 2023, arXiv 2307.09288, §3.2.1: a forced choice between two responses, with four degrees
-    # of preference. A separate question asks which of the two responses are safe (three answers, worded
-    # independently of the display order).
+    # of preference. A separate question asks which of the two responses are safe. Its three answers are
+    # worded independently of the display order.
     "llama2": AnswerForm(
         responses=PAIR,
         ties=False,
@@ -83,8 +83,8 @@ PRESETS: dict[str, AnswerForm] = {
             )
         ],
     ),
-    # Bai et al. 2022, arXiv 2204.05862, §2.1 and fig. 6: which of two responses is better, on a scale with
-    # eight positions, four on each side. No ties, and no other questions.
+    # Bai et al. 2022, arXiv 2204.05862, §2.1 and fig. 6: annotators choose the better of two responses. The
+    # scale has eight positions, four on each side. There are no ties and no other questions.
     "hh": AnswerForm(
         responses=PAIR,
         ties=False,
@@ -92,9 +92,9 @@ PRESETS: dict[str, AnswerForm] = {
         not_rankable=False,
         comment=None,
     ),
-    # Wang et al. 2024, arXiv 2406.08673 (ratings) and 2410.01257 (preferences): five attributes from 0 to 4
-    # for each response, then a preference from -3 to +3 between the two responses (0 means about the same),
-    # and the reason for the preference.
+    # Wang et al. 2024, arXiv 2406.08673 (ratings) and 2410.01257 (preferences): annotators rate five
+    # attributes of each response from 0 to 4. They then state a preference between the two responses from -3
+    # to +3 (0: about the same). Finally, they give the reason for the preference.
     "helpsteer2": AnswerForm(
         responses=PAIR,
         tie_label="about the same",
@@ -108,8 +108,8 @@ PRESETS: dict[str, AnswerForm] = {
         ],
         comment=Text(label="Why do you prefer this response?", required=True),
     ),
-    # Chiang et al. 2024, arXiv 2403.04132: the choices are A, B, a tie, and “both are bad”, which is treated
-    # as a tie.
+    # Chiang et al. 2024, arXiv 2403.04132: the choices are A, B, a tie, and “both are bad”. “Both are bad” is
+    # treated as a tie.
     "arena": AnswerForm(
         responses=PAIR,
         tie_label="Tie",

@@ -10,8 +10,8 @@ from annotation.models.task import RankingTask
 class TaskAgreement(models.Model):
     """The agreement between a task's annotators. A row exists once the task has two or more rankings.
 
-    Triggers (sql/agreement.sql) mark a row as `stale` whenever a ranking or an exclusion can change the
-    agreement, and `oversight.agreement` recomputes stale rows in batches.
+    If a ranking or an exclusion can change the agreement, a trigger (sql/agreement.sql) marks the row as
+    `stale`. `oversight.agreement` recomputes stale rows in batches.
     """
 
     task = models.OneToOneField(

@@ -58,8 +58,8 @@ class Response(models.Model):
 
     class Meta:
         constraints = [
-            # The constraint's index also finds all responses to a prompt, so the foreign key needs no index
-            # of its own.
+            # The constraint's index also finds all responses to a prompt. The foreign key therefore needs no
+            # separate index.
             models.UniqueConstraint(fields=["prompt", "content_hash"], name="response_once_per_prompt"),
         ]
         indexes = [

@@ -70,18 +70,19 @@ class Exclusion(models.Model):
 def not_excluded(*, project: str, annotator: str, label: str) -> Q:
     """The condition that the annotator named in these columns is not excluded.
 
-    The condition consists of two NOT EXISTS clauses with plain equalities, so that each clause becomes a hash
-    anti-join over the few exclusions.
+    The condition consists of two NOT EXISTS clauses with plain equalities. Postgres can then run each clause
+    as a hash anti-join over the few exclusions.
     """
     by_account, by_label = _exclusions(project, annotator, label)
     return ~by_account & (Q(**{f"{annotator}__isnull": False}) | ~by_label)
 
 
 def excluded(*, project: str, annotator: str, label: str) -> tuple[Q, Q]:
-    """The complement of :func:`not_excluded` as two disjoint conditions: by account, and by name.
+    """The complement of :func:`not_excluded`, as two disjoint conditions: one for excluded accounts and one
+    for excluded names.
 
-    Postgres plans each condition as a semi-join that starts at the exclusions, which it could not do for a
-    single disjunction.
+    Postgres plans each condition as a semi-join that starts at the exclusions. For a single disjunction,
+    Postgres can't make such a plan.
     """
     by_account, by_label = _exclusions(project, annotator, label)
     return Q(by_account), Q(by_label, **{f"{annotator}__isnull": True})

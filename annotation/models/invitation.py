@@ -25,8 +25,8 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 class Invitation(models.Model):
     """Lets one person join a project in one role, with a new or an existing account.
 
-    The invitation's token is its ID, signed with the site's key (`accounts.invitations`), so the database
-    contains no credentials.
+    The invitation's token is its ID, signed with the site's key (`accounts.invitations`). The database
+    therefore contains no credentials.
     """
 
     class State(models.TextChoices):

@@ -15,8 +15,8 @@ MAX_OVERLAP = 50
 DEFAULT_LEASE_SECONDS = 900
 MIN_LEASE_SECONDS = 30
 MAX_LEASE_SECONDS = 86_400
-# Three annotators who compare two responses and split two to one have an agreement of 1/3; two annotators who
-# differ on one pair of six have an agreement of 5/6.
+# If three annotators compare two responses and split two to one, their agreement is 1/3. If two annotators
+# differ on one pair of six, their agreement is 5/6.
 DEFAULT_REVIEW_BELOW = 0.6
 MAX_QUALIFICATION_ATTEMPTS = 10
 # The maximum share of checks among an annotator's tasks.
@@ -46,7 +46,7 @@ _SHARE = [MinValueValidator(0.0), MaxValueValidator(1.0)]
 
 class ProjectQuerySet(models.QuerySet["Project"]):
     def visible_to(self, user: User) -> ProjectQuerySet:
-        """Projects in which the user is a member, paused or not; all projects for an admin."""
+        """Projects in which the user is a member, even if the user is paused. An admin sees all projects."""
         if user.is_admin:
             return self
         return self.filter(Exists(Membership.objects.filter(project=OuterRef("pk"), user=user)))
@@ -153,13 +153,14 @@ class Project(models.Model):
         default=uuid.uuid4,
         db_default=RandomUUID(),
         editable=False,
-        help_text="Decides which of an annotator's tasks are checks; secret, because it predicts the checks.",
+        help_text="Decides which of an annotator's tasks are checks. The seed is secret, because it predicts"
+        " the checks.",
     )
     review_below = models.FloatField(
         default=DEFAULT_REVIEW_BELOW,
         db_default=DEFAULT_REVIEW_BELOW,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
-        help_text="Reviewers see tasks whose agreement is below this value; 0: no tasks.",
+        help_text="Reviewers see tasks whose agreement is below this value. With 0, reviewers see no tasks.",
     )
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -18,8 +18,8 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
     def current(self) -> RankingQuerySet:
         """Rankings that no revision has superseded.
 
-        Uses NOT EXISTS instead of `superseded_by=None`: for the latter, Postgres estimates that the outer
-        join leaves one row, and therefore looks up the comparisons of 100,000 rankings one by one.
+        Uses NOT EXISTS instead of `superseded_by=None`. With `superseded_by=None`, Postgres estimates that
+        the outer join leaves one row. Postgres then looks up the comparisons of 100,000 rankings one by one.
         """
         return self.filter(~Exists(Ranking.objects.filter(supersedes=OuterRef("pk"))))
 
@@ -43,19 +43,18 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
 class Ranking(models.Model):
     """An annotator's answer to a task.
 
-    A ranking is never edited: a trigger refuses UPDATE and DELETE, and a revision is a new row that
-    supersedes the revised row. Another trigger ensures that a ranking fits its task: same project, same
-    responses.
+    A ranking is never edited: a trigger refuses UPDATE and DELETE. A revision is a new row that supersedes
+    the revised row. Another trigger ensures that a ranking fits its task: same project, same responses.
 
-    `places` holds the same order as `tiers` in the form used by statistics: one number for each response of
-    the task, by position. The database computes `places` from `tiers` (sql/ranking.sql) and refuses other
-    values, so no writer needs to supply them. On a new instance, `places` is None until the row is read
-    again.
+    `places` holds the same order as `tiers`, in the form used by statistics. `places` contains one number for
+    each of the task's responses, by position. The database computes `places` from `tiers` (sql/ranking.sql),
+    so no writer needs to supply the values. The database refuses any other values. On a new instance,
+    `places` is None until the row is read again.
 
-    If a future form asks for a separate order per dimension, these orders belong in a separate table,
-    RankingOrder(ranking, dimension, tiers, places), whose `places` the same database function computes. A
-    Ranking then still holds the overall order, and the statistics of a dimension read RankingOrder's `places`
-    without any other change.
+    A future form could ask for a separate order per dimension. These orders belong in a separate table,
+    RankingOrder(ranking, dimension, tiers, places). The same database function computes the `places` of a
+    RankingOrder. A Ranking then still holds the overall order. The statistics for a dimension read
+    RankingOrder's `places` without any other change.
     """
 
     class Source(models.TextChoices):
@@ -112,7 +111,7 @@ class Ranking(models.Model):
     strength = models.SmallIntegerField(
         null=True,
         blank=True,
-        help_text="How much better the first tier is than the second: one of the form's levels.",
+        help_text="How much better the first tier is than the second tier, as one of the form's levels.",
     )
     ratings = models.JSONField(default=dict, blank=True, help_text="{response ID: {scale: value}}")
     flags = models.JSONField(default=dict, blank=True, help_text="{response ID: [flag]}")
@@ -178,8 +177,8 @@ class Ranking(models.Model):
         indexes = [
             # This index serves the daily progress, snapshot freezes, and the manager's list filtered by time.
             models.Index(fields=["project", "created_at"], name="ranking_by_day"),
-            # An annotator's rankings in a project, newest first: for the last answer, the pace, and the
-            # manager's list filtered by annotator.
+            # An annotator's rankings in a project, newest first. The last answer, the pace, and the manager's
+            # list filtered by annotator use this index.
             models.Index(
                 fields=["annotator", "project", "-id"],
                 condition=Q(annotator__isnull=False),
@@ -233,8 +232,8 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
     def uncounted(self) -> list[ComparisonQuerySet]:
         """The complement of :meth:`counted`, as disjoint parts that each use an index.
 
-        To count valid comparisons, subtract the complement from all comparisons: looking up the
-        ranking of each of 600,000 comparisons took 0.6 s; subtracting takes 0.06 s.
+        To count valid comparisons, subtract the complement from all comparisons. For 600,000 comparisons,
+        subtracting takes 0.06 s. Looking up each comparison's ranking took 0.6 s.
         """
         superseded = Ranking.objects.filter(supersedes__isnull=False).values("supersedes")
         columns = {

@@ -62,11 +62,11 @@ _QUEUED = Q(open_slots__gt=0, state="open", reserved=False)
 class RankingTask(models.Model):
     """A prompt with 2–10 responses that needs `overlap` independent rankings.
 
-    Once the task is created, only a trigger writes `open_slots`, `answered` and the state `done`, from the
-    task's assignments (sql/assignment.sql).
+    Once the task is created, only a trigger writes `open_slots`, `answered` and the state `done`. The trigger
+    computes these values from the task's assignments (sql/assignment.sql).
 
-    A task of any kind other than `ranking` is a check: its answer is known (`gold_tiers`) and every annotator
-    can get the task. A check has no slots, is never done, and bypasses the queue.
+    A task of any kind other than `ranking` is a check. A check's answer is known (`gold_tiers`), and every
+    annotator can get the check. A check has no slots, is never done, and bypasses the queue.
     """
 
     class Kind(models.TextChoices):
@@ -145,8 +145,8 @@ class RankingTask(models.Model):
             models.Index(
                 F("project"), F("priority") * -1, F("id"), condition=_QUEUED, name="task_queue_fifo"
             ),
-            # The queue in `finish_started` order: false (a slot is taken) sorts before true (no slot is
-            # taken).
+            # The queue in `finish_started` order. If a slot is taken, `open_slots = overlap` is false, and
+            # false sorts before true.
             models.Index(
                 F("project"),
                 F("priority") * -1,
@@ -197,8 +197,8 @@ class TaskResponse(models.Model):
 class Reservation(models.Model):
     """Reserves a task for an annotator, who gets this task before any other task.
 
-    A task with reservations is never assigned to any other annotator, even after a trigger has closed the
-    reservations because the task was answered or skipped.
+    A task with reservations is never assigned to any other annotator. A trigger closes a reservation when its
+    annotator answers or skips the task. Even then, no other annotator gets the task.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -236,14 +236,16 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         return self.filter(state=Assignment.State.LEASED)
 
     def held_with(self, token: uuid.UUID) -> AssignmentQuerySet:
-        """Leased under this token and not expired: the only state in which an answer is accepted."""
+        """Assignments that are leased under this token and have not expired. An answer is accepted only for
+        such an assignment."""
         return self.leased().filter(token=token, expires_at__gt=Now())
 
     def run_out(self) -> AssignmentQuerySet:
         return self.leased().filter(expires_at__lte=Now())
 
     def ahead_in(self, project: Project) -> AssignmentQuerySet:
-        """Leases held in advance: all leases except each annotator's oldest, which is the current lease."""
+        """Leases held in advance, which are all leases except each annotator's oldest lease. The oldest lease
+        is the current lease."""
         before = Assignment.objects.leased().filter(project=project, annotator=OuterRef("annotator"))
         earlier = Q(leased_at__lt=OuterRef("leased_at")) | Q(
             leased_at=OuterRef("leased_at"), pk__lt=OuterRef("pk")
@@ -262,8 +264,8 @@ class Assignment(models.Model):
         RELEASED = "released"
         # The annotator was excluded after submitting: the slot is free again, but the ranking stays.
         EXCLUDED = "excluded"
-        # The states of a reviewer's assignment, which takes no slot. A reviewer sees the annotators' answers,
-        # so a task that a reviewer has opened is never assigned to the same person for annotation.
+        # The states of a reviewer's assignment, which takes no slot. A reviewer sees the annotators' answers.
+        # A task that a reviewer has opened is therefore never assigned to the reviewer for annotation.
         REVIEWING = "reviewing"
         REVIEWED = "reviewed"
         LOOKED_AT = "looked_at"

@@ -22,8 +22,8 @@ class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
         return self.exclude(settled_at=None)
 
     def sought(self, *, state: str | None = None, task: UUID | None = None) -> TaskProblemQuerySet:
-        """Problems in the given state (`open` or `settled`) and of the given task; None matches any state or
-        task."""
+        """Problems with the given state (`open` or `settled`) and the given task. None matches any state or
+        any task."""
         rows = {None: self, "open": self.unsettled(), "settled": self.settled()}[state]
         return rows if task is None else rows.filter(task=task)
 

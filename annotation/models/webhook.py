@@ -28,7 +28,7 @@ DELIVERED_EVENTS = [*WebhookEvent.choices, (TEST_EVENT, "Test")]
 
 class WebhookEndpoint(models.Model):
     """An address that receives events. The endpoint's signing secret is derived from the site's key and
-    `secret_version` (`webhooks.endpoints`), so the database does not contain the secret."""
+    `secret_version` (`webhooks.endpoints`). The database therefore does not contain the secret."""
 
     class State(models.TextChoices):
         ACTIVE = "active"
@@ -67,7 +67,7 @@ class WebhookEndpoint(models.Model):
 
 class WebhookDelivery(models.Model):
     """One event for one endpoint; the table is an outbox. Triggers write the row in the event's transaction
-    (sql/webhook.sql), so exactly the committed events are sent."""
+    (sql/webhook.sql). An event is therefore sent if and only if it was committed."""
 
     class State(models.TextChoices):
         PENDING = "pending"

@@ -18,10 +18,10 @@ BATCH_TASKS = 2000
 # Limits how long a reader of the review queue waits; the scheduled task computes the remaining rows.
 BATCHES_AT_ONCE = 5
 
-# Each annotator gives one verdict on a pair of responses: first better, second better, tie, or no order (the
-# task was not rankable, or all responses were bad). Agreement is the share of annotator pairs with the same
-# verdict, among all annotator pairs that judged the same two responses. Responses left unranked by a top-k
-# form don't count.
+# Each annotator gives one verdict on a pair of responses: first better, second better, tie, or no order.
+# There is no order if the task was not rankable or all responses were bad. Agreement is computed over all
+# pairs of annotators who judged the same two responses. Agreement is the share of these pairs who gave the
+# same verdict. Responses left unranked by a top-k form don't count.
 _WORK_OUT = """
 WITH counted AS (
     SELECT r.id, r.task_id, r.tiers = '[]'::jsonb AS no_order
@@ -63,7 +63,7 @@ UPDATE annotation_taskagreement a
 
 
 def refresh_agreement(*, project: Project | None = None) -> int:
-    """Recomputes stale rows (for one project or for all projects) up to a limit; returns the number of
+    """Recomputes stale rows, up to a limit, for one project or for all projects. Returns the number of
     recomputed tasks."""
     done = 0
     for _ in range(BATCHES_AT_ONCE):

@@ -1,7 +1,7 @@
 """Filters for the lists of a project's tasks and rankings.
 
 Each function returns an unordered QuerySet for keyset pagination. A condition that few rows meet has its own
-index (in models/task.py, ranking.py and content.py); a condition that many rows meet is checked during the
+index (in models/task.py, ranking.py and content.py). A condition that many rows meet is checked during the
 scan of the page's index.
 """
 
@@ -75,7 +75,8 @@ CARRIES = {"comment": ~Q(comment=""), "flags": ~Q(flags={}), "rewrite": Q(rewrit
 
 
 def tasks_sought(*, project: Project, sought: TasksSought) -> QuerySet[RankingTask]:
-    """The project's tasks, each with `excerpt`, `agreed` (None: fewer than two annotators) and `n_rankings`.
+    """The project's tasks, each with `excerpt`, `agreed` and `n_rankings`. `agreed` is None if a task has
+    fewer than two annotators.
 
     The same current ranking must match both `annotator` and `has`.
     """
@@ -135,7 +136,8 @@ def _born(rows: QuerySet[Any], sought: Mapping[str, Any]) -> QuerySet[Any]:
 
 
 def _of_task(project: Project, sought: Mapping[str, Any], *, path: str) -> Q:
-    """Conditions on the task that the query reaches through `path` ("": the row itself is the task)."""
+    """Conditions on the task that the query reaches through `path`. If `path` is empty, the row itself is the
+    task."""
     wanted = Q()
     if (below := sought.get("agreement_below")) is not None:
         refresh_agreement(project=project)

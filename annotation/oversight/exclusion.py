@@ -1,8 +1,8 @@
 """Exclusion of an annotator: their rankings are kept but no longer count, and the exclusion can be lifted.
 
-Excluded answers release their slots, so the tasks are served again. When the exclusion is lifted, the
-answers take their slots back; where another annotator has filled a slot in the meantime, a trigger raises
-the task's overlap (models/sql/assignment.sql).
+Excluded answers release their slots, so the tasks are served again. When the exclusion is lifted, the answers
+take their slots back. If another annotator has filled a slot in the meantime, a trigger raises the task's
+overlap (models/sql/assignment.sql).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def who_is(*, project: Project, username: str = "", label: str = "") -> Who:
 def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | None = None) -> Exclusion:
     """Excludes the annotator, pauses their membership and ends their leases.
 
-    Raises Problem when the reason is missing or `by` is the annotator, and Conflict when the annotator is
+    Raises Problem if the reason is missing or `by` is the annotator. Raises Conflict if the annotator is
     already excluded. In an archived project the tasks stay done, because nobody can answer them.
     """
     if not reason.strip():
@@ -138,8 +138,8 @@ def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
 
 @transaction.atomic
 def ask_again(*, project: Project) -> None:
-    """Opens the slots of excluded answers when an archived project is reactivated, because an exclusion in an
-    archived project leaves the tasks done."""
+    """Opens the slots of excluded answers when an archived project is reactivated. An exclusion in an
+    archived project leaves the tasks done, so the slots are still closed."""
     excluded = Exclusion.objects.standing().filter(project=project, annotator__isnull=False)
     answers = Assignment.objects.filter(
         answers_with_slots(), project=project, annotator__in=excluded.values("annotator")
@@ -153,7 +153,7 @@ def ask_again(*, project: Project) -> None:
 
 def answers_with_slots() -> Q:
     """The condition that an answer takes a slot. Answers to checks (gold, attention, qualification) take no
-    slot, so they stay submitted."""
+    slot, so an exclusion leaves these answers submitted."""
     return Q(~is_check("task"), state=State.SUBMITTED)
 
 

@@ -24,8 +24,8 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 Method = Literal["bradley_terry", "davidson"]
 SliceBy = Literal["round", "split", "metadata"]
 
-# Half a virtual win and half a virtual loss keep an undefeated model's strength finite and hardly change the
-# other strengths.
+# Half a virtual win and half a virtual loss keep an undefeated model's strength finite. The virtual results
+# hardly change the other strengths.
 PRIOR = 0.5
 SAMPLES = 200
 # An imported file can name a different model for each response; only the most compared models are shown.
@@ -95,8 +95,8 @@ def leaderboard(
     key: str = "",
 ) -> Leaderboard:
     """Ranks named models over all rankings that count, with 95% bootstrap intervals over tasks. With `by`,
-    ranks the models again in each slice: by the task's round, the prompt's split or the value of its metadata
-    `key`.
+    ranks the models again in each slice of the tasks. A slice is a round, a prompt split, or a value of the
+    prompt's metadata `key`.
 
     Strengths are log odds, centred on 0 in each slice. Models in different groups were never compared, not
     even through other models, so their strengths can't be compared.
@@ -229,7 +229,8 @@ def _slices(
 def _labels(
     project: Project, read: RankingArrays, by: SliceBy, key: str
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """The slices' names and, for each task, the index of its slice (UNKNOWN if the task is in no slice)."""
+    """Returns the slices' names and the index of each task's slice. The index is UNKNOWN if the task is in no
+    slice."""
     tasks = RankingTask.objects.filter(project=project)
     code: Cast | RawSQL
     if by == "round":

@@ -1,7 +1,8 @@
 """A project's rankings as arrays, for the reports.
 
-Each report reads the rankings again, so no report is ever stale (benchmarks/quality.py measures the cost).
-A stored ranking never changes, but it can be revised or excluded at any time, and model names can change.
+Each report reads the rankings again, so a report is never stale. benchmarks/quality.py measures the cost. A
+stored ranking never changes. However, a ranking can be revised or excluded at any time, and model names can
+change.
 """
 
 from __future__ import annotations
@@ -71,20 +72,21 @@ _FIXED = [
 
 @dataclass(frozen=True)
 class Block:
-    """Rankings of tasks with K responses. In arrays with shape (R, K), each row is a ranking and each column
-    is one of the task's responses, ordered by position. Task numbers are unique over all blocks."""
+    """Rankings of tasks with K responses. In arrays with shape (R, K), each row is a ranking. The columns are
+    the task's responses, ordered by position. Task numbers are unique over all blocks."""
 
     task: NDArray[np.int64]
     """Task number, with shape (R,)."""
     person: NDArray[np.int64]
-    """Index in `people`, with shape (R,); UNKNOWN for imported rankings without a name."""
+    """The annotator's index in `people`, with shape (R,). UNKNOWN for imported rankings without a name."""
     given_at: NDArray[np.int64]
     """Microseconds since 1970, with shape (R,)."""
     duration_ms: NDArray[np.int64]
     """Milliseconds, with shape (R,); UNKNOWN if the duration was not measured."""
     marks: NDArray[np.int64]
-    """Bit flags, with shape (R,). UNTOUCHED: submitted unchanged; CHECK: a check; KNOWN: the task's answer is
-    known, except in qualification; IMPORTED: the ranking was imported; NAMED: the annotator is known."""
+    """Bit flags, with shape (R,). UNTOUCHED: the answer was submitted unchanged. CHECK: the task is a check.
+    KNOWN: the task's answer is known, and the task is not a qualification task. IMPORTED: the ranking was
+    imported. NAMED: the annotator is known."""
     places: NDArray[np.int8]
     """Places, with shape (R, K); see `preferences.statistics.pairs`."""
     shown: NDArray[np.int8]
@@ -126,7 +128,7 @@ class RankingArrays:
     characters: NDArray[np.int64]
     """Length of each response in characters, with shape (N,)."""
     model: NDArray[np.int64]
-    """Index in `models`, with shape (N,); UNKNOWN for responses without a model name."""
+    """The model's index in `models`, with shape (N,). UNKNOWN for responses without a model name."""
     models: list[str]
     response_keys: NDArray[np.uint64] = field(repr=False, default_factory=lambda: np.zeros(0, np.uint64))
     """The key of each response's ID, ascending, with shape (N,)."""
@@ -149,8 +151,8 @@ class RankingArrays:
 def read_rankings(*, project: Project) -> RankingArrays:
     """All of the project's annotations that count, without reviews, in five queries.
 
-    Rankings are read first. Tasks and responses are never deleted, so the later queries find all tasks and
-    responses to which the rankings refer.
+    Rankings are read first. Tasks and responses are never deleted. The later queries therefore find all tasks
+    and responses to which the rankings refer.
     """
     rankings = Ranking.objects.counted().annotations().filter(project=project)
     raw = list(_runs(rankings))
@@ -308,16 +310,16 @@ def _block(
 ) -> Block:
     """Sorts rankings by task, so that later sums over tasks need no sort.
 
-    `begins`, with shape (T,), holds the first index of each task's responses in `of_shown`, which is sorted
-    by task and position.
+    `of_shown` is sorted by task and position. `begins`, with shape (T,), holds the index in `of_shown` at
+    which each task's responses begin.
     """
     task = np.searchsorted(task_keys, run.task).astype(np.int64)
     rows = np.argsort(task, kind="stable")
     task = task[rows]
     k = run.places.shape[1]
     responses = of_shown[begins[task][:, None] + np.arange(k)]
-    # Response numbers ascend with the response keys, so sorting a ranking's responses by number and sorting
-    # them by key give the same order.
+    # Response numbers ascend with the response keys. Sorting a ranking's responses by number therefore gives
+    # the same order as sorting by key.
     shown = np.empty(responses.shape, dtype=np.int8)
     as_shown = np.argsort(run.shown[rows], axis=1).astype(np.int8)
     np.put_along_axis(shown, np.argsort(responses, axis=1), as_shown, axis=1)

@@ -1,9 +1,9 @@
-"""Reviewing: a reviewer sees the annotators' answers to a task on which they disagree, and makes the final
-decision on the task.
+"""Review of tasks on which annotators disagree. A reviewer sees the annotators' answers to a task and makes
+the final decision on the task.
 
 A reviewer's hold on a task is an assignment in a separate state, which takes no slot. Only one reviewer holds
-a task at a time, and a reviewer who has seen others' answers is never assigned the task for annotation. An
-annotator already has an assignment on the task, and therefore can't review the task.
+a task at a time. A reviewer who has seen the annotators' answers to a task is never assigned the task for
+annotation. An annotator already has an assignment on the task, and therefore can't review the task.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ class Shown:
 
 
 def waiting(*, project: Project, reviewer: User) -> models.QuerySet[TaskAgreement]:
-    """The reviewer's queue, lowest agreement first: tasks with at least two valid annotations, agreement
-    below the project's `review_below`, no valid decision, and no annotation by the reviewer."""
+    """The reviewer's queue, lowest agreement first. A task in the queue has at least two valid annotations
+    and an agreement below the project's `review_below`. A task with a valid decision or with an annotation by
+    the reviewer is not in the queue."""
     refresh_agreement(project=project)
     decided = Ranking.objects.counted().reviews().filter(task=OuterRef("task"))
     theirs = Assignment.objects.filter(task=OuterRef("task"), annotator=reviewer)
@@ -92,8 +93,8 @@ def _open_holds() -> models.QuerySet[Assignment]:
 
 
 def open_next_review(*, project: Project, reviewer: User) -> Assignment | None:
-    """The task that the reviewer has open, else the free task with the lowest agreement, or None if none is
-    left."""
+    """The task that the reviewer has open. If the reviewer has no open task, the free task with the lowest
+    agreement. None if no task is left."""
     mine = Assignment.objects.filter(project=project, annotator=reviewer, state=State.REVIEWING)
     if (held := mine.select_related("task").first()) is not None:
         return open_review(task=held.task, reviewer=reviewer)
@@ -110,9 +111,9 @@ def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
     """Holds the task for the reviewer and releases the task that the reviewer held before. Tasks that already
     have a decision can be opened again.
 
-    Raises UnderReview when another reviewer holds the task, AnnotatedByYou when the reviewer has ranked or
-    leased the task, and Conflict when there is nothing to decide: fewer than two valid annotations and no
-    decision.
+    Raises UnderReview if another reviewer holds the task. Raises AnnotatedByYou if the reviewer has ranked or
+    leased the task. Raises Conflict if the task has fewer than two valid annotations and no decision, because
+    there is nothing to decide.
     """
     counted = Ranking.objects.counted().filter(task=task)
     if counted.annotations().count() < 2 and not counted.reviews().exists():
@@ -158,7 +159,7 @@ def _hold(task: RankingTask, reviewer: User) -> Assignment:
 
 
 def _shuffled(*ids: UUID) -> bytes:
-    """A sort key for a shuffled order that depends only on the task and the reviewer, as in a claim."""
+    """A sort key for a shuffled order. As in a claim, the order depends only on the task and the person."""
     return hashlib.sha256(b"".join(id.bytes for id in ids)).digest()
 
 
@@ -192,8 +193,8 @@ def decide(
     """Writes the decision, which supersedes the previous one, and ends the hold. Returns the decision and
     whether it is new: False when the reviewer already sent the same decision.
 
-    Raises Problem with a reason for each invalid field, LeaseLost when the hold has expired, and
-    ProjectArchived when the project is archived.
+    Raises Problem with a reason for each invalid field. Raises LeaseLost if the hold has expired. Raises
+    ProjectArchived if the project is archived.
     """
     refuse_archived(task.project)
     assignment = (

@@ -86,8 +86,8 @@ def create_project(
 def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
     """Applies `changes`, a mapping from setting names in CHANGEABLE to values, atomically. Raises Problem.
 
-    A new overlap applies to new tasks only. A new form applies from the next lease on, and all open tasks
-    must fit it; open leases keep the form that was shown.
+    A new overlap applies to new tasks only. A new form applies from the next lease on. All open tasks must
+    fit the new form. Open leases keep the form that was shown.
 
     A paused project assigns no tasks. Current leases can be finished; prefetched leases are released. An
     archived project accepts no answers: all leases are released, and drafts stay. When the project becomes

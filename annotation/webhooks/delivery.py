@@ -45,7 +45,8 @@ PAUSES: Final = (
 )
 # Spreads out the retries of deliveries that failed together.
 JITTER = 0.2
-# A claim lasts longer than an attempt can take (safe_post.TOTAL_SECONDS plus slow name resolution).
+# A claim must last longer than an attempt. An attempt can take safe_post.TOTAL_SECONDS plus the time for a
+# slow name resolution.
 CLAIM_SECONDS = 60
 BATCH = 32
 # Maximum number of deliveries per endpoint in a batch, so that a slow endpoint doesn't block the others.
@@ -139,8 +140,8 @@ def _record(delivery: WebhookDelivery, outcome: Outcome) -> None:
 
 
 def _disable_if_hopeless(delivery: WebhookDelivery, *, gone: bool) -> None:
-    """Disables the endpoint when it responds with 410, or when a delivery fails permanently and no other
-    delivery has succeeded recently."""
+    """Disables the endpoint if it responded with 410. Also disables the endpoint if a delivery failed
+    permanently and no other delivery has succeeded recently."""
     rows = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id, state=WebhookEndpoint.State.ACTIVE)
     if gone:
         reason = "The endpoint answered 410 Gone."

@@ -1,7 +1,7 @@
 """Webhook endpoints: the URLs that receive a project's events, and their signing secrets.
 
-Secrets are derived from SECRET_KEY, the endpoint and its `secret_version`, so the database contains no
-secret and a copy of the database can't sign anything. A new SECRET_KEY therefore changes all secrets.
+Secrets are derived from SECRET_KEY, the endpoint and its `secret_version`. The database contains no secret,
+so nobody can sign an event with a copy of the database. A new SECRET_KEY changes all secrets.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def secret_of(endpoint: WebhookEndpoint, *, version: int | None = None) -> str:
 
 
 def signatures(*, endpoint: WebhookEndpoint, message_id: str, at: datetime, body: str) -> str:
-    """The `webhook-signature` header: one signature with the current secret and, while the previous secret is
-    valid, one signature with the previous secret."""
+    """The `webhook-signature` header, with a signature made with the current secret. While the previous
+    secret is valid, the header also contains a signature made with the previous secret."""
     versions = [endpoint.secret_version]
     if endpoint.former_secret_until is not None and endpoint.former_secret_until > at:
         versions.append(endpoint.secret_version - 1)

@@ -1,5 +1,5 @@
-"""Endpoints for invitations, which managers create and revoke, and which anybody with the link can read and
-accept."""
+"""Endpoints for invitations. Managers create and revoke invitations. Anybody with an invitation's link can
+read and accept the invitation."""
 
 from __future__ import annotations
 

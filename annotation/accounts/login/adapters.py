@@ -14,7 +14,8 @@ from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.http import HttpRequest
 
-# A connection over a Unix socket has no client address, so all clients of the socket share one rate limit.
+# A connection over a Unix socket has no client address. All clients of the socket get this address instead,
+# so they share one rate limit.
 NO_ADDRESS = "0.0.0.0"
 
 

@@ -19,8 +19,8 @@ from django.http import HttpRequest
 
 from annotation.models import User
 
-NO_MAIL = "none"  # email addresses are not verified: the site's operators create the accounts
-_TOTP_SECRET = "mfa.totp.secret"  # session key for the secret of an enrolment in progress
+NO_MAIL = "none"  # email addresses are not verified, because the site's operators create the accounts
+_TOTP_SECRET = "mfa.totp.secret"  # session key that holds an unfinished enrolment's secret
 
 
 class Usage(Protocol):
@@ -53,8 +53,8 @@ def log_in_by(request: HttpRequest, user: User, method: str, **details: str) -> 
 
 
 def unstash_state(request: HttpRequest, *, provider_id: str, state_id: str) -> dict[str, Any] | None:
-    """Returns the data stored for an OAuth request from this browser, and removes the data from the session,
-    so that each `state_id` can be used only once."""
+    """Returns the data stored for an OAuth request from this browser. Removes the data from the session, so
+    that each `state_id` can be used only once."""
     state: dict[str, Any] | None = statekit.unstash_state(request, provider_id=provider_id, state_id=state_id)
     return state
 

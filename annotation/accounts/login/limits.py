@@ -1,8 +1,8 @@
 """Limits on password and code guesses, counted in the shared cache. Only failures count, so frequent logins
 are not limited.
 
-Each guess is counted before it is checked, while the counter is locked, so simultaneous guesses can't exceed
-the limit. If the guess was correct, the count is rolled back.
+Each guess is counted before it is checked. The counter is locked while a guess is counted, so simultaneous
+guesses can't exceed the limit. If a guess was correct, its count is rolled back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Limit:
     amount: int
     seconds: int
     key: str = ""
-    """The value for which guesses are counted; if empty, guesses are counted per client address."""
+    """The value for which guesses are counted. If the value is empty, guesses are counted per client
+    address."""
 
     def use(self, request: HttpRequest) -> Usage | None:
         """Counts one use of the limit. Returns the usage, which can be rolled back, or None if the limit is
@@ -50,8 +51,8 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
 
 
 def code_limits(user_id: object) -> tuple[Limit, ...]:
-    """Limits on code guesses. Three of the million possible codes are valid at any time, so a day of guessing
-    at the hourly limit succeeds with a probability of about 1 in 700."""
+    """Limits on code guesses. Three of the million possible codes are valid at any time. A day of guessing at
+    the hourly limit therefore succeeds with a probability of about 1 in 700."""
     return (Limit("code-minute", 5, MINUTE, str(user_id)), Limit("code-hour", 20, HOUR, str(user_id)))
 
 

@@ -1,8 +1,9 @@
 """OpenID Connect: login with an account at the organisation's own provider.
 
 Uses the authorization code flow with state, nonce and PKCE, and allauth's OAuth client. This module adds two
-checks that allauth lacks: the ID token's signature is always verified, using a key from the provider's key
-set and one of the few allowed algorithms, and the token must contain the nonce of this browser's own request.
+checks that allauth lacks. The first check always verifies the ID token's signature, with a key from the
+provider's key set and one of the few allowed algorithms. The second check requires that the token contains
+the nonce of this browser's own request.
 """
 
 from __future__ import annotations
@@ -207,8 +208,8 @@ class _ProviderKeys(jwt.PyJWKClient):
         return document
 
     def key_named(self, kid: str | None) -> jwt.PyJWK:
-        """Returns the key with the ID `kid`. If the key set has only one key, neither the key nor the token
-        needs an ID (OpenID Connect Core, 10.1)."""
+        """Returns the key with the ID `kid`. If the key set has only one key, the key or the token can lack
+        an ID (OpenID Connect Core, 10.1)."""
         keys = [key for key in self.get_jwk_set() if key.public_key_use in {None, "sig"}]
         found = self.match_kid(keys, kid)  # type: ignore[arg-type]  # None matches keys without an ID
         if found is None and len(keys) == 1 and None in {kid, keys[0].key_id}:
@@ -243,9 +244,9 @@ def _said(claims: dict[str, Any]) -> Identity:
 
 @transaction.atomic
 def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User:
-    """Returns the first of these accounts that exists: the linked account, the logged-in account, or the only
-    account with the verified email address. If none exists, creates an account, provided that the provider is
-    configured to create accounts. Links the account if it is not linked yet."""
+    """Returns the linked account, else the logged-in account, else the only account with the verified email
+    address. If none of these accounts exists and the provider is configured to create accounts, creates an
+    account. Links the account if it is not linked yet."""
     linked = SocialAccount.objects.filter(provider=provider_id, uid=identity.subject).select_related("user")
     user = next((each.user for each in linked), None)
     here = request.user if isinstance(request.user, User) else None

@@ -48,8 +48,8 @@ def _checked(request: HttpRequest, username: str, password: str) -> User | None:
 
 
 def confirm_password(*, request: HttpRequest, user: User, password: str, field: str = "password") -> None:
-    """Checks the user's password before a sensitive change, which a stranger at an unlocked screen must not
-    be able to make. Raises Problem if the password is wrong. Accounts without a password, which log in
+    """Checks the user's password before a sensitive change. A stranger at an unlocked screen must not be able
+    to make such a change. Raises Problem if the password is wrong. Accounts without a password, which log in
     through a provider, need no confirmation."""
     if user.has_usable_password() and _checked(request, user.username, password) is None:
         raise Problem("The password is wrong.", errors=[FieldProblem(field, "This is not your password.")])

@@ -1,5 +1,5 @@
-"""The optional second factor: codes from an authenticator app (TOTP), and recovery codes in case the app is
-lost."""
+"""The optional second factor: a code from an authenticator app (TOTP). If the app is lost, a recovery code is
+used instead."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from annotation.accounts.login.passwords import confirm_password
 from annotation.models import User
 from config.problems import Conflict, FieldProblem, Problem
 
-# A code is valid for its own half minute and, because clocks differ, for the half minutes before and after.
+# A code is valid for its own half minute. Because clocks differ, a code is also valid for the half minute
+# before and the half minute after.
 CODE_SECONDS = 90
 
 
@@ -123,8 +124,8 @@ def _use_code(request: HttpRequest, user: User, code: str) -> Authenticator:
 
 
 def _first_use(user: User, code: str) -> bool:
-    # allauth remembers a used code for only half a minute, but the code stays valid for longer, so the cache
-    # remembers the code for its whole validity.
+    # allauth remembers a used code for only half a minute, but a code stays valid for longer. The cache
+    # therefore remembers a used code for as long as the code can be valid.
     return cache.add(f"second-factor-used:{user.pk}:{code}", True, timeout=CODE_SECONDS)
 
 

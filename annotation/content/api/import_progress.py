@@ -45,7 +45,7 @@ def streamed(steps: Steps) -> StreamingHttpResponse:
 
 
 async def _lines(messages: Generator[dict[str, Any], None, None], actor: str) -> AsyncIterator[bytes]:
-    """Runs every step in the response's single synchronous thread, because a dry run is one transaction and a
+    """Runs every step in the response's single synchronous thread. A dry run is one transaction, and a
     transaction must stay in one thread."""
 
     def line() -> bytes:

@@ -25,8 +25,9 @@ class ImportUpload(serializers.Serializer[Any]):
     )
     mapping = serializers.JSONField(
         required=False,
-        help_text="A JSON object that chooses the columns of a table: prompt, system, responses (separated by"
-        " commas), vote (none: ignore votes), direction, annotator. Other columns are inferred.",
+        help_text="A JSON object that chooses a table's columns. The keys are prompt, system, responses"
+        " (separated by commas), vote, direction and annotator. The vote none ignores the votes. Columns that"
+        " are not chosen are inferred.",
     )
     votes = serializers.ChoiceField(
         choices=[str(choice) for choice in ImportedVotes],

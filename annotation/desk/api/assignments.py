@@ -142,15 +142,15 @@ class ReleaseView(AssignmentView):
 
 class SubmitView(AssignmentView):
     takes = serializers.Submission
-    # The service refuses the answer of an annotator who was paused after the claim, and keeps the answer as
+    # An annotator can be paused after the claim. The service then refuses the answer and keeps the answer as
     # the draft.
     refuses_paused = False
 
     @extend_schema(
         operation_id="submitRanking",
         description="201: the answer was stored. 200: the same answer was stored earlier with this"
-        " key; returns that ranking. 409: the lease is no longer held, or the annotator is"
-        " paused; the answer is saved as the draft.",
+        " key, and the earlier ranking is returned. 409: the lease is no longer held, or the annotator is"
+        " paused. The answer is then saved as the draft.",
         parameters=[OpenApiParameter(IDEMPOTENCY_HEADER, str, OpenApiParameter.HEADER)],
         request=serializers.Submission,
         responses={200: serializers.RankingId, 201: serializers.RankingId},
@@ -173,7 +173,7 @@ class ReviseView(AssignmentView):
 
     @extend_schema(
         operation_id="reviseRanking",
-        description="201: a new ranking supersedes the current one. 200: the answer has not changed.",
+        description="201: a new ranking supersedes the current ranking. 200: the answer has not changed.",
         request=serializers.Answer,
         responses={200: serializers.RankingId, 201: serializers.RankingId},
         tags=["assignments"],

@@ -30,9 +30,9 @@ class OwnFiguresView(ProjectView):
 class LastAnswerView(ProjectView):
     @extend_schema(
         operation_id="getLastAnswer",
-        description="Your last answer with the task as it was shown, for revision. 204: there is no"
-        " answer, or the last answer can't be revised (the project is archived, or the answer was"
-        " practice).",
+        description="Your last answer, with the task as it was shown, so that you can revise the answer."
+        " 204: there is no answer, or the last answer can't be revised. In an archived project, no answer"
+        " can be revised. A practice answer can never be revised.",
         responses={200: serializers.LastAnswer, 204: None},
         tags=["assignments"],
     )

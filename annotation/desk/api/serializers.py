@@ -31,7 +31,8 @@ class ResponseShown(serializers.Serializer[Any]):
 
 
 class Few(serializers.DictField):
-    """A map whose number of entries is limited, because a problem is reported for each invalid entry."""
+    """A map with a limited number of entries. The limit is needed because a problem is reported for each
+    invalid entry."""
 
     def to_internal_value(self, data: Any) -> dict[Any, Any]:
         if isinstance(data, dict) and len(data) > answer_form.MAX_CHOICES:

@@ -23,8 +23,8 @@ class ReportProblemView(AssignmentView):
 
     @extend_schema(
         operation_id="reportTaskProblem",
-        description="Reports a problem with the task to the managers. 200: a repeat report of this kind,"
-        " whose text replaces the earlier text.",
+        description="Reports a problem with the task to the managers. 200: you have already reported a"
+        " problem of this kind, and the new text replaces the earlier text.",
         request=serializers.NewTaskProblem,
         responses={200: serializers.TaskProblemId, 201: serializers.TaskProblemId},
         tags=["assignments"],

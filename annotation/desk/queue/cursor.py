@@ -1,9 +1,9 @@
 """The position at which an annotator's scan of the queue starts.
 
-The queue is scanned in order, past the annotator's own tasks that still have slots for others. The scan
-gets longer with each task that the annotator has done (43 ms after 20,000 tasks with overlap 3). A cursor
-remembers the place up to which no task is left for the annotator. A cursor is a hint, local to this process:
-it can be lost at any time, and must never hide a task (see :class:`Cursor`).
+The queue is scanned in order, past the annotator's own tasks that still have slots for others. Each task that
+the annotator has done makes the scan longer. After 20,000 tasks with overlap 3, a scan takes 43 ms. A cursor
+remembers the place up to which no task is left for the annotator. A cursor is a hint that is local to this
+process and can be lost at any time. A cursor must never hide a task (see :class:`Cursor`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from annotation.desk.queue.facts import Facts
 from annotation.desk.queue.order import BEHIND, KEY, NOT_MINE, QUEUED
 from annotation.models import Project, User
 
-# If an annotator has done fewer tasks than this, scanning past those tasks costs less than maintaining a
-# cursor.
+# If an annotator has done fewer tasks than this, a scan past the done tasks costs less than a cursor.
 CURSOR_FROM_TURNS = 64
 CURSOR_EVERY_TURNS = 16
 CURSOR_SECONDS = 30.0
@@ -31,14 +30,14 @@ MAX_CURSORS = 10_000
 
 @dataclass(frozen=True)
 class Cursor:
-    """States that no task before `place` in the queue's order was free for the annotator, in a snapshot in
-    which all transactions before `seen` had ended.
+    """States that the cursor's query found no task before `place` in the queue that was free for the
+    annotator. In the query's snapshot, all transactions before `seen` had ended.
 
-    A task before `place` that is free now must have changed after the snapshot: it entered the queue, changed
-    its place, got a slot back, or became available to the annotator again. For every such change, a trigger
-    writes the transaction's number, which is `seen` or later, to the task's `moved_xid`. A scan therefore
-    covers the tasks whose `moved_xid` is `seen` or later, and the queue from `place` on. Transaction numbers
-    belong to one running server: a cursor from before a restart or a restore is not used.
+    If a task before `place` is free now, the task has changed since the snapshot. Such a task entered the
+    queue, changed its place, got a slot back, or became available to the annotator again. For every such
+    change, a trigger writes the transaction's number, which is `seen` or later, to the task's `moved_xid`. A
+    scan therefore covers the tasks whose `moved_xid` is `seen` or later, and the queue from `place` on.
+    Transaction numbers belong to one running server: a cursor from before a restart or a restore is not used.
     """
 
     place: tuple[object, ...]
@@ -90,9 +89,10 @@ def cursor_of(project: Project, annotator: User, facts: Facts) -> Cursor | None:
 def _first_free(
     project: Project, annotator: User, policy: Project.AllocationPolicy, known: Cursor | None
 ) -> tuple[tuple[object, ...], int] | None:
-    """The place of the queue's first task that is open to the annotator, locked or not, and the number of
-    the oldest transaction still running in the query's snapshot. None if the current transaction has already
-    written to the database: after a rollback, the place would be wrong."""
+    """Returns the place of the first task in the queue that is open to the annotator, even if the task is
+    locked. Also returns the number of the oldest transaction still running in the query's snapshot. Returns
+    None if the current transaction has already written to the database, because the place would be wrong
+    after a rollback."""
     with prepared_cursor() as cursor:
         cursor.execute(
             *look_ahead_statement(project=project, annotator=annotator, policy=policy, known=known)
@@ -106,7 +106,8 @@ def _first_free(
 def look_ahead_statement(
     *, project: Project, annotator: User, policy: Project.AllocationPolicy, known: Cursor | None
 ) -> tuple[str, dict[str, Any]]:
-    """The look-ahead query as (SQL, parameters), in a separate function so that a test can EXPLAIN it."""
+    """The look-ahead query's SQL and parameters. The function is separate so that a test can EXPLAIN the
+    query."""
     key = KEY[policy]
     select = f"SELECT {key} FROM annotation_rankingtask t WHERE"
     free = f"{select} {QUEUED} AND {NOT_MINE}"

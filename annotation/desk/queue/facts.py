@@ -50,7 +50,7 @@ class Facts(NamedTuple):
     @property
     def turns(self) -> int:
         """Number of tasks that the annotator has answered or skipped. A release and a new claim leave this
-        number unchanged, so an annotator can't avoid a check by releasing the task."""
+        number unchanged. An annotator therefore can't avoid a check by releasing the task."""
         return self.answered + self.skipped
 
 

@@ -12,15 +12,15 @@ KEY: Final = {
 }
 QUEUED = "t.project_id = %(project)s AND t.state = 'open' AND t.open_slots > 0 AND NOT t.reserved"
 # A task whose lease has expired or was released is open to the annotator again. The condition is a scalar
-# subquery, because a NOT EXISTS clause becomes a scan of all assignments while statistics are stale (102
-# instead of 260 claims/s). With COALESCE, the planner estimates that the condition holds for half of the
-# rows. With "… IS NULL", the planner estimates 1 row in 200, and therefore sorts a queue of 1,000 tasks
-# instead of reading the first row of the queue's index.
+# subquery. While statistics are stale, Postgres would run a NOT EXISTS clause as a scan of all assignments
+# (102 claims/s instead of 260). With COALESCE, the planner estimates that the condition holds for half of the
+# rows. With "… IS NULL", the planner would estimate 1 row in 200. The planner would then sort a queue of
+# 1,000 tasks instead of reading the first row of the queue's index.
 NOT_MINE = """COALESCE((SELECT false FROM annotation_assignment a
             WHERE a.task_id = t.id AND a.annotator_id = %(annotator)s
               AND a.state NOT IN ('expired', 'released') LIMIT 1), true)"""
 # Tasks that moved since the cursor was set: few rows, found through a separate index. Postgres plans the
 # prepared statement without knowing that so few tasks have moved. With the queue's own ORDER BY, the plan
-# would scan the queue up to the cursor; ORDER BY ROW(…) prevents this plan.
+# would scan the queue up to the cursor. ORDER BY ROW(…) prevents this plan.
 BEHIND = f"""{QUEUED} AND t.moved_xid >= %(seen)s AND (({{key}}) < ({{place}})) IS TRUE AND {NOT_MINE}
      ORDER BY ROW({{key}})"""

@@ -51,7 +51,7 @@ WITH pick AS (
                                        WHERE r.task_id = t.id AND r.annotator_id = %(annotator)s))
      ORDER BY mine.skipped_at, mine.id {_LOCKED}
 )"""
-# Checks have no slots and are not locked. The order of checks depends on the annotator, so that annotators
+# Checks have no slots and are not locked. The order of checks differs between annotators, so that annotators
 # can't tell each other which task is a check.
 _FROM_CHECKS = f"""
 WITH pick AS (
@@ -59,9 +59,9 @@ WITH pick AS (
      WHERE t.project_id = %(project)s AND t.kind = %(kind)s AND t.state = 'open' AND {NOT_MINE}
      ORDER BY md5(concat(%(seed)s::text, %(annotator)s::text, t.id)) LIMIT 1
 )"""
-# Each attempt has `tasks` qualification tasks, or all of them if `tasks` is NULL. Tasks that the annotator
-# was given least often in earlier attempts come first, because practice shows the correct answer after a task
-# is answered. Deferred tasks come last.
+# Each attempt has `tasks` qualification tasks, or all of them if `tasks` is NULL. Practice shows a task's
+# correct answer once the task is answered. Tasks that the annotator was given least often in earlier attempts
+# therefore come first. Deferred tasks come last.
 _FROM_QUALIFICATION = """
 WITH pick AS (
     SELECT t.id, %(attempt)s AS attempt FROM annotation_rankingtask t
@@ -142,7 +142,8 @@ def queue_statement(
     wait: bool = False,
     cursor: Cursor | None = None,
 ) -> tuple[str, dict[str, object]]:
-    """The claim from the queue as (SQL, parameters), in a separate function so that a test can EXPLAIN it."""
+    """The SQL and parameters of a claim from the queue. The function is separate so that a test can EXPLAIN
+    the query."""
     key = KEY[Project.AllocationPolicy(project.allocation_policy)]
     params = _params(project, annotator, place)
     pick = _FROM_QUEUE

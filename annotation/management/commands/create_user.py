@@ -31,7 +31,7 @@ class Command(ReportingCommand):
         parser.add_argument("--role", choices=Role.values, help="the member's role (default: annotator)")
         parser.add_argument("--admin", action="store_true", help="make the user a site admin")
 
-    # Runs in one transaction, so that no token is printed unless the membership is stored too.
+    # Everything runs in one transaction, so a token is printed only if the membership is stored too.
     @transaction.atomic
     def run(self, options: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
         if options["role"] and not options["project"]:

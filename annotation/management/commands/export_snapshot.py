@@ -99,8 +99,8 @@ def _uuids(text: str) -> list[UUID]:
 
 
 def _write_whole(out: Path, chunks: Iterator[bytes]) -> tuple[int, str]:
-    """Writes to a file beside `out` and renames it, so that an interruption or a full disk leaves no
-    partial file."""
+    """Writes to a file beside `out` and then renames the file to `out`. An interruption or a full disk
+    therefore leaves no partial file."""
     digest, size = hashlib.sha256(), 0
     handle, unfinished = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}-")
     try:

@@ -21,9 +21,9 @@ SHOWN_ERRORS = 20
 
 class Command(ReportingCommand):
     help = (
-        "Import prompts, responses and existing rankings from a JSON Lines, JSON array or CSV file"
-        " (optionally gzipped) or a Parquet file, or with --hub from a dataset on the Hugging Face Hub."
-        " The format is detected. Importing a file again changes nothing."
+        "Import prompts, responses and existing rankings from a file, or with --hub from a dataset on the"
+        " Hugging Face Hub. The file can be JSON Lines, a JSON array or CSV (each optionally gzipped), or"
+        " Parquet. The format is detected. Importing a file again changes nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -38,15 +38,15 @@ class Command(ReportingCommand):
             action="append",
             default=[],
             metavar="KEY=COLUMNS",
-            help="choose columns of a table: prompt=, system=, responses=X,Y, vote= (none: ignore votes),"
-            f" direction= ({', '.join(DIRECTIONS)}), annotator=; can be repeated",
+            help="choose a table's columns: prompt=, system=, responses=X,Y, vote=, direction=, annotator=."
+            f" vote=none ignores the votes. Directions: {', '.join(DIRECTIONS)}. Can be repeated.",
         )
         parser.add_argument(
             "--votes",
             choices=[str(choice) for choice in ImportedVotes],
             default=str(ImportedVotes.CLOSE),
-            help="close: rankings in the file close their tasks (default); keep: rankings are stored and the"
-            " tasks are ranked again; ignore: rankings are not stored",
+            help="close (default): rankings in the file close their tasks. keep: rankings are stored, and the"
+            " tasks are ranked again. ignore: rankings are not stored.",
         )
         parser.add_argument(
             "--overlap", type=int, help="rankings per new task (default: the project's overlap)"
@@ -70,7 +70,8 @@ class Command(ReportingCommand):
         if not options["hub"]:
             report = self._import(project, Path(options["file"]), options)
             return _lines(report, project.slug), report.to_json()
-        # Imported here, because loading the Hub's client takes longer than importing a small file.
+        # Loaded only when needed, because loading the Hub's client takes longer than importing a small data
+        # file.
         from annotation.content.hub import fetch_dataset
 
         files = fetch_dataset(

@@ -5,8 +5,8 @@ files: the newest migration that changed any of the files. To change a trigger:
 
 1. Edit the trigger's file. Files must be safe to rerun, so they use `CREATE OR REPLACE` and `IF NOT EXISTS`.
 2. Move the app's `ApplySql` operation into a new migration, after the operations on the columns that the
-   files now use, and give the operation the new digest, which the failing test prints. An existing database
-   then runs the files again. A new database runs the files only in that migration, when all columns exist.
+   files now use. Give the operation the new digest, which the failing test prints. An existing database then
+   runs the files again. A new database runs the files only in that migration, when all columns exist.
 3. In the same migration, drop objects that the files no longer contain: `RunSQL("DROP TRIGGER … ON …;")`.
 
 A change that has no effect in the database, such as an edited comment, requires only the new digest.
@@ -26,8 +26,8 @@ from django.db.migrations.state import ProjectState
 def sql_of(app_label: str) -> str:
     """All SQL files of an app as one script, in alphabetical order.
 
-    A trigger needs its function to exist, so a function used by several files is in a file that sorts before
-    these files. Function bodies are resolved only when they run.
+    A trigger can be created only after its function. A function used by several files is therefore in a file
+    that sorts before these files. Function bodies are resolved only when they run.
     """
     folder = Path(apps.get_app_config(app_label).path) / "models" / "sql"
     return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql")))

@@ -1,9 +1,9 @@
 -- Marks a task's agreement as stale when a ranking or an exclusion could have changed the agreement.
 
 -- A task's first ranking marks nothing, because agreement needs two rankings. If two annotators answer at the
--- same time, the second transaction waits until the first releases the task's row (count_slots), and
--- therefore sees the first ranking. A row that is already stale is also locked, so that a concurrent
--- computation skips the row and the next computation includes the new ranking. OFFSET 0 and the planner
+-- same time, the second transaction waits until the first releases the task's row (count_slots). The second
+-- transaction therefore sees the first ranking. A row that is already stale is also locked. A concurrent
+-- computation then skips the row, and the next computation includes the new ranking. OFFSET 0 and the planner
 -- settings are explained in ranking.sql.
 CREATE OR REPLACE FUNCTION rankloop_mark_agreement() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$

@@ -1,11 +1,11 @@
 -- Updates the task, the annotator's desk and reservations when an assignment's state changes.
 
--- One statement changes the task's slots, answers and state, so two annotators who finish a task at the same
--- time cannot each miss the other's answer. If the overlap would be exceeded, the constraint
--- task_never_over_overlap makes the whole transaction fail. A check has no slots and is never done. Leases do
--- not change a check's row, because otherwise all annotators who get the check would wait for each other.
--- When a skip is withdrawn, the annotator can get the task again, but no slot becomes free; the task is then
--- marked as moved, because the annotator's queue cursor is already past the task.
+-- One statement changes the task's slots, answers and state. If two annotators finish a task at the same
+-- time, the second change therefore includes the first answer. If the overlap would be exceeded, the
+-- constraint task_never_over_overlap makes the whole transaction fail. A check has no slots and is never
+-- done. Leases do not change a check's row. Otherwise, all annotators who get the check would wait for each
+-- other. When a skip is withdrawn, the annotator can get the task again, although no slot becomes free. The
+-- annotator's queue cursor is already past the task. The task is therefore marked as moved.
 CREATE OR REPLACE FUNCTION rankloop_count_slots() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     held int := 0;
@@ -78,8 +78,8 @@ CREATE OR REPLACE TRIGGER count_slots
     AFTER INSERT OR DELETE OR UPDATE OF state, task_id, project_id, annotator_id, attempt
     ON annotation_assignment FOR EACH ROW EXECUTE FUNCTION rankloop_count_slots();
 
--- A change from submitted to excluded frees the slot (in count_slots); a task that was done is then open
--- again.
+-- When an assignment changes from submitted to excluded, count_slots frees its slot. If the task was done,
+-- this function opens the task again.
 CREATE OR REPLACE FUNCTION rankloop_reopen_task() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE annotation_rankingtask SET state = 'open'
@@ -105,9 +105,9 @@ END $$;
 CREATE OR REPLACE TRIGGER make_room BEFORE UPDATE OF state ON annotation_assignment FOR EACH ROW
     WHEN (OLD.state = 'excluded' AND NEW.state = 'submitted') EXECUTE FUNCTION rankloop_make_room();
 
--- A claim that began before an exclusion must not end with a lease after it. The shared lock waits for an
--- exclusion in progress, which holds the same lock exclusively; the query that follows sees that exclusion's
--- row.
+-- A claim that began before an exclusion must not create a lease after the exclusion. An exclusion in
+-- progress holds the lock exclusively, so the shared lock waits for the exclusion. The query that follows
+-- then sees the exclusion's row.
 CREATE OR REPLACE FUNCTION rankloop_refuse_excluded() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS annotation_auditentry (
     before jsonb,
     after jsonb
 );
--- These indexes serve, in order, the newest entries of a project, of an actor, of a row, and of a period.
+-- Each index serves one query: a project's newest entries, an actor's, a row's, and the entries of a period.
 CREATE INDEX IF NOT EXISTS audit_of_project ON annotation_auditentry (project_id, id);
 CREATE INDEX IF NOT EXISTS audit_of_actor ON annotation_auditentry (actor, id);
 CREATE INDEX IF NOT EXISTS audit_of_row ON annotation_auditentry (row_id, id);
@@ -30,9 +30,9 @@ CREATE OR REPLACE FUNCTION rankloop_actor() RETURNS text LANGUAGE sql STABLE AS 
     SELECT COALESCE(NULLIF(current_setting('rankloop.actor', true), ''), 'database:' || session_user)
 $$;
 
--- The trigger's first argument lists the columns of which only a change is logged, never the value (such as a
--- password hash). The second argument lists the columns whose changes are not logged (such as the time when a
--- token was last used).
+-- The trigger's first argument lists columns whose values are never logged, such as a password hash. For
+-- these columns, an entry records only that the value changed. The second argument lists columns whose
+-- changes are not logged, such as the time when a token was last used.
 CREATE OR REPLACE FUNCTION rankloop_audit() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     unseen text[] := COALESCE(TG_ARGV[0], '{}')::text[];
@@ -91,14 +91,14 @@ END $$;
 SELECT rankloop_audit_table('annotation_project', '{mixing_seed}');
 SELECT rankloop_audit_table('annotation_membership');
 SELECT rankloop_audit_table('annotation_exclusion');
--- Closing a reservation is not audited: an answer closes the reservation, and the ranking is the record of
+-- Closing a reservation is not audited. An answer closes the reservation, and the ranking is the record of
 -- the answer.
 SELECT rankloop_audit_table('annotation_reservation', '{}', '{open}');
 SELECT rankloop_audit_table('annotation_formversion');
 SELECT rankloop_audit_table('annotation_user', '{password}', '{last_login}');
 SELECT rankloop_audit_table('annotation_apitoken', '{digest}', '{last_used_at}');
--- A snapshot's card is not audited, because the card repeats data of the snapshot's row and file, which never
--- change.
+-- A snapshot's card is not audited. The card only repeats data from the snapshot's row and file, and this
+-- data never changes.
 SELECT rankloop_audit_table('annotation_datasetsnapshot', '{}', '{card}');
 SELECT rankloop_audit_table('annotation_webhookendpoint', '{}', '{failing_since}');
 SELECT rankloop_audit_table('annotation_invitation');
@@ -120,9 +120,10 @@ CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON annotation_rankingtask FO
 CREATE OR REPLACE TRIGGER audit_truncate AFTER TRUNCATE ON annotation_rankingtask FOR EACH STATEMENT
     EXECUTE FUNCTION rankloop_audit();
 
--- Rankings are append-only, so an entry records who added which ranking, but not the content. An import
--- inserts thousands of rankings per statement; all rankings of one statement share one entry, which contains
--- their number. Imported rankings can be identified by their import keys and times.
+-- Rankings are append-only, so an entry does not need the content. An entry records only who added which
+-- ranking. An import inserts thousands of rankings per statement. All rankings of one statement share one
+-- entry, which contains the number of rankings. Imported rankings can be identified by their import keys and
+-- times.
 CREATE OR REPLACE FUNCTION rankloop_audit_rankings() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO annotation_auditentry (actor, action, "table", row_id, project_id, after)

@@ -1,4 +1,5 @@
--- Keeps every form of a project as a version, and gives each lease and ranking the version that was shown.
+-- Keeps every form of a project as a version. Each lease and each ranking refers to the version that was
+-- shown.
 
 -- The trigger runs AFTER the change, because the version's foreign key needs the project's row. A trigger
 -- also covers forms that are changed in bulk or by hand.
@@ -15,10 +16,10 @@ END $$;
 CREATE OR REPLACE TRIGGER keep_form_version AFTER INSERT OR UPDATE OF form ON annotation_project
     FOR EACH ROW EXECUTE FUNCTION rankloop_keep_form_version();
 
--- Each new lease gets the newest form; the lease and its answer keep that form. A task can be reopened or
--- reviewed after its project's form has changed to a form for fewer or more responses. The task then gets the
--- newest form that fits its number of responses: a form for pairs does not fit a task with four responses. A
--- form that was written without validation can lack the bounds; the defaults are those of
+-- Each new lease gets the newest form; the lease and its answer keep that form. A project's form can change
+-- to a form for fewer or more responses. If an older task is then reopened or reviewed, the task gets the
+-- newest form that fits its number of responses. For example, a form for pairs does not fit a task with four
+-- responses. A form that was written without validation can lack the bounds; the defaults are those of
 -- annotation.forms.answer_form.
 CREATE OR REPLACE FUNCTION rankloop_show_newest_form() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,14 +1,14 @@
 -- Ensures that rankings and comparisons fit their task, and that each ranking's places follow from its tiers.
 --
--- The checks run once per statement, over all rows added by the statement, so a bulk import pays for them
--- once per batch. Each check starts at the new rows and looks up other rows by index. A database session can
--- keep using a plan that was made when the tables were small. With plain joins, a plan for small tables reads
--- all rows of a table once for each new row: 40,000 comparisons took minutes. Postgres does not pull up a
--- subquery with an OFFSET, so each new row does its own lookup; the planner settings make these lookups use
--- an index.
+-- The checks run once per statement, over all rows added by the statement. A bulk import therefore runs the
+-- checks only once per batch. Each check starts at the new rows and looks up other rows by index. A database
+-- session can keep using a plan that was made when the tables were small. With plain joins, such a plan reads
+-- all rows of a table once for each new row. Checking 40,000 comparisons in this way took minutes. Postgres
+-- does not pull up a subquery with an OFFSET, so the subquery runs as a separate lookup for each new row. The
+-- planner settings make these lookups use an index.
 
 -- Returns the places of a task's responses, in the order of the responses' positions. A response's place is
--- the number of its tier, from 0, or 127 if the response is in no tier (`UNRANKED` in
+-- the number of its tier, counted from 0. If a response is in no tier, its place is 127 (`UNRANKED` in
 -- preferences.statistics.pairs). Fails if the tiers contain a response twice or a response that does not
 -- belong to the task.
 CREATE OR REPLACE FUNCTION rankloop_places(task uuid, tiers jsonb) RETURNS smallint[] LANGUAGE plpgsql STABLE

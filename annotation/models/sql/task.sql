@@ -1,8 +1,8 @@
 -- The queue's bookkeeping in a task's row.
 
--- An annotator's cursor marks a place in the queue: at the annotator's last claim, no task before this place
--- was available to the annotator. `moved_xid` lets a later claim find the tasks that have moved to an earlier
--- place since the cursor was set.
+-- An annotator's cursor marks a place in the queue. When the cursor was set, no task before this place was
+-- available to the annotator. `moved_xid` lets a later claim find the tasks that have moved to an earlier
+-- place since then.
 CREATE OR REPLACE FUNCTION rankloop_note_move() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.moved_xid := pg_current_xact_id()::text::bigint;
@@ -21,7 +21,8 @@ CREATE OR REPLACE FUNCTION rankloop_reserve() RETURNS trigger LANGUAGE plpgsql A
 DECLARE
     task uuid := COALESCE(NEW.task_id, OLD.task_id);
 BEGIN
-    -- Changes run one at a time per task: of two concurrent changes, the second sees the result of the first.
+    -- Changes run one at a time per task. If two changes are concurrent, the second change sees the result of
+    -- the first.
     PERFORM FROM annotation_rankingtask t WHERE t.id = task FOR NO KEY UPDATE;
     IF TG_OP = 'INSERT' AND NOT EXISTS (
             SELECT FROM annotation_rankingtask t WHERE t.id = task AND t.project_id = NEW.project_id) THEN

@@ -35,7 +35,7 @@ class _Sought(serializers.Serializer[Any]):
         max_length=MAX_WORDS_CHARACTERS,
         required=False,
         trim_whitespace=False,
-        help_text="Only tasks whose prompt contains this text in any turn; case is ignored.",
+        help_text="Only tasks whose prompt contains this text in any turn. Case is ignored.",
     )
     annotator = serializers.CharField(
         max_length=200, required=False, help_text="A username, or a name from an imported file."
@@ -88,7 +88,7 @@ class _Given(serializers.Serializer[models.Ranking]):
 class RankingListed(_Given):
     task = serializers.UUIDField(source="task_id")
     n_tiers = serializers.SerializerMethodField(
-        help_text="The number of tiers; less than the number of responses if some are tied."
+        help_text="The number of tiers. If responses are tied, there are fewer tiers than responses."
     )
     n_responses = serializers.SerializerMethodField()
     comment = serializers.SerializerMethodField(help_text=f"Its first {EXCERPT_CHARACTERS} characters.")

@@ -31,8 +31,8 @@ class AnnotatorQuality(serializers.Serializer[Any]):
     )
     n_pairs = serializers.IntegerField()
     reliability = Estimate(
-        help_text="Probability that the annotator's verdict on two responses is correct"
-        " (Dawid–Skene); ties excluded."
+        help_text="Probability that the annotator's verdict on two responses is correct, estimated by"
+        " Dawid–Skene. Ties are excluded."
     )
     gold_accuracy = Estimate(help_text="Mean score of the annotator's answers to gold and attention tasks.")
     n_gold = serializers.IntegerField(help_text="Number of answers to gold and attention tasks.")
@@ -110,8 +110,8 @@ class Standing(serializers.Serializer[Any]):
         " their strengths can't be compared."
     )
     level = serializers.IntegerField(
-        help_text="In each group, models at a better level never lost to models at a worse level, so the data"
-        " give no upper bound for the distance between the levels."
+        help_text="In each group, models at a better level never lost to models at a worse level. The data"
+        " therefore give no upper bound for the distance between the levels."
     )
 
 

@@ -103,7 +103,7 @@ class DecideView(TaskView):
 
     @extend_schema(
         operation_id="decideReview",
-        description="201: the decision was stored and supersedes the previous one. 200: the decision"
+        description="201: the decision was stored and supersedes the previous decision. 200: the decision"
         " is unchanged.",
         request=serializers.Decision,
         responses={200: RankingId, 201: RankingId},

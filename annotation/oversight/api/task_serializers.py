@@ -63,8 +63,8 @@ class TaskChanges(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(
         choices=models.RankingTask.Kind.choices,
         required=False,
-        help_text="A kind other than `ranking` makes the task a check: it is served to every annotator, and"
-        " answers are scored.",
+        help_text="A kind other than `ranking` makes the task a check. A check is served to every annotator,"
+        " and the answers to a check are scored.",
     )
     gold_tiers = serializers.ListField(
         child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),

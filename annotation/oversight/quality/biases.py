@@ -1,5 +1,5 @@
-"""Indicators of bias in each ranking: a preference for the first or the longer response, and answers
-submitted in the displayed order or unchanged."""
+"""Indicators of bias in each ranking. A ranking can prefer the response shown first or the longer response.
+An answer can be submitted in the displayed order or unchanged."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from preferences.statistics.intervals import Shares, clustered_share, clustered_
 
 
 class Counts(NamedTuple):
-    """Counts for one kind of bias: each ranking's annotator, number of trials (`n`), and number of trials
-    that show the bias (`won`)."""
+    """Counts for one kind of bias, with one element per ranking. `n` is the number of trials, and `won` is
+    the number of trials that show the bias. `person` is the annotator."""
 
     person: NDArray[np.int64]
     won: NDArray[np.float64]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from preferences.statistics.intervals import Shares, percentiles, resampled_totals
 from preferences.statistics.krippendorff import Alpha
 
-# With this many samples, the ends of an interval vary between seeds by a few hundredths of the interval's
+# With this many samples, a different seed moves the ends of an interval by a few hundredths of the interval's
 # width.
 SAMPLES = 400
 

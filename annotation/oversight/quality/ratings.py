@@ -40,7 +40,7 @@ class RatingAgreement:
 
 
 def rating_agreement(*, project: Project) -> list[RatingAgreement]:
-    """Krippendorff's α for every scale, by name, from one query over at most MAX_TASKS tasks, sampled by a
+    """Krippendorff's α for every scale, sorted by name. One query reads at most MAX_TASKS tasks, sampled by a
     hash of their IDs."""
     rated = (
         Ranking.objects.counted()

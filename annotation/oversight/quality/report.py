@@ -1,11 +1,11 @@
 """The quality report: inter-annotator agreement, reliability and biases.
 
-The report covers rankings that count (`Ranking.objects.counted()`) except reviewers' decisions, because
-reviewers see the other answers. Checks count only toward gold accuracy, because many annotators rank them and
-their answers were chosen to be clear. A ranking of a task that is not a check also counts toward gold
-accuracy if the task's answer is known. Imported votes without a name are excluded from agreement, because
-their authors are unknown. Imported rankings are excluded from position bias, because their display order is
-unknown.
+The report covers rankings that count (`Ranking.objects.counted()`). Reviewers' decisions are left out,
+because reviewers see the other answers. Checks count only toward gold accuracy, because many annotators rank
+them and their answers were chosen to be clear. If the answer to a task is known, the task's rankings also
+count toward gold accuracy, even if the task is not a check. Imported votes without a name are excluded from
+agreement, because their authors are unknown. Imported rankings are excluded from position bias, because their
+display order is unknown.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from preferences.statistics.agreement import (
     by_ranking,
 )
 
-# The table has one cell per pair of annotators, so its size grows with the square of the number of
-# annotators.
+# The table has one cell per pair of annotators. The table's size therefore grows with the square of the
+# number of annotators.
 MAX_BETWEEN = 40
 
 

@@ -31,8 +31,8 @@ from preferences.statistics.rank_correlation import kendall_w_by_task
 
 @dataclass(frozen=True)
 class SharedTasks:
-    """Rankings by the annotators given, of the tasks that at least two of them ranked, in one block for each
-    number of responses K."""
+    """Rankings by the given annotators, in one block for each number of responses K. Only tasks that at least
+    two of these annotators ranked are included."""
 
     blocks: list[Block]
     verdicts: list[NDArray[np.int8]]
@@ -70,8 +70,8 @@ class SharedTasks:
 
     @cached_property
     def _counts(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Verdict counts for each pair of responses, with shape (U, 3), and each pair's task, with shape
-        (U,)."""
+        """Returns two arrays. The first holds the verdict counts for each pair of responses, with shape (U,
+        3). The second holds each pair's task, with shape (U,)."""
         counts, clusters = [np.zeros((0, 3))], [np.zeros(0, dtype=np.int64)]
         for block, said in zip(self.blocks, self.verdicts, strict=True):
             tasks, number = np.unique(block.task, return_inverse=True)

@@ -111,7 +111,7 @@ class Project(serializers.Serializer[models.Project]):
     lease_seconds = serializers.IntegerField()
     allocation_policy = serializers.ChoiceField(choices=models.Project.AllocationPolicy.choices)
     review_below = serializers.FloatField(
-        help_text="Tasks whose agreement is below this value go to review; 0: no tasks."
+        help_text="Tasks whose agreement is below this value go to review. With 0, no tasks go to review."
     )
     max_per_annotator = serializers.IntegerField(allow_null=True)
     max_per_annotator_per_day = serializers.IntegerField(allow_null=True)

@@ -70,8 +70,8 @@ class Belief:
 
 
 def of_members(mean: Tensor, deviations: Tensor) -> Belief:
-    """Build a belief from the ensemble members' deviations from their mean. ``deviations`` has shape (M,
-    K)."""
+    """Build a belief from the ensemble members' deviations from their mean. ``deviations`` has shape
+    (M, K)."""
     return Belief(mean, deviations.T @ deviations / (len(deviations) - 1), deviations)
 
 

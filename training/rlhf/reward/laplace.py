@@ -2,10 +2,10 @@
 
 With fixed features φ, a reward is r = φ·w. Every likelihood in `losses` depends on w only through the
 rewards. The prior is w ~ N(0, I/λ). The posterior is approximated by a normal distribution. Its precision is
-the exact second derivative of the negative log-posterior, Λ = λI + Σ Φᵀ H Φ. For each ranking, H is the (K,
-K) Hessian of the loss with respect to the K rewards. For Bradley–Terry with one pair per ranking, the sum is
-Σ p(1 - p) Δφ Δφᵀ. λ maximises the marginal likelihood of the rankings (MacKay 1992, "The evidence framework
-applied to classification networks", Neural Computation 4, 720-736).
+the exact second derivative of the negative log-posterior, Λ = λI + Σ Φᵀ H Φ. For each ranking, H is the
+(K, K) Hessian of the loss with respect to the K rewards. For Bradley–Terry with one pair per ranking, the sum
+is Σ p(1 - p) Δφ Δφᵀ. λ maximises the marginal likelihood of the rankings (MacKay 1992, "The evidence
+framework applied to classification networks", Neural Computation 4, 720-736).
 
 The posterior is centred on the head that was trained together with the trunk. This head is not the posterior
 mode for the trunk's features. The mode would be overconfident. The trunk has already adapted the features to

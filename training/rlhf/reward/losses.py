@@ -82,8 +82,8 @@ def _as_stated(won: Tensor, lost: Tensor, label_smoothing: float, reliability: T
 def _mean_per_ranking(values: Tensor, pairs: Tensor) -> Tensor:
     """Return each ranking's mean of ``values`` over the pairs in the mask.
 
-    The result has shape (B,) and is 0 for a ranking without pairs in the mask. Both arguments have shape (B,
-    K, K).
+    The result has shape (B,) and is 0 for a ranking without pairs in the mask. Both arguments have shape
+    (B, K, K).
     """
     counts = pairs.sum(dim=(1, 2))
     return values.masked_fill(~pairs, 0.0).sum(dim=(1, 2)) / counts.clamp(min=1)

@@ -85,7 +85,7 @@ def train(
 
     - In nats, as means per answer: objective/kl.
     - In standard deviations of the reward: objective/scores, objective/rlhf_reward and objective/spread.
-      objective/scores are the scores minus ``caution`` times the uncertainty. objective/rlhf_reward is the
+      objective/scores is the score minus ``caution`` times the uncertainty. objective/rlhf_reward is the
       score minus penalties. If the reward model estimates its uncertainty, objective/spread is this
       uncertainty.
     - In nats per token: policy/entropy, policy/approxkl_avg.

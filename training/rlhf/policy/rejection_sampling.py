@@ -13,9 +13,9 @@ If the reward model estimates its uncertainty, `caution` standard deviations are
 before selection and reporting.
 
 While sampling, the metrics are `reward_mean`, `reward_best` and `finished_share`. If the reward model
-estimates its uncertainty, `reward_spread` is the mean uncertainty. All three are in the reward model's raw
-units. After sampling, `best_of_<n>` is the expected best reward of n answers, and `kept` is the number of
-prompts with a kept answer. During fine-tuning, the metrics are those of `sft`.
+estimates its uncertainty, `reward_spread` is the mean uncertainty. The rewards and the uncertainty are in the
+reward model's raw units. After sampling, `best_of_<n>` is the expected best reward of n answers, and `kept`
+is the number of prompts with a kept answer. During fine-tuning, the metrics are those of `sft`.
 """
 
 import math

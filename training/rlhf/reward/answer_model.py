@@ -4,8 +4,8 @@ reliabilities, and display position effects.
 A snapshot contains strengths as numbers on the project's scale, but not the scale itself. A snapshot's card
 describes only the project's current form, and a rankings file has no card. The levels are therefore those
 stated in the training rankings, in ascending order. Omitting levels that were never stated loses no
-information, because the likelihood would not depend on their thresholds. A strength below 1 (some imported
-files contain 0 and negative values) is treated as not stated.
+information, because the likelihood would not depend on their thresholds. Some imported files contain
+strengths of 0 and negative strengths. A strength below 1 is treated as not stated.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> Answer
         annotators = {name: number for number, name in enumerate(names, start=1)}
     if config.positions == "learned" and not any(r.in_shown_order for r in rankings):
         raise ValueError(
-            "no ranking records the order in which its responses were shown (imported and merged rankings "
-            "lack this order). Set `positions` to `ignore`"
+            "no ranking records the order in which its responses were shown. Imported and merged rankings "
+            "lack this order. Set `positions` to `ignore`"
         )
     return AnswerKey(levels, annotators)
 

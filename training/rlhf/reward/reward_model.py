@@ -4,9 +4,9 @@ A reward model is either a language model's trunk with one linear output, or an 
 score is read at a response's EOS. An encoder scores the response as a whole. The model is saved in a form
 that plain ``AutoModelForSequenceClassification`` can load, with the same raw scores. With LoRA, an adapter
 and its head are saved. A reward's additive constant is arbitrary. The mean and the standard deviation over
-the training responses are therefore stored with the weights. They form the `RewardScale` in ``config.json``.
-PPO always centres and scales rewards by this mean and standard deviation. ``score`` returns raw rewards by
-default; ``score(…, centred=True)`` subtracts only the mean.
+the training responses are therefore stored with the weights. The stored mean and standard deviation form the
+`RewardScale` in ``config.json``. PPO always centres and scales rewards by this mean and standard deviation.
+``score`` returns raw rewards by default; ``score(…, centred=True)`` subtracts only the mean.
 """
 
 from __future__ import annotations
@@ -339,8 +339,7 @@ def _refuse_to_replace_base(config: RewardModelConfig, base_model: str | Path, o
     base = base_of(base_model) if is_adapter(base_model) else str(base_model)
     if Path(base).resolve() == Path(out_dir).resolve():
         raise ValueError(
-            f"{out_dir} contains the base model of the adapters, which is still needed: save to another "
-            "folder"
+            f"{out_dir} contains the adapters' base model, which is still needed. Save to another folder"
         )
 
 

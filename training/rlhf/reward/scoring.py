@@ -3,9 +3,9 @@
 A language model's score is read at the end of each response. An encoder scores the response as a whole. Raw
 rewards equal those of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. A reward's
 additive constant is arbitrary. The mean and the standard deviation over the training responses are therefore
-stored with the weights. They form the `RewardScale`, under ``rankloop`` in ``config.json``. PPO always
-centres and scales rewards by this mean and standard deviation. ``score`` returns raw rewards by default;
-``score(…, centred=True)`` subtracts only the mean.
+stored with the weights. The stored mean and standard deviation form the `RewardScale`, under ``rankloop`` in
+``config.json``. PPO always centres and scales rewards by this mean and standard deviation. ``score`` returns
+raw rewards by default; ``score(…, centred=True)`` subtracts only the mean.
 """
 
 from __future__ import annotations
@@ -227,8 +227,8 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
 def stored_scale(model: PreTrainedModel) -> RewardScale:
     """Return the scale saved with the model.
 
-    A model trained with other software has no saved scale. Its scale is (0, 1), so its rewards keep their
-    additive constant.
+    A model trained with other software has no saved scale. For such a model, the scale (0, 1) is returned, so
+    that rewards keep their additive constant.
     """
     notes: Mapping[str, Any] = getattr(model.config, "rankloop", None) or {}
     return RewardScale(float(notes.get("reward_mean", 0.0)), float(notes.get("reward_std", 1.0)))

@@ -246,7 +246,7 @@ def uncertainty_of(reward_model: ModelSource, *, caution: float) -> Uncertainty 
     found = None if isinstance(reward_model, Loaded) else load_uncertainty(reward_model)
     if caution and found is None:
         raise ValueError(
-            f"`caution` is {caution}, but the reward model has no uncertainty: train it with"
+            f"`caution` is {caution}, but the reward model has no uncertainty estimate. Train it with"
             " `uncertainty` set to `laplace`, `heads` or `lora`, or set `caution` to 0"
         )
     return found

@@ -1,4 +1,5 @@
-"""One training loop in several processes, which each compute a share of every batch and take the same step.
+"""One training loop in several processes. Each process computes a share of every batch, and all processes
+take the same step.
 
 `torchrun --nproc-per-node N -m …` starts the processes. Inside `process_group()`, the functions in this
 module exchange data between the processes. Without a group, each function returns its argument unchanged, so

@@ -1,4 +1,4 @@
-"""Recipes for the training loops, without torch; the reward model's recipe is in `reward_recipe`.
+"""Recipes for the training loops, without torch. The reward model's recipe is in `reward_recipe`.
 
 A training library takes seconds and hundreds of megabytes to import. A web process that shows a recipe's form
 or validates a recipe must avoid this cost.

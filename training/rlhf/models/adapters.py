@@ -31,8 +31,8 @@ def holds_model(folder: str | Path) -> bool:
 
 
 def missing_base(folder: str | Path) -> str:
-    """Return the path of a missing base model that the model in ``folder`` needs, or an empty string if no
-    base model is missing.
+    """Return the path of a missing base model that the model in ``folder`` needs. If no base model is
+    missing, return an empty string.
 
     An adapter needs its base model. An ensemble's members are adapters, so an ensemble needs a base model
     even if the reward model itself is complete. A base model identified by a hub name is assumed to be

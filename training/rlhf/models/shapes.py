@@ -98,8 +98,8 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
 
 
 def count_weights(shape: Shape, *, tied: bool) -> int:
-    """Count a decoder's weights: embeddings and, per layer, four attention matrices, two or three MLP
-    matrices and two norms. Models like GPT-2 also have biases and learned position embeddings."""
+    """Count a decoder's weights. A decoder has embeddings. Each layer has four attention matrices, two or
+    three MLP matrices and two norms. Models like GPT-2 also have biases and learned position embeddings."""
     d, inner = shape.hidden, shape.heads * shape.head_size
     kv = shape.kv_heads * shape.head_size
     layer = d * inner + 2 * d * kv + inner * d + (3 if shape.gated else 2) * d * shape.intermediate + 2 * d

@@ -2,9 +2,9 @@
 
 There are two kinds of trunk. A causal language model's head is `score`, a linear layer without a bias. The
 score is read at the last token of each response, so several responses can share a row. An encoder processes a
-row as a whole. The position of an encoder's `classifier` depends on the architecture: after a pooler, at the
-first token, or after an additional layer. For this reason, an encoder is run as in
-`AutoModelForSequenceClassification`. Only the last layer, the head, is applied here.
+row as a whole. The position of an encoder's `classifier` depends on the architecture. The `classifier`
+follows a pooler, reads the first token, or follows an additional layer. For this reason, an encoder is run as
+in `AutoModelForSequenceClassification`. Only the last layer, the head, is applied here.
 """
 
 from __future__ import annotations
@@ -80,10 +80,9 @@ def start_head(model: Any) -> None:
 def add_lora(model: PreTrainedModel, config: RewardModelConfig, *, base: str, new: Sequence[str] = ()) -> Any:
     """Add a LoRA adapter to the trunk and freeze the trunk's own weights.
 
-    All weights of the head and of the modules in ``new`` are trained and saved with the adapter, because
-    ``base`` does not contain these weights. For example, ``new`` contains an encoder's pooler if the
-    checkpoint lacks a pooler. Raises ValueError if the model does not have the target modules or peft cannot
-    adapt them.
+    All weights of the head and of the modules in ``new`` are trained and saved with the adapter. ``base``
+    does not contain these weights. For example, ``new`` contains an encoder's pooler if the checkpoint lacks
+    a pooler. Raises ValueError if the model does not have the target modules or peft cannot adapt them.
     """
     from peft import LoraConfig, TaskType, get_peft_model  # importing peft takes several seconds
 

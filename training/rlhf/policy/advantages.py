@@ -20,7 +20,7 @@ ADAPTIVE_KL_CLIP = 0.2
 
 
 def whiten(values: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
-    """Shift and scale all parts jointly to mean 0 and variance 1 over their real tokens; padding becomes 0.
+    """Shift and scale all parts jointly to mean 0 and variance 1 over their real tokens. Padding becomes 0.
 
     The parts are the micro-batches of one update. If each part were whitened separately, equal advantages
     would have different weights in different micro-batches. Uses the biased variance, as OpenAI's
@@ -62,15 +62,15 @@ def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
     """Return log pi - log ref of the sampled tokens, in nats. All arguments have the same shape.
 
     The mean of this estimator over samples from pi is KL(pi || ref). Individual values can be negative. As a
-    reward, the estimator gives the correct policy gradient; as a loss, its gradient has mean 0. Schulman,
-    "Approximating KL divergence".
+    reward, the estimator gives the correct policy gradient. As a loss, the estimator's gradient has mean 0.
+    Schulman, "Approximating KL divergence".
     """
     return log_probs - reference
 
 
 def kl_k3(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """Return exp(ref - pi) - 1 - (ref - pi), an unbiased estimate of KL(pi || ref) that is never negative.
-    All arguments have the same shape.
+    """Return exp(ref - pi) - 1 - (ref - pi), an unbiased estimate of KL(pi || ref). The estimate is never
+    negative. All arguments have the same shape.
 
     The log-ratio is clamped before exp. Schulman, "Approximating KL divergence".
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Limit of |log ratio| in nats; exp(20) is about 5e8. A larger ratio adds no information, and exp of large
+# Limit of |log ratio| in nats. exp(20) is about 5e8. A larger ratio adds no information, and exp of large
 # values overflows in bf16.
 LOG_RATIO_LIMIT = 20.0
 

@@ -14,8 +14,9 @@ before selection and reporting.
 
 While sampling, the metrics are `reward_mean`, `reward_best` and `finished_share`. If the reward model
 estimates its uncertainty, `reward_spread` is the mean uncertainty. The rewards and the uncertainty are in the
-reward model's raw units. After sampling, `best_of_<n>` is the expected best reward of n answers, and `kept`
-is the number of prompts with a kept answer. During fine-tuning, the metrics are those of `sft`.
+reward model's raw units. After sampling, the metrics are `best_of_<n>` and `kept`. `best_of_<n>` is the
+expected best reward of n answers. `kept` is the number of prompts with a kept answer. During fine-tuning, the
+metrics are those of `sft`.
 """
 
 import math

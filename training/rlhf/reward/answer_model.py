@@ -50,8 +50,8 @@ class Reliability:
 
     The interval uses the delta method on the log-odds, with fixed rewards. Each ranking is treated as one
     observation, regardless of its number of pairs. A reward model that has memorised its rankings agrees with
-    all annotators, which raises every estimated reliability. If the held-out loss stopped falling before
-    training ended, reliabilities should therefore only be compared with one another.
+    all annotators. This agreement raises every estimated reliability. If the held-out loss stopped falling
+    before training ended, reliabilities should therefore only be compared with one another.
     """
 
     value: float
@@ -277,8 +277,8 @@ def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
     With this value, responses with equal rewards are tied as often as pairs in the given rankings. A short
     run does not converge from a poor initial value. For example, the value 0 means that responses with equal
     rewards are tied with probability 1/3. With this initial value, the model predicted 20 % ties after one
-    epoch on 600 rankings, although only 4 % of their pairs were tied. The probability of a tie between equal
-    rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
+    epoch on 600 rankings. Only 4 % of the pairs in these rankings were tied. The probability of a tie between
+    equal rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
     """
     if config.ties == "ignore":
         return 0.0

@@ -46,8 +46,8 @@ class Belief:
 
     @property
     def spread(self) -> Tensor:
-        """The standard deviation of each reward relative to the mean reward of the training responses, with
-        shape (K,)."""
+        """The standard deviation of the difference between each reward and the training responses' mean
+        reward, with shape (K,)."""
         return self.covariance.diagonal().clamp(min=0).sqrt()
 
     def preference(self) -> Tensor:
@@ -169,8 +169,8 @@ def score_with_spread(
     *,
     centred: bool = False,
 ) -> list[tuple[Tensor, Tensor]]:
-    """Return, for each prompt, the scores of the responses and their standard deviations, both with shape
-    (K,)."""
+    """For each prompt, return the responses' scores and the standard deviations of the scores. Both have
+    shape (K,)."""
     found = beliefs_about(model, tokenizer, items, uncertainty, centred=centred)
     return [(one.mean, one.spread) for one in found]
 
@@ -183,8 +183,9 @@ def cautious_scores(
     caution: float,
     pad_id: int,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return, for each group, the raw rewards minus ``caution`` standard deviations, and the standard
-    deviations, both with shape (K,). The standard deviations are 0 if there is no uncertainty estimate.
+    """For each group, return the raw rewards minus ``caution`` standard deviations, and the standard
+    deviations themselves. Both have shape (K,). The standard deviations are 0 if there is no uncertainty
+    estimate.
 
     With this lower bound, a policy profits less from answers with uncertain rewards. Coste et al. 2024 (arXiv
     2310.02743) subtract an ensemble's variance instead.

@@ -2,13 +2,13 @@
 same rankings differ from one another.
 
 Each member starts as a random function of a response's features. Fitting changes a member only as far as the
-rankings require. The method combines randomised prior functions (Osband, Aslanides & Cassirer 2018, arXiv
-1806.03335) and anchored ensembles (Pearce et al. 2020, arXiv 1810.05546). Members agree where rankings
-provide information, and stay close to their random starts elsewhere. Let the prior of a member's weights θ be
-N(0, I), and let θ₀ be a draw from this prior. The anchored fit minimises Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2. For a
-linear member, this fit is a draw from the posterior, except for the noise in the data. The rankings' weights
-wᵢ ~ Exp(1) represent the noise in the data. The weights are drawn separately for each member (Bayesian
-bootstrap, Rubin 1981).
+rankings require. The source for randomised prior functions is Osband, Aslanides & Cassirer 2018 (arXiv
+1806.03335). The source for anchored ensembles is Pearce et al. 2020 (arXiv 1810.05546). Members agree where
+rankings provide information, and stay close to their random starts elsewhere. Let the prior of a member's
+weights θ be N(0, I), and let θ₀ be a draw from this prior. The anchored fit minimises Σ wᵢ lossᵢ(θ) + |θ -
+θ₀|²/2. For a linear member, this fit is a draw from the posterior, except for the noise in the data. The
+rankings' weights wᵢ ~ Exp(1) represent the noise in the data. The weights are drawn separately for each
+member (Bayesian bootstrap, Rubin 1981).
 
 Every weight has the prior N(0, 1). Scaling by the layer width is applied to the products, not to the weights.
 Half of a member's prior variance comes from a linear function of the features, and half from one layer of
@@ -41,11 +41,12 @@ Draw = Callable[[Tensor], Part]
 
 
 class Heads(NamedTuple):
-    """The weights of M members: ``linear`` (M, d), ``inner`` (M, d, h), ``bias`` (M, h), ``outer`` (M, h).
+    """The weights of M members.
 
-    ``centre`` (d,) and the scalar ``scale`` normalise features to mean 0 and mean square 1. ``offset`` (M,)
-    is each member's mean reward over the training responses. Rankings determine only differences between
-    rewards, so this mean is arbitrary and is subtracted.
+    ``linear`` has shape (M, d), ``inner`` (M, d, h), ``bias`` (M, h) and ``outer`` (M, h). ``centre`` (d,)
+    and the scalar ``scale`` normalise features to mean 0 and mean square 1. ``offset`` (M,) is each member's
+    mean reward over the training responses. Rankings determine only differences between rewards, so this mean
+    is arbitrary and is subtracted.
     """
 
     linear: Tensor

@@ -33,7 +33,7 @@ from torch import Tensor
 Likelihood = Callable[[Tensor], Tensor]
 
 # Prior standard deviations of a reward, in reward units. At the lower bound, every preference has a
-# probability near ½; at the upper bound, preferences are practically certain.
+# probability near ½. At the upper bound, preferences are practically certain.
 LEAST_PRIOR_SPREAD, MOST_PRIOR_SPREAD = 0.1, 50.0
 PRIOR_SPREADS = 500  # number of prior spreads tried, evenly spaced on a logarithmic scale
 

@@ -48,8 +48,8 @@ class LoraEnsemble:
     def deviations(
         self, groups: Sequence[Group], *, pad_id: int, layout: LayoutChoice, max_tokens: int
     ) -> list[Tensor]:
-        """Return, for each group, the deviation of each member's rewards from the mean over members, with
-        shape (M, K)."""
+        """For each group, return the deviation of each member's rewards from the mean over members. A
+        deviation tensor has shape (M, K)."""
         found = []
         for name, mean in zip(self.names, self.means, strict=True):
             self.model.set_adapter(name)
@@ -148,7 +148,8 @@ def bootstrap_weighted(rankings: Sequence[Ranking], seed: int) -> list[Ranking]:
 
 
 class SilentReporter(NullReporter):
-    """A reporter for a training loop nested in a run: it reports nothing and stops when the run stops."""
+    """A reporter for a training loop inside another run. The reporter reports nothing, and the loop stops
+    when the run stops."""
 
     def __init__(self, report: Reporter) -> None:
         self._report = report

@@ -52,7 +52,7 @@ def tied_pairs(tiers: Tensor) -> Tensor:
 
 
 def _differences(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Return d[b, i, j] = r_i - r_j. Padding is zeroed first: otherwise 0 * inf or 0 * nan would make the
+    """Return d[b, i, j] = r_i - r_j. Padding is zeroed first. Otherwise, 0 * inf or 0 * nan would make the
     gradient nan."""
     _check_shapes(rewards, tiers)
     real = rewards.masked_fill(tiers < 0, 0.0)
@@ -159,9 +159,10 @@ def davidson(
 ) -> Tensor:
     """Return the loss for pairs with ties, after Davidson 1970.
 
-    The model is P(i > j) = e^{d/2} / Z and P(tie) = nu / Z, where Z = e^{d/2} + e^{-d/2} + nu. ``log_nu``
-    (scalar tensor) is the log-odds of a tie against a win between responses of equal reward. The result has
-    shape (B,), in nats per pair, including tied pairs. In the limit nu -> 0, the model is Bradley–Terry.
+    The model is P(i > j) = e^{d/2} / Z and P(tie) = nu / Z, where Z = e^{d/2} + e^{-d/2} + nu. ``log_nu`` is
+    a scalar tensor. For responses of equal reward, ``log_nu`` is the log-odds of a tie against a win. The
+    result has shape (B,), in nats per pair, including tied pairs. In the limit nu -> 0, the model is
+    Bradley–Terry.
     """
     d = _differences(rewards, tiers)
     won, tied = preferred_pairs(tiers), tied_pairs(tiers)
@@ -273,7 +274,7 @@ def centring(rewards: Tensor, tiers: Tensor) -> Tensor:
 
 
 def pair_accuracy(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Return the share of strict preferences that the rewards agree with; a pair with equal rewards
+    """Return the share of strict preferences that the rewards agree with. A pair with equal rewards
     contributes one half.
 
     The result has shape (B,) and is nan for a ranking without such pairs.

@@ -6,7 +6,7 @@ that plain ``AutoModelForSequenceClassification`` can load, with the same raw sc
 and its head are saved. A reward's additive constant is arbitrary. The mean and the standard deviation over
 the training responses are therefore stored with the weights. The stored mean and standard deviation form the
 `RewardScale` in ``config.json``. PPO always centres and scales rewards by this mean and standard deviation.
-``score`` returns raw rewards by default; ``score(…, centred=True)`` subtracts only the mean.
+By default, ``score`` returns raw rewards. ``score(…, centred=True)`` subtracts only the mean.
 """
 
 from __future__ import annotations

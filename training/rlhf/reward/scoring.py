@@ -4,8 +4,8 @@ A language model's score is read at the end of each response. An encoder scores 
 rewards equal those of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. A reward's
 additive constant is arbitrary. The mean and the standard deviation over the training responses are therefore
 stored with the weights. The stored mean and standard deviation form the `RewardScale`, under ``rankloop`` in
-``config.json``. PPO always centres and scales rewards by this mean and standard deviation. ``score`` returns
-raw rewards by default; ``score(…, centred=True)`` subtracts only the mean.
+``config.json``. PPO always centres and scales rewards by this mean and standard deviation. By default,
+``score`` returns raw rewards. ``score(…, centred=True)`` subtracts only the mean.
 """
 
 from __future__ import annotations
@@ -260,9 +260,9 @@ def batches(
     """Yield batches on the model's device, each preceded by the indices of its groups in ``groups``. Every
     group occurs in exactly one batch."""
     layouts = choose_layouts(model, groups, layout)
-    # If a model trained with other software has EOS as its pad token, its score is read before EOS, as in
-    # transformers. A reward model created by this library has a pad token other than EOS, so its score is
-    # read at EOS.
+    # If a model trained with other software has EOS as its pad token, the model's score is read before EOS,
+    # as in transformers. A reward model created by this library has a pad token other than EOS. The score of
+    # such a model is read at EOS.
     unread = model.config.get_text_config().pad_token_id
     for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
         chosen = [groups[i] for i in indices]

@@ -2,19 +2,19 @@
 
 A checkpoint is a folder `step-00000040` that contains:
 
-- `weights.safetensors`: the trained weights and the buffers that are saved with them (frozen weights belong
-  to the base model, whose fingerprint is in `state.json`);
-- `moments.safetensors`: the optimiser state, keyed by parameter index;
-- `generators.safetensors`: the states of torch's random generators;
+- `weights.safetensors`: the trained weights and the buffers that are saved with them. Frozen weights belong
+  to the base model, whose fingerprint is in `state.json`.
+- `moments.safetensors`: the optimiser state, keyed by parameter index.
+- `generators.safetensors`: the states of torch's random generators.
 - `best.safetensors`: the weights of the best evaluation so far, if any. All checkpoints with the same best
-  weights share one file (a hard link), so each checkpoint is complete although these weights are stored only
-  once;
-- `state.json`: the identity of the run, the loop's own counters, the states of Python's and NumPy's random
-  generators, and the size and SHA-256 digest of every file.
+  weights share one file through hard links. Each checkpoint is therefore complete, although the best weights
+  are stored only once.
+- `state.json`: the run's identity, the loop's own counters, and the states of Python's and NumPy's random
+  generators. This file also contains the size and SHA-256 digest of every other file.
 
-A checkpoint is written to a temporary folder, synced and renamed, so a crash at any moment leaves either a
-complete checkpoint or none. Checkpoints contain no pickles: a checkpoint from an unknown source can contain
-incorrect numbers but cannot execute code.
+A checkpoint is written to a temporary folder, which is then synced and renamed. A crash at any moment
+therefore leaves either a complete checkpoint or none. Checkpoints contain no pickles. A checkpoint from an
+unknown source can therefore contain incorrect numbers but cannot execute code.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ class BestInMemory:
 class Checkpoints:
     """Stores the newest `keep` checkpoints of one run in one folder.
 
-    `identity` describes the run: a run resumes only from checkpoints with an equal identity. With several
-    processes, the first process writes checkpoints and all processes read them, so every process must see the
-    same folder.
+    `of` is the run's identity. A run resumes only from checkpoints with an equal identity. With several
+    processes, the first process writes checkpoints, and all processes read them. Every process must therefore
+    see the same folder.
     """
 
     def __init__(
@@ -306,15 +306,15 @@ def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _sealed(state: Mapping[str, Any]) -> str:
-    """Return the state as JSON together with a SHA-256 digest of the state, so that any later change is
-    detected."""
+    """Return the state as JSON, together with a SHA-256 digest of the state. Any later change to the state is
+    then detected."""
     body = {name: value for name, value in state.items() if name != "seal"}
     return json.dumps(body | {"seal": hashlib.sha256(json.dumps(body).encode()).hexdigest()})
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterable[str]:
     """Yield a description of each difference between two identities. A name that occurs in only one identity
-    is not reported, because a later version of the library can add settings."""
+    is not reported. A later version of the library can add settings, which older checkpoints lack."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for name in before:
             if name in now:

@@ -1,17 +1,17 @@
-"""One training loop in several processes, which each compute a share of every batch and take the same step.
+"""One training loop in several processes. Each process computes a share of every batch, and all processes
+take the same step.
 
 `torchrun --nproc-per-node N -m …` starts the processes. Inside `process_group()`, the functions in this
 module exchange data between the processes. Without a group, each function returns its argument unchanged, so
-the same loop works with one process or several. Processes wait for one another only in these functions, so
-all processes must call the functions in the same order. All processes must therefore agree on every condition
-that decides whether a function is called (a stop, an early end or a non-finite loss); `broadcast` and
-`all_sum` can establish this agreement.
+the same loop works with one process or several. Processes wait for one another only in these functions. All
+processes must therefore call the functions in the same order. Some conditions decide whether a function is
+called: a stop, an early end or a non-finite loss. All processes must therefore agree on these conditions.
+`broadcast` and `all_sum` can establish this agreement.
 
 Gradients are summed here rather than by DistributedDataParallel, for two reasons. First,
-DistributedDataParallel divides gradients by the number of processes, but the losses here are already divided
-by the weight of the whole batch. Second, DistributedDataParallel requires a gradient for every weight in
-every process, but if the batch is small, a process can be left without any ranking and therefore without
-gradients.
+DistributedDataParallel divides gradients by the number of processes. The losses here are already divided by
+the whole batch's weight. Second, DistributedDataParallel requires a gradient for every weight in every
+process. If the batch is small, a process can be left without any ranking and therefore without gradients.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def is_first() -> bool:
 def share(sizes: Sequence[float]) -> list[int]:
     """Return the sorted indices of this process's share of the items.
 
-    The shares are disjoint, cover all items and are about equal in size (items are assigned largest first,
-    each to the least loaded process).
+    The shares are disjoint, cover all items and are about equal in size. Items are assigned in descending
+    order of size, each to the least loaded process.
     """
     if count() == 1:
         return list(range(len(sizes)))
@@ -96,8 +96,8 @@ def all_sum(values: Mapping[str, float]) -> dict[str, float]:
 def sum_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace each gradient with its sum over all processes.
 
-    A weight that has no gradient in any process still has none afterwards, so that the optimiser skips that
-    weight, as in a single process.
+    If a weight has no gradient in any process, the weight still has no gradient afterwards. The optimiser
+    then skips the weight, as in a single process.
     """
     if count() == 1:
         return
@@ -154,7 +154,7 @@ def wait() -> None:
 class SharedReporter:
     """A reporter for a loop in several processes. Only the first process reports.
 
-    If any process is asked to stop, all processes stop at the same step; otherwise the remaining processes
+    If any process is asked to stop, all processes stop at the same step. Otherwise, the remaining processes
     would wait for the stopped process's gradients.
     """
 

@@ -19,8 +19,8 @@ Modules = Mapping[str, nn.Module]
 
 
 def fingerprint(modules: Modules) -> str:
-    """Return a digest of the initial weights, computed from each tensor's shape and a sample of its values
-    (fewer than 2 * SAMPLED_NUMBERS)."""
+    """Return a digest of the initial weights. The digest covers each tensor's shape and a sample of the
+    tensor's values. A sample has fewer than 2 * SAMPLED_NUMBERS values."""
     digest = hashlib.sha256()
     for name, tensor in sorted(saved_tensors(modules, frozen=True).items()):
         flat = tensor.detach().reshape(-1)

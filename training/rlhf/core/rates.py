@@ -16,9 +16,9 @@ def rate_for(model: nn.Module, *, at_2m: float, at_1b: float) -> float:
     """Interpolate between two peak rates that are known to work.
 
     The log rate is linear in the log of the parameter count. A rate that trains a model with 2M parameters
-    within a minute destroys a model with 1B parameters within ten steps, so no single rate is a sound default
-    for both sizes. A model smaller than SMALL or larger than LARGE gets the rate of the nearer of these two
-    sizes.
+    within a minute destroys a model with 1B parameters within ten steps. No single rate is therefore a sound
+    default for both sizes. A model smaller than SMALL gets the rate for SMALL, and a model larger than LARGE
+    gets the rate for LARGE.
     """
     weights: Any = sum(parameter.numel() for parameter in model.parameters())
     share = math.log(min(max(weights, SMALL), LARGE) / SMALL) / math.log(LARGE / SMALL)

@@ -1,7 +1,7 @@
-"""Recipes for the training loops, without torch; the reward model's recipe is in `reward_recipe`.
+"""Recipes for the training loops, without torch. The reward model's recipe is in `reward_recipe`.
 
-A web process that shows a recipe's form or validates a recipe must not spend seconds and hundreds of
-megabytes on importing a training library.
+A training library takes seconds and hundreds of megabytes to import. A web process that shows a recipe's form
+or validates a recipe must avoid this cost.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ CAUTION = Field(
     0.0,
     ge=0,
     le=10,
-    description="Each score is reduced by this multiple of its standard deviation, so that answers with"
-    " uncertain scores are favoured less. Values above 0 require a reward model trained with"
+    description="Each score is reduced by this multiple of its standard deviation. Answers with"
+    " uncertain scores are then favoured less. Values above 0 require a reward model trained with"
     " uncertainty.",
 )
 
@@ -48,7 +48,7 @@ class SFTConfig(Recipe):
         gt=0,
         le=0.1,
         description="Peak learning rate of AdamW. If empty, the rate depends on the model's size:"
-        " from 3e-3 at 2M parameters to 2e-5 at 1B (for rejection sampling, from 3e-4 to 1e-5).",
+        " from 3e-3 at 2M parameters to 2e-5 at 1B. For rejection sampling, the range is from 3e-4 to 1e-5.",
     )
     epochs: int = Field(1, ge=1, le=100, description="Number of passes over the demonstrations.")
     batch_size: int = Field(16, ge=1, le=4096, description="Number of demonstrations per optimiser step.")
@@ -90,7 +90,7 @@ class RejectionSamplingConfig(SFTConfig):
     """Settings for rejection sampling: the sampling itself and the fine-tuning that follows."""
 
     samples_per_prompt: int = Field(
-        8, ge=2, le=256, description="Number of answers sampled per prompt (N); only the best answer is kept."
+        8, ge=2, le=256, description="Number of answers sampled per prompt (N). Only the best answer is kept."
     )
     temperature: float = Field(
         1.0,

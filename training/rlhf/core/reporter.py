@@ -1,8 +1,8 @@
 """The interface through which a loop reports metrics, samples and progress, and asks whether to stop.
 
 A training loop receives a `Reporter` and does not depend on databases, queues or browsers. The loop calls
-`check()` at every step boundary, so a cancelled run ends within one step and never in the middle of an
-optimiser update.
+`check()` at every step boundary. A cancelled run therefore ends within one step, and never in the middle of
+an optimiser update.
 """
 
 import math
@@ -19,8 +19,8 @@ class Cancelled(Exception):
 
 
 class Reporter(Protocol):
-    """The interface through which a loop reports. `step` counts optimiser updates (or, in a loop without an
-    optimiser, completed prompts) from 1; step 0 is the state before the first update."""
+    """The interface through which a loop reports. `step` counts optimiser updates from 1. In a loop without
+    an optimiser, `step` counts completed prompts. Step 0 is the state before the first update."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Report named scalars for `step`. The metrics' names and units are listed in the training
@@ -38,8 +38,8 @@ class Reporter(Protocol):
     def flush(self) -> None:
         """Block until all reports have been stored.
 
-        A loop calls this method before it writes a checkpoint, because a run that resumes from a checkpoint
-        does not repeat earlier reports.
+        A run that resumes from a checkpoint does not repeat earlier reports. A loop therefore calls this
+        method before it writes a checkpoint.
         """
 
     def check(self) -> None:

@@ -27,7 +27,7 @@ class RewardModelConfig(Recipe):
         gt=0,
         le=1,
         description="Peak learning rate of AdamW. If empty, the rate depends on the model's size:"
-        " from 5e-4 at 2M parameters to 1e-5 at 1B, or ten times that rate with use_peft.",
+        " from 5e-4 at 2M parameters to 1e-5 at 1B. With use_peft, the rate is ten times as high.",
     )
     head_learning_rate_factor: float = Field(
         1.0, gt=0, le=1000, description="Learning rate of the head, as a multiple of the trunk's."
@@ -57,8 +57,8 @@ class RewardModelConfig(Recipe):
         "all-linear",
         min_length=1,
         max_length=1000,
-        description="With use_peft: names of the linear layers that get an adapter, such as q_proj, v_proj. "
-        "all-linear selects all linear layers of the trunk.",
+        description="With use_peft: names of the linear layers that get an adapter, separated by commas, such"
+        " as q_proj, v_proj. The value all-linear selects all linear layers of the trunk.",
     )
     schedule: Schedule = Field("cosine", description="Learning rate schedule after the warm-up.")
     warmup_fraction: float = Field(
@@ -68,8 +68,8 @@ class RewardModelConfig(Recipe):
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     loss: Literal["bradley_terry", "plackett_luce"] = Field(
         "bradley_terry",
-        description="Likelihood of a ranking: that of its pairs (bradley_terry), or that of its successive "
-        "choices from best to worst (plackett_luce).",
+        description="Likelihood of a ranking. bradley_terry: the likelihood of the ranking's pairs. "
+        "plackett_luce: the likelihood of the successive choices from best to worst.",
     )
     ties: Literal["ignore", "rao_kupper", "davidson"] = Field(
         "ignore",
@@ -80,7 +80,7 @@ class RewardModelConfig(Recipe):
         "ignore",
         description="How to use the stated strength of the preference for the best tier over the next. "
         "cumulative: learn the reward difference at which each level begins. margin: require the"
-        " reward difference to exceed the level's margin (see the margins setting).",
+        " reward difference to exceed the level's margin. The margins setting lists the margins.",
     )
     margins: str = Field(
         "",
@@ -90,8 +90,8 @@ class RewardModelConfig(Recipe):
     )
     annotators: Literal["alike", "crowd_bt"] = Field(
         "alike",
-        description="How far to trust annotators. alike: all annotators equally. crowd_bt: each annotator "
-        "according to a learned reliability (CrowdBT).",
+        description="How far to trust annotators. alike: trust all annotators equally. crowd_bt: trust each"
+        " annotator according to a learned reliability (CrowdBT).",
     )
     prior_right: float = Field(
         8.0,
@@ -106,8 +106,8 @@ class RewardModelConfig(Recipe):
     )
     positions: Literal["ignore", "learned"] = Field(
         "ignore",
-        description="How to treat the effect of the display position. learned: estimate this effect from the "
-        "rankings with a known display order and remove it from the rewards.",
+        description="How to treat the effect of the display position. learned: estimate the effect from the "
+        "rankings with a known display order, and remove the effect from the rewards.",
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=0.5, description="Assumed probability that a stated preference is incorrect."
@@ -120,8 +120,8 @@ class RewardModelConfig(Recipe):
         description="Method for estimating the uncertainty of the scores. The estimate is computed"
         " after training and saved with the model. laplace: a normal posterior of the last layer."
         " heads: an ensemble of small heads."
-        " lora: an ensemble of adapters; training and scoring with each adapter take as long as "
-        "with the model itself.",
+        " lora: an ensemble of adapters. Each adapter takes as long to train and to score with as "
+        "the model itself.",
     )
     members: int = Field(8, ge=2, le=256, description="With heads or lora: number of ensemble members.")
     prior_spread: float | None = Field(
@@ -133,8 +133,8 @@ class RewardModelConfig(Recipe):
     )
     layout: Literal["auto", "packed", "separate"] = Field(
         "auto",
-        description="How responses are laid out as token rows. packed: all responses share the row of their "
-        "prompt. separate: one row per response. auto: the cheaper layout.",
+        description="How responses are laid out as token rows. packed: all responses to a prompt share one "
+        "row. separate: each response has its own row. auto: the cheaper of the two layouts.",
     )
     max_length: int = Field(
         2048,
@@ -166,8 +166,8 @@ class RewardModelConfig(Recipe):
     )
     keep: Literal["best", "last"] = Field(
         "best",
-        description="Which weights to save: those with the lowest held-out loss (best), or the final"
-        " weights (last).",
+        description="Which weights to save. best: the weights with the lowest held-out loss."
+        " last: the final weights.",
     )
     patience: int | None = Field(
         None,
@@ -217,7 +217,7 @@ class RewardModelConfig(Recipe):
             if self.ties != "ignore" or self.label_smoothing or self.annotators != "alike":
                 raise ValueError(
                     "a loss with margins is not a likelihood. Set `ties` to `ignore`,"
-                    " `label_smoothing` to 0 and `annotators` to `alike`, or set `strength` to"
+                    " `label_smoothing` to 0 and `annotators` to `alike`. Alternatively, set `strength` to"
                     " `cumulative`, which is incompatible only with `davidson` ties"
                 )
         elif self.margins:

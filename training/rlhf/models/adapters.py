@@ -8,9 +8,9 @@ from pathlib import Path
 
 CONFIG_FILE = "config.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# The file for metadata that a complete model stores in its config.json. A folder with an adapter must not
-# contain a config.json: transformers would treat it as a complete model and look for weights that do not
-# exist.
+# The file for metadata that a complete model stores in its config.json. If an adapter's folder contained a
+# config.json, transformers would treat the folder as a complete model. transformers would then look for
+# weights that do not exist.
 ADAPTER_NOTES = "rankloop.json"
 # The subfolder of a reward model that contains its uncertainty estimate. The members of a LoRA ensemble are
 # themselves adapters.
@@ -31,12 +31,12 @@ def holds_model(folder: str | Path) -> bool:
 
 
 def missing_base(folder: str | Path) -> str:
-    """Return the folder of a base model that the model in ``folder`` needs but that does not exist, or an
-    empty string if nothing is missing.
+    """Return the path of a missing base model that the model in ``folder`` needs. If no base model is
+    missing, return an empty string.
 
-    An adapter needs its base model, and the members of an ensemble need a base model even if the reward model
-    itself is complete. A base model identified by a hub name is assumed to be available. Raises
-    BrokenAdapter.
+    An adapter needs its base model. An ensemble's members are adapters, so an ensemble needs a base model
+    even if the reward model itself is complete. A base model identified by a hub name is assumed to be
+    available. Raises BrokenAdapter.
     """
     place = Path(folder)
     adapters = [place] if is_adapter(place) else []
@@ -54,8 +54,8 @@ def looks_like_path(name: str) -> bool:
 
 
 def lasting_name(base: str) -> str:
-    """Return a name for the base model that is valid in every working directory: a folder's absolute path, or
-    the hub name."""
+    """Return a name for the base model that is valid in every working directory. The name is either the
+    absolute path of a folder or the hub name."""
     return str(Path(base).absolute()) if Path(base).is_dir() else base
 
 
@@ -63,8 +63,9 @@ def base_of(folder: str | Path) -> str:
     """Return the folder or hub name of the adapter's base model. Raises BrokenAdapter.
 
     If the base model's folder no longer exists, a folder of the same name beside the adapter's folder is
-    used: models are stored side by side, so models that were moved together are still found. For an ensemble
-    member, the search covers the folders beside the reward model that contains the member.
+    used. Models are stored side by side, so a base model that was moved together with its adapter is still
+    found. For an ensemble member, the search covers the folders beside the reward model that contains the
+    member.
     """
     place = Path(folder)
     try:

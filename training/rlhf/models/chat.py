@@ -2,7 +2,7 @@
 PPO use the same token IDs.
 
 Two rules prevent well-known faults in reward models. A response always ends with EOS, wherever it is encoded.
-The end of a response is never located by searching for the pad token: the batch stores lengths instead.
+The end of a response is never located by searching for the pad token. Instead, the batch stores lengths.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,8 +17,8 @@ from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.models.trunks import trunk_of
 
-# The plain format for a tokenizer without a chat template (as in most base models): user:
-# <content>\nassistant: <content>\n … assistant:
+# The plain format for a tokenizer without a chat template, as in most base models. A conversation reads:
+# user: <content>\nassistant: <content>\n … assistant:
 PLAIN_TURN = "{role}: {content}\n"
 PLAIN_GENERATION_PROMPT = "assistant:"
 # The space markers of byte-level and SentencePiece vocabularies, which do not occur in text.
@@ -36,9 +36,9 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
     """Return the token IDs of a conversation up to the point where the assistant must answer.
 
     Uses the tokenizer's chat template with the generation prompt or, if there is no template, this module's
-    plain format. Control tokens that a message contains as text are removed first: a user's text must not
-    be able to open an assistant turn. Raises TemplateRefuses if the template rejects the conversation: some
-    templates do not support a system turn, or consecutive turns with the same role.
+    plain format. If a message contains control tokens as text, these tokens are removed first. Otherwise, a
+    user's text could open an assistant turn. Raises TemplateRefuses if the template rejects the conversation.
+    For example, some templates reject a system turn, or consecutive turns with the same role.
     """
     if not messages:
         raise ValueError("a prompt needs at least one message, but this prompt has none")
@@ -82,8 +82,8 @@ def remove_control_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Return all special tokens: those with a role, such as EOS, and those added without a role, such as the
-    turn markers in Llama 3's template.
+    """Return all special tokens of the tokenizer. Some special tokens have a role, such as EOS. Others have
+    no role, such as the turn markers in Llama 3's template.
     """
     size, added = _added.get(tokenizer, (-1, []))
     if size != len(tokenizer):
@@ -105,7 +105,7 @@ def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     if end is None:
         raise ValueError(
-            "this tokenizer has no EOS token, so an answer would have no end: set tokenizer.eos_token"
+            "this tokenizer has no EOS token, so an answer would have no end. Set tokenizer.eos_token"
         )
     return _one_id(end)
 
@@ -117,12 +117,13 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return a token that can never end a response: unk, bos, another special token, or a token that does not
-    occur in text.
+    """Return a token that can never end a response.
 
-    The returned token becomes a control token: its text is removed from all messages, and the tokenizer
-    splits words at this text. A token that occurs in ordinary text would therefore be removed from messages.
-    For example, GPT-2 has no special token except EOS, and the first entry of its vocabulary is "!".
+    The first candidates are unk, bos and other special tokens. If the tokenizer has none of these candidates,
+    a token that does not occur in text is returned. The returned token becomes a control token. Its text is
+    removed from all messages, and the tokenizer splits words at this text. A token that occurs in ordinary
+    text would therefore be removed from messages. For example, GPT-2 has no special token except EOS, and the
+    first entry of its vocabulary is "!".
     """
     eos = eos_id(tokenizer)
     others = [token for token in control_tokens(tokenizer) if tokenizer.convert_tokens_to_ids(token) != eos]
@@ -131,8 +132,8 @@ def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _least_likely_text(tokenizer: PreTrainedTokenizerBase, eos: int) -> str:
-    """Return the longest token, preferably one whose name begins with a space marker, because such a name
-    does not occur in text."""
+    """Return the longest token, preferably one whose name begins with a space marker. Names that begin with a
+    space marker do not occur in text."""
     names = sorted(name for name, number in tokenizer.get_vocab().items() if number != eos)
     signed = [name for name in names if name[0] in SPACE_SIGNS and len(name) > 1]
     return max(signed or names, key=len)
@@ -156,8 +157,8 @@ def context_length(model: PreTrainedModel) -> int:
 def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list[int]], int]:
     """Truncate prompts to `limit` tokens. Return all prompts and the number of truncated prompts.
 
-    Prompts are truncated on the left, because the question to answer is at the end and the oldest turns are
-    at the start.
+    Prompts are truncated on the left. The question to answer is at the end, and the oldest turns are at the
+    start.
     """
     if limit < 1:
         raise UnusableInput(

@@ -26,8 +26,7 @@ from training.rlhf.models import adapters, chat, hub, trunks
 
 
 class ModelNotFound(RunFailure):
-    """Raised if the name is neither a folder nor a model that the hub returns, or if the model is
-    unusable."""
+    """Raised if the name is not a folder and the hub returns no model, or if the model is unusable."""
 
     kind = FailureKind.MODEL_UNREADABLE
 
@@ -40,9 +39,9 @@ class Loaded(NamedTuple):
 class Opened(NamedTuple):
     """A classifier as loaded from its folder, before an adapter is merged into its base.
 
-    ``new`` names the weights that are random because no file contains them (the head and its modules); the
-    list is empty if all weights were read. ``base`` is the source of a complete model or, for an adapter, the
-    base model that the adapter was trained on.
+    ``new`` contains the names of weights that are random because no file contains them. These are the weights
+    of the head and its modules. The list is empty if all weights were read. For a complete model, ``base`` is
+    the model's source. For an adapter, ``base`` is the base model that the adapter was trained on.
     """
 
     model: Any
@@ -51,7 +50,8 @@ class Opened(NamedTuple):
     base: str
 
 
-# The input of a loop: a folder, a hub name, or a model in memory (which is then modified in place).
+# A model as input to a loop: a folder, a hub name, or a model in memory. A loop that trains a model in memory
+# modifies the model in place.
 ModelSource: TypeAlias = str | Path | Loaded
 
 
@@ -72,9 +72,9 @@ def default_device() -> torch.device:
 def load_policy(
     path_or_hub: str | Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
 ) -> Loaded:
-    """Load a causal language model and its tokenizer, in eval mode (no dropout), from a folder or a hub name.
+    """Load a causal language model and its tokenizer from a folder or a hub name.
 
-    A LoRA adapter is merged into its base.
+    The model is in eval mode, without dropout. A LoRA adapter is merged into its base.
     """
     opened = _load(AutoModelForCausalLM, path_or_hub, dtype, device)
     if opened.new:
@@ -104,14 +104,15 @@ def open_classifier(
 ) -> Opened:
     """Load a sequence classifier with one output. Raises ModelNotFound.
 
-    The source is a reward model, a reward model's adapter, a causal language model or an encoder. For a
-    causal language model or an encoder without a head, the head is new and has transformers' random
+    The source is a reward model, a reward model's adapter, a causal language model or an encoder. If a causal
+    language model or an encoder has no head, a new head is added. The new head has transformers' random
     initialisation.
 
     Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
     the pad token were EOS, ``AutoModelForSequenceClassification`` would skip the EOS at which a new reward
-    model's score is read, so a new reward model gets a different pad token. A reward model that was trained
-    with other software keeps its pad token, and its score is read at the position used in its training.
+    model's score is read. A new reward model therefore gets a pad token other than EOS. A reward model that
+    was trained with other software keeps its pad token. The score of such a model is read at the position
+    used in its training.
     """
     opened = _load(AutoModelForSequenceClassification, path_or_hub, dtype, device)
     model, tokenizer = trunks.plain(opened.model), opened.tokenizer
@@ -145,8 +146,8 @@ def save_model(
     """Write a model and its tokenizer to one folder, which plain `AutoModel…from_pretrained` can load. Return
     the folder.
 
-    All files are written to a temporary folder beside `out_dir`, which is then renamed, so a crash leaves
-    either the complete model or none (a retry replaces an older model of the same name). ``add`` is called
+    All files are written to a temporary folder beside `out_dir`, which is then renamed. A crash therefore
+    leaves either the complete model or none. An older model of the same name is replaced. ``add`` is called
     with the temporary folder, to which it can write further files. LoRA adapters are merged into a copy of
     their trunk. With ``merge=False`` the folder contains only the adapter and the name of its base, in peft's
     format.
@@ -175,8 +176,8 @@ def save_model(
 
 
 def merged(model: Any) -> Any:
-    """Return the model without adapters. The adapters are merged into a copy of the model, because repeatedly
-    merging and unmerging in place would accumulate rounding errors in the trunk."""
+    """Return the model without adapters. The adapters are merged into a copy of the model. Repeatedly merging
+    and unmerging in place would accumulate rounding errors in the trunk."""
     return _fold(copy.deepcopy(model)) if trunks.has_adapters(model) else model
 
 
@@ -223,8 +224,8 @@ def _load(
         new = sorted(info["missing_keys"])
         if adapter:
             model, new = _with_adapter(model, adapter, new)
-            # Store the base model's current location, so that an adapter trained from this model can find
-            # the base model from any working directory.
+            # Store the base model's current location. An adapter trained from this model can then find the
+            # base model from any working directory.
             model.active_peft_config.base_model_name_or_path = adapters.lasting_name(base)
     except (ModelNotFound, MemoryError, torch.OutOfMemoryError):
         raise
@@ -317,8 +318,8 @@ def _settings(
         said = json.loads(notes.read_text(encoding="utf-8"))
         config.rankloop, config.get_text_config().pad_token_id = said["rankloop"], said["pad_token_id"]
     elif adapter and tokenizer.pad_token_id is not None:
-        # Trainers set the model's pad token to the tokenizer's, and an adapter's folder does not record the
-        # pad token separately.
+        # Trainers set the model's pad token to the tokenizer's pad token. An adapter's folder does not record
+        # the pad token separately.
         config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return config
 

@@ -1,8 +1,8 @@
 """Log-probabilities of given tokens, without materialising a (batch, tokens, vocabulary) tensor.
 
-The fp32 logits of 64 rows of 512 tokens over a vocabulary of 151,936 take 20 GB, and log_softmax doubles this
-amount. Only the response positions are needed, and at each of them only the given token's log-probability and
-the entropy.
+For 64 rows of 512 tokens and a vocabulary of 151,936, the fp32 logits take 20 GB. log_softmax doubles this
+amount. Only the response positions are needed. Each response position needs only the given token's
+log-probability and the entropy.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def token_log_probs(
     token's distribution.
 
     ``input_ids``, ``attention_mask`` and ``wanted`` have shape (B, T) and are right-padded. ``wanted`` is a
-    bool tensor and is false in column 0, because no earlier token predicts the first token of a row.
-    Returns the log-probabilities and the entropies in nats, as two fp32 tensors of shape (N,) in row order,
-    where N = wanted.sum(). The entropy carries no gradient. ``temperature`` divides the logits exactly as
-    in sampling. Raises ValueError if ``wanted`` is true in column 0.
+    bool tensor. In column 0, ``wanted`` is false, because no earlier token predicts the first token of a row.
+    Returns the log-probabilities and the entropies in nats. Both are fp32 tensors of shape (N,) in row order,
+    where N = wanted.sum(). The entropy carries no gradient. ``temperature`` divides the logits exactly as in
+    sampling. Raises ValueError if ``wanted`` is true in column 0.
     """
     if bool(wanted[:, 0].any()):
         raise ValueError("the first token of a row cannot be predicted: no token comes before it")
@@ -52,9 +52,9 @@ def selected_log_probs(
 ) -> tuple[Tensor, Tensor]:
     """Return the log-probabilities and the entropies of N tokens, both with shape (N,), computed in chunks.
 
-    ``hidden`` (N, d) contains the states, ``targets`` (N,) contains the token ids, and ``project`` is the
-    output embedding. Each chunk is recomputed in the backward pass, so at most one chunk of logits is in
-    memory at a time.
+    ``hidden``, with shape (N, d), contains the states. ``targets``, with shape (N,), contains the token ids.
+    ``project`` is the output embedding. Each chunk is recomputed in the backward pass. At most one chunk of
+    logits is therefore in memory at a time.
     """
 
     def one_chunk(states: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,8 +72,11 @@ def selected_log_probs(
 
 
 def _gather(logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Return the log-probabilities of ``targets`` and the entropies, both with shape (N,), for ``logits``
-    of shape (N, V). The computation is in fp32, because bf16 shifts a log-probability by up to 3e-3."""
+    """Return the log-probabilities of ``targets`` and the entropies.
+
+    Both results have shape (N,), and ``logits`` has shape (N, V). The computation is in fp32, because bf16
+    shifts a log-probability by up to 3e-3.
+    """
     log_probs = torch.log_softmax(logits.float() / temperature, dim=-1)
     with torch.no_grad():
         entropy = -(log_probs.exp() * log_probs).sum(dim=-1)

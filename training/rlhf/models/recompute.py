@@ -12,15 +12,15 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 def recompute_layers(model: nn.Module) -> None:
     """Make each layer of the model store only its input and run again in the backward pass.
 
-    transformers' `gradient_checkpointing_enable` cannot be used: it has no effect outside training mode, and
-    training mode enables dropout, so a reward in training would differ from the same reward in evaluation.
-    Raises ValueError if the model's layers cannot be identified.
+    transformers' `gradient_checkpointing_enable` cannot be used, because it has no effect outside training
+    mode. Training mode enables dropout. A response's reward in training would then differ from its reward in
+    evaluation. Raises ValueError if the model's layers cannot be identified.
     """
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     if not layers:
         raise ValueError(
-            f"{type(model).__name__} does not mark which of its modules are layers: "
-            "set gradient_checkpointing to false"
+            f"{type(model).__name__} does not mark which of its modules are layers. "
+            "Set gradient_checkpointing to false"
         )
     for layer in layers:
         layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)

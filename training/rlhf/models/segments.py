@@ -1,11 +1,11 @@
 """Attention over a row of many segments, without computing anything for tokens whose output is unused.
 
 A row contains a sequence of prompts and responses without padding. A response attends to its own prompt and
-to itself. A dense mask would cover all pairs of tokens in the row, although only a small part of these pairs
-is needed. At K = 8, the attention of four rankings took 0.160 CPU seconds with a mask per ranking and 0.053
-CPU seconds segment by segment (forward and backward, 3,135 tokens, width 256); the layer's matrix products
-took about 0.25 seconds. On a GPU, many small attention calls cost more than a dense mask, so the dense mask
-is used there (`scoring.batches`).
+to itself. A dense mask would cover all pairs of tokens in the row, but only a small part of these pairs is
+needed. The attention of four rankings was measured at K = 8. The measurement covered a forward and a backward
+pass over 3,135 tokens of width 256. With a mask per ranking, the attention took 0.160 CPU seconds. Segment by
+segment, the attention took 0.053 CPU seconds. The layer's matrix products took about 0.25 seconds. On a GPU,
+many small attention calls cost more than a dense mask, so `scoring.batches` uses the dense mask there.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ ALONE = -1  # replaces a prompt's index if a segment attends only to itself
 
 
 def segment_table(segments: list[tuple[int, int]]) -> Tensor:
-    """Build a row's table from one pair per segment, in row order: the segment's length, and the index of its
-    prompt's segment (or ALONE if the segment attends only to itself).
+    """Build a row's table of segments.
 
-    Returns an int64 tensor of shape (1, 1, S, 2), which models pass on to their attention unchanged.
+    ``segments`` contains a pair for each segment, in row order. The pair consists of the segment's length and
+    the index of its prompt's segment. If the segment attends only to itself, ALONE replaces the index.
+    Returns an int64 tensor of shape (1, 1, S, 2). Models pass this tensor on to their attention unchanged.
     """
     return torch.tensor(segments, dtype=torch.long)[None, None]
 
@@ -43,9 +44,9 @@ def attention_by_segment(
     """An attention function for transformers. The function works like `sdpa`, except that an integer mask is
     interpreted as a `segment_table`.
 
-    ``query`` has shape (1, H, T, D), ``key`` and ``value`` have the same shape or fewer heads, and the
-    result has shape (1, T, H, D). Slices are made with `split`, whose backward pass is one concatenation;
-    the backward pass of indexing would fill a full row per segment.
+    ``query`` has shape (1, H, T, D). ``key`` and ``value`` have the same shape or fewer heads. The result has
+    shape (1, T, H, D). Slices are made with `split`, whose backward pass is one concatenation. The backward
+    pass of indexing would fill a full row per segment.
     """
     if attention_mask is None or attention_mask.dtype != torch.long:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **given)
@@ -80,8 +81,8 @@ def attention_by_segment(
 
 @lru_cache(maxsize=8)
 def _causal(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return a causal mask of shape (size, size), with 0 up to the query's position and -inf after that
-    position. Every diagonal block of the mask is also a causal mask."""
+    """Return a causal mask of shape (size, size). The mask is 0 up to the query's position and -inf after
+    that position. Every diagonal block of the mask is also a causal mask."""
     return torch.full((size, size), -torch.inf, dtype=dtype, device=device).triu(1)
 
 
@@ -123,8 +124,8 @@ def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
         yield
         return
 
-    # Remove duplicates: two empty responses can share a position, whose gradient would otherwise be added
-    # twice.
+    # Remove duplicate positions, because two empty responses can share a position. Otherwise, the gradient of
+    # a shared position would be added twice.
     rows, columns = torch.unique(torch.stack((rows, columns)), dim=1)
     shape = torch.Size()
 
@@ -151,8 +152,8 @@ def _last_mlp(trunk: Any) -> nn.Module | None:
     for module in trunk.modules():
         if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
             mlp = getattr(module[-1], "mlp", None)
-            # With `recompute_layers`, the backward pass runs the layer again after the hooks have been
-            # removed, so the recomputed MLP output would not match the first one.
+            # With `recompute_layers`, the backward pass runs the layer again. By then, the hooks have been
+            # removed, so the recomputed MLP output would not match the first output.
             again = "forward" in vars(module[-1])
             return mlp if isinstance(mlp, nn.Module) and not again else None
     return None

@@ -1,7 +1,7 @@
 """The size of a language model, read from its `config.json` and the headers of its weights.
 
-This module neither imports torch nor loads the model, because a run's requirements are estimated before
-launch, in a process that does not train.
+A run's requirements are estimated before launch, in a process that does not train. This module therefore
+neither imports torch nor loads the model.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ ENCODERS = {
     *("modernbert", "mpnet", "roberta", "xlm-roberta"),
 }
 GATED_ENCODERS = {"eurobert", "modernbert"}
-# If only the number of parameters is known, the model is assumed to have the shape of Qwen3: 28 layers, eight
-# key-value heads of size 128, about 13 hidden² weights per layer, and a vocabulary of 151,936 tokens.
+# If only the number of parameters is known, the model is assumed to have the shape of Qwen3. This shape has
+# 28 layers, eight key-value heads of size 128, and a vocabulary of 151,936 tokens. Each layer has about 13
+# hidden² weights.
 TYPICAL_LAYERS, TYPICAL_WEIGHTS_PER_LAYER, TYPICAL_VOCABULARY = 28, 13, 151_936
 
 
@@ -41,7 +42,8 @@ class Shape:
     """The shape of a model with `layers` blocks.
 
     `weights` is the number of all stored parameters. `intermediate` is the width inside the MLP of a block.
-    `gated` is true if that MLP has three matrix products (Llama) and false if the MLP has two (GPT-2).
+    `gated` is true if the MLP has three matrix products, as in Llama. `gated` is false if the MLP has two
+    matrix products, as in GPT-2.
     """
 
     weights: int
@@ -96,8 +98,8 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
 
 
 def count_weights(shape: Shape, *, tied: bool) -> int:
-    """Count a decoder's weights: embeddings and, per layer, four attention matrices, two or three MLP
-    matrices and two norms. Models like GPT-2 also have biases and learned position embeddings."""
+    """Count a decoder's weights. A decoder has embeddings. Each layer has four attention matrices, two or
+    three MLP matrices and two norms. Models like GPT-2 also have biases and learned position embeddings."""
     d, inner = shape.hidden, shape.heads * shape.head_size
     kv = shape.kv_heads * shape.head_size
     layer = d * inner + 2 * d * kv + inner * d + (3 if shape.gated else 2) * d * shape.intermediate + 2 * d
@@ -130,8 +132,8 @@ def shape_in(folder: Path) -> Shape:
 
 
 def stored_weights(folder: Path) -> int:
-    """Count the numbers in the folder's safetensors files from their headers (each header is an eight-byte
-    length followed by JSON).
+    """Count the numbers in the folder's safetensors files from their headers. Each header consists of an
+    eight-byte length and JSON.
 
     Returns 0 if there are no such files or if a file cannot be read.
     """

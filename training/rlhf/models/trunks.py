@@ -1,10 +1,10 @@
 """The parts of a reward model: a trunk, a head with one output and, for LoRA, adapters on the trunk.
 
-There are two kinds of trunk. The score of a causal language model is read at the last token of each response
-(`score`, a linear layer without a bias), so several responses can share a row. An encoder processes a row as
-a whole, and the position of its `classifier` depends on the architecture: after a pooler, at the first token,
-or after an additional layer. An encoder is therefore run the way `AutoModelForSequenceClassification` runs
-it, and only the last layer, the head, is applied here.
+There are two kinds of trunk. A causal language model's head is `score`, a linear layer without a bias. The
+score is read at the last token of each response, so several responses can share a row. An encoder processes a
+row as a whole. The position of an encoder's `classifier` depends on the architecture. The `classifier`
+follows a pooler, reads the first token, or follows an additional layer. For this reason, an encoder is run as
+in `AutoModelForSequenceClassification`. Only the last layer, the head, is applied here.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from transformers import PreTrainedModel
 if TYPE_CHECKING:
     from training.rlhf.core.reward_recipe import RewardModelConfig
 
-# Modules of sequence classifiers that are not part of the trunk. peft trains modules with these names in full
-# and saves them with the adapter.
+# The names of a sequence classifier's modules outside the trunk. peft trains all weights of modules with
+# these names and saves the weights with the adapter.
 HEADS = ("score", "classifier")
 
 
@@ -59,16 +59,17 @@ def head_of(model: Any) -> nn.Linear:
 
 
 def is_encoder(model: Any) -> bool:
-    """Return whether the model is an encoder, which scores a row as a whole instead of each response at its
-    last token."""
+    """Return whether the model is an encoder. An encoder scores a row as a whole, whereas a language model
+    scores each response at its last token."""
     return not isinstance(getattr(plain(model), "score", None), nn.Module) or head_of(model).bias is not None
 
 
 def start_head(model: Any) -> None:
-    """Initialise a new head from N(0, 1/(d + 1)) without bias, as in OpenAI's lm-human-preferences.
+    """Initialise a new head's weights from N(0, 1/(d + 1)) and its bias to 0, as in OpenAI's
+    lm-human-preferences.
 
     With this initialisation, initial rewards have a standard deviation near 1. With transformers' default of
-    0.02, a wide model's rewards start near 0, so the initial steps only increase the scale.
+    0.02, a wide model's rewards start near 0. The initial steps then only increase the scale.
     """
     head = head_of(model)
     nn.init.normal_(head.weight, std=(head.in_features + 1) ** -0.5)
@@ -79,9 +80,9 @@ def start_head(model: Any) -> None:
 def add_lora(model: PreTrainedModel, config: RewardModelConfig, *, base: str, new: Sequence[str] = ()) -> Any:
     """Add a LoRA adapter to the trunk and freeze the trunk's own weights.
 
-    The head and the modules in ``new`` (such as an encoder's pooler, if the checkpoint lacks one) are trained
-    in full and saved with the adapter, because ``base`` does not contain them. Raises ValueError if the model
-    does not have the target modules or peft cannot adapt them.
+    All weights of the head and of the modules in ``new`` are trained and saved with the adapter. ``base``
+    does not contain these weights. For example, ``new`` contains an encoder's pooler if the checkpoint lacks
+    a pooler. Raises ValueError if the model does not have the target modules or peft cannot adapt them.
     """
     from peft import LoraConfig, TaskType, get_peft_model  # importing peft takes several seconds
 
@@ -100,7 +101,7 @@ def add_lora(model: PreTrainedModel, config: RewardModelConfig, *, base: str, ne
         raise ValueError(
             f"lora_target_modules={config.lora_target_modules!r} does not fit {type(model).__name__}: {error}"
         ) from error
-    # By default, peft stores the name by which the model was loaded, which can be a relative path.
+    # By default, peft stores the name from which the model was loaded. This name can be a relative path.
     adapted.active_peft_config.base_model_name_or_path = base
     return adapted
 
@@ -122,7 +123,7 @@ def modules_of(keys: Iterable[str]) -> list[str]:
 def act_on_dropout(model: Any) -> None:
     """Enable adapter dropout only while gradients are computed.
 
-    The trunk's own dropout is never active: models stay in eval mode, so that every layout gives the same
+    The trunk's own dropout is never active. Models stay in eval mode, so that every layout gives the same
     rewards.
     """
     if not has_adapters(model) or not any(c.lora_dropout for c in model.peft_config.values()):

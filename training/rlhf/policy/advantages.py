@@ -20,7 +20,7 @@ ADAPTIVE_KL_CLIP = 0.2
 
 
 def whiten(values: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
-    """Shift and scale all parts jointly to mean 0 and variance 1 over their real tokens; padding becomes 0.
+    """Shift and scale all parts jointly to mean 0 and variance 1 over their real tokens. Padding becomes 0.
 
     The parts are the micro-batches of one update. If each part were whitened separately, equal advantages
     would have different weights in different micro-batches. Uses the biased variance, as OpenAI's
@@ -37,13 +37,13 @@ def whiten(values: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
 def generalised_advantages(
     rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float
 ) -> tuple[Tensor, Tensor]:
-    """Return generalised advantages (GAE) and returns: A_t = delta_t + gamma lam A_{t+1}, with delta_t =
-    r_t + gamma V_{t+1} - V_t and V = 0 after the last real token.
+    """Return generalised advantages (GAE) and returns.
 
-    All arguments and both results have shape (B, T). The results are 0 outside the mask, and returns =
-    advantages + values. ``values[t]`` is the value of the state in which token t was chosen. Schulman et
-    al., arXiv 1506.02438 eq. 16. Raises ValueError if a mask is not a prefix (a gap would merge two
-    responses).
+    The advantage is A_t = delta_t + gamma lam A_{t+1}, with delta_t = r_t + gamma V_{t+1} - V_t. V is 0 after
+    the last real token. All arguments and both results have shape (B, T). The results are 0 outside the mask,
+    and returns = advantages + values. ``values[t]`` is the value of the state in which token t was chosen.
+    The source is Schulman et al., arXiv 1506.02438 eq. 16. Raises ValueError if a mask is not a prefix,
+    because a gap would merge two responses.
     """
     if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
         raise ValueError("the mask of a response must be true from its first token to its last, without gaps")
@@ -61,16 +61,16 @@ def generalised_advantages(
 def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
     """Return log pi - log ref of the sampled tokens, in nats. All arguments have the same shape.
 
-    The mean of this estimator over samples from pi is KL(pi || ref); individual values can be negative. As a
-    reward, the estimator gives the correct policy gradient; as a loss, its gradient has mean 0. Schulman,
-    "Approximating KL divergence".
+    The mean of this estimator over samples from pi is KL(pi || ref). Individual values can be negative. As a
+    reward, the estimator gives the correct policy gradient. As a loss, the estimator's gradient has mean 0.
+    Schulman, "Approximating KL divergence".
     """
     return log_probs - reference
 
 
 def kl_k3(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """Return exp(ref - pi) - 1 - (ref - pi), an unbiased estimate of KL(pi || ref) that is never negative.
-    All arguments have the same shape.
+    """Return exp(ref - pi) - 1 - (ref - pi), an unbiased estimate of KL(pi || ref). The estimate is never
+    negative. All arguments have the same shape.
 
     The log-ratio is clamped before exp. Schulman, "Approximating KL divergence".
     """
@@ -79,12 +79,12 @@ def kl_k3(log_probs: Tensor, reference: Tensor) -> Tensor:
 
 
 def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: float) -> Tensor:
-    """Return -beta KL for every real token, plus the response's score at its last real token. ``scores``
-    has shape (B,); ``kl``, ``mask`` and the result have shape (B, T).
+    """Return -beta KL for every real token, plus the response's score at its last real token. ``scores`` has
+    shape (B,). ``kl``, ``mask`` and the result have shape (B, T).
 
-    The score is placed on the last real token, whether or not that is EOS. TRL <= 1.12 placed the score on
-    the first padding token, so a finished response was one step further from its score than a truncated
-    response and therefore got less credit. Raises ValueError for an empty response.
+    The score is placed on the last real token, whether or not that is EOS. TRL <= 1.12 placed a finished
+    response's score on the first padding token. A finished response was therefore one step further from its
+    score than a truncated response, and received less credit. Raises ValueError for an empty response.
     """
     lengths = mask.sum(dim=1)
     if bool((lengths == 0).any()):
@@ -97,8 +97,10 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: f
 def adapted_kl_coefficient(
     coefficient: float, *, kl: float, target: float, samples: int, horizon: int
 ) -> float:
-    """Return beta (1 + clip(KL / target - 1, ±0.2) samples / horizon), with KL in nats per response (arXiv
-    1909.08593 eq. 5)."""
+    """Return the new KL coefficient, beta (1 + clip(KL / target - 1, ±0.2) samples / horizon).
+
+    The KL is in nats per response. The formula is eq. 5 of arXiv 1909.08593.
+    """
     error = min(max(kl / target - 1.0, -ADAPTIVE_KL_CLIP), ADAPTIVE_KL_CLIP)
     return coefficient * (1.0 + error * samples / horizon)
 

@@ -4,19 +4,20 @@ scores.
 Each iteration samples answers, scores them, computes advantages, and makes a few epochs of clipped updates.
 PPO is sensitive to these choices:
 
-- Log-probabilities are recomputed with the training forward pass on the same rows that are trained on, never
-  taken from the sampler, so the ratio is exactly 1 before the first update (``val/first_log_ratio`` reports
-  any deviation).
+- Log-probabilities are never taken from the sampler. They are recomputed with the training forward pass on
+  the same rows that are trained on. The ratio is therefore exactly 1 before the first update, and
+  ``val/first_log_ratio`` reports any deviation.
 - The score is placed on the last real token. A truncated answer is scored as if it ended at its last token,
   and ``missing_eos_penalty`` is subtracted from its score.
-- The KL penalty (k1, per token, against the frozen initial policy) is part of the reward; in the loss, its
-  gradient would be incorrect.
-- The critic is a separate model that starts as the reward model and reads its centred score at every token.
-  The critic's first value estimates therefore have the correct scale, and the critic's gradient never affects
+- The KL penalty is part of the reward. In the loss, the penalty's gradient would be incorrect. The penalty is
+  k1 per token, against the frozen initial policy.
+- The critic is a separate model that starts as a copy of the reward model. The critic's first value at every
+  token is the reward model's centred score, which has the correct scale. The critic's gradient never affects
   the policy's trunk.
-- Scores are measured in standard deviations of the training responses' rewards, so the KL coefficient, the
-  clip ranges and the penalty have the same meaning for every reward model.
-- Advantages are whitened, and losses are averaged, over all tokens in the batch, never per micro-batch.
+- Scores are measured in standard deviations of the training responses' rewards. The KL coefficient, the clip
+  ranges and the penalty therefore have the same meaning for every reward model.
+- Advantages are whitened over all tokens in the batch. Losses are averaged over all tokens in the minibatch.
+  Neither step is carried out per micro-batch.
 - There is no dropout: models stay in eval mode.
 """
 
@@ -60,8 +61,8 @@ ADAM_EPSILON = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class PPOResult:
-    """The path of the saved policy, the metrics of the last step, and the metrics of the first step (with
-    keys that end in ``_first``)."""
+    """The path of the saved policy, with the metrics of the last step and some metrics of the first step. The
+    keys of the first step's metrics end in ``_first``."""
 
     path: Path
     steps: int
@@ -80,14 +81,21 @@ def train(
 ) -> PPOResult:
     """Train ``policy`` against ``reward_model`` on ``prompts``, and save the trained policy to ``out_dir``.
 
-    Metrics per step, grouped by unit. In nats, as means per answer: objective/kl. In standard deviations of
-    the reward: objective/scores (minus ``caution`` times the uncertainty), objective/rlhf_reward (score minus
-    penalties), objective/spread (the uncertainty, if the reward model estimates it). In nats per token:
-    policy/entropy, policy/approxkl_avg. As shares: policy/clipfrac_avg, eos_rate. In tokens:
-    lengths/response_mean. Also loss/{policy_avg, value_avg}, val/{ratio, first_log_ratio,
-    explained_variance}, grad_norm/{policy, value}, kl_coefficient, learning_rate, updates, seconds/{rollout,
-    update}. Raises TrainingDiverged if a loss or a gradient is not finite, and ValueError if there are no
-    prompts or the models' vocabularies differ.
+    Metrics per step, grouped by unit:
+
+    - In nats, as means per answer: objective/kl.
+    - In standard deviations of the reward: objective/scores, objective/rlhf_reward and objective/spread.
+      objective/scores is the score minus ``caution`` times the uncertainty. objective/rlhf_reward is the
+      score minus penalties. If the reward model estimates its uncertainty, objective/spread is this
+      uncertainty.
+    - In nats per token: policy/entropy, policy/approxkl_avg.
+    - As shares: policy/clipfrac_avg, eos_rate.
+    - In tokens: lengths/response_mean.
+    - Other metrics: loss/{policy_avg, value_avg}, val/{ratio, first_log_ratio, explained_variance},
+      grad_norm/{policy, value}, kl_coefficient, learning_rate, updates, seconds/{rollout, update}.
+
+    Raises TrainingDiverged if a loss or a gradient is not finite. Raises ValueError if there are no prompts
+    or the models' vocabularies differ.
     """
     report = report or NullReporter()
     seed_everything(config.seed)
@@ -135,7 +143,7 @@ def train(
         report.check()
         started = time.perf_counter()
 
-        # 1. Roll out with plain sampling: with top-k or top-p, the answers would come from a different policy
+        # 1. Roll out with plain sampling. With top-k or top-p, the answers would come from a different policy
         # than the one being trained.
         chosen = [encoded[next(upcoming)] for _ in range(config.rollout_prompts)]
         answers = generate(
@@ -236,10 +244,10 @@ def update(
     """Make one pass over the rollout with an optimiser step per minibatch. Return the metrics, averaged
     over these steps.
 
-    The pass ends before the next step if the policy's KL from the sampling policy exceeds ``stop_kl``: beyond
-    that limit, clipped ratios carry little information. ``val/first_log_ratio`` is the largest |log ratio|
-    before the first step. ``val/first_log_ratio`` is 0 unless the rollout's forward pass differs from the one
-    in training. A difference between these forward passes is the most common bug in PPO code.
+    If the policy's KL from the sampling policy exceeds ``stop_kl``, the pass ends before the next step.
+    Beyond that limit, clipped ratios carry little information. ``val/first_log_ratio`` is the largest |log
+    ratio| before the first step. ``val/first_log_ratio`` is 0 unless the rollout's forward pass differs from
+    the one in training. A difference between these forward passes is the most common bug in PPO code.
     """
     sums: defaultdict[str, float] = defaultdict(float)
     updates, first_log_ratio = 0, 0.0
@@ -257,8 +265,8 @@ def update(
                     models.critic(*part.rows), old_values, part.returns[mask], clip=config.value_clip
                 )
                 # One backward pass serves both losses, because the critic and the policy share no weights.
-                # Losses are summed over the minibatch's tokens, so the result does not depend on how the
-                # minibatch is split into micro-batches.
+                # Each micro-batch adds its summed loss, divided by the minibatch's number of tokens. The
+                # result therefore does not depend on how the minibatch is split into micro-batches.
                 policy_part = policy_losses.sum() * float(step > config.critic_warmup_steps)
                 torch.autograd.backward((policy_part + value_losses.sum()) / tokens)
                 log_ratio = (log_probs - old).detach()

@@ -2,19 +2,21 @@
 
     result = train(RejectionSamplingConfig(), policy="…", reward_model="…", prompts=[…], out_dir="…")
 
-One answer per prompt is kept (RAFT's "best of K per prompt", Dong et al. 2023, arXiv 2304.06767): the
-answer with the highest reward or, if several answers have that reward, the answer sampled first. Answers
-truncated at the length limit are excluded regardless of their reward, because imitating them would teach
-the policy never to stop. A prompt is excluded if all of its answers were truncated, or if its best answer
-does not exceed the prompt's mean by `min_gain` (such an answer would teach nothing).
+One answer per prompt is kept: the answer with the highest reward. If several answers have the highest reward,
+the answer sampled first is kept. This selection is RAFT's "best of K per prompt" (Dong et al. 2023, arXiv
+2304.06767). Answers truncated at the length limit are excluded, regardless of their reward. Imitating
+truncated answers would teach the policy never to stop. A prompt is excluded if all of its answers were
+truncated. A prompt is also excluded if its best answer's reward exceeds the prompt's mean reward by less than
+`min_gain`. Such an answer would teach nothing.
 
 If the reward model estimates its uncertainty, `caution` standard deviations are subtracted from each reward
 before selection and reporting.
 
-Metrics while sampling: `reward_mean`, `reward_best` (raw units of the reward model), `reward_spread` (the
-mean uncertainty in the same units, if the reward model estimates its uncertainty), `finished_share`. After
-sampling: `best_of_<n>`, the expected best reward of n answers, and `kept`, the number of prompts with a kept
-answer. During fine-tuning: the metrics of `sft`.
+While sampling, the metrics are `reward_mean`, `reward_best` and `finished_share`. If the reward model
+estimates its uncertainty, `reward_spread` is the mean uncertainty. The rewards and the uncertainty are in the
+reward model's raw units. After sampling, the metrics are `best_of_<n>` and `kept`. `best_of_<n>` is the
+expected best reward of n answers. `kept` is the number of prompts with a kept answer. During fine-tuning, the
+metrics are those of `sft`.
 """
 
 import math
@@ -40,9 +42,9 @@ from training.rlhf.reward import scoring
 from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
 from training.rlhf.reward.uncertainty import uncertainty_of
 
-# Peak learning rates for models with 2M and 1B parameters. These rates are lower than those in `sft`,
-# because the policy is already trained. With 512 demo prompts, the gold reward per answer rose from 1.57 to
-# 1.76 at a peak rate of 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
+# Peak learning rates for models with 2M and 1B parameters. These rates are lower than those in `sft`, because
+# the policy is already trained. With 512 demo prompts, the gold reward per answer was 1.57 before training.
+# The reward rose to 1.76 at a peak rate of 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
 
 # Number of prompts sampled, scored and reported together. Cancellation is checked after each batch.
@@ -149,8 +151,8 @@ def sample_and_score(
     prompts: Sequence[Messages],
     report: Reporter,
 ) -> tuple[list[Candidates], int]:
-    """Return N answers to each prompt with their raw rewards after the deduction for `caution`, in prompt
-    order, and the number of truncated prompts."""
+    """Return N answers to each prompt, in prompt order, and the number of truncated prompts. The answers'
+    rewards are raw rewards after the deduction for `caution`."""
     candidates: list[Candidates] = []
     cut = 0
     batches = answers_to(
@@ -200,11 +202,11 @@ def best_row(group: Candidates, min_gain: float) -> sft.Row | None:
 
 
 def best_of_curve(rewards: Sequence[float]) -> dict[int, float]:
-    """Return an unbiased estimate, from one sample of N draws, of the expected best of n draws for every n ≤
-    N.
+    """For every n ≤ N, return an unbiased estimate of the expected best of n draws. The estimates use one
+    sample of N draws.
 
-    Order statistics: with x₍₁₎ ≤ … ≤ x₍N₎, E[max of n] = Σᵢ C(i-1, n-1) / C(N, n) · x₍ᵢ₎, the mean over all
-    subsets of size n.
+    The estimate for n is the mean of the maximum over all subsets of size n. With the order statistics x₍₁₎ ≤
+    … ≤ x₍N₎, this mean is Σᵢ C(i-1, n-1) / C(N, n) · x₍ᵢ₎.
     """
     ordered, size = sorted(rewards), len(rewards)
     return {

@@ -58,7 +58,8 @@ class Scored(NamedTuple):
 
 
 class Critic(nn.Module):
-    """A trunk with one fp32 output per token: the value of the state in which the next token is chosen."""
+    """A trunk with one fp32 output per token. The output is the value of the state in which the next token is
+    chosen."""
 
     def __init__(self, reward_model: PreTrainedModel, scale: RewardScale) -> None:
         super().__init__()
@@ -81,12 +82,12 @@ class Critic(nn.Module):
 
 @dataclass(slots=True)
 class MicroBatch:
-    """Rows that the models process together, with the same shapes in the rollout and in every epoch, so
-    that results are bitwise equal.
+    """Rows that the models process together. The rows have the same shapes in the rollout and in every epoch,
+    so that results are bitwise equal.
 
-    B rows of T tokens, right-padded. ``wanted`` (B, T) marks response tokens; ``mask`` (B, R) marks the same
-    tokens, with positions counted from the start of the response, as in all tensors of shape (B, R).
-    ``scores`` has shape (B,).
+    The B rows of T tokens are right-padded, and the longest response has R tokens. ``wanted``, with shape
+    (B, T), marks the response tokens. ``mask``, with shape (B, R), marks the same tokens. In all (B, R)
+    tensors, positions are counted from the start of the response. ``scores`` has shape (B,).
     """
 
     input_ids: Tensor
@@ -169,8 +170,9 @@ def split_rollout(
     """Divide rows at random into minibatches, each split by length into micro-batches of at most
     ``max_tokens`` token positions.
 
-    Rows are divided once per rollout, so every epoch processes a row in the same padded shape as the rollout,
-    and the first ratio is exactly 1. Returns, for each minibatch, the row indices of its micro-batches.
+    Rows are divided once per rollout. Every epoch therefore processes a row in the same padded shape as in
+    the rollout, and the first ratio is exactly 1. Returns, for each minibatch, the row indices of its
+    micro-batches.
     """
     dealt = torch.randperm(len(rows), generator=generator).tensor_split(min(minibatches, len(rows)))
     result = []
@@ -227,7 +229,7 @@ def observe(
 
 
 def endless_order(length: int, generator: torch.Generator) -> Iterator[int]:
-    """Yield the indices 0 … length - 1 endlessly, in a new random order for each pass, so that every prompt
+    """Yield the indices 0 … length - 1 endlessly, in a new random order for each pass. Every prompt therefore
     occurs equally often."""
     while True:
         yield from torch.randperm(length, generator=generator).tolist()

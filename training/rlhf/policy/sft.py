@@ -2,9 +2,9 @@
 
     result = train(SFTConfig(), base_model="path or hub name", demonstrations=[…], out_dir="…", report=…)
 
-Metrics per step: `loss` (nats per response token), `heldout_loss` if there are held-out demonstrations,
-`learning_rate`, `grad_norm` (before clipping), `tokens_per_second` (of prompts and responses, without
-padding).
+The metrics at every step are `loss`, `learning_rate`, `grad_norm` and `tokens_per_second`. The loss is in
+nats per response token. The gradient norm is measured before clipping. `tokens_per_second` counts prompts and
+responses, without padding. If there are held-out demonstrations, some steps also report `heldout_loss`.
 """
 
 import math
@@ -147,9 +147,9 @@ def sft_step(
 ) -> tuple[float, dict[str, float]]:
     """Make one optimiser update on `rows`. Return the loss before the update and the metrics.
 
-    Each micro-batch contributes its *summed* loss divided by the token count of the entire batch, so the
-    gradient does not depend on how the batch is split. A mean of micro-batch means would give more weight to
-    the tokens of short rows.
+    Each micro-batch contributes its *summed* loss, divided by the token count of the entire batch. The
+    gradient therefore does not depend on how the batch is split. A mean of micro-batch means would give more
+    weight to the tokens of short rows.
     """
     started, n_tokens, loss = time.monotonic(), sum(len(row.response) for row in rows), 0.0
     for like in rows_of_like_length(rows, config.micro_batch_size):
@@ -196,10 +196,9 @@ def mean_loss(
 def encode(
     demonstrations: Sequence[Demonstration], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> tuple[list[Row], int, int]:
-    """Return token rows, the number of skipped rows (those whose response alone fills `max_length`) and the
-    number of truncated prompts.
+    """Return token rows, the number of skipped rows and the number of truncated prompts.
 
-    Raises ValueError if no row remains.
+    A row is skipped if its response alone fills `max_length`. Raises ValueError if no row remains.
     """
     rows, skipped, cut = [], 0, 0
     for messages, text in demonstrations:

@@ -1,11 +1,11 @@
 """The answer model, learned together with the rewards: thresholds for ties and strengths, annotator
 reliabilities, and display position effects.
 
-A snapshot contains strengths as numbers on the project's scale, but not the scale itself (a snapshot's card
-describes the project's current form, and a rankings file has no card). The levels are therefore those stated
-in the training rankings, in ascending order. Omitting levels that were never stated loses no information,
-because the likelihood would not depend on their thresholds. A strength below 1 (some imported files contain
-0 and negative values) is treated as not stated.
+A snapshot contains strengths as numbers on the project's scale, but not the scale itself. A snapshot's card
+describes only the project's current form, and a rankings file has no card. The levels are therefore those
+stated in the training rankings, in ascending order. Omitting levels that were never stated loses no
+information, because the likelihood would not depend on their thresholds. Some imported files contain
+strengths of 0 and negative strengths. A strength below 1 is treated as not stated.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Reliability:
     """The probability that an annotator states their true preference, given the rewards, with a 95 %
     confidence interval.
 
-    The interval uses the delta method on the log-odds with fixed rewards, and each ranking is treated as one
-    observation, regardless of the number of its pairs. A reward model that has memorised its rankings agrees
-    with all annotators, which raises every estimated reliability. If the held-out loss had stopped falling
-    before the end of training, reliabilities should therefore only be compared with one another.
+    The interval uses the delta method on the log-odds, with fixed rewards. Each ranking is treated as one
+    observation, regardless of its number of pairs. A reward model that has memorised its rankings agrees with
+    all annotators. This agreement raises every estimated reliability. If the held-out loss stopped falling
+    before training ended, reliabilities should therefore only be compared with one another.
     """
 
     value: float
@@ -94,8 +94,8 @@ def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> Answer
         annotators = {name: number for number, name in enumerate(names, start=1)}
     if config.positions == "learned" and not any(r.in_shown_order for r in rankings):
         raise ValueError(
-            "no ranking records the order in which its responses were shown (imported and merged rankings "
-            "lack this order). Set `positions` to `ignore`"
+            "no ranking records the order in which its responses were shown. Imported and merged rankings "
+            "lack this order. Set `positions` to `ignore`"
         )
     return AnswerKey(levels, annotators)
 
@@ -179,8 +179,8 @@ class AnswerModel(nn.Module):
         )
 
     def prior(self, stated: Stated) -> Tensor:
-        """Return each ranking's share of its annotator's prior, with shape (B,), so that every prior is
-        added once per epoch."""
+        """Return each ranking's share of its annotator's prior, with shape (B,). With these shares, every
+        prior is added once per epoch."""
         if not self.key.annotators:
             return torch.zeros_like(stated.annotators, dtype=self.usual.dtype)
         odds = torch.cat((self.usual, self.reliability))[stated.annotators]
@@ -272,13 +272,13 @@ class AnswerModel(nn.Module):
 
 
 def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
-    """Return the initial ``tie``: the value at which responses of equal reward are tied as often as pairs in
-    the given rankings.
+    """Return the initial value of ``tie``.
 
-    A short run does not converge from a poor initial value. With an initial value of 0 (where responses of
-    equal reward are tied with probability 1/3), the model predicted 20 % ties after one epoch on 600
-    rankings, although only 4 % of their pairs were tied. The probability of a tie between equal rewards is
-    tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
+    With this value, responses with equal rewards are tied as often as pairs in the given rankings. A short
+    run does not converge from a poor initial value. For example, the value 0 means that responses with equal
+    rewards are tied with probability 1/3. With this initial value, the model predicted 20 % ties after one
+    epoch on 600 rankings. Only 4 % of the pairs in these rankings were tied. The probability of a tie between
+    equal rewards is tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
     """
     if config.ties == "ignore":
         return 0.0

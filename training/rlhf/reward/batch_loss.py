@@ -20,8 +20,11 @@ SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "to
 
 
 def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, answers: AnswerModel) -> Tensor:
-    """Return the loss per ranking as specified by the recipe, with shape (B,), for ``rewards`` of shape (B,
-    K). This function also computes the held-out loss."""
+    """Return the loss per ranking, as specified by the recipe.
+
+    The result has shape (B,), and ``rewards`` has shape (B, K). This function also computes the held-out
+    loss.
+    """
     per_ranking: Tensor = answers(rewards, batch.stated)
     if config.centring:
         per_ranking = per_ranking + config.centring * losses.centring(rewards, batch.tiers)
@@ -36,8 +39,8 @@ def suspects(
     answers: AnswerModel,
     pad_id: int,
 ) -> str:
-    """Return a phrase that names the rankings with a non-finite loss or, if every ranking's loss is finite,
-    all rankings in the batch."""
+    """Return a phrase that names the rankings with a non-finite loss. If every ranking's loss is finite, the
+    phrase names all rankings in the batch."""
     spoiled: list[int] = []
     for indices, batch in batches(
         model, groups, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id

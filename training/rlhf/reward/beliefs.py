@@ -35,9 +35,9 @@ LEAST_CHANCE = 1e-30  # lower bound on a pair's probability, so that an impossib
 class Belief:
     """The distribution of the rewards of K responses to one prompt.
 
-    ``mean`` (K,): the scores. ``covariance`` (K, K): the covariance of the rewards' deviations from the
-    scores. ``deviations`` (M, K): each ensemble member's deviations, which sum to 0 over members (only for an
-    ensemble).
+    ``mean``, with shape (K,), contains the scores. ``covariance``, with shape (K, K), is the covariance of
+    the rewards' deviations from the scores. For an ensemble, ``deviations``, with shape (M, K), contains each
+    member's deviations. The deviations sum to 0 over members.
     """
 
     mean: Tensor
@@ -46,16 +46,15 @@ class Belief:
 
     @property
     def spread(self) -> Tensor:
-        """The standard deviation of each reward relative to the mean reward of the training responses, with
-        shape (K,)."""
+        """The standard deviation of the difference between each reward and the training responses' mean
+        reward, with shape (K,)."""
         return self.covariance.diagonal().clamp(min=0).sqrt()
 
     def preference(self) -> Tensor:
-        """The probability P(i ≻ j), with shape (K, K), that a reliable annotator prefers i to j, ties
-        excluded and with the uncertainty taken into account.
+        """The probability P(i ≻ j) that a reliable annotator prefers i to j, with shape (K, K).
 
-        For an ensemble, the members' probabilities are averaged; for a normal posterior, the probability is
-        integrated over the posterior.
+        Ties are excluded, and the uncertainty is taken into account. For an ensemble, the members'
+        probabilities are averaged. For a normal posterior, the probability is integrated over the posterior.
         """
         apart = self.mean[:, None] - self.mean
         if self.deviations is not None:
@@ -71,14 +70,16 @@ class Belief:
 
 
 def of_members(mean: Tensor, deviations: Tensor) -> Belief:
-    """Build a belief from ``deviations``, with shape (M, K): the deviations of the ensemble members from
-    their mean."""
+    """Build a belief from the ensemble members' deviations from their mean. ``deviations`` has shape
+    (M, K)."""
     return Belief(mean, deviations.T @ deviations / (len(deviations) - 1), deviations)
 
 
 class Uncertainty(Protocol):
-    """The uncertainty saved with a reward model: either an `OnFeatures` object, which needs only the
-    features, or a `LoraEnsemble`, which processes the tokens."""
+    """The uncertainty saved with a reward model.
+
+    An `OnFeatures` object needs only the features. A `LoraEnsemble` processes the tokens.
+    """
 
     @property
     def kind(self) -> str:
@@ -92,8 +93,8 @@ class OnFeatures(Uncertainty, Protocol):
     """Uncertainty about the last layer only, computed from the features."""
 
     def belief(self, mean: Tensor, features: Tensor) -> Belief:
-        """Return the belief about responses with these scores, of shape (K,), and features, of shape (K,
-        d)."""
+        """Return the belief about K responses. ``mean``, with shape (K,), contains the scores, and
+        ``features`` has shape (K, d)."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors to save, by name. The function in `uncertainty.OF_KIND` restores the object from
@@ -142,10 +143,10 @@ def beliefs_of_groups(
 def log_loss(
     model: PreTrainedModel, groups: Sequence[Group], uncertainty: Uncertainty, *, pad_id: int
 ) -> dict[str, float]:
-    """Return -log P of the stated preferences in nats per pair: ``plain`` from the scores alone, ``unsure``
-    with the uncertainty taken into account.
+    """Return -log P of the stated preferences, in nats per pair.
 
-    With several processes, each process reads its share of the rankings.
+    ``plain`` uses the scores alone. ``unsure`` takes the uncertainty into account. With several processes,
+    each process reads its share of the rankings.
     """
     mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
     summed = {"pairs": 0.0, "plain": 0.0, "unsure": 0.0}
@@ -168,8 +169,8 @@ def score_with_spread(
     *,
     centred: bool = False,
 ) -> list[tuple[Tensor, Tensor]]:
-    """Return, for each prompt, the scores of the responses and their standard deviations, both with shape
-    (K,)."""
+    """For each prompt, return the responses' scores and the standard deviations of the scores. Both have
+    shape (K,)."""
     found = beliefs_about(model, tokenizer, items, uncertainty, centred=centred)
     return [(one.mean, one.spread) for one in found]
 
@@ -182,11 +183,12 @@ def cautious_scores(
     caution: float,
     pad_id: int,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return, for each group, the raw rewards minus ``caution`` standard deviations, and the standard
-    deviations, both with shape (K,). The standard deviations are 0 if there is no uncertainty estimate.
+    """For each group, return the raw rewards minus ``caution`` standard deviations, and the standard
+    deviations themselves. Both have shape (K,). The standard deviations are 0 if there is no uncertainty
+    estimate.
 
-    With this lower bound, a policy profits less from answers whose reward is uncertain (Coste et al. 2024,
-    arXiv 2310.02743, subtract an ensemble's variance instead).
+    With this lower bound, a policy profits less from answers with uncertain rewards. Coste et al. 2024 (arXiv
+    2310.02743) subtract an ensemble's variance instead.
     """
     if uncertainty is None:
         scores = score_groups(model, groups, pad_id=pad_id)

@@ -25,12 +25,17 @@ def encode_rankings(
 ) -> tuple[list[Group], dict[str, int], int]:
     """Return the token groups, the number of omitted rankings by reason, and the number of truncated prompts.
 
-    Reasons: ``fewer_than_two_responses``; ``all_tied`` if ties are ignored (no pair to learn from);
-    ``refused_by_template`` if the chat template cannot render the prompt; ``identical_after_encoding`` if all
-    responses have the same tokens, for example because they differ only in text that spells a control token;
-    ``response_too_long`` if a response leaves no room for its prompt in ``max_length`` tokens (a response is
-    never truncated, because its score is read at its end). Of responses with the same tokens, a ranking keeps
-    one.
+    Rankings are omitted for these reasons:
+
+    - ``fewer_than_two_responses``: there is no pair of responses.
+    - ``all_tied``: all responses are tied and ties are ignored, so there is no pair to learn from.
+    - ``refused_by_template``: the chat template cannot render the prompt.
+    - ``identical_after_encoding``: all responses have the same tokens. For example, the responses differ only
+      in text that spells a control token.
+    - ``response_too_long``: a response leaves no room for its prompt in ``max_length`` tokens. A response is
+      never truncated, because its score is read at its end.
+
+    If several responses have the same tokens, a ranking keeps one of these responses.
     """
     groups: list[Group] = []
     left_out: Counter[str] = Counter()
@@ -90,7 +95,8 @@ def distinct_responses(responses: Sequence[Sequence[int]], tiers: Sequence[int])
 
 
 def count_control_tokens(rankings: Iterable[Ranking], tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the number of rankings in which a text spells a control token, which is removed."""
+    """Return the number of rankings in which a text spells a control token. Encoding removes control tokens
+    from the text."""
     return sum(
         chat.contains_control_tokens(
             tokenizer, [*(message["content"] for message in ranking.messages), *ranking.responses]

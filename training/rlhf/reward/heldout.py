@@ -24,8 +24,8 @@ def report_heldout(
     """Score the rankings in ``heldout`` and report on them. Return None if no held-out ranking with a
     preference can be scored.
 
-    The report, its plots and the scores are saved in the model's ``folder``, so that two models can be
-    compared without loading either model.
+    The report, its plots and the scores are saved in the model's ``folder``. Two models can then be compared
+    without loading either model.
     """
     if not heldout:
         return None
@@ -44,11 +44,17 @@ def score_rankings(
 ) -> tuple[ScoredRankings, dict[str, int]]:
     """Return the rewards of all responses, and the number of omitted rankings by reason.
 
-    Prompts are truncated on the left as in training, to the model's training length (or, if none is stored,
-    its context length). A ranking is omitted if one of its responses alone fills the maximum length
-    (``response_too_long``), if it has ``fewer_than_two_responses``, if its responses are
-    ``identical_after_encoding``, or if its prompt is ``refused_by_template``. Rankings that tie all responses
-    are scored too: they show how often annotators state ties.
+    As in training, prompts are truncated on the left. The limit is the maximum length that was used in
+    training. If no such length is stored, the limit is the model's context length.
+
+    Rankings are omitted for these reasons:
+
+    - ``fewer_than_two_responses``: there is no pair of responses.
+    - ``identical_after_encoding``: all responses have the same tokens.
+    - ``refused_by_template``: the chat template cannot render the prompt.
+    - ``response_too_long``: one response alone fills the maximum length.
+
+    Rankings that tie all responses are scored too: they show how often annotators state ties.
     """
     loaded, tokenizer = model if isinstance(model, Loaded) else load_reward_model(model)
     notes: Mapping[str, Any] = getattr(loaded.config, "rankloop", None) or {}

@@ -1,20 +1,22 @@
 """Last-layer Laplace approximation: the posterior of a linear head, given its features and the rankings.
 
-With fixed features a reward is r = φ·w, and every likelihood of `losses` is a function of the rewards alone.
-The prior is w ~ N(0, I/λ). The posterior is approximated as normal, with the exact second derivative of the
-negative log-posterior as its precision: Λ = λI + Σ Φᵀ H Φ, where H (K, K) is the Hessian of a ranking's loss
-with respect to its K rewards (for Bradley–Terry on one pair: Σ p(1 - p) Δφ Δφᵀ). λ maximises the marginal
-likelihood of the rankings (MacKay 1992, "The evidence framework applied to classification networks", Neural
-Computation 4, 720-736).
+With fixed features φ, a reward is r = φ·w. Every likelihood in `losses` depends on w only through the
+rewards. The prior is w ~ N(0, I/λ). The posterior is approximated by a normal distribution. Its precision is
+the exact second derivative of the negative log-posterior, Λ = λI + Σ Φᵀ H Φ. For each ranking, H is the
+(K, K) Hessian of the loss with respect to the K rewards. For Bradley–Terry with one pair per ranking, the sum
+is Σ p(1 - p) Δφ Δφᵀ. λ maximises the marginal likelihood of the rankings (MacKay 1992, "The evidence
+framework applied to classification networks", Neural Computation 4, 720-736).
 
-The posterior is centred on the head as trained with its trunk, not on the posterior mode for these features.
-The mode would be overconfident: the trunk has already adapted the features to the same rankings, and
-refitting the head to these features separates the rankings even further. With 50 rankings of the demo world,
-the expected calibration error on pairs of new prompts is 0.15 for the mode with the highest evidence, 0.09
-for the trained head, and 0.06 for the trained head with the uncertainty taken into account.
+The posterior is centred on the head that was trained together with the trunk. This head is not the posterior
+mode for the trunk's features. The mode would be overconfident. The trunk has already adapted the features to
+the same rankings. Refitting the head to these features would separate the ranked responses even further. In
+the demo world with 50 rankings, calibration was measured on pairs from new prompts. The expected calibration
+error is 0.15 for the mode with the highest evidence and 0.09 for the trained head. If the trained head's
+uncertainty is taken into account, the error is 0.06.
 
-Rankings do not determine a reward's additive constant, so standard deviations are those of reward
-differences: between two responses, or from the training responses' mean. All computations are in float64.
+Rankings do not determine a reward's additive constant. Every standard deviation is therefore that of a reward
+difference. The difference is either between two responses, or between a response and the training responses'
+mean. All computations are in float64.
 """
 
 from __future__ import annotations
@@ -26,19 +28,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Maps rewards of shape (…, B, K) to each ranking's negative log-likelihood in nats, of shape (…, B).
+# A function that returns each ranking's negative log-likelihood in nats. The function takes rewards of shape
+# (…, B, K) and returns a tensor of shape (…, B).
 Likelihood = Callable[[Tensor], Tensor]
 
 # Prior standard deviations of a reward, in reward units. At the lower bound, every preference has a
-# probability near ½; at the upper bound, preferences are practically certain.
+# probability near ½. At the upper bound, preferences are practically certain.
 LEAST_PRIOR_SPREAD, MOST_PRIOR_SPREAD = 0.1, 50.0
 PRIOR_SPREADS = 500  # number of prior spreads tried, evenly spaced on a logarithmic scale
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rankings whose loss is computed together: the ``features`` (B, K, d) of their responses, padded with
-    zeros, and their likelihood."""
+    """Rankings whose loss is computed together.
+
+    ``features``, with shape (B, K, d), contains the features of the responses, padded with zeros.
+    ``likelihood`` computes the loss of each ranking from the rewards.
+    """
 
     features: Tensor
     likelihood: Likelihood
@@ -46,11 +52,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """The normal posterior w ~ N(``weight``, ``root`` ``root``ᵀ), in float64; ``weight`` has shape (d,) and
-    ``root`` has shape (d, d).
+    """The normal posterior w ~ N(``weight``, ``root`` ``root``ᵀ), in float64.
 
-    ``precision`` is the prior's λ. ``evidence`` is the log marginal likelihood in nats. ``determined`` is the
-    number of directions of w about which the rankings give more information than the prior (MacKay's γ).
+    ``weight`` has shape (d,), and ``root`` has shape (d, d). ``precision`` is the prior's λ. ``evidence`` is
+    the log marginal likelihood in nats. ``determined`` is MacKay's γ: the number of directions of w about
+    which the rankings give more information than the prior.
     """
 
     weight: Tensor
@@ -63,12 +69,12 @@ class Posterior:
 def around(
     weight: Tensor, parts: Sequence[Part], *, typical_square: float, prior_spread: float | None = None
 ) -> Posterior:
-    """Return the posterior with ``weight`` (d,) as its mode, for the given ``prior_spread`` or, by default,
-    the prior spread with the highest evidence.
+    """Return the posterior with ``weight``, of shape (d,), as its mode.
 
-    ``typical_square`` is the mean of |φ - φ̄|² over responses. With prior precision λ, a response's reward
-    has the prior standard deviation √(typical_square / λ), which is the prior spread. The search covers
-    LEAST_PRIOR_SPREAD to MOST_PRIOR_SPREAD.
+    ``prior_spread`` sets the prior spread. By default, the prior spread with the highest evidence is used.
+    ``typical_square`` is the mean of |φ - φ̄|² over responses. For prior precision λ, a response's reward has
+    the prior standard deviation √(typical_square / λ). This standard deviation is the prior spread. The
+    search covers LEAST_PRIOR_SPREAD to MOST_PRIOR_SPREAD.
     """
     weight = weight.double()
     value = _penalised(parts, weight, 0.0)
@@ -88,17 +94,19 @@ def around(
 
 
 def preference(mean: Tensor, variance: Tensor) -> Tensor:
-    """Return P(i preferred to j) = E σ(d) for d ~ N(mean, variance), by MacKay's approximation σ(m / √(1 +
-    π v / 8)).
+    """Return the probability that i is preferred to j, by MacKay's approximation.
 
-    All arguments have the same shape. The error is below 0.02 for every mean and variance.
+    The probability is E σ(d) for d ~ N(mean, variance). The approximation is σ(m / √(1 + π v / 8)). All
+    arguments have the same shape. The error is below 0.02 for every mean and variance.
     """
     return torch.sigmoid(mean / torch.sqrt(1.0 + math.pi / 8 * variance))
 
 
 def derivatives(parts: Sequence[Part], weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the gradient, of shape (d,), and the Hessian, of shape (d, d), of the negative log-likelihood
-    with respect to the head's weight."""
+    """Return the gradient and the Hessian of the negative log-likelihood with respect to the head's weight.
+
+    The gradient has shape (d,), and the Hessian has shape (d, d).
+    """
     slope, bend = torch.zeros_like(weight), weight.new_zeros(len(weight), len(weight))
     for part in parts:
         features = part.features.double()
@@ -109,12 +117,12 @@ def derivatives(parts: Sequence[Part], weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def by_rewards(likelihood: Likelihood, rewards: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the gradient, of shape (B, K), and the Hessian, of shape (B, K, K), of each ranking's loss
-    with respect to its rewards.
+    """Return the gradient and the Hessian of each ranking's loss with respect to the ranking's rewards.
 
-    All losses are convex except CrowdBT's, whose curvature is negative for a verdict that contradicts the
-    rewards, because CrowdBT attributes the contradiction to an annotator's error. Such a
-    verdict carries no information about the rewards, so the negative eigenvalues of the Hessian are set to 0.
+    The gradient has shape (B, K), and the Hessian has shape (B, K, K). All losses except CrowdBT's are
+    convex. If a verdict contradicts the rewards, CrowdBT attributes the contradiction to an annotator's
+    error, and its loss has negative curvature. A verdict that is attributed to an error carries no
+    information about the rewards. Negative eigenvalues of the Hessian are therefore set to 0.
     """
     at = rewards.detach().requires_grad_()
     (slope,) = torch.autograd.grad(likelihood(at).sum(), at, create_graph=True)

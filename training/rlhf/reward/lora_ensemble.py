@@ -1,12 +1,12 @@
-"""An ensemble of LoRA adapters on one trunk. Unlike the uncertainty of an ensemble of heads, whose members
-share features, the uncertainty of this ensemble also covers the features.
+"""An ensemble of LoRA adapters on one trunk. In an ensemble of heads, all members share the trunk's features.
+Here, each adapter changes the features, so the ensemble also covers uncertainty about the features.
 
-Each member is trained on the same rankings with its own adapter and head, a different random start, a
-different order and its own weights for the rankings (Bayesian bootstrap, as in `heads`). The trunk is loaded
-once but runs once per member, so scoring costs as much as scoring with each member separately, and training
-costs as much as one LoRA training run per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv
-2310.00035). Members with the same pretraining share errors (Eisenstein et al. 2023, arXiv 2312.09244), so
-all members can agree on an incorrect result.
+All members are trained on the same rankings. Each member has its own adapter, head, random start, data order
+and ranking weights (Bayesian bootstrap, as in `heads`). The trunk is loaded once but runs once per member.
+Scoring therefore costs as much as scoring with each member separately. Training costs as much as one LoRA
+training run per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv 2310.00035). Members with
+the same pretraining share errors (Eisenstein et al. 2023, arXiv 2312.09244). All members can therefore agree
+on an incorrect result.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ SEEDS_APART = 7919
 
 @dataclass(frozen=True, slots=True)
 class LoraEnsemble:
-    """``model``: the trunk with one adapter for each of ``names``; only one adapter is active at a time.
-    ``means`` (M,): each member's mean reward over the training responses, which is arbitrary because rankings
-    determine only differences between rewards."""
+    """``model`` is the trunk with one adapter for each of ``names``. Only one adapter is active at a time.
+    ``means``, with shape (M,), contains each member's mean reward over the training responses. This mean is
+    arbitrary, because rankings determine only differences between rewards."""
 
     kind: ClassVar[str] = "lora"
     model: Any
@@ -48,8 +48,8 @@ class LoraEnsemble:
     def deviations(
         self, groups: Sequence[Group], *, pad_id: int, layout: LayoutChoice, max_tokens: int
     ) -> list[Tensor]:
-        """Return, for each group, the deviation of each member's rewards from the mean over members, with
-        shape (M, K)."""
+        """For each group, return the deviation of each member's rewards from the mean over members. A
+        deviation tensor has shape (M, K)."""
         found = []
         for name, mean in zip(self.names, self.means, strict=True):
             self.model.set_adapter(name)
@@ -121,8 +121,8 @@ def train_members(
 
 def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
     """Return the recipe for training a member. A member keeps its last weights rather than those of its best
-    evaluation. With few held-out rankings, the best of a few evaluations is largely random, and the weights
-    of all members would be selected on the same rankings.
+    evaluation. With few held-out rankings, the best of a few evaluations is largely random. In addition, all
+    members' weights would be selected on the same rankings.
     """
     return config.model_copy(
         update={
@@ -138,7 +138,8 @@ def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
 
 
 def bootstrap_weighted(rankings: Sequence[Ranking], seed: int) -> list[Ranking]:
-    """Return the rankings with a member's weights: each ranking's own weight times a draw from Exp(1)."""
+    """Return the rankings with the weights for one member. Each ranking's own weight is multiplied by a draw
+    from Exp(1)."""
     weights = torch.empty(len(rankings)).exponential_(generator=torch.Generator().manual_seed(seed))
     return [
         replace(ranking, weight=ranking.weight * (weight + LEAST_BELIEF), split="train")
@@ -147,7 +148,8 @@ def bootstrap_weighted(rankings: Sequence[Ranking], seed: int) -> list[Ranking]:
 
 
 class SilentReporter(NullReporter):
-    """A reporter for a training loop nested in a run: it reports nothing and stops when the run stops."""
+    """A reporter for a training loop inside another run. The reporter reports nothing, and the loop stops
+    when the run stops."""
 
     def __init__(self, report: Reporter) -> None:
         self._report = report

@@ -1,17 +1,18 @@
 """Losses on one batch of rankings: pure functions on tensors.
 
-Shapes, for B rankings of at most K responses:
+For B rankings of at most K responses, the losses read two (B, K) tensors:
 
-- ``rewards`` (B, K): one reward per response. Entries where ``tiers`` is -1 are padding and are never read.
-- ``tiers`` (B, K), integer: 0 for the best tier, 1 for the next, and so on; equal numbers mean a tie; -1 is
-  padding. UNRANKED_TIER marks responses that a top-k ranking left unranked. Unranked responses are below
-  all ranked responses; their order among themselves is unknown, so they are not treated as tied.
+- ``rewards`` contains one reward per response. Entries where ``tiers`` is -1 are padding and are never read.
+- ``tiers`` contains integers: 0 for the best tier, 1 for the next, and so on. Equal numbers mean a tie, and
+  -1 marks padding. UNRANKED_TIER marks responses that a top-k ranking left unranked. Unranked responses are
+  below all ranked responses. The order among unranked responses is unknown, so they are not treated as tied.
 
-Every preference loss returns a tensor of shape (B,), with one value per ranking, averaged over the ranking's
-pairs (for Plackett–Luce, over its choices). A ranking of nine responses therefore has the same weight as a
-ranking of two, and its 36 correlated pairs do not dominate (InstructGPT, arXiv 2203.02155 §3.4). A ranking
-that carries no information for a loss (all responses tied, if ties are ignored) has a loss of 0. In the
-formulas, d = r_i - r_j and i is preferred to j.
+Every preference loss returns one value per ranking, in a tensor of shape (B,). The value is the mean over the
+ranking's pairs or, for Plackett–Luce, over its choices. A ranking of nine responses therefore has the same
+weight as a ranking of two. Otherwise, the 36 correlated pairs of nine responses would dominate (InstructGPT,
+arXiv 2203.02155 §3.4). If a ranking carries no information for a loss, the ranking's loss is 0. An example is
+a ranking whose responses are all tied, if ties are ignored. In the formulas, d = r_i - r_j and i is preferred
+to j.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ from training.rlhf.data.rankings import UNRANKED_TIER
 
 
 def preferred_pairs(tiers: Tensor) -> Tensor:
-    """Return a bool mask of the strict preferences in each ranking, with shape (B, K, K): [b, i, j] is true
-    if i is in a better tier than j."""
+    """Return a bool mask of the strict preferences in each ranking.
+
+    The mask has shape (B, K, K). Entry [b, i, j] is true if response i is in a better tier than response j.
+    """
     real = tiers >= 0
     return (tiers[:, :, None] < tiers[:, None, :]) & real[:, :, None] & real[:, None, :]
 
 
 def stated_pairs(tiers: Tensor) -> Tensor:
-    """Return a mask of the pairs that a ranking's stated strength refers to: those between its best tier and
-    the next.
+    """Return a mask of the pairs that a ranking's stated strength refers to. In each of these pairs, one
+    response is in the best tier and the other response is in the next tier.
 
     The next tier can be UNRANKED_TIER. The mask is a bool tensor of shape (B, K, K).
     """
@@ -42,14 +45,14 @@ def stated_pairs(tiers: Tensor) -> Tensor:
 
 
 def tied_pairs(tiers: Tensor) -> Tensor:
-    """Return a bool mask of the tied pairs, with shape (B, K, K) and each pair once (i < j)."""
+    """Return a bool mask of the tied pairs, with shape (B, K, K). Each pair occurs once, with i < j."""
     real = (tiers >= 0) & (tiers != UNRANKED_TIER)
     tied = (tiers[:, :, None] == tiers[:, None, :]) & real[:, :, None] & real[:, None, :]
     return tied.triu(diagonal=1)
 
 
 def _differences(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Return d[b, i, j] = r_i - r_j. Padding is zeroed first: otherwise 0 * inf or 0 * nan would make the
+    """Return d[b, i, j] = r_i - r_j. Padding is zeroed first. Otherwise, 0 * inf or 0 * nan would make the
     gradient nan."""
     _check_shapes(rewards, tiers)
     real = rewards.masked_fill(tiers < 0, 0.0)
@@ -57,12 +60,12 @@ def _differences(rewards: Tensor, tiers: Tensor) -> Tensor:
 
 
 def _as_stated(won: Tensor, lost: Tensor, label_smoothing: float, reliability: Tensor | None) -> Tensor:
-    """Mix the loss of each pair as stated (``won``) with that of the reversed pair (``lost``).
+    """Combine two losses for each pair: ``won`` for the pair as stated, and ``lost`` for the reversed pair.
 
-    ``label_smoothing`` is the probability that a label is incorrect, regardless of the model; the two losses
-    are averaged with this weight. ``reliability`` (B,) contains the log-odds that the annotator is correct;
-    here the two probabilities, not the losses, are averaged (CrowdBT), so a verdict that the model finds
-    implausible has less influence.
+    ``label_smoothing`` is the probability that a label is incorrect, regardless of the model. The two losses
+    are averaged with this weight. ``reliability``, with shape (B,), contains the log-odds that the annotator
+    is correct. With ``reliability``, the two probabilities are averaged instead of the two losses (CrowdBT).
+    A verdict that the model finds implausible therefore has less influence.
     """
     if not 0.0 <= label_smoothing < 0.5:
         raise ValueError(f"label_smoothing is {label_smoothing}, but must be at least 0 and below 0.5")
@@ -77,8 +80,11 @@ def _as_stated(won: Tensor, lost: Tensor, label_smoothing: float, reliability: T
 
 
 def _mean_per_ranking(values: Tensor, pairs: Tensor) -> Tensor:
-    """Return each ranking's mean of ``values`` over the pairs in the mask, with shape (B,); 0 for a ranking
-    without such pairs. Both arguments have shape (B, K, K)."""
+    """Return each ranking's mean of ``values`` over the pairs in the mask.
+
+    The result has shape (B,) and is 0 for a ranking without pairs in the mask. Both arguments have shape
+    (B, K, K).
+    """
     counts = pairs.sum(dim=(1, 2))
     return values.masked_fill(~pairs, 0.0).sum(dim=(1, 2)) / counts.clamp(min=1)
 
@@ -91,21 +97,22 @@ def bradley_terry(
     reliability: Tensor | None = None,
     margins: Tensor | None = None,
 ) -> Tensor:
-    """Return the Bradley–Terry loss over all pairs across tiers, -log sigma(d), in nats per pair, with
-    shape (B,). Ties are excluded.
+    """Return the Bradley–Terry loss, -log sigma(d), averaged over all pairs of responses in different tiers.
 
-    Sources: Bradley & Terry 1952; for the mean over a ranking's pairs, InstructGPT, arXiv 2203.02155 eq. 1;
-    for label smoothing, conservative DPO eq. 3. Raises ValueError if the shapes differ or smoothing is
-    outside [0, 0.5).
+    The result has shape (B,), in nats per pair. Ties are excluded.
 
-    With ``reliability`` (B,), the log-odds that annotator k states their true preference, the loss is
-    CrowdBT's (Chen et al. 2013, WSDM): P(k states i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), where
-    eta_k = sigma(reliability).
+    The loss is that of Bradley & Terry 1952. The mean over a ranking's pairs is eq. 1 of InstructGPT (arXiv
+    2203.02155). Label smoothing is eq. 3 of conservative DPO. Raises ValueError if the shapes differ or
+    smoothing is outside [0, 0.5).
 
-    With ``margins`` (B,), the loss is -log sigma(d - m) for the pairs that the stated strength refers to;
-    other pairs are unchanged (Llama 2, arXiv 2307.09288 §3.2.2). The loss with margins is not a likelihood
-    (the probabilities of the two outcomes sum to less than one), so it cannot be combined with smoothing or a
-    reliability.
+    ``reliability``, with shape (B,), contains the log-odds that annotator k states their true preference.
+    With ``reliability``, the loss is CrowdBT's (Chen et al. 2013, WSDM). CrowdBT's probability is P(k states
+    i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), where eta_k = sigma(reliability).
+
+    With ``margins``, of shape (B,), the loss is -log sigma(d - m) for the pairs that the stated strength
+    refers to. The loss for other pairs is unchanged (Llama 2, arXiv 2307.09288 §3.2.2). With a margin, the
+    probabilities of the two outcomes sum to less than one. The loss with margins is therefore not a
+    likelihood and cannot be combined with smoothing or a reliability.
     """
     d = _differences(rewards, tiers)
     pairs = preferred_pairs(tiers)
@@ -126,13 +133,14 @@ def rao_kupper(
     label_smoothing: float = 0.0,
     reliability: Tensor | None = None,
 ) -> Tensor:
-    """Return the loss for pairs with ties (Rao & Kupper 1967): P(i > j) = sigma(d - h) and P(tie) = sigma(d
-    - h) sigma(-d - h) (e^{2h} - 1).
+    """Return the loss for pairs with ties, after Rao & Kupper 1967.
 
-    ``threshold`` h (scalar tensor, >= 0, in reward units) is the reward difference below which ties become
-    likely. For h = 0, the model is Bradley–Terry, where a tie has probability 0. The result has shape (B,),
-    in nats per pair, including tied pairs. Ignoring ties biases the rewards (arXiv 2410.05328). Smoothing
-    and ``reliability`` (see `bradley_terry`) reverse only strict pairs: a reversed tie is a tie.
+    The model is P(i > j) = sigma(d - h) and P(tie) = sigma(d - h) sigma(-d - h) (e^{2h} - 1). ``threshold``
+    is the scalar tensor h, in reward units, and must be at least 0. Ties become likely if the reward
+    difference is below ``threshold``. For h = 0, the model is Bradley–Terry, where a tie has probability 0.
+    The result has shape (B,), in nats per pair, including tied pairs. Ignoring ties biases the rewards (arXiv
+    2410.05328). Smoothing and ``reliability`` (see `bradley_terry`) reverse only strict pairs, because a
+    reversed tie is still a tie.
     """
     d = _differences(rewards, tiers)
     won, tied = preferred_pairs(tiers), tied_pairs(tiers)
@@ -149,10 +157,10 @@ def davidson(
     label_smoothing: float = 0.0,
     reliability: Tensor | None = None,
 ) -> Tensor:
-    """Return the loss for pairs with ties (Davidson 1970): P(i > j) = e^{d/2} / Z and P(tie) = nu / Z,
-    where Z = e^{d/2} + e^{-d/2} + nu.
+    """Return the loss for pairs with ties, after Davidson 1970.
 
-    ``log_nu`` (scalar tensor) is the log-odds of a tie against a win between responses of equal reward. The
+    The model is P(i > j) = e^{d/2} / Z and P(tie) = nu / Z, where Z = e^{d/2} + e^{-d/2} + nu. ``log_nu`` is
+    a scalar tensor. For responses of equal reward, ``log_nu`` is the log-odds of a tie against a win. The
     result has shape (B,), in nats per pair, including tied pairs. In the limit nu -> 0, the model is
     Bradley–Terry.
     """
@@ -173,22 +181,25 @@ def cumulative_strength(
     label_smoothing: float = 0.0,
     reliability: Tensor | None = None,
 ) -> Tensor:
-    """Return the loss for stated strengths of preference, by cumulative logits with symmetric thresholds:
-    P(stated <= s) = sigma(theta_s - d).
+    """Return the loss for stated strengths of preference.
 
-    An annotator's statement on a pair lies on the signed scale -L … L; 0 is a tie and occurs only with
-    ``ties``. Reversing the pair reverses the scale, so the thresholds are symmetric about 0, and their upper
-    half determines them: ``thresholds`` (L,), a_0 < a_1 < … < a_{L-1}, in reward units. P(strength s) =
-    sigma(a_s - d) - sigma(a_{s-1} - d) for s < L, and P(L) = sigma(d - a_{L-1}). Without ``ties``, a_0 must
-    be 0, the middle threshold of the 2 L levels. With ties, a_0 > 0, and P(tie) = sigma(a_0 - d) - sigma(-a_0
-    - d) is the middle of 2 L + 1 levels and equals Rao and Kupper's P(tie). McCullagh 1980 (cumulative
-    logits); Tutz 1986 and Agresti 1992 (Applied Statistics 41, 287-297) for paired comparisons.
+    The model uses cumulative logits with symmetric thresholds: P(stated <= s) = sigma(theta_s - d). An
+    annotator's statement on a pair lies on the signed scale from -L to L. The value 0 is a tie and occurs
+    only with ``ties``. Reversing the pair reverses the scale, so the thresholds are symmetric about 0.
+    ``thresholds``, with shape (L,), contains their upper half, a_0 < a_1 < … < a_{L-1}, in reward units. For
+    s < L, the probability of strength s is P(s) = sigma(a_s - d) - sigma(a_{s-1} - d). For the highest level,
+    P(L) = sigma(d - a_{L-1}). Without ``ties``, the scale has 2 L levels, and the middle threshold a_0 must
+    be 0. With ties, the scale has 2 L + 1 levels, and a_0 must be above 0. The middle level is then a tie,
+    with P(tie) = sigma(a_0 - d) - sigma(-a_0 - d). This probability equals Rao and Kupper's P(tie). The
+    source for cumulative logits is McCullagh 1980. The sources for paired comparisons are Tutz 1986 and
+    Agresti 1992 (Applied Statistics 41, 287-297).
 
-    ``strengths`` (B,), integer: the level 1 … L stated for the ranking's best tier over the next, or 0 if
-    no level was stated. A strict preference without a stated strength contributes P(any strength) = sigma(d -
-    a_0): no strength is imputed, and a batch without strengths reduces to Rao–Kupper or, without ties,
-    Bradley–Terry. The result has shape (B,), in nats per pair. Smoothing and ``reliability`` reverse
-    a pair together with its strength (see `bradley_terry`).
+    ``strengths`` is an integer tensor of shape (B,). Each value is the level, from 1 to L, stated for the
+    ranking's best tier over the next. The value 0 means that no level was stated. A strict preference without
+    a stated strength contributes P(any strength) = sigma(d - a_0), so no strength is imputed. For a batch
+    without strengths, the loss is Rao–Kupper's with ties and Bradley–Terry's without ties. The result has
+    shape (B,), in nats per pair. Smoothing and ``reliability`` reverse a pair together with its strength (see
+    `bradley_terry`).
     """
     d = _differences(rewards, tiers)
     won, tied = preferred_pairs(tiers), tied_pairs(tiers)
@@ -196,9 +207,9 @@ def cumulative_strength(
     lower = torch.where(level > 0, thresholds[(level - 1).clamp(min=0)], thresholds[0])
     top = (level == 0) | (level == thresholds.numel())
     upper = thresholds[level.clamp(max=thresholds.numel() - 1)]
-    # sigma(u) - sigma(l) = sigma(u) sigma(-l) (1 - e^{l - u}): no cancellation, however large d is. At the
-    # top level, u is infinite and only sigma(-l) remains. A width of 1 is used there, so that the gradient of
-    # the unused branch stays finite.
+    # The product sigma(u) sigma(-l) (1 - e^{l - u}) equals sigma(u) - sigma(l). Unlike the difference, the
+    # product has no cancellation for large d. At the top level, u is infinite and only sigma(-l) remains. A
+    # width of 1 is used there, so that the gradient of the unused branch stays finite.
     width = torch.where(top, torch.ones_like(upper), upper - lower)
 
     def strict(signed: Tensor) -> Tensor:
@@ -214,26 +225,29 @@ def cumulative_strength(
 
 
 def beta_prior(reliability: Tensor, *, right: float, wrong: float) -> Tensor:
-    """Return the negative logarithm of the Beta(``right``, ``wrong``) density of sigma(``reliability``), up
-    to a constant. ``reliability`` can have any shape.
+    """Return the penalty that a Beta prior adds for each reliability.
+
+    The penalty is the negative logarithm of the Beta(``right``, ``wrong``) density at sigma(``reliability``),
+    up to a constant. ``reliability`` can have any shape.
 
     The prior has the effect of ``right - 1`` correct verdicts and ``wrong - 1`` incorrect ones. CrowdBT
-    requires ``right > wrong``: otherwise negated rewards with reversed reliabilities explain the rankings
+    requires ``right > wrong``. Otherwise, negated rewards with reversed reliabilities explain the rankings
     equally well (Chen et al. 2013).
     """
     return -(right - 1.0) * logsigmoid(reliability) - (wrong - 1.0) * logsigmoid(-reliability)
 
 
 def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Return the Plackett–Luce loss over the entire order: the mean over choices of [logsumexp of the
-    remaining rewards - chosen reward].
+    """Return the Plackett–Luce loss over the entire order.
 
-    The result has shape (B,), in nats per choice, so that its scale matches that of the pair losses and,
-    for K = 2, the loss equals Bradley–Terry. The responses in a tier are chosen one after another from the
-    same remaining set (Breslow's rule). The last tier contributes nothing, because the remaining responses
-    come last with probability one. A top-k ranking is therefore represented as k tiers, with the rest in
-    one further tier (UNRANKED_TIER, or any larger number). Sources: Plackett 1975; Luce 1959; for rankings
-    of K rewards, arXiv 2301.11270 eq. 4.
+    The loss of one choice is the logsumexp of the remaining rewards minus the chosen reward. The result has
+    shape (B,) and is the mean over choices, in nats per choice. Its scale therefore matches the scale of the
+    pair losses. For K = 2, the loss equals Bradley–Terry's. The responses in a tier are chosen one after
+    another from the same remaining set (Breslow's rule). The last tier contributes nothing, because the
+    remaining responses come last with probability one. A top-k ranking is therefore represented as k tiers,
+    plus a last tier with all other responses. The last tier's number is UNRANKED_TIER or any other number
+    above the k tiers. The sources are Plackett 1975, Luce 1959 and, for rankings of K rewards, arXiv
+    2301.11270 eq. 4.
     """
     _check_shapes(rewards, tiers)
     real = tiers >= 0
@@ -249,11 +263,10 @@ def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
 
 
 def centring(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Return the mean over all pairs of (r_i + r_j)^2, a penalty that keeps the rewards' arbitrary constant
-    near 0.
+    """Return a penalty that keeps the rewards' arbitrary constant near 0.
 
-    The result has shape (B,). The penalty is that of arXiv 2312.09244 eq. 2 and, for K = 2, that of TRL's
-    ``center_rewards_coefficient``.
+    The penalty is the mean of (r_i + r_j)^2 over all pairs. The result has shape (B,). The formula is eq. 2
+    of arXiv 2312.09244. For K = 2, the penalty equals that of TRL's ``center_rewards_coefficient``.
     """
     real = (tiers >= 0)[:, :, None] & (tiers >= 0)[:, None, :]
     safe = rewards.masked_fill(tiers < 0, 0.0)
@@ -261,7 +274,7 @@ def centring(rewards: Tensor, tiers: Tensor) -> Tensor:
 
 
 def pair_accuracy(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Return the share of strict preferences that the rewards agree with; a pair with equal rewards
+    """Return the share of strict preferences that the rewards agree with. A pair with equal rewards
     contributes one half.
 
     The result has shape (B,) and is nan for a ranking without such pairs.
@@ -273,8 +286,11 @@ def pair_accuracy(rewards: Tensor, tiers: Tensor) -> Tensor:
 
 
 def _log_expm1(x: Tensor) -> Tensor:
-    """Return log(e^x - 1) for x > 0, without overflow for large x (where the result approaches x) or
-    cancellation for small x (where the result approaches log x)."""
+    """Return log(e^x - 1) for x > 0.
+
+    For large x, the result approaches x without overflow. For small x, the result approaches log x without
+    cancellation.
+    """
     return x + torch.log(-torch.expm1(-x))
 
 

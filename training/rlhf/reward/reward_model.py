@@ -1,12 +1,12 @@
 """Train a reward model from rankings.
 
-A reward model is a language model's trunk with one linear output, whose score is read at a response's EOS, or
-an encoder that scores the response as a whole. The model is saved so that plain
-``AutoModelForSequenceClassification`` gives the same raw scores; with LoRA, an adapter and its head are
-saved. A reward's additive constant is arbitrary, so the mean and the standard deviation over the training
-responses are stored with the weights (`RewardScale`, in ``config.json``). PPO always centres and scales
-rewards by this mean and standard deviation. ``score`` returns raw rewards by default; ``score(…,
-centred=True)`` subtracts only the mean.
+A reward model is either a language model's trunk with one linear output, or an encoder. A language model's
+score is read at a response's EOS. An encoder scores the response as a whole. The model is saved in a form
+that plain ``AutoModelForSequenceClassification`` can load, with the same raw scores. With LoRA, an adapter
+and its head are saved. A reward's additive constant is arbitrary. The mean and the standard deviation over
+the training responses are therefore stored with the weights. The stored mean and standard deviation form the
+`RewardScale` in ``config.json``. PPO always centres and scales rewards by this mean and standard deviation.
+By default, ``score`` returns raw rewards. ``score(…, centred=True)`` subtracts only the mean.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ from training.rlhf.reward.scoring import (
 )
 
 # Learning rate in log-odds or reward units per step. The answer model has a few parameters with a known scale
-# and a good initial estimate, so their learning rate is unrelated to the trunk's.
+# and a good initial estimate. Their learning rate is therefore unrelated to the trunk's.
 ANSWER_RATE = 0.02
-# An adapter's low-rank matrices learn best at about ten times the learning rate of the full weights (TRL also
-# recommends this for reward models). On 700 rankings of the demo world, the held-out loss after two epochs
-# was 0.639, 0.631 and 0.611 for adapters trained at 1, 3 and 10 times the full weights' rate, and 0.606 when
-# all weights were trained.
+# An adapter's low-rank matrices learn best at about ten times the learning rate of the full weights. TRL also
+# recommends this factor for reward models. On 700 rankings of the demo world, the held-out loss was measured
+# after two epochs. With adapters trained at 1, 3 and 10 times the full weights' rate, the loss was 0.639,
+# 0.631 and 0.611. When all weights were trained, the loss was 0.606.
 ADAPTER_RATE_FACTOR = 10.0
 CADENCE = {"checkpoint_minutes", "checkpoint_steps"}  # settings that do not affect results
 
@@ -72,12 +72,13 @@ class RewardModelResult:
     ``left_out`` counts the rankings that could not be used, by reason (held-out rankings as ``heldout/…``).
     ``prompts_cut`` counts truncated prompts. ``control_tokens_removed`` counts the rankings, including
     held-out ones, in which a text spells a control token. ``repeats`` counts repeated and contradictory
-    statements (`data.count_repeats`), and, if the caller provides a held-out set, its prompts that also occur
-    in training (``prompts_on_both_sides``). ``annotators`` maps each annotator's pseudonym to their learned
-    reliability and is empty if reliabilities were not learned; the model's ``config.json`` also contains the
-    reliabilities, with the answer model's other parameters. ``steps`` is lower than ``total_steps`` if the
-    held-out loss stopped falling (``patience``). ``report`` is the report on the held-out rankings, also
-    saved with the weights; it is None if those rankings contain no preference.
+    statements (see `data.count_repeats`). If the caller provides a held-out set, ``prompts_on_both_sides`` in
+    ``repeats`` counts the held-out prompts that also occur in training. ``annotators`` maps each annotator's
+    pseudonym to the annotator's learned reliability. The mapping is empty if reliabilities were not learned.
+    The model's ``config.json`` also contains the reliabilities and the answer model's other parameters.
+    ``steps`` is lower than ``total_steps`` if the held-out loss stopped falling (``patience``). ``report`` is
+    the report on the held-out rankings and is also saved with the weights. ``report`` is None if the held-out
+    rankings contain no preference.
     """
 
     path: Path
@@ -95,12 +96,12 @@ class RewardModelResult:
 
 @dataclass
 class LoopProgress:
-    """The counters and metrics of a run, saved as JSON in a checkpoint, so that a resumed run returns the
-    same values as an uninterrupted run.
+    """The counters and metrics of a run, saved as JSON in a checkpoint. A resumed run can therefore return
+    the same values as an uninterrupted run.
 
-    ``metrics``: the last step's metrics; ``heldout``: the held-out metrics of the weights that would be saved
-    now; ``lowest``: the held-out metrics at the lowest held-out loss; ``without_gain``: the number of
-    evaluations since the lowest held-out loss.
+    ``metrics`` contains the last step's metrics. ``heldout`` contains the held-out metrics of the weights
+    that would be saved now. ``lowest`` contains the held-out metrics at the lowest held-out loss.
+    ``without_gain`` is the number of evaluations since the lowest held-out loss.
     """
 
     step: int = 0
@@ -120,24 +121,28 @@ def train(
     checkpoints: str | Path | None = None,
     report: Reporter | None = None,
 ) -> RewardModelResult:
-    """Train on ``rankings``, select weights on ``heldout`` (by default, a part of ``rankings``, split by
-    prompt), and save to ``out_dir``.
+    """Train on ``rankings`` and save the model to ``out_dir``.
+
+    Weights are selected on ``heldout``. By default, ``heldout`` is a part of ``rankings``, split by prompt.
 
     With a folder for ``checkpoints``, the same call resumes from the newest checkpoint after the process was
     killed. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
     run. The checkpoint folder is not removed. If that folder contains checkpoints of a run with other inputs,
-    CheckpointRefused is raised. Under torchrun (`training.rlhf.core.distributed`) every process makes the
-    same call: each process handles its share of every batch, and the first process reports and writes all
-    files.
+    CheckpointRefused is raised. Under torchrun (`training.rlhf.core.distributed`), every process makes the
+    same call and handles its share of every batch. The first process sends all reports and writes all files.
 
-    ``base_model`` is the policy whose responses will be scored, or a reward model, which is trained further.
-    The policy should be given as its SFT checkpoint, because a reward model derived from another language
-    model makes PPO worse, even if its rankings are accurate. Metrics per step: loss (nats per pair; including
-    the annotators' priors if reliabilities are learned), accuracy (over the pairs of this batch), grad_norm,
-    learning_rate, reward/mean, reward/std, tokens_per_second; at evaluations also heldout/loss and
+    ``base_model`` is either the policy whose responses will be scored, or a reward model. A reward model is
+    trained further. A policy should be given as its SFT checkpoint. A reward model that is derived from
+    another language model makes PPO worse, even if this reward model ranks responses accurately.
+
+    The metrics at every step are loss, accuracy, grad_norm, learning_rate, reward/mean, reward/std and
+    tokens_per_second. The loss is in nats per pair and includes the annotators' priors if reliabilities are
+    learned. The accuracy is over the pairs in the step's batch. Evaluations also report heldout/loss and
     heldout/accuracy. The returned metrics also include the report's heldout/ece, heldout/log_loss and
-    heldout/best_of_4. Raises TrainingDiverged if the loss is not finite, and ValueError if there is no data
-    or the recipe needs data that the rankings do not contain (strengths, annotators, positions).
+    heldout/best_of_4.
+
+    Raises TrainingDiverged if the loss is not finite. Raises ValueError if there is no data. Also raises
+    ValueError if the rankings lack strengths, annotators or positions that the recipe needs.
     """
     report = distributed.SharedReporter(report or NullReporter())
     seed_everything(config.seed)
@@ -334,18 +339,17 @@ def _refuse_to_replace_base(config: RewardModelConfig, base_model: str | Path, o
     base = base_of(base_model) if is_adapter(base_model) else str(base_model)
     if Path(base).resolve() == Path(out_dir).resolve():
         raise ValueError(
-            f"{out_dir} contains the base model of the adapters, which is still needed: save to another "
-            "folder"
+            f"{out_dir} contains the adapters' base model, which is still needed. Save to another folder"
         )
 
 
 def score_training_set(
     config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], pad_id: int
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return each group's raw rewards, with shape (K,), and its features, with shape (K, d), if the
-    recipe's uncertainty needs features.
+    """Return each group's raw rewards and, if the recipe's uncertainty needs features, each group's features.
 
-    Each process computes its share, and all processes get the complete result.
+    The rewards have shape (K,) per group, and the features have shape (K, d). Each process computes its
+    share, and all processes get the complete result.
     """
     mine = distributed.share([group.packed_tokens for group in groups])
     sizes = [len(group.responses) for group in groups]

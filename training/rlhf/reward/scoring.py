@@ -1,11 +1,11 @@
 """Scoring with a reward model: a trunk with one linear output.
 
-A language model's score is read at the end of each response; an encoder scores the response as a whole. Raw
+A language model's score is read at the end of each response. An encoder scores the response as a whole. Raw
 rewards equal those of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. A reward's
-additive constant is arbitrary, so the mean and the standard deviation over the training responses are stored
-with the weights (`RewardScale`, under ``rankloop`` in ``config.json``). PPO always centres and scales
-rewards by this mean and standard deviation. ``score`` returns raw rewards by default; ``score(…,
-centred=True)`` subtracts only the mean.
+additive constant is arbitrary. The mean and the standard deviation over the training responses are therefore
+stored with the weights. The stored mean and standard deviation form the `RewardScale`, under ``rankloop`` in
+``config.json``. PPO always centres and scales rewards by this mean and standard deviation. By default,
+``score`` returns raw rewards. ``score(…, centred=True)`` subtracts only the mean.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def score(
     centred: bool = False,
     layout: LayoutChoice = "auto",
 ) -> list[Tensor]:
-    """Return the rewards of the responses to each prompt: one fp32 CPU tensor of shape (K,) per item,
-    without gradient.
+    """Return the rewards of the responses to each prompt. The list contains one fp32 CPU tensor of shape (K,)
+    per item, without gradient.
 
     Raw rewards equal the output of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS.
     ``centred`` subtracts the mean reward of the training responses. Prompts are truncated on the left to the
@@ -111,8 +111,8 @@ def score_groups(
     layout: LayoutChoice = "auto",
     max_tokens: int = SCORING_TOKENS,
 ) -> list[Tensor]:
-    """Return the raw rewards of encoded responses, as one fp32 CPU tensor of shape (K,) per group, in the
-    order of ``groups``."""
+    """Return the raw rewards of encoded responses. The list contains one fp32 CPU tensor of shape (K,) per
+    group, in the order of ``groups``."""
     scores: list[Tensor] = [torch.empty(0)] * len(groups)
     for indices, batch in batches(model, groups, layout=layout, max_tokens=max_tokens, pad_id=pad_id):
         rewards = rewards_of(model, batch).cpu()
@@ -131,10 +131,10 @@ def score_with_features(
     max_tokens: int = SCORING_TOKENS,
     keep: bool = True,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return raw rewards as `score_groups` does, and the head's input features, as one fp32 CPU tensor of
-    shape (K, d) per group.
+    """Return the raw rewards, as in `score_groups`, and the head's input features.
 
-    With ``keep=False``, no features are returned: the features of many rankings can be as large as a model.
+    The features are one fp32 CPU tensor of shape (K, d) per group. With ``keep=False``, no features are
+    returned. The features of many rankings can be as large as a model.
     """
     if not keep:
         return score_groups(model, groups, pad_id=pad_id, layout=layout, max_tokens=max_tokens), []
@@ -158,18 +158,19 @@ def rewards_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tenso
 
 
 def head_values(model: Any, features: Tensor) -> Tensor:
-    """Return the fp32 rewards, with shape (N,), for ``features`` of shape (N, d)."""
+    """Return the fp32 rewards for ``features``. The rewards have shape (N,), and ``features`` has shape
+    (N, d)."""
     head = head_of(model)
     bias = None if head.bias is None else head.bias.float()
     return nn.functional.linear(features, head.weight.float(), bias).squeeze(-1)
 
 
 def features_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
-    """Return the head's input as an fp32 tensor of shape (N, d), with one row per response in the batch, in
+    """Return the head's input as an fp32 tensor of shape (N, d). Each response in the batch has one row, in
     order.
 
-    For a language model, the head's input is the state at the end of the response; for an encoder, it is the
-    output of the classifier layers.
+    For a language model, the head's input is the state at the end of the response. For an encoder, the head's
+    input is the output of the classifier layers.
     """
     act_on_dropout(model)
     read = _of_whole_rows if is_encoder(model) else _at_the_ends
@@ -185,8 +186,8 @@ def _of_whole_rows(model: Any, batch: Batch) -> Tensor:
         plain(model)(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
     finally:
         watched.remove()
-    # Some models whose score is read at the last token (ModernBERT's decoder, CTRL) apply their classifier to
-    # all tokens.
+    # In some models, the score is read at the last token, but the classifier is applied to all tokens.
+    # Examples are ModernBERT's decoder and CTRL.
     return seen[0][batch.end_row, batch.end_column] if seen[0].ndim == 3 else seen[0][batch.end_row]
 
 
@@ -203,11 +204,13 @@ def _at_the_ends(model: Any, batch: Batch) -> Tensor:
 
 
 def load_for_training(base_model: str | Path, config: RewardModelConfig | None = None) -> Loaded:
-    """Load the trunk of a policy or an encoder with a new head, or a reward model with its own head.
+    """Load a model for training as a reward model.
 
-    A new model's pad token differs from its EOS. With ``use_peft``, everything is frozen except the head
-    and an adapter. If the reward model is an adapter and the recipe uses LoRA, that adapter is trained
-    further and keeps its rank and modules; otherwise the adapter is merged and all weights are trained.
+    A policy's trunk or an encoder gets a new head. A reward model keeps its own head. A new model's pad token
+    differs from its EOS. With ``use_peft``, everything is frozen except the head and an adapter. If the
+    reward model is an adapter and the recipe uses LoRA, the adapter is trained further. The adapter then
+    keeps its rank and modules. If the recipe does not use LoRA, the adapter is merged and all weights are
+    trained.
     """
     opened = open_classifier(base_model)
     if opened.new:
@@ -222,8 +225,11 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
 
 
 def stored_scale(model: PreTrainedModel) -> RewardScale:
-    """Return the scale saved with the model, or (0, 1) for a model trained with other software, whose rewards
-    keep their additive constant."""
+    """Return the scale saved with the model.
+
+    A model trained with other software has no saved scale. For such a model, the scale (0, 1) is returned, so
+    that rewards keep their additive constant.
+    """
     notes: Mapping[str, Any] = getattr(model.config, "rankloop", None) or {}
     return RewardScale(float(notes.get("reward_mean", 0.0)), float(notes.get("reward_std", 1.0)))
 
@@ -254,9 +260,9 @@ def batches(
     """Yield batches on the model's device, each preceded by the indices of its groups in ``groups``. Every
     group occurs in exactly one batch."""
     layouts = choose_layouts(model, groups, layout)
-    # If a model trained with other software has EOS as its pad token, its score is read before EOS, as in
-    # transformers. A reward model created by this library has a pad token other than EOS, so its score is
-    # read at EOS.
+    # If a model trained with other software has EOS as its pad token, the model's score is read before EOS,
+    # as in transformers. A reward model created by this library has a pad token other than EOS. The score of
+    # such a model is read at EOS.
     unread = model.config.get_text_config().pad_token_id
     for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
         chosen = [groups[i] for i in indices]

@@ -1,7 +1,7 @@
 """Fit, save and load a reward model's uncertainty, with which `beliefs` scores responses.
 
-After the trunk and head have been trained, the remaining uncertainty of the rewards is estimated by one of
-three methods (the recipe's ``uncertainty``):
+The rewards remain uncertain after the trunk and head have been trained. The recipe's ``uncertainty`` selects
+one of three methods to estimate this uncertainty:
 
 - ``laplace``: a normal posterior of the head around the trained weights (`laplace`);
 - ``heads``: an ensemble of small random heads fitted to the same rankings (`heads`);
@@ -11,8 +11,8 @@ The first two methods use the trunk's features for the rankings. None of the met
 score remains that of the trained head, as computed by plain ``AutoModelForSequenceClassification``. The
 uncertainty describes, for each prompt, how far the responses' rewards can deviate from their scores. The
 uncertainty is a joint distribution over the responses, because rankings determine only differences between
-rewards. A spread is the standard deviation of a response's reward relative to the mean reward of the training
-responses.
+rewards. A spread is the standard deviation of the difference between a response's reward and the training
+responses' mean reward.
 
     model, tokenizer = load_reward_model(folder)
     for belief in beliefs_about(model, tokenizer, items, load_uncertainty(folder)):
@@ -42,7 +42,8 @@ from training.rlhf.reward.answer_model import AnswerModel
 from training.rlhf.reward.beliefs import Belief, OnFeatures, Uncertainty, of_members
 from training.rlhf.reward.lora_ensemble import LoraEnsemble, load_members, write_members
 
-# Files in a separate folder (UNCERTAINTY), so that these weights are not mistaken for a model's weights.
+# These files are in a separate folder (UNCERTAINTY), so that their weights are not mistaken for a model's
+# weights.
 WEIGHTS, NOTES = "uncertainty.safetensors", "uncertainty.json"
 CHUNK_RANKINGS = 1024
 
@@ -117,11 +118,11 @@ def fit(
     answers: AnswerModel,
     check: Callable[[], None] = lambda: None,
 ) -> OnFeatures | None:
-    """Fit the uncertainty of ``head``, of shape (d,), to the rankings in ``groups``, whose features have
-    shape (K, d) per group.
+    """Fit the uncertainty of ``head`` to the rankings in ``groups``.
 
-    Returns None if the recipe's uncertainty is not fitted on features. ``answers`` contains the answer
-    model's learned parameters, which stay fixed. ``check`` can raise an exception to stop the fit.
+    ``head`` has shape (d,), and the features have shape (K, d) per group. Returns None if the recipe's
+    uncertainty is not fitted on features. ``answers`` contains the answer model's learned parameters, which
+    stay fixed. ``check`` can raise an exception to stop the fit.
     """
     if not reads_features(config):
         return None
@@ -179,19 +180,19 @@ def part(
 
 
 def observations(config: RewardModelConfig, tiers: Tensor) -> Tensor:
-    """Return the number of independent observations in each ranking, with shape (B,). A ranking's mean loss
-    is multiplied by this number, because the certainty of an estimate depends on the sum of the losses, not
-    on their mean.
+    """Return the number of independent observations in each ranking, with shape (B,). An estimate's certainty
+    depends on the sum of the losses, not on their mean. A ranking's mean loss is therefore multiplied by the
+    ranking's number of observations.
 
-    For Plackett–Luce, the number of observations is the number of choices, because the likelihood is the
-    product of the choices' probabilities. The pairs of a ranking of K responses are not independent, so each
-    pair has weight 3 / (K + 1). For example, the six pairs of a ranking of four responses carry as much
-    information as 3.6 independent pairs.
+    For Plackett–Luce, the likelihood is the product of the choices' probabilities. The number of observations
+    is therefore the number of choices. For the losses on pairs, the pairs of one ranking are not independent.
+    In a ranking of K responses, each pair therefore has weight 3 / (K + 1). For example, the six pairs of a
+    ranking of four responses carry as much information as 3.6 independent pairs.
 
     The weight 3 / (K + 1) makes the curvature of the weighted sum equal to its information. If all orders are
-    equally likely, the Godambe information of the unweighted sum is 3 / (K + 1) times the sum's second
-    derivative (for K = 2, the factor is 1). If rewards differ, the exact factor is slightly larger, so the
-    estimated intervals are slightly too wide rather than too narrow.
+    equally likely, the unweighted sum's Godambe information is 3 / (K + 1) times the sum's second derivative.
+    For K = 2, the factor is 1. If rewards differ, the exact factor is slightly larger. The estimated
+    intervals are then slightly too wide rather than too narrow.
     """
     real = tiers >= 0
     if config.loss == "plackett_luce":
@@ -245,7 +246,7 @@ def uncertainty_of(reward_model: ModelSource, *, caution: float) -> Uncertainty 
     found = None if isinstance(reward_model, Loaded) else load_uncertainty(reward_model)
     if caution and found is None:
         raise ValueError(
-            f"`caution` is {caution}, but the reward model has no uncertainty: train it with"
+            f"`caution` is {caution}, but the reward model has no uncertainty estimate. Train it with"
             " `uncertainty` set to `laplace`, `heads` or `lora`, or set `caution` to 0"
         )
     return found

@@ -198,7 +198,7 @@ def test_adapter_names_its_base_by_its_absolute_path(tmp_path: Path, monkeypatch
 )
 def test_adapters_cannot_overwrite_their_base_model(settings: dict[str, Any], tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path)
-    with pytest.raises(ValueError, match=r"contains the base model of the adapters.*another folder"):
+    with pytest.raises(ValueError, match=r"contains the adapters' base model.*another folder"):
         learn(base, tmp_path / "." / "llama", **settings)
     assert (base / "model.safetensors").is_file()
 

@@ -161,5 +161,5 @@ def test_caution_subtracts_standard_deviations_before_selection(tmp_path: Path) 
         for caution in (0.0, 2.0)
     )
     assert careful.reward_best < bold.reward_best
-    with pytest.raises(ValueError, match="has no uncertainty"):
+    with pytest.raises(ValueError, match="has no uncertainty estimate"):
         train(config, policy=short_speaker(), reward_model=judge, prompts=PROMPTS[:6], out_dir=tmp_path / "x")

@@ -13,4 +13,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("annotation", "0001_initial"), ("mfa", "0003_authenticator_type_uniq")]
 
-    operations = [ApplySql(digest="c526de050671423b")]
+    operations = [ApplySql(digest="9724db5770f28338")]

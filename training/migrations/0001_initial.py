@@ -135,5 +135,5 @@ class Migration(migrations.Migration):
             model_name='modelversion',
             constraint=models.CheckConstraint(condition=models.Q(('stage__in', ['candidate', 'production', 'archived'])), name='model_version_stage_known'),
         ),
-        ApplySql(digest="58a86ee16952bc2a"),
+        ApplySql(digest="570fe5c548100ef5"),
     ]

@@ -217,7 +217,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Reports a problem with the task to the managers. 200: a repeat report of this kind, whose text replaces the earlier text. */
+        /** @description Reports a problem with the task to the managers. 200: you have already reported a problem of this kind, and the new text replaces the earlier text. */
         post: operations["reportTaskProblem"];
         delete?: never;
         options?: never;
@@ -251,7 +251,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: a new ranking supersedes the current one. 200: the answer has not changed. */
+        /** @description 201: a new ranking supersedes the current ranking. 200: the answer has not changed. */
         post: operations["reviseRanking"];
         delete?: never;
         options?: never;
@@ -285,7 +285,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: the answer was stored. 200: the same answer was stored earlier with this key; returns that ranking. 409: the lease is no longer held, or the annotator is paused; the answer is saved as the draft. */
+        /** @description 201: the answer was stored. 200: the same answer was stored earlier with this key, and the earlier ranking is returned. 409: the lease is no longer held, or the annotator is paused. The answer is then saved as the draft. */
         post: operations["submitRanking"];
         delete?: never;
         options?: never;
@@ -622,8 +622,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description Compare a reward model with another reward model in the project, on rankings that were held out
-         *     from the training of both.
+         * @description Compare two reward models in the project. The comparison uses the rankings that are in both models'
+         *     held-out sets.
          */
         get: operations["models_comparison_retrieve"];
         put?: never;
@@ -786,7 +786,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Your last answer with the task as it was shown, for revision. 204: there is no answer, or the last answer can't be revised (the project is archived, or the answer was practice). */
+        /** @description Your last answer, with the task as it was shown, so that you can revise the answer. 204: there is no answer, or the last answer can't be revised. In an archived project, no answer can be revised. A practice answer can never be revised. */
         get: operations["getLastAnswer"];
         put?: never;
         post?: never;
@@ -1286,7 +1286,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: the decision was stored and supersedes the previous one. 200: the decision is unchanged. */
+        /** @description 201: the decision was stored and supersedes the previous decision. 200: the decision is unchanged. */
         post: operations["decideReview"];
         delete?: never;
         options?: never;
@@ -1442,9 +1442,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description List metrics with a higher seq than `after`, oldest first, for clients that poll instead
-         *     of using the event stream. If a later attempt repeated a step, only that attempt's metrics are listed
-         *     for the step.
+         * @description List metrics with a higher seq than `after`, oldest first.
+         *
+         *     Clients that poll can use this list instead of the event stream. If a later attempt repeated a step,
+         *     only that attempt's metrics are listed for the step.
          */
         get: operations["runs_metrics_retrieve"];
         put?: never;
@@ -1693,7 +1694,7 @@ export interface components {
              */
             agreement: number | null;
             n_pairs: number;
-            /** @description Probability that the annotator's verdict on two responses is correct (Dawid–Skene); ties excluded. */
+            /** @description Probability that the annotator's verdict on two responses is correct, estimated by Dawid–Skene. Ties are excluded. */
             reliability: components["schemas"]["Estimate"];
             /** @description Mean score of the annotator's answers to gold and attention tasks. */
             gold_accuracy: components["schemas"]["Estimate"];
@@ -2415,7 +2416,7 @@ export interface components {
              *     * `ultrafeedback` - ultrafeedback
              */
             format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
-            /** @description A JSON object that chooses the columns of a table: prompt, system, responses (separated by commas), vote (none: ignore votes), direction, annotator. Other columns are inferred. */
+            /** @description A JSON object that chooses a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. The vote none ignores the votes. Columns that are not chosen are inferred. */
             mapping?: unknown;
             /**
              * @description close: rankings in the file close their tasks. keep: rankings are stored, and the tasks are ranked again. ignore: rankings are not stored.
@@ -2698,7 +2699,7 @@ export interface components {
             parent: components["schemas"]["ModelRef"] | null;
             run: components["schemas"]["RunRef"] | null;
             /**
-             * @description full: the folder holds all weights. adapter: the folder holds only a LoRA adapter for the parent or for base_model.
+             * @description full: the folder holds all weights. adapter: the folder holds only a LoRA adapter. The adapter belongs to the parent or to base_model.
              *
              *     * `full` - Full
              *     * `adapter` - Adapter
@@ -3141,7 +3142,7 @@ export interface components {
         };
         PatchedTaskChangesRequest: {
             /**
-             * @description A kind other than `ranking` makes the task a check: it is served to every annotator, and answers are scored.
+             * @description A kind other than `ranking` makes the task a check. A check is served to every annotator, and the answers to a check are scored.
              *
              *     * `ranking` - Ranking
              *     * `gold` - Gold
@@ -3236,7 +3237,7 @@ export interface components {
             allocation_policy: components["schemas"]["AllocationPolicy"];
             /**
              * Format: double
-             * @description Tasks whose agreement is below this value go to review; 0: no tasks.
+             * @description Tasks whose agreement is below this value go to review. With 0, no tasks go to review.
              */
             review_below: number;
             max_per_annotator: number | null;
@@ -3463,7 +3464,7 @@ export interface components {
             created_at: string;
             /** Format: uuid */
             task: string;
-            /** @description The number of tiers; less than the number of responses if some are tied. */
+            /** @description The number of tiers. If responses are tied, there are fewer tiers than responses. */
             readonly n_tiers: number;
             readonly n_responses: number;
             /** @description Its first 200 characters. */
@@ -3919,7 +3920,7 @@ export interface components {
             high: number;
             /** @description Models in different groups were never compared, not even through other models, so their strengths can't be compared. */
             group: number;
-            /** @description In each group, models at a better level never lost to models at a worse level, so the data give no upper bound for the distance between the levels. */
+            /** @description In each group, models at a better level never lost to models at a worse level. The data therefore give no upper bound for the distance between the levels. */
             level: number;
         };
         StrengthLevel: {
@@ -6661,7 +6662,7 @@ export interface operations {
                 /** @description Number of results to return per page. */
                 page_size?: number;
                 round?: number;
-                /** @description Only tasks whose prompt contains this text in any turn; case is ignored. */
+                /** @description Only tasks whose prompt contains this text in any turn. Case is ignored. */
                 says?: string;
                 /**
                  * @description * `browser` - Browser
@@ -6980,7 +6981,7 @@ export interface operations {
                 page_size?: number;
                 reserved?: boolean | null;
                 round?: number;
-                /** @description Only tasks whose prompt contains this text in any turn; case is ignored. */
+                /** @description Only tasks whose prompt contains this text in any turn. Case is ignored. */
                 says?: string;
                 /**
                  * @description * `open` - Open

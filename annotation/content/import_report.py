@@ -20,7 +20,7 @@ class LineError:
 
 @dataclass(slots=True)
 class QuirkCount:
-    """The number of rows with the quirk, and the line numbers of the first of these rows. `text` describes
+    """The number of rows with the quirk, and the line numbers of the first few of these rows. `text` describes
     the quirk and how the import handled the quirk."""
 
     name: str

@@ -124,8 +124,8 @@ def set_kind(
 
     A check needs `gold_tiers`: each of the task's responses once, in at least two tiers. Without
     `gold_tiers`, the task keeps its current tiers. Raises Problem if the tiers of a check are missing or
-    invalid. Raises Conflict if a reserved task would become a check. Also raises Conflict if a check would
-    become a ranking task although somebody answered it in several qualification attempts.
+    invalid. Raises Conflict if a reserved task would become a check. Also raises Conflict if a check
+    would become a ranking task and somebody has answered it in several qualification attempts.
     """
     # Locks the leases first and then their task, as a submit does. Locking in another order could deadlock.
     list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))

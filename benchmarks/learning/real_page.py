@@ -118,8 +118,8 @@ def trunk_text(kind: str, found: Mapping[str, Any]) -> str:
     return (
         f"- **{name}**: a pretrained encoder with {size:.0f}M parameters{origin}. {cut} prompts were "
         "truncated. The reward is read at the same position as in `AutoModelForSequenceClassification`. All "
-        f"weights are trained with the peak learning rate that the recipe selects for this size, {rate:g}; "
-        "no setting was tuned on the held-out rankings. An encoder reads the prompt again with each response."
+        f"weights were trained with a peak learning rate of {rate:g}, which the recipe selects for this size. "
+        "No setting was tuned on the held-out rankings. An encoder reads the prompt again with each response."
     )
 
 
@@ -166,7 +166,7 @@ def dots(trunks: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], int, int]:
         return round(LABELS + (min(max(value, LOW), HIGH) - LOW) / (HIGH - LOW) * BAND, 1)
 
     tall = TOP + len(sets) * (len(shown) * ROW + GAP)
-    parts = [text(16, 22, "Accuracy on held-out pairs of human rankings, 95 % confidence intervals")]
+    parts = [text(16, 22, "Accuracy on held-out pairs from human rankings, with 95 % confidence intervals")]
     for tick in (0.3, 0.4, 0.5, 0.6, 0.7):
         look = "even" if tick == 0.5 else "rule"
         parts.append(

@@ -1,4 +1,4 @@
-"""Runs races on real database connections, started by a barrier."""
+"""Runs concurrent operations on real database connections. A barrier starts them at the same time."""
 
 from __future__ import annotations
 

@@ -326,7 +326,7 @@ FORMAT = ImportFormat(
     "Other common column names are recognised, as is HelpSteer2's `preference_strength`. `gold_tiers` is "
     "the known answer. A row whose `task_kind` is `gold`, `attention` or `qualification` becomes a check "
     "for all annotators. The `ranking` export and a snapshot's Parquet file are imported in this format.",
-    loses="Nothing: other fields are kept as metadata.",
+    loses="Nothing. Other fields are kept as metadata.",
     example='{"prompt": "…", "responses": [{"text": "…", "model": "…"}, "…"], "tiers": [[1], [0]]}',
     recognises=recognises,
     parse=parse,

@@ -234,7 +234,7 @@ FORMAT = ImportFormat(
     "`user_input`, `input` or `context`, as text or as turns. The prompt can also be a conversation in "
     "`messages`, `conversation` or `conversations`. `system` or `system_prompt` is the system turn. "
     "`instruction` can be accompanied by `input` and `history`.",
-    loses="Nothing: other fields are kept as the prompt's metadata.",
+    loses="Nothing. Other fields are kept as the prompt's metadata.",
     example='{"id": "seed_task_0", "prompt": "Is there anything I can eat for breakfast?"}',
     recognises=recognises,
     parse=parse,

@@ -351,7 +351,7 @@ def with_calls(content: str | None, *calls: Any) -> dict[str, Any]:
         ({"role": "assistant", "content": None, "tool_calls": '[{"name": "f"}]'}, '{"name": "f"}'),
     ],
 )
-def test_tool_calls_have_one_text_however_they_are_written(turn: dict[str, Any], text: str) -> None:
+def test_tool_calls_in_any_notation_give_the_same_text(turn: dict[str, Any], text: str) -> None:
     record = record_of(pair(prompt="Name a river.", chosen=[turn]), "trl-preference")
     assert order(record)[0] == [f"```tool_calls\n{text}\n```"]
 

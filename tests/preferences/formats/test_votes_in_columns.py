@@ -21,7 +21,7 @@ CAT, DOG, TIE = [["Cat"], ["Dog"]], [["Dog"], ["Cat"]], [["Cat", "Dog"]]
 
 
 def records_of(rows: Rows) -> list[Record]:
-    """The records of a JSON Lines file, which must be read without a failed row."""
+    """The records of a JSON Lines file. Fails if a row can't be read."""
     data = "\n".join(map(json.dumps, rows)).encode()
     return read(io.BytesIO(data))[1]
 

@@ -136,7 +136,8 @@ def neox_policy(*, seed: int = 0) -> PreTrainedModel:
 
 
 def ettin_policy(*, seed: int = 0) -> PreTrainedModel:
-    """A language model whose classifier has an encoder's name and layers, but reads the last token."""
+    """A language model whose classification head is named and built like an encoder's, but reads the last
+    token."""
     config = ModernBertDecoderConfig(
         **COMMON, **SHAPE, cls_token_id=2, sep_token_id=1, local_attention=8, reference_compile=False
     )

@@ -151,8 +151,8 @@ def sample_and_score(
     prompts: Sequence[Messages],
     report: Reporter,
 ) -> tuple[list[Candidates], int]:
-    """Return N answers to each prompt, in prompt order, and the number of truncated prompts. The answers'
-    rewards are raw rewards after the deduction for `caution`."""
+    """Return N answers to each prompt, in prompt order, and the number of truncated prompts. Each
+    answer's reward is its raw reward minus the deduction for `caution`."""
     candidates: list[Candidates] = []
     cut = 0
     batches = answers_to(

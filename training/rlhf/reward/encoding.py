@@ -71,7 +71,7 @@ def encode_rankings(
                 name,
                 strength=key.levels.get(ranking.strength or 0, 0),
                 annotator=key.annotators.get(ranking.annotator, 0),
-                # Without one of its responses, a ranking no longer tells the positions of the others.
+                # Without one of its responses, a ranking no longer gives the positions of the others.
                 in_shown_order=ranking.in_shown_order and len(kept) == len(responses),
             )
             group, was_cut = fit_group(whole, max_length=max_length, cls=tokenizer.cls_token_id)
@@ -84,8 +84,8 @@ def encode_rankings(
 
 
 def distinct_responses(responses: Sequence[Sequence[int]], tiers: Sequence[int]) -> list[int]:
-    """Return the indices of the responses without repetitions, in order. Of equal responses, the one in the
-    best tier is kept, as in an import."""
+    """Return the indices of the distinct responses, in order. Of equal responses, the one in the best tier
+    is kept, as in an import."""
     best: dict[tuple[int, ...], int] = {}
     for index, response in enumerate(responses):
         tokens = tuple(response)

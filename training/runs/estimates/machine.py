@@ -28,8 +28,8 @@ class Machine:
 
 
 def this_host() -> Machine:
-    """The machine of this process, determined without torch and assumed to be the training worker's
-    machine."""
+    """The machine that this process runs on, without importing torch. The training worker is assumed to run
+    on the same machine."""
     return Machine("cpu", "", host_memory(), len(os.sched_getaffinity(0)))
 
 

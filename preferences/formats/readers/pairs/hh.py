@@ -140,7 +140,7 @@ FORMAT = ImportFormat(
     reads="The prompt is the part that both dialogues share, up to a Human turn. The rest of each "
     "dialogue is its response, and the chosen response is ranked first. `system` or `system_prompt` is the "
     "system turn. The responses are stored in an order that does not reveal the winner.",
-    loses="Nothing: an export restores the dialogues byte for byte.",
+    loses="Nothing. An export restores the dialogues byte for byte.",
     example=r'{"chosen": "\n\nHuman: Q\n\nAssistant: A1", "rejected": "\n\nHuman: Q\n\nAssistant: A2"}',
     recognises=recognises,
     parse=parse,

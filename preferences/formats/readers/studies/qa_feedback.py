@@ -114,7 +114,7 @@ FORMAT = ImportFormat(
     title="QA-feedback: four predictions with judgements of their six pairs (JSON)",
     reads="One ranking of all predictions, with ties; if the judgements of pairs fit no order with "
     "ties, one ranking per pair. The prompt is the passages and the question.",
-    loses="Nothing: the gold answer, the passages and the span feedback are kept with the prompt.",
+    loses="Nothing. The gold answer, the passages and the span feedback are kept with the prompt.",
     example='{"question": "…", "passages": [["Title", "Sentence."]], "prediction 1": "a", "prediction 2":'
     ' "b", "preference": [1]}',
     recognises=recognises,

@@ -113,7 +113,7 @@ FORMAT = ImportFormat(
     name="squality",
     title="SQuALITY human evaluation: three summaries, ranked by several workers (JSON)",
     reads="Each worker's overall ranks become a ranking, with each response's ratings on every scale.",
-    loses="Nothing: comments on spans and the ranks on other scales are kept with the ranking. The "
+    loses="Nothing. Comments on spans and the ranks on other scales are kept with the ranking. The "
     "story is not in the file; the prompt contains the story's ID.",
     example='{"passage_id": "1", "question_text": "…", "responses": [{"system": "x", "response": "…",'
     ' "reviews": [{"worker_id": "7", "overall-rating": 80, "overall-rank": 1}]}, {"system": "y",'

@@ -89,7 +89,7 @@ FORMAT = ImportFormat(
     title="UltraFeedback: an instruction with scored completions (JSON Lines)",
     reads="A ranking per row by `fine-grained_score`, or by `overall_score` if a completion has no"
     " fine-grained score. Equal scores tie. The rating of each aspect and the scores are kept as ratings.",
-    loses="Nothing: the annotations with their rationales, the critique, the principle and the system prompt"
+    loses="Nothing. The annotations with their rationales, the critique, the principle and the system prompt"
     " are kept as metadata of the response, and other fields as metadata of the prompt.",
     example='{"instruction": "Q", "completions": [{"model": "x", "response": "a", "fine-grained_score": 4.5},'
     ' {"model": "y", "response": "b", "fine-grained_score": 3.25}]}',

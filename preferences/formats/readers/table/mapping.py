@@ -291,8 +291,8 @@ def _refused(reasons: dict[str, str]) -> FormatError:
     named = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
     return FormatError(
         f"Columns look like a vote but can't be read: {named}. Nothing was imported, because the tasks would"
-        " be ranked again. Say which columns to read with --map, for example --map vote=COLUMN, or ignore the"
-        " votes with --map vote=none."
+        " be ranked again. Choose the columns to read, or ignore the votes (on the command line: --map"
+        " vote=COLUMN or --map vote=none)."
     )
 
 

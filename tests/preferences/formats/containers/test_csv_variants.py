@@ -201,5 +201,5 @@ def test_field_case_spreadsheet_csv_keeps_line_ends_in_cells(name: str) -> None:
     ]
 
 
-def test_field_case_unicode_text_of_excel_is_read() -> None:
+def test_field_case_excel_unicode_text_is_read() -> None:
     assert comparisons(case("18-windows-csv") / "utf16.txt") == [("Hi", "Hello", "No")]

@@ -41,7 +41,8 @@ export function ImportSetup({
     <section className={ui.stack} aria-label={texts.title} data-testid="import-setup">
       {preview.problem && (
         <Notice tone="warn" title={texts.problem}>
-          {preview.problem}
+          {/* The list of known formats follows the first line; the page shows that list separately. */}
+          <p>{preview.problem.split("\n")[0]?.replace(/ Known formats:$/, "")}</p>
         </Notice>
       )}
       {isTable && (

@@ -20,8 +20,8 @@ class LineError:
 
 @dataclass(slots=True)
 class QuirkCount:
-    """The number of rows with the quirk, and the line numbers of the first few of these rows. `text` describes
-    the quirk and how the import handled the quirk."""
+    """The number of rows with the quirk, and the line numbers of the first few of them. `text` describes the
+    quirk and how the import handled the quirk."""
 
     name: str
     text: str

@@ -242,8 +242,8 @@ FORMAT = ImportFormat(
     title="A table of responses with a vote in columns of any name (JSON Lines, CSV, Parquet)",
     reads="The prompt, the responses (`response_a`, `answer 1`, … or a list) and the vote. The vote is a"
     " column that names the winner (`A`, `model_b`, `left`, a number, the response's model or its text,"
-    " `tie`, `both_bad`), a column of 0s and 1s for each outcome, or a rank for each response (1 is best). The"
-    " annotator, a comment, a time and an ID are kept with the ranking; other numbers per response become"
+    " `tie`, `both_bad`), a column of 0s and 1s for each outcome, or a rank for each response (1 is best)."
+    " The annotator, a comment, a time and an ID are kept with the ranking; other numbers per response become"
     " its ratings. The columns are inferred from the first 50 rows. If the vote can't be read with"
     " certainty, the file is refused and its columns are named.",
     loses="Nothing. Other fields are kept as metadata of the ranking.",

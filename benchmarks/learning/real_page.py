@@ -119,7 +119,8 @@ def trunk_text(kind: str, found: Mapping[str, Any]) -> str:
         f"- **{name}**: a pretrained encoder with {size:.0f}M parameters{origin}. {cut} prompts were "
         "truncated. The reward is read at the same position as in `AutoModelForSequenceClassification`. All "
         f"weights were trained with a peak learning rate of {rate:g}, which the recipe selects for this "
-        "size. No setting was tuned on the held-out rankings. An encoder reads the prompt again with each response."
+        "size. No setting was tuned on the held-out rankings. An encoder reads the prompt again with each "
+        "response."
     )
 
 

@@ -11,15 +11,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from preferences.fields import given
-from preferences.formats.readers.prompts import PROMPT_NAMES
-from preferences.formats.readers.table.cells import Replies, listed, replies_of
-from preferences.formats.readers.table.names import Group, groups_of, words_of
-from preferences.formats.readers.table.votes import (
+from preferences.formats.readers.prompts import PROMPT_NAMES, SYSTEM_NAMES
+from preferences.formats.readers.table.cells import Replies, ids_of, listed, replies_of
+from preferences.formats.readers.table.names import Group, groups_of, key_of, words_of
+from preferences.formats.readers.table.vocabulary import (
+    ANNOTATOR_NAMES,
+    DESCRIPTION_WORDS,
+    ID_NAMES,
+    LIST_NAMES,
+    MODEL_WORDS,
+    MORE_PROMPT_NAMES,
+    NOT_VOTES,
     ORDER_WORDS,
     RANK_WORDS,
+    RESPONSE_WORDS,
     SCORE_WORDS,
     WINNER_WORDS,
+)
+from preferences.formats.readers.table.votes import (
     Answers,
+    Flagged,
     Numbers,
     OneHot,
     VoteColumns,
@@ -33,56 +44,6 @@ from preferences.formats.readers.table.votes import (
     winner_priority,
 )
 from preferences.records import FormatError, Row, RowError
-
-MORE_PROMPT_NAMES = ("input", "user_prompt", "user_input", "context", "user", "post", "source_text")
-SYSTEM_NAMES = ("system", "system_prompt")
-ANNOTATOR_NAMES = (
-    "annotator",
-    "annotator_id",
-    "worker",
-    "worker_id",
-    "labeler",
-    "labeller",
-    "labeler_id",
-    "rater",
-    "rater_id",
-    "evaluator",
-    "judge",
-    "reviewer",
-    "annotated_by",
-    "completed_by",
-)
-COMMENT_NAMES = ("comment", "comments", "reason", "reasoning", "explanation", "rationale", "justification")
-TIME_NAMES = ("timestamp", "created_at", "tstamp", "submitted_at", "given_at")
-ID_NAMES = ("ranking_id", "annotation_id", "comparison_id", "vote_id", "id")
-LIST_NAMES = (
-    "responses",
-    "completions",
-    "answers",
-    "candidates",
-    "outputs",
-    "generations",
-    "summaries",
-    "replies",
-    "options",
-)
-# Fields of Rankloop's own format that describe a ranking. Without its order, they are not a vote.
-NOT_VOTES = frozenset({"ratings", "flags", "choices", "rewrite", "confidence", "strength", "metadata"})
-# Words in the names of columns that hold one response each.
-RESPONSE_WORDS = frozenset(
-    words_of(
-        "response answer completion output candidate generation reply summary text assistant continuation"
-        " option sample result translation"
-    )
-)
-# Words in the names of columns that describe a response.
-DESCRIPTION_WORDS = frozenset(
-    words_of(
-        "model source generator id name score rank rating reward winner win safe length tokens language lang"
-        " label category type url time feedback comment reason rationale explanation metadata note is has"
-    )
-)
-MODEL_WORDS = ("model", "generator", "source", "system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +67,7 @@ class ColumnMapping:
 
     def answers(self, replies: Replies, models: Sequence[str]) -> Answers:
         columns = self.responses if len(self.responses) > 1 else ()
-        return Answers(replies.texts, tuple(models), columns, self.numbers)
+        return Answers(replies.texts, tuple(models), columns, self.numbers, ids_of(replies.items))
 
 
 def mapping_of(rows: Sequence[Row]) -> ColumnMapping | None:
@@ -130,7 +91,7 @@ def mapping_with(
     described = {name for name in NOT_VOTES if not any(listed(row.get(name)) for row in rows)}
     rest = [name for name in names if name not in {prompt, *columns, *SYSTEM_NAMES, *described}]
     models = next((group.columns for group in _groups(rest, len(columns)) if _is_model_group(group)), ())
-    rest = [name for name in rest if name not in models and name not in (*ANNOTATOR_NAMES, *ID_NAMES)]
+    rest = [name for name in rest if name not in models and key_of(name) not in (*ANNOTATOR_NAMES, *ID_NAMES)]
     vote, others = _vote(_Sample(rows, columns, models, numbers), rest)
     if vote is None:
         return None
@@ -169,7 +130,7 @@ class _Sample:
                 continue
             named = tuple(str(row.get(model) or "") for model in models)
             of_columns = columns if len(columns) > 1 else ()
-            self.rows.append((row, Answers(replies.texts, named, of_columns, numbers)))
+            self.rows.append((row, Answers(replies.texts, named, of_columns, numbers, ids_of(replies.items))))
             self.items.append([item for item in replies.items if isinstance(item, dict)])
 
     def values(self, name: str) -> list[tuple[Any, Answers]]:
@@ -187,6 +148,7 @@ def _vote(sample: _Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[
         _is_flag(value) for name in one_hot.columns for value, _ in sample.values(name)
     ):
         return one_hot, ()
+    flag = _flag(sample)
     candidates = [name for name in names if sample.values(name) and _looks_like_winner(sample, name)]
     readable: dict[str, Winner] = {}
     reasons: dict[str, str] = {}
@@ -195,6 +157,10 @@ def _vote(sample: _Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[
             readable[name] = _winner(sample, name)
         except RowError as error:
             reasons[name] = str(error)
+    if flag and not readable and not reasons:
+        return Flagged(flag), ()
+    if flag:
+        raise _refused(dict.fromkeys(candidates, "the responses have a vote of their own"))
     best = sorted(readable, key=winner_priority)
     top = [name for name in best if winner_priority(name) == winner_priority(best[0])]
     if len(top) == 1 and not any(winner_priority(name) < winner_priority(top[0]) for name in reasons):
@@ -210,15 +176,18 @@ def _vote(sample: _Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[
         return ranks, ()
     scores = _scores(sample, names)
     if scores:
-        raise _refused(dict.fromkeys(scores, "it isn't known whether a higher number is better"))
+        raise _refused({name: _unclear(sample, name) for name in scores})
     return None, ()
 
 
 def _looks_like_winner(sample: _Sample, name: str) -> bool:
     """By its name, or because every cell names a response or a tie."""
     if winner_priority(name) < len(WINNER_WORDS):
-        return not any(isinstance(value, (dict, list)) for value, _ in sample.values(name))
-    return all(
+        return all(
+            not isinstance(value, (dict, list)) or _is_id(value, answers)
+            for value, answers in sample.values(name)
+        )
+    return "id" not in words_of(name) and all(
         isinstance(value, str) and is_name_of(value, answers) for value, answers in sample.values(name)
     )
 
@@ -226,7 +195,11 @@ def _looks_like_winner(sample: _Sample, name: str) -> bool:
 def _winner(sample: _Sample, name: str) -> Winner:
     """Raises RowError with the first reason why a cell of this column can't be read."""
     values = sample.values(name)
-    whole = {int(float(value)) for value, _ in values if is_number(value) and float(value).is_integer()}
+    whole = {
+        int(float(value))
+        for value, answers in values
+        if is_number(value) and float(value).is_integer() and str(value) not in answers.ids
+    }
     winner = Winner(name, None if sample.numbers or not whole else _first_number(sample, name, whole))
     for value, answers in values:
         winner_of(value, answers, winner.first)
@@ -237,9 +210,7 @@ def _first_number(sample: _Sample, name: str, numbers: set[int]) -> int:
     """The number of the first response, as shown by the numbers in the column. Raises RowError if both 0 and
     1 are possible."""
     count = max(len(answers.texts) for _, answers in sample.rows)
-    if {"index", "idx"} & set(words_of(name)) or (
-        0 in numbers and max(numbers) < count and min(numbers) == 0
-    ):
+    if {"index", "idx"} & set(words_of(name)) or (min(numbers) == 0 and 0 < max(numbers) < count):
         return 0
     if min(numbers) >= 1 and count in numbers:
         return 1
@@ -286,6 +257,14 @@ def _scores(sample: _Sample, names: list[str]) -> list[str]:
     return [*groups, *dict.fromkeys(keys), *lists, *(name for name in single if name not in groups)]
 
 
+def _unclear(sample: _Sample, name: str) -> str:
+    """Why a column or key that looks like a score is not read."""
+    cells = [listed(value) or [value] for value, _ in sample.values(name)]
+    if any(isinstance(value, str) and not is_number(value) for cell in cells for value in cell):
+        return "it isn't known which response its values mean"
+    return "it isn't known whether a higher number is better"
+
+
 def _refused(reasons: dict[str, str]) -> FormatError:
     """The refusal of a file with votes that can't be read."""
     named = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
@@ -297,11 +276,30 @@ def _refused(reasons: dict[str, str]) -> FormatError:
 
 
 def prompt_column(rows: Sequence[Row], names: list[str]) -> str | None:
-    spelt = {name.strip().lower().replace(" ", "_"): name for name in names}
-    for name in (*PROMPT_NAMES, *MORE_PROMPT_NAMES):
-        if name in spelt and any(given(row.get(spelt[name])) for row in rows):
-            return spelt[name]
+    """The column of the prompt. If the names of the responses have further words, as in `orig_response_a`, a
+    column with the same words (`orig_instruction`) comes first."""
+    filled = [name for name in names if any(given(row.get(name)) for row in rows)]
+    for further in (*_further_words(names), frozenset[str]()):
+        spelt: dict[str, str] = {}
+        for name in filled:
+            words = words_of(name)
+            if further <= set(words):
+                spelt.setdefault("_".join(word for word in words if word not in further), name)
+        found = next((name for name in (*PROMPT_NAMES, *MORE_PROMPT_NAMES) if name in spelt), None)
+        if found is not None:
+            return spelt[found]
     return None
+
+
+def _further_words(names: list[str]) -> list[frozenset[str]]:
+    """The words in the names of the responses that do not say that they are responses."""
+    found = [
+        frozenset(group.words) - RESPONSE_WORDS
+        for group in groups_of(names)
+        if RESPONSE_WORDS & set(group.words)
+        and not (DESCRIPTION_WORDS | set(WINNER_WORDS)) & set(group.words)
+    ]
+    return [words for words in found if words]
 
 
 def response_columns(rows: Sequence[Row], names: list[str]) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
@@ -369,6 +367,27 @@ def _is_model_group(group: Group) -> bool:
     return any(word in group.words for word in MODEL_WORDS) and not {*WINNER_WORDS, *SCORE_WORDS} & set(
         group.words
     )
+
+
+def _flag(sample: _Sample) -> str:
+    """The key of listed responses that is true for the best one; empty if there is none. Raises FormatError
+    if a key looks like a vote but is neither true nor false."""
+    items = [item for row in sample.items for item in row]
+    keys = dict.fromkeys(key for item in items for key in item if winner_priority(key) < len(WINNER_WORDS))
+    values = {key: [item[key] for item in items if given(item.get(key))] for key in keys}
+    filled = {key: found for key, found in values.items() if found}
+    unclear = {key: found for key, found in filled.items() if not all(map(_is_flag, found))}
+    if unclear:
+        shown = {key: str(found[0])[:40] for key, found in unclear.items()}
+        raise _refused({key: f"{value!r} is neither true nor false" for key, value in shown.items()})
+    if len(filled) > 1:
+        raise _refused(dict.fromkeys(filled, "it can be read as the vote, but so can others"))
+    return next(iter(filled), "")
+
+
+def _is_id(value: object, answers: Answers) -> bool:
+    """Whether the value is a list that names responses by their IDs."""
+    return isinstance(value, list) and bool(answers.ids) and all(str(item) in answers.ids for item in value)
 
 
 def _is_flag(value: object) -> bool:

@@ -7,12 +7,13 @@ The annotator, a comment, an ID and a time belong to the ranking, and all other 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from preferences.fields import (
+    annotator_of,
     check_response_count,
     given,
     label_of,
@@ -21,23 +22,30 @@ from preferences.fields import (
     time_of,
 )
 from preferences.formats.dialogues import quirks_of
-from preferences.formats.readers.table.cells import TEXT_KEYS, conversation_and_texts, listed, replies_of
-from preferences.formats.readers.table.mapping import (
+from preferences.formats.readers.table.cells import (
+    TEXT_KEYS,
+    Replies,
+    conversation_and_texts,
+    listed,
+    prompt_fields,
+    replies_of,
+)
+from preferences.formats.readers.table.mapping import ColumnMapping, mapping_of
+from preferences.formats.readers.table.names import Group, key_of
+from preferences.formats.readers.table.vocabulary import (
     ANNOTATOR_NAMES,
     COMMENT_NAMES,
     ID_NAMES,
     TIME_NAMES,
-    ColumnMapping,
-    mapping_of,
 )
-from preferences.formats.readers.table.names import Group
 from preferences.formats.readers.table.votes import (
-    Answers,
+    Flagged,
     Numbers,
     OneHot,
     Signed,
     Verdict,
     Winner,
+    flagged_of,
     is_number,
     numbers_of,
     one_hot_of,
@@ -99,9 +107,9 @@ def parse_with(row: Row, mapping: ColumnMapping) -> Parsed:
         messages = ({"role": "system", "content": text_of(row[mapping.system], mapping.system)}, *messages)
     models = [label_of(row.get(column), column) for column in mapping.models[: len(texts)]]
     models = models or [_model_of(item, number) for number, item in enumerate(replies.items, start=1)]
-    verdict = _verdict(row, mapping, mapping.answers(replies, models))
+    verdict = _verdict(row, mapping, replies, models)
     ratings, described = _described(row, mapping.described, len(texts))
-    beside = _beside(row, mapping.annotator, _used(mapping))
+    beside = _beside(row, mapping.annotator, _used(mapping) | prompt_fields(row, mapping.prompt))
     responses = tuple(
         ResponseRecord(text, model, metadata={**_item_metadata(item), **extra})
         for text, model, item, extra in zip(texts, models, replies.items, described, strict=True)
@@ -114,7 +122,7 @@ def parse_with(row: Row, mapping: ColumnMapping) -> Parsed:
         return [Record(messages, responses, metadata=metadata, quirks=tuple(quirks))]
     if mapping.others:
         quirks.append(OTHER_VOTES)
-    if beside.given_at is None and any(given(row.get(name)) for name in TIME_NAMES):
+    if beside.given_at is None and any(given(row[name]) for name in row if key_of(name) in TIME_NAMES):
         quirks.append(TIME_NOT_UNDERSTOOD)
     ranking = RankingRecord(
         tiers=verdict.tiers,
@@ -131,7 +139,7 @@ def parse_with(row: Row, mapping: ColumnMapping) -> Parsed:
     return [Record(messages, responses, (ranking,), task_metadata={}, quirks=tuple(quirks))]
 
 
-def _verdict(row: Row, mapping: ColumnMapping, answers: Answers) -> Verdict | None:
+def _verdict(row: Row, mapping: ColumnMapping, replies: Replies, models: Sequence[str]) -> Verdict | None:
     vote = mapping.vote
     if vote is None:
         return None
@@ -140,18 +148,19 @@ def _verdict(row: Row, mapping: ColumnMapping, answers: Answers) -> Verdict | No
     if isinstance(vote, Signed):
         return signed_of(row.get(vote.column), vote)
     if isinstance(vote, Numbers):
-        return numbers_of(*_numbers(row, mapping, vote), higher_wins=vote.higher_wins)
+        return numbers_of(*_numbers(row, vote, replies.items), higher_wins=vote.higher_wins)
+    if isinstance(vote, Flagged):
+        return flagged_of(replies.items, vote)
     try:
-        return winner_of(row.get(vote.column), answers, vote.first)
+        return winner_of(row.get(vote.column), mapping.answers(replies, models), vote.first)
     except RowError as error:
         raise RowError(f"{vote.column}: {error}") from None
 
 
-def _numbers(row: Row, mapping: ColumnMapping, vote: Numbers) -> tuple[list[Any], str]:
+def _numbers(row: Row, vote: Numbers, items: Sequence[Any]) -> tuple[list[Any], str]:
     """The number of each response, and the name of their field."""
     if vote.columns:
         return [row.get(column) for column in vote.columns], ", ".join(vote.columns)
-    items = listed(row.get(mapping.responses[0])) or []
     if vote.key:
         return [item.get(vote.key) if isinstance(item, dict) else None for item in items], vote.key
     numbers = listed(row.get(vote.list_column)) or []
@@ -188,28 +197,24 @@ def _used(mapping: ColumnMapping) -> frozenset[str]:
     elif isinstance(vote, Numbers):
         voted = (*vote.columns, vote.list_column)
     described = [name for group in mapping.described for name in group.columns]
-    return frozenset(
-        {mapping.prompt, mapping.system, *mapping.responses, *mapping.models, *voted, *described}
-    )
+    return frozenset({mapping.system, *mapping.responses, *mapping.models, *voted, *described})
 
 
 def _beside(row: Row, annotator: str, used: frozenset[str]) -> Beside:
-    annotator = annotator or _first(row, ANNOTATOR_NAMES, used)
-    comment = next(
-        (name for name in COMMENT_NAMES if name not in used and isinstance(row.get(name), str) and row[name]),
-        "",
-    )
-    identifier = _first(row, ID_NAMES, used)
-    time = _first(row, TIME_NAMES, used)
+    names = {key_of(name): name for name in row if name not in used and given(row[name])}
+    annotator = annotator or _first(names, ANNOTATOR_NAMES)
+    comment = _first({key: name for key, name in names.items() if isinstance(row[name], str)}, COMMENT_NAMES)
+    identifier = _first(names, ID_NAMES)
+    time = _first(names, TIME_NAMES)
     given_at = time_of(row[time]) if time else None
     known = used | {name for name in (annotator, comment, identifier, time if given_at else "") if name}
     return Beside(
-        annotator=label_of(row.get(annotator), annotator) if annotator else "",
+        annotator=annotator_of(row, annotator) if annotator else "",
         comment=text_of(row[comment], comment) if comment else "",
         external_id=label_of(row[identifier], identifier) if identifier else "",
         given_at=given_at,
         rest=metadata_of(row, known | {"metadata"})
-        | metadata_of({"metadata": row.get("metadata")}, frozenset()),
+        | metadata_of({"metadata": row.get("metadata")}, frozenset({"metadata"})),
     )
 
 
@@ -219,8 +224,9 @@ def _kept(beside: Beside) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if value}
 
 
-def _first(row: Row, names: Sequence[str], used: frozenset[str]) -> str:
-    return next((name for name in names if name not in used and given(row.get(name))), "")
+def _first(names: Mapping[str, str], keys: Sequence[str]) -> str:
+    """The name of the first of the columns `keys` in `names` ({key: name})."""
+    return next((names[key] for key in keys if key in names), "")
 
 
 def _model_of(item: object, number: int) -> str:

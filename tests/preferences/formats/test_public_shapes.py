@@ -146,13 +146,56 @@ def test_flag_of_listed_responses_is_a_vote() -> None:
     assert "vote" not in json.dumps(record_of(row(None, None)).metadata)
 
 
+PAIR = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog"}
+LIST = {"prompt": "Best pet?", "responses": ["Cat", "Dog"]}
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        (
+            {**PAIR, "annotations": [{"worker": "w1", "choice": "A"}]},
+            "annotations (choice is inside an object",
+        ),
+        ({**PAIR, "annotations": [{"worker": "w1", "said": "B"}]}, "annotations (said is inside an object"),
+        ({**LIST, "annotations": [{"ranking": [2, 1]}]}, "annotations (ranking is inside an object"),
+        ({**PAIR, "metadata": {"winner": "A"}}, "metadata (winner is inside an object"),
+        ({**PAIR, "votes": {"a": 3, "b": 1}}, "votes (a is inside an object"),
+        ({**PAIR, "votes_a": 3, "votes_b": 1}, "votes_a (it isn't known whether a higher"),
+        ({**PAIR, "helpfulness_a": 3, "helpfulness_b": 5}, "helpfulness_b (it isn't known whether a higher"),
+        ({**PAIR, "a": 1, "b": 0}, "a (it isn't known whether a higher"),
+        ({**LIST, "likes": [3, 1]}, "likes (it isn't known whether a higher"),
+        ({**LIST, "labels": ["B", "B"]}, "labels (it isn't known which response"),
+        ({**LIST, "argmax": 1}, "argmax (it isn't known"),
+        ({**PAIR, "result": "win"}, "result ('win' names no response)"),
+    ],
+)
+def test_vote_that_is_hidden_in_a_column_is_refused(row: Row, named: str) -> None:
+    assert named in refusal(row)
+
+
+def test_sentence_that_names_the_winner_is_a_vote_in_any_column() -> None:
+    assert order(record_of({**PAIR, "annotation": "Response B is better"})) == DOG
+    assert ranking_of({**PAIR, "annotation": "A better answer"}) is None
+
+
+def test_metadata_of_open_tasks_is_no_vote() -> None:
+    rows = {
+        "temperature_a": 0.7,
+        "temperature_b": 0.9,
+        "tools": [{"name": "search", "parameters": {"query": "text"}}],
+        "background": [{"role": "user", "content": "A"}],
+        "votes": 2,
+        "topic": {"area": "pets", "level": 3},
+    }
+    assert record_of({**PAIR, **rows}).rankings == ()
+
+
 def test_columns_that_name_the_chosen_response_are_not_its_text() -> None:
-    row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog"}
-    assert order(record_of({**row, "chosen_response": "B", "rejected_response": "A"})) == DOG
+    assert order(record_of({**PAIR, "chosen_response": "B", "rejected_response": "A"})) == DOG
 
 
 def test_annotator_number_that_pandas_promoted_is_whole() -> None:
-    row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "winner": "B"}
-    ranking = ranking_of({**row, "Worker ID": 17.0})
+    ranking = ranking_of({**PAIR, "winner": "B", "Worker ID": 17.0})
     assert ranking is not None
     assert ranking.annotator == "17"

@@ -12,8 +12,10 @@ from preferences.formats.readers.table.names import groups_of, words_of
 from preferences.formats.readers.table.vocabulary import LIST_NAMES, RESPONSE_WORDS
 from preferences.records import Row
 
-BEST = frozenset({("chosen",), ("preferred",), ("accepted",), ("better",), ("winning",), ("winner",)})
-WORST = frozenset(
+BEST: frozenset[tuple[str, ...]] = frozenset(
+    {("chosen",), ("preferred",), ("accepted",), ("better",), ("winning",), ("winner",)}
+)
+WORST: frozenset[tuple[str, ...]] = frozenset(
     {("rejected",), ("non", "preferred"), ("dispreferred",), ("worse",), ("losing",), ("loser",)}
 )
 

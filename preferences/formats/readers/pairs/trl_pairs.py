@@ -81,7 +81,7 @@ def parser_of(rows: Sequence[Row]) -> Callable[[Row], Parsed]:
     names = next((found for row in rows if (found := side_names(row)) is not None), SIDES)
     if names == SIDES:
         return parse
-    return lambda row: parse(respelt(row, (names[0], names[1])))
+    return lambda row: parse(respelt(row, names))
 
 
 def parse(row: Row) -> Parsed:

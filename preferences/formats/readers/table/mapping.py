@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from preferences.fields import given
 from preferences.formats.readers.prompts import PROMPT_NAMES, SYSTEM_NAMES
-from preferences.formats.readers.table.cells import Replies, ids_of, listed, replies_of
+from preferences.formats.readers.table.cells import Replies, ids_of, listed
 from preferences.formats.readers.table.names import Group, groups_of, key_of, words_of
+from preferences.formats.readers.table.unread import (
+    Sample,
+    flag_key,
+    groups_for,
+    is_flag,
+    nested_votes,
+    refused,
+    unclear,
+    unread_scores,
+)
 from preferences.formats.readers.table.vocabulary import (
     ANNOTATOR_NAMES,
     DESCRIPTION_WORDS,
@@ -22,7 +31,7 @@ from preferences.formats.readers.table.vocabulary import (
     MODEL_WORDS,
     MORE_PROMPT_NAMES,
     NOT_VOTES,
-    ORDER_WORDS,
+    OUTCOMES,
     RANK_WORDS,
     RESPONSE_WORDS,
     SCORE_WORDS,
@@ -90,9 +99,9 @@ def mapping_with(
     # Rankloop's `ratings` are objects; a list of them is a score per response.
     described = {name for name in NOT_VOTES if not any(listed(row.get(name)) for row in rows)}
     rest = [name for name in names if name not in {prompt, *columns, *SYSTEM_NAMES, *described}]
-    models = next((group.columns for group in _groups(rest, len(columns)) if _is_model_group(group)), ())
+    models = next((group.columns for group in groups_for(rest, len(columns)) if _is_model_group(group)), ())
     rest = [name for name in rest if name not in models and key_of(name) not in (*ANNOTATOR_NAMES, *ID_NAMES)]
-    vote, others = _vote(_Sample(rows, columns, models, numbers), rest)
+    vote, others = _vote(Sample(rows, columns, models, numbers), rest)
     if vote is None:
         return None
     return ColumnMapping(
@@ -110,45 +119,20 @@ def mapping_with(
 def described_by(names: Sequence[str], count: int, vote: VoteColumns | None) -> tuple[Group, ...]:
     """The groups of columns with another value per response, other than the vote's."""
     used = set(vote.columns) if isinstance(vote, (OneHot, Numbers)) else set()
-    return tuple(group for group in _groups(names, count) if not used & set(group.columns))
+    return tuple(group for group in groups_for(names, count) if not used & set(group.columns))
 
 
-class _Sample:
-    """The first rows of a file, with the responses of each."""
-
-    def __init__(
-        self, rows: Sequence[Row], columns: tuple[str, ...], models: tuple[str, ...], numbers: tuple[int, ...]
-    ) -> None:
-        self.columns = columns
-        self.numbers = numbers
-        self.rows: list[tuple[Row, Answers]] = []
-        self.items: list[list[Any]] = []
-        for row in rows:
-            try:
-                replies = replies_of(row, columns)
-            except RowError:
-                continue
-            named = tuple(str(row.get(model) or "") for model in models)
-            of_columns = columns if len(columns) > 1 else ()
-            self.rows.append((row, Answers(replies.texts, named, of_columns, numbers, ids_of(replies.items))))
-            self.items.append([item for item in replies.items if isinstance(item, dict)])
-
-    def values(self, name: str) -> list[tuple[Any, Answers]]:
-        """The filled cells of a column, each with its row's responses."""
-        return [(row[name], answers) for row, answers in self.rows if given(row.get(name))]
-
-
-def _vote(sample: _Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[str, ...]]:
+def _vote(sample: Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[str, ...]]:
     """The vote, and the other columns that look like one. Raises FormatError if none of them can be read."""
     if not sample.rows:
         return None, ()
     count = len(sample.rows[0][1].texts)
     one_hot = one_hot_columns(names, count)
     if one_hot is not None and all(
-        _is_flag(value) for name in one_hot.columns for value, _ in sample.values(name)
+        is_flag(value) for name in one_hot.columns for value, _ in sample.values(name)
     ):
         return one_hot, ()
-    flag = _flag(sample)
+    flag = flag_key(sample)
     candidates = [name for name in names if sample.values(name) and _looks_like_winner(sample, name)]
     readable: dict[str, Winner] = {}
     reasons: dict[str, str] = {}
@@ -160,39 +144,43 @@ def _vote(sample: _Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[
     if flag and not readable and not reasons:
         return Flagged(flag), ()
     if flag:
-        raise _refused(dict.fromkeys(candidates, "the responses have a vote of their own"))
+        raise refused(dict.fromkeys(candidates, "the responses have a vote of their own"))
     best = sorted(readable, key=winner_priority)
     top = [name for name in best if winner_priority(name) == winner_priority(best[0])]
     if len(top) == 1 and not any(winner_priority(name) < winner_priority(top[0]) for name in reasons):
         return readable[top[0]], tuple(name for name in candidates if name != top[0])
     if top:
-        raise _refused(
+        raise refused(
             {name: reasons.get(name, "it can be read as the vote, but so can others") for name in candidates}
         )
     if reasons:
-        raise _refused(reasons)
+        raise refused(reasons)
     ranks = _ranks(sample, names)
     if ranks is not None:
         return ranks, ()
-    scores = _scores(sample, names)
+    scores = unread_scores(sample, names)
     if scores:
-        raise _refused({name: _unclear(sample, name) for name in scores})
+        raise refused({name: unclear(sample, name) for name in scores})
+    nested = nested_votes(sample, names)
+    if nested:
+        raise refused(nested)
     return None, ()
 
 
-def _looks_like_winner(sample: _Sample, name: str) -> bool:
-    """By its name, or because every cell names a response or a tie."""
+def _looks_like_winner(sample: Sample, name: str) -> bool:
+    """By its name, or because every cell names a response or a tie, or says that one has won or lost."""
     if winner_priority(name) < len(WINNER_WORDS):
         return all(
             not isinstance(value, (dict, list)) or _is_id(value, answers)
             for value, answers in sample.values(name)
         )
     return "id" not in words_of(name) and all(
-        isinstance(value, str) and is_name_of(value, answers) for value, answers in sample.values(name)
+        isinstance(value, str) and (is_name_of(value, answers) or value.strip().lower() in OUTCOMES)
+        for value, answers in sample.values(name)
     )
 
 
-def _winner(sample: _Sample, name: str) -> Winner:
+def _winner(sample: Sample, name: str) -> Winner:
     """Raises RowError with the first reason why a cell of this column can't be read."""
     values = sample.values(name)
     whole = {
@@ -206,7 +194,7 @@ def _winner(sample: _Sample, name: str) -> Winner:
     return winner
 
 
-def _first_number(sample: _Sample, name: str, numbers: set[int]) -> int:
+def _first_number(sample: Sample, name: str, numbers: set[int]) -> int:
     """The number of the first response, as shown by the numbers in the column. Raises RowError if both 0 and
     1 are possible."""
     count = max(len(answers.texts) for _, answers in sample.rows)
@@ -218,8 +206,8 @@ def _first_number(sample: _Sample, name: str, numbers: set[int]) -> int:
     raise RowError(f"its numbers ({shown}) don't show whether the first response is 0 or 1")
 
 
-def _ranks(sample: _Sample, names: list[str]) -> Numbers | None:
-    for group in _groups(names, len(sample.rows[0][1].texts)):
+def _ranks(sample: Sample, names: list[str]) -> Numbers | None:
+    for group in groups_for(names, len(sample.rows[0][1].texts)):
         if RANK_WORDS & set(group.words):
             return Numbers(columns=group.columns)
     numbered = numbered_columns([*sample.columns, *names])
@@ -233,46 +221,6 @@ def _ranks(sample: _Sample, names: list[str]) -> Numbers | None:
         if RANK_WORDS & set(words_of(name)) and all(listed(value) for value, _ in sample.values(name)):
             return Numbers(list_column=name)
     return None
-
-
-def _scores(sample: _Sample, names: list[str]) -> list[str]:
-    """The columns, or keys of listed responses, with a score per response."""
-    groups = [
-        name
-        for group in _groups(names, len(sample.rows[0][1].texts))
-        if SCORE_WORDS & set(group.words)
-        for name in group.columns
-    ]
-    keys = [key for items in sample.items for item in items for key in named_numbers(item)[1]]
-    lists = [
-        name
-        for name in vote_names(tuple(names))
-        if sample.values(name) and all(listed(value) for value, _ in sample.values(name))
-    ]
-    single = [
-        name
-        for name in vote_names(tuple(names))
-        if name not in lists and sample.values(name) and not ORDER_WORDS & set(words_of(name))
-    ]
-    return [*groups, *dict.fromkeys(keys), *lists, *(name for name in single if name not in groups)]
-
-
-def _unclear(sample: _Sample, name: str) -> str:
-    """Why a column or key that looks like a score is not read."""
-    cells = [listed(value) or [value] for value, _ in sample.values(name)]
-    if any(isinstance(value, str) and not is_number(value) for cell in cells for value in cell):
-        return "it isn't known which response its values mean"
-    return "it isn't known whether a higher number is better"
-
-
-def _refused(reasons: dict[str, str]) -> FormatError:
-    """The refusal of a file with votes that can't be read."""
-    named = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
-    return FormatError(
-        f"Columns look like a vote but can't be read: {named}. Nothing was imported, because the tasks would"
-        " be ranked again. Say which columns to read with --map, for example --map vote=COLUMN, or ignore the"
-        " votes with --map vote=none."
-    )
 
 
 def prompt_column(rows: Sequence[Row], names: list[str]) -> str | None:
@@ -343,7 +291,7 @@ def _columns_named_by_votes(
     filled = [name for name in winners if any(given(row.get(name)) for row in rows)]
     texts = {name for row in rows for name, value in row.items() if isinstance(value, (str, list)) and value}
     if filled and len(texts & set(names) - set(winners)) > 1:
-        raise _refused(dict.fromkeys(filled, "the columns of the responses are not found"))
+        raise refused(dict.fromkeys(filled, "the columns of the responses are not found"))
     return None
 
 
@@ -359,36 +307,12 @@ def numbered_columns(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _groups(names: Sequence[str], count: int) -> list[Group]:
-    return [group for group in groups_of(names) if len(group.columns) == count]
-
-
 def _is_model_group(group: Group) -> bool:
     return any(word in group.words for word in MODEL_WORDS) and not {*WINNER_WORDS, *SCORE_WORDS} & set(
         group.words
     )
 
 
-def _flag(sample: _Sample) -> str:
-    """The key of listed responses that is true for the best one; empty if there is none. Raises FormatError
-    if a key looks like a vote but is neither true nor false."""
-    items = [item for row in sample.items for item in row]
-    keys = dict.fromkeys(key for item in items for key in item if winner_priority(key) < len(WINNER_WORDS))
-    values = {key: [item[key] for item in items if given(item.get(key))] for key in keys}
-    filled = {key: found for key, found in values.items() if found}
-    unclear = {key: found for key, found in filled.items() if not all(map(_is_flag, found))}
-    if unclear:
-        shown = {key: str(found[0])[:40] for key, found in unclear.items()}
-        raise _refused({key: f"{value!r} is neither true nor false" for key, value in shown.items()})
-    if len(filled) > 1:
-        raise _refused(dict.fromkeys(filled, "it can be read as the vote, but so can others"))
-    return next(iter(filled), "")
-
-
 def _is_id(value: object, answers: Answers) -> bool:
     """Whether the value is a list that names responses by their IDs."""
     return isinstance(value, list) and bool(answers.ids) and all(str(item) in answers.ids for item in value)
-
-
-def _is_flag(value: object) -> bool:
-    return str(value).strip().lower() in {"0", "1", "0.0", "1.0", "true", "false", "yes", "no"}

@@ -115,10 +115,24 @@ WINNER_WORDS = (
     "wahl",
 )
 RANK_WORDS = frozenset({"rank", "ranks", "ranking", "rankings", "place", "position", "rang", "platz"})
-ORDER_WORDS = frozenset({"order", "ordering", "ordered", "sorted"})
+ORDER_WORDS = frozenset({"order", "ordering", "ordered", "sorted", "sort"})
 SCORE_WORDS = frozenset(
     words_of("score scores rating ratings reward rewards elo label grade punkte bewertung")
 )
+# Words in the names of columns with a number per response that can be its score, although one such number for
+# a whole row is not a vote.
+COUNT_WORDS = frozenset(words_of("votes upvotes likes wins labels preferences verdicts judgements judgments"))
+ASPECT_WORDS = frozenset(
+    words_of(
+        "helpfulness helpful harmlessness harmless honesty truthfulness correctness coherence quality overall"
+        " accuracy relevance fluency safety completeness clarity faithfulness factuality usefulness likert"
+        " stars points"
+    )
+)
+# Columns whose numbers can be the number of the best response.
+NUMBER_NAMES = frozenset({"target", "gold", "argmax"})
+# Values that say that one of two responses has won, but not which one.
+OUTCOMES = frozenset({"win", "wins", "won", "lose", "loses", "lost", "loss"})
 # Words that make a column something else, such as the reason for a choice or the time of a vote.
 OTHER_WORDS = frozenset(
     words_of(

@@ -37,6 +37,10 @@ from preferences.records import Row, RowError, Tiers
 
 # "[[A>>B]]", as judges of arena-hard write it.
 RELATION = re.compile(r"\[*\s*([ab])\s*([<>=]{1,3})\s*([ab])\s*\]*", re.IGNORECASE)
+# "B is better" and "Response A wins".
+SENTENCE = re.compile(
+    r"\s*(\w+\s+)?([a-j]|\d|left|right|first|second)(\s+\w+)?\s+(is|wins|was|ist)\b", re.IGNORECASE
+)
 MAX_VERDICT_CHARACTERS = 80
 MAX_NAME_CHARACTERS = 20
 LARGEST_NUMBER = 2**53
@@ -174,10 +178,11 @@ def winner_of(value: object, answers: Answers, first: int | None = None) -> Verd
 
 
 def is_name_of(value: str, answers: Answers) -> bool:
-    """Whether a short cell names a response or a tie and contains nothing else, such as `B` or `model_a`.
-    Used for columns whose names don't suggest a vote, where a sentence such as "A better answer" is not
-    one."""
-    if value not in answers.texts and (len(value) > MAX_NAME_CHARACTERS or len(words_of(value)) > 2):
+    """Whether a short cell names a response or a tie and contains nothing else, such as `B` or `model_a`, or
+    says that it is better ("A is better"). Used for columns whose names don't suggest a vote, where a phrase
+    such as "A better answer" is not one."""
+    long = len(value) > MAX_NAME_CHARACTERS or len(words_of(value)) > 2
+    if value not in answers.texts and long and not SENTENCE.match(value):
         return False
     try:
         return winner_of(value, answers, 1) is not None

@@ -247,8 +247,9 @@ FORMAT = ImportFormat(
     name="table",
     title="A table of responses with a vote in columns of any name (JSON Lines, CSV, Parquet)",
     reads="The prompt, the responses (`response_a`, `answer 1`, … or a list) and the vote. The vote is a"
-    " column that names the winner (`A`, `model_b`, `left`, a number, the response's model or its text,"
-    " `tie`, `both_bad`), one column with 0 or 1 per outcome, or one rank per response (1 is best). The"
+    " column that names the winner (`A`, `model_b`, `left`, a number, the response's model, ID or text,"
+    " `tie`, `both_bad`), one column with 0 or 1 per outcome, a listed response that is `chosen` or"
+    " `selected`, or one rank per response (1 is best). The names can be English or German. The"
     " annotator, a comment, a time and an ID are kept with the ranking; other numbers per response become"
     " its ratings. The columns are inferred from the first 50 rows. If the vote can't be read with"
     " certainty, the file is refused and its columns are named.",

@@ -19,7 +19,7 @@ from preferences.records import FormatError, ImportFormat, Parsed, Row, RowError
 from preferences.text import printable
 
 RECOGNITION_ROWS = 50
-MEDIA_NAMES = ("image", "images", "audio", "video", "videos")
+MEDIA_NAMES = frozenset({"image", "images", "audio", "video", "videos"})
 NAN_IS_MISSING = "a NaN or Infinity in the row was treated as missing"
 # Formats whose rows can be tasks without a ranking, with any other columns.
 WITHOUT_VOTES = frozenset({native.FORMAT.name, prompts.FORMAT.name})
@@ -124,8 +124,10 @@ def _records(parse: Callable[[Row], Parsed], rows: Iterator[NumberedRow]) -> Ite
 
 def _check_text_only(row: Row) -> None:
     """Raise RowError if an image, a sound or a film belongs to the row: its text alone can't be ranked."""
-    for name in MEDIA_NAMES:
-        if name in row and isinstance(row[name], (dict, list, bytes)) and row[name]:
+    if MEDIA_NAMES.isdisjoint(row):
+        return
+    for name in sorted(MEDIA_NAMES & row.keys()):
+        if isinstance(row[name], (dict, list, bytes)) and row[name]:
             raise RowError(
                 f"the row has an image, a sound or a film in {name}, but only text can be ranked; remove the"
                 " field to import the text alone"

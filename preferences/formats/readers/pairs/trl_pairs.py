@@ -149,9 +149,10 @@ def _plain(row: Row, sides: Mapping[str, Any]) -> _Pair:
 
 def _with_hh_turns(prompt: Prompt) -> Prompt:
     """The prompt. A text in the format of hh-rlhf ("\\n\\nHuman: …") is split into its turns."""
-    *before, last = prompt.messages
-    if last["role"] != "user" or not hh.TURN.match(last["content"]):
+    last = prompt.messages[-1]
+    if not last["content"].startswith("\n\n") or last["role"] != "user" or not hh.TURN.match(last["content"]):
         return prompt
+    before = prompt.messages[:-1]
     return prompt._replace(messages=(*before, *hh.prompt_turns(last["content"], "prompt")))
 
 

@@ -7,9 +7,10 @@ The annotator, a comment, an ID and a time belong to the ranking, and all other 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from preferences.fields import (
@@ -73,12 +74,14 @@ NO_MAPPING = (
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The fields of a row that describe its ranking. `rest` is everything else."""
+    """The fields of a row that describe its ranking. `time_left`: its time is not understood. `rest` is
+    everything else, including such a time."""
 
     annotator: str
     comment: str
     external_id: str
     given_at: datetime | None
+    time_left: bool
     rest: dict[str, Any]
 
 
@@ -122,7 +125,7 @@ def parse_with(row: Row, mapping: ColumnMapping) -> Parsed:
         return [Record(messages, responses, metadata=metadata, quirks=tuple(quirks))]
     if mapping.others:
         quirks.append(OTHER_VOTES)
-    if beside.given_at is None and any(given(row[name]) for name in row if key_of(name) in TIME_NAMES):
+    if beside.time_left:
         quirks.append(TIME_NOT_UNDERSTOOD)
     ranking = RankingRecord(
         tiers=verdict.tiers,
@@ -201,11 +204,14 @@ def _used(mapping: ColumnMapping) -> frozenset[str]:
 
 
 def _beside(row: Row, annotator: str, used: frozenset[str]) -> Beside:
-    names = {key_of(name): name for name in row if name not in used and given(row[name])}
-    annotator = annotator or _first(names, ANNOTATOR_NAMES)
-    comment = _first({key: name for key, name in names.items() if isinstance(row[name], str)}, COMMENT_NAMES)
-    identifier = _first(names, ID_NAMES)
-    time = _first(names, TIME_NAMES)
+    annotators, comments, identifiers, times = (
+        [name for name in names if name not in used and given(row[name])]
+        for names in _columns_beside(tuple(row))
+    )
+    annotator = annotator or (annotators[0] if annotators else "")
+    comment = next((name for name in comments if isinstance(row[name], str)), "")
+    identifier = identifiers[0] if identifiers else ""
+    time = times[0] if times else ""
     given_at = time_of(row[time]) if time else None
     known = used | {name for name in (annotator, comment, identifier, time if given_at else "") if name}
     return Beside(
@@ -213,6 +219,7 @@ def _beside(row: Row, annotator: str, used: frozenset[str]) -> Beside:
         comment=text_of(row[comment], comment) if comment else "",
         external_id=label_of(row[identifier], identifier) if identifier else "",
         given_at=given_at,
+        time_left=bool(time) and given_at is None,
         rest=metadata_of(row, known | {"metadata"})
         | metadata_of({"metadata": row.get("metadata")}, frozenset({"metadata"})),
     )
@@ -224,9 +231,13 @@ def _kept(beside: Beside) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if value}
 
 
-def _first(names: Mapping[str, str], keys: Sequence[str]) -> str:
-    """The name of the first of the columns `keys` in `names` ({key: name})."""
-    return next((names[key] for key in keys if key in names), "")
+@lru_cache(maxsize=64)
+def _columns_beside(names: tuple[str, ...]) -> tuple[list[str], ...]:
+    """The columns that can be the annotator, the comment, the ID and the time, each the likeliest first."""
+    return tuple(
+        sorted((name for name in names if key_of(name) in known), key=lambda name: known.index(key_of(name)))
+        for known in (ANNOTATOR_NAMES, COMMENT_NAMES, ID_NAMES, TIME_NAMES)
+    )
 
 
 def _model_of(item: object, number: int) -> str:

@@ -14,7 +14,7 @@ SEPARATOR_LINE = re.compile(r'"?sep=([,;|:^~\t])"?[ ,;\t]*', re.IGNORECASE)
 LINE_END = re.compile(r"\r\n|\n|\r")
 EMPTY_LINES = re.compile(r"\A(?:[,;|\t]*[\r\n])+")
 QUOTED = re.compile(r'"[^"]*"')
-NAME = re.compile(r"[\w .\-/()?#\[\]]{1,80}")
+NAME = re.compile(r"[\w .:\-/()?#\[\]]{1,80}")
 WORD = re.compile(r"[A-ZÀ-Þ]?[a-zß-ÿ]+|[A-ZÀ-Þ]+(?![a-zß-ÿ])|\d+")
 MAX_NAME_WORDS = 5
 # Words in the names of columns that contain a prompt, a response or a vote, in English and German.
@@ -23,6 +23,8 @@ WORDS = frozenset(
         "answer",
         "antwort",
         "article",
+        "aufgabe",
+        "ausgabe",
         "best",
         "better",
         "candidate",
@@ -33,8 +35,10 @@ WORDS = frozenset(
         "conversation",
         "dialog",
         "dialogue",
+        "eingabe",
         "frage",
         "generation",
+        "gewinner",
         "input",
         "instruction",
         "label",

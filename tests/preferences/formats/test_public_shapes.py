@@ -191,6 +191,23 @@ def test_metadata_of_open_tasks_is_no_vote() -> None:
     assert record_of({**PAIR, **rows}).rankings == ()
 
 
+def test_number_in_a_csv_column_of_another_name_is_no_vote() -> None:
+    lines = lines_of("prompt,response_a,response_b,turn\nBest pet?,Cat,Dog,1\nBest toy?,Cat,Dog,2\n")[1]
+    records = [record for line in lines for record in line.records if isinstance(record, Record)]
+    assert [record.rankings for record in records] == [(), ()]
+
+
+def test_ranks_in_csv_are_read() -> None:
+    for header in ("prompt,response_1,response_2,rank_1,rank_2", "Frage,Antwort 1,Antwort 2,Rang 1,Rang 2"):
+        assert order(record_of(f"{header}\nBest pet?,Cat,Dog,2,1\n")) == DOG
+
+
+@pytest.mark.parametrize(("cell", "all_bad"), [("unentschieden", False), ("beide schlecht", True)])
+def test_german_ties_are_read(cell: str, all_bad: bool) -> None:
+    record = record_of(f"Eingabe;Ausgabe 1;Ausgabe 2;Gewinner;Annotator\nBest pet?;Cat;Dog;{cell};mia\n")
+    assert (order(record), record.rankings[0].all_bad) == ("Cat = Dog", all_bad)
+
+
 def test_columns_that_name_the_chosen_response_are_not_its_text() -> None:
     assert order(record_of({**PAIR, "chosen_response": "B", "rejected_response": "A"})) == DOG
 

@@ -7,6 +7,7 @@ The annotator, a comment, an ID and a time belong to the ranking, and all other 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -234,9 +235,17 @@ def _kept(beside: Beside) -> dict[str, Any]:
 @lru_cache(maxsize=64)
 def _columns_beside(names: tuple[str, ...]) -> tuple[list[str], ...]:
     """The columns that can be the annotator, the comment, the ID and the time, each the likeliest first."""
+    keys = {name: key_of(name) for name in names}
+    # Toloka's `ASSIGNMENT:worker_id`. The last part of other names, as in `Input.id`, can describe the task.
+    people = {name: key_of(re.split(r"[.:]", name)[-1]) for name in names}
     return tuple(
-        sorted((name for name in names if key_of(name) in known), key=lambda name: known.index(key_of(name)))
-        for known in (ANNOTATOR_NAMES, COMMENT_NAMES, ID_NAMES, TIME_NAMES)
+        sorted((name for name in names if of[name] in known), key=lambda name: known.index(of[name]))
+        for known, of in (
+            (ANNOTATOR_NAMES, people),
+            (COMMENT_NAMES, keys),
+            (ID_NAMES, keys),
+            (TIME_NAMES, keys),
+        )
     )
 
 

@@ -36,6 +36,8 @@ ANNOTATOR_NAMES = (
     "bewerter",
     "bewerterin",
     "annotatorin",
+    "email_address",
+    "e_mail_adresse",
 )
 COMMENT_NAMES = (
     "comment",

@@ -181,6 +181,8 @@ def is_name_of(value: str, answers: Answers) -> bool:
     """Whether a short cell names a response or a tie and contains nothing else, such as `B` or `model_a`, or
     says that it is better ("A is better"). Used for columns whose names don't suggest a vote, where a phrase
     such as "A better answer" is not one."""
+    if is_number(value) and value not in answers.texts:
+        return False  # a number in CSV, which can be anything
     long = len(value) > MAX_NAME_CHARACTERS or len(words_of(value)) > 2
     if value not in answers.texts and long and not SENTENCE.match(value):
         return False

@@ -345,6 +345,13 @@ READ: dict[str, Read] = {
         "W1",
         {"external_id": "as1", "HITId": "h1", "SubmitTime": "Fri Mar 29 05:39:54 PDT 2024"},
     ),
+    "Toloka": Read(
+        "table",
+        "INPUT:prompt\tINPUT:response_a\tINPUT:response_b\tOUTPUT:result\tASSIGNMENT:worker_id\tHINT:text\n"
+        "Best pet?\tCat\tDog\tb\tw1\t\n",
+        DOG,
+        "w1",
+    ),
     "Google Forms": Read(
         "table",
         "Timestamp,Question,Answer A,Answer B,Which is better?,Reviewer,Comment\n"

@@ -7,9 +7,9 @@ one of them, so the file is read as a table.
 
 from __future__ import annotations
 
+from preferences.formats.readers.columns.names import groups_of, words_of
+from preferences.formats.readers.columns.vocabulary import LIST_NAMES, RESPONSE_WORDS
 from preferences.formats.readers.pairs.sides import SIDES
-from preferences.formats.readers.table.names import groups_of, words_of
-from preferences.formats.readers.table.vocabulary import LIST_NAMES, RESPONSE_WORDS
 from preferences.records import Row
 
 BEST: frozenset[tuple[str, ...]] = frozenset(

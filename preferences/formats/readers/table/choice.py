@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from preferences.formats.readers.columns.names import groups_of
 from preferences.formats.readers.prompts import SYSTEM_NAMES
 from preferences.formats.readers.table.mapping import (
     ColumnMapping,
@@ -16,7 +17,6 @@ from preferences.formats.readers.table.mapping import (
     prompt_column,
     response_columns,
 )
-from preferences.formats.readers.table.names import groups_of
 from preferences.formats.readers.table.votes import Flagged, Numbers, OneHot, Signed, VoteColumns, Winner
 from preferences.records import FormatError, Row
 

@@ -10,20 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from preferences.fields import given
-from preferences.formats.readers.prompts import PROMPT_NAMES, SYSTEM_NAMES
-from preferences.formats.readers.table.cells import Replies, ids_of, listed
-from preferences.formats.readers.table.names import Group, groups_of, key_of, words_of
-from preferences.formats.readers.table.unread import (
-    Sample,
-    flag_key,
-    groups_for,
-    is_flag,
-    nested_votes,
-    refused,
-    unclear,
-    unread_scores,
-)
-from preferences.formats.readers.table.vocabulary import (
+from preferences.formats.readers.columns.names import Group, groups_of, key_of, words_of
+from preferences.formats.readers.columns.vocabulary import (
     ANNOTATOR_NAMES,
     DESCRIPTION_WORDS,
     ID_NAMES,
@@ -36,6 +24,18 @@ from preferences.formats.readers.table.vocabulary import (
     RESPONSE_WORDS,
     SCORE_WORDS,
     WINNER_WORDS,
+)
+from preferences.formats.readers.prompts import PROMPT_NAMES, SYSTEM_NAMES
+from preferences.formats.readers.table.cells import Replies, ids_of, listed
+from preferences.formats.readers.table.unread import (
+    Sample,
+    flag_key,
+    groups_for,
+    is_flag,
+    nested_votes,
+    refused,
+    unclear,
+    unread_scores,
 )
 from preferences.formats.readers.table.votes import (
     Answers,

@@ -24,6 +24,13 @@ from preferences.fields import (
     time_of,
 )
 from preferences.formats.dialogues import quirks_of
+from preferences.formats.readers.columns.names import Group, key_of
+from preferences.formats.readers.columns.vocabulary import (
+    ANNOTATOR_NAMES,
+    COMMENT_NAMES,
+    ID_NAMES,
+    TIME_NAMES,
+)
 from preferences.formats.readers.table.cells import (
     TEXT_KEYS,
     Replies,
@@ -33,13 +40,6 @@ from preferences.formats.readers.table.cells import (
     replies_of,
 )
 from preferences.formats.readers.table.mapping import ColumnMapping, mapping_of
-from preferences.formats.readers.table.names import Group, key_of
-from preferences.formats.readers.table.vocabulary import (
-    ANNOTATOR_NAMES,
-    COMMENT_NAMES,
-    ID_NAMES,
-    TIME_NAMES,
-)
 from preferences.formats.readers.table.votes import (
     Flagged,
     Numbers,

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from preferences.fields import given
-from preferences.formats.readers.table.cells import ids_of, listed, replies_of
-from preferences.formats.readers.table.names import Group, groups_of, words_of
-from preferences.formats.readers.table.vocabulary import (
+from preferences.formats.readers.columns.names import Group, groups_of, words_of
+from preferences.formats.readers.columns.vocabulary import (
     ASPECT_WORDS,
     COUNT_WORDS,
     NUMBER_NAMES,
@@ -18,6 +17,7 @@ from preferences.formats.readers.table.vocabulary import (
     SCORE_WORDS,
     WINNER_WORDS,
 )
+from preferences.formats.readers.table.cells import ids_of, listed, replies_of
 from preferences.formats.readers.table.votes import (
     Answers,
     is_name_of,

@@ -21,8 +21,8 @@ from functools import lru_cache
 from typing import Any
 
 from preferences.fields import given, tiers_from_ranks
-from preferences.formats.readers.table.names import LETTERS, PAIRS, Group, groups_of, words_of
-from preferences.formats.readers.table.vocabulary import (
+from preferences.formats.readers.columns.names import LETTERS, PAIRS, Group, groups_of, words_of
+from preferences.formats.readers.columns.vocabulary import (
     ADVERBS,
     BOTH_BAD,
     FILLER,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from preferences.formats.readers.table.names import words_of
+from preferences.formats.readers.columns.names import words_of
 
 # The names of single columns are compared as `names.key_of` writes them: "WorkerId" is worker_id.
 MORE_PROMPT_NAMES = (

@@ -58,9 +58,10 @@ def label_of(value: object, name: str) -> str:
     return text
 
 
-def annotator_of(row: Row) -> str:
-    """The annotator's name. Number 17 is "17.0" in a CSV column in which another number is missing."""
-    name = label_of(row.get("annotator"), "annotator")
+def annotator_of(row: Row, field: str = "annotator") -> str:
+    """The annotator's name in a field. Number 17 is "17.0" in a CSV column in which another number is
+    missing."""
+    name = label_of(row.get(field), field)
     return name.partition(".")[0] if WHOLE_TEXT.fullmatch(name) else name
 
 
@@ -189,7 +190,8 @@ def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
 
 def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
     """The row's `metadata` object merged with all unknown fields of the row, so that nothing is dropped
-    silently. Only the row numbers in pandas' index column are left out."""
+    silently. A list in `metadata` stays a field of this name. Only the row numbers in pandas' index column
+    are left out."""
     found = {
         key: value
         for key, value in row.items()
@@ -198,7 +200,9 @@ def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
         and value != ""
         and not (key in INDEX_COLUMNS and WHOLE_TEXT.fullmatch(str(value)))
     }
-    metadata = {**found, **object_of(row.get("metadata"), "metadata")}
+    inner = row.get("metadata")
+    inner = {"metadata": inner} if isinstance(inner, list) else object_of(inner, "metadata")
+    metadata = {**found, **inner} if inner else found
     if not metadata:
         return metadata
     try:

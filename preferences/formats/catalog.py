@@ -19,7 +19,7 @@ from preferences.formats.readers.studies import (
 from preferences.formats.readers.table import reader as table
 from preferences.formats.readers.tools import argilla as argilla_records
 from preferences.formats.readers.tools import label_studio as label_studio_export
-from preferences.formats.readers.tools import oasst_models
+from preferences.formats.readers.tools import oasst_models, prodigy
 from preferences.formats.readers.tools import oasst_trees as message_trees
 from preferences.formats.writers import (
     argilla,
@@ -41,6 +41,7 @@ IMPORT_FORMATS = {
         hh.FORMAT,
         label_studio_export.FORMAT,
         argilla_records.FORMAT,
+        prodigy.FORMAT,
         message_trees.FORMAT,
         mt_bench.ANSWERS,
         mt_bench.VOTES,

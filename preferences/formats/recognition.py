@@ -19,6 +19,7 @@ from preferences.records import FormatError, ImportFormat, Parsed, Row, RowError
 from preferences.text import printable
 
 RECOGNITION_ROWS = 50
+MEDIA_NAMES = frozenset({"image", "images", "audio", "video", "videos"})
 NAN_IS_MISSING = "a NaN or Infinity in the row was treated as missing"
 # Formats whose rows can be tasks without a ranking, with any other columns.
 WITHOUT_VOTES = frozenset({native.FORMAT.name, prompts.FORMAT.name})
@@ -112,6 +113,7 @@ def _records(parse: Callable[[Row], Parsed], rows: Iterator[NumberedRow]) -> Ite
             yield _refused(row, row.reason)
             continue
         try:
+            _check_text_only(row.row)
             records = parse(row.row)
             for record in records:
                 check_record(record)
@@ -121,6 +123,18 @@ def _records(parse: Callable[[Row], Parsed], rows: Iterator[NumberedRow]) -> Ite
             yield _refused(row, reason, too_few=isinstance(error, TooFewResponses))
         except RecursionError:
             yield _refused(row, "a value is nested too deeply")
+
+
+def _check_text_only(row: Row) -> None:
+    """Raise RowError if an image, a sound or a film belongs to the row: its text alone can't be ranked."""
+    if MEDIA_NAMES.isdisjoint(row):
+        return
+    for name in sorted(MEDIA_NAMES & row.keys()):
+        if isinstance(row[name], (dict, list, bytes)) and row[name]:
+            raise RowError(
+                f"the row has an image, a sound or a film in {name}, but only text can be ranked; remove the"
+                " field to import the text alone"
+            )
 
 
 def _with_quirks(records: Parsed, row: NumberedRow) -> Parsed:

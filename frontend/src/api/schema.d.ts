@@ -2289,6 +2289,7 @@ export interface components {
          *     * `oasst-models` - oasst-models
          *     * `oasst-trees` - oasst-trees
          *     * `pandalm` - pandalm
+         *     * `prodigy` - prodigy
          *     * `prompts` - prompts
          *     * `qa-feedback` - qa-feedback
          *     * `ranked-outputs` - ranked-outputs
@@ -2302,7 +2303,7 @@ export interface components {
          *     * `ultrafeedback` - ultrafeedback
          * @enum {string}
          */
-        FormatEnum: "arena-battles" | "argilla" | "helpsteer3" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "summarize-from-feedback" | "table" | "trl-preference" | "tulu-eval" | "ultrafeedback";
+        FormatEnum: "arena-battles" | "argilla" | "helpsteer3" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prodigy" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "summarize-from-feedback" | "table" | "trl-preference" | "tulu-eval" | "ultrafeedback";
         Formats: {
             imports: components["schemas"]["ImportFormat"][];
             exports: components["schemas"]["ExportFormat"][];
@@ -2403,6 +2404,7 @@ export interface components {
              *     * `oasst-models` - oasst-models
              *     * `oasst-trees` - oasst-trees
              *     * `pandalm` - pandalm
+             *     * `prodigy` - prodigy
              *     * `prompts` - prompts
              *     * `qa-feedback` - qa-feedback
              *     * `ranked-outputs` - ranked-outputs

@@ -14,14 +14,17 @@ SEPARATOR_LINE = re.compile(r'"?sep=([,;|:^~\t])"?[ ,;\t]*', re.IGNORECASE)
 LINE_END = re.compile(r"\r\n|\n|\r")
 EMPTY_LINES = re.compile(r"\A(?:[,;|\t]*[\r\n])+")
 QUOTED = re.compile(r'"[^"]*"')
-NAME = re.compile(r"[\w .\-/()?#\[\]]{1,80}")
-WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+NAME = re.compile(r"[\w .:\-/()?#\[\]]{1,80}")
+WORD = re.compile(r"[A-ZÀ-Þ]?[a-zß-ÿ]+|[A-ZÀ-Þ]+(?![a-zß-ÿ])|\d+")
 MAX_NAME_WORDS = 5
-# Words in the names of columns that contain a prompt, a response or a vote.
+# Words in the names of columns that contain a prompt, a response or a vote, in English and German.
 WORDS = frozenset(
     {
         "answer",
+        "antwort",
         "article",
+        "aufgabe",
+        "ausgabe",
         "best",
         "better",
         "candidate",
@@ -32,7 +35,10 @@ WORDS = frozenset(
         "conversation",
         "dialog",
         "dialogue",
+        "eingabe",
+        "frage",
         "generation",
+        "gewinner",
         "input",
         "instruction",
         "label",

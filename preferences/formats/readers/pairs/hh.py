@@ -11,7 +11,7 @@ import re
 from itertools import pairwise
 
 from preferences.fields import annotator_of, metadata_of, text_of
-from preferences.formats.dialogues import HH_ROLES, run_on
+from preferences.formats.dialogues import HH_ROLES, messages_of, run_on
 from preferences.formats.readers.pairs.sides import blind_order, strength_of
 from preferences.formats.readers.prompts import with_system
 from preferences.formats.training_fields import training_fields
@@ -27,6 +27,7 @@ from preferences.quirks import (
 )
 from preferences.records import (
     ImportFormat,
+    Message,
     Parsed,
     RankingRecord,
     Record,
@@ -89,6 +90,15 @@ def turns_of(dialogue: str, name: str) -> list[Turn]:
     if len(turns) > MAX_MESSAGES:
         raise RowError(f"{name} has {len(turns)} turns; the maximum is {MAX_MESSAGES}")
     return turns
+
+
+def prompt_turns(text: str, name: str) -> tuple[Message, ...]:
+    """The turns of a prompt in this format; an empty Assistant turn at its end is where the responses
+    follow."""
+    turns = turns_of(text, name)
+    if turns[-1][0] == "Assistant" and not turns[-1][1].strip():
+        turns = turns[:-1]
+    return messages_of([{"role": HH_ROLES[role], "content": said} for role, said in turns], name)
 
 
 def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:

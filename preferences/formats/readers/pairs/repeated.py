@@ -27,6 +27,7 @@ OTHER_WORD = re.compile(
 # These words also name fields with other data, such as a user's name. If a field with such a name contains a
 # single word, the word is not a prompt.
 AMBIGUOUS_WORDS = frozenset({"user", "human", "source", "title", "task", "message", "goal", "body"})
+TURN_FIELDS = frozenset({"role", "from"})
 LONG = 6  # words; a text of this length is rarely a label
 
 
@@ -83,7 +84,8 @@ def _could_be_prompt(name: str, value: Any) -> bool:
     words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
     named = any(PROMPT_WORD.fullmatch(word) for word in words)
     if isinstance(value, list):
-        return named and any(isinstance(turn, dict) for turn in value)
+        turns = [turn for turn in value if isinstance(turn, dict)]
+        return any(named or TURN_FIELDS & turn.keys() for turn in turns)
     if not isinstance(value, str) or not value.strip() or any(map(OTHER_WORD.fullmatch, words)):
         return False
     length = len(value.split())

@@ -9,7 +9,7 @@ of an answer into the prompt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from preferences.fields import annotator_of, label_of, prompt_messages, text_of
@@ -22,8 +22,10 @@ from preferences.formats.dialogues import (
     shared_turns,
     turn_metadata,
 )
+from preferences.formats.readers.pairs import hh
 from preferences.formats.readers.pairs.repeated import merged, possible_prompts, without_prompt
 from preferences.formats.readers.pairs.sides import SIDES, blind_order, strength_of
+from preferences.formats.readers.pairs.spelling import respelt, side_names
 from preferences.formats.readers.prompts import (
     PROMPT_NAMES,
     SYSTEM_NAMES,
@@ -71,7 +73,15 @@ class _Pair(NamedTuple):
 
 
 def recognises(row: Row) -> bool:
-    return all(isinstance(row.get(side), (str, list, dict)) and row[side] for side in SIDES)
+    return side_names(row) is not None
+
+
+def parser_of(rows: Sequence[Row]) -> Callable[[Row], Parsed]:
+    """Return the parser of a file, given its first rows: the responses can have other names (`spelling`)."""
+    names = next((found for row in rows if (found := side_names(row)) is not None), SIDES)
+    if names == SIDES:
+        return parse
+    return lambda row: parse(respelt(row, names))
 
 
 def parse(row: Row) -> Parsed:
@@ -115,7 +125,7 @@ def parse(row: Row) -> Parsed:
 def _plain(row: Row, sides: Mapping[str, Any]) -> _Pair:
     texts = [text_of(sides[side], side) for side in SIDES]
     if _has_prompt(row):
-        prompt = prompt_of(row, in_pair=True)
+        prompt = _with_hh_turns(prompt_of(row, in_pair=True))
         rests = without_prompt(prompt.messages[-1]["content"], texts)
         replies = [_turn(text) for text in rests or texts]
         if prompt.others:
@@ -135,6 +145,15 @@ def _plain(row: Row, sides: Mapping[str, Any]) -> _Pair:
     texts = [text[cut:] for text in texts]
     quirks = quirks_of(messages, [_turn(text) for text in texts])
     return _Pair(Prompt(messages, system, {}), texts, (IMPLICIT_PROMPT, *quirks), ({}, {}))
+
+
+def _with_hh_turns(prompt: Prompt) -> Prompt:
+    """The prompt. A text in the format of hh-rlhf ("\\n\\nHuman: …") is split into its turns."""
+    last = prompt.messages[-1]
+    if not last["content"].startswith("\n\n") or last["role"] != "user" or not hh.TURN.match(last["content"]):
+        return prompt
+    before = prompt.messages[:-1]
+    return prompt._replace(messages=(*before, *hh.prompt_turns(last["content"], "prompt")))
 
 
 def _has_prompt(row: Row) -> bool:
@@ -217,8 +236,10 @@ def _prompt_beside(row: Row) -> Prompt:
 FORMAT = ImportFormat(
     name="trl-preference",
     title="TRL preference: chosen and rejected, with or without a prompt (JSON Lines, CSV, Parquet)",
-    reads="Each row becomes a task with two responses and a ranking. The prompt is `prompt` or another "
-    "known field (`question`, `query`, `instruction`, `input`, `context`, `messages`, `conversations`, …). "
+    reads="Each row becomes a task with two responses and a ranking. Columns such as `chosen_response` and "
+    "`rejected_response`, or OpenAI's `preferred_output` and `non_preferred_output`, are read as `chosen` "
+    "and `rejected`. The prompt is `prompt` or another known field (`question`, `query`, `instruction`, "
+    "`input`, `context`, `messages`, `conversations`, …). "
     "`system` or `system_prompt` is the system turn. If the responses repeat the prompt, the prompt is read "
     "only once. Without a prompt field, the prompt is the turns that both conversations share, or the words "
     "that both texts begin with. If an unknown field could contain the prompt, the words that both texts "
@@ -231,4 +252,5 @@ FORMAT = ImportFormat(
     example='{"prompt": "The sky is", "chosen": " blue.", "rejected": " green.", "margin": 1}',
     recognises=recognises,
     parse=parse,
+    parser_of=parser_of,
 )

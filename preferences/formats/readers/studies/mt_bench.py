@@ -24,6 +24,7 @@ from preferences.fields import (
     time_of,
 )
 from preferences.formats.dialogues import LABELS, run_on
+from preferences.formats.readers.prompts import has_prompt
 from preferences.quirks import EMPTY_REPLY
 from preferences.records import (
     ImportFormat,
@@ -110,7 +111,9 @@ def _conversation(questions: list[str], answers: list[str], turn: int) -> str:
 
 
 def recognises_votes(row: Row) -> bool:
-    return {"question_id", "model_a", "model_b", "winner"} <= row.keys() and "conversation_a" not in row
+    # A row with its own prompt is a table of responses with a `question_id`.
+    votes = {"question_id", "model_a", "model_b", "winner"} <= row.keys()
+    return votes and "conversation_a" not in row and not has_prompt(row)
 
 
 def parse_vote(row: Row) -> Parsed:

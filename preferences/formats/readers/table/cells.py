@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from preferences.fields import given, kind, parsed_of, prompt_messages, text_of
-from preferences.formats.dialogues import HH_ROLES, messages_of, reply_of, shared_turns, turns_of
+from preferences.formats.dialogues import messages_of, reply_of, shared_turns, turns_of
 from preferences.formats.readers.pairs import hh
+from preferences.formats.readers.prompts import INSTRUCTION_FIELDS, conversation_of_instruction
 from preferences.records import Message, Row, RowError
 
 TEXT_KEYS = ("text", "response", "content", "completion", "output", "answer", "summary")
+# The text of a prompt that is an object, such as WebGPT's `question`.
+PROMPT_KEYS = ("full_text", "text", "content", "prompt", "question")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,30 @@ def conversation_and_texts(row: Row, prompt: str, replies: Replies) -> tuple[tup
         cell = cell[0]
     if isinstance(cell, list):
         return messages_of(cell, prompt), texts
+    if isinstance(cell, Mapping):
+        cell = cell.get(next((key for key in PROMPT_KEYS if isinstance(cell.get(key), str)), ""), cell)
     text = text_of(cell, prompt)
-    return _dialogue(text, prompt) if hh.TURN.match(text) else prompt_messages(text, prompt), texts
+    if hh.TURN.match(text):
+        return hh.prompt_turns(text, prompt), texts
+    if len(prompt_fields(row, prompt)) > 1:
+        return conversation_of_instruction(row), texts
+    return prompt_messages(text, prompt), texts
+
+
+def ids_of(items: Sequence[Any]) -> tuple[str, ...]:
+    """The IDs of listed responses; empty unless every response has its own."""
+    ids = [str(item["id"]) for item in items if isinstance(item, Mapping) and given(item.get("id"))]
+    return tuple(ids) if len(ids) == len(items) == len(set(ids)) else ()
+
+
+def prompt_fields(row: Row, prompt: str) -> frozenset[str]:
+    """The columns that the prompt of :func:`conversation_and_texts` contains completely: `instruction` is
+    followed by `input` and preceded by `history`, and an object has further fields beside its text."""
+    if isinstance(row.get(prompt), Mapping):
+        return frozenset()
+    if prompt == "instruction" and isinstance(row.get(prompt), str):
+        return INSTRUCTION_FIELDS
+    return frozenset({prompt})
 
 
 def listed(value: object) -> list[Any] | None:
@@ -118,11 +143,3 @@ def _from_turns(
     shared = shared_turns(conversations)
     texts = [reply_of(turns[shared:], f"response {number}") for number, turns in enumerate(conversations, 1)]
     return tuple(conversations[0][:shared]), texts
-
-
-def _dialogue(text: str, name: str) -> tuple[Message, ...]:
-    """The turns of an hh-rlhf prompt; the empty Assistant turn at its end is where the replies follow."""
-    turns = hh.turns_of(text, name)
-    if turns[-1][0] == "Assistant" and not turns[-1][1].strip():
-        turns = turns[:-1]
-    return messages_of([{"role": HH_ROLES[role], "content": said} for role, said in turns], name)

@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from preferences.formats.readers.columns.names import groups_of
+from preferences.formats.readers.prompts import SYSTEM_NAMES
 from preferences.formats.readers.table.mapping import (
-    SYSTEM_NAMES,
     ColumnMapping,
     described_by,
     mapping_with,
     prompt_column,
     response_columns,
 )
-from preferences.formats.readers.table.names import groups_of
-from preferences.formats.readers.table.votes import Numbers, OneHot, Signed, VoteColumns, Winner
+from preferences.formats.readers.table.votes import Flagged, Numbers, OneHot, Signed, VoteColumns, Winner
 from preferences.records import FormatError, Row
 
 KEYS = ("prompt", "system", "responses", "vote", "direction", "annotator")
@@ -80,6 +80,8 @@ def choice_of(mapping: ColumnMapping) -> dict[str, str]:
     elif isinstance(vote, Numbers):
         named = ",".join(vote.columns) or vote.list_column or vote.key
         direction = "higher" if vote.higher_wins else "lower"
+    elif isinstance(vote, Flagged):
+        named = vote.key
     elif isinstance(vote, OneHot):
         named = ""  # inferred again from the columns of the responses
     choice = {
@@ -114,6 +116,8 @@ def _vote(choice: Mapping[str, str], mapping: ColumnMapping, names: Sequence[str
         raise FormatError("vote= several columns needs direction=higher or direction=lower.")
     if direction in {"negative-first", "positive-first"}:
         return Signed(columns[0], negative_is_first=direction == "negative-first")
+    if columns[0] not in names:
+        return Flagged(columns[0])
     return Winner(columns[0], {"from-0": 0, "from-1": 1}.get(direction))
 
 

@@ -8,18 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from preferences.fields import given
-from preferences.formats.readers.prompts import PROMPT_NAMES
-from preferences.formats.readers.table.cells import Replies, listed, replies_of
-from preferences.formats.readers.table.names import Group, groups_of, words_of
-from preferences.formats.readers.table.votes import (
-    ORDER_WORDS,
+from preferences.formats.readers.columns.names import Group, groups_of, key_of, words_of
+from preferences.formats.readers.columns.vocabulary import (
+    ANNOTATOR_NAMES,
+    DESCRIPTION_WORDS,
+    ID_NAMES,
+    LIST_NAMES,
+    MODEL_WORDS,
+    MORE_PROMPT_NAMES,
+    NOT_VOTES,
+    OUTCOMES,
     RANK_WORDS,
+    RESPONSE_WORDS,
     SCORE_WORDS,
     WINNER_WORDS,
+)
+from preferences.formats.readers.prompts import PROMPT_NAMES, SYSTEM_NAMES
+from preferences.formats.readers.table.cells import Replies, ids_of, listed
+from preferences.formats.readers.table.unread import (
+    Sample,
+    flag_key,
+    groups_for,
+    is_flag,
+    nested_votes,
+    refused,
+    unclear,
+    unread_scores,
+)
+from preferences.formats.readers.table.votes import (
     Answers,
+    Flagged,
     Numbers,
     OneHot,
     VoteColumns,
@@ -33,56 +53,6 @@ from preferences.formats.readers.table.votes import (
     winner_priority,
 )
 from preferences.records import FormatError, Row, RowError
-
-MORE_PROMPT_NAMES = ("input", "user_prompt", "user_input", "context", "user", "post", "source_text")
-SYSTEM_NAMES = ("system", "system_prompt")
-ANNOTATOR_NAMES = (
-    "annotator",
-    "annotator_id",
-    "worker",
-    "worker_id",
-    "labeler",
-    "labeller",
-    "labeler_id",
-    "rater",
-    "rater_id",
-    "evaluator",
-    "judge",
-    "reviewer",
-    "annotated_by",
-    "completed_by",
-)
-COMMENT_NAMES = ("comment", "comments", "reason", "reasoning", "explanation", "rationale", "justification")
-TIME_NAMES = ("timestamp", "created_at", "tstamp", "submitted_at", "given_at")
-ID_NAMES = ("ranking_id", "annotation_id", "comparison_id", "vote_id", "id")
-LIST_NAMES = (
-    "responses",
-    "completions",
-    "answers",
-    "candidates",
-    "outputs",
-    "generations",
-    "summaries",
-    "replies",
-    "options",
-)
-# Fields of Rankloop's own format that describe a ranking. Without its order, they are not a vote.
-NOT_VOTES = frozenset({"ratings", "flags", "choices", "rewrite", "confidence", "strength", "metadata"})
-# Words in the names of columns that hold one response each.
-RESPONSE_WORDS = frozenset(
-    words_of(
-        "response answer completion output candidate generation reply summary text assistant continuation"
-        " option sample result translation"
-    )
-)
-# Words in the names of columns that describe a response.
-DESCRIPTION_WORDS = frozenset(
-    words_of(
-        "model source generator id name score rank rating reward winner win safe length tokens language lang"
-        " label category type url time feedback comment reason rationale explanation metadata note is has"
-    )
-)
-MODEL_WORDS = ("model", "generator", "source", "system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +76,7 @@ class ColumnMapping:
 
     def answers(self, replies: Replies, models: Sequence[str]) -> Answers:
         columns = self.responses if len(self.responses) > 1 else ()
-        return Answers(replies.texts, tuple(models), columns, self.numbers)
+        return Answers(replies.texts, tuple(models), columns, self.numbers, ids_of(replies.items))
 
 
 def mapping_of(rows: Sequence[Row]) -> ColumnMapping | None:
@@ -129,9 +99,9 @@ def mapping_with(
     # Rankloop's `ratings` are objects; a list of them is a score per response.
     described = {name for name in NOT_VOTES if not any(listed(row.get(name)) for row in rows)}
     rest = [name for name in names if name not in {prompt, *columns, *SYSTEM_NAMES, *described}]
-    models = next((group.columns for group in _groups(rest, len(columns)) if _is_model_group(group)), ())
-    rest = [name for name in rest if name not in models and name not in (*ANNOTATOR_NAMES, *ID_NAMES)]
-    vote, others = _vote(_Sample(rows, columns, models, numbers), rest)
+    models = next((group.columns for group in groups_for(rest, len(columns)) if _is_model_group(group)), ())
+    rest = [name for name in rest if name not in models and key_of(name) not in (*ANNOTATOR_NAMES, *ID_NAMES)]
+    vote, others = _vote(Sample(rows, columns, models, numbers), rest)
     if vote is None:
         return None
     return ColumnMapping(
@@ -149,44 +119,20 @@ def mapping_with(
 def described_by(names: Sequence[str], count: int, vote: VoteColumns | None) -> tuple[Group, ...]:
     """The groups of columns with another value per response, other than the vote's."""
     used = set(vote.columns) if isinstance(vote, (OneHot, Numbers)) else set()
-    return tuple(group for group in _groups(names, count) if not used & set(group.columns))
+    return tuple(group for group in groups_for(names, count) if not used & set(group.columns))
 
 
-class _Sample:
-    """The first rows of a file, with the responses of each."""
-
-    def __init__(
-        self, rows: Sequence[Row], columns: tuple[str, ...], models: tuple[str, ...], numbers: tuple[int, ...]
-    ) -> None:
-        self.columns = columns
-        self.numbers = numbers
-        self.rows: list[tuple[Row, Answers]] = []
-        self.items: list[list[Any]] = []
-        for row in rows:
-            try:
-                replies = replies_of(row, columns)
-            except RowError:
-                continue
-            named = tuple(str(row.get(model) or "") for model in models)
-            of_columns = columns if len(columns) > 1 else ()
-            self.rows.append((row, Answers(replies.texts, named, of_columns, numbers)))
-            self.items.append([item for item in replies.items if isinstance(item, dict)])
-
-    def values(self, name: str) -> list[tuple[Any, Answers]]:
-        """The filled cells of a column, each with its row's responses."""
-        return [(row[name], answers) for row, answers in self.rows if given(row.get(name))]
-
-
-def _vote(sample: _Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[str, ...]]:
+def _vote(sample: Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[str, ...]]:
     """The vote, and the other columns that look like one. Raises FormatError if none of them can be read."""
     if not sample.rows:
         return None, ()
     count = len(sample.rows[0][1].texts)
     one_hot = one_hot_columns(names, count)
     if one_hot is not None and all(
-        _is_flag(value) for name in one_hot.columns for value, _ in sample.values(name)
+        is_flag(value) for name in one_hot.columns for value, _ in sample.values(name)
     ):
         return one_hot, ()
+    flag = flag_key(sample)
     candidates = [name for name in names if sample.values(name) and _looks_like_winner(sample, name)]
     readable: dict[str, Winner] = {}
     reasons: dict[str, str] = {}
@@ -195,51 +141,64 @@ def _vote(sample: _Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[
             readable[name] = _winner(sample, name)
         except RowError as error:
             reasons[name] = str(error)
+    if flag and not readable and not reasons:
+        return Flagged(flag), ()
+    if flag:
+        raise refused(dict.fromkeys(candidates, "the responses have a vote of their own"))
     best = sorted(readable, key=winner_priority)
     top = [name for name in best if winner_priority(name) == winner_priority(best[0])]
     if len(top) == 1 and not any(winner_priority(name) < winner_priority(top[0]) for name in reasons):
         return readable[top[0]], tuple(name for name in candidates if name != top[0])
     if top:
-        raise _refused(
+        raise refused(
             {name: reasons.get(name, "it can be read as the vote, but so can others") for name in candidates}
         )
     if reasons:
-        raise _refused(reasons)
+        raise refused(reasons)
     ranks = _ranks(sample, names)
     if ranks is not None:
         return ranks, ()
-    scores = _scores(sample, names)
+    scores = unread_scores(sample, names)
     if scores:
-        raise _refused(dict.fromkeys(scores, "it isn't known whether a higher number is better"))
+        raise refused({name: unclear(sample, name) for name in scores})
+    nested = nested_votes(sample, names)
+    if nested:
+        raise refused(nested)
     return None, ()
 
 
-def _looks_like_winner(sample: _Sample, name: str) -> bool:
-    """By its name, or because every cell names a response or a tie."""
+def _looks_like_winner(sample: Sample, name: str) -> bool:
+    """By its name, or because every cell names a response or a tie, or says that one has won or lost."""
     if winner_priority(name) < len(WINNER_WORDS):
-        return not any(isinstance(value, (dict, list)) for value, _ in sample.values(name))
-    return all(
-        isinstance(value, str) and is_name_of(value, answers) for value, answers in sample.values(name)
+        return all(
+            not isinstance(value, (dict, list)) or _is_id(value, answers)
+            for value, answers in sample.values(name)
+        )
+    return "id" not in words_of(name) and all(
+        isinstance(value, str) and (is_name_of(value, answers) or value.strip().lower() in OUTCOMES)
+        for value, answers in sample.values(name)
     )
 
 
-def _winner(sample: _Sample, name: str) -> Winner:
+def _winner(sample: Sample, name: str) -> Winner:
     """Raises RowError with the first reason why a cell of this column can't be read."""
     values = sample.values(name)
-    whole = {int(float(value)) for value, _ in values if is_number(value) and float(value).is_integer()}
+    whole = {
+        int(float(value))
+        for value, answers in values
+        if is_number(value) and float(value).is_integer() and str(value) not in answers.ids
+    }
     winner = Winner(name, None if sample.numbers or not whole else _first_number(sample, name, whole))
     for value, answers in values:
         winner_of(value, answers, winner.first)
     return winner
 
 
-def _first_number(sample: _Sample, name: str, numbers: set[int]) -> int:
+def _first_number(sample: Sample, name: str, numbers: set[int]) -> int:
     """The number of the first response, as shown by the numbers in the column. Raises RowError if both 0 and
     1 are possible."""
     count = max(len(answers.texts) for _, answers in sample.rows)
-    if {"index", "idx"} & set(words_of(name)) or (
-        0 in numbers and max(numbers) < count and min(numbers) == 0
-    ):
+    if {"index", "idx"} & set(words_of(name)) or (min(numbers) == 0 and 0 < max(numbers) < count):
         return 0
     if min(numbers) >= 1 and count in numbers:
         return 1
@@ -247,8 +206,8 @@ def _first_number(sample: _Sample, name: str, numbers: set[int]) -> int:
     raise RowError(f"its numbers ({shown}) don't show whether the first response is 0 or 1")
 
 
-def _ranks(sample: _Sample, names: list[str]) -> Numbers | None:
-    for group in _groups(names, len(sample.rows[0][1].texts)):
+def _ranks(sample: Sample, names: list[str]) -> Numbers | None:
+    for group in groups_for(names, len(sample.rows[0][1].texts)):
         if RANK_WORDS & set(group.words):
             return Numbers(columns=group.columns)
     numbered = numbered_columns([*sample.columns, *names])
@@ -264,44 +223,31 @@ def _ranks(sample: _Sample, names: list[str]) -> Numbers | None:
     return None
 
 
-def _scores(sample: _Sample, names: list[str]) -> list[str]:
-    """The columns, or keys of listed responses, with a score per response."""
-    groups = [
-        name
-        for group in _groups(names, len(sample.rows[0][1].texts))
-        if SCORE_WORDS & set(group.words)
-        for name in group.columns
-    ]
-    keys = [key for items in sample.items for item in items for key in named_numbers(item)[1]]
-    lists = [
-        name
-        for name in vote_names(tuple(names))
-        if sample.values(name) and all(listed(value) for value, _ in sample.values(name))
-    ]
-    single = [
-        name
-        for name in vote_names(tuple(names))
-        if name not in lists and sample.values(name) and not ORDER_WORDS & set(words_of(name))
-    ]
-    return [*groups, *dict.fromkeys(keys), *lists, *(name for name in single if name not in groups)]
-
-
-def _refused(reasons: dict[str, str]) -> FormatError:
-    """The refusal of a file with votes that can't be read."""
-    named = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
-    return FormatError(
-        f"Columns look like a vote but can't be read: {named}. Nothing was imported, because the tasks would"
-        " be ranked again. Choose the columns to read, or ignore the votes (on the command line: --map"
-        " vote=COLUMN or --map vote=none)."
-    )
-
-
 def prompt_column(rows: Sequence[Row], names: list[str]) -> str | None:
-    spelt = {name.strip().lower().replace(" ", "_"): name for name in names}
-    for name in (*PROMPT_NAMES, *MORE_PROMPT_NAMES):
-        if name in spelt and any(given(row.get(spelt[name])) for row in rows):
-            return spelt[name]
+    """The column of the prompt. If the names of the responses have further words, as in `orig_response_a`, a
+    column with the same words (`orig_instruction`) comes first."""
+    filled = [name for name in names if any(given(row.get(name)) for row in rows)]
+    for further in (*_further_words(names), frozenset[str]()):
+        spelt: dict[str, str] = {}
+        for name in filled:
+            words = words_of(name)
+            if further <= set(words):
+                spelt.setdefault("_".join(word for word in words if word not in further), name)
+        found = next((name for name in (*PROMPT_NAMES, *MORE_PROMPT_NAMES) if name in spelt), None)
+        if found is not None:
+            return spelt[found]
     return None
+
+
+def _further_words(names: list[str]) -> list[frozenset[str]]:
+    """The words in the names of the responses that do not say that they are responses."""
+    found = [
+        frozenset(group.words) - RESPONSE_WORDS
+        for group in groups_of(names)
+        if RESPONSE_WORDS & set(group.words)
+        and not (DESCRIPTION_WORDS | set(WINNER_WORDS)) & set(group.words)
+    ]
+    return [words for words in found if words]
 
 
 def response_columns(rows: Sequence[Row], names: list[str]) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
@@ -345,7 +291,7 @@ def _columns_named_by_votes(
     filled = [name for name in winners if any(given(row.get(name)) for row in rows)]
     texts = {name for row in rows for name, value in row.items() if isinstance(value, (str, list)) and value}
     if filled and len(texts & set(names) - set(winners)) > 1:
-        raise _refused(dict.fromkeys(filled, "the columns of the responses are not found"))
+        raise refused(dict.fromkeys(filled, "the columns of the responses are not found"))
     return None
 
 
@@ -361,15 +307,12 @@ def numbered_columns(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _groups(names: Sequence[str], count: int) -> list[Group]:
-    return [group for group in groups_of(names) if len(group.columns) == count]
-
-
 def _is_model_group(group: Group) -> bool:
     return any(word in group.words for word in MODEL_WORDS) and not {*WINNER_WORDS, *SCORE_WORDS} & set(
         group.words
     )
 
 
-def _is_flag(value: object) -> bool:
-    return str(value).strip().lower() in {"0", "1", "0.0", "1.0", "true", "false", "yes", "no"}
+def _is_id(value: object, answers: Answers) -> bool:
+    """Whether the value is a list that names responses by their IDs."""
+    return isinstance(value, list) and bool(answers.ids) and all(str(item) in answers.ids for item in value)

@@ -7,12 +7,15 @@ The annotator, a comment, an ID and a time belong to the ranking, and all other 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from preferences.fields import (
+    annotator_of,
     check_response_count,
     given,
     label_of,
@@ -21,23 +24,30 @@ from preferences.fields import (
     time_of,
 )
 from preferences.formats.dialogues import quirks_of
-from preferences.formats.readers.table.cells import TEXT_KEYS, conversation_and_texts, listed, replies_of
-from preferences.formats.readers.table.mapping import (
+from preferences.formats.readers.columns.names import Group, key_of
+from preferences.formats.readers.columns.vocabulary import (
     ANNOTATOR_NAMES,
     COMMENT_NAMES,
     ID_NAMES,
     TIME_NAMES,
-    ColumnMapping,
-    mapping_of,
 )
-from preferences.formats.readers.table.names import Group
+from preferences.formats.readers.table.cells import (
+    TEXT_KEYS,
+    Replies,
+    conversation_and_texts,
+    listed,
+    prompt_fields,
+    replies_of,
+)
+from preferences.formats.readers.table.mapping import ColumnMapping, mapping_of
 from preferences.formats.readers.table.votes import (
-    Answers,
+    Flagged,
     Numbers,
     OneHot,
     Signed,
     Verdict,
     Winner,
+    flagged_of,
     is_number,
     numbers_of,
     one_hot_of,
@@ -65,12 +75,14 @@ NO_MAPPING = (
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The fields of a row that describe its ranking. `rest` is everything else."""
+    """The fields of a row that describe its ranking. `time_left`: its time is not understood. `rest` is
+    everything else, including such a time."""
 
     annotator: str
     comment: str
     external_id: str
     given_at: datetime | None
+    time_left: bool
     rest: dict[str, Any]
 
 
@@ -99,9 +111,9 @@ def parse_with(row: Row, mapping: ColumnMapping) -> Parsed:
         messages = ({"role": "system", "content": text_of(row[mapping.system], mapping.system)}, *messages)
     models = [label_of(row.get(column), column) for column in mapping.models[: len(texts)]]
     models = models or [_model_of(item, number) for number, item in enumerate(replies.items, start=1)]
-    verdict = _verdict(row, mapping, mapping.answers(replies, models))
+    verdict = _verdict(row, mapping, replies, models)
     ratings, described = _described(row, mapping.described, len(texts))
-    beside = _beside(row, mapping.annotator, _used(mapping))
+    beside = _beside(row, mapping.annotator, _used(mapping) | prompt_fields(row, mapping.prompt))
     responses = tuple(
         ResponseRecord(text, model, metadata={**_item_metadata(item), **extra})
         for text, model, item, extra in zip(texts, models, replies.items, described, strict=True)
@@ -114,7 +126,7 @@ def parse_with(row: Row, mapping: ColumnMapping) -> Parsed:
         return [Record(messages, responses, metadata=metadata, quirks=tuple(quirks))]
     if mapping.others:
         quirks.append(OTHER_VOTES)
-    if beside.given_at is None and any(given(row.get(name)) for name in TIME_NAMES):
+    if beside.time_left:
         quirks.append(TIME_NOT_UNDERSTOOD)
     ranking = RankingRecord(
         tiers=verdict.tiers,
@@ -131,7 +143,7 @@ def parse_with(row: Row, mapping: ColumnMapping) -> Parsed:
     return [Record(messages, responses, (ranking,), task_metadata={}, quirks=tuple(quirks))]
 
 
-def _verdict(row: Row, mapping: ColumnMapping, answers: Answers) -> Verdict | None:
+def _verdict(row: Row, mapping: ColumnMapping, replies: Replies, models: Sequence[str]) -> Verdict | None:
     vote = mapping.vote
     if vote is None:
         return None
@@ -140,18 +152,19 @@ def _verdict(row: Row, mapping: ColumnMapping, answers: Answers) -> Verdict | No
     if isinstance(vote, Signed):
         return signed_of(row.get(vote.column), vote)
     if isinstance(vote, Numbers):
-        return numbers_of(*_numbers(row, mapping, vote), higher_wins=vote.higher_wins)
+        return numbers_of(*_numbers(row, vote, replies.items), higher_wins=vote.higher_wins)
+    if isinstance(vote, Flagged):
+        return flagged_of(replies.items, vote)
     try:
-        return winner_of(row.get(vote.column), answers, vote.first)
+        return winner_of(row.get(vote.column), mapping.answers(replies, models), vote.first)
     except RowError as error:
         raise RowError(f"{vote.column}: {error}") from None
 
 
-def _numbers(row: Row, mapping: ColumnMapping, vote: Numbers) -> tuple[list[Any], str]:
+def _numbers(row: Row, vote: Numbers, items: Sequence[Any]) -> tuple[list[Any], str]:
     """The number of each response, and the name of their field."""
     if vote.columns:
         return [row.get(column) for column in vote.columns], ", ".join(vote.columns)
-    items = listed(row.get(mapping.responses[0])) or []
     if vote.key:
         return [item.get(vote.key) if isinstance(item, dict) else None for item in items], vote.key
     numbers = listed(row.get(vote.list_column)) or []
@@ -188,28 +201,28 @@ def _used(mapping: ColumnMapping) -> frozenset[str]:
     elif isinstance(vote, Numbers):
         voted = (*vote.columns, vote.list_column)
     described = [name for group in mapping.described for name in group.columns]
-    return frozenset(
-        {mapping.prompt, mapping.system, *mapping.responses, *mapping.models, *voted, *described}
-    )
+    return frozenset({mapping.system, *mapping.responses, *mapping.models, *voted, *described})
 
 
 def _beside(row: Row, annotator: str, used: frozenset[str]) -> Beside:
-    annotator = annotator or _first(row, ANNOTATOR_NAMES, used)
-    comment = next(
-        (name for name in COMMENT_NAMES if name not in used and isinstance(row.get(name), str) and row[name]),
-        "",
+    annotators, comments, identifiers, times = (
+        [name for name in names if name not in used and given(row[name])]
+        for names in _columns_beside(tuple(row))
     )
-    identifier = _first(row, ID_NAMES, used)
-    time = _first(row, TIME_NAMES, used)
+    annotator = annotator or (annotators[0] if annotators else "")
+    comment = next((name for name in comments if isinstance(row[name], str)), "")
+    identifier = identifiers[0] if identifiers else ""
+    time = times[0] if times else ""
     given_at = time_of(row[time]) if time else None
     known = used | {name for name in (annotator, comment, identifier, time if given_at else "") if name}
     return Beside(
-        annotator=label_of(row.get(annotator), annotator) if annotator else "",
+        annotator=annotator_of(row, annotator) if annotator else "",
         comment=text_of(row[comment], comment) if comment else "",
         external_id=label_of(row[identifier], identifier) if identifier else "",
         given_at=given_at,
+        time_left=bool(time) and given_at is None,
         rest=metadata_of(row, known | {"metadata"})
-        | metadata_of({"metadata": row.get("metadata")}, frozenset()),
+        | metadata_of({"metadata": row.get("metadata")}, frozenset({"metadata"})),
     )
 
 
@@ -219,8 +232,21 @@ def _kept(beside: Beside) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if value}
 
 
-def _first(row: Row, names: Sequence[str], used: frozenset[str]) -> str:
-    return next((name for name in names if name not in used and given(row.get(name))), "")
+@lru_cache(maxsize=64)
+def _columns_beside(names: tuple[str, ...]) -> tuple[list[str], ...]:
+    """The columns that can be the annotator, the comment, the ID and the time, each the likeliest first."""
+    keys = {name: key_of(name) for name in names}
+    # Toloka's `ASSIGNMENT:worker_id`. The last part of other names, as in `Input.id`, can describe the task.
+    people = {name: key_of(re.split(r"[.:]", name)[-1]) for name in names}
+    return tuple(
+        sorted((name for name in names if of[name] in known), key=lambda name: known.index(of[name]))
+        for known, of in (
+            (ANNOTATOR_NAMES, people),
+            (COMMENT_NAMES, keys),
+            (ID_NAMES, keys),
+            (TIME_NAMES, keys),
+        )
+    )
 
 
 def _model_of(item: object, number: int) -> str:
@@ -241,9 +267,10 @@ FORMAT = ImportFormat(
     name="table",
     title="A table of responses with a vote in columns of any name (JSON Lines, CSV, Parquet)",
     reads="The prompt, the responses (`response_a`, `answer 1`, … or a list) and the vote. The vote is a"
-    " column that names the winner (`A`, `model_b`, `left`, a number, the response's model or its text,"
-    " `tie`, `both_bad`), a column of 0s and 1s for each outcome, or a rank for each response (1 is best)."
-    " The annotator, a comment, a time and an ID are kept with the ranking; other numbers per response become"
+    " column that names the winner (`A`, `model_b`, `left`, a number, the response's model, ID or text,"
+    " `tie`, `both_bad`), a column of 0s and 1s for each outcome, a listed response that is `chosen` or"
+    " `selected`, or a rank for each response (1 is best). The names can be English or German. The"
+    " annotator, a comment, a time and an ID are kept with the ranking; other numbers per response become"
     " its ratings. The columns are inferred from the first 50 rows. If the vote can't be read with"
     " certainty, the file is refused and its columns are named.",
     loses="Nothing. Other fields are kept as metadata of the ranking.",

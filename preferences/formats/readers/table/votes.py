@@ -21,68 +21,26 @@ from functools import lru_cache
 from typing import Any
 
 from preferences.fields import given, tiers_from_ranks
-from preferences.formats.readers.table.names import LETTERS, PAIRS, Group, groups_of, words_of
+from preferences.formats.readers.columns.names import LETTERS, PAIRS, Group, groups_of, words_of
+from preferences.formats.readers.columns.vocabulary import (
+    ADVERBS,
+    BOTH_BAD,
+    FILLER,
+    ORDER_WORDS,
+    OTHER_WORDS,
+    RANK_WORDS,
+    SCORE_WORDS,
+    TIES,
+    WINNER_WORDS,
+)
 from preferences.records import Row, RowError, Tiers
 
-# Words in the name of a column that holds a vote; of several such columns, the earliest word decides which
-# is the vote.
-WINNER_WORDS = (
-    "winner",
-    "win",
-    "wins",
-    "preferred",
-    "preference",
-    "prefer",
-    "better",
-    "best",
-    "vote",
-    "voted",
-    "verdict",
-    "judgement",
-    "judgment",
-    "decision",
-    "choice",
-    "chosen",
-    "selected",
-    "selection",
-    "pick",
-    "picked",
-    "comparison",
-)
-RANK_WORDS = frozenset({"rank", "ranks", "ranking", "rankings", "place", "position"})
-ORDER_WORDS = frozenset({"order", "ordering", "ordered", "sorted"})
-SCORE_WORDS = frozenset(
-    {"score", "scores", "rating", "ratings", "reward", "rewards", "elo", "label", "grade"}
-)
-# Words that make a column something else, such as the reason for a choice or the time of a vote.
-OTHER_WORDS = frozenset(
-    words_of(
-        "reason reasoning comment comments explanation rationale justification statement why feedback"
-        " confidence time date timestamp at duration seconds source count counts metadata note notes by name"
-        " type prompt method strength margin of number num"
-    )
-)
-TIES = frozenset({"tie", "ties", "tied", "draw", "equal", "same", "both", "even", "bothgood", "similar"})
-BOTH_BAD = frozenset({"bothbad", "neither", "none"})
-# Words of a cell that do not say which response it names.
-FILLER = frozenset(
-    words_of(
-        "response answer model completion output assistant option candidate summary reply the is are better"
-        " wins won win winner preferred side good conversation text system generation"
-    )
-)
-ADVERBS: dict[str, int | None] = {
-    "equally": None,
-    "slightly": 1,
-    "marginally": 1,
-    "clearly": 2,
-    "significantly": 3,
-    "much": 3,
-    "far": 3,
-    "strongly": 3,
-}
 # "[[A>>B]]", as judges of arena-hard write it.
 RELATION = re.compile(r"\[*\s*([ab])\s*([<>=]{1,3})\s*([ab])\s*\]*", re.IGNORECASE)
+# "B is better" and "Response A wins".
+SENTENCE = re.compile(
+    r"\s*(\w+\s+)?([a-j]|\d|left|right|first|second)(\s+\w+)?\s+(is|wins|was|ist)\b", re.IGNORECASE
+)
 MAX_VERDICT_CHARACTERS = 80
 MAX_NAME_CHARACTERS = 20
 LARGEST_NUMBER = 2**53
@@ -99,13 +57,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The names that a cell can use for a row's responses: their texts, their models, their columns, and the
-    numbers of their columns, if they have numbers."""
+    """The names that a cell can use for a row's responses: their texts, their models, their columns, the
+    numbers of their columns, if they have numbers, and the IDs of listed responses."""
 
     texts: tuple[str, ...]
     models: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     numbers: tuple[int, ...] = ()
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +86,13 @@ class OneHot:
 
 
 @dataclass(frozen=True, slots=True)
+class Flagged:
+    """A key of each listed response that is 1 or true for the best one."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Numbers:
     """One number per response: in `columns`, in a list, or under a key of each listed response."""
 
@@ -145,7 +111,7 @@ class Signed:
     negative_is_first: bool
 
 
-VoteColumns = Winner | OneHot | Numbers | Signed
+VoteColumns = Winner | OneHot | Flagged | Numbers | Signed
 
 
 @lru_cache(maxsize=256)
@@ -187,6 +153,12 @@ def winner_of(value: object, answers: Answers, first: int | None = None) -> Verd
     if not given(value) or (isinstance(value, str) and not value.strip()):
         return None
     count = len(answers.texts)
+    if isinstance(value, list):
+        if len(value) > 1:
+            raise RowError(f"it names {len(value)} responses, but not their order")
+        return winner_of(value[0], answers, first) if value else None
+    if str(value) in answers.ids:
+        return _won_by(answers.ids.index(str(value)), count)
     number = _whole(value)
     if number is not None:
         index = _index_of_number(number, answers, first)
@@ -206,10 +178,13 @@ def winner_of(value: object, answers: Answers, first: int | None = None) -> Verd
 
 
 def is_name_of(value: str, answers: Answers) -> bool:
-    """Whether a short cell names a response or a tie and contains nothing else, such as `B` or `model_a`.
-    Used for columns whose names don't suggest a vote, where a sentence such as "A better answer" is not
-    one."""
-    if value not in answers.texts and (len(value) > MAX_NAME_CHARACTERS or len(words_of(value)) > 2):
+    """Whether a short cell names a response or a tie and contains nothing else, such as `B` or `model_a`, or
+    says that it is better ("A is better"). Used for columns whose names don't suggest a vote, where a phrase
+    such as "A better answer" is not one."""
+    if is_number(value) and value not in answers.texts:
+        return False  # a number in CSV, which can be anything
+    long = len(value) > MAX_NAME_CHARACTERS or len(words_of(value)) > 2
+    if value not in answers.texts and long and not SENTENCE.match(value):
         return False
     try:
         return winner_of(value, answers, 1) is not None
@@ -230,6 +205,18 @@ def one_hot_of(row: Row, columns: OneHot) -> Verdict | None:
     if won[0] in columns.columns:
         return _won_by(columns.columns.index(won[0]), count)
     return Verdict((tuple(range(count)),), all_bad=won[0] == columns.both_bad)
+
+
+def flagged_of(items: Sequence[object], vote: Flagged) -> Verdict | None:
+    """The response whose key holds 1 or true; None if there is none."""
+    won = [
+        index
+        for index, item in enumerate(items)
+        if isinstance(item, Mapping) and _truth(item.get(vote.key), vote.key)
+    ]
+    if len(won) > 1:
+        raise RowError(f"{vote.key} is true for {len(won)} responses, but gives no order among them")
+    return _won_by(won[0], len(items)) if won else None
 
 
 def numbers_of(values: Sequence[object], name: str, *, higher_wins: bool) -> Verdict | None:
@@ -283,7 +270,8 @@ def _says_winner(group: Group) -> bool:
 
 
 def _both_bad(words: Collection[str]) -> bool:
-    return bool(BOTH_BAD & set(words)) or {"both", "bad"} <= set(words)
+    said = set(words)
+    return bool(BOTH_BAD & said) or {"both", "bad"} <= said or {"beide", "schlecht"} <= said
 
 
 def _spoken(text: str, answers: Answers, first: int | None) -> Verdict:
@@ -296,7 +284,7 @@ def _spoken(text: str, answers: Answers, first: int | None) -> Verdict:
     words = [word for word in words_of(text) if word not in FILLER]
     strength = next((ADVERBS[word] for word in words if word in ADVERBS), None)
     words = [word for word in words if word not in ADVERBS]
-    if _both_bad(words) and "bad" in {*words, *(["bad"] if BOTH_BAD & set(words) else [])}:
+    if _both_bad(words):
         return Verdict((tuple(range(count)),), all_bad=True)
     if words and set(words) <= TIES:
         return Verdict((tuple(range(count)),))

@@ -10,8 +10,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
-WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+WORD = re.compile(r"[A-ZÀ-Þ]?[a-zß-ÿ]+|[A-ZÀ-Þ]+(?![a-zß-ÿ])|\d+")
 LETTERS = "abcdefghij"
 PAIRS = (("left", "right"), ("first", "second"))
 MAX_NUMBER = 10
@@ -33,6 +34,12 @@ class Group:
 def words_of(name: str) -> tuple[str, ...]:
     """`"Winner model-A"` → `("winner", "model", "a")`."""
     return tuple(word.lower() for word in WORD.findall(name))
+
+
+@lru_cache(maxsize=1024)
+def key_of(name: str) -> str:
+    """`"Worker ID"` and `"WorkerId"` → `"worker_id"`."""
+    return "_".join(words_of(name))
 
 
 def groups_of(names: Iterable[str]) -> list[Group]:

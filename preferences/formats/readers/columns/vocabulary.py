@@ -1,0 +1,170 @@
+"""The words that name the columns and the votes of a table, in English and German."""
+
+from __future__ import annotations
+
+from preferences.formats.readers.columns.names import words_of
+
+# The names of single columns are compared as `names.key_of` writes them: "WorkerId" is worker_id.
+MORE_PROMPT_NAMES = (
+    "input",
+    "user_prompt",
+    "user_input",
+    "context",
+    "user",
+    "post",
+    "source_text",
+    "frage",
+    "aufgabe",
+    "anfrage",
+    "eingabe",
+)
+ANNOTATOR_NAMES = (
+    "annotator",
+    "annotator_id",
+    "worker",
+    "worker_id",
+    "labeler",
+    "labeller",
+    "labeler_id",
+    "rater",
+    "rater_id",
+    "evaluator",
+    "judge",
+    "reviewer",
+    "annotated_by",
+    "completed_by",
+    "bewerter",
+    "bewerterin",
+    "annotatorin",
+    "email_address",
+    "e_mail_adresse",
+)
+COMMENT_NAMES = (
+    "comment",
+    "comments",
+    "reason",
+    "reasoning",
+    "explanation",
+    "rationale",
+    "justification",
+    "kommentar",
+)
+TIME_NAMES = ("timestamp", "created_at", "tstamp", "submitted_at", "submit_time", "given_at", "zeitstempel")
+ID_NAMES = ("ranking_id", "annotation_id", "comparison_id", "assignment_id", "vote_id", "id")
+LIST_NAMES = (
+    "responses",
+    "completions",
+    "answers",
+    "candidates",
+    "outputs",
+    "generations",
+    "summaries",
+    "replies",
+    "options",
+)
+# Fields of Rankloop's own format that describe a ranking. Without its order, they are not a vote.
+NOT_VOTES = frozenset({"ratings", "flags", "choices", "rewrite", "confidence", "strength", "metadata"})
+# Words in the names of columns that hold one response each.
+RESPONSE_WORDS = frozenset(
+    words_of(
+        "response answer completion output candidate generation reply summary text assistant continuation"
+        " option sample result translation antwort ausgabe zusammenfassung"
+    )
+)
+# Words in the names of columns that describe a response.
+DESCRIPTION_WORDS = frozenset(
+    words_of(
+        "model source generator id name score rank rating reward winner win safe length tokens language lang"
+        " label category type url time feedback comment reason rationale explanation metadata note is has"
+    )
+)
+MODEL_WORDS = ("model", "generator", "source", "system")
+# Words in the name of a column that holds a vote; of several such columns, the earliest word decides which
+# is the vote.
+WINNER_WORDS = (
+    "winner",
+    "win",
+    "wins",
+    "preferred",
+    "preference",
+    "prefer",
+    "better",
+    "best",
+    "vote",
+    "voted",
+    "verdict",
+    "judgement",
+    "judgment",
+    "decision",
+    "choice",
+    "chosen",
+    "selected",
+    "selection",
+    "pick",
+    "picked",
+    "comparison",
+    "accept",
+    "accepted",
+    "gewinner",
+    "sieger",
+    "bevorzugt",
+    "besser",
+    "bessere",
+    "beste",
+    "urteil",
+    "entscheidung",
+    "auswahl",
+    "wahl",
+)
+RANK_WORDS = frozenset({"rank", "ranks", "ranking", "rankings", "place", "position", "rang", "platz"})
+ORDER_WORDS = frozenset({"order", "ordering", "ordered", "sorted", "sort"})
+SCORE_WORDS = frozenset(
+    words_of("score scores rating ratings reward rewards elo label grade punkte bewertung")
+)
+# Words in the names of columns with a number per response that can be its score, although one such number for
+# a whole row is not a vote.
+COUNT_WORDS = frozenset(words_of("votes upvotes likes wins labels preferences verdicts judgements judgments"))
+ASPECT_WORDS = frozenset(
+    words_of(
+        "helpfulness helpful harmlessness harmless honesty truthfulness correctness coherence quality overall"
+        " accuracy relevance fluency safety completeness clarity faithfulness factuality usefulness likert"
+        " stars points"
+    )
+)
+# Columns whose numbers can be the number of the best response.
+NUMBER_NAMES = frozenset({"target", "gold", "argmax"})
+# Values that say that one of two responses has won, but not which one.
+OUTCOMES = frozenset({"win", "wins", "won", "lose", "loses", "lost", "loss"})
+# Words that make a column something else, such as the reason for a choice or the time of a vote.
+OTHER_WORDS = frozenset(
+    words_of(
+        "reason reasoning comment comments explanation rationale justification statement why feedback"
+        " confidence time date timestamp at duration seconds source count counts metadata note notes by name"
+        " type prompt method strength margin of number num grund kommentar datum dauer"
+    )
+)
+TIES = frozenset(
+    words_of("tie ties tied draw equal same both even bothgood similar gleich beide unentschieden")
+)
+BOTH_BAD = frozenset({"bothbad", "neither", "none"})
+# Words of a cell that do not say which response it names.
+FILLER = frozenset(
+    words_of(
+        "response answer model completion output assistant option candidate summary reply the is are better"
+        " wins won win winner preferred side good conversation text system generation antwort"
+        " ist sind besser gut"
+    )
+)
+ADVERBS: dict[str, int | None] = {
+    "equally": None,
+    "slightly": 1,
+    "marginally": 1,
+    "clearly": 2,
+    "significantly": 3,
+    "much": 3,
+    "far": 3,
+    "strongly": 3,
+    "etwas": 1,
+    "deutlich": 2,
+    "viel": 3,
+}

@@ -134,7 +134,7 @@ def test_preview_shows_columns_and_tasks_and_stores_nothing(
 
     unknown = preview().json()
     assert unknown["format"] is None
-    assert "The format is not recognised" in unknown["problem"]
+    assert "wahl (the columns of the responses are not found)" in unknown["problem"]
     assert unknown["columns"][0] == {"name": "frage", "example": "Best pet?"}
     mapping = {"prompt": "frage", "responses": "x,y", "vote": "wahl", "annotator": "wer"}
     chosen = preview(mapping=json.dumps(mapping)).json()

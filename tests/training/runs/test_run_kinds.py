@@ -128,7 +128,7 @@ def test_caution_requires_a_reward_model_with_uncertainty(policy: ModelVersion) 
     run_attempt(bold.pk, attempt)
     bold.refresh_from_db()
     assert bold.state == "failed"
-    assert "train it with `uncertainty` set to" in str(bold.error)
+    assert "Train it with `uncertainty` set to" in str(bold.error)
 
     trained = ran(policy, "reward_model", {"epochs": 1, "uncertainty": "laplace"})
     judge = ModelVersion.objects.get(name="lab-rm-2")

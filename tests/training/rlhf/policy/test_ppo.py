@@ -203,7 +203,7 @@ def test_cautious_run_reports_the_uncertainty_of_its_answers(
     result = run((folders[0], unsure), tmp_path / "out", report, caution=1.0)
     assert all(spread > 0 for spread in report.series("objective/spread"))
     assert result.metrics["objective/spread"] == report.series("objective/spread")[-1]
-    with pytest.raises(ValueError, match="train it with `uncertainty`"):
+    with pytest.raises(ValueError, match="Train it with `uncertainty`"):
         run(folders, tmp_path / "none", caution=1.0)
     assert not (tmp_path / "none").exists()
 

@@ -118,5 +118,5 @@ def test_recomputed_activations_are_not_stored(policy_dir: Path) -> None:
     before = kept()
     recompute_layers(model)
     assert kept() < before / 3
-    with pytest.raises(ValueError, match="set gradient_checkpointing to false"):
+    with pytest.raises(ValueError, match="Set gradient_checkpointing to false"):
         recompute_layers(nn.Linear(2, 2))

@@ -29,6 +29,7 @@ from annotation.forms.versions import current_form
 from annotation.models import Project, RankingTask
 from config.problems import FieldProblem, Problem
 from preferences.formats.preview import preview_of
+from preferences.formats.readers.table.choice import NO_VOTE
 from preferences.formats.recognition import read_records
 from preferences.quirks import FORM_TAKES_OTHERS, SAME_ANNOTATOR_AGAIN
 from preferences.records import FormatError
@@ -103,7 +104,8 @@ def importing(
                 yield ImportProgress(share, report.read, report.failed)
             if dry_run:
                 transaction.set_rollback(True)
-    if mapping and not dry_run:
+    # Ignored votes are a choice for this file only: the next file's votes must not be ignored in silence.
+    if mapping and mapping.get("vote") != NO_VOTE and not dry_run:
         remember_mapping(project=project, columns=columns, mapping=mapping)
     if not dry_run and max(report.tasks, report.rankings) >= ANALYZE_AFTER_RANKINGS:
         analyze_content()

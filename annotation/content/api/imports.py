@@ -64,6 +64,7 @@ class ImportPreviewView(ProjectView):
         given = serializers.PreviewUpload(data=request.data)
         given.is_valid(raise_exception=True)
         data = given.validated_data
+        _check_size(data["file"].size)
         found = mappings.preview_file(project=self.project, file=data["file"], mapping=data.get("mapping"))
         return Response(serializers.ImportPreview(preview_data(found)).data)
 
@@ -90,14 +91,15 @@ def preview_data(found: FilePreview) -> dict[str, Any]:
 def _upload(request: Request) -> dict[str, Any]:
     given = serializers.ImportUpload(data=request.data)
     given.is_valid(raise_exception=True)
-    if given.validated_data["file"].size > MAX_UPLOAD_BYTES:
-        raise _too_large(given.validated_data["file"].size)
     data = given.validated_data
+    _check_size(data["file"].size)
     return {**data, "format": data.get("format") or None, "votes": ImportedVotes(data["votes"])}
 
 
-def _too_large(size: int) -> Problem:
-    return Problem(
+def _check_size(size: int) -> None:
+    if size <= MAX_UPLOAD_BYTES:
+        return
+    raise Problem(
         f"The file has {size:,} bytes; uploads are limited to {MAX_UPLOAD_BYTES:,}."
         " Use manage.py import_responses on the server instead.",
         status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

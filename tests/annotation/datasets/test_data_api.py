@@ -174,6 +174,7 @@ def test_mapping_is_offered_for_the_next_file_with_the_same_columns(
     row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "score_a": 3, "score_b": 5}
     mapping = {"vote": "score_a,score_b", "direction": "lower"}
     upload(client_of(mona), json.dumps(row).encode(), mapping=json.dumps(mapping), dry_run="true")
+    upload(client_of(mona), json.dumps({**row, "prompt": "None?"}).encode(), mapping='{"vote": "none"}')
     project.refresh_from_db()
     assert project.import_mappings == []
     upload(client_of(mona), json.dumps(row).encode(), mapping=json.dumps(mapping))
@@ -200,6 +201,12 @@ def test_upload_that_is_too_large_is_refused_with_advice(
     response = upload(client_of(mona), ranked(1))
     assert response.status_code == 413
     assert "import_responses" in response.json()["detail"]
+    preview = client_of(mona).post(
+        "/api/v1/projects/support/imports/preview",
+        {"file": SimpleUploadedFile("rows.jsonl", ranked(1))},
+        format="multipart",
+    )
+    assert preview.status_code == 413
 
 
 def test_snapshot_is_frozen_and_listed_and_its_name_is_unique(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from preferences.formats.preview import preview_of
 from preferences.formats.recognition import read_records
 from preferences.records import FormatError, Record
 
@@ -117,3 +118,32 @@ def test_direction_is_enough_for_scores_of_models() -> None:
     row = {"question": "Best pet?", "gpt": "Cat", "claude": "Dog", "score_gpt": 4, "score_claude": 2}
     (record,) = read([row], responses="gpt,claude", vote="score_gpt,score_claude", direction="higher")
     assert order(record) == [["Cat"], ["Dog"]]
+
+
+@pytest.mark.parametrize("direction", ["higher", "lower"])
+def test_models_are_kept_when_the_vote_is_chosen(direction: str) -> None:
+    row = {**SCORED, "model_a": "large", "model_b": "small"}
+    (record,) = read([row], vote="score_a,score_b", direction=direction)
+    assert [response.model for response in record.responses] == ["large", "small"]
+    assert [response.metadata for response in record.responses] == [{}, {}]
+    (record,) = read([{**row, "winner": "small"}], vote="winner")
+    assert order(record) == [["Dog"], ["Cat"]]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{**SCORED, "score_a": None, "score_b": None, "model_a": "x", "model_b": "y", "winner": "A"}],
+        [{"prompt": "Q", "answer1": "a", "answer2": "b", "Preference": 1}],
+        [{"prompt": "Q", "responses": ["a", "b"], "chosen_index": number} for number in (0, 1)],
+        [{"prompt": "Q", "response_a": "a", "response_b": "b", "rank_a": 2, "rank_b": 1}],
+        [{"prompt": "Q", "answers": [{"answer": "a", "rank": 2}, {"answer": "b", "rank": 1}]}],
+        [{"prompt": "Q", "responses": [{"text": "a", "selected": True}, {"text": "b", "selected": False}]}],
+        [{"prompt": "Q", "response_a": "a", "response_b": "b", "winner_a": 1, "winner_b": 0}],
+    ],
+)
+def test_inferred_mapping_reads_the_same_when_it_is_chosen(rows: list[dict[str, Any]]) -> None:
+    inferred = preview_of(io.BytesIO("\n".join(map(json.dumps, rows)).encode()))
+    assert inferred.records
+    assert all(record.rankings for record in inferred.records)
+    assert read(rows, **inferred.mapping) == list(inferred.records)

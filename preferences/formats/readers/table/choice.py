@@ -14,6 +14,7 @@ from preferences.formats.readers.table.mapping import (
     ColumnMapping,
     described_by,
     mapping_with,
+    model_columns,
     prompt_column,
     response_columns,
 )
@@ -53,9 +54,11 @@ def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapp
         columns, numbers = found
     vote = choice.get("vote", "")
     if vote == NO_VOTE or vote or choice.get("direction"):
-        mapping = ColumnMapping(prompt, columns, None, numbers=numbers)
-        mapping = replace(mapping, vote=_vote(choice, mapping, names))
         rest = [name for name in names if name not in {prompt, *columns, choice.get("system", "")}]
+        models = model_columns(rest, len(columns))
+        mapping = ColumnMapping(prompt, columns, None, models=models, numbers=numbers)
+        mapping = replace(mapping, vote=_vote(choice, mapping, names))
+        rest = [name for name in rest if name not in models]
         mapping = replace(mapping, described=described_by(rest, len(columns), mapping.vote))
     else:
         inferred = mapping_with(rows, prompt, columns, numbers)

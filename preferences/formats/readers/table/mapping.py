@@ -99,7 +99,7 @@ def mapping_with(
     # Rankloop's `ratings` are objects; a list of them is a score per response.
     described = {name for name in NOT_VOTES if not any(listed(row.get(name)) for row in rows)}
     rest = [name for name in names if name not in {prompt, *columns, *SYSTEM_NAMES, *described}]
-    models = next((group.columns for group in groups_for(rest, len(columns)) if _is_model_group(group)), ())
+    models = model_columns(rest, len(columns))
     rest = [name for name in rest if name not in models and key_of(name) not in (*ANNOTATOR_NAMES, *ID_NAMES)]
     vote, others = _vote(Sample(rows, columns, models, numbers), rest)
     if vote is None:
@@ -114,6 +114,11 @@ def mapping_with(
         described=described_by(rest, len(columns), vote),
         others=others,
     )
+
+
+def model_columns(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """The columns with the model of each response. Empty if there are none."""
+    return next((group.columns for group in groups_for(names, count) if _is_model_group(group)), ())
 
 
 def described_by(names: Sequence[str], count: int, vote: VoteColumns | None) -> tuple[Group, ...]:

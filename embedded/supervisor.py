@@ -225,6 +225,7 @@ _WORKER = (*_CELERY, "worker", "--pool=threads", "--without-gossip", "--without-
 # docker-compose.yml runs the same programs.
 _PROGRAMS: dict[str, Sequence[str]] = {
     "worker": (*_WORKER, "--queues=default", "--concurrency=2", "--hostname=default@rankloop"),
+    "imports": (*_WORKER, "--queues=imports", "--concurrency=1", "--hostname=imports@rankloop"),
     "training": (*_WORKER, "--queues=training", "--concurrency=1", "--hostname=training@rankloop"),
     # The schedule is kept in memory, because a file could become stale or be shared by two schedulers. When
     # beat restarts, each interval begins anew. This does little harm, because almost all intervals are at

@@ -7,10 +7,12 @@ of no project and must see nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
 from django.core.cache import cache
+from django.db import connection
 from django.test import override_settings
 from rest_framework.test import APIClient
 
@@ -156,3 +158,16 @@ def empty_cache(db: None) -> None:
     """Clears the cache. The cache table belongs to no model, so a test would otherwise see counts from an
     earlier test."""
     cache.clear()
+
+
+@pytest.fixture
+def test_database(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make processes started by a test use the test database and one torch thread."""
+    name_test_database(monkeypatch)
+
+
+def name_test_database(environment: pytest.MonkeyPatch) -> None:
+    settings = connection.settings_dict
+    query = urlencode({"host": settings["HOST"]})
+    environment.setenv("DATABASE_URL", f"postgresql://{settings['USER']}@/{settings['NAME']}?{query}")
+    environment.setenv("OMP_NUM_THREADS", "1")

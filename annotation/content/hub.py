@@ -4,7 +4,8 @@ imported like local files. Code in a dataset is never executed."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import httpx2
@@ -32,28 +33,44 @@ def fetch_dataset(
     split: str | None = None,
     revision: str | None = None,
     endpoint: str | None = None,
-) -> list[tuple[str, Path]]:
-    """Downloads a dataset's data files into the Hub's cache and returns pairs (name on the Hub, local path).
+    cache: Path | None = None,
+    most_bytes: int | None = None,
+) -> Iterator[tuple[str, Path]]:
+    """Downloads a dataset's data files one by one and yields pairs (name on the Hub, local path).
 
-    `part` is a configuration or a folder. The part and the split are recognised from the files' paths. Raises
-    Problem when the Hub can't be reached, the dataset doesn't exist, or no file matches.
+    `part` is a configuration or a folder. The part and the split are recognised from the files' paths.
+    `cache` is the folder of the downloaded files (default: the Hub's cache). Raises Problem if the Hub can't
+    be reached, the dataset doesn't exist, no file matches, or the files have more than `most_bytes` bytes.
     """
-    try:
+    with _refusals(dataset, revision):
         # A single request without retries, because without a network connection the retries would take 23 s.
-        found = HfApi(endpoint=endpoint).dataset_info(dataset, revision=revision, timeout=HUB_SECONDS)
-        names = [file.rfilename for file in found.siblings or []]
-        chosen = data_files(names, part=part, split=split)
-        if not chosen:
-            raise _nothing_fits(dataset, names, part, split)
-        return [
-            (
-                name,
-                Path(
-                    hf_hub_download(dataset, name, repo_type="dataset", revision=found.sha, endpoint=endpoint)
-                ),
+        found = HfApi(endpoint=endpoint).dataset_info(
+            dataset, revision=revision, timeout=HUB_SECONDS, files_metadata=most_bytes is not None
+        )
+    sizes = {file.rfilename: file.size or 0 for file in found.siblings or []}
+    chosen = data_files(list(sizes), part=part, split=split)
+    if not chosen:
+        raise _nothing_fits(dataset, list(sizes), part, split)
+    total = sum(sizes[name] for name in chosen)
+    if most_bytes is not None and total > most_bytes:
+        raise _refused(
+            f"The chosen files of {dataset} have {total:,} bytes; imports are limited to {most_bytes:,}"
+            " (RANKLOOP_IMPORT_MAX_BYTES). Choose a part or a split, or use manage.py import_responses --hub"
+            " on the server."
+        )
+    for name in chosen:
+        with _refusals(dataset, revision):
+            path = hf_hub_download(
+                dataset, name, repo_type="dataset", revision=found.sha, endpoint=endpoint, cache_dir=cache
             )
-            for name in chosen
-        ]
+        yield name, Path(path)
+
+
+@contextmanager
+def _refusals(dataset: str, revision: str | None) -> Iterator[None]:
+    """Converts the errors of the Hub's client to Problem."""
+    try:
+        yield
     except errors.GatedRepoError as error:
         raise _refused(f"{dataset} is gated: request access on its page, then set HF_TOKEN.") from error
     except errors.RepositoryNotFoundError as error:

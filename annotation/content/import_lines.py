@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import pairwise
 
 from annotation.content.content_rows import Wanted
 from annotation.content.drafts import BadDraft, ResponseDraft, TaskDraft, prepared
@@ -64,14 +63,20 @@ class Line:
 
 
 def batches_of(
-    records: Iterable[NumberedRecords], votes: ImportedVotes = ImportedVotes.CLOSE
+    records: Iterable[NumberedRecords],
+    votes: ImportedVotes = ImportedVotes.CLOSE,
+    responses_per_task: int | None = None,
 ) -> Iterator[list[Line]]:
     """Yields batches of lines. The number of lines and the number of characters in a batch are limited,
-    because 1,000 lines of the maximum length would take gigabytes of memory."""
+    because 1,000 lines of the maximum length would take gigabytes of memory.
+
+    Responses without a ranking are divided among tasks of at most `responses_per_task` responses; the default
+    is MAX_RESPONSES.
+    """
     batch: list[Line] = []
     characters = 0
     for item in records:
-        line = line_of(item, votes)
+        line = line_of(item, votes, responses_per_task)
         batch.append(line)
         characters += line.characters
         if len(batch) >= BATCH_LINES or characters >= BATCH_CHARACTERS:
@@ -81,18 +86,22 @@ def batches_of(
         yield batch
 
 
-def line_of(item: NumberedRecords, votes: ImportedVotes = ImportedVotes.CLOSE) -> Line:
+def line_of(
+    item: NumberedRecords,
+    votes: ImportedVotes = ImportedVotes.CLOSE,
+    responses_per_task: int | None = None,
+) -> Line:
     line = Line(item.line, reason=item.reason, stays_open=votes == ImportedVotes.KEEP)
     for record in item.records:
         line.quirks += record.quirks
         if not isinstance(record, Vote):
-            _add(line, record, votes)
+            _add(line, record, votes, responses_per_task)
         elif votes != ImportedVotes.IGNORE:
             line.votes.append(record)
     return line
 
 
-def _add(line: Line, given: Record, votes: ImportedVotes) -> None:
+def _add(line: Line, given: Record, votes: ImportedVotes, responses_per_task: int | None) -> None:
     record, repeated = distinct(given)
     if votes == ImportedVotes.IGNORE:
         record = replace(record, rankings=())
@@ -107,9 +116,11 @@ def _add(line: Line, given: Record, votes: ImportedVotes) -> None:
         closed = votes == ImportedVotes.CLOSE and not RankingTask.Kind(record.task_kind).is_check
         state = RankingTask.State.DONE if record.rankings and closed else RankingTask.State.OPEN
     pieces = [record]
-    if as_task and count > MAX_RESPONSES and not record.rankings:
-        line.quirks.append(TOO_MANY_RESPONSES)
-        pieces = _dealt_out(record)
+    # The known answer of a check covers all responses, so a check can't be divided.
+    if as_task and not record.rankings and record.gold_tiers is None:
+        if count > MAX_RESPONSES and responses_per_task is None:
+            line.quirks.append(TOO_MANY_RESPONSES)
+        pieces = _divided(record, responses_per_task or MAX_RESPONSES)
     for piece in pieces:
         draft = _draft(piece)
         line.characters += sum(len(message["content"]) for message in draft.messages)
@@ -133,9 +144,15 @@ def _draft(record: Record) -> TaskDraft:
     )
 
 
-def _dealt_out(record: Record) -> list[Record]:
-    """Splits a record into records of nearly equal size, for example eleven responses into six and five."""
+def _divided(record: Record, most: int) -> list[Record]:
+    """Splits a record into records of nearly equal size with at most `most` responses each, for example
+    eleven responses into five and six. A response that would be alone is joined by a neighbour: three
+    responses in pairs become (1, 2) and (2, 3)."""
     count = len(record.responses)
-    groups = -(-count // MAX_RESPONSES)
+    groups = -(-count // most)
     ends = [count * number // groups for number in range(groups + 1)]
-    return [replace(record, responses=record.responses[start:end]) for start, end in pairwise(ends)]
+    starts = [min(start, count - MIN_RESPONSES) for start in ends[:-1]]
+    return [
+        replace(record, responses=record.responses[start : max(end, start + MIN_RESPONSES)])
+        for start, end in zip(starts, ends[1:], strict=True)
+    ]

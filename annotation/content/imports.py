@@ -2,15 +2,17 @@
 
 Rows are stored in batches, each in its own transaction. Memory use therefore stays constant, and an invalid
 row affects no other row. To complete an interrupted import, repeat the import. Existing rows are counted as
-unchanged.
+unchanged. `import_jobs` runs the imports of uploaded files in a worker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from itertools import islice
 from os import SEEK_END
 from pathlib import Path
+from time import monotonic
 from typing import Any, BinaryIO, TypedDict, Unpack
 
 from django.db import DataError, IntegrityError, connection, transaction
@@ -18,6 +20,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 from annotation.content.adding import analyze_content, checked_overlap, misfit
 from annotation.content.ahead import ahead
 from annotation.content.content_rows import StoredContent, Wanted, insert_content
+from annotation.content.import_limits import import_limits
 from annotation.content.import_lines import ImportedVotes, Line, Part, batches_of
 from annotation.content.import_rankings import Ranked, insert_rankings
 from annotation.content.import_report import BatchReport, ImportProgress, ImportReport, LineError
@@ -30,9 +33,10 @@ from annotation.models import Project, RankingTask
 from config.problems import FieldProblem, Problem
 from preferences.formats.preview import preview_of
 from preferences.formats.readers.table.choice import NO_VOTE
-from preferences.formats.recognition import read_records
+from preferences.formats.recognition import NumberedRecords, read_records
 from preferences.quirks import FORM_TAKES_OTHERS, SAME_ANNOTATOR_AGAIN
-from preferences.records import FormatError
+from preferences.records import FormatError, ImportFormat
+from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 
 ANALYZE_AFTER_RANKINGS = 1000
 MAX_INTEGER = 2**31 - 1
@@ -41,15 +45,23 @@ MAX_INTEGER = 2**31 - 1
 class ImportOptions(TypedDict, total=False):
     """Options of an import. `overlap`, `round` and `priority` apply to the new tasks. `mapping` chooses the
     columns of a table (see `preferences.formats.readers.table.choice`). `votes` decides whether the
-    rankings in the file close their tasks (see `ImportedVotes`)."""
+    rankings in the file close their tasks (see `ImportedVotes`). Responses without a ranking
+    are divided among tasks of at most `responses_per_task` responses.
+
+    `so_far` is the report of an interrupted import of the same file, which continues after the rows in this
+    report. `stored` is called with the report in each batch's transaction; an exception rolls the batch
+    back."""
 
     format: str | None
     mapping: Mapping[str, str] | None
     overlap: int | None
+    responses_per_task: int | None
     round: int
     priority: int
     dry_run: bool
     votes: ImportedVotes
+    so_far: ImportReport | None
+    stored: Callable[[ImportReport], None]
 
 
 def import_file(*, project: Project, file: Path | BinaryIO, **options: Unpack[ImportOptions]) -> ImportReport:
@@ -75,35 +87,39 @@ def importing(
     everything and rolls it back, so the report matches that of a real import. Raises Problem, with nothing
     written, when the file can't be read or its format is unknown.
     """
-    placed = _placed(project, options)
+    placed = checked_options(project, options)
     dry_run = options.get("dry_run", False)
-    votes = options.get("votes", ImportedVotes.CLOSE)
     mapping = options.get("mapping")
+    limits = import_limits()
+    began = monotonic()
     with _opened(file) as stream:
         size = _size(stream)
         columns = preview_of(stream).columns if mapping else {}
-        stream.seek(0)
-        try:
-            found, records = read_records(stream, options.get("format"), mapping)
-        except FormatError as error:
-            raise Problem(
-                str(error), type="format-not-recognised", errors=[FieldProblem("file", str(error))]
-            ) from error
-        report = ImportReport(found.name, dry_run)
+        found, records = recognised(stream, options.get("format"), mapping)
+        report = options.get("so_far") or ImportReport(found.name, dry_run)
         share = 0.0
-        yield ImportProgress(share, 0, 0)
+        yield ImportProgress(share, report.read, report.failed)
+        new = islice(records, report.read, limits.rows)
+        lines = batches_of(new, options.get("votes", ImportedVotes.CLOSE), options.get("responses_per_task"))
         with (
-            closing(ahead(batches_of(records, votes))) as batches,
+            closing(ahead(lines)) as batches,
             transaction.atomic() if dry_run else nullcontext(),
         ):
             for batch in batches:
-                _store_batch(project, batch, report, placed)
+                if monotonic() - began > limits.seconds:
+                    report.stopped = limits.out_of_time
+                    break
+                with transaction.atomic():
+                    _store_batch(project, batch, report, placed)
+                    options.get("stored", _nothing)(report)
                 # A Parquet reader seeks in both directions, so progress is measured by the highest position
                 # reached.
                 share = max(share, min(1.0, stream.tell() / size))
                 yield ImportProgress(share, report.read, report.failed)
             if dry_run:
                 transaction.set_rollback(True)
+        if report.read >= limits.rows and next(records, None) is not None:
+            report.stopped = limits.out_of_rows
     # Ignored votes are a choice for this file only: the next file's votes must not be ignored in silence.
     if mapping and mapping.get("vote") != NO_VOTE and not dry_run:
         remember_mapping(project=project, columns=columns, mapping=mapping)
@@ -114,14 +130,37 @@ def importing(
     return report
 
 
-def _placed(project: Project, options: ImportOptions) -> dict[str, Any]:
-    """The validated overlap, round and priority of new tasks."""
+def recognised(
+    stream: BinaryIO, format: str | None = None, mapping: Mapping[str, str] | None = None
+) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
+    """The format and the records of the file. Reads only the beginning of most files. Raises Problem if the
+    file can't be read or its format is unknown."""
+    stream.seek(0)
+    try:
+        return read_records(stream, format, mapping)
+    except FormatError as error:
+        raise Problem(
+            str(error), type="format-not-recognised", errors=[FieldProblem("file", str(error))]
+        ) from error
+
+
+def checked_options(project: Project, options: ImportOptions) -> dict[str, Any]:
+    """The overlap, round and priority of new tasks. Raises Problem if one of them is out of bounds."""
     placed = {"round": options.get("round", 0), "priority": options.get("priority", 0)}
-    for name, low in (("round", 0), ("priority", -MAX_INTEGER)):
-        if not low <= placed[name] <= MAX_INTEGER:
-            reason = f"It must be from {low} to {MAX_INTEGER}."
-            raise Problem(f"The {name} is out of bounds.", errors=[FieldProblem(name, reason)])
+    per_task = options.get("responses_per_task")
+    for name, what, value, low, high in (
+        ("round", "round", placed["round"], 0, MAX_INTEGER),
+        ("priority", "priority", placed["priority"], -MAX_INTEGER, MAX_INTEGER),
+        ("responses_per_task", "number of responses per task", per_task, MIN_RESPONSES, MAX_RESPONSES),
+    ):
+        if value is not None and not low <= value <= high:
+            reason = f"It must be from {low} to {high}."
+            raise Problem(f"The {what} is out of bounds.", errors=[FieldProblem(name, reason)])
     return {"overlap": checked_overlap(project, options.get("overlap")), **placed}
+
+
+def _nothing(report: ImportReport) -> None:
+    """The default of the option `stored`."""
 
 
 def _size(stream: BinaryIO) -> int:

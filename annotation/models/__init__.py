@@ -3,6 +3,7 @@ from annotation.models.audit import AuditEntry
 from annotation.models.content import Prompt, Response
 from annotation.models.exclusion import Exclusion
 from annotation.models.form import FormVersion
+from annotation.models.imports import Import
 from annotation.models.invitation import Invitation
 from annotation.models.people import ApiToken, User
 from annotation.models.project import Desk, Membership, Project
@@ -21,6 +22,7 @@ __all__ = [
     "Desk",
     "Exclusion",
     "FormVersion",
+    "Import",
     "Invitation",
     "Membership",
     "Project",

@@ -62,7 +62,7 @@ def option(command: list[str], name: str) -> str:
 
 def test_servers_have_the_same_versions_as_the_embedded_servers() -> None:
     assert {name: SERVICES[name]["image"] for name in OUTSIDE} == OUTSIDE
-    assert set(SERVICES) == {*OUTSIDE, "migrate", "web", "worker", "training", "beat"}
+    assert set(SERVICES) == {*OUTSIDE, "migrate", "web", "worker", "imports", "training", "beat"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -128,7 +128,7 @@ def test_queues_and_workers_match() -> None:
     app.loader.import_default_modules()
     routed = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
     assert set(settings.CELERY_TASK_ROUTES) <= set(app.tasks)
-    served = {option(OURS[name]["command"], "--queues") for name in ("worker", "training")}
+    served = {option(OURS[name]["command"], "--queues") for name in ("worker", "imports", "training")}
     assert served == routed | {settings.CELERY_TASK_DEFAULT_QUEUE}
 
 
@@ -144,7 +144,7 @@ def test_health_check_uses_an_existing_address() -> None:
     (url,) = re.findall(r"http://[^']+", " ".join(OURS["web"]["healthcheck"]["test"]))
     assert resolve(urlsplit(url).path).url_name == "healthz"
     assert url.startswith("http://127.0.0.1:8000/")
-    for name in ("postgres", "valkey", "web", "worker", "training"):
+    for name in ("postgres", "valkey", "web", "worker", "imports", "training"):
         assert SERVICES[name]["healthcheck"]["test"]
 
 

@@ -35,11 +35,28 @@ def test_stack_responds_and_announces_its_address(shared: Stack) -> None:
     assert found is not None
     assert (found.pid, found.kind) == (shared.process.pid, "supervisor")
     assert found.address == f"http://127.0.0.1:{shared.port}"
-    for part in ("--queues=default", "--queues=training", " beat", "postgres -D", "valkey-server"):
+    for part in (
+        "--queues=default",
+        "--queues=imports",
+        "--queues=training",
+        " beat",
+        "postgres -D",
+        "valkey-server",
+    ):
         assert len(running(shared, part)) == 1, part
     eventually(lambda: len(running(shared, "uvicorn")) == 2, what="a second web process serves")
     logs = {log.stem for log in (shared.state / "logs").glob("*.log")}
-    assert logs == {"postgres", "valkey", "migrate", "web-1", "web-2", "worker", "training", "beat"}
+    assert logs == {
+        "postgres",
+        "valkey",
+        "migrate",
+        "web-1",
+        "web-2",
+        "worker",
+        "imports",
+        "training",
+        "beat",
+    }
 
 
 def test_second_start_reports_that_the_stack_is_running(shared: Stack, folder: Path) -> None:

@@ -6,11 +6,9 @@ import shutil
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings as django_settings
-from django.db import connection
 from django.utils import timezone
 
 from annotation.accounts.members import add_member
@@ -106,19 +104,6 @@ def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> Mod
     add_ranking_tasks(project=lab, items=drafts)
     rank(lab, alice, n=0)
     return policy
-
-
-@pytest.fixture
-def test_database(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make processes started by a test use the test database and one torch thread."""
-    name_test_database(monkeypatch)
-
-
-def name_test_database(environment: pytest.MonkeyPatch) -> None:
-    settings = connection.settings_dict
-    query = urlencode({"host": settings["HOST"]})
-    environment.setenv("DATABASE_URL", f"postgresql://{settings['USER']}@/{settings['NAME']}?{query}")
-    environment.setenv("OMP_NUM_THREADS", "1")
 
 
 def wait_until(happened: Callable[[], bool], *, seconds: float = 120) -> None:

@@ -1,52 +1,92 @@
-"""The endpoint that imports a file."""
+"""The endpoints of imports."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
-from django.http import StreamingHttpResponse
+from django.conf import settings
 from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView
 from rest_framework.parsers import MultiPartParser
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
-from annotation.api.base import ProjectView
-from annotation.content import imports, mappings
+from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_of
+from annotation.content import mappings
 from annotation.content.api import serializers
-from annotation.content.api.import_progress import LinesRenderer, streamed
+from annotation.content.import_jobs.launch import launch_hub_import, launch_import
+from annotation.content.import_jobs.transitions import cancel_import
 from annotation.content.import_lines import ImportedVotes
+from annotation.models import Import
+from annotation.models.imports import ImportQuerySet
 from config.problems import FieldProblem, Problem
 from preferences.formats.preview import FilePreview
 
-MAX_UPLOAD_BYTES = 2**30
 
-
-class ImportsView(ProjectView):
+class ImportsView(ProjectView, ListAPIView[Import]):
     parser_classes = [MultiPartParser]
-    renderer_classes = [JSONRenderer, LinesRenderer]
+    serializer_class = serializers.ImportSummary
+    pagination_class = NewestFirst
+
+    def get_queryset(self) -> ImportQuerySet:
+        return Import.objects.with_names().filter(project=self.project)
+
+    @extend_schema(operation_id="listImports", tags=["data"])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """List the project's imports, newest first, without their reports."""
+        return super().get(request, *args, **kwargs)
 
     @extend_schema(
         operation_id="importFile",
-        description="Imports the valid rows and reports the invalid rows. Importing a file again changes"
-        " nothing."
-        " With Accept: application/x-ndjson, streams lines of `progress` and then `report` or `problem`.",
+        description="Queues the import of a file. `imports/{id}/` returns the progress and, at the end, the"
+        " report. Valid rows are imported, and invalid rows are reported. Importing a file again changes"
+        " nothing. A file whose beginning can't be read, or whose format is unknown, is refused at once.",
         request={"multipart/form-data": serializers.ImportUpload},
-        responses={
-            (201, JSONRenderer.media_type): serializers.ImportReport,
-            (200, JSONRenderer.media_type): serializers.ImportReport,
-            (200, LinesRenderer.media_type): serializers.ImportNews,
-        },
+        responses={202: serializers.Import},
         tags=["data"],
     )
-    def post(self, request: Request, slug: str) -> Response | StreamingHttpResponse:
-        given = _upload(request)
-        if request.accepted_renderer.media_type == LinesRenderer.media_type:
-            return streamed(imports.importing(project=self.project, **given))
-        report = imports.import_file(project=self.project, **given)
-        status = HTTPStatus.OK if report.dry_run else HTTPStatus.CREATED
-        return Response(serializers.ImportReport(report).data, status=status)
+    def post(self, request: Request, slug: str) -> Response:
+        file, options = _upload(request)
+        queued = launch_import(project=self.project, user=user_of(request), file=file, options=options)
+        return Response(serializers.Import(queued).data, status=HTTPStatus.ACCEPTED)
+
+
+class HubImportView(ProjectView):
+    @extend_schema(
+        operation_id="importHubDataset",
+        description="Queues the download of a dataset from the Hugging Face Hub and its import.",
+        request=serializers.HubImport,
+        responses={202: serializers.Import},
+        tags=["data"],
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        given = serializers.HubImport(data=request.data)
+        given.is_valid(raise_exception=True)
+        options = dict(given.validated_data)
+        hub: Any = {name: options.pop(name, None) for name in ("dataset", "part", "split", "revision")}
+        queued = launch_hub_import(
+            project=self.project, user=user_of(request), hub=hub, options=_options(options)
+        )
+        return Response(serializers.Import(queued).data, status=HTTPStatus.ACCEPTED)
+
+
+class ImportView(APIView):
+    @extend_schema(operation_id="getImport", responses=serializers.Import, tags=["data"])
+    def get(self, request: Request, id: UUID) -> Response:
+        """Return the state and the progress of an import and, at its end, the report."""
+        return Response(serializers.Import(row_of_project(request, Import.objects.with_names(), id)).data)
+
+
+class CancelImportView(APIView):
+    @extend_schema(operation_id="cancelImport", request=None, responses=serializers.Import, tags=["data"])
+    def post(self, request: Request, id: UUID) -> Response:
+        """Cancel a queued import at once, or a running import after its current batch. The imported rows are
+        kept."""
+        row_of_project(request, Import.objects.with_names(), id)
+        return Response(serializers.Import(cancel_import(id=id)).data)
 
 
 class ImportPreviewView(ProjectView):
@@ -88,19 +128,26 @@ def preview_data(found: FilePreview) -> dict[str, Any]:
     }
 
 
-def _upload(request: Request) -> dict[str, Any]:
+def _upload(request: Request) -> tuple[Any, Any]:
+    """The uploaded file, and the options of its import."""
     given = serializers.ImportUpload(data=request.data)
     given.is_valid(raise_exception=True)
-    data = given.validated_data
-    _check_size(data["file"].size)
-    return {**data, "format": data.get("format") or None, "votes": ImportedVotes(data["votes"])}
+    options = dict(given.validated_data)
+    file = options.pop("file")
+    _check_size(file.size)
+    return file, _options(options)
+
+
+def _options(given: dict[str, Any]) -> Any:
+    return {**given, "format": given.get("format") or None, "votes": ImportedVotes(given["votes"])}
 
 
 def _check_size(size: int) -> None:
-    if size <= MAX_UPLOAD_BYTES:
+    most = settings.IMPORT_MAX_BYTES
+    if size <= most:
         return
     raise Problem(
-        f"The file has {size:,} bytes; uploads are limited to {MAX_UPLOAD_BYTES:,}."
+        f"The file has {size:,} bytes; uploads are limited to {most:,} (RANKLOOP_IMPORT_MAX_BYTES)."
         " Use manage.py import_responses on the server instead.",
         status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         errors=[FieldProblem("file", "The file is too large.")],

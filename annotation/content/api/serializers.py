@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from annotation import models
 from annotation.content.import_lines import ImportedVotes
 from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.quirks import QUIRKS
@@ -15,11 +16,7 @@ def valid_mapping(value: object) -> dict[str, str]:
     return value
 
 
-class ImportUpload(serializers.Serializer[Any]):
-    file = serializers.FileField(
-        help_text="JSON Lines, a JSON array or CSV (each optionally gzipped), or Parquet.",
-        allow_empty_file=True,
-    )
+class ImportOptions(serializers.Serializer[Any]):
     format = serializers.ChoiceField(
         choices=sorted(IMPORT_FORMATS), required=False, allow_blank=True, help_text="Default: detected."
     )
@@ -38,16 +35,36 @@ class ImportUpload(serializers.Serializer[Any]):
     overlap = serializers.IntegerField(
         required=False, help_text="Rankings per new task. Default: the project's overlap."
     )
+    responses_per_task = serializers.IntegerField(
+        required=False,
+        help_text="Responses without a ranking are divided among tasks of at most this many responses, from 2"
+        " (pairs) to 10. Default: 10.",
+    )
     round = serializers.IntegerField(default=0, help_text="Sampling round of the new tasks.")
     priority = serializers.IntegerField(
         default=0, help_text="New tasks with a higher priority are served first."
     )
     dry_run = serializers.BooleanField(
-        default=False, help_text="Return the report without importing anything."
+        default=False, help_text="Report what an import would do, without importing anything."
     )
 
     def validate_mapping(self, value: object) -> dict[str, str]:
         return valid_mapping(value)
+
+
+class ImportUpload(ImportOptions):
+    file = serializers.FileField(
+        help_text="JSON Lines, a JSON array or CSV (each optionally gzipped), Parquet, or a zip archive of"
+        " such files.",
+        allow_empty_file=True,
+    )
+
+
+class HubImport(ImportOptions):
+    dataset = serializers.CharField(help_text="ID of a dataset on the Hugging Face Hub: OWNER/NAME.")
+    part = serializers.CharField(required=False, help_text="A configuration or folder. Default: all.")
+    split = serializers.CharField(required=False, help_text="train, test, … Default: all.")
+    revision = serializers.CharField(required=False, help_text="A branch, tag or commit. Default: main.")
 
 
 class PreviewUpload(serializers.Serializer[Any]):
@@ -111,6 +128,14 @@ class LineError(serializers.Serializer[Any]):
     reason = serializers.CharField()
 
 
+class ReasonCount(serializers.Serializer[Any]):
+    reason = serializers.CharField(help_text="The reason of the first of these rows.")
+    count = serializers.IntegerField(help_text="Number of rows rejected for this reason.")
+    lines = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Numbers of the first 20 of these lines."
+    )
+
+
 class ImportReport(serializers.Serializer[Any]):
     format = serializers.CharField()
     dry_run = serializers.BooleanField(
@@ -126,7 +151,15 @@ class ImportReport(serializers.Serializer[Any]):
     unchanged = serializers.IntegerField(help_text="Number of rows whose content already existed.")
     failed = serializers.IntegerField(help_text="Number of rejected rows; `errors` lists the first 1000.")
     errors = LineError(many=True)  # type: ignore[assignment]
+    reasons = ReasonCount(
+        many=True,
+        help_text="The rejected rows by reason. Reasons that differ only in quoted values and numbers count"
+        " as the same.",
+    )
     quirks = QuirkCount(many=True)
+    stopped = serializers.CharField(
+        help_text="The limit at which the import stopped, or empty if all rows were read."
+    )
 
 
 class ImportProgress(serializers.Serializer[Any]):
@@ -135,9 +168,41 @@ class ImportProgress(serializers.Serializer[Any]):
     failed = serializers.IntegerField(help_text="Number of rows rejected so far.")
 
 
-class ImportNews(serializers.Serializer[Any]):
-    """One line of a streamed import, with exactly one of the fields."""
+class ImportSummary(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    project = serializers.CharField(source="project.slug")
+    file_name = serializers.CharField(help_text="Name of the file, or ID of the dataset on the Hub.")
+    size = serializers.IntegerField(
+        help_text="Size of the file in bytes; 0 until a dataset has been downloaded."
+    )
+    dry_run = serializers.SerializerMethodField()
+    options = serializers.DictField(help_text="The options of the import, as they were given.")
+    hub = serializers.DictField(
+        allow_null=True, help_text="The dataset on the Hub: dataset, part, split and revision."
+    )
+    state = serializers.ChoiceField(choices=models.Import.State.choices)
+    progress = ImportProgress(source="*")
+    cancel_requested = serializers.SerializerMethodField()
+    problem = serializers.DictField(
+        source="error",
+        allow_null=True,
+        help_text="Why the import failed: the same object as in an error response.",
+    )
+    created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
 
-    progress = ImportProgress(required=False)
-    report = ImportReport(required=False)
-    problem = serializers.DictField(required=False, help_text="The same object as in an error response.")
+    def get_dry_run(self, row: models.Import) -> bool:
+        return bool(row.options.get("dry_run"))
+
+    def get_cancel_requested(self, row: models.Import) -> bool:
+        return row.cancel_requested_at is not None
+
+
+class Import(ImportSummary):
+    report = ImportReport(
+        allow_null=True,
+        help_text="The report at the end of the import. Before the end, and after a cancellation or a"
+        " failure, the report on the rows that have been imported.",
+    )

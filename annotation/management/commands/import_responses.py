@@ -16,7 +16,7 @@ from annotation.models import Project
 from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.readers.table.choice import DIRECTIONS
 
-SHOWN_ERRORS = 20
+SHOWN_REASONS = 20
 
 
 class Command(ReportingCommand):
@@ -52,6 +52,13 @@ class Command(ReportingCommand):
             "--overlap", type=int, help="rankings per new task (default: the project's overlap)"
         )
         parser.add_argument(
+            "--responses-per-task",
+            type=int,
+            metavar="K",
+            help="divide responses without a ranking among tasks of at most K responses, for example pairs"
+            " (default: 10)",
+        )
+        parser.add_argument(
             "--round", type=int, default=0, help="sampling round of the new tasks (default: 0)"
         )
         parser.add_argument(
@@ -74,12 +81,15 @@ class Command(ReportingCommand):
         # file.
         from annotation.content.hub import fetch_dataset
 
-        files = fetch_dataset(
-            dataset=options["file"],
-            part=options["part"],
-            split=options["split"],
-            revision=options["revision"],
-            endpoint=os.environ.get("HF_ENDPOINT"),
+        # All files are downloaded before the first one is imported.
+        files = list(
+            fetch_dataset(
+                dataset=options["file"],
+                part=options["part"],
+                split=options["split"],
+                revision=options["revision"],
+                endpoint=os.environ.get("HF_ENDPOINT"),
+            )
         )
         lines: list[str] = []
         reports = []
@@ -96,17 +106,18 @@ class Command(ReportingCommand):
             format=options["format"],
             mapping=_mapping(options["map"]),
             overlap=options["overlap"],
+            responses_per_task=options["responses_per_task"],
             round=options["round"],
             priority=options["priority"],
             dry_run=options["dry_run"],
             votes=ImportedVotes(options["votes"]),
         )
-        for error in report.errors[:SHOWN_ERRORS]:
-            self.stderr.write(f"line {error.line}: {error.reason}")
-        if report.failed > SHOWN_ERRORS:
-            self.stderr.write(
-                f"… and {report.failed - SHOWN_ERRORS} more failed lines (--json lists up to 1000)"
-            )
+        for reason in report.reasons[:SHOWN_REASONS]:
+            self.stderr.write(str(reason))
+        if len(report.reasons) > SHOWN_REASONS:
+            self.stderr.write(f"… and {len(report.reasons) - SHOWN_REASONS} more reasons (see --json)")
+        if report.stopped:
+            raise CommandError(f"{_summary(report, project.slug)}\n{report.stopped}")
         if report.read and report.failed == report.read:
             raise CommandError(f"None of the {report.read} rows could be imported as {report.format}.")
         return report

@@ -529,6 +529,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/imports/{id}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Return the state and the progress of an import and, at its end, the report. */
+        get: operations["getImport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/imports/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Cancel a queued import at once, or a running import after its current batch. The imported rows are
+         *     kept.
+         */
+        post: operations["cancelImport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/invitations/{id}/revoke": {
         parameters: {
             query?: never;
@@ -923,10 +960,28 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** @description List the project's imports, newest first, without their reports. */
+        get: operations["listImports"];
+        put?: never;
+        /** @description Queues the import of a file. `imports/{id}/` returns the progress and, at the end, the report. Valid rows are imported, and invalid rows are reported. Importing a file again changes nothing. A file whose beginning can't be read, or whose format is unknown, is refused at once. */
+        post: operations["importFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/imports/hub": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
         get?: never;
         put?: never;
-        /** @description Imports the valid rows and reports the invalid rows. Importing a file again changes nothing. With Accept: application/x-ndjson, streams lines of `progress` and then `report` or `problem`. */
-        post: operations["importFile"];
+        /** @description Queues the download of a dataset from the Hugging Face Hub and its import. */
+        post: operations["importHubDataset"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2326,21 +2381,113 @@ export interface components {
             high: number;
             verdict: components["schemas"]["VerdictEnum"];
         };
+        HubImportRequest: {
+            /**
+             * @description Default: detected.
+             *
+             *     * `arena-battles` - arena-battles
+             *     * `argilla` - argilla
+             *     * `helpsteer3` - helpsteer3
+             *     * `hh-rlhf` - hh-rlhf
+             *     * `label-studio` - label-studio
+             *     * `mt-bench-answers` - mt-bench-answers
+             *     * `mt-bench-votes` - mt-bench-votes
+             *     * `oasst-models` - oasst-models
+             *     * `oasst-trees` - oasst-trees
+             *     * `pandalm` - pandalm
+             *     * `prodigy` - prodigy
+             *     * `prompts` - prompts
+             *     * `qa-feedback` - qa-feedback
+             *     * `ranked-outputs` - ranked-outputs
+             *     * `rankloop` - rankloop
+             *     * `rewardbench` - rewardbench
+             *     * `squality` - squality
+             *     * `summarize-from-feedback` - summarize-from-feedback
+             *     * `table` - table
+             *     * `trl-preference` - trl-preference
+             *     * `tulu-eval` - tulu-eval
+             *     * `ultrafeedback` - ultrafeedback
+             */
+            format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
+            /** @description A JSON object that chooses a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. The vote none ignores the votes. Columns that are not chosen are inferred. */
+            mapping?: unknown;
+            /**
+             * @description close: rankings in the file close their tasks. keep: rankings are stored, and the tasks are ranked again. ignore: rankings are not stored.
+             *
+             *     * `close` - close
+             *     * `keep` - keep
+             *     * `ignore` - ignore
+             * @default close
+             */
+            votes?: components["schemas"]["VotesEnum"];
+            /** @description Rankings per new task. Default: the project's overlap. */
+            overlap?: number;
+            /** @description Responses without a ranking are divided among tasks of at most this many responses, from 2 (pairs) to 10. Default: 10. */
+            responses_per_task?: number;
+            /**
+             * @description Sampling round of the new tasks.
+             * @default 0
+             */
+            round?: number;
+            /**
+             * @description New tasks with a higher priority are served first.
+             * @default 0
+             */
+            priority?: number;
+            /**
+             * @description Report what an import would do, without importing anything.
+             * @default false
+             */
+            dry_run?: boolean;
+            /** @description ID of a dataset on the Hugging Face Hub: OWNER/NAME. */
+            dataset: string;
+            /** @description A configuration or folder. Default: all. */
+            part?: string;
+            /** @description train, test, … Default: all. */
+            split?: string;
+            /** @description A branch, tag or commit. Default: main. */
+            revision?: string;
+        };
+        Import: {
+            /** Format: uuid */
+            id: string;
+            project: string;
+            /** @description Name of the file, or ID of the dataset on the Hub. */
+            file_name: string;
+            /** @description Size of the file in bytes; 0 until a dataset has been downloaded. */
+            size: number;
+            readonly dry_run: boolean;
+            /** @description The options of the import, as they were given. */
+            options: {
+                [key: string]: unknown;
+            };
+            /** @description The dataset on the Hub: dataset, part, split and revision. */
+            hub: {
+                [key: string]: unknown;
+            } | null;
+            state: components["schemas"]["JobState"];
+            progress: components["schemas"]["ImportProgress"];
+            readonly cancel_requested: boolean;
+            /** @description Why the import failed: the same object as in an error response. */
+            problem: {
+                [key: string]: unknown;
+            } | null;
+            created_by?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
+            /** @description The report at the end of the import. Before the end, and after a cancellation or a failure, the report on the rows that have been imported. */
+            report: components["schemas"]["ImportReport"] | null;
+        };
         ImportFormat: {
             name: string;
             title: string;
             reads: string;
             loses: string;
             example: string;
-        };
-        /** @description One line of a streamed import, with exactly one of the fields. */
-        ImportNews: {
-            progress?: components["schemas"]["ImportProgress"];
-            report?: components["schemas"]["ImportReport"];
-            /** @description The same object as in an error response. */
-            problem?: {
-                [key: string]: unknown;
-            };
         };
         ImportPreview: {
             format: string | null;
@@ -2383,14 +2530,45 @@ export interface components {
             /** @description Number of rejected rows; `errors` lists the first 1000. */
             failed: number;
             errors: components["schemas"]["LineError"][];
+            /** @description The rejected rows by reason. Reasons that differ only in quoted values and numbers count as the same. */
+            reasons: components["schemas"]["ReasonCount"][];
             quirks: components["schemas"]["QuirkCount"][];
+            /** @description The limit at which the import stopped, or empty if all rows were read. */
+            stopped: string;
+        };
+        ImportSummary: {
+            /** Format: uuid */
+            id: string;
+            project: string;
+            /** @description Name of the file, or ID of the dataset on the Hub. */
+            file_name: string;
+            /** @description Size of the file in bytes; 0 until a dataset has been downloaded. */
+            size: number;
+            readonly dry_run: boolean;
+            /** @description The options of the import, as they were given. */
+            options: {
+                [key: string]: unknown;
+            };
+            /** @description The dataset on the Hub: dataset, part, split and revision. */
+            hub: {
+                [key: string]: unknown;
+            } | null;
+            state: components["schemas"]["JobState"];
+            progress: components["schemas"]["ImportProgress"];
+            readonly cancel_requested: boolean;
+            /** @description Why the import failed: the same object as in an error response. */
+            problem: {
+                [key: string]: unknown;
+            } | null;
+            created_by?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at: string | null;
+            /** Format: date-time */
+            finished_at: string | null;
         };
         ImportUploadRequest: {
-            /**
-             * Format: binary
-             * @description JSON Lines, a JSON array or CSV (each optionally gzipped), or Parquet.
-             */
-            file: string;
             /**
              * @description Default: detected.
              *
@@ -2431,6 +2609,8 @@ export interface components {
             votes?: components["schemas"]["VotesEnum"];
             /** @description Rankings per new task. Default: the project's overlap. */
             overlap?: number;
+            /** @description Responses without a ranking are divided among tasks of at most this many responses, from 2 (pairs) to 10. Default: 10. */
+            responses_per_task?: number;
             /**
              * @description Sampling round of the new tasks.
              * @default 0
@@ -2442,10 +2622,15 @@ export interface components {
              */
             priority?: number;
             /**
-             * @description Return the report without importing anything.
+             * @description Report what an import would do, without importing anything.
              * @default false
              */
             dry_run?: boolean;
+            /**
+             * Format: binary
+             * @description JSON Lines, a JSON array or CSV (each optionally gzipped), Parquet, or a zip archive of such files.
+             */
+            file: string;
         };
         /**
          * @description * `rejection_sampling` - Rejection Sampling
@@ -2494,6 +2679,15 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
         };
+        /**
+         * @description * `queued` - Queued
+         *     * `running` - Running
+         *     * `succeeded` - Succeeded
+         *     * `failed` - Failed
+         *     * `cancelled` - Cancelled
+         * @enum {string}
+         */
+        JobState: "queued" | "running" | "succeeded" | "failed" | "cancelled";
         Judged: {
             /** Format: uuid */
             model: string;
@@ -2920,6 +3114,19 @@ export interface components {
              */
             previous?: string | null;
             results: components["schemas"]["Exclusion"][];
+        };
+        PaginatedImportSummaryList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["ImportSummary"][];
         };
         PaginatedInvitationList: {
             /**
@@ -3508,6 +3715,14 @@ export interface components {
             /** @description Labels of some or all steps. */
             points: components["schemas"]["LevelRequest"][];
         };
+        ReasonCount: {
+            /** @description The reason of the first of these rows. */
+            reason: string;
+            /** @description Number of rows rejected for this reason. */
+            count: number;
+            /** @description Numbers of the first 20 of these lines. */
+            lines: number[];
+        };
         RecipeKind: {
             title: string;
             description: string;
@@ -3693,7 +3908,7 @@ export interface components {
             readonly id: string;
             readonly project: string;
             readonly kind: components["schemas"]["RunKind"];
-            readonly state: components["schemas"]["RunState"];
+            readonly state: components["schemas"]["JobState"];
             readonly attempt: number;
             recipe: {
                 [key: string]: unknown;
@@ -3775,15 +3990,6 @@ export interface components {
             };
             machine?: components["schemas"]["UsedMachine"];
         };
-        /**
-         * @description * `queued` - Queued
-         *     * `running` - Running
-         *     * `succeeded` - Succeeded
-         *     * `failed` - Failed
-         *     * `cancelled` - Cancelled
-         * @enum {string}
-         */
-        RunState: "queued" | "running" | "succeeded" | "failed" | "cancelled";
         /**
          * @description * `right` - right
          *     * `tied` - tied
@@ -5343,6 +5549,66 @@ export interface operations {
             };
         };
     };
+    getImport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Import"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelImport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Import"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     revokeInvitation: {
         parameters: {
             query?: never;
@@ -6226,11 +6492,44 @@ export interface operations {
             };
         };
     };
-    importFile: {
+    listImports: {
         parameters: {
             query?: {
-                format?: "json" | "ndjson";
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
             };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedImportSummaryList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    importFile: {
+        parameters: {
+            query?: never;
             header?: never;
             path: {
                 slug: string;
@@ -6243,21 +6542,47 @@ export interface operations {
             };
         };
         responses: {
-            200: {
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ImportReport"];
-                    "application/x-ndjson": components["schemas"]["ImportNews"];
+                    "application/json": components["schemas"]["Import"];
                 };
             };
-            201: {
+            /** @description A refusal. */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ImportReport"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    importHubDataset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HubImportRequest"];
+                "multipart/form-data": components["schemas"]["HubImportRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Import"];
                 };
             };
             /** @description A refusal. */

@@ -11,7 +11,10 @@ from preferences.quirks import Quirk
 from preferences.records import FormatError, Row
 
 HEAD_BYTES = 64 * 1024
+# A program can set these two limits before it reads files. They apply to the whole process, as the csv
+# module's own limit does.
 MAX_ROW_BYTES = 8 * 2**20
+MAX_EXPANDED_BYTES = 64 * 2**30
 # Text compresses by a factor of 3 to 10, and repetitive logs compress by a factor of up to about 50. The
 # maximum for gzip is 1,032. The ratio is not checked for the first 64 MiB of unpacked data. A small file of
 # identical rows is therefore not treated as a decompression bomb.
@@ -23,7 +26,22 @@ MAX_REPETITION = 2000
 
 
 class ExpansionError(FormatError):
-    """The compressed data expands to far more than its packed size."""
+    """The data expands to far more than its packed size, or to more than MAX_EXPANDED_BYTES."""
+
+
+class Expanded:
+    """Counts the unpacked bytes of a file, or of all files in an archive."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def count(self, size: int) -> None:
+        """Raises ExpansionError beyond MAX_EXPANDED_BYTES."""
+        self.bytes += size
+        if self.bytes > MAX_EXPANDED_BYTES:
+            raise ExpansionError(
+                f"the unpacked data is larger than the limit of {MAX_EXPANDED_BYTES:,} bytes"
+            )
 
 
 @dataclass(frozen=True, slots=True)

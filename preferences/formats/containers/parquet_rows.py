@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from preferences.formats.containers import limits
-from preferences.formats.containers.limits import ExpansionError, NumberedRow, unpacks_too_far
+from preferences.formats.containers.limits import Expanded, ExpansionError, NumberedRow, unpacks_too_far
 from preferences.records import FormatError
 
 PARQUET_MAGIC = b"PAR1"
@@ -26,7 +26,7 @@ UNREADABLE = (ValueError, OverflowError, pa.ArrowException)  # includes UnicodeD
 DAMAGED = (*UNREADABLE, OSError, MemoryError)
 
 
-def parquet_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
+def parquet_rows(stream: BinaryIO, total: Expanded) -> Iterator[NumberedRow]:
     try:
         file = pq.ParquetFile(stream, pre_buffer=False)
         names = file.schema_arrow.names
@@ -39,7 +39,7 @@ def parquet_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
     expanded = sum(file.metadata.row_group(index).total_byte_size for index in range(groups))
     if unpacks_too_far(expanded, size):
         raise ExpansionError(f"The Parquet file has {size:,} bytes and would unpack to {expanded:,}.")
-    return _parquet_batches(file, max(size * limits.MAX_REPETITION, limits.FREE_EXPANDED_BYTES))
+    return _parquet_batches(file, total, max(size * limits.MAX_REPETITION, limits.FREE_EXPANDED_BYTES))
 
 
 def batches_of(
@@ -51,7 +51,7 @@ def batches_of(
         yield from file.iter_batches(rows, row_groups=[group], columns=columns)
 
 
-def _parquet_batches(file: pq.ParquetFile, most_bytes: int) -> Iterator[NumberedRow]:
+def _parquet_batches(file: pq.ParquetFile, total: Expanded, most_bytes: int) -> Iterator[NumberedRow]:
     number = expanded = 0
     try:
         for batch in batches_of(file, PARQUET_BATCH_ROWS):
@@ -60,6 +60,7 @@ def _parquet_batches(file: pq.ParquetFile, most_bytes: int) -> Iterator[Numbered
                 reason = f"the Parquet data unpacks to more than {limits.MAX_REPETITION:,} times its size"
                 yield NumberedRow(number + 1, None, f"{reason}; reading stopped")
                 return
+            total.count(batch.nbytes)
             for row in _rows_of(batch):
                 number += 1
                 if isinstance(row, str):
@@ -70,6 +71,8 @@ def _parquet_batches(file: pq.ParquetFile, most_bytes: int) -> Iterator[Numbered
                     yield NumberedRow(number, None, f"the row is longer than {limits.MAX_ROW_BYTES:,} bytes")
                 else:
                     yield NumberedRow(number, plain)
+    except ExpansionError as error:
+        yield NumberedRow(number + 1, None, f"{error}; reading stopped")
     except DAMAGED as error:
         yield NumberedRow(number + 1, None, damage(error))
 

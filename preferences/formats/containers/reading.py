@@ -22,7 +22,7 @@ from preferences.formats.containers.csv_header import dialect_of
 from preferences.formats.containers.csv_rows import csv_rows
 from preferences.formats.containers.encodings import as_utf8, head_of
 from preferences.formats.containers.json_rows import array_rows, jsonl_rows
-from preferences.formats.containers.limits import NumberedRow
+from preferences.formats.containers.limits import Expanded, NumberedRow
 from preferences.formats.containers.parquet_rows import PARQUET_MAGIC, parquet_rows
 from preferences.formats.containers.streams import Gunzip, Source, TextStream
 from preferences.records import FormatError
@@ -55,11 +55,12 @@ def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
     """The rows of a seekable binary stream. Raises FormatError if the container format is unknown."""
     magic = stream.read(4)
     stream.seek(0)
+    expanded = Expanded()
     if magic == ZIP_MAGIC:
-        return _archive_rows(archive.data_files(stream))
+        return _archive_rows(archive.data_files(stream), expanded)
     if magic == PARQUET_MAGIC:
-        return parquet_rows(stream)
-    return _text_rows(stream, magic, packed_bytes=stream.tell)
+        return parquet_rows(stream, expanded)
+    return _text_rows(stream, magic, expanded, packed_bytes=stream.tell)
 
 
 def only_parquet_of(stream: BinaryIO) -> BinaryIO | None:
@@ -77,33 +78,37 @@ def only_parquet_of(stream: BinaryIO) -> BinaryIO | None:
         return None
 
 
-def _archive_rows(files: list[archive.DataFile]) -> Iterator[NumberedRow]:
+def _archive_rows(files: list[archive.DataFile], expanded: Expanded) -> Iterator[NumberedRow]:
     """The rows of each file in turn. An unreadable file does not affect the rows of other files."""
     for file in files:
         name = file.name if len(files) > 1 else ""
         try:
             with archive.opened(file) as member:
-                for row in _member_rows(member, file):
+                for row in _member_rows(member, file, expanded):
                     yield replace(row, file=name)
         except FormatError as error:
             yield NumberedRow(1, None, str(error), name)
 
 
-def _member_rows(member: io.BufferedReader, file: archive.DataFile) -> Iterator[NumberedRow]:
+def _member_rows(
+    member: io.BufferedReader, file: archive.DataFile, expanded: Expanded
+) -> Iterator[NumberedRow]:
     magic = member.peek(4)[:4]
     if magic != PARQUET_MAGIC:
-        yield from _text_rows(member, magic, packed_bytes=lambda: file.packed_bytes)
+        yield from _text_rows(member, magic, expanded, packed_bytes=lambda: file.packed_bytes)
         return
     with archive.unpacked(member) as table:
-        yield from parquet_rows(table)
+        yield from parquet_rows(table, expanded)
 
 
-def _text_rows(stream: Any, magic: bytes, *, packed_bytes: Callable[[], int]) -> Iterator[NumberedRow]:
+def _text_rows(
+    stream: Any, magic: bytes, expanded: Expanded, *, packed_bytes: Callable[[], int]
+) -> Iterator[NumberedRow]:
     if magic[:2] == GZIP_MAGIC:
         # GzipFile reads ahead. The count of packed bytes can therefore be too high by one buffer (128 KiB).
-        text = TextStream(Gunzip(stream), packed_bytes=packed_bytes, what="the gzip data")
+        text = TextStream(Gunzip(stream), packed_bytes=packed_bytes, what="the gzip data", expanded=expanded)
     else:
-        text = TextStream(stream)
+        text = TextStream(stream, expanded=expanded)
     text, head = as_utf8(text, head_of(text))
     if not head.strip():
         if text.source.failure:

@@ -13,7 +13,7 @@ from gzip import BadGzipFile, GzipFile
 from typing import Any, BinaryIO, cast
 
 from preferences.formats.containers import limits
-from preferences.formats.containers.limits import ExpansionError, unpacks_too_far
+from preferences.formats.containers.limits import Expanded, ExpansionError, unpacks_too_far
 from preferences.records import FormatError
 
 LINE_ENDS = (b"\n", b"\r")
@@ -61,13 +61,21 @@ class AsRaw(io.RawIOBase):
     no `readinto`. The buffer is filled, so that the head of a file is complete.
 
     With `packed_bytes`, the stream contains unpacked data, and reading fails once that data far exceeds the
-    packed size.
+    packed size. With `expanded`, the bytes are also counted there.
     """
 
-    def __init__(self, stream: Any, *, packed_bytes: Callable[[], int] | None = None, what: str = "") -> None:
+    def __init__(
+        self,
+        stream: Any,
+        *,
+        packed_bytes: Callable[[], int] | None = None,
+        what: str = "",
+        expanded: Expanded | None = None,
+    ) -> None:
         self._some = some_of(stream)
         self._packed_bytes = packed_bytes
         self._what = what
+        self._total = expanded
         self._expanded = 0
         self._error: Exception | None = None
 
@@ -93,6 +101,8 @@ class AsRaw(io.RawIOBase):
 
     def _count(self, size: int) -> None:
         self._expanded += size
+        if self._total is not None:
+            self._total.count(size)
         if self._packed_bytes and unpacks_too_far(self._expanded, self._packed_bytes()):
             raise ExpansionError(
                 f"{self._what} unpacks to more than {limits.MAX_EXPANSION_RATIO} times its size"
@@ -102,8 +112,15 @@ class AsRaw(io.RawIOBase):
 class TextStream(io.BufferedReader):
     """The text of a file. If reading fails, the stream ends early, and `source.failure` is the reason."""
 
-    def __init__(self, stream: Any, *, packed_bytes: Callable[[], int] | None = None, what: str = "") -> None:
-        self.source = Source(stream, packed_bytes=packed_bytes, what=what)
+    def __init__(
+        self,
+        stream: Any,
+        *,
+        packed_bytes: Callable[[], int] | None = None,
+        what: str = "",
+        expanded: Expanded | None = None,
+    ) -> None:
+        self.source = Source(stream, packed_bytes=packed_bytes, what=what, expanded=expanded)
         super().__init__(self.source, limits.HEAD_BYTES)
 
 

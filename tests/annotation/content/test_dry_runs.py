@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from rest_framework.test import APIClient
 
 from annotation.content.imports import import_file
 from annotation.models import AuditEntry, Project, Prompt, Ranking, RankingTask, Response, User
+from tests.annotation.content.jobs import executed, upload
 from tests.annotation.real_data import hh_file, real_file
 
 pytestmark = pytest.mark.django_db
@@ -56,20 +56,19 @@ def test_dry_run_works_over_the_api(
     project: Project, mona: User, client_of: Callable[[User], APIClient]
 ) -> None:
     def post(**fields: Any) -> Any:
-        upload = SimpleUploadedFile("rows.jsonl", rows())
-        return client_of(mona).post(
-            f"/api/v1/projects/{project.slug}/imports/", {"file": upload, **fields}, format="multipart"
-        )
+        client = client_of(mona)
+        found = executed(client, upload(client, rows(), **fields))
+        assert found["dry_run"] == found["report"]["dry_run"]
+        return found["report"]
 
     before = counts()
     tried = post(dry_run="true")
-    assert (tried.status_code, tried.json()["dry_run"], counts()) == (200, True, before)
+    assert (tried["dry_run"], counts()) == (True, before)
     done = post()
-    assert (done.status_code, done.json()["dry_run"]) == (201, False)
-    assert {**tried.json(), "dry_run": False} == done.json()
-    (quirk,) = done.json()["quirks"]
+    assert {**tried, "dry_run": False} == done
+    (quirk,) = done["quirks"]
     assert (quirk["name"], quirk["count"], quirk["lines"]) == ("repeated-response", 1, [1])
-    assert done.json()["errors"][0]["line"] == 2
+    assert done["errors"][0]["line"] == 2
 
 
 def test_dry_run_works_on_the_command_line(project: Project, tmp_path: Any) -> None:

@@ -16,10 +16,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from annotation.content.api import imports as data_api
 from annotation.datasets.api import exports as export_api
 from annotation.datasets.snapshots import snapshot_path
 from annotation.models import DatasetSnapshot, Project, Prompt, Ranking, User
+from tests.annotation.content.jobs import executed, imported, upload
 from tests.annotation.real_data import real_file
 
 ClientOf = Callable[[User | None], APIClient]
@@ -29,11 +29,6 @@ RANKED = {"prompt": "Q", "responses": [{"text": "a", "model": "m"}, "b"], "tiers
 @pytest.fixture(autouse=True)
 def artefacts(settings: Settings, tmp_path: Path) -> None:
     settings.ARTEFACTS = tmp_path / "artefacts"
-
-
-def upload(client: APIClient, data: bytes, name: str = "rows.jsonl", **fields: str) -> Any:
-    body = {"file": SimpleUploadedFile(name, data), **fields}
-    return client.post("/api/v1/projects/support/imports/", body, format="multipart")
 
 
 def ranked(number: int) -> bytes:
@@ -54,9 +49,7 @@ def body_of(response: Any) -> bytes:
 def test_manager_imports_a_file_and_gets_the_report(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
-    response = upload(client_of(mona), ranked(1) + b"{broken\n" + ranked(2))
-    assert response.status_code == 201
-    report = response.json()
+    report = imported(client_of(mona), ranked(1) + b"{broken\n" + ranked(2))
     assert report["errors"][0]["line"] == 2
     assert {key: report[key] for key in ("format", "read", "prompts", "responses", "tasks", "rankings")} == {
         "format": "rankloop",
@@ -66,13 +59,13 @@ def test_manager_imports_a_file_and_gets_the_report(
         "tasks": 2,
         "rankings": 2,
     }
-    again = upload(client_of(mona), ranked(1) + ranked(2)).json()
+    again = imported(client_of(mona), ranked(1) + ranked(2))
     assert (again["unchanged"], again["rankings"]) == (2, 0)
 
 
 def test_uploaded_real_gzip_file_is_imported(project: Project, mona: User, client_of: ClientOf) -> None:
     data = real_file("kway/oasst-8-models.jsonl.gz").read_bytes()
-    report = upload(client_of(mona), data, "oasst.jsonl.gz").json()
+    report = imported(client_of(mona), data, "oasst.jsonl.gz")
     assert (report["format"], report["tasks"], report["failed"]) == ("oasst-models", 177, 0)
 
 
@@ -116,7 +109,7 @@ def test_upload_with_unreadable_votes_is_refused_until_they_are_mapped(
     wrong = upload(client_of(mona), data, mapping=json.dumps({"vote": ["score_a"]}))
     assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "mapping")
     mapping = json.dumps({"vote": "score_a,score_b", "direction": "higher"})
-    report = upload(client_of(mona), data, mapping=mapping).json()
+    report = imported(client_of(mona), data, mapping=mapping)
     assert (report["format"], report["rankings"], report["failed"]) == ("table", 1, 0)
     assert Ranking.objects.get().places == [1, 0]
 
@@ -173,11 +166,11 @@ def test_mapping_is_offered_for_the_next_file_with_the_same_columns(
 ) -> None:
     row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "score_a": 3, "score_b": 5}
     mapping = {"vote": "score_a,score_b", "direction": "lower"}
-    upload(client_of(mona), json.dumps(row).encode(), mapping=json.dumps(mapping), dry_run="true")
-    upload(client_of(mona), json.dumps({**row, "prompt": "None?"}).encode(), mapping='{"vote": "none"}')
+    imported(client_of(mona), json.dumps(row).encode(), mapping=json.dumps(mapping), dry_run="true")
+    imported(client_of(mona), json.dumps({**row, "prompt": "None?"}).encode(), mapping='{"vote": "none"}')
     project.refresh_from_db()
     assert project.import_mappings == []
-    upload(client_of(mona), json.dumps(row).encode(), mapping=json.dumps(mapping))
+    imported(client_of(mona), json.dumps(row).encode(), mapping=json.dumps(mapping))
     next_file = SimpleUploadedFile("next.jsonl", json.dumps({**row, "prompt": "Again?"}).encode())
     found = (
         client_of(mona)
@@ -195,11 +188,12 @@ def test_mapping_is_offered_for_the_next_file_with_the_same_columns(
 
 
 def test_upload_that_is_too_large_is_refused_with_advice(
-    project: Project, mona: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+    project: Project, mona: User, client_of: ClientOf, settings: Settings
 ) -> None:
-    monkeypatch.setattr(data_api, "MAX_UPLOAD_BYTES", 10)
+    settings.IMPORT_MAX_BYTES = 10
     response = upload(client_of(mona), ranked(1))
     assert response.status_code == 413
+    assert "limited to 10 (RANKLOOP_IMPORT_MAX_BYTES)" in response.json()["detail"]
     assert "import_responses" in response.json()["detail"]
     preview = client_of(mona).post(
         "/api/v1/projects/support/imports/preview",
@@ -213,7 +207,7 @@ def test_snapshot_is_frozen_and_listed_and_its_name_is_unique(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)
-    upload(client, ranked(1) + ranked(2))
+    imported(client, ranked(1) + ranked(2))
     response = freeze(client)
     assert response.status_code == 201
     snapshot = response.json()
@@ -239,7 +233,7 @@ def test_export_is_a_download_with_its_checksum(
     project: Project, mona: User, client_of: ClientOf, format: str, name: str
 ) -> None:
     client = client_of(mona)
-    upload(client, ranked(1) + ranked(2))
+    imported(client, ranked(1) + ranked(2))
     id = freeze(client).json()["id"]
     response = client.get(
         f"/api/v1/snapshots/{id}/export?format={format}", headers={"Accept": "application/jsonl"}
@@ -258,7 +252,7 @@ def test_unknown_export_format_is_reported_as_a_problem(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)
-    upload(client, ranked(1))
+    imported(client, ranked(1))
     id = freeze(client).json()["id"]
     response = client.get(f"/api/v1/snapshots/{id}/export?format=xlsx")
     assert response.status_code == 422
@@ -267,7 +261,7 @@ def test_unknown_export_format_is_reported_as_a_problem(
 
 def test_missing_snapshot_file_is_reported(project: Project, mona: User, client_of: ClientOf) -> None:
     client = client_of(mona)
-    upload(client, ranked(1))
+    imported(client, ranked(1))
     id = freeze(client).json()["id"]
     snapshot_path(DatasetSnapshot.objects.get()).unlink()
     response = client.get(f"/api/v1/snapshots/{id}/export?format=parquet")
@@ -286,13 +280,16 @@ def test_only_managers_and_admins_can_access_data(
     who: str | None,
     status: int,
 ) -> None:
-    upload(client_of(mona), ranked(1))
+    imported(client_of(mona), ranked(1))
     id = freeze(client_of(mona)).json()["id"]
     client = client_of(request.getfixturevalue(who) if who else None)
-    assert upload(client, ranked(2)).status_code == (201 if status == 200 else status)
+    response = upload(client, ranked(2))
+    assert response.status_code == (202 if status == 200 else status)
     assert client.get("/api/v1/projects/support/snapshots/").status_code == status
     assert freeze(client, "mine").status_code == (201 if status == 200 else status)
     assert client.get(f"/api/v1/snapshots/{id}/export?format=parquet").status_code == status
+    if status == 200:
+        executed(client, response)
     assert Prompt.objects.count() == (2 if status == 200 else 1)
 
 
@@ -318,7 +315,7 @@ def test_gzipped_csv_upload_is_imported(project: Project, mona: User, client_of:
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb") as file:
         file.write(b"prompt,response_1,response_2\nQ,a,b\n")
-    report = upload(client_of(mona), packed.getvalue(), "rows.csv.gz").json()
+    report = imported(client_of(mona), packed.getvalue(), "rows.csv.gz")
     assert (report["format"], report["tasks"]) == ("rankloop", 1)
 
 
@@ -338,14 +335,14 @@ def test_export_applies_options_or_is_refused_with_a_reason(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)
-    upload(client, ranked(1))
+    imported(client, ranked(1))
     plain = freeze(client, license="cc0-1.0", notes="From the pilot.").json()
     assert (plain["card"]["license"], plain["card"]["notes"]) == ("cc0-1.0", "From the pilot.")
     assert list(plain["refused_exports"]) == ["trl_unpaired"]
     refused = client.get(f"/api/v1/snapshots/{plain['id']}/export?format=trl_unpaired")
     assert (refused.status_code, refused.json()["type"]) == (422, "export-refused")
     rated = json.dumps({**RANKED, "prompt": "Rated", "ratings": {"0": {"help": 1}, "1": {"help": 5}}})
-    upload(client, rated.encode())
+    imported(client, rated.encode())
     id = freeze(client, "v2").json()["id"]
     at = f"/api/v1/snapshots/{id}/export?format=trl_unpaired"
     data = body_of(client.get(f"{at}&threshold=4"))

@@ -12,7 +12,6 @@ import psycopg
 import pytest
 from allauth.mfa.models import Authenticator
 from asgiref.sync import async_to_sync
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db import IntegrityError, connection, connections, transaction
 from django.test import AsyncClient
@@ -26,6 +25,7 @@ from annotation.desk.submission import submit_ranking
 from annotation.models import ApiToken, AuditEntry, Membership, Project, Ranking, RankingTask, User
 from annotation.projects import projects
 from tests.annotation.answering import claim, strict_order
+from tests.annotation.content.jobs import imported
 
 ClientOf = Callable[[User | None], APIClient]
 
@@ -126,9 +126,7 @@ def test_uploader_is_the_actor_of_imported_rows(project: Project, mona: User, cl
         "responses": ["In depot 1.", "Lost."],
         "tiers": [[0], [1]],
     }
-    file = SimpleUploadedFile("rows.jsonl", json.dumps(row).encode())
-    report = client_of(mona).post("/api/v1/projects/support/imports/", {"file": file}, format="multipart")
-    assert report.json()["rankings"] == 1, report.content
+    assert imported(client_of(mona), json.dumps(row).encode())["rankings"] == 1
     (entry,) = AuditEntry.objects.filter(table="annotation_ranking", project_id=project.pk)
     assert (entry.actor, entry.after) == (f"user:{mona.pk}", {"source": "import", "rows": 1})
 

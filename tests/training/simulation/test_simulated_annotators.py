@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from annotation.forms.presets import PRESETS
 from annotation.models import ApiToken, Comparison, Project, Ranking, RankingTask
 from annotation.projects.projects import create_project, update_project
-from tests.training.conftest import name_test_database
+from tests.conftest import name_test_database
 from training.simulation import annotators
 from training.simulation.annotators import ApiClient, ApiError
 from training.simulation.answers import best_few, rating_of

@@ -1,0 +1,194 @@
+"""The state changes of an import, as compare-and-set statements.
+
+Failures and how they are handled:
+
+* The worker dies. The heartbeat stops. After STALE_AFTER, the sweep queues the import again, and another
+  worker continues after the last stored batch. After MAX_TRIES such claims, the sweep fails the import.
+* The message that wakes a worker is lost. The import stays queued, and the sweep wakes a worker again.
+* The database restarts. The worker's attempt ends, and the import continues like that of a dead worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from annotation.content.import_jobs.uploads import remove_upload
+from annotation.content.import_report import ImportProgress, ImportReport
+from annotation.models import Import
+from config.problems import Conflict, problem_body
+from config.wake import send_on_commit
+
+HEARTBEAT_EVERY = timedelta(seconds=2)
+# On a busy machine or during a long transaction, an import can miss some heartbeats.
+STALE_AFTER = timedelta(seconds=60)
+REWAKE_AFTER = timedelta(seconds=120)
+MAX_TRIES = 3
+# The task is sent by name, because services must not import Celery tasks.
+EXECUTE_IMPORT = "annotation.tasks.execute_import"
+
+
+def wake_import_worker(*, import_id: UUID) -> None:
+    send_on_commit(EXECUTE_IMPORT, str(import_id))
+
+
+def claim_import(*, import_id: UUID) -> int | None:
+    """Claims the import and returns the number of the new attempt. Returns None if the import can't be
+    claimed, for example because another worker has it."""
+    found = Import.objects.filter(pk=import_id).first()
+    if found is None:
+        return None
+    now = timezone.now()
+    waiting = Q(state=Import.State.QUEUED) | _is_stale()
+    claimed = Import.objects.filter(
+        waiting, pk=import_id, attempt=found.attempt, tries__lt=MAX_TRIES, cancel_requested_at=None
+    ).update(
+        state=Import.State.RUNNING,
+        attempt=found.attempt + 1,
+        tries=F("tries") + 1,
+        heartbeat_at=now,
+        started_at=now,
+    )
+    return found.attempt + 1 if claimed else None
+
+
+def beat(*, import_id: UUID, attempt: int, progress: ImportProgress) -> bool:
+    """Stores the heartbeat and the progress. Returns whether the attempt may continue. The answer is no after
+    a cancellation or a later claim."""
+    this = _this_attempt(import_id, attempt)
+    this.update(heartbeat_at=timezone.now(), share=progress.share, read=progress.read, failed=progress.failed)
+    return this.filter(cancel_requested_at=None).exists()
+
+
+def store_checkpoint(*, import_id: UUID, attempt: int, report: ImportReport) -> bool:
+    """Stores the report on the batches so far, in the transaction of the last batch. Returns False if the
+    attempt is no longer the current one; the caller must then roll the batch back."""
+    return bool(
+        _this_attempt(import_id, attempt).update(
+            report=report.to_json(), read=report.read, failed=report.failed, heartbeat_at=timezone.now()
+        )
+    )
+
+
+def succeed_import(*, import_id: UUID, attempt: int, report: ImportReport) -> bool:
+    """running → succeeded. Returns False if the attempt is no longer the current one."""
+    return _end(
+        import_id,
+        attempt,
+        state=Import.State.SUCCEEDED,
+        report=report.to_json(),
+        share=1.0,
+        read=report.read,
+        failed=report.failed,
+    )
+
+
+def fail_import(
+    *, import_id: UUID, attempt: int, error: Mapping[str, Any], report: ImportReport | None = None
+) -> bool:
+    """running → failed, with the reason and, if given, the report on the stored batches."""
+    told = {} if report is None else {"report": report.to_json()}
+    return _end(import_id, attempt, state=Import.State.FAILED, error=error, **told)
+
+
+def end_cancelled_import(*, import_id: UUID, attempt: int) -> bool:
+    """running → cancelled, if a user asked for it."""
+    asked = _this_attempt(import_id, attempt).exclude(cancel_requested_at=None)
+    return _ended(asked.update(state=Import.State.CANCELLED, finished_at=timezone.now()), import_id)
+
+
+def requeue_import(*, import_id: UUID, attempt: int) -> bool:
+    """running → queued, because the worker is stopping. This try is not counted."""
+    asked = _this_attempt(import_id, attempt).filter(cancel_requested_at=None)
+    return bool(asked.update(state=Import.State.QUEUED, tries=F("tries") - 1, woken_at=None))
+
+
+def cancel_import(*, id: UUID) -> Import:
+    """Cancels a queued import at once, or asks a running import to stop after its current batch. The stored
+    batches are kept.
+
+    Idempotent. Raises Conflict if the import has already succeeded or failed.
+    """
+    now = timezone.now()
+    queued = When(state=Import.State.QUEUED, then=Value(Import.State.CANCELLED))
+    Import.objects.unfinished().filter(pk=id).update(
+        state=Case(queued, default=F("state")),
+        finished_at=Case(When(state=Import.State.QUEUED, then=Value(now))),
+        cancel_requested_at=Case(
+            When(state=Import.State.RUNNING, then=Coalesce("cancel_requested_at", Value(now)))
+        ),
+    )
+    found = Import.objects.with_names().get(pk=id)
+    if found.is_final and found.state != Import.State.CANCELLED:
+        raise Conflict(f"The import has already {found.state}; it can't be cancelled.")
+    _ended(found.is_final, id)
+    return found
+
+
+@transaction.atomic
+def sweep_imports() -> None:
+    """Handles the imports on which no worker is working, and wakes a worker for each waiting import."""
+    now = timezone.now()
+    for id in _ids(_stale().exclude(cancel_requested_at=None)):
+        _ended(
+            _stale().filter(pk=id).update(state=Import.State.CANCELLED, finished_at=now),
+            id,
+        )
+    for id in _ids(_stale().filter(tries__gte=MAX_TRIES)):
+        _ended(
+            _stale().filter(pk=id).update(state=Import.State.FAILED, finished_at=now, error=_lost()),
+            id,
+        )
+    _stale().filter(cancel_requested_at=None).update(state=Import.State.QUEUED, woken_at=None)
+    unheard = Import.objects.filter(
+        Q(woken_at=None) | Q(woken_at__lt=now - REWAKE_AFTER), state=Import.State.QUEUED
+    )
+    for id in _ids(unheard):
+        if unheard.filter(pk=id).update(woken_at=now):
+            wake_import_worker(import_id=id)
+
+
+def _lost() -> dict[str, Any]:
+    return problem_body(
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+        type="worker-lost",
+        detail=f"The import worker disappeared {MAX_TRIES} times, each time without a heartbeat for"
+        f" {STALE_AFTER.total_seconds():.0f} s. The imported rows are kept; import the same file again to add"
+        " the rest.",
+    )
+
+
+def _is_stale() -> Q:
+    return Q(state=Import.State.RUNNING, heartbeat_at__lt=timezone.now() - STALE_AFTER)
+
+
+def _stale() -> QuerySet[Import]:
+    return Import.objects.filter(_is_stale())
+
+
+def _this_attempt(import_id: UUID, attempt: int) -> QuerySet[Import]:
+    return Import.objects.filter(pk=import_id, attempt=attempt, state=Import.State.RUNNING)
+
+
+def _ids(imports: QuerySet[Import]) -> list[UUID]:
+    return list(imports.values_list("pk", flat=True))
+
+
+def _end(import_id: UUID, attempt: int, **changes: Any) -> bool:
+    changed = _this_attempt(import_id, attempt).update(finished_at=timezone.now(), **changes)
+    return _ended(changed, import_id)
+
+
+def _ended(changed: int | bool, import_id: UUID) -> bool:
+    """Removes the upload of an import that has ended, after the commit."""
+    if changed:
+        transaction.on_commit(lambda: remove_upload(import_id), robust=True)
+    return bool(changed)

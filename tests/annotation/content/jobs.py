@@ -1,0 +1,35 @@
+"""Uploads over HTTP, executed in the test's own process as the import worker would."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import TestCase
+from rest_framework.test import APIClient
+
+from annotation.content.import_jobs.execute import execute_import
+
+
+def upload(client: APIClient, data: bytes, name: str = "rows.jsonl", **fields: str) -> Any:
+    body = {"file": SimpleUploadedFile(name, data), **fields}
+    return client.post("/api/v1/projects/support/imports/", body, format="multipart")
+
+
+def executed(client: APIClient, response: Any) -> dict[str, Any]:
+    """Executes the import that this response queued, and returns it as the API does."""
+    assert response.status_code == 202, response.content
+    id = response.json()["id"]
+    with TestCase.captureOnCommitCallbacks(execute=True):  # the test's transaction is never committed
+        execute_import(import_id=UUID(id))
+    found: dict[str, Any] = client.get(f"/api/v1/imports/{id}/").json()
+    return found
+
+
+def imported(client: APIClient, data: bytes, name: str = "rows.jsonl", **fields: str) -> dict[str, Any]:
+    """Uploads and imports a file, and returns the report."""
+    found = executed(client, upload(client, data, name, **fields))
+    assert found["state"] == "succeeded", found
+    report: dict[str, Any] = found["report"]
+    return report

@@ -1,0 +1,224 @@
+"""An uploaded file is imported by a worker. The API reports its state, its progress and its report."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from pytest_django import Settings
+from rest_framework.test import APIClient
+
+from annotation.content.import_jobs import transitions, uploads
+from annotation.content.import_jobs.execute import execute_import
+from annotation.content.import_lines import BATCH_LINES
+from annotation.content.imports import import_file
+from annotation.models import AuditEntry, Import, Project, Prompt, RankingTask, TaskResponse, User
+from tests.annotation.content.jobs import executed, imported, upload
+
+ClientOf = Callable[[User | None], APIClient]
+IMPORTS = "/api/v1/projects/support/imports/"
+
+
+@pytest.fixture(autouse=True)
+def artefacts(settings: Settings, tmp_path: Path) -> Path:
+    settings.ARTEFACTS = tmp_path
+    return tmp_path
+
+
+@pytest.fixture
+def manager(project: Project, mona: User, client_of: ClientOf) -> APIClient:
+    return client_of(mona)
+
+
+def rows(count: int, start: int = 0) -> bytes:
+    return b"".join(
+        json.dumps({"prompt": f"Question {number}", "responses": ["yes", "no"]}).encode() + b"\n"
+        for number in range(start, start + count)
+    )
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "imports").glob("*"))
+
+
+def state_of(response: Any) -> tuple[int, str]:
+    return response.status_code, response.json()["state"]
+
+
+def test_upload_is_queued_and_then_imported(manager: APIClient, artefacts: Path) -> None:
+    response = upload(manager, rows(3) + b"{broken\n", "mine.jsonl", overlap="2", priority="7")
+    queued = response.json()
+    assert (response.status_code, queued["state"], queued["report"]) == (202, "queued", None)
+    assert (queued["file_name"], queued["size"], queued["project"]) == (
+        "mine.jsonl",
+        len(rows(3)) + 8,
+        "support",
+    )
+    assert (queued["created_by"], queued["dry_run"]) == ("mona", False)
+    assert files(artefacts) == [queued["id"]]
+    assert not Prompt.objects.exists()
+
+    done = executed(manager, response)
+    assert (done["state"], done["problem"], done["progress"]) == (
+        "succeeded",
+        None,
+        {"share": 1.0, "read": 4, "failed": 1},
+    )
+    assert (done["report"]["tasks"], done["report"]["failed"], done["report"]["stopped"]) == (3, 1, "")
+    assert set(RankingTask.objects.values_list("overlap", "priority")) == {(2, 7)}
+    assert done["created_at"] <= done["started_at"] <= done["finished_at"]
+    assert files(artefacts) == []
+
+
+def test_report_equals_that_of_the_command_line(manager: APIClient, project: Project, tmp_path: Path) -> None:
+    data = rows(3) + b"{broken\n"
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(data)
+    expected = import_file(project=project, file=file, dry_run=True).to_json()
+    assert imported(manager, data, dry_run="true") == expected
+    assert not Prompt.objects.exists()
+
+
+def test_uploader_is_the_actor_of_the_imported_rankings(manager: APIClient, mona: User) -> None:
+    ranked = {"prompt": "Where?", "responses": ["Here.", "There."], "tiers": [[0], [1]]}
+    assert imported(manager, json.dumps(ranked).encode())["rankings"] == 1
+    entries = AuditEntry.objects.filter(table="annotation_ranking")
+    assert set(entries.values_list("actor", flat=True)) == {f"user:{mona.pk}"}
+
+
+def test_list_shows_the_newest_import_first_without_reports(manager: APIClient) -> None:
+    imported(manager, rows(1), "first.jsonl")
+    upload(manager, rows(2), "second.jsonl")
+    found = manager.get(IMPORTS).json()["results"]
+    assert [(one["file_name"], one["state"]) for one in found] == [
+        ("second.jsonl", "queued"),
+        ("first.jsonl", "succeeded"),
+    ]
+    assert "report" not in found[0]
+
+
+@pytest.mark.parametrize(("who", "status"), [("alice", 403), ("rita", 403), ("oscar", 404), ("ada", 200)])
+def test_only_managers_and_admins_see_and_cancel_imports(
+    manager: APIClient, client_of: ClientOf, request: pytest.FixtureRequest, who: str, status: int
+) -> None:
+    id = upload(manager, rows(1)).json()["id"]
+    client = client_of(request.getfixturevalue(who))
+    assert client.get(f"/api/v1/imports/{id}/").status_code == status
+    assert client.get(IMPORTS).status_code == status
+    assert client.post(f"/api/v1/imports/{id}/cancel").status_code == status
+    assert Import.objects.get().state == ("cancelled" if status == 200 else "queued")
+
+
+def test_cancelled_queued_import_is_never_executed(manager: APIClient, artefacts: Path) -> None:
+    id = upload(manager, rows(1)).json()["id"]
+    for _ in range(2):  # idempotent
+        assert state_of(manager.post(f"/api/v1/imports/{id}/cancel")) == (200, "cancelled")
+    execute_import(import_id=UUID(id))
+    assert not Prompt.objects.exists()
+
+
+def test_finished_import_cannot_be_cancelled(manager: APIClient) -> None:
+    done = executed(manager, upload(manager, rows(1)))
+    response = manager.post(f"/api/v1/imports/{done['id']}/cancel")
+    assert (response.status_code, "already succeeded" in response.json()["detail"]) == (409, True)
+
+
+def test_failed_rows_are_grouped_by_reason(manager: APIClient) -> None:
+    bad = [b'{"prompt": "Q", "responses": ["a", 5]}\n'] * 30 + [b"{broken\n", b"[1]\n", b'{"prompt": ""}\n']
+    report = imported(manager, rows(1) + b"".join(bad))
+    groups = [(group["count"], group["lines"][:2], len(group["lines"])) for group in report["reasons"]]
+    assert groups[0] == (30, [2, 3], 20)
+    assert [group[:2] for group in groups[1:]] == [(1, [32]), (1, [33]), (1, [34])]
+    assert report["failed"] == len(report["errors"]) == 33
+    assert report["reasons"][0]["reason"] == report["errors"][0]["reason"]
+
+
+def test_import_stops_at_the_row_limit_and_says_so(manager: APIClient, settings: Settings) -> None:
+    settings.IMPORT_MAX_ROWS = 5
+    assert executed(manager, upload(manager, rows(5)))["state"] == "succeeded"
+    found = executed(manager, upload(manager, rows(6, start=100)))
+    assert (found["state"], found["problem"]["type"]) == ("failed", "import-limit")
+    assert found["problem"]["detail"].startswith(
+        "The import stopped at the limit of 5 rows (RANKLOOP_IMPORT_MAX_ROWS). The rows before the limit"
+    )
+    assert (found["report"]["read"], found["report"]["tasks"]) == (5, 5)
+
+
+def test_import_stops_at_the_time_limit(manager: APIClient, settings: Settings) -> None:
+    settings.IMPORT_MAX_SECONDS = 0
+    found = executed(manager, upload(manager, rows(1)))
+    assert (found["state"], "time limit of 0 s" in found["problem"]["detail"]) == ("failed", True)
+    assert not Prompt.objects.exists()
+
+
+def test_import_of_a_missing_upload_fails_with_its_reason(manager: APIClient, artefacts: Path) -> None:
+    response = upload(manager, rows(1))
+    (artefacts / "imports" / response.json()["id"]).unlink()
+    found = executed(manager, response)
+    assert (found["state"], found["problem"]["type"]) == ("failed", "file-unreadable")
+
+
+def test_unexpected_failure_ends_the_import_and_its_upload(
+    manager: APIClient, artefacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    response = upload(manager, rows(1))
+    Import.objects.update(options={"votes": "close", "round": "not a number"})
+    found = executed(manager, response)
+    assert (found["state"], found["problem"]["status"]) == ("failed", 500)
+    assert "import the same file again" in found["problem"]["detail"]
+    assert files(artefacts) == []
+
+
+def test_many_responses_become_tasks_of_the_chosen_size(manager: APIClient) -> None:
+    row = {"prompt": "Q", "responses": [str(number) for number in range(5)]}
+    ranked = {"prompt": "R", "responses": ["a", "b", "c"], "tiers": [[0], [1], [2]]}
+    data = "\n".join(map(json.dumps, (row, ranked))).encode()
+    refused = upload(manager, data, responses_per_task="1")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "responses_per_task")
+    report = imported(manager, data, responses_per_task="2")
+    sizes = [TaskResponse.objects.filter(task=task).count() for task in RankingTask.objects.order_by("id")]
+    assert (report["tasks"], sizes) == (4, [2, 2, 2, 3])
+    assert imported(manager, data, responses_per_task="2")["unchanged"] == 2
+
+
+def test_database_refuses_impossible_imports(manager: APIClient) -> None:
+    upload(manager, rows(1))
+    for changes, constraint in (
+        ({"state": "running"}, "import_running_was_claimed"),
+        ({"state": "succeeded", "finished_at": timezone.now()}, "import_success_has_a_report"),
+        ({"state": "failed", "finished_at": timezone.now()}, "import_failure_has_a_cause"),
+        ({"finished_at": timezone.now()}, "import_finished_when_final"),
+        ({"state": "lost"}, "import_finished_when_final"),
+    ):
+        with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+            Import.objects.update(**changes)
+
+
+def test_orphaned_uploads_are_removed(manager: APIClient, artefacts: Path) -> None:
+    kept = upload(manager, rows(1)).json()["id"]
+    folder = artefacts / "imports"
+    old = time.time() - (uploads.ORPHANED_AFTER + timedelta(minutes=1)).total_seconds()
+    for name in ("orphan", "orphan.partial", "new"):
+        (folder / name).write_bytes(b"x")
+    for name in ("orphan", "orphan.partial", kept):
+        os.utime(folder / name, (old, old))
+    uploads.remove_orphaned_uploads()
+    assert files(artefacts) == sorted([kept, "new"])
+
+
+def test_sweep_wakes_a_worker_once(manager: APIClient, django_capture_on_commit_callbacks: Any) -> None:
+    upload(manager, rows(BATCH_LINES))
+    with django_capture_on_commit_callbacks() as first:
+        transitions.sweep_imports()
+    with django_capture_on_commit_callbacks() as second:
+        transitions.sweep_imports()
+    assert (len(first), len(second)) == (1, 0)

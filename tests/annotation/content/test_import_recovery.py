@@ -1,0 +1,208 @@
+"""An import of a dead or stopping worker continues after its last stored batch, and counts each batch
+once."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+from pytest_django import Settings
+from rest_framework.test import APIClient
+
+from annotation.content.import_jobs import transitions
+from annotation.content.import_jobs.execute import execute_import, worker_is_stopping
+from annotation.content.import_lines import BATCH_LINES
+from annotation.content.import_report import ImportReport
+from annotation.content.imports import import_file
+from annotation.models import Import, Project, Prompt, Ranking, User
+from embedded import processes
+from tests.annotation.content.jobs import upload
+from tests.annotation.racing import at_once
+from tests.embedded.running import eventually
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("test_database")]
+
+BATCHES = 15
+
+
+@pytest.fixture(autouse=True)
+def artefacts(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RANKLOOP_STATE", str(tmp_path))
+    settings.ARTEFACTS = tmp_path / "artefacts"
+    return tmp_path / "artefacts"
+
+
+def full_batches() -> bytes:
+    """BATCHES full batches of ranked rows."""
+    lines = [
+        json.dumps({"prompt": f"Question {number}", "responses": ["yes", "no"], "tiers": [[0], [1]]})
+        for number in range(BATCHES * BATCH_LINES)
+    ]
+    return "\n".join(lines).encode()
+
+
+@pytest.fixture
+def queued(project: Project, mona: User, client_of: Callable[[User | None], APIClient]) -> Import:
+    response = upload(client_of(mona), full_batches())
+    assert response.status_code == 202, response.content
+    return Import.objects.get()
+
+
+@contextmanager
+def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A real worker for the `imports` queue, started in the same way as in embedded/supervisor.py."""
+    argv = ["-m", "celery", "--app=config", "--skip-checks", "worker", "--pool=threads", "--concurrency=1"]
+    queue = ["--queues=imports", "--without-gossip", "--without-mingle"]
+    process = processes.spawn(
+        [sys.executable, *argv, *queue], log=log, cwd=settings.BASE_DIR, env=dict(os.environ)
+    )
+    try:
+        yield process
+    finally:
+        processes.stop(process, [(signal.SIGTERM, 20)])
+
+
+def stored_batches() -> int:
+    report = Import.objects.values_list("report", flat=True).get()
+    return 0 if report is None else int(report["read"]) // BATCH_LINES
+
+
+def assert_complete(found: Import) -> None:
+    found.refresh_from_db()
+    assert found.state == "succeeded", found.error
+    report = found.report
+    total = BATCHES * BATCH_LINES
+    assert (report["read"], report["prompts"], report["rankings"]) == (total, total, total)
+    assert (report["unchanged"], report["failed"]) == (0, 0)
+    assert Prompt.objects.count() == Ranking.objects.count() == total
+
+
+def test_import_of_a_killed_worker_continues_after_its_last_batch(
+    queued: Import, tmp_path: Path, artefacts: Path
+) -> None:
+    with worker(tmp_path / "worker.log") as process:
+        eventually(lambda: stored_batches() >= 2, seconds=60, what="two batches are stored")
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
+        process.kill()
+        process.wait()
+    kept = stored_batches()
+    assert 2 <= kept < BATCHES
+    assert Prompt.objects.count() == kept * BATCH_LINES
+    transitions.sweep_imports()  # the heartbeat is still recent
+    assert Import.objects.get().state == "running"
+    Import.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    transitions.sweep_imports()
+    assert Import.objects.get().state == "queued"
+    execute_import(import_id=queued.pk)
+    assert_complete(queued)
+    assert queued.attempt == 2
+    assert list((artefacts / "imports").glob("*")) == []
+
+
+def test_stopping_worker_requeues_its_import(queued: Import, tmp_path: Path) -> None:
+    with worker(tmp_path / "worker.log"):
+        eventually(lambda: stored_batches() >= 1, seconds=60, what="a batch is stored")
+    queued.refresh_from_db()
+    assert (queued.state, queued.tries, queued.attempt) == ("queued", 0, 1)
+    execute_import(import_id=queued.pk)
+    assert_complete(queued)
+
+
+@contextmanager
+def executing(found: Import) -> Iterator[None]:
+    """Executes the import in a thread, which has ended when the context ends."""
+
+    def run() -> None:
+        try:
+            execute_import(import_id=found.pk)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(120)
+        assert not thread.is_alive()
+
+
+def test_cancelled_import_keeps_its_batches_and_a_second_import_adds_the_rest(
+    queued: Import, project: Project, client_of: Callable[[User | None], APIClient], mona: User
+) -> None:
+    with executing(queued):
+        eventually(lambda: stored_batches() >= 1, seconds=60, what="a batch is stored")
+        response = client_of(mona).post(f"/api/v1/imports/{queued.pk}/cancel")
+        assert response.json()["cancel_requested"]
+    found = client_of(mona).get(f"/api/v1/imports/{queued.pk}/").json()
+    assert found["state"] == "cancelled"
+    kept = found["report"]["prompts"]
+    assert 0 < kept == Prompt.objects.count() < BATCHES * BATCH_LINES
+    assert list((Path(settings.ARTEFACTS) / "imports").glob("*")) == []
+    again = import_file(project=project, file=io.BytesIO(full_batches()))
+    assert (again.unchanged, again.prompts) == (kept, BATCHES * BATCH_LINES - kept)
+
+
+def test_stale_attempt_can_store_nothing(queued: Import) -> None:
+    attempt = transitions.claim_import(import_id=queued.pk)
+    assert attempt == 1
+    Import.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    assert transitions.claim_import(import_id=queued.pk) == 2
+    report = ImportReport("rankloop")
+    assert not transitions.store_checkpoint(import_id=queued.pk, attempt=1, report=report)
+    assert not transitions.succeed_import(import_id=queued.pk, attempt=1, report=report)
+    assert not transitions.fail_import(import_id=queued.pk, attempt=1, error={"detail": "x"})
+    assert not transitions.requeue_import(import_id=queued.pk, attempt=1)
+    queued.refresh_from_db()
+    assert (queued.state, queued.report) == ("running", None)
+
+
+def test_only_one_of_several_workers_claims_an_import(queued: Import) -> None:
+    claims = at_once([lambda: transitions.claim_import(import_id=queued.pk)] * 8)
+    assert sorted(claims, key=str) == [1] + [None] * 7
+
+
+def test_import_that_loses_its_worker_repeatedly_fails_with_its_reason(
+    queued: Import, artefacts: Path
+) -> None:
+    for _ in range(transitions.MAX_TRIES):
+        assert transitions.claim_import(import_id=queued.pk)
+        Import.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+        transitions.sweep_imports()
+    queued.refresh_from_db()
+    assert (queued.state, queued.error["type"]) == ("failed", "worker-lost")
+    assert "disappeared 3 times" in queued.error["detail"]
+    assert list((artefacts / "imports").glob("*")) == []
+
+
+def test_sweep_cancels_a_lost_import_if_that_was_requested(queued: Import) -> None:
+    assert transitions.claim_import(import_id=queued.pk)
+    transitions.cancel_import(id=queued.pk)
+    Import.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    transitions.sweep_imports()
+    assert Import.objects.get().state == "cancelled"
+
+
+def test_stopping_worker_starts_no_import(queued: Import) -> None:
+    worker_is_stopping.set()
+    try:
+        execute_import(import_id=UUID(str(queued.pk)))
+    finally:
+        worker_is_stopping.clear()
+    queued.refresh_from_db()
+    assert (queued.state, queued.tries) == ("queued", 0)
+    assert not Prompt.objects.exists()

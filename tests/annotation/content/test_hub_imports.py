@@ -10,17 +10,21 @@ import io
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.core.management import CommandError, call_command
+from pytest_django import Settings
+from rest_framework.test import APIClient
 
 from annotation.content.hub import data_files, fetch_dataset
-from annotation.models import Project, Ranking
+from annotation.models import Project, Ranking, RankingTask, User
 from config.problems import Problem
+from tests.annotation.content.jobs import executed
 
 COMMIT = "0" * 40
 PAIR = {"prompt": "Q", "chosen": "a", "rejected": "b"}
@@ -36,7 +40,7 @@ class Hub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         if path == "/api/datasets/people/pairs":
-            files = [{"rfilename": name} for name in FILES]
+            files = [{"rfilename": name, "size": len(data)} for name, data in FILES.items()]
             self._answer(json.dumps({"id": "people/pairs", "sha": COMMIT, "siblings": files}).encode())
         elif path.startswith(held := f"/datasets/people/pairs/resolve/{COMMIT}/"):
             self._answer(FILES[path.removeprefix(held)])
@@ -93,7 +97,7 @@ def test_missing_part_is_reported_with_the_files_that_exist(hub: str) -> None:
     with pytest.raises(
         Problem, match=r"no data file in part chat .*its files are README.md, data/test.jsonl"
     ):
-        fetch_dataset(dataset="people/pairs", part="chat", endpoint=hub)
+        list(fetch_dataset(dataset="people/pairs", part="chat", endpoint=hub))
 
 
 def test_unreachable_hub_is_reported_with_a_workaround(hub: str) -> None:
@@ -101,12 +105,64 @@ def test_unreachable_hub_is_reported_with_a_workaround(hub: str) -> None:
         unused.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{unused.getsockname()[1]}"
     with pytest.raises(Problem, match=r"can't be reached.*hf download --repo-type dataset people/pairs"):
-        fetch_dataset(dataset="people/pairs", endpoint=nowhere)
+        list(fetch_dataset(dataset="people/pairs", endpoint=nowhere))
 
 
 def test_invalid_dataset_id_is_reported(hub: str) -> None:
     with pytest.raises(Problem, match="is not the ID of a dataset"):
-        fetch_dataset(dataset="../../etc/passwd", endpoint=hub)
+        list(fetch_dataset(dataset="../../etc/passwd", endpoint=hub))
+
+
+def test_dataset_above_the_size_limit_is_refused(hub: str) -> None:
+    with pytest.raises(
+        Problem, match=r"have 47 bytes; imports are limited to 40 \(RANKLOOP_IMPORT_MAX_BYTES"
+    ):
+        list(fetch_dataset(dataset="people/pairs", split="test", endpoint=hub, most_bytes=40))
+
+
+def imported(client: APIClient, **fields: str) -> dict[str, Any]:
+    """Imports the dataset over HTTP, and returns the import as the API does."""
+    given = {"dataset": "people/pairs", **fields}
+    return executed(client, client.post("/api/v1/projects/support/imports/hub", given, format="json"))
+
+
+@pytest.mark.django_db
+def test_dataset_is_imported_over_http(
+    project: Project,
+    mona: User,
+    client_of: Callable[[User | None], APIClient],
+    hub: str,
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    settings.ARTEFACTS = tmp_path
+    client = client_of(mona)
+    one = imported(client, split="test", votes="keep")
+    assert (one["state"], one["file_name"], one["report"]["rankings"]) == ("succeeded", "people/pairs", 1)
+    assert one["hub"] == {"dataset": "people/pairs", "part": None, "split": "test", "revision": None}
+    assert one["size"] == len(FILES["data/test.jsonl"])
+    assert RankingTask.objects.get().state == "open"
+    whole = imported(client)
+    assert (whole["report"]["read"], whole["report"]["rankings"], whole["report"]["unchanged"]) == (3, 2, 1)
+    assert list((tmp_path / "imports").iterdir()) == []
+    refused = client.post("/api/v1/projects/support/imports/hub", {"split": "test"}, format="json")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "dataset")
+
+
+@pytest.mark.django_db
+def test_dataset_that_does_not_exist_fails_the_import(
+    project: Project,
+    mona: User,
+    client_of: Callable[[User | None], APIClient],
+    hub: str,
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    settings.ARTEFACTS = tmp_path
+    found = imported(client_of(mona), dataset="people/nothing")
+    assert (found["state"], found["problem"]["type"]) == ("failed", "hub-refused")
+    assert "The Hub has no dataset people/nothing" in found["problem"]["detail"]
+    assert list((tmp_path / "imports").iterdir()) == []
 
 
 def test_part_and_split_are_recognised_from_paths() -> None:

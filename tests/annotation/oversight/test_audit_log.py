@@ -24,6 +24,7 @@ from annotation.database import acting
 from annotation.desk.submission import submit_ranking
 from annotation.models import ApiToken, AuditEntry, Membership, Project, Ranking, RankingTask, User
 from annotation.projects import projects
+from config.celery import app
 from tests.annotation.answering import claim, strict_order
 from tests.annotation.content.jobs import imported
 
@@ -289,6 +290,8 @@ def test_background_task_is_the_actor_of_its_writes(
     project: Project, alice: User, tasks: list[RankingTask]
 ) -> None:
     from celery import shared_task
+
+    app.loader.import_default_modules()  # connects the signals of annotation.tasks
 
     @shared_task(name="tests.rename")  # type: ignore[untyped-decorator]
     def rename() -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,30 @@ def test_reading_stops_at_an_overlong_row_of_an_array(monkeypatch: pytest.Monkey
     data = b"[" + GOOD + b"," + with_field(b'"' + b"x" * 400_000 + b'"') + b"," + GOOD + b"]"
     assert good_lines(data) == [1]
     assert "reading stopped" in reasons(data)[2]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "gzip", "parquet", "zip"])
+def test_reading_stops_at_the_limit_of_expanded_bytes(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """The limit applies to all files of an archive together."""
+    rows = [
+        {"prompt": f"Question {number}", "chosen": "a" * 1000, "rejected": "b" * 1000}
+        for number in range(200)
+    ]
+    lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    packed = io.BytesIO()
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), packed)
+    elif kind == "zip":
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("first.jsonl", lines[: len(lines) // 2])
+            archive.writestr("second.jsonl", lines[len(lines) // 2 :])
+    data = {"jsonl": lines, "gzip": gzip.compress(lines)}.get(kind) or packed.getvalue()
+    assert all(item.records for item in read(data)) or kind == "zip"
+    monkeypatch.setattr(limits, "MAX_EXPANDED_BYTES", 300_000)
+    found = read(data)
+    assert 90 <= sum(bool(item.records) for item in found) <= 160
+    assert "the unpacked data is larger than the limit of 300,000 bytes" in found[-1].reason
+    assert found[-1].reason.endswith("reading stopped")
 
 
 @pytest.mark.parametrize("end", [b"", b",", b"}", b', {"prompt": ', b" null]", b", 7]"])

@@ -1,17 +1,27 @@
 // @vitest-environment jsdom
 import { expect, test } from "vitest";
-import { lastLine } from "./upload";
+import { bodyOf, defaultOptions } from "./upload";
 
-const progress = { share: 0.5, read: 1000, failed: 2 };
-
-test("the newest complete line is used and an incomplete line is ignored", () => {
-  const first = `${JSON.stringify({ progress })}\n`;
-  expect(lastLine(first)).toEqual({ progress });
-  const second = `${JSON.stringify({ progress: { ...progress, read: 2000 } })}\n`;
-  expect(lastLine(first + second)).toEqual({ progress: { ...progress, read: 2000 } });
-  expect(lastLine(first + second.slice(0, 20))).toEqual({ progress });
+test("options that keep their defaults are left out", () => {
+  expect(bodyOf(defaultOptions, true)).toEqual({ dry_run: true, votes: "close", round: 0, priority: 0 });
 });
 
-test("a truncated response is not a result", () => {
-  for (const text of ["", "{", "<html>\n", "null\n", '"text"\n']) expect(lastLine(text)).toEqual({});
+test("every chosen option is sent under its name in the API", () => {
+  const chosen = {
+    mapping: { vote: "winner" },
+    votes: "keep",
+    overlap: 2,
+    responsesPerTask: 4,
+    round: 3,
+    priority: -1,
+  } as const;
+  expect(bodyOf(chosen, false)).toEqual({
+    dry_run: false,
+    mapping: { vote: "winner" },
+    votes: "keep",
+    overlap: 2,
+    responses_per_task: 4,
+    round: 3,
+    priority: -1,
+  });
 });

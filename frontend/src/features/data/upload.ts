@@ -1,8 +1,7 @@
 import { rememberedCsrfToken } from "@/api/client";
 import { problemFrom, unreachable } from "@/api/problem";
-import type { ImportNews, ImportPreview, ImportReport } from "@/api/types";
+import type { Import, ImportPreview } from "@/api/types";
 
-type Progress = ImportNews["progress"];
 /** The columns of a table by their use: `prompt`, `responses`, `vote`, … Columns that are missing are inferred. */
 export type Mapping = Record<string, string>;
 
@@ -10,6 +9,7 @@ export type ImportOptions = {
   mapping: Mapping;
   votes: "close" | "keep" | "ignore";
   overlap: number | null;
+  responsesPerTask: number | null;
   round: number;
   priority: number;
 };
@@ -18,6 +18,7 @@ export const defaultOptions: ImportOptions = {
   mapping: {},
   votes: "close",
   overlap: null,
+  responsesPerTask: null,
   round: 0,
   priority: 0,
 };
@@ -43,72 +44,54 @@ export async function previewFile(slug: string, file: File, mapping: Mapping): P
   return body as ImportPreview;
 }
 
-export type Phase = { at: "sending"; share: number } | { at: "reading"; share: number; rows: number };
-
 /**
- * Uploads a file and waits for the import report. Uses XMLHttpRequest, because `fetch` does not report upload
- * progress. After the upload, the server reports its own progress line by line. If the request is aborted, the import
- * stops after the current batch.
+ * Uploads a file and returns the queued import. Uses XMLHttpRequest, because `fetch` does not report upload progress.
  */
-export function importFile(
+export function uploadFile(
   slug: string,
   file: File,
   {
     dryRun,
     options = defaultOptions,
-    onPhase,
+    onShare,
     signal,
-  }: {
-    dryRun: boolean;
-    options?: ImportOptions;
-    onPhase: (phase: Phase) => void;
-    signal?: AbortSignal;
-  },
-): Promise<ImportReport> {
+  }: { dryRun: boolean; options?: ImportOptions; onShare: (share: number) => void; signal?: AbortSignal },
+): Promise<Import> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", `/api/v1/projects/${encodeURIComponent(slug)}/imports/`);
-    request.setRequestHeader("Accept", "application/x-ndjson");
     request.setRequestHeader("X-CSRFToken", rememberedCsrfToken());
-    request.upload.onprogress = ({ loaded, total }) =>
-      onPhase({ at: "sending", share: total > 0 ? loaded / total : 0 });
-    request.upload.onload = () => onPhase(reading({ share: 0, read: 0, failed: 0 }));
-    request.onprogress = () => {
-      const { progress } = lastLine(request.responseText);
-      if (progress) onPhase(reading(progress));
-    };
+    request.upload.onprogress = ({ loaded, total }) => onShare(total > 0 ? loaded / total : 0);
     request.onerror = () => reject(unreachable());
     request.onabort = () => reject(new DOMException("The upload was stopped.", "AbortError"));
     request.onload = () => {
-      if (request.status !== 200) reject(problemFrom(request.status, parsed(request.responseText)));
-      const { report, problem } = lastLine(request.responseText);
-      if (report) resolve(report);
-      else reject(problem ? problemFrom(Number(problem.status), problem) : unreachable());
+      const body = parsed(request.responseText);
+      if (request.status === 202) resolve(body as Import);
+      else reject(problemFrom(request.status, body));
     };
     signal?.addEventListener("abort", () => request.abort(), { once: true });
     const form = new FormData();
     form.set("file", file, file.name);
-    form.set("dry_run", String(dryRun));
-    form.set("votes", options.votes);
-    form.set("round", String(options.round));
-    form.set("priority", String(options.priority));
-    if (options.overlap !== null) form.set("overlap", String(options.overlap));
-    if (Object.keys(options.mapping).length > 0) form.set("mapping", JSON.stringify(options.mapping));
-    onPhase({ at: "sending", share: 0 });
+    for (const [name, value] of Object.entries(bodyOf(options, dryRun))) {
+      form.set(name, typeof value === "string" ? value : JSON.stringify(value));
+    }
+    onShare(0);
     request.send(form);
   });
 }
 
-const reading = ({ share, read }: NonNullable<Progress>): Phase => ({ at: "reading", share, rows: read });
-
-/**
- * The last complete line of the response. Undefined if no line is complete, for example because the response
- * was truncated.
- */
-export function lastLine(text: string): ImportNews {
-  const end = text.lastIndexOf("\n");
-  const news = end < 0 ? null : parsed(text.slice(text.lastIndexOf("\n", end - 1) + 1, end));
-  return typeof news === "object" && news !== null ? news : {};
+/** The options as the API takes them, without those that keep their defaults. */
+export function bodyOf(options: ImportOptions, dryRun: boolean) {
+  const { mapping, votes, overlap, responsesPerTask, round, priority } = options;
+  return {
+    dry_run: dryRun,
+    votes,
+    round,
+    priority,
+    ...(overlap === null ? {} : { overlap }),
+    ...(responsesPerTask === null ? {} : { responses_per_task: responsesPerTask }),
+    ...(Object.keys(mapping).length > 0 ? { mapping } : {}),
+  };
 }
 
 function parsed(text: string): unknown {

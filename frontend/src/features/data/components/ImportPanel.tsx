@@ -1,76 +1,23 @@
 import { Button } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import { type DragEvent, useEffect, useRef, useState } from "react";
-import type { ImportReport } from "@/api/types";
-import { duration } from "@/shared/format";
-import { projectQuery } from "@/shared/session";
-import { Bar, Notice, Panel, ProblemNotice } from "@/shared/ui";
+import { isFinal } from "@/shared/jobs";
+import { meQuery, projectQuery } from "@/shared/session";
+import { Notice, Panel, ProblemNotice } from "@/shared/ui";
 import { Icon } from "@/shared/ui/Icon";
 import ui from "@/shared/ui/ui.module.css";
 import { formatsQuery } from "../api/data";
+import { importQuery, importsQuery } from "../api/imports";
 import { useTexts } from "../texts";
-import {
-  defaultOptions,
-  type ImportOptions,
-  importFile,
-  type Phase,
-  previewFile,
-  wasStopped,
-} from "../upload";
+import { defaultOptions, type ImportOptions, previewFile, uploadFile, wasStopped } from "../upload";
 import styles from "./data.module.css";
+import { HubForm } from "./HubForm";
 import { ImportSetup } from "./ImportSetup";
-import { news, Report } from "./Report";
+import { Outcome } from "./Outcome";
+import { Running, Sending } from "./Running";
 
-type Wanted = { file: File; options: ImportOptions; dryRun: boolean; signal: AbortSignal };
+type Upload = { file: File; options: ImportOptions; dryRun: boolean; signal: AbortSignal };
 type Looked = { file: File; options: ImportOptions };
-type Done = { report: ImportReport; ms: number };
-
-/** Shows the elapsed seconds of an operation, so that users can see that it is still running. */
-function Seconds({ since }: { since: number }) {
-  const [now, setNow] = useState(Date.now);
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 1_000);
-    return () => clearInterval(timer);
-  }, []);
-  return <>{duration(Math.max(0, now - since) / 1000)}</>;
-}
-
-function Running({
-  wanted: { file, dryRun },
-  phase,
-  trialMs,
-  onStop,
-}: {
-  wanted: Wanted;
-  phase: Phase;
-  trialMs: number | null;
-  onStop: () => void;
-}) {
-  const { import: texts } = useTexts();
-  const [since] = useState(Date.now);
-  const says =
-    phase.at === "sending"
-      ? texts.sending(file.name, file.size)
-      : dryRun
-        ? texts.reading(file.name)
-        : texts.importing(file.name);
-  return (
-    <div className={styles.running} data-testid="import-running">
-      <p role="status">{says}</p>
-      <Bar share={phase.share} label={says} />
-      <p className={ui.dim}>
-        {phase.at === "reading" && `${texts.rows(phase.rows)}, `}
-        <Seconds since={since} />
-        {!dryRun && trialMs !== null && `, ${texts.trial(duration(trialMs / 1000))}`}
-        {!dryRun && `. ${texts.wait}`}
-      </p>
-      <Button size="compact-xs" variant="default" onClick={onStop}>
-        {texts.stop}
-      </Button>
-    </div>
-  );
-}
 
 function Known() {
   const { import: texts } = useTexts();
@@ -90,29 +37,46 @@ function Known() {
   );
 }
 
+/**
+ * The import that the panel shows: the one started here or, for example after a reload, the user's own unfinished
+ * import.
+ */
+function useCurrentImport(slug: string) {
+  const queryClient = useQueryClient();
+  const [started, setStarted] = useState<string | null>(null);
+  const { data: list } = useQuery(importsQuery(slug));
+  const { data: me } = useQuery(meQuery);
+  const own = list?.find((row) => !isFinal(row.state) && row.created_by === me?.username);
+  const id = started ?? own?.id ?? null;
+  const { data: current } = useQuery({ ...importQuery(id ?? ""), enabled: id !== null });
+  const ended = current && isFinal(current.state) ? current.id : null;
+  useEffect(() => {
+    if (ended === null) return;
+    setStarted(ended);
+    for (const queryKey of [
+      importsQuery(slug).queryKey,
+      projectQuery(slug).queryKey,
+      ["tasks", slug],
+      ["rankings", slug],
+    ]) {
+      void queryClient.invalidateQueries({ queryKey });
+    }
+  }, [ended, slug, queryClient]);
+  return { current: id === null ? undefined : current, show: setStarted };
+}
+
 export function ImportPanel({ slug }: { slug: string }) {
   const { import: texts } = useTexts();
-  const queryClient = useQueryClient();
   const input = useRef<HTMLInputElement>(null);
   const stop = useRef<AbortController | null>(null);
   const [over, setOver] = useState(false);
-  const [phase, setPhase] = useState<Phase>({ at: "sending", share: 0 });
-  const [trial, setTrial] = useState<{ file: File; ms: number } | null>(null);
-  const load = useMutation({
-    mutationFn: async ({ file, options, dryRun, signal }: Wanted): Promise<Done> => {
-      const began = performance.now();
-      const report = await importFile(slug, file, { dryRun, options, signal, onPhase: setPhase });
-      return { report, ms: performance.now() - began };
-    },
-    onSuccess: ({ ms }, { file, dryRun }) => setTrial(dryRun ? { file, ms } : null),
-    onSettled: (_done, _error, { dryRun }) => {
-      if (dryRun) return;
-      for (const queryKey of [projectQuery(slug).queryKey, ["tasks", slug], ["rankings", slug]]) {
-        void queryClient.invalidateQueries({ queryKey });
-      }
-    },
+  const [share, setShare] = useState(0);
+  const { current, show } = useCurrentImport(slug);
+  const upload = useMutation({
+    mutationFn: ({ file, options, dryRun, signal }: Upload) =>
+      uploadFile(slug, file, { dryRun, options, signal, onShare: setShare }),
+    onSuccess: ({ id }) => show(id),
   });
-
   // A file that can be read is checked completely at once. Otherwise, the user chooses the columns first.
   const look = useMutation({
     mutationFn: ({ file, options }: Looked) => previewFile(slug, file, options.mapping),
@@ -120,15 +84,19 @@ export function ImportPanel({ slug }: { slug: string }) {
       if (problem === "") send(file, options, true);
     },
   });
+  const running = current && !isFinal(current.state) ? current : undefined;
+  const busy = upload.isPending || look.isPending || running !== undefined;
 
   function send(file: File, options: ImportOptions, dryRun: boolean) {
     stop.current = new AbortController();
-    load.mutate({ file, options, dryRun, signal: stop.current.signal });
+    show(null);
+    upload.mutate({ file, options, dryRun, signal: stop.current.signal });
   }
 
   function take(file: File | undefined) {
-    if (!file || load.isPending || look.isPending) return;
-    load.reset();
+    if (!file || busy) return;
+    upload.reset();
+    show(null);
     look.mutate({ file, options: defaultOptions });
   }
 
@@ -138,7 +106,9 @@ export function ImportPanel({ slug }: { slug: string }) {
     take(event.dataTransfer.files[0]);
   }
 
-  const done = load.data;
+  // The file of the shown import, if it was chosen on this page.
+  const chosen = upload.data && upload.data.id === current?.id ? upload.variables : undefined;
+  const done = current && isFinal(current.state) ? current : undefined;
   return (
     <Panel title={texts.title}>
       <div className={ui.stack}>
@@ -154,13 +124,10 @@ export function ImportPanel({ slug }: { slug: string }) {
           onDragLeave={() => setOver(false)}
           onDrop={onDrop}
         >
-          {load.isPending ? (
-            <Running
-              wanted={load.variables}
-              phase={phase}
-              trialMs={trial?.ms ?? null}
-              onStop={() => stop.current?.abort()}
-            />
+          {upload.isPending ? (
+            <Sending file={upload.variables.file} share={share} onStop={() => stop.current?.abort()} />
+          ) : running ? (
+            <Running key={running.id} row={running} />
           ) : (
             <>
               <Icon name="upload" size={22} />
@@ -185,43 +152,41 @@ export function ImportPanel({ slug }: { slug: string }) {
           />
         </div>
         {look.isError && <ProblemNotice error={look.error} />}
-        {look.isSuccess && (!done || done.report.dry_run) && (
+        {look.isSuccess && (!done || done.dry_run) && (
           <ImportSetup
             key={look.submittedAt}
             preview={look.data}
             options={look.variables.options}
-            busy={load.isPending}
+            busy={busy}
             onApply={(options) => {
-              load.reset();
+              upload.reset();
+              show(null);
               look.mutate({ file: look.variables.file, options });
             }}
           />
         )}
-        {load.isError &&
-          (wasStopped(load.error) ? (
-            <Notice tone="info" title={texts.stopped} />
+        {upload.isError &&
+          (wasStopped(upload.error) ? (
+            <Notice tone="info" title={texts.uploadStopped} />
           ) : (
-            <ProblemNotice error={load.error} />
+            <ProblemNotice error={upload.error} />
           ))}
-        {load.isSuccess && done && <Report report={done.report} file={load.variables.file.name} />}
-        {load.isSuccess && done && (
-          <div className={ui.actions}>
-            {trial && news(done.report) > 0 && (
-              <Button onClick={() => send(trial.file, load.variables.options, false)}>
-                {texts.go(done.report.read - done.report.failed)}
-              </Button>
-            )}
-            {trial && news(done.report) === 0 && <p className={ui.dim}>{texts.nothing}</p>}
-            {!done.report.dry_run && done.report.tasks > 0 && (
-              <Button
-                variant="default"
-                renderRoot={(props) => <Link {...props} to="/projects/$slug/tasks" params={{ slug }} />}
-              >
-                {texts.done}
-              </Button>
-            )}
-          </div>
+        {done && (
+          <Outcome
+            slug={slug}
+            row={done}
+            onImport={chosen?.dryRun ? () => send(chosen.file, chosen.options, false) : undefined}
+          />
         )}
+        <HubForm
+          slug={slug}
+          busy={busy}
+          onQueued={({ id }) => {
+            look.reset();
+            upload.reset();
+            show(id);
+          }}
+        />
         <Known />
       </div>
     </Panel>

@@ -1,4 +1,4 @@
-import { Button, MultiSelect, NativeSelect, NumberInput } from "@mantine/core";
+import { Button, MultiSelect, NativeSelect } from "@mantine/core";
 import { useState } from "react";
 import type { ImportPreview } from "@/api/types";
 import { Notice } from "@/shared/ui";
@@ -6,6 +6,7 @@ import ui from "@/shared/ui/ui.module.css";
 import { useTexts } from "../texts";
 import type { ImportOptions, Mapping } from "../upload";
 import styles from "./data.module.css";
+import { ImportChoices } from "./ImportChoices";
 import { TaskPreviews } from "./TaskPreviews";
 
 const IGNORED = "none";
@@ -53,32 +54,7 @@ export function ImportSetup({
         />
       )}
       <div className={styles.choices}>
-        <NativeSelect
-          label={texts.votes}
-          value={rest.votes}
-          data={Object.entries(texts.votesChoices).map(([value, label]) => ({ value, label }))}
-          onChange={(event) =>
-            setRest({ ...rest, votes: event.currentTarget.value as ImportOptions["votes"] })
-          }
-        />
-        <NumberInput
-          label={texts.overlap}
-          placeholder={texts.overlapDefault}
-          min={1}
-          value={rest.overlap ?? ""}
-          onChange={(value) => setRest({ ...rest, overlap: typeof value === "number" ? value : null })}
-        />
-        <NumberInput
-          label={texts.round}
-          min={0}
-          value={rest.round}
-          onChange={(value) => setRest({ ...rest, round: Number(value) || 0 })}
-        />
-        <NumberInput
-          label={texts.priority}
-          value={rest.priority}
-          onChange={(value) => setRest({ ...rest, priority: Number(value) || 0 })}
-        />
+        <ImportChoices options={rest} onChange={(more) => setRest({ ...rest, ...more })} />
         <Button variant="default" disabled={busy} onClick={apply}>
           {texts.apply}
         </Button>

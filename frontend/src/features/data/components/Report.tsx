@@ -5,7 +5,6 @@ import ui from "@/shared/ui/ui.module.css";
 import { useTexts } from "../texts";
 import styles from "./data.module.css";
 
-const SHOWN_ERRORS = 100;
 const SHOWN_LINES = 5;
 
 function Quirks({ quirks }: { quirks: ImportReport["quirks"] }) {
@@ -25,10 +24,7 @@ function Quirks({ quirks }: { quirks: ImportReport["quirks"] }) {
           <tr key={quirk.name}>
             <td className={ui.number}>{count(quirk.count)}</td>
             <td>{quirk.text}</td>
-            <td>
-              {quirk.lines.slice(0, SHOWN_LINES).join(", ")}
-              {quirk.count > SHOWN_LINES && " …"}
-            </td>
+            <td>{linesOf(quirk)}</td>
           </tr>
         ))}
       </tbody>
@@ -36,9 +32,8 @@ function Quirks({ quirks }: { quirks: ImportReport["quirks"] }) {
   );
 }
 
-function LeftOut({ report }: { report: ImportReport }) {
+function Rejected({ report }: { report: ImportReport }) {
   const { report: texts } = useTexts();
-  const shown = report.errors.slice(0, SHOWN_ERRORS);
   return (
     <section
       className={styles.errors}
@@ -46,28 +41,30 @@ function LeftOut({ report }: { report: ImportReport }) {
       // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
       tabIndex={0}
     >
-      <table className={ui.table}>
+      <table className={ui.table} data-testid="import-rejected">
         <thead>
           <tr>
-            <th className={ui.number}>{texts.line}</th>
+            <th className={ui.number}>{texts.rows}</th>
             <th>{texts.why}</th>
+            <th>{texts.lines}</th>
           </tr>
         </thead>
         <tbody>
-          {shown.map((error) => (
-            <tr key={`${error.line} ${error.reason}`}>
-              <td className={ui.number}>{count(error.line)}</td>
-              <td>{error.reason}</td>
+          {report.reasons.map((group) => (
+            <tr key={group.reason}>
+              <td className={ui.number}>{count(group.count)}</td>
+              <td>{group.reason}</td>
+              <td>{linesOf(group)}</td>
             </tr>
           ))}
         </tbody>
       </table>
-      {report.failed > shown.length && (
-        <p className={styles.more}>{texts.more(report.failed - shown.length)}</p>
-      )}
     </section>
   );
 }
+
+const linesOf = ({ lines, count }: { lines: number[]; count: number }): string =>
+  lines.slice(0, SHOWN_LINES).join(", ") + (count > SHOWN_LINES ? " …" : "");
 
 /** The number of new objects in an import report. */
 export function news({ prompts, responses, tasks, rankings }: ImportReport): number {
@@ -99,7 +96,7 @@ export function Report({ report, file }: { report: ImportReport; file: string })
         ]}
       />
       {report.quirks.length > 0 && <Quirks quirks={report.quirks} />}
-      {report.failed > 0 && <LeftOut report={report} />}
+      {report.failed > 0 && <Rejected report={report} />}
     </div>
   );
 }

@@ -1,18 +1,11 @@
-import type { Run, RunState } from "@/api/types";
+import type { JobState, Run } from "@/api/types";
 import { duration } from "@/shared/format";
-import { Badge, type Tone } from "@/shared/ui";
+import { jobTone } from "@/shared/jobs";
+import { Badge } from "@/shared/ui";
 import { useTexts } from "../texts";
 
-const TONES: Record<RunState, Tone> = {
-  queued: "neutral",
-  running: "info",
-  succeeded: "good",
-  failed: "bad",
-  cancelled: "warn",
-};
-
-export function StateBadge({ state }: { state: RunState }) {
-  return <Badge tone={TONES[state]}>{useTexts().states[state]}</Badge>;
+export function StateBadge({ state }: { state: JobState }) {
+  return <Badge tone={jobTone[state]}>{useTexts().states[state]}</Badge>;
 }
 
 const SHORT_KINDS: Record<string, string> = { sft: "SFT", ppo: "PPO", dpo: "DPO" };

@@ -1,0 +1,44 @@
+import { queryOptions } from "@tanstack/react-query";
+import { api, unwrap } from "@/api/client";
+import type { Import, ImportSummary } from "@/api/types";
+import { isFinal } from "@/shared/jobs";
+import { bodyOf, type ImportOptions } from "../upload";
+
+const POLL_MS = 1_000;
+
+/** The project's newest imports. While one of them is unfinished, the list is read again every few seconds. */
+export const importsQuery = (slug: string) =>
+  queryOptions({
+    queryKey: ["imports", slug],
+    queryFn: async (): Promise<ImportSummary[]> =>
+      (await unwrap(api.GET("/api/v1/projects/{slug}/imports/", { params: { path: { slug } } }))).results,
+    refetchInterval: ({ state }) => (state.data?.every((row) => isFinal(row.state)) ? false : 5 * POLL_MS),
+  });
+
+/** An import, read again every second until it is final. */
+export const importQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["import", id],
+    queryFn: async (): Promise<Import> =>
+      unwrap(api.GET("/api/v1/imports/{id}/", { params: { path: { id } } })),
+    refetchInterval: ({ state }) => (state.data && isFinal(state.data.state) ? false : POLL_MS),
+  });
+
+export async function cancelImport(id: string): Promise<Import> {
+  return unwrap(api.POST("/api/v1/imports/{id}/cancel", { params: { path: { id } } }));
+}
+
+export type HubDataset = { dataset: string; part: string; split: string; revision: string };
+
+/** Queues the download and the import of a dataset. Empty fields keep their defaults. */
+export async function importDataset(
+  slug: string,
+  hub: HubDataset,
+  options: ImportOptions,
+  dryRun: boolean,
+): Promise<Import> {
+  const { dataset, ...rest } = hub;
+  const filled = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== ""));
+  const body = { dataset, ...filled, ...bodyOf(options, dryRun) };
+  return unwrap(api.POST("/api/v1/projects/{slug}/imports/hub", { params: { path: { slug } }, body }));
+}

@@ -1,0 +1,47 @@
+import { Button } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
+import { problemFrom } from "@/api/problem";
+import type { Import } from "@/api/types";
+import { Notice, ProblemNotice } from "@/shared/ui";
+import ui from "@/shared/ui/ui.module.css";
+import { useTexts } from "../texts";
+import { news, Report } from "./Report";
+
+/** The result of an import. `onImport` imports the file of a dry run. */
+export function Outcome({
+  slug,
+  row,
+  onImport,
+}: {
+  slug: string;
+  row: Import;
+  onImport?: (() => void) | undefined;
+}) {
+  const { import: texts } = useTexts();
+  const { report } = row;
+  return (
+    <>
+      {row.state === "cancelled" && (
+        <Notice tone="info" title={row.dry_run ? texts.trialStopped : texts.stopped} />
+      )}
+      {row.problem && <ProblemNotice error={problemFrom(Number(row.problem.status), row.problem)} />}
+      {report && <Report report={report} file={row.file_name} />}
+      {report && (
+        <div className={ui.actions}>
+          {row.dry_run && onImport && news(report) > 0 && (
+            <Button onClick={onImport}>{texts.go(report.read - report.failed)}</Button>
+          )}
+          {row.dry_run && news(report) === 0 && <p className={ui.dim}>{texts.nothing}</p>}
+          {!row.dry_run && report.tasks > 0 && (
+            <Button
+              variant="default"
+              renderRoot={(props) => <Link {...props} to="/projects/$slug/tasks" params={{ slug }} />}
+            >
+              {texts.done}
+            </Button>
+          )}
+        </div>
+      )}
+    </>
+  );
+}

@@ -342,13 +342,16 @@ def test_label_studio_json_min_is_read_and_a_missing_answer_is_noticed() -> None
     assert [quirk.name for quirk in second.quirks] == ["vote-missing"]
 
 
-def test_ratings_without_an_order_are_kept_with_a_notice() -> None:
+def test_ratings_without_an_order_are_a_ranking_without_an_order() -> None:
     name, (first, second) = case_of(case("27-ratings-without-order") / "input.jsonl")
     assert name == "rankloop"
-    assert first.metadata["ratings"] == {"r1": {"helpfulness": 4}, "r2": {"helpfulness": 2}}
-    assert (first.metadata["annotator"], first.metadata["comment"]) == ("w7", "r2 is rude")
-    assert second.metadata["rewrite"] == "A better answer."
-    assert [quirk.name for quirk in first.quirks] == ["no-order"]
+    rated, rewritten = first.rankings[0], second.rankings[0]
+    assert (rated.tiers, rated.has_order) == ((), False)
+    assert rated.ratings == {0: {"helpfulness": 4}, 1: {"helpfulness": 2}}
+    assert (rated.annotator, rated.comment, rated.duration_ms) == ("w7", "r2 is rude", 9000)
+    assert (rewritten.rewrite, rewritten.flags) == ("A better answer.", {0: ["unsafe"]})
+    assert (first.metadata, second.metadata) == ({}, {})
+    assert [quirk.name for record in (first, second) for quirk in record.quirks] == ["no-order"] * 2
 
 
 def test_in_house_winner_column_is_read() -> None:

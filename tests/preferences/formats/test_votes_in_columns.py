@@ -354,6 +354,28 @@ def test_ratings_without_an_order_are_a_ranking_without_an_order() -> None:
     assert [quirk.name for record in (first, second) for quirk in record.quirks] == ["no-order"] * 2
 
 
+def test_row_without_a_vote_keeps_its_comment_ratings_and_annotator() -> None:
+    rows = [
+        {**PAIR, "winner": "A", "worker_id": "ann"},
+        {
+            **PAIR,
+            "winner": None,
+            "worker_id": "ben",
+            "reason": "Rude.",
+            "toxicity_a": 0.5,
+            "toxicity_b": 0.25,
+        },
+        {**PAIR, "winner": None, "worker_id": "cid", "created_at": "2024-03-29T05:39:54Z"},
+    ]
+    _, (_, second, third) = read(io.BytesIO("\n".join(map(json.dumps, rows)).encode()))
+    (ranking,) = second.rankings
+    assert (ranking.has_order, ranking.annotator, ranking.comment) == (False, "ben", "Rude.")
+    assert ranking.ratings == {0: {"toxicity": 0.5}, 1: {"toxicity": 0.25}}
+    assert [quirk.name for quirk in second.quirks] == ["vote-missing", "no-order"]
+    assert third.rankings == ()
+    assert third.metadata == {"annotator": "cid", "given_at": "2024-03-29T05:39:54+00:00"}
+
+
 def test_in_house_winner_column_is_read() -> None:
     name, records = case_of(case("47-in-house-winner-csv") / "input.csv")
     assert name == "table"

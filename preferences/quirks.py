@@ -37,7 +37,7 @@ REPEATED_RESPONSE = Quirk(
 ONE_RESPONSE = Quirk(
     "one-response",
     "there is only one distinct response, so there is nothing to rank; the prompt and the response were "
-    "imported without a task",
+    "imported without a task, and the row's ranking was left out",
 )
 TOO_MANY_RESPONSES = Quirk(
     "too-many-responses",

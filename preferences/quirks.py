@@ -37,7 +37,7 @@ REPEATED_RESPONSE = Quirk(
 ONE_RESPONSE = Quirk(
     "one-response",
     "there is only one distinct response, so there is nothing to rank; the prompt and the response were "
-    "imported without a task",
+    "imported without a task, and the row's ranking was left out",
 )
 TOO_MANY_RESPONSES = Quirk(
     "too-many-responses",
@@ -107,8 +107,8 @@ VOTE_MISSING = Quirk(
 )
 NO_ORDER = Quirk(
     "no-order",
-    "the row has ratings, flags, a comment or a rewrite, but no order of the responses; these values are "
-    "kept as metadata, and the task is open for ranking",
+    "the responses were rated, flagged, commented on or rewritten, but not ordered; these values are kept as "
+    "a ranking without an order, and the task is open for ranking",
 )
 OTHER_VOTES = Quirk(
     "other-votes",

@@ -69,6 +69,9 @@ class RankingRecord:
     """A ranking in the file. `tiers` are indices into the record's responses, best first. Responses in no
     tier were shown but left unranked; they rank below all tiers.
 
+    A ranking without tiers is marked as `not_rankable` or `all_bad`, or it has no order: the annotator rated,
+    flagged, commented on or rewrote the responses without ordering them.
+
     `ratings` and `flags` are keyed by response index. `external_id` is the ranking's ID in the file, if any.
     The ID distinguishes two equal anonymous rankings from one ranking that is imported twice. `given_at` is
     the time of the ranking, if the file contains it.
@@ -90,6 +93,24 @@ class RankingRecord:
     metadata: dict[str, Any] = field(default_factory=dict)
     given_at: datetime | None = None
     training: TrainingFields = NO_TRAINING_FIELDS
+
+    @property
+    def has_order(self) -> bool:
+        """Whether the ranking has tiers or states why it has none."""
+        return bool(self.tiers) or self.not_rankable or self.all_bad
+
+    @property
+    def says_something(self) -> bool:
+        """Whether the ranking contains anything besides an order, an annotator and a time."""
+        return bool(
+            self.ratings
+            or self.flags
+            or self.choices
+            or self.confidence is not None
+            or self.comment
+            or self.rewrite
+            or self.metadata
+        )
 
 
 @dataclass(frozen=True, slots=True)

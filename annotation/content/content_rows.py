@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.db import connection
 from django.utils import timezone
@@ -161,7 +161,13 @@ def _tasks(
 ) -> None:
     first: dict[str, tuple[Wanted, str, list[str]]] = {}
     for item in wanted:
-        if item.state is None or item.prepared.content_key in first:
+        if item.state is None:
+            continue
+        if same := first.get(item.prepared.content_key):
+            # One row of a file can comment on the responses that another row orders. Whichever comes first,
+            # the order closes the task.
+            if item.state == RankingTask.State.DONE:
+                first[item.prepared.content_key] = (replace(same[0], state=item.state), *same[1:])
             continue
         prompt_id = stored.prompts[item.prepared.prompt_hash]
         shown = [stored.responses[prompt_id, r_hash] for r_hash in item.prepared.response_hashes]

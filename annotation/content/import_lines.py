@@ -33,7 +33,7 @@ class ImportedVotes(StrEnum):
     """The use of the rankings in an imported file."""
 
     CLOSE = "close"
-    """A ranking closes its new task."""
+    """A ranking closes its new task, unless the ranking has no order."""
     KEEP = "keep"
     """A ranking is stored, and its new task stays open for as many rankings as its overlap."""
     IGNORE = "ignore"
@@ -114,7 +114,8 @@ def _add(line: Line, given: Record, votes: ImportedVotes, responses_per_task: in
     state = None
     if as_task:
         closed = votes == ImportedVotes.CLOSE and not RankingTask.Kind(record.task_kind).is_check
-        state = RankingTask.State.DONE if record.rankings and closed else RankingTask.State.OPEN
+        answered = any(ranking.has_order for ranking in record.rankings)
+        state = RankingTask.State.DONE if answered and closed else RankingTask.State.OPEN
     pieces = [record]
     # The known answer of a check covers all responses, so a check can't be divided.
     if as_task and not record.rankings and record.gold_tiers is None:

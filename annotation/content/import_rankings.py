@@ -53,7 +53,9 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
     `Lock.CONTENT`.
 
     A ranking is identified by its task and its content. An annotator is identified by the label in the file.
-    If an annotator has ranked the same responses before, the new ranking supersedes the earlier ranking.
+    If an annotator has ranked the same responses before, the new ranking supersedes the earlier ranking. A
+    ranking without an order supersedes only a ranking without an order. Otherwise, a comment in a later row
+    would replace the annotator's order.
     """
     own = _of_this_project(project, ranked)
     by_key: dict[str, Ranked] = {}
@@ -69,7 +71,7 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
             continue
         draft = _Draft(id, item, key, None)
         if item.ranking.annotator:
-            place = item.task_id, item.ranking.annotator
+            place = item.task_id, item.ranking.annotator, item.ranking.has_order
             former = standing.current.get(place)
             standing.current[place] = draft.id
             if former is not None:
@@ -111,10 +113,11 @@ def _uuid(text: str) -> UUID | None:
 
 
 class _Standing(NamedTuple):
-    """The tasks' existing rankings: import keys, and each annotator's current ranking."""
+    """The tasks' existing rankings: import keys, and each annotator's current rankings. The key of `current`
+    is the task's ID, the annotator's label, and whether the ranking has an order."""
 
     keys: set[str]
-    current: dict[tuple[str, str], str]
+    current: dict[tuple[str, str, bool], str]
 
 
 def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
@@ -133,12 +136,14 @@ def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
         if not labelled:
             return _Standing(keys, {})
         cursor.execute(
-            "SELECT task_id::text, annotator_label, id::text FROM annotation_ranking ranking"
+            "SELECT task_id::text, annotator_label, tiers <> '[]' OR not_rankable OR all_bad, id::text"
+            " FROM annotation_ranking ranking"
             " WHERE task_id = ANY(%s) AND annotator_id IS NULL AND annotator_label <> '' AND NOT EXISTS ("
             " SELECT FROM annotation_ranking later WHERE later.supersedes_id = ranking.id)",
             [list(labelled)],
         )
-        return _Standing(keys, {(task_id, label): id for task_id, label, id in cursor.fetchall()})
+        rows = cursor.fetchall()
+    return _Standing(keys, {(task_id, label, has_order): id for task_id, label, has_order, id in rows})
 
 
 def _import_key(item: Ranked) -> str:

@@ -25,6 +25,7 @@ class Tally:
     ties: int = 0
     not_rankable: int = 0
     all_bad: int = 0
+    without_order: int = 0
     with_strength: int = 0
     with_unranked: int = 0
     with_other_roles: int = 0
@@ -56,6 +57,7 @@ class Tally:
         self.ties += sum(pair.is_tie for pair in pairs)
         self.not_rankable += row["not_rankable"]
         self.all_bad += row["all_bad"]
+        self.without_order += not (row["tiers"] or row["not_rankable"] or row["all_bad"])
         self.with_strength += row["strength"] is not None
         self.with_unranked += bool(row["unranked"])
         self.with_other_roles += any(message["role"] not in HH_ROLES for message in row["messages"])
@@ -129,6 +131,7 @@ def card_of(
         "ties": tally.ties,
         "not_rankable": tally.not_rankable,
         "all_bad": tally.all_bad,
+        "without_order": tally.without_order,
         "with_strength": tally.with_strength,
         "with_unranked": tally.with_unranked,
         "with_other_roles": tally.with_other_roles,

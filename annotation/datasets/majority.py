@@ -26,7 +26,9 @@ def majority_rows_of(project: Project, rankings: RankingQuerySet) -> Iterator[Ro
 
 
 def _decided(rows: list[Row]) -> Row:
-    """A task's row: the newest review, else the only ranking, else the majority."""
+    """A task's row: the newest review, else the only ranking, else the majority. Rankings without an order
+    are left out if another ranking of the task has an order."""
+    rows = [row for row in rows if _has_order(row)] or rows
     reviews = [row for row in rows if row["kind"] == "review"]
     if reviews:
         return {**reviews[-1], "votes": len(rows), "decided_by": "review"}
@@ -48,9 +50,9 @@ def _decided(rows: list[Row]) -> Row:
         "tiers": found.tiers,
         "unranked": found.unranked if found.tiers else [],
         "decided_by": found.decided_by,
-        # A row without an order: either most annotators could not order the responses, or there is no
-        # majority order.
-        "not_rankable": not_rankable or not (found.tiers or all_bad),
+        # A row without tiers: either most annotators could not order the responses, or there is no majority
+        # order, or nobody ordered the responses.
+        "not_rankable": not_rankable or (_has_order(rows[0]) and not (found.tiers or all_bad)),
         "all_bad": all_bad,
         "strength": _strength(rows, found.tiers),
         "ratings": _mean_ratings(rows),
@@ -67,6 +69,10 @@ def _decided(rows: list[Row]) -> Row:
         "created_at": max(row["created_at"] for row in rows),
         "given_at": _latest(row["given_at"] for row in rows),
     }
+
+
+def _has_order(row: Row) -> bool:
+    return bool(row["tiers"]) or row["not_rankable"] or row["all_bad"]
 
 
 def _in_one_order(row: Row) -> Row:

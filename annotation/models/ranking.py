@@ -13,6 +13,18 @@ from annotation.models.people import User
 from annotation.models.project import Project
 from annotation.models.task import Assignment, RankingTask
 
+# In an imported file, an annotator can rate, flag, comment on or rewrite responses without ordering them.
+WITHOUT_ORDER = Q(tiers=[], not_rankable=False, all_bad=False)
+SAYS_SOMETHING = (
+    ~Q(ratings={})
+    | ~Q(flags={})
+    | ~Q(choices={})
+    | Q(confidence__isnull=False)
+    | ~Q(comment="")
+    | (Q(rewrite__isnull=False) & ~Q(rewrite=""))
+    | ~Q(metadata={})
+)
+
 
 class RankingQuerySet(models.QuerySet["Ranking"]):
     def current(self) -> RankingQuerySet:
@@ -24,10 +36,17 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
         return self.filter(~Exists(Ranking.objects.filter(supersedes=OuterRef("pk"))))
 
     def counted(self) -> RankingQuerySet:
-        """Current rankings of annotators who are not excluded: the input of all statistics and datasets."""
+        """Current rankings of annotators who are not excluded: the input of all statistics and datasets.
+
+        Imported rankings without an order are included; see :meth:`with_order`.
+        """
         return self.current().filter(
             not_excluded(project="project", annotator="annotator", label="annotator_label")
         )
+
+    def with_order(self) -> RankingQuerySet:
+        """Rankings with tiers or with a reason for having none: the input of all statistics on orders."""
+        return self.exclude(WITHOUT_ORDER)
 
     def annotations(self) -> RankingQuerySet:
         return self.filter(kind=Ranking.Kind.ANNOTATION)
@@ -42,6 +61,10 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
 
 class Ranking(models.Model):
     """An annotator's answer to a task.
+
+    An imported ranking can be without an order (see `WITHOUT_ORDER`). Such a ranking does not answer the
+    task: the task stays open, and the ranking has no comparisons. An annotator can have a current ranking
+    without an order beside a current ranking with an order. Neither supersedes the other.
 
     A ranking is never edited: a trigger refuses UPDATE and DELETE. A revision is a new row that supersedes
     the revised row. Another trigger ensures that a ranking fits its task: same project, same responses.
@@ -100,7 +123,7 @@ class Ranking(models.Model):
     )
     tiers = models.JSONField(
         help_text="Lists of response IDs, best first; IDs in one list are tied. "
-        "Responses in no list rank below all others."
+        "Responses in no list rank below all others. Empty if the responses were not ordered."
     )
     places = ArrayField(
         models.SmallIntegerField(),
@@ -157,7 +180,8 @@ class Ranking(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(not_rankable=True, all_bad=False, tiers=[])
-                | Q(not_rankable=False) & (Q(all_bad=True) | ~Q(tiers=[])),
+                | Q(not_rankable=False) & (Q(all_bad=True) | ~Q(tiers=[]))
+                | Q(not_rankable=False, source="import", kind="annotation") & SAYS_SOMETHING,
                 name="ranking_has_tiers_or_says_why_not",
             ),
             models.CheckConstraint(

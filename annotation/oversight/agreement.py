@@ -19,7 +19,8 @@ BATCH_TASKS = 2000
 BATCHES_AT_ONCE = 5
 
 # Each annotator gives one verdict on a pair of responses: first better, second better, tie, or no order.
-# There is no order if the task was not rankable or all responses were bad. Agreement is computed over all
+# There is no order if the task was not rankable or all responses were bad. Imported rankings without an order
+# (comments, ratings) are not verdicts and are left out. Agreement is computed over all
 # pairs of annotators who judged the same two responses. Agreement is the share of these pairs who gave the
 # same verdict. Responses left unranked by a top-k form don't count.
 _WORK_OUT = """
@@ -27,6 +28,7 @@ WITH counted AS (
     SELECT r.id, r.task_id, r.tiers = '[]'::jsonb AS no_order
       FROM annotation_ranking r
      WHERE r.task_id = ANY (%(tasks)s) AND r.kind = 'annotation'
+       AND (r.tiers <> '[]'::jsonb OR r.not_rankable OR r.all_bad)
        AND NOT EXISTS (SELECT FROM annotation_ranking n WHERE n.supersedes_id = r.id)
        AND NOT EXISTS (SELECT FROM annotation_exclusion e
                         WHERE e.project_id = r.project_id AND e.lifted_at IS NULL

@@ -149,12 +149,12 @@ class RankingArrays:
 
 
 def read_rankings(*, project: Project) -> RankingArrays:
-    """All of the project's annotations that count, without reviews, in five queries.
+    """All of the project's annotations that count and have an order, without reviews, in five queries.
 
     Rankings are read first. Tasks and responses are never deleted. The later queries therefore find all tasks
     and responses to which the rankings refer.
     """
-    rankings = Ranking.objects.counted().annotations().filter(project=project)
+    rankings = Ranking.objects.counted().with_order().annotations().filter(project=project)
     raw = list(_runs(rankings))
     names, name_keys = _people(project, raw)
     shown = all_rows(

@@ -116,7 +116,7 @@ def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
     there is nothing to decide.
     """
     counted = Ranking.objects.counted().filter(task=task)
-    if counted.annotations().count() < 2 and not counted.reviews().exists():
+    if counted.annotations().with_order().count() < 2 and not counted.reviews().exists():
         raise Conflict("There is nothing to decide: fewer than two valid answers.", type="not-for-review")
     try:
         with transaction.atomic():

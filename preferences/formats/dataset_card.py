@@ -16,6 +16,7 @@ COUNTS = (
     "comparisons",
     "ties",
     "not_rankable",
+    "without_order",
     "with_strength",
 )
 TABLES = ("splits", "sources", "rounds", "responses_per_ranking", "responses_by_model")
@@ -26,7 +27,8 @@ AGGREGATIONS = {
         "Otherwise, each pair of responses is decided by the majority of annotators, and an even "
         "split is a tie. Where these majorities form a cycle, the responses in the cycle are "
         "ordered by mean rank (Borda count). `decided_by` is the rule that was applied, and "
-        "`votes` is the number of rankings behind a row."
+        "`votes` is the number of rankings behind a row. Rankings without an order are left out if "
+        "another ranking of the task has an order."
     ),
     "weighted": (
         "One row per ranking. `weight` is the annotator's reliability, estimated from agreement with other "

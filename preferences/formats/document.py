@@ -57,6 +57,13 @@ imported ranking closes its task. With `--votes keep`, the rankings are stored, 
 again. With `--votes ignore`, the rankings are not stored. Annotators are identified by their name in the
 file. If an annotator has ranked the same responses several times, the latest ranking replaces the earlier
 rankings, which are kept as history. Fields that are unknown to a format are kept as metadata.
+
+If responses were rated, flagged, commented on or rewritten, but not ordered, these statements are stored with
+their annotator as a ranking without an order. Its task stays open, because the question about the order has
+not been answered. Statistics on orders, reviews and training leave such rankings out. Agreement on ratings
+includes their ratings. Snapshots and exports contain them, and the project's pages show them. A ranking
+without an order replaces only an earlier ranking without an order. If a row only names an annotator, a time
+or a duration, these values are kept as metadata.
 """
 QUIRKS_HEAD = """
 ### Quirks of real files
@@ -69,8 +76,13 @@ OUT = """## Export
 Run `manage.py freeze_snapshot`, then `manage.py export_snapshot NAME --format FORMAT --out PATH`, or use the
 Data page. An export streams a frozen snapshot, so memory use is small for files of any size. The same
 snapshot always gives the same bytes. Annotators are identified by pseudonyms. An export that would be empty
-is refused with the reason. Every format except `parquet` and `dataset` accepts `--option split=train` or
-`--option split=heldout`, which export only that split.
+is refused with the reason. For each format, "Loses" names the parts of a ranking that are missing or changed
+when the export is imported again; a test proves each list. An import creates new IDs of tasks, prompts and
+responses. It does not use the columns `touched`, `kind`, `form_version`, `created_at` and `decided_by`, which
+only `ranking`, `csv`, `parquet` and `dataset` contain.
+
+Every format except `parquet` and `dataset` accepts `--option split=train` or `--option split=heldout`, which
+export only that split.
 """
 SNAPSHOT = """## The snapshot
 
@@ -121,7 +133,7 @@ def _reader(known: ImportFormat) -> Iterator[str]:
 def _writer(known: ExportFormat) -> Iterator[str]:
     yield f"\n### {known.name}\n"
     yield f"{known.title}. {known.use}\n"
-    yield f"Loses: {known.loses}\n"
+    yield f"Loses: {known.losses}\n"
     for option in known.options:
         if option is SPLIT:
             continue

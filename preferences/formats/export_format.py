@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from preferences.formats.losses import Part, sentence_of
 from preferences.formats.snapshot_parquet import read_rankings
 from preferences.pairs import Pair, comparisons_of
 
@@ -70,24 +71,31 @@ class ExportFormat:
     """An export format. `check` is called with (card, options) before `write` and can raise
     :class:`ExportRefused`.
 
-    `loses` lists the parts of a ranking that the format can't express; docs/formats.md is generated from
-    these texts. `loader` is the builder that `datasets.load_dataset` uses for the file. `trainer` is the TRL
-    trainer that accepts the file. Both fields can be empty.
+    `loses` is the set of parts that are lost when an export is read again; a test proves the set. `notes`
+    explains what happens to these parts. docs/formats.md is generated from both. `loader` is the builder that
+    `datasets.load_dataset` uses for the file. `trainer` is the TRL trainer that accepts the file. Both fields
+    can be empty.
     """
 
     name: str
     title: str
     use: str
-    loses: str
+    loses: frozenset[Part]
     example: str
     suffix: str
     media_type: str
     write: Callable[[SnapshotFile, Options], Iterator[bytes]]
+    notes: str = ""
     check: Callable[[Mapping[str, Any], Options], None] = lambda card, options: None
     options: tuple[Option, ...] = (SPLIT,)
     imports_as: str = ""
     loader: str = "json"
     trainer: str = ""
+
+    @property
+    def losses(self) -> str:
+        """What the format loses, in words."""
+        return f"{sentence_of(self.loses)} {self.notes}".rstrip()
 
     def loads_with(self, file: str) -> str:
         """A line of Python that loads the file as a dataset; empty if `datasets` can't load it."""
@@ -122,6 +130,11 @@ def encoded(value: object) -> bytes:
 def pairs_of(row: Row) -> list[Pair[int]]:
     """The pairs of a row, including ties, as indices into its responses."""
     return comparisons_of(row["tiers"], row["strength"], row["unranked"])
+
+
+def has_order(row: Row) -> bool:
+    """Whether a ranking has tiers or states why it has none."""
+    return bool(row["tiers"]) or row["not_rankable"] or row["all_bad"]
 
 
 def is_best_known(row: Row) -> bool:

@@ -93,14 +93,17 @@ BEFORE: dict[str, Any] = {
 }
 COLUMN_MEANINGS = {
     "ranking_id": "ID of the ranking; rows are sorted by this column",
-    "task_id": "ID of the ranking task; all rankings of a task are by different annotators",
+    "task_id": "ID of the ranking task; for each task, an annotator has at most one ranking with an order "
+    "and one without",
     "prompt_id": "ID of the prompt; in training, all pairs from the same prompt should be in the same batch",
     "prompt_hash": "SHA-256 of the conversation",
     "split": "`train` or `heldout`, determined by the prompt's hash",
     "messages": "the conversation up to the response",
     "responses": "the responses in display order, each with ID, text, model, sampling parameters (JSON) and "
     "imported metadata (JSON)",
-    "tiers": "lists of indices into `responses`, best first; responses in the same list are tied",
+    "tiers": "lists of indices into `responses`, best first; responses in the same list are tied. If `tiers` "
+    "is empty and neither `not_rankable` nor `all_bad` is true, the ranking has no order: the annotator "
+    "rated, flagged, commented on or rewrote the responses",
     "strength": "how much better the first tier is than the second, on the project's scale",
     "annotator": "the annotator's pseudonym (the same in every snapshot of the project), or empty if the "
     "annotator is unknown",

@@ -30,7 +30,7 @@ class ExportFormat(serializers.Serializer[Any]):
     name = serializers.CharField()
     title = serializers.CharField()
     use = serializers.CharField()
-    loses = serializers.CharField()
+    loses = serializers.CharField(source="losses")
     suffix = serializers.CharField(help_text="The file name's suffix.")
     loads_with = serializers.SerializerMethodField(
         help_text="One line of Python that loads FILE with `datasets`; empty if `datasets` can't load it."

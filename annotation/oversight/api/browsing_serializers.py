@@ -109,7 +109,9 @@ class RankingListed(_Given):
         return row.comment[:EXCERPT_CHARACTERS]
 
     def get_flags(self, row: models.Ranking) -> list[str]:
-        return sorted({flag for flags in row.flags.values() for flag in flags})
+        # Imported flags can have any shape.
+        lists = [flags for flags in row.flags.values() if isinstance(flags, list)]
+        return sorted({flag for flags in lists for flag in flags if isinstance(flag, str)})
 
     def get_rewritten(self, row: models.Ranking) -> bool:
         return row.rewrite is not None

@@ -14,17 +14,23 @@ from preferences.statistics.krippendorff import Metric, alpha
 MAX_TASKS = 3000
 _METRICS: tuple[Metric, Metric] = ("ordinal", "interval")
 
-# Tasks with two or more rated rankings by named annotators. The tasks are sampled by a hash of their IDs, so
-# the sample is stable and independent of the answers. The units of Krippendorff's α are responses, with one
-# value per ranking.
+# Tasks with ratings by two or more named annotators. The tasks are sampled by a hash of their IDs, so the
+# sample is stable and independent of the answers. The units of Krippendorff's α are responses, with one value
+# per annotator. An imported annotator can have two rankings of a task, one of them without an order; the
+# newer ratings count. Imported ratings can have any shape; only numbers on named scales count.
 _VALUES = """
 WITH rated AS ({rated}), shared AS (
-    SELECT task_id FROM rated GROUP BY task_id HAVING count(*) > 1 ORDER BY md5(task_id::text) LIMIT %s
+    SELECT task_id FROM rated GROUP BY task_id HAVING count(DISTINCT (annotator_id, annotator_label)) > 1
+     ORDER BY md5(task_id::text) LIMIT %s
+), newest AS (
+    SELECT DISTINCT ON (task_id, annotator_id, annotator_label) task_id, ratings
+      FROM rated JOIN shared USING (task_id) ORDER BY task_id, annotator_id, annotator_label, id DESC
 )
 SELECT scale.key, dense_rank() OVER (ORDER BY task_id),
        dense_rank() OVER (ORDER BY task_id, of_response.key), scale.value::float8
-  FROM rated JOIN shared USING (task_id), jsonb_each(ratings) AS of_response,
-       jsonb_each_text(of_response.value) AS scale
+  FROM newest, jsonb_each(ratings) AS of_response, jsonb_each(
+       CASE jsonb_typeof(of_response.value) WHEN 'object' THEN of_response.value ELSE '{{}}' END) AS scale
+ WHERE jsonb_typeof(scale.value) = 'number'
 """
 
 
@@ -49,7 +55,7 @@ def rating_agreement(*, project: Project) -> list[RatingAgreement]:
         .exclude(annotator=None, annotator_label="")
         .exclude(ratings={})
         .order_by()
-        .values("task_id", "ratings")
+        .values("id", "task_id", "annotator_id", "annotator_label", "ratings")
     )
     sql, params = rated.query.sql_with_params()
     with connection.cursor() as cursor:

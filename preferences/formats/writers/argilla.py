@@ -10,7 +10,16 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from preferences.formats.export_format import JSONL, ExportFormat, Options, Row, SnapshotFile, json_lines
+from preferences.formats.export_format import (
+    JSONL,
+    ExportFormat,
+    Options,
+    Row,
+    SnapshotFile,
+    has_order,
+    json_lines,
+)
+from preferences.formats.losses import Part, all_but
 
 READ = (
     "ranking_id",
@@ -21,23 +30,28 @@ READ = (
     "responses",
     "tiers",
     "unranked",
+    "not_rankable",
+    "all_bad",
     "comment",
+    "rewrite",
     "annotator",
 )
+
+
+# Text questions beside the ranking question.
+TEXTS = ("comment", "rewrite")
 
 
 def record_of(row: Row) -> dict[str, Any]:
     names = [f"response-{number}" for number in range(1, len(row["responses"]) + 1)]
     last = len(row["tiers"]) + 1
     ranks = {index: place for place, tier in enumerate(row["tiers"], start=1) for index in tier}
-    silent = not row["tiers"]
-    values: dict[str, Any] = {
-        "ranking": {
+    values: dict[str, Any] = {name: {"value": row[name]} for name in TEXTS if row[name]}
+    silent = not row["tiers"] and (has_order(row) or not values)
+    if row["tiers"]:
+        values["ranking"] = {
             "value": [{"value": name, "rank": ranks.get(index, last)} for index, name in enumerate(names)]
         }
-    }
-    if row["comment"]:
-        values["comment"] = {"value": row["comment"]}
     return {
         "external_id": row["ranking_id"],
         "fields": {
@@ -74,11 +88,28 @@ FORMAT = ExportFormat(
     title="Argilla records with ranks (JSON Lines)",
     use="For Argilla's API: a chat field `prompt`, text fields `response-N`, and a ranking "
     "question `ranking`.",
-    loses=(
-        "Strength, ratings, flags and rewrites; there is one record per ranking. Unranked "
-        "responses share one rank below all ranked responses, because Argilla requires a rank "
-        "for every option. An answer without an order (not rankable, or all bad) becomes a "
-        "discarded response. `user_id` is derived from the pseudonym, which is in the metadata."
+    loses=all_but(
+        Part.CONVERSATIONS,
+        Part.SYSTEM_TURNS,
+        Part.TOOL_TURNS,
+        Part.SPLIT,
+        Part.RESPONSES,
+        Part.DISPLAY_ORDER,
+        Part.MODELS,
+        Part.PREFERENCES,
+        Part.LONG_ORDERS,
+        Part.TIES,
+        Part.NO_ORDER,
+        Part.COMMENT,
+        Part.REWRITE,
+        Part.ANNOTATOR,
+    ),
+    notes=(
+        "There is one record per ranking. Unranked responses share one rank below all ranked responses, "
+        "because Argilla requires a rank for every option. A comment and a rewrite are answers to text "
+        "questions named `comment` and `rewrite`. An answer that has neither ranks nor a comment nor a "
+        "rewrite, or that is marked as not rankable or all bad without tiers, becomes a discarded response. "
+        "`user_id` is derived from the pseudonym, which is in the metadata, as are the models."
     ),
     example=(
         '{"fields": {"prompt": [{"role": "user", "content": "Q"}], "response-1": "A", "response-2": "B"},'

@@ -150,9 +150,11 @@ FORMAT = ExportFormat(
     name="csv",
     title="One line per ranking (CSV, UTF-8)",
     use="For spreadsheets and notebooks; lists and objects are written as JSON.",
-    loses=(
-        "Nothing. If a text begins with =, +, -, @, a tab or a line ending, a spreadsheet could interpret "
-        "the text as a formula. Such text gets a leading apostrophe, which an import removes."
+    loses=frozenset(),
+    notes=(
+        "If a text begins with =, +, -, @, a tab or a line ending, a spreadsheet could interpret the text as "
+        "a formula. Such text gets a leading apostrophe, which an import removes. An empty rewrite is read "
+        "as no rewrite."
     ),
     example="ranking_id,…,strength,…,messages,tiers,…,response_1,model_1,response_2,model_2",
     suffix=".csv",

@@ -15,6 +15,7 @@ from preferences.formats.export_format import (
     needs_rankings,
     pairs_of,
 )
+from preferences.formats.losses import Part, all_but
 
 
 def _rows(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
@@ -39,12 +40,12 @@ FORMAT = ExportFormat(
     name="hh_rlhf",
     title="Anthropic hh-rlhf dialogues (JSON Lines)",
     use="For code written for hh-rlhf; otherwise prefer `trl_preference`.",
-    loses=(
-        "Ties, strengths, ratings, flags, comments, rewrites, annotators and models. Prompts with a system "
-        "or tool turn are left out, because the format has only two speakers. If a text contains a blank "
-        "line followed by `Human:` or `Assistant:`, the text is split into turns when the file is read. "
-        "Rankings of more than two responses become pairs. Data imported from hh-rlhf is exported "
-        "unchanged, byte for byte."
+    loses=all_but(Part.CONVERSATIONS, Part.RESPONSES, Part.PREFERENCES),
+    notes=(
+        "Prompts with a system or tool turn are left out, because the format has only two speakers. If a "
+        "text contains a blank line followed by `Human:` or `Assistant:`, the text is split into turns when "
+        "the file is read. Rankings of more than two responses become pairs. Data imported from hh-rlhf is "
+        "exported unchanged, byte for byte."
     ),
     example=r'{"chosen": "\n\nHuman: Q\n\nAssistant: A1", "rejected": "\n\nHuman: Q\n\nAssistant: A2"}',
     suffix=".jsonl",

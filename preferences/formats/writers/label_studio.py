@@ -20,6 +20,7 @@ from preferences.formats.export_format import (
     needs_rankings,
     pairs_of,
 )
+from preferences.formats.losses import Part, all_but
 
 READ = (
     "ranking_id",
@@ -101,10 +102,19 @@ PAIRWISE = ExportFormat(
     name="label_studio_pairwise",
     title="Label Studio Pairwise tasks with annotations (JSON array)",
     use='For `<Pairwise name="comparison" toName="answer1,answer2">` projects; one task per pair.',
-    loses=(
-        "Ties (which Pairwise can't express), strengths, ratings, flags, comments and rewrites. A ranking "
-        "of more than two responses becomes pairs. `completed_by` contains the pseudonym in place of an "
-        "e-mail address."
+    loses=all_but(
+        Part.CONVERSATIONS,
+        Part.SYSTEM_TURNS,
+        Part.TOOL_TURNS,
+        Part.RESPONSES,
+        Part.MODELS,
+        Part.PREFERENCES,
+        Part.ANNOTATOR,
+        Part.DURATION,
+    ),
+    notes=(
+        "Pairwise can't express ties. A ranking of more than two responses becomes pairs. `completed_by` "
+        "contains the pseudonym in place of an e-mail address."
     ),
     example=(
         '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "answer1": "A", "answer2": "B"},'
@@ -122,11 +132,25 @@ RANKER = ExportFormat(
     name="label_studio_ranker",
     title="Label Studio Ranker tasks with annotations (JSON array)",
     use='For `<List name="results">` with `<Ranker name="rank">`; one task per ranking.',
-    loses=(
-        "Strength, ratings, flags, comments and rewrites. A ranking without ties is the Ranker's "
-        "`rank` list. A ranking with ties becomes buckets `tier_1`, `tier_2`, …, best first, "
-        "because the list can't express ties. Responses left unranked are in no bucket. `completed_by` "
-        "contains the pseudonym in place of an e-mail address."
+    loses=all_but(
+        Part.CONVERSATIONS,
+        Part.SYSTEM_TURNS,
+        Part.TOOL_TURNS,
+        Part.RESPONSES,
+        Part.DISPLAY_ORDER,
+        Part.MODELS,
+        Part.PREFERENCES,
+        Part.LONG_ORDERS,
+        Part.TIES,
+        Part.UNRANKED,
+        Part.ANNOTATOR,
+        Part.DURATION,
+    ),
+    notes=(
+        "A ranking without ties is the Ranker's `rank` list. A ranking with ties becomes buckets `tier_1`, "
+        "`tier_2`, …, best first, because the list can't express ties. Responses left unranked are in no "
+        "bucket. A not-rankable answer becomes a cancelled annotation. Other rankings without tiers become "
+        "empty annotations. `completed_by` contains the pseudonym in place of an e-mail address."
     ),
     example=(
         '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "results": [{"id": "…", "model": "m1",'

@@ -11,7 +11,16 @@ from itertools import pairwise
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from preferences.formats.export_format import JSONL, ExportFormat, Options, Row, SnapshotFile, json_lines
+from preferences.formats.export_format import (
+    JSONL,
+    ExportFormat,
+    Options,
+    Row,
+    SnapshotFile,
+    has_order,
+    json_lines,
+)
+from preferences.formats.losses import Part, all_but
 
 READ = (
     "ranking_id",
@@ -21,6 +30,7 @@ READ = (
     "tiers",
     "unranked",
     "not_rankable",
+    "all_bad",
     "annotator",
 )
 SPEAKERS = {"user": "prompter", "assistant": "assistant"}
@@ -36,7 +46,8 @@ def tree_of(row: Row) -> dict[str, Any]:
         child["parent_id"] = parent["message_id"]
         parent["replies"] = [child]
     path[-1]["replies"] = _replies(row, ids[-1])
-    path[-1]["events"] = {"ranking": [_event(row)]}
+    if has_order(row):
+        path[-1]["events"] = {"ranking": [_event(row)]}
     return {"message_tree_id": ids[0], "tree_state": "ready_for_export", "prompt": path[0]}
 
 
@@ -87,11 +98,22 @@ FORMAT = ExportFormat(
     name="oasst_trees",
     title="Open-Assistant message trees with ranks (JSON Lines)",
     use="For code that reads OASST: ranked replies, nested under their conversation.",
-    loses=(
-        "Strength, ratings, flags, comments and rewrites. There is one tree per ranking. Replies to other "
-        "turns, and other annotators' rankings of the same prompt, are in other trees. Tied responses have "
-        "equal ranks, which Open-Assistant itself never writes, and unranked responses share the last rank. "
-        "Prompts with a system or tool turn are left out, because a tree has only two speakers."
+    loses=all_but(
+        Part.CONVERSATIONS,
+        Part.RESPONSES,
+        Part.DISPLAY_ORDER,
+        Part.MODELS,
+        Part.PREFERENCES,
+        Part.LONG_ORDERS,
+        Part.TIES,
+        Part.NOT_RANKABLE,
+        Part.ANNOTATOR,
+    ),
+    notes=(
+        "There is one tree per ranking. Replies to other turns, and other annotators' rankings of the same "
+        "prompt, are in other trees. Tied responses have equal ranks, which Open-Assistant itself never "
+        "writes, and unranked responses share the last rank. The replies of a ranking without tiers have no "
+        "ranks. Prompts with a system or tool turn are left out, because a tree has only two speakers."
     ),
     example=(
         '{"message_tree_id": "…", "tree_state": "ready_for_export", "prompt": {"message_id": "…", "text":'

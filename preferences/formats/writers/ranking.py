@@ -39,7 +39,8 @@ FORMAT = ExportFormat(
     name="ranking",
     title="Complete rankings with their tiers (JSON Lines)",
     use="Complete rankings, one per line, for moving data between installations.",
-    loses="Nothing. (Annotators are identified by pseudonyms, as in every export.)",
+    loses=frozenset(),
+    notes="Annotators are identified by pseudonyms, as in every export.",
     example=(
         '{"ranking_id": "…", "messages": [{"role": "user", "content": "Q"}], "responses": [{"id": "…",'
         ' "text": "A", "model": "m1", "sampling": {}}, …], "tiers": [[1], [0, 2]], "strength": 2, …}'

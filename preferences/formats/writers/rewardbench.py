@@ -15,6 +15,7 @@ from preferences.formats.export_format import (
     json_lines,
     needs_rankings,
 )
+from preferences.formats.losses import Part, all_but
 
 READ = ("ranking_id", "split", "messages", "responses", "tiers", "unranked", "all_bad", "prompt_metadata")
 LABELS = {"system": "System", "user": "Human", "assistant": "Assistant", "tool": "Tool"}
@@ -59,11 +60,12 @@ FORMAT = ExportFormat(
     name="rewardbench",
     title="Best-of-N data in the RewardBench 2 format (JSON Lines)",
     use="A test set for reward models: does the best response get the highest reward?",
-    loses=(
-        "The order below the first tier, strengths, ratings, flags, comments and rewrites. "
-        "Answers that tie all responses or mark them as not rankable or all bad are left out. A "
-        "prompt with several turns becomes one text with role labels. `subset` is the prompt's "
-        "metadata field `subset` or `category` or, without these fields, the project."
+    loses=all_but(Part.SPLIT, Part.RESPONSES, Part.MODELS, Part.PREFERENCES, Part.UNRANKED, Part.RANKING_ID),
+    notes=(
+        "The order below the first tier is lost. Rankings without a best response (a tie of all responses, "
+        "not rankable, all bad, no order) are left out. A prompt with several turns becomes one text with "
+        "role labels. `subset` is the prompt's metadata field `subset` or `category` or, without these "
+        "fields, the project."
     ),
     example=(
         '{"id": "…", "prompt": "Q", "chosen": ["A"], "rejected": ["B", "C"], "num_correct": 1,'

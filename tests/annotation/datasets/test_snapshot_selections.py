@@ -116,6 +116,30 @@ def test_majority_gives_one_row_per_task_regardless_of_display_order(
     assert frozen(project, "again", aggregation="majority")[0]["sha256"] == card["sha256"]
 
 
+def test_majority_leaves_rankings_without_an_order_out_unless_there_are_no_others(
+    project: Project, tasks: list[RankingTask]
+) -> None:
+    first, second, *_ = tasks
+    ids = [
+        list(task.shown.order_by("position").values_list("response_id", flat=True))
+        for task in (first, second)
+    ]
+    rank(first, "kim", comment="Rude.", ratings={str(ids[0][0]): {"help": 1}})
+    rank(first, "lee", "b", "a", "c", ratings={str(ids[0][0]): {"help": 4}})
+    rank(second, "kim", ratings={str(ids[1][0]): {"help": 1}})
+    rank(second, "lee", ratings={str(ids[1][0]): {"help": 4}})
+    card, rows = frozen(project, aggregation="majority")
+    assert [order_of(row, task) for row, task in zip(rows, (first, second), strict=True)] == [
+        ["b", "a", "c"],
+        [],
+    ]
+    assert [(row["votes"], row["decided_by"]) for row in rows] == [(1, "only"), (2, "majority")]
+    assert [(row["not_rankable"], row["all_bad"]) for row in rows] == [(False, False)] * 2
+    assert json.loads(rows[0]["ratings"]) == {str(ids[0][0]): {"help": 4}}
+    assert json.loads(rows[1]["ratings"]) == {str(ids[1][0]): {"help": 2.5}}
+    assert (card["without_order"], card["not_rankable"]) == (1, 0)
+
+
 def test_cyclic_majorities_are_reported(project: Project, tasks: list[RankingTask]) -> None:
     for who, order in (("kim", "abc"), ("lee", "bca"), ("mia", "cab")):
         rank(tasks[0], who, *order)

@@ -99,6 +99,7 @@ def test_ambiguous_number_is_read_with_a_direction(direction: str, best: str) ->
 def test_votes_can_be_ignored() -> None:
     (record,) = read([SCORED], vote="none")
     assert record.rankings == ()
+    assert [response.metadata for response in record.responses] == [{"score": 3}, {"score": 5}]
     assert record.quirks == ()
 
 

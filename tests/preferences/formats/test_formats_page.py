@@ -21,7 +21,7 @@ def test_formats_page_is_current() -> None:
 @pytest.mark.parametrize("name", EXPORT_FORMATS)
 def test_every_export_documents_its_losses_and_import_format(name: str) -> None:
     known = EXPORT_FORMATS[name]
-    assert known.loses.endswith((".", ")"))
+    assert known.losses.endswith((".", ")"))
     assert known.use
     assert known.imports_as in {"", *IMPORT_FORMATS}
     assert known.suffix.startswith(".")

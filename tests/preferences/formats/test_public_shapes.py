@@ -113,8 +113,10 @@ def ranking_of(row: Row) -> RankingRecord | None:
 def test_prodigy_example_without_a_vote_stays_open_with_a_notice(answer: str) -> None:
     row = READ["Prodigy (choice)"].data
     assert isinstance(row, dict)
-    record = record_of({**row, "answer": answer})
+    record = record_of({**row, "answer": answer, "_annotator_id": "ann", "_timestamp": 1711690794})
     assert record.rankings == ()
+    kept = {"answer": answer, "_annotator_id": "ann", "_timestamp": 1711690794}
+    assert {name: record.metadata[name] for name in kept} == kept
     assert [quirk.name for quirk in record.quirks] == ["answer-left-out"]
 
 

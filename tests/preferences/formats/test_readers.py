@@ -88,6 +88,17 @@ def test_cancelled_label_studio_annotation_is_left_out_with_a_quirk() -> None:
     assert names(record) == ["answer-left-out"]
 
 
+def test_label_studio_annotation_without_an_order_keeps_its_other_results() -> None:
+    row = pairwise("left", "right")
+    row["annotations"][0]["result"] = [{"from_name": "help", "type": "rating", "value": {"rating": 4}}]
+    row["annotations"][1]["result"] = []
+    record = record_of(row, "label-studio")
+    (ranking,) = record.rankings
+    assert (ranking.has_order, ranking.annotator, ranking.duration_ms) == (False, "0", 12_510)
+    assert ranking.metadata["results"] == [{"name": "help", "type": "rating", "value": {"rating": 4}}]
+    assert names(record) == ["no-order", "answer-left-out"]
+
+
 @pytest.mark.parametrize(
     ("answer", "tiers", "flags", "odd"),
     [
@@ -154,6 +165,18 @@ def test_argilla_drafts_are_left_out_with_a_quirk() -> None:
     record = record_of(argilla(ranked(2, 1), ranked(1, 2, status="draft")), "argilla")
     assert len(record.rankings) == 1
     assert names(record) == ["answer-left-out"]
+
+
+def test_argilla_response_without_ranks_is_a_ranking_without_an_order() -> None:
+    values = {"pref": {"value": None}, "comment": {"value": "Rude."}, "rewrite": {"value": "Three."}}
+    record = record_of(
+        argilla(ranked(2, 1), {"values": values | {"help": {"value": 4}}, "user_id": "u2"}), "argilla"
+    )
+    ranking = record.rankings[1]
+    assert (ranking.has_order, ranking.annotator) == (False, "u2")
+    assert (ranking.comment, ranking.rewrite) == ("Rude.", "Three.")
+    assert ranking.metadata == {"values": {"help": 4}}
+    assert names(record) == ["no-order"]
 
 
 def test_argilla_flat_rows_without_ranks_become_open_tasks() -> None:

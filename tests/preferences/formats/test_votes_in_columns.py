@@ -342,13 +342,38 @@ def test_label_studio_json_min_is_read_and_a_missing_answer_is_noticed() -> None
     assert [quirk.name for quirk in second.quirks] == ["vote-missing"]
 
 
-def test_ratings_without_an_order_are_kept_with_a_notice() -> None:
+def test_ratings_without_an_order_are_a_ranking_without_an_order() -> None:
     name, (first, second) = case_of(case("27-ratings-without-order") / "input.jsonl")
     assert name == "rankloop"
-    assert first.metadata["ratings"] == {"r1": {"helpfulness": 4}, "r2": {"helpfulness": 2}}
-    assert (first.metadata["annotator"], first.metadata["comment"]) == ("w7", "r2 is rude")
-    assert second.metadata["rewrite"] == "A better answer."
-    assert [quirk.name for quirk in first.quirks] == ["no-order"]
+    rated, rewritten = first.rankings[0], second.rankings[0]
+    assert (rated.tiers, rated.has_order) == ((), False)
+    assert rated.ratings == {0: {"helpfulness": 4}, 1: {"helpfulness": 2}}
+    assert (rated.annotator, rated.comment, rated.duration_ms) == ("w7", "r2 is rude", 9000)
+    assert (rewritten.rewrite, rewritten.flags) == ("A better answer.", {0: ["unsafe"]})
+    assert (first.metadata, second.metadata) == ({}, {})
+    assert [quirk.name for record in (first, second) for quirk in record.quirks] == ["no-order"] * 2
+
+
+def test_row_without_a_vote_keeps_its_comment_ratings_and_annotator() -> None:
+    rows = [
+        {**PAIR, "winner": "A", "worker_id": "ann"},
+        {
+            **PAIR,
+            "winner": None,
+            "worker_id": "ben",
+            "reason": "Rude.",
+            "toxicity_a": 0.5,
+            "toxicity_b": 0.25,
+        },
+        {**PAIR, "winner": None, "worker_id": "cid", "created_at": "2024-03-29T05:39:54Z"},
+    ]
+    _, (_, second, third) = read(io.BytesIO("\n".join(map(json.dumps, rows)).encode()))
+    (ranking,) = second.rankings
+    assert (ranking.has_order, ranking.annotator, ranking.comment) == (False, "ben", "Rude.")
+    assert ranking.ratings == {0: {"toxicity": 0.5}, 1: {"toxicity": 0.25}}
+    assert [quirk.name for quirk in second.quirks] == ["vote-missing", "no-order"]
+    assert third.rankings == ()
+    assert third.metadata == {"annotator": "cid", "given_at": "2024-03-29T05:39:54+00:00"}
 
 
 def test_in_house_winner_column_is_read() -> None:

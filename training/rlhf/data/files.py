@@ -6,6 +6,7 @@ rows are valid, but a loss can't learn from them. These rows are left out and co
 
 - ``not_rankable``: the annotator marked the responses as not rankable.
 - ``all_bad``: the annotator marked all responses as bad and gave no order.
+- ``no_order``: the annotator rated, flagged or commented on the responses but did not order them.
 - ``fewer_than_two_responses``: there is nothing to compare.
 - ``no_ranking``: the row is a prompt or task without a ranking.
 - ``answer_left_out``: the answer is a draft or was cancelled in another tool.
@@ -43,7 +44,14 @@ from preferences.text import MIN_RESPONSES
 from training.rlhf.data.rankings import Ranking, RankingFileError, Rankings
 
 ERRORS_SHOWN = 5  # maximum number of broken rows in an error message; the rest are counted
-REASONS = ("not_rankable", "all_bad", "fewer_than_two_responses", "no_ranking", "answer_left_out")
+REASONS = (
+    "not_rankable",
+    "all_bad",
+    "no_order",
+    "fewer_than_two_responses",
+    "no_ranking",
+    "answer_left_out",
+)
 
 
 @dataclass(slots=True)
@@ -78,7 +86,7 @@ def read_rankings(path: str | Path) -> Rankings:
         raise RankingFileError(
             f"{file.name} has broken rows ({len(errors)}): " + "; ".join(errors[:ERRORS_SHOWN]) + more
         )
-    if not rankings and set(+Counter(rankings.left_out)) == {"no_ranking"}:
+    if not rankings and set(+Counter(rankings.left_out)) <= {"no_ranking", "no_order"}:
         raise RankingFileError(f"{file.name} holds no rankings to learn from; it was read as: {title}")
     return rankings
 
@@ -141,17 +149,17 @@ def _add(line: Line, given: Record) -> None:
         line.left_out["fewer_than_two_responses" if same else "no_ranking"] += 1
     texts = tuple(response.text for response in record.responses)
     for ranking in record.rankings:
-        if reason := _reason_to_leave_out(texts, ranking.tiers, ranking.not_rankable):
+        if reason := _reason_to_leave_out(texts, ranking.tiers, ranking.not_rankable, ranking.all_bad):
             line.left_out[reason] += 1
         else:
             line.rankings.append(_ranking(record, texts, ranking))
 
 
-def _reason_to_leave_out(texts: tuple[str, ...], tiers: Any, not_rankable: bool) -> str:
+def _reason_to_leave_out(texts: tuple[str, ...], tiers: Any, not_rankable: bool, all_bad: bool) -> str:
     if not_rankable:
         return "not_rankable"
     if not tiers:
-        return "all_bad"
+        return "all_bad" if all_bad else "no_order"
     return "fewer_than_two_responses" if len(texts) < MIN_RESPONSES else ""
 
 
@@ -219,7 +227,7 @@ def _snapshot_line(number: int, row: Mapping[str, Any]) -> Line:
     line = Line(number)
     try:
         texts = tuple(response["text"] for response in row["responses"])
-        if reason := _reason_to_leave_out(texts, row["tiers"], row["not_rankable"]):
+        if reason := _reason_to_leave_out(texts, row["tiers"], row["not_rankable"], row["all_bad"]):
             line.left_out[reason] += 1
             return line
         ranking = _made(

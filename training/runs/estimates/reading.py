@@ -68,7 +68,7 @@ def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
                 raise Problem(reason, errors=[FieldProblem("inputs.snapshot", reason)])
             rankings = rows
         else:
-            rankings = Ranking.objects.counted().filter(project=project).count()
+            rankings = Ranking.objects.counted().with_order().filter(project=project).count()
         return min(rankings, int(getattr(recipe, "max_demonstrations", rankings)))
     prompts = Prompt.objects.filter(project=project)
     split = getattr(recipe, "split", "all" if kind == Kind.SAMPLE else "train")

@@ -33,6 +33,7 @@ describe("an annotator's answer, shown to a reviewer", () => {
     expect(orderInLetters(given({ tiers: [], not_rankable: true }), letters, en.said)).toBe("Not rankable");
     expect(orderInLetters(given({ tiers: [], all_bad: true }), letters, en.said)).toBe("All bad");
     expect(orderInLetters(given({ all_bad: true }), letters, en.said)).toBe("B > A = C, all bad");
+    expect(orderInLetters(given({ tiers: [] }), letters, en.said)).toBe("No order");
   });
 
   it("shows the other parts with the form's labels, or else as stored", () => {

@@ -19,7 +19,7 @@ export function orderInLetters(
   const rest = [...letters].filter(([id]) => !ranked.has(id)).map(([, letter]) => letter);
   if (ranked.size > 0 && rest.length > 0) words.push(`(${rest.join(", ")})`);
   const order = words.join(" > ");
-  if (!answer.all_bad) return order;
+  if (!answer.all_bad) return order || texts.noOrder;
   return order ? texts.orderAllBad(order) : texts.allBad;
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -55,10 +55,11 @@ from preferences.formats.readers.table.votes import (
     winner_of,
 )
 from preferences.formats.training_fields import training_fields
-from preferences.quirks import OTHER_VOTES, TIME_NOT_UNDERSTOOD, VOTE_MISSING
+from preferences.quirks import NO_ORDER, OTHER_VOTES, TIME_NOT_UNDERSTOOD, VOTE_MISSING, Quirk
 from preferences.records import (
     FormatError,
     ImportFormat,
+    Message,
     Parsed,
     RankingRecord,
     Record,
@@ -119,28 +120,53 @@ def parse_with(row: Row, mapping: ColumnMapping) -> Parsed:
         for text, model, item, extra in zip(texts, models, replies.items, described, strict=True)
     )
     quirks = [*quirks_of(messages, [[{"role": "assistant", "content": text}] for text in texts])]
+    ranking = RankingRecord(
+        tiers=(),
+        annotator=beside.annotator,
+        ratings=ratings,
+        comment=beside.comment,
+        external_id=beside.external_id,
+        given_at=beside.given_at,
+        training=training_fields(row),
+    )
     if verdict is None:
-        metadata = {**beside.rest, **_kept(beside)}
-        if mapping.vote is not None:
-            quirks.append(VOTE_MISSING)
-        return [Record(messages, responses, metadata=metadata, quirks=tuple(quirks))]
+        return [_without_vote(messages, responses, ranking, beside, quirks, ignored=mapping.vote is None)]
     if mapping.others:
         quirks.append(OTHER_VOTES)
     if beside.time_left:
         quirks.append(TIME_NOT_UNDERSTOOD)
-    ranking = RankingRecord(
+    ranking = replace(
+        ranking,
         tiers=verdict.tiers,
-        annotator=beside.annotator,
         strength=verdict.strength,
-        ratings=ratings,
         all_bad=verdict.all_bad,
-        comment=beside.comment,
-        external_id=beside.external_id,
         metadata=beside.rest,
-        given_at=beside.given_at,
-        training=training_fields(row),
     )
     return [Record(messages, responses, (ranking,), task_metadata={}, quirks=tuple(quirks))]
+
+
+def _without_vote(
+    messages: tuple[Message, ...],
+    responses: tuple[ResponseRecord, ...],
+    ranking: RankingRecord,
+    beside: Beside,
+    quirks: list[Quirk],
+    *,
+    ignored: bool,
+) -> Record:
+    """A row without a vote. If the user chose to ignore the votes, the numbers per response are kept as
+    metadata, because one of them can be the ignored vote."""
+    if ignored:
+        responses = tuple(
+            replace(response, metadata={**response.metadata, **ranking.ratings.get(index, {})})
+            for index, response in enumerate(responses)
+        )
+    else:
+        quirks = [*quirks, VOTE_MISSING]
+    if ignored or not ranking.says_something:
+        metadata = {**beside.rest, **_kept(beside)}
+        return Record(messages, responses, metadata=metadata, quirks=tuple(quirks))
+    return Record(messages, responses, (ranking,), metadata=beside.rest, quirks=(*quirks, NO_ORDER))
 
 
 def _verdict(row: Row, mapping: ColumnMapping, replies: Replies, models: Sequence[str]) -> Verdict | None:
@@ -228,7 +254,12 @@ def _beside(row: Row, annotator: str, used: frozenset[str]) -> Beside:
 
 def _kept(beside: Beside) -> dict[str, Any]:
     """What describes the ranking, for a row without one."""
-    kept = {"annotator": beside.annotator, "comment": beside.comment, "id": beside.external_id}
+    kept = {
+        "annotator": beside.annotator,
+        "comment": beside.comment,
+        "id": beside.external_id,
+        "given_at": beside.given_at.isoformat() if beside.given_at else "",
+    }
     return {name: value for name, value in kept.items() if value}
 
 
@@ -273,7 +304,8 @@ FORMAT = ImportFormat(
     " annotator, a comment, a time and an ID are kept with the ranking; other numbers per response become"
     " its ratings. The columns are inferred from the first 50 rows. If the vote can't be read with"
     " certainty, the file is refused and its columns are named.",
-    loses="Nothing. Other fields are kept as metadata of the ranking.",
+    loses="Nothing. Other fields are kept as metadata of the ranking. A row with a comment or ratings, but no"
+    " vote, becomes a ranking without an order, and its task is open for ranking.",
     example='{"question": "Q", "answer_a": "x", "answer_b": "y", "winner": "B", "annotator": "ann"}',
     recognises=lambda row: False,
     parse=parse,

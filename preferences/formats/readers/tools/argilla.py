@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from preferences.fields import (
     check_response_count,
@@ -28,7 +29,7 @@ from preferences.fields import (
 from preferences.formats.dialogues import turns_of
 from preferences.formats.readers.prompts import SYSTEM_NAMES, with_system
 from preferences.formats.training_fields import training_fields
-from preferences.quirks import ANSWER_LEFT_OUT, RANKS_LOST, Quirk
+from preferences.quirks import ANSWER_LEFT_OUT, NO_ORDER, RANKS_LOST, Quirk
 from preferences.records import (
     ImportFormat,
     Message,
@@ -38,11 +39,14 @@ from preferences.records import (
     ResponseRecord,
     Row,
     RowError,
+    Tiers,
 )
 
 PROMPT_NAMES = ("prompt", "question", "instruction", "query", "chat", "messages", "text")
 FLAT = ".responses"
 SUBMITTED = "submitted"
+# Text questions whose answers are read as the part of a ranking with the same name.
+TEXTS = ("comment", "rewrite")
 
 
 def recognises(row: Row) -> bool:
@@ -68,19 +72,23 @@ def _api_record(row: Row) -> Parsed:
         ]
     messages, prompt_name = _prompt(fields, options)
     messages, system = with_system(_beside(fields, options), messages)
-    responses = _responses(fields, options)
+    record_metadata = object_of(row.get("metadata"), "metadata")
+    responses = _responses(fields, options, record_metadata)
     quirks: list[Quirk] = []
     rankings = []
-    training = training_fields({"split": object_of(row.get("metadata"), "metadata").get("split")})
+    training = training_fields({"split": record_metadata.get("split")})
     for index, answer in enumerate(answers):
         where = f"responses.{index}"
         if not isinstance(answer, Mapping):
             raise RowError(f"{where} must be an object, not {kind(answer)}")
-        ranking = _ranking(answer, where, question, options) if question else None
+        ranking = _ranking(answer, where, question, options)
         if ranking is None:
             quirks.append(ANSWER_LEFT_OUT)
-        else:
-            rankings.append(replace(ranking, training=training))
+            continue
+        if not ranking.has_order:
+            quirks.append(NO_ORDER)
+        annotator = _annotator(ranking.annotator, record_metadata.get("annotator"))
+        rankings.append(replace(ranking, annotator=annotator, training=training))
     beside = _beside(fields, options)
     rest = {name: value for name, value in beside.items() if name not in {prompt_name, *system}}
     return [
@@ -131,28 +139,36 @@ def _is_ranking(value: Any) -> bool:
 
 
 def _ranking(
-    answer: Mapping[str, Any], where: str, question: str, options: Sequence[str]
+    answer: Mapping[str, Any], where: str, question: str | None, options: Sequence[str]
 ) -> RankingRecord | None:
-    values = dict(_values(answer))
-    ranked = values.pop(question, None)
-    if answer.get("status", SUBMITTED) != SUBMITTED or ranked is None:
+    """The ranking in an answer; None if the answer is a draft, discarded or empty. An answer to other
+    questions only is a ranking without an order."""
+    values = {name: value for name, value in _values(answer) if given(value)}
+    ranked = values.pop(question, None) if question else None
+    if answer.get("status", SUBMITTED) != SUBMITTED or (ranked is None and not values):
         return None
-    name = f"{where}.values.{question}"
+    texts = {name: text_of(values.pop(name), name) for name in TEXTS if isinstance(values.get(name), str)}
+    metadata = metadata_of(answer, frozenset({"values", "status", "user_id", "metadata"}))
+    if values:
+        metadata["values"] = plain_of(values, f"{where}.values")
+    return RankingRecord(
+        tiers=() if ranked is None else _tiers(ranked, f"{where}.values.{question}", options),
+        annotator=label_of(answer.get("user_id"), f"{where}.user_id"),
+        comment=texts.get("comment", ""),
+        rewrite=texts.get("rewrite"),
+        metadata=metadata,
+        given_at=time_of(answer.get("updated_at") or answer.get("inserted_at")),
+        external_id=label_of(answer.get("id"), f"{where}.id"),
+    )
+
+
+def _tiers(ranked: Any, name: str, options: Sequence[str]) -> Tiers:
     if not _is_ranking(ranked):
         raise RowError(f"{name} must be a list of objects with value and rank")
     ranks = {str(item["value"]): item["rank"] for item in ranked}
     if set(ranks) != set(options) or len(ranked) != len(options):
         raise RowError(f"{name} ranks {', '.join(sorted(ranks))}; the options are {', '.join(options)}")
-    metadata = metadata_of(answer, frozenset({"values", "status", "user_id", "metadata"}))
-    if values:
-        metadata["values"] = plain_of(values, f"{where}.values")
-    return RankingRecord(
-        tiers=tiers_from_ranks([ranks[option] for option in options], len(options), name),
-        annotator=label_of(answer.get("user_id"), f"{where}.user_id"),
-        metadata=metadata,
-        given_at=time_of(answer.get("updated_at") or answer.get("inserted_at")),
-        external_id=label_of(answer.get("id"), f"{where}.id"),
-    )
+    return tiers_from_ranks([ranks[option] for option in options], len(options), name)
 
 
 def _flat_record(row: Row) -> Parsed:
@@ -174,7 +190,7 @@ def _flat_record(row: Row) -> Parsed:
     return [
         Record(
             messages=messages,
-            responses=_responses(row, options),
+            responses=_responses(row, options, {}),
             metadata=metadata_of(row, system | {prompt_name, *options, "metadata"}),
             task_metadata={},
             quirks=(RANKS_LOST,),
@@ -193,13 +209,32 @@ def _prompt(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[tuple[Me
     raise RowError(f"`fields` has no prompt; the prompt field must be named one of {', '.join(PROMPT_NAMES)}")
 
 
-def _responses(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[ResponseRecord, ...]:
+def _annotator(user_id: str, name: Any) -> str:
+    """The annotator's name. Rankloop's own export derives the user's ID from the name in the metadata."""
+    if isinstance(name, str) and user_id == str(uuid5(NAMESPACE_URL, name)):
+        return label_of(name, "metadata.annotator")
+    return user_id
+
+
+def _model(option: str, metadata: Mapping[str, Any]) -> str:
+    """The model of a response in Rankloop's own export: `model-1` for `response-1`."""
+    name = option.replace("response-", "model-") if option.startswith("response-") else ""
+    return label_of(metadata.get(name), f"metadata.{name}") if name else ""
+
+
+def _responses(
+    fields: Mapping[str, Any], options: Sequence[str], metadata: Mapping[str, Any]
+) -> tuple[ResponseRecord, ...]:
     missing = [option for option in options if option not in fields]
     if missing:
         raise RowError(f"the option {missing[0]!r} is not a field of the record")
     check_response_count(len(options))
     return tuple(
-        ResponseRecord(text_of(fields[option], f"fields.{option}"), metadata={"option": option})
+        ResponseRecord(
+            text_of(fields[option], f"fields.{option}"),
+            _model(option, metadata),
+            metadata={"option": option},
+        )
         for option in options
     )
 
@@ -208,7 +243,8 @@ FORMAT = ImportFormat(
     name="argilla",
     title="Argilla records: from the API with ranks, or flat rows from the SDK (JSON Lines)",
     reads="Each record becomes a task. In records from the API, each submitted response also "
-    "becomes a ranking; equal ranks are ties.",
+    "becomes a ranking; equal ranks are ties. Text questions named `comment` and `rewrite` are read as the "
+    "ranking's comment and rewrite. A response without ranks becomes a ranking without an order.",
     loses="Drafts and discarded responses. Flat rows from the SDK have no ranks. Their tasks are imported "
     "without rankings and are open for annotation. The values of other "
     "questions are kept with the ranking.",

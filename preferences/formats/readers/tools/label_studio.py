@@ -29,7 +29,7 @@ from preferences.fields import (
 )
 from preferences.formats.dialogues import messages_of
 from preferences.formats.readers.prompts import with_system
-from preferences.quirks import ANSWER_LEFT_OUT, BUCKETS, Quirk
+from preferences.quirks import ANSWER_LEFT_OUT, BUCKETS, NO_ORDER, Quirk
 from preferences.records import (
     ImportFormat,
     Message,
@@ -86,8 +86,10 @@ def parse(row: Row) -> Parsed:
         ranking = _ranking(annotation, f"{name}.{index}", ids, quirks)
         if ranking is None:
             quirks.append(ANSWER_LEFT_OUT)
-        else:
-            rankings.append(ranking)
+            continue
+        if not ranking.has_order:
+            quirks.append(NO_ORDER)
+        rankings.append(ranking)
     rest = {key: value for key, value in data.items() if key not in {prompt_name, *used, *system}}
     outside = metadata_of(
         row, frozenset({"data", "annotations", "completions", "predictions", "metadata", "drafts"})
@@ -168,20 +170,26 @@ def _prompt(data: Mapping[str, Any], used: set[str]) -> tuple[str, tuple[Message
 def _ranking(
     annotation: Mapping[str, Any], where: str, ids: Sequence[str], quirks: list[Quirk]
 ) -> RankingRecord | None:
+    """The ranking in an annotation; None if the annotation is cancelled or empty. An annotation that has only
+    results of other controls, such as ratings, is a ranking without an order."""
     results = list_of(annotation.get("result") or [], f"{where}.result")
     if bool_of(annotation.get("was_cancelled"), f"{where}.was_cancelled"):
         return None
-    answer: tuple[Tiers, dict[int, Any]] | None = None
+    answer: tuple[Tiers, dict[int, Any]] = ((), {})
+    answered = False
     others = []
     for index, result in enumerate(results):
         value = result.get("value") if isinstance(result, Mapping) else None
-        if answer is None and isinstance(value, Mapping) and given(value.get("selected")):
-            answer = _selected(value["selected"], f"{where}.result.{index}"), {}
-        elif answer is None and isinstance(value, Mapping) and "ranker" in value:
-            answer = _ranker(value["ranker"], f"{where}.result.{index}.value.ranker", ids, quirks)
+        if not answered and isinstance(value, Mapping) and given(value.get("selected")):
+            answered, answer = True, (_selected(value["selected"], f"{where}.result.{index}"), {})
+        elif not answered and isinstance(value, Mapping) and "ranker" in value:
+            answered, answer = (
+                True,
+                _ranker(value["ranker"], f"{where}.result.{index}.value.ranker", ids, quirks),
+            )
         elif value is not None:
             others.append({"name": result.get("from_name"), "type": result.get("type"), "value": value})
-    if answer is None or not answer[0]:
+    if not answer[0] and not others:
         return None
     by = annotation.get("completed_by")
     by = by.get("email", by.get("id")) if isinstance(by, Mapping) else by
@@ -246,7 +254,8 @@ FORMAT = ImportFormat(
     "time. A Ranker's list is an order. Named buckets are tiers in file order. Unsorted items rank below "
     "all buckets.",
     loses="Cancelled and empty annotations, drafts and predictions. The results of other controls "
-    "are kept with the ranking, and other data fields are kept with the prompt.",
+    "are kept with the ranking, and other data fields are kept with the prompt. An annotation that has only "
+    "such results is stored as a ranking without an order.",
     example='{"id": 1, "data": {"prompt": "…", "answer1": "a", "answer2": "b"}, "annotations": [{"id": 7,'
     ' "completed_by": 2, "lead_time": 12.5, "result": [{"from_name": "comparison", "to_name": "comparison",'
     ' "type": "pairwise", "value": {"selected": "left"}}]}]}',

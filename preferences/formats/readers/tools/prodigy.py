@@ -36,7 +36,8 @@ from preferences.records import (
 
 ANSWERS = ("accept", "reject", "ignore")
 OPTION_FIELDS = frozenset({"text", "model", "metadata"})
-KNOWN_FIELDS = frozenset({"options", "accept", "answer", "metadata", "_annotator_id", "_timestamp"})
+ANSWER_FIELDS = frozenset({"answer", "_annotator_id", "_timestamp"})
+KNOWN_FIELDS = frozenset({"options", "accept", "metadata"}) | ANSWER_FIELDS
 
 
 def recognises(row: Row) -> bool:
@@ -56,9 +57,10 @@ def parse(row: Row) -> Parsed:
     messages, used = _prompt(row)
     answer = one_of(row.get("answer", ANSWERS[0]), "answer", ANSWERS)
     tiers = _tiers(row, [str(option["id"]) for option in options]) if answer == ANSWERS[0] else None
-    rest = metadata_of(row, KNOWN_FIELDS | used)
     if tiers is None:
+        rest = metadata_of(row, (KNOWN_FIELDS - ANSWER_FIELDS) | used)
         return [Record(messages, responses, metadata=rest, quirks=(ANSWER_LEFT_OUT,))]
+    rest = metadata_of(row, KNOWN_FIELDS | used)
     ranking = RankingRecord(
         tiers=tiers,
         annotator=label_of(row.get("_annotator_id"), "_annotator_id"),
@@ -107,7 +109,8 @@ FORMAT = ImportFormat(
     " the annotator in `_annotator_id`, with the time in `_timestamp`; more than one other option stays"
     " unranked. The prompt is `prompt` or another known field, otherwise `text`. A row that accepts several"
     " options is rejected.",
-    loses="The choice of an example whose `answer` is `reject` or `ignore`: its task is open for annotation.",
+    loses="The choice of an example whose `answer` is `reject` or `ignore`: its task is open for annotation. "
+    "The answer, its annotator and its time are kept as metadata.",
     example='{"text": "Q", "options": [{"id": "a", "text": "x"}, {"id": "b", "text": "y"}], "accept": ["b"],'
     ' "answer": "accept", "_annotator_id": "ann"}',
     recognises=recognises,

@@ -23,6 +23,7 @@ from preferences.formats.export_format import (
     needs_rankings,
     pairs_of,
 )
+from preferences.formats.losses import Part, all_but
 from preferences.formats.snapshot_parquet import MESSAGES, parquet_bytes
 
 COLUMNS = [("prompt", MESSAGES), ("chosen", MESSAGES), ("rejected", MESSAGES)]
@@ -77,11 +78,22 @@ def _parquet(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
     return parquet_bytes(_pairs(snapshot), pa.schema([*COLUMNS, *numbers, *LABELS]))
 
 
-LOSES = (
-    "Ties, pairs among responses left unranked, not-rankable answers, ratings, flags, comments, rewrites "
-    "and model names. `margin` is the strength for pairs between the first and the second tier, and 0 for "
-    "all other pairs. If no ranking has a strength, `margin` is left out. If the snapshot is "
-    "reliability-weighted, `weight` is present; TRL itself does not read `weight`."
+LOSES = all_but(
+    Part.CONVERSATIONS,
+    Part.SYSTEM_TURNS,
+    Part.TOOL_TURNS,
+    Part.SPLIT,
+    Part.RESPONSES,
+    Part.PREFERENCES,
+    Part.STRENGTH,
+    Part.RANKING_ID,
+    Part.WEIGHT,
+)
+NOTES = (
+    "Rankings of more than two responses become pairs; responses left unranked form no pair with each other. "
+    "`margin` is the strength for pairs between the first and the second tier, and 0 for all other pairs. If "
+    "no ranking has a strength, `margin` is left out. `weight` is present only if the snapshot is "
+    "reliability-weighted; TRL itself does not read `weight`."
 )
 EXAMPLE = (
     '{"prompt": [{"role": "user", "content": "Q"}], "chosen": [{"role": "assistant", "content": "A"}],'
@@ -94,6 +106,7 @@ JSONL = ExportFormat(
     use="Pairs of a chosen and a rejected response, for RewardTrainer, DPOTrainer and every "
     "trainer that reads preference pairs.",
     loses=LOSES,
+    notes=NOTES,
     example=EXAMPLE,
     suffix=".jsonl",
     media_type=JSONL_TYPE,
@@ -107,6 +120,7 @@ PARQUET = ExportFormat(
     title="Conversational TRL preference pairs with an explicit prompt (Parquet)",
     use="The same pairs in a smaller file that loads faster.",
     loses=LOSES,
+    notes=NOTES,
     example=EXAMPLE,
     suffix=".parquet",
     media_type="application/vnd.apache.parquet",

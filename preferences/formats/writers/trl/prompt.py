@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from preferences.formats.export_format import JSONL, ExportFormat, Options, SnapshotFile, json_lines
+from preferences.formats.losses import Part, all_but
 
 
 def _prompts(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
@@ -25,7 +26,7 @@ FORMAT = ExportFormat(
     name="trl_prompt",
     title="Conversational TRL prompts without responses (JSON Lines)",
     use="Each prompt once, for trainers that generate their own responses (GRPO, RLOO, online DPO).",
-    loses="All rankings and responses, and the prompts' metadata.",
+    loses=all_but(Part.CONVERSATIONS, Part.SYSTEM_TURNS, Part.TOOL_TURNS, Part.SPLIT),
     example='{"prompt": [{"role": "user", "content": "Q"}], "prompt_group": "…", "split": "train"}',
     suffix=".jsonl",
     media_type=JSONL,

@@ -17,6 +17,7 @@ from preferences.formats.export_format import (
     json_lines,
     needs_answers,
 )
+from preferences.formats.losses import Part, all_but
 
 READ = (
     "ranking_id",
@@ -74,10 +75,18 @@ FORMAT = ExportFormat(
     name="trl_sft",
     title="TRL prompt and completion, from rewrites and best responses (JSON Lines)",
     use="Good answers for SFTTrainer.",
-    loses=(
-        "Everything except the best answers. If a ranking has a rewrite, the rewrite is exported. "
-        "Otherwise, each first-tier response is exported that ranks above another response and is neither "
-        "empty nor flagged nor marked bad. Identical answers to a prompt are written only once."
+    loses=all_but(
+        Part.CONVERSATIONS,
+        Part.SYSTEM_TURNS,
+        Part.TOOL_TURNS,
+        Part.SPLIT,
+        Part.REWRITE,
+        Part.RANKING_ID,
+    ),
+    notes=(
+        "If a ranking has a rewrite, the rewrite is exported. Otherwise, each first-tier response is "
+        "exported that ranks above another response and is neither empty nor flagged nor marked bad. "
+        "Identical answers to a prompt are written only once."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'

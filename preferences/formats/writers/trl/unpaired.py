@@ -22,10 +22,23 @@ from preferences.formats.export_format import (
     Row,
     SnapshotFile,
     answer,
+    has_order,
     json_lines,
 )
+from preferences.formats.losses import Part, all_but
 
-READ = ("ranking_id", "prompt_id", "split", "messages", "responses", "ratings", "flags", "not_rankable")
+READ = (
+    "ranking_id",
+    "prompt_id",
+    "split",
+    "messages",
+    "responses",
+    "tiers",
+    "ratings",
+    "flags",
+    "not_rankable",
+    "all_bad",
+)
 
 
 def _rule(card: Mapping[str, Any], options: Options) -> tuple[str, float, float]:
@@ -83,6 +96,9 @@ def _examples(snapshot: SnapshotFile, options: Options) -> Iterator[dict[str, An
     for row in snapshot.rows(*READ):
         if row["not_rankable"] and not row["ratings"].strip("{} "):
             continue
+        # A comment alone does not show that the annotator would have flagged a bad response.
+        if not has_order(row) and not (row["ratings"] + row["flags"]).strip("{} "):
+            continue
         for text, label in _labels(row, *rule):
             yield {
                 "prompt": row["messages"],
@@ -113,13 +129,15 @@ FORMAT = ExportFormat(
     name="trl_unpaired",
     title="TRL unpaired completions with a label (JSON Lines)",
     use="Desirable and undesirable answers for KTOTrainer, from ratings or flags.",
-    loses=(
-        "The order, strengths, and responses that were neither rated nor flagged. A response rated at or "
-        "above `threshold` is desirable, and a response with a lower rating is undesirable. Without a "
-        "threshold, the middle of the form's scale is used. A response rated exactly in the middle is then "
-        "left out. A flagged response is undesirable regardless of its rating. If the form asks for flags "
-        "but not for ratings, a response without a flag is desirable. Without ratings and flags, the export "
-        "is refused, because the order does not show whether a response is good."
+    loses=all_but(Part.CONVERSATIONS, Part.SYSTEM_TURNS, Part.TOOL_TURNS, Part.SPLIT, Part.RANKING_ID),
+    notes=(
+        "Responses that were neither rated nor flagged are left out, and ratings and flags become a label. A "
+        "response rated at or above `threshold` is desirable, and a response with a lower rating is "
+        "undesirable. Without a threshold, the middle of the form's scale is used. A response rated exactly "
+        "in the middle is then left out. A flagged response is undesirable regardless of its rating. If the "
+        "form asks for flags but not for ratings, a response without a flag is desirable. A ranking without "
+        "an order needs ratings or flags. Without ratings and flags, the export is refused, because the "
+        "order does not show whether a response is good."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'

@@ -295,6 +295,25 @@ def test_all_bad_rows_without_order_are_omitted_and_unranked_responses_are_last(
     assert rankings.left_out == left_out(all_bad=1)
 
 
+@pytest.mark.parametrize("snapshot", [True, False])
+def test_rankings_without_an_order_are_omitted_and_counted(tmp_path: Path, snapshot: bool) -> None:
+    rated = row(ranking_id="r2", tiers=[], unranked=[], comment="Rude.", all_bad=False)
+    if snapshot:
+        path = tmp_path / "rankings.parquet"
+        plain = [
+            {**item, "responses": [{**one, "sampling": "{}", "metadata": "{}"} for one in item["responses"]]}
+            for item in (row(), rated)
+        ]
+        write_rankings(path, [dict.fromkeys(SCHEMA.names) | BEFORE | item for item in plain])
+    else:
+        path = jsonl(tmp_path / "rankings.jsonl", row(), rated)
+    rankings = read_rankings(path)
+    assert len(rankings) == 1
+    assert rankings.left_out == left_out(no_order=1)
+    with pytest.raises(RankingFileError, match="no rankings to learn from"):
+        read_rankings(jsonl(tmp_path / "statements.jsonl", rated, row(tiers=[], unranked=[])))
+
+
 def said(content: str, role: str = "assistant") -> list[dict[str, str]]:
     return [{"role": role, "content": content}]
 

@@ -34,6 +34,7 @@ export const de: Texts<typeof en> = {
   guidelines: "Richtlinien",
   said: {
     notRankable: "Lässt sich nicht ordnen",
+    noOrder: "Keine Reihenfolge",
     allBad: "Alle schlecht",
     orderAllBad: (order) => `${order}, alle schlecht`,
     bestIs: (degree) => `Die beste: ${degree}`,

@@ -33,6 +33,7 @@ export const en = {
   guidelines: "Guidelines",
   said: {
     notRankable: "Not rankable",
+    noOrder: "No order",
     allBad: "All bad",
     orderAllBad: (order: string) => `${order}, all bad`,
     bestIs: (degree: string) => `The best response is ${degree.toLowerCase()}`,

@@ -12,6 +12,7 @@ function Order({ ranking, letters }: { ranking: RankingGiven; letters: ReadonlyM
   const { task: texts, list } = useTexts();
   const { tiers, unranked } = placesOf(ranking, letters);
   if (ranking.not_rankable) return <p>{list.notRankable}</p>;
+  if (tiers.length === 0 && !ranking.all_bad) return <p>{list.noOrder}</p>;
   return (
     <ol className={styles.order}>
       {tiers.map((tier, index) => (

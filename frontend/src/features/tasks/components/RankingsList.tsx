@@ -53,7 +53,7 @@ const Row = memo(function Row({
           ? list.notRankable
           : ranking.n_tiers > 0
             ? list.tiers(ranking.n_tiers, ranking.n_responses)
-            : ""}
+            : !ranking.all_bad && list.noOrder}
         {ranking.all_bad && <Badge tone="bad">{list.allBad}</Badge>}
         {ranking.rewritten && <Badge tone="neutral">{list.rewritten}</Badge>}
         {ranking.flags.map((flag) => (

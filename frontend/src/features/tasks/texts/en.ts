@@ -51,6 +51,7 @@ export const en = {
     tiers: (tiers: number, responses: number) =>
       tiers === responses ? "strict order" : `${plural(tiers, "tier")} of ${count(responses)}`,
     notRankable: "not rankable",
+    noOrder: "no order",
     allBad: "all bad",
     excluded: "excluded",
     review: "decision",

@@ -5,7 +5,7 @@ from django.db.models import Q
 
 
 class Migration(migrations.Migration):
-    dependencies = [("annotation", "0003_project_import_mappings")]
+    dependencies = [("annotation", "0004_imports")]
 
     operations = [
         migrations.RemoveConstraint(model_name="ranking", name="ranking_has_tiers_or_says_why_not"),

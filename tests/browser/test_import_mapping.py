@@ -1,8 +1,11 @@
 """A manager imports a table whose votes can't be inferred. The manager chooses the columns, sees the first
-tasks and imports them. The same page offers the use of the rankings and the overlap of the new tasks."""
+tasks and imports them. The same page offers the use of the rankings and the overlap of the new tasks, and
+follows imports that run on the server."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 SLUG = "mapping"
 WORK_MS = 60_000
+LONG_ROWS = 60_000
 SCORES = """question,gpt,claude,score_gpt,score_claude,rater
 What is rain?,Falling water.,Sky juice.,4,2,mia
 Why snow?,Cold.,Frozen <b>water</b>.,1,5,tom
@@ -64,6 +68,40 @@ def test_manager_chooses_the_columns_of_scores(
     page.get_by_role("link", name="View tasks").click()
     row = page.get_by_role("row").filter(has_text="What is rain?")
     expect(row).to_contain_text("open")
+    faults = faults_of(page, f"/projects/{project}/data")
+    assert not faults, "\n".join(faults)
+
+
+def test_running_import_is_followed_after_a_reload_and_can_be_stopped(
+    log_in: Callable[[str], Page], project: str
+) -> None:
+    lines = [
+        json.dumps({"prompt": f"Question {number}", "responses": ["a", "b"], "tiers": [[0], [1]]})
+        for number in range(LONG_ROWS)
+    ]
+    page = log_in("admin")
+    token = page.request.get("/api/v1/auth/me").json()["csrf_token"]
+    file = {"name": "long.jsonl", "mimeType": "application/jsonl", "buffer": "\n".join(lines).encode()}
+    queued = page.request.post(
+        f"/api/v1/projects/{project}/imports/",
+        multipart={"file": file},
+        headers={"X-CSRFToken": token, "Referer": page.url},
+    )
+    assert queued.status == 202, queued.text()
+    page.goto(f"/projects/{project}/data")
+    running = page.get_by_test_id("import-running")
+    expect(running).to_contain_text("Importing long.jsonl")
+    expect(running).to_contain_text(re.compile(r"[1-9][\d,]* rows"), timeout=WORK_MS)
+    page.reload()
+    running.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("The import was stopped.")).to_be_visible(timeout=WORK_MS)
+    row = page.get_by_test_id("import-history").get_by_role("row").filter(has_text="long.jsonl")
+    expect(row).to_contain_text("stopped")
+    row.get_by_role("button", name="Report: long.jsonl").click()
+    expect(page.get_by_test_id("import-report").last).to_contain_text("rows read as rankloop")
+    found = page.request.get(queued.headers["location"]).json()
+    assert found["state"] == "cancelled"
+    assert 0 < found["report"]["prompts"] == found["report"]["rankings"] < LONG_ROWS
     faults = faults_of(page, f"/projects/{project}/data")
     assert not faults, "\n".join(faults)
 

@@ -51,7 +51,7 @@ class ImportsView(ProjectView, ListAPIView[Import]):
     def post(self, request: Request, slug: str) -> Response:
         file, options = _upload(request)
         queued = launch_import(project=self.project, user=user_of(request), file=file, options=options)
-        return Response(serializers.Import(queued).data, status=HTTPStatus.ACCEPTED)
+        return _accepted(queued)
 
 
 class HubImportView(ProjectView):
@@ -70,7 +70,7 @@ class HubImportView(ProjectView):
         queued = launch_hub_import(
             project=self.project, user=user_of(request), hub=hub, options=_options(options)
         )
-        return Response(serializers.Import(queued).data, status=HTTPStatus.ACCEPTED)
+        return _accepted(queued)
 
 
 class ImportView(APIView):
@@ -107,6 +107,15 @@ class ImportPreviewView(ProjectView):
         _check_size(data["file"].size)
         found = mappings.preview_file(project=self.project, file=data["file"], mapping=data.get("mapping"))
         return Response(serializers.ImportPreview(preview_data(found)).data)
+
+
+def _accepted(queued: Import) -> Response:
+    """The queued import, with the address at which a client can follow it."""
+    return Response(
+        serializers.Import(queued).data,
+        status=HTTPStatus.ACCEPTED,
+        headers={"Location": f"/api/v1/imports/{queued.pk}/"},
+    )
 
 
 def preview_data(found: FilePreview) -> dict[str, Any]:

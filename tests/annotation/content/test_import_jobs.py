@@ -64,6 +64,7 @@ def test_upload_is_queued_and_then_imported(manager: APIClient, artefacts: Path)
         "support",
     )
     assert (queued["created_by"], queued["dry_run"]) == ("mona", False)
+    assert response["Location"] == f"/api/v1/imports/{queued['id']}/"
     assert files(artefacts) == [queued["id"]]
     assert not Prompt.objects.exists()
 

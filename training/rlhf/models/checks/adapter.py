@@ -95,8 +95,14 @@ def _refuse_other_shapes(folder: Path, config: Mapping[str, Any], found: Shapes,
             raise adapter_unusable(
                 folder, f"{name} is {_size(shape)}, but {_size(whole)} in the base model. {ANOTHER_BASE}"
             )
-    for module, shape in _adapted(found):
-        whole = _of_base(f"{module}.weight", weights)
+    adapted = dict(_adapted(found))
+    wholes = {module: _of_base(f"{module}.weight", weights) for module in adapted}
+    if adapted and not any(wholes.values()):
+        raise adapter_unusable(
+            folder, f"the base model has none of its modules, such as {next(iter(adapted))}. {ANOTHER_BASE}"
+        )
+    for module, shape in adapted.items():
+        whole = wholes[module]
         # GPT-2 stores its matrices transposed.
         if whole is not None and len(whole) == 2 and sorted(whole) != sorted(shape):
             raise adapter_unusable(
@@ -117,12 +123,13 @@ def _adapted(found: Shapes) -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 def _of_base(name: str, weights: Shapes) -> tuple[int, ...] | None:
-    """The shape of a base model's weights. A trunk saved without its head has shorter names."""
+    """The shape of a base model's weights. The name is shorter in a trunk that was saved without its head,
+    and longer in a multimodal model."""
     parts = name.split(".")
     for start in range(len(parts) - 1):
         if (shape := weights.get(".".join(parts[start:]))) is not None:
             return shape
-    return None
+    return next((shape for other, shape in weights.items() if other.endswith(f".{name}")), None)
 
 
 def _is_in(module: str, names: Shapes) -> bool:

@@ -35,9 +35,13 @@ ADVICE = "As a reward model, use the result of a reward_model run; as a policy, 
 
 def check_model(folder: Path, purpose: Purpose) -> None:
     """Raise Refused if the model in ``folder`` can't serve ``purpose``. For an adapter, its base model is
-    checked too. A base model that is missing, or known only by its hub name, is not checked."""
+    checked too. A base model that is missing, or known only by its hub name, is not checked. Neither is a
+    model whose config.json does not name its type: only transformers' own error says what it expects."""
     if not adapters.is_adapter(folder):
-        config, weights = config_in(folder), weights_in(folder)
+        config = config_in(folder)
+        if not config.get("model_type"):
+            return
+        weights = weights_in(folder)
         refuse_wrong_architecture(folder, config, purpose)
         refuse_other_outputs(folder, config, weights, purpose)
         refuse_missing_weights(folder, config, weights, purpose)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from training.rlhf.core.failures import FailureKind
 from training.rlhf.models import adapters
-from training.rlhf.models.checks.files import TOKENIZER_CONFIG, TokenizerFiles, tokenizer_in
+from training.rlhf.models.checks.files import TOKENIZER, TOKENIZER_CONFIG, TokenizerFiles, tokenizer_in
 from training.rlhf.models.checks.lengths import rows_in
 from training.rlhf.models.checks.probes import PROBES, Reading, reading_of_folder
 from training.rlhf.models.checks.refusal import Refused
@@ -71,9 +71,11 @@ def check_pair(policy: Path, judge: Path) -> None:
         return
     refuse_other_vocabulary(ours.tokens, theirs.tokens)
     refuse_fewer_rows(policy_rows=rows_in(policy), judge_rows=rows_in(judge))
-    alike = (ours.template, ours.roles) == (theirs.template, theirs.roles)
+    our_roles, their_roles = _written_roles(ours), _written_roles(theirs)
+    if (ours.template, our_roles) == (theirs.template, their_roles):
+        return
     # A role that only one of them names can be the default of its tokenizer class.
-    if alike or set(ours.roles) - {"pad_token"} != set(theirs.roles) - {"pad_token"}:
+    if our_roles.keys() != their_roles.keys():
         return
     readings = [reading_of_folder(_tokenizer_folder(folder)) for folder in (policy, judge)]
     if readings[0] is not None and readings[1] is not None:
@@ -84,6 +86,12 @@ def same_vocabulary(policy: Path, judge: Path) -> bool:
     """Return whether both models have the same tokens, as far as their files tell."""
     ours, theirs = _tokenizer_of(policy), _tokenizer_of(judge)
     return ours is not None and theirs is not None and ours.tokens == theirs.tokens
+
+
+def _written_roles(files: TokenizerFiles) -> dict[str, str]:
+    """The special tokens that a template can write. The pad token of a reward model often differs from the
+    policy's, and no template writes it."""
+    return {role: token for role, token in files.roles.items() if role != "pad_token"}
 
 
 def _differ(reason: str) -> Refused:
@@ -115,4 +123,4 @@ def _tokenizer_folder(folder: Path) -> Path:
 
 def _tokenizer_of(folder: Path) -> TokenizerFiles | None:
     where = _tokenizer_folder(folder)
-    return tokenizer_in(where) if where.is_dir() else None
+    return tokenizer_in(where) if (where / TOKENIZER).is_file() else None

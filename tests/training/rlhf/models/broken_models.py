@@ -13,11 +13,11 @@ from tests.training.rlhf import tiny
 from training.rlhf.models.loading import save_model
 
 
-def saved(folder: Path, *, vocab_size: int = 69, template: str = "", **changes: Any) -> Path:
+def saved(folder: Path, *, template: str = "", **changes: Any) -> Path:
     """A tiny policy in ``folder``, with this chat template and these settings."""
     words = tiny.tokenizer()
     words.chat_template = template or None
-    return save_model(tiny.policy(vocab_size=vocab_size, **changes), words, folder)
+    return save_model(tiny.policy(**({"max_position_embeddings": 512} | changes)), words, folder)
 
 
 def edit_json(folder: Path, name: str = "config.json", **changes: Any) -> None:

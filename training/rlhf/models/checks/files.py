@@ -99,7 +99,8 @@ def tokenizer_in(folder: Path) -> TokenizerFiles | None:
         named = _named(settings) | _named(optional_json(folder, "special_tokens_map.json"))
         # transformers appends a special token that the vocabulary lacks.
         for token in named.values():
-            tokens.setdefault(token, max(tokens.values(), default=-1) + 1)
+            if token not in tokens:
+                tokens[token] = max(tokens.values(), default=-1) + 1
         template = _template(folder, settings)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise unreadable(folder, f"{TOKENIZER} or {TOKENIZER_CONFIG} can't be read: {error!r}.") from error

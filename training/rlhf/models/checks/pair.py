@@ -8,12 +8,19 @@ accepted. Rejection sampling and evaluation score the text, which the reward mod
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Mapping
 from pathlib import Path
 
 from training.rlhf.core.failures import FailureKind
 from training.rlhf.models import adapters
-from training.rlhf.models.checks.files import TOKENIZER, TOKENIZER_CONFIG, TokenizerFiles, tokenizer_in
+from training.rlhf.models.checks.files import (
+    TEMPLATE,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    TokenizerFiles,
+    tokenizer_in,
+)
 from training.rlhf.models.checks.lengths import rows_in
 from training.rlhf.models.checks.probes import PROBES, Reading, reading_of_folder
 from training.rlhf.models.checks.refusal import Refused
@@ -66,11 +73,16 @@ def refuse_other_reading(policy: Reading, judge: Reading) -> None:
 def check_pair(policy: Path, judge: Path) -> None:
     """Raise Refused if the files of two models show that PPO can't score the policy's tokens with the reward
     model."""
+    if not _same_files(_tokenizer_folder(policy), _tokenizer_folder(judge)):
+        _check_tokenizers(policy, judge)
+    refuse_fewer_rows(policy_rows=rows_in(policy), judge_rows=rows_in(judge))
+
+
+def _check_tokenizers(policy: Path, judge: Path) -> None:
     ours, theirs = _tokenizer_of(policy), _tokenizer_of(judge)
     if ours is None or theirs is None:
         return
     refuse_other_vocabulary(ours.tokens, theirs.tokens)
-    refuse_fewer_rows(policy_rows=rows_in(policy), judge_rows=rows_in(judge))
     our_roles, their_roles = _written_roles(ours), _written_roles(theirs)
     if (ours.template, our_roles) == (theirs.template, their_roles):
         return
@@ -119,6 +131,14 @@ def _tokenizer_folder(folder: Path) -> Path:
     """The folder that holds the tokenizer. An adapter without a tokenizer uses that of its base model."""
     own = (folder / TOKENIZER_CONFIG).is_file()
     return folder if own or not adapters.is_adapter(folder) else Path(adapters.base_of(folder))
+
+
+def _same_files(ours: Path, theirs: Path) -> bool:
+    """Return whether the tokenizers are copies. Reading two large tokenizers takes seconds."""
+    names = (TOKENIZER, TOKENIZER_CONFIG, TEMPLATE)
+    same, different, _ = filecmp.cmpfiles(ours, theirs, names, shallow=False)
+    neither = [name for name in names if not (ours / name).exists() and not (theirs / name).exists()]
+    return not different and len(same) + len(neither) == len(names)
 
 
 def _tokenizer_of(folder: Path) -> TokenizerFiles | None:

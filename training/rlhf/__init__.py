@@ -4,7 +4,8 @@ Every training loop can be run from a Python prompt. The packages are listed fro
 package imports only packages listed before it:
 
 - `core`: recipes (the settings of a run), the reporter, checkpoints, multiple processes, learning rates;
-- `models`: loading and saving models, adapters, chat templates, log-probabilities, model sizes;
+- `models`: loading and saving models, adapters, chat templates, log-probabilities, model sizes, and checks
+  that refuse a model that can't work (`models.checks`, no torch);
 - `data`: reading rankings from files and converting rankings to batches of tokens;
 - `generation`: sampling from a policy and scoring the samples;
 - `report`: measuring how well a reward model predicts held-out rankings (NumPy only);

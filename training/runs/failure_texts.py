@@ -100,6 +100,23 @@ CAUSES: Mapping[FailureKind, Cause] = {
         fix="Download the model again, or save it as safetensors with `save_pretrained`.",
         settings=("base_model",),
     ),
+    FailureKind.ADAPTER_DOES_NOT_FIT: Cause(
+        "The adapter can't be used",
+        cause="The LoRA adapter lacks some of its weights, or it was trained on a base model of another "
+        "shape.",
+        fix="Save the adapter again together with its head (modules_to_save), or correct "
+        "base_model_name_or_path in adapter_config.json. The details name the weights.",
+        settings=("base_model",),
+    ),
+    FailureKind.TOKENIZER_DOES_NOT_FIT: Cause(
+        "The tokenizer doesn't fit the model",
+        cause="The tokenizer has tokens that the model has no embedding for. This happens if tokens were "
+        "added to the tokenizer, but the model's embeddings were not resized.",
+        fix="Call model.resize_token_embeddings(…) with the number in the details, or save the model's "
+        "original tokenizer with the model. A pad token that the vocabulary already contains needs no new "
+        "row.",
+        settings=("base_model",),
+    ),
     FailureKind.TEXTS_TOO_LONG: Cause(
         "The texts are too long",
         cause="Prompt and response together exceed the model's context or the recipe's length limit, so no "
@@ -140,6 +157,14 @@ CAUSES: Mapping[FailureKind, Cause] = {
         cause="The two models were trained from base models with different vocabularies.",
         fix="Train a reward model from this policy, or choose the policy from which the reward model was "
         "trained.",
+    ),
+    FailureKind.TEMPLATES_DIFFER: Cause(
+        "The policy and the reward model write conversations differently",
+        cause="PPO gives the policy's tokens to the reward model. The reward model's chat template produces "
+        "other tokens for the same conversation, so its scores would be scores of another text.",
+        fix="Train a reward model from this policy, or choose the policy from which the reward model was "
+        "trained. Rejection sampling also works, because it scores the text in the reward model's own "
+        "template.",
     ),
     FailureKind.REWARD_IS_FLAT: Cause(
         "The reward model gives every answer the same reward",

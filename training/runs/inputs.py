@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from uuid import UUID
 
 from django.db.models import Q
@@ -14,7 +14,9 @@ from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.core.recipes import Recipe
 from training.rlhf.models import adapters
-from training.runs.recipes.catalog import MODEL_INPUTS, RunKind
+from training.rlhf.models.checks.refusal import Refused
+from training.runs.model_checks import refusals
+from training.runs.recipes.catalog import MODEL_INPUTS, kind_named
 
 
 class WeightsGone(RunFailure):
@@ -29,7 +31,7 @@ MODELS_IN_TURN = ("reward_model", "policy")  # the default policy depends on the
 def settle_inputs(
     *,
     project: Project,
-    kind: RunKind,
+    kind: str,
     recipe: Recipe,
     given: Mapping[str, str],
     user: User | None,
@@ -50,7 +52,7 @@ def settle_inputs(
     models, errors = settle_models(project=project, kind=kind, recipe=recipe, given=given)
     settled = {name: model.name for name, model in models.items()}
     # A snapshot is frozen only if the run is not refused.
-    if "snapshot" in kind.inputs and (given.get("snapshot") or not errors):
+    if "snapshot" in kind_named(kind).inputs and (given.get("snapshot") or not errors):
         try:
             settled |= _snapshot(project, recipe, given.get("snapshot", ""), user)
         except Problem as problem:
@@ -61,31 +63,48 @@ def settle_inputs(
 
 
 def settle_models(
-    *, project: Project, kind: RunKind, recipe: Recipe, given: Mapping[str, str]
+    *, project: Project, kind: str, recipe: Recipe, given: Mapping[str, str]
 ) -> tuple[dict[str, ModelVersion], list[FieldProblem]]:
     """The models among the inputs, and the problems with the given inputs. Writes nothing."""
+    entry = kind_named(kind)
     errors = [
         FieldProblem(
-            f"inputs.{name}", f"This run kind has no such input. Its inputs are {', '.join(kind.inputs)}."
+            f"inputs.{name}", f"This run kind has no such input. Its inputs are {', '.join(entry.inputs)}."
         )
         for name in given
-        if name not in kind.inputs
+        if name not in entry.inputs
     ]
     errors += _wrong_base_model(recipe)
     if "max_prompts" in type(recipe).model_fields and not Prompt.objects.filter(project=project).exists():
         errors.append(FieldProblem("project", "The project has no prompts. Import some first."))
     models: dict[str, ModelVersion] = {}
     for name in MODELS_IN_TURN:
-        if name not in kind.inputs:
+        if name not in entry.inputs:
             continue
-        judge = models.get("reward_model") if kind.improves_policy else None
+        judge = models.get("reward_model") if entry.improves_policy else None
         try:
             model = _model(project, name, recipe, given.get(name, ""), judge)
         except Problem as problem:
             errors += problem.errors
         else:
             models |= {name: model} if model is not None else {}
-    return models, errors
+    found = unusable_models(kind=kind, recipe=recipe, models=models)
+    return models, errors + [FieldProblem(field, str(refused)) for field, refused in found]
+
+
+def unusable_models(
+    *, kind: str, recipe: Recipe, models: Mapping[str, ModelVersion]
+) -> Iterator[tuple[str, Refused]]:
+    """Yield the reasons why the run can't work with its models, each with the field that it concerns."""
+    policy, judge = models.get("policy"), models.get("reward_model")
+    source = source_of(kind, recipe, policy)
+    return refusals(
+        kind=kind,
+        recipe=recipe,
+        source=source,
+        policy_field="inputs.policy" if is_source(policy, source) else "recipe.base_model",
+        judge=judge.folder if judge is not None and _needs("reward_model", recipe) else None,
+    )
 
 
 def model_input(*, project: Project, name: str) -> ModelVersion:

@@ -13,7 +13,7 @@ from annotation.models import Project, User
 from training.models import RunEvent, TrainingRun
 from training.runs.inputs import settle_inputs
 from training.runs.progress.events import CHANNEL
-from training.runs.recipes.catalog import kind_named, parse_recipe, preset_settings
+from training.runs.recipes.catalog import parse_recipe, preset_settings
 from training.runs.transitions import requeue_finished
 from training.runs.wake import wake_worker
 
@@ -30,9 +30,8 @@ def launch_run(
 ) -> TrainingRun:
     """Queue a run. Recipe settings override the preset's settings. Raises Problem, and writes nothing, for an
     invalid kind, preset, setting or input."""
-    entry = kind_named(kind)
     settings = parse_recipe(kind=kind, settings=preset_settings(kind=kind, preset=preset) | dict(recipe))
-    settled = settle_inputs(project=project, kind=entry, recipe=settings, given=inputs, user=user)
+    settled = settle_inputs(project=project, kind=kind, recipe=settings, given=inputs, user=user)
     run = TrainingRun.objects.create(
         project=project,
         kind=kind,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import math
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from django.utils import timezone
+from peft import LoraConfig, get_peft_model
 from rest_framework.test import APIClient
 
 from annotation.datasets.snapshots import freeze_snapshot, snapshot_path
@@ -237,6 +239,29 @@ def improve_a_policy_with_other_tokens(scene: Scene) -> None:
     improve(scene, policy=loading.Loaded(tiny.policy(), tiny.tokenizer()))
 
 
+def improve_a_policy_with_another_template(scene: Scene) -> None:
+    words = copy.deepcopy(tokenizer())
+    words.chat_template = "{{ messages[-1].content }}"
+    improve(scene, policy=loading.Loaded(untrained_policy().model, words))
+
+
+def sample_with_an_added_token(scene: Scene) -> None:
+    folder = scene.saved_policy()
+    words = copy.deepcopy(tokenizer())
+    words.add_tokens(["an added token"])
+    words.save_pretrained(folder)
+    loading.load_policy(folder)
+
+
+def score_with_an_adapter_without_its_head(scene: Scene) -> None:
+    model = untrained_policy().model
+    adapted = get_peft_model(model, LoraConfig(target_modules=["q_proj"]))
+    adapted.active_peft_config.base_model_name_or_path = str(scene.saved_policy())
+    adapted.active_peft_config.task_type = "SEQ_CLS"
+    adapted.save_pretrained(str(scene.path / "adapter"))
+    loading.load_reward_model(scene.path / "adapter")
+
+
 def reward_everything_alike(scene: Scene) -> None:
     flat = arbitrary_reward_model()
     flat.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 0.0}
@@ -289,7 +314,10 @@ PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
     (Kind.DATA_EMPTY, lambda scene: improve(scene, prompts=0)),
     (Kind.DATA_UNREADABLE, lambda scene: replace_the_file_of_a_snapshot(scene, None)),
     (Kind.DATA_UNREADABLE, lambda scene: replace_the_file_of_a_snapshot(scene, b"PAR1")),
+    (Kind.ADAPTER_DOES_NOT_FIT, score_with_an_adapter_without_its_head),
+    (Kind.TOKENIZER_DOES_NOT_FIT, sample_with_an_added_token),
     (Kind.VOCABULARIES_DIFFER, improve_a_policy_with_other_tokens),
+    (Kind.TEMPLATES_DIFFER, improve_a_policy_with_another_template),
     (Kind.REWARD_IS_FLAT, reward_everything_alike),
     (Kind.INPUTS_REFUSED, lambda scene: SFTConfig(epochs=-1)),  # type: ignore[call-arg]
     (Kind.UNKNOWN, lambda scene: {}["surprise"]),  # type: ignore[index]

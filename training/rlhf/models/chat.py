@@ -14,13 +14,9 @@ from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.core.failures import FailureKind, UnusableInput
-from training.rlhf.core.messages import Messages
+from training.rlhf.core.messages import Messages, plain_text
 from training.rlhf.models.trunks import trunk_of
 
-# The plain format for a tokenizer without a chat template, as in most base models. A conversation reads:
-# user: <content>\nassistant: <content>\n … assistant:
-PLAIN_TURN = "{role}: {content}\n"
-PLAIN_GENERATION_PROMPT = "assistant:"
 # The space markers of byte-level and SentencePiece vocabularies, which do not occur in text.
 SPACE_SIGNS = ("\u0120", "\u2581")
 
@@ -35,8 +31,8 @@ class TemplateRefuses(ValueError):
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[int]:
     """Return the token IDs of a conversation up to the point where the assistant must answer.
 
-    Uses the tokenizer's chat template with the generation prompt or, if there is no template, this module's
-    plain format. If a message contains control tokens as text, these tokens are removed first. Otherwise, a
+    Uses the tokenizer's chat template with the generation prompt or, if there is no template, the plain
+    format. If a message contains control tokens as text, these tokens are removed first. Otherwise, a
     user's text could open an assistant turn. Raises TemplateRefuses if the template rejects the conversation.
     For example, some templates reject a system turn, or consecutive turns with the same role.
     """
@@ -52,11 +48,10 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
                 f"the tokenizer's chat template rejects a conversation with the roles {roles}: {error}"
             ) from error
         return _ids(tokenizer, str(text))
-    plain = "".join(PLAIN_TURN.format(**turn) for turn in turns) + PLAIN_GENERATION_PROMPT
     # For an encoder, the [CLS] token takes the place of a language model's BOS. The encoder's score is read
     # at the [CLS] token.
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
-    return ([] if first is None else [_one_id(first)]) + _ids(tokenizer, plain)
+    return ([] if first is None else [_one_id(first)]) + _ids(tokenizer, plain_text(turns))
 
 
 def encode_response(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -14,6 +14,7 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
@@ -23,6 +24,10 @@ from transformers.utils.hub import cached_file
 
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.models import adapters, chat, hub, trunks
+from training.rlhf.models.checks.files import PLACEHOLDERS, ROLES
+from training.rlhf.models.checks.model import ADVICE, CLASSIFIER, check_model, refuse_wrong_architecture
+from training.rlhf.models.checks.refusal import Purpose, Refused, adapter_unusable, wrong_kind
+from training.rlhf.models.checks.vocabulary import refuse_unknown_tokens
 
 
 class ModelNotFound(RunFailure):
@@ -56,11 +61,15 @@ ModelSource: TypeAlias = str | Path | Loaded
 
 
 def open_policy(source: ModelSource) -> Loaded:
-    return source if isinstance(source, Loaded) else load_policy(source)
+    if isinstance(source, Loaded):
+        _refuse_unknown_tokens(type(source.model).__name__, *source)
+        return source
+    return load_policy(source)
 
 
 def open_reward_model(source: ModelSource) -> Loaded:
     if isinstance(source, Loaded):
+        _refuse_unknown_tokens(type(source.model).__name__, *source)
         return Loaded(merged(source.model), source.tokenizer)
     return load_reward_model(source)
 
@@ -76,9 +85,9 @@ def load_policy(
 
     The model is in eval mode, without dropout. A LoRA adapter is merged into its base.
     """
-    opened = _load(AutoModelForCausalLM, path_or_hub, dtype, device)
+    opened = _load(Purpose.POLICY, path_or_hub, dtype, device)
     if opened.new:
-        raise _wrong_kind(str(path_or_hub), opened.new)
+        raise _lacks(str(path_or_hub), opened.new)
     if opened.tokenizer.pad_token_id is None:
         opened.tokenizer.pad_token = opened.tokenizer.eos_token
     opened.model.config.pad_token_id = chat.pad_id(opened.tokenizer)
@@ -93,20 +102,24 @@ def load_reward_model(
 
     Missing weights are an error: a random head would silently produce meaningless scores.
     """
-    opened = open_classifier(path_or_hub, dtype=dtype, device=device)
+    opened = open_classifier(path_or_hub, purpose=Purpose.REWARD_MODEL, dtype=dtype, device=device)
     if opened.new:
-        raise _wrong_kind(str(path_or_hub), opened.new)
+        raise _lacks(str(path_or_hub), opened.new)
     return Loaded(_fold(opened.model), opened.tokenizer)
 
 
 def open_classifier(
-    path_or_hub: str | Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+    path_or_hub: str | Path,
+    *,
+    purpose: Purpose = Purpose.TRUNK,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | None = None,
 ) -> Opened:
     """Load a sequence classifier with one output. Raises ModelNotFound.
 
     The source is a reward model, a reward model's adapter, a causal language model or an encoder. If a causal
     language model or an encoder has no head, a new head is added. The new head has transformers' random
-    initialisation.
+    initialisation. A reward model that lost its head is refused.
 
     Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
     the pad token were EOS, ``AutoModelForSequenceClassification`` would skip the EOS at which a new reward
@@ -114,11 +127,13 @@ def open_classifier(
     was trained with other software keeps its pad token. The score of such a model is read at the position
     used in its training.
     """
-    opened = _load(AutoModelForSequenceClassification, path_or_hub, dtype, device)
+    opened = _load(purpose, path_or_hub, dtype, device)
     model, tokenizer = trunks.plain(opened.model), opened.tokenizer
     trunk = f"{model.base_model_prefix}."
-    if inside := [key for key in opened.new if key.startswith(trunk) and ".pooler." not in key]:
-        raise _wrong_kind(str(path_or_hub), inside)
+    inside = [key for key in opened.new if key.startswith(trunk) and ".pooler." not in key]
+    saved_as = (model.config.architectures or [""])[0]
+    if lost := inside or (opened.new if saved_as.endswith(CLASSIFIER) else []):
+        raise _lacks(str(path_or_hub), lost)
     try:
         trunks.head_of(opened.model)
     except trunks.NoRewardModel as error:
@@ -207,17 +222,22 @@ def _replace_folder(new: Path, out: Path) -> None:
 
 
 def _load(
-    auto_class: Any, path_or_hub: str | Path, dtype: torch.dtype, device: torch.device | None
+    purpose: Purpose, path_or_hub: str | Path, dtype: torch.dtype, device: torch.device | None
 ) -> Opened:
     name = str(path_or_hub)
+    auto_class: Any = (
+        AutoModelForCausalLM if purpose == Purpose.POLICY else AutoModelForSequenceClassification
+    )
     _refuse_missing_folder(name)
     local_only = Path(name).is_dir() or not hub.answers()
     reading = {"trust_remote_code": False, "local_files_only": local_only}
     try:
         adapter = _adapter_folder(name, local_only)
         base = _base(adapter) if adapter else name
+        if adapter or Path(name).is_dir():
+            check_model(adapter or Path(name), purpose)
         tokenizer = _tokenizer(adapter, base, reading)
-        settings = _settings(auto_class, base, adapter, tokenizer, reading)
+        settings = _settings(auto_class, base, adapter, tokenizer, reading, purpose)
         model, info = auto_class.from_pretrained(
             base, config=settings, dtype=dtype, use_safetensors=True, output_loading_info=True, **reading
         )
@@ -227,6 +247,9 @@ def _load(
             # Store the base model's current location. An adapter trained from this model can then find the
             # base model from any working directory.
             model.active_peft_config.base_model_name_or_path = adapters.lasting_name(base)
+        _refuse_unknown_tokens(name, model, tokenizer)
+    except Refused as refused:
+        raise ModelNotFound(str(refused), refused.kind) from refused
     except (ModelNotFound, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # reading a damaged file can raise any exception
@@ -261,8 +284,6 @@ def _adapter_folder(name: str, local_only: bool) -> Path | None:
 
 
 def _base(adapter: Path) -> str:
-    if not (adapter / adapters.ADAPTER_WEIGHTS).is_file():
-        raise ModelNotFound(f"No loadable model at {str(adapter)!r}: {adapters.ADAPTER_WEIGHTS} is missing.")
     base = adapters.base_of(adapter)
     if gone := adapters.missing_base(adapter):
         raise ModelNotFound(
@@ -270,11 +291,6 @@ def _base(adapter: Path) -> str:
             f"missing. Restore the model's folder, put it beside the adapter's folder, or correct "
             f"base_model_name_or_path in {adapters.ADAPTER_CONFIG}.",
             FailureKind.ADAPTER_BASE_GONE,
-        )
-    if adapters.is_adapter(base):
-        raise ModelNotFound(
-            f"{str(adapter)!r} is an adapter for another adapter ({base!r}). Merge the base adapter first: "
-            "load it and save it as a complete model."
         )
     return base
 
@@ -291,27 +307,36 @@ def _settings(
     adapter: Path | None,
     tokenizer: PreTrainedTokenizerBase,
     reading: dict[str, Any],
+    purpose: Purpose,
 ) -> Any:
     """Return the configuration with which to load a model. Raises ModelNotFound for an unsupported
     architecture."""
     config = AutoConfig.from_pretrained(base, **reading)
     scoring = auto_class is AutoModelForSequenceClassification
+    refuse_wrong_architecture(base, config.to_dict(), purpose)
     known = any(type(one) in auto_class._model_mapping for one in (config, config.get_text_config()))
-    if not known or (scoring and config.is_encoder_decoder):
+    if not known:
         wanted = "a causal language model" + (" nor an encoder" if scoring else "")
-        raise ModelNotFound(
-            f"{base!r} is not the required kind of model: {config.model_type} is "
-            f"{'neither' if scoring else 'not'} {wanted}. Use such a model instead.",
-            FailureKind.WRONG_KIND_OF_MODEL,
+        raise wrong_kind(
+            base,
+            f"{config.model_type} is {'neither' if scoring else 'not'} {wanted}. Use such a model instead.",
+        )
+    # transformers gives most encoders a class for causal language modelling, although the encoder's attention
+    # also sees later tokens.
+    encoder = type(config) in AutoModelForMaskedLM._model_mapping and not getattr(config, "is_decoder", False)
+    if encoder and not scoring:
+        raise wrong_kind(
+            base,
+            f"{config.model_type} is an encoder. It reads a text as a whole and can't generate one. {ADVICE}",
         )
     if not scoring:
         return config
-    stored = (config.architectures or [""])[0].endswith("ForSequenceClassification")
+    stored = (config.architectures or [""])[0].endswith(CLASSIFIER)
     if stored and config.num_labels != 1:
-        raise ModelNotFound(
-            f"{base!r} is not the required kind of model: it sorts texts into {config.num_labels} classes, "
-            "but a reward model has one output. Use the language model from which it was trained.",
-            FailureKind.WRONG_KIND_OF_MODEL,
+        raise wrong_kind(
+            base,
+            f"it sorts texts into {config.num_labels} classes, but a reward model has one output. Use the "
+            "language model from which it was trained.",
         )
     config.num_labels = 1
     if adapter and (notes := adapter / adapters.ADAPTER_NOTES).is_file():
@@ -327,15 +352,9 @@ def _settings(
 def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[str]]:
     """Apply the adapter in ``folder``. Return the adapted model, and the names in ``new`` whose weights the
     adapter does not contain."""
-    from peft import PeftConfig, PeftModel, PeftType, get_peft_model_state_dict
+    from peft import PeftModel, get_peft_model_state_dict
     from safetensors import safe_open
 
-    kind = PeftConfig.from_pretrained(str(folder)).peft_type
-    if kind != PeftType.LORA:
-        raise ModelNotFound(
-            f"{str(folder)!r} is not the required kind of model: its adapter is {kind}, not LORA.",
-            FailureKind.WRONG_KIND_OF_MODEL,
-        )
     with safe_open(folder / adapters.ADAPTER_WEIGHTS, framework="pt") as file:
         found = set(file.keys())
     adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
@@ -345,8 +364,11 @@ def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[s
     lacking = sorted(wanted - found)
     # A head that was not saved with the adapter can come from the base model, but LoRA matrices cannot.
     if lost := [key for key in lacking if ".lora_" in key]:
-        raise ModelNotFound(
-            f"No loadable model at {str(folder)!r}: it has no weights for {', '.join(lost[:5])}."
+        raise adapter_unusable(folder, f"it has no weights for {', '.join(lost[:5])}.")
+    # peft ignores matrices for layers that the model does not have.
+    if unused := sorted(key for key in found - wanted if ".lora_" in key):
+        raise adapter_unusable(
+            folder, f"it has weights for {', '.join(unused[:5])}, which the base model does not have."
         )
     return adapted, still_new
 
@@ -360,12 +382,18 @@ def _refuse_broken_numbers(name: str, model: Any) -> None:
             )
 
 
-def _wrong_kind(name: str, missing: list[str]) -> ModelNotFound:
-    return ModelNotFound(
-        f"{name!r} is not the required kind of model: it has no weights for {', '.join(missing[:5])}. "
-        "As a reward model, use the result of a reward_model run; as a policy, use a causal language model.",
-        FailureKind.WRONG_KIND_OF_MODEL,
-    )
+def _refuse_unknown_tokens(name: str, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise Refused if the model has no embedding or no output for one of the tokenizer's tokens."""
+    rows = trunks.vocabulary_rows(model)
+    named = tokenizer.special_tokens_map
+    placeholders = {named[name] for name in PLACEHOLDERS if name in named}
+    placeholders -= {named[role] for role in ROLES if role in named}
+    refuse_unknown_tokens(name, tokenizer.get_vocab(), rows=rows, placeholders=placeholders)
+
+
+def _lacks(name: str, missing: list[str]) -> ModelNotFound:
+    refused = wrong_kind(name, f"it has no weights for {', '.join(missing[:5])}. {ADVICE}")
+    return ModelNotFound(str(refused), refused.kind)
 
 
 def _refuse_missing_folder(name: str) -> None:

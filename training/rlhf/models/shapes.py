@@ -16,8 +16,8 @@ from typing import Any
 
 from training.rlhf.models import adapters
 from training.rlhf.models.adapters import CONFIG_FILE
+from training.rlhf.models.headers import BrokenWeights, shapes_in
 
-MAX_HEADER_BYTES = 100_000_000  # maximum size of a safetensors header; the largest known header takes 200 kB
 NAMED_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", re.IGNORECASE)
 # Models with two matrix products in the MLP, biases and learned position embeddings, like GPT-2 and BERT.
 TWO_PRODUCTS = {"gpt_neox", "opt", "phi"}
@@ -132,23 +132,13 @@ def shape_in(folder: Path) -> Shape:
 
 
 def stored_weights(folder: Path) -> int:
-    """Count the numbers in the folder's safetensors files from their headers. Each header consists of an
-    eight-byte length and JSON.
-
-    Returns 0 if there are no such files or if a file cannot be read.
-    """
-    total = 0
-    for file in folder.glob("*.safetensors"):
-        try:
-            with file.open("rb") as stream:
-                length = int.from_bytes(stream.read(8), "little")
-                header = json.loads(stream.read(length)) if length <= MAX_HEADER_BYTES else {}
-            total += sum(
-                math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return 0
-    return total
+    """Count the numbers in the folder's safetensors files from their headers. Returns 0 if there are no such
+    files or if a file cannot be read."""
+    try:
+        shapes = [shapes_in(file) for file in folder.glob("*.safetensors")]
+    except BrokenWeights:
+        return 0
+    return sum(math.prod(shape) for part in shapes for shape in part.values())
 
 
 def shape_named(name: str) -> Shape:

@@ -42,6 +42,13 @@ def trunk_of(model: Any) -> nn.Module:
     return plain(model).base_model
 
 
+def vocabulary_rows(model: Any) -> int:
+    """Return the number of token IDs that the model can read and, if it generates text, write."""
+    inner: Any = plain(model)
+    layers = (inner.get_input_embeddings(), inner.get_output_embeddings())
+    return min(int(layer.weight.shape[0]) for layer in layers if layer is not None)
+
+
 def head_of(model: Any) -> nn.Linear:
     """Return the final linear layer with one output. Raises NoRewardModel if there is no such layer."""
     inner: Any = plain(model)

@@ -95,7 +95,7 @@ def train(
       grad_norm/{policy, value}, kl_coefficient, learning_rate, updates, seconds/{rollout, update}.
 
     Raises TrainingDiverged if a loss or a gradient is not finite. Raises ValueError if there are no prompts
-    or the models' vocabularies differ.
+    or the models' vocabularies or chat templates differ.
     """
     report = report or NullReporter()
     seed_everything(config.seed)

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.data.batching import Group, cut_by_width
 from training.rlhf.generation.decoding import Completion, generate
 from training.rlhf.models import chat
-from training.rlhf.models.loading import ModelSource, open_policy, open_reward_model
+from training.rlhf.models.checks.reward import refuse_encoder, refuse_flat
+from training.rlhf.models.loading import Loaded, ModelSource, open_policy, open_reward_model
 from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.pairs import refuse_other_tokens
 from training.rlhf.models.trunks import head_of, is_encoder
 from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
 from training.rlhf.reward.scoring import RewardScale, stored_scale
@@ -111,32 +112,17 @@ def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: floa
     """Load the policy and the reward model. The reference is a frozen copy of the policy, and the critic is
     a trainable copy of the reward model.
 
-    Raises ValueError for an encoder, for different vocabularies, and for a reward model with constant
-    rewards.
+    Raises ValueError for an encoder, for a different vocabulary or chat template, and for a reward model with
+    constant rewards.
     """
     uncertainty = uncertainty_of(reward_model, caution=caution)
     actor, tokenizer = open_policy(policy)
     judge, judge_tokenizer = open_reward_model(reward_model)
-    if is_encoder(judge):
-        raise UnusableInput(
-            "the reward model is an encoder, which reads an answer as a whole. PPO's critic starts as a copy "
-            "of the reward model and needs a value for every token. Train a reward model from this policy, "
-            "or use rejection sampling",
-            FailureKind.WRONG_KIND_OF_MODEL,
-        )
-    if tokenizer.get_vocab() != judge_tokenizer.get_vocab():
-        raise UnusableInput(
-            "the reward model and the policy have different vocabularies: train the reward model from"
-            " this policy",
-            FailureKind.VOCABULARIES_DIFFER,
-        )
+    refuse_encoder(encoder=is_encoder(judge))
+    refuse_other_tokens(Loaded(actor, tokenizer), Loaded(judge, judge_tokenizer))
     reference = copy.deepcopy(actor).requires_grad_(False)
     scale = stored_scale(judge)
-    if not scale.std > 0:
-        raise UnusableInput(
-            "the reward model gave all its training responses the same reward: there is nothing to optimise",
-            FailureKind.REWARD_IS_FLAT,
-        )
+    refuse_flat(scale.std)
     judge.requires_grad_(False)
     return Models(actor, reference, judge, Critic(judge, scale), scale, tokenizer, uncertainty, caution)
 

@@ -98,10 +98,9 @@ def estimate_run(
 ) -> RunEstimate:
     """Estimate a run. Writes nothing and freezes no snapshot. Raises Problem if `launch_run` would raise it,
     or if a model's size is unknown."""
-    entry = catalog.kind_named(kind)
     chosen = catalog.preset_settings(kind=kind, preset=preset) | dict(recipe)
     settings = catalog.parse_recipe(kind=kind, settings=chosen)
-    models, errors = settle_models(project=project, kind=entry, recipe=settings, given=inputs)
+    models, errors = settle_models(project=project, kind=kind, recipe=settings, given=inputs)
     if errors:
         raise Problem("; ".join(f"{e.field}: {e.reason}" for e in errors), errors=errors)
     source = source_of(kind, settings, models.get("policy"))

@@ -42,6 +42,11 @@ class Job:
         return self._model("reward_model")
 
     @property
+    def models(self) -> dict[str, ModelVersion]:
+        found = {"policy": self.policy, "reward_model": self.reward_model}
+        return {name: model for name, model in found.items() if model is not None}
+
+    @property
     def policy_source(self) -> str:
         """The folder or hub name from which the policy is loaded."""
         return source_of(self.run.kind, self.recipe, self.policy)

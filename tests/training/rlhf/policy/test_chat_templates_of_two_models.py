@@ -1,0 +1,133 @@
+"""A reward model reads every conversation in its own chat template. Where a run scores text, the reward
+model's template renders the text. PPO gives it the policy's tokens, so PPO refuses two models that read
+differently."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.rlhf import tiny
+from tests.training.rlhf.list_reporter import ListReporter
+from tests.training.rlhf.models.broken_models import saved
+from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.recipes import RejectionSamplingConfig
+from training.rlhf.models.checks.pair import check_pair
+from training.rlhf.models.checks.refusal import Refused
+from training.rlhf.models.loading import Loaded, load_policy, load_reward_model, save_model
+from training.rlhf.policy.rejection_sampling import sample_and_score
+from training.rlhf.policy.rollout import load_models
+from training.rlhf.reward.scoring import load_for_training, score
+
+torch.set_num_threads(1)
+MARKED = (
+    "{% for m in messages %}w1 {{ m['content'] }} w2 {% endfor %}{% if add_generation_prompt %}w3{% endif %}"
+)
+# Written differently, and read alike.
+REWRITTEN = (
+    "{#- the same conversation -#}\n{%- for message in messages -%}\n"
+    "  w1 {{ message.content }} w2{{ '\\n' }}\n"
+    "{%- endfor -%}\n{%- if add_generation_prompt %}w3{% endif -%}"
+)
+SYSTEM_APART = (
+    "{% for m in messages %}{% if m['role'] == 'system' %}w9 {% endif %}"
+    "w1 {{ m['content'] }} w2 {% endfor %}w3"
+)
+NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + MARKED
+PROMPTS = [[{"role": "user", "content": tiny.words(4, n)}] for n in range(5, 9)]
+
+
+def judge_of(folder: Path, *, template: str = "", **changes: Any) -> Path:
+    """A reward model with a random head and this chat template."""
+    trunk = saved(folder / "trunk", template=template, **changes)
+    model, words = load_for_training(trunk)
+    model.config.rankloop = {"reward_mean": 0.0, "reward_std": 1.0}
+    return save_model(model, words, folder / "judge")
+
+
+def refusal(policy: Path, judge: Path) -> UnusableInput:
+    """Load both for PPO, which must be refused. The files alone must be refused for the same reason."""
+    with pytest.raises(Refused) as early:
+        check_pair(policy, judge)
+    with pytest.raises(UnusableInput) as caught:
+        load_models(policy, judge)
+    assert (str(caught.value), caught.value.kind) == (str(early.value), early.value.kind)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("policy", "judge", "probe"),
+    [
+        (MARKED, "", "a question reads"),
+        ("", MARKED, "a question reads"),
+        (MARKED, MARKED.replace("w1", "w4"), "a question reads"),
+        (MARKED, SYSTEM_APART, "a question after a system turn reads"),
+        (MARKED, NO_SYSTEM, "a question after a system turn reads"),
+    ],
+    ids=["only the policy", "only the reward model", "other markers", "other system turn", "no system turn"],
+)
+def test_ppo_refuses_different_templates(policy: str, judge: str, probe: str, tmp_path: Path) -> None:
+    ours = saved(tmp_path / "policy", template=policy)
+    error = refusal(ours, judge_of(tmp_path, template=judge))
+    assert error.kind == FailureKind.TEMPLATES_DIFFER
+    assert f"have different chat templates: {probe}" in str(error)
+    assert "rejection sampling, which scores the text in the reward model's own template" in str(error)
+
+
+def test_refusal_shows_what_each_model_reads(tmp_path: Path) -> None:
+    error = refusal(saved(tmp_path / "policy", template=MARKED), judge_of(tmp_path, template=NO_SYSTEM))
+    assert "reads 'w1 <unk>" in str(error)
+    assert "but nothing (the template rejects it) to the reward model" in str(error)
+
+
+@pytest.mark.parametrize("template", ["", MARKED, REWRITTEN])
+def test_ppo_accepts_templates_that_render_the_same_tokens(template: str, tmp_path: Path) -> None:
+    policy = saved(tmp_path / "policy", template=template if template != REWRITTEN else MARKED)
+    judge = judge_of(tmp_path, template=template)
+    check_pair(policy, judge)
+    assert load_models(policy, judge).scale.std == 1.0
+
+
+def test_ppo_refuses_models_that_end_an_answer_differently(tmp_path: Path) -> None:
+    judge = judge_of(tmp_path)
+    words = load_reward_model(judge).tokenizer
+    words.eos_token = "<bos>"
+    words.save_pretrained(judge)
+    error = refusal(saved(tmp_path / "policy"), judge)
+    assert error.kind == FailureKind.TEMPLATES_DIFFER
+    assert "ends an answer with '<eos>', but the reward model reads the score at '<bos>'" in str(error)
+
+
+def test_ppo_refuses_different_vocabularies_and_names_a_token(tmp_path: Path) -> None:
+    judge = judge_of(tmp_path, vocab_size=80)
+    words = load_reward_model(judge).tokenizer
+    words.add_tokens(["another"])
+    words.save_pretrained(judge)
+    error = refusal(saved(tmp_path / "policy"), judge)
+    assert error.kind == FailureKind.VOCABULARIES_DIFFER
+    assert "different vocabularies (70 and 69 tokens): 'another' is ID 69 in the reward model" in str(error)
+    assert "and missing in the policy" in str(error)
+
+
+def test_ppo_refuses_a_policy_that_can_generate_more_ids_than_the_reward_model_reads(tmp_path: Path) -> None:
+    error = refusal(saved(tmp_path / "policy", vocab_size=80), judge_of(tmp_path))
+    assert error.kind == FailureKind.VOCABULARIES_DIFFER
+    assert "can generate 80 token IDs, but the reward model has only 69 embedding rows" in str(error)
+    wider = judge_of(tmp_path / "wide", vocab_size=96)
+    check_pair(saved(tmp_path / "policy"), wider)
+    assert load_models(tmp_path / "policy", wider)
+
+
+def test_rejection_sampling_scores_the_text_in_the_template_of_the_reward_model(tmp_path: Path) -> None:
+    policy = load_policy(saved(tmp_path / "policy", template=MARKED))
+    judge = load_reward_model(judge_of(tmp_path))
+    config = RejectionSamplingConfig(samples_per_prompt=3, max_new_tokens=6)  # type: ignore[call-arg]
+    candidates, _ = sample_and_score(config, policy, judge, None, PROMPTS, ListReporter())
+    items = [(one.messages, one.texts) for one in candidates]
+    own = torch.cat(score(*judge, items))
+    assert torch.cat([torch.tensor(one.rewards) for one in candidates]) == pytest.approx(own, abs=1e-5)
+    other = torch.cat(score(*Loaded(judge.model, policy.tokenizer), items))
+    assert (own - other).abs().max() > 0.1  # the policy's template would give other scores

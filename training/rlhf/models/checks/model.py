@@ -1,0 +1,163 @@
+"""Whether the model in a folder can serve its purpose, as far as its files tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from training.rlhf.models import adapters
+from training.rlhf.models.checks.adapter import refuse_adapter
+from training.rlhf.models.checks.files import (
+    TOKENIZER_CONFIG,
+    Shapes,
+    TokenizerFiles,
+    config_in,
+    number_in,
+    tokenizer_in,
+    weights_in,
+)
+from training.rlhf.models.checks.refusal import Purpose, Refused, unreadable, wrong_kind
+from training.rlhf.models.checks.vocabulary import refuse_unknown_pad, refuse_unknown_tokens
+from training.rlhf.models.shapes import ENCODERS
+
+# The names of the input embeddings in the architectures that transformers can use as a trunk.
+EMBEDDINGS = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)\.weight$")
+LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h)\.(\d+)\.")
+SCORING_HEAD = re.compile(r"^(?:score|classifier|classifier\.out_proj)\.weight$")
+# The names of the output layers of causal language models.
+GENERATION_HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out|output|decoder|cls|lm_prediction_head)\.")
+CLASSIFIER = "ForSequenceClassification"
+OTHER_HEADS = ("ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice", "ForMaskedLM")
+ADVICE = "As a reward model, use the result of a reward_model run; as a policy, use a causal language model."
+
+
+def check_model(folder: Path, purpose: Purpose) -> None:
+    """Raise Refused if the model in ``folder`` can't serve ``purpose``. For an adapter, its base model is
+    checked too. A base model that is missing, or known only by its hub name, is not checked. Neither is a
+    model whose config.json does not name its type: only transformers' own error says what it expects."""
+    if not adapters.is_adapter(folder):
+        config = config_in(folder)
+        if not config.get("model_type"):
+            return
+        weights = weights_in(folder)
+        refuse_wrong_architecture(folder, config, purpose)
+        refuse_other_outputs(folder, config, weights, purpose)
+        refuse_missing_weights(folder, config, weights, purpose)
+        refuse_other_tokens(folder, config, weights, tokenizer_in(folder))
+        return
+    try:
+        base = Path(adapters.base_of(folder))
+    except adapters.BrokenAdapter as error:
+        raise unreadable(folder, f"{error}.") from error
+    if not adapters.holds_model(base):
+        refuse_adapter(folder, purpose, config={}, weights={})
+        return
+    if adapters.is_adapter(base):
+        raise Refused(
+            f"{str(folder)!r} is an adapter for another adapter ({str(base)!r}). Merge the base adapter "
+            "first: load it and save it as a complete model."
+        )
+    config, weights = config_in(base), weights_in(base)
+    refuse_wrong_architecture(base, config, Purpose.TRUNK if purpose != Purpose.POLICY else purpose)
+    refuse_missing_weights(base, config, weights, Purpose.TRUNK if purpose != Purpose.POLICY else purpose)
+    refuse_adapter(folder, purpose, config=config, weights=weights)
+    own = (folder / TOKENIZER_CONFIG).is_file()
+    refuse_other_tokens(folder, config, weights, tokenizer_in(folder if own else base))
+
+
+def refuse_wrong_architecture(model: Path | str, config: Mapping[str, Any], purpose: Purpose) -> None:
+    """Raise Refused for an architecture that can't serve ``purpose``, and for quantised weights."""
+    kind, architecture = str(config.get("model_type", "")), architecture_of(config)
+    if config.get("is_encoder_decoder"):
+        scoring = purpose != Purpose.POLICY
+        raise wrong_kind(
+            model,
+            f"{kind} is {'neither' if scoring else 'not'} a causal language model"
+            f"{' nor an encoder' if scoring else ''}. Use such a model instead.",
+        )
+    if config.get("quantization_config"):
+        raise unreadable(
+            model, "its weights are quantised, so they can't be trained. Use the model before quantisation."
+        )
+    if purpose != Purpose.POLICY:
+        return
+    if architecture.endswith(CLASSIFIER):
+        raise wrong_kind(
+            model, f"{architecture} scores a text and does not generate one (a reward model). {ADVICE}"
+        )
+    if kind in ENCODERS and not config.get("is_decoder"):
+        raise wrong_kind(
+            model, f"{kind} is an encoder. It reads a text as a whole and can't generate one. {ADVICE}"
+        )
+    if architecture.endswith(OTHER_HEADS):
+        raise wrong_kind(model, f"{architecture} has no head for generating text. {ADVICE}")
+
+
+def refuse_other_outputs(model: Path, config: Mapping[str, Any], weights: Shapes, purpose: Purpose) -> None:
+    """Raise Refused for a reward model without its head, or with several outputs. transformers would
+    initialise a missing head at random."""
+    heads = {name: shape for name, shape in weights.items() if SCORING_HEAD.search(name)}
+    stored = architecture_of(config).endswith(CLASSIFIER)
+    if purpose == Purpose.POLICY or not (stored or purpose == Purpose.REWARD_MODEL):
+        return
+    if not heads:
+        lost = " Its config.json says that it was saved with one." if stored else ""
+        raise wrong_kind(
+            model, f"it has no weights for score.weight or classifier.weight, the reward head.{lost} {ADVICE}"
+        )
+    outputs = min(shape[0] for shape in heads.values() if shape)
+    if stored and outputs != 1:
+        raise wrong_kind(
+            model,
+            f"it sorts texts into {outputs} classes, but a reward model has one output. Use the language "
+            "model from which it was trained.",
+        )
+
+
+def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shapes, purpose: Purpose) -> None:
+    """Raise Refused if a layer or the output layer is missing. transformers would initialise it at random."""
+    layers = {int(found[1]) for name in weights if (found := LAYER.search(name))}
+    expected = number_in(config, "num_hidden_layers", "n_layer", "n_layers")
+    if layers and expected and (missing := sorted(set(range(expected)) - layers)):
+        raise unreadable(
+            model,
+            f"config.json says that the model has {expected} layers, but it has no weights for layer "
+            f"{', '.join(map(str, missing[:5]))}. Download or save the model again.",
+        )
+    if (
+        purpose == Purpose.POLICY
+        and config.get("tie_word_embeddings") is False
+        and not any(GENERATION_HEAD.search(name) for name in weights)
+    ):
+        raise wrong_kind(
+            model,
+            "it has no weights for its output layer (lm_head), and config.json says that the output layer "
+            f"does not share the embeddings (tie_word_embeddings). {ADVICE}",
+        )
+
+
+def refuse_other_tokens(
+    model: Path, config: Mapping[str, Any], weights: Shapes, tokenizer: TokenizerFiles | None
+) -> None:
+    """Raise Refused if the embeddings differ from config.json, or if the tokenizer has a token without an
+    embedding."""
+    stored = {shape[0] for name, shape in weights.items() if shape and EMBEDDINGS.search(name)}
+    rows = number_in(config, "vocab_size") or next(iter(stored), 0)
+    if not rows:
+        return
+    if len(stored) == 1 and stored != {rows}:
+        raise unreadable(
+            model,
+            f"config.json has vocab_size={rows}, but the embeddings in the weights have {min(stored)} rows. "
+            "Correct vocab_size, or save the model again with save_pretrained.",
+        )
+    if tokenizer is not None:
+        refuse_unknown_tokens(model, tokenizer.tokens, rows=rows, placeholders=tokenizer.placeholders)
+    refuse_unknown_pad(model, config.get("pad_token_id"), rows=rows)
+
+
+def architecture_of(config: Mapping[str, Any]) -> str:
+    named = config.get("architectures") or [""]
+    return str(named[0]) if isinstance(named, list) else ""

@@ -1,0 +1,146 @@
+"""Whether a policy and a reward model read conversations alike, so that PPO can score the policy's tokens.
+
+PPO gives the sampled token IDs to the reward model, because decoding and re-encoding can change them. The
+scores are right only if the reward model's own tokenizer and chat template give the same IDs for the same
+text. `PROBES` are encoded with both. Templates that are written differently but render alike are therefore
+accepted. Rejection sampling and evaluation score the text, which the reward model's own template renders.
+"""
+
+from __future__ import annotations
+
+import filecmp
+from collections.abc import Mapping
+from pathlib import Path
+
+from training.rlhf.core.failures import FailureKind
+from training.rlhf.models import adapters
+from training.rlhf.models.checks.files import (
+    TEMPLATE,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    TokenizerFiles,
+    tokenizer_in,
+)
+from training.rlhf.models.checks.lengths import rows_in
+from training.rlhf.models.checks.probes import PROBES, Reading, reading_of_folder
+from training.rlhf.models.checks.refusal import Refused
+
+SHOWN_CHARACTERS = 160
+
+
+def refuse_other_vocabulary(policy: Mapping[str, int], judge: Mapping[str, int]) -> None:
+    """Raise Refused if a token has different IDs in the policy's and the reward model's tokenizers."""
+    if policy == judge:
+        return
+    different = [token for token in {**policy, **judge} if policy.get(token) != judge.get(token)]
+    first = min(different, key=lambda token: (policy.get(token, judge.get(token, 0)), token))
+    raise Refused(
+        f"the reward model and the policy have different vocabularies ({len(judge)} and {len(policy)} "
+        f"tokens): {first!r} is {_id(judge, first)} in the reward model and {_id(policy, first)} in the "
+        "policy. PPO gives the policy's tokens to the reward model. Train the reward model from this "
+        "policy, or use rejection sampling, which scores text.",
+        FailureKind.VOCABULARIES_DIFFER,
+    )
+
+
+def refuse_fewer_rows(*, policy_rows: int, judge_rows: int) -> None:
+    """Raise Refused if the policy can sample a token ID for which the reward model has no embedding."""
+    if policy_rows and judge_rows and judge_rows < policy_rows:
+        raise Refused(
+            f"the policy can generate {policy_rows} token IDs, but the reward model has only {judge_rows} "
+            "embedding rows. Train the reward model from this policy, or call "
+            f"resize_token_embeddings({policy_rows}) on the reward model and save it again.",
+            FailureKind.VOCABULARIES_DIFFER,
+        )
+
+
+def refuse_other_reading(policy: Reading, judge: Reading) -> None:
+    """Raise Refused if the two models read one of `PROBES`, or the end of an answer, differently."""
+    if policy.end != judge.end:
+        raise _differ(
+            f"the policy ends an answer with {policy.end!r}, but the reward model reads the score at "
+            f"{judge.end!r}"
+        )
+    for number, name in enumerate(PROBES):
+        ours, theirs = policy.ids[number], judge.ids[number]
+        if ours != theirs:
+            raise _differ(
+                f"{name} reads {_shown(policy, number)} to the policy, but {_shown(judge, number)} to the "
+                "reward model"
+            )
+
+
+def check_pair(policy: Path, judge: Path) -> None:
+    """Raise Refused if the files of two models show that PPO can't score the policy's tokens with the reward
+    model."""
+    if not _same_files(_tokenizer_folder(policy), _tokenizer_folder(judge)):
+        _check_tokenizers(policy, judge)
+    refuse_fewer_rows(policy_rows=rows_in(policy), judge_rows=rows_in(judge))
+
+
+def _check_tokenizers(policy: Path, judge: Path) -> None:
+    ours, theirs = _tokenizer_of(policy), _tokenizer_of(judge)
+    if ours is None or theirs is None:
+        return
+    refuse_other_vocabulary(ours.tokens, theirs.tokens)
+    our_roles, their_roles = _written_roles(ours), _written_roles(theirs)
+    if (ours.template, our_roles) == (theirs.template, their_roles):
+        return
+    # A role that only one of them names can be the default of its tokenizer class.
+    if our_roles.keys() != their_roles.keys():
+        return
+    readings = [reading_of_folder(_tokenizer_folder(folder)) for folder in (policy, judge)]
+    if readings[0] is not None and readings[1] is not None:
+        refuse_other_reading(readings[0], readings[1])
+
+
+def same_vocabulary(policy: Path, judge: Path) -> bool:
+    """Return whether both models have the same tokens, as far as their files tell."""
+    ours, theirs = _tokenizer_of(policy), _tokenizer_of(judge)
+    return ours is not None and theirs is not None and ours.tokens == theirs.tokens
+
+
+def _written_roles(files: TokenizerFiles) -> dict[str, str]:
+    """The special tokens that a template can write. The pad token of a reward model often differs from the
+    policy's, and no template writes it."""
+    return {role: token for role, token in files.roles.items() if role != "pad_token"}
+
+
+def _differ(reason: str) -> Refused:
+    return Refused(
+        f"The policy and the reward model have different chat templates: {reason}. PPO gives the policy's "
+        "tokens to the reward model, which would score another text than it was trained on. Train the "
+        "reward model from this policy, or use rejection sampling, which scores the text in the reward "
+        "model's own template.",
+        FailureKind.TEMPLATES_DIFFER,
+    )
+
+
+def _shown(reading: Reading, number: int) -> str:
+    if reading.ids[number] is None:
+        return "nothing (the template rejects it)"
+    text = reading.texts[number]
+    return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…")
+
+
+def _id(tokens: Mapping[str, int], token: str) -> str:
+    return f"ID {tokens[token]}" if token in tokens else "missing"
+
+
+def _tokenizer_folder(folder: Path) -> Path:
+    """The folder that holds the tokenizer. An adapter without a tokenizer uses that of its base model."""
+    own = (folder / TOKENIZER_CONFIG).is_file()
+    return folder if own or not adapters.is_adapter(folder) else Path(adapters.base_of(folder))
+
+
+def _same_files(ours: Path, theirs: Path) -> bool:
+    """Return whether the tokenizers are copies. Reading two large tokenizers takes seconds."""
+    names = (TOKENIZER, TOKENIZER_CONFIG, TEMPLATE)
+    same, different, _ = filecmp.cmpfiles(ours, theirs, names, shallow=False)
+    neither = [name for name in names if not (ours / name).exists() and not (theirs / name).exists()]
+    return not different and len(same) + len(neither) == len(names)
+
+
+def _tokenizer_of(folder: Path) -> TokenizerFiles | None:
+    where = _tokenizer_folder(folder)
+    return tokenizer_in(where) if (where / TOKENIZER).is_file() else None

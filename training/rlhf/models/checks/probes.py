@@ -1,0 +1,141 @@
+"""What a tokenizer makes of a few conversations, without transformers.
+
+A chat template is a program that comes with a model. A launch therefore renders it in a separate process with
+limits on time and memory, and without the environment of the web process: `python -m
+training.rlhf.models.checks.probes FOLDER` prints the result. The template's environment is that of
+transformers: Jinja's immutable sandbox with `raise_exception`, `strftime_now`, `tojson` and
+`{% generation %}`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from training.rlhf.core.messages import Messages, plain_text
+from training.rlhf.models.checks.files import TOKENIZER, State, TokenizerFiles, state_of, tokenizer_in
+
+ASKED = {"role": "user", "content": "How many days are in 2 weeks?\nAnswer with a number."}
+TOLD = {"role": "system", "content": "You are a helpful assistant."}
+ANSWERED = {"role": "assistant", "content": "14 days."}
+PROBES: Mapping[str, Messages] = {
+    "a question": (ASKED,),
+    "a question after a system turn": (TOLD, ASKED),
+    "a second question": (ASKED, ANSWERED, {"role": "user", "content": "And in 3 weeks?"}),
+}
+READING_SECONDS = 20
+READING_BYTES = 4 * 2**30  # address space; the largest known tokenizers need less than 1 GB
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a model reads of each of `PROBES`: the token IDs and their text, or None and an empty text if the
+    chat template rejects the conversation. `end` is the token at the end of an answer."""
+
+    ids: list[list[int] | None]
+    texts: list[str]
+    end: str
+
+
+def reading_of_folder(folder: Path) -> Reading | None:
+    """Return the reading of the tokenizer in a folder, or None if it can't be determined in time."""
+    return _read_elsewhere(folder.absolute(), state_of(folder))
+
+
+@lru_cache(maxsize=64)
+def _read_elsewhere(folder: Path, state: State) -> Reading | None:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", __name__, str(folder)],
+            cwd=Path(__file__).parents[4],
+            env={"PATH": os.environ.get("PATH", "")},
+            capture_output=True,
+            timeout=READING_SECONDS,
+            check=True,
+        )
+        return Reading(**json.loads(done.stdout))
+    except (OSError, ValueError, TypeError, subprocess.SubprocessError):
+        return None
+
+
+def read_folder(folder: Path) -> Reading:
+    """Encode `PROBES` as `chat.encode_prompt` does."""
+    from tokenizers import Tokenizer
+
+    files = tokenizer_in(folder)
+    if files is None:
+        raise ValueError(f"{folder} has no {TOKENIZER}")
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    end = files.roles.get("eos_token") or files.roles.get("sep_token", "")
+    ids = [encode(tokenizer, files, messages) for messages in PROBES.values()]
+    texts = ["" if one is None else str(tokenizer.decode(one, skip_special_tokens=False)) for one in ids]
+    return Reading(ids, texts, end)
+
+
+def encode(tokenizer: Any, files: TokenizerFiles, messages: Messages) -> list[int] | None:
+    if files.template:
+        text = render(files, messages)
+        return None if text is None else list(tokenizer.encode(text, add_special_tokens=False).ids)
+    first = files.roles.get("bos_token") or files.roles.get("cls_token")
+    ids = list(tokenizer.encode(plain_text(messages), add_special_tokens=False).ids)
+    return ids if first is None else [files.tokens[first], *ids]
+
+
+def render(files: TokenizerFiles, messages: Messages) -> str | None:
+    """Return the conversation as text with the generation prompt, or None if the template rejects it."""
+    from jinja2 import TemplateError, nodes
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.parser import Parser
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        """The tag `{% generation %}`, which marks the assistant's words and does not change the text."""
+
+        tags = {"generation"}
+
+        def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            return nodes.Scope(body, lineno=line)
+
+    def reject(message: str) -> None:
+        raise TemplateError(message)
+
+    def to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, **options)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
+    environment.filters["tojson"] = to_json
+    environment.globals["raise_exception"] = reject
+    environment.globals["strftime_now"] = lambda style: datetime.now().strftime(style)
+    template = environment.from_string(files.template)
+    turns = [dict(turn) for turn in messages]
+    try:
+        return template.render(
+            messages=turns, tools=None, documents=None, add_generation_prompt=True, **files.named
+        )
+    except TemplateError:
+        return None
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (READING_SECONDS, READING_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (READING_BYTES, READING_BYTES))
+    sys.stdout.write(json.dumps(asdict(read_folder(Path(sys.argv[1])))))
+
+
+if __name__ == "__main__":
+    main()

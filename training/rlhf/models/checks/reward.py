@@ -1,0 +1,45 @@
+"""What PPO needs of a reward model besides its tokens (see `pair`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from training.rlhf.core.failures import FailureKind
+from training.rlhf.models import adapters
+from training.rlhf.models.checks.files import config_in, optional_json
+from training.rlhf.models.checks.refusal import Refused
+from training.rlhf.models.shapes import ENCODERS
+
+
+def refuse_encoder(*, encoder: bool) -> None:
+    if encoder:
+        raise Refused(
+            "the reward model is an encoder, which reads an answer as a whole. PPO's critic starts as a "
+            "copy of the reward model and needs a value for every token. Train a reward model from this "
+            "policy, or use rejection sampling",
+            FailureKind.WRONG_KIND_OF_MODEL,
+        )
+
+
+def refuse_flat(deviation: float) -> None:
+    """Raise Refused if the standard deviation of the reward model's scores is 0 or not a number."""
+    if not deviation > 0:
+        raise Refused(
+            "the reward model gave all its training responses the same reward: there is nothing to optimise",
+            FailureKind.REWARD_IS_FLAT,
+        )
+
+
+def check_for_ppo(folder: Path) -> None:
+    """Raise Refused if the reward model's files show that PPO can't use it."""
+    whole = not adapters.is_adapter(folder)
+    base = folder if whole else Path(adapters.base_of(folder))
+    if (base / adapters.CONFIG_FILE).is_file():
+        refuse_encoder(encoder=config_in(base).get("model_type") in ENCODERS)
+    notes: Any = optional_json(folder, adapters.CONFIG_FILE if whole else adapters.ADAPTER_NOTES).get(
+        "rankloop"
+    )
+    deviation = notes.get("reward_std") if isinstance(notes, dict) else None
+    if isinstance(deviation, int | float):
+        refuse_flat(deviation)

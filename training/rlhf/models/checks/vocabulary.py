@@ -1,0 +1,52 @@
+"""Whether a model has an embedding for every token of its tokenizer.
+
+A tokenizer with an added token, such as `[PAD]`, can be saved with a model whose embeddings were not resized.
+Training works as long as no text contains the token. The trained model's pad token then has no embedding, so
+the model can't be loaded. On a GPU, the first such token stops the run without a useful message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from training.rlhf.core.failures import FailureKind
+from training.rlhf.models.checks.refusal import Refused
+
+SHOWN = 5
+
+
+def refuse_unknown_tokens(
+    model: Path | str, tokens: Mapping[str, int], *, rows: int, placeholders: Collection[str] = ()
+) -> None:
+    """Raise Refused if a token's ID is beyond the model's last embedding row. More rows than tokens are fine,
+    because many models pad their embeddings to a round number."""
+    beyond = sorted(
+        (number, token) for token, number in tokens.items() if number >= rows and token not in placeholders
+    )
+    if not beyond:
+        return
+    shown = ", ".join(f"{token!r} (ID {number})" for number, token in beyond[:SHOWN])
+    more = f" and {len(beyond) - SHOWN} more" if len(beyond) > SHOWN else ""
+    largest = beyond[-1][0]
+    raise Refused(
+        f"The tokenizer of {str(model)!r} does not fit the model: the model has {rows} embedding rows (IDs "
+        f"0 to {rows - 1}), but the tokenizer's largest ID is {largest}. Without an embedding: "
+        f"{shown}{more}. Call model.resize_token_embeddings({largest + 1}) and save the model again, or "
+        "remove these tokens from the tokenizer. As the pad token, choose a token that the vocabulary "
+        "already has.",
+        FailureKind.TOKENIZER_DOES_NOT_FIT,
+    )
+
+
+def refuse_unknown_pad(model: Path | str, pad: object, *, rows: int) -> None:
+    """Raise Refused if the pad token in `config.json` is beyond the model's last embedding row. torch can't
+    create such an embedding."""
+    if isinstance(pad, int) and pad >= rows:
+        raise Refused(
+            f"The settings of {str(model)!r} do not fit the model: config.json has pad_token_id={pad}, but "
+            f"the model has {rows} embedding rows (IDs 0 to {rows - 1}). Set pad_token_id to the ID of a "
+            f"token that the model has, or call model.resize_token_embeddings({pad + 1}) and save the "
+            "model again.",
+            FailureKind.TOKENIZER_DOES_NOT_FIT,
+        )

@@ -1,0 +1,31 @@
+"""Whether a loaded policy and reward model read conversations alike (see `checks.pair`)."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedTokenizerBase
+
+from training.rlhf.models import chat
+from training.rlhf.models.checks import pair
+from training.rlhf.models.checks.probes import PROBES, Reading
+from training.rlhf.models.loading import Loaded
+from training.rlhf.models.trunks import vocabulary_rows
+
+
+def refuse_other_tokens(policy: Loaded, judge: Loaded) -> None:
+    """Raise Refused if the reward model reads a conversation as other tokens than the policy does, or has no
+    embedding for a token that the policy can generate."""
+    pair.refuse_other_vocabulary(policy.tokenizer.get_vocab(), judge.tokenizer.get_vocab())
+    pair.refuse_other_reading(reading_of(policy.tokenizer), reading_of(judge.tokenizer))
+    pair.refuse_fewer_rows(policy_rows=vocabulary_rows(policy.model), judge_rows=vocabulary_rows(judge.model))
+
+
+def reading_of(tokenizer: PreTrainedTokenizerBase) -> Reading:
+    """Return what the tokenizer makes of the probes."""
+    ids: list[list[int] | None] = []
+    for messages in PROBES.values():
+        try:
+            ids.append(chat.encode_prompt(tokenizer, messages))
+        except chat.TemplateRefuses:
+            ids.append(None)
+    texts = ["" if one is None else str(tokenizer.decode(one)) for one in ids]
+    return Reading(ids, texts, str(tokenizer.convert_ids_to_tokens(chat.eos_id(tokenizer))))

@@ -1,0 +1,109 @@
+"""Whether a run's models can do its work, as far as their files tell.
+
+A launch makes these checks, so that a run that can't work is refused before it is queued. The run's process
+repeats them, because files can change while the run waits. A model on the hub is checked only after loading.
+This module does not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+
+from training.models import TrainingRun
+from training.rlhf.core.recipes import Recipe
+from training.rlhf.models import adapters
+from training.rlhf.models.checks.files import State, state_of
+from training.rlhf.models.checks.lengths import context_in, refuse_no_room
+from training.rlhf.models.checks.model import check_model
+from training.rlhf.models.checks.pair import check_pair, same_vocabulary
+from training.rlhf.models.checks.refusal import Purpose, Refused
+from training.rlhf.models.checks.reward import check_for_ppo
+
+Kind = TrainingRun.Kind
+# Results kept in memory. The launch form requests an estimate, with the same checks, after every change.
+KEPT = 256
+
+
+def refusals(
+    *, kind: str, recipe: Recipe, source: str, policy_field: str, judge: Path | None
+) -> Iterator[tuple[str, Refused]]:
+    """Yield the reasons why this run can't work, each with the field of the launch that it concerns.
+
+    ``source`` is the folder or hub name of the model that the run starts from. ``judge`` is the folder of the
+    reward model, or None if the run needs none.
+    """
+    policy = Path(source) if source and adapters.holds_model(source) else None
+    purpose = Purpose.TRUNK if kind == Kind.REWARD_MODEL else Purpose.POLICY
+    found = [(policy_field, _of_model(policy, purpose, _state(policy)))] if policy else []
+    if judge is not None:
+        found.append(("inputs.reward_model", _of_model(judge, Purpose.REWARD_MODEL, _state(judge))))
+    unusable = [(field, refused) for field, refused in found if refused is not None]
+    yield from unusable
+    if unusable:
+        return
+    if policy is not None:
+        yield from _too_long(recipe, policy, judge, reserved=int(kind == Kind.PPO))
+    if kind == Kind.PPO and judge is not None:
+        refused = _refused(partial(check_for_ppo, judge))
+        if refused is None and policy is not None:
+            refused = _of_pair(policy, judge, _state(policy), _state(judge))
+        if refused is not None:
+            yield "inputs.reward_model", refused
+
+
+@lru_cache(maxsize=KEPT)
+def _of_model(folder: Path, purpose: Purpose, state: State) -> Refused | None:
+    return _refused(partial(check_model, folder, purpose))
+
+
+@lru_cache(maxsize=KEPT)
+def _of_pair(policy: Path, judge: Path, policy_state: State, judge_state: State) -> Refused | None:
+    return _refused(partial(check_pair, policy, judge))
+
+
+def _too_long(
+    recipe: Recipe, policy: Path, judge: Path | None, *, reserved: int
+) -> Iterator[tuple[str, Refused]]:
+    """Settings with which an answer leaves no room for a prompt in the context of the policy or the reward
+    model. ``reserved`` is the number of tokens that the run adds to each answer."""
+    for setting, limit in _answer_lengths(recipe).items():
+        lengths = [(policy, limit + reserved)]
+        # The reward model reads the answer and EOS. In another vocabulary, the answer's length is unknown.
+        if judge is not None and 0 < context_in(judge) < limit + 2 and same_vocabulary(policy, judge):
+            lengths.append((judge, limit + 1))
+        for folder, tokens in lengths:
+            context = context_in(folder)
+            if refused := _refused(
+                partial(refuse_no_room, folder, context=context, answer=tokens, setting=setting)
+            ):
+                yield f"recipe.{setting}", refused
+                break
+
+
+def _answer_lengths(recipe: Recipe) -> dict[str, int]:
+    """The settings of the recipe that limit the length of generated answers."""
+    names = ["max_new_tokens"] if "max_new_tokens" in type(recipe).model_fields else []
+    names += ["sample_tokens"] if getattr(recipe, "sample_prompts", 0) else []
+    return {name: int(getattr(recipe, name)) for name in names}
+
+
+def _refused(check: Callable[[], None]) -> Refused | None:
+    """The refusal of a check, without the objects that its traceback would keep in memory."""
+    try:
+        check()
+    except Refused as refused:
+        return Refused(str(refused), refused.kind)
+    return None
+
+
+def _state(folder: Path) -> State:
+    """The state of the model's files, and of an adapter's base model."""
+    state = state_of(folder)
+    if adapters.is_adapter(folder):
+        try:
+            return state + state_of(Path(adapters.base_of(folder)))
+        except adapters.BrokenAdapter:
+            return state
+    return state

@@ -1,6 +1,7 @@
 """Runs the SQL files in `annotation/models/sql/`.
 
-Separate from 0001, because a trigger audits the table of second factors, which refers to the users of 0001.
+Separate from 0001, because a trigger audits allauth's table of second factors. That table can be created only
+after 0001 has created the table of users.
 """
 
 from django.db import migrations

@@ -150,7 +150,7 @@ def inputs(seed: int) -> Iterator[Input]:
 
 
 def fault_of(tried: Input) -> str:
-    """The reason why the input was handled wrongly, otherwise empty."""
+    """Describes how the reader handled the input wrongly; empty if the reader handled it correctly."""
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -169,7 +169,7 @@ def fault_of(tried: Input) -> str:
 
 def _fault_of_line(item: NumberedRecords) -> str:
     if bool(item.records) == bool(item.reason):
-        return "the line has neither records nor a reason, or both"
+        return "the line must have either records or a reason, but not both"
     if storage_fault(item.reason):
         return "the reason can't be shown"
     return next(
@@ -329,7 +329,7 @@ def main() -> None:
     options = parser.parse_args()
     end, count = time.monotonic() + options.minutes * 60, 0
     for tried in inputs(options.seed):
-        # If Arrow ends the process, the file contains the input.
+        # If Arrow crashes the process, the file still contains the input that caused the crash.
         options.keep.write_bytes(tried.data)
         count += 1
         if fault := fault_of(tried):

@@ -44,7 +44,7 @@ from training.rlhf.reward import reward_model
 
 # The demo's numbers of prompts, of demonstrations, and of prompts per improvement run.
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
-FRESH_PROMPTS_SEED = 10_000  # added to the run's seed; far from all other seeds
+FRESH_PROMPTS_SEED = 10_000  # added to the run's seed, so that fresh prompts use a seed of their own
 Result = TypeVar("Result")
 
 

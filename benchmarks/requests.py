@@ -7,14 +7,14 @@ one temporary embedded stack. Every annotator claims tasks and submits answers u
 `--think` is the number of seconds between answers; 0 is the worst case.
 
 Afterwards the benchmark checks the database for answers beyond a task's overlap, missing answers, and tasks
-answered twice by one annotator. No answer may be excess, missing or repeated. The targets without pauses are
-60 answers/s from 16 annotators, and a 95th percentile of 250 ms for claim and submit requests. With a second
-of thinking time, the target for this percentile is 50 ms.
+answered twice by one annotator. All three counts must be zero. The targets without pauses are 60 answers/s
+from 16 annotators, and a 95th percentile of 250 ms for claim and submit requests. With a second of thinking
+time, the target for this percentile is 50 ms.
 
 The last column is the speed relative to Label Studio, the fastest comparable tool with correct counts. In
-Label Studio, 16 annotators drained 1x600 at 4 answers/s. The Label Studio measurement used 8 gunicorn
-workers, Postgres 15 and the same kind of machine. Label Studio was measured separately, because it can't run
-here.
+Label Studio, 16 annotators completed the project `1x600` at 4 answers/s. The Label Studio measurement used 8
+gunicorn workers, Postgres 15 and the same kind of machine. Label Studio was measured separately, because it
+can't run here.
 """
 
 from __future__ import annotations

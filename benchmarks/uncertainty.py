@@ -37,7 +37,7 @@ from training.rlhf.models.loading import load_reward_model
 from training.rlhf.reward import beliefs, reward_model, scoring, uncertainty
 from training.rlhf.reward.scoring import load_for_training
 
-POINTS = 1.5  # a simulated annotator's reward units per gold point
+POINTS = 1.5  # reward units that a simulated annotator assigns to one gold point
 FRESH = 300  # evaluation prompts
 
 

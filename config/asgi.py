@@ -85,7 +85,7 @@ class OneThreadPerRequest(ASGIHandler):
         assert response is not None  # if `request` is None, `refused` is a response
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         if response.streaming:
-            close_old_connections()  # here, because another thread calls response.close()
+            close_old_connections()  # must run in this thread; another thread calls response.close()
         else:
             response.close()
         return response

@@ -136,8 +136,8 @@ SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [each.for_allauth() for ea
 
 # The cache is in the database, so that login attempts are counted across all web processes. The default
 # maximum of 300 rows is too low. When the maximum is exceeded, Django deletes a third of the rows. With the
-# default maximum, 149 failed logins deleted the row that counted a user's wrong codes. The user could then
-# try further codes.
+# default maximum, 149 failed logins were enough to delete the row that counts a user's wrong codes. Further
+# codes could then be tried for this user.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",

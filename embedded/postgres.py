@@ -164,7 +164,7 @@ class Postgres:
         )
         if initdb.wait() != 0:
             raise ServerError(
-                f"initdb failed (status {initdb.returncode}). Its log, {self.log}, ends:\n"
+                f"initdb failed (status {initdb.returncode}). Its log, {self.log}, ends with:\n"
                 + processes.tail(self.log)
             )
         partial.rename(self.data)

@@ -121,12 +121,12 @@ def wait_until(
     while not ready():
         if process.poll() is not None:
             raise ServerError(
-                f"{name} ended while starting (status {process.returncode}). Its log, {log}, ends:\n"
+                f"{name} ended while starting (status {process.returncode}). Its log, {log}, ends with:\n"
                 + tail(log)
             )
         if time.monotonic() > deadline:
             raise ServerError(
-                f"{name} was not ready after {seconds:.0f} s. Its log, {log}, ends:\n{tail(log)}"
+                f"{name} was not ready after {seconds:.0f} s. Its log, {log}, ends with:\n{tail(log)}"
             )
         time.sleep(_POLL_SECONDS)
 
@@ -142,7 +142,7 @@ def wait_for_predecessor(pidfile: Path, *, command: str, seconds: float = 20.0) 
     while (pid := _pid_in(pidfile)) is not None and _command_of(pid) == command:
         if time.monotonic() > deadline:
             raise ServerError(
-                f"{command} (process {pid}) still uses {pidfile.parent} and does not end; stop it first."
+                f"{command} (process {pid}) is still running and uses {pidfile.parent}; stop it first."
             )
         time.sleep(_POLL_SECONDS)
 

@@ -128,13 +128,13 @@ class StateFolder:
         partial.replace(self._announcement)
 
     def running(self) -> Running | None:
-        """The process that runs the servers now. If no process runs the servers, or if the process has not
-        yet announced itself, the result is None."""
+        """The process that runs the servers now. None if no process runs the servers, or if the process
+        has not yet written `running.json`."""
         try:
             with (self.path / "lock").open() as handle:
                 found = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _WHOLE_FILE)
             if struct.unpack(_FLOCK, found)[0] == fcntl.F_UNLCK:
-                return None  # an existing running.json is a killed process's
+                return None  # an existing running.json was left by a killed process
             return Running(**json.loads(self._announcement.read_text()))
         except (FileNotFoundError, NotADirectoryError):
             return None

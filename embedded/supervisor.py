@@ -126,7 +126,7 @@ class Supervisor:
                 processes.stop(migration, [(signal.SIGTERM, _GRACE_SECONDS)])
         if migration.returncode != 0:
             raise ServerError(
-                f"The database could not be migrated. The log, {log}, ends:\n{processes.tail(log)}"
+                f"The database could not be migrated. The log, {log}, ends with:\n{processes.tail(log)}"
             )
 
     def _wait_ready(self) -> None:
@@ -136,7 +136,7 @@ class Supervisor:
             serving = next(service for service in self._services if service.name == _WEB)
             if serving.failures > 1 or time.monotonic() > deadline:
                 raise ServerError(
-                    f"The web server does not answer. Its log, {serving.log}, ends:\n"
+                    f"The web server does not answer. Its log, {serving.log}, ends with:\n"
                     f"{processes.tail(serving.log)}"
                 )
 
@@ -193,7 +193,10 @@ class Supervisor:
         if status == 0:
             (self.state.path / _DEMO_MARKER).touch()
         else:
-            _say(f"The demo project could not be created ({_how(status)}). The next start tries again.")
+            _say(
+                f"The demo project could not be created ({_how(status)}). "
+                "Rankloop tries again at the next start."
+            )
 
     def _stop(self) -> None:
         """Stop all programs in parallel, then the servers that they need."""
@@ -228,8 +231,8 @@ _PROGRAMS: dict[str, Sequence[str]] = {
     "imports": (*_WORKER, "--queues=imports", "--concurrency=1", "--hostname=imports@rankloop"),
     "training": (*_WORKER, "--queues=training", "--concurrency=1", "--hostname=training@rankloop"),
     # The schedule is kept in memory, because a file could become stale or be shared by two schedulers. When
-    # beat restarts, each interval begins anew. This does little harm, because almost all intervals are at
-    # most a minute.
+    # beat restarts, each periodic job waits for its full interval again. This does little harm, because
+    # almost all intervals are at most a minute.
     "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile=", "--loglevel=INFO"),
 }
 
@@ -250,5 +253,5 @@ def _say(message: str) -> None:
     try:
         sys.stdout.write(f"{message}\n")
         sys.stdout.flush()
-    except OSError:  # the terminal is gone; the logs remain
+    except OSError:  # the terminal was closed; the log files are still written
         pass

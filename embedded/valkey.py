@@ -82,7 +82,8 @@ class Valkey:
             try:
                 client.connect(str(self._socket()))
                 client.sendall(b"PING\r\n")
-                return client.recv(7) == b"+PONG\r\n"  # -LOADING while Valkey reads the append-only file
+                # While Valkey reads the append-only file, it replies with -LOADING.
+                return client.recv(7) == b"+PONG\r\n"
             except OSError:
                 return False
 

@@ -1,4 +1,4 @@
-"""Checks of the records that a reader has put together, in every format. Each one raises a RowError."""
+"""Checks of the records that readers return, for every format. A failed check raises a RowError."""
 
 from __future__ import annotations
 

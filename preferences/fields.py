@@ -25,11 +25,11 @@ MAX_METADATA_BYTES = 64 * 1024
 MAX_DEPTH = 50
 EARLIEST_EPOCH = 0
 LATEST_EPOCH = 2**33  # in seconds (the year 2242); larger numbers are taken as milliseconds
-# If a number is missing in a table's column, the column's other numbers are stored as floats.
+# Whole numbers can end in ".0": if a number is missing in a column, pandas stores the others as floats.
 WHOLE_TEXT = re.compile(r"[+-]?\d{1,18}(?:\.0*)?")
 EXACT_FLOAT = 2**53
 TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
-# The number of the row in a table that pandas wrote with its index.
+# Columns in which pandas saves the row numbers when it writes a table with its index.
 INDEX_COLUMNS = frozenset({"Unnamed: 0", "Unnamed: 0.1", "__index_level_0__"})
 
 
@@ -59,8 +59,8 @@ def label_of(value: object, name: str) -> str:
 
 
 def annotator_of(row: Row, field: str = "annotator") -> str:
-    """The annotator's name in a field. Number 17 is "17.0" in a CSV column in which another number is
-    missing."""
+    """The annotator's name in a field. The number 17 is read as "17" even if it is written as "17.0", as in a
+    CSV column in which another number is missing."""
     name = label_of(row.get(field), field)
     return name.partition(".")[0] if WHOLE_TEXT.fullmatch(name) else name
 
@@ -190,8 +190,8 @@ def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
 
 def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
     """The row's `metadata` object merged with all unknown fields of the row, so that nothing is dropped
-    silently. A list in `metadata` stays a field of this name. Only the row numbers in pandas' index column
-    are left out."""
+    silently. If the field `metadata` contains a list, the list is kept under the key `metadata`. Only the row
+    numbers in pandas' index column are left out."""
     found = {
         key: value
         for key, value in row.items()
@@ -242,7 +242,7 @@ def check_no_nul(value: object, name: str, depth: int = 0) -> None:
         _check_storable(value, name)
     elif isinstance(value, float):
         if not isfinite(value):
-            raise RowError(f"{name} is {value}, which JSON does not have")
+            raise RowError(f"{name} is {value}, which JSON can't represent")
     elif isinstance(value, bytes):
         raise RowError(f"{name} contains bytes that are not UTF-8 text")
     elif isinstance(value, Mapping):
@@ -296,7 +296,7 @@ def _index_of(value: object, count: int, name: str) -> int:
 
 
 def _shown(value: object) -> str:
-    """A value in an error message: itself if it is short and plain, otherwise its kind."""
+    """The value in an error message: text and numbers are quoted (shortened), other types only named."""
     if value is None or isinstance(value, (str, int, float)):
         return repr(value)[:40]
     return kind(value)
@@ -308,8 +308,9 @@ def _check_storable(text: str, name: str) -> None:
 
 
 def time_of(value: object) -> datetime | None:
-    """Parse a time from ISO 8601 text or from seconds or milliseconds since 1970. In the text, a space can
-    replace the T. Return None for any other value. A time without a time zone is taken as UTC."""
+    """Parse a time from ISO 8601 text or from seconds or milliseconds since 1970. In the text, date and time
+    can be separated by a space instead of a T. Return None for any other value. A time without a time zone is
+    taken as UTC."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if LATEST_EPOCH < value < LATEST_EPOCH * 1000:
             value = value / 1000

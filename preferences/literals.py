@@ -19,7 +19,7 @@ NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.])")
 WORD = re.compile(r"[A-Za-z_][\w.]*")
 WORDS = {"None": None, "True": True, "False": False, "null": None, "true": True, "false": False}
 WORDS |= {"np.True_": True, "np.False_": False}
-# A missing value in a table; JSON and Postgres have no such number.
+# Missing values and infinite numbers in a table; they become None, because JSON can't represent them.
 MISSING = frozenset({"nan", "NaN", "NaT", "NA", "inf", "Infinity"})
 WRAPPER = re.compile(
     r"(?:(?:np|numpy|pd|pandas)\.)?(?:array|list|tuple|str_|bool_|bool|Timestamp|(?:float|u?int)\d+)"
@@ -35,7 +35,7 @@ def looks_like_literal(text: str) -> bool:
 
 
 def literal_of(text: str) -> Any:
-    """The value of a list, tuple, dictionary or array. Raises ValueError at anything else."""
+    """The value of a list, tuple, dictionary or array. Raises ValueError for anything else."""
     found, place = _value(text, 0, 0)
     place = _after_space(text, place)
     if place != len(text):
@@ -155,5 +155,5 @@ def _unexpected(text: str, place: int) -> ValueError:
     if place >= len(text):
         return ValueError("it ends in the middle of a value")
     if text[place] in "'\"":
-        return ValueError(f"the text at character {place} has no end")
+        return ValueError(f"the string that starts at character {place} is not closed")
     return ValueError(f"unexpected {text[place : place + 20]!r} at character {place}")

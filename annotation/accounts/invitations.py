@@ -96,8 +96,8 @@ def accept(*, token: str, user: User) -> Membership:
     mine = Membership.objects.filter(project=invitation.project, user=user).first()
     if mine is not None:
         raise Conflict(
-            f"{user.username} is already a member of this project, as {mine.role}. The invitation is not used"
-            " up. A manager can change the role on the members page.",
+            f"{user.username} is already a member of this project, as {mine.role}. The invitation remains"
+            " valid. A manager can change the role on the members page.",
             type="already-a-member",
         )
     if Exclusion.objects.standing().filter(project=invitation.project, annotator=user).exists():
@@ -144,8 +144,8 @@ def _gone(invitation: Invitation) -> Problem:
         Invitation.State.ACCEPTED: "This invitation has been used. An invitation is valid for one person.",
         Invitation.State.REVOKED: "This invitation was revoked.",
     }
-    # This machine's clock can be behind the database's clock. An invitation that has just expired in the
-    # database can then still look valid here.
+    # If this machine's clock is behind the database's clock, an invitation that has just expired can still
+    # look valid here.
     detail = said.get(invitation.state, "This invitation has expired.")
     return Problem(
         f"{detail} Ask the person who sent the invitation for a new invitation.",

@@ -55,7 +55,7 @@ def create_token(
         raise Problem("A token needs a scope.", errors=[FieldProblem("scopes", "Name at least one scope.")])
     if expires_at is not None and expires_at <= timezone.now():
         raise Problem(
-            "The token would be expired from the start.",
+            "The token would already be expired.",
             errors=[FieldProblem("expires_at", "This time is in the past.")],
         )
     text = f"rl_{secrets.token_urlsafe(TOKEN_BYTES)}"

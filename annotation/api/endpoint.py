@@ -3,8 +3,8 @@ endpoint's URL is defined:
 
     endpoint(f"{PROJECT}members/", MembersView, GET=Action.MANAGE_MEMBERS, POST=Action.MANAGE_MEMBERS)
 
-No endpoint can be forgotten. If a method has no action, the server doesn't start. An endpoint with a plain
-`path` refuses every request.
+An endpoint can't be missing from the table by mistake. If a method has no action, the server doesn't start.
+An endpoint that is defined with a plain `path` refuses every request.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def endpoint(route: str, view: type[APIView], **access: Action) -> URLPattern:
     if offered != set(access):
         raise ImproperlyConfigured(
             f"{route}: {view.__name__} has {', '.join(sorted(offered))}, but its line in urls.py names"
-            f" {', '.join(sorted(access)) or 'none'}. Name an Action for each."
+            f" {', '.join(sorted(access)) or 'none'}. Name an Action for each method."
         )
     callback: Any = view.as_view()
     callback.access = access

@@ -2,7 +2,7 @@
 
 `set_config('rankloop.actor', …, true)` precedes every writing statement in the same round trip. The setting
 is local to the transaction or, outside a transaction, to a single statement. A pooled connection therefore
-can't carry the actor into the next request, however the current request ends. Setting the actor once per
+can't carry the actor into the next request, even if the current request fails. Setting the actor once per
 connection would require a reset after every request, even after a failed one. A value set once per
 transaction would be lost on a rollback to a savepoint.
 """
@@ -77,8 +77,8 @@ def set_actor(cursor: Any) -> None:
 def name_actor(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
-    """A Django execute wrapper that sets the actor before a writing statement, with a second statement in the
-    same text. Reads and prepared statements are unchanged. A prepared statement can't contain a second
+    """A Django execute wrapper that sets the actor before each writing statement. Both statements are sent as
+    one text. Reads and prepared statements are unchanged. A prepared statement can't contain a second
     statement. Code that runs a prepared statement must therefore set the actor first."""
     cursor = context["cursor"].cursor
     takes_two = isinstance(cursor, ClientCursor) and not isinstance(cursor, ServerCursor)

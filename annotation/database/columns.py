@@ -61,8 +61,8 @@ def all_rows(query: QuerySet[Any, Any], row: list[Any], *sent: Sent) -> NDArray[
     """The rows of a query as a structured array of the dtype `row`. `sent` gives each field's expression, in
     the order of the fields.
 
-    Raises ValueError when a column's type gives rows of a different width. A row that contains a null would
-    be missing from the result, so nullable columns need a Coalesce.
+    Raises ValueError if the result can't be divided into rows of the width of `row`. A row that contains a
+    null would be missing from the result, so nullable columns need a Coalesce.
     """
     (wire,) = packed(query, Packed(*sent))
     if len(wire) % np.dtype(row).itemsize:

@@ -21,9 +21,9 @@ Row = TypeVar("Row", bound=models.Model)
 
 @contextmanager
 def prepared_cursor() -> Iterator[CursorWrapper]:
-    """A cursor inside a transaction. A statement is prepared once it has run `prepare_threshold` times on a
-    connection (config.settings). A prepared statement is planned again when its tables are analysed or
-    altered. Set the actor before a write (annotation/database/acting.py)."""
+    """A cursor for use inside a transaction. A statement is prepared once it has run `prepare_threshold`
+    times on a connection (config.settings). A prepared statement is planned again when its tables are
+    analysed or altered. Set the actor before a write (annotation/database/acting.py)."""
     with connection.wrap_database_errors:
         raw = ServerBindingCursor(connection.connection)
     with connection._prepare_cursor(raw) as cursor:  # type: ignore[attr-defined]  # wrapped and logged like other cursors

@@ -1,7 +1,7 @@
 """Model instances from hand-written SQL joins, for the few queries of claim and submit.
 
 The ORM would build the query again for every request. Building a query that joins three tables takes more
-than a millisecond of processor time. Postgres needs less time to run the query.
+than a millisecond of processor time, which is longer than Postgres needs to run the query.
 """
 
 from __future__ import annotations

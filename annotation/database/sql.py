@@ -66,8 +66,8 @@ class Lock(StrEnum):
 def acquire(*requests: Request) -> None:
     """Waits for all locks, in the order given, in one statement. Must be called inside a transaction.
 
-    Data for a decision under the lock must be read by a later statement, because only a later statement has a
-    newer snapshot.
+    The snapshot of this statement is older than the locks. Data that the locks protect must therefore be read
+    by a later statement.
     """
     # This statement is prepared, because every claim runs it. The statement also sets the actor for the
     # prepared statements that follow.

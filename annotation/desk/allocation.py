@@ -43,13 +43,13 @@ _EXCLUDED = "nothing_for_the_excluded"  # the constraint named in the trigger's 
 
 
 def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list[Assignment]:
-    """The annotator's current lease, renewed, or a lease on the next task, followed by up to `prefetch`
-    further leases.
+    """Renews the annotator's current lease, or leases the next task. Returns this lease, followed by up to
+    `prefetch` further leases.
 
     Returns an empty list if no task is left for the annotator. Raises Problem if `prefetch` is out of bounds.
-    If the annotator holds no lease and can't get a lease, raises an error for the reason. The errors are
-    ProjectNotActive, AnnotatorPaused, AnnotatorExcluded, QualificationFailed, CapReached and DailyCapReached.
-    Must not be called inside a transaction, which would keep the tasks locked.
+    If the annotator holds no lease and can't get a lease, raises ProjectNotActive, AnnotatorPaused,
+    AnnotatorExcluded, QualificationFailed, CapReached or DailyCapReached. Must not be called inside a
+    transaction, which would keep the tasks locked.
     """
     if not 0 <= prefetch <= MAX_PREFETCH:
         reason = f"Use a number from 0 to {MAX_PREFETCH}."
@@ -64,14 +64,14 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
             raise
         if held is not None:
             return held
-    raise AssertionError("a lease appeared and disappeared in every attempt")
+    raise AssertionError("every attempt to claim a task lost a race with another request")
 
 
 @retry_deadlocks
 @transaction.atomic
 def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] | None:
     """Makes one attempt at :func:`claim_tasks`. Returns None if the attempt must be repeated, for example if
-    a lease was answered just after it was read."""
+    the leased task was answered just after the lease was read."""
     facts = lock_desk_and_read(project=project, annotator=annotator)
     _refuse_paused(facts)
     leases: list[Assignment] = []
@@ -155,7 +155,7 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
     """The kind of check for the annotator's task number `turn`, or None if the task is not a check.
 
-    Checks come at random, because annotators could predict checks that came at every n-th task. For a given
+    Checks have random positions, because annotators could predict a check at every n-th task. For a given
     `turn`, the decision is always the same. An annotator therefore can't avoid a check by releasing it.
     """
     if not project.gold_rate + project.attention_rate:

@@ -1,9 +1,9 @@
 """Checks are tasks with a known answer. Annotators get gold and attention checks during annotation, and
 qualification checks before annotation.
 
-Answers to checks are scored when they are submitted. Callers with an answer or a skip must hold the
-annotator's desk lock (`Lock.DESK`). If an attempt is finished in two tabs simultaneously, the attempt is then
-judged once, with both answers.
+Answers to checks are scored when they are submitted. Code that records an answer to a check or a skip must
+hold the annotator's desk lock (`Lock.DESK`). If an attempt is finished in two tabs simultaneously, the
+attempt is then judged once, with both answers.
 """
 
 from __future__ import annotations

@@ -110,8 +110,8 @@ def revise_ranking(
     """Writes a ranking that supersedes the assignment's current ranking. Returns the ranking and whether it
     is new. If nothing has changed, returns the current ranking.
 
-    Raises Conflict if the assignment is not submitted or is practice. In practice, the annotator was already
-    shown the correct answer. Raises ProjectArchived.
+    Raises Conflict if the assignment is not submitted, or if it is practice, because the annotator was
+    already shown the correct answer. Raises ProjectArchived.
     """
     refuse_archived(assignment.project)
     if assignment.is_practice:
@@ -150,8 +150,8 @@ def refuse_archived(project: Project) -> None:
 
 def _takes_answers() -> Exists:
     """The condition that the assignment's project is not archived. A project can be archived after the claim
-    and before the answer. The check is a condition rather than a join. Once the row is locked, Postgres
-    evaluates a condition again."""
+    and before the answer. The check is a condition rather than a join, because Postgres evaluates a condition
+    again once the row is locked."""
     return Exists(Project.objects.exclude(state=Project.State.ARCHIVED).filter(pk=OuterRef("project")))
 
 

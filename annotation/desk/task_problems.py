@@ -1,4 +1,4 @@
-"""Problems with tasks: annotators report problems, and managers settle the reports."""
+"""Problems with tasks: annotators report problems, and managers resolve the reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def report_problem(*, assignment: Assignment, kind: str, text: str = "") -> tupl
     """Reports a problem with the assignment's task. Returns the report and whether it is new.
 
     A repeat report of the same kind replaces the earlier text. The audit log keeps both texts. A repeat
-    report also reopens a settled report. Raises Problem for the kind `other` without text.
+    report also reopens a resolved report. Raises Problem for the kind `other` without text.
     """
     text = text.strip()
     if kind == TaskProblem.Kind.OTHER and not text:
@@ -36,15 +36,15 @@ def report_problem(*, assignment: Assignment, kind: str, text: str = "") -> tupl
 
 
 def settle_problem(*, problem: TaskProblem, by: User, note: str = "", text: str | None = None) -> TaskProblem:
-    """Marks the report as settled. `text` is the report's text as the manager read it, if known. Raises
-    Conflict if the report is already settled. Also raises Conflict if the annotator has changed the text
+    """Marks the report as resolved. `text` is the report's text as the manager read it, if known. Raises
+    Conflict if the report is already resolved. Also raises Conflict if the annotator has changed the text
     since the manager read it."""
     rows = TaskProblem.objects.unsettled()
     return _moved(
         problem,
         rows if text is None else rows.filter(text=text),
         {"settled_at": Now(), "settled_by": by, "note": note.strip()},
-        otherwise="The report was settled or changed in the meantime.",
+        otherwise="The report was resolved or changed in the meantime.",
     )
 
 

@@ -330,7 +330,7 @@ class Migration(migrations.Migration):
                 ('text', models.TextField(blank=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('settled_at', models.DateTimeField(blank=True, null=True)),
-                ('note', models.TextField(blank=True, db_default='', help_text='The outcome, in the words of the manager who settled the report.')),
+                ('note', models.TextField(blank=True, db_default='', help_text='The outcome, in the words of the manager who resolved the report.')),
                 ('annotator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='task_problems', to=settings.AUTH_USER_MODEL)),
                 ('assignment', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='problems', to='annotation.assignment')),
                 ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='task_problems', to='annotation.project')),

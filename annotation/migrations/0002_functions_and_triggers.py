@@ -1,6 +1,7 @@
 """Runs the SQL files in `annotation/models/sql/`.
 
-Separate from 0001, because a trigger audits the table of second factors, which refers to the users of 0001.
+Separate from 0001, because a trigger audits allauth's table of second factors. That table can be created only
+after 0001 has created the table of users.
 """
 
 from django.db import migrations
@@ -13,4 +14,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("annotation", "0001_initial"), ("mfa", "0003_authenticator_type_uniq")]
 
-    operations = [ApplySql(digest="9724db5770f28338")]
+    operations = [ApplySql(digest="3a7a76832700e984")]

@@ -29,7 +29,7 @@ class User(AbstractUser):
 
 
 class Scope(models.TextChoices):
-    """The maximum permissions of a token, which never exceed those of its user."""
+    """The scopes of an API token. A token never has more permissions than its user."""
 
     READ = "read"
     ANNOTATE = "annotate"

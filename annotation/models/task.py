@@ -62,8 +62,8 @@ _QUEUED = Q(open_slots__gt=0, state="open", reserved=False)
 class RankingTask(models.Model):
     """A prompt with 2–10 responses that needs `overlap` independent rankings.
 
-    Once the task is created, only a trigger writes `open_slots`, `answered` and the state `done`. The trigger
-    computes these values from the task's assignments (sql/assignment.sql).
+    Once the task is created, triggers compute `open_slots`, `answered` and the state `done` from the task's
+    assignments (sql/assignment.sql). Apart from the triggers, only `desk.checks.set_kind` sets these values.
 
     A task of any kind other than `ranking` is a check. A check's answer is known (`gold_tiers`), and every
     annotator can get the check. A check has no slots, is never done, and bypasses the queue.

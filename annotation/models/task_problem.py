@@ -31,7 +31,7 @@ class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
         return self.select_related("annotator", "settled_by", "task__prompt")
 
     def in_turn(self) -> TaskProblemQuerySet:
-        """Adds `turn`, a unique sort key. In descending order, unsettled problems come first, and newer
+        """Adds `turn`, a unique sort key. In descending order, open problems come first, and newer
         problems come before older ones."""
         first = Case(When(settled_at=None, then=Value("1")), default=Value("0"), output_field=CharField())
         return self.annotate(turn=Concat(first, Cast("id", CharField()), output_field=CharField()))
@@ -69,7 +69,7 @@ class TaskProblem(models.Model):
     note = models.TextField(
         blank=True,
         db_default="",
-        help_text="The outcome, in the words of the manager who settled the report.",
+        help_text="The outcome, in the words of the manager who resolved the report.",
     )
 
     objects = TaskProblemQuerySet.as_manager()
@@ -90,7 +90,7 @@ class TaskProblem(models.Model):
         indexes = [
             # The project's list, newest first.
             models.Index(fields=["project", "-id"], name="problems_of_project"),
-            # The number of unsettled problems, shown with every project.
+            # The number of open problems, shown with every project.
             models.Index(fields=["project"], condition=Q(settled_at=None), name="problems_to_settle"),
         ]
 

@@ -160,11 +160,11 @@ def _ranking_says(sought: Mapping[str, Any]) -> Q:
 
 
 def prompts_that_say(*, project: Project, words: str) -> QuerySet[Prompt]:
-    """Prompts that contain these words in any turn, ignoring case."""
+    """Prompts that contain the text `words` in any turn, ignoring case."""
     turns: Any = Func(
         F("messages"), Value("$[*].content"), function="jsonb_path_query_array", output_field=JSONField()
     )
-    # The words are escaped as in the stored JSON, where a quote or a line break takes two characters.
+    # The text is escaped as in the stored JSON, where a quote or a line break takes two characters.
     spelled = json.dumps(words, ensure_ascii=False)[1:-1]
     rows = Prompt.objects.filter(project=project).annotate(turns=Cast(turns, TextField()))
     return rows.filter(turns__icontains=spelled)

@@ -1,7 +1,7 @@
 """A project's rankings as arrays, for the reports.
 
-Each report reads the rankings again, so a report is never stale. benchmarks/quality.py measures the cost. A
-stored ranking never changes. However, a ranking can be revised or excluded at any time, and model names can
+Each report reads the rankings again, so a report is never stale. benchmarks/quality.py measures the cost.
+Stored rankings never change, but rankings can be superseded, annotators can be excluded, and model names can
 change.
 """
 

@@ -76,8 +76,8 @@ class Point:
 
 def world_rankings(n: int, seed: int, *, noisy: bool) -> list[Ranking]:
     """``n`` prompts with four answers each, ranked by the gold reward; equal rewards are ties. The answers'
-    styles are drawn as in the demonstrations. With ``noisy``, the first two of ten annotators rank at
-    random."""
+    styles are drawn from the same distribution as those of the demonstrations. With ``noisy``, the first two
+    of ten annotators rank at random."""
     draw = random.Random(f"learning {seed}")
     rankings = []
     for number, (scenario, messages) in enumerate(draw_conversations(n, draw)):

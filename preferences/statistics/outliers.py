@@ -3,7 +3,7 @@
 A ranking's verdicts on response pairs are compared with the verdicts of the task's other rankings. The
 ranking's score is the share of equal verdicts. Under the null hypothesis, all annotators of a task are
 interchangeable. An annotator's score is then equally likely to be any of the task's scores. This hypothesis
-determines exactly the expected value and the variance of an annotator's total score. No model of votes, ties
+exactly determines the expected value and the variance of an annotator's total score. No model of votes, ties
 or difficulty is needed. With more than a few tasks, the standardised difference between the total score and
 its expected value is approximately normal. The test is one-sided: it detects only agreement that is too low.
 

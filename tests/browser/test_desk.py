@@ -77,7 +77,9 @@ def stored(stack: Stack, project: str) -> list[dict[str, object]]:
     )
 
 
-def test_keys_can_rank_tie_and_undo(desk: Desk, demo_stack: Stack, project: str) -> None:
+def test_keyboard_can_rank_and_tie_responses_and_undo_changes(
+    desk: Desk, demo_stack: Stack, project: str
+) -> None:
     shown = desk.order()
     a, b, c, d = shown
     desk.press("End", "1")

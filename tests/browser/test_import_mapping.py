@@ -1,6 +1,6 @@
 """A manager imports a table whose votes can't be inferred. The manager chooses the columns, sees the first
-tasks and imports them. The same page offers the use of the rankings and the overlap of the new tasks, and
-follows imports that run on the server."""
+tasks and imports them. On the same page, the manager chooses how the rankings are used, sets the overlap of
+the new tasks, and follows imports that run on the server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def project(demo_stack: Stack) -> str:
     return SLUG
 
 
-def test_manager_chooses_the_columns_of_scores(
+def test_manager_chooses_the_columns_that_contain_scores(
     log_in: Callable[[str], Page], project: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "scores.csv"

@@ -61,7 +61,9 @@ def file(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_manager_imports_reviews_and_exports_data(log_in: Callable[[str], Page], file: Path) -> None:
+def test_manager_imports_a_file_and_reviews_and_exports_the_data(
+    log_in: Callable[[str], Page], file: Path
+) -> None:
     page = log_in("admin")
     _bring_in(page, file)
     _look_through(page)

@@ -22,7 +22,8 @@ RUN_SECONDS = 600.0
 CREATED = re.compile(r"^Created demo-")  # the headline of a run that ends with a model
 RANKED_BY_HAND = 3  # tasks per annotator
 HANDED_OUT_BEFORE = 4  # upper bound; an annotator holds the current task and one prefetched task
-# As in the README, there are fewer steps than in the default recipes. The gain is still well above its error.
+# As in the README, there are fewer steps than in the default recipes. The gain is still well above its
+# standard error.
 REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 160, 16
 
 

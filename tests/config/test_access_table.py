@@ -112,7 +112,7 @@ def test_token_is_limited_to_its_scopes(people: dict[str, User], rows: Ids) -> N
             )
 
 
-def test_token_with_all_scopes_has_only_its_users_access(people: dict[str, User], rows: Ids) -> None:
+def test_token_with_all_scopes_has_only_the_access_of_its_user(people: dict[str, User], rows: Ids) -> None:
     for name in ("alice", "oscar"):
         client = _with(create_token(user=people[name], name="script")[1])
         for line in TABLE:

@@ -290,7 +290,7 @@ def test_hostile_query_is_refused_or_ignored(people: dict[str, User], rows: Ids)
                     assert answer.status_code < 500, (_id(operation), name, text, answer.content[:500])
 
 
-def test_hostile_address_is_not_found(people: dict[str, User], rows: Ids) -> None:
+def test_hostile_values_in_the_url_are_refused(people: dict[str, User], rows: Ids) -> None:
     for operation in OPERATIONS:
         line = TABLE[operation.path, operation.method.upper()]
         client = _client(people, operation)

@@ -1,4 +1,5 @@
-"""docker-compose.yml and the Dockerfile match the code that runs in the containers. Docker is not needed."""
+"""docker-compose.yml and the Dockerfile match the code that runs in the containers. The tests do not need
+Docker."""
 
 from __future__ import annotations
 
@@ -124,7 +125,7 @@ def test_every_service_command_exists(name: str) -> None:
         assert command[4:6] in (["--skip-checks", "worker"], ["--skip-checks", "beat"])
 
 
-def test_queues_and_workers_match() -> None:
+def test_workers_serve_exactly_the_configured_queues() -> None:
     app.loader.import_default_modules()
     routed = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
     assert set(settings.CELERY_TASK_ROUTES) <= set(app.tasks)
@@ -162,7 +163,7 @@ def test_no_port_is_open_to_the_network() -> None:
     assert [port.split(":")[0] for port in published] == ["127.0.0.1"]
 
 
-def test_web_image_excludes_only_locked_packages() -> None:
+def test_packages_excluded_from_the_web_image_are_in_the_lock() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     (names,) = re.findall(r"grep -vE '\^\(([^)]+)\)=='", dockerfile)
     locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}

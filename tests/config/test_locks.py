@@ -1,7 +1,7 @@
 """The lock files are complete and consistent on every Python that pyproject.toml accepts.
 
 `pip check` covers only the Python that runs it. Packages state their requirements for every Python version.
-These tests can therefore also check the versions that are not running. These tests do not check whether a
+These tests can therefore check all versions, not only the running one. These tests do not check whether a
 package index offers the wheels.
 """
 
@@ -94,7 +94,7 @@ def test_lock_has_a_matching_version_of_every_required_package(name: str, python
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_locked_package_refuses_a_supported_python(name: str) -> None:
+def test_every_locked_package_supports_every_supported_python(name: str) -> None:
     for python in PYTHONS:
         for package in installed(name, python):
             described: PackageMetadata = metadata(package)

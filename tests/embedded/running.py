@@ -40,7 +40,8 @@ class Someone:
 
 
 def environment(state: Path, user: Someone | None = None) -> dict[str, str]:
-    """The test's environment with this state folder, without the test run's servers and thread limit."""
+    """The environment variables of a stack that uses this state folder: the test's own variables, except
+    those that set the test run's servers and thread limit."""
     outside = {"DATABASE_URL", "BROKER_URL", "PYTEST_XDIST_WORKER", "OMP_NUM_THREADS"}
     inherited = {name: value for name, value in os.environ.items() if name not in outside}
     if user is not None:

@@ -76,7 +76,7 @@ def test_command_that_needs_no_database_starts_none(folder: Path) -> None:
     assert not (folder / "state" / "postgres").exists()
 
 
-def test_unusable_state_folder_is_named_in_the_error(folder: Path) -> None:
+def test_error_for_an_unusable_state_folder_names_the_setting(folder: Path) -> None:
     (folder / "file").write_text("")
     refused = manage(folder / "file" / "state", "shell", "-c", _COUNT)
     assert refused.returncode != 0

@@ -100,7 +100,7 @@ def test_top_one_ranking_is_stored_with_its_pairs(desk: APIClient, project: Proj
 @pytest.mark.parametrize(
     ("order", "ranked", "pairs"), [("asked", True, "strict"), ("none", False, ""), ("tied", True, "ties")]
 )
-def test_all_bad_answer_keeps_the_pairs_that_the_form_allows(
+def test_answer_marked_all_bad_is_stored_with_the_pairs_of_its_tiers(
     desk: APIClient, project: Project, order: str, ranked: bool, pairs: str
 ) -> None:
     _ask(project, AnswerForm(all_bad=AllBad.model_validate({"order": order})))

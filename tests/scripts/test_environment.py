@@ -76,7 +76,7 @@ def test_each_supported_python_is_used(checkout: Checkout, version: str) -> None
 
 
 @pytest.mark.parametrize("version", ["3.9", "3.10", "3.15"])
-def test_unsupported_python_is_refused_with_the_supported_versions(checkout: Checkout, version: str) -> None:
+def test_error_for_an_unsupported_python_lists_supported_versions(checkout: Checkout, version: str) -> None:
     checkout.python("python3", version)
     done = checkout.set_up()
     assert done.returncode == 1
@@ -84,20 +84,20 @@ def test_unsupported_python_is_refused_with_the_supported_versions(checkout: Che
     assert not (checkout.folder / ".venv").exists()
 
 
-def test_error_without_python_explains_how_to_install_it(checkout: Checkout) -> None:
+def test_error_for_a_missing_python_explains_how_to_install_it(checkout: Checkout) -> None:
     done = checkout.set_up()
     assert done.returncode == 1
     assert "apt-get install python3 python3-venv" in done.stderr
 
 
-def test_newest_supported_python_replaces_an_unsupported_python3(checkout: Checkout) -> None:
+def test_newest_supported_python_is_used_if_python3_is_unsupported(checkout: Checkout) -> None:
     checkout.python("python3", "3.10")
     checkout.python("python3.12", "3.12")
     checkout.python("python3.13", "3.13")
     assert "(Python 3.13.0)" in checkout.set_up().stdout
 
 
-def test_python_named_by_the_variable_is_used_or_refused(checkout: Checkout) -> None:
+def test_python_named_by_the_variable_is_used_only_if_supported(checkout: Checkout) -> None:
     checkout.python("python3", "3.13")
     old = checkout.python("old", "3.10")
     done = checkout.set_up(PYTHON=str(old))

@@ -105,8 +105,9 @@ def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
 def _next_name(project: Project, kind: str) -> str:
     stem = f"{project.slug}-{NAME_OF_KIND[TrainingRun.Kind(kind)]}-"
     number = ModelVersion.objects.filter(name__startswith=stem).count() + 1
-    # The count is only a starting point. Model names of a project "a-sft" also start with "a-sft-", which is
-    # a stem of project "a". The number is increased until the name is free.
+    # The count is only a starting point, because it can include another project's models: the name
+    # "a-sft-sft-1" of project "a-sft" also starts with "a-sft-", the stem of project "a". The number is
+    # increased until the name is free.
     while ModelVersion.objects.filter(name=f"{stem}{number}").exists():
         number += 1
     return f"{stem}{number}"

@@ -11,7 +11,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Points have no fixed scale. If one response has a points and another response has b points, the lead is
+# Points have no fixed scale. The lead of a response with `a` points over a response with `b` points is
 # therefore measured relative to |a| + |b|. Each strength level above the lowest requires a relative lead that
 # is larger by this amount.
 LEAD_PER_LEVEL = 0.2

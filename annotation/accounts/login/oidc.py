@@ -145,7 +145,7 @@ def _identity(request: HttpRequest, provider_id: str) -> tuple[dict[str, Any], I
     state = unstash_state(request, provider_id=provider.sub_id, state_id=state_id)
     if state is None:
         raise Refused(
-            "failed", "the state belongs to no request of this browser, has been used, or is too old"
+            "failed", "the state is not from a request of this browser, was already used, or has expired"
         )
     if error := request.GET.get("error"):
         reason = "cancelled" if error == "access_denied" else "failed"
@@ -273,7 +273,7 @@ def _invited(identity: Identity) -> User | None:
 def _made(provider_id: str, identity: Identity) -> User:
     provider = _named(provider_id)
     if provider is None or not provider.creates_accounts:
-        raise Refused("unknown", f"no account here has the subject {identity.subject!r}")
+        raise Refused("unknown", f"no account is linked to the subject {identity.subject!r}")
     wanted = identity.username or identity.email.partition("@")[0] or "user"
     base = _NOT_IN_A_NAME.sub("-", wanted).strip("-")[:_MAX_NAME] or "user"
     for number in range(1, 1000):

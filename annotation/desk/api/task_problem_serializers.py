@@ -1,4 +1,4 @@
-"""Serializers for problems with tasks, which annotators report and managers settle."""
+"""Serializers for problems with tasks, which annotators report and managers resolve."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Settling(serializers.Serializer[Any]):
         allow_blank=True,
         required=False,
         trim_whitespace=False,
-        help_text="The report's text as you read it. If the stored text differs, the report is not settled.",
+        help_text="The report's text as you read it. If the stored text differs, the report is not resolved.",
     )
 
 
@@ -50,7 +50,7 @@ class TaskProblem(serializers.Serializer[models.TaskProblem]):
     task_state = serializers.ChoiceField(source="task.state", choices=models.RankingTask.State.choices)
     excerpt = serializers.SerializerMethodField(help_text="The last part of the task's conversation.")
     created_at = serializers.DateTimeField()
-    settled_at = serializers.DateTimeField(allow_null=True, help_text="Null: not settled.")
+    settled_at = serializers.DateTimeField(allow_null=True, help_text="Null: not resolved.")
     settled_by = serializers.CharField(source="settled_by.username", allow_null=True, default=None)
     note = serializers.CharField(allow_blank=True, help_text="How the problem was resolved.")
 

@@ -1,4 +1,4 @@
-"""Problems with tasks: reported at the desk, settled by managers."""
+"""Problems with tasks: reported at the desk, resolved by managers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TaskProblemsView(ProjectView):
 
     @extend_schema(
         operation_id="listTaskProblems",
-        description="Problems that annotators reported. Open problems come before settled problems, and"
+        description="Problems that annotators reported. Open problems come before resolved problems, and"
         " within each group, newer problems come before older problems.",
         parameters=[serializers.TaskProblemsSought],
         responses=serializers.TaskProblem(many=True),
@@ -68,7 +68,7 @@ def _problem(request: Request, id: UUID) -> TaskProblem:
 class SettleProblemView(APIView):
     @extend_schema(
         operation_id="settleTaskProblem",
-        description="Marks the report as settled. 409: the report was settled or changed in the meantime.",
+        description="Marks the report as resolved. 409: the report was resolved or changed in the meantime.",
         request=serializers.Settling,
         responses=serializers.TaskProblem,
         tags=["tasks"],
@@ -84,7 +84,7 @@ class SettleProblemView(APIView):
 class ReopenProblemView(APIView):
     @extend_schema(
         operation_id="reopenTaskProblem",
-        description="Reopens a settled report. 409: the report is already open.",
+        description="Reopens a resolved report. 409: the report is already open.",
         request=None,
         responses=serializers.TaskProblem,
         tags=["tasks"],

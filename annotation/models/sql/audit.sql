@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS annotation_auditentry (
     before jsonb,
     after jsonb
 );
--- Each index serves one query: a project's newest entries, an actor's, a row's, and the entries of a period.
+-- Each index serves one query: the newest entries of a project, of an actor or of a row, or the entries of a
+-- period.
 CREATE INDEX IF NOT EXISTS audit_of_project ON annotation_auditentry (project_id, id);
 CREATE INDEX IF NOT EXISTS audit_of_actor ON annotation_auditentry (actor, id);
 CREATE INDEX IF NOT EXISTS audit_of_row ON annotation_auditentry (row_id, id);

@@ -1,4 +1,4 @@
--- The queue's bookkeeping in a task's row.
+-- Maintains the columns of a task that the queue uses: `moved_xid` and `reserved`.
 
 -- An annotator's cursor marks a place in the queue. When the cursor was set, no task before this place was
 -- available to the annotator. `moved_xid` lets a later claim find the tasks that have moved to an earlier

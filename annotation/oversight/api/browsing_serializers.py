@@ -13,6 +13,7 @@ from annotation.oversight.browsing import CARRIES, EXCERPT_CHARACTERS
 
 MAX_WORDS_CHARACTERS = 200
 _EXCERPT = f"The first {EXCERPT_CHARACTERS} characters of the prompt's last turn."
+_COMMENT = f"The first {EXCERPT_CHARACTERS} characters of the comment."
 
 
 class _Sought(serializers.Serializer[Any]):
@@ -29,7 +30,7 @@ class _Sought(serializers.Serializer[Any]):
     has = serializers.ChoiceField(
         choices=sorted(CARRIES),
         required=False,
-        help_text="Only rankings that contain this optional part.",
+        help_text="Only rankings with this optional part, or tasks with such a ranking.",
     )
     says = serializers.CharField(
         max_length=MAX_WORDS_CHARACTERS,
@@ -91,7 +92,7 @@ class RankingListed(_Given):
         help_text="The number of tiers. If responses are tied, there are fewer tiers than responses."
     )
     n_responses = serializers.SerializerMethodField()
-    comment = serializers.SerializerMethodField(help_text=f"Its first {EXCERPT_CHARACTERS} characters.")
+    comment = serializers.SerializerMethodField(help_text=_COMMENT)
     flags = serializers.SerializerMethodField(help_text="Names of the flags set on any response.")
     rewritten = serializers.SerializerMethodField()
     agreement = serializers.FloatField(

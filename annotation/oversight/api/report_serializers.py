@@ -27,7 +27,8 @@ class AnnotatorQuality(serializers.Serializer[Any]):
     median_seconds = serializers.FloatField(allow_null=True)
     agreement = serializers.FloatField(
         allow_null=True,
-        help_text="Share of other annotators' verdicts on the same pairs that agree with this annotator's.",
+        help_text="Among other annotators' verdicts on the same pairs, the share that agrees with this"
+        " annotator's verdict.",
     )
     n_pairs = serializers.IntegerField()
     reliability = Estimate(
@@ -41,7 +42,7 @@ class AnnotatorQuality(serializers.Serializer[Any]):
     )
     longer_wins = Estimate(help_text="Share of strict pairs won by the longer response.")
     as_shown = serializers.FloatField(
-        allow_null=True, help_text="Share of rankings without ties that match the order shown."
+        allow_null=True, help_text="Among rankings without ties, the share that matches the order shown."
     )
     as_shown_by_chance = serializers.FloatField(
         allow_null=True, help_text="The value of `as_shown` expected by chance."
@@ -93,7 +94,8 @@ class Quality(serializers.Serializer[Any]):
     annotators = AnnotatorQuality(many=True)
     per_day = DayAgreement(many=True)
     between = Between(
-        many=True, help_text="Each pair among the annotators who share the most tasks with others."
+        many=True,
+        help_text="Pairwise agreement between the annotators who share the most tasks with others.",
     )
 
 
@@ -142,8 +144,10 @@ class Leaderboard(serializers.Serializer[Any]):
     )
     comparisons = serializers.IntegerField()
     standings = Standing(many=True)
-    matrix = Cell(many=True, help_text="Each pair of compared models, once.")
-    groups = serializers.IntegerField(help_text="If greater than 1, not all models can be compared.")
+    matrix = Cell(many=True, help_text="One cell for each pair of compared models.")
+    groups = serializers.IntegerField(
+        help_text="Number of groups. Only models in the same group can be compared."
+    )
     models_left_out = serializers.IntegerField(
         help_text="Number of models omitted because 100 others were compared more often."
     )

@@ -1,5 +1,5 @@
-"""Indicators of bias in each ranking. A ranking can prefer the response shown first or the longer response.
-An answer can be submitted in the displayed order or unchanged."""
+"""Indicators of bias in each ranking: it prefers the response shown first or the longer response, it matches
+the order shown, or the annotator submitted it without changing the order shown."""
 
 from __future__ import annotations
 

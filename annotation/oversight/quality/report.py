@@ -125,7 +125,7 @@ def _per_day(
 
 
 def _between(people: list[str], met: Meetings, person: NDArray[np.int64]) -> list[Between]:
-    """Agreement of each pair among the annotators who share the most tasks with others."""
+    """Pairwise agreement between the annotators who share the most tasks with others."""
     same, shared = between_annotators(met, person, len(people))
     busiest = np.argsort(-shared.sum(1), kind="stable")[:MAX_BETWEEN].tolist()
     cells = [(one, other) for place, one in enumerate(busiest) for other in busiest[place + 1 :]]

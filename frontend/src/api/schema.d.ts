@@ -748,7 +748,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Reopens a settled report. 409: the report is already open. */
+        /** @description Reopens a resolved report. 409: the report is already open. */
         post: operations["reopenTaskProblem"];
         delete?: never;
         options?: never;
@@ -765,7 +765,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Marks the report as settled. 409: the report was settled or changed in the meantime. */
+        /** @description Marks the report as resolved. 409: the report was resolved or changed in the meantime. */
         post: operations["settleTaskProblem"];
         delete?: never;
         options?: never;
@@ -1094,7 +1094,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Problems that annotators reported. Open problems come before settled problems, and within each group, newer problems come before older problems. */
+        /** @description Problems that annotators reported. Open problems come before resolved problems, and within each group, newer problems come before older problems. */
         get: operations["listTaskProblems"];
         put?: never;
         post?: never;
@@ -1745,7 +1745,7 @@ export interface components {
             median_seconds: number | null;
             /**
              * Format: double
-             * @description Share of other annotators' verdicts on the same pairs that agree with this annotator's.
+             * @description Among other annotators' verdicts on the same pairs, the share that agrees with this annotator's verdict.
              */
             agreement: number | null;
             n_pairs: number;
@@ -1761,7 +1761,7 @@ export interface components {
             longer_wins: components["schemas"]["Estimate"];
             /**
              * Format: double
-             * @description Share of rankings without ties that match the order shown.
+             * @description Among rankings without ties, the share that matches the order shown.
              */
             as_shown: number | null;
             /**
@@ -2731,9 +2731,9 @@ export interface components {
             tie_parameter: number | null;
             comparisons: number;
             standings: components["schemas"]["Standing"][];
-            /** @description Each pair of compared models, once. */
+            /** @description One cell for each pair of compared models. */
             matrix: components["schemas"]["Cell"][];
-            /** @description If greater than 1, not all models can be compared. */
+            /** @description Number of groups. Only models in the same group can be compared. */
             groups: number;
             /** @description Number of models omitted because 100 others were compared more often. */
             models_left_out: number;
@@ -3536,7 +3536,7 @@ export interface components {
             longer_wins: components["schemas"]["Estimate"];
             annotators: components["schemas"]["AnnotatorQuality"][];
             per_day: components["schemas"]["DayAgreement"][];
-            /** @description Each pair among the annotators who share the most tasks with others. */
+            /** @description Pairwise agreement between the annotators who share the most tasks with others. */
             between: components["schemas"]["Between"][];
         };
         Question: {
@@ -3676,7 +3676,7 @@ export interface components {
             /** @description The number of tiers. If responses are tied, there are fewer tiers than responses. */
             readonly n_tiers: number;
             readonly n_responses: number;
-            /** @description Its first 200 characters. */
+            /** @description The first 200 characters of the comment. */
             readonly comment: string;
             /** @description Names of the flags set on any response. */
             readonly flags: string[];
@@ -4039,7 +4039,7 @@ export interface components {
              * @default
              */
             note?: string;
-            /** @description The report's text as you read it. If the stored text differs, the report is not settled. */
+            /** @description The report's text as you read it. If the stored text differs, the report is not resolved. */
             text?: string;
         };
         SkipRequest: {
@@ -4254,7 +4254,7 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description Null: not settled.
+             * @description Null: not resolved.
              */
             settled_at: string | null;
             settled_by?: string | null;
@@ -6972,7 +6972,7 @@ export interface operations {
                 /** @description The pagination cursor value. */
                 cursor?: string;
                 /**
-                 * @description Only rankings that contain this optional part.
+                 * @description Only rankings with this optional part, or tasks with such a ranking.
                  *
                  *     * `comment` - comment
                  *     * `flags` - flags
@@ -7288,7 +7288,7 @@ export interface operations {
                 /** @description The pagination cursor value. */
                 cursor?: string;
                 /**
-                 * @description Only rankings that contain this optional part.
+                 * @description Only rankings with this optional part, or tasks with such a ranking.
                  *
                  *     * `comment` - comment
                  *     * `flags` - flags
@@ -7792,7 +7792,7 @@ export interface operations {
     runs_events_retrieve: {
         parameters: {
             query?: {
-                /** @description Only events with a higher seq. */
+                /** @description Only events with a seq above this number. */
                 after?: number;
                 format?: "events" | "json";
             };
@@ -7867,7 +7867,7 @@ export interface operations {
     runs_metrics_retrieve: {
         parameters: {
             query?: {
-                /** @description Only events with a higher seq. */
+                /** @description Only events with a seq above this number. */
                 after?: number;
             };
             header?: never;

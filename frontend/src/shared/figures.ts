@@ -43,7 +43,7 @@ const FIGURES: Record<string, string> = {
   uncertainty_heldout_log_loss_plain: "Held-out log loss, scores only",
   uncertainty_heldout_log_loss_unsure: "Held-out log loss with uncertainty",
   uncertainty_prior_spread: "Prior reward uncertainty",
-  uncertainty_directions_determined: "Directions determined by the rankings",
+  uncertainty_directions_determined: "Parameter directions determined by the rankings",
   heldout_ece: "Held-out calibration error",
 };
 

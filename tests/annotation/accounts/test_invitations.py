@@ -41,7 +41,7 @@ def _accept(token: str, username: str = "zoe", password: str = PASSWORD) -> tupl
     return browser, browser.post(ACCEPT, body).status_code
 
 
-def test_new_user_gets_an_account_joins_the_project_and_is_logged_in(token: str, project: Project) -> None:
+def test_accepting_an_invitation_creates_a_member_and_logs_in(token: str, project: Project) -> None:
     shown = APIClient().post(LOOK, {"token": token}).json()
     assert (shown.pop("expires_at"), shown) == (
         Invitation.objects.get().expires_at.isoformat().replace("+00:00", "Z"),
@@ -184,7 +184,7 @@ def test_guessing_tokens_is_limited_but_opening_invitations_is_not(token: str) -
     assert "log-in" not in refused.json()["detail"]
 
 
-def test_accepting_requires_the_csrf_token(token: str) -> None:
+def test_accepting_an_invitation_requires_the_csrf_token(token: str) -> None:
     browser = APIClient(enforce_csrf_checks=True)
     body = {"token": token, "username": "zoe", "password": PASSWORD}
     assert browser.post(ACCEPT, body).status_code == 403
@@ -195,7 +195,7 @@ def test_accepting_requires_the_csrf_token(token: str) -> None:
     ("body", "field"),
     [({}, "role"), ({"role": "king"}, "role"), ({"role": "annotator", "days": 31}, "days")],
 )
-def test_error_for_invalid_invitation_names_the_field(
+def test_invalid_invitation_is_refused_and_the_error_names_the_field(
     project: Project, mona: User, client_of: ClientOf, body: dict[str, object], field: str
 ) -> None:
     response = client_of(mona).post(MADE, body)

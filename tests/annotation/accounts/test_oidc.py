@@ -112,8 +112,8 @@ def test_starting_an_oidc_login_requires_the_csrf_token(provider: Provider, db: 
     assert browser.post(BEGIN, {"provider": "company"}).status_code == 403
 
 
-def test_response_without_a_request_is_refused(provider: Provider, alice: User) -> None:
-    """A response must contain the `state` of a request from the same browser, and is accepted only once."""
+def test_callback_without_a_login_request_is_refused(provider: Provider, alice: User) -> None:
+    """A callback must contain the `state` of a login request from the same browser, and is accepted once."""
     link(alice)
     attacker, victim = Browser(), Browser()
     back = attacker.at_provider(provider)
@@ -245,7 +245,7 @@ def test_unknown_oidc_user_is_refused_by_default(provider: Provider, alice: User
     assert (User.objects.count(), SocialAccount.objects.count()) == (people, 0)
 
 
-def test_unknown_oidc_user_is_created_when_configured(
+def test_unknown_oidc_user_gets_an_account_if_the_configuration_allows_it(
     provider: Provider, settings: Settings, alice: User, project: Project
 ) -> None:
     configure(settings, provider, create=True)
@@ -261,7 +261,7 @@ def test_unknown_oidc_user_is_created_when_configured(
 
 
 @pytest.mark.parametrize("name", ["", "../../<b>", "x" * 400, "Ünï cødé", "a\x00b"])
-def test_any_provider_name_becomes_a_valid_user_name(
+def test_any_name_from_the_provider_becomes_a_valid_user_name(
     provider: Provider, settings: Settings, db: None, name: str
 ) -> None:
     configure(settings, provider, create=True)
@@ -361,7 +361,7 @@ def test_unreachable_provider_is_reported(provider: Provider, alice: User) -> No
     assert browser.back(back) == "/login?problem=failed"
 
 
-def test_error_for_unconfigured_provider_names_the_field(provider: Provider, db: None) -> None:
+def test_unconfigured_provider_is_refused_and_the_error_names_the_field(provider: Provider, db: None) -> None:
     answer = Browser().begin(provider="other")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "provider")
 

@@ -228,7 +228,7 @@ def test_database_contains_neither_the_secret_nor_the_codes(enrolled: tuple[str,
     assert not [code for code in enrolled[1] if code in stored]
 
 
-def test_codes_survive_a_secret_key_change_with_a_fallback_key(
+def test_codes_remain_valid_if_the_former_secret_key_is_a_fallback_key(
     enrolled: tuple[str, list[str]], clock: dict[str, float], settings: Settings
 ) -> None:
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]

@@ -102,7 +102,7 @@ def test_new_password_ends_all_other_sessions(alice: User) -> None:
         (PASSWORD, "password12", "new"),
     ],
 )
-def test_error_for_invalid_new_password_names_the_field(
+def test_invalid_password_change_is_refused_and_the_error_names_the_field(
     alice: User, current: str, new: str, field: str
 ) -> None:
     browser = _logged_in()

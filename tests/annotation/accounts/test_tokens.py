@@ -70,7 +70,9 @@ def test_last_use_is_recorded_at_most_once_a_minute(alice: User) -> None:
 TOKENS = "/api/v1/account/tokens/"
 
 
-def test_token_is_created_shown_once_listed_and_revoked(alice: User, client_of: ClientOf) -> None:
+def test_token_is_shown_only_at_creation_and_works_until_it_is_revoked(
+    alice: User, client_of: ClientOf
+) -> None:
     page = client_of(alice)
     end = timezone.now() + timedelta(days=7)
     made = page.post(TOKENS, {"name": "cron", "scopes": ["read", "annotate"], "expires_at": end.isoformat()})
@@ -105,7 +107,7 @@ def test_tokens_of_other_users_are_not_found(alice: User, ben: User, ada: User, 
         ({"name": "x", "scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
     ],
 )
-def test_error_for_invalid_token_settings_names_the_field(
+def test_invalid_token_settings_are_refused_and_the_error_names_the_field(
     alice: User, client_of: ClientOf, body: dict[str, object], field: str
 ) -> None:
     answer = client_of(alice).post(TOKENS, body)

@@ -43,7 +43,7 @@ def test_body_that_cannot_be_stored_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("field", ["ratings", "flags"])
-def test_response_id_repeated_in_another_spelling_is_refused(
+def test_response_id_repeated_without_hyphens_is_refused(
     client_of: Callable[[User | None], APIClient], alice: User, tasks: list[RankingTask], field: str
 ) -> None:
     client = client_of(alice)
@@ -65,7 +65,7 @@ def test_response_id_repeated_in_another_spelling_is_refused(
         (b'{"draft": {"a": {"\\u0000": 1}}}', "draft.a.\\u0000"),
     ],
 )
-def test_error_for_text_that_cannot_be_stored_names_the_field(
+def test_text_that_cannot_be_stored_is_refused_and_the_error_names_the_field(
     client_of: Callable[[User | None], APIClient],
     alice: User,
     tasks: list[RankingTask],
@@ -83,7 +83,7 @@ def test_error_for_text_that_cannot_be_stored_names_the_field(
     "body",
     [b"", b"[]", b'"text"', b"null", b"7", b'{"token": []}', b'{"token": "x", "version": "y", "draft": 3}'],
 )
-def test_error_for_json_of_the_wrong_shape_names_the_field(
+def test_json_of_the_wrong_shape_is_refused_and_the_error_names_the_fields(
     client_of: Callable[[User | None], APIClient], alice: User, tasks: list[RankingTask], body: bytes
 ) -> None:
     desk = client_of(alice)

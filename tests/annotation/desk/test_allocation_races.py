@@ -30,7 +30,9 @@ def _submit(held: Assignment) -> None:
 
 
 @pytest.mark.parametrize("cap", ["max_per_annotator", "max_per_annotator_per_day"])
-def test_cap_is_exact_with_many_tabs(project: Project, add_tasks: AddTasks, alice: User, cap: str) -> None:
+def test_annotator_with_many_tabs_reaches_but_never_exceeds_the_cap(
+    project: Project, add_tasks: AddTasks, alice: User, cap: str
+) -> None:
     add_tasks(project, 40, k=2)
     setattr(project, cap, 7)
     project.save()
@@ -151,7 +153,7 @@ def test_claim_never_leases_from_an_inactive_project(
         update_project(project=project, changes={"state": "active"})
 
 
-def test_simultaneous_last_answers_are_evaluated_once_as_one_attempt(
+def test_attempt_with_simultaneous_last_answers_is_evaluated_once(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     for task in add_tasks(project, 4)[:2]:
@@ -166,7 +168,7 @@ def test_simultaneous_last_answers_are_evaluated_once_as_one_attempt(
         assert member.qualification_attempt == (1 if right else 2)
 
 
-def test_score_of_a_check_matches_its_current_ranking_after_a_race(
+def test_score_matches_the_current_ranking_after_simultaneous_revisions(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     make_check(add_tasks(project, 1)[0])

@@ -37,11 +37,11 @@ def _wrong(form: AnswerForm = FORM, **fields: Any) -> list[str]:
     return [problem.field for problem in problems_of(Answer(**fields), form=form, shown=[A, B, C])]
 
 
-def test_complete_answer_fits_the_form() -> None:
+def test_complete_answer_is_accepted() -> None:
     assert problems_of(WHOLE, form=FORM, shown=[A, B, C]) == []
 
 
-def test_not_rankable_answer_needs_no_ranking() -> None:
+def test_answer_marked_not_rankable_needs_no_ranking() -> None:
     assert _wrong(not_rankable=True, flags={A: ["unsafe"]}, comment="all alike") == []
 
 
@@ -199,7 +199,7 @@ def test_top_k_limits_the_number_of_ranked_responses(tiers: list[list[UUID]], wh
         ("tied", [[A, B, C, C]], ["tiers"]),
     ],
 )
-def test_tiers_of_an_all_bad_answer_must_match_the_order_setting(
+def test_order_setting_determines_the_tiers_of_an_answer_marked_all_bad(
     order: str, tiers: list[list[UUID]], where: list[str]
 ) -> None:
     assert _wrong(AnswerForm.from_json({"all_bad": {"order": order}}), all_bad=True, tiers=tiers) == where
@@ -240,7 +240,7 @@ def test_presets_are_unchanged_by_a_json_round_trip(preset: str) -> None:
         ([], "form"),
     ],
 )
-def test_error_for_invalid_form_names_the_field(form: object, field: str) -> None:
+def test_invalid_form_is_refused_and_the_error_names_the_field(form: object, field: str) -> None:
     with pytest.raises(Problem) as refused:
         AnswerForm.from_json(form)
     assert [problem.field for problem in refused.value.errors] == [field]

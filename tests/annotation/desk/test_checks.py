@@ -245,7 +245,7 @@ def test_check_turned_into_a_ranking_task_opens_its_remaining_slots(
     assert claim_next(project=project, annotator=rita) is None
 
 
-def test_managers_create_checks_and_invalid_gold_is_refused(
+def test_managers_create_checks_and_invalid_gold_rankings_are_refused(
     project: Project, tasks: list[RankingTask], alice: User, mona: User, client_of: ClientOf
 ) -> None:
     url = f"/api/v1/projects/support/tasks/{tasks[0].pk}/"
@@ -295,7 +295,7 @@ def test_only_managers_see_and_change_check_settings(
         Project.objects.update(gold_rate=0.4, attention_rate=0.4)
 
 
-def test_database_refuses_checks_without_gold_or_with_slots(tasks: list[RankingTask]) -> None:
+def test_database_refuses_checks_without_a_gold_ranking_or_with_open_slots(tasks: list[RankingTask]) -> None:
     for changes in ({"kind": "gold", "open_slots": 0}, {"kind": "gold", "gold_tiers": [[1], [2]]}):
         with pytest.raises(IntegrityError, match="check_has_gold"), transaction.atomic():
             RankingTask.objects.filter(pk=tasks[0].pk).update(**changes)

@@ -52,7 +52,7 @@ def _crowd(project: Project, n: int) -> list[User]:
 
 
 @pytest.mark.parametrize(("overlap", "n_tasks"), [(1, 60), (3, 20)])
-def test_concurrent_annotators_answer_each_task_exactly_overlap_times(
+def test_concurrent_annotators_answer_each_task_as_often_as_required(
     project: Project, add_tasks: AddTasks, overlap: int, n_tasks: int
 ) -> None:
     add_tasks(project, n_tasks, overlap=overlap)
@@ -212,7 +212,7 @@ def test_one_of_two_simultaneous_revisions_succeeds(
     assert any(created for _, created in outcomes)
 
 
-def test_slots_add_up_after_any_simultaneous_actions(project: Project, add_tasks: AddTasks) -> None:
+def test_slot_counts_are_correct_after_simultaneous_actions(project: Project, add_tasks: AddTasks) -> None:
     """Claims, answers, skips, releases and sweeps can happen in any order without a deadlock. No slot is lost
     or assigned twice."""
     add_tasks(project, 15, overlap=2)

@@ -36,7 +36,7 @@ def _paths_sent(value: Any, leaves: set[str], path: str = "") -> set[str]:
     )
 
 
-def test_assignment_is_sent_with_exactly_the_described_fields(
+def test_assignment_is_sent_with_exactly_the_fields_of_its_serializer(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     described = _paths(serializers.Assignment())

@@ -78,7 +78,7 @@ def test_draft_version_must_be_a_non_negative_integer(desk: APIClient, version: 
     assert (response.status_code, wrong_fields(response)) == (422, ["version"])
 
 
-def test_unknown_draft_version_is_stale(desk: APIClient) -> None:
+def test_draft_with_an_unknown_version_is_refused_as_stale(desk: APIClient) -> None:
     assert _save(desk, next_of(desk), 7).json()["type"] == "stale-draft"
 
 

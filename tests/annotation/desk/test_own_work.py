@@ -37,7 +37,7 @@ def desk(client_of: ClientOf, alice: User, tasks: list[RankingTask]) -> APIClien
     return client_of(alice)
 
 
-def test_statistics_cover_only_the_annotators_own_answers(
+def test_statistics_exclude_answers_of_other_annotators(
     desk: APIClient, project: Project, alice: User, ben: User, client_of: ClientOf
 ) -> None:
     assert desk.get(MINE).json() == NOTHING_YET
@@ -64,7 +64,7 @@ def test_yesterdays_answers_do_not_count_today(desk: APIClient, project: Project
         ({"max_per_annotator": 1}, 0),
     ],
 )
-def test_smaller_of_the_two_remaining_caps_is_shown(
+def test_number_of_answers_left_today_respects_both_caps(
     desk: APIClient, project: Project, alice: User, caps: dict[str, int], left: int
 ) -> None:
     for _ in range(2):
@@ -85,7 +85,7 @@ def test_pace_is_computed_from_recent_answers_without_revisions(
     assert desk.get(MINE).json()["median_seconds"] == 15.0
 
 
-def test_qualification_progress_is_shown_until_it_ends(
+def test_qualification_progress_is_shown_until_the_qualification_ends(
     project: Project, add_tasks: AddTasks, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     for task in add_tasks(project, 4)[:2]:
@@ -119,7 +119,7 @@ def test_statistics_take_one_query_for_any_number_of_answers(
     assert len(asked) == 1
 
 
-def test_last_answer_is_returned_with_its_task_as_shown(desk: APIClient) -> None:
+def test_last_answer_is_returned_with_the_content_that_was_shown(desk: APIClient) -> None:
     assert desk.get(LAST).status_code == 204
     send(desk, next_of(desk))
     shown = next_of(desk)

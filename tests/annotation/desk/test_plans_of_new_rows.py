@@ -1,5 +1,5 @@
-"""The time for checking new rankings and comparisons is proportional to the number of new rows. The time is
-also proportional in a session that made its query plans when the tables were small."""
+"""The time for checking new rankings and comparisons is proportional to the number of new rows, even in a
+session that made its query plans when the tables were small."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_feedback_lists_each_pair_after_the_answer(exam: Project, alice: User, c
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_feedback_on_the_last_answer_includes_the_attempts_result(
+def test_feedback_on_the_last_answer_includes_the_result_of_the_attempt(
     exam: Project, alice: User, client_of: ClientOf, right: bool
 ) -> None:
     for _ in range(2):
@@ -70,7 +70,7 @@ def test_feedback_on_the_last_answer_includes_the_attempts_result(
     assert told["attempts_left"] == (None if right else exam.qualification_attempts - 1)
 
 
-def test_feedback_on_a_failed_attempt_counts_granted_attempts(
+def test_attempts_left_after_a_failed_attempt_include_granted_attempts(
     exam: Project, alice: User, client_of: ClientOf
 ) -> None:
     exam.qualification_attempts = 1

@@ -189,7 +189,9 @@ def test_prefetched_tasks_belong_to_the_attempt(short_exam: Project, alice: User
     assert Membership.objects.get(user=alice).qualification_attempt == 2
 
 
-def test_deferred_task_keeps_its_place_until_it_is_removed(short_exam: Project, alice: User) -> None:
+def test_deferred_task_keeps_its_place_in_the_attempt_until_it_is_dropped(
+    short_exam: Project, alice: User
+) -> None:
     held = claim(short_exam, alice)
     allocation.skip_assignment(assignment=held, token=held.token, way="me")
     (other,) = _attempt(short_exam, alice, True)

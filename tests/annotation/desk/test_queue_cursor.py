@@ -118,7 +118,7 @@ def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | Non
         checks.set_kind(task=task, kind="ranking" if task.kind == "gold" else "gold", gold_tiers=gold)
 
 
-def test_transactions_in_progress_at_cursor_creation_are_not_missed(
+def test_slot_freed_by_a_transaction_in_progress_is_not_missed(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     """A slot becomes free in a transaction that starts before the cursor is set and ends afterwards."""
@@ -166,7 +166,9 @@ def test_claim_that_is_rolled_back_leaves_no_cursor(
     assert held.task_id == wanted
 
 
-def test_cursor_of_another_server_is_not_used(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_cursor_from_another_database_server_is_not_used(
+    project: Project, add_tasks: AddTasks, alice: User
+) -> None:
     add_tasks(project, 6, k=2, overlap=2)
     _answer_one(project, alice)
     _answer_one(project, alice)
@@ -203,7 +205,7 @@ def test_claim_from_a_cursor_reads_indexes_in_order(
 
 @pytest.mark.parametrize("plan_of", [plan_for_values, plan_for_any_values])
 @pytest.mark.parametrize("policy", ["finish_started", "fifo"])
-def test_look_ahead_reads_indexes_in_order(
+def test_look_ahead_statement_reads_indexes_in_order(
     project: Project, add_tasks: AddTasks, alice: User, policy: str, plan_of: PlanOf
 ) -> None:
     tasks = add_tasks(project, 2000, k=2, overlap=2)
@@ -229,7 +231,7 @@ def test_look_ahead_reads_indexes_in_order(
         assert "Sort" not in plan.split("CTE behind")[0], plan
 
 
-def test_racing_annotators_with_cursors_complete_every_task_once(
+def test_annotators_with_cursors_answer_each_task_as_often_as_required(
     project: Project, add_tasks: AddTasks
 ) -> None:
     add_tasks(project, 40, k=2, overlap=3)

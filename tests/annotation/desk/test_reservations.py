@@ -80,7 +80,7 @@ def test_deferred_reserved_task_comes_last(project: Project, tasks: list[Ranking
     assert _drain(project, ben)[-1] == tasks[0].pk
 
 
-def test_managers_reserve_list_and_release_tasks_through_the_api(
+def test_managers_can_reserve_tasks_and_list_and_release_the_reservations(
     project: Project, add_tasks: AddTasks, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     tasks = add_tasks(project, 3, overlap=2)
@@ -104,7 +104,7 @@ def test_managers_reserve_list_and_release_tasks_through_the_api(
     assert client_of(alice).post(URL, body).status_code == 403
 
 
-def test_error_for_invalid_reservation_names_the_field(
+def test_invalid_reservation_is_refused_and_the_error_names_the_field(
     project: Project, tasks: list[RankingTask], oscar: User, mona: User, client_of: ClientOf
 ) -> None:
     api = client_of(mona)

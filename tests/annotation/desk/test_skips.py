@@ -36,7 +36,9 @@ def _rest(project: Project, person: User) -> list[object]:
     return given
 
 
-def test_task_skipped_for_others_never_returns(every_way: Project, alice: User, ben: User) -> None:
+def test_task_left_to_others_never_returns_to_the_annotator_who_skipped_it(
+    every_way: Project, alice: User, ben: User
+) -> None:
     skipped = _skip(every_way, alice, "others")
     assert skipped.pk not in _rest(every_way, alice)
     assert _rest(every_way, ben) == [skipped.pk]
@@ -62,7 +64,7 @@ def test_dropped_task_is_assigned_to_nobody(every_way: Project, alice: User, ben
     assert dropped.pk not in _rest(every_way, ben) + _rest(every_way, alice)
 
 
-def test_skip_request_without_a_way_uses_the_projects_first_allowed_way(
+def test_skip_without_a_way_uses_the_first_way_that_the_project_allows(
     every_way: Project, alice: User
 ) -> None:
     every_way.skip_ways = ["drop", "me"]

@@ -66,7 +66,7 @@ def test_strength_applies_to_the_first_two_tiers(desk: APIClient, project: Proje
     assert [(str(one), str(two), level) for one, two, level in graded] == [(a, b, 2)]
 
 
-def test_not_rankable_is_an_answer_without_comparisons(desk: APIClient) -> None:
+def test_answer_marked_not_rankable_has_no_comparisons(desk: APIClient) -> None:
     assert send(desk, next_of(desk), tiers=[], not_rankable=True).status_code == 201
     assert Ranking.objects.get().not_rankable
     assert not Comparison.objects.exists()
@@ -130,7 +130,7 @@ def test_answer_after_expiry_is_a_conflict_and_is_kept_as_a_draft(desk: APIClien
     assert send(desk, again).status_code == 201
 
 
-def test_old_token_does_not_overwrite_the_new_tokens_draft(desk: APIClient) -> None:
+def test_answer_with_an_old_token_does_not_overwrite_the_newer_draft(desk: APIClient) -> None:
     old = next_of(desk)
     Assignment.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     new = next_of(desk)

@@ -124,7 +124,7 @@ def reported(desk: APIClient) -> list[str]:
     return [desk.post(url, {"kind": kind, "text": kind}).json()["id"] for kind in kinds]
 
 
-def test_settled_reports_come_last_with_manager_and_note(
+def test_resolved_reports_come_last_with_manager_and_note(
     reported: list[str], mona: User, client_of: ClientOf
 ) -> None:
     manager = client_of(mona)
@@ -164,7 +164,7 @@ def test_managers_see_the_number_of_open_reports(
     assert [_left(client_of(person)) for person in (mona, ada, rita, alice)] == [2, 2, None, None]
 
 
-def test_one_of_two_simultaneous_settlements_succeeds(
+def test_report_resolved_by_one_manager_cannot_be_resolved_by_another(
     reported: list[str], mona: User, ada: User, client_of: ClientOf
 ) -> None:
     assert _settle(client_of(mona), reported[0], note="mine").status_code == 200
@@ -189,7 +189,7 @@ def test_reopened_report_keeps_its_note_only_in_the_audit_log(
     ]
 
 
-def test_repeated_report_reopens_a_settled_report(desk: APIClient, mona: User, client_of: ClientOf) -> None:
+def test_repeated_report_reopens_a_resolved_report(desk: APIClient, mona: User, client_of: ClientOf) -> None:
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     first = desk.post(url, {"kind": "unsafe", "text": "one"}).json()["id"]
     _settle(client_of(mona), first)
@@ -197,7 +197,7 @@ def test_repeated_report_reopens_a_settled_report(desk: APIClient, mona: User, c
     assert _left(client_of(mona)) == 1
 
 
-def test_report_changed_since_it_was_read_is_not_settled(
+def test_report_changed_since_it_was_read_cannot_be_resolved(
     reported: list[str], mona: User, client_of: ClientOf
 ) -> None:
     manager = client_of(mona)
@@ -205,13 +205,13 @@ def test_report_changed_since_it_was_read_is_not_settled(
     assert _settle(manager, reported[0], text="unreadable").status_code == 200
 
 
-def test_service_refuses_to_settle_a_settled_report(reported: list[str], mona: User) -> None:
+def test_service_refuses_to_resolve_a_resolved_report(reported: list[str], mona: User) -> None:
     problem = TaskProblem.objects.get(pk=reported[0])
     settle_problem(problem=problem, by=mona)
     with pytest.raises(Conflict):
         settle_problem(problem=problem, by=mona)
 
 
-def test_database_refuses_a_settlement_without_a_manager(reported: list[str]) -> None:
+def test_database_refuses_a_resolved_report_without_a_manager(reported: list[str]) -> None:
     with pytest.raises(IntegrityError, match="problem_settled_by_somebody"), transaction.atomic():
         TaskProblem.objects.update(note="settled by nobody")

@@ -79,7 +79,7 @@ def test_next_task_uses_the_new_form(desk: APIClient, project: Project) -> None:
     assert list(Ranking.objects.order_by("id").values_list("form_version__number", flat=True)) == [1, 2]
 
 
-def test_revision_is_checked_against_its_assignments_form(desk: APIClient, project: Project) -> None:
+def test_revision_is_checked_against_the_form_of_its_assignment(desk: APIClient, project: Project) -> None:
     shown = next_of(desk)
     send(desk, shown)
     _ask(project)

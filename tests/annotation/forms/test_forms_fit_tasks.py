@@ -74,7 +74,7 @@ def test_imported_rankings_need_not_fit_the_form(db: None) -> None:
     assert (report.tasks, report.rankings, report.failed) == (1, 1, 0)
 
 
-def test_form_that_open_tasks_do_not_fit_is_refused(
+def test_form_that_does_not_fit_the_open_tasks_is_refused(
     project: Project, tasks: list[RankingTask], mona: User, client_of: Callable[[User | None], APIClient]
 ) -> None:
     desk, form = client_of(mona), PRESETS["hh"].to_json()

@@ -74,7 +74,7 @@ def test_annotator_gets_a_task_only_once(tasks: list[RankingTask], alice: User) 
         _assign(tasks[0], alice)
 
 
-def test_annotator_has_one_open_lease_per_place(tasks: list[RankingTask], alice: User) -> None:
+def test_annotator_has_at_most_one_open_lease_per_place(tasks: list[RankingTask], alice: User) -> None:
     _assign(tasks[0], alice)
     with pytest.raises(IntegrityError, match="one_open_lease"), transaction.atomic():
         _assign(tasks[1], alice)
@@ -86,7 +86,7 @@ def test_assignment_cannot_move_to_another_task(tasks: list[RankingTask], alice:
         Assignment.objects.filter(pk=assignment.pk).update(task=tasks[1])
 
 
-def test_assignment_must_belong_to_its_tasks_project(
+def test_assignment_must_belong_to_the_project_of_its_task(
     tasks: list[RankingTask], alice: User, project: Project
 ) -> None:
     elsewhere = Project.objects.create(slug="elsewhere", name="Elsewhere")
@@ -137,7 +137,7 @@ def test_ranking_must_show_exactly_the_responses_of_its_task(ranking: Ranking) -
             _copy(ranking, supersedes_id=ranking.pk, shown_order=order).save(force_insert=True)
 
 
-def test_ranking_must_match_its_assignment_and_its_tasks_project(ranking: Ranking, ben: User) -> None:
+def test_ranking_must_match_its_assignment_and_the_project_of_its_task(ranking: Ranking, ben: User) -> None:
     elsewhere = Project.objects.create(slug="elsewhere", name="Elsewhere")
     for changes in ({"annotator_id": ben.pk}, {"project_id": elsewhere.pk}):
         with pytest.raises(IntegrityError, match="does not fit"), transaction.atomic():
@@ -152,7 +152,7 @@ def test_assignment_has_one_first_ranking_and_no_branching_revisions(ranking: Ra
         _copy(ranking, supersedes_id=ranking.pk).save(force_insert=True)
 
 
-def test_not_rankable_ranking_has_no_tiers(ranking: Ranking) -> None:
+def test_ranking_has_tiers_unless_it_is_marked_not_rankable(ranking: Ranking) -> None:
     for changes in ({"not_rankable": True}, {"tiers": []}):
         with pytest.raises(IntegrityError, match="has_tiers_or"), transaction.atomic():
             _copy(ranking, supersedes_id=ranking.pk, **changes).save(force_insert=True)
@@ -233,7 +233,7 @@ def test_overlap_grows_if_the_freed_slot_has_been_taken(ranking: Ranking, ben: U
     assert (task.overlap, task.open_slots, task.answered, task.state) == (2, 0, 1, "open")
 
 
-def test_review_needs_an_assignment_under_review(ranking: Ranking, rita: User, mona: User) -> None:
+def test_review_requires_an_assignment_held_for_review(ranking: Ranking, rita: User, mona: User) -> None:
     with pytest.raises(IntegrityError, match="review_is_a_reviewers"), transaction.atomic():
         _copy(ranking, kind="review", assignment_id=None).save(force_insert=True)
     with pytest.raises(IntegrityError, match="does not fit"), transaction.atomic():

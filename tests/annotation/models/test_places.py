@@ -58,7 +58,9 @@ def test_responses_outside_the_top_k_are_unranked(
     assert _submit(project, alice, [[1]]).places == [X, 0, X]
 
 
-def test_not_rankable_answer_has_no_places(project: Project, tasks: list[RankingTask], alice: User) -> None:
+def test_answer_marked_not_rankable_has_no_places(
+    project: Project, tasks: list[RankingTask], alice: User
+) -> None:
     assert _submit(project, alice, [], not_rankable=True).places == [X, X, X]
 
 
@@ -76,7 +78,7 @@ def test_revision_has_its_own_places(project: Project, tasks: list[RankingTask],
 
 
 @pytest.mark.django_db
-def test_places_of_imported_rankings_follow_the_tasks_own_positions() -> None:
+def test_places_of_imported_rankings_follow_the_positions_in_the_task() -> None:
     project = create_project(slug="imported")
     rows = [
         {"prompt": "Q", "responses": ["a", "b", "c"], "tiers": [[2], [0, 1]], "annotator": "kim"},
@@ -116,7 +118,7 @@ def test_places_that_disagree_with_the_tiers_are_refused(ranking: Ranking, place
     _insert_again(ranking, places=[1, 2, 0])
 
 
-def test_places_of_a_written_ranking_cannot_be_changed(ranking: Ranking) -> None:
+def test_places_of_a_stored_ranking_cannot_be_changed(ranking: Ranking) -> None:
     with (
         pytest.raises(IntegrityError, match="append-only"),
         transaction.atomic(),

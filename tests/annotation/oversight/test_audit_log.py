@@ -35,7 +35,7 @@ def _of(row: Any) -> list[AuditEntry]:
     return list(AuditEntry.objects.filter(row_id=str(row.pk)).order_by("id"))
 
 
-def test_request_logs_its_user_and_only_the_changed_fields(
+def test_log_entry_of_a_request_names_the_user_and_only_the_changed_fields(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     response = client_of(mona).patch("/api/v1/projects/support/", {"overlap": 3, "name": "Support"})
@@ -46,7 +46,7 @@ def test_request_logs_its_user_and_only_the_changed_fields(
     assert entry.project_id == project.pk
 
 
-def test_token_acts_as_its_owner(project: Project, mona: User) -> None:
+def test_change_made_with_a_token_is_attributed_to_its_owner(project: Project, mona: User) -> None:
     _, text = tokens.create_token(user=mona, name="a script")
     client = APIClient(headers={"Authorization": f"Bearer {text}"})
     assert client.patch("/api/v1/projects/support/", {"overlap": 2}).status_code == 200
@@ -312,7 +312,7 @@ def test_commands_are_logged_with_the_operating_system_account(db: None) -> None
     assert entry.before is None
 
 
-def test_managers_read_their_projects_log_and_admins_read_all_logs(
+def test_managers_read_the_log_of_their_project_and_admins_read_all_logs(
     project: Project, mona: User, ada: User, client_of: ClientOf
 ) -> None:
     elsewhere = projects.create_project(slug="elsewhere")

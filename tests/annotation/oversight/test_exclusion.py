@@ -278,7 +278,7 @@ def _slots_add_up() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_claim_racing_an_exclusion_leaves_no_lease(
+def test_claim_during_an_exclusion_leaves_no_lease(
     project: Project, tasks: list[RankingTask], alice: User, turn: int
 ) -> None:
     _at_once(
@@ -291,7 +291,7 @@ def test_claim_racing_an_exclusion_leaves_no_lease(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_answer_racing_an_exclusion_becomes_an_uncounted_ranking_or_a_draft(
+def test_answer_during_an_exclusion_becomes_an_uncounted_ranking_or_a_draft(
     project: Project, tasks: list[RankingTask], alice: User, turn: int
 ) -> None:
     held = claim(project, alice)
@@ -311,7 +311,7 @@ def test_answer_racing_an_exclusion_becomes_an_uncounted_ranking_or_a_draft(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_claim_racing_a_lifted_exclusion_does_not_exceed_the_overlap(
+def test_claim_while_an_exclusion_is_lifted_does_not_exceed_the_overlap(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, turn: int
 ) -> None:
     add_tasks(project, 1)

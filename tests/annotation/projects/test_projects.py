@@ -127,7 +127,7 @@ def test_paused_manager_cannot_create_projects(project: Project, mona: User, cli
         ({"slug": "x", "overlap": 51}, "overlap"),
     ],
 )
-def test_error_for_invalid_project_names_the_field(
+def test_invalid_project_is_refused_and_the_error_names_the_field(
     ada: User, client_of: ClientOf, body: dict[str, object], field: str
 ) -> None:
     response = client_of(ada).post("/api/v1/projects/", body)
@@ -217,7 +217,7 @@ def test_presets_are_listed_with_their_forms(alice: User, client_of: ClientOf) -
     }
 
 
-def test_form_check_changes_nothing(
+def test_checking_a_form_changes_nothing(
     project: Project, tasks: list[RankingTask], mona: User, alice: User, client_of: ClientOf
 ) -> None:
     next_of(client_of(alice))

@@ -92,7 +92,7 @@ def test_connection_uses_the_checked_address(
     assert receiver.got == []
 
 
-def test_unusual_notations_of_loopback_are_refused_on_use(project: Project) -> None:
+def test_sending_to_an_unusually_written_loopback_address_is_refused(project: Project) -> None:
     for host in ("2130706433", "0x7f.1", "localhost", "127.1"):
         assert "not a public address" in safe_post.post(f"http://{host}:9/", body=b"", headers={}).error
 
@@ -113,7 +113,7 @@ def test_unusual_notations_of_loopback_are_refused_on_use(project: Project) -> N
         ("http://example.org/", True),
     ],
 )
-def test_error_for_invalid_url_names_the_field(
+def test_invalid_url_is_refused_and_the_error_names_the_field(
     project: Project, mona: User, client_of: ClientOf, settings: Settings, url: str, https_only: bool
 ) -> None:
     settings.WEBHOOK_HTTPS_ONLY = https_only

@@ -100,7 +100,7 @@ def serve_by(server: Receiver, file: Path) -> str:
     return server.url.replace("http://", "https://")
 
 
-def test_only_a_server_that_proves_its_name_gets_the_delivery(
+def test_delivery_is_sent_only_if_the_certificate_is_valid_for_the_host(
     settings: Settings, authority: tuple[x509.Certificate, Key], tmp_path: Path
 ) -> None:
     settings.WEBHOOK_NETWORKS = LOOPBACK

@@ -61,7 +61,7 @@ def _make_due() -> None:
     WebhookDelivery.objects.filter(state="pending").update(next_attempt_at=timezone.now())
 
 
-def test_every_event_is_recorded_with_its_change_and_its_signature_verifies(
+def test_every_event_is_recorded_and_sent_with_a_valid_signature(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -131,7 +131,7 @@ def test_wrong_secret_and_changed_body_fail_verification(
             Webhook(key).verify(text, headers)
 
 
-def test_old_and_new_secret_verify_for_a_day_after_a_rotation(
+def test_deliveries_verify_with_both_secrets_for_a_day_after_a_rotation(
     project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, subscribed: Any
 ) -> None:
     endpoint, former = subscribed

@@ -123,7 +123,7 @@ def test_strengths_with_ties_as_half_wins_match_evalica() -> None:
     np.testing.assert_allclose(ours, known - known.mean(), atol=1e-4)
 
 
-def test_comparable_groups_and_levels_are_found() -> None:
+def test_comparisons_divide_the_models_into_groups_and_levels() -> None:
     # A and B beat each other. C lost to A and B and never won. D and E were compared only with each other. F
     # was compared with no other model.
     wins = np.zeros((6, 6))

@@ -13,7 +13,7 @@ ETA = np.array([0.5, 0.65, 0.75, 0.85, 0.9, 0.95])
 def _votes(
     seed: int, strengths: NDArray[np.float64], each: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Simulate `each` verdicts by every annotator on random pairs of items."""
+    """Simulate verdicts on random pairs of items. `each` is the number of verdicts per annotator."""
     rng = np.random.default_rng(seed)
     n = each * len(ETA)
     who = np.arange(n) % len(ETA)

@@ -53,7 +53,7 @@ def test_alpha_matches_that_of_the_krippendorff_package(
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_bootstrap_of_equal_units_gives_the_estimate(metric: Metric) -> None:
+def test_bootstrap_samples_equal_the_estimate_if_all_units_are_equal(metric: Metric) -> None:
     """The bootstrap and the estimate use the same formula, so with equal units, every bootstrap sample equals
     the estimate. Few and many distinct values are tested, because α is computed differently for many
     values."""
@@ -98,7 +98,7 @@ def test_pairs_of_one_task_are_resampled_together() -> None:
     assert independent.high - independent.low == pytest.approx(width / np.sqrt(10), rel=0.15)
 
 
-def test_grouping_many_clusters_keeps_the_interval() -> None:
+def test_grouping_many_clusters_does_not_change_the_interval() -> None:
     """With more than 1,000 tasks, groups of tasks are resampled. For 4,000 tasks, the interval is as wide as
     if the tasks were resampled one by one."""
     rng = np.random.default_rng(1)
@@ -130,7 +130,7 @@ def test_alpha_does_not_depend_on_the_order_of_responses() -> None:
         assert one == pytest.approx(two)
 
 
-def test_alpha_of_pairs_equals_alpha_with_each_pair_in_both_directions() -> None:
+def test_alpha_of_pairs_counts_each_pair_in_both_directions() -> None:
     rng = np.random.default_rng(3)
     said = rng.integers(-1, 2, (5, 40)).astype(float)
     said[rng.random(said.shape) < 0.3] = np.nan

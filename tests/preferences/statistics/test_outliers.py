@@ -45,8 +45,8 @@ def test_only_the_guesser_is_an_outlier(overlap: int) -> None:
     assert (np.delete(found.adjusted, 3) > 0.05).all()
 
 
-def test_expectation_matches_random_assignment() -> None:
-    """The expectation is compared with 4,000 random reassignments of each task's annotators."""
+def test_z_scores_match_random_reassignment_of_annotators() -> None:
+    """The mean and standard deviation come from 4,000 random reassignments of each task's annotators."""
     score, task, who = _project(2, np.array([0.3, 0.5, 0.7, 1.0, 2.0]), 40, 3)
     found = outliers(score, task, who, 5)
     rng = np.random.default_rng(0)

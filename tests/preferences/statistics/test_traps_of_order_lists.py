@@ -14,7 +14,7 @@ from preferences.statistics.krippendorff import alpha_of_pairs, pair_counts
 from preferences.statistics.pairs import UNRANKED, rankings_that_meet, verdicts_of
 
 
-def test_agreement_matches_tasks_by_identity() -> None:
+def test_agreement_compares_only_rankings_of_the_same_task() -> None:
     """Two annotators agree perfectly on the only task that both ranked. Each annotator has two other tasks.
     If the n-th tasks of the two annotators were compared, the agreement would be one third."""
     people = np.array([0, 0, 0, 1, 1, 1])

@@ -67,7 +67,7 @@ def test_rows_with_fewer_than_two_responses_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ties", ["ignore", "rao_kupper"])
-def test_rankings_from_python_with_too_few_responses_are_counted(ties: str) -> None:
+def test_ranking_objects_with_too_few_responses_are_counted(ties: str) -> None:
     few = [Ranking(QUESTION, ("w3",), ((0,),)), Ranking(QUESTION, (), ())]
     groups, left_out, _ = encode_rankings([*few, RANKINGS[0]], tiny.tokenizer(), max_length=100, ties=ties)
     assert (len(groups), left_out) == (1, {"fewer_than_two_responses": 2})
@@ -282,7 +282,7 @@ def test_classifier_with_several_classes_is_rejected(base: Path, tmp_path: Path)
 
 def test_ppo_rejects_an_encoder_as_reward_model(base: Path, tmp_path: Path) -> None:
     judge = learn(saved_base("bert", tmp_path), tmp_path / "rm").path
-    assert PPOConfig().steps  # the recipe is valid, but an encoder cannot value each token
+    assert PPOConfig().steps  # the recipe is valid, but an encoder cannot assign a value to each token
     with pytest.raises(ValueError, match=r"is an encoder.*Train a reward model from this policy"):
         load_models(base, judge)
 
@@ -342,8 +342,8 @@ def test_error_names_the_damaged_folder(damage: str, base: Path, adapter: Path, 
 
 
 def test_undamaged_copies_load(adapter: Path, tmp_path: Path) -> None:
-    """Undamaged copies load. In other tests, the damaged copies are therefore rejected because of the
-    damage."""
+    """Undamaged copies load. The copies in other tests are therefore rejected because they are damaged, not
+    because they are copies."""
     assert torch.isfinite(scores_here(copy_of(adapter, adapter.parent / "beside"))).all()
 
 

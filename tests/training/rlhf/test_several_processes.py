@@ -191,7 +191,7 @@ def test_two_processes_finish_without_a_usable_held_out_set(made: dict[str, Any]
     assert result(made, "unjudged")["left_out"] == {"heldout/response_too_long": 1}
 
 
-def test_non_finite_loss_stops_both_processes_and_names_the_ranking(
+def test_non_finite_loss_stops_both_processes_and_the_error_names_the_ranking(
     made: dict[str, Any],
 ) -> None:
     assert made["codes"]["poisoned"] == [1, 1]

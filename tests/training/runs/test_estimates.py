@@ -157,7 +157,7 @@ def test_estimate_uses_only_runs_of_the_same_kind_and_base_model(
     assert told.seconds.expected < twice.seconds.expected < 2.2 * told.seconds.expected
 
 
-def test_estimate_rejects_the_same_input_as_a_launch(lab: Project, tmp_path: Path) -> None:
+def test_estimate_rejects_any_input_that_a_launch_rejects(lab: Project, tmp_path: Path) -> None:
     def reasons(kind: str, recipe: dict[str, Any] | None = None, **inputs: str) -> set[str]:
         with pytest.raises(Problem) as caught:
             estimate(lab, kind, recipe, **inputs)

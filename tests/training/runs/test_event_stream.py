@@ -117,7 +117,7 @@ def test_stream_sends_a_long_history_completely(run: TrainingRun) -> None:
     assert [seq for _, seq, _ in seen] == list(range(1, len(steps) + 3))
 
 
-def test_streams_share_two_connections_that_close_with_the_last_one(run: TrainingRun) -> None:
+def test_streams_share_two_connections_that_close_with_the_last_stream(run: TrainingRun) -> None:
     seen: list[Seen] = [[] for _ in range(WATCHERS)]
     open_while_watching = -1
 
@@ -148,7 +148,9 @@ def test_streams_share_two_connections_that_close_with_the_last_one(run: Trainin
     wait_until(lambda: count() == 0, seconds=5)  # the database server closes connections after a delay
 
 
-def test_lost_listen_connection_loses_no_event(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_event_is_lost_if_the_listen_connection_is_lost(
+    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stream, "RECONNECT_SECONDS", 0.3)
     seen: Seen = []
 

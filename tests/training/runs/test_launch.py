@@ -142,7 +142,7 @@ def test_default_policy_is_the_parent_of_the_reward_model(
     assert launch(lab, kind, reward_model=judge.name).inputs["policy"] == "lab-rs-1"
 
 
-def test_evaluation_requires_a_reward_model_only_if_chosen_as_judge(
+def test_evaluation_requires_a_reward_model_only_if_the_judge_is_a_reward_model(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     make_model(name="lab-sft-1")

@@ -48,7 +48,7 @@ def test_settings_override_a_preset(lab: Project) -> None:
     assert run.recipe["batch_size"] == KINDS["sft"].recipe().batch_size  # type: ignore[attr-defined]
 
 
-def test_unknown_preset_is_rejected_with_the_valid_names(lab: Project) -> None:
+def test_error_for_an_unknown_preset_lists_the_valid_presets(lab: Project) -> None:
     with pytest.raises(Problem, match="quick, default, thorough") as caught:
         preset_settings(kind="ppo", preset="fast")
     assert [error.field for error in caught.value.errors] == ["preset"]

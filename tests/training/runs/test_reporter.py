@@ -89,7 +89,9 @@ def test_replaced_attempt_stops_and_writes_nothing(run: TrainingRun) -> None:
     assert not RunEvent.objects.filter(run=run, type="metrics").exists()
 
 
-def test_short_database_outage_loses_no_event(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_event_is_lost_in_a_short_database_outage(
+    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reporter, "RETRY_AFTER_SECONDS", 0.05)
     failures = iter([OperationalError("gone"), InterfaceError("closed"), OperationalError("gone")])
 

@@ -196,7 +196,7 @@ def test_sweep_requeues_a_lost_run_until_no_tries_remain(make_run: RunMaker) -> 
     assert "3 times" in run.error["detail"]
 
 
-def test_sweep_cancels_a_lost_run_with_a_cancel_request(make_run: RunMaker) -> None:
+def test_sweep_cancels_a_lost_run_whose_cancellation_was_requested(make_run: RunMaker) -> None:
     run = make_run()
     claim(run)
     transitions.cancel_run(run=run)

@@ -123,7 +123,7 @@ def test_cancelled_run_stops_after_a_step_and_leaves_no_partial_files(endless: T
     assert_nothing_half_written(endless)
 
 
-def test_killed_process_fails_the_run_with_a_cause(endless: TrainingRun) -> None:
+def test_run_whose_process_is_killed_fails_with_a_cause(endless: TrainingRun) -> None:
     with supervised(endless) as process:
         process.send_signal(signal.SIGKILL)
     endless.refresh_from_db()
@@ -166,7 +166,7 @@ def test_run_fails_if_no_process_can_be_started(
     assert (sft.state, sft.error["kind"]) == ("failed", "not_started")
 
 
-def test_missing_input_fails_the_run_and_logs_the_traceback(
+def test_run_with_a_missing_input_fails_and_logs_the_traceback(
     make_run: RunMaker,
 ) -> None:
     run = make_run(recipe=SHORT | {"base_model": "/nowhere/model"})

@@ -36,7 +36,7 @@ class Recipe(BaseModel):
         ge=0,
         lt=2**31,
         description="Seed for every random choice: data order, sampling, new weights. "
-        "On a CPU, the same seed gives the same run on the same machine.",
+        "On a CPU, runs with the same seed on the same machine give identical results.",
     )
 
 

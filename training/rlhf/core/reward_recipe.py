@@ -120,8 +120,8 @@ class RewardModelConfig(Recipe):
         description="Method for estimating the uncertainty of the scores. The estimate is computed"
         " after training and saved with the model. laplace: a normal posterior of the last layer."
         " heads: an ensemble of small heads."
-        " lora: an ensemble of adapters. Each adapter takes as long to train and to score with as "
-        "the model itself.",
+        " lora: an ensemble of adapters. Training or scoring with each adapter takes as long as with"
+        " the model itself.",
     )
     members: int = Field(8, ge=2, le=256, description="With heads or lora: number of ensemble members.")
     prior_spread: float | None = Field(
@@ -238,8 +238,9 @@ class RewardModelConfig(Recipe):
                 raise ValueError("crowd_bt learns how often labels are incorrect. Set `label_smoothing` to 0")
             if self.prior_right <= self.prior_wrong:
                 raise ValueError(
-                    "prior_right must exceed prior_wrong. Otherwise negated rewards, with annotators "
-                    "who state the opposite of what they mean, would explain the rankings equally well"
+                    "prior_right must exceed prior_wrong. Otherwise, negated rewards combined with"
+                    " annotators who state the opposite of their preference would explain the rankings"
+                    " equally well"
                 )
         return self
 

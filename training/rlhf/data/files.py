@@ -87,7 +87,7 @@ def read_rankings(path: str | Path) -> Rankings:
             f"{file.name} has broken rows ({len(errors)}): " + "; ".join(errors[:ERRORS_SHOWN]) + more
         )
     if not rankings and set(+Counter(rankings.left_out)) <= {"no_ranking", "no_order"}:
-        raise RankingFileError(f"{file.name} holds no rankings to learn from; it was read as: {title}")
+        raise RankingFileError(f"{file.name} holds no rankings to learn from; detected file format: {title}")
     return rankings
 
 

@@ -11,8 +11,8 @@ Works with any transformers model. Differences from `model.generate`:
 - Finished rows are removed from the batch.
 
 Only `temperature` and `top_p` change the distribution (there is no top-k, repetition penalty or minimum
-length). With `top_p` = 1, tokens are therefore sampled from the same distribution whose log-probabilities
-training computes later.
+length). With `top_p` = 1, the sampling distribution is therefore the one for which training later computes
+log-probabilities.
 """
 
 import inspect

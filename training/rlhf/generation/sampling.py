@@ -1,8 +1,8 @@
 """Sample several answers to each prompt from a policy, for annotators to rank.
 
-Each batch of prompts has three metrics. `mean_tokens` is per answer. `finished_share` is the share of answers
-that ended with EOS. `distinct_share` is the share of answers that remain after duplicate answers to the same
-prompt are removed.
+Three metrics are reported for each batch of prompts. `mean_tokens` is the mean number of tokens per answer.
+`finished_share` is the share of answers that ended with EOS. `distinct_share` is the share of answers that
+remain after duplicate answers to the same prompt are removed.
 """
 
 from collections.abc import Sequence

@@ -52,7 +52,8 @@ LOGIT_ARRAYS = 6
 PICKING_ARRAYS = 4
 ROWS_PER_BATCH = 256
 SCORING_TOKENS = 16_384
-# Number of prompts per batch: in sampling and evaluation, and in rejection sampling.
+# Number of prompts per batch. The first number is for sampling and evaluation, the second for rejection
+# sampling.
 PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = 64, 32
 HELDOUT_MEASUREMENTS = 10
 PADDED = 1.2  # token positions per real token; at most about a fifth of a micro-batch is padding

@@ -83,7 +83,7 @@ def train(
 
     Metrics per step, grouped by unit:
 
-    - In nats, as means per answer: objective/kl.
+    - In nats per answer: objective/kl.
     - In standard deviations of the reward: objective/scores, objective/rlhf_reward and objective/spread.
       objective/scores is the score minus ``caution`` times the uncertainty. objective/rlhf_reward is the
       score minus penalties. If the reward model estimates its uncertainty, objective/spread is this

@@ -111,9 +111,9 @@ def train(
     chosen = [row for group in candidates if (row := best_row(group, config.min_gain))]
     if not chosen:
         raise UnusableInput(
-            f"none of the {len(candidates)} prompts has an answer worth keeping: all answers were truncated "
-            f"at {config.max_new_tokens} tokens or exceed the prompt's mean reward by less than"
-            f" {config.min_gain}. "
+            f"none of the {len(candidates)} prompts has an answer worth keeping: every answer was truncated "
+            f"at {config.max_new_tokens} tokens or has a reward that exceeds the prompt's mean reward by less"
+            f" than {config.min_gain}. "
             "Raise max_new_tokens or lower min_gain.",
             FailureKind.NOTHING_KEPT,
         )

@@ -41,7 +41,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Agreement on preferences between responses that other rankings also compare.
+    """Agreement on preferences whose two responses are also compared in other rankings.
 
     ``others``: how often the majority of the other rankings agrees with the preference. An even split counts
     as one half. ``model``: how often the model agrees with the preference. The model sees only the responses.

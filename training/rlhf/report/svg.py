@@ -61,7 +61,7 @@ def reliability_svg(of: Reliability, title: str) -> str:
         parts.append(
             f'<rect class="bar" x="{x(one.low) + 1}" y="{floor - tall}" width="{wide}" height="{tall}"/>'
         )
-    ece = f"ECE {_figure(of.ece)}; {of.ece_if_right:.3f} if perfectly calibrated"
+    ece = f"ECE {_figure(of.ece)}; {of.ece_if_right:.3f} expected if perfectly calibrated"
     parts += [
         _text(x(0) - 8, floor, "events", "end", dim=True),
         _text(LEFT + PLOT, floor + 18, "predicted →", "end", dim=True),

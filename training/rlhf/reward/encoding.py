@@ -71,7 +71,7 @@ def encode_rankings(
                 name,
                 strength=key.levels.get(ranking.strength or 0, 0),
                 annotator=key.annotators.get(ranking.annotator, 0),
-                # Without one of its responses, a ranking no longer gives the positions of the others.
+                # If a response is dropped, the display positions of the remaining responses are unknown.
                 in_shown_order=ranking.in_shown_order and len(kept) == len(responses),
             )
             group, was_cut = fit_group(whole, max_length=max_length, cls=tokenizer.cls_token_id)

@@ -1,5 +1,5 @@
-"""An ensemble of small heads on one trunk's features. The ensemble measures how much functions that fit the
-same rankings differ from one another.
+"""An ensemble of small heads on one trunk's features. Many functions fit the same rankings, and the ensemble
+measures how much these functions differ from one another.
 
 Each member starts as a random function of a response's features. Fitting changes a member only as far as the
 rankings require. The source for randomised prior functions is Osband, Aslanides & Cassirer 2018 (arXiv

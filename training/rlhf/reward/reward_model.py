@@ -125,15 +125,15 @@ def train(
 
     Weights are selected on ``heldout``. By default, ``heldout`` is a part of ``rankings``, split by prompt.
 
-    With a folder for ``checkpoints``, the same call resumes from the newest checkpoint after the process was
-    killed. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
+    If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
+    checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
     run. The checkpoint folder is not removed. If that folder contains checkpoints of a run with other inputs,
     CheckpointRefused is raised. Under torchrun (`training.rlhf.core.distributed`), every process makes the
     same call and handles its share of every batch. The first process sends all reports and writes all files.
 
-    ``base_model`` is either the policy whose responses will be scored, or a reward model. A reward model is
-    trained further. A policy should be given as its SFT checkpoint. A reward model that is derived from
-    another language model makes PPO worse, even if this reward model ranks responses accurately.
+    ``base_model`` is either the policy whose responses will be scored, or an existing reward model, which is
+    then trained further. For a policy, pass its SFT checkpoint. A reward model that is derived from another
+    language model makes PPO worse, even if this reward model ranks responses accurately.
 
     The metrics at every step are loss, accuracy, grad_norm, learning_rate, reward/mean, reward/std and
     tokens_per_second. The loss is in nats per pair and includes the annotators' priors if reliabilities are

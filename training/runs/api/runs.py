@@ -32,7 +32,7 @@ MAX_LOG_LINES = 2000
 LOG_LINE_BYTES = 400  # maximum number of bytes read per requested line; normal lines are shorter
 MAX_EVENTS = 5000
 SNAPSHOT = OpenApiParameter("snapshot", str, description="Only runs that used the snapshot with this name.")
-AFTER = OpenApiParameter("after", int, description="Only events with a higher seq.")
+AFTER = OpenApiParameter("after", int, description="Only events with a seq above this number.")
 TAIL = OpenApiParameter("tail", int, description=f"Number of lines from the end, up to {MAX_LOG_LINES}.")
 
 

@@ -18,7 +18,7 @@ from training.runs.recipes.run_recipes import DEMO_WORLD
 
 Kind = TrainingRun.Kind
 PROMPTS_LOOKED_AT = 200
-CHARACTERS_PER_TOKEN = 4.0  # English text, common tokenizers; other scripts need more tokens
+CHARACTERS_PER_TOKEN = 4.0  # for English and common tokenizers; text in other scripts needs more tokens
 TURN_TOKENS = 3  # tokens that the chat template adds to each turn
 # Lengths of 2,000 demo-world demonstrations, in tokens of the demo world's tokenizer. The three values are
 # the mean prompt, the mean response, and the longest prompt and response together.

@@ -5,10 +5,10 @@ Importing torch and transformers takes 5 s of CPU time. The server's only client
 end of the socket. When the socket closes, for any reason, this process ends and the kernel kills its
 children.
 
-The fork server of Python's multiprocessing module is not suitable, for two reasons. First, that server
-detects through a pipe that its client has ended. Child processes inherit the pipe, so the run of a killed
-worker would continue. Second, that server reaps child processes immediately. When a process has been reaped,
-its process group can't be killed safely, because another group can have received the same ID.
+The fork server of Python's multiprocessing module is not suitable, for two reasons. First, that server ends
+only when a pipe from its client is closed. Child processes inherit the pipe and keep it open, so the run of a
+killed worker would continue. Second, that server reaps child processes immediately. When a process has been
+reaped, its process group can't be killed safely, because another group can have received the same ID.
 """
 
 from __future__ import annotations

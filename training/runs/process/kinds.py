@@ -87,7 +87,7 @@ def perform_reward_model(job: Job) -> Outcome:
     except CheckpointRefused as refused:
         # The checkpoints are damaged, or were written by another version of Rankloop that read the rankings
         # differently. Training can still start from the beginning.
-        logger.warning("Training from the beginning: %s", refused)
+        logger.warning("Training starts from the beginning, without the checkpoints: %s", refused)
         shutil.rmtree(checkpoints)
         result = trained()
     left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}

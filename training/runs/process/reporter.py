@@ -20,8 +20,8 @@ from training.rlhf.core.reporter import Cancelled, PrintReporter
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
 from training.runs.transitions import HEARTBEAT_EVERY, STALE_AFTER
 
-# The interval is not shorter, for two reasons. Each write with a NOTIFY takes a lock at commit, which all
-# runs share. More frequent updates would not make the run's page more useful.
+# The interval is not shorter, for two reasons. At commit, each write with a NOTIFY takes a lock that all runs
+# share. More frequent updates would not make the run's page more useful.
 WRITE_EVERY_SECONDS = 0.25
 RETRY_AFTER_SECONDS = 1.0
 

@@ -23,10 +23,10 @@ from training.runs.process import fork
 from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_NOT_MINE
 from training.runs.transitions import claim_run, fail_run, stop_run, worker_name
 
-# The time within which a cancelled process must reach its next step before its process group is killed.
+# If a cancelled process does not reach its next step within this time, its process group is killed.
 CANCEL_GRACE_SECONDS = 20.0
-# The time within which a process must reach its next step if the worker itself is stopping. The time is
-# short, because the worker's own supervisor kills the worker after 5 s (embedded/supervisor.py).
+# The time limit that applies instead if the worker itself is stopping. This limit is short, because the
+# worker's own supervisor kills the worker after 5 s (embedded/supervisor.py).
 WORKER_STOP_GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12

@@ -55,7 +55,7 @@ class SFTRecipe(SFTConfig):
         min_length=1,
         max_length=500,
         description="The starting model if there is no input policy: a hub name (Qwen/Qwen3-0.6B) or a "
-        "folder on the worker's machine. The name demo-world creates a new tiny model.",
+        "folder on the worker's machine. With demo-world, the run creates a new tiny model.",
     )
     demonstrations: Literal["demo_world", "best_responses"] = Field(
         "demo_world",
@@ -107,7 +107,7 @@ class EvaluateRecipe(UsesPrompts, StartsFromPolicy, EvaluateConfig):
         4,
         ge=1,
         le=64,
-        description="Number of answers scored per prompt. More answers make the mean less random.",
+        description="Number of answers scored per prompt. More answers make the mean score more precise.",
     )
     judge: Literal["gold", "reward_model"] = Field(
         "gold",

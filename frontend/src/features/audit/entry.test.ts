@@ -22,7 +22,7 @@ describe("an audit log entry", () => {
     ["task:annotation.tasks.expire_leases", "", "annotation.tasks.expire_leases (background task)"],
     ["anonymous", "", "anonymous user"],
     ["something else", "", "something else"],
-  ])("names the actor %s", (actor, actor_name, words) => {
+  ])("shows the actor %s in readable form", (actor, actor_name, words) => {
     expect(actorWords({ actor, actor_name }, en.kinds)).toBe(words);
   });
 

@@ -13,6 +13,6 @@ export const EditorProvider = EditorContext.Provider;
 
 export function useEditor(): Editor & { problemAt: (path: Path) => string | undefined } {
   const editor = useContext(EditorContext);
-  if (!editor) throw new Error("A part of the form editor stands outside of it.");
+  if (!editor) throw new Error("useEditor must be called inside an EditorProvider.");
   return { ...editor, problemAt: (path) => editor.problems[path.join(".")] };
 }

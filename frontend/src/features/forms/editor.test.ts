@@ -33,20 +33,20 @@ const saved: AnswerForm = {
 const edited = (...actions: EditorAction[]): EditorState => actions.reduce(editForm, openEditor(saved));
 
 describe("editing a form", () => {
-  it("sets a value at the server's path and shares the unchanged parts", () => {
+  it("sets the value at a path and shares the unchanged parts with the original", () => {
     const { form } = edited({ type: "put", path: ["ratings", 0, "max"], value: 7 });
     expect(form.ratings[0]).toEqual({ ...saved.ratings[0], max: 7 });
     expect(form.flags).toBe(saved.flags);
     expect(saved.ratings[0]?.max).toBe(5);
   });
 
-  it("recognises a form that was restored to its saved state as unchanged", () => {
+  it("a form that was changed back to its saved state counts as unchanged", () => {
     const there = edited({ type: "put", path: ["ties"], value: false });
     expect(isChanged(there)).toBe(true);
     expect(isChanged(editForm(there, { type: "put", path: ["ties"], value: true }))).toBe(false);
   });
 
-  it("undoes typing into one field in one step", () => {
+  it("one undo step reverts all typing into one field", () => {
     const typed = edited(
       { type: "put", path: ["tie_label"], value: "S" },
       { type: "put", path: ["tie_label"], value: "Sa" },
@@ -112,7 +112,7 @@ describe("the name under which an answer is stored", () => {
     expect(typed.form.questions[0]).toMatchObject({ name: "is_it_safe", label: "Is it safe?" });
   });
 
-  it("the name stays the same once in use, even if the label changes", () => {
+  it("a name that is already in use stays the same if the label changes", () => {
     const renamed = edited({ type: "label", path: ["flags", 0], value: "Advertising" });
     expect(renamed.form.flags[0]).toEqual({ name: "spam", label: "Advertising" });
   });

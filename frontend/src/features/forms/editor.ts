@@ -1,6 +1,6 @@
 import type { AnswerForm } from "@/api/types";
 
-/** The path to a part of the form, which the server writes as `ratings.0.max`. */
+/** The path to a part of the form. The server joins the parts of a path with dots, as in `ratings.0.max`. */
 export type Path = readonly (string | number)[];
 
 /** The optional parts of a form. */

@@ -17,7 +17,7 @@ const row = (model: string, changes: Partial<LeaderboardRow> = {}): LeaderboardR
   ...changes,
 });
 
-test("the board settings are read from the URL, without invalid parameters", () => {
+test("the board settings are read from the URL, and invalid parameters are ignored", () => {
   const board = { method: "davidson", by: "metadata", key: "topic" };
   expect(parse(boardSearch, board)).toEqual(board);
   expect(parse(boardSearch, { method: "elo", by: "moon", key: "x" })).toEqual({});
@@ -36,7 +36,7 @@ test("a difference in log odds is converted to a win probability", () => {
   expect(chanceToWin(1.2, -0.3) + chanceToWin(-0.3, 1.2)).toBeCloseTo(1);
 });
 
-test("groups are ordered by their best model and compared internally", () => {
+test("groups are ordered by their best model, and levels within a group are detected", () => {
   const rows = [row("a", { group: 1 }), row("b", { group: 0, level: 3 }), row("c", { group: 1 })];
   expect(groupsOf(rows).map((group) => group.map(({ model }) => model))).toEqual([["a", "c"], ["b"]]);
   expect(hasLevels(rows)).toBe(false);

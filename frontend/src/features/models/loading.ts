@@ -6,8 +6,8 @@ const CLASSES: Record<Model["kind"], string> = {
 };
 
 /**
- * A line of Python that loads the model. The folder name is written as a JSON string, because Python also
- * reads JSON's escapes for quotes and backslashes.
+ * A line of Python that loads the model. The folder name is written as a JSON string, because JSON and Python
+ * use the same escapes for quotes and backslashes.
  */
 export function loadLine({ kind, folder, weights }: Pick<Model, "kind" | "folder" | "weights">): string {
   const adapter = weights === "adapter";

@@ -3,7 +3,7 @@ import { placed, scaleOf } from "./interval";
 import { loadLine } from "./loading";
 
 describe("the line of code that loads a model", () => {
-  it("uses the class for the model's kind", () => {
+  it("the loading code uses the class for the model's kind", () => {
     expect(loadLine({ kind: "policy", weights: "full", folder: "/srv/models/demo-sft-1" })).toBe(
       'from transformers import AutoModelForCausalLM; model = AutoModelForCausalLM.from_pretrained("/srv/models/demo-sft-1")',
     );

@@ -23,7 +23,7 @@ describe("a figure in a report", () => {
     expect(boundsOf(estimate(0.7, 0.6, null), show)).toBe("");
   });
 
-  it("uses a real minus sign, except before zero, and percentage points", () => {
+  it("shows percentage points, and a real minus sign except before zero", () => {
     expect(decimals(-0.1234)).toBe("−0.123");
     expect(decimals(-0.0001)).toBe("0.000");
     expect(signed(0.0004)).toBe("0.000");
@@ -38,7 +38,7 @@ describe("a figure in a report", () => {
     expect(sideOf(estimate(0.1, null, null))).toBe("unclear");
   });
 
-  it("reports overconfidence only above the upper bound of the accuracy", () => {
+  it("reports overconfidence only if the confidence exceeds the upper bound of the accuracy", () => {
     expect(tooSure({ accuracy: estimate(0.7, 0.6, 0.8), confidence: 0.81 })).toBe(true);
     expect(tooSure({ accuracy: estimate(0.7, 0.6, 0.8), confidence: 0.79 })).toBe(false);
     expect(tooSure({ accuracy: estimate(0, null, null), confidence: 0.9 })).toBe(false);

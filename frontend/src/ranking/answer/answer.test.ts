@@ -90,7 +90,7 @@ describe("a draft", () => {
   });
 
   it.each([null, undefined, "text", 7, [], { tiers: [["X"]], ratings: { X: { helpful: 1 } }, comment: 3 }])(
-    "that is invalid (%o) leaves the desk as shown",
+    "an invalid draft (%o) is ignored",
     (draft) => {
       const back = restore(assignment, draft);
       expect(back.ranking.tiers).toEqual([["A"], ["B"], ["C"]]);
@@ -115,7 +115,7 @@ describe("the list of unanswered questions", () => {
     ]);
   });
 
-  it("the list is empty if the answer is complete, a full tie or not rankable", () => {
+  it("no question is reported if the answer is complete, or if no order or strength is needed", () => {
     const rated = { A: { helpful: 1 }, B: { helpful: 0 }, C: { helpful: 4 } };
     expect(
       missing(FORM, { ...EMPTY_FIELDS, strength: 1, ratings: rated }, ranking, letters, en.gaps),
@@ -167,7 +167,7 @@ describe("the list of unanswered questions", () => {
     expect(missing(form, { ...EMPTY_FIELDS, not_rankable: true }, ranking, letters, en.gaps)).toEqual([]);
   });
 
-  it("includes the order until enough of the best responses are ranked", () => {
+  it("the order is reported as unanswered until enough responses are ranked", () => {
     const form = formOf({ top_k: { at_least: 2, at_most: 3 } });
     const one = { tiers: [["A"]], unranked: ["B", "C"] };
     expect(missing(form, EMPTY_FIELDS, one, letters, en.gaps)).toEqual([

@@ -23,8 +23,8 @@ export type Comparison = { readonly first: Side; readonly second: Side } | null;
 export const MAX_COMPARED_CHARS = 500_000;
 
 /**
- * Up to this number of shared words between two longer differences are treated as a coincidence, for example
- * "of a". The shared words are marked too, so that the two differences appear as one mark.
+ * If two longer differences are separated by at most this many shared words, such as "of a", the shared words
+ * are considered a coincidence. They are marked too, so that the two differences appear as one mark.
  */
 const CHANCE_WORDS = 3;
 

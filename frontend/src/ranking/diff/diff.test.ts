@@ -164,7 +164,7 @@ describe("a text split into words", () => {
     );
   });
 
-  it("keeps joined characters together", () => {
+  it("keeps contractions and composed emoji together", () => {
     expect(wordsOf("don't 👩‍👩‍👧‍👦 🇩🇪 3.5").keys).toEqual(["don't", "👩‍👩‍👧‍👦", "🇩🇪", "3", ".", "5"]);
     expect(wordsOf("don't, 東京!").keys.filter(countsAsWord)).toEqual(["don't", "東京"]);
   });

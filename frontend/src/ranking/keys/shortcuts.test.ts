@@ -149,14 +149,14 @@ describe("the focused control", () => {
     return document.body.firstElementChild as Element;
   }
 
-  it("handles every key in a text field except the submit shortcut", () => {
+  it("a text field handles every key except the submit shortcut", () => {
     const field = control("<textarea></textarea>");
     expect(belongsToControl(stroke("1", "Digit1"), field)).toBe(true);
     expect(belongsToControl(stroke("Enter", "Enter"), field)).toBe(true);
     expect(belongsToControl(stroke("Enter", "Enter", { ctrlKey: true }), field)).toBe(false);
   });
 
-  it("handles only Enter on a button and only arrows on a radio button", () => {
+  it("a button handles only Enter, and a radio button only the arrow keys", () => {
     const button = control("<button>Up</button>");
     expect(belongsToControl(stroke("Enter", "Enter"), button)).toBe(true);
     expect(belongsToControl(stroke("2", "Digit2"), button)).toBe(false);

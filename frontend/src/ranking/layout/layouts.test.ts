@@ -5,7 +5,7 @@ import { layoutAfter, offeredLayouts, placeOf, shownLayout, topAt, twoShown } fr
 import { recall, remember } from "./remembered";
 
 describe("the layout", () => {
-  it("a layout is offered depending on the width and the type of task", () => {
+  it("the layouts offered depend on the screen width and the type of task", () => {
     expect(offeredLayouts(false, false)).toEqual(["column", "row", "focus"]);
     expect(offeredLayouts(false, true)).toEqual(["column", "focus"]);
     expect(offeredLayouts(true, false)).toEqual(["column", "row"]);
@@ -27,7 +27,7 @@ describe("the layout", () => {
 describe("the two-at-a-time layout", () => {
   const order = ["a", "b", "c", "d"];
 
-  it("replaces one response per step down the order", () => {
+  it("each step down the order replaces one response", () => {
     expect(order.map((id) => twoShown(order, id, null).join(""))).toEqual(["ab", "ab", "bc", "cd"]);
   });
 
@@ -58,7 +58,7 @@ it("scrolling together keeps the same relative position in each text", () => {
   const alongWith = (top: number, length: number, other: number) => topAt(placeOf(top, length), other);
   expect(alongWith(50, 100, 1_000)).toBe(500);
   expect(alongWith(100, 100, 37)).toBe(37);
-  // Touch screens report positions beyond both ends, and cards that do not scroll have no positive length.
+  // Touch screens report positions beyond both ends, and cards that do not scroll have a length of 0 or less.
   expect(alongWith(120, 100, 50)).toBe(50);
   expect(alongWith(10, 0, 100)).toBe(0);
   expect(alongWith(10, 100, -3)).toBe(0);
@@ -70,21 +70,21 @@ describe("the remembered view settings", () => {
     localStorage.clear();
   });
 
-  it("match the last choice", () => {
+  it("the last choice is remembered", () => {
     const chosen = { list: "focus", pair: "column", together: false, keyLine: false } as const;
     remember(chosen);
     expect(recall()).toEqual(chosen);
   });
 
   it.each(["", "null", "[]", "{", '{"list":"diagonal","pair":7,"together":"yes","keyLine":1}'])(
-    "never have invalid values: %s",
+    "invalid stored settings are replaced by the defaults: %s",
     (kept) => {
       localStorage.setItem("rankloop.desk.view", kept);
       expect(recall()).toEqual({ list: "column", pair: "row", together: true, keyLine: true });
     },
   );
 
-  it("last until the page is closed if storage fails", () => {
+  it("the settings are kept in memory if storage fails", () => {
     const refuse = () => {
       throw new DOMException("refused", "SecurityError");
     };

@@ -32,9 +32,9 @@ export function staying(positions: readonly number[]): ReadonlySet<number> {
 type Movable = { moveBefore?: (node: Node, child: Node | null) => void };
 
 /**
- * Forces a style recalculation before `moveBefore`. A pending style change can show, for example, a card's place
- * in a tie. If an element with pending changes is moved first, Chromium 156 loses these changes for the
- * element's descendants. Reading a leaf's style computes the style of all its ancestors.
+ * Forces a style recalculation before `moveBefore`. If an element is moved while style changes are pending,
+ * for example because a card has a new place in a tie, Chromium 156 loses these changes for the element's
+ * descendants. Reading a leaf's style computes the style of all its ancestors.
  */
 function settleStyle(element: Element): void {
   let leaf = element;

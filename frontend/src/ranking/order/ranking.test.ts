@@ -48,7 +48,7 @@ describe("moving a response by one step", () => {
     expect(show(run(start(), { type: "move", id: "C", by: 1 }))).toBe("A B D C");
   });
 
-  it("stops at the ends", () => {
+  it("a response at the top or bottom moves no further", () => {
     expect(run(start(), { type: "move", id: "A", by: -1 }).past).toHaveLength(0);
     expect(show(run(start(), { type: "move", id: "D", by: 1 }))).toBe("A B C D");
   });
@@ -128,7 +128,7 @@ describe("undo and focus", () => {
 });
 
 describe("restoring a draft", () => {
-  it("accepts tiers of exactly the shown responses", () => {
+  it("accepts tiers that contain exactly the responses shown", () => {
     const restored = restoreRanking(["A", "B", "C"], [["B"], ["A", "C"]], true, FREE);
     expect(restored && show(restored)).toBe("B A=C");
     expect(restored && isTouched(restored)).toBe(true);
@@ -155,7 +155,7 @@ describe("a ranking of the best few", () => {
   const all = (ranking: Ranking) => `${show(ranking)} | ${ranking.unranked.join("")}`;
   const place = (id: string, slot: number): RankingAction => ({ type: "place", id, slot });
 
-  it("the ranking starts empty", () => {
+  it("a ranking of the best few starts empty", () => {
     expect(all(best())).toBe(" | ABCD");
   });
 
@@ -176,7 +176,7 @@ describe("a ranking of the best few", () => {
     expect(all(run(best(), up("C"), down("C"), down("C")))).toBe(" | CABD");
   });
 
-  it("the ranking can be changed by command or by dragging across the line", () => {
+  it("responses can be unranked by command, and ranked or unranked by dragging them across the line", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     expect(all(run(two, { type: "unrank", id: "C" }))).toBe("A | CBD");
     expect(all(run(two, { type: "unrank", id: "B" }))).toBe("C A | BD");
@@ -204,7 +204,7 @@ describe("a ranking of the best few", () => {
   it("announces every change", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     const say = (action: RankingAction) => announce(two, action, reduce(two, action), [..."ABCD"], en);
-    expect(say(place("D", 1))).toBe("Response D is rank 1 of 2. A made room and is no longer ranked.");
+    expect(say(place("D", 1))).toBe("Response D is rank 1 of 2. To make room, A is no longer ranked.");
     expect(say({ type: "unrank", id: "C" })).toBe("Response C is no longer ranked.");
     expect(say(place("D", 9))).toBe("Response D stays unranked.");
     expect(spokenOrder([], [..."ABCD"], en)).toBe("nothing is ranked");
@@ -286,7 +286,7 @@ describe("any sequence of actions", () => {
     );
   });
 
-  it("puts a placed response alone into its slot", () => {
+  it("placing a response puts it alone into its slot", () => {
     fc.assert(
       fc.property(
         scene,
@@ -327,7 +327,7 @@ describe("an announcement", () => {
     );
   });
 
-  it("explains why nothing happened", () => {
+  it("explains why an action changed nothing", () => {
     expect(say(startRanking(shown, FREE), { type: "move", id: "w", by: -1 })).toBe(
       "Response A is already at the top.",
     );

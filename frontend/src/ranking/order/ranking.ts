@@ -64,7 +64,7 @@ export type RankingAction =
   | { type: "focusBy"; by: -1 | 1 }
   | { type: "focusEdge"; edge: "first" | "last" };
 
-/** The maximum number of undo steps, more than ranking ten responses normally takes. */
+/** The maximum number of undo steps. Ranking ten responses normally takes fewer steps. */
 const MAX_UNDO_STEPS = 200;
 
 export function startRanking(shownOrder: readonly string[], rules: Rules): Ranking {
@@ -216,8 +216,8 @@ function step(ranking: Ranking, id: string, by: -1 | 1): Order {
 }
 
 /**
- * An order with the responses in `tiers`, except the lowest responses if there are more than the form allows.
- * All responses that are not in this order are unranked.
+ * An order with the responses in `tiers`, without the lowest responses that exceed the form's limit. All
+ * other responses are unranked.
  */
 function within(ranking: Ranking, tiers: Tiers): Order {
   const order = tiers.flat();

@@ -96,7 +96,7 @@ describe("the scale for a pair", () => {
     expect([where(back), sent(back)]).toEqual([position - 1, sent(state)]);
   });
 
-  it("replaces all effects of an earlier choice", () => {
+  it("removes all effects of the previous choice when another position is chosen", () => {
     expect(sent(run(desk(HELPSTEER), pick(1), pick(4)))).toMatchObject({
       tiers: [["x", "y"]],
       strength: null,

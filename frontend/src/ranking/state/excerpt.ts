@@ -1,8 +1,8 @@
 const EXCERPT_SIGNS = 140;
 
 /**
- * The number of characters examined. No excerpt needs more characters, and long responses are not examined
- * completely.
+ * Only this many characters of a response are examined. They are enough for an excerpt, and long responses do
+ * not take longer.
  */
 const LOOKED_AT_CHARS = 1_000;
 

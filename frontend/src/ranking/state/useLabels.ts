@@ -6,7 +6,7 @@ import { excerptOf } from "./excerpt";
 type Labels = { letters: ReadonlyMap<string, string>; excerpts: ReadonlyMap<string, string> };
 
 /**
- * The letter of each response, which does not depend on the order, and the response's first words without
+ * Each response's letter, which stays the same when the responses are reordered, and its first words without
  * Markdown.
  */
 export function useLabels(responses: readonly ShownResponse[], shownOrder: readonly string[]): Labels {

@@ -18,7 +18,7 @@ export const en = {
   placedTied: (letter: string, slot: number, slots: number, others: readonly string[]) =>
     `Response ${letter} is rank ${slot} of ${slots}, tied with ${and(others)}.`,
   madeRoom: (letters: readonly string[]) =>
-    `${and(letters)} made room and ${letters.length === 1 ? "is" : "are"} no longer ranked.`,
+    `To make room, ${and(letters)} ${letters.length === 1 ? "is" : "are"} no longer ranked.`,
 
   whole: "Your order, best first",
   rank: (slot: number) => `Rank ${slot}`,

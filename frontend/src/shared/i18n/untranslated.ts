@@ -31,9 +31,9 @@ async function heard(language: "en" | "de", does: (listen: Listen) => Promise<vo
 }
 
 /**
- * Words that occur on both the German page and the English page. Their text has no translation, or is in a
- * component instead of a catalogue. Texts from the server are excluded; tests write these texts in ‹marks›.
- * The words in `same` are also excluded, because they are the same in both languages.
+ * Words that occur on both the German page and the English page, because their text has no translation or is
+ * in a component instead of a catalogue. Texts from the server are excluded; tests enclose these texts in
+ * ‹angle marks›. The words in `same` are also excluded, because they are the same in both languages.
  */
 export async function untranslated(
   same: readonly string[],

@@ -139,7 +139,7 @@ def test_nan_in_a_needed_field_refuses_the_row_and_names_the_field(row: bytes, r
 
 def test_number_beyond_any_float_is_refused_and_named() -> None:
     data = b'{"prompt": "Q", "responses": ["a", "b"], "more": {"size": 1e999}}'
-    assert reasons(data) == {1: "metadata.more.size is inf, which JSON does not have"}
+    assert reasons(data) == {1: "metadata.more.size is inf, which JSON can't represent"}
 
 
 def test_field_case_promoted_integers_are_read() -> None:

@@ -132,7 +132,8 @@ def test_cell_that_can_not_be_decoded_is_refused_with_its_column() -> None:
     rows = (("chosen", "rejected"), (repr(TURNS), repr(OTHER)), (repr(TURNS)[:-9], repr(OTHER)))
     found = reasons(csv_text(*rows).encode())
     reason = (
-        "chosen is neither valid JSON nor a Python list or dictionary: the text at character 94 has no end"
+        "chosen is neither valid JSON nor a Python list or dictionary: the string that starts at character 94"
+        " is not closed"
     )
     assert found == {3: reason}
 

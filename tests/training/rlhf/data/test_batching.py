@@ -183,7 +183,7 @@ def test_recomputed_layers_give_the_same_gradients(model: Any) -> None:
         assert torch.allclose(again[name], gradient, atol=1e-6), name
 
 
-def test_gradient_of_a_position_shared_by_two_responses_counts_once(model: Any) -> None:
+def test_responses_that_share_a_position_have_the_gradients_of_separate_rows(model: Any) -> None:
     """If a model reads rewards before EOS, an empty response is scored at the end of the prompt. Two empty
     responses therefore share one position."""
     empty = [Group([2, 10, 11], [[1], [20, 1], [1]], [0, 1, 2])]
@@ -234,7 +234,7 @@ def test_micro_batches_contain_each_group_once_and_respect_the_limit(max_tokens:
     assert sorted(seen) == list(range(8))
 
 
-def test_prompts_are_truncated_on_the_left_and_responses_never() -> None:
+def test_prompts_are_truncated_on_the_left_and_responses_are_never_truncated() -> None:
     group, was_cut = fit_group(GROUPS[0], max_length=7)
     assert was_cut
     assert group.prompt == [12, 13]

@@ -28,7 +28,7 @@ def made(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["str", "list"])
-def test_prompt_beside_and_inside_both_sides_is_trained_on_once(name: str, tmp_path: Path) -> None:
+def test_prompt_repeated_in_both_sides_of_a_pair_is_read_once(name: str, tmp_path: Path) -> None:
     (ranking,) = read_rankings(made("40-prompt-said-twice", tmp_path) / f"{name}.jsonl")
     assert list(ranking.messages) == QUESTION
     assert [ranking.responses[index] for (index,) in ranking.tiers] == ["good", "bad"]
@@ -59,7 +59,7 @@ def test_prompt_has_exactly_one_bos_with_and_without_a_template(tmp_path: Path) 
         assert ids.count(tokenizer.eos_token_id) == 1
 
 
-def test_system_turns_that_a_template_refuses_are_counted_and_thoughts_differ(tmp_path: Path) -> None:
+def test_system_turns_refused_by_a_template_are_counted_and_think_blocks_are_encoded(tmp_path: Path) -> None:
     folder = made("42-template-refuses-and-think", tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(folder / "policy")
     rankings = read_rankings(folder / "r.jsonl")

@@ -1,4 +1,5 @@
-"""A rankings file is read completely or rejected with its invalid rows named; omitted rows are counted."""
+"""A rankings file is read completely or rejected with an error that names its invalid rows. Omitted rows are
+counted."""
 
 from __future__ import annotations
 
@@ -140,7 +141,7 @@ def test_empty_rows_are_counted_and_rankings_with_only_ties_are_kept(tmp_path: P
         (row(messages=[{"role": "user", "content": "\udc00"}]), "lone surrogate"),
     ],
 )
-def test_broken_row_is_named_with_the_reason(tmp_path: Path, broken: Any, reason: str) -> None:
+def test_error_names_the_broken_row_and_the_reason(tmp_path: Path, broken: Any, reason: str) -> None:
     with pytest.raises(RankingFileError, match=rf"line 2: .*{reason}"):
         read_rankings(jsonl(tmp_path / "rankings.jsonl", row(), broken, row()))
 
@@ -280,7 +281,9 @@ def test_duplicate_and_contradictory_rankings_are_counted() -> None:
     assert count_repeats([first, tied]) == {"duplicates": 0, "contradicted_pairs": 0}
 
 
-def test_all_bad_rows_without_order_are_omitted_and_unranked_responses_are_last(tmp_path: Path) -> None:
+def test_rows_marked_all_bad_without_order_are_omitted_and_unranked_responses_are_last(
+    tmp_path: Path,
+) -> None:
     rankings = read_rankings(
         jsonl(
             tmp_path / "rankings.jsonl",
@@ -332,7 +335,9 @@ def said(content: str, role: str = "assistant") -> list[dict[str, str]]:
     ],
     ids=["TRL", "TRL as text", "lists", "TRL, implicit prompt", "hh-rlhf"],
 )
-def test_pairs_in_other_formats_become_rankings_of_two(pair: dict[str, Any], tmp_path: Path) -> None:
+def test_pairs_in_other_formats_become_rankings_of_two_responses(
+    pair: dict[str, Any], tmp_path: Path
+) -> None:
     row = pair | {"margin": 2.0, "weight": 0.5}
     table = tmp_path / "pairs.parquet"
     parquet.write_table(pa.Table.from_pylist([row]), table)

@@ -44,7 +44,7 @@ def test_policy_loads_as_a_reward_model_only_if_a_new_head_is_requested(tmp_path
     assert loading.open_classifier(path).new == ["score.weight"]
 
 
-def test_missing_path_is_reported_with_a_fix(tmp_path: Path) -> None:
+def test_error_for_a_missing_path_states_the_problem(tmp_path: Path) -> None:
     with pytest.raises(loading.ModelNotFound, match=r"is not a folder on this machine\. Give a folder"):
         loading.load_policy(tmp_path / "nowhere")
     with pytest.raises(loading.ModelNotFound, match=r"has no config\.json"):

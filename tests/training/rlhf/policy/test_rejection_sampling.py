@@ -95,7 +95,7 @@ def candidates(rewards: list[float], finished: list[bool]) -> Candidates:
     return Candidates(PROMPTS[0], [1, 2], completions, ["text"] * len(rewards), rewards)
 
 
-def test_best_finished_answer_is_kept_as_sampled_tokens() -> None:
+def test_best_finished_answer_is_kept_with_its_sampled_tokens() -> None:
     row = best_row(candidates([1.0, 3.0, 9.0, 3.0], [True, True, False, True]), min_gain=0.0)
     assert row is None, "the mean of all four is above the best finished one"
     row = best_row(candidates([1.0, 3.0, 2.0, 3.0], [True, True, False, True]), min_gain=0.0)

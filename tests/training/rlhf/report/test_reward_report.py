@@ -53,8 +53,8 @@ def test_report_has_slices_by_agreement_strength_length_and_round() -> None:
         "most": (9, pytest.approx(6 / 9)),
         "asked_once": (1, 0.5),
     }
-    # A strength applies only to pairs of the best tier and the second-best tier. Ann and Bob therefore have
-    # one pair with a strength each.
+    # A strength applies only to pairs of the best tier and the second-best tier. Ann and Bob therefore each
+    # have one pair with a strength.
     strength = slices(report, "strength")
     assert {name: (one.pairs, one.accuracy.value) for name, one in strength.items()} == {
         "not_stated": (8, pytest.approx((2 + 2 + 0 + 0.5) / 8)),
@@ -122,7 +122,7 @@ def test_position_bias_is_reported_if_the_display_order_is_known() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_best_of_four_averages_over_all_choices_of_one_best_and_three_worse(seed: int) -> None:
+def test_best_of_four_averages_over_all_sets_of_one_best_and_three_worse_responses(seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows, credits = [], []
     for number in range(12):
@@ -158,7 +158,7 @@ def test_responses_with_equal_top_rewards_share_the_credit() -> None:
     assert report.best_of_4 is None
 
 
-def test_unranked_responses_are_worse_but_not_tied() -> None:
+def test_unranked_responses_rank_below_all_others_and_are_not_tied() -> None:
     top_two = said("Q1", ["a", "b", "c", "d"], [[0], [1], [2, 3]], rest_unranked=True)
     report = report_on(scored((top_two, [3.0, 2.0, 1.0, 1.0])))
     assert (report.pairs, report.tied_pairs) == (5, 0)

@@ -95,7 +95,7 @@ def test_recipe_is_rejected_if_the_rankings_lack_the_required_data(
         ({"annotators": "crowd_bt", "prior_right": 2}, "prior_right must exceed prior_wrong"),
     ],
 )
-def test_contradictory_recipe_is_rejected_with_a_fix(recipe: dict[str, Any], reason: str) -> None:
+def test_contradictory_recipe_is_rejected_with_a_reason(recipe: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         RewardModelConfig.model_validate(recipe)
 

@@ -176,7 +176,7 @@ def test_preference_probability_integrates_over_the_uncertainty() -> None:
     assert torch.equal(laplace.preference(mean, torch.zeros(())), torch.sigmoid(mean))
 
 
-def test_integrated_preferences_are_better_calibrated() -> None:
+def test_preferences_averaged_over_the_posterior_are_better_calibrated() -> None:
     """The plain head has almost no regularisation, so the head is close to the maximum-likelihood
     estimate."""
     fresh = known.features(-1, 1, 60, width=WIDTH)[0]

@@ -202,7 +202,7 @@ def test_crowd_bt_weights_both_verdicts_by_the_reliability() -> None:
         losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=odds[:1], label_smoothing=0.1)
 
 
-def test_full_reliability_changes_no_loss_and_ties_are_not_reversed() -> None:
+def test_full_reliability_changes_no_loss_and_reliability_does_not_affect_ties() -> None:
     sure, unsure = torch.full((4,), 60.0, dtype=torch.float64), torch.full((4,), -0.3, dtype=torch.float64)
     h = HALF[0]
     for loss in (
@@ -241,7 +241,7 @@ def test_plackett_luce_probabilities_of_all_orders_sum_to_one() -> None:
     assert total.item() == pytest.approx(1.0, abs=1e-12)
 
 
-def test_top_one_loss_is_that_of_one_choice_and_pair_loss_is_bradley_terry() -> None:
+def test_plackett_luce_counts_one_choice_for_top_one_and_equals_bradley_terry_for_pairs() -> None:
     values = rewards()[:1]
     top = losses.plackett_luce(values, torch.tensor([[1, 0, 1, 1]]))
     assert top.item() == pytest.approx((values.logsumexp(1) - values[0, 1]).item(), abs=1e-12)

@@ -96,7 +96,7 @@ def test_uncertainty_does_not_change_the_model(kind: str, trained: Mapping[str, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_run_reports_the_held_out_log_loss_of_its_uncertainty(
+def test_run_reports_the_held_out_log_loss_with_and_without_uncertainty(
     kind: str, trained: Mapping[str, RewardModelResult]
 ) -> None:
     model, tokenizer, found = opened(trained[kind])
@@ -239,7 +239,7 @@ def test_members_are_separate_adapters_on_one_trunk(
     rewards = torch.stack(alone)
     deviations = [one.deviations for one in beliefs_about(model, tokenizer, ITEMS, found)]
     assert torch.allclose(torch.cat(deviations, dim=1), rewards - rewards.mean(dim=0), atol=1e-4)
-    assert torch.corrcoef(rewards).min() > 0.5  # the members correlate: same rankings
+    assert torch.corrcoef(rewards).min() > 0.5  # all members train on the same rankings
     assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # the members are not identical
 
 

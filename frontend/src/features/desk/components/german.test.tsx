@@ -106,7 +106,7 @@ async function show(what: ReactNode) {
         <MantineProvider>
           <QueryClientProvider client={new QueryClient({ defaultOptions: { queries: { retry: false } } })}>
             <Suspense fallback="">
-              {/* biome-ignore lint/suspicious/noExplicitAny: the type declares the app's router, and this test has another router */}
+              {/* biome-ignore lint/suspicious/noExplicitAny: the type requires the app's router, but this test uses its own */}
               <RouterProvider router={router as any} />
             </Suspense>
           </QueryClientProvider>
@@ -155,7 +155,7 @@ async function openDesk(form: AnswerForm, parts: Partial<Hand> = {}) {
 }
 
 describe("the desk in German", () => {
-  it.each(Object.keys(FORMS))("has no English text: %s", async (name) => {
+  it.each(Object.keys(FORMS))("shows no English text for the form %s", async (name) => {
     const form = FORMS[name] as AnswerForm;
     const left = await untranslated(SAME, async (listen) => {
       await openDesk(form);
@@ -236,7 +236,7 @@ describe("the desk in German", () => {
     expect(left).toEqual([]);
   });
 
-  it("has no English text for a revised, refused or lost task", async () => {
+  it("shows no English text for a revised, refused or lost task", async () => {
     const answer = { ...EMPTY_FIELDS, tiers: [["x 2"], ["w 1"], ["y 3"]], touched: true, duration_ms: 5_000 };
     const refusal = new ApiProblem(422, "‹title›", "‹detail›");
     for (const parts of [
@@ -255,7 +255,7 @@ describe("the desk in German", () => {
     }
   });
 
-  it("has no English text for an empty desk, waiting answers or the pace", async () => {
+  it("shows no English text for an empty desk, waiting answers or the pace", async () => {
     const entry = (type: string, kept = true) =>
       ({
         key: `${type} ${kept}`,

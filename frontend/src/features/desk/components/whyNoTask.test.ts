@@ -14,7 +14,7 @@ describe("reasons for having no task", () => {
     "qualification-failed",
     "cap-reached",
     "daily-cap-reached",
-  ])("shows %s in plain words, with the server's reason", (type) => {
+  ])("explains %s in plain words and includes the server's reason", (type) => {
     const why = whyNoTask(refusal(type));
     expect(why && en.none[why.type]).toMatch(/[a-z ]{10,}/);
     expect(why?.detail).toBe("Why, in the server's words.");
@@ -25,7 +25,7 @@ describe("reasons for having no task", () => {
     expect(whyNoTask(refusal("annotator-paused"))?.mayTakeBack).toBe(false);
   });
 
-  it("shows failures as errors", () => {
+  it("gives no reason for any other failure, which the page then shows as an error", () => {
     expect(whyNoTask(refusal("lease-lost"))).toBeNull();
     expect(whyNoTask(refusal("annotator-paused", 500))).toBeNull();
     expect(whyNoTask(new ApiProblem(0, "The server can't be reached"))).toBeNull();

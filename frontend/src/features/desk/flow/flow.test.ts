@@ -53,7 +53,7 @@ describe("the flow of tasks", () => {
     expect(ids(claim(left(atB), [a, b], { answered: [a, b] }))).toEqual([null, [], null]);
   });
 
-  it("repeats an answered task if it has a new lease", () => {
+  it("shows an answered task again if it has a new lease", () => {
     expect(ids(claim(left(atA), [b, task("a", "new")], { answered: [a] }))).toEqual(["b", ["a"], null]);
   });
 
@@ -61,7 +61,7 @@ describe("the flow of tasks", () => {
     expect(claim(atA, [a, b]).desk).toBe(atA.desk);
   });
 
-  it("shows a task that returns with a new token", () => {
+  it("keeps a task on the desk and adopts its new lease token", () => {
     const renewed = claim(atA, [task("a", "new"), b], { begun: ["a"] });
     expect(renewed.desk?.assignment.token).toBe("new");
     expect(ids(renewed)).toEqual(["a", ["b"], null]);
@@ -83,7 +83,7 @@ describe("the flow of tasks", () => {
 describe("taking back an answer", () => {
   const back = tookBack(left(atA), answer("a"));
 
-  it("puts the current task aside and returns to it afterwards", () => {
+  it("puts the current task aside and returns to it after the revision", () => {
     expect(ids(back)).toEqual(["a", [], "b"]);
     expect(ids(left(back))).toEqual(["b", [], null]);
     expect(left(back).desk?.how).toBe("submit");
@@ -97,7 +97,7 @@ describe("taking back an answer", () => {
     expect(begun.aside?.lost).toBe(true);
   });
 
-  it("also works when the desk is empty", () => {
+  it("an answer can be taken back when the desk is empty", () => {
     const only = tookBack(EMPTY, answer("a"));
     expect(ids(only)).toEqual(["a", [], null]);
     expect(ids(claim(only, [b]))).toEqual(["a", ["b"], null]);

@@ -35,8 +35,9 @@ type Claimed = {
   /** The leases on the server, oldest first. */
   leases: readonly Assignment[];
   /**
-   * Leases whose answers have been submitted, including answers that the server has not received yet. If a
-   * claim reaches the server before such an answer does, the claim still returns the answer's lease.
+   * Leases whose answers have been submitted, including answers that the server has not received yet. If the
+   * server handles a claim before it receives such an answer, the claim still returns the lease of the
+   * answered task.
    */
   answered: ReadonlySet<string>;
   /** Whether the user has started to answer this task in this browser. */

@@ -37,8 +37,9 @@ export function useFlow(slug: string, user: string) {
     for (const entry of state.queued) answered.current.add(leaseGiven(entry));
     for (const lease of data) {
       const late = state.refused.find((entry) => cameTooLate(entry) && entry.assignmentId === lease.id);
-      // The task of a refused answer was leased again. The answer is still in this browser. Therefore, the
-      // answer is sent under the new lease, and the task is not shown again.
+      // The answer was refused because the lease had ended, and the task was then leased to this user again.
+      // The answer is still in this browser, so it is sent under the new lease, and the task is not shown
+      // again.
       if (!late || late.answer.token === lease.token) continue;
       answered.current.add(leaseOf(lease));
       outbox.sendUnder(late.key, lease.token);
@@ -53,14 +54,14 @@ export function useFlow(slug: string, user: string) {
       outbox.whenSettled((entry) => {
         if (entry.slug !== slug) return;
         void queryClient.invalidateQueries({ queryKey: figuresQuery(slug).queryKey });
-        // After an accepted answer, another task can be leased in advance. The task of a refused
-        // answer can return with a new lease.
+        // After an accepted answer, another task can be leased in advance. After a refused answer, its task
+        // may be leased to this user again.
         if (entry.how === "submit") ask();
       }),
     [outbox, queryClient, slug, ask],
   );
 
-  // A task that was answered in another tab leaves this desk, so that it is not answered twice.
+  // A task that was answered in another tab is removed from this desk, so that it is not answered twice.
   const { desk } = flow;
   const deskLease = desk?.how === "submit" ? leaseOf(desk.assignment) : null;
   const elsewhere = unsent.queued.some((entry) => leaseGiven(entry) === deskLease);

@@ -7,7 +7,7 @@ import type { Hand } from "./flow";
 /**
  * Returns the last answer to the desk. An answer that is still in the outbox is read from the outbox, which
  * needs no connection. The revision is then sent after the original answer. Otherwise, the answer is
- * requested from the server, which returns only an answer that can be revised.
+ * requested from the server, which returns it only if it can be revised.
  */
 export function useTakeBack(
   slug: string,

@@ -93,7 +93,7 @@ describe("an answer", () => {
     expect(outbox.getState()).toMatchObject({ queued: [], refused: [], held: null });
   });
 
-  it("the wait grows with each attempt and ends when the connection returns", async () => {
+  it("the retry delay grows, and a restored connection triggers an immediate retry", async () => {
     const { sent, send } = server(problem(0));
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -107,7 +107,7 @@ describe("an answer", () => {
     expect(sent).toHaveLength(before + 1);
   });
 
-  it("an answer survives closing the page and is sent by the next page", async () => {
+  it("an unsent answer survives closing the page and is sent when the page is opened again", async () => {
     const dead = open(server(problem(0)).send);
     const key = dead.add("p", task("a"), "submit", answer("a"));
     await settle();
@@ -179,7 +179,7 @@ describe("a queue of answers", () => {
 });
 
 describe("a refused answer", () => {
-  it("a refused answer stays until reopened or discarded, even after reloads", async () => {
+  it("a refused answer is kept across reloads until it is discarded", async () => {
     const outbox = open(server(problem(409, "lease-lost")).send);
     outbox.add("p", task("a"), "submit", answer("a"));
     await settle();
@@ -256,7 +256,7 @@ describe("the browser's storage", () => {
     expect(outbox.getState()).toMatchObject({ kept: true, queued: [] });
   });
 
-  it("ignores invalid entries", () => {
+  it("ignores stored entries that are invalid", () => {
     localStorage.setItem("rankloop.outbox.u1.x", "{");
     localStorage.setItem("rankloop.outbox.u1.y", '"a"');
     expect(open(server(null).send).getState().queued).toEqual([]);

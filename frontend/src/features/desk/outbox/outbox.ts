@@ -26,15 +26,15 @@ export type OutboxState = {
 type Options = {
   store: UnsentStore;
   send: (entry: Unsent) => Promise<void>;
-  /** Runs `work` unless another tab is running `work`. Resolves to true if this tab ran `work`. */
+  /** Runs `work` unless another tab is already running it. Resolves to true if this tab ran `work`. */
   alone?: ((work: () => Promise<void>) => Promise<boolean>) | undefined;
   now?: () => number;
 };
 
 /**
  * The queue of submitted answers. Each answer is stored before it is sent. Answers are sent one at a time, in
- * the order of submission. Each answer is retried until the server accepts or refuses the answer. A reload, a
- * lost connection or an expired session only delays the answers.
+ * the order of submission. Each answer is retried until the server accepts or refuses it. A reload, a lost
+ * connection or an expired session only delays the answers.
  */
 export class Outbox {
   private readonly options: Options;

@@ -2,7 +2,7 @@ import type { FieldError } from "@/api/problem";
 import { ApiProblem } from "@/api/problem";
 import type { Answer, Assignment } from "@/api/types";
 
-/** An answer that the server has not confirmed, or has refused. */
+/** An answer that is waiting to be sent or that the server has refused. */
 export type Unsent = {
   /** Also serves as the idempotency key: the answer counts only once, even if several tabs send it repeatedly. */
   readonly key: string;
@@ -10,8 +10,8 @@ export type Unsent = {
   readonly how: "submit" | "revise";
   readonly answer: Answer;
   /**
-   * The task as shown, stored so that the desk can reopen the answer. Null if the browser's storage was too
-   * full for the task.
+   * The task as shown, stored so that the desk can reopen the answer. Null if the browser's storage had no
+   * room for the task.
    */
   readonly assignment: Assignment | null;
   readonly assignmentId: string;
@@ -37,7 +37,7 @@ export function asProblemAgain({ status, title, detail, errors, type }: Refusal)
 export interface UnsentStore {
   /** The unsent answers, oldest first. */
   all(): readonly Unsent[];
-  /** False if answers are kept only until this page is closed. */
+  /** Stores the answer. Returns false if the answer is kept only until this page is closed. */
   put(entry: Unsent): boolean;
   remove(key: string): void;
   /** Calls the given function when another tab changes an entry. */
@@ -91,7 +91,7 @@ export class BrowserStore implements UnsentStore {
         this.memory.delete(entry.key);
         return true;
       } catch {
-        // Storage is disabled, or too full for the answer or for the task as shown.
+        // Storage is disabled or full. The second attempt omits the task as shown.
       }
     }
     this.memory.set(entry.key, entry);

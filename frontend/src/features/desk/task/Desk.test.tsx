@@ -68,7 +68,7 @@ const pairTask = (parts = {}) =>
   });
 
 describe("the desk for a pair", () => {
-  it("chooses the degree with one key, without moving the responses", async () => {
+  it("one key chooses which response is better and by how much, without moving the responses", async () => {
     server();
     const { given } = open(pairTask());
     expect(cards()).toEqual(["x0", "y0"]);
@@ -218,7 +218,7 @@ describe("a rewrite", () => {
 });
 
 describe("the desk for ranking the best few", () => {
-  it("ranks responses put into a slot and leaves all others unranked", async () => {
+  it("responses that are put into a slot are ranked, and all others stay unranked", async () => {
     server();
     const { given } = open(assignment({ form: formOf({ top_k: { at_least: 1, at_most: 2 } }) }));
     expect(cards()).toEqual(["x0", "y0", "z0"]);

@@ -18,7 +18,7 @@ describe("skipping", () => {
     return { sent, onSkipped };
   };
 
-  it("uses the project's default unless another option is chosen", async () => {
+  it("skipping uses the project's default option unless another option is chosen", async () => {
     const { sent, onSkipped } = await skipWith(["others", "me"], null);
     await waitFor(() => expect(onSkipped).toHaveBeenCalledOnce());
     expect(sent.find(({ path }) => path.endsWith("/skip"))?.body).toEqual({
@@ -28,13 +28,13 @@ describe("skipping", () => {
     });
   });
 
-  it("can show the task again later, if the project allows it", async () => {
+  it("a skipped task can be shown again later if the project allows it", async () => {
     const { sent, onSkipped } = await skipWith(["others", "me"], "Show it to me later");
     await waitFor(() => expect(onSkipped).toHaveBeenCalled());
     expect(sent.find(({ path }) => path.endsWith("/skip"))?.body).toMatchObject({ way: "me" });
   });
 
-  it("offers no choice if there is only one option, and explains its effect", async () => {
+  it("if there is only one skip option, its effect is explained and no choice is offered", async () => {
     server();
     open(assignment(), { ...project, skip_ways: ["drop"] });
     key("s");
@@ -44,7 +44,7 @@ describe("skipping", () => {
 });
 
 describe("lease and draft handling", () => {
-  it("reports a lost task and keeps the work", async () => {
+  it("reports that the lease was lost and keeps the draft", async () => {
     vi.useFakeTimers();
     server({ heartbeat: 409 });
     const { given, onPutDown } = open();
@@ -142,7 +142,7 @@ describe("an answer that returns to the desk", () => {
 });
 
 describe("a pause", () => {
-  it("hides the task, stops the clock, and resumes with the work intact", async () => {
+  it("a pause hides the task and stops the clock, and the ranking is unchanged afterwards", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date", "performance"] });
     server();
     const { given } = open();
@@ -161,7 +161,7 @@ describe("a pause", () => {
     expect(given[0]?.duration_ms).toBeLessThan(17_000);
   });
 
-  it("keeps the lease of a hidden page for an hour", async () => {
+  it("during a pause, the lease of a hidden page is renewed for an hour", async () => {
     vi.useFakeTimers();
     const { sent } = server();
     open();
@@ -177,7 +177,7 @@ describe("a pause", () => {
 });
 
 describe("reporting a problem", () => {
-  it("sends the problem and keeps the task on the desk", async () => {
+  it("sends the problem report and keeps the task on the desk", async () => {
     const { sent } = server();
     open();
     key("i");

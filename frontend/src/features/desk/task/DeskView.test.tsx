@@ -85,7 +85,7 @@ describe("the layout of the desk", () => {
     expect(screen.getByTestId("announcer").textContent).toBe("Two at a time.");
   });
 
-  it("does not affect the order that the same keys produce", () => {
+  it("the same keys produce the same order in every layout", () => {
     const orders = ["column", "row", "focus"].map((wanted) => {
       open();
       while (layout() !== wanted) press("v");
@@ -105,7 +105,7 @@ describe("the layout of the desk", () => {
     expect(orders[2]).toEqual(orders[0]);
   });
 
-  it("shows two responses at a time: the current and the held or previous one", () => {
+  it("the two-at-a-time layout shows the current response with the one kept in view or a neighbour", () => {
     open();
     press("v", "v");
     expect(shown()).toEqual(["w", "x"]);
@@ -132,7 +132,7 @@ describe("the layout of the desk", () => {
 });
 
 describe("the comparison of two responses", () => {
-  it("marks the current response and its neighbour as the focus moves", async () => {
+  it("marks the differences between the current response and its neighbour as the focus moves", async () => {
     open();
     press("d");
     expect(shown()).toEqual(["w", "x"]);
@@ -152,7 +152,7 @@ describe("the comparison of two responses", () => {
     );
   });
 
-  it("reports in words that there are no differences or too many to mark", async () => {
+  it("a message states that there are no differences, or that there are too many to mark", async () => {
     open(task({}, { w: "The same words.", x: "The same\n\nwords.", y: "z ".repeat(260_000) }));
     press("d");
     expect((await screen.findByTestId("comparison")).textContent).toBe(

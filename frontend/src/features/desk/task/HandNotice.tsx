@@ -8,8 +8,8 @@ import type { Hand } from "../flow/flow";
 import { useFlowTexts } from "../texts/flow";
 
 /**
- * A notice about a problem with submission. Either the lease has ended or is about to end, or the server
- * refused the answer earlier.
+ * A notice for one of these situations: the lease was lost or cannot be renewed, the answer was refused or is
+ * being revised, or the draft cannot be saved on the server.
  */
 export function HandNotice({
   hand,

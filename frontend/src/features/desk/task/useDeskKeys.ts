@@ -4,9 +4,9 @@ import { bringIntoView } from "@/ranking/layout/bringIntoView";
 import type { Ranking } from "@/ranking/order/ranking";
 
 /**
- * Handles all keys pressed on the desk and moves the focus to the response that the key affects. If a clicked
- * button's card moves in the document, the button keeps the focus, so that the user can press the button
- * again.
+ * Handles all keys pressed on the desk and moves the focus to the response that the key affects. If a click
+ * on a button moves the button's card in the document, the button keeps the focus, so that the user can press
+ * it again.
  */
 export function useDeskKeys({
   active,

@@ -27,7 +27,7 @@ export const en = {
   draftWaiting: "Saved in this browser; the server can’t be reached",
   draftRefused: "Saved in this browser",
   draftSaved: "Draft saved",
-  changeKept: "Change saved in this browser until you submit it",
+  changeKept: "Saved only in this browser until you submit the change",
 
   lostTitle: "This task is no longer assigned to you",
   lostKept: "Your ranking is saved in this browser as a draft, which does not count as an answer.",

@@ -45,8 +45,8 @@ function FormEditor({ project }: { project: Project }) {
     mutationFn: () => saveForm(project.slug, state.form),
     onSuccess: async (saved) => {
       queryClient.setQueryData(projectQuery(project.slug).queryKey, saved);
-      // The query notifies its observers in the next tick. If the editor handled the save earlier, the page
-      // would still have the server's old form. The page would then mistake the old form for another user's
+      // The page receives the saved project only in the next tick. If the editor handled the save earlier,
+      // the page would compare the saved form with the old form and report the difference as another user's
       // change.
       await new Promise((told) => setTimeout(told, 0));
       dispatch({ type: "saved", form: saved.form });

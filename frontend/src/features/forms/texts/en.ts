@@ -57,7 +57,7 @@ export const en = {
   strength: {
     title: "Strength of preference",
     on: "Ask how much better the best response is than the next",
-    help: "With two responses, the levels in favour of either response form one scale.",
+    help: "With two responses, annotators choose the better response and the strength on a single scale.",
   },
   ratings: {
     title: "Ratings for each response",

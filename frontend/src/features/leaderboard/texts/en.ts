@@ -62,7 +62,7 @@ export const en = {
   slices: {
     title: (name: string) => name || "(empty)",
     round: (name: string) => `Round ${name}`,
-    none: "No comparisons have this key.",
+    none: "No compared prompts have this metadata key.",
     left: (n: number) => `and ${plural(n, "smaller slice")}`,
   },
 };

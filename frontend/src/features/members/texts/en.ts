@@ -2,7 +2,7 @@ import type { Invitation, Role } from "@/api/types";
 
 const roles: Record<Role, { title: string; means: string }> = {
   annotator: { title: "Annotator", means: "ranks" },
-  reviewer: { title: "Reviewer", means: "ranks, reviews, sees quality" },
+  reviewer: { title: "Reviewer", means: "ranks, reviews, sees the Quality page" },
   manager: { title: "Manager", means: "also manages data, members and settings" },
 };
 const invitationStates: Record<Invitation["state"], string> = {
@@ -81,5 +81,5 @@ export const en = {
     confirm: "Stop managing",
     cancel: "Cancel",
   },
-  resumeHint: "When a member’s pause ends, the member’s earlier check results no longer count.",
+  resumeHint: "Once you resume this member, their earlier check results no longer count.",
 } as const;

@@ -14,7 +14,10 @@ const TONES: Record<NonNullable<JudgedPolicy["gain"]>["verdict"], Tone> = {
 
 const signed = (value: number) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
-/** A gain's confidence interval, drawn as a line on a scale around 0 next to the gain's description. */
+/**
+ * The confidence interval of a gain, drawn on a scale that includes 0. The text next to it contains the same
+ * numbers.
+ */
 function Interval({ span, scale }: { span: Span; scale: { low: number; high: number } }) {
   const { low, high, middle, zero } = placed(span, scale);
   const at = (share: number) => `${(share * 100).toFixed(1)}%`;

@@ -20,7 +20,7 @@ export const presetsQuery = queryOptions({
   queryFn: async (): Promise<PresetForm[]> => unwrap(api.GET("/api/v1/presets/")),
 });
 
-/** Number of project members, counted only on the first page of the member list. */
+/** The number of members on the first page of the member list; further pages are not counted. */
 export const memberCountQuery = (slug: string) =>
   queryOptions({
     queryKey: ["members", slug, "count"],

@@ -3,7 +3,7 @@ import { count, plural } from "@/shared/format";
 const tasks = (n: number) => plural(n, "task");
 const rankings = (n: number) => plural(n, "ranking");
 
-/** The list of projects and a project's overview, which annotators see as well. */
+/** The project list and the project overview. Annotators also see these pages. */
 export const en = {
   title: "Projects",
   loading: "Loading projects",
@@ -93,7 +93,7 @@ export const en = {
   guidelines: "Guidelines",
   guidelinesField: "Guidelines, in Markdown",
   noGuidelines: "No guidelines yet.",
-  writeSome: "Two paragraphs on what makes a response better prevent many disagreements.",
+  writeSome: "To prevent many disagreements, explain in two paragraphs what makes a response better.",
   edit: "Edit",
   save: "Save",
   cancel: "Cancel",

@@ -27,7 +27,7 @@ export const en = {
     peopleNote: (model: string, pairs: number) =>
       `model on the same pairs: ${model}; ${plural(pairs, "pair")}`,
     ece: "Calibration error",
-    eceNote: (ifRight: string) => `${ifRight} if perfectly calibrated`,
+    eceNote: (ifRight: string) => `${ifRight} expected if perfectly calibrated`,
     logLoss: "Log loss",
     logLossNote: "nats per pair; 0.693 is chance",
   },
@@ -94,7 +94,7 @@ export const en = {
     position: "the response shown first",
     model: "Model",
     people: "Annotators",
-    excess: "Excess, points",
+    excess: "Excess (percentage points)",
     correlation: "ρ overall",
     within: "ρ within rankings",
     no: "not significantly more biased than the annotators",
@@ -120,7 +120,7 @@ export const en = {
     predicted: "Predicted",
     pairs: (pairs: number) => plural(pairs, "pair"),
     notKnown: (pairs: number) =>
-      `${plural(pairs, "pair")} with a level that does not occur in the training data.`,
+      `${plural(pairs, "pair")} ${pairs === 1 ? "has" : "have"} a level that does not occur in the training data.`,
     diagram: (ece: string) => `Reliability diagram of strengths: calibration error ${ece}`,
   },
   crowd: {
@@ -144,7 +144,7 @@ export const en = {
     worse: (name: string) => `${name} is worse`,
     unclear: "No significant difference",
     accuracies: "Accuracies",
-    difference: "Difference, points",
+    difference: "Difference (percentage points)",
     p: "p-value",
     pNote: "permutation test by prompt",
     only: "Only one correct",

@@ -35,7 +35,7 @@ describe("a comparison of runs", () => {
       { name: "steps", values: [40, 80] },
       { name: "seed", values: [0, undefined] },
     ]);
-    expect(same).toBe(2); // The kind and the `clip` setting differ.
+    expect(same).toBe(2); // The kind and the `clip` setting are the same.
   });
 
   it("distinguishes null from a missing setting, and compares lists by value", () => {
@@ -72,7 +72,7 @@ describe("a comparison of runs", () => {
 describe("smoothing", () => {
   const series = (values: number[]) => ({ steps: values.map((_, step) => step), values });
 
-  it("starts at the first value, keeps constants, and does nothing at weight 0", () => {
+  it("starts at the first value, and leaves a series unchanged if it is constant or the weight is 0", () => {
     expect(smooth(series([4, 0]), 0.5).values[0]).toBe(4);
     expect(smooth(series([3, 3, 3]), 0.9).values.every((value) => Math.abs(value - 3) < 1e-12)).toBe(true);
     expect(smooth(series([1, 5]), 0)).toEqual(series([1, 5]));
@@ -80,7 +80,7 @@ describe("smoothing", () => {
     expect(smooth(series([4, 0]), 0.5).values[1]).toBeCloseTo(4 / 3);
   });
 
-  it("stays within the range of the data", () => {
+  it("smoothed values stay within the range of the data", () => {
     fc.assert(
       fc.property(
         fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), { minLength: 1, maxLength: 30 }),
@@ -104,7 +104,7 @@ describe("a chart as a table", () => {
     values: Array.from({ length: 100 }, (_, n) => n),
   };
 
-  it("the table has all steps if there are few, including gaps", () => {
+  it("a short table has a row for every step, with gaps for missing values", () => {
     const rows = tableRows(
       [
         { steps: [1, 2], values: [10, 20] },

@@ -3,8 +3,8 @@ import type { SampleEvent } from "@/api/types";
 export type Answer = { key: string; title: string; text: string; score: string };
 export type Row = { key: string; prompt: SampleEvent["prompt"]; answers: (Answer | undefined)[] };
 /**
- * One column of answers, either from a training step or from the model before training. In a column with answers
- * from before training, `before` is true and `step` is 0.
+ * One column of answers. If `before` is true, the answers are from the model before training, and `step` is
+ * ignored. Otherwise, the answers are from the training step `step`.
  */
 export type Column = {
   key: string;

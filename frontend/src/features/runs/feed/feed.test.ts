@@ -58,7 +58,7 @@ describe("a run's feed", () => {
     expect(feed.stateChanges).toBe(1);
   });
 
-  it("does not change its input", () => {
+  it("adding events does not change the previous feed", () => {
     const feed = applyEvents(EMPTY_FEED, [metrics(1, 1, { loss: 1 })]);
     const before = structuredClone(feed.series);
     applyEvents(feed, [metrics(2, 2, { loss: 2 })]);
@@ -66,7 +66,7 @@ describe("a run's feed", () => {
     expect(EMPTY_FEED.series).toEqual({});
   });
 
-  it("yields the same series, with increasing steps, for one batch or several", () => {
+  it("events yield the same series, with increasing steps, in one batch and one by one", () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.float({ noNaN: true })), { maxLength: 40 }),

@@ -6,7 +6,7 @@ import { metric } from "@/shared/format";
 import { Notice, Stats } from "@/shared/ui";
 import { type RunTexts, useTexts } from "../texts";
 
-/** The result of a finished run, and a link that launches the usual next run. */
+/** The result of a finished run, with links to the usual next steps. */
 export function Result({ run, slug }: { run: Run; slug: string }) {
   const texts = useTexts().result;
   const { model, counts = {}, metrics = {} } = run.result;

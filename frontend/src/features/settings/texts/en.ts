@@ -107,7 +107,7 @@ export const en = {
     activeFromArchive:
       "Answers are accepted again. Tasks of annotators who were excluded in the meantime are reopened.",
     paused: (open: number) =>
-      `${plural(open, "open task")} ${open === 1 ? "is" : "are"} no longer assigned until you activate the project again.`,
+      `${plural(open, "open task")} will not be assigned until you activate the project again.`,
     pausedWork:
       "Annotators can finish the task they have open. Tasks leased in advance are released immediately.",
     archived:

@@ -32,7 +32,7 @@ export const problemsQuery = (slug: string, task?: string) =>
 
 /**
  * Resolves a report. The request contains the report's text as shown. If the text has been edited in the
- * meantime, the server refuses to resolve the report unread.
+ * meantime, the server refuses the request, because the user has not read the current text.
  */
 export const settleProblem = ({ id, text }: TaskProblem, note: string) =>
   unwrap(api.POST("/api/v1/problems/{id}/settle", { params: { path: { id } }, body: { note, text } }));

@@ -4,7 +4,7 @@ import type { Webhook, WebhookDelivery, WebhookEvent } from "@/api/types";
 import { cursorOf } from "@/shared/paging";
 
 const PAGE = 20;
-/** Interval at which the server checks for due deliveries. */
+/** Polling interval while a delivery is in progress. */
 const WATCH_MS = 2_000;
 
 export const webhooksQuery = (slug: string) =>

@@ -1,4 +1,4 @@
-"""Measure the benefit and cost of reward-model uncertainty with few rankings.
+"""Measure the benefit and cost of modelling the uncertainty of rewards when there are few rankings.
 
     .venv/bin/python -m benchmarks.uncertainty --policy FOLDER [--rankings 50 150 450] [--seeds 1 2 3]
 

@@ -46,7 +46,7 @@ class BeginOidc(serializers.Serializer[Any]):
         max_length=2000,
         default="/",
         allow_blank=True,
-        help_text="The page of this site to return to after the login.",
+        help_text="The page on this site to return to after logging in.",
     )
 
 

@@ -1920,7 +1920,7 @@ export interface components {
         BeginOidcRequest: {
             provider: string;
             /**
-             * @description The page of this site to return to after the login.
+             * @description The page on this site to return to after logging in.
              * @default /
              */
             next?: string;

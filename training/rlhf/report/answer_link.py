@@ -71,11 +71,11 @@ class AnswerLink:
         """Return the probability of each verdict on P pairs. ``difference`` (P,) contains the reward
         differences r_i − r_j, including position effects.
 
-        Without ties, the probabilities are σ(d), σ(−d) and 0. With Rao & Kupper 1967, they are σ(d − h),
-        σ(−d − h) and the remainder to 1. With Davidson 1970, they are e^{d/2}, e^{−d/2} and ν, each divided
-        by the sum of all three. CrowdBT: an annotator of reliability η states the true verdict with
-        probability η, and the reverse verdict with probability 1 − η. The reverse of a tie is a tie. The
-        parameters are learned with the same formulas, in `losses`.
+        Without ties, the probabilities are σ(d), σ(−d) and 0. In the Rao–Kupper model (1967), they are
+        σ(d − h), σ(−d − h) and 1 minus their sum. In the Davidson model (1970), they are e^{d/2}, e^{−d/2}
+        and ν, each divided by the sum of all three. CrowdBT: an annotator of reliability η states the true
+        verdict with probability η, and the reverse verdict with probability 1 − η. The reverse of a tie is a
+        tie. The parameters are learned with the same formulas, in `losses`.
         """
         d = np.asarray(difference, dtype=np.float64)
         if self.ties == "davidson":

@@ -88,8 +88,8 @@ export const RankedItem = memo(function RankedItem({ apart, hidden, ...card }: P
 });
 
 /**
- * The card can receive the focus, so that a screen reader reads the response. Keys act on the current card wherever
- * the focus is on the desk.
+ * The card can receive the focus, so that a screen reader reads the response. Keyboard shortcuts act on the current
+ * card, no matter which part of the desk has the focus.
  */
 const ResponseCard = memo(function ResponseCard({
   id,

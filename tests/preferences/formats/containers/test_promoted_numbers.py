@@ -64,7 +64,7 @@ def test_number_becomes_a_label(value: object, label: str) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), True])
-def test_nan_and_truth_values_are_no_labels(value: object) -> None:
+def test_nan_and_booleans_are_not_valid_labels(value: object) -> None:
     with pytest.raises(RowError, match="annotator must be text"):
         label_of(value, "annotator")
 

@@ -277,7 +277,7 @@ def test_run_interrupted_while_training_a_member_resumes_at_that_member(
         assert (result.path / name).read_bytes() == (trained["lora"].path / name).read_bytes()
 
 
-def test_error_for_unreadable_uncertainty_suggests_a_fix(
+def test_error_for_an_unreadable_uncertainty_file_suggests_a_fix(
     trained: Mapping[str, RewardModelResult], tmp_path: Path
 ) -> None:
     folder = tmp_path / "uncertainty"

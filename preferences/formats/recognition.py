@@ -21,6 +21,17 @@ from preferences.text import printable
 RECOGNITION_ROWS = 50
 MEDIA_NAMES = frozenset({"image", "images", "audio", "video", "videos"})
 NAN_IS_MISSING = "a NaN or Infinity in the row was treated as missing"
+# Well-known files that can't be ranked: the fields that identify a row, and the content of the file.
+NOT_RANKABLE = (
+    (
+        frozenset({"labeler", "question", "label"}),
+        "ratings of single reasoning steps, as in PRM800K. Rankloop ranks whole responses",
+    ),
+    (
+        frozenset({"caption", "jpg_0", "jpg_1"}),
+        "preferences between images, as in Pick-a-Pic. Rankloop ranks texts",
+    ),
+)
 # Formats whose rows can be tasks without a ranking, with any other columns.
 WITHOUT_VOTES = frozenset({native.FORMAT.name, prompts.FORMAT.name})
 
@@ -99,6 +110,9 @@ def _fits(known: ImportFormat, row: Row) -> bool:
 def _not_recognised(rows: list[NumberedRow]) -> str:
     seen = next((row for row in rows if row.row is not None), None)
     if seen is not None and seen.row is not None:
+        for fields, content in NOT_RANKABLE:
+            if fields <= seen.row.keys():
+                return f"Nothing can be imported: the file contains {content}."
         what = f"line {seen.line} has the fields {', '.join(list(seen.row)[:12]) or '(none)'}"
     else:
         what = "; ".join(f"line {row.line}: {_refused(row, row.reason).reason}" for row in rows[:3])

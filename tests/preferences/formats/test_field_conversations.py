@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from preferences.formats.recognition import read_records
-from preferences.records import RankingRecord, Record
+from preferences.records import FormatError, RankingRecord, Record
 from tests.field_cases import case
 
 
@@ -207,3 +208,13 @@ def test_every_character_is_kept_in_json_lines_csv_and_parquet(tmp_path: Path) -
         found = accepted(file, "rankloop")
         assert [(r.messages[0]["content"], [item.text for item in r.responses]) for r in found] == texts
         assert all(ranking(record).tiers == ((0,), (1,)) for record in found)
+
+
+def test_file_of_step_ratings_is_refused_by_name() -> None:
+    file = case("29-prm800k-steps") / "input.jsonl"
+    with file.open("rb") as stream, pytest.raises(FormatError) as refused:
+        read_records(stream)
+    assert str(refused.value) == (
+        "Nothing can be imported: the file contains ratings of single reasoning steps, as in PRM800K."
+        " Rankloop ranks whole responses."
+    )

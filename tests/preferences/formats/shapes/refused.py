@@ -181,4 +181,8 @@ REFUSED: dict[str, Refused] = {
         {"messages": turns("Best pet?"), "images": [{"url": "a.png"}], **TEXTS},
         "an image, a sound or a film in images",
     ),
+    "yuvalkirstain/pickapic_v1_no_images": Refused(
+        {"caption": "A cat", "jpg_0": "", "jpg_1": "", "label_0": 1.0, "label_1": 0.0, "user_id": 7},
+        "the file contains preferences between images, as in Pick-a-Pic",
+    ),
 }

@@ -19,7 +19,7 @@ LOWEST_PRIORITY = 19
 
 @task_prerun.connect  # type: ignore[untyped-decorator]
 def _name_task_as_actor(task: Any, **_: Any) -> None:
-    """Names each Celery task, of any app, in the audit log as the actor of the task's changes."""
+    """Records each Celery task, whichever app defines it, as the actor of its changes in the audit log."""
     act_as(f"task:{task.name}")
 
 

@@ -11,7 +11,7 @@ from config.celery import app
 
 
 def send_on_commit(task: str, *args: str) -> None:
-    """Sends the message after the transaction commits, because a worker can't find the work earlier.
+    """Sends the message after the transaction commits, because workers can't see the work before the commit.
 
     With `robust=True`, a broker that is down causes no error here. In this case, the work stays queued, and a
     sweep wakes a worker later.

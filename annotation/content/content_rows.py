@@ -28,7 +28,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Known:
-    """The IDs, by hash, of existing prompts and responses to which this batch refers."""
+    """Maps hashes to the IDs of the existing prompts and responses that this batch refers to."""
 
     prompts: dict[str, str] = field(default_factory=dict)
     responses: ResponseIds = field(default_factory=dict)
@@ -164,8 +164,8 @@ def _tasks(
         if item.state is None:
             continue
         if same := first.get(item.prepared.content_key):
-            # One row of a file can comment on the responses that another row orders. Whichever comes first,
-            # the order closes the task.
+            # One row of a file can contain a comment on the responses, and another row their order. The
+            # order closes the task, regardless of which row comes first.
             if item.state == RankingTask.State.DONE:
                 first[item.prepared.content_key] = (replace(same[0], state=item.state), *same[1:])
             continue

@@ -90,7 +90,7 @@ def split_of(prompt_hash: str) -> Split:
 
 def _reason_to_refuse(draft: TaskDraft, as_task: bool) -> str | None:
     if as_task and not MIN_RESPONSES <= len(draft.responses) <= MAX_RESPONSES:
-        return f"it has {len(draft.responses)} responses; a task has {MIN_RESPONSES} to {MAX_RESPONSES}"
+        return f"it has {len(draft.responses)} responses; a task must have {MIN_RESPONSES} to {MAX_RESPONSES}"
     for number, response in enumerate(draft.responses):
         if fault := text_fault(response.text):
             return f"response {number} {fault}"
@@ -110,9 +110,9 @@ def reason_to_refuse_prompt(messages: Sequence[Mapping[str, str]]) -> str | None
         return "its prompt has no messages"
     for number, message in enumerate(messages):
         if set(message) != {"role", "content"} or not isinstance(message["content"], str):
-            return f"message {number} must consist of a role and a text content"
+            return f"message {number} must consist of a role and text content"
         if message["role"] not in ROLES:
-            return f"message {number} has the role {message['role']!r}; known are {', '.join(ROLES)}"
+            return f"message {number} has the role {message['role']!r}; valid roles are {', '.join(ROLES)}"
         if fault := text_fault(message["content"]):
             return f"message {number} {fault}"
     return None

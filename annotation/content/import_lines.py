@@ -30,12 +30,13 @@ BATCH_CHARACTERS = 8 * 2**20
 
 
 class ImportedVotes(StrEnum):
-    """The use of the rankings in an imported file."""
+    """How the rankings in an imported file are used."""
 
     CLOSE = "close"
     """A ranking closes its new task, unless the ranking has no order."""
     KEEP = "keep"
-    """A ranking is stored, and its new task stays open for as many rankings as its overlap."""
+    """A ranking is stored, and its new task stays open until annotators have ranked it as many times as its
+    overlap requires."""
     IGNORE = "ignore"
     """Rankings are not stored, and all new tasks are open."""
 

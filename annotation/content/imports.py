@@ -120,7 +120,8 @@ def importing(
                 transaction.set_rollback(True)
         if report.read >= limits.rows and next(records, None) is not None:
             report.stopped = limits.out_of_rows
-    # Ignored votes are a choice for this file only: the next file's votes must not be ignored in silence.
+    # A mapping that ignores the votes is not remembered, because it would silently ignore the votes in the
+    # next file.
     if mapping and mapping.get("vote") != NO_VOTE and not dry_run:
         remember_mapping(project=project, columns=columns, mapping=mapping)
     if not dry_run and max(report.tasks, report.rankings) >= ANALYZE_AFTER_RANKINGS:

@@ -1,4 +1,4 @@
-"""The mappings of columns that a project's imports used, offered for the next file with the same columns."""
+"""Remembers the column mappings of a project's imports, for the next file with the same columns."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MAX_MAPPINGS = 50
 def preview_file(
     *, project: Project, file: BinaryIO, mapping: Mapping[str, str] | None = None
 ) -> FilePreview:
-    """The preview of a file. Without a mapping, uses the one of the last import with the same columns, unless
-    it no longer fits."""
+    """The preview of a file. If no mapping is given, the mapping from the last import with the same columns
+    is used, unless the file can't be read with it."""
     found = preview_of(file, mapping=mapping)
     columns = sorted(found.columns)
     saved = next((one["mapping"] for one in project.import_mappings if one["columns"] == columns), None)
@@ -30,8 +30,8 @@ def preview_file(
 
 @transaction.atomic
 def remember_mapping(*, project: Project, columns: Iterable[str], mapping: Mapping[str, str]) -> None:
-    """Saves the mapping for the next file with these columns. The oldest of more than MAX_MAPPINGS are
-    dropped."""
+    """Saves the mapping for the next file with these columns. Only the newest MAX_MAPPINGS mappings are
+    kept."""
     locked = Project.objects.select_for_update().get(pk=project.pk)
     names = sorted(columns)
     others = [one for one in locked.import_mappings if one["columns"] != names]

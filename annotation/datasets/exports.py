@@ -47,7 +47,7 @@ def export_snapshot(
 
 
 def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
-    """Returns the reason for each format that can't export this snapshot without further options."""
+    """For each format that can't export this snapshot without further options, returns the reason."""
     found = {}
     for name, known in EXPORT_FORMATS.items():
         try:

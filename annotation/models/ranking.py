@@ -64,7 +64,7 @@ class Ranking(models.Model):
 
     An imported ranking can be without an order (see `WITHOUT_ORDER`). Such a ranking does not answer the
     task: the task stays open, and the ranking has no comparisons. An annotator can have a current ranking
-    without an order beside a current ranking with an order. Neither supersedes the other.
+    without an order in addition to a current ranking with an order. Neither supersedes the other.
 
     A ranking is never edited: a trigger refuses UPDATE and DELETE. A revision is a new row that supersedes
     the revised row. Another trigger ensures that a ranking fits its task: same project, same responses.

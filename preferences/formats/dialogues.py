@@ -57,7 +57,7 @@ def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
 
 
 def open_conversation(turns: Sequence[Message], name: str) -> tuple[Message, ...]:
-    """The turns, after a check that there is something to answer."""
+    """Check that the turns leave something to answer, and return them."""
     if turns[-1]["role"] == "assistant":
         raise RowError(f"{name} ends with an assistant turn, so there is nothing to answer")
     if all(is_blank(turn["content"]) for turn in turns):
@@ -80,8 +80,8 @@ def read_turns(value: object, name: str) -> tuple[list[Message], TurnFields]:
             raise RowError(f"{name}.{index} must be an object with role and content, not {kind(turn)}")
         spelt, content = turn.get("role"), turn.get("content")
         role = SPELLINGS.get(spelt) if isinstance(spelt, str) else None
-        # Almost all turns have only these fields. The name of a field is built only for an error, because it
-        # takes as long as the rest.
+        # Almost all turns have only these fields. The name of the field is built only for an error message,
+        # because building it takes as long as reading the turn.
         if role is not None and len(turn) == 2 and isinstance(content, str) and not text_fault(content):
             turns.append({"role": role, "content": content})
             continue
@@ -157,16 +157,16 @@ def run_on(reply: str, further: Sequence[tuple[str, str]]) -> str:
 
 
 def dialogue_of(messages: Sequence[Message], response: str) -> str:
-    """Write a conversation and one response as an hh-rlhf dialogue. The hh-rlhf reader does the opposite with
-    each of its two dialogues."""
+    """Write a conversation and one response as an hh-rlhf dialogue. The hh-rlhf reader splits such a dialogue
+    into a conversation and a response."""
     labels = {role: label for label, role in HH_ROLES.items()}
     turns = [(labels[message["role"]], message["content"]) for message in messages]
     return "".join(f"\n\n{label}: {text}" for label, text in [*turns, ("Assistant", response)])
 
 
 def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
-    """The number of leading turns that all conversations share. The last shared turn is a turn that the
-    assistant answers in each conversation. Raises RowError if there is no such turn."""
+    """The number of leading turns that form the common prompt. These turns are the same in all conversations,
+    and in each conversation an assistant turn follows them. Raises RowError if there is no common prompt."""
     shared = 0
     for turns in zip(*conversations, strict=False):
         if turns.count(turns[0]) != len(turns):
@@ -180,8 +180,8 @@ def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
         shared -= 1
     if shared <= 0:
         raise RowError(
-            "the conversations share no opening turn that the assistant answers in each of them; "
-            + _parting(conversations)
+            "the conversations have no common prompt (the same opening turns, followed by an assistant turn "
+            "in every conversation); " + _parting(conversations)
         )
     return shared
 
@@ -191,7 +191,7 @@ def _parting(conversations: Sequence[Sequence[Message]]) -> str:
     for index, turns in enumerate(zip(*conversations, strict=False)):
         if any(turn != turns[0] for turn in turns):
             roles = dict.fromkeys(turn["role"] for turn in turns)
-            return f"they differ from turn {index} ({' and '.join(roles)}), counted from 0"
+            return f"they first differ at turn {index}, counted from 0 ({' and '.join(roles)})"
     return "one of them is the beginning of the other"
 
 

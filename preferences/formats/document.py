@@ -13,7 +13,7 @@ from preferences.records import ImportFormat
 
 HEAD = """# Formats
 
-*Generated from the catalog by `manage.py document_formats`; a test keeps it current. Edit
+*Generated from the catalog by `manage.py document_formats`; a test fails if this page is out of date. Edit
 `preferences/formats`.*
 
 ## Import
@@ -30,12 +30,12 @@ Text can be UTF-8, UTF-16 or UTF-32. Convert files in other encodings, such as W
 a header that names the columns. The delimiter can be a comma, semicolon, tab or vertical bar. Lines can end
 with LF, CRLF or CR. A cell can contain a list or an object as JSON, or as the Python code that pandas writes.
 Whole numbers can be written as floats (2.0). NaN and Infinity are treated as missing values. The row numbers
-that pandas writes as an unnamed column are left out. The rows of a truncated or damaged file are read up to
-the damage, which is reported.
+that pandas writes as an unnamed column are left out. If a file is truncated or damaged, the rows before the
+damage are imported, and the damage is reported.
 
-A table can have columns of other names. If a column looks like a vote, the file is read in the format
-`table`. If no such column can be read, the file is rejected, and the error names the columns. Ranked
-responses must not become open tasks.
+The columns of a table can have any names. If a column looks like a vote, the file is read in the format
+`table`. If no such column can be read, the file is rejected, and the error names the columns. Without this
+check, responses that have already been ranked would become open tasks.
 
 If columns can't be inferred, choose them on the Data page, which shows the first tasks, or with `--map`:
 
@@ -58,12 +58,12 @@ again. With `--votes ignore`, the rankings are not stored. Annotators are identi
 file. If an annotator has ranked the same responses several times, the latest ranking replaces the earlier
 rankings, which are kept as history. Fields that are unknown to a format are kept as metadata.
 
-If responses were rated, flagged, commented on or rewritten, but not ordered, these statements are stored with
-their annotator as a ranking without an order. Its task stays open, because the question about the order has
-not been answered. Statistics on orders, reviews and training leave such rankings out. Agreement on ratings
-includes their ratings. Snapshots and exports contain them, and the project's pages show them. A ranking
-without an order replaces only an earlier ranking without an order. If a row only names an annotator, a time
-or a duration, these values are kept as metadata.
+If responses were rated, flagged, commented on or rewritten, but not ordered, this feedback is stored with its
+annotator as a ranking without an order. Its task stays open, because the responses still have to be ordered.
+Statistics on orders, reviews and training leave such rankings out. Agreement on ratings includes their
+ratings. Snapshots and exports contain them, and the project's pages show them. A ranking without an order
+replaces only an earlier ranking without an order. If a row only names an annotator, a time or a duration,
+these values are kept as metadata.
 """
 QUIRKS_HEAD = """
 ### Quirks of real files
@@ -77,7 +77,7 @@ Run `manage.py freeze_snapshot`, then `manage.py export_snapshot NAME --format F
 Data page. An export streams a frozen snapshot, so memory use is small for files of any size. The same
 snapshot always gives the same bytes. Annotators are identified by pseudonyms. An export that would be empty
 is refused with the reason. For each format, "Loses" names the parts of a ranking that are missing or changed
-when the export is imported again; a test proves each list. An import creates new IDs of tasks, prompts and
+when the export is imported again; a test verifies each list. An import creates new IDs for tasks, prompts and
 responses. It does not use the columns `touched`, `kind`, `form_version`, `created_at` and `decided_by`, which
 only `ranking`, `csv`, `parquet` and `dataset` contain.
 

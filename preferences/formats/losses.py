@@ -1,4 +1,4 @@
-"""The parts of a ranking that an export format can lose. A round-trip test proves each format's list."""
+"""The parts of a ranking that an export format can lose. A round-trip test verifies each format's list."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Part(StrEnum):
     PREFERENCES = "preferences between responses"
     LONG_ORDERS = "orders of more than two responses"
     TIES = "ties"
-    UNRANKED = "the mark of responses left unranked"
+    UNRANKED = "the marking of unranked responses"
     NOT_RANKABLE = "not-rankable answers"
     ALL_BAD = "all-bad answers"
     NO_ORDER = "rankings without an order"

@@ -32,7 +32,7 @@ NOT_RANKABLE = (
         "preferences between images, as in Pick-a-Pic. Rankloop ranks texts",
     ),
 )
-# Formats whose rows can be tasks without a ranking, with any other columns.
+# Formats that accept rows without a ranking and with any further columns, which can therefore contain votes.
 WITHOUT_VOTES = frozenset({native.FORMAT.name, prompts.FORMAT.name})
 
 
@@ -140,13 +140,13 @@ def _records(parse: Callable[[Row], Parsed], rows: Iterator[NumberedRow]) -> Ite
 
 
 def _check_text_only(row: Row) -> None:
-    """Raise RowError if an image, a sound or a film belongs to the row: its text alone can't be ranked."""
+    """Raise RowError if the row has an image, audio or video, because its text alone can't be ranked."""
     if MEDIA_NAMES.isdisjoint(row):
         return
     for name in sorted(MEDIA_NAMES & row.keys()):
         if isinstance(row[name], (dict, list, bytes)) and row[name]:
             raise RowError(
-                f"the row has an image, a sound or a film in {name}, but only text can be ranked; remove the"
+                f"the row has an image, audio or video in {name}, but only text can be ranked; remove the"
                 " field to import the text alone"
             )
 

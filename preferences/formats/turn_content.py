@@ -132,7 +132,7 @@ def _line(call: Any, where: str) -> str:
 
 
 def _decoded(arguments: str) -> Any:
-    """Arguments are usually JSON text. Text that a model has not completed is kept as text."""
+    """Arguments are usually JSON text. Invalid JSON, such as truncated output, is kept as text."""
     try:
         decoded = parsed_of(arguments, "arguments")
     except RowError:

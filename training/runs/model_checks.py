@@ -1,4 +1,4 @@
-"""Whether a run's models can do its work, as far as their files tell.
+"""Whether a run's models can do its work, as far as their files show.
 
 A launch makes these checks, so that a run that can't work is refused before it is queued. The run's process
 repeats them, because files can change while the run waits. A model on the hub is checked only after loading.
@@ -66,8 +66,8 @@ def _of_pair(policy: Path, judge: Path, policy_state: State, judge_state: State)
 def _too_long(
     recipe: Recipe, policy: Path, judge: Path | None, *, reserved: int
 ) -> Iterator[tuple[str, Refused]]:
-    """Settings with which an answer leaves no room for a prompt in the context of the policy or the reward
-    model. ``reserved`` is the number of tokens that the run adds to each answer."""
+    """Yield the settings that allow an answer to fill the context of the policy or the reward model, so that
+    no room is left for a prompt. ``reserved`` is the number of tokens that the run adds to each answer."""
     for setting, limit in _answer_lengths(recipe).items():
         lengths = [(policy, limit + reserved)]
         # The reward model reads the answer and EOS. In another vocabulary, the answer's length is unknown.
@@ -90,7 +90,8 @@ def _answer_lengths(recipe: Recipe) -> dict[str, int]:
 
 
 def _refused(check: Callable[[], None]) -> Refused | None:
-    """The refusal of a check, without the objects that its traceback would keep in memory."""
+    """Run the check and return its exception, if any, without the traceback, which would keep objects in
+    memory."""
     try:
         check()
     except Refused as refused:

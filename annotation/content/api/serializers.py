@@ -23,8 +23,8 @@ class ImportOptions(serializers.Serializer[Any]):
     mapping = serializers.JSONField(
         required=False,
         help_text="A JSON object that chooses a table's columns. The keys are prompt, system, responses"
-        " (separated by commas), vote, direction and annotator. The vote none ignores the votes. Columns that"
-        " are not chosen are inferred.",
+        " (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored."
+        " Columns that are not chosen are inferred.",
     )
     votes = serializers.ChoiceField(
         choices=[str(choice) for choice in ImportedVotes],
@@ -119,7 +119,7 @@ class QuirkCount(serializers.Serializer[Any]):
     text = serializers.CharField(help_text="The quirk, and how the import handled it.")
     count = serializers.IntegerField(help_text="Number of rows with the quirk.")
     lines = serializers.ListField(
-        child=serializers.IntegerField(), help_text="Numbers of the first 20 lines with the quirk."
+        child=serializers.IntegerField(), help_text="Line numbers of the first 20 rows with the quirk."
     )
 
 
@@ -129,17 +129,17 @@ class LineError(serializers.Serializer[Any]):
 
 
 class ReasonCount(serializers.Serializer[Any]):
-    reason = serializers.CharField(help_text="The reason of the first of these rows.")
+    reason = serializers.CharField(help_text="The reason given for the first of these rows.")
     count = serializers.IntegerField(help_text="Number of rows rejected for this reason.")
     lines = serializers.ListField(
-        child=serializers.IntegerField(), help_text="Numbers of the first 20 of these lines."
+        child=serializers.IntegerField(), help_text="Line numbers of the first 20 of these rows."
     )
 
 
 class ImportReport(serializers.Serializer[Any]):
     format = serializers.CharField()
     dry_run = serializers.BooleanField(
-        help_text="If true, nothing was stored, and the counts are those of a real import."
+        help_text="If true, nothing was stored; the counts show what a real import would store."
     )
     read = serializers.IntegerField(help_text="Number of rows in the file.")
     prompts = serializers.IntegerField(

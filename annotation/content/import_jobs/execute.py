@@ -34,8 +34,8 @@ class Stopped(Exception):
 
 
 class Heart:
-    """Sends the heartbeat and the progress in a thread of its own, because a batch can take long. `stopped`
-    is set when the attempt must end."""
+    """Sends the heartbeat and the progress in a separate thread, because a batch can take a long time.
+    `stopped` is set when the attempt must end."""
 
     def __init__(self, import_id: UUID, attempt: int) -> None:
         self.progress = ImportProgress(0.0, 0, 0)

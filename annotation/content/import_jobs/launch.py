@@ -25,7 +25,7 @@ def launch_import(*, project: Project, user: User, file: UploadedFile, options: 
     or if an option is out of bounds.
     """
     checked_options(project, options)
-    # Only this check reads the file in the web server. It reads the beginning of most files.
+    # The web server reads the file only for this check, and for most files only the beginning.
     recognised(file, options.get("format"), options.get("mapping"))  # type: ignore[arg-type]
     id = uuid7()
     keep_upload(id=id, file=file)
@@ -39,8 +39,8 @@ def launch_import(*, project: Project, user: User, file: UploadedFile, options: 
 
 
 def launch_hub_import(*, project: Project, user: User, hub: HubDataset, options: ImportOptions) -> Import:
-    """Queues the download and the import of a dataset. Raises Problem if an option is out of bounds. All
-    other errors end the import, because the worker downloads the dataset."""
+    """Queues the download and the import of a dataset. Raises Problem if an option is out of bounds. The
+    worker downloads the dataset later, so all other errors make the import fail instead."""
     checked_options(project, options)
     return _queued(
         id=uuid7(), project=project, user=user, name=hub["dataset"], size=0, options=options, hub=hub

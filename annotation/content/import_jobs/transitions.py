@@ -61,8 +61,8 @@ def claim_import(*, import_id: UUID) -> int | None:
 
 
 def beat(*, import_id: UUID, attempt: int, progress: ImportProgress) -> bool:
-    """Stores the heartbeat and the progress. Returns whether the attempt may continue. The answer is no after
-    a cancellation or a later claim."""
+    """Stores the heartbeat and the progress. Returns False if the attempt must end, because the import was
+    cancelled or has been claimed again."""
     this = _this_attempt(import_id, attempt)
     this.update(heartbeat_at=timezone.now(), share=progress.share, read=progress.read, failed=progress.failed)
     return this.filter(cancel_requested_at=None).exists()
@@ -188,7 +188,7 @@ def _end(import_id: UUID, attempt: int, **changes: Any) -> bool:
 
 
 def _ended(changed: int | bool, import_id: UUID) -> bool:
-    """Removes the upload of an import that has ended, after the commit."""
+    """If the import has ended, removes its uploaded file after the commit."""
     if changed:
         transaction.on_commit(lambda: remove_upload(import_id), robust=True)
     return bool(changed)

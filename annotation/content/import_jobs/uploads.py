@@ -24,7 +24,7 @@ def upload_path(id: UUID) -> Path:
 
 
 def keep_upload(*, id: UUID, file: UploadedFile) -> None:
-    """Stores the file for the worker. A large upload is already a temporary file, which is moved."""
+    """Stores the file for the worker. A large upload is already a temporary file and is only moved."""
     target = upload_path(id)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")

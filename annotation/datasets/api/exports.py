@@ -78,6 +78,7 @@ def _headers(snapshot: DatasetSnapshot, format: str) -> dict[str, str]:
 
 
 async def _served(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yields chunks produced in a thread, because ASGI would first read a synchronous iterator completely."""
+    """Yields chunks produced in a thread, because under ASGI, Django would read a synchronous iterator to its
+    end before sending the first chunk."""
     while chunk := await asyncio.to_thread(next, chunks, b""):
         yield chunk

@@ -2409,7 +2409,7 @@ export interface components {
              *     * `ultrafeedback` - ultrafeedback
              */
             format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
-            /** @description A JSON object that chooses a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. The vote none ignores the votes. Columns that are not chosen are inferred. */
+            /** @description A JSON object that chooses a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored. Columns that are not chosen are inferred. */
             mapping?: unknown;
             /**
              * @description close: rankings in the file close their tasks. keep: rankings are stored, and the tasks are ranked again. ignore: rankings are not stored.
@@ -2516,7 +2516,7 @@ export interface components {
         };
         ImportReport: {
             format: string;
-            /** @description If true, nothing was stored, and the counts are those of a real import. */
+            /** @description If true, nothing was stored; the counts show what a real import would store. */
             dry_run: boolean;
             /** @description Number of rows in the file. */
             read: number;
@@ -2596,7 +2596,7 @@ export interface components {
              *     * `ultrafeedback` - ultrafeedback
              */
             format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
-            /** @description A JSON object that chooses a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. The vote none ignores the votes. Columns that are not chosen are inferred. */
+            /** @description A JSON object that chooses a table's columns. The keys are prompt, system, responses (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored. Columns that are not chosen are inferred. */
             mapping?: unknown;
             /**
              * @description close: rankings in the file close their tasks. keep: rankings are stored, and the tasks are ranked again. ignore: rankings are not stored.
@@ -3557,7 +3557,7 @@ export interface components {
             text: string;
             /** @description Number of rows with the quirk. */
             count: number;
-            /** @description Numbers of the first 20 lines with the quirk. */
+            /** @description Line numbers of the first 20 rows with the quirk. */
             lines: number[];
         };
         /**
@@ -3716,11 +3716,11 @@ export interface components {
             points: components["schemas"]["LevelRequest"][];
         };
         ReasonCount: {
-            /** @description The reason of the first of these rows. */
+            /** @description The reason given for the first of these rows. */
             reason: string;
             /** @description Number of rows rejected for this reason. */
             count: number;
-            /** @description Numbers of the first 20 of these lines. */
+            /** @description Line numbers of the first 20 of these rows. */
             lines: number[];
         };
         RecipeKind: {

@@ -1,8 +1,8 @@
 """A zip archive of data files, such as a dataset folder.
 
 Sizes declared in an archive are not trusted. Entries are counted before the directory is read, and unpacked
-bytes are counted while files are read. Parquet files must be read backwards, but a deflated file can't be. A
-Parquet file is therefore first unpacked to disk. Every other file is streamed.
+bytes are counted while files are read. A Parquet reader must seek, but a deflated file can only be read from
+its beginning. A Parquet file is therefore first unpacked to disk. Every other file is streamed.
 """
 
 from __future__ import annotations
@@ -87,11 +87,14 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
     size = stream.seek(0, io.SEEK_END)
     if sum(entry.compress_size for entry in entries) > size:
         raise FormatError(
-            "Entries of the zip archive overlap. The sum of the entries' sizes is larger than the archive."
+            "Entries of the zip archive overlap: their compressed sizes add up to more than the archive."
         )
     expanded = sum(entry.file_size for entry in found)
     if unpacks_too_far(expanded, sum(entry.compress_size for entry in found)):
-        raise FormatError(f"The zip archive has {size:,} bytes and would unpack to {expanded:,}.")
+        raise FormatError(
+            f"The zip archive has {size:,} bytes and would unpack to {expanded:,} bytes, which exceeds the "
+            "limit."
+        )
     return [DataFile(archive, entry) for entry in found]
 
 
@@ -126,8 +129,8 @@ def unpacked(member: io.BufferedReader) -> BinaryIO:
 
 
 class _Member:
-    """A stream of a file in the archive. If the file is damaged, reading raises FormatError, and the last row
-    reports the reason."""
+    """A stream of a file in the archive. If the file is damaged, reading raises FormatError. The reason is
+    then reported as the last row."""
 
     def __init__(self, member: IO[bytes], checksum: int) -> None:
         self._read = some_of(member)

@@ -1,4 +1,4 @@
-"""Recognition of CSV by its header: the delimiter, and the character that ends lines."""
+"""Recognise a CSV file by its header, and detect its delimiter and its line endings."""
 
 from __future__ import annotations
 

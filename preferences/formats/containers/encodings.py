@@ -8,7 +8,7 @@ from preferences.formats.containers.streams import TextStream
 from preferences.records import FormatError
 
 UTF8_BOM = codecs.BOM_UTF8
-# UTF-32 comes first, because its mark begins with that of UTF-16.
+# UTF-32 comes first, because its little-endian byte order mark begins with that of UTF-16.
 MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -21,7 +21,7 @@ NOT_UTF8 = "if the file is in another encoding, such as Windows-1252, save it as
 
 def as_utf8(stream: TextStream, head: bytes) -> tuple[TextStream, bytes]:
     """The stream without its byte order mark and as UTF-8, with its head."""
-    while head.startswith(UTF8_BOM):  # a program that adds a mark to text that has one writes two
+    while head.startswith(UTF8_BOM):  # some programs add a second mark
         stream.read(len(UTF8_BOM))
         head = head[len(UTF8_BOM) :]
     mark, encoding = _encoding_of(head)

@@ -30,7 +30,7 @@ from preferences.records import FormatError
 GZIP_MAGIC = b"\x1f\x8b"
 ZIP_MAGIC = b"PK\x03\x04"
 HEAD_LINES = 50
-# The first bytes of files that people confuse with those that can be read.
+# The first bytes of unsupported files that users are likely to upload, for a specific error message.
 UNREAD = {
     b"BZh": "a bzip2 file",
     b"\xfd7zXZ\x00": "an xz file",
@@ -156,8 +156,8 @@ def _guarded(rows: Iterator[NumberedRow], source: Source) -> Iterator[NumberedRo
 
 
 def _before_failure(rows: Iterator[NumberedRow], failure: str) -> Iterator[NumberedRow]:
-    """The rows that were read before the stream failed, then the failure. If the last row is cut off, its
-    line gets the failure as its reason."""
+    """The rows that were read before the stream failed, then the failure. If the last of these rows is
+    unreadable, the failure is reported for its line instead."""
     held = next(rows)
     try:
         for row in rows:

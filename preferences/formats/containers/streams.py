@@ -58,10 +58,10 @@ def bounded_mac_lines(stream: BinaryIO) -> Iterator[bytes | None]:
 
 class AsRaw(io.RawIOBase):
     """Adapts any readable binary stream to the raw interface that BufferedReader needs, because an upload has
-    no `readinto`. The buffer is filled, so that the head of a file is complete.
+    no `readinto`. Each read fills the buffer if possible, so that the head of a file is complete.
 
     With `packed_bytes`, the stream contains unpacked data, and reading fails once that data far exceeds the
-    packed size. With `expanded`, the bytes are also counted there.
+    packed size. The bytes are also counted in `expanded`, if it is given.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Source(AsRaw):
         except FormatError as error:
             self.failure = str(error)
         except OSError as error:
-            self.failure = f"the file can't be read from here ({error})"
+            self.failure = f"the file can't be read beyond this point ({error})"
         return 0
 
 

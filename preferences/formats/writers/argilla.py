@@ -107,8 +107,8 @@ FORMAT = ExportFormat(
     notes=(
         "There is one record per ranking. Unranked responses share one rank below all ranked responses, "
         "because Argilla requires a rank for every option. A comment and a rewrite are answers to text "
-        "questions named `comment` and `rewrite`. An answer that has neither ranks nor a comment nor a "
-        "rewrite, or that is marked as not rankable or all bad without tiers, becomes a discarded response. "
+        "questions named `comment` and `rewrite`. An answer without tiers becomes a discarded response if it "
+        "is marked as not rankable or all bad, or if it has no comment and no rewrite. "
         "`user_id` is derived from the pseudonym, which is in the metadata, as are the models."
     ),
     example=(

@@ -1,4 +1,4 @@
-"""Uploads over HTTP, executed in the test's own process as the import worker would."""
+"""Helpers that upload files over HTTP and execute the queued imports without a worker."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_concurrent_imports_of_the_same_rows_in_different_order_add_them_once(ra
     assert Response.objects.count() == 2 * expected
 
 
-def test_only_one_of_several_concurrent_freezes_gets_the_name(artefacts: Path) -> None:
+def test_only_one_of_several_concurrent_snapshots_with_one_name_is_created(artefacts: Path) -> None:
     project = create_project(slug="wishes")
     import_file(project=project, file=io.BytesIO(b"\n".join(rows(ranked=True))))
     results = at_once(*(lambda: freeze_snapshot(project=project, name="v1") for _ in range(3)))

@@ -1,4 +1,4 @@
-"""An uploaded file is imported by a worker. The API reports its state, its progress and its report."""
+"""An uploaded file is imported by a worker. The API returns the import's state, progress and report."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def test_upload_is_queued_and_then_imported(manager: APIClient, artefacts: Path)
     assert files(artefacts) == []
 
 
-def test_report_equals_that_of_the_command_line(manager: APIClient, project: Project, tmp_path: Path) -> None:
+def test_api_and_command_line_give_the_same_report(
+    manager: APIClient, project: Project, tmp_path: Path
+) -> None:
     data = rows(3) + b"{broken\n"
     file = tmp_path / "rows.jsonl"
     file.write_bytes(data)
@@ -143,7 +145,7 @@ def test_failed_rows_are_grouped_by_reason(manager: APIClient) -> None:
     assert report["reasons"][0]["reason"] == report["errors"][0]["reason"]
 
 
-def test_import_stops_at_the_row_limit_and_says_so(manager: APIClient, settings: Settings) -> None:
+def test_import_stops_at_the_row_limit_and_reports_it(manager: APIClient, settings: Settings) -> None:
     settings.IMPORT_MAX_ROWS = 5
     assert executed(manager, upload(manager, rows(5)))["state"] == "succeeded"
     found = executed(manager, upload(manager, rows(6, start=100)))
@@ -161,14 +163,14 @@ def test_import_stops_at_the_time_limit(manager: APIClient, settings: Settings) 
     assert not Prompt.objects.exists()
 
 
-def test_import_of_a_missing_upload_fails_with_its_reason(manager: APIClient, artefacts: Path) -> None:
+def test_import_of_a_missing_upload_fails_with_a_reason(manager: APIClient, artefacts: Path) -> None:
     response = upload(manager, rows(1))
     (artefacts / "imports" / response.json()["id"]).unlink()
     found = executed(manager, response)
     assert (found["state"], found["problem"]["type"]) == ("failed", "file-unreadable")
 
 
-def test_unexpected_failure_ends_the_import_and_its_upload(
+def test_unexpected_error_fails_the_import_and_deletes_the_upload(
     manager: APIClient, artefacts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     response = upload(manager, rows(1))
@@ -191,7 +193,7 @@ def test_many_responses_become_tasks_of_the_chosen_size(manager: APIClient) -> N
     assert imported(manager, data, responses_per_task="2")["unchanged"] == 2
 
 
-def test_database_refuses_impossible_imports(manager: APIClient) -> None:
+def test_database_rejects_inconsistent_import_states(manager: APIClient) -> None:
     upload(manager, rows(1))
     for changes, constraint in (
         ({"state": "running"}, "import_running_was_claimed"),
@@ -216,7 +218,9 @@ def test_orphaned_uploads_are_removed(manager: APIClient, artefacts: Path) -> No
     assert files(artefacts) == sorted([kept, "new"])
 
 
-def test_sweep_wakes_a_worker_once(manager: APIClient, django_capture_on_commit_callbacks: Any) -> None:
+def test_repeated_sweeps_wake_a_worker_only_once(
+    manager: APIClient, django_capture_on_commit_callbacks: Any
+) -> None:
     upload(manager, rows(BATCH_LINES))
     with django_capture_on_commit_callbacks() as first:
         transitions.sweep_imports()

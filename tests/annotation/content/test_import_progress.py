@@ -1,4 +1,4 @@
-"""An import reports its progress after each batch. Closing it keeps the stored batches."""
+"""An import reports its progress after each batch. Closing an import early keeps the stored batches."""
 
 from __future__ import annotations
 

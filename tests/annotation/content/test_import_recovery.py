@@ -1,5 +1,5 @@
-"""An import of a dead or stopping worker continues after its last stored batch, and counts each batch
-once."""
+"""If the worker of an import dies or stops, the import continues after its last stored batch and counts each
+batch once."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_stopping_worker_requeues_its_import(queued: Import, tmp_path: Path) -> 
 
 @contextmanager
 def executing(found: Import) -> Iterator[None]:
-    """Executes the import in a thread, which has ended when the context ends."""
+    """Executes the import in a thread. At its end, the context waits for the thread."""
 
     def run() -> None:
         try:
@@ -176,7 +176,7 @@ def test_only_one_of_several_workers_claims_an_import(queued: Import) -> None:
     assert sorted(claims, key=str) == [1] + [None] * 7
 
 
-def test_import_that_loses_its_worker_repeatedly_fails_with_its_reason(
+def test_import_that_loses_its_worker_three_times_fails_with_a_reason(
     queued: Import, artefacts: Path
 ) -> None:
     for _ in range(transitions.MAX_TRIES):
@@ -189,7 +189,7 @@ def test_import_that_loses_its_worker_repeatedly_fails_with_its_reason(
     assert list((artefacts / "imports").glob("*")) == []
 
 
-def test_sweep_cancels_a_lost_import_if_that_was_requested(queued: Import) -> None:
+def test_sweep_cancels_a_lost_import_whose_cancellation_was_requested(queued: Import) -> None:
     assert transitions.claim_import(import_id=queued.pk)
     transitions.cancel_import(id=queued.pk)
     Import.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))

@@ -137,7 +137,7 @@ def test_ranking_is_imported_with_tiers_pairs_and_annotator(wishes: Project) -> 
     assert RankingTask.objects.get().state == RankingTask.State.DONE
 
 
-def test_not_rankable_answer_is_imported(wishes: Project) -> None:
+def test_answer_not_rankable_is_imported_without_comparisons(wishes: Project) -> None:
     report = take(wishes, ranked(tiers=[], not_rankable=True))
     assert report.rankings == 1
     assert Ranking.objects.get().not_rankable
@@ -249,7 +249,7 @@ def test_import_options_apply_and_gold_is_stored_as_response_ids(wishes: Project
 
 
 @pytest.mark.parametrize("task_kind", [kind for kind in RankingTask.Kind.values if kind != "ranking"])
-def test_check_is_imported_with_its_answer_and_without_slots(wishes: Project, task_kind: str) -> None:
+def test_check_with_a_ranking_stays_open_and_has_no_slots(wishes: Project, task_kind: str) -> None:
     check = {"prompt": "Q", "responses": ["a", "b"], "gold_tiers": [[1], [0]], "task_kind": task_kind}
     # A ranking in the file completes a ranking task, but not a check, which is assigned to every annotator.
     report = take(wishes, check, {**check, "prompt": "Q2", "tiers": [[1], [0]]}, overlap=3)

@@ -1,5 +1,5 @@
-"""An annotator can rate, flag, comment on or rewrite responses without ordering them. An import stores these
-statements as a ranking without an order, which does not answer the task."""
+"""An annotator can rate, flag, comment on or rewrite responses without ordering them. An import stores this
+input as a ranking without an order, which does not answer the task."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def take(project: Project, *rows: dict[str, Any], **options: Any) -> ImportRepor
     return report
 
 
-def test_statements_of_a_real_file_are_stored_with_their_annotator(project: Project) -> None:
+def test_rankings_without_an_order_are_stored_with_their_annotator(project: Project) -> None:
     report = import_file(project=project, file=case("27-ratings-without-order") / "input.jsonl")
     assert (report.tasks, report.rankings, report.failed) == (2, 2, 0)
     assert [(quirk.name, quirk.count) for quirk in report.quirks] == [("no-order", 2)]
@@ -58,7 +58,7 @@ def test_statements_of_a_real_file_are_stored_with_their_annotator(project: Proj
     assert not Comparison.objects.exists()
 
 
-def test_task_without_an_order_stays_open_for_its_whole_overlap(project: Project, alice: User) -> None:
+def test_ranking_without_an_order_uses_no_slot_of_its_task(project: Project, alice: User) -> None:
     take(project, rated(), overlap=2)
     task = RankingTask.objects.get()
     assert (task.state, task.open_slots, task.metadata) == (RankingTask.State.OPEN, 2, {})
@@ -66,19 +66,21 @@ def test_task_without_an_order_stays_open_for_its_whole_overlap(project: Project
 
 
 @pytest.mark.parametrize("rows", [[rated("lee"), ordered()], [ordered(), rated("lee")]])
-def test_order_in_another_row_closes_the_task(project: Project, rows: list[dict[str, Any]]) -> None:
+def test_ranking_with_an_order_in_another_row_closes_the_task(
+    project: Project, rows: list[dict[str, Any]]
+) -> None:
     report = take(project, *rows)
     assert (report.tasks, report.rankings) == (1, 2)
     assert RankingTask.objects.get().state == RankingTask.State.DONE
 
 
-def test_same_file_again_changes_nothing(project: Project) -> None:
+def test_importing_the_same_rows_again_changes_nothing(project: Project) -> None:
     take(project, rated(), rated("lee"))
     report = take(project, rated(), rated("lee"))
     assert (report.rankings, report.unchanged) == (0, 2)
 
 
-def test_statement_replaces_only_an_earlier_statement(project: Project) -> None:
+def test_ranking_without_an_order_supersedes_only_one_without_an_order(project: Project) -> None:
     take(project, ordered(), rated(comment="Rude."))
     take(project, rated(comment="Very rude."))
     take(project, ordered(best=1))
@@ -87,13 +89,13 @@ def test_statement_replaces_only_an_earlier_statement(project: Project) -> None:
     assert Ranking.objects.count() == 4
 
 
-def test_annotator_alone_is_kept_as_metadata(project: Project) -> None:
+def test_annotator_without_a_ranking_is_kept_as_metadata(project: Project) -> None:
     report = take(project, {**SHOWN, "annotator": "kim", "duration_ms": 7, "strength": 0})
     assert (report.rankings, report.quirks) == (0, [])
     assert RankingTask.objects.get().metadata == {"annotator": "kim", "duration_ms": 7, "strength": 0}
 
 
-def test_other_fields_with_the_same_names_are_kept_as_metadata(project: Project) -> None:
+def test_known_fields_with_values_of_another_type_are_kept_as_metadata(project: Project) -> None:
     report = take(project, {**SHOWN, "choices": ["A", "B"], "comment": {"by": "kim"}, "flags": 3})
     assert report.rankings == 0
     assert RankingTask.objects.get().metadata == {
@@ -103,7 +105,7 @@ def test_other_fields_with_the_same_names_are_kept_as_metadata(project: Project)
     }
 
 
-def test_ignored_votes_include_statements(project: Project) -> None:
+def test_ignoring_votes_also_ignores_rankings_without_an_order(project: Project) -> None:
     report = take(project, rated(), votes=ImportedVotes.IGNORE)
     assert (report.tasks, report.rankings) == (1, 0)
 
@@ -111,7 +113,7 @@ def test_ignored_votes_include_statements(project: Project) -> None:
 @pytest.mark.parametrize(
     "changes", [{"comment": ""}, {"source": "api"}, {"comment": "", "rewrite": ""}, {"not_rankable": None}]
 )
-def test_database_refuses_rankings_that_say_nothing(
+def test_database_refuses_rankings_without_an_order_that_are_empty_or_not_imported(
     project: Project, alice: User, changes: dict[str, Any]
 ) -> None:
     take(project, ordered())
@@ -132,7 +134,7 @@ def test_database_refuses_rankings_that_say_nothing(
     Ranking.objects.create(**fields)
 
 
-def test_statistics_on_orders_leave_statements_out(project: Project) -> None:
+def test_agreement_and_leaderboard_ignore_rankings_without_an_order(project: Project) -> None:
     take(project, ordered("kim"), ordered("lee"))
     before = quality(project=project), leaderboard(project=project)
     take(project, rated("kim"), rated("lee"), rated("moe"), rated("", comment="Rude."))
@@ -157,7 +159,7 @@ def test_agreement_on_ratings_counts_each_annotator_once(project: Project) -> No
     assert help.alpha_interval.value is None
 
 
-def test_stored_agreement_leaves_statements_out(project: Project) -> None:
+def test_stored_agreement_ignores_rankings_without_an_order(project: Project) -> None:
     take(project, ordered("kim"), rated("lee"))
     refresh_agreement(project=project)
     stored = TaskAgreement.objects.get()
@@ -168,7 +170,9 @@ def test_stored_agreement_leaves_statements_out(project: Project) -> None:
     assert (stored.rankings, stored.agreement) == (2, 1.0)
 
 
-def test_reviewer_sees_statements_but_two_of_them_are_nothing_to_decide(project: Project, rita: User) -> None:
+def test_review_shows_rankings_without_an_order_but_needs_rankings_with_an_order(
+    project: Project, rita: User
+) -> None:
     take(project, rated("kim"), rated("lee", comment="Both are rude."))
     task = RankingTask.objects.get()
     with pytest.raises(Conflict, match="nothing to decide"):
@@ -183,7 +187,7 @@ def test_reviewer_sees_statements_but_two_of_them_are_nothing_to_decide(project:
     ]
 
 
-def test_pages_list_statements_as_rankings_without_tiers(
+def test_api_lists_rankings_without_an_order_with_zero_tiers(
     project: Project, mona: User, client_of: Callable[[User | None], APIClient]
 ) -> None:
     take(project, rated(comment="Rude.", flags={"0": ["unsafe"], "1": True}))

@@ -97,7 +97,7 @@ def test_upload_needs_a_file_and_a_known_format(project: Project, mona: User, cl
     assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "format")
 
 
-def test_upload_with_unreadable_votes_is_refused_until_they_are_mapped(
+def test_upload_with_scores_of_unknown_direction_is_refused_until_they_are_mapped(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "score_a": 3, "score_b": 5}
@@ -127,7 +127,7 @@ def test_preview_shows_columns_and_tasks_and_stores_nothing(
 
     unknown = preview().json()
     assert unknown["format"] is None
-    assert "wahl (the columns of the responses are not found)" in unknown["problem"]
+    assert "wahl (no response columns were found)" in unknown["problem"]
     assert unknown["columns"][0] == {"name": "frage", "example": "Best pet?"}
     mapping = {"prompt": "frage", "responses": "x,y", "vote": "wahl", "annotator": "wer"}
     chosen = preview(mapping=json.dumps(mapping)).json()

@@ -116,7 +116,7 @@ def test_majority_gives_one_row_per_task_regardless_of_display_order(
     assert frozen(project, "again", aggregation="majority")[0]["sha256"] == card["sha256"]
 
 
-def test_majority_leaves_rankings_without_an_order_out_unless_there_are_no_others(
+def test_majority_ignores_rankings_without_an_order_unless_there_are_no_others(
     project: Project, tasks: list[RankingTask]
 ) -> None:
     first, second, *_ = tasks
@@ -163,7 +163,7 @@ def test_review_determines_the_row_of_its_task(
     assert len(frozen(project, "people", kinds=["annotation"])[1]) == 2
 
 
-def test_not_rankable_and_all_bad_need_more_than_half_of_the_votes(
+def test_row_is_not_rankable_or_all_bad_only_with_more_than_half_of_the_votes(
     project: Project, tasks: list[RankingTask]
 ) -> None:
     rank(tasks[0], "kim", not_rankable=True)

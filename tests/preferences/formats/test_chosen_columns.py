@@ -90,7 +90,7 @@ def test_signed_preference_is_read(
 
 
 @pytest.mark.parametrize(("direction", "best"), [("from-0", "Dog"), ("from-1", "Cat")])
-def test_ambiguous_number_is_read_with_a_direction(direction: str, best: str) -> None:
+def test_ambiguous_number_is_read_if_a_direction_is_chosen(direction: str, best: str) -> None:
     row = {"prompt": "Best pet?", "response_a": "Cat", "response_b": "Dog", "winner": 1}
     (record,) = read([row], vote="winner", direction=direction)
     assert order(record)[0] == [best]
@@ -103,26 +103,26 @@ def test_votes_can_be_ignored() -> None:
     assert record.quirks == ()
 
 
-def test_unknown_column_key_and_direction_are_refused_by_name() -> None:
+def test_errors_name_unknown_columns_keys_and_directions() -> None:
     assert "vote=choice: the file has no such column" in refusal([SCORED], vote="choice")
-    assert "There is no mapping 'votes'" in refusal([SCORED], votes="score_a")
+    assert "A mapping has no key 'votes'" in refusal([SCORED], votes="score_a")
     assert "There is no direction 'up'" in refusal([SCORED], vote="score_a,score_b", direction="up")
-    assert "needs direction=higher or direction=lower" in refusal([SCORED], vote="score_a,score_b")
+    assert "requires direction=higher or direction=lower" in refusal([SCORED], vote="score_a,score_b")
 
 
-def test_mapping_and_another_format_are_refused() -> None:
+def test_mapping_combined_with_another_format_is_refused() -> None:
     with pytest.raises(FormatError, match="can't be combined with the format hh-rlhf"):
         read_records(io.BytesIO(json.dumps(SCORED).encode()), "hh-rlhf", {"vote": "score_a"})
 
 
-def test_direction_is_enough_for_scores_of_models() -> None:
+def test_scores_in_columns_named_after_models_can_be_chosen() -> None:
     row = {"question": "Best pet?", "gpt": "Cat", "claude": "Dog", "score_gpt": 4, "score_claude": 2}
     (record,) = read([row], responses="gpt,claude", vote="score_gpt,score_claude", direction="higher")
     assert order(record) == [["Cat"], ["Dog"]]
 
 
 @pytest.mark.parametrize("direction", ["higher", "lower"])
-def test_models_are_kept_when_the_vote_is_chosen(direction: str) -> None:
+def test_model_names_are_kept_when_the_vote_column_is_chosen(direction: str) -> None:
     row = {**SCORED, "model_a": "large", "model_b": "small"}
     (record,) = read([row], vote="score_a,score_b", direction=direction)
     assert [response.model for response in record.responses] == ["large", "small"]
@@ -143,7 +143,7 @@ def test_models_are_kept_when_the_vote_is_chosen(direction: str) -> None:
         [{"prompt": "Q", "response_a": "a", "response_b": "b", "winner_a": 1, "winner_b": 0}],
     ],
 )
-def test_inferred_mapping_reads_the_same_when_it_is_chosen(rows: list[dict[str, Any]]) -> None:
+def test_choosing_the_inferred_mapping_gives_the_same_records(rows: list[dict[str, Any]]) -> None:
     inferred = preview_of(io.BytesIO("\n".join(map(json.dumps, rows)).encode()))
     assert inferred.records
     assert all(record.rankings for record in inferred.records)

@@ -66,7 +66,9 @@ LONG = [*ONCE, "assistant: Where?", "user: In Europe."]
         ({"messages": [ASK], "prompt": "Name a river.", "chosen": "Danube.", "rejected": "No."}, ONCE),
     ],
 )
-def test_prompt_is_read_once_wherever_the_row_gives_it(row: dict[str, Any], expected: list[str]) -> None:
+def test_prompt_is_read_exactly_once_from_any_supported_field(
+    row: dict[str, Any], expected: list[str]
+) -> None:
     record = record_of(row, "trl-preference")
     assert turns(record) == expected
     assert order(record)[0] == ["Danube."]
@@ -74,7 +76,7 @@ def test_prompt_is_read_once_wherever_the_row_gives_it(row: dict[str, Any], expe
     assert names(record) == []
 
 
-def test_messages_with_another_answer_are_kept_as_metadata() -> None:
+def test_messages_that_end_with_another_answer_are_kept_as_metadata() -> None:
     other = [ASK, {"role": "assistant", "content": "Rhine."}]
     record = record_of(both(ASK) | {"prompt": "Name a river.", "messages": other}, "trl-preference")
     assert (turns(record), record.metadata) == (ONCE, {"messages": other})
@@ -100,7 +102,7 @@ def test_prompt_that_differs_from_both_conversations_is_kept_as_metadata() -> No
         ("Hello", "Hello, Ann.", "Hello there.", None),
     ],
 )
-def test_prompt_that_both_texts_begin_with_is_removed(
+def test_prompt_repeated_at_the_start_of_both_texts_is_removed(
     prompt: str, chosen: str, rejected: str, rests: list[str] | None
 ) -> None:
     assert without_prompt(prompt, [chosen, rejected]) == rests
@@ -115,7 +117,7 @@ NAMES = ["prompt", "question", "query", "instruction", "user_prompt", "user_inpu
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("system", ["system", "system_prompt"])
-def test_each_prompt_name_is_read_with_its_system_prompt(name: str, system: str) -> None:
+def test_prompt_field_of_each_name_is_read_with_the_system_prompt(name: str, system: str) -> None:
     texts = {"chosen": "A river.", "rejected": "A mountain."}
     for given, expected in (("Be brief.", WITH_SYSTEM), ("", ONCE), (None, ONCE)):
         record = record_of({system: given, name: "Name a river.", **texts}, "trl-preference")
@@ -123,7 +125,7 @@ def test_each_prompt_name_is_read_with_its_system_prompt(name: str, system: str)
 
 
 @pytest.mark.parametrize("name", ["messages", "conversation", "conversations", "prompt", "context", "input"])
-def test_each_prompt_name_can_hold_turns(name: str) -> None:
+def test_prompt_field_of_each_name_can_contain_turns(name: str) -> None:
     row = {name: [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Name a river."}]}
     assert turns(record_of({**row, "chosen": "a", "rejected": "b"}, "trl-preference")) == WITH_SYSTEM
 
@@ -197,14 +199,16 @@ SIMILAR = {"chosen": "The capital of Peru is Lima.", "rejected": "The capital of
         ({"x": "I would like to know the capital"}, "x"),
     ],
 )
-def test_similar_answers_are_no_prompt_if_another_field_could_be_it(row: dict[str, Any], named: str) -> None:
+def test_common_start_of_answers_is_not_the_prompt_if_another_field_could_contain_it(
+    row: dict[str, Any], named: str
+) -> None:
     for sides in (SIMILAR, {"chosen": [YES], "rejected": [NO]}):
         reason = parsed({**row, **sides}, "trl-preference")[2]
         assert reason.startswith(f"there is no known prompt field, but {named} could contain the prompt;")
 
 
 @pytest.mark.parametrize("value", ["", None, []])
-def test_similar_answers_are_no_prompt_if_the_prompt_is_empty(value: Any) -> None:
+def test_common_start_of_answers_is_not_the_prompt_if_the_prompt_field_is_empty(value: Any) -> None:
     reason = parsed({"prompt": value, **SIMILAR}, "trl-preference")[2]
     assert reason.startswith("prompt is empty; fill it in")
 
@@ -227,14 +231,14 @@ def test_other_fields_beside_an_implicit_prompt_are_metadata(row: dict[str, Any]
 
 
 @pytest.mark.parametrize("role", ["Human", "USER", "user ", "prompter"])
-def test_spellings_of_roles_are_the_same_in_prompts_and_responses(role: str) -> None:
+def test_prompts_and_responses_accept_the_same_spellings_of_roles(role: str) -> None:
     ask = {"role": role, "content": "Name a river."}
     assert turns(record_of(pair(prompt=[ask]), "trl-preference")) == ONCE
     assert turns(record_of(both(ask), "trl-preference")) == ONCE
     assert turns(record_of({"messages": [ask], "responses": ["a", "b"]}, "rankloop")) == ONCE
 
 
-def test_unknown_role_is_rejected_with_its_place() -> None:
+def test_error_for_an_unknown_role_names_its_place() -> None:
     reason = parsed(pair(prompt=[{"role": "narrator", "content": "x"}]))[2]
     assert reason == "prompt.0.role is 'narrator'; it must be one of system, user, assistant, tool"
 
@@ -306,7 +310,7 @@ def test_part_that_is_not_text_is_rejected_with_its_type_and_place(part: dict[st
 
 
 @pytest.mark.parametrize("winner", ["tie (bothbad)", "tie (both bad)", "both_bad", "bothbad", "Both_Bad"])
-def test_every_spelling_of_a_bad_tie_is_known(winner: str) -> None:
+def test_every_spelling_of_a_tie_of_bad_responses_is_read(winner: str) -> None:
     record = record_of(battle(winner), "arena-battles")
     assert (record.rankings[0].tiers, record.rankings[0].all_bad) == (((0, 1),), True)
 
@@ -315,7 +319,7 @@ def test_every_spelling_of_a_bad_tie_is_known(winner: str) -> None:
     ("known", "expected"),
     [({"id": "b1"}, "b1"), ({"id": "b1", "judge": "j"}, ""), ({"question_id": 7}, "7"), ({}, "")],
 )
-def test_battles_without_a_judge_are_told_apart_by_their_id(known: dict[str, Any], expected: str) -> None:
+def test_battles_without_a_judge_are_distinguished_by_their_id(known: dict[str, Any], expected: str) -> None:
     anonymous = {key: value for key, value in battle("tie").items() if key not in {"judge", "question_id"}}
     assert record_of({**anonymous, **known}, "arena-battles").rankings[0].external_id == expected
 
@@ -384,7 +388,7 @@ def test_tool_call_without_a_name_is_rejected(call: Any, reason: str) -> None:
     assert parsed(pair(prompt="Name a river.", chosen=[with_calls(None, call)]))[2].startswith(reason)
 
 
-def test_further_fields_of_turns_are_kept_with_their_turn() -> None:
+def test_additional_fields_of_a_turn_are_kept_with_its_index() -> None:
     ask, yes = {**ASK, "name": "ann", "weight": None}, {**YES, "num_tokens": 3}
     record = record_of({"chosen": [SYSTEM, ask, yes], "rejected": [SYSTEM, ask, NO]}, "trl-preference")
     assert record.metadata == {"turn_fields": [{"turn": 1, "name": "ann"}]}

@@ -1,4 +1,4 @@
-"""Files in the shape of real public data keep the meaning of their conversations."""
+"""Conversations in files modelled on real public datasets are read without a change of meaning."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_ultrafeedback_binarized_has_the_prompt_once_and_keeps_its_scores() -> N
     assert records[0].metadata == {"prompt_id": "0" * 64, "score_chosen": 8.5, "score_rejected": 3.0}
 
 
-def test_arena_parts_are_joined_and_each_spelling_of_a_bad_tie_is_known() -> None:
+def test_arena_content_parts_are_joined_and_ties_of_bad_responses_are_read() -> None:
     records = accepted(case("06-arena-140k-parts") / "input.jsonl", "arena-battles")
     assert [turns(record) for record in records] == [
         [("user", "2+2?")],
@@ -166,8 +166,8 @@ def test_odd_conversations_are_kept_with_a_quirk() -> None:
         ["runs-on"],
     ]
     assert parted == (
-        "the conversations share no opening turn that the assistant answers in each of them; they differ "
-        "from turn 0 (user), counted from 0"
+        "the conversations have no common prompt (the same opening turns, followed by an assistant turn in "
+        "every conversation); they first differ at turn 0, counted from 0 (user)"
     )
     assert [quirk.name for quirk in one([same]).quirks] == ["identical-pair"]
 

@@ -155,7 +155,7 @@ def test_hh_dialogues_without_a_shared_question_are_refused() -> None:
         "chosen": dialogue(("Human", "Q"), ("Assistant", "A")),
         "rejected": dialogue(("Human", "Another"), ("Assistant", "A")),
     }
-    assert "share no opening Human turn" in only_reason(row, "hh-rlhf")
+    assert "have no common prompt" in only_reason(row, "hh-rlhf")
 
 
 def test_oasst_file_gives_177_prompts_with_up_to_8_responses() -> None:

@@ -33,7 +33,7 @@ TOOL = [
 ]
 GIVEN_AT = datetime(2024, 2, 3, 4, 5, 6, tzinfo=UTC)
 REWRITE = "A better answer."
-# Not in the order of their hashes, which the formats for pairs use.
+# This order differs from the order by hash, in which readers of pairs list the responses.
 TEXTS = ("Best", "Worst", "Middle")
 SAID: dict[str, Any] = {
     "strength": 2,
@@ -163,7 +163,7 @@ def read_back(data: bytes, known: ExportFormat) -> Iterator[Record]:
 
 
 class Found:
-    """What an export still says, by the last words of the prompt."""
+    """The records of an export, which are looked up by the last word of the prompt."""
 
     def __init__(self, records: Iterator[Record]) -> None:
         self.records = list(records)
@@ -180,7 +180,7 @@ class Found:
         return bool(said) and all(getattr(ranking, field) == value for _, ranking in said)
 
     def has_by_text(self, field: str) -> bool:
-        """Whether the ratings or flags are those of the same responses."""
+        """Whether a ranking has the same ratings or flags for the same responses as in the snapshot."""
         given = {TEXTS[int(index)]: value for index, value in SAID[field].items()}
         return any(
             {record.responses[index].text: value for index, value in getattr(ranking, field).items()} == given
@@ -198,7 +198,7 @@ class Found:
         ]
 
     def described(self, field: str, values: Mapping[str, Any]) -> bool:
-        """Whether each response of the pair has its own value."""
+        """Whether each response of the pair has the value given for its text."""
         return any(
             {response.text: getattr(response, field) for response in record.responses} == values
             for record in self.of("Pair")

@@ -1,4 +1,4 @@
-"""Files in the published schemas of datasets and annotation tools are read or refused, never in silence.
+"""Each file in a published schema of a dataset or annotation tool is either read or refused with a reason.
 
 docs/real-files.md describes every shape of these tests.
 """
@@ -41,7 +41,7 @@ def order(record: Record) -> str:
 
 
 def kept(record: Record) -> dict[str, Any]:
-    """All that is kept of a row, by the names of its fields. `models` begin with the best response's."""
+    """All fields that are kept from a row, by name. `models` starts with the model of the best response."""
     ranking = record.rankings[0]
     placed = [index for tier in ranking.tiers for index in tier]
     opening = record.messages[0]
@@ -72,7 +72,7 @@ def test_published_shape_is_read(shape: Read) -> None:
 
 
 @pytest.mark.parametrize("shape", REFUSED.values(), ids=REFUSED.keys())
-def test_published_shape_is_refused_with_its_columns(shape: Refused) -> None:
+def test_published_shape_is_refused_with_the_expected_reason(shape: Refused) -> None:
     assert shape.reason in refusal(shape.data)
 
 
@@ -135,7 +135,7 @@ def test_listed_responses_can_be_named_by_id() -> None:
     assert "accept (it names 2 responses, but not their order)" in refusal({**row, "accept": ["41", "42"]})
 
 
-def test_flag_of_listed_responses_is_a_vote() -> None:
+def test_chosen_flag_in_a_list_of_responses_is_read_as_a_vote() -> None:
     def row(*flags: Any) -> Row:
         texts = zip(("Cat", "Dog"), flags, strict=True)
         return {"prompt": "Best pet?", "responses": [{"text": text, "chosen": flag} for text, flag in texts]}
@@ -181,7 +181,7 @@ def test_sentence_that_names_the_winner_is_a_vote_in_any_column() -> None:
     assert ranking_of({**PAIR, "annotation": "A better answer"}) is None
 
 
-def test_metadata_of_open_tasks_is_no_vote() -> None:
+def test_metadata_of_open_tasks_is_not_read_as_a_vote() -> None:
     rows = {
         "temperature_a": 0.7,
         "temperature_b": 0.9,
@@ -193,7 +193,7 @@ def test_metadata_of_open_tasks_is_no_vote() -> None:
     assert record_of({**PAIR, **rows}).rankings == ()
 
 
-def test_number_in_a_csv_column_of_another_name_is_no_vote() -> None:
+def test_number_in_an_unrelated_csv_column_is_not_read_as_a_vote() -> None:
     lines = lines_of("prompt,response_a,response_b,turn\nBest pet?,Cat,Dog,1\nBest toy?,Cat,Dog,2\n")[1]
     records = [record for line in lines for record in line.records if isinstance(record, Record)]
     assert [record.rankings for record in records] == [(), ()]
@@ -214,7 +214,7 @@ def test_columns_that_name_the_chosen_response_are_not_its_text() -> None:
     assert order(record_of({**PAIR, "chosen_response": "B", "rejected_response": "A"})) == DOG
 
 
-def test_annotator_number_that_pandas_promoted_is_whole() -> None:
+def test_annotator_number_that_pandas_wrote_as_a_float_is_read_as_an_integer() -> None:
     ranking = ranking_of({**PAIR, "winner": "B", "Worker ID": 17.0})
     assert ranking is not None
     assert ranking.annotator == "17"

@@ -236,7 +236,7 @@ def test_integer_margin_is_a_strength(margin: float, strength: int | None, kept:
         ({"chosen": "Blue.", "rejected": "Green."}, "there is no prompt"),
         ({"prompt": "Q", "chosen": "a", "rejected": [TWO]}, "must both be"),
         ({"prompt": "Q", "chosen": "a", "rejected": "b", "margin": "much"}, "margin must be a number"),
-        ({"chosen": [ONE], "rejected": [TWO]}, "share no opening turn"),
+        ({"chosen": [ONE], "rejected": [TWO]}, "have no common prompt"),
     ],
 )
 def test_broken_trl_row_is_rejected_with_the_reason(row: dict[str, Any], reason: str) -> None:

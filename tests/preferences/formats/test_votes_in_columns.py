@@ -128,7 +128,7 @@ def test_responses_are_found_under_common_names(names: tuple[str, str, str]) -> 
     assert order(record) == DOG
 
 
-def test_number_of_the_winner_is_that_of_its_column() -> None:
+def test_winner_number_refers_to_the_number_in_the_column_name() -> None:
     row = {"prompt": "Best pet?", "response_0": "Cat", "response_1": "Dog"}
     assert orders({**row, "better_response_id": 1}) == [DOG]
     assert orders({**row, "better_response_id": "0"}) == [CAT]
@@ -137,7 +137,7 @@ def test_number_of_the_winner_is_that_of_its_column() -> None:
     assert orders({**one, "Preference": 1}) == [CAT]
 
 
-def test_first_number_follows_from_the_values_of_the_first_rows() -> None:
+def test_counting_from_0_or_1_is_inferred_from_the_first_rows() -> None:
     assert orders({**PAIR, "winner": 0}, {**PAIR, "winner": 1}) == [CAT, DOG]
     assert orders({**PAIR, "winner": 1}, {**PAIR, "winner": 2}) == [CAT, DOG]
 
@@ -175,12 +175,12 @@ def test_one_column_per_outcome_is_read() -> None:
     assert [record.rankings[0].all_bad for record in found] == [False, False, False, True]
 
 
-def test_two_winners_in_outcome_columns_fail_the_row() -> None:
+def test_row_with_two_winners_in_outcome_columns_is_rejected() -> None:
     rows = [{**PAIR, "a_wins": 1, "b_wins": 0}, {**PAIR, "a_wins": 1, "b_wins": 1}]
     _, lines = read_records(io.BytesIO("\n".join(map(json.dumps, rows)).encode()))
     assert [line.reason for line in lines] == [
         "",
-        "exactly one of a_wins, b_wins must be 1; a_wins, b_wins is",
+        "exactly one of a_wins, b_wins must be 1; columns with 1: a_wins, b_wins",
     ]
 
 
@@ -335,7 +335,7 @@ def test_ultrafeedback_completions_are_ranked_and_rated() -> None:
     assert ranking.ratings[1] == {"helpfulness": 4, "fine-grained_score": 4.25, "overall_score": 10.0}
 
 
-def test_label_studio_json_min_is_read_and_a_missing_answer_is_noticed() -> None:
+def test_label_studio_json_min_is_read_and_a_missing_answer_is_reported() -> None:
     _, (first, second) = case_of(case("16-label-studio-json-min") / "input.json")
     assert (first.rankings[0].tiers, first.rankings[0].annotator) == (((0,), (1,)), "4")
     assert second.rankings == ()
@@ -390,17 +390,17 @@ def test_responses_in_columns_with_the_names_of_models_are_found() -> None:
     assert "score_gpt" in refusal({**row, "score_gpt": 4, "score_claude": 2})
 
 
-def test_sentences_of_annotators_are_read() -> None:
+def test_votes_written_as_sentences_are_read() -> None:
     assert orders({**PAIR, "Which is better?": "Both are equally good"}) == [TIE]
     assert orders({**PAIR, "Which is better?": "Answer A is better"}) == [CAT]
     assert ranking_of({**PAIR, "verdict": "Both are bad"}).all_bad
 
 
 @pytest.mark.parametrize("column", ["order", "ratings"])
-def test_list_of_unknown_direction_is_refused(column: str) -> None:
+def test_list_of_numbers_with_unknown_direction_is_refused(column: str) -> None:
     row = {"prompt": "Best pet?", "responses": ["Cat", "Dog"], column: [2.0, 4.0]}
     assert f"{column} (it isn't known" in refusal(row)
 
 
-def test_true_and_false_are_not_numbers_of_responses() -> None:
+def test_true_and_false_are_not_read_as_response_numbers() -> None:
     assert "a_is_better (true and false name no response)" in refusal({**PAIR, "a_is_better": True})

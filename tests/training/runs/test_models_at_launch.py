@@ -113,7 +113,7 @@ def test_base_model_that_cannot_generate_is_refused(
     judge = judge_of(tmp_path)
     register(judge, "reward_model")
     field, reason = refusal(lab, kind, {"base_model": str(judge)})
-    assert (field, "LlamaForSequenceClassification scores a text" in reason) == (BASE, True)
+    assert (field, "LlamaForSequenceClassification is the architecture of" in reason) == (BASE, True)
     encoder = saved_base("bert", tmp_path)
     field, reason = refusal(lab, kind, {"base_model": str(encoder)})
     assert (field, "bert is an encoder" in reason) == (BASE, True)
@@ -167,13 +167,13 @@ def test_ppo_refuses_another_chat_template_and_rejection_sampling_accepts_it(
     register(saved(tmp_path / "policy", template=MARKED))
     register(judge_of(tmp_path), "reward_model")
     field, reason = refusal(lab, "ppo")
-    assert (field, "have different chat templates: a question reads" in reason) == (JUDGE, True)
+    assert (field, "different chat templates: the policy reads a question as" in reason) == (JUDGE, True)
     assert launch(lab, "rejection_sampling").state == "queued"
     assert launch(lab, "evaluate", {"judge": "reward_model"}).state == "queued"
 
 
 @pytest.mark.usefixtures("prompts")
-def test_ppo_accepts_a_template_that_renders_the_same(
+def test_ppo_accepts_a_different_template_that_renders_the_same_text(
     lab: Project, register: Register, tmp_path: Path
 ) -> None:
     register(saved(tmp_path / "policy", template=MARKED))
@@ -182,7 +182,7 @@ def test_ppo_accepts_a_template_that_renders_the_same(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_ppo_refuses_another_vocabulary_an_encoder_and_a_flat_reward_model(
+def test_ppo_refuses_reward_models_with_another_vocabulary_an_encoder_or_constant_rewards(
     lab: Project, register: Register, tmp_path: Path
 ) -> None:
     register(saved(tmp_path / "policy"))
@@ -214,7 +214,7 @@ def test_ppo_refuses_another_vocabulary_an_encoder_and_a_flat_reward_model(
         ("rejection_sampling", {"max_new_tokens": 8, "sample_tokens": 64}, "sample_tokens"),
     ],
 )
-def test_answers_that_fill_the_context_are_refused(
+def test_answer_length_that_fills_the_context_is_refused(
     kind: str, recipe: dict[str, Any], setting: str, lab: Project, register: Register, tmp_path: Path
 ) -> None:
     register(saved(tmp_path / "policy", max_position_embeddings=64))
@@ -226,7 +226,7 @@ def test_answers_that_fill_the_context_are_refused(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_answers_that_the_reward_model_cannot_read_are_refused(
+def test_answer_length_beyond_the_context_of_the_reward_model_is_refused(
     lab: Project, register: Register, tmp_path: Path
 ) -> None:
     register(saved(tmp_path / "policy"))
@@ -238,7 +238,7 @@ def test_answers_that_the_reward_model_cannot_read_are_refused(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_api_names_the_field(
+def test_api_error_names_the_field_of_the_unusable_model(
     client_of: Callable[[User | None], APIClient],
     ada: User,
     lab: Project,

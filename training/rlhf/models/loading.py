@@ -319,7 +319,8 @@ def _settings(
         wanted = "a causal language model" + (" nor an encoder" if scoring else "")
         raise wrong_kind(
             base,
-            f"{config.model_type} is {'neither' if scoring else 'not'} {wanted}. Use such a model instead.",
+            f"{config.model_type} is {'neither' if scoring else 'not'} {wanted}. Use a causal language model"
+            f"{' or an encoder' if scoring else ''} instead.",
         )
     # transformers gives most encoders a class for causal language modelling, although the encoder's attention
     # also sees later tokens.

@@ -12,15 +12,15 @@ from training.rlhf.models.trunks import vocabulary_rows
 
 
 def refuse_other_tokens(policy: Loaded, judge: Loaded) -> None:
-    """Raise Refused if the reward model reads a conversation as other tokens than the policy does, or has no
-    embedding for a token that the policy can generate."""
+    """Raise Refused if the reward model and the policy encode a conversation as different tokens, or if the
+    reward model has no embedding for a token that the policy can generate."""
     pair.refuse_other_vocabulary(policy.tokenizer.get_vocab(), judge.tokenizer.get_vocab())
     pair.refuse_other_reading(reading_of(policy.tokenizer), reading_of(judge.tokenizer))
     pair.refuse_fewer_rows(policy_rows=vocabulary_rows(policy.model), judge_rows=vocabulary_rows(judge.model))
 
 
 def reading_of(tokenizer: PreTrainedTokenizerBase) -> Reading:
-    """Return what the tokenizer makes of the probes."""
+    """Encode `PROBES` with the tokenizer and its chat template."""
     ids: list[list[int] | None] = []
     for messages in PROBES.values():
         try:

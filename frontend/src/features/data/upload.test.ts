@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { bodyOf, defaultOptions } from "./upload";
 
-test("options that keep their defaults are left out", () => {
+test("options that are not set are left out", () => {
   expect(bodyOf(defaultOptions, true)).toEqual({ dry_run: true, votes: "close", round: 0, priority: 0 });
 });
 

@@ -2,7 +2,7 @@ import { rememberedCsrfToken } from "@/api/client";
 import { problemFrom, unreachable } from "@/api/problem";
 import type { Import, ImportPreview } from "@/api/types";
 
-/** The columns of a table by their use: `prompt`, `responses`, `vote`, … Columns that are missing are inferred. */
+/** Maps uses (`prompt`, `responses`, `vote`, …) to columns of a table. Uses that are missing are inferred. */
 export type Mapping = Record<string, string>;
 
 export type ImportOptions = {
@@ -23,7 +23,7 @@ export const defaultOptions: ImportOptions = {
   priority: 0,
 };
 
-// The server reads only the first rows for a preview. Files of these kinds can't be read from their beginning.
+// The server reads only the first rows for a preview, but files of these kinds can't be read in part.
 const WHOLE = /\.(parquet|zip|gz)$/i;
 const PREVIEW_BYTES = 4 * 1024 * 1024;
 
@@ -80,7 +80,7 @@ export function uploadFile(
   });
 }
 
-/** The options as the API takes them, without those that keep their defaults. */
+/** The fields of the request. `overlap`, `responses_per_task` and `mapping` are left out if they are not set. */
 export function bodyOf(options: ImportOptions, dryRun: boolean) {
   const { mapping, votes, overlap, responsesPerTask, round, priority } = options;
   return {

@@ -20,7 +20,7 @@ MAX_NUMBER = 10
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Columns with the same words except for the response that each one names.
+    """Columns whose names differ only in the word that identifies the response.
 
     `words` are the shared words; `columns` are the names of the columns in the order of the responses;
     `numbers` are the responses' numbers if the names contain numbers, otherwise empty.
@@ -66,7 +66,7 @@ def groups_of(names: Iterable[str]) -> list[Group]:
 
 
 def _places(word: str) -> Iterable[tuple[str, int]]:
-    """The kinds of response names that a word can be, with the response's place in its kind."""
+    """The ways in which a word can identify a response: (kind, place), such as ("letter", 0) for `a`."""
     if word.isdecimal() and len(word) <= 2 and int(word) <= MAX_NUMBER:
         yield "number", int(word)
     if len(word) == 1 and word in LETTERS:

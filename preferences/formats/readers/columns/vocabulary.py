@@ -62,7 +62,7 @@ LIST_NAMES = (
     "replies",
     "options",
 )
-# Fields of Rankloop's own format that describe a ranking. Without its order, they are not a vote.
+# Fields of Rankloop's own format that describe a ranking. Without an order, these fields are not a vote.
 NOT_VOTES = frozenset({"ratings", "flags", "choices", "rewrite", "confidence", "strength", "metadata"})
 # Words in the names of columns that hold one response each.
 RESPONSE_WORDS = frozenset(
@@ -79,8 +79,8 @@ DESCRIPTION_WORDS = frozenset(
     )
 )
 MODEL_WORDS = ("model", "generator", "source", "system")
-# Words in the name of a column that holds a vote; of several such columns, the earliest word decides which
-# is the vote.
+# Words in the name of a column that holds a vote. If there are several such columns, the vote is the column
+# whose word comes first in this list.
 WINNER_WORDS = (
     "winner",
     "win",
@@ -121,8 +121,8 @@ ORDER_WORDS = frozenset({"order", "ordering", "ordered", "sorted", "sort"})
 SCORE_WORDS = frozenset(
     words_of("score scores rating ratings reward rewards elo label grade punkte bewertung")
 )
-# Words in the names of columns with a number per response that can be its score, although one such number for
-# a whole row is not a vote.
+# Words in the names of columns that contain counts. A count per response can be the response's score, but a
+# single count for the whole row is not a vote.
 COUNT_WORDS = frozenset(words_of("votes upvotes likes wins labels preferences verdicts judgements judgments"))
 ASPECT_WORDS = frozenset(
     words_of(
@@ -131,7 +131,7 @@ ASPECT_WORDS = frozenset(
         " stars points"
     )
 )
-# Columns whose numbers can be the number of the best response.
+# Names of columns whose value can be the number of the best response.
 NUMBER_NAMES = frozenset({"target", "gold", "argmax"})
 # Values that say that one of two responses has won, but not which one.
 OUTCOMES = frozenset({"win", "wins", "won", "lose", "loses", "lost", "loss"})

@@ -93,8 +93,8 @@ def turns_of(dialogue: str, name: str) -> list[Turn]:
 
 
 def prompt_turns(text: str, name: str) -> tuple[Message, ...]:
-    """The turns of a prompt in this format; an empty Assistant turn at its end is where the responses
-    follow."""
+    """The turns of a prompt in this format. An empty Assistant turn at the end only marks where the responses
+    follow, and is left out."""
     turns = turns_of(text, name)
     if turns[-1][0] == "Assistant" and not turns[-1][1].strip():
         turns = turns[:-1]
@@ -103,7 +103,7 @@ def prompt_turns(text: str, name: str) -> tuple[Message, ...]:
 
 def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:
     """The number of leading turns that form the prompt. Both dialogues begin with these turns. The prompt
-    ends with a Human turn that an Assistant turn follows in both dialogues."""
+    ends with a Human turn, and an Assistant turn follows it in both dialogues."""
     limit = min(len(chosen), len(rejected)) - 1
     shared = 0
     while shared < limit and chosen[shared] == rejected[shared]:
@@ -114,7 +114,8 @@ def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:
         shared -= 1
     if not shared:
         raise RowError(
-            "chosen and rejected share no opening Human turn that an Assistant turn answers in both"
+            "chosen and rejected have no common prompt (the same opening turns up to a Human turn, followed "
+            "by an Assistant turn in both)"
         )
     return shared
 

@@ -51,8 +51,9 @@ def without_prompt(prompt: str, texts: Sequence[str]) -> list[str] | None:
 
 
 def merged(prompt: Sequence[Message], shared: Sequence[Message]) -> tuple[Message, ...] | None:
-    """The prompt of two conversations that begin with the turns `shared`, in a row that also gives `prompt`.
-    `prompt` can be a part of `shared`, or end with it, with or without a system turn. None if they differ."""
+    """Combine a row's prompt field (`prompt`) with the turns that its two conversations share (`shared`).
+    `prompt` can be a part of `shared`, or end with `shared`. Each of them can begin with system turns. Return
+    None if they differ."""
     (given_system, given), (shared_system, rest) = _split(prompt), _split(shared)
     if given_system and shared_system and stripped(given_system) != stripped(shared_system):
         return None

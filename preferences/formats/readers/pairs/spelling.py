@@ -1,8 +1,8 @@
 """Other names of `chosen` and `rejected`, such as `chosen_response` and `rejected_response`, or OpenAI's
 `preferred_output` and `non_preferred_output`.
 
-The names must say that the columns hold responses. In a file with further responses, such columns can name
-one of them, so the file is read as a table.
+A name must contain a word for a response, such as `response` or `output`. If a row has further responses,
+such a column can refer to one of them, so the file is read as a table.
 """
 
 from __future__ import annotations

@@ -84,13 +84,13 @@ def parse(row: Row) -> Parsed:
 
 
 def _until(turns: Sequence[Message], turn: int) -> list[Message]:
-    """The conversation up to the answer to its user's turn number `turn`."""
+    """The conversation up to and including the answer to user turn number `turn`, counted from 1."""
     users = accumulate(message["role"] == "user" for message in turns)
     return [message for message, number in zip(turns, users, strict=True) if number <= turn]
 
 
 def _id_of(row: Row) -> str:
-    """The battle's ID if its judge is unknown: two equal anonymous votes are two rankings."""
+    """The battle's ID if the judge is unknown, so that two equal anonymous votes become two rankings."""
     if given(row.get("judge")):
         return ""
     value: Any = next((row[name] for name in ID_NAMES if isinstance(row.get(name), (str, int))), None)
@@ -102,9 +102,9 @@ FORMAT = ImportFormat(
     title="FastChat arena battles: two conversations and a winner (JSON)",
     reads="The turns that both conversations share are the prompt, and the rest of each "
     "conversation is a response. The winner becomes a ranking by the judge, with the time of "
-    "the battle. `tie (bothbad)`, `both_bad` and similar words are a tie marked as all bad. Content can be a "
-    "list of text parts; a row with an image, a sound or a file is rejected. A battle without a judge is "
-    "identified by its `id` or `question_id`.",
+    "the battle. `tie (bothbad)`, `both_bad` and similar words are read as a tie marked as all bad. "
+    "Content can be a list of text parts; a row with an image, audio or a file is rejected. A battle "
+    "without a judge is identified by its `id` or `question_id`.",
     loses="The structure of the turns after the first answer, which become part of the response's text. "
     "Other fields of turns are kept as `turn_fields` in the metadata.",
     example='{"model_a": "x", "model_b": "y", "winner": "tie", "judge": "arena_user_1", "conversation_a":'

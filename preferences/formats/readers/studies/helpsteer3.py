@@ -1,6 +1,6 @@
 """NVIDIA's HelpSteer3 preferences: a conversation, two responses, and an overall preference from −3 to 3.
 
-`overall_preference` combines the annotators' `individual_preference`, which are kept as metadata.
+`overall_preference` combines the annotators' `individual_preference` values, which are kept as metadata.
 """
 
 from __future__ import annotations

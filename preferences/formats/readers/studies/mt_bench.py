@@ -111,7 +111,7 @@ def _conversation(questions: list[str], answers: list[str], turn: int) -> str:
 
 
 def recognises_votes(row: Row) -> bool:
-    # A row with its own prompt is a table of responses with a `question_id`.
+    # A row that also contains a prompt belongs to a table of responses with a `question_id` column.
     votes = {"question_id", "model_a", "model_b", "winner"} <= row.keys()
     return votes and "conversation_a" not in row and not has_prompt(row)
 

@@ -42,7 +42,9 @@ def parse(row: Row) -> Parsed:
     pairs = list(combinations(range(len(names)), 2))
     wishes = list_of(row.get("preference"), "preference")
     if len(wishes) != len(pairs):
-        raise RowError(f"preference has {len(wishes)} values for the {len(pairs)} pairs of {len(names)}")
+        raise RowError(
+            f"preference has {len(wishes)} values, but {len(names)} predictions have {len(pairs)} pairs"
+        )
     verdicts = {
         pair: int_of(wish, f"preference.{index}", low=0, high=2) or 0
         for index, (pair, wish) in enumerate(zip(pairs, wishes, strict=True))
@@ -112,8 +114,8 @@ def _passage(value: object, index: int) -> str:
 FORMAT = ImportFormat(
     name="qa-feedback",
     title="QA-feedback: four predictions with judgements of their six pairs (JSON)",
-    reads="One ranking of all predictions, with ties; if the judgements of pairs fit no order with "
-    "ties, one ranking per pair. The prompt is the passages and the question.",
+    reads="One ranking of all predictions, with ties; if the judgements of the pairs don't fit any such "
+    "ranking, one ranking per pair. The prompt is the passages and the question.",
     loses="Nothing. The gold answer, the passages and the span feedback are kept with the prompt.",
     example='{"question": "…", "passages": [["Title", "Sentence."]], "prediction 1": "a", "prediction 2":'
     ' "b", "preference": [1]}',

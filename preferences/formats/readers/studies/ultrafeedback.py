@@ -58,7 +58,7 @@ def parse(row: Row) -> Parsed:
         names = " or ".join(SCORES)
         raise RowError(f"a completion has no {names}, so the completions can't be ranked")
     verdict = numbers_of([item[score] for item in completions], score, higher_wins=True)
-    assert verdict is not None  # there are at least two numbers
+    assert verdict is not None  # None would mean fewer than two scores
     return [
         Record(
             messages=prompt_messages(row.get("instruction"), "instruction"),

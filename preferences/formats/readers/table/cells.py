@@ -23,15 +23,15 @@ PROMPT_KEYS = ("full_text", "text", "content", "prompt", "question")
 
 @dataclass(frozen=True, slots=True)
 class Replies:
-    """The replies of a row: their items as in the file, and their texts (those of lists of turns: the texts
-    of the last turn)."""
+    """The replies of a row. `items` are the replies as in the file, and `texts` are their texts. The text of
+    a list of turns is that of its last turn."""
 
     items: tuple[Any, ...]
     texts: tuple[str, ...]
 
 
 def replies_of(row: Row, columns: Sequence[str]) -> Replies:
-    """The replies in these columns, or in the list that the only column holds. Empty cells after the last
+    """The replies in these columns; a single column contains a list of replies. Empty cells after the last
     reply are left out. Raises RowError if a cell is neither text nor a list."""
     if len(columns) == 1:
         items = listed(row.get(columns[0]))
@@ -72,8 +72,9 @@ def ids_of(items: Sequence[Any]) -> tuple[str, ...]:
 
 
 def prompt_fields(row: Row, prompt: str) -> frozenset[str]:
-    """The columns that the prompt of :func:`conversation_and_texts` contains completely: `instruction` is
-    followed by `input` and preceded by `history`, and an object has further fields beside its text."""
+    """The columns whose whole content is part of the prompt of :func:`conversation_and_texts`. With
+    `instruction`, these include `input` and `history`. A prompt that is an object is not included, because an
+    object can have further fields besides its text."""
     if isinstance(row.get(prompt), Mapping):
         return frozenset()
     if prompt == "instruction" and isinstance(row.get(prompt), str):
@@ -128,7 +129,8 @@ def _reply(item: object, where: str) -> str:
 def _from_turns(
     asked: Sequence[str | None], replies: Replies, name: str
 ) -> tuple[tuple[Message, ...], list[str]]:
-    """Conversations from one list of questions and a list of answers per response, of the same length."""
+    """The prompt and the replies, from a list of questions and one list of answers per response. All lists
+    must have the same length."""
     conversations: list[list[Message]] = []
     for number, answers in enumerate(replies.items, start=1):
         if len(answers) != len(asked):

@@ -44,13 +44,18 @@ def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapp
     _check(choice, names, rows)
     prompt = choice.get("prompt") or prompt_column(rows, names)
     if not prompt:
-        raise FormatError(f"No column is the prompt; choose prompt= one of {', '.join(names)}.")
+        raise FormatError(
+            f"No prompt column was found. Choose it with prompt=COLUMN; the columns are {', '.join(names)}."
+        )
     columns = _split(choice.get("responses", ""))
     numbers = next((group.numbers for group in groups_of(columns) if group.columns == columns), ())
     if not columns:
         found = response_columns(rows, [name for name in names if name != prompt])
         if found is None:
-            raise FormatError(f"No columns are the responses; choose responses= some of {', '.join(names)}.")
+            raise FormatError(
+                "No response columns were found. Choose them with responses=X,Y; the columns are "
+                f"{', '.join(names)}."
+            )
         columns, numbers = found
     vote = choice.get("vote", "")
     if vote == NO_VOTE or vote or choice.get("direction"):
@@ -64,7 +69,8 @@ def chosen_mapping(choice: Mapping[str, str], rows: Sequence[Row]) -> ColumnMapp
         inferred = mapping_with(rows, prompt, columns, numbers)
         if inferred is None:
             raise FormatError(
-                f"No column looks like a vote; choose vote= one of {', '.join(names)}, or none."
+                "No column looks like a vote. Choose it with vote=COLUMN, or choose vote=none; the columns "
+                f"are {', '.join(names)}."
             )
         mapping = inferred
     system = choice.get("system") or next((name for name in SYSTEM_NAMES if name in names), "")
@@ -103,11 +109,11 @@ def _vote(choice: Mapping[str, str], mapping: ColumnMapping, names: Sequence[str
     if columns == (NO_VOTE,):
         return None
     if not columns:
-        raise FormatError("direction is chosen without vote; choose vote= the column of the vote.")
+        raise FormatError("A direction requires a vote column; choose it with vote=COLUMN.")
     if direction in {"higher", "lower"}:
         if len(columns) > 1 and len(columns) != len(mapping.responses):
             raise FormatError(
-                f"vote= {len(columns)} columns, but there are {len(mapping.responses)} responses."
+                f"vote has {len(columns)} columns, but there are {len(mapping.responses)} responses."
             )
         higher = direction == "higher"
         if len(columns) > 1:
@@ -116,7 +122,7 @@ def _vote(choice: Mapping[str, str], mapping: ColumnMapping, names: Sequence[str
             return Numbers(list_column=columns[0], higher_wins=higher)
         return Numbers(key=columns[0], higher_wins=higher)
     if len(columns) > 1:
-        raise FormatError("vote= several columns needs direction=higher or direction=lower.")
+        raise FormatError("vote has several columns, which requires direction=higher or direction=lower.")
     if direction in {"negative-first", "positive-first"}:
         return Signed(columns[0], negative_is_first=direction == "negative-first")
     if columns[0] not in names:
@@ -127,11 +133,11 @@ def _vote(choice: Mapping[str, str], mapping: ColumnMapping, names: Sequence[str
 def _check(choice: Mapping[str, str], names: Sequence[str], rows: Sequence[Row]) -> None:
     for key in choice:
         if key not in KEYS:
-            raise FormatError(f"There is no mapping {key!r}; choose {', '.join(KEYS)}.")
+            raise FormatError(f"A mapping has no key {key!r}; its keys are {', '.join(KEYS)}.")
     direction = choice.get("direction")
     if direction and direction not in DIRECTIONS:
-        meanings = "; ".join(f"{name}: {meaning}" for name, meaning in DIRECTIONS.items())
-        raise FormatError(f"There is no direction {direction!r}; choose one of these. {meanings}.")
+        meanings = "; ".join(f"{name} ({meaning})" for name, meaning in DIRECTIONS.items())
+        raise FormatError(f"There is no direction {direction!r}. The directions are: {meanings}.")
     items = {key for row in rows for value in row.values() if isinstance(value, list) for key in _keys(value)}
     for key in ("prompt", "system", "responses", "vote", "annotator"):
         for column in _split(choice.get(key, "")):

@@ -60,8 +60,9 @@ class ColumnMapping:
     """`responses` names one column per response, or one column that contains a list of all responses. Without
     a `vote`, the rows become open tasks.
 
-    `models` has a column per response, or is empty. `described` are the groups of columns with another value
-    per response. `others` are further columns that look like votes: they are kept as metadata.
+    `models` has a column per response, or is empty. `described` contains groups of columns with one further
+    value per response, such as a score. `others` are further columns that look like votes: they are kept as
+    metadata.
     """
 
     prompt: str
@@ -122,7 +123,7 @@ def model_columns(names: Sequence[str], count: int) -> tuple[str, ...]:
 
 
 def described_by(names: Sequence[str], count: int, vote: VoteColumns | None) -> tuple[Group, ...]:
-    """The groups of columns with another value per response, other than the vote's."""
+    """The groups of columns with one further value per response, without the columns of the vote."""
     used = set(vote.columns) if isinstance(vote, (OneHot, Numbers)) else set()
     return tuple(group for group in groups_for(names, count) if not used & set(group.columns))
 
@@ -149,14 +150,14 @@ def _vote(sample: Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[s
     if flag and not readable and not reasons:
         return Flagged(flag), ()
     if flag:
-        raise refused(dict.fromkeys(candidates, "the responses have a vote of their own"))
+        raise refused(dict.fromkeys(candidates, "the listed responses already contain a vote"))
     best = sorted(readable, key=winner_priority)
     top = [name for name in best if winner_priority(name) == winner_priority(best[0])]
     if len(top) == 1 and not any(winner_priority(name) < winner_priority(top[0]) for name in reasons):
         return readable[top[0]], tuple(name for name in candidates if name != top[0])
     if top:
         raise refused(
-            {name: reasons.get(name, "it can be read as the vote, but so can others") for name in candidates}
+            {name: reasons.get(name, "several columns can be read as the vote") for name in candidates}
         )
     if reasons:
         raise refused(reasons)
@@ -173,7 +174,7 @@ def _vote(sample: Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[s
 
 
 def _looks_like_winner(sample: Sample, name: str) -> bool:
-    """By its name, or because every cell names a response or a tie, or says that one has won or lost."""
+    """By its name, or because every cell names a response or a tie, or says that a response won or lost."""
     if winner_priority(name) < len(WINNER_WORDS):
         return all(
             not isinstance(value, (dict, list)) or _is_id(value, answers)
@@ -208,7 +209,7 @@ def _first_number(sample: Sample, name: str, numbers: set[int]) -> int:
     if min(numbers) >= 1 and count in numbers:
         return 1
     shown = ", ".join(map(str, sorted(numbers)[:5]))
-    raise RowError(f"its numbers ({shown}) don't show whether the first response is 0 or 1")
+    raise RowError(f"its numbers ({shown}) don't show whether the numbering starts at 0 or 1")
 
 
 def _ranks(sample: Sample, names: list[str]) -> Numbers | None:
@@ -229,8 +230,8 @@ def _ranks(sample: Sample, names: list[str]) -> Numbers | None:
 
 
 def prompt_column(rows: Sequence[Row], names: list[str]) -> str | None:
-    """The column of the prompt. If the names of the responses have further words, as in `orig_response_a`, a
-    column with the same words (`orig_instruction`) comes first."""
+    """The prompt column. If the names of the response columns contain further words, as in `orig_response_a`,
+    a prompt column with the same words (`orig_instruction`) is preferred."""
     filled = [name for name in names if any(given(row.get(name)) for row in rows)]
     for further in (*_further_words(names), frozenset[str]()):
         spelt: dict[str, str] = {}
@@ -245,7 +246,7 @@ def prompt_column(rows: Sequence[Row], names: list[str]) -> str | None:
 
 
 def _further_words(names: list[str]) -> list[frozenset[str]]:
-    """The words in the names of the responses that do not say that they are responses."""
+    """The further words in the names of each group of response columns: `orig` for `orig_response_a`."""
     found = [
         frozenset(group.words) - RESPONSE_WORDS
         for group in groups_of(names)
@@ -273,7 +274,8 @@ def response_columns(rows: Sequence[Row], names: list[str]) -> tuple[tuple[str, 
     if len(likely) > 1:
         named = " or ".join(", ".join(group.columns) for group in likely)
         raise FormatError(
-            f"The responses can be {named}. Rename the columns of the responses to response_1, response_2, …."
+            f"Several groups of columns can contain the responses: {named}. Rename the columns of the "
+            "right group to response_1, response_2, …."
         )
     return likely[0].columns, likely[0].numbers
 
@@ -281,9 +283,9 @@ def response_columns(rows: Sequence[Row], names: list[str]) -> tuple[tuple[str, 
 def _columns_named_by_votes(
     rows: Sequence[Row], names: list[str]
 ) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
-    """The columns of the responses, if they have the names of models: the values of a winner column, or the
-    rest of the names of rank or score columns (`score_gpt` for `gpt`). Raises FormatError if a column looks
-    like a vote, but the responses can't be found."""
+    """The response columns, if they have the names of models. The names must also be the values of a winner
+    column, or be part of the names of rank or score columns (`gpt` and `score_gpt`). Raises FormatError if a
+    column looks like a vote, but the responses can't be found."""
     columns = tuple(name for name in names if name in numbered_columns(names))
     if len(columns) > 1:
         return columns, ()
@@ -296,7 +298,7 @@ def _columns_named_by_votes(
     filled = [name for name in winners if any(given(row.get(name)) for row in rows)]
     texts = {name for row in rows for name, value in row.items() if isinstance(value, (str, list)) and value}
     if filled and len(texts & set(names) - set(winners)) > 1:
-        raise refused(dict.fromkeys(filled, "the columns of the responses are not found"))
+        raise refused(dict.fromkeys(filled, "no response columns were found"))
     return None
 
 

@@ -69,15 +69,15 @@ from preferences.records import (
 )
 
 NO_MAPPING = (
-    "no column looks like a vote beside a prompt and at least two responses; tasks without a vote are read as"
-    " `rankloop`"
+    "a table needs a prompt, at least two responses and a column that looks like a vote; tasks without a vote"
+    " are read as `rankloop`"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The fields of a row that describe its ranking. `time_left`: its time is not understood. `rest` is
-    everything else, including such a time."""
+    """The fields of a row that describe its ranking. `rest` contains all other fields. If `time_left` is
+    true, the time could not be parsed and is in `rest`."""
 
     annotator: str
     comment: str
@@ -97,7 +97,7 @@ def parser_of(rows: Sequence[Row]) -> Callable[[Row], Parsed]:
 
 
 def parse(row: Row) -> Parsed:
-    """Parse one row without the others of its file."""
+    """Parse a single row, with a mapping that is inferred from this row."""
     try:
         return parser_of([row])(row)
     except FormatError as error:
@@ -188,7 +188,7 @@ def _verdict(row: Row, mapping: ColumnMapping, replies: Replies, models: Sequenc
 
 
 def _numbers(row: Row, vote: Numbers, items: Sequence[Any]) -> tuple[list[Any], str]:
-    """The number of each response, and the name of their field."""
+    """The rank or score of each response, and the names of the fields that contain them."""
     if vote.columns:
         return [row.get(column) for column in vote.columns], ", ".join(vote.columns)
     if vote.key:
@@ -253,7 +253,7 @@ def _beside(row: Row, annotator: str, used: frozenset[str]) -> Beside:
 
 
 def _kept(beside: Beside) -> dict[str, Any]:
-    """What describes the ranking, for a row without one."""
+    """The fields that describe a ranking, as metadata for a row that has no ranking."""
     kept = {
         "annotator": beside.annotator,
         "comment": beside.comment,
@@ -265,9 +265,11 @@ def _kept(beside: Beside) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _columns_beside(names: tuple[str, ...]) -> tuple[list[str], ...]:
-    """The columns that can be the annotator, the comment, the ID and the time, each the likeliest first."""
+    """Four lists of columns: those that can be the annotator, the comment, the ID and the time. In each list,
+    the likeliest column comes first."""
     keys = {name: key_of(name) for name in names}
-    # Toloka's `ASSIGNMENT:worker_id`. The last part of other names, as in `Input.id`, can describe the task.
+    # Only annotator names can have a prefix, as in Toloka's `ASSIGNMENT:worker_id`. With a prefix, other
+    # names, such as `Input.id`, can describe the task.
     people = {name: key_of(re.split(r"[.:]", name)[-1]) for name in names}
     return tuple(
         sorted((name for name in names if of[name] in known), key=lambda name: known.index(of[name]))
@@ -300,10 +302,10 @@ FORMAT = ImportFormat(
     reads="The prompt, the responses (`response_a`, `answer 1`, … or a list) and the vote. The vote is a"
     " column that names the winner (`A`, `model_b`, `left`, a number, the response's model, ID or text,"
     " `tie`, `both_bad`), a column of 0s and 1s for each outcome, a listed response that is `chosen` or"
-    " `selected`, or a rank for each response (1 is best). The names can be English or German. The"
-    " annotator, a comment, a time and an ID are kept with the ranking; other numbers per response become"
-    " its ratings. The columns are inferred from the first 50 rows. If the vote can't be read with"
-    " certainty, the file is refused and its columns are named.",
+    " `selected`, or a rank for each response (1 is best). Column names and votes can be"
+    " in English or German. The annotator, a comment, a time and an ID are kept with the ranking; other"
+    " numbers per response become its ratings. The columns are inferred from the first 50 rows. If the vote"
+    " can't be read with certainty, the file is refused and the error names the file's columns.",
     loses="Nothing. Other fields are kept as metadata of the ranking. A row with a comment or ratings, but no"
     " vote, becomes a ranking without an order, and its task is open for ranking.",
     example='{"question": "Q", "answer_a": "x", "answer_b": "y", "winner": "B", "annotator": "ann"}',

@@ -1,4 +1,4 @@
-"""The first rows of a table, and the columns among them that look like a vote but can't be read as one."""
+"""A sample of a table's first rows, and the columns that look like a vote but can't be read as one."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class Sample:
 
 
 def refused(reasons: dict[str, str]) -> FormatError:
-    """The refusal of a file with votes that can't be read."""
+    """The error for a file with votes that can't be read; `reasons` maps each column to the reason."""
     named = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
     return FormatError(
-        f"Columns look like a vote but can't be read: {named}. Nothing was imported, because the tasks would"
-        " be ranked again. Choose the columns to read, or ignore the votes (on the command line: --map"
-        " vote=COLUMN or --map vote=none)."
+        f"Columns look like a vote but can't be read: {named}. Nothing was imported, because responses that"
+        " have already been ranked would become open tasks. Choose the columns to read, or ignore the votes"
+        " (on the command line: --map vote=COLUMN or --map vote=none)."
     )
 
 
@@ -78,7 +78,7 @@ def flag_key(sample: Sample) -> str:
         shown = {key: str(found[0])[:40] for key, found in unclear.items()}
         raise refused({key: f"{value!r} is neither true nor false" for key, value in shown.items()})
     if len(filled) > 1:
-        raise refused(dict.fromkeys(filled, "it can be read as the vote, but so can others"))
+        raise refused(dict.fromkeys(filled, "several fields of the responses can be read as the vote"))
     return next(iter(filled), "")
 
 
@@ -129,7 +129,7 @@ def nested_votes(sample: Sample, names: list[str]) -> dict[str, str]:
 
 
 def _vote_inside(value: object, answers: Answers, depth: int = MAX_DEPTH) -> str | None:
-    """The key that looks like a vote. The turns of a conversation have none."""
+    """A key that looks like a vote, at any depth. Turns of a conversation are not searched."""
     if not depth:
         return None
     if isinstance(value, list):
@@ -160,8 +160,8 @@ def _is_vote(key: str, value: object, answers: Answers) -> bool:
 
 
 def _can_be_scores(words: Sequence[str]) -> bool:
-    """Whether the words of a column per response allow that it holds scores: those of `helpfulness_a`, or
-    none, as in `a` and `b`."""
+    """Whether columns with one value per response can hold scores, given the words that their names share:
+    `helpfulness` for `helpfulness_a`, none for `a` and `b`."""
     said = set(words)
     return not said or (not said & OTHER_WORDS and bool(said & (COUNT_WORDS | ASPECT_WORDS)))
 
@@ -180,7 +180,7 @@ def unclear(sample: Sample, name: str) -> str:
     """Why a column or key that looks like a score is not read."""
     cells = [listed(value) or [value] for value, _ in sample.values(name)]
     if any(isinstance(value, str) and not is_number(value) for cell in cells for value in cell):
-        return "it isn't known which response its values mean"
+        return "it isn't known which response its values refer to"
     return "it isn't known whether a higher number is better"
 
 

@@ -1,4 +1,4 @@
-"""Find the columns that hold a vote, and read it.
+"""Find the columns that hold a vote, and read the vote.
 
 A vote is one of:
 
@@ -57,8 +57,8 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The names that a cell can use for a row's responses: their texts, their models, their columns, the
-    numbers of their columns, if they have numbers, and the IDs of listed responses."""
+    """The values with which a cell can identify a response of its row: the response's text, model or column,
+    the number in the column's name, or the ID of a listed response."""
 
     texts: tuple[str, ...]
     models: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class Answers:
 @dataclass(frozen=True, slots=True)
 class Winner:
     """A column that names the best response. `first` is the number of the first response if the column holds
-    numbers and the names of the response columns do not."""
+    numbers and the names of the response columns contain no numbers."""
 
     column: str
     first: int | None = None
@@ -127,8 +127,8 @@ def vote_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_no_vote(row: Row) -> None:
-    """Raise RowError if a column whose name announces a winner is filled in a row that is read without a
-    vote: the first rows of its file did not have the column."""
+    """Raise RowError if a row that is read without a vote has a value in a column whose name suggests a
+    winner. Such a column was missing or empty in the first rows of the file."""
     for name in vote_names(tuple(row)):
         if winner_priority(name) < len(WINNER_WORDS) and given(row[name]):
             raise RowError(
@@ -138,7 +138,7 @@ def check_no_vote(row: Row) -> None:
 
 
 def winner_priority(name: str) -> int:
-    """The place of the column's word in WINNER_WORDS; the number of words if it has none."""
+    """The index of the first of WINNER_WORDS that is in the column's name; if none is, len(WINNER_WORDS)."""
     words = words_of(name)
     if OTHER_WORDS & set(words):
         return len(WINNER_WORDS)
@@ -173,16 +173,16 @@ def winner_of(value: object, answers: Answers, first: int | None = None) -> Verd
         if len(same) == 1:
             return _won_by(same[0], count)
     if len(text) > MAX_VERDICT_CHARACTERS:
-        raise RowError(f"{text[:40]!r}… is the text of none of the responses")
+        raise RowError(f"{text[:40]!r}… is not the text of any response")
     return _spoken(text, answers, first)
 
 
 def is_name_of(value: str, answers: Answers) -> bool:
-    """Whether a short cell names a response or a tie and contains nothing else, such as `B` or `model_a`, or
-    says that it is better ("A is better"). Used for columns whose names don't suggest a vote, where a phrase
-    such as "A better answer" is not one."""
+    """Whether a short cell only names a response or a tie (`B`, `model_a`), or says that a response is better
+    ("A is better"). Used for columns whose names don't suggest a vote. There, a phrase such as "A better
+    answer" is not a vote."""
     if is_number(value) and value not in answers.texts:
-        return False  # a number in CSV, which can be anything
+        return False  # in CSV, a number can have any meaning
     long = len(value) > MAX_NAME_CHARACTERS or len(words_of(value)) > 2
     if value not in answers.texts and long and not SENTENCE.match(value):
         return False
@@ -200,7 +200,7 @@ def one_hot_of(row: Row, columns: OneHot) -> Verdict | None:
     won = [name for name in names if _truth(row.get(name), name)]
     if len(won) != 1:
         which = ", ".join(won) or "none"
-        raise RowError(f"exactly one of {', '.join(names)} must be 1; {which} is")
+        raise RowError(f"exactly one of {', '.join(names)} must be 1; columns with 1: {which}")
     count = len(columns.columns)
     if won[0] in columns.columns:
         return _won_by(columns.columns.index(won[0]), count)
@@ -220,8 +220,8 @@ def flagged_of(items: Sequence[object], vote: Flagged) -> Verdict | None:
 
 
 def numbers_of(values: Sequence[object], name: str, *, higher_wins: bool) -> Verdict | None:
-    """Tiers by the numbers of the responses; responses without one are left below all others. None if there
-    are fewer than two numbers."""
+    """The tiers that follow from the ranks or scores of the responses. Responses without a number stay
+    unranked, below all others. None if there are fewer than two numbers."""
     numbers = {
         index: found for index, value in enumerate(values) if (found := _number(value, name)) is not None
     }
@@ -307,7 +307,7 @@ def _index_of_number(number: int, answers: Answers, first: int | None) -> int | 
     if answers.numbers:
         return answers.numbers.index(number) if number in answers.numbers else None
     if first is None:
-        raise RowError(f"{number} can be the first or the second response")
+        raise RowError(f"{number} can mean the first or the second response")
     return number - first if first <= number < first + len(answers.texts) else None
 
 
@@ -323,7 +323,7 @@ def _related(one: int, sign: str) -> Verdict:
 
 def _won_by(index: int, count: int, strength: int | None = None) -> Verdict:
     others = tuple(other for other in range(count) if other != index)
-    # Of more than two responses, the others are not ordered among themselves: they stay unranked.
+    # If there are several other responses, they have no order among themselves and stay unranked.
     return Verdict(((index,), others) if count == 2 else ((index,),), strength=strength)
 
 
@@ -364,7 +364,7 @@ def _number(value: object, name: str) -> float | None:
 
 
 def is_number(value: object) -> bool:
-    """Whether the value is a number, or a text such as "-1.5", that a float represents closely."""
+    """Whether the value is a number, or text such as "-1.5", that is small enough to be read as a float."""
     if isinstance(value, bool):
         return False
     if isinstance(value, (int, float)):

@@ -141,8 +141,8 @@ def _is_ranking(value: Any) -> bool:
 def _ranking(
     answer: Mapping[str, Any], where: str, question: str | None, options: Sequence[str]
 ) -> RankingRecord | None:
-    """The ranking in an answer; None if the answer is a draft, discarded or empty. An answer to other
-    questions only is a ranking without an order."""
+    """The ranking in an answer; None if the answer is a draft, discarded or empty. If only other
+    questions are answered, the ranking has no order."""
     values = {name: value for name, value in _values(answer) if given(value)}
     ranked = values.pop(question, None) if question else None
     if answer.get("status", SUBMITTED) != SUBMITTED or (ranked is None and not values):

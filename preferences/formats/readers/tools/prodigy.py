@@ -98,7 +98,7 @@ def _tiers(row: Row, ids: list[str]) -> Tiers | None:
         return None
     best = ids.index(accepted[0])
     others = tuple(index for index in range(len(ids)) if index != best)
-    # Of more than two options, the others are not ordered among themselves: they stay unranked.
+    # If there are several other options, they have no order among themselves and stay unranked.
     return ((best,), others) if len(ids) == 2 else ((best,),)
 
 
@@ -106,9 +106,9 @@ FORMAT = ImportFormat(
     name="prodigy",
     title="Prodigy choices: options with IDs, and the accepted option (JSON Lines)",
     reads="Each row becomes a task with the `options` as responses. The option in `accept` is ranked first by"
-    " the annotator in `_annotator_id`, with the time in `_timestamp`; more than one other option stays"
-    " unranked. The prompt is `prompt` or another known field, otherwise `text`. A row that accepts several"
-    " options is rejected.",
+    " the annotator in `_annotator_id`, with the time in `_timestamp`. If there are several other options,"
+    " they stay unranked. The prompt is `prompt` or another known field, otherwise `text`. A row that accepts"
+    " several options is rejected.",
     loses="The choice of an example whose `answer` is `reject` or `ignore`: its task is open for annotation. "
     "The answer, its annotator and its time are kept as metadata.",
     example='{"text": "Q", "options": [{"id": "a", "text": "x"}, {"id": "b", "text": "y"}], "accept": ["b"],'

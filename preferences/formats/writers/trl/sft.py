@@ -84,8 +84,8 @@ FORMAT = ExportFormat(
         Part.RANKING_ID,
     ),
     notes=(
-        "If a ranking has a rewrite, the rewrite is exported. Otherwise, each first-tier response is "
-        "exported that ranks above another response and is neither empty nor flagged nor marked bad. "
+        "If a ranking has a rewrite, the rewrite is exported. Otherwise, each first-tier response "
+        "that ranks above another response is exported, unless it is empty, flagged or marked bad. "
         "Identical answers to a prompt are written only once."
     ),
     example=(

@@ -96,7 +96,7 @@ def _examples(snapshot: SnapshotFile, options: Options) -> Iterator[dict[str, An
     for row in snapshot.rows(*READ):
         if row["not_rankable"] and not row["ratings"].strip("{} "):
             continue
-        # A comment alone does not show that the annotator would have flagged a bad response.
+        # With only a comment, missing flags do not show that the annotator considered the responses good.
         if not has_order(row) and not (row["ratings"] + row["flags"]).strip("{} "):
             continue
         for text, label in _labels(row, *rule):
@@ -131,13 +131,13 @@ FORMAT = ExportFormat(
     use="Desirable and undesirable answers for KTOTrainer, from ratings or flags.",
     loses=all_but(Part.CONVERSATIONS, Part.SYSTEM_TURNS, Part.TOOL_TURNS, Part.SPLIT, Part.RANKING_ID),
     notes=(
-        "Responses that were neither rated nor flagged are left out, and ratings and flags become a label. A "
-        "response rated at or above `threshold` is desirable, and a response with a lower rating is "
-        "undesirable. Without a threshold, the middle of the form's scale is used. A response rated exactly "
-        "in the middle is then left out. A flagged response is undesirable regardless of its rating. If the "
-        "form asks for flags but not for ratings, a response without a flag is desirable. A ranking without "
-        "an order needs ratings or flags. Without ratings and flags, the export is refused, because the "
-        "order does not show whether a response is good."
+        "Ratings and flags become a label. If responses were rated, those with neither a rating nor a flag "
+        "are left out. A response rated at or above `threshold` is desirable, and a response with a lower "
+        "rating is undesirable. Without a threshold, the middle of the form's scale is used. A response "
+        "rated exactly in the middle is then left out. A flagged response is undesirable regardless of its "
+        "rating. If the form asks for flags but not for ratings, a response without a flag is desirable. A "
+        "ranking without an order needs ratings or flags. Without ratings and flags, the export is refused, "
+        "because the order does not show whether a response is good."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'

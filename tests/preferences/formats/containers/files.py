@@ -1,4 +1,4 @@
-"""Small files of comparisons, and what was read from a file."""
+"""Helpers that build small files of comparisons and return the contents read from a file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def good_comparisons(data: bytes | Path) -> list[tuple[str, ...]]:
 
 
 def csv_text(header: tuple[str, ...], *rows: tuple[str, ...], end: str = "\n", delimiter: str = ",") -> str:
-    """A CSV file. All cells are quoted, because Python quotes a line break only if it can end a line."""
+    """A CSV file. All cells below the header are quoted, because Python would otherwise quote a line break
+    only if `end` contains it."""
     stream = io.StringIO(newline="")
     csv.writer(stream, lineterminator=end, delimiter=delimiter).writerow(header)
     csv.writer(stream, lineterminator=end, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows(rows)

@@ -68,7 +68,7 @@ def test_file_larger_than_one_buffer_keeps_each_character(encoding: str, end: st
     assert comparisons(csv_text(HEADER, *rows, end=end).encode(encoding)) == rows
 
 
-def test_overlong_mac_line_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlong_line_with_mac_line_end_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 1000)
     objects = [json.dumps(dict(zip(HEADER, row, strict=True))) for row in (*ROWS, ("Q", "x" * 200_000, "b"))]
     data = "\r".join([objects[0], objects[2], objects[1]]).encode()
@@ -76,33 +76,33 @@ def test_overlong_mac_line_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reasons(data) == {2: "the line is longer than 1,000 bytes"}
 
 
-def test_utf16_text_cut_in_a_character_keeps_the_rows_before_it() -> None:
+def test_utf16_text_truncated_inside_a_character_keeps_the_earlier_rows() -> None:
     data = csv_text(HEADER, *ROWS, ("last", "a", "b")).encode("utf-16")[:-1]
     assert good_comparisons(data) == list(ROWS)
     assert reasons(data) == {6: "the UTF-16 text is truncated or damaged here; reading stopped"}
 
 
-def test_half_a_surrogate_pair_in_utf16_affects_only_its_row() -> None:
+def test_lone_surrogate_in_utf16_affects_only_its_row() -> None:
     text = csv_text(HEADER, ("Q", "a\ud83d", "b"), ("R", "c", "d"))
     data = codecs.BOM_UTF16_LE + text.encode("utf-16-le", "surrogatepass")
     assert good_comparisons(data) == [("R", "c", "d")]
     assert "not UTF-8" in reasons(data)[2]
 
 
-def test_windows_1252_row_is_refused_with_the_remedy() -> None:
+def test_windows_1252_row_is_refused_with_advice_to_save_it_as_utf8() -> None:
     data = csv_text(HEADER, ("Q", "café", "b"), ("R", "c", "d")).encode("cp1252")
     assert good_comparisons(data) == [("R", "c", "d")]
     remedy = "if the file is in another encoding, such as Windows-1252, save it as UTF-8"
     assert reasons(data) == {2: f"not UTF-8: a byte is 0xe9; {remedy}"}
 
 
-def test_windows_1252_json_line_is_refused_with_the_remedy() -> None:
+def test_windows_1252_json_line_is_refused_with_advice_to_save_it_as_utf8() -> None:
     data = '{"prompt": "Q", "chosen": "é", "rejected": "b"}'.encode("cp1252")
     with pytest.raises(FormatError, match="such as Windows-1252, save it as UTF-8"):
         reasons(data)
 
 
-def test_windows_1252_header_is_refused_with_the_remedy() -> None:
+def test_error_for_a_windows_1252_header_names_the_likely_encoding() -> None:
     data = csv_text((*HEADER, "prénom"), ("Q", "a", "b", "c")).encode("cp1252")
     with pytest.raises(FormatError, match=r"^The CSV header is not UTF-8.*Windows-1252"):
         reasons(data)
@@ -157,12 +157,12 @@ def test_empty_cells_after_the_last_column_are_ignored() -> None:
         (pickle.dumps({"prompt": "Q"}, protocol=4), "a Python pickle"),
     ],
 )
-def test_other_kind_of_file_is_named(data: bytes, name: str) -> None:
+def test_error_names_the_kind_of_an_unsupported_file(data: bytes, name: str) -> None:
     with pytest.raises(FormatError, match=f"^This is {name}. Unpack it, or save the data as CSV"):
         reasons(data)
 
 
-def test_cells_of_a_semicolon_file_can_contain_commas_in_the_header() -> None:
+def test_header_and_cells_of_a_semicolon_file_can_contain_commas() -> None:
     text = "prompt;note (a, b);chosen;rejected\nQ;1,5;a;b\n"
     assert records(text.encode())[0].metadata == {"note (a, b)": "1,5"}
 
@@ -194,12 +194,12 @@ def test_header_is_recognised_by_its_columns(head: str, dialect: Dialect | None)
 
 
 @pytest.mark.parametrize("name", ["bom_crlf.csv", "semicolon.csv"])
-def test_field_case_spreadsheet_csv_keeps_line_ends_in_cells(name: str) -> None:
+def test_csv_of_a_spreadsheet_program_keeps_line_ends_in_cells(name: str) -> None:
     assert comparisons(case("18-windows-csv") / name) == [
         ("How are you?\r\nReally?", "Fine,\r\nthanks", "Bad; very"),
         ("=SUM(A1)", "two\r\nlines", "- no"),
     ]
 
 
-def test_field_case_excel_unicode_text_is_read() -> None:
+def test_excel_unicode_text_file_is_read() -> None:
     assert comparisons(case("18-windows-csv") / "utf16.txt") == [("Hi", "Hello", "No")]

@@ -83,7 +83,7 @@ def test_column_types_become_readable_metadata(column: pa.Array, value: Any) -> 
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
-def test_missing_numbers_of_parquet_are_left_out(value: float | None) -> None:
+def test_nan_infinity_and_null_in_parquet_are_left_out_of_the_metadata(value: float | None) -> None:
     assert metadata(score=pa.array([value], pa.float64()), margin=pa.array([value], pa.float64())) == {}
 
 
@@ -142,7 +142,7 @@ def test_snapshot_with_nested_dictionaries_is_read_for_training(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("script", "name"), [("make.py", "input"), ("make_plain_role.py", "plain_role")])
-def test_field_case_parquet_encodings_are_read(tmp_path: Path, script: str, name: str) -> None:
+def test_parquet_files_with_mixed_column_encodings_are_read(tmp_path: Path, script: str, name: str) -> None:
     program = case("21-parquet-encodings") / script
     subprocess.run([sys.executable, program, tmp_path], check=True)
     file = tmp_path / f"{name}.parquet"

@@ -22,7 +22,7 @@ def lines(*rows: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize("value", [-2, -2.0, "-2", "-2.0", " -2. ", "-2.000"])
-def test_whole_float_is_an_integer(value: object) -> None:
+def test_whole_float_is_read_as_an_integer(value: object) -> None:
     assert int_of(value, "strength", low=-5, high=5) == -2
 
 
@@ -39,7 +39,7 @@ def test_whole_float_is_an_integer(value: object) -> None:
         ([2], "not a list"),
     ],
 )
-def test_other_number_is_refused_and_shown(value: object, shown: str) -> None:
+def test_value_that_is_not_a_whole_number_is_refused_and_shown(value: object, shown: str) -> None:
     with pytest.raises(RowError, match=f"^strength must be a whole number, {shown}$"):
         int_of(value, "strength", low=-5, high=5)
 
@@ -51,7 +51,7 @@ def test_promoted_truth_values_are_read(value: object, expected: bool) -> None:
     assert bool_of(value, "all_bad") is expected
 
 
-def test_other_truth_value_is_refused_and_shown() -> None:
+def test_number_that_is_not_a_truth_value_is_refused_and_shown() -> None:
     with pytest.raises(RowError, match=r"^all_bad must be true or false, not 2$"):
         bool_of(2, "all_bad")
 
@@ -83,7 +83,7 @@ def test_promoted_numbers_are_read_from_each_container() -> None:
 @pytest.mark.parametrize(
     ("cell", "annotator"), [("17.0", "17"), ("17", "17"), ("v1.0", "v1.0"), ("1.5", "1.5")]
 )
-def test_promoted_annotator_in_a_csv_cell_keeps_one_name(cell: str, annotator: str) -> None:
+def test_whole_float_in_a_csv_annotator_cell_becomes_an_integer(cell: str, annotator: str) -> None:
     header = ("prompt", "responses", "ranking", "annotator")
     (record,) = records(csv_text(header, ("Q", '["a", "b"]', "[2, 1]", cell)).encode())
     assert record.ranking is not None
@@ -97,7 +97,7 @@ def test_promoted_tiers_are_read() -> None:
     assert all(isinstance(index, int) for tier in record.ranking.tiers for index in tier)
 
 
-def test_number_between_ranks_is_refused_and_shown() -> None:
+def test_fractional_rank_or_index_is_refused_and_shown() -> None:
     found = reasons(lines({"ranking": [1.5, 2.0]}, {"tiers": [[0.5], [1]]}))
     assert found == {
         1: "ranking.0 is 1.5; each response needs a rank number, and 1 is best",
@@ -130,19 +130,19 @@ def test_nan_in_metadata_is_missing_and_reported(literal: str, array: bool) -> N
         (b'{"prompt": "Q", "responses": ["a", "b"], "tiers": [[NaN], [0]]}', "tiers.0 names response None"),
     ],
 )
-def test_nan_in_a_needed_field_refuses_the_row_and_names_the_field(row: bytes, reason: str) -> None:
+def test_row_with_nan_in_a_required_field_is_refused_with_the_field_named(row: bytes, reason: str) -> None:
     found = reasons(lines({}) + b"\n" + row + b"\n" + lines({}))
     assert list(found) == [2]
     assert found[2].startswith(reason)
     assert found[2].endswith("(a NaN or Infinity in the row was treated as missing)")
 
 
-def test_number_beyond_any_float_is_refused_and_named() -> None:
+def test_error_for_a_number_too_large_for_a_float_names_its_field() -> None:
     data = b'{"prompt": "Q", "responses": ["a", "b"], "more": {"size": 1e999}}'
     assert reasons(data) == {1: "metadata.more.size is inf, which JSON can't represent"}
 
 
-def test_field_case_promoted_integers_are_read() -> None:
+def test_file_with_promoted_integers_is_read() -> None:
     found: list[NumberedRecords] = read(case("22-float-promoted-ints") / "input.jsonl")
     assert [item.reason for item in found] == [""] * 6
     rankings = []

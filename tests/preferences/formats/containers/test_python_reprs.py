@@ -38,7 +38,7 @@ def test_python_code_of_lists_and_dictionaries_is_decoded(value: Any) -> None:
     assert literal_of(f" {value!a}\n") == expected
 
 
-def test_tuples_are_lists_and_missing_numbers_are_none() -> None:
+def test_tuples_become_lists_and_nan_infinity_and_nat_become_none() -> None:
     assert literal_of("(1, (2,), nan, inf, -inf, np.nan, NaT)") == [1, [2], None, None, None, None, None]
 
 
@@ -59,7 +59,7 @@ def test_arrays_as_numpy_prints_them_are_decoded(array: Any) -> None:
     assert literal_of(repr([array, array])) == [array.tolist()] * 2
 
 
-def test_numbers_and_texts_of_numpy_are_decoded() -> None:
+def test_numpy_scalars_and_prefixed_strings_are_decoded() -> None:
     assert literal_of("[np.float64(1.5), np.int64(3), np.str_('x'), np.True_]") == [1.5, 3, "x", True]
     assert literal_of("[b'caf\\xc3\\xa9', u'x']") == ["café", "x"]
 
@@ -128,7 +128,7 @@ def test_conversations_in_cells_are_read(shown: Any) -> None:
     assert records(data)[0].metadata == {}
 
 
-def test_cell_that_can_not_be_decoded_is_refused_with_its_column() -> None:
+def test_error_for_a_cell_that_cannot_be_decoded_names_its_column() -> None:
     rows = (("chosen", "rejected"), (repr(TURNS), repr(OTHER)), (repr(TURNS)[:-9], repr(OTHER)))
     found = reasons(csv_text(*rows).encode())
     reason = (
@@ -148,7 +148,7 @@ def test_native_rows_with_python_lists_are_read() -> None:
     assert record.ranking.ratings == {0: {"help": 3}}
 
 
-def test_field_case_pandas_csv_gives_conversations() -> None:
+def test_conversations_in_a_pandas_csv_are_read() -> None:
     found = records(case("13-pandas-repr-csv") / "input.csv")
     assert [record.messages for record in found] == [
         ({"role": "user", "content": "Is 7 prime?"},),

@@ -24,7 +24,7 @@ BREAK = "the gzip data is truncated or damaged here (Compressed file ended befor
 
 
 def flushed(data: bytes, keep: int) -> bytes:
-    """A gzip file of which exactly the first `keep` bytes of the content can be unpacked."""
+    """A truncated gzip file from which exactly the first `keep` bytes of `data` can be decompressed."""
     packer = zlib.compressobj(wbits=31)
     return packer.compress(data[:keep]) + packer.flush(zlib.Z_SYNC_FLUSH)
 
@@ -100,7 +100,7 @@ def zipped(**files: bytes) -> bytes:
     return stream.getvalue()
 
 
-def test_cut_gzip_file_in_an_archive_keeps_its_rows_and_the_next_file() -> None:
+def test_truncated_gzip_file_in_an_archive_keeps_its_rows_and_the_next_file_is_read() -> None:
     data = zipped(a_jsonl_gz=flushed(JSONL, JSONL.index(b"q3") + 5), b_csv=CSV)
     assert good_comparisons(data) == ROWS[:3] + ROWS
     (reason,) = reasons(data).values()
@@ -121,7 +121,7 @@ def test_archived_file_with_a_wrong_checksum_keeps_its_rows(size: int) -> None:
     assert list(reasons(data).values()) == [reason]
 
 
-def test_cut_archive_is_refused_with_the_remedy() -> None:
+def test_truncated_archive_is_refused_with_advice() -> None:
     with pytest.raises(FormatError, match="Check that the file is complete"):
         reasons(zipped(a_jsonl=JSONL)[:-30])
 
@@ -133,18 +133,18 @@ def test_cut_text_file_keeps_the_rows_before_the_cut(data: bytes, keep: int) -> 
     assert len(reasons(cut)) == 1
 
 
-def test_csv_module_has_its_field_limit_raised() -> None:
+def test_field_size_limit_of_the_csv_module_is_raised() -> None:
     long = "x" * 200_000
     assert comparisons(csv_text(HEADER, ("Q", long, "b")).encode()) == [("Q", long, "b")]
     assert csv.field_size_limit() > 200_000
 
 
 @pytest.mark.parametrize("name", ["two.jsonl.gz", "trailing.jsonl.gz"])
-def test_field_case_gzip_members_give_all_six_rows(name: str) -> None:
+def test_all_rows_of_a_gzip_file_with_several_members_are_read(name: str) -> None:
     assert comparisons(case("20-gzip-members") / name) == ROWS
 
 
-def test_field_case_cut_gzip_keeps_four_rows() -> None:
+def test_truncated_gzip_file_keeps_the_rows_before_the_break() -> None:
     file = case("20-gzip-members") / "cut.jsonl.gz"
     assert good_comparisons(file) == ROWS[:4]
     assert list(reasons(file)) == [5]

@@ -56,7 +56,7 @@ def test_each_text_survives_each_container() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("format", ["ranking", "csv", "parquet"])
-def test_field_case_unicode_survives_an_export(format: str, settings: Settings, tmp_path: Path) -> None:
+def test_unicode_survives_an_export(format: str, settings: Settings, tmp_path: Path) -> None:
     settings.ARTEFACTS = tmp_path
     file = case("26-unicode-roundtrip") / "input.jsonl"
     expected = [json.loads(line) for line in file.read_text().split("\n") if line]
@@ -71,7 +71,7 @@ def test_field_case_unicode_survives_an_export(format: str, settings: Settings, 
 
 
 @pytest.mark.django_db
-def test_field_case_unstorable_rows_are_named_and_the_others_imported() -> None:
+def test_rows_that_cannot_be_stored_are_reported_and_the_others_imported() -> None:
     file = case("19-nul-and-surrogates") / "input.jsonl"
     assert {item.line: item.reason for item in read(file) if item.reason} == {
         2: "responses.0 contains a NUL character, which can't be stored",

@@ -1,4 +1,5 @@
-"""Files in the published schemas of datasets and annotation tools that are read. The texts are our own."""
+"""Files that are read, in the published schemas of datasets and annotation tools. The texts in these files
+were written for the tests."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ BATTLE = {
 
 
 class Read(NamedTuple):
-    """A file that is read: its format, its first row's order, and fields that are kept."""
+    """A file that is read, with its format, the order of its responses, and other fields of its record."""
 
     format: str
     data: Row | str

@@ -1,5 +1,5 @@
-"""Files in the published schemas of datasets and annotation tools that are refused, with the mapping that
-reads them if there is one. The texts are our own."""
+"""Files that are refused, in the published schemas of datasets and annotation tools. If a mapping makes a
+file readable, the mapping is included. The texts in these files were written for the tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ BOTH = {"response_a": "Cat", "response_b": "Dog"}
 
 
 class Refused(NamedTuple):
-    """A file that is refused: words of the reason, and the mapping that reads it with this order."""
+    """A file that is refused, with part of the reason. With `mapping`, the file is read and has this
+    `order`."""
 
     data: Row | str
     reason: str
@@ -129,7 +130,7 @@ REFUSED: dict[str, Refused] = {
             "score": 88,
             "if_chosen": True,
         },
-        "if_chosen (the columns of the responses are not found)",
+        "if_chosen (no response columns were found)",
     ),
     "Arena-Hard judgments": Refused(
         {**ASKED, "answer_a": "Cat", "answer_b": "Dog", "judgment": "My final verdict is: [[A>>B]]"},
@@ -145,7 +146,7 @@ REFUSED: dict[str, Refused] = {
     ),
     "openbmb/RLAIF-V-Dataset": Refused(
         {"image": {"bytes": "iVBO", "path": "a.png"}, "question": "Best pet?", **TEXTS},
-        "an image, a sound or a film in image",
+        "an image, audio or video in image",
     ),
     "Potato": Refused(
         {"id": "1", "displayed_text": ["Cat", "Dog"], "label_annotations": {"preference": {"A": "true"}}},
@@ -153,7 +154,7 @@ REFUSED: dict[str, Refused] = {
     ),
     "doccano": Refused(
         {"id": 1, **ASKED, **BOTH, "label": ["A"], "Comments": []},
-        "label (it isn't known which response its values mean)",
+        "label (it isn't known which response its values refer to)",
         {"vote": "label"},
         CAT,
     ),
@@ -167,7 +168,7 @@ REFUSED: dict[str, Refused] = {
     ),
     "Amazon SageMaker Ground Truth": Refused(
         {**ASKED, **BOTH, "better": 0, "better-metadata": {"class-name": "A", "human-annotated": "yes"}},
-        "better (its numbers (0) don't show whether the first response is 0 or 1)",
+        "better (its numbers (0) don't show whether the numbering starts at 0 or 1)",
         {"vote": "better", "direction": "from-0"},
         CAT,
     ),
@@ -179,7 +180,7 @@ REFUSED: dict[str, Refused] = {
     ),
     "TRL (vision)": Refused(
         {"messages": turns("Best pet?"), "images": [{"url": "a.png"}], **TEXTS},
-        "an image, a sound or a film in images",
+        "an image, audio or video in images",
     ),
     "yuvalkirstain/pickapic_v1_no_images": Refused(
         {"caption": "A cat", "jpg_0": "", "jpg_1": "", "label_0": 1.0, "label_1": 0.0, "user_id": 7},

@@ -359,11 +359,11 @@ def test_best_of_n_leaves_the_other_responses_unordered(tmp_path: Path) -> None:
     ("pair", "reason"),
     [
         ({"chosen": "Soon.", "rejected": "No."}, "there is no prompt"),
-        ({"chosen": said("Q", "user"), "rejected": said("No.")}, "share no opening turn"),
+        ({"chosen": said("Q", "user"), "rejected": said("No.")}, "have no common prompt"),
         ({"prompt": "Q", "chosen": "a", "rejected": said("No.")}, "must both be text"),
         (
             {"chosen": "\n\nHuman: A\n\nAssistant: x", "rejected": "\n\nHuman: B\n\nAssistant: y"},
-            "share no opening Human turn",
+            "have no common prompt",
         ),
     ],
 )

@@ -1,5 +1,5 @@
-"""An adapter that lacks weights, or that was trained on a base model of another shape, is refused with its
-reason, from its files and before its base model is loaded."""
+"""An adapter that lacks weights, or that was trained on a base model of another shape, is refused with a
+reason. Most of these checks read only files and run before the base model is loaded."""
 
 from __future__ import annotations
 
@@ -96,13 +96,13 @@ def test_adapter_for_another_architecture_is_refused(base: Path, tmp_path: Path)
     folder = move_adapter(learn(gpt2, tmp_path / "adapter", **LORA).path, base)
     error = refused(load_reward_model, folder, Purpose.REWARD_MODEL)
     assert error.kind == DOES_NOT_FIT
-    assert "the base model has none of its modules, such as transformer.h.0.attn.c_attn" in str(error)
+    assert "has none of the adapter's modules, such as transformer.h.0.attn.c_attn" in str(error)
 
 
 def test_matrices_that_the_base_model_does_not_have_are_refused_after_loading(
     base: Path, tmp_path: Path
 ) -> None:
-    """The files of the base model alone do not tell that a module is missing, because transformers renames
+    """The files of the base model alone do not show that a module is missing, because transformers renames
     weights. peft ignores such matrices."""
     adapter = policy_adapter(base, tmp_path / "adapter")
     file = adapter / "adapter_model.safetensors"
@@ -126,4 +126,4 @@ def test_adapter_that_is_not_lora_is_refused(adapter: Path, tmp_path: Path) -> N
     edit_json(folder, "adapter_config.json", peft_type="IA3")
     error = refused(load_reward_model, folder, Purpose.REWARD_MODEL)
     assert error.kind == FailureKind.WRONG_KIND_OF_MODEL
-    assert "its adapter is IA3, not LORA" in str(error)
+    assert "it is an adapter of type IA3, not LORA" in str(error)

@@ -1,5 +1,5 @@
-"""A launch encodes a few conversations without transformers, in a separate process. The result is that of
-transformers, and a template can neither stop the launch nor read its environment."""
+"""A launch encodes a few conversations without transformers, in a separate process. The token IDs match
+those of transformers, and a template can neither block the launch nor read its environment."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
 
 @pytest.mark.parametrize("words", TOKENIZERS)
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_probes_read_from_the_files_as_in_transformers(words: str, template: str, tmp_path: Path) -> None:
+def test_probes_encoded_from_the_files_match_transformers(words: str, template: str, tmp_path: Path) -> None:
     tokenizer = TOKENIZERS[words]()
     tokenizer.chat_template = TEMPLATES[template] or None
     tokenizer.save_pretrained(tmp_path)

@@ -1,5 +1,6 @@
 """A model that can't serve its purpose is refused before its weights are used: a reward model as a policy, a
-model without a head, an incomplete checkpoint. transformers would load most of these in silence."""
+model without a head, an incomplete checkpoint. transformers would load most of these without an
+error."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ WRONG, UNREADABLE = FailureKind.WRONG_KIND_OF_MODEL, FailureKind.MODEL_UNREADABL
 
 
 def refused(load: Callable[[Path], Any], folder: Path, purpose: Purpose) -> ModelNotFound:
-    """Load the model, which must be refused. The files alone must be refused for the same reason."""
+    """Check that the model is refused on loading, and for the same reason by the checks of its files."""
     with pytest.raises(Refused) as early:
         check_model(folder, purpose)
     with pytest.raises(ModelNotFound) as caught:
@@ -43,7 +44,7 @@ def test_reward_model_is_refused_as_a_policy(kind: str, tmp_path: Path) -> None:
     judge = learn(saved_base(kind, tmp_path), tmp_path / "rm").path
     error = refused(load_policy, judge, Purpose.POLICY)
     assert error.kind == WRONG
-    assert "ForSequenceClassification scores a text and does not generate one" in str(error)
+    assert "ForSequenceClassification is the architecture of a reward model, which scores" in str(error)
 
 
 def test_adapter_of_a_reward_model_is_refused_as_a_policy(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_policy_is_refused_as_a_reward_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["llama", "bert"])
 def test_reward_model_that_lost_its_head_is_refused_for_further_training(kind: str, tmp_path: Path) -> None:
-    """transformers would initialise the head at random, and the earlier training would be lost in silence."""
+    """transformers would initialise the head at random, and the earlier training would silently be lost."""
     judge = learn(saved_base(kind, tmp_path), tmp_path / "rm").path
     drop_weights(judge / "model.safetensors", "score" if kind == "llama" else "classifier")
     error = refused(load_for_training, judge, Purpose.TRUNK)

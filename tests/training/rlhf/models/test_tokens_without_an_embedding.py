@@ -43,7 +43,9 @@ def overflowing(folder: Path, add: Callable[[Words], object]) -> Path:
 
 
 @pytest.mark.parametrize("added", ADDED)
-def test_added_token_without_an_embedding_is_refused_with_both_numbers(added: str, tmp_path: Path) -> None:
+def test_error_for_a_token_without_an_embedding_gives_its_id_and_the_number_of_rows(
+    added: str, tmp_path: Path
+) -> None:
     folder = overflowing(tmp_path / "policy", ADDED[added])
     for load in (load_policy, learn_from):
         with pytest.raises(ModelNotFound) as caught:
@@ -51,7 +53,7 @@ def test_added_token_without_an_embedding_is_refused_with_both_numbers(added: st
         assert caught.value.kind == FailureKind.TOKENIZER_DOES_NOT_FIT
         message = str(caught.value)
         assert "69 embedding rows (IDs 0 to 68), but the tokenizer's largest ID is 69" in message
-        assert "Without an embedding: '[NEW]' (ID 69)" in message
+        assert "Tokens without an embedding: '[NEW]' (ID 69)" in message
         assert "model.resize_token_embeddings(70)" in message
     assert not (tmp_path / "rm").exists()
 
@@ -132,9 +134,7 @@ def test_image_placeholder_of_a_text_only_model_is_accepted(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("make", [tiny.tokenizer, tiny.byte_level_tokenizer, tiny.encoder_tokenizer])
-def test_tokens_read_from_the_files_are_those_of_transformers(
-    make: Callable[[], Words], tmp_path: Path
-) -> None:
+def test_tokens_read_from_the_files_match_transformers(make: Callable[[], Words], tmp_path: Path) -> None:
     words = make()
     words.add_tokens(["[A]"])
     words.add_special_tokens({"extra_special_tokens": ["[B]"]})

@@ -61,11 +61,11 @@ def refusal(policy: Path, judge: Path) -> UnusableInput:
 @pytest.mark.parametrize(
     ("policy", "judge", "probe"),
     [
-        (MARKED, "", "a question reads"),
-        ("", MARKED, "a question reads"),
-        (MARKED, MARKED.replace("w1", "w4"), "a question reads"),
-        (MARKED, SYSTEM_APART, "a question after a system turn reads"),
-        (MARKED, NO_SYSTEM, "a question after a system turn reads"),
+        (MARKED, "", "a question"),
+        ("", MARKED, "a question"),
+        (MARKED, MARKED.replace("w1", "w4"), "a question"),
+        (MARKED, SYSTEM_APART, "a question after a system turn"),
+        (MARKED, NO_SYSTEM, "a question after a system turn"),
     ],
     ids=["only the policy", "only the reward model", "other markers", "other system turn", "no system turn"],
 )
@@ -73,14 +73,14 @@ def test_ppo_refuses_different_templates(policy: str, judge: str, probe: str, tm
     ours = saved(tmp_path / "policy", template=policy)
     error = refusal(ours, judge_of(tmp_path, template=judge))
     assert error.kind == FailureKind.TEMPLATES_DIFFER
-    assert f"have different chat templates: {probe}" in str(error)
+    assert f"have different chat templates: the policy reads {probe} as" in str(error)
     assert "rejection sampling, which scores the text in the reward model's own template" in str(error)
 
 
 def test_refusal_shows_what_each_model_reads(tmp_path: Path) -> None:
     error = refusal(saved(tmp_path / "policy", template=MARKED), judge_of(tmp_path, template=NO_SYSTEM))
-    assert "reads 'w1 <unk>" in str(error)
-    assert "but nothing (the template rejects it) to the reward model" in str(error)
+    assert "the policy reads a question after a system turn as 'w1 <unk>" in str(error)
+    assert "the reward model reads it as nothing (the template rejects it)" in str(error)
 
 
 @pytest.mark.parametrize("template", ["", MARKED, REWRITTEN])

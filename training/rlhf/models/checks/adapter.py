@@ -33,7 +33,7 @@ def refuse_adapter(folder: Path, purpose: Purpose, *, config: Mapping[str, Any],
         raise unreadable(folder, f"{ADAPTER_WEIGHTS} is missing.")
     kind = settings.get("peft_type")
     if kind not in (None, "LORA"):
-        raise wrong_kind(folder, f"its adapter is {kind}, not LORA.")
+        raise wrong_kind(folder, f"it is an adapter of type {kind}, not LORA.")
     try:
         found = {name.removeprefix(PREFIX): shape for name, shape in shapes_in(file).items()}
     except BrokenWeights as error:
@@ -93,13 +93,17 @@ def _refuse_other_shapes(folder: Path, config: Mapping[str, Any], found: Shapes,
         whole = _of_base(name, weights)
         if ".lora_" not in name and whole is not None and whole != shape:
             raise adapter_unusable(
-                folder, f"{name} is {_size(shape)}, but {_size(whole)} in the base model. {ANOTHER_BASE}"
+                folder,
+                f"{name} has the shape {_size(shape)}, but the shape {_size(whole)} in the base model. "
+                f"{ANOTHER_BASE}",
             )
     adapted = dict(_adapted(found))
     wholes = {module: _of_base(f"{module}.weight", weights) for module in adapted}
     if adapted and not any(wholes.values()):
         raise adapter_unusable(
-            folder, f"the base model has none of its modules, such as {next(iter(adapted))}. {ANOTHER_BASE}"
+            folder,
+            f"the base model has none of the adapter's modules, such as {next(iter(adapted))}. "
+            f"{ANOTHER_BASE}",
         )
     for module, shape in adapted.items():
         whole = wholes[module]

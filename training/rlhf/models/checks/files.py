@@ -24,8 +24,9 @@ OTHER_TOKENIZERS = (
     *("spm.model", "bpe.model", "tekken.json"),
 )
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-# A placeholder for an image, a sound or a film. In a multimodal model, its position holds other features. The
-# text-only models of such a family have no embedding for it. Example: <image_soft_token> of gemma-3-1b-it.
+# Placeholder tokens for images, audio or video. A multimodal model replaces a placeholder with the features
+# of the image, audio or video. Text-only models of the same family have no embedding for the placeholder.
+# Example: <image_soft_token> of gemma-3-1b-it.
 PLACEHOLDERS = ("image_token", "audio_token", "video_token")
 
 
@@ -151,8 +152,8 @@ def _items(group: object) -> Iterator[tuple[str, Any]]:
 
 
 def _template(folder: Path, settings: Mapping[str, Any]) -> str:
-    """The chat template, or an empty string. A file of its own takes precedence over the older place in the
-    settings, where templates can also be a list."""
+    """The chat template, or an empty string. A separate template file takes precedence over the tokenizer's
+    settings, the older place for templates, which can also contain a list of templates."""
     if (folder / TEMPLATE).is_file():
         return (folder / TEMPLATE).read_text(encoding="utf-8")
     found = settings.get("chat_template") or ""
@@ -162,7 +163,7 @@ def _template(folder: Path, settings: Mapping[str, Any]) -> str:
 
 
 def state_of(folder: Path) -> State:
-    """The names, sizes and times of the folder's files. What was read from the files holds while this is
-    unchanged."""
+    """The names, sizes and modification times of the folder's files. Results of a check stay valid as long as
+    this state is unchanged."""
     found = [(file.name, file.stat()) for file in folder.glob("*") if file.is_file()]
     return tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in found))

@@ -26,7 +26,7 @@ def refuse_no_room(model: Path | str, *, context: int, answer: int, setting: str
 
 
 def context_in(folder: Path) -> int:
-    """Return the number of tokens that a model can read; 0 if its files do not tell. Raises Refused."""
+    """Return the number of tokens that a model can read; 0 if its files do not specify it. Raises Refused."""
     config = _config_of(folder)
     length = number_in(config, "max_position_embeddings", "n_positions")
     if length and config.get("model_type") in PADDED_POSITIONS:
@@ -35,11 +35,12 @@ def context_in(folder: Path) -> int:
 
 
 def rows_in(folder: Path) -> int:
-    """Return the number of token IDs that a model can read; 0 if its files do not tell. Raises Refused."""
+    """Return the number of token IDs that a model can read; 0 if its files do not specify it. Raises
+    Refused."""
     return number_in(_config_of(folder), "vocab_size")
 
 
 def _config_of(folder: Path) -> dict[str, Any]:
-    """The settings of the model, or of an adapter's base model. Empty if they are not at hand."""
+    """The settings of the model, or of an adapter's base model. Empty if there is no config.json."""
     where = Path(adapters.base_of(folder)) if adapters.is_adapter(folder) else folder
     return config_in(where) if (where / adapters.CONFIG_FILE).is_file() else {}

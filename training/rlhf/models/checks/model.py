@@ -1,4 +1,4 @@
-"""Whether the model in a folder can serve its purpose, as far as its files tell."""
+"""Whether the model in a folder can serve its purpose, as far as its files show."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ ADVICE = "As a reward model, use the result of a reward_model run; as a policy, 
 
 def check_model(folder: Path, purpose: Purpose) -> None:
     """Raise Refused if the model in ``folder`` can't serve ``purpose``. For an adapter, its base model is
-    checked too. A base model that is missing, or known only by its hub name, is not checked. Neither is a
-    model whose config.json does not name its type: only transformers' own error says what it expects."""
+    checked too. A base model that is missing, or known only by its hub name, is not checked. A model whose
+    config.json does not name its type is not checked either, because transformers' own error then says what
+    is missing."""
     if not adapters.is_adapter(folder):
         config = config_in(folder)
         if not config.get("model_type"):
@@ -75,7 +76,8 @@ def refuse_wrong_architecture(model: Path | str, config: Mapping[str, Any], purp
         raise wrong_kind(
             model,
             f"{kind} is {'neither' if scoring else 'not'} a causal language model"
-            f"{' nor an encoder' if scoring else ''}. Use such a model instead.",
+            f"{' nor an encoder' if scoring else ''}. Use a causal language model"
+            f"{' or an encoder' if scoring else ''} instead.",
         )
     if config.get("quantization_config"):
         raise unreadable(
@@ -85,7 +87,9 @@ def refuse_wrong_architecture(model: Path | str, config: Mapping[str, Any], purp
         return
     if architecture.endswith(CLASSIFIER):
         raise wrong_kind(
-            model, f"{architecture} scores a text and does not generate one (a reward model). {ADVICE}"
+            model,
+            f"{architecture} is the architecture of a reward model, which scores a text and does not "
+            f"generate one. {ADVICE}",
         )
     if kind in ENCODERS and not config.get("is_decoder"):
         raise wrong_kind(

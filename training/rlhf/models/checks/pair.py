@@ -65,8 +65,8 @@ def refuse_other_reading(policy: Reading, judge: Reading) -> None:
         ours, theirs = policy.ids[number], judge.ids[number]
         if ours != theirs:
             raise _differ(
-                f"{name} reads {_shown(policy, number)} to the policy, but {_shown(judge, number)} to the "
-                "reward model"
+                f"the policy reads {name} as {_shown(policy, number)}, but the reward model reads it as "
+                f"{_shown(judge, number)}"
             )
 
 
@@ -95,7 +95,7 @@ def _check_tokenizers(policy: Path, judge: Path) -> None:
 
 
 def same_vocabulary(policy: Path, judge: Path) -> bool:
-    """Return whether both models have the same tokens, as far as their files tell."""
+    """Return whether both models have the same tokens, as far as their files show."""
     ours, theirs = _tokenizer_of(policy), _tokenizer_of(judge)
     return ours is not None and theirs is not None and ours.tokens == theirs.tokens
 
@@ -109,7 +109,7 @@ def _written_roles(files: TokenizerFiles) -> dict[str, str]:
 def _differ(reason: str) -> Refused:
     return Refused(
         f"The policy and the reward model have different chat templates: {reason}. PPO gives the policy's "
-        "tokens to the reward model, which would score another text than it was trained on. Train the "
+        "tokens to the reward model, which was trained on texts in its own template. Train the "
         "reward model from this policy, or use rejection sampling, which scores the text in the reward "
         "model's own template.",
         FailureKind.TEMPLATES_DIFFER,

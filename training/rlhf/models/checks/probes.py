@@ -1,4 +1,4 @@
-"""What a tokenizer makes of a few conversations, without transformers.
+"""Encode a few conversations with a model's tokenizer and chat template, without transformers.
 
 A chat template is a program that comes with a model. A launch therefore renders it in a separate process with
 limits on time and memory, and without the environment of the web process: `python -m
@@ -38,7 +38,7 @@ READING_BYTES = 4 * 2**30  # address space; the largest known tokenizers need le
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model reads of each of `PROBES`: the token IDs and their text, or None and an empty text if the
+    """Each of `PROBES` as a model reads it: the token IDs and their text, or None and an empty text if the
     chat template rejects the conversation. `end` is the token at the end of an answer."""
 
     ids: list[list[int] | None]

@@ -1,4 +1,4 @@
-"""What PPO needs of a reward model besides its tokens (see `pair`)."""
+"""PPO's requirements for a reward model, apart from those for its tokens (see `pair`)."""
 
 from __future__ import annotations
 

@@ -31,10 +31,10 @@ def refuse_unknown_tokens(
     largest = beyond[-1][0]
     raise Refused(
         f"The tokenizer of {str(model)!r} does not fit the model: the model has {rows} embedding rows (IDs "
-        f"0 to {rows - 1}), but the tokenizer's largest ID is {largest}. Without an embedding: "
-        f"{shown}{more}. Call model.resize_token_embeddings({largest + 1}) and save the model again, or "
-        "remove these tokens from the tokenizer. As the pad token, choose a token that the vocabulary "
-        "already has.",
+        f"0 to {rows - 1}), but the tokenizer's largest ID is {largest}. Tokens without an "
+        f"embedding: {shown}{more}. Call model.resize_token_embeddings({largest + 1}) and save the model "
+        "again, or remove these tokens from the tokenizer. As the pad token, choose a token that the "
+        "vocabulary already has.",
         FailureKind.TOKENIZER_DOES_NOT_FIT,
     )
 

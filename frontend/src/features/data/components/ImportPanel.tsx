@@ -77,7 +77,8 @@ export function ImportPanel({ slug }: { slug: string }) {
       uploadFile(slug, file, { dryRun, options, signal, onShare: setShare }),
     onSuccess: ({ id }) => show(id),
   });
-  // A file that can be read is checked completely at once. Otherwise, the user chooses the columns first.
+  // If the preview reports no problem, all rows are checked immediately. Otherwise, the user first chooses the
+  // columns.
   const look = useMutation({
     mutationFn: ({ file, options }: Looked) => previewFile(slug, file, options.mapping),
     onSuccess: ({ problem }, { file, options }) => {

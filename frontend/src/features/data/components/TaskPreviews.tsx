@@ -17,17 +17,17 @@ export function TaskPreviews({ tasks }: { tasks: readonly Task[] }) {
       </div>
       <ol className={styles.previews} data-testid="import-preview">
         {tasks.map((task, number) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: the tasks never change places
+          // biome-ignore lint/suspicious/noArrayIndexKey: the order of the tasks never changes
           <li key={number} className={styles.preview} aria-label={texts.task(number + 1)}>
             {task.messages.map((message, turn) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: the turns never change places
+              // biome-ignore lint/suspicious/noArrayIndexKey: the order of the turns never changes
               <p key={turn} className={styles.turn}>
                 <b>{message.role}</b> {message.content}
               </p>
             ))}
             <ul>
               {task.responses.map((response, index) => (
-                // biome-ignore lint/suspicious/noArrayIndexKey: the responses never change places
+                // biome-ignore lint/suspicious/noArrayIndexKey: the order of the responses never changes
                 <li key={index}>
                   <span className={styles.rank}>{rankText(task, index, texts)}</span>
                   {response.text}

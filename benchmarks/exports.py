@@ -127,7 +127,7 @@ def heading(text: str) -> None:
 def database_part(rows: int, formats: tuple[str, ...]) -> None:
     from django.core.management import call_command
 
-    from annotation.content.imports import import_file
+    from annotation.content.importing.imports import import_file
     from annotation.datasets.exports import export_snapshot
     from annotation.datasets.snapshots import freeze_snapshot
     from annotation.models import Project

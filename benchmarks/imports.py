@@ -97,7 +97,7 @@ def postgres_seconds(data: Path) -> float:
 
 
 def measure(servers: Servers, file: Path, slug: str, **options: Any) -> dict[str, Any]:
-    from annotation.content.imports import import_file
+    from annotation.content.importing.imports import import_file
     from annotation.models import Project
 
     data = servers.state.postgres.resolve() / "data"

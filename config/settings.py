@@ -154,6 +154,8 @@ STATIC_URL = "/static/"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 2**20
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 2**20
 
+# The token with which managers import private datasets from the Hub over HTTP (docs/importing.md).
+HUB_TOKEN = env_secret("RANKLOOP_HUB_TOKEN")
 # The limits of one import (docs/importing.md).
 IMPORT_MAX_BYTES = env_positive("RANKLOOP_IMPORT_MAX_BYTES", 2**30)
 IMPORT_MAX_EXPANDED_BYTES = env_positive("RANKLOOP_IMPORT_MAX_EXPANDED_BYTES", 64 * 2**30)

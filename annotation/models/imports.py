@@ -16,6 +16,10 @@ class ImportQuerySet(models.QuerySet["Import"]):
         """Also loads the project and the launching user, in the same query."""
         return self.select_related("project", "created_by")
 
+    def without_reports(self) -> ImportQuerySet:
+        """For lists: a report can take 100 kB."""
+        return self.defer("report")
+
     def unfinished(self) -> ImportQuerySet:
         return self.filter(state__in=Import.UNFINISHED_STATES)
 

@@ -11,12 +11,14 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from preferences.fields import given
+from preferences.formats.containers.limits import HEAD_EXPANDED_BYTES, Expanded
 from preferences.formats.containers.reading import read_rows
 from preferences.formats.readers.table.choice import choice_of
 from preferences.formats.readers.table.mapping import mapping_of
 from preferences.formats.readers.table.reader import FORMAT as COLUMNS
 from preferences.formats.recognition import RECOGNITION_ROWS, records_of_rows
 from preferences.records import FormatError, ImportFormat, Record, Row
+from preferences.text import printable, storage_fault
 
 SHOWN_RECORDS = 3
 EXAMPLE_CHARACTERS = 80
@@ -40,7 +42,7 @@ def preview_of(
 ) -> FilePreview:
     """Read the first rows of a file. A file that can't be read gives a preview with a `problem`."""
     try:
-        rows = read_rows(stream)
+        rows = read_rows(stream, Expanded(HEAD_EXPANDED_BYTES))
         head = list(islice(rows, RECOGNITION_ROWS))
     except FormatError as error:
         return FilePreview(problem=str(error))
@@ -66,6 +68,8 @@ def _columns(rows: list[Row]) -> dict[str, str]:
     columns: dict[str, str] = {}
     for row in rows:
         for name, value in row.items():
+            if storage_fault(name):
+                continue  # such a name can't be sent, so it can't be chosen
             if not columns.get(name):
-                columns[name] = str(value)[:EXAMPLE_CHARACTERS] if given(value) else ""
+                columns[name] = printable(str(value)[:EXAMPLE_CHARACTERS]) if given(value) else ""
     return columns

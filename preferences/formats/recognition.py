@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from preferences.checks import check_record
 from preferences.formats.catalog import IMPORT_FORMATS
-from preferences.formats.containers.limits import NumberedRow
+from preferences.formats.containers.limits import Expanded, NumberedRow
 from preferences.formats.containers.reading import read_rows
 from preferences.formats.readers import native, prompts
 from preferences.formats.readers.table import reader as table
@@ -40,17 +40,22 @@ WITHOUT_VOTES = frozenset({native.FORMAT.name, prompts.FORMAT.name})
 class NumberedRecords:
     """The records that a line contains, or the reason why the line can't be read.
 
-    `too_few` is true if the row's only fault is that it has fewer responses than a ranking needs.
+    `too_few` is true if the row's only fault is that it has fewer responses than a ranking needs. `file` is
+    the file's name in an archive of several files, and is otherwise empty.
     """
 
     line: int
     records: Parsed
     reason: str = ""
     too_few: bool = False
+    file: str = ""
 
 
 def read_records(
-    stream: BinaryIO, format_name: str | None = None, mapping: Mapping[str, str] | None = None
+    stream: BinaryIO,
+    format_name: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    expanded: Expanded | None = None,
 ) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
     """Return the file's format and its records. If the format is not specified, it is detected. Records are
     read on demand.
@@ -58,7 +63,7 @@ def read_records(
     If `mapping` chooses columns (see `readers.table.choice`), the format is `table`. Raises FormatError if
     the file can't be opened, or if its first rows fit neither a format nor the mapping.
     """
-    rows = read_rows(stream)
+    rows = read_rows(stream, expanded)
     return records_of_rows(list(islice(rows, RECOGNITION_ROWS)), rows, format_name, mapping)
 
 
@@ -115,7 +120,10 @@ def _not_recognised(rows: list[NumberedRow]) -> str:
                 return f"Nothing can be imported: the file contains {content}."
         what = f"line {seen.line} has the fields {', '.join(list(seen.row)[:12]) or '(none)'}"
     else:
-        what = "; ".join(f"line {row.line}: {_refused(row, row.reason).reason}" for row in rows[:3])
+        what = "; ".join(
+            f"{f'{row.file}, ' if row.file else ''}line {row.line}: {printable(row.reason)}"
+            for row in rows[:3]
+        )
         what = what or "the file has no rows"
     known = "\n".join(f"  {known.name}: {known.title}" for known in IMPORT_FORMATS.values())
     return f"The format is not recognised: {what}. Known formats:\n{known}"
@@ -131,7 +139,9 @@ def _records(parse: Callable[[Row], Parsed], rows: Iterator[NumberedRow]) -> Ite
             records = parse(row.row)
             for record in records:
                 check_record(record)
-            yield NumberedRecords(row.line, _with_quirks(records, row) if row.quirks else records)
+            yield NumberedRecords(
+                row.line, _with_quirks(records, row) if row.quirks else records, file=row.file
+            )
         except RowError as error:
             reason = f"{error} ({NAN_IS_MISSING})" if row.quirks else str(error)
             yield _refused(row, reason, too_few=isinstance(error, TooFewResponses))
@@ -160,5 +170,4 @@ def _with_quirks(records: Parsed, row: NumberedRow) -> Parsed:
 
 
 def _refused(row: NumberedRow, reason: str, *, too_few: bool = False) -> NumberedRecords:
-    named = f"{row.file}: {reason}" if row.file else reason
-    return NumberedRecords(row.line, (), printable(named), too_few)
+    return NumberedRecords(row.line, (), printable(reason), too_few, row.file)

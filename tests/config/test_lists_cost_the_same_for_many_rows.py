@@ -24,7 +24,7 @@ from annotation.api.endpoint import Line, lines
 from annotation.api.permissions import RULES, Who
 from annotation.content import adding
 from annotation.content.drafts import ResponseDraft, TaskDraft
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.desk import checks
 from annotation.desk.reservations import reserve_tasks

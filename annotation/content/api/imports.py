@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -15,15 +15,19 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_of
-from annotation.content import mappings
 from annotation.content.api import serializers
 from annotation.content.import_jobs.launch import launch_hub_import, launch_import
 from annotation.content.import_jobs.transitions import cancel_import
-from annotation.content.import_lines import ImportedVotes
+from annotation.content.importing import mappings
+from annotation.content.importing.lines import ImportedVotes
+from annotation.content.importing.options import ImportOptions
 from annotation.models import Import
 from annotation.models.imports import ImportQuerySet
 from config.problems import FieldProblem, Problem
 from preferences.formats.preview import FilePreview
+
+# The maximum size of an upload's form fields and of the boundaries between them.
+FORM_BYTES = 2**20
 
 
 class ImportsView(ProjectView, ListAPIView[Import]):
@@ -32,7 +36,7 @@ class ImportsView(ProjectView, ListAPIView[Import]):
     pagination_class = NewestFirst
 
     def get_queryset(self) -> ImportQuerySet:
-        return Import.objects.with_names().filter(project=self.project)
+        return Import.objects.with_names().without_reports().filter(project=self.project)
 
     @extend_schema(operation_id="listImports", tags=["data"])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -101,6 +105,7 @@ class ImportPreviewView(ProjectView):
         tags=["data"],
     )
     def post(self, request: Request, slug: str) -> Response:
+        _check_length(request)
         given = serializers.PreviewUpload(data=request.data)
         given.is_valid(raise_exception=True)
         data = given.validated_data
@@ -137,8 +142,9 @@ def preview_data(found: FilePreview) -> dict[str, Any]:
     }
 
 
-def _upload(request: Request) -> tuple[Any, Any]:
+def _upload(request: Request) -> tuple[Any, ImportOptions]:
     """The uploaded file, and the options of its import."""
+    _check_length(request)
     given = serializers.ImportUpload(data=request.data)
     given.is_valid(raise_exception=True)
     options = dict(given.validated_data)
@@ -147,8 +153,16 @@ def _upload(request: Request) -> tuple[Any, Any]:
     return file, _options(options)
 
 
-def _options(given: dict[str, Any]) -> Any:
-    return {**given, "format": given.get("format") or None, "votes": ImportedVotes(given["votes"])}
+def _options(given: dict[str, Any]) -> ImportOptions:
+    chosen = {**given, "format": given.get("format") or None, "votes": ImportedVotes(given["votes"])}
+    return cast(ImportOptions, chosen)
+
+
+def _check_length(request: Request) -> None:
+    """Refuses an upload before it is received, if its declared length is far too large."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdigit() and int(length) > settings.IMPORT_MAX_BYTES + FORM_BYTES:
+        _check_size(int(length))
 
 
 def _check_size(size: int) -> None:

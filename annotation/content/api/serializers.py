@@ -5,22 +5,32 @@ from typing import Any
 from rest_framework import serializers
 
 from annotation import models
-from annotation.content.import_lines import ImportedVotes
+from annotation.content.importing.lines import ImportedVotes
 from preferences.formats.catalog import IMPORT_FORMATS
+from preferences.formats.readers.table.choice import KEYS
 from preferences.quirks import QUIRKS
 
 
-def valid_mapping(value: object) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(column, str) for column in value.values()):
-        raise serializers.ValidationError("It must be an object whose values are names of columns.")
-    return value
+class MappingField(serializers.JSONField):
+    """A mapping of a table's columns, as a JSON object or as its text."""
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        try:
+            value = super().to_internal_value(data)
+        except RecursionError:
+            raise serializers.ValidationError("It is nested too deeply.") from None
+        if not isinstance(value, dict) or not all(isinstance(column, str) for column in value.values()):
+            raise serializers.ValidationError("It must be an object whose values are names of columns.")
+        if unknown := sorted(set(value) - set(KEYS)):
+            raise serializers.ValidationError(f"{unknown[0]!r} is none of {', '.join(KEYS)}.")
+        return value
 
 
 class ImportOptions(serializers.Serializer[Any]):
     format = serializers.ChoiceField(
         choices=sorted(IMPORT_FORMATS), required=False, allow_blank=True, help_text="Default: detected."
     )
-    mapping = serializers.JSONField(
+    mapping = MappingField(
         required=False,
         help_text="A JSON object that chooses a table's columns. The keys are prompt, system, responses"
         " (separated by commas), vote, direction and annotator. If vote is none, the votes are ignored."
@@ -48,9 +58,6 @@ class ImportOptions(serializers.Serializer[Any]):
         default=False, help_text="Report what an import would do, without importing anything."
     )
 
-    def validate_mapping(self, value: object) -> dict[str, str]:
-        return valid_mapping(value)
-
 
 class ImportUpload(ImportOptions):
     file = serializers.FileField(
@@ -71,10 +78,7 @@ class PreviewUpload(serializers.Serializer[Any]):
     file = serializers.FileField(
         help_text="The file, or the beginning of a text file.", allow_empty_file=True
     )
-    mapping = serializers.JSONField(required=False, help_text="As in an import.")
-
-    def validate_mapping(self, value: object) -> dict[str, str]:
-        return valid_mapping(value)
+    mapping = MappingField(required=False, help_text="As in an import.")
 
 
 class PreviewColumn(serializers.Serializer[Any]):
@@ -114,26 +118,31 @@ class ImportPreview(serializers.Serializer[Any]):
     tasks = PreviewTask(many=True, help_text="The first three tasks.")
 
 
-class QuirkCount(serializers.Serializer[Any]):
+class RowCount(serializers.Serializer[Any]):
+    count = serializers.IntegerField(help_text="Number of these rows.")
+    lines = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Line numbers of the first 20 of these rows."
+    )
+    files = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="The file of each of these lines, if the rows come from an archive of several files;"
+        " otherwise empty.",
+    )
+
+
+class QuirkCount(RowCount):
     name = serializers.ChoiceField(choices=sorted(QUIRKS))
     text = serializers.CharField(help_text="The quirk, and how the import handled it.")
-    count = serializers.IntegerField(help_text="Number of rows with the quirk.")
-    lines = serializers.ListField(
-        child=serializers.IntegerField(), help_text="Line numbers of the first 20 rows with the quirk."
-    )
 
 
 class LineError(serializers.Serializer[Any]):
     line = serializers.IntegerField()
     reason = serializers.CharField()
+    file = serializers.CharField(help_text="The file's name in an archive of several files; otherwise empty.")
 
 
-class ReasonCount(serializers.Serializer[Any]):
+class ReasonCount(RowCount):
     reason = serializers.CharField(help_text="The reason given for the first of these rows.")
-    count = serializers.IntegerField(help_text="Number of rows rejected for this reason.")
-    lines = serializers.ListField(
-        child=serializers.IntegerField(), help_text="Line numbers of the first 20 of these rows."
-    )
 
 
 class ImportReport(serializers.Serializer[Any]):

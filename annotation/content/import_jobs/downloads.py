@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypedDict, cast
 
 from django.conf import settings
 
-from annotation.content.import_jobs.uploads import upload_path
+from annotation.content.import_jobs.transitions import store_size
+from annotation.content.import_jobs.uploads import download_folder, needing_space, upload_path
 from annotation.models import Import
 
 
 class HubDataset(TypedDict, total=False):
-    """A dataset on the Hub (see `annotation.content.hub.fetch_dataset`)."""
+    """A dataset on the Hub (see `annotation.content.importing.hub.fetch_dataset`)."""
 
     dataset: str
     part: str | None
@@ -25,37 +25,51 @@ class HubDataset(TypedDict, total=False):
     revision: str | None
 
 
-def download_dataset(*, found: Import, check: Callable[[], None]) -> None:
+def download_dataset(*, found: Import, attempt: int, check: Callable[[], None]) -> None:
     """Stores the dataset's files like an upload: a single file as it is, several files in one archive.
 
-    `check` is called after each file; an exception stops the download. Does nothing if an earlier attempt has
-    downloaded the dataset. Raises Problem if the dataset can't be downloaded.
+    `check` is called before each file; an exception stops the download. Does nothing if an earlier attempt
+    has downloaded the dataset. Raises Problem if the dataset can't be downloaded.
     """
     # Loaded only when needed, because loading the Hub's client takes longer than importing a small file.
-    from annotation.content.hub import fetch_dataset
+    from annotation.content.importing.hub import fetch_dataset
 
     target = upload_path(found.pk)
     if target.exists():
         return
+    for left in target.parent.glob(f"{found.pk}.download-*"):
+        shutil.rmtree(left, ignore_errors=True)  # the download of a killed worker
+    folder = download_folder(found.pk, attempt)
+    folder.mkdir(mode=0o700, parents=True)
     hub = cast(HubDataset, found.hub)
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        files = []
-        for name, path in fetch_dataset(
-            **hub,
-            endpoint=os.environ.get("HF_ENDPOINT"),
-            cache=Path(folder),
-            most_bytes=settings.IMPORT_MAX_BYTES,
-        ):
-            files.append((name, path.resolve()))
+    try:
+        with needing_space():
+            files = []
             check()
-        packed = Path(folder) / "packed"
-        if len(files) == 1:
-            shutil.move(files[0][1], packed)
-        else:
-            with zipfile.ZipFile(packed, "w") as archive:
-                for name, path in files:
-                    archive.write(path, name)
-                    path.unlink()
+            for name, path in fetch_dataset(
+                **hub,
+                endpoint=os.environ.get("HF_ENDPOINT"),
+                cache=folder,
+                # Every manager can import what this token can read, so it is never the operator's own token.
+                token=settings.HUB_TOKEN or False,
+                most_bytes=settings.IMPORT_MAX_BYTES,
+            ):
+                files.append((name, path.resolve()))
+                check()
+            packed = _packed(files, folder)
+        check()
         packed.replace(target)
-    Import.objects.filter(pk=found.pk).update(size=target.stat().st_size)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    store_size(import_id=found.pk, attempt=attempt, size=target.stat().st_size)
+
+
+def _packed(files: Sequence[tuple[str, Path]], folder: Path) -> Path:
+    """The only file, or an archive of all files. Identical files are one file in the Hub's cache."""
+    if len(files) == 1:
+        return files[0][1]
+    packed = folder / "packed"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, path in files:
+            archive.write(path, name)
+    return packed

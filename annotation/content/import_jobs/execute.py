@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from uuid import UUID
 
@@ -15,15 +16,15 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from annotation.content.import_jobs import transitions
 from annotation.content.import_jobs.downloads import download_dataset
 from annotation.content.import_jobs.uploads import upload_path
-from annotation.content.import_lines import ImportedVotes
-from annotation.content.import_report import ImportProgress, ImportReport
-from annotation.content.imports import importing
+from annotation.content.importing.imports import importing
+from annotation.content.importing.lines import ImportedVotes
+from annotation.content.importing.report import ImportProgress, ImportReport
 from annotation.database.acting import acting_as, current_actor
 from annotation.models import Import
-from config.problems import Problem, problem_body
+from config.problems import FieldProblem, Problem, problem_body
 
 logger = logging.getLogger(__name__)
-FAILED = "The server failed. Imported rows are kept; import the same file again to add the rest."
+RETRY_SECONDS = (1, 2, 5, 10, 20, 30)  # together longer than a restart of the database
 
 # Set when this worker is stopping: its import stops after the current batch and is queued again.
 worker_is_stopping = threading.Event()
@@ -37,11 +38,11 @@ class Heart:
     """Sends the heartbeat and the progress in a separate thread, because a batch can take a long time.
     `stopped` is set when the attempt must end."""
 
-    def __init__(self, import_id: UUID, attempt: int) -> None:
-        self.progress = ImportProgress(0.0, 0, 0)
+    def __init__(self, found: Import, attempt: int) -> None:
+        self.progress = ImportProgress(found.share, found.read, found.failed)
         self.stopped = threading.Event()
         self._ended = threading.Event()
-        self._import_id, self._attempt = import_id, attempt
+        self._import_id, self._attempt = found.pk, attempt
 
     @contextmanager
     def beating(self) -> Iterator[None]:
@@ -69,16 +70,15 @@ class Heart:
 
 
 def execute_import(*, import_id: UUID) -> None:
-    """Claims the import and runs it to its end. Does nothing if the import can't be claimed.
-
-    If the database fails, the attempt ends without a result. The sweep then queues the import again.
-    """
+    """Claims the import and runs it to its end. Does nothing if the import can't be claimed."""
+    if worker_is_stopping.is_set():
+        return  # the sweep wakes another worker
     attempt = transitions.claim_import(import_id=import_id)
     if attempt is None:
         return
     found = Import.objects.select_related("project").get(pk=import_id)
     actor = f"user:{found.created_by_id}" if found.created_by_id else current_actor()
-    heart = Heart(import_id, attempt)
+    heart = Heart(found, attempt)
     with acting_as(actor), heart.beating():
         try:
             report = _imported(found, attempt, heart)
@@ -86,54 +86,95 @@ def execute_import(*, import_id: UUID) -> None:
             ended = transitions.end_cancelled_import(import_id=import_id, attempt=attempt)
             if not ended and worker_is_stopping.is_set():
                 transitions.requeue_import(import_id=import_id, attempt=attempt)
-            return
         except Problem as problem:
-            error = problem_body(
-                status=problem.status, detail=problem.detail, type=problem.type, errors=problem.errors
-            )
-            transitions.fail_import(import_id=import_id, attempt=attempt, error=error)
-            return
-        except (OperationalError, InterfaceError):
-            logger.exception(
-                "The database failed during import %s; the sweep will queue it again.", import_id
-            )
-            with suppress(DatabaseTrouble):
-                connection.close()
-            return
+            _fail(found, attempt, problem.detail, problem.status, problem.type, problem.errors)
+        except (OperationalError, InterfaceError) as error:
+            logger.exception("The database failed during import %s.", import_id)
+            _requeue(found, attempt, error)
         except Exception:
             logger.exception("Import %s failed.", import_id)
-            error = problem_body(status=HTTPStatus.INTERNAL_SERVER_ERROR, detail=FAILED)
-            transitions.fail_import(import_id=import_id, attempt=attempt, error=error)
+            _fail(found, attempt, f"The server failed. {_advice(found)}", HTTPStatus.INTERNAL_SERVER_ERROR)
+        else:
+            _end(found, attempt, report)
+
+
+def _end(found: Import, attempt: int, report: ImportReport) -> None:
+    if not report.stopped:
+        transitions.succeed_import(import_id=found.pk, attempt=attempt, report=report)
+        return
+    error = problem_body(status=HTTPStatus.UNPROCESSABLE_ENTITY, type="import-limit", detail=report.stopped)
+    transitions.fail_import(import_id=found.pk, attempt=attempt, error=error, report=report)
+
+
+def _fail(
+    found: Import,
+    attempt: int,
+    detail: str,
+    status: int,
+    type: str = "about:blank",
+    errors: Sequence[FieldProblem] = (),
+) -> None:
+    error = problem_body(status=status, detail=detail, type=type, errors=errors)
+    transitions.fail_import(import_id=found.pk, attempt=attempt, error=error)
+
+
+def _requeue(found: Import, attempt: int, cause: Exception) -> None:
+    """Queues the import again as soon as the database answers. If it doesn't answer in time, the sweep queues
+    the import."""
+    reason = str(cause).strip().split("\n", 1)[0]
+    error = problem_body(
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+        type="database-failed",
+        detail=f"The database failed {transitions.MAX_TRIES} times, the last time with: {reason}."
+        f" {_advice(found)}",
+    )
+    for seconds in RETRY_SECONDS:
+        try:
+            connection.close()
+            transitions.requeue_import(import_id=found.pk, attempt=attempt, cause=error)
+        except DatabaseTrouble:
+            time.sleep(seconds)
+        else:
             return
-    if report.stopped:
-        error = problem_body(
-            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, type="import-limit", detail=report.stopped
-        )
-        transitions.fail_import(import_id=import_id, attempt=attempt, error=error, report=report)
-    else:
-        transitions.succeed_import(import_id=import_id, attempt=attempt, report=report)
+
+
+def _advice(found: Import) -> str:
+    return transitions.advice(dry_run=bool(found.options.get("dry_run")))
 
 
 def _imported(found: Import, attempt: int, heart: Heart) -> ImportReport:
     """Runs the import and returns its report. Raises Stopped if the attempt must end."""
-
-    def store(report: ImportReport) -> None:
-        if not transitions.store_checkpoint(import_id=found.pk, attempt=attempt, report=report):
-            raise Stopped
-
-    options = {**found.options, "votes": ImportedVotes(found.options["votes"])}
-    if not options.get("dry_run"):
-        # The checkpoint of a dry run would be rolled back with it, so a dry run starts from the beginning.
-        options["stored"] = store
-        options["so_far"] = ImportReport.of_json(found.report) if found.report else None
+    began = time.monotonic()
 
     def check() -> None:
         if heart.stopped.is_set() or worker_is_stopping.is_set():
             raise Stopped
 
+    def store(report: ImportReport) -> None:
+        if not transitions.store_checkpoint(import_id=found.pk, attempt=attempt, report=report):
+            raise Stopped
+
     if found.hub:
-        download_dataset(found=found, check=check)
-    steps = importing(project=found.project, file=upload_path(found.pk), **options)
+        download_dataset(found=found, attempt=attempt, check=check)
+    upload = upload_path(found.pk)
+    if not upload.exists():
+        raise Problem(
+            "The import worker can't find the uploaded file. Upload it again. If this happens every time, the"
+            " web server and the import worker don't share the state folder.",
+            type="upload-missing",
+        )
+    # The checkpoints of a dry run would be rolled back with it, so a dry run starts from the beginning.
+    dry_run = bool(found.options.get("dry_run"))
+    options = {**found.options, "votes": ImportedVotes(found.options["votes"])}
+    steps = importing(
+        project=found.project,
+        file=upload,
+        so_far=ImportReport.of_json(found.report) if found.report and not dry_run else None,
+        stored=None if dry_run else store,
+        check=check,
+        began=began,
+        **options,
+    )
     try:
         while True:
             heart.progress = next(steps)

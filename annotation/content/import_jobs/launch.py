@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from typing import BinaryIO, cast
 from uuid import UUID
 
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
+from django.utils import timezone
 
 from annotation.content.import_jobs.downloads import HubDataset
 from annotation.content.import_jobs.transitions import wake_import_worker
-from annotation.content.import_jobs.uploads import keep_upload, remove_upload
-from annotation.content.import_lines import ImportedVotes
-from annotation.content.imports import ImportOptions, checked_options, recognised
+from annotation.content.import_jobs.uploads import keep_upload, needing_space, remove_upload
+from annotation.content.importing.imports import recognised
+from annotation.content.importing.lines import ImportedVotes
+from annotation.content.importing.options import ImportOptions, checked_options
 from annotation.ids import uuid7
 from annotation.models import Import, Project, User
+from config.problems import Conflict, Problem
+from preferences.formats.containers.limits import HEAD_EXPANDED_BYTES, Expanded
 
 MAX_NAME = 255
+# Uploads wait on disk, so their number is limited.
+MAX_UNFINISHED = 20
 
 
 def launch_import(*, project: Project, user: User, file: UploadedFile, options: ImportOptions) -> Import:
@@ -25,10 +32,17 @@ def launch_import(*, project: Project, user: User, file: UploadedFile, options: 
     or if an option is out of bounds.
     """
     checked_options(project, options)
-    # The web server reads the file only for this check, and for most files only the beginning.
-    recognised(file, options.get("format"), options.get("mapping"))  # type: ignore[arg-type]
+    _refuse_too_many(project)
+    expanded = Expanded(HEAD_EXPANDED_BYTES)
+    try:
+        recognised(cast(BinaryIO, file), options.get("format"), options.get("mapping"), expanded)
+    except Problem:
+        # A file whose first rows can't be read without unpacking much data is left to the worker.
+        if not expanded.exceeded:
+            raise
     id = uuid7()
-    keep_upload(id=id, file=file)
+    with needing_space():
+        keep_upload(id=id, file=file)
     try:
         return _queued(
             id=id, project=project, user=user, name=file.name or "", size=file.size or 0, options=options
@@ -42,6 +56,7 @@ def launch_hub_import(*, project: Project, user: User, hub: HubDataset, options:
     """Queues the download and the import of a dataset. Raises Problem if an option is out of bounds. The
     worker downloads the dataset later, so all other errors make the import fail instead."""
     checked_options(project, options)
+    _refuse_too_many(project)
     return _queued(
         id=uuid7(), project=project, user=user, name=hub["dataset"], size=0, options=options, hub=hub
     )
@@ -66,6 +81,14 @@ def _queued(
         size=size,
         options={**options, "votes": str(options.get("votes", ImportedVotes.CLOSE))},
         hub=hub,
+        woken_at=timezone.now(),
     )
     wake_import_worker(import_id=id)
     return queued
+
+
+def _refuse_too_many(project: Project) -> None:
+    if Import.objects.unfinished().filter(project=project).count() >= MAX_UNFINISHED:
+        raise Conflict(
+            f"The project already has {MAX_UNFINISHED} unfinished imports. Wait for them or cancel some."
+        )

@@ -5,13 +5,16 @@ Failures and how they are handled:
 * The worker dies. The heartbeat stops. After STALE_AFTER, the sweep queues the import again, and another
   worker continues after the last stored batch. After MAX_TRIES such claims, the sweep fails the import.
 * The message that wakes a worker is lost. The import stays queued, and the sweep wakes a worker again.
-* The database restarts. The worker's attempt ends, and the import continues like that of a dead worker.
+* The database fails, for example because it restarts or its disk is full. The worker keeps trying to queue
+  the import again, together with the reason.
+
+Each stored batch resets the number of tries, so only failures without any progress in between count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -22,7 +25,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from annotation.content.import_jobs.uploads import remove_upload
-from annotation.content.import_report import ImportProgress, ImportReport
+from annotation.content.importing.report import ImportProgress, ImportReport
 from annotation.models import Import
 from config.problems import Conflict, problem_body
 from config.wake import send_on_commit
@@ -47,7 +50,7 @@ def claim_import(*, import_id: UUID) -> int | None:
     if found is None:
         return None
     now = timezone.now()
-    waiting = Q(state=Import.State.QUEUED) | _is_stale()
+    waiting = Q(state=Import.State.QUEUED) | _is_stale(now)
     claimed = Import.objects.filter(
         waiting, pk=import_id, attempt=found.attempt, tries__lt=MAX_TRIES, cancel_requested_at=None
     ).update(
@@ -73,9 +76,17 @@ def store_checkpoint(*, import_id: UUID, attempt: int, report: ImportReport) -> 
     attempt is no longer the current one; the caller must then roll the batch back."""
     return bool(
         _this_attempt(import_id, attempt).update(
-            report=report.to_json(), read=report.read, failed=report.failed, heartbeat_at=timezone.now()
+            report=report.to_json(),
+            read=report.read,
+            failed=report.failed,
+            heartbeat_at=timezone.now(),
+            tries=1,
         )
     )
+
+
+def store_size(*, import_id: UUID, attempt: int, size: int) -> None:
+    _this_attempt(import_id, attempt).update(size=size)
 
 
 def succeed_import(*, import_id: UUID, attempt: int, report: ImportReport) -> bool:
@@ -102,13 +113,19 @@ def fail_import(
 def end_cancelled_import(*, import_id: UUID, attempt: int) -> bool:
     """running → cancelled, if a user asked for it."""
     asked = _this_attempt(import_id, attempt).exclude(cancel_requested_at=None)
-    return _ended(asked.update(state=Import.State.CANCELLED, finished_at=timezone.now()), import_id)
+    changed = asked.update(state=Import.State.CANCELLED, finished_at=timezone.now())
+    return _with_upload_removed(changed, import_id)
 
 
-def requeue_import(*, import_id: UUID, attempt: int) -> bool:
-    """running → queued, because the worker is stopping. This try is not counted."""
-    asked = _this_attempt(import_id, attempt).filter(cancel_requested_at=None)
-    return bool(asked.update(state=Import.State.QUEUED, tries=F("tries") - 1, woken_at=None))
+def requeue_import(*, import_id: UUID, attempt: int, cause: Mapping[str, Any] | None = None) -> bool:
+    """running → queued. Without a `cause`, the worker is stopping, and this try is not counted. With a cause,
+    the import fails instead if it has been tried MAX_TRIES times."""
+    this = _this_attempt(import_id, attempt).filter(cancel_requested_at=None)
+    if cause is None:
+        return bool(this.update(state=Import.State.QUEUED, tries=F("tries") - 1, woken_at=None))
+    if this.filter(tries__lt=MAX_TRIES).update(state=Import.State.QUEUED, woken_at=timezone.now()):
+        return True
+    return _end(import_id, attempt, state=Import.State.FAILED, error=cause)
 
 
 def cancel_import(*, id: UUID) -> Import:
@@ -129,7 +146,7 @@ def cancel_import(*, id: UUID) -> Import:
     found = Import.objects.with_names().get(pk=id)
     if found.is_final and found.state != Import.State.CANCELLED:
         raise Conflict(f"The import has already {found.state}; it can't be cancelled.")
-    _ended(found.is_final, id)
+    _with_upload_removed(found.is_final, id)
     return found
 
 
@@ -137,17 +154,17 @@ def cancel_import(*, id: UUID) -> Import:
 def sweep_imports() -> None:
     """Handles the imports on which no worker is working, and wakes a worker for each waiting import."""
     now = timezone.now()
-    for id in _ids(_stale().exclude(cancel_requested_at=None)):
-        _ended(
-            _stale().filter(pk=id).update(state=Import.State.CANCELLED, finished_at=now),
-            id,
-        )
-    for id in _ids(_stale().filter(tries__gte=MAX_TRIES)):
-        _ended(
-            _stale().filter(pk=id).update(state=Import.State.FAILED, finished_at=now, error=_lost()),
-            id,
-        )
-    _stale().filter(cancel_requested_at=None).update(state=Import.State.QUEUED, woken_at=None)
+    stale = Import.objects.filter(_is_stale(now))
+    for id in _ids(stale.exclude(cancel_requested_at=None)):
+        cancelled = stale.filter(pk=id).update(state=Import.State.CANCELLED, finished_at=now)
+        _with_upload_removed(cancelled, id)
+    for id, options in list(stale.filter(tries__gte=MAX_TRIES).values_list("pk", "options")):
+        lost = _lost(dry_run=bool(options.get("dry_run")))
+        failed = stale.filter(pk=id).update(state=Import.State.FAILED, finished_at=now, error=lost)
+        _with_upload_removed(failed, id)
+    stale.filter(cancel_requested_at=None, tries__lt=MAX_TRIES).update(
+        state=Import.State.QUEUED, woken_at=None
+    )
     unheard = Import.objects.filter(
         Q(woken_at=None) | Q(woken_at__lt=now - REWAKE_AFTER), state=Import.State.QUEUED
     )
@@ -156,22 +173,24 @@ def sweep_imports() -> None:
             wake_import_worker(import_id=id)
 
 
-def _lost() -> dict[str, Any]:
+def advice(*, dry_run: bool) -> str:
+    """What to do after a failure that is not the file's fault."""
+    if dry_run:
+        return "Nothing was imported. Check the file again."
+    return "The imported rows are kept. Import the same file again to add the rest."
+
+
+def _lost(*, dry_run: bool) -> dict[str, Any]:
     return problem_body(
         status=HTTPStatus.INTERNAL_SERVER_ERROR,
         type="worker-lost",
         detail=f"The import worker disappeared {MAX_TRIES} times, each time without a heartbeat for"
-        f" {STALE_AFTER.total_seconds():.0f} s. The imported rows are kept; import the same file again to add"
-        " the rest.",
+        f" {STALE_AFTER.total_seconds():.0f} s. {advice(dry_run=dry_run)}",
     )
 
 
-def _is_stale() -> Q:
-    return Q(state=Import.State.RUNNING, heartbeat_at__lt=timezone.now() - STALE_AFTER)
-
-
-def _stale() -> QuerySet[Import]:
-    return Import.objects.filter(_is_stale())
+def _is_stale(now: datetime) -> Q:
+    return Q(state=Import.State.RUNNING, heartbeat_at__lt=now - STALE_AFTER)
 
 
 def _this_attempt(import_id: UUID, attempt: int) -> QuerySet[Import]:
@@ -184,11 +203,11 @@ def _ids(imports: QuerySet[Import]) -> list[UUID]:
 
 def _end(import_id: UUID, attempt: int, **changes: Any) -> bool:
     changed = _this_attempt(import_id, attempt).update(finished_at=timezone.now(), **changes)
-    return _ended(changed, import_id)
+    return _with_upload_removed(changed, import_id)
 
 
-def _ended(changed: int | bool, import_id: UUID) -> bool:
-    """If the import has ended, removes its uploaded file after the commit."""
-    if changed:
+def _with_upload_removed(ended: int | bool, import_id: UUID) -> bool:
+    """Removes the upload after the commit if the import has ended."""
+    if ended:
         transaction.on_commit(lambda: remove_upload(import_id), robust=True)
-    return bool(changed)
+    return bool(ended)

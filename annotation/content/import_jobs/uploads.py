@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from errno import ENOSPC
+from http import HTTPStatus
 from pathlib import Path
 from uuid import UUID
 
@@ -14,6 +18,9 @@ from django.conf import settings
 from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
 
 from annotation.models import Import
+from config.problems import Problem
+
+logger = logging.getLogger(__name__)
 
 # A file is stored before its row. If the web server dies in between, no row ever refers to the file.
 ORPHANED_AFTER = timedelta(hours=1)
@@ -23,8 +30,13 @@ def upload_path(id: UUID) -> Path:
     return Path(settings.ARTEFACTS) / "imports" / str(id)
 
 
+def download_folder(id: UUID, attempt: int) -> Path:
+    """The folder of the files that an attempt downloads."""
+    return upload_path(id).with_name(f"{id}.download-{attempt}")
+
+
 def keep_upload(*, id: UUID, file: UploadedFile) -> None:
-    """Stores the file for the worker. A large upload is already a temporary file and is only moved."""
+    """Stores the file for the worker. A large upload is already a temporary file, which is moved."""
     target = upload_path(id)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
@@ -46,15 +58,36 @@ def remove_upload(id: UUID) -> None:
     upload_path(id).unlink(missing_ok=True)
 
 
+@contextmanager
+def needing_space() -> Iterator[None]:
+    """Raises Problem if the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != ENOSPC:
+            raise
+        raise Problem(
+            "The server's disk is full, so the file can't be stored. Ask an operator to free space.",
+            status=HTTPStatus.INSUFFICIENT_STORAGE,
+            type="disk-full",
+        ) from error
+
+
 def remove_orphaned_uploads() -> None:
-    """Removes old files that no unfinished import needs."""
+    """Removes old files and folders that no unfinished import needs."""
     folder = upload_path(UUID(int=0)).parent
     if not folder.is_dir():
         return
     needed = {str(id) for id in Import.objects.unfinished().values_list("pk", flat=True)}
     oldest = time.time() - ORPHANED_AFTER.total_seconds()
     for entry in os.scandir(folder):
-        # Another worker can remove the file at the same time.
-        with suppress(FileNotFoundError):
-            if entry.name not in needed and entry.stat().st_mtime < oldest:
-                os.unlink(entry.path)
+        # The part before the first dot is the import's ID.
+        if entry.name.split(".")[0] in needed:
+            continue
+        try:
+            if entry.stat().st_mtime < oldest:
+                shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
+        except FileNotFoundError:
+            pass  # another worker has removed it at the same time
+        except OSError:
+            logger.exception("The orphaned upload %s can't be removed.", entry.path)

@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from annotation.content.import_lines import ImportedVotes
-from annotation.content.import_report import ImportReport
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
+from annotation.content.importing.lines import ImportedVotes
+from annotation.content.importing.report import ImportReport
 from annotation.management.reporting import ReportingCommand, project_named
 from annotation.models import Project
 from preferences.formats.catalog import IMPORT_FORMATS
@@ -79,7 +79,7 @@ class Command(ReportingCommand):
             return _lines(report, project.slug), report.to_json()
         # Loaded only when needed, because loading the Hub's client takes longer than importing a small data
         # file.
-        from annotation.content.hub import fetch_dataset
+        from annotation.content.importing.hub import fetch_dataset
 
         # All files are downloaded before the first one is imported.
         files = list(

@@ -2808,6 +2808,8 @@ export interface components {
         LineError: {
             line: number;
             reason: string;
+            /** @description The file's name in an archive of several files; otherwise empty. */
+            file: string;
         };
         Log: {
             lines: string[];
@@ -3552,13 +3554,15 @@ export interface components {
             required: boolean;
         };
         QuirkCount: {
+            /** @description Number of these rows. */
+            count: number;
+            /** @description Line numbers of the first 20 of these rows. */
+            lines: number[];
+            /** @description The file of each of these lines, if the rows come from an archive of several files; otherwise empty. */
+            files: string[];
             name: components["schemas"]["QuirkCountNameEnum"];
             /** @description The quirk, and how the import handled it. */
             text: string;
-            /** @description Number of rows with the quirk. */
-            count: number;
-            /** @description Line numbers of the first 20 rows with the quirk. */
-            lines: number[];
         };
         /**
          * @description * `answer-left-out` - answer-left-out
@@ -3716,12 +3720,14 @@ export interface components {
             points: components["schemas"]["LevelRequest"][];
         };
         ReasonCount: {
-            /** @description The reason given for the first of these rows. */
-            reason: string;
-            /** @description Number of rows rejected for this reason. */
+            /** @description Number of these rows. */
             count: number;
             /** @description Line numbers of the first 20 of these rows. */
             lines: number[];
+            /** @description The file of each of these lines, if the rows come from an archive of several files; otherwise empty. */
+            files: string[];
+            /** @description The reason given for the first of these rows. */
+            reason: string;
         };
         RecipeKind: {
             title: string;

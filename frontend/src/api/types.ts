@@ -30,6 +30,7 @@ export type Webhook = Schemas["Webhook"];
 export type WebhookEvent = Schemas["WebhookEvent"];
 export type WebhookDelivery = Schemas["WebhookDelivery"];
 export type Import = Schemas["Import"];
+export type ImportPage = Schemas["PaginatedImportSummaryList"];
 export type ImportSummary = Schemas["ImportSummary"];
 export type ImportPreview = Schemas["ImportPreview"];
 export type ImportReport = Schemas["ImportReport"];

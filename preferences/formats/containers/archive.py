@@ -20,19 +20,18 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, BinaryIO, cast
 
-from preferences.formats.containers.limits import unpacks_too_far
+from preferences.formats.containers.limits import Expanded, unpacks_too_far
 from preferences.formats.containers.streams import AsRaw, some_of
 from preferences.records import FormatError
 
 SUFFIXES = frozenset({".parquet", ".jsonl", ".ndjson", ".json", ".csv"})
 # Files that accompany the data in a dataset folder.
 DESCRIPTIONS = frozenset(
-    {"card.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+    {"card.json", "config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 )
 OFFICE_FILES = frozenset({"[Content_Types].xml", "mimetype"})
 ENTRY_MAGIC = b"PK\x01\x02"  # the signature of an entry in the archive's directory
 MAX_ENTRIES = 10_000
-MAX_PARQUET_BYTES = 8 * 2**30
 COPIED_BYTES = 2**20
 ENCRYPTED = 0x1
 ZIP_ERRORS = (
@@ -77,7 +76,10 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
         ) from error
     if any(entry.filename in OFFICE_FILES for entry in entries):
         raise FormatError("This is a spreadsheet or another office document; save it as CSV.")
-    found = sorted((entry for entry in entries if _is_data(entry)), key=lambda entry: entry.filename)
+    found = sorted(
+        (entry for entry in entries if not entry.is_dir() and is_data_file(entry.filename)),
+        key=lambda entry: entry.filename,
+    )
     if not found:
         raise FormatError(
             f"The zip archive contains no data file ({', '.join(sorted(SUFFIXES))}; also as .gz)."
@@ -114,15 +116,12 @@ def opened(file: DataFile) -> Iterator[io.BufferedReader]:
         yield io.BufferedReader(bounded)
 
 
-def unpacked(member: io.BufferedReader) -> BinaryIO:
+def unpacked(member: io.BufferedReader, expanded: Expanded) -> BinaryIO:
     """Unpack a Parquet file to a temporary file that is deleted when closed."""
     with ExitStack() as stack:
         table = stack.enter_context(tempfile.TemporaryFile())
-        size = 0
         while chunk := member.read(COPIED_BYTES):
-            size += table.write(chunk)
-            if size > MAX_PARQUET_BYTES:
-                raise FormatError(f"A zipped Parquet file has more than {MAX_PARQUET_BYTES:,} bytes.")
+            expanded.count(table.write(chunk))
         table.seek(0)
         stack.pop_all()
         return cast(BinaryIO, table)
@@ -148,13 +147,12 @@ class _Member:
         return data
 
 
-def _is_data(entry: zipfile.ZipInfo) -> bool:
-    path = PurePosixPath(entry.filename)
+def is_data_file(name: str) -> bool:
+    """Whether the file with this path in a dataset folder contains rows, judged by its name."""
+    path = PurePosixPath(name)
     hidden = any(part.startswith((".", "__")) for part in path.parts)
     plain = path.with_suffix("") if path.suffix == ".gz" else path
-    described = path.name in DESCRIPTIONS
-    directory = entry.filename.endswith("/")
-    return not directory and not hidden and not described and plain.suffix.lower() in SUFFIXES
+    return not hidden and path.name not in DESCRIPTIONS and plain.suffix.lower() in SUFFIXES
 
 
 def _check_entries(stream: BinaryIO) -> None:

@@ -15,6 +15,8 @@ HEAD_BYTES = 64 * 1024
 # module's own limit does.
 MAX_ROW_BYTES = 8 * 2**20
 MAX_EXPANDED_BYTES = 64 * 2**30
+# The first rows of a file never need more, unless a row is too long or a Parquet file must be unpacked.
+HEAD_EXPANDED_BYTES = 512 * 2**20
 # Text compresses by a factor of 3 to 10, and repetitive logs compress by a factor of up to about 50. The
 # maximum for gzip is 1,032. The ratio is not checked for the first 64 MiB of unpacked data. A small file of
 # identical rows is therefore not treated as a decompression bomb.
@@ -30,18 +32,22 @@ class ExpansionError(FormatError):
 
 
 class Expanded:
-    """Counts the unpacked bytes of a file, or of all files in an archive."""
+    """Counts the unpacked bytes of a file, or of all files in an archive. The default limit is
+    MAX_EXPANDED_BYTES."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int | None = None) -> None:
         self.bytes = 0
+        self.limit = MAX_EXPANDED_BYTES if limit is None else limit
+
+    @property
+    def exceeded(self) -> bool:
+        return self.bytes > self.limit
 
     def count(self, size: int) -> None:
-        """Raises ExpansionError beyond MAX_EXPANDED_BYTES."""
+        """Raises ExpansionError beyond the limit."""
         self.bytes += size
-        if self.bytes > MAX_EXPANDED_BYTES:
-            raise ExpansionError(
-                f"the unpacked data is larger than the limit of {MAX_EXPANDED_BYTES:,} bytes"
-            )
+        if self.exceeded:
+            raise ExpansionError(f"the data has more than {self.limit:,} bytes, which is the limit")
 
 
 @dataclass(frozen=True, slots=True)

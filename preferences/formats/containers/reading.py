@@ -51,11 +51,12 @@ MAC_OBJECTS = re.compile(rb"\}[ \t]*\r\s*\{")
 Container = Callable[[TextStream], Iterator[NumberedRow]]
 
 
-def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
-    """The rows of a seekable binary stream. Raises FormatError if the container format is unknown."""
+def read_rows(stream: BinaryIO, expanded: Expanded | None = None) -> Iterator[NumberedRow]:
+    """The rows of a seekable binary stream. `expanded` counts and limits the unpacked bytes. Raises
+    FormatError if the container format is unknown."""
     magic = stream.read(4)
     stream.seek(0)
-    expanded = Expanded()
+    expanded = expanded or Expanded()
     if magic == ZIP_MAGIC:
         return _archive_rows(archive.data_files(stream), expanded)
     if magic == PARQUET_MAGIC:
@@ -73,7 +74,7 @@ def only_parquet_of(stream: BinaryIO) -> BinaryIO | None:
         if len(files) != 1:
             return None
         with archive.opened(files[0]) as member:
-            return archive.unpacked(member) if member.peek(4)[:4] == PARQUET_MAGIC else None
+            return archive.unpacked(member, Expanded()) if member.peek(4)[:4] == PARQUET_MAGIC else None
     except FormatError:
         return None
 
@@ -97,7 +98,7 @@ def _member_rows(
     if magic != PARQUET_MAGIC:
         yield from _text_rows(member, magic, expanded, packed_bytes=lambda: file.packed_bytes)
         return
-    with archive.unpacked(member) as table:
+    with archive.unpacked(member, expanded) as table:
         yield from parquet_rows(table, expanded)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import TestCase
 from rest_framework.test import APIClient
 
+from annotation.content.import_jobs import transitions
 from annotation.content.import_jobs.execute import execute_import
 
 
@@ -21,7 +24,12 @@ def executed(client: APIClient, response: Any) -> dict[str, Any]:
     """Executes the import that this response queued, and returns it as the API does."""
     assert response.status_code == 202, response.content
     id = response.json()["id"]
-    with TestCase.captureOnCommitCallbacks(execute=True):  # the test's transaction is never committed
+    # The test's transaction is never committed, so the heartbeat's own connection would not find the import.
+    # Callbacks on the commit are called explicitly.
+    with (
+        patch.object(transitions, "HEARTBEAT_EVERY", timedelta(hours=1)),
+        TestCase.captureOnCommitCallbacks(execute=True),
+    ):
         execute_import(import_id=UUID(id))
     found: dict[str, Any] = client.get(f"/api/v1/imports/{id}/").json()
     return found

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import Comparison, DatasetSnapshot, Prompt, Ranking, RankingTask, Response
 from annotation.projects.projects import create_project

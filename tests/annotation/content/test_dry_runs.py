@@ -11,7 +11,7 @@ import pytest
 from django.core.management import call_command
 from rest_framework.test import APIClient
 
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
 from annotation.models import AuditEntry, Project, Prompt, Ranking, RankingTask, Response, User
 from tests.annotation.content.jobs import executed, upload
 from tests.annotation.real_data import hh_file, real_file

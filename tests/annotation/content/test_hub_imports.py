@@ -21,7 +21,7 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from annotation.content.hub import data_files, fetch_dataset
+from annotation.content.importing.hub import data_files, fetch_dataset
 from annotation.models import Project, Ranking, RankingTask, User
 from config.problems import Problem
 from tests.annotation.content.jobs import executed
@@ -32,6 +32,7 @@ FILES = {
     "README.md": b"# card",
     "data/train-00000-of-00002.jsonl": json.dumps(PAIR).encode(),
     "data/train-00001-of-00002.jsonl": json.dumps({**PAIR, "prompt": "R"}).encode(),
+    "data/same.jsonl": json.dumps({**PAIR, "prompt": "S"}).encode(),
     "data/test.jsonl": json.dumps({**PAIR, "prompt": "S"}).encode(),
 }
 
@@ -95,7 +96,8 @@ def test_missing_dataset_is_reported(project: Project, hub: str) -> None:
 
 def test_missing_part_is_reported_with_the_files_that_exist(hub: str) -> None:
     with pytest.raises(
-        Problem, match=r"no data file in part chat .*its files are README.md, data/test.jsonl"
+        Problem,
+        match=r"no data file in part chat .*its files are README.md, data/same.jsonl, data/test.jsonl",
     ):
         list(fetch_dataset(dataset="people/pairs", part="chat", endpoint=hub))
 
@@ -143,7 +145,7 @@ def test_dataset_is_imported_over_http(
     assert one["size"] == len(FILES["data/test.jsonl"])
     assert RankingTask.objects.get().state == "open"
     whole = imported(client)
-    assert (whole["report"]["read"], whole["report"]["rankings"], whole["report"]["unchanged"]) == (3, 2, 1)
+    assert (whole["report"]["read"], whole["report"]["rankings"], whole["report"]["unchanged"]) == (4, 2, 2)
     assert list((tmp_path / "imports").iterdir()) == []
     refused = client.post("/api/v1/projects/support/imports/hub", {"split": "test"}, format="json")
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "dataset")

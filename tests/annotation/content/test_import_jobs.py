@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
+import io
 import json
 import os
+import shutil
 import time
+import zipfile
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -12,16 +17,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from annotation.content.import_jobs import transitions, uploads
+from annotation.content.import_jobs import launch, transitions, uploads
 from annotation.content.import_jobs.execute import execute_import
-from annotation.content.import_lines import BATCH_LINES
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
 from annotation.models import AuditEntry, Import, Project, Prompt, RankingTask, TaskResponse, User
+from preferences.formats.containers import limits
 from tests.annotation.content.jobs import executed, imported, upload
 
 ClientOf = Callable[[User | None], APIClient]
@@ -163,11 +169,91 @@ def test_import_stops_at_the_time_limit(manager: APIClient, settings: Settings) 
     assert not Prompt.objects.exists()
 
 
+def test_import_stops_at_the_limit_of_unpacked_bytes(
+    manager: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_EXPANDED_BYTES", 100_000)
+    monkeypatch.setattr(limits, "HEAD_BYTES", 1000)
+    response = upload(manager, gzip.compress(rows(5000)))
+    found = executed(manager, response)
+    assert (found["state"], found["problem"]["type"]) == ("failed", "import-limit")
+    assert (
+        "limit of 100,000 unpacked bytes (RANKLOOP_IMPORT_MAX_EXPANDED_BYTES)" in found["problem"]["detail"]
+    )
+    assert 0 < found["report"]["tasks"] == Prompt.objects.count() < 5000
+
+
+def test_dry_run_at_a_limit_does_not_claim_that_rows_were_kept(
+    manager: APIClient, settings: Settings
+) -> None:
+    settings.IMPORT_MAX_ROWS = 5
+    found = executed(manager, upload(manager, rows(6), dry_run="true"))
+    assert (found["state"], found["report"]["read"]) == ("failed", 5)
+    assert ". Nothing was imported. Split the file" in found["problem"]["detail"]
+
+
+def test_lines_of_an_archive_are_reported_with_their_files(manager: APIClient) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("train-0.jsonl", "train-1.jsonl"):
+            start = 10 * int(name[6])
+            archive.writestr(name, rows(start + 1, start=start) + b"{broken\n" + rows(1, start=start + 500))
+    report = imported(manager, packed.getvalue())
+    (group,) = report["reasons"]
+    assert (group["count"], group["lines"], group["files"]) == (
+        2,
+        [2, 12],
+        ["train-0.jsonl", "train-1.jsonl"],
+    )
+    assert group["reason"].startswith("the line is not valid JSON")
+    assert [error["file"] for error in report["errors"]] == ["train-0.jsonl", "train-1.jsonl"]
+
+
+def test_project_has_a_maximum_number_of_unfinished_imports(
+    manager: APIClient, monkeypatch: pytest.MonkeyPatch, artefacts: Path
+) -> None:
+    monkeypatch.setattr(launch, "MAX_UNFINISHED", 2)
+    assert [upload(manager, rows(1)).status_code for _ in range(3)] == [202, 202, 409]
+    assert len(files(artefacts)) == 2
+
+
+def test_full_disk_is_reported(manager: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    response = upload(manager, rows(1))
+    assert (response.status_code, response.json()["type"]) == (507, "disk-full")
+    assert not Import.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("mapping", "reason"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"prompt": ["a"]}', "names of columns"),
+        ('{"winner": "a"}', "'winner' is none of prompt"),
+    ],
+)
+def test_invalid_mapping_is_refused(manager: APIClient, mapping: str, reason: str) -> None:
+    response = upload(manager, rows(1), mapping=mapping)
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "mapping")
+    assert reason in response.json()["errors"][0]["reason"]
+
+
+def test_preview_omits_columns_whose_names_cannot_be_sent(manager: APIClient) -> None:
+    file = SimpleUploadedFile("rows.jsonl", b'{"a\\ud800": 1, "b": 2}\n')
+    response = manager.post(f"{IMPORTS}preview", {"file": file}, format="multipart")
+    assert response.status_code == 200
+    assert [column["name"] for column in response.json()["columns"]] == ["b"]
+
+
 def test_import_of_a_missing_upload_fails_with_a_reason(manager: APIClient, artefacts: Path) -> None:
     response = upload(manager, rows(1))
     (artefacts / "imports" / response.json()["id"]).unlink()
     found = executed(manager, response)
-    assert (found["state"], found["problem"]["type"]) == ("failed", "file-unreadable")
+    assert (found["state"], found["problem"]["type"]) == ("failed", "upload-missing")
+    assert str(artefacts) not in found["problem"]["detail"]
 
 
 def test_unexpected_error_fails_the_import_and_deletes_the_upload(
@@ -177,7 +263,7 @@ def test_unexpected_error_fails_the_import_and_deletes_the_upload(
     Import.objects.update(options={"votes": "close", "round": "not a number"})
     found = executed(manager, response)
     assert (found["state"], found["problem"]["status"]) == ("failed", 500)
-    assert "import the same file again" in found["problem"]["detail"]
+    assert "Import the same file again" in found["problem"]["detail"]
     assert files(artefacts) == []
 
 
@@ -209,19 +295,23 @@ def test_database_rejects_inconsistent_import_states(manager: APIClient) -> None
 def test_orphaned_uploads_are_removed(manager: APIClient, artefacts: Path) -> None:
     kept = upload(manager, rows(1)).json()["id"]
     folder = artefacts / "imports"
+    (folder / f"{kept}.download-1").mkdir()
+    (folder / "orphan.download-1").mkdir()
+    (folder / "orphan.download-1" / "file").write_bytes(b"x")
     old = time.time() - (uploads.ORPHANED_AFTER + timedelta(minutes=1)).total_seconds()
     for name in ("orphan", "orphan.partial", "new"):
         (folder / name).write_bytes(b"x")
-    for name in ("orphan", "orphan.partial", kept):
+    for name in ("orphan", "orphan.partial", "orphan.download-1", kept, f"{kept}.download-1"):
         os.utime(folder / name, (old, old))
     uploads.remove_orphaned_uploads()
-    assert files(artefacts) == sorted([kept, "new"])
+    assert files(artefacts) == sorted([kept, f"{kept}.download-1", "new"])
 
 
 def test_repeated_sweeps_wake_a_worker_only_once(
     manager: APIClient, django_capture_on_commit_callbacks: Any
 ) -> None:
-    upload(manager, rows(BATCH_LINES))
+    upload(manager, rows(1))
+    Import.objects.update(woken_at=timezone.now() - transitions.REWAKE_AFTER - timedelta(minutes=1))
     with django_capture_on_commit_callbacks() as first:
         transitions.sweep_imports()
     with django_capture_on_commit_callbacks() as second:

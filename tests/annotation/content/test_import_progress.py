@@ -10,8 +10,8 @@ from itertools import pairwise
 import pytest
 from django.db import connection
 
-from annotation.content.import_lines import BATCH_LINES
-from annotation.content.imports import import_file, importing
+from annotation.content.importing.imports import import_file, importing
+from annotation.content.importing.lines import BATCH_LINES
 from annotation.models import Project, Prompt
 
 ROWS = [{"prompt": f"Question {number}", "responses": ["yes", "no"]} for number in range(2 * BATCH_LINES + 5)]

@@ -25,9 +25,9 @@ from rest_framework.test import APIClient
 
 from annotation.content.import_jobs import transitions
 from annotation.content.import_jobs.execute import execute_import, worker_is_stopping
-from annotation.content.import_lines import BATCH_LINES
-from annotation.content.import_report import ImportReport
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
+from annotation.content.importing.lines import BATCH_LINES
+from annotation.content.importing.report import ImportReport
 from annotation.models import Import, Project, Prompt, Ranking, User
 from embedded import processes
 from tests.annotation.content.jobs import upload

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 
-from annotation.content.import_lines import ImportedVotes
-from annotation.content.import_report import ImportReport
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
+from annotation.content.importing.lines import ImportedVotes
+from annotation.content.importing.report import ImportReport
 from annotation.desk.allocation import claim_tasks
 from annotation.models import Project, Ranking, RankingTask, User
 

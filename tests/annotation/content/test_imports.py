@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from annotation.content import import_lines, import_report, imports
-from annotation.content.import_report import ImportReport
-from annotation.content.imports import import_file
+from annotation.content.importing import imports, lines
+from annotation.content.importing import report as report_module
+from annotation.content.importing.imports import import_file
+from annotation.content.importing.report import ImportReport
 from annotation.models import Comparison, Project, Prompt, Ranking, RankingTask, Response
 from annotation.projects.projects import create_project
 from config.problems import Problem
@@ -198,14 +199,14 @@ def test_invalid_lines_are_reported_and_valid_lines_are_stored(wishes: Project) 
 def test_only_the_row_rejected_by_the_database_fails(
     wishes: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    to_draft = import_lines._draft
+    to_draft = lines._draft
 
     def draft_with_a_nul(record: Any) -> Any:
         draft = to_draft(record)
         bad = record.messages[0]["content"] == "Question 2"
         return replace(draft, metadata={"note": "nul\x00"}) if bad else draft
 
-    monkeypatch.setattr(import_lines, "_draft", draft_with_a_nul)
+    monkeypatch.setattr(lines, "_draft", draft_with_a_nul)
     report = take(wishes, ranked(1), ranked(2), ranked(3))
     assert [error.line for error in report.errors] == [2]
     assert "the database refused the row" in report.errors[0].reason
@@ -234,7 +235,7 @@ def test_unknown_format_name_is_rejected_with_the_known_names(wishes: Project) -
 def test_errors_beyond_the_limit_are_counted_but_not_listed(
     wishes: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_report, "MAX_REPORTED_ERRORS", 2)
+    monkeypatch.setattr(report_module, "MAX_REPORTED_ERRORS", 2)
     report = take(wishes, ranked(), *[b"{"] * 5)
     assert (report.failed, len(report.errors)) == (5, 2)
 

@@ -12,9 +12,9 @@ import pytest
 from django.db import IntegrityError, transaction
 from rest_framework.test import APIClient
 
-from annotation.content.import_lines import ImportedVotes
-from annotation.content.import_report import ImportReport
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
+from annotation.content.importing.lines import ImportedVotes
+from annotation.content.importing.report import ImportReport
 from annotation.desk.allocation import claim_tasks
 from annotation.models import Comparison, Project, Ranking, RankingTask, TaskAgreement, User
 from annotation.oversight import review

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.db.models import Count
 
-from annotation.content.import_report import ImportReport
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
+from annotation.content.importing.report import ImportReport
 from annotation.models import Comparison, Project, Prompt, Ranking, RankingTask, Response
 from annotation.projects.projects import create_project
 from tests.annotation.real_data import real_file

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from annotation.content.import_report import ImportReport
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
+from annotation.content.importing.report import ImportReport
 from annotation.models import Comparison, Project, Ranking, RankingTask
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from pytest_django import Settings
 
 from annotation.accounts.users import create_user
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
 from annotation.datasets import rows as snapshot_rows
 from annotation.datasets import snapshots
 from annotation.datasets.snapshots import file_sha256, freeze_snapshot, snapshot_path

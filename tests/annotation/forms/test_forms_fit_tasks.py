@@ -13,8 +13,8 @@ from rest_framework.test import APIClient
 
 from annotation.content import adding
 from annotation.content.drafts import ResponseDraft, TaskDraft
-from annotation.content.import_report import ImportReport
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
+from annotation.content.importing.report import ImportReport
 from annotation.forms.presets import PRESETS
 from annotation.models import Project, RankingTask, User
 from annotation.projects.projects import create_project

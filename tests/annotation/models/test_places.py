@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
 from annotation.desk.answers import Answer
 from annotation.desk.submission import revise_ranking, submit_ranking
 from annotation.models import Project, Ranking, RankingTask, User

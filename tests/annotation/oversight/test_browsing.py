@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 
 from annotation.content import adding
 from annotation.content.drafts import ResponseDraft, TaskDraft
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
 from annotation.desk.answers import Answer
 from annotation.desk.submission import revise_ranking, submit_ranking
 from annotation.models import Project, RankingTask, User

@@ -55,8 +55,14 @@ def test_dataset_folder_is_read_file_by_file(method: int) -> None:
 
 def test_broken_file_is_named_and_affects_only_its_own_rows() -> None:
     files = {"a.jsonl": GOOD, "b.jsonl": b"{\n" + GOOD, "c.parquet": b"PAR1 no more", "d.jsonl": GOOD}
-    reasons = read(zipped(files))
-    assert [reason.split(":")[0] for reason in reasons] == ["", "b.jsonl", "", "c.parquet", ""]
+    found = [(line.file, bool(line.reason)) for line in read_records(io.BytesIO(zipped(files)))[1]]
+    assert found == [
+        ("a.jsonl", False),
+        ("b.jsonl", True),
+        ("b.jsonl", False),
+        ("c.parquet", True),
+        ("d.jsonl", False),
+    ]
 
 
 def test_error_in_a_single_file_archive_does_not_name_the_file() -> None:
@@ -146,6 +152,6 @@ def test_archive_with_too_many_entries_is_refused_before_reading(monkeypatch: py
 
 
 def test_disk_use_of_zipped_parquet_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_PARQUET_BYTES", 100)
-    with pytest.raises(FormatError, match="A zipped Parquet file has more than 100 bytes"):
+    monkeypatch.setattr(limits, "MAX_EXPANDED_BYTES", 100)
+    with pytest.raises(FormatError, match="the data has more than 100 bytes, which is the limit"):
         read(zipped({"a.parquet": TABLE.getvalue()}))

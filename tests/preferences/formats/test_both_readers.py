@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annotation.content.import_lines import line_of
+from annotation.content.importing.lines import line_of
 from preferences.distinct import distinct
 from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.recognition import read_records

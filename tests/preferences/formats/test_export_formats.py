@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
 from annotation.datasets.exports import FORMAT_NAMES, export_name, export_snapshot, refused_exports
 from annotation.datasets.snapshots import freeze_snapshot, snapshot_path
 from annotation.models import DatasetSnapshot, Project

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
 from annotation.datasets.exports import export_snapshot
 from annotation.datasets.pseudonyms import pseudonym
 from annotation.datasets.snapshots import freeze_snapshot

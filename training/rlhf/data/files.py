@@ -128,7 +128,7 @@ def _line(item: NumberedRecords, known: ImportFormat) -> Line:
     if item.too_few:
         line.left_out["fewer_than_two_responses"] += 1
     elif item.reason:
-        line.reason = item.reason
+        line.reason = f"{item.file}: {item.reason}" if item.file else item.reason
     for record in item.records:
         if isinstance(record, Vote):
             line.reason = (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from annotation.content.imports import import_file
+from annotation.content.importing.imports import import_file
 from annotation.datasets.exports import export_snapshot
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import Prompt

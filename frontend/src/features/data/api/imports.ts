@@ -1,18 +1,30 @@
-import { queryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
-import type { Import, ImportSummary } from "@/api/types";
+import type { Import, ImportPage, ImportSummary } from "@/api/types";
 import { isFinal } from "@/shared/jobs";
+import { cursorOf } from "@/shared/paging";
 import { bodyOf, type ImportOptions } from "../upload";
 
 const POLL_MS = 1_000;
+const PAGE = 20;
 
-/** The project's newest imports. While one of them is unfinished, the list is read again every few seconds. */
+/** The project's imports, newest first. While one of them is unfinished, the list is read again every few seconds. */
 export const importsQuery = (slug: string) =>
-  queryOptions({
+  infiniteQueryOptions({
     queryKey: ["imports", slug],
-    queryFn: async (): Promise<ImportSummary[]> =>
-      (await unwrap(api.GET("/api/v1/projects/{slug}/imports/", { params: { path: { slug } } }))).results,
-    refetchInterval: ({ state }) => (state.data?.every((row) => isFinal(row.state)) ? false : 5 * POLL_MS),
+    queryFn: async ({ pageParam }): Promise<ImportPage> =>
+      unwrap(
+        api.GET("/api/v1/projects/{slug}/imports/", {
+          params: { path: { slug }, query: { page_size: PAGE, ...(pageParam ? { cursor: pageParam } : {}) } },
+        }),
+      ),
+    initialPageParam: "",
+    getNextPageParam: ({ next }) => cursorOf(next),
+    select: ({ pages }): ImportSummary[] => pages.flatMap(({ results }) => results),
+    refetchInterval: ({ state }) =>
+      state.data?.pages.some(({ results }) => results.some((row) => !isFinal(row.state)))
+        ? 5 * POLL_MS
+        : false,
   });
 
 /** An import, read again every second until it is final. */
@@ -21,7 +33,7 @@ export const importQuery = (id: string) =>
     queryKey: ["import", id],
     queryFn: async (): Promise<Import> =>
       unwrap(api.GET("/api/v1/imports/{id}/", { params: { path: { id } } })),
-    refetchInterval: ({ state }) => (state.data && isFinal(state.data.state) ? false : POLL_MS),
+    refetchInterval: ({ state }) => (state.data && !isFinal(state.data.state) ? POLL_MS : false),
   });
 
 export async function cancelImport(id: string): Promise<Import> {

@@ -1,21 +1,23 @@
 import { Button } from "@mantine/core";
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import type { ImportSummary } from "@/api/types";
 import { bytes, count, moment } from "@/shared/format";
-import { jobTone } from "@/shared/jobs";
+import { isFinal, jobTone } from "@/shared/jobs";
 import { Badge, Loading, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
+import { MoreButton } from "@/shared/ui/MoreButton";
 import ui from "@/shared/ui/ui.module.css";
 import { importQuery, importsQuery } from "../api/imports";
 import { useTexts } from "../texts";
 import { Outcome } from "./Outcome";
+import { Running } from "./Running";
 
-/** The project's imports, newest first. Dry runs are left out. */
+/** The project's imports, newest first. A dry run is shown as a check. */
 export function ImportHistory({ slug }: { slug: string }) {
   const { history: texts } = useTexts();
-  const { data } = useQuery(importsQuery(slug));
+  const imports = useInfiniteQuery(importsQuery(slug));
   const [open, setOpen] = useState<string | null>(null);
-  const rows = data?.filter((row) => !row.dry_run) ?? [];
+  const rows = imports.data ?? [];
   if (rows.length === 0) return null;
   return (
     <Panel title={texts.title} flush>
@@ -47,6 +49,7 @@ export function ImportHistory({ slug }: { slug: string }) {
           </tbody>
         </table>
       </TableScroll>
+      <MoreButton query={imports} />
     </Panel>
   );
 }
@@ -70,7 +73,8 @@ function Row({
           {row.file_name} <span className={ui.dim}>{bytes(row.size)}</span>
         </td>
         <td>
-          <Badge tone={jobTone[row.state]}>{texts.states[row.state]}</Badge>
+          <Badge tone={jobTone[row.state]}>{texts.states[row.state]}</Badge>{" "}
+          {row.dry_run && <span className={ui.dim}>{texts.check}</span>}
         </td>
         <td className={ui.number}>{count(row.progress.read)}</td>
         <td className={ui.number}>{count(row.progress.failed)}</td>
@@ -106,7 +110,7 @@ function Details({ slug, id }: { slug: string; id: string }) {
   if (!data) return <Loading label={texts.loading} />;
   return (
     <div className={ui.stack}>
-      <Outcome slug={slug} row={data} />
+      {isFinal(data.state) ? <Outcome slug={slug} row={data} /> : <Running row={data} />}
     </div>
   );
 }

@@ -1,6 +1,7 @@
 import { Button } from "@mantine/core";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type DragEvent, useEffect, useRef, useState } from "react";
+import type { Import } from "@/api/types";
 import { isFinal } from "@/shared/jobs";
 import { meQuery, projectQuery } from "@/shared/session";
 import { Notice, Panel, ProblemNotice } from "@/shared/ui";
@@ -44,11 +45,11 @@ function Known() {
 function useCurrentImport(slug: string) {
   const queryClient = useQueryClient();
   const [started, setStarted] = useState<string | null>(null);
-  const { data: list } = useQuery(importsQuery(slug));
+  const { data: list, error: listError } = useInfiniteQuery(importsQuery(slug));
   const { data: me } = useQuery(meQuery);
   const own = list?.find((row) => !isFinal(row.state) && row.created_by === me?.username);
   const id = started ?? own?.id ?? null;
-  const { data: current } = useQuery({ ...importQuery(id ?? ""), enabled: id !== null });
+  const { data: current, error } = useQuery({ ...importQuery(id ?? ""), enabled: id !== null });
   const ended = current && isFinal(current.state) ? current.id : null;
   useEffect(() => {
     if (ended === null) return;
@@ -62,7 +63,18 @@ function useCurrentImport(slug: string) {
       void queryClient.invalidateQueries({ queryKey });
     }
   }, [ended, slug, queryClient]);
-  return { current: id === null ? undefined : current, show: setStarted };
+  /** Shows the import that the server has just queued. */
+  const follow = (queued: Import) => {
+    queryClient.setQueryData(importQuery(queued.id).queryKey, queued);
+    void queryClient.invalidateQueries({ queryKey: importsQuery(slug).queryKey });
+    setStarted(queued.id);
+  };
+  return {
+    current: id === null ? undefined : current,
+    error: error ?? listError,
+    follow,
+    clear: () => setStarted(null),
+  };
 }
 
 export function ImportPanel({ slug }: { slug: string }) {
@@ -71,11 +83,11 @@ export function ImportPanel({ slug }: { slug: string }) {
   const stop = useRef<AbortController | null>(null);
   const [over, setOver] = useState(false);
   const [share, setShare] = useState(0);
-  const { current, show } = useCurrentImport(slug);
+  const { current, error, follow, clear } = useCurrentImport(slug);
   const upload = useMutation({
     mutationFn: ({ file, options, dryRun, signal }: Upload) =>
       uploadFile(slug, file, { dryRun, options, signal, onShare: setShare }),
-    onSuccess: ({ id }) => show(id),
+    onSuccess: follow,
   });
   // If the preview reports no problem, all rows are checked immediately. Otherwise, the user first chooses the
   // columns.
@@ -90,14 +102,14 @@ export function ImportPanel({ slug }: { slug: string }) {
 
   function send(file: File, options: ImportOptions, dryRun: boolean) {
     stop.current = new AbortController();
-    show(null);
+    clear();
     upload.mutate({ file, options, dryRun, signal: stop.current.signal });
   }
 
   function take(file: File | undefined) {
     if (!file || busy) return;
     upload.reset();
-    show(null);
+    clear();
     look.mutate({ file, options: defaultOptions });
   }
 
@@ -145,7 +157,7 @@ export function ImportPanel({ slug }: { slug: string }) {
             className="visually-hidden"
             aria-label={texts.input}
             tabIndex={-1}
-            accept=".jsonl,.json,.gz,.csv,.parquet,.zip"
+            accept=".jsonl,.ndjson,.json,.gz,.csv,.parquet,.zip"
             onChange={(event) => {
               take(event.currentTarget.files?.[0]);
               event.currentTarget.value = "";
@@ -161,7 +173,7 @@ export function ImportPanel({ slug }: { slug: string }) {
             busy={busy}
             onApply={(options) => {
               upload.reset();
-              show(null);
+              clear();
               look.mutate({ file: look.variables.file, options });
             }}
           />
@@ -172,6 +184,7 @@ export function ImportPanel({ slug }: { slug: string }) {
           ) : (
             <ProblemNotice error={upload.error} />
           ))}
+        {error && <ProblemNotice error={error} />}
         {done && (
           <Outcome
             slug={slug}
@@ -182,10 +195,10 @@ export function ImportPanel({ slug }: { slug: string }) {
         <HubForm
           slug={slug}
           busy={busy}
-          onQueued={({ id }) => {
+          onQueued={(queued) => {
             look.reset();
             upload.reset();
-            show(id);
+            follow(queued);
           }}
         />
         <Known />

@@ -25,12 +25,13 @@ export function Outcome({
         <Notice tone="info" title={row.dry_run ? texts.trialStopped : texts.stopped} />
       )}
       {row.problem && <ProblemNotice error={problemFrom(Number(row.problem.status), row.problem)} />}
-      {report && <Report report={report} file={row.file_name} />}
+      {report && <Report report={report} file={row.file_name} complete={row.state === "succeeded"} />}
       {report && (
         <div className={ui.actions}>
           {row.dry_run && onImport && news(report) > 0 && (
             <Button onClick={onImport}>{texts.go(report.read - report.failed)}</Button>
           )}
+          {row.dry_run && !onImport && news(report) > 0 && <p className={ui.dim}>{texts.chooseAgain}</p>}
           {row.dry_run && news(report) === 0 && <p className={ui.dim}>{texts.nothing}</p>}
           {!row.dry_run && report.tasks > 0 && (
             <Button

@@ -63,23 +63,36 @@ function Rejected({ report }: { report: ImportReport }) {
   );
 }
 
-const linesOf = ({ lines, count }: { lines: number[]; count: number }): string =>
-  lines.slice(0, SHOWN_LINES).join(", ") + (count > SHOWN_LINES ? " …" : "");
+/** The first places of these rows: line numbers, in an archive with the file's name. */
+const linesOf = ({ lines, files, count }: { lines: number[]; files: string[]; count: number }): string =>
+  lines
+    .slice(0, SHOWN_LINES)
+    .map((line, index) => (files[index] ? `${files[index]}:${line}` : line))
+    .join(", ") + (count > SHOWN_LINES ? " …" : "");
 
 /** The number of new objects in an import report. */
 export function news({ prompts, responses, tasks, rankings }: ImportReport): number {
   return prompts + responses + tasks + rankings;
 }
 
-export function Report({ report, file }: { report: ImportReport; file: string }) {
+/** `complete`: all rows of the file were read. */
+export function Report({
+  report,
+  file,
+  complete,
+}: {
+  report: ImportReport;
+  file: string;
+  complete: boolean;
+}) {
   const { report: texts } = useTexts();
   const already = report.dry_run ? texts.alreadyTrial(file) : texts.already(file);
   return (
     <div className={ui.stack} data-testid="import-report">
       <Notice
-        tone={report.failed > 0 ? "warn" : "good"}
+        tone={report.failed > 0 || !complete ? "warn" : "good"}
         title={
-          news(report) === 0 && report.failed === 0
+          complete && news(report) === 0 && report.failed === 0
             ? already
             : texts.read(file, report.read, report.format, report.failed)
         }

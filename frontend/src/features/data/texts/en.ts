@@ -28,6 +28,7 @@ export const en = {
     leave: "You can leave this page; the server continues.",
     go: (rows: number) => `Import ${plural(rows, "row")}`,
     nothing: "The file contains nothing new.",
+    chooseAgain: "Nothing has been imported yet. To import the file, choose it again.",
     done: "View tasks",
   },
   setup: {
@@ -117,8 +118,9 @@ export const en = {
     } as Record<string, string>,
     rows: "Rows read",
     rejected: "Rejected",
-    when: "Started",
+    when: "Created",
     by: "By",
+    check: "check only",
     report: "Report",
     loading: "Loading the report",
   },

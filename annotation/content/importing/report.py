@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from preferences.quirks import Quirk
 
@@ -15,46 +15,72 @@ MAX_REPORTED_LINES = 20
 MAX_REASONS = 100
 OTHER_REASONS = "other reasons"
 # The parts of a reason that vary from row to row: quoted values and numbers.
-VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|“[^”]*”|\d[\d,.]*")
+VARYING = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|“[^”]*”|\d[\d,.]*")
+
+
+class Place(NamedTuple):
+    """A line in a file. `file` is the file's name in an archive of several files, and is otherwise empty."""
+
+    line: int
+    file: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.file else str(self.line)
 
 
 @dataclass(frozen=True, slots=True)
 class LineError:
     line: int
     reason: str
+    file: str = ""
 
 
 @dataclass(slots=True)
-class QuirkCount:
-    """The number of rows with the quirk, and the line numbers of the first few of them. `text` describes the
-    quirk and how the import handled the quirk."""
+class _Count:
+    """A number of rows, and the line numbers of the first few of them. `files` contains the file of each line
+    if the rows come from an archive of several files, and is otherwise empty."""
 
-    name: str
-    text: str
     count: int = 0
     lines: list[int] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+    def add(self, place: Place) -> None:
+        self.count += 1
+        if len(self.lines) < MAX_REPORTED_LINES:
+            self.lines.append(place.line)
+            if place.file:
+                self.files.append(place.file)
+
+    @property
+    def where(self) -> str:
+        """For example `lines 3, 5, 9 …`."""
+        places = map(Place, self.lines, self.files or [""] * len(self.lines))
+        more = " …" if self.count > len(self.lines) else ""
+        return f"{'line' if self.count == 1 else 'lines'} {', '.join(map(str, places))}{more}"
+
+
+@dataclass(slots=True)
+class QuirkCount(_Count):
+    """The rows with a quirk. `text` describes the quirk and how the import handled it."""
+
+    name: str = ""
+    text: str = ""
 
     def __str__(self) -> str:
-        more = " …" if self.count > len(self.lines) else ""
-        where = "line" if self.count == 1 else "lines"
-        return f"{self.count} × {self.text} ({where} {', '.join(map(str, self.lines))}{more})"
+        return f"{self.count} × {self.text} ({self.where})"
 
 
 @dataclass(slots=True)
-class ReasonCount:
+class ReasonCount(_Count):
     """The rows that failed for the same reason. `reason` is the text of the first such row; reasons that
-    differ only in quoted values and numbers count as the same. `lines` are the first few line numbers."""
+    differ only in quoted values and numbers count as the same."""
 
-    reason: str
-    count: int = 0
-    lines: list[int] = field(default_factory=list)
+    reason: str = ""
 
     def __str__(self) -> str:
         if self.count == 1:
-            return f"line {self.lines[0]}: {self.reason}"
-        more = " …" if self.count > len(self.lines) else ""
-        where = ", ".join(map(str, self.lines))
-        return f"{self.count:,} rows, first line {self.lines[0]}: {self.reason} (lines {where}{more})"
+            return f"{self.where}: {self.reason}"
+        return f"{self.count:,} rows: {self.reason} ({self.where})"
 
 
 @dataclass(slots=True)
@@ -67,7 +93,7 @@ class BatchReport:
     rankings: int = 0
     unchanged: int = 0
     failures: list[LineError] = field(default_factory=list)
-    quirks: list[tuple[int, Quirk]] = field(default_factory=list)
+    quirks: list[tuple[Place, Quirk]] = field(default_factory=list)
 
 
 @dataclass
@@ -91,6 +117,9 @@ class ImportReport:
     quirks: list[QuirkCount] = field(default_factory=list)
     stopped: str = ""
 
+    def __post_init__(self) -> None:
+        self._groups = {VARYING.sub("…", group.reason): group for group in self.reasons}
+
     def add(self, batch: BatchReport) -> None:
         self.prompts += batch.prompts
         self.responses += batch.responses
@@ -98,36 +127,31 @@ class ImportReport:
         self.rankings += batch.rankings
         self.unchanged += batch.unchanged
         for failure in batch.failures:
-            self.fail(failure.line, failure.reason)
-        for line, quirk in batch.quirks:
-            self.notice(line, quirk)
+            self.fail(Place(failure.line, failure.file), failure.reason)
+        for place, quirk in batch.quirks:
+            self.notice(place, quirk)
 
-    def fail(self, line: int, reason: str) -> None:
+    def fail(self, place: Place, reason: str) -> None:
         self.failed += 1
         if len(self.errors) < MAX_REPORTED_ERRORS:
-            self.errors.append(LineError(line, reason))
-        grouped = self._group_of(reason)
-        grouped.count += 1
-        if len(grouped.lines) < MAX_REPORTED_LINES:
-            grouped.lines.append(line)
+            self.errors.append(LineError(place.line, reason, place.file))
+        self._group_of(reason).add(place)
 
     def _group_of(self, reason: str) -> ReasonCount:
         key = VARYING.sub("…", reason)
-        for known in self.reasons:
-            if known.reason in {reason, OTHER_REASONS} or VARYING.sub("…", known.reason) == key:
-                return known
-        if len(self.reasons) + 1 == MAX_REASONS:
-            reason = OTHER_REASONS
-        self.reasons.append(grouped := ReasonCount(reason))
-        return grouped
+        if key not in self._groups:
+            if len(self.reasons) + 1 >= MAX_REASONS:
+                key = reason = OTHER_REASONS
+            if key not in self._groups:
+                self._groups[key] = ReasonCount(reason=reason)
+                self.reasons.append(self._groups[key])
+        return self._groups[key]
 
-    def notice(self, line: int, quirk: Quirk) -> None:
+    def notice(self, place: Place, quirk: Quirk) -> None:
         counted = next((known for known in self.quirks if known.name == quirk.name), None)
         if counted is None:
-            self.quirks.append(counted := QuirkCount(quirk.name, quirk.text))
-        counted.count += 1
-        if len(counted.lines) < MAX_REPORTED_LINES:
-            counted.lines.append(line)
+            self.quirks.append(counted := QuirkCount(name=quirk.name, text=quirk.text))
+        counted.add(place)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from annotation.content.content_rows import Wanted
 from annotation.content.drafts import BadDraft, ResponseDraft, TaskDraft, prepared
+from annotation.content.importing.report import Place
 from annotation.models import RankingTask
 from preferences.distinct import distinct
 from preferences.formats.recognition import NumberedRecords
@@ -61,6 +62,11 @@ class Line:
     reason: str = ""
     characters: int = 0
     stays_open: bool = False
+    file: str = ""
+
+    @property
+    def place(self) -> Place:
+        return Place(self.number, self.file)
 
 
 def batches_of(
@@ -92,7 +98,7 @@ def line_of(
     votes: ImportedVotes = ImportedVotes.CLOSE,
     responses_per_task: int | None = None,
 ) -> Line:
-    line = Line(item.line, reason=item.reason, stays_open=votes == ImportedVotes.KEEP)
+    line = Line(item.line, reason=item.reason, stays_open=votes == ImportedVotes.KEEP, file=item.file)
     for record in item.records:
         line.quirks += record.quirks
         if not isinstance(record, Vote):

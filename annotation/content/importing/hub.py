@@ -6,12 +6,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from errno import ENOSPC
 from pathlib import Path, PurePosixPath
 
 import httpx2
 from huggingface_hub import HfApi, errors, hf_hub_download
 
 from config.problems import FieldProblem, Problem
+from preferences.formats.containers.archive import is_data_file
 
 KINDS = (
     (".parquet",),
@@ -19,8 +21,6 @@ KINDS = (
     (".csv", ".csv.gz"),
 )
 SUFFIXES = tuple(suffix for kind in KINDS for suffix in kind)
-# JSON files that contain metadata, not rows.
-NOT_DATA = {"dataset_infos.json", "dataset_info.json", "config.json", "state.json"}
 SPLITS = ("train", "test", "validation", "valid", "dev", "eval")
 MAX_NAMED = 20
 HUB_SECONDS = 30.0  # timeout for listing the files
@@ -34,17 +34,19 @@ def fetch_dataset(
     revision: str | None = None,
     endpoint: str | None = None,
     cache: Path | None = None,
+    token: str | bool | None = None,
     most_bytes: int | None = None,
 ) -> Iterator[tuple[str, Path]]:
     """Downloads a dataset's data files one by one and yields pairs (name on the Hub, local path).
 
     `part` is a configuration or a folder. The part and the split are recognised from the files' paths.
-    `cache` is the folder of the downloaded files (default: the Hub's cache). Raises Problem if the Hub can't
-    be reached, the dataset doesn't exist, no file matches, or the files have more than `most_bytes` bytes.
+    `cache` is the folder of the downloaded files (default: the Hub's cache). `token` is an access token, or
+    False for none (default: the token of the Hub's client). Raises Problem if the Hub can't be reached, the
+    dataset doesn't exist, no file matches, or the files have more than `most_bytes` bytes.
     """
     with _refusals(dataset, revision):
         # A single request without retries, because without a network connection the retries would take 23 s.
-        found = HfApi(endpoint=endpoint).dataset_info(
+        found = HfApi(endpoint=endpoint, token=token).dataset_info(
             dataset, revision=revision, timeout=HUB_SECONDS, files_metadata=most_bytes is not None
         )
     sizes = {file.rfilename: file.size or 0 for file in found.siblings or []}
@@ -61,7 +63,13 @@ def fetch_dataset(
     for name in chosen:
         with _refusals(dataset, revision):
             path = hf_hub_download(
-                dataset, name, repo_type="dataset", revision=found.sha, endpoint=endpoint, cache_dir=cache
+                dataset,
+                name,
+                repo_type="dataset",
+                revision=found.sha,
+                endpoint=endpoint,
+                cache_dir=cache,
+                token=token,
             )
         yield name, Path(path)
 
@@ -89,9 +97,12 @@ def _refusals(dataset: str, revision: str | None) -> Iterator[None]:
         errors.LocalEntryNotFoundError,
         OSError,
     ) as error:
+        if isinstance(error, OSError) and error.errno == ENOSPC:
+            raise
+        cause = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise Problem(
-            f"The Hub can't be reached, so {dataset} can't be downloaded"
-            f" ({str(error).splitlines()[0][:200]}). Download its files on a machine that can reach the Hub"
+            f"The Hub can't be reached, so {dataset} can't be downloaded ({cause}). Download its files on a"
+            " machine that can reach the Hub"
             f" (hf download --repo-type dataset {dataset}), copy them here, and import them as files.",
             type="hub-unreachable",
             status=503,
@@ -104,17 +115,11 @@ def data_files(names: Sequence[str], *, part: str | None = None, split: str | No
     found = [
         name
         for name in sorted(names)
-        if name.endswith(SUFFIXES)
-        and PurePosixPath(name).name not in NOT_DATA
-        and not any(folder.startswith(".") for folder in PurePosixPath(name).parts)
+        if is_data_file(name)
         and (part is None or _is_in(name, part))
         and (split is None or _split_of(name) == split)
     ]
-    for suffixes in (
-        (".parquet",),
-        (".jsonl", ".jsonl.gz", ".ndjson", ".json", ".json.gz"),
-        (".csv", ".csv.gz"),
-    ):
+    for suffixes in KINDS:
         of_one_kind = [name for name in found if name.endswith(suffixes)]
         if of_one_kind:
             return of_one_kind

@@ -39,7 +39,7 @@ class TextJSONParser(JSONParser):
             raise ParseError("The body is nested too deeply.") from None
         except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}") from None
-        # Walking through a whole body is slower than parsing the body. Only bodies that can contain a
+        # Traversing a whole body takes longer than parsing it. Only bodies that can contain a
         # forbidden character or be nested too deeply are therefore checked.
         if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
             _refuse_unstorable(data)

@@ -38,7 +38,7 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
     def counted(self) -> RankingQuerySet:
         """Current rankings of annotators who are not excluded: the input of all statistics and datasets.
 
-        Imported rankings without an order are included; see :meth:`with_order`.
+        Imported rankings that don't order the responses are included; see :meth:`with_order`.
         """
         return self.current().filter(
             not_excluded(project="project", annotator="annotator", label="annotator_label")

@@ -115,7 +115,7 @@ class Walker:
         return self.conversation.get_by_text(re.compile(r"^Question \d+\?$")).inner_text()
 
     def go_to(self, text: str) -> None:
-        """Moves to a card with the arrow keys, following the focus outline."""
+        """Presses the arrow keys until the focus is on the card with this text."""
         up, down = self.key_for("go to a response")
         card = self.cards.filter(has_text=text)
         for _ in range(12):

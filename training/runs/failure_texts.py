@@ -161,7 +161,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     FailureKind.TEMPLATES_DIFFER: Cause(
         "The policy and the reward model write conversations differently",
         cause="PPO gives the policy's tokens to the reward model. The reward model's chat template produces "
-        "other tokens for the same conversation, so its scores would be scores of another text.",
+        "different tokens for the same conversation, so the reward model would score a different text.",
         fix="Train a reward model from this policy, or choose the policy from which the reward model was "
         "trained. Rejection sampling also works, because it scores the text in the reward model's own "
         "template.",

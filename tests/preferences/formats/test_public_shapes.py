@@ -80,7 +80,7 @@ def test_published_shape_is_refused_with_the_expected_reason(shape: Refused) -> 
     "shape",
     [pytest.param(shape, id=name) for name, shape in REFUSED.items() if shape.mapping],
 )
-def test_refused_shape_is_read_with_a_mapping(shape: Refused) -> None:
+def test_refused_file_is_read_with_a_mapping(shape: Refused) -> None:
     record = record_of(shape.data, shape.mapping)
     assert order(record) == shape.order
     assert record.messages == ({"role": "user", "content": "Best pet?"},)

@@ -354,7 +354,7 @@ def test_message_written_by_rankloop_does_not_change_the_kind() -> None:
     assert kind_of(on_gpu) == Kind.OUT_OF_MEMORY
 
 
-def test_failure_suggests_only_settings_in_the_recipe() -> None:
+def test_failure_message_suggests_only_settings_that_the_recipe_contains() -> None:
     failure = explained(MemoryError("could not get 3 GB"))
     assert failure.detail == "could not get 3 GB"
     assert failure.settings[0] == "micro_batch_tokens"

@@ -21,8 +21,8 @@ export function isPairForm(form: AnswerForm): boolean {
 }
 
 /**
- * The positions from "the first is much better" to "the second is much better". If the form allows ties, a
- * tie is in the middle. "Both are bad" is a separate position if it replaces the order.
+ * The positions from "the first is much better" to "the second is much better". If the form allows ties, the
+ * tie is the middle position. "Both are bad" is a separate position if it replaces the order.
  */
 export function sidesOf(form: AnswerForm): Side[] {
   const levels = [...(form.strength?.levels ?? [])].sort((a, b) => a.value - b.value);

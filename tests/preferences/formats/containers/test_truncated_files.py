@@ -1,4 +1,4 @@
-"""A truncated or damaged file keeps the rows before the break, and the break is reported."""
+"""If a file is truncated or damaged, the rows before that point are read, and the error is reported."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_other_bytes_after_gzip_data_are_reported(data: bytes, rest: bytes) -> N
 
 @pytest.mark.parametrize("data", [JSONL, ARRAY, CSV])
 @pytest.mark.parametrize("extra", [0, 1, 9])
-def test_gzip_cut_in_its_first_bytes_keeps_the_rows_before_the_cut(data: bytes, extra: int) -> None:
+def test_rows_before_the_end_of_a_gzip_truncated_in_its_first_bytes_are_read(data: bytes, extra: int) -> None:
     keep = data.index(b"q4") + extra
     found = good_comparisons(flushed(data, keep))
     assert found == ROWS[:4]
@@ -59,19 +59,19 @@ def test_gzip_cut_in_its_first_bytes_keeps_the_rows_before_the_cut(data: bytes, 
     assert reason.startswith(BREAK)
 
 
-def test_complete_object_at_the_cut_is_kept() -> None:
+def test_complete_object_at_the_end_of_a_truncated_file_is_read() -> None:
     keep = JSONL.index(b"\n")
     assert good_comparisons(flushed(JSONL, keep)) == ROWS[:1]
     assert list(reasons(flushed(JSONL, keep))) == [2]
 
 
-def test_csv_row_cut_in_its_last_cell_is_not_read() -> None:
+def test_csv_row_truncated_in_its_last_cell_is_not_read() -> None:
     keep = CSV.index(b"bad 2") + len(b"bad")
     assert good_comparisons(flushed(CSV, keep)) == ROWS[:2]
     assert list(reasons(flushed(CSV, keep))) == [4]
 
 
-def test_csv_row_cut_in_a_quoted_cell_is_not_read() -> None:
+def test_csv_row_truncated_in_a_quoted_cell_is_not_read() -> None:
     data = csv_text(HEADER, *ROWS[:2], ("q", "two\nlines", "b")).encode()
     assert good_comparisons(flushed(data, data.index(b"lines"))) == ROWS[:2]
     assert len(reasons(flushed(data, data.index(b"lines")))) == 1
@@ -127,7 +127,7 @@ def test_truncated_archive_is_refused_with_advice() -> None:
 
 
 @pytest.mark.parametrize(("data", "keep"), [(JSONL, 4), (ARRAY, 4), (CSV, 4)])
-def test_cut_text_file_keeps_the_rows_before_the_cut(data: bytes, keep: int) -> None:
+def test_rows_of_a_truncated_text_file_are_read(data: bytes, keep: int) -> None:
     cut = data[: data.index(b"q4") + 4]
     assert good_comparisons(cut) == ROWS[:keep]
     assert len(reasons(cut)) == 1

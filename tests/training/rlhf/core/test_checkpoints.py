@@ -121,7 +121,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> None:
+def test_killed_run_ends_with_the_same_weights_and_metrics_after_resuming(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _RUN, json.dumps(RECIPE), str(folder), json.dumps(MOMENTS)],
         cwd=ROOT,

@@ -36,9 +36,9 @@ class Pairs(NamedTuple):
     ties them. Each pair occurs once.
 
     All arrays have shape (P,). ``ranking`` is the index of the ranking that a pair comes from. ``first`` and
-    ``second`` are the columns of the two responses. ``difference`` is r_first − r_second. ``verdict`` is 1 if the first response
-    is preferred, −1 if the second is preferred, and 0 for a tie. ``strength`` is the level stated for the
-    pair, or 0.
+    ``second`` are the columns of the two responses. ``difference`` is r_first − r_second. ``verdict`` is 1 if
+    the first response is preferred, −1 if the second is preferred, and 0 for a tie. ``strength`` is the level
+    stated for the pair, or 0.
     """
 
     ranking: Ints

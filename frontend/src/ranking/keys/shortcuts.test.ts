@@ -88,7 +88,7 @@ describe("the keyboard", () => {
     ["t", "takeBack"],
     ["i", "report"],
     ["p", "pause"],
-  ] as const)("the key %s triggers %s in every layout", (key, command) => {
+  ] as const)("the key %s triggers %s in every mode", (key, command) => {
     for (const mode of MODES)
       expect(press(stroke(key, `Key${key.toUpperCase()}`), mode)[command]).toHaveBeenCalledOnce();
   });

@@ -57,7 +57,7 @@ class TopK(_Part):
     @model_validator(mode="after")
     def _is_a_span(self) -> Self:
         if self.at_least > self.at_most:
-            raise ValueError("'at_least' must be at most 'at_most'")
+            raise ValueError("'at_least' must not be greater than 'at_most'")
         return self
 
 

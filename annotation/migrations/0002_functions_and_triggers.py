@@ -1,6 +1,6 @@
 """Runs the SQL files in `annotation/models/sql/`.
 
-Separate from 0001, because a trigger audits allauth's table of second factors. That table can be created only
+Separate from 0001, because an audit trigger needs allauth's MFA table. That table can be created only
 after 0001 has created the table of users.
 """
 

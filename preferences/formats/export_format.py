@@ -119,7 +119,7 @@ def json_lines(rows: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
         yield encoded(row) + b"\n"
 
 
-# Postgres can't contain a lone surrogate, but a damaged Parquet file can.
+# Postgres can't store a lone surrogate, but a damaged Parquet file can.
 _json = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False).encode
 
 

@@ -98,7 +98,7 @@ def test_manager_sets_up_a_project_that_receives_its_first_ranking(
     order = cleo.get_by_role("region", name="Ranking")
     order.get_by_label("Rank only the best").check()
     order.get_by_label("Minimum ranked").fill("5")
-    expect(order.get_by_text("'at_least' must be at most 'at_most'")).to_be_visible()
+    expect(order.get_by_text("'at_least' must not be greater than 'at_most'")).to_be_visible()
     expect(main.get_by_role("button", name="Save form")).to_be_disabled()
     order.get_by_label("Minimum ranked").fill("2")
     expect(preview.get_by_text("Not ranked", exact=True)).to_be_visible()

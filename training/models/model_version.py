@@ -92,8 +92,8 @@ class ModelVersion(models.Model):
             ),
         ]
         indexes = [
-            # For the models page, and for finding the newest model of a kind. The newest model is the default
-            # input of runs if no model of that kind is in production.
+            # For the models page, and for finding the newest model of a kind. If no model of a kind is in
+            # production, runs use the newest model of this kind by default.
             models.Index(fields=["project", "kind", "-created_at"], name="model_version_newest"),
         ]
 

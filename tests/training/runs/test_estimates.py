@@ -77,7 +77,9 @@ def test_every_run_kind_has_an_estimate_without_earlier_runs(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_time_grows_with_work_and_memory_with_batch_size(lab: Project, judge: ModelVersion) -> None:
+def test_time_grows_with_the_work_and_memory_grows_with_the_batch_size(
+    lab: Project, judge: ModelVersion
+) -> None:
     usual, thorough = (
         estimate(lab, "ppo"),
         estimate_run(project=lab, kind="ppo", recipe={}, inputs={}, preset="thorough"),

@@ -274,8 +274,8 @@ def response_columns(rows: Sequence[Row], names: list[str]) -> tuple[tuple[str, 
     if len(likely) > 1:
         named = " or ".join(", ".join(group.columns) for group in likely)
         raise FormatError(
-            f"Several groups of columns can contain the responses: {named}. Rename the columns of the "
-            "right group to response_1, response_2, …."
+            f"Several groups of columns can contain the responses: {named}. Rename the columns "
+            "that contain the responses to response_1, response_2 and so on."
         )
     return likely[0].columns, likely[0].numbers
 

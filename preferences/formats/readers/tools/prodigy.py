@@ -109,8 +109,8 @@ FORMAT = ImportFormat(
     " the annotator in `_annotator_id`, with the time in `_timestamp`. If there are several other options,"
     " they stay unranked. The prompt is `prompt` or another known field, otherwise `text`. A row that accepts"
     " several options is rejected.",
-    loses="The choice of an example whose `answer` is `reject` or `ignore`: its task is open for annotation. "
-    "The answer, its annotator and its time are kept as metadata.",
+    loses="The choice in an example whose `answer` is `reject` or `ignore`. The task of the example stays"
+    " open. The answer, its annotator and its time are kept as metadata.",
     example='{"text": "Q", "options": [{"id": "a", "text": "x"}, {"id": "b", "text": "y"}], "accept": ["b"],'
     ' "answer": "accept", "_annotator_id": "ann"}',
     recognises=recognises,

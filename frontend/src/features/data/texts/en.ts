@@ -24,7 +24,7 @@ export const en = {
     stopped:
       "The import was stopped. The rows imported so far are kept. To import the remaining rows, import the file again.",
     trialStopped: "The check was stopped. Nothing was imported.",
-    keepOpen: "Keep this page open until the upload has ended.",
+    keepOpen: "Keep this page open until the upload is complete.",
     leave: "You can leave this page; the server continues.",
     go: (rows: number) => `Import ${plural(rows, "row")}`,
     nothing: "The file contains nothing new.",

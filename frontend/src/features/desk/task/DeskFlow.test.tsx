@@ -161,7 +161,7 @@ describe("a pause", () => {
     expect(given[0]?.duration_ms).toBeLessThan(17_000);
   });
 
-  it("during a pause, the lease of a hidden page is renewed for an hour", async () => {
+  it("during a pause, a hidden page keeps renewing its lease for up to an hour", async () => {
     vi.useFakeTimers();
     const { sent } = server();
     open();

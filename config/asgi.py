@@ -22,6 +22,7 @@ from typing import IO, Any
 
 import django
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.conf import settings
 from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
@@ -31,17 +32,21 @@ from django.urls import set_script_prefix
 
 # The threads share one interpreter, so additional threads would only wait for each other.
 THREADS = 8
-# The largest upload (annotation/content/api/imports.py) plus the multipart form around it. A limit is needed
-# here, because bodies are written to a file before the sender is authenticated.
-MAX_BODY_BYTES = 2**30 + 2**20
+# The multipart form around an upload of the maximum size.
+FORM_BYTES = 2**20
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+def max_body_bytes() -> int:
+    """A limit is needed here, because bodies are written to a file before the sender is authenticated."""
+    return settings.IMPORT_MAX_BYTES + FORM_BYTES
+
+
 class BodyTooLarge(Exception):
-    """Raised if a request body exceeds MAX_BODY_BYTES."""
+    """Raised if a request body exceeds `max_body_bytes`."""
 
 
 class OneThreadPerRequest(ASGIHandler):
@@ -108,8 +113,9 @@ class OneThreadPerRequest(ASGIHandler):
 def _limited(scope: Mapping[str, Any], receive: Receive) -> Receive:
     """Wraps `receive` so that it raises BodyTooLarge once the body, or its declared length, exceeds the
     limit."""
+    limit = max_body_bytes()
     announced = dict(scope.get("headers", ())).get(b"content-length", b"")
-    too_large = announced.isdigit() and int(announced) > MAX_BODY_BYTES
+    too_large = announced.isdigit() and int(announced) > limit
     taken = 0
 
     async def limited() -> Message:
@@ -118,7 +124,7 @@ def _limited(scope: Mapping[str, Any], receive: Receive) -> Receive:
             raise BodyTooLarge
         message = await receive()
         taken += len(message.get("body", b""))
-        if taken > MAX_BODY_BYTES:
+        if taken > limit:
             raise BodyTooLarge
         return message
 
@@ -129,7 +135,7 @@ def _refusal() -> HttpResponseBase:
     from config.problems import problem_body  # imported here, because the import needs the settings
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    body = problem_body(status=status, detail=f"A request body can have at most {MAX_BODY_BYTES:,} bytes.")
+    body = problem_body(status=status, detail=f"A request body can have at most {max_body_bytes():,} bytes.")
     # The rest of the body is not read, so the connection can't be reused for another request.
     kind, headers = "application/problem+json", {"Connection": "close"}
     return JsonResponse(body, status=status, content_type=kind, headers=headers)

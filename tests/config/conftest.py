@@ -13,7 +13,7 @@ from annotation.api.endpoint import Line
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.desk.submission import submit_ranking
 from annotation.desk.task_problems import report_problem
-from annotation.models import Project, RankingTask, User
+from annotation.models import Import, Project, RankingTask, User
 from annotation.oversight.exclusion import Who, exclude_annotator
 from annotation.webhooks.endpoints import create_endpoint
 from tests.annotation.answering import claim, strict_order
@@ -50,6 +50,13 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
     excluded = exclude_annotator(project=project, who=Who(annotator=people["oscar"]), reason="a stranger")
     webhook, _ = create_endpoint(project=project, url="https://example.org/hook", events=["snapshot.frozen"])
     snapshot = freeze_snapshot(project=project, name="first", created_by=people["mona"])
+    imported = Import.objects.create(
+        project=project,
+        created_by=people["mona"],
+        file_name="rows.jsonl",
+        size=100,
+        options={"votes": "close"},
+    )
     return {
         "projects": "support",
         "members": OWNER,
@@ -64,6 +71,7 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
         "webhook-deliveries": webhook.deliveries.get().message_id,
         "exclusions": excluded.pk,
         "invitations": invite(project=project, role="annotator", by=people["mona"])[0].pk,
+        "imports": imported.pk,
         "runs": run.pk,
         "models": model.pk,
     }

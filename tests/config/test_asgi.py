@@ -11,12 +11,12 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.signals import request_finished, request_started
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 
-from annotation.content.api import imports
 from config import asgi
 from config.asgi import THREADS, OneThreadPerRequest
 
@@ -126,8 +126,8 @@ def test_one_thread_handles_a_request_from_first_to_last_signal(application: One
 def test_oversized_body_is_refused_before_it_is_stored(
     application: OneThreadPerRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert asgi.MAX_BODY_BYTES > imports.MAX_UPLOAD_BYTES
-    monkeypatch.setattr(asgi, "MAX_BODY_BYTES", 5)
+    assert asgi.max_body_bytes() > settings.IMPORT_MAX_BYTES
+    monkeypatch.setattr(asgi, "max_body_bytes", lambda: 5)
     assert asyncio.run(ask(application, "plain", b"abc", b"de"))[0] == HTTPStatus.OK
     seen.clear()
     for announced in (None, 6):  # without and with a declared Content-Length

@@ -30,7 +30,7 @@ from annotation.desk import checks
 from annotation.desk.reservations import reserve_tasks
 from annotation.desk.submission import submit_ranking
 from annotation.desk.task_problems import report_problem
-from annotation.models import Project, RankingTask, User
+from annotation.models import Import, Project, RankingTask, User
 from annotation.models.project import Role
 from annotation.oversight.exclusion import Who as Excluded
 from annotation.oversight.exclusion import exclude_annotator
@@ -93,6 +93,9 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
         if n < MANY // 2:  # a project can have at most 20 webhooks
             create_endpoint(project=project, url=f"https://example.org/{n}", events=["snapshot.frozen"])
         freeze_snapshot(project=project, name=f"snapshot-{n}", created_by=people["mona"])
+        Import.objects.create(
+            project=project, created_by=people["mona"], file_name=f"{n}.jsonl", size=1, options={}
+        )
         other = create_project(slug=f"project-{n}", manager=people["mona"])
         add_member(project=other, user=people["ada"], role=Role.MANAGER)
         for owner in (project, other):

@@ -26,9 +26,6 @@ from annotation.models.imports import ImportQuerySet
 from config.problems import FieldProblem, Problem
 from preferences.formats.preview import FilePreview
 
-# The maximum size of an upload's form fields and of the boundaries between them.
-FORM_BYTES = 2**20
-
 
 class ImportsView(ProjectView, ListAPIView[Import]):
     parser_classes = [MultiPartParser]
@@ -105,7 +102,6 @@ class ImportPreviewView(ProjectView):
         tags=["data"],
     )
     def post(self, request: Request, slug: str) -> Response:
-        _check_length(request)
         given = serializers.PreviewUpload(data=request.data)
         given.is_valid(raise_exception=True)
         data = given.validated_data
@@ -144,7 +140,6 @@ def preview_data(found: FilePreview) -> dict[str, Any]:
 
 def _upload(request: Request) -> tuple[Any, ImportOptions]:
     """The uploaded file, and the options of its import."""
-    _check_length(request)
     given = serializers.ImportUpload(data=request.data)
     given.is_valid(raise_exception=True)
     options = dict(given.validated_data)
@@ -156,13 +151,6 @@ def _upload(request: Request) -> tuple[Any, ImportOptions]:
 def _options(given: dict[str, Any]) -> ImportOptions:
     chosen = {**given, "format": given.get("format") or None, "votes": ImportedVotes(given["votes"])}
     return cast(ImportOptions, chosen)
-
-
-def _check_length(request: Request) -> None:
-    """Refuses an upload before it is received, if its declared length is far too large."""
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdigit() and int(length) > settings.IMPORT_MAX_BYTES + FORM_BYTES:
-        _check_size(int(length))
 
 
 def _check_size(size: int) -> None:

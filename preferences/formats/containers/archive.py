@@ -77,7 +77,7 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
     if any(entry.filename in OFFICE_FILES for entry in entries):
         raise FormatError("This is a spreadsheet or another office document; save it as CSV.")
     found = sorted(
-        (entry for entry in entries if not entry.is_dir() and is_data_file(entry.filename)),
+        (entry for entry in entries if not entry.filename.endswith("/") and is_data_file(entry.filename)),
         key=lambda entry: entry.filename,
     )
     if not found:

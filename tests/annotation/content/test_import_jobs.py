@@ -97,10 +97,12 @@ def test_api_and_command_line_give_the_same_report(
     assert not Prompt.objects.exists()
 
 
-def test_uploader_is_the_actor_of_the_imported_rankings(manager: APIClient, mona: User) -> None:
+def test_uploader_is_the_actor_of_the_imported_rankings(
+    manager: APIClient, mona: User, project: Project
+) -> None:
     ranked = {"prompt": "Where?", "responses": ["Here.", "There."], "tiers": [[0], [1]]}
     assert imported(manager, json.dumps(ranked).encode())["rankings"] == 1
-    entries = AuditEntry.objects.filter(table="annotation_ranking")
+    entries = AuditEntry.objects.filter(table="annotation_ranking", project_id=project.pk)
     assert set(entries.values_list("actor", flat=True)) == {f"user:{mona.pk}"}
 
 

@@ -58,7 +58,9 @@ def imported(file: Path) -> Outcome | str:
                 if ranking.tiers and len(record.responses) > 1
             ]
             assert len(said) <= sum(len(part.rankings) for part in line.parts)
-            found.append((item.line, said, line.reason))
+            found.append(
+                (item.line, said, f"{item.file}: {line.reason}" if item.file and line.reason else line.reason)
+            )
         return found
 
 

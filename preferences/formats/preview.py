@@ -16,7 +16,7 @@ from preferences.formats.containers.reading import read_rows
 from preferences.formats.readers.table.choice import choice_of
 from preferences.formats.readers.table.mapping import mapping_of
 from preferences.formats.readers.table.reader import FORMAT as COLUMNS
-from preferences.formats.recognition import RECOGNITION_ROWS, records_of_rows
+from preferences.formats.recognition import RECOGNITION_ROWS, NotRankable, records_of_rows
 from preferences.records import FormatError, ImportFormat, Record, Row
 from preferences.text import printable, storage_fault
 
@@ -51,6 +51,8 @@ def preview_of(
     try:
         found, records = records_of_rows(head, iter(()), format_name, mapping)
         shown = tuple(islice(_records(records), SHOWN_RECORDS))
+    except NotRankable as error:
+        return FilePreview(problem=str(error))
     except FormatError as error:
         return FilePreview(columns, mapping=dict(mapping or {}), problem=str(error))
     chosen = dict(mapping or {})

@@ -36,6 +36,10 @@ NOT_RANKABLE = (
 WITHOUT_VOTES = frozenset({native.FORMAT.name, prompts.FORMAT.name})
 
 
+class NotRankable(FormatError):
+    """The file is known and can't be ranked, whichever columns are chosen."""
+
+
 @dataclass(frozen=True, slots=True)
 class NumberedRecords:
     """The records that a line contains, or the reason why the line can't be read.
@@ -117,7 +121,7 @@ def _not_recognised(rows: list[NumberedRow]) -> str:
     if seen is not None and seen.row is not None:
         for fields, content in NOT_RANKABLE:
             if fields <= seen.row.keys():
-                return f"Nothing can be imported: the file contains {content}."
+                raise NotRankable(f"Nothing can be imported: the file contains {content}.")
         what = f"line {seen.line} has the fields {', '.join(list(seen.row)[:12]) or '(none)'}"
     else:
         what = "; ".join(

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from preferences.formats.preview import preview_of
 from preferences.formats.recognition import read_records
 from preferences.records import FormatError, RankingRecord, Record
 from tests.field_cases import case
@@ -218,3 +219,9 @@ def test_file_of_step_ratings_is_refused_by_name() -> None:
         "Nothing can be imported: the file contains ratings of single reasoning steps, as in PRM800K."
         " Rankloop ranks whole responses."
     )
+
+
+def test_preview_of_a_refused_file_offers_no_columns() -> None:
+    with (case("29-prm800k-steps") / "input.jsonl").open("rb") as stream:
+        found = preview_of(stream)
+    assert (found.columns, "as in PRM800K" in found.problem) == ({}, True)

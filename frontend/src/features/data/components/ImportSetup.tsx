@@ -41,7 +41,7 @@ export function ImportSetup({
   return (
     <section className={ui.stack} aria-label={texts.title} data-testid="import-setup">
       {preview.problem && (
-        <Notice tone="warn" title={texts.problem}>
+        <Notice tone="warn" title={isTable ? texts.problem : texts.refused}>
           {/* The list of known formats follows the first line; the page shows that list separately. */}
           <p>{preview.problem.split("\n")[0]?.replace(/ Known formats:$/, "")}</p>
         </Notice>

@@ -34,6 +34,7 @@ export const en = {
   setup: {
     title: "How to read the file",
     problem: "Choose the columns",
+    refused: "This file can't be imported",
     columns: "Columns of the file",
     prompt: "Prompt",
     system: "System turn",

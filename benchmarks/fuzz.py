@@ -150,7 +150,7 @@ def inputs(seed: int) -> Iterator[Input]:
 
 
 def fault_of(tried: Input) -> str:
-    """Describes how the reader handled the input wrongly; empty if the reader handled it correctly."""
+    """Describes what the reader did wrong with the input; empty if the reader did nothing wrong."""
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -11,10 +11,10 @@ answered twice by one annotator. All three counts must be zero. The targets with
 from 16 annotators, and a 95th percentile of 250 ms for claim and submit requests. With a second of thinking
 time, the target for this percentile is 50 ms.
 
-The last column is the speed relative to Label Studio, the fastest comparable tool with correct counts. In
-Label Studio, 16 annotators completed the project `1x600` at 4 answers/s. The Label Studio measurement used 8
-gunicorn workers, Postgres 15 and the same kind of machine. Label Studio was measured separately, because it
-can't run here.
+The last column is the speed relative to Label Studio, the fastest comparable tool for which all three counts
+were zero. In Label Studio, 16 annotators completed the project `1x600` at 4 answers/s. The Label Studio
+measurement used 8 gunicorn workers, Postgres 15 and the same kind of machine. Label Studio was measured
+separately, because it can't run here.
 """
 
 from __future__ import annotations

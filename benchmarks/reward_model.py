@@ -418,7 +418,7 @@ def main() -> None:
         type=int,
         help="rankings per measurement (default: 32 / K, at least 4, for tiny; 4 for small; 256 for half-b)",
     )
-    parser.add_argument("--trl-pairs", type=int, help="pairs in TRL's micro-batch (default: the fastest)")
+    parser.add_argument("--trl-pairs", type=int, help="TRL's micro-batch size, in pairs (default: fastest)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--peak-tflops", type=float, default=989.0)
     parser.add_argument("--peak-of", choices=["trl", "once", "ours"], help=argparse.SUPPRESS)

@@ -47,7 +47,7 @@ def providers_of_environment() -> tuple[OidcProvider, ...]:
 def _provider(id: str) -> OidcProvider:
     if not _ID.fullmatch(id):
         raise BadEnvironment(
-            f"RANKLOOP_OIDC names {id!r}. A provider name begins with a letter and consists of"
+            f"RANKLOOP_OIDC names {id!r}. A provider name must begin with a letter and have"
             " at most 30 characters (a-z, 0-9 and hyphens)."
         )
     prefix = f"RANKLOOP_OIDC_{id.upper().replace('-', '_')}"

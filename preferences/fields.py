@@ -24,7 +24,7 @@ from preferences.text import (
 MAX_METADATA_BYTES = 64 * 1024
 MAX_DEPTH = 50
 EARLIEST_EPOCH = 0
-LATEST_EPOCH = 2**33  # in seconds (the year 2242); larger numbers are taken as milliseconds
+LATEST_EPOCH = 2**33  # the year 2242, in seconds; larger numbers are interpreted as milliseconds
 # Whole numbers can end in ".0": if a number is missing in a column, pandas stores the others as floats.
 WHOLE_TEXT = re.compile(r"[+-]?\d{1,18}(?:\.0*)?")
 EXACT_FLOAT = 2**53
@@ -172,7 +172,7 @@ def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
     """Tiers from one rank number per response: 1 is best, equal numbers tie.
 
     Zero is rejected because a list such as `[2, 0, 1]` is ambiguous. Its entries could be rank numbers or
-    indices in ranked order, and the two readings have different winners.
+    indices in ranked order, and the two interpretations have different winners.
     """
     given = list_of(value, name)
     if len(given) != count:
@@ -291,12 +291,13 @@ def kind(value: object) -> str:
 def _index_of(value: object, count: int, name: str) -> int:
     index = whole_of(value)
     if index is None or not 0 <= index < count:
-        raise RowError(f"{name} names response {_shown(value)}; the responses are 0 to {count - 1}")
+        raise RowError(f"{name} refers to response {_shown(value)}; responses are numbered 0 to {count - 1}")
     return index
 
 
 def _shown(value: object) -> str:
-    """The value in an error message: text and numbers are quoted (shortened), other types only named."""
+    """The value in an error message: text and numbers are shortened; for other values, only the type is
+    named."""
     if value is None or isinstance(value, (str, int, float)):
         return repr(value)[:40]
     return kind(value)
@@ -310,7 +311,7 @@ def _check_storable(text: str, name: str) -> None:
 def time_of(value: object) -> datetime | None:
     """Parse a time from ISO 8601 text or from seconds or milliseconds since 1970. In the text, date and time
     can be separated by a space instead of a T. Return None for any other value. A time without a time zone is
-    taken as UTC."""
+    interpreted as UTC."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if LATEST_EPOCH < value < LATEST_EPOCH * 1000:
             value = value / 1000

@@ -133,7 +133,7 @@ def _escaped(match: re.Match[str]) -> str:
     if len(name) > 1:
         number = int(name[1:], 16)
         if number > sys.maxunicode:
-            raise ValueError(f"{match[0]} is not a character")
+            raise ValueError(f"{match[0]} is not a Unicode character")
         return chr(number)
     return ESCAPES.get(name, match[0])
 

@@ -84,5 +84,5 @@ def _value_of(parameter: str, page: Page) -> str:
     if parameter == "$modelId":
         return str(rows(f"models/?project={PROJECT}&kind=reward_model")[0]["id"])
     raise LookupError(
-        f"{ROUTER.name} has a page with {parameter}. Add a demo row for this parameter in _value_of."
+        f"{ROUTER.name} has a page with the parameter {parameter}. Return the ID of a demo row in _value_of."
     )

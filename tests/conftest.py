@@ -155,8 +155,8 @@ def client_of() -> Callable[[User | None], APIClient]:
 
 @pytest.fixture
 def empty_cache(db: None) -> None:
-    """Clears the cache. The cache table belongs to no model, so a test would otherwise see counts from an
-    earlier test."""
+    """Clears the cache. Django does not empty the cache table after a transactional test, because the table
+    belongs to no model."""
     cache.clear()
 
 

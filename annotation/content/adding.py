@@ -36,7 +36,7 @@ class Refused:
 
 @dataclass
 class Counts:
-    """The numbers of new rows. `unchanged` counts drafts whose task already exists or appears earlier in the
+    """Counts of the new rows. `unchanged` counts drafts whose task already exists or appears earlier in the
     input."""
 
     prompts: int = 0

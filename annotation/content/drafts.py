@@ -61,7 +61,7 @@ def prepared(draft: TaskDraft, *, as_task: bool = True) -> Prepared:
         raise BadDraft(reason)
     hashes = tuple([response_hash(response.text, response.model_name) for response in draft.responses])
     if len(set(hashes)) < len(hashes):
-        raise BadDraft("two of its responses are the same, from the same model")
+        raise BadDraft("two of its responses have the same text and the same model name")
     p_hash = prompt_hash(draft.messages)
     return Prepared(draft, p_hash, hashes, content_key(p_hash, hashes))
 

@@ -23,7 +23,7 @@ AGREEMENT = "frozen_agreement"
 
 @dataclass(frozen=True)
 class Agreement:
-    """Share of annotator pairs that gave the same verdict on the same two responses, including ties."""
+    """Share of annotator pairs that gave the same verdict on the same two responses. A tie is a verdict."""
 
     share: float | None
     pairs: int

@@ -228,7 +228,7 @@ def _texts(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
 
 
 def _unknown(what: str, known: Sequence[str]) -> str:
-    return f"There is no such {what}; known: {', '.join(known) or 'none'}."
+    return f"There is no such {what}. The {what}s are: {', '.join(known) or 'none'}."
 
 
 def _not_among(levels: Sequence[Level], value: int) -> str:

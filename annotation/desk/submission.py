@@ -110,8 +110,8 @@ def revise_ranking(
     """Writes a ranking that supersedes the assignment's current ranking. Returns the ranking and whether it
     is new. If nothing has changed, returns the current ranking.
 
-    Raises Conflict if the assignment is not submitted, or if it is practice, because the annotator was
-    already shown the correct answer. Raises ProjectArchived.
+    Raises Conflict if the assignment is not submitted. Also raises Conflict if the task is a qualification
+    task, because the annotator was already shown the correct answer. Raises ProjectArchived.
     """
     refuse_archived(assignment.project)
     if assignment.is_practice:

@@ -37,7 +37,7 @@ class Span(_Part):
     @model_validator(mode="after")
     def _is_a_span(self) -> Self:
         if self.min > self.max:
-            raise ValueError("'min' must be at most 'max'")
+            raise ValueError("'min' must not be greater than 'max'")
         return self
 
     def takes(self, count: int) -> bool:

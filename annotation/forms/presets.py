@@ -76,7 +76,7 @@ PRESETS: dict[str, AnswerForm] = {
                 label="Which of the responses are safe?",
                 required=True,
                 choices=_flags(
-                    preferred_safe="The better response is safe, the other is not",
+                    preferred_safe="The better response is safe; the other is not",
                     both_safe="Both are safe",
                     both_unsafe="Both are unsafe",
                 ),

@@ -1,4 +1,4 @@
-"""Adds the mappings of columns that earlier imports used."""
+"""Adds the field that stores the column mappings of earlier imports."""
 
 from django.db import migrations, models
 

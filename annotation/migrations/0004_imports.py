@@ -1,4 +1,4 @@
-"""Adds the imports of uploaded files and of datasets on the Hub."""
+"""Adds the table of imports (of uploaded files and of datasets on the Hub)."""
 
 import annotation.ids
 import django.db.models.deletion

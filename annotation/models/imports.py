@@ -13,7 +13,7 @@ from annotation.models.project import Project
 
 class ImportQuerySet(models.QuerySet["Import"]):
     def with_names(self) -> ImportQuerySet:
-        """Also loads the project and the launching user, in the same query."""
+        """Also loads the project and the user who started the import, in the same query."""
         return self.select_related("project", "created_by")
 
     def without_reports(self) -> ImportQuerySet:
@@ -81,7 +81,7 @@ class Import(models.Model):
             models.CheckConstraint(
                 condition=Q(state__in=["queued", "running"], finished_at__isnull=True)
                 | Q(state__in=["succeeded", "failed", "cancelled"], finished_at__isnull=False),
-                # Also refuses any other state.
+                # Also refuses states that are in neither list.
                 name="import_finished_when_final",
             ),
             models.CheckConstraint(

@@ -153,8 +153,8 @@ class Project(models.Model):
         default=uuid.uuid4,
         db_default=RandomUUID(),
         editable=False,
-        help_text="Decides which of an annotator's tasks are checks. The seed is secret, because it predicts"
-        " the checks.",
+        help_text="Decides which of an annotator's tasks are checks. The seed is secret, so that annotators"
+        " can't predict the checks.",
     )
     review_below = models.FloatField(
         default=DEFAULT_REVIEW_BELOW,

@@ -1,5 +1,5 @@
-"""Counts of a project's contents. Separate from `project`, because the models counted here import that
-module."""
+"""Counts of a project's contents. Separate from `project`, because the counted models import `project`, and
+importing them there would be circular."""
 
 from __future__ import annotations
 

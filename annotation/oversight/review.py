@@ -145,7 +145,7 @@ def _hold(task: RankingTask, reviewer: User) -> Assignment:
     fresh = {"state": State.REVIEWING, "token": uuid.uuid4(), "leased_at": Now(), "expires_at": until}
     if not renewed and not mine.filter(state__in=[*OPENABLE, State.REVIEWING]).update(**fresh):
         if mine.exists():
-            raise AnnotatedByYou("You annotated this task, so another reviewer must decide it.")
+            raise AnnotatedByYou("You annotated this task, so another reviewer must make the decision.")
         order = TaskResponse.objects.filter(task=task).values_list("response", flat=True)
         Assignment.objects.create(
             id=uuid7(),

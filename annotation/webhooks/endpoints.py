@@ -1,7 +1,8 @@
 """Webhook endpoints: the URLs that receive a project's events, and their signing secrets.
 
 Secrets are derived from SECRET_KEY, the endpoint and its `secret_version`. The database contains no secret,
-so nobody can sign an event with a copy of the database. A new SECRET_KEY changes all of them.
+so nobody can sign an event with a copy of the database. A new SECRET_KEY changes the signing secret of every
+endpoint.
 """
 
 from __future__ import annotations

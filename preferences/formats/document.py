@@ -60,10 +60,10 @@ rankings, which are kept as history. Fields that are unknown to a format are kep
 
 If responses were rated, flagged, commented on or rewritten, but not ordered, this feedback is stored with its
 annotator as a ranking without an order. Its task stays open, because the responses still have to be ordered.
-Order statistics, the review queue and training leave such rankings out. Agreement on ratings includes their
-ratings. Snapshots and exports contain them, and the project's pages show them. A ranking without an order
-replaces only an earlier ranking without an order. If a row only names an annotator, a time or a duration,
-these values are kept as metadata.
+Such rankings are not used for training, the review queue or statistics about orders, but their ratings count
+toward the agreement on ratings. Snapshots and exports contain them, and the project's pages show them. A
+ranking without an order replaces only an earlier ranking without an order. In a row that says nothing about
+the responses, an annotator, a time or a duration is kept as metadata.
 """
 QUIRKS_HEAD = """
 ### Quirks of real files

@@ -71,7 +71,7 @@ class ExportFormat:
     """An export format. `check` is called with (card, options) before `write` and can raise
     :class:`ExportRefused`.
 
-    `loses` is the set of parts that are lost when an export is read again; a test proves the set. `notes`
+    `loses` is the set of parts that are lost when an export is read again; a test verifies the set. `notes`
     explains what happens to these parts. docs/formats.md is generated from both. `loader` is the builder that
     `datasets.load_dataset` uses for the file. `trainer` is the TRL trainer that accepts the file. Both fields
     can be empty.

@@ -141,8 +141,8 @@ def _decoded(arguments: str) -> Any:
 
 
 def _without_nulls(value: Any) -> Any:
-    """`value` without null fields. In Parquet files and Hugging Face datasets, all calls of a file have the
-    same arguments, and missing arguments are null."""
+    """`value` without null fields. In Parquet files and Hugging Face datasets, every call has the argument
+    names of all calls in the file, and arguments that a call does not use are null."""
     if isinstance(value, Mapping):
         return {str(key): _without_nulls(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, (list, tuple)):

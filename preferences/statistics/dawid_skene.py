@@ -101,8 +101,8 @@ def fit(
 
 
 class Reliability(NamedTuple):
-    """The accuracy of each annotator's verdicts. A shared verdict is a strict verdict on a pair on which
-    there is another strict verdict.
+    """The accuracy of each annotator's verdicts. A strict verdict is shared if its pair has at least one
+    other strict verdict.
 
     `accuracy`, `low` and `high` have shape (A,). The three values are NaN for annotators without a shared
     verdict. If fewer than three annotators have shared verdicts, all values are NaN. `n` is the number of

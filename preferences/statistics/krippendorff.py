@@ -48,8 +48,8 @@ def alpha(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Alpha:
-    """Krippendorff's α of values in long format, with one entry per value. The raters of the values do not
-    affect the result.
+    """Krippendorff's α of values in long format, with one entry per value. The result does not depend on
+    which rater gave a value.
 
     units: the unit of each value, an (N,) array of integers. Units with only one value are left out, as the
         definition of α requires.

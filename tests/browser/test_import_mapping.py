@@ -72,7 +72,7 @@ def test_manager_chooses_the_columns_that_contain_scores(
     assert not faults, "\n".join(faults)
 
 
-def test_running_import_is_followed_after_a_reload_and_can_be_stopped(
+def test_running_import_is_still_shown_after_a_reload_and_can_be_stopped(
     log_in: Callable[[str], Page], project: str
 ) -> None:
     lines = [

@@ -160,7 +160,7 @@ def _ask(
                 transaction.set_rollback(True)
             case.validate_response(answer, checks=CHECKS)
 
-        # A request without parameters and body can't be made invalid.
+        # A request that has neither parameters nor a body can't be made invalid.
         nothing_to_break = suppress(Unsatisfiable) if mode is GenerationMode.NEGATIVE else nullcontext()
         with _one_connection(), nothing_to_break:
             answered()

@@ -39,7 +39,7 @@ def broken(request: HttpRequest) -> HttpResponse:
 
 
 def together(request: HttpRequest) -> HttpResponse:
-    """A view that responds only once every thread is handling a request."""
+    """A view that waits until every thread is handling a request, and then responds."""
     all_in.wait()
     return HttpResponse(threading.current_thread().name)
 
@@ -152,7 +152,7 @@ def test_further_requests_wait_for_a_thread(application: OneThreadPerRequest) ->
     assert asyncio.run(crowd()) == [(HTTPStatus.OK, b"x")] * CROWD
 
 
-def test_failing_view_is_a_server_error_and_frees_its_thread(application: OneThreadPerRequest) -> None:
+def test_view_that_raises_gives_a_server_error_and_frees_its_thread(application: OneThreadPerRequest) -> None:
     for _ in range(THREADS + 1):
         status, _body = asyncio.run(ask(application, "broken"))
         assert status == HTTPStatus.INTERNAL_SERVER_ERROR

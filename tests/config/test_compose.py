@@ -94,7 +94,7 @@ def test_settings_accept_the_compose_variables() -> None:
     assert list(reasons) == []
 
 
-def test_server_addresses_name_compose_services() -> None:
+def test_server_addresses_refer_to_compose_services() -> None:
     environment = OURS["web"]["environment"]
     for variable in ("DATABASE_URL", "BROKER_URL"):
         assert urlsplit(filled(environment[variable])).hostname in SERVICES

@@ -1,6 +1,6 @@
 """Every GET makes the same number of database queries for 30 rows of every kind as for 3.
 
-A list that does not grow tests nothing, so `_grow` must add rows to every list.
+If a list keeps its length, the test proves nothing for that list, so `_grow` must add rows to every list.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _asked(client: APIClient, url: str) -> tuple[list[str], int | None]:
 
 
 @pytest.mark.parametrize("name", ["ada", "mona"])
-def test_no_get_request_makes_more_queries_for_more_rows(
+def test_number_of_queries_of_a_get_request_does_not_grow_with_the_rows(
     name: str,
     people: dict[str, User],
     rows: Ids,

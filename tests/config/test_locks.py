@@ -108,7 +108,7 @@ def test_test_lock_contains_the_whole_runtime_lock() -> None:
     assert lines[0] <= lines[1]
 
 
-def test_supported_python_versions_are_the_same_everywhere() -> None:
+def test_all_files_state_the_same_supported_python_versions() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     accepted = SpecifierSet(project["requires-python"])
     minors = sorted({python.rpartition(".")[0] for python in PYTHONS}, key=lambda minor: int(minor[2:]))

@@ -1,4 +1,5 @@
-"""RANKLOOP_ENV=production starts with safe settings; otherwise, the error names each unsafe setting."""
+"""With RANKLOOP_ENV=production, the server starts only if all settings are safe; the error names each unsafe
+setting."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def check(state: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_production_starts_with_safe_settings(tmp_path: Path) -> None:
+def test_production_starts_if_all_settings_are_safe(tmp_path: Path) -> None:
     started = check(tmp_path, **SAFE)
     assert started.returncode == 0, started.stderr
     assert not (tmp_path / "secret-key").exists()

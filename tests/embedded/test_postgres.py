@@ -61,7 +61,7 @@ def remember(server: Postgres) -> None:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS value")
 
 
-def test_server_is_postgres_18_in_utf8_without_tcp(server: Postgres) -> None:
+def test_server_is_postgres_18_with_utf8_encoding_and_no_tcp_port(server: Postgres) -> None:
     start(server)
     assert str(ask(server, "SHOW server_version")).startswith("18.")
     assert ask(server, "SHOW server_encoding") == "UTF8"

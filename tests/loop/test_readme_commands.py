@@ -35,7 +35,7 @@ def commands(marker: str) -> list[list[str]]:
     return [line[2:] for line in lines]
 
 
-def test_readme_commands_import_and_export_own_data(demo_stack: Stack, tmp_path: Path) -> None:
+def test_readme_commands_import_and_export_the_data_of_a_user(demo_stack: Stack, tmp_path: Path) -> None:
     given, out = tmp_path / "responses.jsonl.gz", tmp_path / "first.jsonl"
     answers = ["It opens at nine.", "No idea."]
     line = {"prompt": "When does the shop open?", "responses": answers, "tiers": [[0], [1]]}

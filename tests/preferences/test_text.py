@@ -95,7 +95,7 @@ def test_name_limit_is_the_same_for_imports_and_drafts() -> None:
 
 
 @pytest.mark.parametrize(("count", "refused"), [(1, True), (2, False), (10, False), (11, True)])
-def test_limits_on_response_count_are_the_same_everywhere(count: int, refused: bool) -> None:
+def test_limits_on_response_count_are_the_same_for_imports_and_drafts(count: int, refused: bool) -> None:
     texts = [f"response {number}" for number in range(count)]
     assert bool(imported({"prompt": "Q", "responses": texts})) is refused
     draft = TaskDraft(PROMPT, [ResponseDraft(each) for each in texts])
@@ -119,6 +119,6 @@ def test_roles_are_the_same_for_imports_and_drafts(role: str) -> None:
         prepared(draft)
 
 
-def test_form_and_tables_use_the_same_limits_on_response_count() -> None:
+def test_answer_form_and_task_table_use_the_same_limits_on_response_count() -> None:
     assert (answer_form.Span().min, answer_form.Span().max) == (text.MIN_RESPONSES, text.MAX_RESPONSES)
     assert vars(task)["MAX_RESPONSES"] == text.MAX_RESPONSES

@@ -97,7 +97,7 @@ def test_newest_supported_python_is_used_if_python3_is_unsupported(checkout: Che
     assert "(Python 3.13.0)" in checkout.set_up().stdout
 
 
-def test_python_named_by_the_variable_is_used_only_if_supported(checkout: Checkout) -> None:
+def test_python_named_by_the_environment_variable_is_used_only_if_supported(checkout: Checkout) -> None:
     checkout.python("python3", "3.13")
     old = checkout.python("old", "3.10")
     done = checkout.set_up(PYTHON=str(old))

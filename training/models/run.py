@@ -123,8 +123,8 @@ class TrainingRun(models.Model):
 
 class RunEventQuerySet(models.QuerySet["RunEvent"]):
     def said_of(self, run: TrainingRun, type: str) -> RunEventQuerySet:
-        """Events of one type in order, without duplicate steps. From the step at which a
-        later attempt began, earlier attempts' events are left out."""
+        """Events of one type in order, without duplicate steps: an event is left out if a later attempt began
+        at or before the event's step."""
         said = self.filter(run=run, type=type).order_by("seq")
         began = said.order_by("attempt").values_list("attempt").annotate(first=Min("step"))
         for attempt, first in began if run.attempt > 1 else ():

@@ -113,8 +113,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
         cause="The tokenizer has tokens that the model has no embedding for. This happens if tokens were "
         "added to the tokenizer, but the model's embeddings were not resized.",
         fix="Call model.resize_token_embeddings(…) with the number in the details, or save the model's "
-        "original tokenizer with the model. A pad token that the vocabulary already contains needs no new "
-        "row.",
+        "original tokenizer with the model. If the added token is a pad token, you can instead use a token "
+        "that the vocabulary already contains as the pad token.",
         settings=("base_model",),
     ),
     FailureKind.TEXTS_TOO_LONG: Cause(
@@ -126,8 +126,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.NOTHING_KEPT: Cause(
         "No answer was good enough to keep",
-        cause="Either every sampled answer was truncated at the length limit, or no answer's reward exceeded "
-        "its prompt's mean reward by min_gain.",
+        cause="Every sampled answer was truncated at the length limit or has a reward that exceeds the "
+        "prompt's mean reward by less than min_gain.",
         fix="Raise max_new_tokens so that answers can end, lower min_gain, or sample at a higher "
         "temperature.",
         settings=("max_new_tokens", "min_gain", "temperature", "samples_per_prompt"),
@@ -159,7 +159,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "trained.",
     ),
     FailureKind.TEMPLATES_DIFFER: Cause(
-        "The policy and the reward model write conversations differently",
+        "The policy and the reward model format conversations differently",
         cause="PPO gives the policy's tokens to the reward model. The reward model's chat template produces "
         "different tokens for the same conversation, so the reward model would score a different text.",
         fix="Train a reward model from this policy, or choose the policy from which the reward model was "
@@ -168,8 +168,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.REWARD_IS_FLAT: Cause(
         "The reward model gives every answer the same reward",
-        cause="All of the reward model's training responses got the same reward, so the policy has nothing "
-        "to improve towards.",
+        cause="All of the reward model's training responses got the same reward, so there is nothing for the "
+        "policy to optimise.",
         fix="Train the reward model again on more rankings, and check its held-out accuracy before you use "
         "the model.",
     ),

@@ -75,8 +75,8 @@ def record_of_exit(code: int, *, log_tail: str, out_of_memory: bool) -> Record:
 
 
 def kind_of(error: BaseException) -> FailureKind:
-    """The failure kind of the exception. If third-party software reported a lack of memory or disk space,
-    in this exception or in one of its causes, that kind takes precedence over the exception's own kind."""
+    """The failure kind of the exception. If this exception or one of its causes is a third-party error with a
+    known kind, such as a lack of memory, the third-party error determines the failure kind."""
     for each in _causes(error):
         if not isinstance(each, RunFailure) and (found := _foreign_kind(each)) is not None:
             return found

@@ -1,4 +1,4 @@
-"""Whether a run's models can do its work, as far as their files show.
+"""Check, using only the files in the models' folders, whether a run can work with its models.
 
 A launch makes these checks, so that a run that can't work is refused before it is queued. The run's process
 repeats them, because files can change while the run waits. A model on the hub is checked only after loading.

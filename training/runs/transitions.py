@@ -1,4 +1,4 @@
-"""A run's state changes, as compare-and-set statements. Each statement changes the state, writes the state
+"""State changes of runs, as compare-and-set statements. Each statement changes the state, writes the state
 event and sends the notification.
 
 Failures and how they are handled:

@@ -19,8 +19,8 @@ class Member(serializers.Serializer[models.Membership]):
     paused_reason = serializers.CharField(allow_blank=True)
     qualified_at = serializers.DateTimeField(allow_null=True)
     qualification_attempt = serializers.IntegerField(
-        help_text="Number of the current qualification attempt. The member has failed if this number exceeds"
-        " the number of allowed attempts."
+        help_text="Number of the current qualification attempt. The member has failed to qualify if this"
+        " number exceeds the number of allowed attempts."
     )
     extra_attempts = serializers.IntegerField(help_text="Attempts granted beyond the project's limit.")
     created_at = serializers.DateTimeField()

@@ -25,8 +25,8 @@ class Limit:
     amount: int
     seconds: int
     key: str = ""
-    """The value for which guesses are counted. If the value is empty, guesses are counted per client
-    address."""
+    """Guesses are counted separately for each key, for example a username. If the key is empty, guesses are
+    counted per client address."""
 
     def use(self, request: HttpRequest) -> Usage | None:
         """Counts one use of the limit. Returns the usage, which can be rolled back, or None if the limit is
@@ -64,8 +64,8 @@ class Guess:
 def guessing(
     request: HttpRequest, limits: tuple[Limit, ...], refusal: str = "Too many failed login attempts."
 ) -> Iterator[Guess]:
-    """Counts one guess. The caller sets `right` if the guess was correct. Raises Throttled after too many
-    wrong guesses."""
+    """Counts one guess. The caller sets `right` of the yielded object to True if the guess was correct.
+    Raises Throttled after too many wrong guesses."""
     used: list[Usage] = []
     for limit in limits:
         usage = limit.use(request)

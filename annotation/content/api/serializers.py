@@ -22,7 +22,7 @@ class MappingField(serializers.JSONField):
         if not isinstance(value, dict) or not all(isinstance(column, str) for column in value.values()):
             raise serializers.ValidationError("It must be an object whose values are names of columns.")
         if unknown := sorted(set(value) - set(KEYS)):
-            raise serializers.ValidationError(f"{unknown[0]!r} is none of {', '.join(KEYS)}.")
+            raise serializers.ValidationError(f"{unknown[0]!r} is not one of {', '.join(KEYS)}.")
         return value
 
 
@@ -119,9 +119,9 @@ class ImportPreview(serializers.Serializer[Any]):
 
 
 class RowCount(serializers.Serializer[Any]):
-    count = serializers.IntegerField(help_text="Number of these rows.")
+    count = serializers.IntegerField(help_text="Number of affected rows.")
     lines = serializers.ListField(
-        child=serializers.IntegerField(), help_text="Line numbers of the first 20 of these rows."
+        child=serializers.IntegerField(), help_text="Line numbers of the first 20 affected rows."
     )
     files = serializers.ListField(
         child=serializers.CharField(),
@@ -142,7 +142,7 @@ class LineError(serializers.Serializer[Any]):
 
 
 class ReasonCount(RowCount):
-    reason = serializers.CharField(help_text="The reason given for the first of these rows.")
+    reason = serializers.CharField(help_text="The reason given for the first affected row.")
 
 
 class ImportReport(serializers.Serializer[Any]):

@@ -37,7 +37,7 @@ def launch_import(*, project: Project, user: User, file: UploadedFile, options: 
     try:
         recognised(cast(BinaryIO, file), options.get("format"), options.get("mapping"), expanded)
     except Problem:
-        # A file whose first rows can't be read without unpacking much data is left to the worker.
+        # If reading the first rows would unpack too much data, the worker checks the file instead.
         if not expanded.exceeded:
             raise
     id = uuid7()

@@ -67,10 +67,10 @@ def importing(
     everything and rolls it back, so the report matches that of a real import. Raises Problem, with nothing
     written, when the file can't be read or its format is unknown.
 
-    The other arguments serve imports in a worker. `so_far` is the report of an interrupted import of the same
-    file, which continues after the rows in this report. `stored` is called with the report in each batch's
-    transaction; an exception rolls the batch back. `check` is called while rows are read; an exception ends
-    the import. The limit on the duration counts from `began`, a time of the monotonic clock.
+    The other arguments are for imports in a worker. `so_far` is the report of an interrupted import of the
+    same file, which continues after the rows in this report. `stored` is called with the report in each
+    batch's transaction; an exception rolls the batch back. `check` is called while rows are read; an
+    exception ends the import. The limit on the duration counts from `began`, a time of the monotonic clock.
     """
     placed = checked_options(project, options)
     dry_run = options.get("dry_run", False)
@@ -99,8 +99,8 @@ def importing(
                     with transaction.atomic():
                         if not dry_run:
                             # Two imports with the same prompts in different orders could deadlock. The lock
-                            # is therefore acquired before any row is written. A dry run would hold it until
-                            # its end, so that forms could not be changed for that long.
+                            # is therefore acquired before any row is written. A dry run doesn't acquire the
+                            # lock, because it would block changes to the project's form until its end.
                             acquire(Lock.CONTENT.of(project.pk))
                         store_batch(
                             project=project, batch=batch, report=report, options=placed, stored=stored

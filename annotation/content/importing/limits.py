@@ -16,7 +16,7 @@ class OutOfTime(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImportLimits:
-    """The limits that end an import, and the sentences that say so."""
+    """The limits that end an import, and the messages that report them."""
 
     rows: int
     seconds: int

@@ -171,7 +171,7 @@ class ImportReport:
 @dataclass(frozen=True, slots=True)
 class ImportProgress:
     """The progress of an import. `share` is the share of the file's bytes read so far, from 0 to 1. `read`
-    and `failed` are numbers of rows."""
+    and `failed` count rows."""
 
     share: float
     read: int

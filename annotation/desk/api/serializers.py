@@ -1,4 +1,4 @@
-"""Serializers for assignments, answers and drafts. Serializers check types; services check meaning."""
+"""Serializers for assignments, answers and drafts. Serializers check types; services validate values."""
 
 from __future__ import annotations
 

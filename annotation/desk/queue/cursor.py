@@ -31,8 +31,8 @@ MAX_CURSORS = 10_000
 
 @dataclass(frozen=True)
 class Cursor:
-    """The result of a query that found no task before `place` in the queue that was available to the
-    annotator. In the query's snapshot, all transactions before `seen` had ended.
+    """The result of a query: no task before `place` in the queue was available to the annotator. In the
+    query's snapshot, all transactions before `seen` had ended.
 
     If a task before `place` is available now, the task has changed since the snapshot. Such a task entered
     the queue, changed its place, got a slot back, or became available to the annotator again. For every such

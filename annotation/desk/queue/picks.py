@@ -20,7 +20,7 @@ WITH pick AS (
      WHERE {QUEUED} AND {NOT_MINE}
      ORDER BY {{key}} {_LOCKED}
 )"""
-# Every row of `behind` comes before every row of `ahead`.
+# In the queue, every task in `behind` precedes every task in `ahead`.
 _FROM_CURSOR = f"""
 WITH behind AS (
     SELECT t.id, 0 AS attempt FROM annotation_rankingtask t
@@ -108,7 +108,7 @@ def renew(*, project: Project, annotator: User, all: bool) -> list[Assignment]:
     """Renews the current lease, or with `all` every open lease, for a full lease period. The current
     lease comes first.
 
-    An expired lease gets a new token, because requests with the old token were refused.
+    An expired lease gets a new token, so that the old token, which was refused, stays invalid.
     """
     which = "" if all else "ORDER BY leased_at, id LIMIT 1"
     rows = Assignment.objects.raw(

@@ -63,7 +63,7 @@ BEGIN
         OR (r.supersedes_id IS NOT NULL AND r.kind = 'review'
                 AND (former.task_id, former.kind) IS DISTINCT FROM (r.task_id, r.kind))
         OR (r.assignment_id IS NOT NULL AND (r.kind = 'review') <> (a.state IN ('reviewing', 'reviewed')))
-        -- Each response of the task was shown once, and each has one place.
+        -- The shown order must contain each of the task's responses once, and each must have a place.
         OR cardinality(r.shown_order) <> cardinality(r.places)
         OR cardinality(r.shown_order) <> (
             SELECT count(*) FROM annotation_taskresponse s

@@ -1,5 +1,5 @@
-"""Indicators of bias in each ranking: it prefers the response shown first or the longer response, it matches
-the order shown, or the annotator submitted it without changing the order shown."""
+"""Indicators of bias: how often a ranking prefers the response shown first, prefers the longer response,
+matches the order shown, or was submitted without a change to the order shown."""
 
 from __future__ import annotations
 

@@ -2847,7 +2847,7 @@ export interface components {
             paused_reason: string;
             /** Format: date-time */
             qualified_at: string | null;
-            /** @description Number of the current qualification attempt. The member has failed if this number exceeds the number of allowed attempts. */
+            /** @description Number of the current qualification attempt. The member has failed to qualify if this number exceeds the number of allowed attempts. */
             qualification_attempt: number;
             /** @description Attempts granted beyond the project's limit. */
             extra_attempts: number;
@@ -3554,9 +3554,9 @@ export interface components {
             required: boolean;
         };
         QuirkCount: {
-            /** @description Number of these rows. */
+            /** @description Number of affected rows. */
             count: number;
-            /** @description Line numbers of the first 20 of these rows. */
+            /** @description Line numbers of the first 20 affected rows. */
             lines: number[];
             /** @description The file of each of these lines, if the rows come from an archive of several files; otherwise empty. */
             files: string[];
@@ -3720,13 +3720,13 @@ export interface components {
             points: components["schemas"]["LevelRequest"][];
         };
         ReasonCount: {
-            /** @description Number of these rows. */
+            /** @description Number of affected rows. */
             count: number;
-            /** @description Line numbers of the first 20 of these rows. */
+            /** @description Line numbers of the first 20 affected rows. */
             lines: number[];
             /** @description The file of each of these lines, if the rows come from an archive of several files; otherwise empty. */
             files: string[];
-            /** @description The reason given for the first of these rows. */
+            /** @description The reason given for the first affected row. */
             reason: string;
         };
         RecipeKind: {

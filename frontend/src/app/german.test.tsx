@@ -134,7 +134,7 @@ afterEach(() => {
   cleanup();
   localStorage.clear();
   speak("en", { remember: false });
-  vi.resetModules(); // The modules that the last test loaded are still set to German.
+  vi.resetModules(); // Unloads the last test's modules, which are still set to German.
   vi.unstubAllGlobals();
 });
 

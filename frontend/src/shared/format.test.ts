@@ -10,5 +10,5 @@ describe("metric names and values", () => {
     ["heldout/accuracy", "Held-out accuracy"],
     ["heldout_loss", "Held-out loss"],
     ["heldout/best_of_4", "Held-out best of 4"],
-  ])("%s is called %s", (name, called) => expect(figureName(name)).toBe(called));
+  ])("the metric %s is shown as %s", (name, called) => expect(figureName(name)).toBe(called));
 });

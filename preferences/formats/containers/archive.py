@@ -89,7 +89,7 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
     size = stream.seek(0, io.SEEK_END)
     if sum(entry.compress_size for entry in entries) > size:
         raise FormatError(
-            "Entries of the zip archive overlap: their compressed sizes add up to more than the archive."
+            "Entries of the zip archive overlap: the sum of their compressed sizes exceeds the file size."
         )
     expanded = sum(entry.file_size for entry in found)
     if unpacks_too_far(expanded, sum(entry.compress_size for entry in found)):

@@ -15,7 +15,8 @@ HEAD_BYTES = 64 * 1024
 # module's own limit does.
 MAX_ROW_BYTES = 8 * 2**20
 MAX_EXPANDED_BYTES = 64 * 2**30
-# The first rows of a file never need more, unless a row is too long or a Parquet file must be unpacked.
+# Reading the first rows of a file never unpacks more bytes than this, unless a row is too long or a Parquet
+# file must be unpacked.
 HEAD_EXPANDED_BYTES = 512 * 2**20
 # Text compresses by a factor of 3 to 10, and repetitive logs compress by a factor of up to about 50. The
 # maximum for gzip is 1,032. The ratio is not checked for the first 64 MiB of unpacked data. A small file of
@@ -44,7 +45,7 @@ class Expanded:
         return self.bytes > self.limit
 
     def count(self, size: int) -> None:
-        """Raises ExpansionError beyond the limit."""
+        """Adds `size` bytes to the count. Raises ExpansionError if the count exceeds the limit."""
         self.bytes += size
         if self.exceeded:
             raise ExpansionError(f"the data has more than {self.limit:,} bytes, which is the limit")

@@ -20,8 +20,8 @@ LINE_ENDS = (b"\n", b"\r")
 
 
 def some_of(stream: Any) -> Callable[[int], bytes]:
-    """The method that reads up to n bytes. `read1` is preferred. If `read` fails in the middle of a call, the
-    bytes that the call has already read are lost."""
+    """The stream's method that reads up to n bytes: `read1` if the stream has it, otherwise `read`. If `read`
+    fails in the middle of a call, the bytes that the call has already read are lost."""
     return cast(Callable[[int], bytes], getattr(stream, "read1", stream.read))
 
 

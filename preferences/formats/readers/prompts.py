@@ -33,7 +33,7 @@ TEXT_NAMES = (
 )
 PROMPT_NAMES = (*CONVERSATION_NAMES, *TEXT_NAMES)
 _PLACE = {name: place for place, name in enumerate(PROMPT_NAMES)}
-# Beside a conversation that contains an answer, `context` is background, not the prompt.
+# If a row also has a conversation that contains an answer, `context` is background, not the prompt.
 WEAK_NAMES = (*CONVERSATION_NAMES, "context")
 SYSTEM_NAMES = ("system", "system_prompt", "system_message")
 _SYSTEM = frozenset(SYSTEM_NAMES)
@@ -150,7 +150,8 @@ def _is_answered(value: Any, name: str) -> bool:
 
 
 def with_system(row: Row, messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], frozenset[str]]:
-    """The conversation, opened by the row's system prompt, and the names of the fields that it then contains.
+    """The conversation with the row's system prompt as its first turn, and the names of the system fields
+    that are now part of the conversation.
 
     If the conversation has a system turn with another text, the field remains metadata.
     """

@@ -167,7 +167,7 @@ def _by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
     values: dict[int, Any] = {}
     for key, value in object_of(row.get(name), name).items():
         if key not in ids:
-            raise RowError(f"{name} names response {key!r}, which the row does not have")
+            raise RowError(f"{name} refers to response {key!r}, which the row does not have")
         check_no_nul(value, f"{name}.{key}")
         values[ids[key]] = value
     return values

@@ -117,12 +117,12 @@ def test_forged_address_header_does_not_bypass_the_limit(browser: APIClient, ali
     assert last == 429
 
 
-def test_frequent_logins_are_not_limited(browser: APIClient, alice: User) -> None:
+def test_successful_logins_are_not_limited(browser: APIClient, alice: User) -> None:
     assert {_login(browser) for _ in range(12)} == {200}
 
 
 @pytest.mark.parametrize("body", [[], {"username": "x\x00"}, {"username": ["a"], "password": 3}, {}])
-def test_invalid_login_body_is_a_problem(browser: APIClient, db: None, body: object) -> None:
+def test_invalid_login_body_gets_a_problem_response(browser: APIClient, db: None, body: object) -> None:
     response = browser.post(LOGIN, body, headers=_token(browser))
     assert response.status_code in (400, 422)
     assert response["Content-Type"] == "application/problem+json"
@@ -141,7 +141,7 @@ def test_guesses_from_one_address_are_limited_across_accounts(browser: APIClient
     assert statuses == [400] * 100 + [429]
 
 
-def test_reached_limit_is_not_reset_when_many_other_counts_are_stored(rf: RequestFactory) -> None:
+def test_storing_many_other_counts_does_not_reset_a_limit(rf: RequestFactory) -> None:
     limit = Limit("code-hour", 2, 3600, "victim")
     request = rf.post("/")
     assert [limit.use(request) is None for _ in range(3)] == [False, False, True]

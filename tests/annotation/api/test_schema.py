@@ -25,7 +25,9 @@ def test_every_operation_has_a_unique_name(operations: dict[str, dict[str, Any]]
     assert not [name for name in names if name.startswith("v1") or name[-1].isdigit()]
 
 
-def test_every_response_is_typed_and_every_error_is_a_problem(operations: dict[str, dict[str, Any]]) -> None:
+def test_every_response_is_typed_and_every_error_is_a_problem_response(
+    operations: dict[str, dict[str, Any]],
+) -> None:
     assert len(operations) >= 20
     for name, operation in operations.items():
         responses = dict(operation["responses"])

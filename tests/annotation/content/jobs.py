@@ -25,7 +25,7 @@ def executed(client: APIClient, response: Any) -> dict[str, Any]:
     assert response.status_code == 202, response.content
     id = response.json()["id"]
     # The test's transaction is never committed, so the heartbeat's own connection would not find the import.
-    # Callbacks on the commit are called explicitly.
+    # For the same reason, on_commit callbacks are executed explicitly.
     with (
         patch.object(transitions, "HEARTBEAT_EVERY", timedelta(hours=1)),
         TestCase.captureOnCommitCallbacks(execute=True),

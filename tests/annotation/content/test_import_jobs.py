@@ -234,7 +234,7 @@ def test_full_disk_is_reported(manager: APIClient, monkeypatch: pytest.MonkeyPat
     [
         ("[" * 100_000, "nested too deeply"),
         ('{"prompt": ["a"]}', "names of columns"),
-        ('{"winner": "a"}', "'winner' is none of prompt"),
+        ('{"winner": "a"}', "'winner' is not one of prompt"),
     ],
 )
 def test_invalid_mapping_is_refused(manager: APIClient, mapping: str, reason: str) -> None:

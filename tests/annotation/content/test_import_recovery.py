@@ -113,7 +113,7 @@ def test_import_of_a_killed_worker_continues_after_its_last_batch(
     assert list((artefacts / "imports").glob("*")) == []
 
 
-def test_stopping_worker_requeues_its_import(queued: Import, tmp_path: Path) -> None:
+def test_worker_requeues_its_import_when_it_stops(queued: Import, tmp_path: Path) -> None:
     with worker(tmp_path / "worker.log"):
         eventually(lambda: stored_batches() >= 1, seconds=60, what="a batch is stored")
     queued.refresh_from_db()
@@ -124,7 +124,7 @@ def test_stopping_worker_requeues_its_import(queued: Import, tmp_path: Path) -> 
 
 @contextmanager
 def executing(found: Import) -> Iterator[None]:
-    """Executes the import in a thread. At its end, the context waits for the thread."""
+    """Executes the import in a thread. On exit, the context waits for the thread to finish."""
 
     def run() -> None:
         try:
@@ -197,7 +197,7 @@ def test_sweep_cancels_a_lost_import_whose_cancellation_was_requested(queued: Im
     assert Import.objects.get().state == "cancelled"
 
 
-def test_stopping_worker_starts_no_import(queued: Import) -> None:
+def test_worker_that_is_stopping_starts_no_import(queued: Import) -> None:
     worker_is_stopping.set()
     try:
         execute_import(import_id=UUID(str(queued.pk)))

@@ -116,7 +116,7 @@ def test_prompts_import_adds_1033_prompts_and_none_when_repeated(wishes: Project
     assert unchanged(import_file(project=wishes, file=path))
 
 
-def test_ranking_is_imported_with_tiers_pairs_and_annotator(wishes: Project) -> None:
+def test_ranking_is_imported_with_tiers_and_pairs_and_annotator(wishes: Project) -> None:
     row = ranked(
         strength=2, comment="why", ratings={"0": {"help": 4}}, flags={"2": ["short"]}, duration_ms=900
     )
@@ -138,7 +138,7 @@ def test_ranking_is_imported_with_tiers_pairs_and_annotator(wishes: Project) -> 
     assert RankingTask.objects.get().state == RankingTask.State.DONE
 
 
-def test_answer_not_rankable_is_imported_without_comparisons(wishes: Project) -> None:
+def test_answer_marked_not_rankable_is_imported_without_comparisons(wishes: Project) -> None:
     report = take(wishes, ranked(tiers=[], not_rankable=True))
     assert report.rankings == 1
     assert Ranking.objects.get().not_rankable
@@ -240,7 +240,7 @@ def test_errors_beyond_the_limit_are_counted_but_not_listed(
     assert (report.failed, len(report.errors)) == (5, 2)
 
 
-def test_import_options_apply_and_gold_is_stored_as_response_ids(wishes: Project) -> None:
+def test_import_options_are_applied_and_gold_tiers_are_stored_as_response_ids(wishes: Project) -> None:
     row = {"prompt": "Q", "responses": ["a", "b"], "gold_tiers": [[1], [0]]}
     take(wishes, row, overlap=3, round=4, priority=7)
     task = RankingTask.objects.get()

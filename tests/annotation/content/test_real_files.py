@@ -186,7 +186,7 @@ def test_tulu_has_807_rows_from_16_evaluators(shelf: Project) -> None:
     }
 
 
-def test_repeated_tulu_item_by_the_same_evaluator_is_a_revision(shelf: Project) -> None:
+def test_second_answer_to_a_tulu_item_by_the_same_evaluator_is_a_revision(shelf: Project) -> None:
     report = take(shelf, "annotators/tulu1-human-eval.jsonl.gz")
     revisions = Ranking.objects.exclude(supersedes=None)
     assert quirks(report) == {"same-annotator-again": revisions.count()}

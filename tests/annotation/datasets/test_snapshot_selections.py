@@ -163,7 +163,7 @@ def test_review_determines_the_row_of_its_task(
     assert len(frozen(project, "people", kinds=["annotation"])[1]) == 2
 
 
-def test_row_is_not_rankable_or_all_bad_only_with_more_than_half_of_the_votes(
+def test_row_is_not_rankable_or_all_bad_only_if_more_than_half_of_the_votes_say_so(
     project: Project, tasks: list[RankingTask]
 ) -> None:
     rank(tasks[0], "kim", not_rankable=True)
@@ -259,7 +259,7 @@ def test_weights_follow_reliability_and_are_used_in_training(
     assert [ranking.weight for ranking in read] == [row["weight"] for row in rows]
 
 
-def test_weights_are_equal_with_fewer_than_three_overlapping_annotators(
+def test_weights_are_equal_if_fewer_than_three_annotators_share_tasks(
     project: Project, tasks: list[RankingTask]
 ) -> None:
     rank(tasks[0], "kim", "a", "b", "c")

@@ -193,7 +193,7 @@ def test_annotators_have_stable_anonymous_pseudonyms(wishes: Project) -> None:
     assert elsewhere["annotator"] not in names
 
 
-def test_card_and_readme_count_the_contents_of_the_file(wishes: Project) -> None:
+def test_card_and_readme_describe_the_contents_of_the_file(wishes: Project) -> None:
     put(wishes, 1, strength=1)
     put(wishes, 2, tiers=[], not_rankable=True, annotator="lee")
     put(wishes, 3, round=2)

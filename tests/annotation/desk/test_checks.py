@@ -90,7 +90,7 @@ def test_check_goes_to_every_annotator_and_is_never_finished(
         assert task.answered == task.assignments.filter(state="submitted").count()
 
 
-def test_released_check_cannot_be_exchanged_for_another_task(mixed: Project, alice: User) -> None:
+def test_releasing_a_check_does_not_replace_it_with_another_task(mixed: Project, alice: User) -> None:
     """Annotators must not be able to avoid checks by releasing them."""
     for _ in range(12):
         first = claim(mixed, alice)

@@ -197,7 +197,7 @@ def test_refusal_of_an_invalid_answer_names_the_field_and_keeps_the_draft(
         ({"not_rankable": "perhaps"}, "not_rankable"),
     ],
 )
-def test_malformed_answers_are_problems_not_server_errors(
+def test_malformed_answers_are_refused_without_a_server_error(
     desk: APIClient, changes: dict[str, object], field: str
 ) -> None:
     response = send(desk, next_of(desk), **changes)

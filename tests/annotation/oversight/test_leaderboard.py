@@ -64,7 +64,7 @@ def test_models_without_a_name_are_left_out_of_the_leaderboard(ranked: Project) 
     assert [row.model for row in leaderboard(project=ranked).standings] == ["model-0", "model-2"]
 
 
-def test_leaderboard_uses_only_valid_rankings(ranked: Project, alice: User, mona: User) -> None:
+def test_leaderboard_omits_checks_and_excluded_annotators(ranked: Project, alice: User, mona: User) -> None:
     task = RankingTask.objects.all()[0]
     best, *rest = task.responses.values_list("pk", flat=True)
     set_kind(task=task, kind=RankingTask.Kind.GOLD, gold_tiers=[[best], rest])

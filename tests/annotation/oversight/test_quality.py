@@ -216,7 +216,7 @@ def test_agreement_on_ratings_is_krippendorffs_alpha(
     assert scale.alpha_ordinal.value is not None
 
 
-def test_random_annotator_is_an_outlier(
+def test_annotator_who_answers_at_random_is_an_outlier(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     add_tasks(project, 40, overlap=3)

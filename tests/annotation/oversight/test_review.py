@@ -314,7 +314,7 @@ def test_concurrent_reviewers_get_different_tasks(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_reviewer_waits_for_agreement_that_another_request_computes(
+def test_reviewer_waits_while_another_request_computes_the_agreement(
     project: Project, three: list[RankingTask], alice: User, ben: User, rita: User
 ) -> None:
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
@@ -342,7 +342,7 @@ def test_reviewer_waits_for_agreement_that_another_request_computes(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(5))
-def test_ranking_during_the_computation_makes_agreement_stale_again(
+def test_ranking_submitted_while_agreement_is_computed_makes_it_stale_again(
     project: Project, add_tasks: Callable[..., list[RankingTask]], turn: int
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=6)

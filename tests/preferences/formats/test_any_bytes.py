@@ -184,7 +184,7 @@ def test_mutated_files_of_every_format_are_read_or_refused() -> None:
         ({"messages": [{"role": "user", "content": " "}], "prompt": None}, "contains no text"),
     ],
 )
-def test_value_that_can_not_be_stored_is_refused(row: dict[str, Any], reason: str) -> None:
+def test_value_that_cannot_be_stored_is_refused(row: dict[str, Any], reason: str) -> None:
     (found,) = outcome(json.dumps({**ROW, **row}).encode())
     assert reason in found
 

@@ -65,7 +65,7 @@ def test_broken_file_is_named_and_affects_only_its_own_rows() -> None:
     ]
 
 
-def test_error_in_a_single_file_archive_does_not_name_the_file() -> None:
+def test_error_in_an_archive_with_only_one_file_does_not_name_the_file() -> None:
     assert read(zipped({"a.jsonl": GOOD + b"\n{"}))[1].startswith("the line is not valid JSON")
 
 
@@ -114,7 +114,9 @@ def test_archive_with_implausible_declared_sizes_is_refused(monkeypatch: pytest.
         read(zipped({"a.jsonl": GOOD + b"\n" + b" " * 2**24}))
 
 
-def test_archive_with_false_declared_size_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_an_archive_with_a_false_declared_size_stops_at_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(limits, "FREE_EXPANDED_BYTES", 2**20)
     monkeypatch.setattr(archive, "unpacks_too_far", lambda expanded, packed: False)
     reasons = read(zipped({"a.jsonl": GOOD + b"\n" + b" " * 2**24}))

@@ -160,7 +160,9 @@ CONTAINERS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", CONTAINERS)
-def test_each_container_gives_both_readers_the_same_rankings_and_reasons(kind: str, tmp_path: Path) -> None:
+def test_both_readers_get_the_same_rankings_and_rejections_from_each_container(
+    kind: str, tmp_path: Path
+) -> None:
     file = tmp_path / "file"
     file.write_bytes(CONTAINERS[kind]())
     compare(file)

@@ -61,7 +61,7 @@ def test_direction_decides_which_score_is_better(direction: str, best: str) -> N
     assert order(record)[0] == [best]
 
 
-def test_scores_in_a_list_and_under_a_key_can_be_chosen() -> None:
+def test_scores_in_a_list_or_under_a_key_can_be_chosen() -> None:
     listed = {"prompt": "Best pet?", "responses": ["Cat", "Dog"], "scores": [0.1, 0.9]}
     keyed = {
         "prompt": "Best pet?",

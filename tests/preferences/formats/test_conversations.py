@@ -76,7 +76,7 @@ def test_prompt_is_read_exactly_once_from_any_supported_field(
     assert names(record) == []
 
 
-def test_messages_that_end_with_another_answer_are_kept_as_metadata() -> None:
+def test_messages_that_end_with_neither_response_are_kept_as_metadata() -> None:
     other = [ASK, {"role": "assistant", "content": "Rhine."}]
     record = record_of(both(ASK) | {"prompt": "Name a river.", "messages": other}, "trl-preference")
     assert (turns(record), record.metadata) == (ONCE, {"messages": other})
@@ -324,7 +324,7 @@ def test_battles_without_a_judge_are_distinguished_by_their_id(known: dict[str, 
     assert record_of({**anonymous, **known}, "arena-battles").rankings[0].external_id == expected
 
 
-def test_battle_with_a_system_turn_is_cut_after_the_judged_turn() -> None:
+def test_battle_with_a_system_turn_is_truncated_after_the_judged_turn() -> None:
     more = [{"role": "user", "content": "And?"}, {"role": "assistant", "content": "Rhine."}]
     row = battle("model_a", conversation_a=[SYSTEM, ASK, YES, *more], conversation_b=[SYSTEM, ASK, NO, *more])
     record = record_of(row, "arena-battles")

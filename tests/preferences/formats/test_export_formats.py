@@ -325,7 +325,7 @@ def test_each_label_studio_file_is_one_array_of_tasks(wishes: Project) -> None:
     assert len(orders) == len(ROWS)
 
 
-def test_argilla_values_include_their_ranks(wishes: Project) -> None:
+def test_argilla_ranking_values_include_the_rank_of_each_response(wishes: Project) -> None:
     first, top, alike, neither, *_ = lines(frozen(wishes), "argilla")
     (response,) = first["responses"]
     assert response["values"]["ranking"]["value"] == [
@@ -425,7 +425,7 @@ PREFERRED = {("4", "5"), ("four", "5"), ("b", "a"), ("b", "c"), ("x", "y"), ("Be
         ("argilla", set()),
     ],
 )
-def test_exports_with_preferences_train_reward_models(
+def test_reward_models_can_be_trained_on_exports_with_preferences(
     format: str, lost: set[tuple[str, str]], wishes: Project, tmp_path: Path
 ) -> None:
     """Training uses all rankings except the documented losses: all-bad answers, and prompts with a system

@@ -131,7 +131,7 @@ def test_tool_calls_are_part_of_the_text() -> None:
     assert records[2].metadata == {"turn_fields": [{"turn": 1, "tool_calls": [call]}]}
 
 
-def test_sharegpt_conversation_with_single_answers_is_read() -> None:
+def test_sharegpt_conversation_with_one_message_per_answer_is_read() -> None:
     folder = case("15-llamafactory-sharegpt-dicts")
     (record,) = accepted(folder / "input.json", "trl-preference")
     assert turns(record) == [("user", "Tea or coffee?")]
@@ -211,7 +211,7 @@ def test_every_character_is_kept_in_json_lines_csv_and_parquet(tmp_path: Path) -
         assert all(ranking(record).tiers == ((0,), (1,)) for record in found)
 
 
-def test_file_of_step_ratings_is_refused_by_name() -> None:
+def test_error_for_a_file_of_step_ratings_names_prm800k() -> None:
     file = case("29-prm800k-steps") / "input.jsonl"
     with file.open("rb") as stream, pytest.raises(FormatError) as refused:
         read_records(stream)

@@ -61,7 +61,7 @@ def only_reason(row: dict[str, Any], format_name: str = "rankloop") -> str:
 
 
 @pytest.mark.parametrize("name", HH_FILES)
-def test_every_hh_row_restores_its_dialogues_byte_for_byte(name: str) -> None:
+def test_dialogues_of_every_hh_row_are_restored_byte_for_byte(name: str) -> None:
     rows, identical = HH_FILES[name]
     with hh_file(name).open("rb") as stream:
         found, records = read_records(stream)
@@ -280,16 +280,16 @@ def test_bad_rows_are_reported_and_good_rows_are_read() -> None:
         ({"responses": ["a", {"text": "b\x00"}]}, "responses.1.text contains a NUL"),
         ({"responses": ["a", {"text": "b", "model": "m" * 300}]}, "responses.1.model"),
         ({"tiers": [[0], [0, 1]]}, "twice"),
-        ({"tiers": [[0], [2]]}, "names response 2"),
+        ({"tiers": [[0], [2]]}, "refers to response 2"),
         ({"tiers": [[0], []]}, "empty group"),
-        ({"tiers": [[True], [0]]}, "names response True"),
+        ({"tiers": [[True], [0]]}, "refers to response True"),
         ({"ranking": [1, 2]}, "both given"),
         ({"tiers": None, "ranking": [0, 1]}, "1 is best"),
         ({"tiers": None, "ranking": [1]}, "1 numbers for 2 responses"),
         ({"strength": 2.5}, "strength must be a whole number"),
         ({"strength": 99_999}, "strength is 99999"),
         ({"not_rankable": True}, "but there is a ranking"),
-        ({"ratings": {"9": {"help": 1}}}, "ratings names response '9'"),
+        ({"ratings": {"9": {"help": 1}}}, "ratings refers to response '9'"),
         ({"gold_tiers": [[0]]}, "gold_tiers leaves out"),
         ({"metadata": {"note": "a\x00"}}, "metadata.note contains a NUL"),
         ({"metadata": {"note": "x" * 70_000}}, "metadata takes"),
@@ -353,7 +353,7 @@ def test_gzip_bomb_is_stopped_and_earlier_rows_are_kept(monkeypatch: pytest.Monk
     assert "reading stopped" in found[-1].reason
 
 
-def test_truncated_gzip_file_keeps_its_earlier_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_complete_rows_of_a_truncated_gzip_file_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = gzip.compress(lines(*[{**NATIVE, "prompt": f"Question {n}"} for n in range(20_000)]).read())
     _, found = read(io.BytesIO(packed[: len(packed) // 2]))
     assert len(found) > 1000

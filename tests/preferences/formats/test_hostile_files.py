@@ -132,14 +132,14 @@ def test_gzip_inside_gzip_is_refused() -> None:
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.9, 0.999])
-def test_truncated_gzip_keeps_its_valid_rows(keep: float) -> None:
+def test_valid_rows_of_a_truncated_gzip_file_are_read(keep: float) -> None:
     whole = gzip.compress(b"\n".join([json.dumps({**ROW, "prompt": f"{n}"}).encode() for n in range(5000)]))
     found = read(whole[: int(len(whole) * keep)])
     assert sum(bool(item.records) for item in found) > 100
     assert "is truncated or damaged" in found[-1].reason
 
 
-def test_reading_an_unclosed_quote_stops_at_the_row_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_an_unclosed_quote_stops_at_the_row_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 10_000)
     data = b'prompt,response_1,response_2\nQ,a,b\nQ,"a' + b"\nmore" * 100_000
     assert good_lines(data) == [2]
@@ -175,7 +175,7 @@ def test_rows_with_wrong_parquet_types_are_rejected_one_by_one(columns: dict[str
     assert reason in found[0].reason
 
 
-def test_damaged_parquet_is_refused_or_stops_with_a_reason() -> None:
+def test_damaged_parquet_is_refused_or_reading_stops_with_a_reason() -> None:
     whole = table(prompt=[f"Question {n}" * 20 for n in range(5000)], responses=[["a", "b"]] * 5000)
     with pytest.raises(FormatError, match="can't be opened"):
         read(whole[: len(whole) // 2])

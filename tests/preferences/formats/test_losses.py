@@ -175,7 +175,7 @@ class Found:
         return [(record, ranking) for record in self.of(name) for ranking in record.rankings]
 
     def has(self, name: str, field: str, value: Any) -> bool:
-        """Whether every ranking of this prompt has the value."""
+        """Whether the field has this value in every ranking of the prompt."""
         said = self.said(name)
         return bool(said) and all(getattr(ranking, field) == value for _, ranking in said)
 

@@ -110,7 +110,7 @@ def ranking_of(row: Row) -> RankingRecord | None:
 
 
 @pytest.mark.parametrize("answer", ["reject", "ignore"])
-def test_prodigy_example_without_a_vote_stays_open_with_a_notice(answer: str) -> None:
+def test_prodigy_example_without_a_vote_becomes_an_open_task_with_a_notice(answer: str) -> None:
     row = READ["Prodigy (choice)"].data
     assert isinstance(row, dict)
     record = record_of({**row, "answer": answer, "_annotator_id": "ann", "_timestamp": 1711690794})
@@ -127,7 +127,7 @@ def test_prodigy_example_with_several_options_is_refused() -> None:
     assert "accept names 'c'; the options are a, b" in refusal({**row, "accept": ["c"]})
 
 
-def test_listed_responses_can_be_named_by_id() -> None:
+def test_vote_can_name_a_response_in_a_list_by_its_id() -> None:
     answers = [{"id": 41, "text": "Cat"}, {"id": 42, "text": "Dog"}]
     row = {"question": "Best pet?", "answers": answers}
     for vote in ({"accepted_answer_id": 42}, {"winner": "42"}, {"accept": ["42"]}):
@@ -172,7 +172,7 @@ LIST = {"prompt": "Best pet?", "responses": ["Cat", "Dog"]}
         ({**PAIR, "result": "win"}, "result ('win' names no response)"),
     ],
 )
-def test_vote_that_is_hidden_in_a_column_is_refused(row: Row, named: str) -> None:
+def test_file_with_a_vote_that_cannot_be_interpreted_is_refused(row: Row, named: str) -> None:
     assert named in refusal(row)
 
 
@@ -210,7 +210,7 @@ def test_german_ties_are_read(cell: str, all_bad: bool) -> None:
     assert (order(record), record.rankings[0].all_bad) == ("Cat = Dog", all_bad)
 
 
-def test_columns_that_name_the_chosen_response_are_not_its_text() -> None:
+def test_columns_that_name_the_chosen_response_are_not_read_as_its_text() -> None:
     assert order(record_of({**PAIR, "chosen_response": "B", "rejected_response": "A"})) == DOG
 
 

@@ -167,7 +167,7 @@ def test_argilla_drafts_are_left_out_with_a_quirk() -> None:
     assert names(record) == ["answer-left-out"]
 
 
-def test_argilla_response_without_ranks_is_a_ranking_without_an_order() -> None:
+def test_argilla_response_without_ranks_is_read_as_a_ranking_without_an_order() -> None:
     values = {"pref": {"value": None}, "comment": {"value": "Rude."}, "rewrite": {"value": "Three."}}
     record = record_of(
         argilla(ranked(2, 1), {"values": values | {"help": {"value": 4}}, "user_id": "u2"}), "argilla"
@@ -224,7 +224,9 @@ def test_all_variants_of_trl_preference_data_are_read(
     ("margin", "strength", "kept"),
     [(0.0, None, {}), (2, 2, {}), (0.35, None, {"margin": 0.35}), (-1, None, {"margin": -1.0})],
 )
-def test_integer_margin_is_a_strength(margin: float, strength: int | None, kept: dict[str, Any]) -> None:
+def test_integer_margin_is_read_as_a_strength(
+    margin: float, strength: int | None, kept: dict[str, Any]
+) -> None:
     record = record_of({"prompt": "Q", "chosen": "a", "rejected": "b", "margin": margin}, "trl-preference")
     assert (record.rankings[0].strength, record.rankings[0].metadata) == (strength, kept)
     assert names(record) == (["margin-not-whole"] if kept else [])

@@ -85,7 +85,7 @@ def test_winner_is_read_in_any_spelling(column: str, cell: str, expected: list[l
 
 
 @pytest.mark.parametrize("cell", ["tie (bothbad)", "both_bad", "both bad", "bothbad", "neither"])
-def test_tie_of_bad_responses_is_marked(cell: str) -> None:
+def test_tie_of_bad_responses_is_marked_as_all_bad(cell: str) -> None:
     ranking = ranking_of({**PAIR, "winner": cell})
     assert ranking.tiers == ((0, 1),)
     assert ranking.all_bad
@@ -137,7 +137,7 @@ def test_winner_number_refers_to_the_number_in_the_column_name() -> None:
     assert orders({**one, "Preference": 1}) == [CAT]
 
 
-def test_counting_from_0_or_1_is_inferred_from_the_first_rows() -> None:
+def test_whether_numbers_start_at_0_or_1_is_inferred_from_the_first_rows() -> None:
     assert orders({**PAIR, "winner": 0}, {**PAIR, "winner": 1}) == [CAT, DOG]
     assert orders({**PAIR, "winner": 1}, {**PAIR, "winner": 2}) == [CAT, DOG]
 
@@ -148,7 +148,7 @@ def test_ambiguous_number_is_refused_with_the_column_named() -> None:
     assert "preference (its numbers (-1" in refusal({**PAIR, "preference": -1}, {**PAIR, "preference": 1})
 
 
-def test_winner_can_be_the_name_of_its_model() -> None:
+def test_winner_can_be_given_as_a_model_name() -> None:
     row = {**PAIR, "model_a": "large", "model_b": "small", "winner": "small"}
     (record,) = records_of([row])
     assert order(record) == DOG
@@ -194,7 +194,7 @@ def test_rank_per_response_is_read_with_1_as_the_best() -> None:
     assert [orders(row) for row in (columns, listed, items)] == [[DOG]] * 3
 
 
-def test_equal_ranks_tie_and_missing_ranks_are_left_unranked() -> None:
+def test_responses_with_equal_ranks_tie_and_responses_without_a_rank_are_unranked() -> None:
     items = [{"text": text, "rank": rank} for text, rank in (("Cat", 1), ("Dog", 1), ("Ant", None))]
     assert orders({"prompt": "Best pet?", "responses": items}) == [[["Cat", "Dog"]]]
 
@@ -215,16 +215,16 @@ def test_score_of_unknown_direction_is_refused(row: dict[str, Any]) -> None:
     assert "it isn't known whether a higher number is better" in refusal(row)
 
 
-def test_unknown_value_of_a_winner_is_refused_with_the_column_and_the_value() -> None:
+def test_error_for_an_unknown_winner_names_the_column_and_the_value() -> None:
     assert "winner ('C' names no response)" in refusal({**PAIR, "winner": "C"})
     assert "preferred ('the funny one' names no response)" in refusal({**PAIR, "preferred": "the funny one"})
 
 
-def test_two_equally_likely_votes_are_refused() -> None:
+def test_row_with_two_columns_that_could_be_the_vote_is_refused() -> None:
     assert "winner_ann (" in refusal({**PAIR, "winner_ann": "A", "winner_bob": "B"})
 
 
-def test_vote_after_the_first_rows_fails_its_row() -> None:
+def test_row_is_rejected_if_its_vote_column_is_missing_in_the_first_rows() -> None:
     rows = [PAIR] * 60 + [{**PAIR, "winner": "A"}]
     _, lines = read_records(io.BytesIO("\n".join(map(json.dumps, rows)).encode()))
     reasons = [line.reason for line in lines]
@@ -239,7 +239,7 @@ def test_row_without_a_vote_becomes_an_open_task_with_a_notice() -> None:
     assert [quirk.name for quirk in open_task.quirks] == ["vote-missing"]
 
 
-def test_tables_without_a_vote_stay_open_tasks() -> None:
+def test_rows_of_a_table_without_votes_become_open_tasks() -> None:
     rows = [{**PAIR, "topic": "pets", "difficulty": 3, "best_before": None}]
     stream = io.BytesIO("\n".join(map(json.dumps, rows)).encode())
     name, (record,) = read(stream)
@@ -342,7 +342,7 @@ def test_label_studio_json_min_is_read_and_a_missing_answer_is_reported() -> Non
     assert [quirk.name for quirk in second.quirks] == ["vote-missing"]
 
 
-def test_ratings_without_an_order_are_a_ranking_without_an_order() -> None:
+def test_ratings_without_an_order_are_read_as_a_ranking_without_an_order() -> None:
     name, (first, second) = case_of(case("27-ratings-without-order") / "input.jsonl")
     assert name == "rankloop"
     rated, rewritten = first.rankings[0], second.rankings[0]

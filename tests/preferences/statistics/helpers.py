@@ -12,7 +12,7 @@ from preferences.statistics.rank_correlation import kendall_w_by_task
 
 
 def alpha_of_matrix(ratings: ArrayLike, *, metric: Metric, samples: int = 0) -> Alpha:
-    """α of a reliability matrix with shape (raters, units). NaN marks missing values."""
+    """Krippendorff's α of a reliability matrix with shape (raters, units). NaN marks missing values."""
     matrix = np.asarray(ratings, dtype=np.float64)
     given = ~np.isnan(matrix)
     units = np.broadcast_to(np.arange(matrix.shape[1]), matrix.shape)[given]

@@ -32,7 +32,7 @@ def test_strengths_of_two_models_match_the_closed_form() -> None:
     np.testing.assert_allclose(fit(np.array([[0, 30], [10, 0]])), [np.log(3) / 2, -np.log(3) / 2], atol=1e-9)
 
 
-def test_strengths_along_a_chain_add_up() -> None:
+def test_strength_differences_along_a_chain_add_up() -> None:
     # A beats B 2:1, and B beats C 4:1. A and C were never compared. Therefore s_A − s_C = ln 2 + ln 4.
     wins = np.array([[0, 20, 0], [10, 0, 40], [0, 10, 0]])
     strengths = fit(wins)
@@ -52,7 +52,7 @@ def test_known_strengths_are_recovered() -> None:
     np.testing.assert_allclose(fit(_draw(truth, 20_000, seed=1)), truth, atol=0.04)
 
 
-def test_prior_keeps_undefeated_strengths_finite_and_barely_moves_others() -> None:
+def test_prior_keeps_strengths_of_undefeated_models_finite_and_barely_changes_others() -> None:
     wins = np.array([[0, 50], [0, 0]])
     with pytest.raises(ValueError, match="prior"):
         fit(wins)
@@ -69,7 +69,7 @@ def test_unconnected_models_need_a_prior() -> None:
     np.testing.assert_allclose(fit(wins, prior=0.5)[0], fit(wins, prior=0.5)[2], atol=1e-9)
 
 
-def test_batched_problems_match_single_problems() -> None:
+def test_batched_fits_equal_separate_fits() -> None:
     batch = np.stack([_draw(np.array([0.5, 0.0, -0.5]), 50, seed=seed) for seed in range(4)])
     np.testing.assert_allclose(fit(batch, prior=0.5), [fit(one, prior=0.5) for one in batch], atol=1e-9)
 

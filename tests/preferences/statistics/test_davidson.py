@@ -101,7 +101,7 @@ def test_prior_keeps_extreme_results_finite() -> None:
             davidson.fit(wins, ties * 0)
 
 
-def test_batched_problems_match_single_problems() -> None:
+def test_batched_fits_equal_separate_fits() -> None:
     tables = [_draw(seed, TRUTH[:3], 0.5, 30) for seed in range(4)]
     wins, ties = (np.stack(parts) for parts in zip(*tables, strict=True))
     found = davidson.fit(wins, ties, prior=0.5)

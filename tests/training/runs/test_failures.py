@@ -345,7 +345,7 @@ def test_every_failure_kind_is_tested_and_has_a_fix_and_valid_settings() -> None
         assert set(cause.settings) <= settings, kind
 
 
-def test_message_written_by_rankloop_does_not_change_the_kind() -> None:
+def test_message_written_by_rankloop_does_not_change_the_failure_kind() -> None:
     """Only messages from third-party software are searched for known phrases."""
     assert kind_of(RunFailure("out of memory", Kind.MODEL_UNREADABLE)) == Kind.MODEL_UNREADABLE
     on_gpu = torch.OutOfMemoryError(
@@ -367,7 +367,7 @@ def test_unknown_error_keeps_its_name_and_message() -> None:
     assert (failure.title, failure.detail) == ("Stopped by an error (KeyError)", "'surprise'")
 
 
-def test_exit_code_determines_the_kind_if_the_process_recorded_no_error() -> None:
+def test_exit_code_determines_the_failure_kind_if_the_process_recorded_no_error() -> None:
     log = "step 3: loss nan is what a broken row gives\nno space left on device, said a tool"
     full = record_of_exit(-signal.SIGKILL, log_tail=log, out_of_memory=True)
     assert (full["kind"], full["title"]) == ("out_of_memory", "Out of memory")

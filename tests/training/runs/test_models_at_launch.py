@@ -135,7 +135,7 @@ def test_files_of_a_policy_registered_as_a_reward_model_are_refused(
     register(policy)
     register(policy, "reward_model")
     field, reason = refusal(lab, "ppo")
-    assert (field, "no weights for score.weight" in reason) == (JUDGE, True)
+    assert (field, "no reward head (score.weight" in reason) == (JUDGE, True)
     assert launch(lab, "evaluate").state == "queued"  # the gold judge needs no reward model
 
 
@@ -182,7 +182,7 @@ def test_ppo_accepts_a_different_template_that_renders_the_same_text(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_ppo_refuses_reward_models_with_another_vocabulary_an_encoder_or_constant_rewards(
+def test_ppo_refuses_encoders_and_reward_models_with_another_vocabulary_or_constant_rewards(
     lab: Project, register: Register, tmp_path: Path
 ) -> None:
     register(saved(tmp_path / "policy"))
@@ -269,7 +269,7 @@ def test_process_refuses_a_model_that_changed_after_the_launch(
 
 @pytest.mark.usefixtures("prompts")
 def test_repaired_model_is_accepted(lab: Project, register: Register, tmp_path: Path) -> None:
-    """The launch keeps results in memory only as long as the files stay the same."""
+    """A launch caches the results of its checks only until the model's files change."""
     model = register(overflowing(tmp_path / "policy"))
     refusal(lab, "sample")
     tiny.tokenizer().save_pretrained(model.folder)

@@ -228,7 +228,7 @@ def test_gold_judge_scores_demo_prompts_and_counts_others_as_unjudged(policy: Mo
     assert (counts["prompts"], counts["prompts_not_judged"]) == (2, 3)
 
 
-def test_sample_prefers_prompts_with_the_fewest_tasks(policy: ModelVersion, alice: User) -> None:
+def test_sample_run_prefers_prompts_with_the_fewest_tasks(policy: ModelVersion, alice: User) -> None:
     prompts = demo_world.prompts(6, seed=4)
     drafts = [
         TaskDraft(messages, [ResponseDraft("a", "m"), ResponseDraft("b", "m")]) for messages in prompts[:3]

@@ -238,9 +238,9 @@ class RewardModelConfig(Recipe):
                 raise ValueError("crowd_bt learns how often labels are incorrect. Set `label_smoothing` to 0")
             if self.prior_right <= self.prior_wrong:
                 raise ValueError(
-                    "prior_right must exceed prior_wrong. Otherwise, negated rewards combined with"
-                    " annotators who state the opposite of their preference would explain the rankings"
-                    " equally well"
+                    "prior_right must exceed prior_wrong. Otherwise, the model could explain the rankings"
+                    " equally well with reversed rewards and annotators who state the opposite of their"
+                    " preference"
                 )
         return self
 

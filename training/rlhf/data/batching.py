@@ -145,8 +145,8 @@ def fit_group(group: Group, *, max_length: int, cls: int | None = None) -> tuple
     room = max_length - longest
     if room < 1:
         raise ResponseTooLongError(
-            f"a response of {longest} tokens leaves no room for its prompt in {max_length} tokens"
-            + (f" ({group.name})" if group.name else "")
+            f"a response of {longest} tokens leaves no room for its prompt within the limit of "
+            f"{max_length} tokens" + (f" ({group.name})" if group.name else "")
         )
     if len(group.prompt) <= room:
         return group, False

@@ -185,7 +185,7 @@ def _made(
     ranking_id: str,
     training: TrainingFields,
 ) -> Ranking:
-    """A ranking whose last tier, marked as unranked, contains the responses that are in no other tier."""
+    """A ranking in which the responses outside the given tiers form a last tier, marked as unranked."""
     rest = tuple(sorted(set(range(len(texts))) - {index for tier in tiers for index in tier}))
     return Ranking(
         messages=messages,

@@ -33,8 +33,8 @@ class Ranking:
     ``strength`` is on the project's scale (None: not collected). ``annotator`` is a pseudonym. ``weight`` is
     the ranking's weight in training. ``in_shown_order`` is true if the responses are known to be in the order
     in which the annotator saw them. ``round`` (None: unknown), ``source`` and ``votes`` come from the file.
-    ``votes`` is the number of rankings behind a consensus. Training ignores these three fields. In reports,
-    they are used to group results.
+    ``votes`` is the number of rankings behind a consensus. Training ignores these three fields. Reports
+    use ``round``, ``source`` and ``votes`` to group results.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -57,10 +57,10 @@ class Ranking:
         _check_characters(*(message["content"] for message in self.messages), *self.responses)
         indices = sorted(index for tier in self.tiers for index in tier)
         if any(not tier for tier in self.tiers):
-            raise ValueError("tiers contains an empty tier")
+            raise ValueError("the tiers contain an empty tier")
         if indices != list(range(len(self.responses))):
             wanted = f"each index from 0 to {len(self.responses) - 1} must be in exactly one tier"
-            raise ValueError(f"tiers contains the response indices {indices}, but {wanted}")
+            raise ValueError(f"the tiers contain the response indices {indices}, but {wanted}")
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise ValueError(f"weight is {self.weight}; it must be a finite number above 0")
         if not self.prompt_hash:

@@ -26,7 +26,7 @@ from transformers.cache_utils import DynamicLayer
 
 from training.rlhf.models import chat
 
-# The number of rows decoded together. More rows need more memory but are hardly faster.
+# The number of rows decoded together. Decoding more rows at once takes more memory but saves hardly any time.
 ROWS_PER_BATCH = 256
 # Finished rows are dropped once they make up this share of the batch. Rows are not dropped one by one,
 # because each drop copies the cache.

@@ -39,11 +39,11 @@ class EvaluatedPrompt:
 class Evaluation:
     """The result of an evaluation: `mean` and `standard_error` of the judge's points over `n` prompts.
 
-    The answers to a prompt are averaged first. These answers are similar, and treating them as independent
-    would make the standard error too small. `mean_tokens` is the mean number of tokens per answer, including
-    EOS. `repetition_rate` is the share of word triples that occurred earlier in the same answer.
-    `finished_share` is the share of answers that ended with EOS. `cut` is the number of prompts that were
-    truncated to fit the context.
+    The points of all answers to a prompt are averaged first. Answers to the same prompt are similar, and
+    treating them as independent would make the standard error too small. `mean_tokens` is the mean number of
+    tokens per answer, including EOS. `repetition_rate` is the share of word triples that occurred earlier in
+    the same answer. `finished_share` is the share of answers that ended with EOS. `cut` is the number of
+    prompts that were truncated to fit the context.
     """
 
     mean: float

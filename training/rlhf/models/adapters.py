@@ -8,9 +8,9 @@ from pathlib import Path
 
 CONFIG_FILE = "config.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# The file for metadata that a complete model stores in its config.json. If an adapter's folder contained a
-# config.json, transformers would treat the folder as a complete model. transformers would then look for
-# weights that do not exist.
+# The file in an adapter's folder for the metadata that would be in the config.json of a complete model. If an
+# adapter's folder contained a config.json, transformers would treat the folder as a complete model and would
+# look for weights that do not exist.
 ADAPTER_NOTES = "rankloop.json"
 # The subfolder of a reward model that contains its uncertainty estimate. The members of a LoRA ensemble are
 # themselves adapters.
@@ -26,7 +26,7 @@ def is_adapter(folder: str | Path) -> bool:
 
 
 def holds_model(folder: str | Path) -> bool:
-    """Return whether the folder contains a complete model or an adapter."""
+    """Return whether the folder contains a model, either a complete one or an adapter."""
     return (Path(folder) / CONFIG_FILE).is_file() or is_adapter(folder)
 
 

@@ -77,8 +77,8 @@ def remove_control_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 
 
 def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Return all special tokens of the tokenizer. Some special tokens have a role, such as EOS. Others have
-    no role, such as the turn markers in Llama 3's template.
+    """Return all special tokens of the tokenizer. Some of these tokens, such as the EOS token, have a role.
+    Others, such as the turn markers in Llama 3's template, have no role.
     """
     size, added = _added.get(tokenizer, (-1, []))
     if size != len(tokenizer):

@@ -119,7 +119,7 @@ def open_classifier(
 
     The source is a reward model, a reward model's adapter, a causal language model or an encoder. If a causal
     language model or an encoder has no head, a new head is added. The new head has transformers' random
-    initialisation. A reward model that lost its head is refused.
+    initialisation. A reward model whose head is missing is refused.
 
     Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
     the pad token were EOS, ``AutoModelForSequenceClassification`` would skip the EOS at which a new reward
@@ -336,8 +336,8 @@ def _settings(
     if stored and config.num_labels != 1:
         raise wrong_kind(
             base,
-            f"it sorts texts into {config.num_labels} classes, but a reward model has one output. Use the "
-            "language model from which it was trained.",
+            f"it classifies texts into {config.num_labels} classes, but a reward model has one output. Use "
+            "the language model from which it was trained.",
         )
     config.num_labels = 1
     if adapter and (notes := adapter / adapters.ADAPTER_NOTES).is_file():

@@ -1,4 +1,4 @@
-"""Whether a loaded policy and reward model read conversations alike (see `checks.pair`)."""
+"""Check whether a loaded policy and reward model encode conversations identically (see `checks.pair`)."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ def head_of(model: Any) -> nn.Linear:
         head = getattr(head, "out_proj", None)  # as in RoBERTa, where another layer precedes the output layer
     if not isinstance(head, nn.Linear) or head.out_features != 1:
         raise NoRewardModel(
-            f"{type(inner).__name__} does not end in one linear output ({' or '.join(HEADS)}), so it gives "
-            "no reward. Use a causal language model or an encoder"
+            f"{type(inner).__name__} does not end in a linear layer with one output ({' or '.join(HEADS)}), "
+            "so it gives no reward. Use a causal language model or an encoder"
         )
     return head
 

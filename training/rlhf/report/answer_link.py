@@ -32,11 +32,11 @@ class AnswerLink:
     """Converts reward differences to the probabilities of verdicts. Without learned parameters, the model is
     Bradley–Terry: σ(d).
 
-    ``strength_thresholds``: pairs (level, a). At a reward difference of a, the probability of that level or a
-    higher level is ½. Any preference has at least the lowest level. ``position_offsets``: the effect of each
-    shown position on a reward. Later positions use the last offset. ``reliabilities``: the probability that
-    each annotator states their true preference. Annotators without an entry have ``usual_reliability``.
-    Raises ValueError for an unknown ``ties``.
+    ``strength_thresholds``: pairs (level, ``a``). If the reward difference is ``a``, that level or a higher
+    level has a probability of ½. Any preference has at least the lowest level. ``position_offsets``: the
+    effect of each shown position on a reward. Later positions use the last offset. ``reliabilities``: the
+    probability that each annotator states their true preference. Annotators without an entry have
+    ``usual_reliability``. Raises ValueError for an unknown ``ties``.
     """
 
     ties: str = "ignore"

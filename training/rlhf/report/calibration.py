@@ -80,7 +80,7 @@ def calibration_of(
     """Return the calibration on P pairs.
 
     ``verdicts`` has shape (P,): 1 if the first response is preferred, −1 if the second is preferred, and 0
-    for a tie. ``ranking`` has shape (P,) and contains each pair's ranking.
+    for a tie. ``ranking``, with shape (P,), contains the index of the ranking that each pair comes from.
     """
     said = stated_probability(probabilities, verdicts)
     happened = np.stack((verdicts == 1, verdicts == -1, verdicts == 0))
@@ -108,7 +108,7 @@ def both_orders(
     """Return each pair in both orders, as three arrays with shape (2P,).
 
     The arrays contain the probability that the first response is preferred, whether that response was
-    preferred, and the pair's ranking.
+    preferred, and the index of the ranking that the pair comes from.
     """
     return (
         np.concatenate((probabilities.first, probabilities.second)),
@@ -142,7 +142,8 @@ def reliability_of(
     seed: int = 0,
 ) -> Reliability:
     """Return the reliability of E events, given their ``predicted`` probabilities, whether they ``happened``,
-    and the ``ranking`` of each event. ``redraw`` draws outcomes from the predicted probabilities."""
+    and the index of the ``ranking`` that each event comes from. ``redraw`` draws outcomes from the predicted
+    probabilities."""
     place, counts, probabilities, hits = _binned(predicted, happened, ranking, bootstrap)
     with np.errstate(invalid="ignore", divide="ignore"):
         ece = np.abs(probabilities - hits).sum(axis=1) / counts.sum(axis=1)

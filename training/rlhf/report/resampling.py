@@ -44,7 +44,7 @@ class PromptBootstrap:
     """Draws whole prompts with replacement (Efron 1979; Davison & Hinkley 1997 §3.8).
 
     All figures use the same draws, so differences between figures are paired. The same seed gives the same
-    draws. ``prompts`` (N,): the prompt of each ranking.
+    draws. ``prompts``, with shape (N,), identifies the prompt of each ranking.
     """
 
     def __init__(self, prompts: Sequence[str], *, seed: int = 0, samples: int = SAMPLES) -> None:
@@ -66,7 +66,8 @@ class PromptBootstrap:
     def totals(self, columns: ArrayLike, ranking: Ints) -> Floats:
         """Return the column sums of the data and of each draw, with shape (1 + samples, F).
 
-        ``columns`` has shape (P, F). ``ranking`` has shape (P,) and contains each row's ranking.
+        ``columns`` has shape (P, F). ``ranking``, with shape (P,), contains the index of the ranking that
+        each row comes from.
         """
         rows = np.asarray(columns, dtype=np.float64)
         groups = self._counts.shape[1]

@@ -1,7 +1,7 @@
 """Perform the work of each run kind. Each function prepares the inputs as paths and plain data, calls the
 training loop, and collects the results.
 
-Imports torch, so only the training process imports it.
+This module imports torch and must therefore be imported only by the training process.
 """
 
 from __future__ import annotations

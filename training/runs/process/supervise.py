@@ -25,8 +25,8 @@ from training.runs.transitions import claim_run, fail_run, stop_run, worker_name
 
 # If a cancelled process does not reach its next step within this time, its process group is killed.
 CANCEL_GRACE_SECONDS = 20.0
-# The time limit that applies instead if the worker itself is stopping. This limit is short, because the
-# worker's own supervisor kills the worker after 5 s (embedded/supervisor.py).
+# The corresponding time limit while the worker itself is stopping. This limit is short, because the worker's
+# own supervisor kills the worker after 5 s (embedded/supervisor.py).
 WORKER_STOP_GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12

@@ -39,7 +39,7 @@ describe("the next step of the training loop", () => {
     expect(loopStepOf([asked, better, judge, first], 632, 0)).toEqual({ is: "train" });
   });
 
-  it("an active run is watched; failed runs are ignored", () => {
+  it("during an active run, the next step is to watch it; failed and cancelled runs are ignored", () => {
     const running = run("reward_model", null, {}, "running");
     expect(loopStepOf([running, first], 600, 0)).toEqual({ is: "watch", run: "run of reward_model" });
     expect(loopStepOf([run("reward_model", null, {}, "failed"), first], 600, 0)).toEqual({ is: "train" });

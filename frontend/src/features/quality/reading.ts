@@ -45,9 +45,9 @@ export function leans({ low, high }: Estimate): boolean {
 }
 
 /**
- * Whether the annotator submits the responses in the order shown more often than expected by chance. The
- * share of rankings in that order must be more than 1.5 times the expected share. The share must also exceed
- * the expected share by more than 0.05.
+ * Whether the annotator leaves the displayed order unchanged more often than expected by chance. The share of
+ * unchanged rankings must be more than 1.5 times the expected share. The share must also exceed the expected
+ * share by more than 0.05.
  */
 export function straightLines({ as_shown, as_shown_by_chance }: AnnotatorQuality): boolean {
   if (as_shown === null || as_shown_by_chance === null) return false;

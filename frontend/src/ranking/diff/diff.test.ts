@@ -150,7 +150,7 @@ describe("a word-by-word comparison", () => {
 });
 
 describe("a text split into words", () => {
-  it("yields exactly the original text when its words are joined", () => {
+  it("joining the words yields exactly the original text", () => {
     fc.assert(
       fc.property(texts, (text) => {
         const { starts, keys } = wordsOf(text);

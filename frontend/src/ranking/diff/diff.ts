@@ -37,7 +37,7 @@ export function diff(first: Int32Array, second: Int32Array, maxSteps = MAX_STEPS
   return runs(back, first.length, second.length);
 }
 
-/** The indices in `one` of the elements that also occur in `other`. */
+/** The indices of those elements of `one` that also occur in `other`. */
 function placesShared(one: Int32Array, other: Int32Array): Int32Array {
   const known = new Set(other);
   const places = new Int32Array(one.length);

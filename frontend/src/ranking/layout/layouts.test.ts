@@ -36,7 +36,7 @@ describe("the two-at-a-time layout", () => {
     expect(twoShown(order, "b", "gone")).toEqual(["a", "b"]);
   });
 
-  it("always includes the current and the held response", () => {
+  it("always includes the current response and the one kept in view", () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.string(), { minLength: 2, maxLength: 10 }),

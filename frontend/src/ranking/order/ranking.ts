@@ -46,7 +46,7 @@ export type RankingAction =
   | { type: "move"; id: string; by: -1 | 1 }
   /**
    * If the response is tied, takes it out of the tie. Otherwise, ties the response with the tier above, or
-   * the top response with the tier below.
+   * with the tier below if there is no tier above.
    */
   | { type: "tie"; id: string }
   /** Removes the response from the order. */
@@ -216,8 +216,8 @@ function step(ranking: Ranking, id: string, by: -1 | 1): Order {
 }
 
 /**
- * An order with the responses in `tiers`, without the lowest responses that exceed the form's limit. All
- * other responses are unranked.
+ * An order with the responses in `tiers`. If these are more than the form allows, the lowest ones are left
+ * out. All other responses are unranked.
  */
 function within(ranking: Ranking, tiers: Tiers): Order {
   const order = tiers.flat();

@@ -1,4 +1,4 @@
-/** Texts about the form's other questions, and about unanswered ones. */
+/** Texts about unanswered questions, and about all questions of the form except the order. */
 export const en = {
   notAnswered: "Not answered yet",
   mayStayOpen: "(optional)",

@@ -113,7 +113,7 @@ describe("untrusted Markdown", () => {
     }
   });
 
-  it("a text is rendered ahead only once, and is evicted after many other texts", async () => {
+  it("a text is rendered in advance only once, and leaves the cache after many other texts", async () => {
     await prepare("**next**");
     const ahead = rendered("**next**");
     expect(html("**next**").querySelector("strong")).not.toBeNull();
@@ -134,7 +134,7 @@ describe("formulas in TeX delimiters", () => {
     expect(withDollarMath("\\[ x^2 \\]")).toBe("\n$$\nx^2\n$$\n");
   });
 
-  it("TeX delimiters in code and all other text are unchanged", () => {
+  it("TeX delimiters in code stay unchanged, and so do single dollar signs", () => {
     expect(withDollarMath("`\\(x\\)` and ```\n\\[y\\]\n```")).toBe("`\\(x\\)` and ```\n\\[y\\]\n```");
     expect(withDollarMath("costs $5 and $10")).toBe("costs $5 and $10");
   });

@@ -116,10 +116,10 @@ export function Notice({
   );
 }
 
-/** A notice about a failed request, with the API's message and the reasons by field. */
+/** A notice about a failed request, with the API's message and the errors in each field. */
 export function ProblemNotice({ error, actions }: { error: unknown; actions?: ReactNode }) {
   const problem = asProblem(error);
-  // A detail that only repeats the reasons by field is omitted, because the list of reasons is more readable.
+  // A message that only repeats the field errors is omitted, because the list of errors is more readable.
   const listed =
     problem.errors.length > 0 && problem.errors.every(({ reason }) => problem.detail.includes(reason));
   return (

@@ -215,7 +215,7 @@ def _shared_prompt(row: Row, read: Sequence[tuple[list[Message], TurnFields]]) -
     if messages is None:
         names = tuple(prompt_names(row))
         return shared, Prompt(tuple(opening), frozenset(), turn_metadata(fields, 0, shared), names), True
-    # The opening is the end of the prompt. Turns that are only in the prompt field come before the opening.
+    # The prompt ends with the shared turns. Turns that are only in the prompt field come before these turns.
     turns = turn_metadata(fields, shared - len(messages), shared)
     return shared, Prompt(messages, prompt.fields, turns or prompt.turns, prompt.others), False
 

@@ -1,7 +1,7 @@
 """UltraFeedback's completions: several completions per instruction, each rated on four aspects.
 
-The completions are ranked by `fine-grained_score`, the mean of the ratings. `overall_score` is not used while
-another score exists: in the published file, some overall scores of 1 were written as 10.
+The completions are ranked by `fine-grained_score`, the mean of the ratings. `overall_score` is used only if
+a completion has no fine-grained score: in the published file, some overall scores of 1 were written as 10.
 """
 
 from __future__ import annotations

@@ -268,8 +268,8 @@ def _columns_beside(names: tuple[str, ...]) -> tuple[list[str], ...]:
     """Four lists of columns: those that can be the annotator, the comment, the ID and the time. In each list,
     the likeliest column comes first."""
     keys = {name: key_of(name) for name in names}
-    # Only annotator names can have a prefix, as in Toloka's `ASSIGNMENT:worker_id`. With a prefix, other
-    # names, such as `Input.id`, can describe the task.
+    # Only annotator columns are also recognised with a prefix, as in Toloka's `ASSIGNMENT:worker_id`. Other
+    # columns with a prefix, such as `Input.id`, can describe the task.
     people = {name: key_of(re.split(r"[.:]", name)[-1]) for name in names}
     return tuple(
         sorted((name for name in names if of[name] in known), key=lambda name: known.index(of[name]))

@@ -72,7 +72,7 @@ def parse(row: Row) -> Parsed:
             answers = [reply for reply in replies if reply.get("role") == "assistant"]
             records += _records(node, here, answers, {**tree, **_rest(node)}, where)
         elif any(reply.get("role") == "assistant" for reply in replies):
-            raise RowError(f"{where} is an assistant message that another assistant message answers")
+            raise RowError(f"{where} is an assistant message with a reply that is also from the assistant")
         waiting += [
             (reply, here, f"{where}.replies.{index}") for index, reply in reversed(list(enumerate(replies)))
         ]

@@ -1,6 +1,6 @@
 """Prodigy's `choice` interface: `options` with IDs, and the IDs of the chosen options in `accept`.
 
-`answer` says what the annotator did with the task: only `accept` is a vote; `reject` and `ignore` skip it.
+If `answer` is `reject` or `ignore`, the row contains no vote, and its task stays open.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def _examples(snapshot: SnapshotFile, options: Options) -> Iterator[dict[str, An
     for row in snapshot.rows(*READ):
         if row["not_rankable"] and not row["ratings"].strip("{} "):
             continue
-        # With only a comment, missing flags do not show that the annotator considered the responses good.
+        # If the annotator left only a comment, a missing flag does not mean that a response is good.
         if not has_order(row) and not (row["ratings"] + row["flags"]).strip("{} "):
             continue
         for text, label in _labels(row, *rule):
@@ -133,8 +133,8 @@ FORMAT = ExportFormat(
     notes=(
         "Ratings and flags become a label. If responses were rated, those with neither a rating nor a flag "
         "are left out. A response rated at or above `threshold` is desirable, and a response with a lower "
-        "rating is undesirable. Without a threshold, the middle of the form's scale is used. A response "
-        "rated exactly in the middle is then left out. A flagged response is undesirable regardless of its "
+        "rating is undesirable. Without a threshold, the middle of the form's scale is used, and a response "
+        "rated exactly in the middle is left out. A flagged response is undesirable regardless of its "
         "rating. If the form asks for flags but not for ratings, a response without a flag is desirable. A "
         "ranking without an order needs ratings or flags. Without ratings and flags, the export is refused, "
         "because the order does not show whether a response is good."

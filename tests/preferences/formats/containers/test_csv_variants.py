@@ -38,7 +38,9 @@ ENCODINGS = {
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_csv_of_each_encoding_delimiter_and_line_end_is_read(encoding: str, delimiter: str, end: str) -> None:
+def test_csv_is_read_for_each_combination_of_encoding_delimiter_and_line_end(
+    encoding: str, delimiter: str, end: str
+) -> None:
     text = csv_text(HEADER, *ROWS, end=end, delimiter=delimiter)
     assert comparisons(ENCODINGS[encoding] + text.encode(encoding)) == list(ROWS)
 
@@ -63,7 +65,7 @@ def test_json_lines_with_mac_line_ends_are_read() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_file_larger_than_one_buffer_keeps_each_character(encoding: str, end: str) -> None:
+def test_every_character_of_a_file_larger_than_one_buffer_is_read(encoding: str, end: str) -> None:
     rows = [(f"é{number}" * 9, "好\r\n" * 20 + str(number), "😀\r" * (number % 40)) for number in range(1500)]
     assert comparisons(csv_text(HEADER, *rows, end=end).encode(encoding)) == rows
 
@@ -76,7 +78,7 @@ def test_overlong_line_with_mac_line_end_is_skipped(monkeypatch: pytest.MonkeyPa
     assert reasons(data) == {2: "the line is longer than 1,000 bytes"}
 
 
-def test_utf16_text_truncated_inside_a_character_keeps_the_earlier_rows() -> None:
+def test_rows_before_a_truncated_utf16_character_are_read() -> None:
     data = csv_text(HEADER, *ROWS, ("last", "a", "b")).encode("utf-16")[:-1]
     assert good_comparisons(data) == list(ROWS)
     assert reasons(data) == {6: "the UTF-16 text is truncated or damaged here; reading stopped"}
@@ -113,7 +115,7 @@ def test_separator_line_of_excel_sets_the_delimiter() -> None:
     assert comparisons(data) == list(ROWS)
 
 
-def test_repeated_column_name_is_refused_and_named() -> None:
+def test_error_names_the_repeated_csv_column() -> None:
     with pytest.raises(
         FormatError, match=r"^The CSV header contains the column 'note' twice; rename one of the two\.$"
     ):
@@ -126,7 +128,7 @@ def test_index_column_of_pandas_is_left_out_and_other_unnamed_cells_are_kept() -
     assert [record.metadata for record in found] == [{"Unnamed: 4": "extra"}, {"Unnamed: 0": "x7"}]
 
 
-def test_two_byte_order_marks_are_left_out() -> None:
+def test_repeated_byte_order_marks_are_ignored() -> None:
     assert comparisons(codecs.BOM_UTF8 * 2 + csv_text(HEADER, *ROWS).encode()) == list(ROWS)
     line = json.dumps(dict(zip(HEADER, ROWS[0], strict=True))).encode() + b"\n"
     assert comparisons(codecs.BOM_UTF8 + line + codecs.BOM_UTF8 + line) == [ROWS[0]] * 2
@@ -138,7 +140,7 @@ def test_repeated_header_of_joined_files_is_reported() -> None:
     assert list(reasons(data.encode()).values()) == ["repeats the header; remove this line"]
 
 
-def test_rows_of_empty_cells_are_blank_lines() -> None:
+def test_rows_of_empty_cells_are_treated_as_blank_lines() -> None:
     assert comparisons(b";;\r\nprompt;chosen;rejected\r\n;;\r\nQ;a;b\r\n;;\r\n;;\r\n") == [("Q", "a", "b")]
 
 

@@ -75,7 +75,7 @@ def test_nested_columns_in_several_row_groups_are_read(role: Any, listed: Any, g
         (pa.array([[[1.0], [2.0]]], pa.list_(pa.list_(pa.float64()))), [[1.0], [2.0]]),
     ],
 )
-def test_column_types_become_readable_metadata(column: pa.Array, value: Any) -> None:
+def test_values_of_any_column_type_become_readable_metadata(column: pa.Array, value: Any) -> None:
     (found,) = metadata(extra=column).values()
     if isinstance(value, dict):
         found = {name: inner for name, inner in found.items() if inner is not None}
@@ -105,7 +105,7 @@ def test_index_of_pandas_is_left_out(name: str) -> None:
     assert metadata(**{name: [5], "id": [7]}) == {"id": 7}
 
 
-def test_repeated_parquet_column_is_refused_and_named() -> None:
+def test_error_names_the_repeated_parquet_column() -> None:
     stream = io.BytesIO()
     columns = [pa.array(["Q"]), pa.array(["R"]), pa.array(["a"])]
     pq.write_table(pa.Table.from_arrays(columns, names=["prompt", "prompt", "chosen"]), stream)
@@ -113,7 +113,7 @@ def test_repeated_parquet_column_is_refused_and_named() -> None:
         reasons(stream.getvalue())
 
 
-def test_snapshot_with_nested_dictionaries_is_read_for_training(tmp_path: Path) -> None:
+def test_snapshot_with_a_nested_dictionary_encoded_column_is_read_for_training(tmp_path: Path) -> None:
     response = {"id": "", "text": "a", "model": "m", "sampling": "{}", "metadata": "{}"}
     row: dict[str, Any] = dict.fromkeys(snapshot_parquet.SCHEMA.names) | {
         "ranking_id": "r",

@@ -39,7 +39,7 @@ def test_whole_float_is_read_as_an_integer(value: object) -> None:
         ([2], "not a list"),
     ],
 )
-def test_value_that_is_not_a_whole_number_is_refused_and_shown(value: object, shown: str) -> None:
+def test_error_for_a_value_that_is_not_a_whole_number_shows_the_value(value: object, shown: str) -> None:
     with pytest.raises(RowError, match=f"^strength must be a whole number, {shown}$"):
         int_of(value, "strength", low=-5, high=5)
 
@@ -47,11 +47,11 @@ def test_value_that_is_not_a_whole_number_is_refused_and_shown(value: object, sh
 @pytest.mark.parametrize(
     ("value", "expected"), [(1.0, True), (0, False), ("1.0", True), ("0.0", False), (1, True)]
 )
-def test_promoted_truth_values_are_read(value: object, expected: bool) -> None:
+def test_truth_values_written_as_numbers_are_read(value: object, expected: bool) -> None:
     assert bool_of(value, "all_bad") is expected
 
 
-def test_number_that_is_not_a_truth_value_is_refused_and_shown() -> None:
+def test_error_for_a_number_that_is_not_a_truth_value_shows_the_number() -> None:
     with pytest.raises(RowError, match=r"^all_bad must be true or false, not 2$"):
         bool_of(2, "all_bad")
 
@@ -59,7 +59,7 @@ def test_number_that_is_not_a_truth_value_is_refused_and_shown() -> None:
 @pytest.mark.parametrize(
     ("value", "label"), [(17, "17"), (17.0, "17"), ("17.0", "17.0"), (2.5, "2.5"), (None, ""), (-3.0, "-3")]
 )
-def test_number_becomes_a_label(value: object, label: str) -> None:
+def test_number_given_as_a_label_is_converted_to_text(value: object, label: str) -> None:
     assert label_of(value, "annotator") == label
 
 
@@ -69,7 +69,7 @@ def test_nan_and_booleans_are_not_valid_labels(value: object) -> None:
         label_of(value, "annotator")
 
 
-def test_promoted_numbers_are_read_from_each_container() -> None:
+def test_integers_written_as_floats_are_read_from_each_container() -> None:
     row = {"ranking": [2.0, 1.0], "strength": 2.0, "annotator": 17.0}
     table = {name: [value] for name, value in {**ROW, **row}.items()}
     cells = ("Q", '["a", "b"]', "[2.0, 1.0]", "2.0", "17")
@@ -90,24 +90,24 @@ def test_whole_float_in_a_csv_annotator_cell_becomes_an_integer(cell: str, annot
     assert record.ranking.annotator == annotator
 
 
-def test_promoted_tiers_are_read() -> None:
+def test_tiers_written_as_floats_are_read() -> None:
     (record,) = records(lines({"tiers": [[1.0], [0.0]], "unranked": []}))
     assert record.ranking is not None
     assert record.ranking.tiers == ((1,), (0,))
     assert all(isinstance(index, int) for tier in record.ranking.tiers for index in tier)
 
 
-def test_fractional_rank_or_index_is_refused_and_shown() -> None:
+def test_error_for_a_fractional_rank_or_index_shows_the_number() -> None:
     found = reasons(lines({"ranking": [1.5, 2.0]}, {"tiers": [[0.5], [1]]}))
     assert found == {
         1: "ranking.0 is 1.5; each response needs a rank number, and 1 is best",
-        2: "tiers.0 names response 0.5; the responses are 0 to 1",
+        2: "tiers.0 refers to response 0.5; responses are numbered 0 to 1",
     }
 
 
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize("array", [False, True])
-def test_nan_in_metadata_is_missing_and_reported(literal: str, array: bool) -> None:
+def test_nan_in_metadata_is_treated_as_missing_and_reported(literal: str, array: bool) -> None:
     row = {**ROW, "ranking": [2, 1], "score": 0, "more": {"deep": [1, 0]}}
     good = json.dumps(row).encode()
     bad = good.replace(b'"score": 0', b'"score": ' + literal.encode()).replace(b"[1, 0]", b"[1, NaN]")
@@ -127,7 +127,10 @@ def test_nan_in_metadata_is_missing_and_reported(literal: str, array: bool) -> N
         (b'{"prompt": NaN, "responses": ["a", "b"]}', "prompt is missing (and there is no messages field)"),
         (b'{"prompt": "Q", "responses": ["a", NaN]}', "responses.1 must be text"),
         (b'{"prompt": "Q", "responses": ["a", "b"], "ranking": [1, NaN]}', "ranking.1 is None"),
-        (b'{"prompt": "Q", "responses": ["a", "b"], "tiers": [[NaN], [0]]}', "tiers.0 names response None"),
+        (
+            b'{"prompt": "Q", "responses": ["a", "b"], "tiers": [[NaN], [0]]}',
+            "tiers.0 refers to response None",
+        ),
     ],
 )
 def test_row_with_nan_in_a_required_field_is_refused_with_the_field_named(row: bytes, reason: str) -> None:
@@ -142,7 +145,7 @@ def test_error_for_a_number_too_large_for_a_float_names_its_field() -> None:
     assert reasons(data) == {1: "metadata.more.size is inf, which JSON can't represent"}
 
 
-def test_file_with_promoted_integers_is_read() -> None:
+def test_file_with_integers_written_as_floats_is_read() -> None:
     found: list[NumberedRecords] = read(case("22-float-promoted-ints") / "input.jsonl")
     assert [item.reason for item in found] == [""] * 6
     rankings = []

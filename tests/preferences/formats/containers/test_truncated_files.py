@@ -35,7 +35,7 @@ def test_gzip_of_several_members_is_read_to_its_end(data: bytes) -> None:
     assert comparisons(b"".join(map(gzip.compress, parts))) == ROWS
 
 
-def test_zeros_after_gzip_data_are_padding() -> None:
+def test_zeros_after_gzip_data_are_ignored_as_padding() -> None:
     assert comparisons(gzip.compress(JSONL) + bytes(512)) == ROWS
 
 
@@ -51,7 +51,7 @@ def test_other_bytes_after_gzip_data_are_reported(data: bytes, rest: bytes) -> N
 
 @pytest.mark.parametrize("data", [JSONL, ARRAY, CSV])
 @pytest.mark.parametrize("extra", [0, 1, 9])
-def test_rows_before_the_end_of_a_gzip_truncated_in_its_first_bytes_are_read(data: bytes, extra: int) -> None:
+def test_rows_before_the_truncated_row_of_a_gzip_file_are_read(data: bytes, extra: int) -> None:
     keep = data.index(b"q4") + extra
     found = good_comparisons(flushed(data, keep))
     assert found == ROWS[:4]
@@ -78,7 +78,7 @@ def test_csv_row_truncated_in_a_quoted_cell_is_not_read() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 20, 5000])
-def test_gzip_with_a_wrong_checksum_keeps_its_rows(size: int) -> None:
+def test_all_rows_of_a_gzip_file_with_a_wrong_checksum_are_read(size: int) -> None:
     rows = [(f"q{n}", f"good {n}", f"bad {n}") for n in range(size)]
     packed = bytearray(gzip.compress(csv_text(HEADER, *rows).encode()))
     packed[-8] ^= 1
@@ -87,7 +87,7 @@ def test_gzip_with_a_wrong_checksum_keeps_its_rows(size: int) -> None:
     assert "CRC check failed" in reason
 
 
-def test_gzip_without_any_row_is_refused() -> None:
+def test_gzip_file_truncated_before_the_end_of_its_first_row_is_refused() -> None:
     with pytest.raises(FormatError, match="No row can be read: the gzip data is truncated"):
         reasons(gzip.compress(JSONL)[:15])
 
@@ -100,7 +100,7 @@ def zipped(**files: bytes) -> bytes:
     return stream.getvalue()
 
 
-def test_truncated_gzip_file_in_an_archive_keeps_its_rows_and_the_next_file_is_read() -> None:
+def test_complete_rows_of_a_truncated_gzip_file_in_an_archive_and_the_next_file_are_read() -> None:
     data = zipped(a_jsonl_gz=flushed(JSONL, JSONL.index(b"q3") + 5), b_csv=CSV)
     assert good_comparisons(data) == ROWS[:3] + ROWS
     (reason,) = reasons(data).values()
@@ -108,7 +108,7 @@ def test_truncated_gzip_file_in_an_archive_keeps_its_rows_and_the_next_file_is_r
 
 
 @pytest.mark.parametrize("size", [1, 5000])
-def test_archived_file_with_a_wrong_checksum_keeps_its_rows(size: int) -> None:
+def test_all_rows_of_an_archived_file_with_a_wrong_checksum_are_read(size: int) -> None:
     rows = [(f"q{n}", f"good {n}", f"bad {n}") for n in range(size)]
     content = csv_text(HEADER, *rows).encode()
     data = zipped(a_csv=content, b_csv=CSV)
@@ -132,7 +132,7 @@ def test_rows_of_a_truncated_text_file_are_read(data: bytes, keep: int) -> None:
     assert len(reasons(cut)) == 1
 
 
-def test_field_size_limit_of_the_csv_module_is_raised() -> None:
+def test_cells_longer_than_the_default_limit_of_the_csv_module_are_read() -> None:
     long = "x" * 200_000
     assert comparisons(csv_text(HEADER, ("Q", long, "b")).encode()) == [("Q", long, "b")]
     assert csv.field_size_limit() > 200_000
@@ -143,7 +143,7 @@ def test_all_rows_of_a_gzip_file_with_several_members_are_read(name: str) -> Non
     assert comparisons(case("20-gzip-members") / name) == ROWS
 
 
-def test_truncated_gzip_file_keeps_the_rows_before_the_break() -> None:
+def test_complete_rows_of_a_truncated_gzip_file_are_read() -> None:
     file = case("20-gzip-members") / "cut.jsonl.gz"
     assert good_comparisons(file) == ROWS[:4]
     assert list(reasons(file)) == [5]

@@ -240,7 +240,7 @@ def test_prompts_are_truncated_on_the_left_and_responses_are_never_truncated() -
     assert group.prompt == [12, 13]
     assert (group.responses, group.tiers) == (GROUPS[0].responses, GROUPS[0].tiers)
     assert fit_group(GROUPS[0], max_length=10) == (GROUPS[0], False)
-    with pytest.raises(ResponseTooLongError, match="5 tokens leaves no room for its prompt in 5 tokens"):
+    with pytest.raises(ResponseTooLongError, match="5 tokens leaves no room for its prompt within the limit"):
         fit_group(GROUPS[0], max_length=5)
 
 

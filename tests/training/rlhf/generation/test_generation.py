@@ -118,7 +118,7 @@ def test_token_frequencies_match_their_probabilities() -> None:
         assert ((share - expected).abs() < 5 * error).all()
 
 
-def test_top_p_keeps_the_smallest_set_that_reaches_the_probability() -> None:
+def test_top_p_keeps_the_smallest_set_of_tokens_that_reaches_the_probability() -> None:
     probabilities = torch.tensor([0.1, 0.5, 0.15, 0.25])
     uniform = torch.linspace(0, 1 - 1e-6, 2001)
     picked = pick_tokens(probabilities.log().expand(2001, -1), uniform, temperature=1.0, top_p=0.7)

@@ -63,7 +63,7 @@ def test_adapter_of_a_policy_is_refused_as_a_reward_model(base: Path, tmp_path: 
     assert "neither the adapter nor its base model has weights for score.weight" in str(error)
 
 
-def test_adapter_without_a_module_that_was_trained_with_it_is_refused(base: Path, tmp_path: Path) -> None:
+def test_adapter_that_lacks_the_weights_of_a_trained_module_is_refused(base: Path, tmp_path: Path) -> None:
     folder = policy_adapter(base, tmp_path / "adapter", modules_to_save=["lm_head"])
     assert load_policy(folder)
     drop_weights(folder / "adapter_model.safetensors", "lm_head")
@@ -96,10 +96,10 @@ def test_adapter_for_another_architecture_is_refused(base: Path, tmp_path: Path)
     folder = move_adapter(learn(gpt2, tmp_path / "adapter", **LORA).path, base)
     error = refused(load_reward_model, folder, Purpose.REWARD_MODEL)
     assert error.kind == DOES_NOT_FIT
-    assert "has none of the adapter's modules, such as transformer.h.0.attn.c_attn" in str(error)
+    assert "modules that the adapter changes, for example transformer.h.0.attn.c_attn" in str(error)
 
 
-def test_matrices_that_the_base_model_does_not_have_are_refused_after_loading(
+def test_adapter_with_matrices_for_missing_modules_is_refused_after_loading(
     base: Path, tmp_path: Path
 ) -> None:
     """The files of the base model alone do not show that a module is missing, because transformers renames

@@ -39,7 +39,7 @@ def test_saved_reward_model_gives_identical_scores_with_plain_transformers(tmp_p
 
 def test_policy_loads_as_a_reward_model_only_if_a_new_head_is_requested(tmp_path: Path) -> None:
     path = loading.save_model(*untrained_policy(), tmp_path / "policy")
-    with pytest.raises(loading.ModelNotFound, match=r"no weights for score\.weight"):
+    with pytest.raises(loading.ModelNotFound, match=r"no reward head \(score\.weight"):
         loading.load_reward_model(path)
     assert loading.open_classifier(path).new == ["score.weight"]
 

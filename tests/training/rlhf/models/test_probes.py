@@ -59,7 +59,7 @@ def test_probes_encoded_from_the_files_match_transformers(words: str, template: 
     assert read.ids.count(None) == {"an alternation": 1, "an error": len(PROBES)}.get(template, 0)
 
 
-def test_template_in_the_settings_and_in_a_list_is_found(tmp_path: Path) -> None:
+def test_template_in_the_tokenizer_config_is_found_as_text_or_in_a_list(tmp_path: Path) -> None:
     tiny.tokenizer().save_pretrained(tmp_path)
     file = tmp_path / "tokenizer_config.json"
     settings = json.loads(file.read_text())
@@ -69,7 +69,7 @@ def test_template_in_the_settings_and_in_a_list_is_found(tmp_path: Path) -> None
         assert probes.read_folder(tmp_path).texts == ["w9", "w9", "w9"]
 
 
-def test_separate_process_gives_the_same_reading(tmp_path: Path) -> None:
+def test_separate_process_encodes_the_probes_identically(tmp_path: Path) -> None:
     tokenizer = tiny.tokenizer()
     tokenizer.chat_template = TEMPLATES["special tokens"]
     tokenizer.save_pretrained(tmp_path)
@@ -86,7 +86,7 @@ def test_separate_process_gives_the_same_reading(tmp_path: Path) -> None:
     ],
     ids=["endless", "huge", "invalid", "escape"],
 )
-def test_harmful_template_gives_no_reading(
+def test_harmful_template_encodes_no_probe(
     template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probes, "READING_SECONDS", 2)

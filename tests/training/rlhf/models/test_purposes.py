@@ -71,7 +71,7 @@ def test_bert_trained_as_a_decoder_is_accepted_as_a_policy(tmp_path: Path) -> No
 def test_policy_is_refused_as_a_reward_model(tmp_path: Path) -> None:
     error = refused(load_reward_model, saved(tmp_path / "policy"), Purpose.REWARD_MODEL)
     assert error.kind == WRONG
-    assert "no weights for score.weight or classifier.weight, the reward head" in str(error)
+    assert "it has no reward head (score.weight or classifier.weight)" in str(error)
 
 
 @pytest.mark.parametrize("kind", ["llama", "bert"])
@@ -99,7 +99,7 @@ def test_model_without_a_generation_head_can_still_be_trained_as_a_reward_model(
     assert load_for_training(trunk).model.score.weight.shape == (1, 32)
 
 
-def test_separate_output_layer_is_kept_although_the_config_says_tied(tmp_path: Path) -> None:
+def test_separate_output_layer_is_kept_even_if_the_config_ties_it_to_the_embeddings(tmp_path: Path) -> None:
     folder = saved(tmp_path / "policy")
     edit_json(folder, tie_word_embeddings=True)
     stored = load_file(folder / "model.safetensors")["lm_head.weight"]
@@ -153,7 +153,7 @@ INCOMPLETE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("damage", INCOMPLETE)
-def test_incomplete_model_is_refused_from_its_files(damage: str, tmp_path: Path) -> None:
+def test_incomplete_model_is_refused_by_the_file_checks_and_on_loading(damage: str, tmp_path: Path) -> None:
     whole = saved(tmp_path / "whole")
     check_model(whole, Purpose.POLICY)
     folder = copy_of(whole, tmp_path / "broken")

@@ -77,7 +77,7 @@ def test_token_named_only_in_the_settings_is_refused(tmp_path: Path) -> None:
         check_model(folder, Purpose.POLICY)
 
 
-def test_pad_token_of_the_config_without_an_embedding_is_refused(tmp_path: Path) -> None:
+def test_pad_token_id_in_the_config_beyond_the_embedding_rows_is_refused(tmp_path: Path) -> None:
     folder = saved(tmp_path / "policy")
     edit_json(folder, pad_token_id=69)
     with pytest.raises(ModelNotFound, match=r"pad_token_id=69, but the model has 69 embedding rows"):
@@ -90,7 +90,7 @@ def test_model_with_more_rows_than_tokens_is_trained_and_loaded(tmp_path: Path) 
     load_reward_model(learn(folder, tmp_path / "rm").path)
 
 
-def test_resized_model_with_the_added_token_is_used(tmp_path: Path) -> None:
+def test_model_resized_for_an_added_token_is_accepted(tmp_path: Path) -> None:
     words, model = tiny.tokenizer(), tiny.policy()
     words.add_special_tokens({"pad_token": "[NEW]"})
     model.resize_token_embeddings(70)

@@ -79,7 +79,7 @@ def scores_here(path: Path) -> Tensor:
     return torch.cat(score(*load_reward_model(path), ITEMS))
 
 
-def test_decoder_with_a_classifier_head_scores_as_in_transformers(
+def test_decoder_with_a_classifier_head_gives_the_same_scores_in_transformers(
     tmp_path: Path,
 ) -> None:
     base = save_model(tiny.ettin_policy(), tiny.tokenizer(), tmp_path / "ettin")
@@ -90,7 +90,7 @@ def test_decoder_with_a_classifier_head_scores_as_in_transformers(
     )
 
 
-def test_full_models_of_each_trunk_score_the_same_in_transformers(tmp_path: Path) -> None:
+def test_full_models_of_each_trunk_give_the_same_scores_in_transformers(tmp_path: Path) -> None:
     for kind in ("qwen", "neox", *tiny.ENCODERS):
         path = learn(saved_base(kind, tmp_path), tmp_path / f"{kind}-rm").path
         there = scores_there(
@@ -101,7 +101,7 @@ def test_full_models_of_each_trunk_score_the_same_in_transformers(tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "bert", "modern-bert", "roberta"])
-def test_adapter_scores_the_same_in_peft_and_in_transformers(kind: str, tmp_path: Path) -> None:
+def test_adapter_gives_the_same_scores_in_peft_and_in_transformers(kind: str, tmp_path: Path) -> None:
     """The adapter folder is small, contains all parameters that the base model lacks, and records the base
     model's path."""
     base = saved_base(kind, tmp_path)
@@ -297,7 +297,7 @@ def test_adapter_of_a_policy_is_merged_on_loading(tmp_path: Path) -> None:
         assert torch.allclose(load_policy(tmp_path / "adapter").model(ids).logits, expected, atol=1e-5)
 
 
-def test_adapter_with_dropout_resumes_exactly_and_has_uncertainty(tmp_path: Path) -> None:
+def test_run_with_adapter_dropout_resumes_exactly_and_saves_uncertainty(tmp_path: Path) -> None:
     """Checkpoints contain only the trained parameters, and the uncertainty is saved with the adapter."""
     base = saved_base("llama", tmp_path)
     settings = LORA | {"lora_dropout": 0.2, "uncertainty": "laplace", "checkpoint_steps": 2, "keep": "last"}
@@ -325,7 +325,7 @@ def test_adapter_with_dropout_resumes_exactly_and_has_uncertainty(tmp_path: Path
     assert (torch.cat(spreads) > 0).all()
 
 
-def test_gradient_checkpointing_does_not_change_adapters_and_encoders(tmp_path: Path) -> None:
+def test_gradient_checkpointing_does_not_change_the_training_of_adapters_or_encoders(tmp_path: Path) -> None:
     for kind, settings in (("llama", LORA), ("bert", {})):
         base = saved_base(kind, tmp_path)
         kept, again = ListReporter(), ListReporter()

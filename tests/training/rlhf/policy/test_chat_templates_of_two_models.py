@@ -1,6 +1,6 @@
-"""A reward model reads every conversation in its own chat template. Where a run scores text, the reward
-model's template renders the text. PPO gives it the policy's tokens, so PPO refuses two models that read
-differently."""
+"""A reward model reads every conversation in its own chat template. If a run scores text, the reward model's
+template renders the text. PPO passes the policy's tokens to the reward model, so PPO refuses two models that
+convert the same conversation to different tokens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 MARKED = (
     "{% for m in messages %}w1 {{ m['content'] }} w2 {% endfor %}{% if add_generation_prompt %}w3{% endif %}"
 )
-# Written differently, and read alike.
+# This template differs from MARKED but renders the same tokens.
 REWRITTEN = (
     "{#- the same conversation -#}\n{%- for message in messages -%}\n"
     "  w1 {{ message.content }} w2{{ '\\n' }}\n"
@@ -49,7 +49,7 @@ def judge_of(folder: Path, *, template: str = "", **changes: Any) -> Path:
 
 
 def refusal(policy: Path, judge: Path) -> UnusableInput:
-    """Load both for PPO, which must be refused. The files alone must be refused for the same reason."""
+    """Check that PPO refuses to load both models, and that checking their files gives the same reason."""
     with pytest.raises(Refused) as early:
         check_pair(policy, judge)
     with pytest.raises(UnusableInput) as caught:
@@ -77,7 +77,7 @@ def test_ppo_refuses_different_templates(policy: str, judge: str, probe: str, tm
     assert "rejection sampling, which scores the text in the reward model's own template" in str(error)
 
 
-def test_refusal_shows_what_each_model_reads(tmp_path: Path) -> None:
+def test_error_shows_how_each_model_reads_a_conversation(tmp_path: Path) -> None:
     error = refusal(saved(tmp_path / "policy", template=MARKED), judge_of(tmp_path, template=NO_SYSTEM))
     assert "the policy reads a question after a system turn as 'w1 <unk>" in str(error)
     assert "the reward model reads it as nothing (the template rejects it)" in str(error)

@@ -134,7 +134,7 @@ def test_log_probs_equal_those_of_unpadded_rows(folders: tuple[Path, Path]) -> N
     assert torch.equal(seen.log_probs, seen.reference)
 
 
-def test_critic_starts_as_the_centred_scaled_score_of_the_reward_model(
+def test_critic_initially_predicts_the_centred_and_scaled_score_of_the_reward_model(
     folders: tuple[Path, Path],
 ) -> None:
     models, rows, seen = observed(folders)

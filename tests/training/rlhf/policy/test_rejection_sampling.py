@@ -117,7 +117,7 @@ def test_best_of_n_curve_is_the_mean_maximum_over_all_subsets() -> None:
     assert curve[7] == pytest.approx(max(rewards))
 
 
-def test_curve_is_unbiased_for_the_maximum_of_a_known_distribution() -> None:
+def test_curve_is_an_unbiased_estimate_of_the_expected_maximum() -> None:
     draws = torch.rand(4000, 8, generator=torch.Generator().manual_seed(0)).tolist()
     for n in (1, 2, 4):
         mean = statistics.mean(best_of_curve(row)[n] for row in draws)

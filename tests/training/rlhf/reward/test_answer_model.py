@@ -100,7 +100,7 @@ def test_contradictory_recipe_is_rejected_with_a_reason(recipe: dict[str, Any], 
         RewardModelConfig.model_validate(recipe)
 
 
-def test_each_recipe_uses_the_configured_loss() -> None:
+def test_answer_model_uses_the_loss_that_its_recipe_specifies() -> None:
     groups = [
         Group([2], [[5], [6], [7]], [0, 1, 2], strength=2, annotator=1, in_shown_order=True),
         Group([2], [[5], [6], [7]], [1, 0, 0], strength=0, annotator=0, in_shown_order=False),

@@ -117,7 +117,7 @@ HALF = torch.tensor(
 STATED = torch.tensor([2, 0, 3, 1])
 
 
-def test_cumulative_strength_is_a_difference_of_two_sigmoids() -> None:
+def test_probability_of_a_cumulative_strength_is_a_difference_of_two_sigmoids() -> None:
     """One pair with d = 0.5 and every possible stated strength, compared with manual calculations."""
     d = 0.5
     edges = [-math.inf, -2.0, -0.9, -0.3, 0.3, 0.9, 2.0, math.inf]
@@ -164,7 +164,7 @@ def test_strength_applies_only_to_the_best_and_second_best_tier() -> None:
     assert losses.stated_pairs(top_one)[0].nonzero().tolist() == [[1, 0], [1, 2]]
 
 
-def test_cumulative_strength_without_strengths_equals_the_plain_loss() -> None:
+def test_cumulative_loss_without_stated_strengths_equals_the_plain_loss() -> None:
     none = torch.zeros(4, dtype=torch.long)
     odd = losses.cumulative_strength(rewards(), RAGGED, none, HALF, ties=True)
     assert torch.allclose(odd, losses.rao_kupper(rewards(), RAGGED, HALF[0]), atol=1e-12)

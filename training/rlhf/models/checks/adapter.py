@@ -1,4 +1,4 @@
-"""Whether a LoRA adapter is complete, serves its purpose and has the shape of its base model."""
+"""Check whether a LoRA adapter is complete, suits its purpose and matches the shapes of its base model."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from training.rlhf.models.headers import BrokenWeights, shapes_in
 PREFIX = "base_model.model."
 MATRIX = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])\.weight$")
 LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h)\.(\d+)\.")
-# peft lists both of a classifier's possible heads in modules_to_save. A model has one of them.
+# peft lists both possible heads of a classifier in modules_to_save, but a model has only one of the two.
 HEADS = ("score", "classifier")
-SCORES = "SEQ_CLS"  # peft's task type of a reward model
+SCORES = "SEQ_CLS"  # peft's task type for a reward model
 ANOTHER_BASE = (
     "The adapter was trained on another base model. Correct base_model_name_or_path in "
     f"{ADAPTER_CONFIG}, or use the model from which the adapter was trained."
@@ -51,15 +51,15 @@ def refuse_adapter(folder: Path, purpose: Purpose, *, config: Mapping[str, Any],
         if purpose == Purpose.REWARD_MODEL and not scores and not any(_is_in(h, weights) for h in HEADS):
             raise wrong_kind(
                 folder,
-                "neither the adapter nor its base model has weights for score.weight or classifier.weight, "
-                "the reward head. As a reward model, use the result of a reward_model run.",
+                "neither the adapter nor its base model has a reward head (score.weight or "
+                "classifier.weight). As a reward model, use the result of a reward_model run.",
             )
 
 
 def _refuse_missing_modules(
     folder: Path, settings: Mapping[str, Any], found: Shapes, weights: Shapes
 ) -> None:
-    """Refuse an adapter without a module that was trained with it, such as the reward head."""
+    """Refuse an adapter if its files lack a module that was trained with it, such as the reward head."""
     listed = [str(name) for name in settings.get("modules_to_save") or ()]
     heads = [name for name in listed if name in HEADS] or (
         list(HEADS) if settings.get("task_type") == SCORES else []
@@ -68,9 +68,8 @@ def _refuse_missing_modules(
         raise adapter_unusable(
             folder,
             f"{ADAPTER_WEIGHTS} has no weights for {' or '.join(heads)}, the reward head that was trained "
-            "with "
-            'the adapter. Save the adapter with modules_to_save=["score"] ("classifier" for an encoder), or '
-            "train the reward model again.",
+            'with the adapter. Save the adapter with modules_to_save=["score"] ("classifier" for an '
+            "encoder), or train the reward model again.",
         )
     for name in listed:
         if name not in HEADS and _is_in(name, weights) and not _is_in(name, found):
@@ -94,7 +93,7 @@ def _refuse_other_shapes(folder: Path, config: Mapping[str, Any], found: Shapes,
         if ".lora_" not in name and whole is not None and whole != shape:
             raise adapter_unusable(
                 folder,
-                f"{name} has the shape {_size(shape)}, but the shape {_size(whole)} in the base model. "
+                f"{name} has the shape {_size(shape)}, but its shape in the base model is {_size(whole)}. "
                 f"{ANOTHER_BASE}",
             )
     adapted = dict(_adapted(found))
@@ -102,8 +101,8 @@ def _refuse_other_shapes(folder: Path, config: Mapping[str, Any], found: Shapes,
     if adapted and not any(wholes.values()):
         raise adapter_unusable(
             folder,
-            f"the base model has none of the adapter's modules, such as {next(iter(adapted))}. "
-            f"{ANOTHER_BASE}",
+            "the base model has none of the modules that the adapter changes, for example "
+            f"{next(iter(adapted))}. {ANOTHER_BASE}",
         )
     for module, shape in adapted.items():
         whole = wholes[module]
@@ -127,8 +126,8 @@ def _adapted(found: Shapes) -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 def _of_base(name: str, weights: Shapes) -> tuple[int, ...] | None:
-    """The shape of a base model's weights. The name is shorter in a trunk that was saved without its head,
-    and longer in a multimodal model."""
+    """The shape of the base model's weight with this name, or None. In the base model, the name is shorter if
+    the trunk was saved without its head, and longer if the model is multimodal."""
     parts = name.split(".")
     for start in range(len(parts) - 1):
         if (shape := weights.get(".".join(parts[start:]))) is not None:

@@ -49,8 +49,8 @@ class TokenizerFiles:
 
 
 def config_in(folder: Path) -> dict[str, Any]:
-    """Return the settings of a language model. Those of a multimodal model's text part take precedence.
-    Raises Refused."""
+    """Return the settings of a language model. In a multimodal model, the settings of the text part take
+    precedence. Raises Refused."""
     config = read_json(folder, CONFIG_FILE)
     inner = config.get("text_config")
     return {**config, **inner} if isinstance(inner, dict) else config
@@ -153,7 +153,7 @@ def _items(group: object) -> Iterator[tuple[str, Any]]:
 
 def _template(folder: Path, settings: Mapping[str, Any]) -> str:
     """The chat template, or an empty string. A separate template file takes precedence over the tokenizer's
-    settings, the older place for templates, which can also contain a list of templates."""
+    settings. Older models store the template in these settings, which can also contain several templates."""
     if (folder / TEMPLATE).is_file():
         return (folder / TEMPLATE).read_text(encoding="utf-8")
     found = settings.get("chat_template") or ""

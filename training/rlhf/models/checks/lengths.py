@@ -15,8 +15,9 @@ PADDED_POSITIONS = {"roberta", "xlm-roberta", "camembert"}
 
 
 def refuse_no_room(model: Path | str, *, context: int, answer: int, setting: str) -> None:
-    """Raise Refused if an answer of ``answer`` tokens leaves no room for a prompt. A context of 0 is unknown.
-    A longer prompt is truncated on the left, so one token is enough."""
+    """Raise Refused if an answer of ``answer`` tokens leaves no room for a prompt. One token of room is
+    enough, because a longer prompt is truncated on the left. A ``context`` of 0 means that the context length
+    is unknown."""
     if context and context - answer < 1:
         raise Refused(
             f"{str(model)!r} reads at most {context} tokens, and an answer can take {answer} of them. That "
@@ -26,7 +27,7 @@ def refuse_no_room(model: Path | str, *, context: int, answer: int, setting: str
 
 
 def context_in(folder: Path) -> int:
-    """Return the number of tokens that a model can read; 0 if its files do not specify it. Raises Refused."""
+    """Return a model's context length in tokens; 0 if its files do not specify it. Raises Refused."""
     config = _config_of(folder)
     length = number_in(config, "max_position_embeddings", "n_positions")
     if length and config.get("model_type") in PADDED_POSITIONS:
@@ -35,7 +36,7 @@ def context_in(folder: Path) -> int:
 
 
 def rows_in(folder: Path) -> int:
-    """Return the number of token IDs that a model can read; 0 if its files do not specify it. Raises
+    """Return the size of a model's vocabulary in token IDs; 0 if its files do not specify it. Raises
     Refused."""
     return number_in(_config_of(folder), "vocab_size")
 

@@ -1,4 +1,4 @@
-"""Whether the model in a folder can serve its purpose, as far as its files show."""
+"""Check, using only the files in a model's folder, whether the model can serve its purpose."""
 
 from __future__ import annotations
 
@@ -108,15 +108,13 @@ def refuse_other_outputs(model: Path, config: Mapping[str, Any], weights: Shapes
         return
     if not heads:
         lost = " Its config.json says that it was saved with one." if stored else ""
-        raise wrong_kind(
-            model, f"it has no weights for score.weight or classifier.weight, the reward head.{lost} {ADVICE}"
-        )
+        raise wrong_kind(model, f"it has no reward head (score.weight or classifier.weight).{lost} {ADVICE}")
     outputs = min(shape[0] for shape in heads.values() if shape)
     if stored and outputs != 1:
         raise wrong_kind(
             model,
-            f"it sorts texts into {outputs} classes, but a reward model has one output. Use the language "
-            "model from which it was trained.",
+            f"it classifies texts into {outputs} classes, but a reward model has one output. Use the "
+            "language model from which it was trained.",
         )
 
 
@@ -145,8 +143,8 @@ def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shap
 def refuse_other_tokens(
     model: Path, config: Mapping[str, Any], weights: Shapes, tokenizer: TokenizerFiles | None
 ) -> None:
-    """Raise Refused if the embeddings differ from config.json, or if the tokenizer has a token without an
-    embedding."""
+    """Raise Refused if the number of embedding rows differs from vocab_size in config.json, or if the
+    tokenizer has a token without an embedding."""
     stored = {shape[0] for name, shape in weights.items() if shape and EMBEDDINGS.search(name)}
     rows = number_in(config, "vocab_size") or next(iter(stored), 0)
     if not rows:

@@ -1,9 +1,10 @@
-"""Whether a policy and a reward model read conversations alike, so that PPO can score the policy's tokens.
+"""Check whether a policy and a reward model encode conversations identically, which PPO needs.
 
 PPO gives the sampled token IDs to the reward model, because decoding and re-encoding can change them. The
 scores are right only if the reward model's own tokenizer and chat template give the same IDs for the same
-text. `PROBES` are encoded with both. Templates that are written differently but render alike are therefore
-accepted. Rejection sampling and evaluation score the text, which the reward model's own template renders.
+text. `PROBES` are therefore encoded with both models' templates, and templates that are written differently
+but produce the same IDs are accepted. Rejection sampling and evaluation score the text, which the reward
+model's own template renders.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ def _check_tokenizers(policy: Path, judge: Path) -> None:
     our_roles, their_roles = _written_roles(ours), _written_roles(theirs)
     if (ours.template, our_roles) == (theirs.template, their_roles):
         return
-    # A role that only one of them names can be the default of its tokenizer class.
+    # If only one model's files name a special token, the other model's tokenizer class can define the same
+    # token by default. `models.pairs` compares such tokenizers after loading.
     if our_roles.keys() != their_roles.keys():
         return
     readings = [reading_of_folder(_tokenizer_folder(folder)) for folder in (policy, judge)]

@@ -47,7 +47,7 @@ class Reading:
 
 
 def reading_of_folder(folder: Path) -> Reading | None:
-    """Return the reading of the tokenizer in a folder, or None if it can't be determined in time."""
+    """Return how the model in a folder reads `PROBES`, or None if this fails or takes too long."""
     return _read_elsewhere(folder.absolute(), state_of(folder))
 
 

@@ -42,7 +42,7 @@ export function ImportSetup({
     <section className={ui.stack} aria-label={texts.title} data-testid="import-setup">
       {preview.problem && (
         <Notice tone="warn" title={isTable ? texts.problem : texts.refused}>
-          {/* The list of known formats follows the first line; the page shows that list separately. */}
+          {/* Shows only the first line of the problem; the page lists the known formats separately. */}
           <p>{preview.problem.split("\n")[0]?.replace(/ Known formats:$/, "")}</p>
         </Notice>
       )}

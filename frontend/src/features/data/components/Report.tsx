@@ -63,7 +63,7 @@ function Rejected({ report }: { report: ImportReport }) {
   );
 }
 
-/** The first places of these rows: line numbers, in an archive with the file's name. */
+/** Where the first of these rows are: line numbers, prefixed with the file's name in an archive. */
 const linesOf = ({ lines, files, count }: { lines: number[]; files: string[]; count: number }): string =>
   lines
     .slice(0, SHOWN_LINES)

@@ -58,8 +58,8 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
   const takeBack = useTakeBack(project.slug, work);
   useRenderedAhead(useMemo(() => ahead.flatMap(textsOf), [ahead]));
 
-  // Only the notice that there is no task needs the project's task counts. Computing these counts is more expensive
-  // than a claim.
+  // The project's task counts are needed only if there is no task, for the notice that says so. Computing these
+  // counts is more expensive than a claim.
   const empty = desk === null && claim.data?.length === 0;
   useEffect(() => {
     if (empty) void queryClient.invalidateQueries({ queryKey: projectQuery(project.slug).queryKey });

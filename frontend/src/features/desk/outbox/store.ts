@@ -91,7 +91,7 @@ export class BrowserStore implements UnsentStore {
         this.memory.delete(entry.key);
         return true;
       } catch {
-        // Storage is disabled or full. The second attempt omits the task as shown.
+        // Storage is disabled or full. The second attempt omits `assignment`.
       }
     }
     this.memory.set(entry.key, entry);

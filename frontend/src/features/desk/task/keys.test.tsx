@@ -33,13 +33,13 @@ describe("the line of shortcuts", () => {
     expect(caps("leave unranked")).toEqual(["x"]);
   });
 
-  it("describes the scale for a pair", () => {
+  it("shows the keys of the scale for a pair instead of the keys that move between responses", () => {
     line("pair", 7);
     expect(caps("choose which is better")).toEqual(["1", "7", "←", "→"]);
     expect(screen.queryByText("go to a response")).toBeNull();
   });
 
-  it("the line can be hidden, and shown again from the shortcut overview", () => {
+  it("the line of shortcuts can be hidden, and shown again from the shortcut overview", () => {
     const onHide = line("order", 3);
     fireEvent.click(screen.getByRole("button", { name: "Hide this line" }));
     expect(onHide).toHaveBeenCalledOnce();

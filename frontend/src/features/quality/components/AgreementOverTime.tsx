@@ -21,7 +21,7 @@ function Line({ days }: { days: Days }) {
   const t = useTexts();
   const host = useRef<HTMLDivElement>(null);
   const scheme = useComputedColorScheme("light");
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the colours of the lines depend on the scheme
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the line colours depend on the colour scheme
   useEffect(() => {
     const element = host.current;
     if (!element) return;

@@ -72,7 +72,7 @@ describe("a comparison of runs", () => {
 describe("smoothing", () => {
   const series = (values: number[]) => ({ steps: values.map((_, step) => step), values });
 
-  it("starts at the first value, and leaves a series unchanged if it is constant or the weight is 0", () => {
+  it("keeps the first value, and changes nothing if the series is constant or the weight is 0", () => {
     expect(smooth(series([4, 0]), 0.5).values[0]).toBe(4);
     expect(smooth(series([3, 3, 3]), 0.9).values.every((value) => Math.abs(value - 3) < 1e-12)).toBe(true);
     expect(smooth(series([1, 5]), 0)).toEqual(series([1, 5]));

@@ -66,7 +66,7 @@ describe("a run's feed", () => {
     expect(EMPTY_FEED.series).toEqual({});
   });
 
-  it("events yield the same series, with increasing steps, in one batch and one by one", () => {
+  it("the series is the same, with increasing steps, whether events arrive in a batch or one by one", () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.float({ noNaN: true })), { maxLength: 40 }),

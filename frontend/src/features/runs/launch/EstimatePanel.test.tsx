@@ -62,7 +62,7 @@ it("shows no disk usage for a run that stores no model", async () => {
 });
 
 it.each([
-  [null, "may barely fit"],
+  [null, "might not fit"],
   [false, "does not fit"],
 ])("warns when memory is short (%s)", async (fits, said) => {
   open({ estimate: { ...ESTIMATE, fits }, refused: [] });

@@ -89,7 +89,7 @@ export const en = {
     cpuGuess: "on this server, if the worker runs here",
     gpu: (name: string) => `on the ${name}`,
     fits: "fits",
-    tight: "may barely fit",
+    tight: "might not fit",
     tooLarge: "does not fit",
     parts: "Memory by part",
     part: "Part",

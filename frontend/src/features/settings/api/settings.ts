@@ -7,8 +7,8 @@ export async function changeProject(slug: string, body: ProjectChanges): Promise
 }
 
 /**
- * The kinds of checks that exist in the project. A rate or pass mark has no effect if there are no checks of
- * its kind.
+ * The kinds of checks that exist in the project. The rate of gold tasks or attention checks, or the pass mark
+ * for qualification tasks, has no effect while the project has no tasks of that kind.
  */
 export const checkKindsQuery = (slug: string) =>
   queryOptions({

@@ -84,7 +84,7 @@ export const en = {
     rankings: "Rankings",
     facts: "About this task",
     none: "Not ranked yet.",
-    more: "Show older",
+    more: "Show older rankings",
     state: "state",
     kind: "kind",
     round: "round",
@@ -138,8 +138,8 @@ export const en = {
   },
   ask: {
     stop: "Close task",
-    stopHelp: "This task is no longer assigned. Existing rankings are kept.",
+    stopHelp: "The task will no longer be assigned. Existing rankings are kept.",
     again: "Reopen task",
-    againHelp: "The task is assigned again until it has all its rankings.",
+    againHelp: "The task will be assigned again until it has all its rankings.",
   },
 };

@@ -47,7 +47,8 @@ export const en = {
   cancel: "Cancel",
   disable: "Disable",
   enable: "Enable",
-  enableHint: "Pending events are sent. Events that occurred while the webhook was disabled are not sent.",
+  enableHint:
+    "If you enable the webhook, its pending events are sent. Events that occurred while the webhook was disabled are not sent.",
   deliveries: "Deliveries",
   hide: "Hide deliveries",
   noDeliveries: "No deliveries yet.",

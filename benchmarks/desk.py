@@ -16,7 +16,7 @@ Timing API reports the latency. The API rounds durations to multiples of 8 ms an
 latency: 50 ms with `--responses 10 --characters 4000`.
 
 Submit to next: after a second of thinking time, the keys End, 1 and Enter are pressed. The measurement starts
-with the submit key. The measurement ends with the first frame after the next task's cards enter the document.
+when Enter is pressed. It ends with the first frame after the next task's cards enter the document.
 `--slow` adds the given number of milliseconds to every request, to simulate a distant server. Target for this
 time: 100 ms, regardless of the server's latency.
 """

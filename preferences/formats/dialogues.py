@@ -1,5 +1,5 @@
-"""Read conversations, and split pairs of conversations. The shared beginning is the prompt. The rest of each
-conversation is its reply, as text.
+"""Read conversations, and split each pair of conversations into a prompt and two replies. The shared
+beginning is the prompt. The rest of each conversation is its reply, as text.
 
 A reply that contains further turns is written in the dialogue format of hh-rlhf, so nothing is lost.
 """

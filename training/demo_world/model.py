@@ -100,7 +100,7 @@ def _corpus() -> Iterator[str]:
     """Yield every template with its slots filled, then every word of the slot values several times."""
     filler = {kind: values[0] for kind, values in slots.VALUES.items()}
     yield from (opening.format(**filler) for opening in (*NAMED_OPENINGS, *PLAIN_OPENINGS))
-    for template in gold.all_templates():  # at the start of an answer or, after a space, later
+    for template in gold.all_templates():  # once at the start of an answer, once after a space
         yield from (template.format(**filler), " " + template.format(**filler))
     for intent in (*INTENTS, *FOLLOW_UPS):
         yield from (question.format(**filler) for question in intent.questions)

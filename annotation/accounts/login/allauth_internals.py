@@ -28,8 +28,8 @@ class Usage(Protocol):
 
 
 def use_rate(request: HttpRequest, *, name: str, rate: str, key: str) -> Usage | None:
-    """Counts one use of the limit `name`. Returns the usage, which can be rolled back, or None if the limit
-    is reached."""
+    """Counts one use of the limit `name`. Returns None if the limit has been reached, and otherwise an object
+    that can take the use back."""
     usage: Usage | None = ratelimit.consume(
         request, app="rankloop", action=name, config={name: rate}, key=key, limit_get=True
     )

@@ -39,7 +39,8 @@ class Limit:
 def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
     name = username.casefold()
     return (
-        # Limits attempts from one address on all accounts together, for example with a common password.
+        # Limits the attempts from one address across all accounts, for example if somebody tries one common
+        # password on many accounts.
         Limit("login-address", 100, MINUTE),
         # Limits attempts on one account from one address. When the limit is reached, only the guessing
         # address is locked out.

@@ -177,8 +177,8 @@ def test_noise_reverses_half_of_the_affected_pairs() -> None:
 
 @pytest.fixture
 def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
-    """The address of a server that responds with queued statuses in turn, the queue, and the received
-    idempotency keys."""
+    """Three values: the address of a server that answers each request with the next status in a queue, this
+    queue, and the idempotency keys that the server has received."""
     statuses: list[int] = []
     keys: list[str] = []
 

@@ -16,8 +16,8 @@ CAUTION = Field(
     ge=0,
     le=10,
     description="Each score is reduced by this multiple of its standard deviation. Answers with"
-    " uncertain scores are then favoured less. Values above 0 require a reward model trained with"
-    " uncertainty.",
+    " uncertain scores are then favoured less. Values above 0 require a reward model that was"
+    " trained with the setting uncertainty.",
 )
 
 

@@ -152,7 +152,7 @@ def _length(scored: ScoredRankings, pairs: Pairs) -> Labels:
 
 
 def pair_statements(scored: ScoredRankings, pairs: Pairs) -> PairStatements:
-    """Count the verdicts on each pair's two responses in all rankings."""
+    """Count the verdicts of all rankings on each pair of responses."""
     width = scored.rewards.shape[1]
     flat = np.array(
         [

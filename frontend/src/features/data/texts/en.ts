@@ -25,7 +25,7 @@ export const en = {
       "The import was stopped. The rows imported so far are kept. To import the remaining rows, import the file again.",
     trialStopped: "The check was stopped. Nothing was imported.",
     keepOpen: "Keep this page open until the upload is complete.",
-    leave: "You can leave this page; the server continues.",
+    leave: "You can leave this page. The import continues on the server.",
     go: (rows: number) => `Import ${plural(rows, "row")}`,
     nothing: "The file contains nothing new.",
     chooseAgain: "Nothing has been imported yet. To import the file, choose it again.",

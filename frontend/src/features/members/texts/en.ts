@@ -81,5 +81,5 @@ export const en = {
     confirm: "Stop managing",
     cancel: "Cancel",
   },
-  resumeHint: "Once you resume this member, their earlier check results no longer count.",
+  resumeHint: "After you end the pause, this member's earlier check results no longer count.",
 } as const;

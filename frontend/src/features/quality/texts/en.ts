@@ -173,7 +173,7 @@ export const en = {
     even: "No significant bias.",
     leans: "Significant bias.",
   },
-  /** The same biases, as shown with a leaderboard. */
+  /** The texts of the same biases on the leaderboard page. */
   boardBias: {
     title: "Possible bias",
     first: "the response shown first wins",

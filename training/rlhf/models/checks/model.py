@@ -18,13 +18,13 @@ from training.rlhf.models.checks.files import (
     tokenizer_in,
     weights_in,
 )
+from training.rlhf.models.checks.layers import layers_in
 from training.rlhf.models.checks.refusal import Purpose, Refused, unreadable, wrong_kind
 from training.rlhf.models.checks.vocabulary import refuse_unknown_pad, refuse_unknown_tokens
 from training.rlhf.models.shapes import ENCODERS
 
 # The names of the input embeddings in the architectures that transformers can use as a trunk.
 EMBEDDINGS = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)\.weight$")
-LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h)\.(\d+)\.")
 SCORING_HEAD = re.compile(r"^(?:score|classifier|classifier\.out_proj)\.weight$")
 # The names of the output layers of causal language models.
 GENERATION_HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out|output|decoder|cls|lm_prediction_head)\.")
@@ -122,7 +122,7 @@ def refuse_other_outputs(model: Path, config: Mapping[str, Any], weights: Shapes
 
 def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shapes, purpose: Purpose) -> None:
     """Raise Refused if a layer or the output layer is missing. transformers would initialise it at random."""
-    layers = {int(found[1]) for name in weights if (found := LAYER.search(name))}
+    layers = layers_in(weights).get("", set())
     expected = number_in(config, "num_hidden_layers", "n_layer", "n_layers")
     if layers and expected and (missing := sorted(set(range(expected)) - layers)):
         raise unreadable(

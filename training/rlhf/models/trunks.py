@@ -49,6 +49,12 @@ def vocabulary_rows(model: Any) -> int:
     return min(int(layer.weight.shape[0]) for layer in layers if layer is not None)
 
 
+def embedding_rows(model: Any) -> int:
+    """Return the number of token IDs that the model can read."""
+    inner: Any = plain(model)
+    return int(inner.get_input_embeddings().weight.shape[0])
+
+
 def head_of(model: Any) -> nn.Linear:
     """Return the final linear layer with one output. Raises NoRewardModel if there is no such layer."""
     inner: Any = plain(model)

@@ -40,6 +40,8 @@ def refuse_adapter(folder: Path, purpose: Purpose, *, config: Mapping[str, Any],
         found = {name.removeprefix(PREFIX): shape for name, shape in shapes_in(file).items()}
     except BrokenWeights as error:
         raise unreadable(folder, f"{error}. Save the adapter again.") from error
+    if not _is_list_of_names(settings.get("modules_to_save")):
+        raise unreadable(folder, f"modules_to_save in {ADAPTER_CONFIG} is not a list of names.")
     scores = settings.get("task_type") == SCORES or any(_is_in(head, found) for head in HEADS)
     if purpose == Purpose.POLICY and scores:
         raise wrong_kind(
@@ -171,6 +173,10 @@ class _Base:
             if (shape := self._weights.get(".".join(parts[start:]))) is not None:
                 return [shape]
         return [shape for other, shape in self._weights.items() if other.endswith(f".{name}")]
+
+
+def _is_list_of_names(value: object) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value))
 
 
 def _is_in(module: str, names: Shapes) -> bool:

@@ -9,17 +9,10 @@ from typing import Any
 
 from training.rlhf.models import adapters
 from training.rlhf.models.checks.adapter import refuse_adapter
-from training.rlhf.models.checks.files import (
-    TOKENIZER_CONFIG,
-    Shapes,
-    TokenizerFiles,
-    config_in,
-    number_in,
-    tokenizer_in,
-    weights_in,
-)
+from training.rlhf.models.checks.files import Shapes, config_in, number_in, weights_in
 from training.rlhf.models.checks.layers import layers_in
 from training.rlhf.models.checks.refusal import Purpose, Refused, unreadable, wrong_kind
+from training.rlhf.models.checks.tokenizer import TOKENIZER_CONFIG, TokenizerFiles, tokenizer_in
 from training.rlhf.models.checks.vocabulary import refuse_unknown_pad, refuse_unknown_tokens
 from training.rlhf.models.shapes import ENCODERS
 
@@ -145,21 +138,22 @@ def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shap
 def refuse_other_tokens(
     model: Path, config: Mapping[str, Any], weights: Shapes, tokenizer: TokenizerFiles | None
 ) -> None:
-    """Raise Refused if the embeddings differ from config.json, or if the tokenizer has a token without an
-    embedding."""
-    stored = {shape[0] for name, shape in weights.items() if shape and EMBEDDINGS.search(name)}
-    rows = number_in(config, "vocab_size") or next(iter(stored), 0)
+    """Raise Refused if there are fewer embeddings than config.json says, or if the tokenizer has a token
+    without an embedding. Some models have more embeddings: Llama 3.2 Vision has eight more, for images."""
+    found = {shape[0] for name, shape in weights.items() if shape and EMBEDDINGS.search(name)}
+    stored = max(found, default=0)
+    rows = max(number_in(config, "vocab_size"), stored)
     if not rows:
         return
-    if len(stored) == 1 and stored != {rows}:
+    if 0 < stored < rows:
         raise unreadable(
             model,
-            f"config.json has vocab_size={rows}, but the embeddings in the weights have {min(stored)} rows. "
+            f"config.json has vocab_size={rows}, but the embeddings in the weights have {stored} rows. "
             "Correct vocab_size, or save the model again with save_pretrained.",
         )
     if tokenizer is not None:
         refuse_unknown_tokens(model, tokenizer.tokens, rows=rows, placeholders=tokenizer.placeholders)
-    refuse_unknown_pad(model, config.get("pad_token_id"), rows=rows)
+    refuse_unknown_pad(model, config.get("pad_token_id"), kind=str(config.get("model_type")), rows=rows)
 
 
 def architecture_of(config: Mapping[str, Any]) -> str:

@@ -45,14 +45,20 @@ def reading(name: str) -> Iterator[None]:
 def object_in(file: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """Return the JSON object in a file. Raises BrokenFile."""
     with reading(file.name):
+        found = json.loads(text_in(file, max_bytes=max_bytes))
+    if not isinstance(found, dict):
+        raise BrokenFile(f"{file.name} is not a JSON object")
+    return found
+
+
+def text_in(file: Path, *, max_bytes: int = MAX_BYTES) -> str:
+    """Return a file's text. Raises BrokenFile."""
+    with reading(file.name):
         with file.open("rb") as stream:
             written = stream.read(max_bytes + 1)
         if len(written) > max_bytes:
             raise BrokenFile(f"{file.name} is larger than {max_bytes // 1_000_000} MB")
-        found = json.loads(written.decode())
-    if not isinstance(found, dict):
-        raise BrokenFile(f"{file.name} is not a JSON object")
-    return found
+        return written.decode()
 
 
 def _reason(error: Exception) -> str:

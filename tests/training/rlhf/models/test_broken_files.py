@@ -59,6 +59,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "template": (edit("tokenizer_config.json", chat_template=[1]), "tokenizer.json or"),
     "type": (edit(model_type=["x"]), "config.json has model_type=['x'], which is not text"),
     "layers": (edit(num_hidden_layers="2"), "num_hidden_layers='2', which is not a whole number"),
+    "very many layers": (edit(num_hidden_layers=10**15), "no weights for layer 2, 3, 4, 5, 6."),
     "rows": (edit(vocab_size=[1]), "config.json has vocab_size=[1], which is not a whole number"),
     "quantisation": (edit(quantization_config="x"), "quantization_config='x', which is not an object"),
     "architectures": (edit(architectures="x"), "config.json has architectures='x', which is not a list"),
@@ -137,6 +138,10 @@ def test_files_that_are_too_large_are_not_read(tmp_path: Path, monkeypatch: pyte
         with pytest.raises(Refused, match=rf"{name} is larger than {limit} MB"):
             check_model(folder, Purpose.POLICY)
         (folder / name).write_text(kept)
+    (folder / "chat_template.jinja").write_text(" " * 10_000_001)
+    with pytest.raises(Refused, match=r"chat_template.jinja is larger than 10 MB"):
+        check_model(folder, Purpose.POLICY)
+    (folder / "chat_template.jinja").unlink()
     monkeypatch.setattr(headers, "MAX_HEADERS_BYTES", 1000)
     with pytest.raises(Refused, match="the headers of the safetensors files take more than"):
         check_model(folder, Purpose.POLICY)

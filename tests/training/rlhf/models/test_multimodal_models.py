@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
-from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+from transformers import (
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    MllamaConfig,
+    MllamaForConditionalGeneration,
+)
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.models.broken_models import copy_of, drop_weights, move_adapter
@@ -17,7 +22,7 @@ from tests.training.rlhf.models.test_purposes import refused
 from tests.training.rlhf.models.test_trunks import LORA, learn
 from training.rlhf.models.checks.model import check_model
 from training.rlhf.models.checks.refusal import Purpose
-from training.rlhf.models.loading import load_policy, load_reward_model, save_model
+from training.rlhf.models.loading import ModelNotFound, load_policy, load_reward_model, save_model
 
 torch.set_num_threads(1)
 VISION_LAYERS = 4
@@ -91,3 +96,23 @@ def test_missing_layer_is_refused_even_if_the_vision_tower_has_one_of_that_numbe
     drop_weights(folder / "model.safetensors", "language_model.model.layers.1.")
     error = refused(load_policy, folder, Purpose.POLICY)
     assert "2 layers, but it has no weights for layer 1." in str(error)
+
+
+def test_token_that_llama_vision_reads_but_does_not_write_is_accepted(tmp_path: Path) -> None:
+    """Llama 3.2 Vision has eight more embeddings than vocab_size, of which <|image|> uses the first."""
+    words = tiny.tokenizer()
+    words.add_special_tokens({"extra_special_tokens": ["<|image|>"]})
+    text = {**tiny.COMMON, **tiny.SHAPE, "num_key_value_heads": 2, "cross_attention_layers": [1]}
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_global_layers": 1}
+    vision |= {"attention_heads": 2, "image_size": 28, "patch_size": 14, "vision_output_dim": 64}
+    tiles = {"intermediate_layers_indices": [0], "max_num_tiles": 1, "supported_aspect_ratios": [[1, 1]]}
+    config = MllamaConfig(text_config=text, vision_config={**vision, **tiles}, image_token_index=69)
+    folder = save_model(MllamaForConditionalGeneration(config).eval(), words, tmp_path / "policy")
+    check_model(folder, Purpose.POLICY)
+    model, loaded = load_policy(folder)
+    assert loaded.convert_tokens_to_ids("<|image|>") == 69
+    assert model.get_input_embeddings().weight.shape[0] == 77
+    words.add_tokens(["[NEW]"])
+    words.save_pretrained(folder)
+    with pytest.raises(ModelNotFound, match=r"embedding: '\[NEW\]' \(ID 70\)"):
+        load_policy(folder)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from transformers import (
     AutoTokenizer,
+    CanineConfig,
+    CanineModel,
     CanineTokenizer,
-    MllamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.models.mllama.configuration_mllama import MllamaTextConfig
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.models.broken_models import edit_json, saved
@@ -211,26 +211,13 @@ def test_pad_token_of_the_config_is_accepted_if_the_embedding_does_not_need_it(
     assert load_policy(folder).model.config.pad_token_id == 0
 
 
-def test_token_that_llama_vision_reads_but_does_not_write_is_accepted(tmp_path: Path) -> None:
-    """Llama 3.2 Vision has eight more embeddings than vocab_size, of which <|image|> uses the first."""
-    words = tiny.tokenizer()
-    words.add_special_tokens({"extra_special_tokens": ["<|image|>"]})
-    text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = MllamaTextConfig(
-        **tiny.COMMON, **text, num_key_value_heads=2, cross_attention_layers=[1], max_position_embeddings=64
-    )
-    folder = save_model(MllamaForCausalLM(config).eval(), words, tmp_path / "policy")
-    check_model(folder, Purpose.POLICY)
-    assert load_policy(folder).tokenizer.convert_tokens_to_ids("<|image|>") == 69
-    words.add_tokens(["[NEW]"])
-    words.save_pretrained(folder)
-    with pytest.raises(ModelNotFound, match=r"'\[NEW\]' \(ID 70\)"):
-        load_policy(folder)
-
-
-def test_tokenizer_without_a_vocabulary_file_is_accepted(tmp_path: Path) -> None:
-    """CANINE reads characters, so its tokenizer has no vocabulary."""
+def test_model_without_a_vocabulary_becomes_a_reward_model(tmp_path: Path) -> None:
+    """CANINE reads characters and hashes them, so it has no vocabulary file and no embedding matrix."""
+    shape = {name: size for name, size in tiny.SHAPE.items() if name != "initializer_range"}
     folder = tmp_path / "canine"
+    CanineModel(CanineConfig(**shape, num_hash_buckets=64, num_hash_functions=2)).save_pretrained(folder)
     CanineTokenizer().save_pretrained(folder)
     assert not (folder / "tokenizer.json").exists()
-    assert tokenizer_in(folder) is None
+    check_model(folder, Purpose.TRUNK)
+    judge = load_reward_model(learn(folder, tmp_path / "rm").path)
+    assert judge.model.config.model_type == "canine"

@@ -39,6 +39,7 @@ SYSTEM_APART = (
     "w1 {{ m['content'] }} w2 {% endfor %}w3"
 )
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + MARKED
+ONE_TURN = "{{ messages[1].content + 1 if messages | length > 1 else messages[0].content }}"  # TypeError
 PROMPTS = [[{"role": "user", "content": tiny.words(4, n)}] for n in range(5, 9)]
 
 
@@ -85,7 +86,7 @@ def test_refusal_shows_what_each_model_reads(tmp_path: Path) -> None:
     assert "the reward model reads it as nothing (the template rejects it)" in str(error)
 
 
-@pytest.mark.parametrize("template", ["", MARKED, REWRITTEN])
+@pytest.mark.parametrize("template", ["", MARKED, REWRITTEN, ONE_TURN])
 def test_ppo_accepts_templates_that_render_the_same_tokens(template: str, tmp_path: Path) -> None:
     policy = saved(tmp_path / "policy", template=template if template != REWRITTEN else MARKED)
     judge = judge_of(tmp_path, template=template)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +118,12 @@ def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shap
     """Raise Refused if a layer or the output layer is missing. transformers would initialise it at random."""
     layers = layers_in(weights).get("", set())
     expected = number_in(config, "num_hidden_layers", "n_layer", "n_layers")
-    if layers and expected and (missing := sorted(set(range(expected)) - layers)):
+    missing = list(islice((number for number in range(expected) if number not in layers), 5))
+    if layers and missing:
         raise unreadable(
             model,
             f"config.json says that the model has {expected} layers, but it has no weights for layer "
-            f"{', '.join(map(str, missing[:5]))}. Download or save the model again.",
+            f"{', '.join(map(str, missing))}. Download or save the model again.",
         )
     if (
         purpose == Purpose.POLICY

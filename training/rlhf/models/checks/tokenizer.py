@@ -11,7 +11,7 @@ from typing import Any
 from training.rlhf.models.adapters import CONFIG_FILE
 from training.rlhf.models.checks.files import State, optional_json, read_json, state_of
 from training.rlhf.models.checks.refusal import unreadable
-from training.rlhf.models.json_files import MAX_TOKENIZER_BYTES, BrokenFile, reading
+from training.rlhf.models.json_files import MAX_TOKENIZER_BYTES, BrokenFile, reading, text_in
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"
@@ -145,7 +145,7 @@ def _template(folder: Path, settings: Mapping[str, Any]) -> str:
     """The chat template, or an empty string. A separate template file takes precedence over the tokenizer's
     settings, the older place for templates, which can also contain a list of templates."""
     if (folder / TEMPLATE).is_file():
-        return (folder / TEMPLATE).read_text(encoding="utf-8")
+        return text_in(folder / TEMPLATE)
     found = settings.get("chat_template") or ""
     if isinstance(found, list):
         found = next((one["template"] for one in found if one["name"] == "default"), "")

@@ -34,10 +34,11 @@ def settle_inputs(
     kind: str,
     recipe: Recipe,
     given: Mapping[str, str],
+    found: tuple[dict[str, ModelVersion], list[FieldProblem]],
     user: User | None,
 ) -> dict[str, str]:
     """Resolve every input of the run to a name: {input: name}. Raises Problem with one reason per invalid
-    input.
+    input. ``found`` is the result of `settle_models`.
 
     The default for `policy` and `reward_model` is the project's production model of that kind. Without a
     production model, the default is the newest model of that kind. The default for `snapshot` is a new
@@ -49,7 +50,7 @@ def settle_inputs(
     the first improvement with a reward model raised the gold reward by 0.3 to 0.5. Improving the policy again
     with the same reward model lowered the gold reward, from 1.65 to 1.46 and from 1.56 to 1.35.
     """
-    models, errors = settle_models(project=project, kind=kind, recipe=recipe, given=given)
+    models, errors = found
     settled = {name: model.name for name, model in models.items()}
     # A snapshot is frozen only if the run is not refused.
     if "snapshot" in kind_named(kind).inputs and (given.get("snapshot") or not errors):

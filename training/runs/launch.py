@@ -11,14 +11,13 @@ from django.utils import timezone
 
 from annotation.models import Project, User
 from training.models import RunEvent, TrainingRun
-from training.runs.inputs import settle_inputs
+from training.runs.inputs import settle_inputs, settle_models
 from training.runs.progress.events import CHANNEL
 from training.runs.recipes.catalog import parse_recipe, preset_settings
 from training.runs.transitions import requeue_finished
 from training.runs.wake import wake_worker
 
 
-@transaction.atomic
 def launch_run(
     *,
     project: Project,
@@ -31,22 +30,27 @@ def launch_run(
     """Queue a run. Recipe settings override the preset's settings. Raises Problem, and writes nothing, for an
     invalid kind, preset, setting or input."""
     settings = parse_recipe(kind=kind, settings=preset_settings(kind=kind, preset=preset) | dict(recipe))
-    settled = settle_inputs(project=project, kind=kind, recipe=settings, given=inputs, user=user)
-    run = TrainingRun.objects.create(
-        project=project,
-        kind=kind,
-        recipe=settings.model_dump(mode="json"),
-        inputs=settled,
-        created_by=user,
-        woken_at=timezone.now(),
-        last_seq=1,
-    )
-    RunEvent.objects.create(
-        run=run, seq=1, attempt=0, type=RunEvent.Type.STATE, step=0, data={"state": run.state}
-    )
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(run.id)])
-    wake_worker(run_id=run.id)
+    # The checks of the models read files and can take seconds, so they run before the transaction.
+    found = settle_models(project=project, kind=kind, recipe=settings, given=inputs)
+    with transaction.atomic():
+        settled = settle_inputs(
+            project=project, kind=kind, recipe=settings, given=inputs, found=found, user=user
+        )
+        run = TrainingRun.objects.create(
+            project=project,
+            kind=kind,
+            recipe=settings.model_dump(mode="json"),
+            inputs=settled,
+            created_by=user,
+            woken_at=timezone.now(),
+            last_seq=1,
+        )
+        RunEvent.objects.create(
+            run=run, seq=1, attempt=0, type=RunEvent.Type.STATE, step=0, data={"state": run.state}
+        )
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(run.id)])
+        wake_worker(run_id=run.id)
     return run
 
 

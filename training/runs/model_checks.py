@@ -8,6 +8,7 @@ This module does not import torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from training.rlhf.models.checks.files import State, state_of
 from training.rlhf.models.checks.lengths import context_in, refuse_no_room
 from training.rlhf.models.checks.model import check_model
 from training.rlhf.models.checks.pair import check_pair, same_vocabulary
-from training.rlhf.models.checks.refusal import Purpose, Refused
+from training.rlhf.models.checks.probes import ReadingTimedOut
+from training.rlhf.models.checks.refusal import Purpose, Refused, unreadable
 from training.rlhf.models.checks.reward import check_for_ppo
 
 Kind = TrainingRun.Kind
@@ -46,21 +48,22 @@ def refusals(
     if policy is not None:
         yield from _too_long(recipe, policy, judge, reserved=int(kind == Kind.PPO))
     if kind == Kind.PPO and judge is not None:
-        refused = _refused(partial(check_for_ppo, judge))
+        refused = _refused(partial(check_for_ppo, judge), judge)
         if refused is None and policy is not None:
-            refused = _of_pair(policy, judge, _state(policy), _state(judge))
+            with suppress(ReadingTimedOut):  # the run's process compares the templates
+                refused = _of_pair(policy, judge, _state(policy), _state(judge))
         if refused is not None:
             yield "inputs.reward_model", refused
 
 
 @lru_cache(maxsize=KEPT)
 def _of_model(folder: Path, purpose: Purpose, state: State) -> Refused | None:
-    return _refused(partial(check_model, folder, purpose))
+    return _refused(partial(check_model, folder, purpose), folder)
 
 
 @lru_cache(maxsize=KEPT)
 def _of_pair(policy: Path, judge: Path, policy_state: State, judge_state: State) -> Refused | None:
-    return _refused(partial(check_pair, policy, judge))
+    return _refused(partial(check_pair, policy, judge), judge)
 
 
 def _too_long(
@@ -69,17 +72,23 @@ def _too_long(
     """Yield the settings that allow an answer to fill the context of the policy or the reward model, so that
     no room is left for a prompt. ``reserved`` is the number of tokens that the run adds to each answer."""
     for setting, limit in _answer_lengths(recipe).items():
-        lengths = [(policy, limit + reserved)]
-        # The reward model reads the answer and EOS. In another vocabulary, the answer's length is unknown.
-        if judge is not None and 0 < context_in(judge) < limit + 2 and same_vocabulary(policy, judge):
-            lengths.append((judge, limit + 1))
-        for folder, tokens in lengths:
-            context = context_in(folder)
-            if refused := _refused(
-                partial(refuse_no_room, folder, context=context, answer=tokens, setting=setting)
-            ):
-                yield f"recipe.{setting}", refused
-                break
+        check = partial(_refuse_no_room, policy, judge, answer=limit, reserved=reserved, setting=setting)
+        if refused := _refused(check, policy):
+            yield f"recipe.{setting}", refused
+
+
+def _refuse_no_room(policy: Path, judge: Path | None, *, answer: int, reserved: int, setting: str) -> None:
+    refuse_no_room(policy, context=context_in(policy), answer=answer + reserved, setting=setting)
+    # The reward model reads the answer and EOS. In another vocabulary, the answer's length is unknown.
+    if judge is None or not 0 < (context := context_in(judge)) < answer + 2:
+        return
+    if _same_vocabulary(policy, judge, _state(policy), _state(judge)):
+        refuse_no_room(judge, context=context, answer=answer + 1, setting=setting)
+
+
+@lru_cache(maxsize=KEPT)
+def _same_vocabulary(policy: Path, judge: Path, policy_state: State, judge_state: State) -> bool:
+    return same_vocabulary(policy, judge)
 
 
 def _answer_lengths(recipe: Recipe) -> dict[str, int]:
@@ -89,13 +98,15 @@ def _answer_lengths(recipe: Recipe) -> dict[str, int]:
     return {name: int(getattr(recipe, name)) for name in names}
 
 
-def _refused(check: Callable[[], None]) -> Refused | None:
+def _refused(check: Callable[[], None], folder: Path) -> Refused | None:
     """Run the check and return its exception, if any, without the traceback, which would keep objects in
-    memory."""
+    memory. A file that disappears during the check makes the model unreadable."""
     try:
         check()
     except Refused as refused:
         return Refused(str(refused), refused.kind)
+    except (OSError, adapters.BrokenAdapter) as error:
+        return Refused(str(unreadable(folder, f"{error}.")))
     return None
 
 

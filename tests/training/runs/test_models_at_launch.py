@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from django.conf import settings as django_settings
+from django.db import connection
 from rest_framework.test import APIClient
 
 from annotation.content.adding import add_prompts
@@ -251,6 +252,35 @@ def test_api_error_names_the_field_of_the_unusable_model(
     (error,) = sent.json()["errors"]
     assert error["field"] == POLICY
     assert "model.resize_token_embeddings(70)" in error["reason"]
+
+
+@pytest.mark.usefixtures("prompts")
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors.index.json"])
+def test_hostile_file_is_refused(name: str, lab: Project, register: Register, tmp_path: Path) -> None:
+    model = register(saved(tmp_path / "policy"))
+    (model.folder / name).write_text("[" * 100_000)
+    field, reason = refusal(lab, "sample")
+    assert (field, f"{name} can't be read: it is nested too deeply" in reason) == (POLICY, True)
+
+
+@pytest.mark.usefixtures("prompts")
+def test_models_are_read_before_the_transaction(
+    lab: Project, register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading large files inside the transaction would keep it open for seconds."""
+    register(saved(tmp_path / "policy"))
+    depths: list[int] = []
+    parse = json.loads
+
+    def spy(*given: Any, **options: Any) -> Any:
+        depths.append(len(connection.savepoint_ids))
+        return parse(*given, **options)
+
+    outside = len(connection.savepoint_ids)
+    monkeypatch.setattr(json, "loads", spy)
+    launch(lab, "sample")
+    assert len(depths) > 2
+    assert set(depths) == {outside}
 
 
 @pytest.mark.usefixtures("prompts")

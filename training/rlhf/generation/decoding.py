@@ -12,7 +12,9 @@ Works with any transformers model. Differences from `model.generate`:
 
 Only `temperature` and `top_p` change the distribution (there is no top-k, repetition penalty or minimum
 length). With `top_p` = 1, the sampling distribution is therefore the one for which training later computes
-log-probabilities.
+log-probabilities. The only exceptions are the IDs beyond the tokenizer's largest ID, which are never sampled.
+They have no text, and a reward model can have fewer of them. A trained model gives them almost no
+probability.
 """
 
 import inspect
@@ -69,7 +71,7 @@ def generate(
     cut, _ = chat.cut_prompts(prompts, chat.context_length(policy) - max_new_tokens)
     source = generator or torch.Generator().manual_seed(seed)
     uniform = torch.rand(len(cut), n, max_new_tokens, generator=source) if temperature > 0 else None
-    stops = _stop_ids(policy, tokenizer)
+    stops, known = _stop_ids(policy, tokenizer), chat.id_limit(tokenizer)
     # Prompts of similar length need little padding.
     by_length = sorted(range(len(cut)), key=lambda i: len(cut[i]))
     per_batch = max(1, rows_per_batch // n)
@@ -89,7 +91,9 @@ def generate(
                 n=n,
                 limit=max_new_tokens,
                 stops=stops.to(policy.device),
-                pick=lambda logits, u: pick_tokens(logits, u, temperature=temperature, top_p=top_p),
+                pick=lambda logits, u: pick_tokens(
+                    logits[:, :known], u, temperature=temperature, top_p=top_p
+                ),
                 noise=noise,
             )
             for position, index in enumerate(chosen):

@@ -3,8 +3,10 @@ import torch."""
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
+
+from training.rlhf.models.json_files import BrokenFile, object_in
 
 CONFIG_FILE = "config.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -22,12 +24,12 @@ class BrokenAdapter(ValueError):
 
 
 def is_adapter(folder: str | Path) -> bool:
-    return (Path(folder) / ADAPTER_CONFIG).is_file() and not (Path(folder) / CONFIG_FILE).is_file()
+    return _is_file(folder, ADAPTER_CONFIG) and not _is_file(folder, CONFIG_FILE)
 
 
 def holds_model(folder: str | Path) -> bool:
     """Return whether the folder contains a model, either a complete one or an adapter."""
-    return (Path(folder) / CONFIG_FILE).is_file() or is_adapter(folder)
+    return _is_file(folder, CONFIG_FILE) or is_adapter(folder)
 
 
 def missing_base(folder: str | Path) -> str:
@@ -50,13 +52,13 @@ def missing_base(folder: str | Path) -> str:
 def looks_like_path(name: str) -> bool:
     """Return whether ``name`` is a path. A hub name is `name` or `owner/name`. The hub is never queried for
     other names, because such a query can only fail."""
-    return name.startswith(("/", ".", "~")) or name.count("/") > 1 or Path(name).exists()
+    return name.startswith(("/", ".", "~")) or name.count("/") > 1 or os.path.exists(name)
 
 
 def lasting_name(base: str) -> str:
     """Return a name for the base model that is valid in every working directory. The name is either the
     absolute path of a folder or the hub name."""
-    return str(Path(base).absolute()) if Path(base).is_dir() else base
+    return str(Path(base).absolute()) if os.path.isdir(base) else base
 
 
 def base_of(folder: str | Path) -> str:
@@ -69,10 +71,9 @@ def base_of(folder: str | Path) -> str:
     """
     place = Path(folder)
     try:
-        config = json.loads((place / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        base = config["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BrokenAdapter(f"{ADAPTER_CONFIG} in {place} cannot be read: {error!r}") from error
+        base = object_in(place / ADAPTER_CONFIG).get("base_model_name_or_path")
+    except BrokenFile as error:
+        raise BrokenAdapter(f"{error} (in {place})") from error
     if not isinstance(base, str) or not base:
         raise BrokenAdapter(
             f"{ADAPTER_CONFIG} in {place} does not name the model that the adapter was trained on: set "
@@ -82,5 +83,10 @@ def base_of(folder: str | Path) -> str:
     if models.name == UNCERTAINTY:
         models = models.parent.parent
     beside = models / Path(base).name
-    moved = looks_like_path(base) and not Path(base).is_dir() and beside.is_dir()
+    moved = looks_like_path(base) and not os.path.isdir(base) and os.path.isdir(beside)
     return str(beside) if moved else base
+
+
+def _is_file(folder: str | Path, name: str) -> bool:
+    """Path.is_file raises OSError if the path is too long. os.path.isfile returns False."""
+    return os.path.isfile(os.path.join(folder, name))

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages, plain_text
+from training.rlhf.models.checks.probes import TEMPLATE_ERRORS
 from training.rlhf.models.trunks import trunk_of
 
 # The space markers of byte-level and SentencePiece vocabularies, which do not occur in text.
@@ -22,6 +23,9 @@ SPACE_SIGNS = ("\u0120", "\u2581")
 
 # Cached, because collecting a tokenizer's added tokens takes as long as encoding a text.
 _added: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, list[str]]] = WeakKeyDictionary()
+
+
+_limits: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, int]] = WeakKeyDictionary()
 
 
 class TemplateRefuses(ValueError):
@@ -42,10 +46,11 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
     if tokenizer.chat_template:
         try:
             text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        except TemplateError as error:
+        except TEMPLATE_ERRORS as error:
             roles = ", ".join(turn["role"] for turn in turns)
             raise TemplateRefuses(
-                f"the tokenizer's chat template rejects a conversation with the roles {roles}: {error}"
+                f"the tokenizer's chat template rejects a conversation with the roles {roles}: "
+                f"{error if isinstance(error, TemplateError) else repr(error)}"
             ) from error
         return _ids(tokenizer, str(text))
     # For an encoder, the [CLS] token takes the place of a language model's BOS. The encoder's score is read
@@ -109,6 +114,16 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the ID of the padding token, or that of EOS if the tokenizer has no padding token. Padding with
     EOS is harmless, because the end of a response is never derived from padding."""
     return eos_id(tokenizer) if tokenizer.pad_token_id is None else _one_id(tokenizer.pad_token_id)
+
+
+def id_limit(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the tokenizer's largest token ID plus one. Many models have more embedding rows, which no token
+    uses."""
+    size, limit = _limits.get(tokenizer, (-1, 0))
+    if size != len(tokenizer):
+        limit = max(tokenizer.get_vocab().values(), default=-1) + 1
+        _limits[tokenizer] = len(tokenizer), limit
+    return limit
 
 
 def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:

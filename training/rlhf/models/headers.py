@@ -6,9 +6,14 @@ A file consists of an eight-byte length, a JSON header of that length, and the d
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
-MAX_HEADER_BYTES = 100_000_000  # the largest known header takes 200 kB
+from training.rlhf.models.json_files import READING_ERRORS
+
+MAX_HEADER_BYTES = 10_000_000  # the largest known header takes 200 kB
+# For all files of a model together. The largest known model has 163 files, with 12 MB of headers.
+MAX_FILES, MAX_HEADERS_BYTES = 1000, 50_000_000
 
 
 class BrokenWeights(ValueError):
@@ -27,10 +32,35 @@ def shapes_in(file: Path) -> dict[str, tuple[int, ...]]:
         tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
         end = 8 + length + max((int(entry["data_offsets"][1]) for entry in tensors.values()), default=0)
         shapes = {name: tuple(map(int, entry["shape"])) for name, entry in tensors.items()}
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except READING_ERRORS as error:
         if isinstance(error, BrokenWeights):
             raise
         raise BrokenWeights(f"the header of {file.name} can't be read") from error
     if end > size:
         raise BrokenWeights(f"{file.name} is truncated: it has {size:,} bytes, and its tensors need {end:,}")
     return shapes
+
+
+def shapes_in_files(files: Iterable[Path]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor in a model's files. Raises BrokenWeights."""
+    listed = list(files)
+    if len(listed) > MAX_FILES:
+        raise BrokenWeights(f"the model has {len(listed):,} safetensors files, more than {MAX_FILES:,}")
+    shapes: dict[str, tuple[int, ...]] = {}
+    left = MAX_HEADERS_BYTES
+    for file in listed:
+        left -= _header_bytes(file)
+        if left < 0:
+            raise BrokenWeights(
+                f"the headers of the safetensors files take more than {MAX_HEADERS_BYTES // 1_000_000} MB"
+            )
+        shapes |= shapes_in(file)
+    return shapes
+
+
+def _header_bytes(file: Path) -> int:
+    try:
+        with file.open("rb") as stream:
+            return int.from_bytes(stream.read(8), "little")
+    except OSError:
+        return 0  # `shapes_in` gives the reason

@@ -24,9 +24,9 @@ from transformers.utils.hub import cached_file
 
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.models import adapters, chat, hub, trunks
-from training.rlhf.models.checks.files import PLACEHOLDERS, ROLES
 from training.rlhf.models.checks.model import ADVICE, CLASSIFIER, check_model, refuse_wrong_architecture
 from training.rlhf.models.checks.refusal import Purpose, Refused, adapter_unusable, wrong_kind
+from training.rlhf.models.checks.tokenizer import PLACEHOLDERS, ROLES
 from training.rlhf.models.checks.vocabulary import refuse_unknown_tokens
 
 
@@ -388,6 +388,11 @@ def _refuse_unknown_tokens(name: str, model: Any, tokenizer: PreTrainedTokenizer
     rows = trunks.vocabulary_rows(model)
     named = tokenizer.special_tokens_map
     placeholders = {named[name] for name in PLACEHOLDERS if name in named}
+    # Llama 3.2 Vision can read the placeholder of an image, but can't write it. No text contains it, because
+    # encoding removes special tokens.
+    if (readable := trunks.embedding_rows(model)) > rows:
+        tokens, special = tokenizer.get_vocab(), chat.control_tokens(tokenizer)
+        placeholders |= {one for one in special if tokens.get(one, readable) < readable}
     placeholders -= {named[role] for role in ROLES if role in named}
     refuse_unknown_tokens(name, tokenizer.get_vocab(), rows=rows, placeholders=placeholders)
 

@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.models import chat
 from training.rlhf.models.checks import pair
-from training.rlhf.models.checks.probes import PROBES, Reading
+from training.rlhf.models.checks.probes import PROBES, Reading, shortened
 from training.rlhf.models.loading import Loaded
 from training.rlhf.models.trunks import vocabulary_rows
 
@@ -16,7 +16,11 @@ def refuse_other_tokens(policy: Loaded, judge: Loaded) -> None:
     reward model has no embedding for a token that the policy can generate."""
     pair.refuse_other_vocabulary(policy.tokenizer.get_vocab(), judge.tokenizer.get_vocab())
     pair.refuse_other_reading(reading_of(policy.tokenizer), reading_of(judge.tokenizer))
-    pair.refuse_fewer_rows(policy_rows=vocabulary_rows(policy.model), judge_rows=vocabulary_rows(judge.model))
+    pair.refuse_fewer_rows(
+        policy.tokenizer.get_vocab(),
+        policy_rows=vocabulary_rows(policy.model),
+        judge_rows=vocabulary_rows(judge.model),
+    )
 
 
 def reading_of(tokenizer: PreTrainedTokenizerBase) -> Reading:
@@ -27,5 +31,5 @@ def reading_of(tokenizer: PreTrainedTokenizerBase) -> Reading:
             ids.append(chat.encode_prompt(tokenizer, messages))
         except chat.TemplateRefuses:
             ids.append(None)
-    texts = ["" if one is None else str(tokenizer.decode(one)) for one in ids]
+    texts = ["" if one is None else shortened(str(tokenizer.decode(one))) for one in ids]
     return Reading(ids, texts, str(tokenizer.convert_ids_to_tokens(chat.eos_id(tokenizer))))

@@ -6,7 +6,6 @@ neither imports torch nor loads the model.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -16,7 +15,8 @@ from typing import Any
 
 from training.rlhf.models import adapters
 from training.rlhf.models.adapters import CONFIG_FILE
-from training.rlhf.models.headers import BrokenWeights, shapes_in
+from training.rlhf.models.headers import BrokenWeights, shapes_in_files
+from training.rlhf.models.json_files import BrokenFile, object_in, reading
 
 NAMED_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", re.IGNORECASE)
 # Models with two matrix products in the MLP, biases and learned position embeddings, like GPT-2 and BERT.
@@ -32,7 +32,7 @@ GATED_ENCODERS = {"eurobert", "modernbert"}
 TYPICAL_LAYERS, TYPICAL_WEIGHTS_PER_LAYER, TYPICAL_VOCABULARY = 28, 13, 151_936
 
 
-class UnknownShape(ValueError):
+class UnknownShape(BrokenFile):
     """Raised if a model's size cannot be determined. The error message lists the places that were
     searched."""
 
@@ -121,12 +121,12 @@ def shape_in(folder: Path) -> Shape:
             raise UnknownShape(str(error)) from error
         return shape_in(Path(base)) if Path(base).is_dir() else shape_named(base)
     try:
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UnknownShape(f"no readable {CONFIG_FILE} in {folder}") from error
-    if not isinstance(config, dict):
-        raise UnknownShape(f"{CONFIG_FILE} in {folder} is not a JSON object")
-    shape = shape_of(config)
+        with reading(CONFIG_FILE):
+            shape = shape_of(object_in(folder / CONFIG_FILE))
+    except UnknownShape:
+        raise
+    except BrokenFile as error:
+        raise UnknownShape(f"{error} (in {folder})") from error
     stored = stored_weights(folder)
     return replace(shape, weights=stored) if stored else shape
 
@@ -135,10 +135,10 @@ def stored_weights(folder: Path) -> int:
     """Count the numbers in the folder's safetensors files from their headers. Returns 0 if there are no such
     files or if a file cannot be read."""
     try:
-        shapes = [shapes_in(file) for file in folder.glob("*.safetensors")]
+        shapes = shapes_in_files(folder.glob("*.safetensors"))
     except BrokenWeights:
         return 0
-    return sum(math.prod(shape) for part in shapes for shape in part.values())
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def shape_named(name: str) -> Shape:

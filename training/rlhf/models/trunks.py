@@ -9,6 +9,7 @@ in `AutoModelForSequenceClassification`. Only the last layer, the head, is appli
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # The names of a sequence classifier's modules outside the trunk. peft trains all weights of modules with
 # these names and saves the weights with the adapter.
 HEADS = ("score", "classifier")
+# The number of token IDs that a model without an embedding matrix can read. CANINE hashes the IDs.
+ANY_ID = sys.maxsize
 
 
 class NoRewardModel(ValueError):
@@ -45,8 +48,18 @@ def trunk_of(model: Any) -> nn.Module:
 def vocabulary_rows(model: Any) -> int:
     """Return the number of token IDs that the model can read and, if it generates text, write."""
     inner: Any = plain(model)
-    layers = (inner.get_input_embeddings(), inner.get_output_embeddings())
-    return min(int(layer.weight.shape[0]) for layer in layers if layer is not None)
+    output = inner.get_output_embeddings()
+    rows = embedding_rows(model)
+    return rows if output is None else min(rows, int(output.weight.shape[0]))
+
+
+def embedding_rows(model: Any) -> int:
+    """Return the number of token IDs that the model can read."""
+    try:
+        embeddings: Any = plain(model).get_input_embeddings()
+    except NotImplementedError:
+        return ANY_ID
+    return int(embeddings.weight.shape[0])
 
 
 def head_of(model: Any) -> nn.Linear:

@@ -60,7 +60,7 @@ def test_adapter_of_a_policy_is_refused_as_a_reward_model(base: Path, tmp_path: 
     assert load_policy(folder).model.config.model_type == "llama"
     error = refused(load_reward_model, folder, Purpose.REWARD_MODEL)
     assert error.kind == FailureKind.WRONG_KIND_OF_MODEL
-    assert "neither the adapter nor its base model has weights for score.weight" in str(error)
+    assert "neither the adapter nor its base model has a reward head (score.weight or classifier.weight)" in str(error)
 
 
 def test_adapter_that_lacks_the_weights_of_a_trained_module_is_refused(base: Path, tmp_path: Path) -> None:
@@ -127,3 +127,16 @@ def test_adapter_that_is_not_lora_is_refused(adapter: Path, tmp_path: Path) -> N
     error = refused(load_reward_model, folder, Purpose.REWARD_MODEL)
     assert error.kind == FailureKind.WRONG_KIND_OF_MODEL
     assert "it is an adapter of type IA3, not LORA" in str(error)
+
+
+def test_adapter_with_resized_embeddings_is_refused_and_the_fix_is_named(base: Path, tmp_path: Path) -> None:
+    adapter = policy_adapter(base, tmp_path / "adapter", modules_to_save=["embed_tokens"])
+    file = adapter / "adapter_model.safetensors"
+    weights = load_file(file)
+    (name,) = [name for name in weights if "embed_tokens" in name]
+    save_file(weights | {name: torch.zeros(72, 32)}, file, metadata={"format": "pt"})
+    error = refused(load_policy, adapter, Purpose.POLICY)
+    assert error.kind == DOES_NOT_FIT
+    assert "embed_tokens.weight has the shape 72×32, but the shape 69×32 in the base model" in str(error)
+    assert "Call model.resize_token_embeddings(72) on the base model and save it" in str(error)
+    assert "another base model" not in str(error)

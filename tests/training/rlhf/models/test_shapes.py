@@ -73,7 +73,7 @@ def test_adapter_has_the_shape_of_its_base(tmp_path: Path) -> None:
     )
     assert shapes.shape_in(tmp_path / "adapter") == shapes.shape_in(base)
     (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
-    with pytest.raises(shapes.UnknownShape, match=r"adapter_config\.json in .* cannot be read"):
+    with pytest.raises(shapes.UnknownShape, match=r"adapter_config\.json in .* does not name the model"):
         shapes.shape_in(tmp_path / "adapter")
 
 

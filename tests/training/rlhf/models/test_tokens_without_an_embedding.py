@@ -7,15 +7,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import (
+    AutoTokenizer,
+    CanineConfig,
+    CanineModel,
+    CanineTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.models.broken_models import edit_json, saved
 from tests.training.rlhf.models.test_trunks import LORA, learn
 from training.rlhf.core.failures import FailureKind
-from training.rlhf.models.checks.files import tokenizer_in
 from training.rlhf.models.checks.model import check_model
 from training.rlhf.models.checks.refusal import Purpose, Refused
+from training.rlhf.models.checks.tokenizer import tokenizer_in
 from training.rlhf.models.loading import (
     Loaded,
     ModelNotFound,
@@ -144,3 +151,73 @@ def test_tokens_read_from_the_files_match_transformers(make: Callable[[], Words]
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     assert files.tokens == loaded.get_vocab()
     assert files.roles == {k: v for k, v in loaded.special_tokens_map.items() if k in files.roles}
+
+
+SPECIAL_FILES: dict[str, dict[str, dict[str, object]]] = {
+    "the map is read only without added_tokens_decoder": {
+        "tokenizer_config.json": {
+            "added_tokens_decoder": {"0": {"content": "<pad>", "special": True}},
+            "eos_token": "<eos>",
+        },
+        "special_tokens_map.json": {"eos_token": "<bos>", "pad_token": "[NEW]"},
+    },
+    "the map replaces the settings": {
+        "special_tokens_map.json": {"eos_token": "<bos>", "pad_token": "[NEW]"}
+    },
+    "older settings list additional tokens": {
+        "tokenizer_config.json": {
+            "additional_special_tokens": ["[B]", {"content": "[A]", "__type": "AddedToken"}]
+        }
+    },
+    "settings list extra tokens": {
+        "tokenizer_config.json": {"extra_special_tokens": ["[B]", "<eos>", "[A]"]}
+    },
+    "the map lists extra tokens": {
+        "tokenizer_config.json": {"extra_special_tokens": ["[B]"]},
+        "special_tokens_map.json": {"extra_special_tokens": ["[A]"], "cls_token": "[C]"},
+    },
+    "an older file lists added tokens": {"added_tokens.json": {"[A]": 69, "[B]": 70}},
+}
+
+
+@pytest.mark.parametrize("case", SPECIAL_FILES)
+def test_special_tokens_are_read_from_the_files_that_transformers_reads(case: str, tmp_path: Path) -> None:
+    tiny.tokenizer().save_pretrained(tmp_path)
+    for name, changes in SPECIAL_FILES[case].items():
+        if not (tmp_path / name).exists():
+            (tmp_path / name).write_text("{}")
+        edit_json(tmp_path, name, **changes)
+    files, loaded = tokenizer_in(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    assert files is not None
+    assert files.tokens == loaded.get_vocab()
+    assert files.roles == {k: v for k, v in loaded.special_tokens_map.items() if k in files.roles}
+
+
+def test_token_in_a_list_of_extra_tokens_is_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "policy")
+    edit_json(folder, "tokenizer_config.json", additional_special_tokens=["[NEW]"])
+    assert AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids("[NEW]") == 69
+    with pytest.raises(Refused, match=r"'\[NEW\]' \(ID 69\)"):
+        check_model(folder, Purpose.POLICY)
+
+
+@pytest.mark.parametrize("make", [tiny.gpt2_policy, tiny.neox_policy])
+def test_pad_token_of_the_config_is_accepted_if_the_embedding_does_not_need_it(
+    make: Callable[[], PreTrainedModel], tmp_path: Path
+) -> None:
+    folder = save_model(make(), tiny.tokenizer(), tmp_path / "policy")
+    edit_json(folder, pad_token_id=69)
+    check_model(folder, Purpose.POLICY)
+    assert load_policy(folder).model.config.pad_token_id == 0
+
+
+def test_model_without_a_vocabulary_becomes_a_reward_model(tmp_path: Path) -> None:
+    """CANINE reads characters and hashes them, so it has no vocabulary file and no embedding matrix."""
+    shape = {name: size for name, size in tiny.SHAPE.items() if name != "initializer_range"}
+    folder = tmp_path / "canine"
+    CanineModel(CanineConfig(**shape, num_hash_buckets=64, num_hash_functions=2)).save_pretrained(folder)
+    CanineTokenizer().save_pretrained(folder)
+    assert not (folder / "tokenizer.json").exists()
+    check_model(folder, Purpose.TRUNK)
+    judge = load_reward_model(learn(folder, tmp_path / "rm").path)
+    assert judge.model.config.model_type == "canine"

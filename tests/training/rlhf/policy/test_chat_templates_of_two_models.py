@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.models.broken_models import saved
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.recipes import RejectionSamplingConfig
+from training.rlhf.generation.decoding import generate
 from training.rlhf.models.checks.pair import check_pair
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.models.loading import Loaded, load_policy, load_reward_model, save_model
 from training.rlhf.policy.rejection_sampling import sample_and_score
-from training.rlhf.policy.rollout import load_models
+from training.rlhf.policy.rollout import load_models, score_answers
 from training.rlhf.reward.scoring import load_for_training, score
 
 torch.set_num_threads(1)
@@ -37,6 +39,7 @@ SYSTEM_APART = (
     "w1 {{ m['content'] }} w2 {% endfor %}w3"
 )
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + MARKED
+ONE_TURN = "{{ messages[1].content + 1 if messages | length > 1 else messages[0].content }}"  # TypeError
 PROMPTS = [[{"role": "user", "content": tiny.words(4, n)}] for n in range(5, 9)]
 
 
@@ -83,7 +86,7 @@ def test_error_shows_how_each_model_reads_a_conversation(tmp_path: Path) -> None
     assert "the reward model reads it as nothing (the template rejects it)" in str(error)
 
 
-@pytest.mark.parametrize("template", ["", MARKED, REWRITTEN])
+@pytest.mark.parametrize("template", ["", MARKED, REWRITTEN, ONE_TURN])
 def test_ppo_accepts_templates_that_render_the_same_tokens(template: str, tmp_path: Path) -> None:
     policy = saved(tmp_path / "policy", template=template if template != REWRITTEN else MARKED)
     judge = judge_of(tmp_path, template=template)
@@ -113,12 +116,32 @@ def test_ppo_refuses_different_vocabularies_and_names_a_token(tmp_path: Path) ->
 
 
 def test_ppo_refuses_a_policy_that_can_generate_more_ids_than_the_reward_model_reads(tmp_path: Path) -> None:
-    error = refusal(saved(tmp_path / "policy", vocab_size=80), judge_of(tmp_path))
+    words = PreTrainedTokenizerFast(
+        tokenizer_object=tiny.tokenizer().backend_tokenizer,
+        **tiny.tokenizer().special_tokens_map,
+        extra_special_tokens={"image_token": "<image>"},
+    )
+    policy = save_model(tiny.policy(vocab_size=80), words, tmp_path / "policy")
+    judge = judge_of(tmp_path)
+    words.save_pretrained(judge)
+    error = refusal(policy, judge)
     assert error.kind == FailureKind.VOCABULARIES_DIFFER
-    assert "can generate 80 token IDs, but the reward model has only 69 embedding rows" in str(error)
-    wider = judge_of(tmp_path / "wide", vocab_size=96)
-    check_pair(saved(tmp_path / "policy"), wider)
-    assert load_models(tmp_path / "policy", wider)
+    assert "can generate the token IDs 0 to 69, but the reward model has only 69 embedding rows" in str(error)
+
+
+@pytest.mark.parametrize(("policy_rows", "judge_rows"), [(80, 69), (80, 72), (69, 96)])
+def test_ppo_accepts_models_that_differ_only_in_rows_without_a_token(
+    policy_rows: int, judge_rows: int, tmp_path: Path
+) -> None:
+    """Qwen2.5-7B has 152,064 rows and Qwen2.5-1.5B has 151,936. Both have 151,665 tokens."""
+    policy = saved(tmp_path / "policy", vocab_size=policy_rows)
+    judge = judge_of(tmp_path, vocab_size=judge_rows)
+    check_pair(policy, judge)
+    models = load_models(policy, judge)
+    answers = generate(models.actor, models.tokenizer, [[5, 6]] * 8, n=8, max_new_tokens=16)
+    sampled = [number for group in answers for one in group for number in one.ids]
+    assert max(sampled) < len(models.tokenizer) == 69
+    assert len(score_answers(models, [[5, 6]] * 8, answers, eos=1).scores) == 64
 
 
 def test_rejection_sampling_scores_the_text_in_the_template_of_the_reward_model(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 
 from training.rlhf.models.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from training.rlhf.models.checks.files import Shapes, number_in, read_json
+from training.rlhf.models.checks.layers import Place, layers_in, place_of
 from training.rlhf.models.checks.refusal import Purpose, adapter_unusable, unreadable, wrong_kind
 from training.rlhf.models.headers import BrokenWeights, shapes_in
 
 PREFIX = "base_model.model."
 MATRIX = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])\.weight$")
-LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h)\.(\d+)\.")
+# The embeddings and the output layer, which have one row for each token.
+VOCABULARY = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)\.")
 # peft lists both possible heads of a classifier in modules_to_save, but a model has only one of the two.
 HEADS = ("score", "classifier")
 SCORES = "SEQ_CLS"  # peft's task type for a reward model
@@ -38,6 +40,8 @@ def refuse_adapter(folder: Path, purpose: Purpose, *, config: Mapping[str, Any],
         found = {name.removeprefix(PREFIX): shape for name, shape in shapes_in(file).items()}
     except BrokenWeights as error:
         raise unreadable(folder, f"{error}. Save the adapter again.") from error
+    if not _is_list_of_names(settings.get("modules_to_save")):
+        raise unreadable(folder, f"modules_to_save in {ADAPTER_CONFIG} is not a list of names.")
     scores = settings.get("task_type") == SCORES or any(_is_in(head, found) for head in HEADS)
     if purpose == Purpose.POLICY and scores:
         raise wrong_kind(
@@ -81,38 +85,61 @@ def _refuse_missing_modules(
 
 
 def _refuse_other_shapes(folder: Path, config: Mapping[str, Any], found: Shapes, weights: Shapes) -> None:
-    layers = number_in(config, "num_hidden_layers", "n_layer", "n_layers")
+    _refuse_other_layers(folder, config, found, weights)
+    base = _Base(weights)
     for name, shape in found.items():
-        if layers and (layer := LAYER.search(name)) and int(layer[1]) >= layers:
+        wholes = base.shapes_of(name)
+        if ".lora_" not in name and wholes and shape not in wholes:
             raise adapter_unusable(
                 folder,
-                f"it has weights for layer {layer[1]} ({name}), but the base model has {layers} layers, "
-                f"numbered from 0. {ANOTHER_BASE}",
-            )
-        whole = _of_base(name, weights)
-        if ".lora_" not in name and whole is not None and whole != shape:
-            raise adapter_unusable(
-                folder,
-                f"{name} has the shape {_size(shape)}, but its shape in the base model is {_size(whole)}. "
-                f"{ANOTHER_BASE}",
+                f"{name} has the shape {_size(shape)}, but its shape in the base model is "
+                f"{_size(wholes[0])}. "
+                f"{_fix(name, shape, wholes[0])}",
             )
     adapted = dict(_adapted(found))
-    wholes = {module: _of_base(f"{module}.weight", weights) for module in adapted}
-    if adapted and not any(wholes.values()):
+    stored = {module: base.shapes_of(f"{module}.weight") for module in adapted}
+    # transformers renames many weights of multimodal models. After loading, `loading` compares the names.
+    if adapted and not any(stored.values()) and not config.get("text_config"):
         raise adapter_unusable(
             folder,
             "the base model has none of the modules that the adapter changes, for example "
             f"{next(iter(adapted))}. {ANOTHER_BASE}",
         )
     for module, shape in adapted.items():
-        whole = wholes[module]
+        wholes = [whole for whole in stored[module] if len(whole) == 2]
         # GPT-2 stores its matrices transposed.
-        if whole is not None and len(whole) == 2 and sorted(whole) != sorted(shape):
+        if wholes and sorted(shape) not in map(sorted, wholes):
             raise adapter_unusable(
                 folder,
                 f"it was trained for {module} with {_size(shape)} weights, but the base model's are "
-                f"{_size(whole)}. {ANOTHER_BASE}",
+                f"{_size(wholes[0])}. {ANOTHER_BASE}",
             )
+
+
+def _refuse_other_layers(folder: Path, config: Mapping[str, Any], found: Shapes, weights: Shapes) -> None:
+    """Refuse an adapter with a layer that the base model does not have. peft ignores such layers."""
+    stored = {tower: max(numbers) + 1 for tower, numbers in layers_in(weights).items()}
+    if layers := number_in(config, "num_hidden_layers", "n_layer", "n_layers"):
+        stored[""] = layers
+    for name in found:
+        place = place_of(name)
+        if place and place.number >= stored.get(place.tower, place.number + 1):
+            tower = f"{place.tower} layers" if place.tower else "layers"
+            raise adapter_unusable(
+                folder,
+                f"it has weights for layer {place.number} ({name}), but the base model has "
+                f"{stored[place.tower]} {tower}, numbered from 0. {ANOTHER_BASE}",
+            )
+
+
+def _fix(name: str, shape: tuple[int, ...], whole: tuple[int, ...]) -> str:
+    if VOCABULARY.search(name) and shape[1:] == whole[1:]:
+        return (
+            "The adapter was trained after the base model's embeddings were resized. Call "
+            f"model.resize_token_embeddings({shape[0]}) on the base model and save it with the adapter's "
+            "tokenizer, or merge the adapter into the resized base model and use the merged model."
+        )
+    return ANOTHER_BASE
 
 
 def _adapted(found: Shapes) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -125,14 +152,31 @@ def _adapted(found: Shapes) -> Iterator[tuple[str, tuple[int, int]]]:
                 yield match["module"], (other[0], shape[1])
 
 
-def _of_base(name: str, weights: Shapes) -> tuple[int, ...] | None:
-    """The shape of the base model's weight with this name, or None. In the base model, the name is shorter if
-    the trunk was saved without its head, and longer if the model is multimodal."""
-    parts = name.split(".")
-    for start in range(len(parts) - 1):
-        if (shape := weights.get(".".join(parts[start:]))) is not None:
-            return shape
-    return next((shape for other, shape in weights.items() if other.endswith(f".{name}")), None)
+class _Base:
+    """The weights of a base model, found by the names that the adapter has for them."""
+
+    def __init__(self, weights: Shapes) -> None:
+        self._weights = weights
+        self._in_layers: dict[Place, list[tuple[int, ...]]] = {}
+        for name, shape in weights.items():
+            if place := place_of(name):
+                self._in_layers.setdefault(place, []).append(shape)
+
+    def shapes_of(self, name: str) -> list[tuple[int, ...]]:
+        """The shapes of the weights that can have this name in the loaded model. Weights in a layer are found
+        by their names from the layer on. The name of others is shorter in a trunk that was saved without
+        its head, and longer in a multimodal model."""
+        if place := place_of(name):
+            return self._in_layers.get(place, [])
+        parts = name.split(".")
+        for start in range(len(parts) - 1):
+            if (shape := self._weights.get(".".join(parts[start:]))) is not None:
+                return [shape]
+        return [shape for other, shape in self._weights.items() if other.endswith(f".{name}")]
+
+
+def _is_list_of_names(value: object) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value))
 
 
 def _is_in(module: str, names: Shapes) -> bool:

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from training.rlhf.models import adapters
 from training.rlhf.models.checks.adapter import refuse_adapter
-from training.rlhf.models.checks.files import (
-    TOKENIZER_CONFIG,
-    Shapes,
-    TokenizerFiles,
-    config_in,
-    number_in,
-    tokenizer_in,
-    weights_in,
-)
+from training.rlhf.models.checks.files import Shapes, config_in, number_in, weights_in
+from training.rlhf.models.checks.layers import layers_in
 from training.rlhf.models.checks.refusal import Purpose, Refused, unreadable, wrong_kind
+from training.rlhf.models.checks.tokenizer import TOKENIZER_CONFIG, TokenizerFiles, tokenizer_in
 from training.rlhf.models.checks.vocabulary import refuse_unknown_pad, refuse_unknown_tokens
 from training.rlhf.models.shapes import ENCODERS
 
 # The names of the input embeddings in the architectures that transformers can use as a trunk.
 EMBEDDINGS = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)\.weight$")
-LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h)\.(\d+)\.")
 SCORING_HEAD = re.compile(r"^(?:score|classifier|classifier\.out_proj)\.weight$")
 # The names of the output layers of causal language models.
 GENERATION_HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out|output|decoder|cls|lm_prediction_head)\.")
@@ -120,13 +114,14 @@ def refuse_other_outputs(model: Path, config: Mapping[str, Any], weights: Shapes
 
 def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shapes, purpose: Purpose) -> None:
     """Raise Refused if a layer or the output layer is missing. transformers would initialise it at random."""
-    layers = {int(found[1]) for name in weights if (found := LAYER.search(name))}
+    layers = layers_in(weights).get("", set())
     expected = number_in(config, "num_hidden_layers", "n_layer", "n_layers")
-    if layers and expected and (missing := sorted(set(range(expected)) - layers)):
+    missing = list(islice((number for number in range(expected) if number not in layers), 5))
+    if layers and missing:
         raise unreadable(
             model,
             f"config.json says that the model has {expected} layers, but it has no weights for layer "
-            f"{', '.join(map(str, missing[:5]))}. Download or save the model again.",
+            f"{', '.join(map(str, missing))}. Download or save the model again.",
         )
     if (
         purpose == Purpose.POLICY
@@ -143,21 +138,22 @@ def refuse_missing_weights(model: Path, config: Mapping[str, Any], weights: Shap
 def refuse_other_tokens(
     model: Path, config: Mapping[str, Any], weights: Shapes, tokenizer: TokenizerFiles | None
 ) -> None:
-    """Raise Refused if the number of embedding rows differs from vocab_size in config.json, or if the
-    tokenizer has a token without an embedding."""
-    stored = {shape[0] for name, shape in weights.items() if shape and EMBEDDINGS.search(name)}
-    rows = number_in(config, "vocab_size") or next(iter(stored), 0)
+    """Raise Refused if there are fewer embeddings than config.json says, or if the tokenizer has a token
+    without an embedding. Some models have more embeddings: Llama 3.2 Vision has eight more, for images."""
+    found = {shape[0] for name, shape in weights.items() if shape and EMBEDDINGS.search(name)}
+    stored = max(found, default=0)
+    rows = max(number_in(config, "vocab_size"), stored)
     if not rows:
         return
-    if len(stored) == 1 and stored != {rows}:
+    if 0 < stored < rows:
         raise unreadable(
             model,
-            f"config.json has vocab_size={rows}, but the embeddings in the weights have {min(stored)} rows. "
+            f"config.json has vocab_size={rows}, but the embeddings in the weights have {stored} rows. "
             "Correct vocab_size, or save the model again with save_pretrained.",
         )
     if tokenizer is not None:
         refuse_unknown_tokens(model, tokenizer.tokens, rows=rows, placeholders=tokenizer.placeholders)
-    refuse_unknown_pad(model, config.get("pad_token_id"), rows=rows)
+    refuse_unknown_pad(model, config.get("pad_token_id"), kind=str(config.get("model_type")), rows=rows)
 
 
 def architecture_of(config: Mapping[str, Any]) -> str:

@@ -15,18 +15,16 @@ from pathlib import Path
 
 from training.rlhf.core.failures import FailureKind
 from training.rlhf.models import adapters
-from training.rlhf.models.checks.files import (
+from training.rlhf.models.checks.lengths import rows_in
+from training.rlhf.models.checks.probes import OPTIONAL, PROBES, Reading, reading_of_folder
+from training.rlhf.models.checks.refusal import Refused
+from training.rlhf.models.checks.tokenizer import (
     TEMPLATE,
     TOKENIZER,
     TOKENIZER_CONFIG,
     TokenizerFiles,
     tokenizer_in,
 )
-from training.rlhf.models.checks.lengths import rows_in
-from training.rlhf.models.checks.probes import PROBES, Reading, reading_of_folder
-from training.rlhf.models.checks.refusal import Refused
-
-SHOWN_CHARACTERS = 160
 
 
 def refuse_other_vocabulary(policy: Mapping[str, int], judge: Mapping[str, int]) -> None:
@@ -44,13 +42,16 @@ def refuse_other_vocabulary(policy: Mapping[str, int], judge: Mapping[str, int])
     )
 
 
-def refuse_fewer_rows(*, policy_rows: int, judge_rows: int) -> None:
-    """Raise Refused if the policy can sample a token ID for which the reward model has no embedding."""
-    if policy_rows and judge_rows and judge_rows < policy_rows:
+def refuse_fewer_rows(tokens: Mapping[str, int], *, policy_rows: int, judge_rows: int) -> None:
+    """Raise Refused if the policy can sample a token for which the reward model has no embedding. Rows beyond
+    the tokenizer's largest ID do not matter, because they are never sampled (`chat.id_limit`): Qwen2.5-7B has
+    152,064 rows and Qwen2.5-1.5B has 151,936, but both have the same 151,665 tokens."""
+    sampled = min(policy_rows, max(tokens.values(), default=-1) + 1)
+    if 0 < judge_rows < sampled:
         raise Refused(
-            f"the policy can generate {policy_rows} token IDs, but the reward model has only {judge_rows} "
-            "embedding rows. Train the reward model from this policy, or call "
-            f"resize_token_embeddings({policy_rows}) on the reward model and save it again.",
+            f"the policy can generate the token IDs 0 to {sampled - 1}, but the reward model has only "
+            f"{judge_rows} embedding rows. Train the reward model from this policy, or call "
+            f"resize_token_embeddings({sampled}) on the reward model and save it again.",
             FailureKind.VOCABULARIES_DIFFER,
         )
 
@@ -64,6 +65,8 @@ def refuse_other_reading(policy: Reading, judge: Reading) -> None:
         )
     for number, name in enumerate(PROBES):
         ours, theirs = policy.ids[number], judge.ids[number]
+        if name in OPTIONAL and (ours is None or theirs is None):
+            continue
         if ours != theirs:
             raise _differ(
                 f"the policy reads {name} as {_shown(policy, number)}, but the reward model reads it as "
@@ -76,7 +79,9 @@ def check_pair(policy: Path, judge: Path) -> None:
     model."""
     if not _same_files(_tokenizer_folder(policy), _tokenizer_folder(judge)):
         _check_tokenizers(policy, judge)
-    refuse_fewer_rows(policy_rows=rows_in(policy), judge_rows=rows_in(judge))
+    policy_rows, judge_rows = rows_in(policy), rows_in(judge)
+    if judge_rows < policy_rows and (ours := _tokenizer_of(policy)) is not None:
+        refuse_fewer_rows(ours.tokens, policy_rows=policy_rows, judge_rows=judge_rows)
 
 
 def _check_tokenizers(policy: Path, judge: Path) -> None:
@@ -121,8 +126,7 @@ def _differ(reason: str) -> Refused:
 def _shown(reading: Reading, number: int) -> str:
     if reading.ids[number] is None:
         return "nothing (the template rejects it)"
-    text = reading.texts[number]
-    return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…")
+    return repr(reading.texts[number])
 
 
 def _id(tokens: Mapping[str, int], token: str) -> str:

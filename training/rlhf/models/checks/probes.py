@@ -19,56 +19,88 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
+from jinja2 import TemplateError
+
 from training.rlhf.core.messages import Messages, plain_text
-from training.rlhf.models.checks.files import TOKENIZER, State, TokenizerFiles, state_of, tokenizer_in
+from training.rlhf.models.checks.files import State, state_of
+from training.rlhf.models.checks.tokenizer import TOKENIZER, TokenizerFiles, tokenizer_in
+from training.rlhf.models.json_files import READING_ERRORS
 
 ASKED = {"role": "user", "content": "How many days are in 2 weeks?\nAnswer with a number."}
 TOLD = {"role": "system", "content": "You are a helpful assistant."}
 ANSWERED = {"role": "assistant", "content": "14 days."}
+CALLED = {"role": "tool", "content": '{"days": 14}'}
 PROBES: Mapping[str, Messages] = {
     "a question": (ASKED,),
     "a question after a system turn": (TOLD, ASKED),
     "a second question": (ASKED, ANSWERED, {"role": "user", "content": "And in 3 weeks?"}),
+    "a question with spaces around it": ({"role": "user", "content": "  text \n"},),
+    "the result of a tool": (ASKED, ANSWERED, CALLED),
 }
-READING_SECONDS = 20
+# Compared only if both templates accept it.
+OPTIONAL = {"the result of a tool"}
+# The date in every probe. Templates such as that of Llama 3.1 write the current date, and the readings of two
+# models are kept in memory and can be from different days.
+NOW = datetime(2024, 7, 26)
+READING_SECONDS = 20  # on a busy machine; the process itself can use half of it
+MAX_TOKENS = 10_000  # of a probe
+MAX_OUTPUT_BYTES = 1_000_000
+SHOWN_CHARACTERS = 160
+# A template is a program, which can fail in any way.
+TEMPLATE_ERRORS = (TemplateError, *READING_ERRORS)
 READING_BYTES = 4 * 2**30  # address space; the largest known tokenizers need less than 1 GB
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Each of `PROBES` as a model reads it: the token IDs and their text, or None and an empty text if the
-    chat template rejects the conversation. `end` is the token at the end of an answer."""
+    """Each of `PROBES` as a model reads it: the token IDs and their (shortened) text, or None and an empty
+    text if the chat template rejects the conversation. `end` is the token at the end of an answer."""
 
     ids: list[list[int] | None]
     texts: list[str]
     end: str
 
 
+class ReadingTimedOut(Exception):
+    """Raised if the separate process did not finish in time. The machine was too busy, because a process that
+    uses much time itself is stopped earlier."""
+
+
 def reading_of_folder(folder: Path) -> Reading | None:
-    """Return how the model in a folder reads `PROBES`, or None if this fails or takes too long."""
+    """Return the reading of the tokenizer in a folder, or None if it can't be determined. Raises
+    ReadingTimedOut."""
     return _read_elsewhere(folder.absolute(), state_of(folder))
 
 
 @lru_cache(maxsize=64)
 def _read_elsewhere(folder: Path, state: State) -> Reading | None:
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", __name__, str(folder)],
-            cwd=Path(__file__).parents[4],
-            env={"PATH": os.environ.get("PATH", "")},
-            capture_output=True,
-            timeout=READING_SECONDS,
-            check=True,
-        )
-        return Reading(**json.loads(done.stdout))
-    except (OSError, ValueError, TypeError, subprocess.SubprocessError):
-        return None
+    # The process can't write more than MAX_OUTPUT_BYTES into the file.
+    with TemporaryFile() as output:
+        try:
+            subprocess.run(
+                [sys.executable, "-m", __name__, str(folder)],
+                cwd=Path(__file__).parents[4],
+                env={"PATH": os.environ.get("PATH", "")},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.DEVNULL,
+                timeout=READING_SECONDS,
+                check=True,
+            )
+            output.seek(0)
+            return Reading(**json.loads(output.read(MAX_OUTPUT_BYTES)))
+        except subprocess.TimeoutExpired as error:
+            raise ReadingTimedOut(str(folder)) from error
+        except (OSError, ValueError, TypeError, RecursionError, subprocess.SubprocessError):
+            return None
 
 
 def read_folder(folder: Path) -> Reading:
-    """Encode `PROBES` as `chat.encode_prompt` does."""
+    """Encode `PROBES` as `chat.encode_prompt` does. Raises ValueError for a tokenizer that can't be read, and
+    for a template that writes much more than the conversation."""
     from tokenizers import Tokenizer
 
     files = tokenizer_in(folder)
@@ -79,8 +111,15 @@ def read_folder(folder: Path) -> Reading:
     tokenizer.no_truncation()
     end = files.roles.get("eos_token") or files.roles.get("sep_token", "")
     ids = [encode(tokenizer, files, messages) for messages in PROBES.values()]
-    texts = ["" if one is None else str(tokenizer.decode(one, skip_special_tokens=False)) for one in ids]
+    if any(one is not None and len(one) > MAX_TOKENS for one in ids):
+        raise ValueError(f"a probe has more than {MAX_TOKENS} tokens")
+    decoded = ["" if one is None else str(tokenizer.decode(one, skip_special_tokens=False)) for one in ids]
+    texts = [shortened(text) for text in decoded]
     return Reading(ids, texts, end)
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
 def encode(tokenizer: Any, files: TokenizerFiles, messages: Messages) -> list[int] | None:
@@ -94,7 +133,7 @@ def encode(tokenizer: Any, files: TokenizerFiles, messages: Messages) -> list[in
 
 def render(files: TokenizerFiles, messages: Messages) -> str | None:
     """Return the conversation as text with the generation prompt, or None if the template rejects it."""
-    from jinja2 import TemplateError, nodes
+    from jinja2 import nodes
     from jinja2.ext import Extension, loopcontrols
     from jinja2.parser import Parser
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -120,19 +159,20 @@ def render(files: TokenizerFiles, messages: Messages) -> str | None:
     )
     environment.filters["tojson"] = to_json
     environment.globals["raise_exception"] = reject
-    environment.globals["strftime_now"] = lambda style: datetime.now().strftime(style)
-    template = environment.from_string(files.template)
+    environment.globals["strftime_now"] = NOW.strftime
     turns = [dict(turn) for turn in messages]
     try:
+        template = environment.from_string(files.template)
         return template.render(
             messages=turns, tools=None, documents=None, add_generation_prompt=True, **files.named
         )
-    except TemplateError:
+    except TEMPLATE_ERRORS:
         return None
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (READING_SECONDS, READING_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (READING_SECONDS // 2, READING_SECONDS // 2))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_OUTPUT_BYTES, MAX_OUTPUT_BYTES))
     resource.setrlimit(resource.RLIMIT_AS, (READING_BYTES, READING_BYTES))
     sys.stdout.write(json.dumps(asdict(read_folder(Path(sys.argv[1])))))
 

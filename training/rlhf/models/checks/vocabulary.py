@@ -14,6 +14,11 @@ from training.rlhf.core.failures import FailureKind
 from training.rlhf.models.checks.refusal import Refused
 
 SHOWN = 5
+# Model types whose embedding does not depend on the pad token.
+NO_PADDING_INDEX = {
+    *("bloom", "codegen", "falcon", "falcon_mamba", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox"),
+    *("gpt_neox_japanese", "gptj", "mamba", "mamba2", "mpt", "nemotron_h", "rwkv", "xlstm"),
+}
 
 
 def refuse_unknown_tokens(
@@ -39,10 +44,10 @@ def refuse_unknown_tokens(
     )
 
 
-def refuse_unknown_pad(model: Path | str, pad: object, *, rows: int) -> None:
-    """Raise Refused if the pad token in `config.json` is beyond the model's last embedding row. torch can't
-    create such an embedding."""
-    if isinstance(pad, int) and pad >= rows:
+def refuse_unknown_pad(model: Path | str, pad: object, *, kind: str, rows: int) -> None:
+    """Raise Refused if the pad token in `config.json` is beyond the model's last embedding row, and torch
+    therefore can't create the embedding of a model of this kind (its `model_type`)."""
+    if isinstance(pad, int) and pad >= rows and kind not in NO_PADDING_INDEX:
         raise Refused(
             f"The settings of {str(model)!r} do not fit the model: config.json has pad_token_id={pad}, but "
             f"the model has {rows} embedding rows (IDs 0 to {rows - 1}). Set pad_token_id to the ID of a "

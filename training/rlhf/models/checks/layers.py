@@ -1,0 +1,42 @@
+"""The layers of a model as the names of its weights show them.
+
+A multimodal model also has layers in a vision or audio tower, which are numbered from 0 as well. transformers
+stores a language model's weights under another prefix than the one that the loaded model and its adapters
+have. For example, `language_model.model.layers.0` becomes `model.language_model.layers.0` in Gemma 3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+LAYER = re.compile(r"(?:^|\.)(?P<place>(?:layers|layer|h)\.(?P<number>\d+)\..+)$")
+TOWER = re.compile(r"vision|visual|image|audio|speech|video|projector|connector")
+
+
+class Place(NamedTuple):
+    """Where a weight is: the kind of tower ("" for the language model), the number of the layer, and the name
+    from the layer on."""
+
+    tower: str
+    number: int
+    name: str
+
+
+def place_of(name: str) -> Place | None:
+    """Return None if the weight is outside the layers."""
+    found = LAYER.search(name)
+    if found is None:
+        return None
+    tower = TOWER.search(name, 0, found.start())
+    return Place(tower[0] if tower else "", int(found["number"]), found["place"])
+
+
+def layers_in(names: Iterable[str]) -> dict[str, set[int]]:
+    """Return the numbers of the layers in each tower."""
+    found: dict[str, set[int]] = {}
+    for name in names:
+        if place := place_of(name):
+            found.setdefault(place.tower, set()).add(place.number)
+    return found

@@ -14,4 +14,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("annotation", "0001_initial"), ("mfa", "0003_authenticator_type_uniq")]
 
-    operations = [ApplySql(digest="3a7a76832700e984")]
+    operations = [ApplySql(digest="c1894d57f77234be")]

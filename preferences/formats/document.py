@@ -53,17 +53,18 @@ The project remembers the choice for the next file with the same columns.
 trains on the rankings, stops if a row can't be read, and rejects a file without rankings.
 
 Prompts and responses are identified by their text, so importing a file again changes nothing. By default, an
-imported ranking closes its task. With `--votes keep`, the rankings are stored, and the tasks are ranked
-again. With `--votes ignore`, the rankings are not stored. Annotators are identified by their name in the
-file. If an annotator has ranked the same responses several times, the latest ranking replaces the earlier
-rankings, which are kept as history. Fields that are unknown to a format are kept as metadata.
+imported ranking closes its task, unless annotators have started on the task. With `--votes keep`, the
+rankings are stored, and the tasks are ranked again. With `--votes ignore`, the rankings are not stored.
+Annotators are identified by their name in the file. If an annotator has ranked the same responses several
+times, the latest ranking replaces the earlier rankings, which are kept as history. Fields that are unknown to
+a format are kept as metadata.
 
 If responses were rated, flagged, commented on or rewritten, but not ordered, this feedback is stored with its
 annotator as a ranking without an order. Its task stays open, because the responses still have to be ordered.
 Order statistics, the review queue and training leave such rankings out. Agreement on ratings includes their
 ratings. Snapshots and exports contain them, and the project's pages show them. A ranking without an order
-replaces only an earlier ranking without an order. If a row only names an annotator, a time or a duration,
-these values are kept as metadata.
+replaces only an earlier ranking without an order that it repeats in full, so a comment does not replace
+ratings. If a row only names an annotator, a time or a duration, these values are kept as metadata.
 """
 QUIRKS_HEAD = """
 ### Quirks of real files

@@ -12,12 +12,14 @@ from enum import StrEnum
 
 from annotation.content.content_rows import Wanted
 from annotation.content.drafts import BadDraft, ResponseDraft, TaskDraft, prepared
+from annotation.content.importing.left_out import with_left_out
 from annotation.content.importing.report import Place
 from annotation.models import RankingTask
 from preferences.distinct import distinct
 from preferences.formats.recognition import NumberedRecords
 from preferences.quirks import (
     IDENTICAL_PAIR,
+    NO_ORDER,
     ONE_RESPONSE,
     REPEATED_RESPONSE,
     TOO_MANY_RESPONSES,
@@ -34,7 +36,7 @@ class ImportedVotes(StrEnum):
     """How the rankings in an imported file are used."""
 
     CLOSE = "close"
-    """A ranking closes its new task, unless the ranking has no order."""
+    """A ranking with an order closes its task, unless annotators have started on the task."""
     KEEP = "keep"
     """A ranking is stored, and its new task stays open until annotators have ranked it as many times as its
     overlap requires."""
@@ -100,10 +102,11 @@ def line_of(
 ) -> Line:
     line = Line(item.line, reason=item.reason, stays_open=votes == ImportedVotes.KEEP, file=item.file)
     for record in item.records:
-        line.quirks += record.quirks
         if not isinstance(record, Vote):
             _add(line, record, votes, responses_per_task)
-        elif votes != ImportedVotes.IGNORE:
+            continue
+        line.quirks += record.quirks
+        if votes != ImportedVotes.IGNORE:
             line.votes.append(record)
     return line
 
@@ -113,11 +116,14 @@ def _add(line: Line, given: Record, votes: ImportedVotes, responses_per_task: in
     if votes == ImportedVotes.IGNORE:
         record = replace(record, rankings=())
     count = len(record.responses)
+    as_task = record.rankable and count >= MIN_RESPONSES
+    line.quirks += [quirk for quirk in given.quirks if as_task or quirk != NO_ORDER]
     if repeated:
         line.quirks.append(REPEATED_RESPONSE if count >= MIN_RESPONSES else ONE_RESPONSE)
     elif count == 1 and given.rankable and IDENTICAL_PAIR not in given.quirks:
         line.quirks.append(ONE_RESPONSE)
-    as_task = record.rankable and count >= MIN_RESPONSES
+    if not as_task and record.rankings:
+        record = with_left_out(record, given.rankings)
     state = None
     if as_task:
         closed = votes == ImportedVotes.CLOSE and not RankingTask.Kind(record.task_kind).is_check
@@ -138,7 +144,7 @@ def _add(line: Line, given: Record, votes: ImportedVotes, responses_per_task: in
         except BadDraft as error:
             line.reason = line.reason or str(error)
         else:
-            line.parts.append(Part(wanted, piece.rankings if as_task else (), piece.task_optional))
+            line.parts.append(Part(wanted, piece.rankings, piece.task_optional))
 
 
 def _draft(record: Record) -> TaskDraft:

@@ -39,7 +39,7 @@ REPEATED_RESPONSE = Quirk(
 ONE_RESPONSE = Quirk(
     "one-response",
     "there is only one distinct response, so there is nothing to rank; the prompt and the response were "
-    "imported without a task; what the row's ranking says is kept in the metadata of a new response, under "
+    "imported without a task; what the row's ranking says is kept in the response's metadata, under "
     "`left_out_rankings`",
 )
 TOO_MANY_RESPONSES = Quirk(

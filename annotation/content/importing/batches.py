@@ -10,6 +10,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 from annotation.content.adding import misfit
 from annotation.content.content_rows import StoredContent, Wanted, insert_content
 from annotation.content.importing.closing import close_ranked_tasks
+from annotation.content.importing.left_out import keep_left_out
 from annotation.content.importing.lines import Line, Part
 from annotation.content.importing.rankings import Ranked, insert_rankings
 from annotation.content.importing.report import BatchReport, ImportReport, LineError
@@ -91,6 +92,10 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
     stored = insert_content(
         project=project, wanted=[part.wanted for _, part in parts], known=lookup.known, **options
     )
+    kept = keep_left_out(
+        left_out=[(index, part.wanted, part.left_out) for index, part in parts if part.left_out],
+        stored=stored,
+    )
     new = insert_rankings(project=project, ranked=list(_ranked(parts, stored)))
     closed_by = {
         stored.tasks[part.wanted.prepared.content_key]
@@ -104,7 +109,7 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
     report.responses = len(stored.new_responses)
     report.tasks = len(stored.new_tasks)
     report.rankings = new.count
-    report.unchanged = _unchanged(parts, stored, set(new.items))
+    report.unchanged = _unchanged(parts, stored, new.items | kept)
     # Foreign keys are otherwise checked at the end of the outer transaction, when a bad row can no longer be
     # singled out.
     with connection.cursor() as cursor:
@@ -113,7 +118,7 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
 
 
 def _unchanged(parts: Sequence[tuple[int, Part]], stored: StoredContent, changed: set[int]) -> int:
-    """Counts the lines that added nothing; `changed` holds the lines that added a ranking."""
+    """Counts the lines that added nothing; `changed` holds the lines that added a ranking or metadata."""
     seen: set[object] = set()
     for index, part in parts:
         # Of two identical lines, the first is new and the second is unchanged.

@@ -6,13 +6,14 @@ database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from annotation.content.content_rows import Wanted
 from annotation.content.drafts import BadDraft, ResponseDraft, TaskDraft, prepared
-from annotation.content.importing.left_out import with_left_out
+from annotation.content.importing.left_out import contents_of
 from annotation.content.importing.report import Place
 from annotation.models import RankingTask
 from preferences.distinct import distinct
@@ -46,11 +47,13 @@ class ImportedVotes(StrEnum):
 
 @dataclass(slots=True)
 class Part:
-    """One set of responses in a line, with its rankings."""
+    """One set of responses in a line, with its rankings. `left_out` contains the rankings of a set that is no
+    task, as JSON."""
 
     wanted: Wanted
     rankings: tuple[RankingRecord, ...] = ()
     task_optional: bool = False
+    left_out: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(slots=True)
@@ -122,8 +125,11 @@ def _add(line: Line, given: Record, votes: ImportedVotes, responses_per_task: in
         line.quirks.append(REPEATED_RESPONSE if count >= MIN_RESPONSES else ONE_RESPONSE)
     elif count == 1 and given.rankable and IDENTICAL_PAIR not in given.quirks:
         line.quirks.append(ONE_RESPONSE)
+    left_out: list[dict[str, Any]] = []
     if not as_task and record.rankings:
-        record = with_left_out(record, given.rankings)
+        # The rankings as they are in the file: repeated responses can have different ratings.
+        left_out = contents_of(given.rankings)
+        record = replace(record, rankings=())
     state = None
     if as_task:
         closed = votes == ImportedVotes.CLOSE and not RankingTask.Kind(record.task_kind).is_check
@@ -144,7 +150,7 @@ def _add(line: Line, given: Record, votes: ImportedVotes, responses_per_task: in
         except BadDraft as error:
             line.reason = line.reason or str(error)
         else:
-            line.parts.append(Part(wanted, piece.rankings, piece.task_optional))
+            line.parts.append(Part(wanted, piece.rankings, piece.task_optional, left_out))
 
 
 def _draft(record: Record) -> TaskDraft:

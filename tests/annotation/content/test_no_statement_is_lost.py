@@ -162,3 +162,17 @@ def test_rankings_of_a_single_distinct_response_are_kept_in_its_metadata(project
 def test_both_ratings_of_a_repeated_response_without_a_task_are_kept(project: Project) -> None:
     take(project, {"prompt": "Best pet?", "responses": ["Cat", "Cat"], "ratings": {"0": 4, "1": 2}})
     assert Response.objects.get().metadata == {"left_out_rankings": [{"ratings": {"0": 4, "1": 2}}]}
+
+
+def test_left_out_rankings_of_several_rows_are_all_kept(project: Project) -> None:
+    same = {"prompt": "Best pet?", "responses": ["Cat", "Cat"]}
+    rows = [{**same, "annotator": name, "comment": "Both are rude."} for name in ("kim", "lee")]
+    take(project, *rows)
+    take(project, {**same, "comment": "Both are rude."})
+    again = take(project, *rows)
+    assert (again.responses, again.unchanged) == (0, 2)
+    assert Response.objects.get().metadata["left_out_rankings"] == [
+        {"annotator": "kim", "comment": "Both are rude."},
+        {"annotator": "lee", "comment": "Both are rude."},
+        {"comment": "Both are rude."},
+    ]

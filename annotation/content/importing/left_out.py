@@ -1,5 +1,5 @@
-"""Keeps rankings that can't be stored as metadata of the response or the prompt, because their responses form
-no task."""
+"""Rankings whose responses form no task can't be stored. They are added to the metadata of the response or of
+the prompt."""
 
 from __future__ import annotations
 

@@ -32,12 +32,15 @@ NOT_ALTERNATING = Quirk(
 )
 ROLE_IN_TEXT = Quirk("role-in-text", "a turn contains text that looks like a role label; it is kept as text")
 REPEATED_RESPONSE = Quirk(
-    "repeated-response", "a response occurs twice; it was imported once, at its best position"
+    "repeated-response",
+    "a response occurs twice; it was imported once, at its best position and with the ratings and "
+    "flags of its first occurrence",
 )
 ONE_RESPONSE = Quirk(
     "one-response",
     "there is only one distinct response, so there is nothing to rank; the prompt and the response were "
-    "imported without a task, and the row's ranking was left out",
+    "imported without a task; what the row's ranking says is kept in the response's metadata, under "
+    "`left_out_rankings`",
 )
 TOO_MANY_RESPONSES = Quirk(
     "too-many-responses",
@@ -98,8 +101,8 @@ NOT_A_NUMBER = Quirk(
 )
 FORM_TAKES_OTHERS = Quirk(
     "form-takes-others",
-    "the project's form requires a different number of responses; the prompt and the responses were "
-    "imported without a task",
+    "the project's form requires a different number of responses; the prompt, the responses and any "
+    "rankings were imported, but no task is open for them",
 )
 VOTE_MISSING = Quirk(
     "vote-missing",
@@ -108,7 +111,7 @@ VOTE_MISSING = Quirk(
 NO_ORDER = Quirk(
     "no-order",
     "the responses were rated, flagged, commented on or rewritten, but not ordered; these values are kept as "
-    "a ranking without an order, and the task is open for ranking",
+    "a ranking without an order, which does not close its task",
 )
 OTHER_VOTES = Quirk(
     "other-votes",

@@ -25,6 +25,10 @@ class Wanted:
     prepared: Prepared
     state: RankingTask.State | None
 
+    @property
+    def is_check(self) -> bool:
+        return RankingTask.Kind(self.prepared.draft.kind).is_check
+
 
 @dataclass(slots=True)
 class Known:
@@ -196,10 +200,7 @@ def _tasks(
             # no slots, because it can be assigned to every annotator.
             "open_slots": Column(
                 [
-                    overlap
-                    if item.state == RankingTask.State.OPEN
-                    and not RankingTask.Kind(item.prepared.draft.kind).is_check
-                    else 0
+                    overlap if item.state == RankingTask.State.OPEN and not item.is_check else 0
                     for item, _, _ in new.values()
                 ]
             ),

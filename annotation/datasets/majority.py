@@ -26,21 +26,24 @@ def majority_rows_of(project: Project, rankings: RankingQuerySet) -> Iterator[Ro
 
 
 def _decided(rows: list[Row]) -> Row:
-    """A task's row: the newest review, else the only ranking, else the majority. Rankings without an order
-    are left out if another ranking of the task has an order."""
-    rows = [row for row in rows if _has_order(row)] or rows
+    """A task's row: the newest review, else the only ranking, else the majority. If a ranking of the task has
+    an order, rankings without an order have no vote. Their ratings, flags and choices are included."""
+    everyone = rows
+    rows = [row for row in everyone if _has_order(row)] or everyone
     reviews = [row for row in rows if row["kind"] == "review"]
     if reviews:
         return {**reviews[-1], "votes": len(rows), "decided_by": "review"}
-    if len(rows) == 1:
+    beside = [row for row in everyone if not _has_order(row) and _describes(row)]
+    if len(rows) == 1 and beside in ([], rows):
         return {**rows[0], "decided_by": "only"}
+    described = [*(row for row in everyone if _has_order(row)), *beside]
     rows = [_in_one_order(row) for row in rows]
     half = len(rows) / 2
     not_rankable = sum(row["not_rankable"] for row in rows) > half
     all_bad = not not_rankable and sum(row["all_bad"] for row in rows) > half
     said = [row["tiers"] for row in rows if row["tiers"]]
     found = consensus([] if not_rankable else said, len(rows[0]["responses"]))
-    ranking_ids = ",".join(row["ranking_id"] for row in rows)
+    ranking_ids = ",".join(sorted({row["ranking_id"] for row in [*rows, *beside]}))
     return {
         **rows[0],
         "ranking_id": str(uuid5(NAMESPACE_OID, f"{rows[0]['task_id']}:{ranking_ids}")),
@@ -49,15 +52,15 @@ def _decided(rows: list[Row]) -> Row:
         "form_version": _common(row["form_version"] for row in rows),
         "tiers": found.tiers,
         "unranked": found.unranked if found.tiers else [],
-        "decided_by": found.decided_by,
+        "decided_by": "only" if len(rows) == 1 else found.decided_by,
         # A row without tiers: either most annotators could not order the responses, or there is no majority
         # order, or nobody ordered the responses.
         "not_rankable": not_rankable or (_has_order(rows[0]) and not (found.tiers or all_bad)),
         "all_bad": all_bad,
         "strength": _strength(rows, found.tiers),
-        "ratings": _mean_ratings(rows),
-        "flags": _majority_flags(rows),
-        "choices": _majority_choices(rows),
+        "ratings": _mean_ratings(everyone),
+        "flags": _majority_flags(described),
+        "choices": _majority_choices(described),
         "confidence": None,
         "comment": "",
         "rewrite": None,
@@ -73,6 +76,21 @@ def _decided(rows: list[Row]) -> Row:
 
 def _has_order(row: Row) -> bool:
     return bool(row["tiers"]) or row["not_rankable"] or row["all_bad"]
+
+
+def _describes(row: Row) -> bool:
+    """Whether a ranking has ratings, flags or choices."""
+    return any(row[name] != "{}" for name in ("ratings", "flags", "choices"))
+
+
+def _person(row: Row) -> str:
+    """An annotator can have several rankings without an order beside a ranking with an order."""
+    return str(row["annotator"] or row["ranking_id"])
+
+
+def _people(rows: Sequence[Row], name: str) -> int:
+    """The number of annotators who could have set the field: those with an order answered the whole form."""
+    return len({_person(row) for row in rows if _has_order(row) or row[name] != "{}"})
 
 
 def _in_one_order(row: Row) -> Row:
@@ -101,40 +119,44 @@ def _strength(rows: Sequence[Row], tiers: Sequence[Sequence[int]]) -> int | None
 
 
 def _mean_ratings(rows: Sequence[Row]) -> str:
-    given: dict[tuple[str, str], list[float]] = {}
+    """The mean of each response's ratings. Only the newest rating of each annotator counts."""
+    given: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:
         for id, scales in json.loads(row["ratings"]).items():
             for scale, value in scales.items() if isinstance(scales, dict) else ():
                 if isinstance(value, (int, float)) and not isinstance(value, bool):
-                    given.setdefault((id, scale), []).append(value)
+                    given.setdefault((id, scale), {})[_person(row)] = value
     found: dict[str, dict[str, float]] = {}
     for (id, scale), values in given.items():
-        found.setdefault(id, {})[scale] = sum(values) / len(values)
+        found.setdefault(id, {})[scale] = sum(values.values()) / len(values)
     return _text(found)
 
 
 def _majority_flags(rows: Sequence[Row]) -> str:
-    given = Counter(
-        (id, flag)
+    given = {
+        (id, flag, _person(row))
         for row in rows
         for id, flags in json.loads(row["flags"]).items()
         for flag in (flags if isinstance(flags, list) else ())
         if isinstance(flag, str)
-    )
+    }
     found: dict[str, list[str]] = {}
-    for (id, flag), count in sorted(given.items()):
-        if count > len(rows) / 2:
+    for (id, flag), count in sorted(Counter((id, flag) for id, flag, _ in given).items()):
+        if count > _people(rows, "flags") / 2:
             found.setdefault(id, []).append(flag)
     return _text(found)
 
 
 def _majority_choices(rows: Sequence[Row]) -> str:
-    given = Counter(
-        (question, _canonical(choice))
+    """The choice of more than half of the annotators. Only the newest choice of each annotator counts."""
+    given = {
+        (question, _person(row)): _canonical(choice)
         for row in rows
         for question, choice in json.loads(row["choices"]).items()
-    )
-    return _text({name: json.loads(choice) for (name, choice), n in given.items() if n > len(rows) / 2})
+    }
+    counts = Counter((question, choice) for (question, _), choice in given.items())
+    half = _people(rows, "choices") / 2
+    return _text({name: json.loads(choice) for (name, choice), n in counts.items() if n > half})
 
 
 def _common(values: Iterable[Any]) -> Any:

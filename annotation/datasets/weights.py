@@ -6,7 +6,8 @@ formula gives 1 for an annotator who is always correct and 0 for random answers.
 than FLOOR. To ignore an annotator's rankings entirely, exclude the annotator and state a reason. A reviewer's
 ranking has the weight of an annotator who is always correct. Annotators without a name, or without pairs that
 others also judged, get the mean weight of the other annotators. Weights are scaled to a mean of 1 over the
-rankings. The effective learning rate is then the same as on an unweighted snapshot.
+rankings with tiers, because training leaves out all others. The effective learning rate is then the same as
+on an unweighted snapshot.
 """
 
 from __future__ import annotations
@@ -59,7 +60,11 @@ def weigh() -> Weights:
     """Returns weights for the rankings chosen in this transaction (see `choice`)."""
     reliable = _reliable()
     counts = (
-        chosen().order_by().values_list("kind", "annotator_id", "annotator_label").annotate(n=Count("pk"))
+        chosen()
+        .exclude(tiers=[])
+        .order_by()
+        .values_list("kind", "annotator_id", "annotator_label")
+        .annotate(n=Count("pk"))
     )
     known = unknown = reviews = 0
     total = 0.0

@@ -63,8 +63,9 @@ class Ranking(models.Model):
     """An annotator's answer to a task.
 
     An imported ranking can be without an order (see `WITHOUT_ORDER`). Such a ranking does not answer the
-    task: the task stays open, and the ranking has no comparisons. An annotator can have a current ranking
-    without an order in addition to a current ranking with an order. Neither supersedes the other.
+    task: the task stays open, and the ranking has no comparisons. An annotator can have current rankings
+    without an order in addition to a current ranking with an order. Neither kind supersedes the other; a
+    trigger ensures this.
 
     A ranking is never edited: a trigger refuses UPDATE and DELETE. A revision is a new row that supersedes
     the revised row. Another trigger ensures that a ranking fits its task: same project, same responses.

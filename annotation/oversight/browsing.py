@@ -93,7 +93,7 @@ def tasks_sought(*, project: Project, sought: TasksSought) -> QuerySet[RankingTa
         excerpt=_excerpt("prompt__messages"),
         agreed=F("agreement__agreement"),
         n_rankings=_counted(
-            Ranking.objects.counted().annotations().filter(task=OuterRef("pk")).values("task")
+            Ranking.objects.counted().with_order().annotations().filter(task=OuterRef("pk")).values("task")
         ),
     )
 

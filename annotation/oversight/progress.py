@@ -46,7 +46,7 @@ class Progress:
 
 
 def progress(*, project: Project) -> Progress:
-    """Counts tasks and valid rankings: in total, per day (UTC) and per annotator."""
+    """Counts tasks and valid rankings with an order: in total, per day (UTC) and per annotator."""
     tasks = (
         RankingTask.objects.asked()
         .filter(project=project)
@@ -56,7 +56,7 @@ def progress(*, project: Project) -> Progress:
             done=Count("pk", filter=Q(state=RankingTask.State.DONE)),
         )
     )
-    rankings = Ranking.objects.counted().filter(project=project)
+    rankings = Ranking.objects.counted().with_order().filter(project=project)
     days = rankings.annotate(day=TruncDate("created_at")).values("day").order_by("day")
     per_day = [DayCount(day, n) for day, n in days.annotate(n=Count("pk")).values_list("day", "n")]
     people = (

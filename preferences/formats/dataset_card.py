@@ -27,12 +27,12 @@ AGGREGATIONS = {
         "Otherwise, each pair of responses is decided by the majority of annotators, and an even "
         "split is a tie. Where these majorities form a cycle, the responses in the cycle are "
         "ordered by mean rank (Borda count). `decided_by` is the rule that was applied, and "
-        "`votes` is the number of rankings behind a row. Rankings without an order are left out if "
-        "another ranking of the task has an order."
+        "`votes` is the number of rankings behind a row. Rankings without an order are not counted if "
+        "another ranking of the task has an order, but their ratings, flags and choices are included."
     ),
     "weighted": (
         "One row per ranking. `weight` is the annotator's reliability, estimated from agreement with other "
-        "annotators. The mean weight over all rankings is 1."
+        "annotators. The mean weight over all rankings with tiers is 1."
     ),
 }
 

@@ -53,17 +53,19 @@ The project remembers the choice for the next file with the same columns.
 trains on the rankings, stops if a row can't be read, and rejects a file without rankings.
 
 Prompts and responses are identified by their text, so importing a file again changes nothing. By default, an
-imported ranking closes its task. With `--votes keep`, the rankings are stored, and the tasks are ranked
-again. With `--votes ignore`, the rankings are not stored. Annotators are identified by their name in the
-file. If an annotator has ranked the same responses several times, the latest ranking replaces the earlier
-rankings, which are kept as history. Fields that are unknown to a format are kept as metadata.
+imported ranking closes its task, unless annotators have started on the task. With `--votes keep`, the
+rankings are stored, and the tasks are ranked again. With `--votes ignore`, the rankings are not stored.
+Annotators are identified by their name in the file. If an annotator has ranked the same responses several
+times, the latest ranking replaces the earlier rankings, which are kept as history. Fields that are unknown to
+a format are kept as metadata.
 
 If responses were rated, flagged, commented on or rewritten, but not ordered, this feedback is stored with its
 annotator as a ranking without an order. Its task stays open, because the responses still have to be ordered.
 Such rankings are not used for training, the review queue or statistics about orders, but their ratings count
 toward the agreement on ratings. Snapshots and exports contain them, and the project's pages show them. A
-ranking without an order replaces only an earlier ranking without an order. In a row that says nothing about
-the responses, an annotator, a time or a duration is kept as metadata.
+ranking without an order replaces only an earlier ranking without an order that it repeats in full, so a
+comment does not replace ratings. In a row that says nothing about the responses, an annotator, a time or a
+duration is kept as metadata.
 """
 QUIRKS_HEAD = """
 ### Quirks of real files
@@ -79,7 +81,8 @@ snapshot always gives the same bytes. Annotators are identified by pseudonyms. A
 is refused with the reason. For each format, "Loses" names the parts of a ranking that are missing or changed
 when the export is imported again; a test verifies each list. An import creates new IDs for tasks, prompts and
 responses. It does not use the columns `touched`, `kind`, `form_version`, `created_at` and `decided_by`, which
-only `ranking`, `csv`, `parquet` and `dataset` contain.
+only `ranking`, `csv`, `parquet` and `dataset` contain. It does not store `weight`, `round`, `source` and
+`votes`, which only training on a file reads, and it derives `split` from the prompt.
 
 Every format except `parquet` and `dataset` accepts `--option split=train` or `--option split=heldout`, which
 export only that split.

@@ -9,6 +9,8 @@ from django.db import DataError, IntegrityError, connection, transaction
 
 from annotation.content.adding import misfit
 from annotation.content.content_rows import StoredContent, Wanted, insert_content
+from annotation.content.importing.closing import close_ranked_tasks
+from annotation.content.importing.left_out import keep_left_out
 from annotation.content.importing.lines import Line, Part
 from annotation.content.importing.rankings import Ranked, insert_rankings
 from annotation.content.importing.report import BatchReport, ImportReport, LineError
@@ -67,16 +69,21 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
     lookup = VotesLookup(project, [vote for line in batch for vote in line.votes])
     fits = current_form(project).responses
     parts: list[tuple[int, Part]] = []
-    taskless: set[int] = set()
+    unasked: set[int] = set()
     for index, line in enumerate(batch):
         reasons: list[str] = []
         for part in [*line.parts, *_votes(lookup, line, reasons)]:
             reason = _reason_not_to_ask(part.wanted, fits)
             if reason is None:
                 parts.append((index, part))
+            elif part.rankings and not part.wanted.is_check:
+                # The rankings don't need the form. Annotators could not answer an open task.
+                closed = Wanted(part.wanted.prepared, RankingTask.State.DONE)
+                parts.append((index, Part(closed, part.rankings)))
+                unasked.add(index)
             elif part.task_optional:
                 parts.append((index, Part(Wanted(part.wanted.prepared, None))))
-                taskless.add(index)
+                unasked.add(index)
             else:
                 reasons.append(reason)
         # A line with an unreadable part has already been counted as failed.
@@ -85,14 +92,24 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
     stored = insert_content(
         project=project, wanted=[part.wanted for _, part in parts], known=lookup.known, **options
     )
+    kept = keep_left_out(
+        left_out=[(index, part.wanted, part.left_out) for index, part in parts if part.left_out],
+        stored=stored,
+    )
     new = insert_rankings(project=project, ranked=list(_ranked(parts, stored)))
-    report.quirks += [(batch[index].place, FORM_TAKES_OTHERS) for index in sorted(taskless)]
+    closed_by = {
+        stored.tasks[part.wanted.prepared.content_key]
+        for index, part in parts
+        if part.wanted.state == RankingTask.State.DONE and not batch[index].stays_open
+    } - stored.new_tasks
+    close_ranked_tasks(ranked={task: new.ordered[task] for task in closed_by & new.ordered.keys()})
+    report.quirks += [(batch[index].place, FORM_TAKES_OTHERS) for index in sorted(unasked)]
     report.quirks += [(batch[index].place, SAME_ANNOTATOR_AGAIN) for index in sorted(new.again)]
     report.prompts = len(stored.new_prompts)
     report.responses = len(stored.new_responses)
     report.tasks = len(stored.new_tasks)
     report.rankings = new.count
-    report.unchanged = _unchanged(parts, stored, set(new.items))
+    report.unchanged = _unchanged(parts, stored, new.items | kept)
     # Foreign keys are otherwise checked at the end of the outer transaction, when a bad row can no longer be
     # singled out.
     with connection.cursor() as cursor:
@@ -101,7 +118,7 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
 
 
 def _unchanged(parts: Sequence[tuple[int, Part]], stored: StoredContent, changed: set[int]) -> int:
-    """Counts the lines that added nothing; `changed` holds the lines that added a ranking."""
+    """Counts the lines that added nothing; `changed` holds the lines that added a ranking or metadata."""
     seen: set[object] = set()
     for index, part in parts:
         # Of two identical lines, the first is new and the second is unchanged.

@@ -6,18 +6,21 @@ database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from annotation.content.content_rows import Wanted
 from annotation.content.drafts import BadDraft, ResponseDraft, TaskDraft, prepared
+from annotation.content.importing.left_out import contents_of
 from annotation.content.importing.report import Place
 from annotation.models import RankingTask
 from preferences.distinct import distinct
 from preferences.formats.recognition import NumberedRecords
 from preferences.quirks import (
     IDENTICAL_PAIR,
+    NO_ORDER,
     ONE_RESPONSE,
     REPEATED_RESPONSE,
     TOO_MANY_RESPONSES,
@@ -34,7 +37,7 @@ class ImportedVotes(StrEnum):
     """How the rankings in an imported file are used."""
 
     CLOSE = "close"
-    """A ranking closes its new task, unless the ranking has no order."""
+    """A ranking with an order closes its task, unless annotators have started on the task."""
     KEEP = "keep"
     """A ranking is stored, and its new task stays open until annotators have ranked it as many times as its
     overlap requires."""
@@ -44,11 +47,13 @@ class ImportedVotes(StrEnum):
 
 @dataclass(slots=True)
 class Part:
-    """One set of responses in a line, with its rankings."""
+    """One set of responses in a line, with its rankings. `left_out` contains the rankings of a set that is no
+    task, as JSON."""
 
     wanted: Wanted
     rankings: tuple[RankingRecord, ...] = ()
     task_optional: bool = False
+    left_out: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(slots=True)
@@ -100,10 +105,11 @@ def line_of(
 ) -> Line:
     line = Line(item.line, reason=item.reason, stays_open=votes == ImportedVotes.KEEP, file=item.file)
     for record in item.records:
-        line.quirks += record.quirks
         if not isinstance(record, Vote):
             _add(line, record, votes, responses_per_task)
-        elif votes != ImportedVotes.IGNORE:
+            continue
+        line.quirks += record.quirks
+        if votes != ImportedVotes.IGNORE:
             line.votes.append(record)
     return line
 
@@ -113,11 +119,17 @@ def _add(line: Line, given: Record, votes: ImportedVotes, responses_per_task: in
     if votes == ImportedVotes.IGNORE:
         record = replace(record, rankings=())
     count = len(record.responses)
+    as_task = record.rankable and count >= MIN_RESPONSES
+    line.quirks += [quirk for quirk in given.quirks if as_task or quirk != NO_ORDER]
     if repeated:
         line.quirks.append(REPEATED_RESPONSE if count >= MIN_RESPONSES else ONE_RESPONSE)
     elif count == 1 and given.rankable and IDENTICAL_PAIR not in given.quirks:
         line.quirks.append(ONE_RESPONSE)
-    as_task = record.rankable and count >= MIN_RESPONSES
+    left_out: list[dict[str, Any]] = []
+    if not as_task and record.rankings:
+        # The rankings as they are in the file: repeated responses can have different ratings.
+        left_out = contents_of(given.rankings)
+        record = replace(record, rankings=())
     state = None
     if as_task:
         closed = votes == ImportedVotes.CLOSE and not RankingTask.Kind(record.task_kind).is_check
@@ -138,7 +150,7 @@ def _add(line: Line, given: Record, votes: ImportedVotes, responses_per_task: in
         except BadDraft as error:
             line.reason = line.reason or str(error)
         else:
-            line.parts.append(Part(wanted, piece.rankings if as_task else (), piece.task_optional))
+            line.parts.append(Part(wanted, piece.rankings, piece.task_optional, left_out))
 
 
 def _draft(record: Record) -> TaskDraft:

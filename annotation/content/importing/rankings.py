@@ -34,11 +34,13 @@ class Ranked(NamedTuple):
 
 @dataclass(slots=True)
 class NewRankings:
-    """The number of new rankings, their items, and the items that revise an annotator's earlier ranking."""
+    """The number of new rankings, their items, and the items that revise an annotator's earlier ranking.
+    `ordered` contains the IDs of the new rankings with an order, by task."""
 
     count: int
     items: set[int]
     again: set[int]
+    ordered: dict[str, list[str]]
 
 
 class _Draft(NamedTuple):
@@ -54,8 +56,8 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
 
     A ranking is identified by its task and its content. An annotator is identified by the label in the file.
     If an annotator has ranked the same responses before, the new ranking supersedes the earlier ranking. A
-    ranking without an order supersedes only a ranking without an order. Otherwise, a comment in a later row
-    would replace the annotator's order.
+    ranking without an order supersedes only a ranking without an order whose every part it states again.
+    Otherwise, a comment in a later row would replace the annotator's order or ratings.
     """
     own = _of_this_project(project, ranked)
     by_key: dict[str, Ranked] = {}
@@ -71,9 +73,7 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
             continue
         draft = _Draft(id, item, key, None)
         if item.ranking.annotator:
-            place = item.task_id, item.ranking.annotator, item.ranking.has_order
-            former = standing.current.get(place)
-            standing.current[place] = draft.id
+            former = standing.replaced_by(item, draft.id)
             if former is not None:
                 draft = draft._replace(supersedes=former)
                 again.add(item.item)
@@ -91,7 +91,11 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
             )
             for draft in drafts
         )
-    return NewRankings(len(drafts), {draft.ranked.item for draft in drafts}, again)
+    ordered: dict[str, list[str]] = {}
+    for draft in drafts:
+        if draft.ranked.ranking.has_order:
+            ordered.setdefault(draft.ranked.task_id, []).append(draft.id)
+    return NewRankings(len(drafts), {draft.ranked.item for draft in drafts}, again, ordered)
 
 
 def _of_this_project(project: Project, ranked: Iterable[Ranked]) -> set[str]:
@@ -112,12 +116,52 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
+class _Current(NamedTuple):
+    """An annotator's current ranking. `parts` names what a ranking without an order states."""
+
+    id: str
+    parts: frozenset[str]
+
+
 class _Standing(NamedTuple):
     """The tasks' existing rankings: import keys, and each annotator's current rankings. The key of `current`
-    is the task's ID, the annotator's label, and whether the ranking has an order."""
+    is the task's ID, the annotator's label, and whether the ranking has an order. An annotator can have
+    several current rankings without an order, for example ratings and a comment."""
 
     keys: set[str]
-    current: dict[tuple[str, str, bool], str]
+    current: dict[tuple[str, str, bool], list[_Current]]
+
+    def replaced_by(self, item: Ranked, id: str) -> str | None:
+        """Adds a new ranking. Returns the ID of the ranking that the new ranking supersedes, if any."""
+        parts = _parts(item)
+        place = item.task_id, item.ranking.annotator, item.ranking.has_order
+        current = self.current.setdefault(place, [])
+        former = next((one for one in current if one.parts <= parts), None)
+        if former is not None:
+            current.remove(former)
+        current.append(_Current(id, parts))
+        return None if former is None else former.id
+
+
+def _parts(item: Ranked) -> frozenset[str]:
+    """The names of the parts of a ranking without an order, as in the query of `_standing`."""
+    ranking = item.ranking
+    if ranking.has_order:
+        return frozenset()
+    named: list[tuple[str, Iterable[str]]] = [
+        ("ratings", [item.response_ids[index] for index in ranking.ratings]),
+        ("flags", [item.response_ids[index] for index in ranking.flags]),
+        ("choices", ranking.choices),
+        ("metadata", ranking.metadata),
+    ]
+    whole = {
+        "confidence": ranking.confidence is not None,
+        "comment": ranking.comment != "",
+        "rewrite": ranking.rewrite is not None,
+    }
+    return frozenset(
+        [f"{name} {key}" for name, keys in named for key in keys] + [name for name in whole if whole[name]]
+    )
 
 
 def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
@@ -136,14 +180,29 @@ def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
         if not labelled:
             return _Standing(keys, {})
         cursor.execute(
-            "SELECT task_id::text, annotator_label, tiers <> '[]' OR not_rankable OR all_bad, id::text"
-            " FROM annotation_ranking ranking"
-            " WHERE task_id = ANY(%s) AND annotator_id IS NULL AND annotator_label <> '' AND NOT EXISTS ("
-            " SELECT FROM annotation_ranking later WHERE later.supersedes_id = ranking.id)",
+            """
+            SELECT task_id::text, annotator_label, has_order, id::text,
+              CASE WHEN has_order THEN '{}' ELSE ARRAY(
+                SELECT 'ratings ' || key FROM jsonb_object_keys(ratings) key
+                UNION ALL SELECT 'flags ' || key FROM jsonb_object_keys(flags) key
+                UNION ALL SELECT 'choices ' || key FROM jsonb_object_keys(choices) key
+                UNION ALL SELECT 'metadata ' || key FROM jsonb_object_keys(metadata) key
+                UNION ALL SELECT 'confidence' WHERE confidence IS NOT NULL
+                UNION ALL SELECT 'comment' WHERE comment <> ''
+                UNION ALL SELECT 'rewrite' WHERE rewrite IS NOT NULL) END
+              FROM annotation_ranking ranking,
+                LATERAL (SELECT tiers <> '[]' OR not_rankable OR all_bad) AS kind (has_order)
+             WHERE task_id = ANY(%s) AND annotator_id IS NULL AND annotator_label <> '' AND NOT EXISTS (
+                SELECT FROM annotation_ranking later WHERE later.supersedes_id = ranking.id)
+             ORDER BY id
+            """,
             [list(labelled)],
         )
-        rows = cursor.fetchall()
-    return _Standing(keys, {(task_id, label, has_order): id for task_id, label, has_order, id in rows})
+        standing = _Standing(keys, {})
+        for task_id, label, has_order, id, parts in cursor.fetchall():
+            current = standing.current.setdefault((task_id, label, has_order), [])
+            current.append(_Current(id, frozenset(parts)))
+    return standing
 
 
 def _import_key(item: Ranked) -> str:
@@ -171,6 +230,10 @@ def _import_key(item: Ranked) -> str:
     ):
         if value or (value == 0 and value is not False):
             content.append([name, value])
+    # Two rankings without an order can differ only in what other controls of an annotation tool recorded.
+    if not ranking.has_order:
+        content.append(["metadata", ranking.metadata])
+        content.append(["given_at", ranking.given_at and ranking.given_at.isoformat()])
     return hashlib.sha256(_canonical(content).encode()).hexdigest()
 
 

@@ -1,13 +1,15 @@
 """The `*.sql` files hold the current text of every trigger and function, and of every table without a model.
 
 An app keeps its files in `models/sql/`, one file per subject. Exactly one migration of each app applies these
-files: the newest migration that changed any of the files. To change a trigger:
+files in a new database. To change a trigger:
 
 1. Edit the trigger's file. Files must be safe to rerun, so they use `CREATE OR REPLACE` and `IF NOT EXISTS`.
-2. Move the app's `ApplySql` operation into a new migration, after the operations on the columns that the
-   files now use. Give the operation the new digest, which the failing test prints. An existing database then
-   runs the files again. A new database runs the files only in that migration, when all columns exist.
-3. In the same migration, drop objects that the files no longer contain: `RunSQL("DROP TRIGGER … ON …;")`.
+2. Give the app's `ApplySql` operation the new digest, which the failing test prints.
+3. Add a migration with `ApplySqlAgain`, so that an existing database runs the files again. A new database
+   runs them twice. If the files use columns that a later migration adds, move `ApplySql` behind that
+   migration in place of `ApplySqlAgain`. Other apps' migrations that call the functions must then still run
+   after `ApplySql`, and a dependency can't be added to a migration that has been applied.
+4. In the same migration, drop objects that the files no longer contain: `RunSQL("DROP TRIGGER … ON …;")`.
 
 A change that has no effect in the database, such as an edited comment, requires only the new digest.
 """
@@ -38,19 +40,12 @@ def digest_of(app_label: str) -> str:
     return hashlib.sha256(sql_of(app_label).encode()).hexdigest()[:16]
 
 
-class ApplySql(Operation):
-    """Runs all SQL files of the migration's app.
-
-    `digest` identifies the SQL text for which the migration was written. A test compares the digest with the
-    files, so that nobody changes a file and forgets the migration.
-    """
+class ApplySqlAgain(Operation):
+    """Runs all SQL files of the migration's app, so that an existing database gets their current text."""
 
     reduces_to_sql = True
     # The previous text of the SQL files is not kept, so the migration can't be reversed.
     reversible = False
-
-    def __init__(self, digest: str) -> None:
-        self.digest = digest
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         pass
@@ -66,3 +61,14 @@ class ApplySql(Operation):
 
     def describe(self) -> str:
         return "Create or replace all functions and triggers"
+
+
+class ApplySql(ApplySqlAgain):
+    """Runs all SQL files of the migration's app for the first time.
+
+    `digest` identifies the SQL text for which the migration was written. A test compares the digest with the
+    files, so that nobody changes a file and forgets the migration.
+    """
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest

@@ -60,6 +60,10 @@ BEGIN
         OR (r.supersedes_id IS NOT NULL AND r.kind = 'annotation'
                 AND (former.task_id, former.annotator_id, former.annotator_label, former.kind)
                 IS DISTINCT FROM (r.task_id, r.annotator_id, r.annotator_label, r.kind))
+        -- An order and an imported ranking without an order are separate statements of an annotator.
+        OR (r.supersedes_id IS NOT NULL AND r.kind = 'annotation'
+                AND (former.tiers <> '[]' OR former.not_rankable OR former.all_bad)
+                IS DISTINCT FROM (r.tiers <> '[]' OR r.not_rankable OR r.all_bad))
         OR (r.supersedes_id IS NOT NULL AND r.kind = 'review'
                 AND (former.task_id, former.kind) IS DISTINCT FROM (r.task_id, r.kind))
         OR (r.assignment_id IS NOT NULL AND (r.kind = 'review') <> (a.state IN ('reviewing', 'reviewed')))

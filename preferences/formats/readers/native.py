@@ -38,16 +38,17 @@ from preferences.formats.readers.ranking_fields import (
     ORDERED_BY,
     RANKING_FIELDS,
     ranking_of,
-    unread_statements,
+    unread_fields,
 )
 from preferences.formats.readers.table.votes import check_no_vote
 from preferences.formats.snapshot_parquet import SCHEMA
 from preferences.formats.turn_content import CALL_FIELDS, turn_text
 from preferences.formats.writers import csv_file
-from preferences.quirks import NO_ORDER
+from preferences.quirks import NO_ORDER, TIME_NOT_UNDERSTOOD, Quirk
 from preferences.records import (
     ImportFormat,
     Parsed,
+    RankingRecord,
     Record,
     ResponseRecord,
     Row,
@@ -96,7 +97,7 @@ def parse(row: Row) -> Parsed:
     responses = tuple(_response(item, f"responses.{index}") for index, item in enumerate(found))
     gold = row.get("gold_tiers")
     gold = None if gold is None or gold == "" else tiers_of(gold, len(found), "gold_tiers")
-    unread = unread_statements(row)
+    unread = unread_fields(row, found)
     ranking = ranking_of({**row, **dict.fromkeys(unread)} if unread else row, found)
     prompt = prompt_of(row)
     known = EXPORTED_FIELDS if row.get("ranking_id") else KNOWN_FIELDS
@@ -118,9 +119,16 @@ def parse(row: Row) -> Parsed:
             task_metadata=object_of(row.get("task_metadata"), "task_metadata")
             if row.get("ranking_id")
             else None,
-            quirks=() if ranking is None or ranking.has_order else (NO_ORDER,),
+            quirks=_quirks(ranking, unread),
         )
     ]
+
+
+def _quirks(ranking: RankingRecord | None, unread: frozenset[str]) -> tuple[Quirk, ...]:
+    if ranking is None:
+        return ()
+    quirks = () if ranking.has_order else (NO_ORDER,)
+    return (*quirks, TIME_NOT_UNDERSTOOD) if "given_at" in unread else quirks
 
 
 def _task_kind(row: Row, gold: Tiers | None) -> str:
@@ -201,10 +209,12 @@ FORMAT = ImportFormat(
     "or `ranking`). A ranking can have strength, ratings, flags, choices, confidence, comment, rewrite, "
     "annotator and duration. Ratings, flags, choices, a confidence, a comment or a rewrite without `tiers` "
     "and `ranking` are stored as a ranking without an order, and the task is open for ranking. "
+    "Ratings and flags are keyed by each response's ID, index (from 0) or model. "
     "Other common column names are recognised, as is HelpSteer2's `preference_strength`. `gold_tiers` is "
     "the known answer. A row whose `task_kind` is `gold`, `attention` or `qualification` becomes a check "
     "for all annotators. The `ranking` export and a snapshot's Parquet file are imported in this format.",
-    loses="Nothing. Other fields are kept as metadata.",
+    loses="Nothing. Other fields are kept as metadata, as are fields of a row without an order that can't be "
+    "read as a part of a ranking.",
     example='{"prompt": "…", "responses": [{"text": "…", "model": "…"}, "…"], "tiers": [[1], [0]]}',
     recognises=recognises,
     parse=parse,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from preferences.fields import (
-    WHOLE_TEXT,
     annotator_of,
     bool_of,
     check_no_nul,
@@ -48,41 +47,35 @@ RANKING_FIELDS = frozenset(
 # These fields alone are not a ranking. In a row without a ranking, they are kept as metadata.
 BESIDE_A_RANKING = frozenset({"annotator", "strength", "duration_ms", "given_at", "ranking_id"})
 ORDERED_BY = ("tiers", "ranking", "preference_strength", "not_rankable", "all_bad")
+NO_TIERS: tuple[object, ...] = (None, "", [], (), "[]")
 SMALLINT_MAX = 32_767
+NONE: frozenset[str] = frozenset()
 
 
-def _is_object(value: object) -> bool:
-    return isinstance(value, Mapping) or (isinstance(value, str) and value.lstrip().startswith("{"))
+def unread_fields(row: Row, found: Sequence[Any]) -> frozenset[str]:
+    """The fields that share a name with a part of a ranking but contain something else, such as `choices`
+    that lists the answers to a test question. They are kept as metadata. In a row with an order, only a time
+    can be such a field; any other value that can't be read is an error."""
+    checked = ("given_at",) if _is_ordered(row) else PARSERS.keys() & row.keys()
+    unread = {name for name in checked if given(row.get(name)) and not _fits(row, name, found)}
+    if given(row.get("comment")) and given(row.get("preference_statement")) and "comment" not in unread:
+        unread.add("preference_statement")
+    return frozenset(unread) if unread else NONE
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_whole(value: object) -> bool:
-    return whole_of(value) is not None or (isinstance(value, str) and bool(WHOLE_TEXT.fullmatch(value)))
-
-
-# What an annotator can say about the responses without ordering them.
-STATEMENTS: dict[str, Callable[[object], bool]] = {
-    "ratings": _is_object,
-    "flags": _is_object,
-    "choices": _is_object,
-    "confidence": _is_whole,
-    "comment": _is_text,
-    "preference_statement": _is_text,
-    "rewrite": _is_text,
-}
-
-
-def unread_statements(row: Row) -> frozenset[str]:
-    """The fields of a row without an order that share a name with a part of a ranking but contain something
-    else, such as `choices` that lists the answers to a test question. They are kept as metadata."""
-    if any(given(row.get(name)) and row[name] is not False for name in ORDERED_BY):
-        return frozenset()
-    return frozenset(
-        name for name, fits in STATEMENTS.items() if given(row.get(name)) and not fits(row[name])
+def _is_ordered(row: Row) -> bool:
+    return (
+        row.get("tiers") not in NO_TIERS
+        or any(given(row.get(name)) for name in ("ranking", "preference_strength"))
+        or any(bool_of(row.get(name), name) for name in ("not_rankable", "all_bad"))
     )
+
+
+def _fits(row: Row, name: str, found: Sequence[Any]) -> bool:
+    try:
+        return PARSERS[name](row, name, found) is not None
+    except RowError:
+        return False
 
 
 def ranking_of(row: Row, found: Sequence[Any]) -> RankingRecord | None:
@@ -108,7 +101,7 @@ def ranking_of(row: Row, found: Sequence[Any]) -> RankingRecord | None:
         judged, signed = _signed_preference(row, len(found))
     else:
         judged = ()
-    strength = int_of(row.get("strength"), "strength", low=-SMALLINT_MAX, high=SMALLINT_MAX)
+    strength = _small(row, "strength")
     rewrite = row.get("rewrite")
     comment = "comment" if given(row.get("comment")) else "preference_statement"
     ranking = RankingRecord(
@@ -117,13 +110,13 @@ def ranking_of(row: Row, found: Sequence[Any]) -> RankingRecord | None:
         strength=signed if strength is None else strength,
         ratings=_by_response(row, "ratings", found),
         flags=_by_response(row, "flags", found),
-        choices=_choices(row),
-        confidence=int_of(row.get("confidence"), "confidence", low=-SMALLINT_MAX, high=SMALLINT_MAX),
+        choices=_object(row, "choices"),
+        confidence=_small(row, "confidence"),
         not_rankable=not_rankable,
         all_bad=all_bad,
         comment=text_of(row[comment], comment) if given(row.get(comment)) else "",
         rewrite=None if rewrite is None else text_of(rewrite, "rewrite"),
-        duration_ms=int_of(row.get("duration_ms"), "duration_ms", low=0, high=2**53),
+        duration_ms=_duration(row),
         external_id=label_of(row.get("ranking_id"), "ranking_id"),
         metadata=object_of(row.get("ranking_metadata"), "ranking_metadata") if row.get("ranking_id") else {},
         given_at=time_of(row.get("given_at")),
@@ -150,24 +143,62 @@ def _signed_preference(row: Row, count: int) -> tuple[Tiers, int | None]:
     return ((0, 1),) if signed == 0 else ((0,), (1,)) if signed < 0 else ((1,), (0,)), abs(signed) or None
 
 
-def _choices(row: Row) -> dict[str, Any]:
-    choices = object_of(row.get("choices"), "choices")
-    check_no_nul(choices, "choices")
-    return choices
+def _object(row: Row, name: str) -> dict[str, Any]:
+    value = object_of(row.get(name), name)
+    check_no_nul(value, name)
+    return value
+
+
+def _small(row: Row, name: str) -> int | None:
+    return int_of(row.get(name), name, low=-SMALLINT_MAX, high=SMALLINT_MAX)
+
+
+def _duration(row: Row) -> int | None:
+    return int_of(row.get("duration_ms"), "duration_ms", low=0, high=2**53)
 
 
 def _by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
-    """Read `ratings` or `flags`, whose keys in the file are response IDs or indices."""
-    ids = {
+    """Read `ratings` or `flags`, whose keys in the file are response IDs or indices. A model's name is also a
+    key if only one response has this model."""
+    given_values = object_of(row.get(name), name)
+    if not given_values:
+        return {}
+    keys = {str(index): index for index in range(len(found))}
+    models = [str(item.get("model") or "") if isinstance(item, Mapping) else "" for item in found]
+    keys = {model: models.index(model) for model in models if models.count(model) == 1} | keys
+    keys |= {
         str(item["id"]): index
         for index, item in enumerate(found)
         if isinstance(item, Mapping) and item.get("id")
     }
-    ids |= {str(index): index for index in range(len(found)) if str(index) not in ids}
     values: dict[int, Any] = {}
-    for key, value in object_of(row.get(name), name).items():
-        if key not in ids:
+    for key, value in given_values.items():
+        if key not in keys:
             raise RowError(f"{name} refers to response {key!r}, which the row does not have")
+        if values.get(keys[key], value) != value:
+            raise RowError(f"{name} has different values for response {keys[key]}; keep one of them")
         check_no_nul(value, f"{name}.{key}")
-        values[ids[key]] = value
+        values[keys[key]] = value
     return values
+
+
+# How each field is read that can occur without an order. A field that raises RowError or gives None there is
+# not a part of a ranking.
+PARSERS: dict[str, Callable[[Row, str, Sequence[Any]], object]] = {
+    "ratings": _by_response,
+    "flags": _by_response,
+    "choices": lambda row, name, found: _object(row, name),
+    "confidence": lambda row, name, found: _small(row, name),
+    "comment": lambda row, name, found: text_of(row[name], name),
+    "preference_statement": lambda row, name, found: text_of(row[name], name),
+    "rewrite": lambda row, name, found: text_of(row[name], name),
+    "annotator": lambda row, name, found: annotator_of(row),
+    "strength": lambda row, name, found: _small(row, name),
+    "duration_ms": lambda row, name, found: _duration(row),
+    "given_at": lambda row, name, found: time_of(row[name]),
+    "ranking_id": lambda row, name, found: label_of(row[name], name),
+    "ranking_metadata": lambda row, name, found: object_of(row[name], name),
+    **dict.fromkeys(
+        ("weight", "round", "votes"), lambda row, name, found: training_fields({name: row[name]})
+    ),
+}

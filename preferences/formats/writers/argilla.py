@@ -99,7 +99,6 @@ FORMAT = ExportFormat(
         Part.PREFERENCES,
         Part.LONG_ORDERS,
         Part.TIES,
-        Part.NO_ORDER,
         Part.COMMENT,
         Part.REWRITE,
         Part.ANNOTATOR,
@@ -107,7 +106,8 @@ FORMAT = ExportFormat(
     notes=(
         "There is one record per ranking. Unranked responses share one rank below all ranked responses, "
         "because Argilla requires a rank for every option. A comment and a rewrite are answers to text "
-        "questions named `comment` and `rewrite`. An answer without tiers becomes a discarded response if it "
+        "questions named `comment` and `rewrite`. A ranking without an order therefore keeps only its "
+        "comment and its rewrite. An answer without tiers becomes a discarded response if it "
         "is marked as not rankable or all bad, or if it has no comment and no rewrite. "
         "`user_id` is derived from the pseudonym, which is in the metadata, as are the models."
     ),

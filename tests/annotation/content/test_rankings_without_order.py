@@ -3,8 +3,6 @@ input as a ranking without an order, which does not answer the task."""
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,36 +10,21 @@ import pytest
 from django.db import IntegrityError, transaction
 from rest_framework.test import APIClient
 
+from annotation.content.drafts import split_of
 from annotation.content.importing.imports import import_file
 from annotation.content.importing.lines import ImportedVotes
-from annotation.content.importing.report import ImportReport
 from annotation.desk.allocation import claim_tasks
 from annotation.models import Comparison, Project, Ranking, RankingTask, TaskAgreement, User
 from annotation.oversight import review
 from annotation.oversight.agreement import refresh_agreement
 from annotation.oversight.leaderboard import leaderboard
+from annotation.oversight.progress import progress
 from annotation.oversight.quality.report import quality
 from config.problems import Conflict
+from tests.annotation.content.unordered import SHOWN, ordered, rated, take
 from tests.field_cases import case
 
 pytestmark = pytest.mark.django_db
-
-SHOWN = {"prompt": "Best pet?", "responses": [{"text": "Cat", "model": "m1"}, {"text": "Dog", "model": "m2"}]}
-
-
-def rated(annotator: str = "kim", **changes: Any) -> dict[str, Any]:
-    return {**SHOWN, "annotator": annotator, "ratings": {"0": {"help": 4}, "1": {"help": 2}}, **changes}
-
-
-def ordered(annotator: str = "kim", best: int = 0, **changes: Any) -> dict[str, Any]:
-    return {**SHOWN, "annotator": annotator, "tiers": [[best], [1 - best]], **changes}
-
-
-def take(project: Project, *rows: dict[str, Any], **options: Any) -> ImportReport:
-    data = io.BytesIO("\n".join(map(json.dumps, rows)).encode())
-    report = import_file(project=project, file=data, **options)
-    assert not report.failed, report.errors
-    return report
 
 
 def test_rankings_without_an_order_are_stored_with_their_annotator(project: Project) -> None:
@@ -194,3 +177,23 @@ def test_api_lists_rankings_without_an_order_with_zero_tiers(
     rows = client_of(mona).get(f"/api/v1/projects/{project.slug}/rankings/").json()["results"]
     assert [(row["n_tiers"], row["comment"], row["by"]) for row in rows] == [(0, "Rude.", "kim")]
     assert rows[0]["flags"] == ["unsafe"]
+
+
+def test_progress_and_task_list_count_only_rankings_with_an_order(
+    project: Project, mona: User, client_of: Callable[[User | None], APIClient]
+) -> None:
+    take(project, rated("kim"), ordered("lee"))
+    found = progress(project=project)
+    assert (found.rankings, [day.rankings for day in found.per_day]) == (1, [1])
+    assert [(row.username, row.rankings) for row in found.annotators] == [("lee", 1)]
+    (row,) = client_of(mona).get(f"/api/v1/projects/{project.slug}/tasks/").json()["results"]
+    assert row["rankings"] == 1
+
+
+def test_import_does_not_store_the_fields_that_only_training_reads(project: Project) -> None:
+    trained: dict[str, Any] = {"weight": 0.5, "round": 2, "source": "api", "votes": 3, "split": "heldout"}
+    take(project, ordered(ranking_id="elsewhere", prompt_hash="0", **trained))
+    ranking = Ranking.objects.get()
+    prompt = ranking.task.prompt
+    assert (ranking.task.round, ranking.source, prompt.split) == (0, "import", split_of(prompt.content_hash))
+    assert (ranking.metadata, ranking.task.metadata, prompt.metadata) == ({}, {}, {})

@@ -40,7 +40,7 @@ def rank(task: RankingTask, who: str | User, *tiers: str, **changes: Any) -> Ran
     by_letter = dict(zip("abcdefghij", ids, strict=False))
     placed = [[by_letter[letter] for letter in tier] for tier in tiers]
     person: dict[str, Any] = {"annotator": who} if isinstance(who, User) else {"annotator_label": who}
-    key = {} if isinstance(who, User) else {"import_key": f"{task.pk}-{who}"}
+    key = {} if isinstance(who, User) else {"import_key": changes.pop("import_key", f"{task.pk}-{who}")}
     ranking = Ranking.objects.create(
         project=task.project,
         task=task,
@@ -116,7 +116,7 @@ def test_majority_gives_one_row_per_task_regardless_of_display_order(
     assert frozen(project, "again", aggregation="majority")[0]["sha256"] == card["sha256"]
 
 
-def test_majority_ignores_rankings_without_an_order_unless_there_are_no_others(
+def test_rankings_without_an_order_have_no_vote_but_their_ratings_are_included(
     project: Project, tasks: list[RankingTask]
 ) -> None:
     first, second, *_ = tasks
@@ -135,9 +135,44 @@ def test_majority_ignores_rankings_without_an_order_unless_there_are_no_others(
     ]
     assert [(row["votes"], row["decided_by"]) for row in rows] == [(1, "only"), (2, "majority")]
     assert [(row["not_rankable"], row["all_bad"]) for row in rows] == [(False, False)] * 2
-    assert json.loads(rows[0]["ratings"]) == {str(ids[0][0]): {"help": 4}}
+    assert json.loads(rows[0]["ratings"]) == {str(ids[0][0]): {"help": 2.5}}
+    assert (rows[0]["annotator"], rows[0]["comment"]) == ("", "")
     assert json.loads(rows[1]["ratings"]) == {str(ids[1][0]): {"help": 2.5}}
     assert (card["without_order"], card["not_rankable"]) == (1, 0)
+
+
+def test_flags_and_choices_need_most_of_the_annotators_who_could_set_them(
+    project: Project, tasks: list[RankingTask]
+) -> None:
+    a, *_ = tasks[0].shown.order_by("position").values_list("response_id", flat=True)
+    rude = {str(a): ["rude"]}
+    rank(tasks[0], "kim", "a", "b", "c", choices={"safe": "yes"})
+    rank(tasks[0], "lee", "b", "a", "c", flags=rude)
+    # Two of three annotators flagged the response. Comments are no vote on flags.
+    rank(tasks[0], "mia", flags=rude, choices={"safe": "no"})
+    rank(tasks[0], "pat", comment="Rude.")
+    # Without an order, two of two annotators chose yes.
+    for who in ("kim", "lee"):
+        rank(tasks[1], who, choices={"safe": "yes"})
+    rank(tasks[1], "mia", comment="Rude.")
+    _, rows = frozen(project, aggregation="majority")
+    assert [json.loads(row["flags"]) for row in rows] == [rude, {}]
+    assert [json.loads(row["choices"]) for row in rows] == [{}, {"safe": "yes"}]
+    assert [row["votes"] for row in rows] == [2, 3]
+
+
+def test_annotator_with_several_rankings_counts_once_in_ratings_and_flags(
+    project: Project, tasks: list[RankingTask]
+) -> None:
+    a, *_ = tasks[0].shown.order_by("position").values_list("response_id", flat=True)
+    rank(tasks[0], "kim", "a", "b", "c", ratings={str(a): {"help": 5}})
+    rank(tasks[0], "lee", "a", "b", "c", ratings={str(a): {"help": 1}})
+    later = {"ratings": {str(a): {"help": 3}}, "flags": {str(a): ["rude"]}}
+    rank(tasks[0], "kim", import_key="later", **later)
+    _, (row,) = frozen(project, aggregation="majority")
+    assert json.loads(row["ratings"]) == {str(a): {"help": 2}}
+    assert row["flags"] == "{}"  # one of two annotators
+    assert (order_of(row, tasks[0]), row["votes"]) == (["a", "b", "c"], 2)
 
 
 def test_cyclic_majorities_are_reported(project: Project, tasks: list[RankingTask]) -> None:
@@ -257,6 +292,19 @@ def test_weights_follow_reliability_and_are_used_in_training(
     assert snapshot.card["weights"]["annotators"] == 4
     read = read_for_training(snapshot_path(snapshot))
     assert [ranking.weight for ranking in read] == [row["weight"] for row in rows]
+
+
+def test_mean_weight_of_the_rankings_that_training_reads_is_one(project: Project, add_tasks: Any) -> None:
+    for number, task in enumerate(add_tasks(project, 30, k=4)):
+        for who in ("kim", "lee", "mia"):
+            rank(task, who, *"abcd")
+        rank(task, "coin", *("abcd", "dcba")[number % 2])
+        rank(task, "coin", comment="Rude.", import_key=f"{task.pk}-comment")
+        rank(task, "pat", not_rankable=True)
+    _, rows = frozen(project, aggregation="weighted")
+    read = [row["weight"] for row in rows if row["tiers"]]
+    assert len(read) == 120
+    assert sum(read) / len(read) == pytest.approx(1)
 
 
 def test_weights_are_equal_if_fewer_than_three_annotators_share_tasks(

@@ -10,11 +10,12 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, connections
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.state import ProjectState
 from django.test import override_settings
 from psycopg import sql
 from pytest_django.plugin import DjangoDbBlocker
 
-from annotation.models.sql import ApplySql, digest_of, sql_of
+from annotation.models.sql import ApplySql, ApplySqlAgain, digest_of, sql_of
 from tests.annotation.models.schema import differences, schema_of
 
 APPS = ("annotation", "training")
@@ -98,3 +99,24 @@ def test_newest_sql_files_are_applied_by_exactly_one_migration(app: str) -> None
         f"The SQL files of {app} have changed. Apply them in a migration with the digest {digest_of(app)!r}:"
         " see annotation/models/sql/__init__.py."
     )
+
+
+def test_existing_database_runs_the_sql_files_again(db: None) -> None:
+    connection.ensure_connection()
+    current = schema_of(connection.connection)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION rankloop_ranking_fits_task() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN RETURN NULL; END $$"
+        )
+    assert differences(current, schema_of(connection.connection)) != []
+    migrations = MigrationLoader(None).disk_migrations
+    (again,) = [
+        operation
+        for key in sorted(migrations)
+        for operation in migrations[key].operations
+        if key[0] == "annotation" and type(operation) is ApplySqlAgain
+    ][-1:]
+    with connection.schema_editor() as editor:
+        again.database_forwards("annotation", editor, ProjectState(), ProjectState())
+    assert differences(current, schema_of(connection.connection)) == []

@@ -33,6 +33,7 @@ TOOL = [
 ]
 GIVEN_AT = datetime(2024, 2, 3, 4, 5, 6, tzinfo=UTC)
 REWRITE = "A better answer."
+ANNOTATOR = "annotator-0123456789ab"
 # This order differs from the order by hash, in which readers of pairs list the responses.
 TEXTS = ("Best", "Worst", "Middle")
 SAID: dict[str, Any] = {
@@ -45,7 +46,11 @@ SAID: dict[str, Any] = {
     "rewrite": REWRITE,
 }
 
+# Each of these parts is enough for a ranking without an order.
+ALONE = ("ratings", "flags", "choices", "confidence", "comment", "rewrite", "ranking_metadata")
 RATED = {"ratings": {"0": {"help": 4}}}
+DEVICE = {"device": "phone"}
+SILENT: dict[str, Any] = {"ranking_metadata": {}}
 
 
 def row(name: str, tiers: Sequence[Sequence[int]], count: int = 3, **changes: Any) -> dict[str, Any]:
@@ -73,7 +78,7 @@ def row(name: str, tiers: Sequence[Sequence[int]], count: int = 3, **changes: An
         ],
         "tiers": tiers,
         "unranked": unranked_of(range(count), tiers),
-        "annotator": "annotator-0123456789ab",
+        "annotator": ANNOTATOR,
         "source": "api",
         "round": 2,
         "not_rankable": False,
@@ -89,7 +94,7 @@ def row(name: str, tiers: Sequence[Sequence[int]], count: int = 3, **changes: An
         "given_at": GIVEN_AT,
         "prompt_metadata": {"topic": "pets"},
         "task_metadata": {"batch": 1},
-        "ranking_metadata": {"device": "phone"},
+        "ranking_metadata": DEVICE,
         "votes": 3,
         "decided_by": "",
         **changes,
@@ -108,6 +113,7 @@ ROWS = [
     row("Neither", [], not_rankable=True),
     row("Bad", [], all_bad=True),
     row("Opinion", [], **{**SAID, "strength": None}),
+    *(row(f"Only {name}", [], **{**SILENT, name: SAID.get(name, DEVICE)}) for name in ALONE),
     row("Known", [[0], [1]], count=2, gold_tiers=[[1], [0]], task_kind="gold"),
     row("System", [[0], [1]], count=2, messages=SYSTEM, **RATED),
     row("Tool", [[0], [1]], count=2, messages=TOOL, **RATED),
@@ -187,6 +193,20 @@ class Found:
             for record, ranking in self.said("Full")
         )
 
+    def has_alone(self, name: str) -> bool:
+        """Whether a ranking without an order that contains only this part has the same value as in the
+        snapshot."""
+        said = self.said(f"Only {name}")
+        return bool(said) and all(self._has_alone(name, record, ranking) for record, ranking in said)
+
+    def _has_alone(self, name: str, record: Record, ranking: RankingRecord) -> bool:
+        given = SAID.get(name, DEVICE)
+        value = getattr(ranking, "metadata" if name == "ranking_metadata" else name)
+        if name in ("ratings", "flags"):
+            given = {TEXTS[int(index)]: inner for index, inner in given.items()}
+            value = {record.responses[index].text: inner for index, inner in value.items()}
+        return not ranking.has_order and bool(value == given)
+
     def trained(self, field: str, value: Any) -> bool:
         said = self.said("Pair")
         return bool(said) and all(getattr(ranking.training, field) == value for _, ranking in said)
@@ -209,7 +229,6 @@ def kept(found: Found) -> dict[Part, bool]:
     pair = found.of("Pair")
     messages = [list(record.messages) for record in found.records]
     texts = {response.text for record in found.of("Full") for response in record.responses}
-    opinions = [ranking for _, ranking in found.said("Opinion")]
     return {
         Part.CONVERSATIONS: TURNS in messages,
         Part.SYSTEM_TURNS: SYSTEM in messages,
@@ -234,7 +253,7 @@ def kept(found: Found) -> dict[Part, bool]:
         Part.UNRANKED: found.orders("Few") == [[["Worst"]]] and len(found.of("Few")[0].responses) == 3,
         Part.NOT_RANKABLE: found.has("Neither", "not_rankable", True),
         Part.ALL_BAD: found.has("Bad", "all_bad", True),
-        Part.NO_ORDER: any(not one.has_order and one.comment == SAID["comment"] for one in opinions),
+        Part.NO_ORDER: all(found.has_alone(name) for name in ALONE),
         Part.STRENGTH: any(one.strength == 2 for _, one in found.said("Full")),
         Part.RATINGS: found.has_by_text("ratings"),
         Part.FLAGS: found.has_by_text("flags"),
@@ -242,7 +261,8 @@ def kept(found: Found) -> dict[Part, bool]:
         Part.CONFIDENCE: found.has("Full", "confidence", 3),
         Part.COMMENT: found.has("Full", "comment", SAID["comment"]),
         Part.REWRITE: found.has("Full", "rewrite", REWRITE),
-        Part.ANNOTATOR: found.has("Pair", "annotator", "annotator-0123456789ab"),
+        Part.ANNOTATOR: found.has("Pair", "annotator", ANNOTATOR)
+        and all(one.annotator == ANNOTATOR for _, one in found.said("Opinion")),
         Part.DURATION: found.has("Pair", "duration_ms", 9000),
         Part.GIVEN_AT: found.has("Pair", "given_at", GIVEN_AT),
         Part.RANKING_ID: found.has("Pair", "external_id", "ranking-Pair"),

@@ -60,7 +60,10 @@ def test_adapter_of_a_policy_is_refused_as_a_reward_model(base: Path, tmp_path: 
     assert load_policy(folder).model.config.model_type == "llama"
     error = refused(load_reward_model, folder, Purpose.REWARD_MODEL)
     assert error.kind == FailureKind.WRONG_KIND_OF_MODEL
-    assert "neither the adapter nor its base model has a reward head (score.weight or classifier.weight)" in str(error)
+    assert (
+        "neither the adapter nor its base model has a reward head (score.weight or classifier.weight)"
+        in str(error)
+    )
 
 
 def test_adapter_that_lacks_the_weights_of_a_trained_module_is_refused(base: Path, tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""Rankings whose responses form no task can't be stored. They are added to the metadata of the response or of
+the prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any
+
+from django.db import connection
+
+from annotation.content.content_rows import StoredContent, Wanted
+from preferences.records import RankingRecord
+
+KEY = "left_out_rankings"
+# No import stores the fields that only training reads.
+_FIELDS = [field.name for field in fields(RankingRecord) if field.name != "training"]
+_EMPTY = RankingRecord(())
+
+
+def contents_of(rankings: Sequence[RankingRecord]) -> list[dict[str, Any]]:
+    """The rankings' values as JSON. Tiers, ratings and flags refer to the responses by their index in the
+    file. A ranking that only orders identical responses is omitted."""
+    return [content for ranking in rankings if not {"tiers"} >= (content := _content(ranking)).keys()]
+
+
+def _content(ranking: RankingRecord) -> dict[str, Any]:
+    found = {name: value for name in _FIELDS if (value := getattr(ranking, name)) != getattr(_EMPTY, name)}
+    if ranking.given_at is not None:
+        found["given_at"] = ranking.given_at.isoformat()
+    return found
+
+
+def keep_left_out(
+    *, left_out: Iterable[tuple[int, Wanted, Sequence[dict[str, Any]]]], stored: StoredContent
+) -> set[int]:
+    """Adds the contents of left-out rankings to the metadata of their response, or of the prompt unless there
+    is exactly one response. Contents that the metadata has already are not added again. Returns the items
+    (line numbers in the batch) that added something."""
+    added: set[int] = set()
+    with connection.cursor() as cursor:
+        for item, wanted, contents in left_out:
+            table, id = "prompt", stored.prompts[wanted.prepared.prompt_hash]
+            if len(wanted.prepared.response_hashes) == 1:
+                table, id = "response", stored.responses[id, wanted.prepared.response_hashes[0]]
+            for content in contents:
+                text = json.dumps(content)
+                cursor.execute(
+                    f"UPDATE annotation_{table} SET metadata = metadata || jsonb_build_object(%s::text,"
+                    " COALESCE(metadata -> %s, '[]') || jsonb_build_array(%s::jsonb))"
+                    " WHERE id = %s AND NOT EXISTS (SELECT FROM jsonb_path_query(metadata, %s) kept"
+                    " WHERE kept = %s::jsonb)",
+                    [KEY, KEY, text, id, f"$.{KEY}[*]", text],
+                )
+                if cursor.rowcount:
+                    added.add(item)
+    return added

@@ -72,7 +72,7 @@ def _value(text: str, place: int, depth: int) -> tuple[Any, int]:
 
 
 def _items(text: str, place: int, close: str, depth: int) -> tuple[list[Any], int]:
-    """Items up to the closing bracket. Adjacent items are separate, even strings: NumPy writes no commas."""
+    """Items up to the closing bracket. Adjacent strings are separate items: NumPy writes no commas."""
     items: list[Any] = []
     place = _after_space(text, place)
     while not text.startswith(close, place):

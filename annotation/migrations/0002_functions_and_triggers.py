@@ -14,4 +14,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("annotation", "0001_initial"), ("mfa", "0003_authenticator_type_uniq")]
 
-    operations = [ApplySql(digest="e75d50c252320d1a")]
+    operations = [ApplySql(digest="03256a68bdf60b44")]

@@ -61,7 +61,7 @@ def sentence_of(lost: Collection[Part]) -> str:
         return "Nothing."
     kept = ALL_PARTS - set(lost)
     if len(kept) <= FEW_PARTS:
-        return f"Everything except {_listed(kept)}."
+        return f"Everything else. The export keeps only {_listed(kept)}."
     text = _listed(lost)
     return f"{text[0].upper()}{text[1:]}."
 

@@ -145,7 +145,8 @@ def _identity(request: HttpRequest, provider_id: str) -> tuple[dict[str, Any], I
     state = unstash_state(request, provider_id=provider.sub_id, state_id=state_id)
     if state is None:
         raise Refused(
-            "failed", "the state is not from a request of this browser, was already used, or has expired"
+            "failed",
+            "the state does not belong to a request from this browser, has been used, or has expired",
         )
     if error := request.GET.get("error"):
         reason = "cancelled" if error == "access_denied" else "failed"

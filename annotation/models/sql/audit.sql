@@ -122,8 +122,8 @@ CREATE OR REPLACE TRIGGER audit_truncate AFTER TRUNCATE ON annotation_rankingtas
     EXECUTE FUNCTION rankloop_audit();
 
 -- Rankings are append-only, so an entry does not need the content. An entry records only who added which
--- ranking. An import inserts thousands of rankings per statement. All rankings of one statement share one
--- entry, which contains the number of rankings. Imported rankings can be identified by their import keys and
+-- ranking. An import inserts thousands of rankings per statement. All rankings that one SQL statement writes
+-- share one entry, which contains their number. Imported rankings can be identified by their import keys and
 -- times.
 CREATE OR REPLACE FUNCTION rankloop_audit_rankings() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

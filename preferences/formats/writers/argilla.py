@@ -109,7 +109,8 @@ FORMAT = ExportFormat(
         "questions named `comment` and `rewrite`. A ranking without an order therefore keeps only its "
         "comment and its rewrite. An answer without tiers becomes a discarded response if it "
         "is marked as not rankable or all bad, or if it has no comment and no rewrite. "
-        "`user_id` is derived from the pseudonym, which is in the metadata, as are the models."
+        "`user_id` is derived from the annotator's pseudonym. The metadata contains the pseudonym and the "
+        "models."
     ),
     example=(
         '{"fields": {"prompt": [{"role": "user", "content": "Q"}], "response-1": "A", "response-2": "B"},'

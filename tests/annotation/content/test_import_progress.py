@@ -28,7 +28,7 @@ def parquet() -> bytes:
 
 
 @pytest.mark.parametrize("data", [LINES, gzip.compress(LINES), parquet()], ids=["jsonl", "gzip", "parquet"])
-def test_progress_increases_until_the_report(project: Project, data: bytes) -> None:
+def test_progress_increases_until_the_report_is_returned(project: Project, data: bytes) -> None:
     steps = list(importing(project=project, file=io.BytesIO(data)))
     assert [step.read for step in steps] == [0, BATCH_LINES, 2 * BATCH_LINES, len(ROWS)]
     shares = [step.share for step in steps]

@@ -92,7 +92,9 @@ def test_answered_or_released_task_can_be_reported(desk: APIClient) -> None:
     assert desk.post(url, {"kind": "unreadable"}).status_code == 201
 
 
-def test_only_own_assignments_can_be_reported(desk: APIClient, ben: User, client_of: ClientOf) -> None:
+def test_annotators_can_report_only_their_own_assignments(
+    desk: APIClient, ben: User, client_of: ClientOf
+) -> None:
     shown = next_of(desk)
     url = f"/api/v1/assignments/{shown['id']}/problems"
     assert client_of(ben).post(url, {"kind": "unsafe"}).status_code == 404

@@ -300,4 +300,6 @@ def test_losses_are_named_in_a_sentence() -> None:
     assert sentence_of(frozenset()) == "Nothing."
     assert sentence_of({Part.TIES}) == "Ties."
     assert sentence_of({Part.STRENGTH, Part.TIES, Part.RATINGS}) == "Ties, strength and ratings."
-    assert sentence_of(all_but(Part.TIES, Part.RESPONSES)) == "Everything except responses and ties."
+    assert sentence_of(all_but(Part.TIES, Part.RESPONSES)) == (
+        "Everything else. The export keeps only responses and ties."
+    )

@@ -37,8 +37,8 @@ LONGEST_WAIT = timedelta(hours=1)  # maximum wait while one process writes a che
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the processes that torchrun started, for the duration of the block. Without torchrun, do
-    nothing."""
+    """Join the process group of the processes that torchrun started, for the duration of the block. Without
+    torchrun, do nothing."""
     if "RANK" not in os.environ:
         yield
         return

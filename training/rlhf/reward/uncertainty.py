@@ -3,7 +3,7 @@
 The rewards remain uncertain after the trunk and head have been trained. The recipe's ``uncertainty`` selects
 one of three methods to estimate this uncertainty:
 
-- ``laplace``: a normal posterior of the head around the trained weights (`laplace`);
+- ``laplace``: a normal posterior over the head's weights, centred on the trained weights (`laplace`);
 - ``heads``: an ensemble of small random heads fitted to the same rankings (`heads`);
 - ``lora``: an ensemble of adapters, each trained on the same rankings (`lora_ensemble`).
 

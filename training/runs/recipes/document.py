@@ -83,7 +83,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
             ("minimum", "from"),
             ("exclusiveMinimum", "above"),
             ("maximum", "to"),
-            ("exclusiveMaximum", "to below"),
+            ("exclusiveMaximum", "to less than"),
         )
         if name in inner
     ]

@@ -55,8 +55,10 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
         ),
     ),
     Kind.REJECTION_SAMPLING: _presets(
-        _quick("The best of 4 answers to 64 prompts.", max_prompts=64, samples_per_prompt=4),
-        _thorough("The best of 16 answers to up to 2,048 prompts.", max_prompts=2_048, samples_per_prompt=16),
+        _quick("The best of 4 answers to each of 64 prompts.", max_prompts=64, samples_per_prompt=4),
+        _thorough(
+            "The best of 16 answers to each of up to 2,048 prompts.", max_prompts=2_048, samples_per_prompt=16
+        ),
     ),
     Kind.PPO: _presets(
         _quick(

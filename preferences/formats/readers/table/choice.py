@@ -133,7 +133,7 @@ def _vote(choice: Mapping[str, str], mapping: ColumnMapping, names: Sequence[str
 def _check(choice: Mapping[str, str], names: Sequence[str], rows: Sequence[Row]) -> None:
     for key in choice:
         if key not in KEYS:
-            raise FormatError(f"A mapping has no key {key!r}; its keys are {', '.join(KEYS)}.")
+            raise FormatError(f"The mapping key {key!r} is unknown; valid keys are {', '.join(KEYS)}.")
     direction = choice.get("direction")
     if direction and direction not in DIRECTIONS:
         meanings = "; ".join(f"{name} ({meaning})" for name, meaning in DIRECTIONS.items())

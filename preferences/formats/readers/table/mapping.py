@@ -174,8 +174,8 @@ def _vote(sample: Sample, names: list[str]) -> tuple[VoteColumns | None, tuple[s
 
 
 def _looks_like_winner(sample: Sample, name: str) -> bool:
-    """Whether the column's name suggests a winner, or every cell names a response or a tie, or says that a
-    response won or lost."""
+    """Return True if the column's name suggests a winner, or if every cell names a response or a tie, or says
+    that a response won or lost."""
     if winner_priority(name) < len(WINNER_WORDS):
         return all(
             not isinstance(value, (dict, list)) or _is_id(value, answers)

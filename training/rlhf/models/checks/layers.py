@@ -1,8 +1,8 @@
 """The layers of a model as the names of its weights show them.
 
 A multimodal model also has layers in a vision or audio tower, which are numbered from 0 as well. transformers
-stores a language model's weights under another prefix than the one that the loaded model and its adapters
-have. For example, `language_model.model.layers.0` becomes `model.language_model.layers.0` in Gemma 3.
+stores a language model's weights under a different prefix from the one in the loaded model and its
+adapters. For example, `language_model.model.layers.0` becomes `model.language_model.layers.0` in Gemma 3.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def place_of(name: str) -> Place | None:
 
 
 def layers_in(names: Iterable[str]) -> dict[str, set[int]]:
-    """Return the numbers of the layers in each tower."""
+    """Return the indices of the layers in each tower."""
     found: dict[str, set[int]] = {}
     for name in names:
         if place := place_of(name):

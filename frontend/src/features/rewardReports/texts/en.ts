@@ -115,7 +115,7 @@ export const en = {
     title: "Strengths",
     about:
       "How often annotators state at least this strength, and how often the model predicts that they do.",
-    level: "This level or more",
+    level: "This level or higher",
     stated: "Stated",
     predicted: "Predicted",
     pairs: (pairs: number) => plural(pairs, "pair"),

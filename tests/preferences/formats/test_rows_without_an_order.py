@@ -82,13 +82,13 @@ def test_both_texts_of_a_row_are_kept() -> None:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"ratings": {"helpfulness": 4}}, "ratings names response 'helpfulness'"),
+        ({"ratings": {"helpfulness": 4}}, "ratings refers to response 'helpfulness'"),
         ({"confidence": 100_000}, "confidence is 100000"),
         ({"choices": "{A, B}"}, "choices is"),
         ({"strength": "much better"}, "strength must be a whole number"),
     ],
 )
-def test_a_row_with_an_order_is_strict(fields: dict[str, Any], reason: str) -> None:
+def test_row_with_an_order_is_refused_if_a_field_is_invalid(fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(RowError, match=reason):
         read(tiers=[[0], [1]], **fields)
 

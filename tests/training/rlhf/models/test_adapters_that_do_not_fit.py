@@ -140,6 +140,6 @@ def test_adapter_with_resized_embeddings_is_refused_and_the_fix_is_named(base: P
     save_file(weights | {name: torch.zeros(72, 32)}, file, metadata={"format": "pt"})
     error = refused(load_policy, adapter, Purpose.POLICY)
     assert error.kind == DOES_NOT_FIT
-    assert "embed_tokens.weight has the shape 72×32, but the shape 69×32 in the base model" in str(error)
+    assert "embed_tokens.weight has the shape 72×32, but its shape in the base model is 69×32" in str(error)
     assert "Call model.resize_token_embeddings(72) on the base model and save it" in str(error)
     assert "another base model" not in str(error)

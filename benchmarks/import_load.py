@@ -74,6 +74,8 @@ class Desk:
                 "touched": True,
                 "duration_ms": 1000,
             }
+            # The server closes a connection that is idle for five seconds. Reusing it would measure a retry.
+            client.close()
             time.sleep(self._think)
             key = {"Idempotency-Key": str(uuid.uuid4())}
             place = f"/api/v1/assignments/{held['id']}/submit"
@@ -127,6 +129,7 @@ def main() -> None:
     file = home / "pairs.jsonl.gz"
     Writer(0).write(file, ROWS)
     stack, url = start_stack(home / "state", home / "output")
+    working: Desk | None = None
     try:
         fill(home / "state", DESK, 1, 5000, home / "responses.jsonl")
         tokens = [
@@ -135,7 +138,7 @@ def main() -> None:
         ]
         admin = str(manage(home / "state", "create_user", "ada", "--admin")["token"])
         client = ApiClient(url, admin)
-        desk = Desk(url, tokens, options.think)
+        desk = working = Desk(url, tokens, options.think)
         time.sleep(2 * options.think)
         ratios: dict[str, list[float]] = {"claim": [], "submit": []}
         print(f"{'round':6}{'request':8}{'phase':8}{'number':>8}{'p50 ms':>8}{'p95 ms':>8}")
@@ -145,7 +148,7 @@ def main() -> None:
             time.sleep(options.seconds)
             desk.phase = "queueing"
             slug = f"bulk-{number}"
-            manage(home / "state", "create_project", slug, "--preset", "pairs")
+            manage(home / "state", "create_project", slug, "--preset", "ranking")
             id = queue_import(url, admin, slug, file)
             until(client, id, {"running"})
             time.sleep(2)
@@ -164,8 +167,9 @@ def main() -> None:
             print(f"{number:<6}rows imported in {options.seconds} s: {rows:,}", flush=True)
         for kind, found in ratios.items():
             print(f"{kind}: p95 during the import, × idle: {', '.join(f'{ratio:.2f}' for ratio in found)}")
-        desk.stop()
     finally:
+        if working is not None:
+            working.stop()
         stack.terminate()
         stack.wait()
         shutil.rmtree(home, ignore_errors=True)

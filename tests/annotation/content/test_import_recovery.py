@@ -81,6 +81,12 @@ def stored_batches() -> int:
     return 0 if report is None else int(report["read"]) // BATCH_LINES
 
 
+def priorities_of_database_processes() -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
+        return [os.getpriority(os.PRIO_PROCESS, process) for (process,) in cursor.fetchall()]
+
+
 def assert_complete(found: Import) -> None:
     found.refresh_from_db()
     assert found.state == "succeeded", found.error
@@ -97,6 +103,7 @@ def test_import_of_a_killed_worker_continues_after_its_last_batch(
     with worker(tmp_path / "worker.log") as process:
         eventually(lambda: stored_batches() >= 2, seconds=60, what="two batches are stored")
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
+        assert 19 in priorities_of_database_processes()
         process.kill()
         process.wait()
     kept = stored_batches()

@@ -127,6 +127,17 @@ def test_prodigy_example_with_several_options_is_refused() -> None:
     assert "accept names 'c'; the options are a, b" in refusal({**row, "accept": ["c"]})
 
 
+def test_prodigy_options_without_distinct_ids_are_refused() -> None:
+    for options, reason in (
+        ([{"text": "Cat"}, {"id": "b", "text": "Dog"}], "options.0 has no id"),
+        ([{"id": None, "text": "Cat"}, {"id": "b", "text": "Dog"}], "options.0 has no id"),
+        ([{"id": "b", "text": "Cat"}, {"id": "b", "text": "Dog"}], "two options have the same id"),
+    ):
+        data = json.dumps({"text": "Best pet?", "options": options, "accept": ["b"]}).encode()
+        (line,) = read_records(io.BytesIO(data), "prodigy")[1]
+        assert reason in line.reason
+
+
 def test_vote_can_name_a_response_in_a_list_by_its_id() -> None:
     answers = [{"id": 41, "text": "Cat"}, {"id": 42, "text": "Dog"}]
     row = {"question": "Best pet?", "answers": answers}

@@ -73,6 +73,8 @@ def parse(row: Row) -> Parsed:
 def _response(option: Any, where: str) -> ResponseRecord:
     if not isinstance(option, Mapping):
         raise RowError(f"{where} must be an object with id and text, not {kind(option)}")
+    if not given(option.get("id")):
+        raise RowError(f"{where} has no id, so accept can't refer to it")
     return ResponseRecord(
         text_of(option.get("text"), f"{where}.text"),
         label_of(option.get("model"), f"{where}.model"),
@@ -90,6 +92,8 @@ def _prompt(row: Row) -> tuple[tuple[Message, ...], frozenset[str]]:
 def _tiers(row: Row, ids: list[str]) -> Tiers | None:
     """The accepted option above the others; None if no option is accepted."""
     accepted = [str(item) for item in list_of(row.get("accept"), "accept")]
+    if len(set(ids)) < len(ids):
+        raise RowError(f"two options have the same id; the ids are {', '.join(ids)}")
     if unknown := [item for item in accepted if item not in ids]:
         raise RowError(f"accept names {unknown[0]!r}; the options are {', '.join(ids)}")
     if len(accepted) > 1:

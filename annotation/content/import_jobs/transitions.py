@@ -123,7 +123,7 @@ def requeue_import(*, import_id: UUID, attempt: int, cause: Mapping[str, Any] | 
     this = _this_attempt(import_id, attempt).filter(cancel_requested_at=None)
     if cause is None:
         return bool(this.update(state=Import.State.QUEUED, tries=F("tries") - 1, woken_at=None))
-    if this.filter(tries__lt=MAX_TRIES).update(state=Import.State.QUEUED, woken_at=timezone.now()):
+    if this.filter(tries__lt=MAX_TRIES).update(state=Import.State.QUEUED, woken_at=None):
         return True
     return _end(import_id, attempt, state=Import.State.FAILED, error=cause)
 

@@ -6,9 +6,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,10 +26,10 @@ from annotation.content.importing.imports import import_file
 from annotation.content.importing.lines import BATCH_LINES
 from annotation.content.importing.report import ImportReport
 from annotation.models import Import, Project, Prompt, Ranking, User
-from embedded import processes
 from tests.annotation.content.jobs import upload
 from tests.annotation.racing import at_once
 from tests.embedded.running import eventually
+from tests.workers import worker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("test_database")]
 
@@ -62,20 +59,6 @@ def queued(project: Project, mona: User, client_of: Callable[[User | None], APIC
     return Import.objects.get()
 
 
-@contextmanager
-def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A real worker for the `imports` queue, started in the same way as in embedded/supervisor.py."""
-    argv = ["-m", "celery", "--app=config", "--skip-checks", "worker", "--pool=threads", "--concurrency=1"]
-    queue = ["--queues=imports", "--without-gossip", "--without-mingle"]
-    process = processes.spawn(
-        [sys.executable, *argv, *queue], log=log, cwd=settings.BASE_DIR, env=dict(os.environ)
-    )
-    try:
-        yield process
-    finally:
-        processes.stop(process, [(signal.SIGTERM, 20)])
-
-
 def stored_batches() -> int:
     report = Import.objects.values_list("report", flat=True).get()
     return 0 if report is None else int(report["read"]) // BATCH_LINES
@@ -100,7 +83,7 @@ def assert_complete(found: Import) -> None:
 def test_import_of_a_killed_worker_continues_after_its_last_batch(
     queued: Import, tmp_path: Path, artefacts: Path
 ) -> None:
-    with worker(tmp_path / "worker.log") as process:
+    with worker("imports", tmp_path / "worker.log") as process:
         eventually(lambda: stored_batches() >= 2, seconds=60, what="two batches are stored")
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
         assert 19 in priorities_of_database_processes()
@@ -121,7 +104,7 @@ def test_import_of_a_killed_worker_continues_after_its_last_batch(
 
 
 def test_worker_requeues_its_import_when_it_stops(queued: Import, tmp_path: Path) -> None:
-    with worker(tmp_path / "worker.log"):
+    with worker("imports", tmp_path / "worker.log"):
         eventually(lambda: stored_batches() >= 1, seconds=60, what="a batch is stored")
     queued.refresh_from_db()
     assert (queued.state, queued.tries, queued.attempt) == ("queued", 0, 1)
@@ -162,6 +145,32 @@ def test_cancelled_import_keeps_its_batches_and_a_second_import_adds_the_rest(
     assert list((Path(settings.ARTEFACTS) / "imports").glob("*")) == []
     again = import_file(project=project, file=io.BytesIO(full_batches()))
     assert (again.unchanged, again.prompts) == (kept, BATCHES * BATCH_LINES - kept)
+
+
+def test_import_whose_database_connection_is_lost_continues_after_its_last_batch(queued: Import) -> None:
+    with executing(queued):
+        eventually(lambda: stored_batches() >= 1, seconds=60, what="a batch is stored")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+    queued.refresh_from_db()
+    assert (queued.state, queued.attempt, queued.error) == ("queued", 1, None)
+    kept = stored_batches()
+    assert 1 <= kept < BATCHES
+    execute_import(import_id=queued.pk)
+    assert_complete(queued)
+    assert queued.attempt == 2
+
+
+def test_import_fails_with_the_last_cause_after_repeated_database_failures(queued: Import) -> None:
+    cause = {"type": "database-failed", "detail": "No space left on device"}
+    for number in range(1, transitions.MAX_TRIES + 1):
+        assert transitions.claim_import(import_id=queued.pk) == number
+        assert transitions.requeue_import(import_id=queued.pk, attempt=number, cause=cause)
+    queued.refresh_from_db()
+    assert (queued.state, queued.error) == ("failed", cause)
 
 
 def test_stale_attempt_can_store_nothing(queued: Import) -> None:

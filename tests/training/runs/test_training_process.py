@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,8 +17,8 @@ from django.db import connection
 from django.utils import timezone
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from embedded import processes
 from tests.training.conftest import RunMaker, wait_until
+from tests.workers import worker
 from training.models import ModelVersion, RunEvent, TrainingRun
 from training.runs import transitions
 from training.runs.launch import launch_run
@@ -178,20 +176,6 @@ def test_run_with_a_missing_input_fails_and_logs_the_traceback(
     assert any("Traceback" in line for line in supervise.log_tail(run, lines=100))
 
 
-@contextmanager
-def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A real worker for the `training` queue, started in the same way as in embedded/supervisor.py."""
-    argv = ["-m", "celery", "--app=config", "--skip-checks", "worker", "--pool=threads", "--concurrency=1"]
-    queue = ["--queues=training", "--without-gossip", "--without-mingle"]
-    process = processes.spawn(
-        [sys.executable, *argv, *queue], log=log, cwd=settings.BASE_DIR, env=dict(os.environ)
-    )
-    try:
-        yield process
-    finally:
-        processes.stop(process, [(signal.SIGTERM, 10)])
-
-
 def test_run_of_a_killed_worker_is_resumed_once_from_its_checkpoint(
     ranked: ModelVersion, tmp_path: Path
 ) -> None:
@@ -199,7 +183,7 @@ def test_run_of_a_killed_worker_is_resumed_once_from_its_checkpoint(
     run = launch_run(project=ranked.project, kind="reward_model", recipe=recipe, inputs={}, user=None)
     execute_run.delay(str(run.pk))
     execute_run.delay(str(run.pk))
-    with worker(tmp_path / "worker.log") as process:
+    with worker("training", tmp_path / "worker.log") as process:
         wait_until(lambda: bool(checkpoints_of(run)))
         process.kill()
         process.wait()
@@ -232,7 +216,7 @@ def checkpoints_of(run: TrainingRun) -> list[int]:
 
 def test_stopped_worker_requeues_its_run(endless: TrainingRun, tmp_path: Path) -> None:
     execute_run.delay(str(endless.pk))
-    with worker(tmp_path / "worker.log"):
+    with worker("training", tmp_path / "worker.log"):
         wait_until(lambda: is_training(endless))
     endless.refresh_from_db()
     assert (endless.state, endless.tries) == ("queued", 0)

@@ -31,6 +31,7 @@ RUN python -m whitenoise.compress --quiet frontend/dist && python -m compileall 
 USER rankloop
 VOLUME /state
 EXPOSE 8000
+ENV RANKLOOP_PROCESS=web
 CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "off"]
 
 FROM web AS training
@@ -40,4 +41,5 @@ USER root
 RUN pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "$(grep '^torch==' requirements.lock)" \
     && pip install -r requirements.lock
 USER rankloop
+ENV RANKLOOP_PROCESS=training
 CMD ["python", "-m", "celery", "--app=config", "--skip-checks", "worker", "--queues=training", "--pool=threads", "--concurrency=1"]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +11,9 @@ from annotation.database.acting import act_as
 from annotation.desk import allocation
 from annotation.oversight import agreement
 from annotation.webhooks import delivery
+from config import priority
 
 IMPORTS_QUEUE = "imports"
-LOWEST_PRIORITY = 19
 
 
 @task_prerun.connect  # type: ignore[untyped-decorator]
@@ -69,4 +68,4 @@ def _yield_to_annotators(instance: Any, **_: Any) -> None:
     """A worker that only imports runs at the lowest priority, so that annotators on the same machine need not
     wait for it."""
     if set(instance.app.amqp.queues.consume_from) == {IMPORTS_QUEUE}:
-        os.nice(LOWEST_PRIORITY)
+        priority.yield_to_annotators(priority.IMPORTS_NICE)

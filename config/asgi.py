@@ -30,6 +30,8 @@ from django.db import close_old_connections
 from django.http.response import HttpResponseBase, JsonResponse
 from django.urls import set_script_prefix
 
+from config.heavy.forwarding import HeavyRequests
+
 # The threads share one interpreter, so additional threads would only wait for each other.
 THREADS = 8
 # The multipart form around an upload of the maximum size.
@@ -57,6 +59,7 @@ class OneThreadPerRequest(ASGIHandler):
         # ASGIHandler.__init__ is not called, because it would load the middleware for coroutines.
         self.load_middleware(is_async=False)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
+        self._heavy = HeavyRequests() if settings.PROCESS == "web" else None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,6 +72,9 @@ class OneThreadPerRequest(ASGIHandler):
             await self.send_response(_refusal(), send)
             return
         try:
+            if self._heavy is not None and (heavy := self._heavy.kind_of(scope)) is not None:
+                await self._heavy.answer(heavy, scope, body, receive, send)
+                return
             answer = contextvars.copy_context().run
             loop = asyncio.get_running_loop()
             response = await loop.run_in_executor(self._threads, answer, self._answer, scope, body)

@@ -90,7 +90,10 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
     # that the settings name. These classes call services, and the services import this module.
     from rest_framework.views import set_rollback
 
+    from config.database_errors import problem_of
+
     headers: dict[str, str] = {}
+    exc = problem_of(exc) or exc
     if isinstance(exc, Problem):
         body = problem_body(status=exc.status, detail=exc.detail, type=exc.type, errors=exc.errors)
     else:
@@ -111,8 +114,8 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
         body = problem_body(status=status, detail=detail, type=str(code), errors=errors)
         if challenge := getattr(exc, "auth_header", None):
             headers["WWW-Authenticate"] = challenge
-        if (wait := getattr(exc, "wait", None)) is not None:
-            headers["Retry-After"] = str(int(wait))
+    if (wait := getattr(exc, "wait", None)) is not None:
+        headers["Retry-After"] = str(int(wait))
     set_rollback()
     response = Response(body, status=body["status"], headers=headers)
     response.content_type = ProblemRenderer.media_type

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from config.database_limits import connection_options
 from config.env import BadEnvironment, env_list, env_networks, env_positive, env_secret, env_str
 from config.oidc import providers_of_environment
 from config.safety import unsafe
@@ -21,6 +22,8 @@ ENVIRONMENT = env_str("RANKLOOP_ENV", "embedded")
 if ENVIRONMENT not in {"embedded", "production"}:
     raise BadEnvironment(f"RANKLOOP_ENV={ENVIRONMENT!r} is invalid; use 'embedded' or 'production'.")
 PRODUCTION = ENVIRONMENT == "production"
+# The work of this process, which determines its time limits in the database.
+PROCESS = env_str("RANKLOOP_PROCESS", "command")
 DEBUG = False
 
 _state = default_state()
@@ -77,7 +80,9 @@ def _database(url: str) -> dict[str, object]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **query,
-            "pool": {"min_size": 1, "max_size": 16, "timeout": 10},
+            "options": f"{connection_options(PROCESS)} {query.get('options', '')}".strip(),
+            # The process of a heavy request handles only this request.
+            "pool": False if PROCESS == "heavy" else {"min_size": 1, "max_size": 16, "timeout": 10},
             "prepare_threshold": 5,  # used by annotation/database/prepared.py only
         },
     }
@@ -240,6 +245,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 6 * 3600,
     "unacked_restore_interval": 2,
     "unacked_restore_throttle": 1,
+    # Without these limits, a hung broker would keep the threads that send to it.
+    "socket_connect_timeout": 2.0,
+    "socket_timeout": 5.0,
+    "socket_keepalive": True,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from http import HTTPStatus
 
 from django.conf import settings
@@ -14,9 +16,12 @@ from django.views.decorators.http import require_safe
 from kombu.exceptions import OperationalError
 
 from config.celery import app
+from config.database_errors import RETRY_AFTER_SECONDS, problem_of
 from config.problems import ProblemRenderer, problem_body
 
 _BROKER_SECONDS = 2.0
+_checking_broker = threading.Lock()
+_broker_state = "ok"
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Rankloop</title>
 <h1>The front end is not built yet</h1>
 <p>The server and its API are running, but the front end is missing. Build it, then restart:</p>
@@ -44,14 +49,28 @@ def _database() -> str:
 
 
 def _broker() -> str:
-    broker = app.connection_for_write(transport_options={"socket_connect_timeout": _BROKER_SECONDS})
+    """Only one thread at a time waits for a broker that does not answer. Other threads report what the last
+    check found."""
+    global _broker_state
+    if not _checking_broker.acquire(blocking=False):
+        return _broker_state
+    try:
+        _broker_state = "ok" if _broker_answers() else "unreachable"
+    finally:
+        _checking_broker.release()
+    return _broker_state
+
+
+def _broker_answers() -> bool:
+    limits = {"socket_connect_timeout": _BROKER_SECONDS, "socket_timeout": _BROKER_SECONDS}
+    broker = app.connection_for_write(transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS | limits)
     try:
         broker.default_channel.client.ping()
     except (OperationalError, *broker.connection_errors):
-        return "unreachable"
+        return False
     finally:
         broker.release()
-    return "ok"
+    return True
 
 
 @never_cache
@@ -80,4 +99,9 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
+    # Django calls this view in the `except` block of the error.
+    if (problem := problem_of(sys.exception())) is not None:
+        response = _problem(HTTPStatus(problem.status), problem.detail)
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        return response
     return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error. The server log contains the cause.")

@@ -3,17 +3,46 @@ duplicate message is harmless."""
 
 from __future__ import annotations
 
-from functools import partial
+import logging
+import time
+from collections.abc import Callable
 
 from django.db import transaction
+from kombu.exceptions import OperationalError
 
 from config.celery import app
 
+logger = logging.getLogger(__name__)
+# After a failure, no message is sent for this long. Otherwise every request that launches something would
+# wait for the broker's time limit. A sweep wakes a worker later.
+PAUSE_SECONDS = 15.0
 
-def send_on_commit(task: str, *args: str) -> None:
+_paused_until = 0.0
+
+
+def send_on_commit(task: str, *args: str, failed: Callable[[], None] | None = None) -> None:
     """Sends the message after the transaction commits, because workers can't see the work before the commit.
 
-    With `robust=True`, a broker that is down causes no error here. In this case, the work stays queued, and a
-    sweep wakes a worker later.
+    If the broker is down or hung, the work stays queued, and a sweep wakes a worker later. `failed` is called
+    in this case.
     """
-    transaction.on_commit(partial(app.send_task, task, args=list(args), retry=False), robust=True)
+
+    def send() -> None:
+        if not _sent(task, args) and failed is not None:
+            failed()
+
+    # `robust`: an error in `failed` must not make a committed change look as if it had failed.
+    transaction.on_commit(send, robust=True)
+
+
+def _sent(task: str, args: tuple[str, ...]) -> bool:
+    global _paused_until
+    if time.monotonic() < _paused_until:
+        return False
+    try:
+        app.send_task(task, args=list(args), retry=False)
+    except (OperationalError, OSError) as error:
+        _paused_until = time.monotonic() + PAUSE_SECONDS
+        logger.error("The message queue does not answer, so no worker was woken for %s: %s", task, error)
+        return False
+    return True

@@ -101,16 +101,24 @@ class Supervisor:
         log = self.state.logs / f"{name}.log"
         pass_fds = (self._listener.fileno(),) if name in (_WEB, _WEB_TOO) else ()
 
+        kind = "web" if pass_fds else _KIND_OF_PROCESS[name]
+
         def start() -> subprocess.Popen[bytes]:
-            return self._spawn(argv, log=log, pass_fds=pass_fds)
+            return self._spawn(argv, log=log, pass_fds=pass_fds, kind=kind)
 
         self._services.append(Service(name, start, log, start(), time.monotonic()))
 
     def _spawn(
-        self, argv: Sequence[str], *, log: Path | None, pass_fds: Sequence[int] = ()
+        self,
+        argv: Sequence[str],
+        *,
+        log: Path | None,
+        pass_fds: Sequence[int] = (),
+        kind: str = "command",
     ) -> subprocess.Popen[bytes]:
         environment = os.environ | self.servers.environment
         environment |= {"RANKLOOP_STATE": str(self.state.path), "PYTHONUNBUFFERED": "1"}
+        environment |= {"RANKLOOP_PROCESS": kind}
         return processes.spawn([sys.executable, *argv], log=log, env=environment, cwd=ROOT, pass_fds=pass_fds)
 
     def _migrate(self) -> None:
@@ -235,6 +243,9 @@ _PROGRAMS: dict[str, Sequence[str]] = {
     # almost all intervals are at most a minute.
     "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile=", "--loglevel=INFO"),
 }
+
+# RANKLOOP_PROCESS of each program: its limits in the database (config/database_limits.py).
+_KIND_OF_PROCESS = {"worker": "worker", "imports": "worker", "training": "training", "beat": "worker"}
 
 
 def _restarter(server: Postgres | Valkey) -> Callable[[], subprocess.Popen[bytes]]:

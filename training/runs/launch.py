@@ -51,16 +51,17 @@ def launch_run(
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(run.id)])
         wake_worker(run_id=run.id)
+    run.refresh_from_db(fields=["phase"])  # says whether the message queue answered
     return run
 
 
-@transaction.atomic
 def resume_run(*, run: TrainingRun) -> TrainingRun:
     """Queue a failed or cancelled run again. Raises Conflict in any other state.
 
     The run resumes from its last checkpoint if there is one: a failed reward_model run keeps its checkpoints.
     """
-    requeue_finished(run=run)
-    wake_worker(run_id=run.id)
+    with transaction.atomic():
+        requeue_finished(run=run)
+        wake_worker(run_id=run.id)
     run.refresh_from_db()
     return run

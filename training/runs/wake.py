@@ -5,10 +5,23 @@ from __future__ import annotations
 from uuid import UUID
 
 from config.wake import send_on_commit
+from training.models import TrainingRun
 
 # The task is sent by name, because services must not import Celery tasks.
 EXECUTE_RUN = "training.tasks.execute_run"
 
 
+NOT_WOKEN = "waiting for the message queue, which does not answer"
+
+
 def wake_worker(*, run_id: UUID) -> None:
-    send_on_commit(EXECUTE_RUN, str(run_id))
+    """Wakes a worker after the commit. If the broker does not answer, the run's phase says so until a worker
+    claims the run."""
+
+    queued = TrainingRun.objects.filter(pk=run_id, state=TrainingRun.State.QUEUED)
+    queued.filter(phase=NOT_WOKEN).update(phase="")
+
+    def say() -> None:
+        queued.update(phase=NOT_WOKEN)
+
+    send_on_commit(EXECUTE_RUN, str(run_id), failed=say)

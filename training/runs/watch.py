@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 from django.db import close_old_connections, connection
+from kombu.exceptions import OperationalError
 
 from config.celery import app
 from training.models import RunEvent, TrainingRun
@@ -27,8 +28,11 @@ QUEUE = "training"
 
 
 def worker_listens() -> bool:
-    """Whether a Celery worker is serving the training queue."""
-    queues = app.control.inspect(timeout=PING_SECONDS).active_queues() or {}
+    """Whether a Celery worker is serving the training queue. False if the message queue does not answer."""
+    try:
+        queues = app.control.inspect(timeout=PING_SECONDS).active_queues() or {}
+    except (OperationalError, *app.connection_for_read().connection_errors):
+        return False
     return any(queue["name"] == QUEUE for served in queues.values() for queue in served)
 
 

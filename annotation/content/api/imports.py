@@ -23,6 +23,7 @@ from annotation.content.importing.lines import ImportedVotes
 from annotation.content.importing.options import ImportOptions
 from annotation.models import Import
 from annotation.models.imports import ImportQuerySet
+from config.heavy.routes import Heavy
 from config.problems import FieldProblem, Problem
 from preferences.formats.preview import FilePreview
 
@@ -91,6 +92,7 @@ class CancelImportView(APIView):
 
 
 class ImportPreviewView(ProjectView):
+    heavy = {"POST": Heavy.REPORT}
     parser_classes = [MultiPartParser]
 
     @extend_schema(

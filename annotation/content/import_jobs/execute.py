@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http import HTTPStatus
 from uuid import UUID
 
-from django.conf import settings
 from django.db import Error as DatabaseTrouble
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
@@ -83,7 +81,6 @@ def execute_import(*, import_id: UUID) -> None:
     heart = Heart(found, attempt)
     with acting_as(actor), heart.beating():
         try:
-            _lower_priority_of_database_process()
             report = _imported(found, attempt, heart)
         except Stopped:
             ended = transitions.end_cancelled_import(import_id=import_id, attempt=attempt)
@@ -99,18 +96,6 @@ def execute_import(*, import_id: UUID) -> None:
             _fail(found, attempt, f"The server failed. {_advice(found)}", HTTPStatus.INTERNAL_SERVER_ERROR)
         else:
             _end(found, attempt, report)
-
-
-def _lower_priority_of_database_process() -> None:
-    """Gives the Postgres process of this connection the priority of this worker, if both run on the embedded
-    stack. Postgres does half of an import's work, and annotators would have to wait for it."""
-    if settings.ENVIRONMENT != "embedded" or not connection.settings_dict["HOST"].startswith("/"):
-        return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (process,) = cursor.fetchone()
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, process, os.getpriority(os.PRIO_PROCESS, 0))
 
 
 def _end(found: Import, attempt: int, report: ImportReport) -> None:

@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 from annotation.api.base import allow_in, user_of
 from annotation.datasets import exports
 from annotation.models import DatasetSnapshot, Project
+from config.heavy.routes import Heavy
 
 DEFAULT_FORMAT = "trl_preference"
 
@@ -26,6 +27,8 @@ _JSON_EXPORT = {"type": "array", "items": {"type": "object", "additionalProperti
 
 
 class ExportView(APIView):
+    heavy = {"GET": Heavy.DOWNLOAD}
+
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
         """`?format=` selects the export format, not DRF's renderer, and any Accept header is accepted."""
         renderer = self.get_renderers()[0]

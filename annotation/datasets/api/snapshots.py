@@ -13,9 +13,11 @@ from annotation.api.base import NewestFirst, ProjectView, user_of
 from annotation.datasets import snapshots
 from annotation.datasets.api import serializers
 from annotation.models import DatasetSnapshot
+from config.heavy.routes import Heavy
 
 
 class SnapshotsView(ProjectView):
+    heavy = {"POST": Heavy.REPORT}
     pagination_class = NewestFirst
 
     @extend_schema(

@@ -15,6 +15,7 @@ from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_o
 from annotation.models import Exclusion, Project
 from annotation.oversight import exclusion, exclusion_preview
 from annotation.oversight.api import exclusion_serializers as serializers
+from config.heavy.routes import Heavy
 
 
 def _who(project: Project, given: dict[str, Any]) -> exclusion.Who:
@@ -53,6 +54,8 @@ class ExclusionsView(ProjectView):
 
 
 class PreviewView(ProjectView):
+    heavy = {"POST": Heavy.REPORT}
+
     @extend_schema(
         operation_id="previewExclusion",
         description="Returns the effect of an exclusion without applying it.",
@@ -69,6 +72,8 @@ class PreviewView(ProjectView):
 
 
 class LiftPreviewView(APIView):
+    heavy = {"GET": Heavy.REPORT}
+
     @extend_schema(
         operation_id="previewLift",
         description="Returns the effect of lifting the exclusion without lifting it.",

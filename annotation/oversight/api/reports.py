@@ -9,21 +9,28 @@ from annotation.oversight.api import report_serializers
 from annotation.oversight.leaderboard import leaderboard
 from annotation.oversight.progress import progress
 from annotation.oversight.quality.report import quality
+from config.heavy.routes import Heavy
 
 
 class ProgressView(ProjectView):
+    heavy = {"GET": Heavy.REPORT}
+
     @extend_schema(operation_id="getProgress", responses=report_serializers.Progress, tags=["projects"])
     def get(self, request: Request, slug: str) -> Response:
         return Response(report_serializers.Progress(progress(project=self.project)).data)
 
 
 class QualityView(ProjectView):
+    heavy = {"GET": Heavy.REPORT}
+
     @extend_schema(operation_id="getQuality", responses=report_serializers.Quality, tags=["projects"])
     def get(self, request: Request, slug: str) -> Response:
         return Response(report_serializers.Quality(quality(project=self.project)).data)
 
 
 class LeaderboardView(ProjectView):
+    heavy = {"GET": Heavy.REPORT}
+
     @extend_schema(
         operation_id="getLeaderboard",
         parameters=[report_serializers.LeaderboardQuery],

@@ -19,9 +19,12 @@ from annotation.desk.api.serializers import Lease, LeaseToken, RankingId
 from annotation.models import Assignment, RankingTask
 from annotation.oversight import review
 from annotation.oversight.api import review_serializers as serializers
+from config.heavy.routes import Heavy
 
 
 class QueueView(ProjectView):
+    heavy = {"GET": Heavy.REPORT}
+
     @extend_schema(
         operation_id="listReviews",
         description="Tasks that await a decision, lowest agreement first, and the latest decisions.",

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation.api.base import NewestFirst, allow_in, user_of
+from config.heavy.routes import Heavy
 from training.models import ModelVersion, TrainingRun
 from training.models.querysets import ProjectOwnedQuerySet
 from training.registry.api import model_serializers, reward_report_serializers
@@ -45,6 +46,8 @@ class ModelsView(generics.ListAPIView[ModelVersion]):
 
 
 class JudgedView(APIView):
+    heavy = {"GET": Heavy.REPORT}
+
     @extend_schema(parameters=[PROJECT], responses=model_serializers.JudgedPoliciesSerializer)
     def get(self, request: Request) -> Response:
         """List policies, each with its newest evaluations and its gain over its parent policy."""
@@ -90,6 +93,8 @@ class ArchiveView(ModelView):
 
 
 class ReportView(ModelView):
+    heavy = {"GET": Heavy.REPORT}
+
     @extend_schema(responses=reward_report_serializers.ModelReport)
     def get(self, request: Request, model_id: str) -> Response:
         """Return the report on a reward model, measured on rankings held out from the model's training."""
@@ -102,6 +107,8 @@ class ReportView(ModelView):
 
 
 class ComparisonView(ModelView):
+    heavy = {"GET": Heavy.REPORT}
+
     @extend_schema(parameters=[OTHER], responses=reward_report_serializers.RewardComparison)
     def get(self, request: Request, model_id: str) -> Response:
         """Compare two reward models in the project. The comparison uses the rankings that are in both models'

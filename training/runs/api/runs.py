@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation.api.base import NewestFirst, allow_in, user_of
+from config.heavy.routes import Heavy
 from config.problems import Problem
 from training.models import RunEvent, TrainingRun
 from training.models.querysets import ProjectOwnedQuerySet
@@ -51,6 +52,7 @@ class RecipesView(APIView):
 
 
 class RunsView(generics.ListAPIView[TrainingRun]):
+    heavy = {"POST": Heavy.REPORT}
     serializer_class = serializers.RunSerializer
     pagination_class = NewestFirst
 
@@ -76,6 +78,8 @@ class RunsView(generics.ListAPIView[TrainingRun]):
 
 
 class EstimateView(APIView):
+    heavy = {"POST": Heavy.REPORT}
+
     @extend_schema(request=serializers.LaunchSerializer, responses=estimate_serializers.ToldSerializer)
     def post(self, request: Request) -> Response:
         """Estimate how much time, memory and disk space a run would need, without launching the run.

@@ -29,7 +29,9 @@ export function ProgressPanel({
   return (
     <div className={styles.progress}>
       <div className={styles.progressLine}>
-        <strong>{run.state === "queued" ? texts.waiting : phase ? words(phase) : texts.starting}</strong>
+        <strong>
+          {phase ? words(phase) : run.state === "queued" ? texts.waiting : texts.starting}
+        </strong>
         {total > 0 && <span>{texts.stepOf(step, total)}</span>}
         {left !== null && left !== undefined && run.state === "running" && (
           <span>{texts.left(roughly(left))}</span>

@@ -1,0 +1,242 @@
+"""Forwards heavy requests from the web process to processes of their own, in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import IO, Any
+
+from config.heavy.frames import Kind, frame, read
+from config.heavy.routes import Heavy, HeavyRoutes
+from config.problems import ProblemRenderer, problem_body
+from embedded.processes import spawn
+
+logger = logging.getLogger(__name__)
+ROOT = Path(__file__).resolve().parent.parent.parent
+SCOPE_KEYS = (
+    *("type", "asgi", "http_version", "server", "client", "scheme", "method", "root_path"),
+    *("path", "raw_path", "query_string", "headers"),
+)
+# Per web process. A download mostly waits for its client's connection, so more downloads can run at once.
+AT_ONCE = {Heavy.REPORT: 2, Heavy.DOWNLOAD: 4}
+# One client's requests run one after the other, so that a client can't take every place.
+AT_ONCE_PER_CLIENT = {Heavy.REPORT: 1, Heavy.DOWNLOAD: 2}
+MAX_WAITING = 64
+SECONDS_TO_FIRST_BYTE = 600.0
+RETRY_AFTER_SECONDS = 10
+
+Message = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class ProcessDied(Exception):
+    """Raised if a request's process ended before it sent anything."""
+
+
+class TooManyWaiting(Exception):
+    """Raised if MAX_WAITING heavy requests are already waiting for their turn."""
+
+
+@dataclass
+class _Places:
+    """The places for heavy requests of one kind."""
+
+    free: asyncio.Semaphore
+    of_client: dict[bytes, _ClientPlaces] = field(default_factory=dict)
+
+
+@dataclass
+class _ClientPlaces:
+    free: asyncio.Semaphore
+    users: int = 0
+
+
+class HeavyRequests:
+    """Forwards requests and keeps their number within limits. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._routes = HeavyRoutes()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._places = {kind: _Places(asyncio.Semaphore(number)) for kind, number in AT_ONCE.items()}
+        self._waiting = 0
+
+    def kind_of(self, scope: Mapping[str, Any]) -> Heavy | None:
+        """How heavy the request is; None if it is not heavy. A request without credentials is not, because
+        it is refused at once."""
+        heavy = self._routes.kind_of(scope["method"], scope["path"])
+        return heavy if heavy is not None and _credentials(scope) else None
+
+    async def answer(
+        self, kind: Heavy, scope: Mapping[str, Any], body: IO[bytes], receive: Receive, send: Send
+    ) -> None:
+        """Sends the response. If the client disconnects, the request gives up its place, or its process is
+        killed."""
+        answering = asyncio.ensure_future(self._answer(kind, scope, body, send))
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():
+                answering.result()
+        finally:
+            answering.cancel()
+            gone.cancel()
+            await asyncio.gather(answering, gone, return_exceptions=True)
+
+    async def _answer(self, kind: Heavy, scope: Mapping[str, Any], body: IO[bytes], send: Send) -> None:
+        try:
+            async with self._place(kind, _client_of(scope)):
+                try:
+                    await self._forward(scope, body, send)
+                except ProcessDied:
+                    if scope["method"] not in ("GET", "HEAD"):
+                        raise
+                    await self._forward(scope, body, send)  # the fork server may have been killed
+        except ProcessDied:
+            logger.error("The process of a heavy request ended before it could respond.")
+            await _refuse(
+                send,
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "The process that computed the response ended unexpectedly. See the server log.",
+            )
+        except TooManyWaiting:
+            await _refuse(
+                send,
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "The server is busy with other reports and exports. Try again in a moment.",
+            )
+
+    @asynccontextmanager
+    async def _place(self, kind: Heavy, client: bytes) -> AsyncIterator[None]:
+        """Waits for a place of this kind, first among the client's own requests."""
+        if self._waiting >= MAX_WAITING:
+            raise TooManyWaiting
+        places = self._places[kind]
+        own = places.of_client.setdefault(client, _ClientPlaces(asyncio.Semaphore(AT_ONCE_PER_CLIENT[kind])))
+        own.users += 1
+        self._waiting += 1
+        waiting = True
+        try:
+            async with own.free, places.free:
+                self._waiting -= 1
+                waiting = False
+                yield
+        finally:
+            self._waiting -= waiting
+            own.users -= 1
+            if own.users == 0:
+                del places.of_client[client]
+
+    async def _forward(self, scope: Mapping[str, Any], body: IO[bytes], send: Send) -> None:
+        here, there = socket.socketpair()
+        try:
+            self._start(there, body)
+        finally:
+            there.close()
+        reader, writer = await asyncio.open_connection(sock=here)
+        try:
+            sent = {key: scope[key] for key in SCOPE_KEYS if key in scope}
+            writer.write(frame(Kind.REQUEST, pickle.dumps(sent)))
+            await _relay(reader, send)
+        finally:
+            writer.close()
+
+    def _start(self, connection: socket.socket, body: IO[bytes]) -> None:
+        descriptors = [connection.fileno(), body.fileno()]
+        for _ in range(2):  # the fork server may have ended since the last request
+            control = self._fork_server()
+            try:
+                socket.send_fds(control, [b"R"], descriptors)
+            except OSError:
+                self._forget_server()
+            else:
+                return
+        raise RuntimeError("The process for heavy requests can't be started.")
+
+    def _fork_server(self) -> socket.socket:
+        if self._server is not None and self._server.poll() is not None:
+            self._forget_server()
+        if self._control is None:
+            self._control, theirs = socket.socketpair()
+            with theirs:
+                # The parent-death signal is tied to this thread: the event loop's, which lives to the end.
+                self._server = spawn(
+                    [sys.executable, "-m", "config.heavy.fork_server", str(theirs.fileno())],
+                    log=None,
+                    env=os.environ | {"RANKLOOP_PROCESS": "heavy"},
+                    cwd=ROOT,
+                    pass_fds=(theirs.fileno(),),
+                    death_signal=signal.SIGKILL,
+                )
+        return self._control
+
+    def _forget_server(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+        self._server = self._control = None
+
+
+async def _relay(reader: asyncio.StreamReader, send: Send) -> None:
+    """Sends what the request's process answers."""
+    try:
+        async with asyncio.timeout(SECONDS_TO_FIRST_BYTE):
+            _, content = await read(reader)
+    except (EOFError, ConnectionError):
+        raise ProcessDied from None
+    except TimeoutError:
+        detail = f"The response was not ready after {SECONDS_TO_FIRST_BYTE / 60:.0f} minutes."
+        await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, detail)
+        return
+    status, headers = pickle.loads(content)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    while True:
+        # An EOFError here ends the connection, so that the client notices that the body is incomplete.
+        kind, content = await read(reader)
+        if kind is Kind.END:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        await send({"type": "http.response.body", "body": content, "more_body": True})
+
+
+async def _refuse(send: Send, status: HTTPStatus, detail: str) -> None:
+    body = json.dumps(problem_body(status=status, detail=detail)).encode()
+    headers = [
+        (b"content-type", ProblemRenderer.media_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append((b"retry-after", str(RETRY_AFTER_SECONDS).encode()))
+    await send({"type": "http.response.start", "status": int(status), "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _client_of(scope: Mapping[str, Any]) -> bytes:
+    return hashlib.sha256(_credentials(scope)).digest()
+
+
+def _credentials(scope: Mapping[str, Any]) -> bytes:
+    headers = dict(scope["headers"])
+    return bytes(headers.get(b"authorization") or headers.get(b"cookie") or b"")

@@ -1,0 +1,47 @@
+"""Messages between the web process and the process of a heavy request: a kind, a length and the content."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from enum import Enum
+
+_HEAD = struct.Struct(">cI")
+
+
+class Kind(Enum):
+    REQUEST = b"R"
+    """The ASGI scope, pickled."""
+    START = b"S"
+    """The status and headers of the response, pickled."""
+    BODY = b"B"
+    """A part of the response's body."""
+    END = b"E"
+    """The end of the response."""
+
+
+def frame(kind: Kind, content: bytes = b"") -> bytes:
+    return _HEAD.pack(kind.value, len(content)) + content
+
+
+def receive(connection: socket.socket) -> tuple[Kind, bytes]:
+    """The next message. Raises EOFError if the other side has closed the connection."""
+    kind, length = _HEAD.unpack(_exactly(connection, _HEAD.size))
+    return Kind(kind), _exactly(connection, length)
+
+
+async def read(reader: asyncio.StreamReader) -> tuple[Kind, bytes]:
+    """Like :func:`receive`. Raises asyncio.IncompleteReadError, an EOFError, at the end."""
+    kind, length = _HEAD.unpack(await reader.readexactly(_HEAD.size))
+    return Kind(kind), await reader.readexactly(length)
+
+
+def _exactly(connection: socket.socket, length: int) -> bytes:
+    content = b""
+    while len(content) < length:
+        part = connection.recv(length - len(content))
+        if not part:
+            raise EOFError("the connection was closed")
+        content += part
+    return content

@@ -1,0 +1,48 @@
+"""Which requests are heavy. A view says so itself:
+
+class QualityView(ProjectView):
+    heavy = {"GET": Heavy.REPORT}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+from django.urls import URLResolver, get_resolver
+
+_NAMED_GROUP = re.compile(r"\(\?P<\w+>")
+
+
+class Heavy(StrEnum):
+    REPORT = "report"
+    """Computes for a long time and then sends a response."""
+    DOWNLOAD = "download"
+    """Sends a large file during its conversion, and takes as long as the client's connection needs."""
+
+
+class HeavyRoutes:
+    """The heavy routes of the current URL configuration, as one regular expression. A request is matched
+    against it in a few microseconds; Django's resolver takes ten times as long."""
+
+    def __init__(self) -> None:
+        found = list(_heavy(get_resolver(), ""))
+        self._of_route = [heavy for _, heavy in found]
+        self._routes = re.compile("|".join(f"({route})" for route, _ in found) or r"(?!)")
+
+    def kind_of(self, method: str, path: str) -> Heavy | None:
+        match = self._routes.fullmatch(path.removeprefix("/"))
+        if match is None or match.lastindex is None:
+            return None
+        return self._of_route[match.lastindex - 1].get("GET" if method == "HEAD" else method)
+
+
+def _heavy(resolver: Any, prefix: str) -> Iterator[tuple[str, Mapping[str, Heavy]]]:
+    for entry in resolver.url_patterns:
+        route = prefix + entry.pattern.regex.pattern.removeprefix("^")
+        if isinstance(entry, URLResolver):
+            yield from _heavy(entry, route)
+        elif heavy := getattr(getattr(entry.callback, "view_class", None), "heavy", None):
+            yield _NAMED_GROUP.sub("(?:", route), heavy

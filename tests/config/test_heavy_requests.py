@@ -1,0 +1,160 @@
+"""Reports and exports run in processes of their own. They are limited in number, end with their client, and
+never keep annotators waiting."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from django.db import connection, transaction
+from rest_framework.test import APIClient
+
+from annotation.database.sql import Lock, acquire
+from annotation.datasets.exports import export_snapshot
+from annotation.models import DatasetSnapshot, Project, RankingTask, User
+from config.asgi import THREADS
+from config.heavy.forwarding import AT_ONCE
+from config.heavy.routes import Heavy, HeavyRoutes
+from embedded.web import LOOPBACK
+from tests.annotation.answering import rank_next
+from tests.embedded.running import eventually
+from tests.web import WebServer, web_server
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("test_database")]
+
+PROJECT = "/api/v1/projects/support"
+QUALITY = f"{PROJECT}/quality/"
+SNAPSHOTS = f"{PROJECT}/snapshots/"
+CLAIM = f"{PROJECT}/assignments/next"
+REPORTS = AT_ONCE[Heavy.REPORT]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[WebServer]:
+    with web_server(tmp_path / "web.log") as found:
+        yield found
+
+
+@pytest.fixture
+def ranked(project: Project, tasks: list[RankingTask], alice: User) -> Project:
+    for _ in range(3):
+        rank_next(project, alice, [0], [1], [2])
+    return project
+
+
+def waiting_for_a_lock() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # a transaction otherwise sees its first reading
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        (number,) = cursor.fetchone()
+    return int(number)
+
+
+def freeze(server: WebServer, user: User, number: int) -> socket.socket:
+    """Asks for a snapshot, without reading the response."""
+    line = socket.create_connection((LOOPBACK, server.port))
+    body = json.dumps({"name": f"snapshot-{number}"})
+    head = [
+        f"POST {SNAPSHOTS} HTTP/1.1",
+        "Host: localhost",
+        f"Content-Length: {len(body)}",
+        "Content-Type: application/json",
+        f"Authorization: {server.credentials(user)}",
+    ]
+    line.sendall("\r\n".join([*head, "", body]).encode())
+    return line
+
+
+def test_response_is_the_same_as_in_the_web_process(
+    server: WebServer, ranked: Project, mona: User, client_of: Callable[[User | None], APIClient]
+) -> None:
+    client = client_of(mona)
+    for path in (QUALITY, f"{PROJECT}/leaderboard/?by=round", f"{PROJECT}/progress/"):
+        found = server.ask("GET", path, user=mona)
+        assert (found.status, found.json()) == (HTTPStatus.OK, client.get(path).json())
+    made = server.ask("POST", SNAPSHOTS, user=mona, body={"name": "first"})
+    assert made.status == HTTPStatus.CREATED, made.body
+    export = f"/api/v1/snapshots/{made.json()['id']}/export?format=ranking"
+    snapshot = DatasetSnapshot.objects.get(name="first")
+    streamed = b"".join(export_snapshot(snapshot=snapshot, format="ranking", options={}))
+    assert server.ask("GET", export, user=mona).body == streamed
+    headers = server.ask("HEAD", export, user=mona).headers
+    assert int(headers["content-length"]) == len(streamed)
+
+
+def test_refusals_are_the_same_as_in_the_web_process(server: WebServer, ranked: Project, alice: User) -> None:
+    assert server.ask("GET", QUALITY).status == HTTPStatus.UNAUTHORIZED
+    assert server.ask("GET", QUALITY, user=alice).status == HTTPStatus.FORBIDDEN
+    assert server.ask("GET", QUALITY, Authorization="Bearer unknown").status == HTTPStatus.UNAUTHORIZED
+    assert server.ask("DELETE", QUALITY, user=alice).status == HTTPStatus.METHOD_NOT_ALLOWED
+
+
+def test_waiting_reports_keep_neither_annotators_nor_other_managers_waiting(
+    server: WebServer, ranked: Project, alice: User, mona: User, ada: User
+) -> None:
+    """The snapshots of one manager wait for a lock. Another manager's report and the annotators' claims are
+    answered, and the processes end when the manager disconnects."""
+    for user in (alice, mona, ada):
+        server.credentials(user)  # tokens created in the transaction below would be invisible to the server
+    with ExitStack() as lines, transaction.atomic():
+        acquire(Lock.SNAPSHOTS.of(ranked.pk))
+        for number in range(2 * THREADS):
+            lines.enter_context(freeze(server, mona, number))
+        eventually(lambda: waiting_for_a_lock() == 1, what="the manager's first snapshot waits")
+        assert server.ask("POST", CLAIM, user=alice, body={}).status == HTTPStatus.OK
+        assert server.ask("GET", QUALITY, user=ada).status == HTTPStatus.OK
+        assert waiting_for_a_lock() == 1
+        lines.close()
+        eventually(lambda: waiting_for_a_lock() == 0, what="the query of the killed process is cancelled")
+    assert not DatasetSnapshot.objects.exists()
+
+
+def test_number_of_reports_is_limited(server: WebServer, ranked: Project, alice: User) -> None:
+    managers = [User.objects.create(username=f"manager-{n}", is_superuser=True) for n in range(REPORTS + 2)]
+    for user in (alice, *managers):
+        server.credentials(user)
+    with ThreadPoolExecutor(len(managers)) as threads, ExitStack() as held:
+        held.enter_context(transaction.atomic())
+        acquire(Lock.SNAPSHOTS.of(ranked.pk))
+        asked = [
+            threads.submit(server.ask, "POST", SNAPSHOTS, user=manager, body={"name": manager.username})
+            for manager in managers
+        ]
+        eventually(lambda: waiting_for_a_lock() == REPORTS, what="every place is taken")
+        assert server.ask("POST", CLAIM, user=alice, body={}).status == HTTPStatus.OK
+        assert waiting_for_a_lock() == REPORTS
+        held.close()
+        assert {answer.result().status for answer in asked} == {HTTPStatus.CREATED}
+    assert DatasetSnapshot.objects.count() == len(managers)
+
+
+def test_killed_fork_server_is_started_again(server: WebServer, ranked: Project, mona: User) -> None:
+    assert server.ask("GET", QUALITY, user=mona).status == HTTPStatus.OK
+    children = Path(f"/proc/{server.process_id}/task/{server.process_id}/children")
+    (fork_server,) = map(int, children.read_text().split())
+    os.kill(fork_server, signal.SIGKILL)
+    assert server.ask("GET", QUALITY, user=mona).status == HTTPStatus.OK
+
+
+def test_heavy_routes_are_recognised() -> None:
+    routes = HeavyRoutes()
+    assert routes.kind_of("GET", QUALITY) is Heavy.REPORT
+    assert routes.kind_of("HEAD", QUALITY) is Heavy.REPORT
+    assert routes.kind_of("GET", SNAPSHOTS) is None
+    assert routes.kind_of("POST", SNAPSHOTS) is Heavy.REPORT
+    id = "01890a5d-ac96-774b-bcce-b302099a8057"
+    assert routes.kind_of("GET", f"/api/v1/snapshots/{id}/export") is Heavy.DOWNLOAD
+    assert routes.kind_of("POST", CLAIM) is None
+    assert routes.kind_of("GET", f"{QUALITY}x") is None
+    assert routes.kind_of("GET", "/") is None

@@ -56,6 +56,9 @@ class Lock(StrEnum):
     the agreement. Without the lock, the second reader would skip the rows that the first has locked and find
     nothing. Waiting for the rows themselves could deadlock with a writer."""
 
+    REPORT = "report"
+    """Per report. Requests for the same report wait for the one that computes it."""
+
     def of(self, *ids: object) -> Request:
         return Request(":".join([self.value, *map(str, ids)]))
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,6 +11,7 @@ from annotation.oversight.api import report_serializers
 from annotation.oversight.leaderboard import leaderboard
 from annotation.oversight.progress import progress
 from annotation.oversight.quality.report import quality
+from annotation.oversight.report_cache import cached_report
 from config.heavy.routes import Heavy
 
 
@@ -25,7 +28,14 @@ class QualityView(ProjectView):
 
     @extend_schema(operation_id="getQuality", responses=report_serializers.Quality, tags=["projects"])
     def get(self, request: Request, slug: str) -> Response:
-        return Response(report_serializers.Quality(quality(project=self.project)).data)
+        return Response(
+            cached_report(
+                project=self.project,
+                name="quality",
+                options={},
+                compute=lambda: dict(report_serializers.Quality(quality(project=self.project)).data),
+            )
+        )
 
 
 class LeaderboardView(ProjectView):
@@ -40,5 +50,11 @@ class LeaderboardView(ProjectView):
     def get(self, request: Request, slug: str) -> Response:
         asked = report_serializers.LeaderboardQuery(data=request.query_params)
         asked.is_valid(raise_exception=True)
-        found = leaderboard(project=self.project, **asked.validated_data)
-        return Response(report_serializers.Leaderboard(found).data)
+        options = asked.validated_data
+
+        def compute() -> dict[str, Any]:
+            return dict(report_serializers.Leaderboard(leaderboard(project=self.project, **options)).data)
+
+        return Response(
+            cached_report(project=self.project, name="leaderboard", options=options, compute=compute)
+        )

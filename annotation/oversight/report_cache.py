@@ -1,0 +1,94 @@
+"""Reports are kept until their data changes.
+
+The version of a project's data is read from the database in a fraction of the time that a report takes. If
+several requests want the same report, one computes it and the others wait for its result. The reports are
+files in the state folder, because they are too large for the cache table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from functools import cache as once
+from pathlib import Path
+from typing import Any
+
+from django.core.cache import caches
+from django.db import connection, transaction
+
+import preferences
+from annotation import oversight
+from annotation.database.sql import Lock, acquire
+from annotation.models import Project
+
+logger = logging.getLogger(__name__)
+CACHE = "reports"
+
+# Rankings and forms are append-only, and an exclusion is lifted once, so their numbers identify them. The
+# other values can change.
+_VERSION = """
+SELECT (SELECT count(*) FROM annotation_ranking WHERE project_id = %(project)s),
+       (SELECT count(*) FROM annotation_formversion WHERE project_id = %(project)s),
+       (SELECT (count(*), count(lifted_at))::text FROM annotation_exclusion WHERE project_id = %(project)s),
+       (SELECT (count(*), sum(hashtextextended(concat_ws(' ', id, kind, round, gold_tiers), 0)))::text
+          FROM annotation_rankingtask WHERE project_id = %(project)s),
+       (SELECT (count(*), sum(hashtextextended(concat_ws(' ', id, split, metadata), 0)))::text
+          FROM annotation_prompt WHERE project_id = %(project)s),
+       (SELECT (count(*), sum(hashtextextended(concat_ws(' ', r.id, r.model_name), 0)))::text
+          FROM annotation_response r JOIN annotation_prompt p ON p.id = r.prompt_id
+         WHERE p.project_id = %(project)s),
+       (SELECT sum(hashtextextended(concat_ws(' ', id, username), 0))::text FROM annotation_user)
+"""
+
+
+def cached_report(
+    *, project: Project, name: str, options: Mapping[str, Any], compute: Callable[[], Any]
+) -> Any:
+    """The report with this name and these options: the stored one if the project's data has not changed, or
+    else the result of `compute`, which must not depend on anything but the project's data and the options."""
+    identity = repr((project.pk, name, sorted(options.items())))
+    key = hashlib.sha256(identity.encode()).hexdigest()
+    version, stored = data_version(project), _stored(key)
+    if stored is not None and stored[0] == version:
+        return stored[1]
+    with transaction.atomic():
+        acquire(Lock.REPORT.of(key))
+        # Another request may have stored the report in the meantime.
+        version, stored = data_version(project), _stored(key)
+        if stored is not None and stored[0] == version:
+            return stored[1]
+        found = compute()
+        _store(key, (version, found))
+        return found
+
+
+def data_version(project: Project) -> str:
+    """Changes when the data or the code of the project's reports changes."""
+    with connection.cursor() as cursor:
+        cursor.execute(_VERSION, {"project": project.pk})
+        row = cursor.fetchone()
+    return repr((_code_version(), *row))
+
+
+@once
+def _code_version() -> int:
+    """The newest change of the modules that compute reports. After an upgrade, stored reports are stale."""
+    folders = [Path(str(package.__file__)).parent for package in (oversight, preferences)]
+    return max(path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*.py"))
+
+
+def _stored(key: str) -> tuple[str, Any] | None:
+    try:
+        found: tuple[str, Any] | None = caches[CACHE].get(key)
+    except Exception:  # a damaged file or a folder that can't be read must not make the report unavailable
+        logger.warning("A stored report could not be read.", exc_info=True)
+        return None
+    return found
+
+
+def _store(key: str, value: tuple[str, Any]) -> None:
+    try:
+        caches[CACHE].set(key, value)
+    except OSError as error:  # for example, a full disk
+        logger.warning("A report could not be stored: %s", error)

@@ -158,6 +158,10 @@ CACHES = {
     },
 }
 
+# Converted exports (annotation/datasets/export_cache.py).
+EXPORT_CACHE = STATE / "cache" / "exports"
+EXPORT_CACHE_BYTES = env_positive("RANKLOOP_EXPORT_CACHE_BYTES", 2 * 2**30)
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False

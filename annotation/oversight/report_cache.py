@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import cache as once
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from django.core.cache import caches
@@ -45,36 +46,42 @@ SELECT (SELECT count(*) FROM annotation_ranking WHERE project_id = %(project)s),
 def cached_report(
     *, project: Project, name: str, options: Mapping[str, Any], compute: Callable[[], Any]
 ) -> Any:
-    """The report with this name and these options: the stored one if the project's data has not changed, or
-    else the result of `compute`, which must not depend on anything but the project's data and the options."""
-    identity = repr((project.pk, name, sorted(options.items())))
-    key = hashlib.sha256(identity.encode()).hexdigest()
-    version, stored = data_version(project), _stored(key)
-    if stored is not None and stored[0] == version:
+    """The project's report with this name and these options. `compute` must depend on nothing but the
+    project's data and the options."""
+    identity = (project.pk, name, sorted(options.items()))
+    return cached_result(identity=identity, version=lambda: data_version(project), compute=compute)
+
+
+def cached_result(*, identity: object, version: Callable[[], object], compute: Callable[[], Any]) -> Any:
+    """The stored result with this identity, if it has the current version, or else the result of `compute`.
+    Both are compared by their `repr`."""
+    key = hashlib.sha256(repr(identity).encode()).hexdigest()
+    current, stored = repr(version()), _stored(key)
+    if stored is not None and stored[0] == current:
         return stored[1]
     with transaction.atomic():
         acquire(Lock.REPORT.of(key))
-        # Another request may have stored the report in the meantime.
-        version, stored = data_version(project), _stored(key)
-        if stored is not None and stored[0] == version:
+        # Another request may have stored the result in the meantime.
+        current, stored = repr(version()), _stored(key)
+        if stored is not None and stored[0] == current:
             return stored[1]
         found = compute()
-        _store(key, (version, found))
+        _store(key, (current, found))
         return found
 
 
-def data_version(project: Project) -> str:
+def data_version(project: Project) -> tuple[object, ...]:
     """Changes when the data or the code of the project's reports changes."""
     with connection.cursor() as cursor:
         cursor.execute(_VERSION, {"project": project.pk})
         row = cursor.fetchone()
-    return repr((_code_version(), *row))
+    return (code_version(oversight, preferences), *row)
 
 
 @once
-def _code_version() -> int:
-    """The newest change of the modules that compute reports. After an upgrade, stored reports are stale."""
-    folders = [Path(str(package.__file__)).parent for package in (oversight, preferences)]
+def code_version(*packages: ModuleType) -> int:
+    """The newest change of the packages that compute reports. After an upgrade, stored reports are stale."""
+    folders = [Path(str(package.__file__)).parent for package in packages]
     return max(path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*.py"))
 
 

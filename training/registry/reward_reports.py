@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation.datasets.pseudonyms import people_behind
+from annotation.oversight.report_cache import cached_result, code_version
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion
+from training.rlhf import report
 from training.rlhf.data.rankings import RankingFileError
 from training.rlhf.models import adapters
 from training.rlhf.report.reward_comparison import RewardComparison, compare
@@ -66,11 +68,24 @@ def comparable_to(model: ModelVersion) -> list[ModelVersion]:
 def compare_reward_models(*, model: ModelVersion, other: ModelVersion) -> RewardComparison:
     """Compare `model` with `other`. Raises Problem if either model's scores were not saved, or if the
     models' held-out sets have no rankings in common."""
-    scored = [_scores(one) for one in (model, other)]
-    try:
-        return compare(*scored)
-    except ValueError as error:
-        raise _not_comparable(f"The models can't be compared on held-out rankings: {error}.") from None
+
+    def compared() -> RewardComparison:
+        try:
+            return compare(*(_scores(one) for one in (model, other)))
+        except ValueError as error:
+            raise _not_comparable(f"The models can't be compared on held-out rankings: {error}.") from None
+
+    found: RewardComparison = cached_result(
+        identity=("comparison", model.pk, other.pk),
+        version=lambda: (code_version(report), *(_saved_at(one) for one in (model, other))),
+        compute=compared,
+    )
+    return found
+
+
+def _saved_at(model: ModelVersion) -> int | None:
+    path = model.folder / SCORED_NAME
+    return path.stat().st_mtime_ns if path.is_file() else None
 
 
 def _notes(model: ModelVersion) -> dict[str, Any]:

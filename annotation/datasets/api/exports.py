@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 
 from annotation.api.base import allow_in, user_of
 from annotation.datasets import exports
+from annotation.datasets.export_cache import kept_export
 from annotation.models import DatasetSnapshot, Project
 from config.heavy.routes import Heavy
 
@@ -68,7 +69,7 @@ class ExportView(APIView):
 
 
 def _download(snapshot: DatasetSnapshot, format: str, options: dict[str, str]) -> StreamingHttpResponse:
-    chunks = exports.export_snapshot(snapshot=snapshot, format=format, options=options)
+    chunks = kept_export(snapshot=snapshot, format=format, options=options)
     return StreamingHttpResponse(
         _served(chunks), content_type=exports.media_type(format), headers=_headers(snapshot, format)
     )

@@ -1,0 +1,136 @@
+"""Converted exports are kept, so that a repeated download does not convert the snapshot again.
+
+A snapshot never changes, so an export is identified by the snapshot's hash, the format, the options and the
+code. The exports are files in the state folder. The least recently used files are removed when their total
+size exceeds RANKLOOP_EXPORT_CACHE_BYTES.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from django.conf import settings
+
+import preferences
+from annotation.datasets.exports import PARQUET, export_snapshot
+from annotation.models import DatasetSnapshot
+from preferences.formats.export_format import CHUNK_BYTES
+
+logger = logging.getLogger(__name__)
+UNFINISHED = ".unfinished"
+# A killed process leaves its unfinished file. No conversion takes this long.
+ABANDONED_SECONDS = 24 * 3600
+
+
+def kept_export(*, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str]) -> Iterator[bytes]:
+    """Like :func:`export_snapshot`, but reads the stored file if this export was converted before."""
+    if format == PARQUET:  # needs no conversion
+        return export_snapshot(snapshot=snapshot, format=format, options=options)
+    identity = repr((snapshot.pk, snapshot.sha256, format, sorted(options.items()), _code_version()))
+    path = Path(settings.EXPORT_CACHE) / hashlib.sha256(identity.encode()).hexdigest()
+    try:
+        file = path.open("rb")
+    except OSError:
+        return _keeping(export_snapshot(snapshot=snapshot, format=format, options=options), path)
+    with suppress(OSError):
+        os.utime(path)  # marks the file as recently used
+    return _chunks(file)
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _keeping(chunks: Iterator[bytes], path: Path) -> Iterator[bytes]:
+    """Yields the chunks and stores them. If they can't be stored, the export itself still succeeds."""
+    copy = _Copy(path)
+    try:
+        for chunk in chunks:
+            copy.write(chunk)
+            yield chunk
+        copy.finish()
+    finally:
+        copy.discard()
+
+
+class _Copy:
+    """A file that appears at `path` once it is complete."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._size = path, 0
+        self._file: BinaryIO | None = None
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = tempfile.NamedTemporaryFile(dir=path.parent, suffix=UNFINISHED, delete=False)  # type: ignore[assignment]  # noqa: SIM115
+        except OSError as error:
+            self._give_up(error)
+
+    def write(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > settings.EXPORT_CACHE_BYTES:
+            self.discard()
+        if self._file is None:
+            return
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            self._give_up(error)
+
+    def finish(self) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.close()
+            os.replace(self._file.name, self._path)
+            self._file = None
+            _evict(self._path.parent)
+        except OSError as error:
+            self._give_up(error)
+
+    def discard(self) -> None:
+        """Removes the unfinished file, if there is one."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            with suppress(OSError):
+                os.unlink(self._file.name)
+            self._file = None
+
+    def _give_up(self, error: OSError) -> None:
+        logger.warning("An export could not be kept for later downloads: %s", error)
+        self.discard()
+
+
+def _evict(folder: Path) -> None:
+    """Removes abandoned files, and the least recently used ones beyond the limit."""
+    found = []
+    for path in folder.iterdir():
+        with suppress(OSError):  # another process can remove the file at the same time
+            state = path.stat()
+            if path.suffix != UNFINISHED:
+                found.append((state.st_mtime, state.st_size, path))
+            elif state.st_mtime < time.time() - ABANDONED_SECONDS:
+                path.unlink()
+    total = 0
+    for _, size, path in sorted(found, reverse=True):
+        total += size
+        if total > settings.EXPORT_CACHE_BYTES:
+            path.unlink(missing_ok=True)
+
+
+@cache
+def _code_version() -> int:
+    """The newest change of the modules that convert. After an upgrade, stored exports are not used."""
+    folders = [Path(__file__).parent, Path(str(preferences.__file__)).parent]
+    return max(path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*.py"))

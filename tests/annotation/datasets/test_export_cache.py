@@ -1,0 +1,83 @@
+"""A repeated export is read from a stored file, which holds the same bytes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from annotation.datasets.export_cache import UNFINISHED, kept_export
+from annotation.datasets.exports import export_snapshot
+from annotation.datasets.snapshots import freeze_snapshot, snapshot_path
+from annotation.models import DatasetSnapshot, Project, RankingTask, User
+from tests.annotation.answering import rank_next
+
+
+@pytest.fixture(autouse=True)
+def folder(settings: Settings, tmp_path: Path) -> Path:
+    settings.EXPORT_CACHE = tmp_path / "exports"
+    return tmp_path / "exports"
+
+
+@pytest.fixture
+def snapshot(project: Project, tasks: list[RankingTask], alice: User) -> DatasetSnapshot:
+    for _ in tasks:
+        rank_next(project, alice, [0], [1], [2])
+    return freeze_snapshot(project=project, name="first")
+
+
+def export(snapshot: DatasetSnapshot, format: str = "ranking", **options: str) -> bytes:
+    return b"".join(kept_export(snapshot=snapshot, format=format, options=options))
+
+
+def test_repeated_export_is_not_converted_again(snapshot: DatasetSnapshot, folder: Path) -> None:
+    converted = b"".join(export_snapshot(snapshot=snapshot, format="ranking", options={}))
+    assert export(snapshot) == converted
+    snapshot_path(snapshot).unlink()  # a conversion would now fail
+    assert export(snapshot) == converted
+    assert [path.read_bytes() for path in folder.iterdir()] == [converted]
+
+
+def test_formats_and_options_are_kept_separately(snapshot: DatasetSnapshot, folder: Path) -> None:
+    for format, options in (("ranking", {}), ("trl_preference", {}), ("trl_preference", {"split": "train"})):
+        for _ in range(2):
+            converted = b"".join(export_snapshot(snapshot=snapshot, format=format, options=options))
+            assert export(snapshot, format, **options) == converted
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_interrupted_export_is_not_kept(snapshot: DatasetSnapshot, folder: Path) -> None:
+    chunks = kept_export(snapshot=snapshot, format="ranking", options={})
+    next(chunks)
+    chunks.close()  # type: ignore[attr-defined]
+    assert list(folder.iterdir()) == []
+
+
+def test_least_recently_used_exports_are_removed(
+    snapshot: DatasetSnapshot, folder: Path, settings: Settings
+) -> None:
+    first = export(snapshot, "ranking")
+    settings.EXPORT_CACHE_BYTES = len(first) + 10
+    (oldest,) = folder.iterdir()
+    os.utime(oldest, (0, 0))
+    abandoned = folder / f"x{UNFINISHED}"
+    abandoned.touch()
+    os.utime(abandoned, (0, 0))
+    export(snapshot, "csv")
+    assert oldest not in set(folder.iterdir())
+    assert abandoned not in set(folder.iterdir())
+
+
+def test_export_larger_than_the_limit_is_not_kept(
+    snapshot: DatasetSnapshot, folder: Path, settings: Settings
+) -> None:
+    settings.EXPORT_CACHE_BYTES = 10
+    assert export(snapshot) == export(snapshot)
+    assert list(folder.iterdir()) == []
+
+
+def test_export_succeeds_if_it_can_not_be_kept(snapshot: DatasetSnapshot, folder: Path) -> None:
+    folder.write_text("This file is where the folder would be.")
+    assert export(snapshot) == b"".join(export_snapshot(snapshot=snapshot, format="ranking", options={}))

@@ -38,6 +38,13 @@ MAX_WAITING = 64
 SECONDS_TO_FIRST_BYTE = 600.0
 RETRY_AFTER_SECONDS = 10
 
+# A fork does not copy threads. If a thread held a lock during the fork, the lock would stay locked in the child.
+ENVIRONMENT = {
+    "RANKLOOP_PROCESS": "heavy",
+    "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -177,7 +184,7 @@ class HeavyRequests:
                 self._server = spawn(
                     [sys.executable, "-m", "config.heavy.fork_server", str(theirs.fileno())],
                     log=None,
-                    env=os.environ | {"RANKLOOP_PROCESS": "heavy"},
+                    env=os.environ | ENVIRONMENT,
                     cwd=ROOT,
                     pass_fds=(theirs.fileno(),),
                     death_signal=signal.SIGKILL,

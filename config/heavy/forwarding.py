@@ -34,11 +34,13 @@ SCOPE_KEYS = (
 AT_ONCE = {Heavy.REPORT: 2, Heavy.DOWNLOAD: 4}
 # One client's requests run one after the other, so that a client can't take every place.
 AT_ONCE_PER_CLIENT = {Heavy.REPORT: 1, Heavy.DOWNLOAD: 2}
-MAX_WAITING = 64
+MAX_WAITING = 128
+MAX_OF_CLIENT = 32
 SECONDS_TO_FIRST_BYTE = 600.0
 RETRY_AFTER_SECONDS = 10
 
-# A fork does not copy threads. If a thread held a lock during the fork, the lock would stay locked in the child.
+# A fork does not copy threads. If a thread held a lock during the fork, the lock would stay locked in the
+# child.
 ENVIRONMENT = {
     "RANKLOOP_PROCESS": "heavy",
     "OPENBLAS_NUM_THREADS": "1",
@@ -55,7 +57,7 @@ class ProcessDied(Exception):
 
 
 class TooManyWaiting(Exception):
-    """Raised if MAX_WAITING heavy requests are already waiting for their turn."""
+    """Raised if MAX_WAITING heavy requests wait for their turn, or if MAX_OF_CLIENT are the client's."""
 
 
 @dataclass
@@ -130,10 +132,11 @@ class HeavyRequests:
     @asynccontextmanager
     async def _place(self, kind: Heavy, client: bytes) -> AsyncIterator[None]:
         """Waits for a place of this kind, first among the client's own requests."""
-        if self._waiting >= MAX_WAITING:
-            raise TooManyWaiting
         places = self._places[kind]
-        own = places.of_client.setdefault(client, _ClientPlaces(asyncio.Semaphore(AT_ONCE_PER_CLIENT[kind])))
+        own = places.of_client.get(client) or _ClientPlaces(asyncio.Semaphore(AT_ONCE_PER_CLIENT[kind]))
+        if self._waiting >= MAX_WAITING or own.users >= MAX_OF_CLIENT:
+            raise TooManyWaiting
+        places.of_client[client] = own
         own.users += 1
         self._waiting += 1
         waiting = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from annotation.database.sql import Lock, acquire
 from annotation.datasets.exports import export_snapshot
 from annotation.models import DatasetSnapshot, Project, RankingTask, User
 from config.asgi import THREADS
-from config.heavy.forwarding import AT_ONCE
+from config.heavy.forwarding import AT_ONCE, MAX_OF_CLIENT
 from config.heavy.routes import Heavy, HeavyRoutes
 from embedded.web import LOOPBACK
 from tests.annotation.answering import rank_next
@@ -137,6 +138,22 @@ def test_number_of_reports_is_limited(server: WebServer, ranked: Project, alice:
         held.close()
         assert {answer.result().status for answer in asked} == {HTTPStatus.CREATED}
     assert DatasetSnapshot.objects.count() == len(managers)
+
+
+def test_client_with_too_many_requests_is_told_to_wait(
+    server: WebServer, ranked: Project, mona: User, ada: User
+) -> None:
+    for user in (mona, ada):
+        server.credentials(user)
+    with ExitStack() as lines, transaction.atomic():
+        acquire(Lock.SNAPSHOTS.of(ranked.pk))
+        asked = [lines.enter_context(freeze(server, mona, number)) for number in range(MAX_OF_CLIENT + 1)]
+        (refused, *_), _, _ = select.select(asked, [], [], 30)
+        response = refused.recv(10_000).decode()
+        assert response.startswith("HTTP/1.1 503"), response
+        assert "retry-after: 10" in response
+        assert "Try again" in response
+        assert server.ask("GET", QUALITY, user=ada).status == HTTPStatus.OK
 
 
 def test_killed_fork_server_is_started_again(server: WebServer, ranked: Project, mona: User) -> None:

@@ -105,7 +105,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "annotation.accounts.login.sessions.SessionUser",
     "allauth.account.middleware.AccountMiddleware",
     "annotation.database.acting.RequestActor",
 ]
@@ -265,6 +265,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
 WEBHOOK_HTTPS_ONLY = PRODUCTION
 WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
 
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds; links in flight need SECRET_KEY_FALLBACKS for this time
+SESSION_ENGINE = "annotation.accounts.login.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION

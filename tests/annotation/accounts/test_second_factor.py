@@ -100,7 +100,7 @@ def test_second_factor_is_enabled_only_after_a_correct_code(
     right = browser.post(f"{FACTOR}/confirm", code=code_at(begun["secret"], clock["now"]))
     assert len(set(right.json()["recovery_codes"])) == 10
     said = browser.api.get("/api/v1/account/").json()["second_factor"]
-    assert said == {"enabled": True, "recovery_codes_left": 10}
+    assert said == {"enabled": True, "recovery_codes_left": 10, "unreadable": False}
 
 
 def test_enrolment_requires_the_password(alice: User, browser: Browser) -> None:

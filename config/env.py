@@ -3,6 +3,7 @@ values."""
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 
 
@@ -40,6 +41,11 @@ def env_secret(name: str) -> str:
         return Path(file_name).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise BadEnvironment(f"{name}_FILE={file_name!r} can't be read: {error.strerror}.") from error
+
+
+def env_secrets(name: str) -> list[str]:
+    """Like :func:`env_secret`, but several values, separated by commas or line breaks."""
+    return [part.strip() for part in re.split(r"[,\n]", env_secret(name)) if part.strip()]
 
 
 def env_networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:

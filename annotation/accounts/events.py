@@ -8,11 +8,11 @@ from django.utils import timezone
 
 from annotation.models import AccountEvent, User
 
-# An event that repeats within this period is recorded once, so that repeated logins can't fill the log.
-REPEATED = timedelta(hours=1)
 
-
-def record_event(*, user: User, kind: AccountEvent.Kind) -> None:
-    same = AccountEvent.objects.filter(user=user, kind=kind, at__gt=timezone.now() - REPEATED)
-    if not same.exists():
-        AccountEvent.objects.create(user=user, kind=kind)
+def record_event(*, user: User, kind: AccountEvent.Kind, once_in: timedelta | None = None) -> None:
+    """Records the event. If `once_in` is given, the same event is recorded at most once in this period."""
+    if once_in is not None:
+        same = AccountEvent.objects.filter(user=user, kind=kind, at__gt=timezone.now() - once_in)
+        if same.exists():
+            return
+    AccountEvent.objects.create(user=user, kind=kind)

@@ -23,8 +23,12 @@ def _webhook_secret(id, version):
     return encrypt(Use.WEBHOOK_SECRET, "whsec_" + base64.b64encode(key).decode())
 
 
+def _rows(apps, schema_editor, model):
+    return apps.get_model("annotation", model).objects.using(schema_editor.connection.alias)
+
+
 def store_webhook_secrets(apps, schema_editor):
-    for row in apps.get_model("annotation", "WebhookEndpoint").objects.all():
+    for row in _rows(apps, schema_editor, "WebhookEndpoint").all():
         row.encrypted_secret = _webhook_secret(row.pk, row.secret_version)
         if row.secret_version > 1:
             row.encrypted_former_secret = _webhook_secret(row.pk, row.secret_version - 1)
@@ -33,18 +37,18 @@ def store_webhook_secrets(apps, schema_editor):
 
 def store_invitation_digests(apps, schema_editor):
     signer = Signer(salt="annotation.invitation", sep=".")
-    for row in apps.get_model("annotation", "Invitation").objects.all():
+    for row in _rows(apps, schema_editor, "Invitation").all():
         row.digest = hashlib.sha256(signer.sign(row.pk.hex).encode()).hexdigest()
         row.save(update_fields=["digest"])
 
 
 def store_pseudonym_key(apps, schema_editor):
-    if apps.get_model("annotation", "Project").objects.exists():
+    if _rows(apps, schema_editor, "Project").exists():
         # The key that salted_hmac("rankloop.annotator", …) derives, so that pseudonyms stay the same.
         key = hashlib.sha256(b"rankloop.annotator" + settings.SECRET_KEY.encode()).digest()
     else:
         key = secrets.token_bytes(32)
-    apps.get_model("annotation", "SiteKey").objects.create(
+    _rows(apps, schema_editor, "SiteKey").create(
         name="pseudonyms", encrypted=encrypt(Use.SITE_KEY, base64.b64encode(key).decode())
     )
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 
 from allauth.account.stages import LoginStageController
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 # A code is valid for its own half minute. Because clocks differ, a code is also valid for the half minute
 # before and the half minute after.
 CODE_SECONDS = 90
+# Repeated logins must not fill the audit log.
+UNREADABLE_RECORDED_ONCE_IN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,9 @@ def _new_codes(user: User) -> list[str]:
 def _unreadable(user: User, kept: Authenticator | None = None) -> Problem:
     """The problem that explains an unreadable authenticator. `kept` is the user's readable authenticator."""
     log.error("The second factor of user %s can't be decrypted.", user.pk)
-    record_event(user=user, kind=AccountEvent.Kind.SECOND_FACTOR_UNREADABLE)
+    record_event(
+        user=user, kind=AccountEvent.Kind.SECOND_FACTOR_UNREADABLE, once_in=UNREADABLE_RECORDED_ONCE_IN
+    )
     detail = "Your second factor can't be read, because the site's key was changed."
     if kept is not None:
         still = "A recovery code" if kept.type == Authenticator.Type.RECOVERY_CODES else "A code from the app"

@@ -3,7 +3,6 @@ values."""
 
 import ipaddress
 import os
-import re
 from pathlib import Path
 
 
@@ -44,8 +43,10 @@ def env_secret(name: str) -> str:
 
 
 def env_secrets(name: str) -> list[str]:
-    """Like :func:`env_secret`, but several values, separated by commas or line breaks."""
-    return [part.strip() for part in re.split(r"[,\n]", env_secret(name)) if part.strip()]
+    """The values of NAME, separated by commas; or the lines of the file whose path is in NAME_FILE."""
+    if not os.environ.get(f"{name}_FILE", "").strip():
+        return env_list(name)
+    return [line.strip() for line in env_secret(name).splitlines() if line.strip()]
 
 
 def env_networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:

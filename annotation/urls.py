@@ -19,6 +19,7 @@ ASSIGNMENT = "assignments/<uuid:id>/"
 urlpatterns = [
     endpoint("auth/login", auth.LoginView, POST=Action.LOG_IN),
     endpoint("auth/login/code", auth.LoginCodeView, POST=Action.LOG_IN),
+    endpoint("auth/reset", auth.ResetPasswordView, POST=Action.LOG_IN),
     endpoint("auth/providers", auth.ProvidersView, GET=Action.LOG_IN),
     endpoint("auth/oidc/begin", auth.OidcBeginView, POST=Action.LOG_IN),
     endpoint("auth/oidc/<slug:provider>/callback", auth.OidcCallbackView, GET=Action.LOG_IN),

@@ -42,6 +42,13 @@ def env_secret(name: str) -> str:
         raise BadEnvironment(f"{name}_FILE={file_name!r} can't be read: {error.strerror}.") from error
 
 
+def env_secrets(name: str) -> list[str]:
+    """The values of NAME, separated by commas; or the lines of the file whose path is in NAME_FILE."""
+    if not os.environ.get(f"{name}_FILE", "").strip():
+        return env_list(name)
+    return [line.strip() for line in env_secret(name).splitlines() if line.strip()]
+
+
 def env_networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     try:
         return [ipaddress.ip_network(part) for part in env_list(name)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from config.database_limits import connection_options
-from config.env import BadEnvironment, env_list, env_networks, env_positive, env_secret, env_str
+from config.env import BadEnvironment, env_list, env_networks, env_positive, env_secret, env_secrets, env_str
 from config.oidc import providers_of_environment
 from config.safety import unsafe
 from embedded.stack import addresses, default_state
@@ -33,7 +33,7 @@ FRONTEND = BASE_DIR / "frontend" / "dist"
 
 SECRET_KEY = env_secret("SECRET_KEY")
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS")
-SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")
+SECRET_KEY_FALLBACKS = env_secrets("SECRET_KEY_FALLBACKS")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 OIDC_PROVIDERS = providers_of_environment()
 DATABASE_URL = env_secret("DATABASE_URL")
@@ -110,7 +110,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "annotation.accounts.login.sessions.SessionUser",
     "allauth.account.middleware.AccountMiddleware",
     "annotation.database.acting.RequestActor",
 ]
@@ -285,6 +285,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
 WEBHOOK_HTTPS_ONLY = PRODUCTION
 WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
 
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds; links in flight need SECRET_KEY_FALLBACKS for this time
+SESSION_ENGINE = "annotation.accounts.login.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION

@@ -1,24 +1,24 @@
 """An invitation is a link with which one person can join a project. The link works only once and only until
 it expires.
 
-The token is the invitation's ID, signed with the site's key. The token can't be forged, and a copy of the
-database contains no tokens. The token is shown once, when the invitation is created.
+The token is random and shown once, when the invitation is created. The database contains only the token's
+SHA-256, so a copy of the database contains no tokens, and links survive a change of SECRET_KEY.
 """
 
 from __future__ import annotations
 
+import secrets
 from datetime import timedelta
 from http import HTTPStatus
-from uuid import UUID
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.core.signing import BadSignature, Signer
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from annotation.accounts.members import add_member
+from annotation.accounts.tokens import TOKEN_BYTES, digest_of
 from annotation.accounts.users import create_user
 from annotation.database.acting import acting_as
 from annotation.models import Exclusion, Invitation, Membership, Project, User
@@ -47,24 +47,23 @@ def invite(
             f"{MAX_OPEN} invitations to this project are open. Revoke invitations that are no longer needed.",
             type="too-many",
         )
+    token = secrets.token_urlsafe(TOKEN_BYTES)
     invitation = Invitation.objects.create(
         project=project,
         role=role,
+        digest=digest_of(token),
         note=note,
         created_by=by,
         expires_at=timezone.now() + timedelta(days=days),
     )
-    return invitation, _signer().sign(invitation.pk.hex)
+    return invitation, token
 
 
 def standing(*, token: str) -> Invitation:
     """Returns the invitation with this token, its project and its creator. Raises Problem with the reason if
     no such invitation exists or the invitation can no longer be accepted."""
-    try:
-        id = UUID(hex=_signer().unsign(token))
-    except (BadSignature, ValueError):
-        raise _unknown() from None
-    invitation = Invitation.objects.select_related("project", "created_by").filter(pk=id).first()
+    found = Invitation.objects.select_related("project", "created_by").filter(digest=digest_of(token))
+    invitation = found.first()
     if invitation is None:
         raise _unknown()
     if invitation.state != Invitation.State.OPEN:
@@ -125,10 +124,6 @@ def _enter(invitation: Invitation, user: User) -> Membership:
         raise _gone(invitation)
     member, _ = add_member(project=invitation.project, user=user, role=invitation.role)
     return member
-
-
-def _signer() -> Signer:
-    return Signer(salt="annotation.invitation", sep=".")
 
 
 def _unknown() -> Problem:

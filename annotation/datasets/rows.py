@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
-from annotation.datasets.pseudonyms import pseudonym
+from annotation.datasets.pseudonyms import Pseudonyms
 from annotation.models import Project, Response
 from annotation.models.ranking import RankingQuerySet
 from preferences.formats.snapshot_parquet import JSON_COLUMNS
@@ -78,6 +78,7 @@ def rows_of(
     # Reads plain values, because creating model instances took a third of a freeze's time. JSON that is only
     # copied stays text. Decoding and encoding this JSON took a third of the remaining time.
     found = rankings.order_by(*order).values(*READ_COLUMNS, **TEXTS).iterator(chunk_size=CHUNK_ROWS)
+    pseudonyms = Pseudonyms(project)
     names: dict[tuple[UUID | None, str], str] = {}
     while chunk := list(itertools.islice(found, CHUNK_ROWS)):
         responses = _responses({id for row in chunk for id in row["shown_order"]})
@@ -85,7 +86,7 @@ def rows_of(
             place = {str(id): index for index, id in enumerate(row["shown_order"])}
             who = (row["annotator_id"], row["annotator_label"])
             if who not in names:
-                names[who] = pseudonym(project, annotator_id=who[0], label=who[1])
+                names[who] = pseudonyms.of(annotator_id=who[0], label=who[1])
             tiers = [sorted(place[id] for id in tier) for tier in row["tiers"]]
             gold = row["task__gold_tiers"]
             yield {

@@ -14,4 +14,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("annotation", "0001_initial"), ("mfa", "0003_authenticator_type_uniq")]
 
-    operations = [ApplySql(digest="03256a68bdf60b44")]
+    operations = [ApplySql(digest="41606ae87d68cdbc")]

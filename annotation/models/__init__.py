@@ -5,15 +5,17 @@ from annotation.models.exclusion import Exclusion
 from annotation.models.form import FormVersion
 from annotation.models.imports import Import
 from annotation.models.invitation import Invitation
-from annotation.models.people import ApiToken, User
+from annotation.models.people import AccountEvent, ApiToken, User
 from annotation.models.project import Desk, Membership, Project
 from annotation.models.ranking import Comparison, Ranking
+from annotation.models.site_key import SiteKey
 from annotation.models.snapshot import DatasetSnapshot
 from annotation.models.task import Assignment, RankingTask, Reservation, TaskResponse
 from annotation.models.task_problem import TaskProblem
 from annotation.models.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
+    "AccountEvent",
     "ApiToken",
     "Assignment",
     "AuditEntry",
@@ -31,6 +33,7 @@ __all__ = [
     "RankingTask",
     "Reservation",
     "Response",
+    "SiteKey",
     "TaskAgreement",
     "TaskProblem",
     "TaskResponse",

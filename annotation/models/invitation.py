@@ -25,8 +25,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 class Invitation(models.Model):
     """Lets one person join a project in one role, with a new or an existing account.
 
-    The invitation's token is its ID, signed with the site's key (`accounts.invitations`). The database
-    therefore contains no credentials.
+    The database contains only the SHA-256 of the invitation's token (`accounts.invitations`).
     """
 
     class State(models.TextChoices):
@@ -40,6 +39,7 @@ class Invitation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="invitations")
     role = models.CharField(max_length=10, choices=Role.choices)
+    digest = models.CharField(max_length=64)
     note = models.CharField(
         max_length=200, blank=True, help_text="A manager's note about the invited person."
     )
@@ -54,11 +54,12 @@ class Invitation(models.Model):
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(fields=["digest"], name="invitation_digest"),
             models.CheckConstraint(
                 condition=Q(accepted_at=None, accepted_by=None)
                 | Q(accepted_at__isnull=False, accepted_by__isnull=False, revoked_at=None),
                 name="invitation_accepted_once_and_by_somebody",
-            )
+            ),
         ]
 
     def __str__(self) -> str:

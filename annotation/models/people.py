@@ -6,9 +6,10 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
-from django.utils.crypto import salted_hmac
+from django.db.models.functions import Now
 
 from annotation.ids import uuid7
+from config.keys import session_fingerprint
 
 
 class User(AbstractUser):
@@ -18,9 +19,7 @@ class User(AbstractUser):
     )
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        key_salt = "annotation.models.User.get_session_auth_hash"
-        value = f"{self.session_epoch}:{self.password}"
-        return salted_hmac(key_salt, value, secret=secret, algorithm="sha256").hexdigest()
+        return session_fingerprint(f"{self.session_epoch}:{self.password}", secret=secret)
 
     @property
     def is_admin(self) -> bool:
@@ -75,3 +74,19 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}… ({self.name})"
+
+
+class AccountEvent(models.Model):
+    """An event of an account that changes no other row. The audit log records the event."""
+
+    class Kind(models.TextChoices):
+        RESET_LINK_CREATED = "reset-link-created"
+        SECOND_FACTOR_UNREADABLE = "second-factor-unreadable"
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=40, choices=Kind.choices)
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.user_id}"

@@ -27,8 +27,7 @@ DELIVERED_EVENTS = [*WebhookEvent.choices, (TEST_EVENT, "Test")]
 
 
 class WebhookEndpoint(models.Model):
-    """An address that receives events. The endpoint's signing secret is derived from the site's key and
-    `secret_version` (`webhooks.endpoints`). The database therefore does not contain the secret."""
+    """An address that receives events. The signing secret is stored encrypted (`webhooks.secrets`)."""
 
     class State(models.TextChoices):
         ACTIVE = "active"
@@ -41,7 +40,8 @@ class WebhookEndpoint(models.Model):
     events = ArrayField(models.CharField(max_length=40, choices=WebhookEvent.choices))
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
     disabled_reason = models.CharField(max_length=500, blank=True)
-    secret_version = models.PositiveIntegerField(default=1)
+    encrypted_secret = models.TextField()
+    encrypted_former_secret = models.TextField(blank=True)
     former_secret_until = models.DateTimeField(
         null=True,
         blank=True,

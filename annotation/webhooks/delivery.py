@@ -23,8 +23,9 @@ from django.utils import timezone
 
 from annotation.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from annotation.webhooks import safe_post
-from annotation.webhooks.endpoints import signatures
 from annotation.webhooks.safe_post import Outcome
+from annotation.webhooks.secrets import UNREADABLE, signatures
+from config.keys import Unreadable
 from config.problems import Conflict
 
 log = logging.getLogger(__name__)
@@ -105,12 +106,18 @@ def _claim() -> list[WebhookDelivery]:
 def _attempt(delivery: WebhookDelivery) -> Outcome:
     body = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":"))
     message_id, at = f"msg_{delivery.message_id.hex}", timezone.now()
+    try:
+        signed = signatures(endpoint=delivery.endpoint, message_id=message_id, at=at, body=body)
+    except Unreadable:
+        # The delivery fails like any other. It is retried, so it is sent if the operator restores the key.
+        log.error("The secret of webhook %s can't be read.", delivery.endpoint_id)
+        return Outcome(status=None, latency_ms=0, error=UNREADABLE)
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "Rankloop",
         "webhook-id": message_id,
         "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": signatures(endpoint=delivery.endpoint, message_id=message_id, at=at, body=body),
+        "webhook-signature": signed,
     }
     return safe_post.post(delivery.endpoint.url, body=body.encode(), headers=headers)
 

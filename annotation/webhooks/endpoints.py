@@ -1,55 +1,30 @@
-"""Webhook endpoints: the URLs that receive a project's events, and their signing secrets.
-
-Secrets are derived from SECRET_KEY, the endpoint and its `secret_version`. The database contains no secret,
-so nobody can sign an event with a copy of the database. A new SECRET_KEY changes the signing secret of every
-endpoint.
-"""
+"""Webhook endpoints: the URLs that receive a project's events."""
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
-from django.utils.crypto import salted_hmac
-from standardwebhooks.webhooks import Webhook
 
 from annotation.models import Project, User, WebhookDelivery, WebhookEndpoint
 from annotation.models.webhook import MAX_URL_CHARACTERS, TEST_EVENT, WebhookEvent
+from annotation.webhooks import secrets
 from annotation.webhooks.safe_post import RefusedAddress, refuse_address
 from config.problems import Conflict, FieldProblem, Problem
 
-SECRET_PREFIX = "whsec_"
 # The time that a receiver has to change its secret; during this time, deliveries carry both signatures.
 ROTATION = timedelta(hours=24)
 MAX_ENDPOINTS = 20
 CHANGEABLE = frozenset({"url", "events", "description", "state"})
-
-
-def secret_of(endpoint: WebhookEndpoint, *, version: int | None = None) -> str:
-    """The secret, in the format of Standard Webhooks: `whsec_` and 32 bytes in base64."""
-    number = endpoint.secret_version if version is None else version
-    key = salted_hmac("annotation.webhooks", f"{endpoint.pk}:{number}", algorithm="sha256").digest()
-    return SECRET_PREFIX + base64.b64encode(key).decode()
-
-
-def signatures(*, endpoint: WebhookEndpoint, message_id: str, at: datetime, body: str) -> str:
-    """The `webhook-signature` header, with a signature made with the current secret. While the previous
-    secret is valid, the header also contains a signature made with the previous secret."""
-    versions = [endpoint.secret_version]
-    if endpoint.former_secret_until is not None and endpoint.former_secret_until > at:
-        versions.append(endpoint.secret_version - 1)
-    return " ".join(
-        Webhook(secret_of(endpoint, version=version)).sign(message_id, at, body) for version in versions
-    )
 
 
 def create_endpoint(
@@ -60,10 +35,16 @@ def create_endpoint(
     _check(url=url, events=events)
     if WebhookEndpoint.objects.filter(project=project).count() >= MAX_ENDPOINTS:
         raise Problem(f"A project can have at most {MAX_ENDPOINTS} webhooks.", type="too-many")
+    secret = secrets.new_secret()
     endpoint = WebhookEndpoint.objects.create(
-        project=project, url=url, events=_distinct(events), description=description, created_by=by
+        project=project,
+        url=url,
+        events=_distinct(events),
+        description=description,
+        created_by=by,
+        encrypted_secret=secrets.encrypted(secret),
     )
-    return endpoint, secret_of(endpoint)
+    return endpoint, secret
 
 
 def update_endpoint(*, endpoint: WebhookEndpoint, changes: Mapping[str, Any]) -> WebhookEndpoint:
@@ -83,14 +64,23 @@ def update_endpoint(*, endpoint: WebhookEndpoint, changes: Mapping[str, Any]) ->
     return endpoint
 
 
+@transaction.atomic
 def rotate_secret(*, endpoint: WebhookEndpoint) -> tuple[WebhookEndpoint, str]:
-    """Returns a new secret, shown only once. For a day, deliveries are also signed with the previous
-    secret."""
+    """Returns a new secret, shown only once. For a day, deliveries are also signed with the previous secret.
+
+    If the previous secret is unreadable, pending deliveries, which could not be signed, become due now.
+    """
+    secret, readable = secrets.new_secret(), secrets.is_readable(endpoint)
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(
-        secret_version=F("secret_version") + 1, former_secret_until=timezone.now() + ROTATION
+        encrypted_secret=secrets.encrypted(secret),
+        encrypted_former_secret=F("encrypted_secret") if readable else "",
+        former_secret_until=timezone.now() + ROTATION if readable else None,
     )
+    if not readable:
+        pending = endpoint.deliveries.filter(state=WebhookDelivery.State.PENDING)
+        pending.update(attempts=0, next_attempt_at=Now())
     endpoint.refresh_from_db()
-    return endpoint, secret_of(endpoint)
+    return endpoint, secret
 
 
 def send_test(*, endpoint: WebhookEndpoint) -> WebhookDelivery:

@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands, load_command_class
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+_COMMAND = re.compile(r"`manage\.py ([^`]+)`")
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -31,3 +33,10 @@ def test_every_guide_can_be_reached_from_the_readme() -> None:
             if path.suffix == ".md" and path.exists():
                 left.append(path)
     assert set(ROOT.glob("docs/*.md")) <= found
+
+
+@pytest.mark.parametrize("line", sorted(set(_COMMAND.findall((ROOT / "docs" / "accounts.md").read_text()))))
+def test_commands_in_the_guide_to_accounts_exist(line: str) -> None:
+    name, *options = line.split()
+    known = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+    assert known.parse_args(options)

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation.accounts.api import login_serializers as shapes
-from annotation.accounts.login import oidc, passwords, second_factor
+from annotation.accounts.login import oidc, passwords, resets, second_factor
 from annotation.api.base import user_of
 from annotation.models import Membership, User
 
@@ -76,6 +76,22 @@ class LoginCodeView(LogInView):
         given.is_valid(raise_exception=True)
         second_factor.complete_log_in(request=request._request, **given.validated_data)
         return me(request, _logged_in(request))
+
+
+class ResetPasswordView(LogInView):
+    @extend_schema(
+        operation_id="resetPassword",
+        description="Sets a new password with a reset link, and logs in. 202: a code is also required.",
+        request=shapes.PasswordReset,
+        responses={200: shapes.Me, 202: shapes.CodeStep},
+        tags=["auth"],
+    )
+    def post(self, request: Request) -> Response:
+        given = shapes.PasswordReset(data=request.data)
+        given.is_valid(raise_exception=True)
+        if resets.reset_password(request=request._request, **given.validated_data):
+            return me(request, _logged_in(request))
+        return Response({"next_step": "code"}, status=HTTPStatus.ACCEPTED)
 
 
 def _logged_in(request: Request) -> User:

@@ -35,6 +35,11 @@ class Code(serializers.Serializer[Any]):
     )
 
 
+class PasswordReset(serializers.Serializer[Any]):
+    token = serializers.CharField(max_length=200, help_text="The part of the reset link after #.")
+    password = Password()
+
+
 class Provider(serializers.Serializer[Any]):
     id = serializers.CharField()
     name = serializers.CharField()
@@ -57,6 +62,9 @@ class Redirect(serializers.Serializer[Any]):
 class SecondFactor(serializers.Serializer[Any]):
     enabled = serializers.BooleanField()
     recovery_codes_left = serializers.IntegerField()
+    unreadable = serializers.BooleanField(
+        help_text="The second factor can't be decrypted. An administrator must reset it."
+    )
 
 
 class Connection(serializers.Serializer[Any]):

@@ -3,16 +3,15 @@ are stored."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
-from cryptography.fernet import Fernet, MultiFernet
-from django.conf import settings
 from django.http import HttpRequest
+
+from config import keys
+from config.keys import Use
 
 # A connection over a Unix socket has no client address. All clients of the socket get this address instead,
 # so they share one rate limit.
@@ -40,20 +39,14 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         return False
 
 
-def _cipher() -> MultiFernet:
-    """A cipher that encrypts with a key derived from SECRET_KEY and can also decrypt with keys derived from
-    SECRET_KEY_FALLBACKS."""
-    return MultiFernet(
-        Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"rankloop second factor {key}".encode()).digest()))
-        for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-    )
-
-
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
-    """Encrypts the TOTP secrets, so that a leaked copy of the database can't be used to generate codes."""
+    """Encrypts the TOTP secrets, so that a leaked copy of the database can't be used to generate codes.
+
+    Decrypting raises Unreadable if no key decrypts the secret.
+    """
 
     def encrypt(self, text: str) -> str:
-        return _cipher().encrypt(text.encode()).decode()
+        return keys.encrypt(Use.SECOND_FACTOR, text)
 
     def decrypt(self, encrypted_text: str) -> str:
-        return _cipher().decrypt(encrypted_text.encode()).decode()
+        return keys.decrypt(Use.SECOND_FACTOR, encrypted_text)

@@ -5,6 +5,7 @@ No other module imports allauth internals, so only this file needs to be checked
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from allauth.account.internal.flows.login import perform_login, perform_password_login, record_authentication
@@ -14,10 +15,12 @@ from allauth.mfa.base.internal.flows import delete_and_cleanup, post_authenticat
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, clear_totp_secret, get_totp_secret, validate_totp_code
+from allauth.mfa.utils import decrypt
 from allauth.socialaccount.internal import statekit
 from django.http import HttpRequest
 
 from annotation.models import User
+from config.keys import Unreadable
 
 NO_MAIL = "none"  # email addresses are not verified, because the site's operators create the accounts
 _TOTP_SECRET = "mfa.totp.secret"  # session key that holds an unfinished enrolment's secret
@@ -79,6 +82,25 @@ def forget_totp(request: HttpRequest) -> None:
 
 def is_totp_code(secret: str, code: str) -> bool:
     return bool(validate_totp_code(secret, code))
+
+
+def renewed_data(data: dict[str, Any], renew: Callable[[str], str]) -> dict[str, Any]:
+    """The data of an authenticator, with `renew` applied to each encrypted text."""
+    changed = dict(data)
+    for name in ("secret", "seed"):  # of an authenticator app and of recovery codes
+        if name in data:
+            changed[name] = renew(data[name])
+    if "migrated_codes" in data:
+        changed["migrated_codes"] = [renew(code) for code in data["migrated_codes"]]
+    return changed
+
+
+def is_readable(authenticator: Authenticator) -> bool:
+    try:
+        renewed_data(authenticator.data, decrypt)
+    except Unreadable:
+        return False
+    return True
 
 
 def use_totp_code(authenticator: Authenticator, code: str) -> bool:

@@ -58,14 +58,20 @@ def confirm_password(*, request: HttpRequest, user: User, password: str, field: 
 def change_password(*, request: HttpRequest, user: User, current: str, new: str) -> None:
     """Sets the new password and ends every other session. Raises Problem if the password is not accepted."""
     confirm_password(request=request, user=user, password=current, field="current")
+    set_password(user=user, new=new, field="new")
+    update_session_auth_hash(request, user)
+
+
+def set_password(*, user: User, new: str, field: str) -> None:
+    """Sets the new password, which ends all sessions. Raises Problem, with `field`, if the password is not
+    accepted."""
     try:
         validate_password(new, user)
     except ValidationError as error:
-        reasons = [FieldProblem("new", reason) for reason in error.messages]
+        reasons = [FieldProblem(field, reason) for reason in error.messages]
         raise Problem("The new password is not accepted.", errors=reasons) from None
     user.set_password(new)
     user.save(update_fields=["password"])
-    update_session_auth_hash(request, user)
 
 
 def end_sessions(*, user: User) -> None:

@@ -3,8 +3,10 @@ used instead."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 
 from allauth.account.stages import LoginStageController
@@ -15,15 +17,20 @@ from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
+from annotation.accounts.events import record_event
 from annotation.accounts.login import allauth_internals as internals
 from annotation.accounts.login.limits import code_limits, guessing
 from annotation.accounts.login.passwords import confirm_password
-from annotation.models import User
+from annotation.models import AccountEvent, User
 from config.problems import Conflict, FieldProblem, Problem
+
+log = logging.getLogger(__name__)
 
 # A code is valid for its own half minute. Because clocks differ, a code is also valid for the half minute
 # before and the half minute after.
 CODE_SECONDS = 90
+# Repeated logins must not fill the audit log.
+UNREADABLE_RECORDED_ONCE_IN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -38,13 +45,18 @@ class Enrolment:
 class State:
     enabled: bool
     recovery_codes_left: int
+    unreadable: bool = False
+    """The app's secret or the recovery codes can't be decrypted (see `config.keys`)."""
 
 
 def state_of(user: User) -> State:
     mine = {each.type: each for each in Authenticator.objects.filter(user=user)}
     codes = mine.get(Authenticator.Type.RECOVERY_CODES)
-    left = internals.recovery_codes_left(codes) if codes else 0
-    return State(enabled=Authenticator.Type.TOTP in mine, recovery_codes_left=left)
+    unreadable = [row for row in mine.values() if not internals.is_readable(row)]
+    left = internals.recovery_codes_left(codes) if codes and codes not in unreadable else 0
+    return State(
+        enabled=Authenticator.Type.TOTP in mine, recovery_codes_left=left, unreadable=bool(unreadable)
+    )
 
 
 def begin_enrolment(*, request: HttpRequest, user: User, password: str) -> Enrolment:
@@ -107,20 +119,29 @@ def complete_log_in(*, request: HttpRequest, code: str) -> None:
     stage.exit()
 
 
+def reset(*, user: User) -> bool:
+    """Switches the second factor off without a code. Returns False if it was off."""
+    return bool(Authenticator.objects.filter(user=user).delete()[0])
+
+
 def _use_code(request: HttpRequest, user: User, code: str) -> Authenticator:
-    """Returns the authenticator that accepts the code. Each code works once. Raises Problem for a wrong
-    code."""
+    """Returns the authenticator that accepts the code. Each code works once. Raises Problem for a wrong code,
+    or if the authenticators can't be decrypted."""
     given = "".join(code.split())
     judges: dict[str, Callable[[Authenticator], bool]] = {
         Authenticator.Type.TOTP: lambda row: internals.use_totp_code(row, given) and _first_use(user, given),
         Authenticator.Type.RECOVERY_CODES: lambda row: internals.use_recovery_code(row, given),
     }
+    rows = list(Authenticator.objects.filter(user=user, type__in=judges))
+    readable = [row for row in rows if internals.is_readable(row)]
+    if not readable and rows:
+        raise _unreadable(user)
     with guessing(request, code_limits(user.pk)) as guess:
-        for row in Authenticator.objects.filter(user=user, type__in=judges):
+        for row in readable:
             if judges[row.type](row):
                 guess.right = True
                 return row
-    raise _wrong_code()
+    raise _wrong_code() if readable == rows else _unreadable(user, kept=readable[0])
 
 
 def _first_use(user: User, code: str) -> bool:
@@ -132,6 +153,23 @@ def _first_use(user: User, code: str) -> bool:
 def _new_codes(user: User) -> list[str]:
     Authenticator.objects.filter(user=user, type=Authenticator.Type.RECOVERY_CODES).delete()
     return internals.new_recovery_codes(user)
+
+
+def _unreadable(user: User, kept: Authenticator | None = None) -> Problem:
+    """The problem that explains an unreadable authenticator. `kept` is the user's readable authenticator."""
+    log.error("The second factor of user %s can't be decrypted.", user.pk)
+    record_event(
+        user=user, kind=AccountEvent.Kind.SECOND_FACTOR_UNREADABLE, once_in=UNREADABLE_RECORDED_ONCE_IN
+    )
+    detail = "Your second factor can't be read, because the site's key was changed."
+    if kept is not None:
+        still = "A recovery code" if kept.type == Authenticator.Type.RECOVERY_CODES else "A code from the app"
+        detail = f"This code is wrong, or the stored secret for it can't be read. {still} still works."
+    return Problem(
+        f"{detail} Ask an administrator to reset your second factor.",
+        status=HTTPStatus.CONFLICT,
+        type="second-factor-unreadable",
+    )
 
 
 def _wrong_code() -> Problem:

@@ -101,12 +101,18 @@ SELECT rankloop_audit_table('annotation_apitoken', '{digest}', '{last_used_at}')
 -- A snapshot's card is not audited. The card only repeats data from the snapshot's row and file, and this
 -- data never changes.
 SELECT rankloop_audit_table('annotation_datasetsnapshot', '{}', '{card}');
-SELECT rankloop_audit_table('annotation_webhookendpoint', '{}', '{failing_since}');
-SELECT rankloop_audit_table('annotation_invitation');
+SELECT rankloop_audit_table('annotation_webhookendpoint', '{encrypted_secret,encrypted_former_secret}',
+                            '{failing_since}');
+SELECT rankloop_audit_table('annotation_invitation', '{digest}');
 SELECT rankloop_audit_table('annotation_taskproblem');
 -- An entry about a second factor records that the factor was added, removed or changed, but never
 -- the secret.
 SELECT rankloop_audit_table('mfa_authenticator', '{data}', '{last_used_at}');
+-- A new database runs this file before a migration creates these tables, and again afterwards.
+SELECT rankloop_audit_table(to_regclass('annotation_accountevent'))
+ WHERE to_regclass('annotation_accountevent') IS NOT NULL;
+SELECT rankloop_audit_table(to_regclass('annotation_sitekey'), '{encrypted}')
+ WHERE to_regclass('annotation_sitekey') IS NOT NULL;
 
 -- A task's slots change with every claim and answer; assignments and rankings record these changes. The audit
 -- log records only decisions that a person made about a task.

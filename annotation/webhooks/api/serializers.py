@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from annotation import models
 from annotation.models.webhook import DELIVERED_EVENTS, MAX_URL_CHARACTERS, WebhookEvent
+from annotation.webhooks.secrets import is_readable
 
 
 class NewWebhook(serializers.Serializer[Any]):
@@ -38,7 +39,13 @@ class Webhook(serializers.Serializer[models.WebhookEndpoint]):
     disabled_reason = serializers.CharField(allow_blank=True)
     failing_since = serializers.DateTimeField(allow_null=True)
     former_secret_until = serializers.DateTimeField(allow_null=True)
+    secret_unreadable = serializers.SerializerMethodField(
+        help_text="Deliveries can't be signed, because the secret can't be decrypted. Create a new secret."
+    )
     created_at = serializers.DateTimeField()
+
+    def get_secret_unreadable(self, endpoint: models.WebhookEndpoint) -> bool:
+        return not is_readable(endpoint)
 
 
 class WebhookWithSecret(serializers.Serializer[Any]):

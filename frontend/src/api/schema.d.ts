@@ -478,6 +478,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Sets a new password with a reset link, and logs in. 202: a code is also required. */
+        post: operations["resetPassword"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/exclusions/{id}/lift": {
         parameters: {
             query?: never;
@@ -3335,6 +3352,11 @@ export interface components {
             current: string;
             new: string;
         };
+        PasswordResetRequest: {
+            /** @description The part of the reset link after #. */
+            token: string;
+            password: string;
+        };
         PatchedProjectChangesRequest: {
             name?: string;
             guidelines?: string;
@@ -4026,6 +4048,8 @@ export interface components {
         SecondFactor: {
             enabled: boolean;
             recovery_codes_left: number;
+            /** @description The second factor can't be decrypted. An administrator must reset it. */
+            unreadable: boolean;
         };
         SetLoopRequest: {
             project: string;
@@ -4390,6 +4414,8 @@ export interface components {
             failing_since: string | null;
             /** Format: date-time */
             former_secret_until: string | null;
+            /** @description Deliveries can't be signed, because the secret can't be decrypted. Create a new secret. */
+            readonly secret_unreadable: boolean;
             /** Format: date-time */
             created_at: string;
         };
@@ -5454,6 +5480,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Provider"][];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resetPassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordResetRequest"];
+                "multipart/form-data": components["schemas"]["PasswordResetRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CodeStep"];
                 };
             };
             /** @description A refusal. */

@@ -29,6 +29,12 @@ const loginRoute = createRoute({
   component: lazyRouteComponent(() => import("@/features/auth/components/LoginPage"), "LoginPage"),
 });
 
+const resetRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/reset",
+  component: lazyRouteComponent(() => import("@/features/auth/components/ResetPage"), "ResetPage"),
+});
+
 const joinRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/join",
@@ -187,6 +193,7 @@ const auditRoute = createRoute({
 export const router = createRouter({
   routeTree: rootRoute.addChildren([
     loginRoute,
+    resetRoute,
     joinRoute,
     shellRoute.addChildren([
       projectsRoute,

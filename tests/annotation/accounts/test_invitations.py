@@ -9,7 +9,6 @@ from functools import partial
 
 import pytest
 from django.utils import timezone
-from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
 
 from annotation.accounts import invitations
@@ -100,24 +99,21 @@ def test_invitation_expires_and_can_be_revoked(token: str, mona: User, client_of
     assert (refused.status_code, "revoked" in refused.json()["detail"]) == (410, True)
 
 
-def test_invitation_token_cannot_be_forged(token: str, settings: Settings) -> None:
-    id, signature = token.split(".")
-    other = id[:-1] + ("1" if id.endswith("0") else "0")
-    for fake in ("", "x", id, f"{id}.", f"{id}.{signature[:-1]}", f"{other}.{signature}", "é.é"):
+def test_other_texts_are_not_accepted_as_invitation_tokens(token: str) -> None:
+    row = Invitation.objects.get()
+    for fake in ("", "x", token[:-1], f"{token}x", row.pk.hex, row.digest, "é.é"):
         assert APIClient().post(LOOK, {"token": fake}).status_code in (404, 422), fake
-    former, settings.SECRET_KEY = settings.SECRET_KEY, "another key entirely"
-    assert APIClient().post(LOOK, {"token": token}).status_code == 404
-    settings.SECRET_KEY_FALLBACKS = [former]
     assert APIClient().post(LOOK, {"token": token}).status_code == 200
 
 
 def test_invitation_token_appears_only_in_the_first_response(
     token: str, mona: User, client_of: ClientOf
 ) -> None:
-    signature = token.split(".")[1]
-    assert signature not in client_of(mona).get(MADE).content.decode()
-    rows = AuditEntry.objects.filter(table="annotation_invitation")
-    assert signature not in str(list(rows.values())) + str(list(Invitation.objects.values()))
+    digest = Invitation.objects.get().digest
+    listed = client_of(mona).get(MADE).content.decode()
+    logged = str(list(AuditEntry.objects.filter(table="annotation_invitation").values()))
+    assert token not in listed + logged + str(list(Invitation.objects.values()))
+    assert digest not in listed + logged
 
 
 def test_audit_log_names_inviter_and_invitee(token: str, mona: User, project: Project) -> None:

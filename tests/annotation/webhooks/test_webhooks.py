@@ -34,6 +34,7 @@ from annotation.models.webhook import WebhookEvent
 from annotation.webhooks import delivery as webhook_delivery
 from annotation.webhooks import endpoints, safe_post
 from annotation.webhooks.delivery import PAUSES, deliver_due
+from annotation.webhooks.secrets import new_secret
 from config.celery import app
 from config.problems import Conflict
 from tests.annotation.answering import claim, strict_order
@@ -119,12 +120,12 @@ def test_rolled_back_and_unsubscribed_events_are_not_recorded(
 def test_wrong_secret_and_changed_body_fail_verification(
     project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, subscribed: Any
 ) -> None:
-    endpoint, secret = subscribed
+    _, secret = subscribed
     _answer(project, alice)
     deliver_due()
     headers, body = receiver.got[0]
     for key, text in (
-        (endpoints.secret_of(endpoint, version=9), body),
+        (new_secret(), body),
         (secret, body.replace(b"support", b"surprise")),
     ):
         with pytest.raises(WebhookVerificationError):

@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from annotation.content.importing.imports import import_file
 from annotation.datasets.exports import export_snapshot
-from annotation.datasets.pseudonyms import pseudonym
+from annotation.datasets.pseudonyms import Pseudonyms
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import DatasetSnapshot, Project
 from annotation.projects.projects import create_project
@@ -108,7 +108,7 @@ def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> st
     return saying(
         list(record.messages),
         tiers,
-        annotator=pseudonym(project, annotator_id=None, label=ranking.annotator),
+        annotator=Pseudonyms(project).of(annotator_id=None, label=ranking.annotator),
         strength=ranking.strength,
         ratings=sorted((*key(record.responses[index]), value) for index, value in ranking.ratings.items()),
         flags=sorted((*key(record.responses[index]), value) for index, value in ranking.flags.items()),
@@ -200,7 +200,7 @@ def test_mt_bench_votes_survive_a_round_trip(wishes: Project) -> None:
     for vote in votes:
         assert isinstance(vote, Vote)
         answers = [(item.model, item.metadata["turn"]) for item in vote.responses]
-        who = pseudonym(wishes, annotator_id=None, label=vote.ranking.annotator)
+        who = Pseudonyms(wishes).of(annotator_id=None, label=vote.ranking.annotator)
         tiers = [sorted(answers[index] for index in tier) for tier in vote.ranking.tiers]
         expected[vote.prompt[1], who, tuple(sorted(answers))] = tiers
     found = {}

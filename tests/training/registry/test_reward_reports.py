@@ -12,7 +12,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from annotation.accounts.members import add_member
-from annotation.datasets.pseudonyms import pseudonym
+from annotation.datasets.pseudonyms import Pseudonyms
 from annotation.models import Project, User
 from tests.training.conftest import ModelMaker, Rank
 from tests.training.rlhf.scored_rankings import answered_pairs
@@ -125,7 +125,7 @@ def test_learned_reliabilities_are_shown_with_annotator_names(
     client_of: ClientOf, ada: User, ben: User, make_model: ModelMaker, lab: Project, rank: Rank, kept_in: str
 ) -> None:
     rank(lab, ben, n=1)
-    of_ben = pseudonym(lab, annotator_id=ben.pk, label="")
+    of_ben = Pseudonyms(lab).of(annotator_id=ben.pk, label="")
     learned = {
         of_ben: {"reliability": 0.93, "low": 0.81, "high": 0.98, "rankings": 1},
         "annotator-0123456789ab": {"reliability": 0.5, "low": 0.3, "high": 0.7, "rankings": 7},

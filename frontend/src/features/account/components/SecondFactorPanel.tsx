@@ -30,6 +30,11 @@ export function SecondFactorPanel({
       title={texts.title}
       aside={<Badge tone={state.enabled ? "good" : "neutral"}>{state.enabled ? texts.on : texts.off}</Badge>}
     >
+      {state.unreadable && (
+        <Notice tone="warn" title={texts.unreadable}>
+          <p>{texts.unreadableText}</p>
+        </Notice>
+      )}
       {codes.length > 0 && <RecoveryCodes codes={codes} />}
       {state.enabled ? (
         <Enabled

@@ -35,6 +35,9 @@ export const de: Texts<typeof en> = {
     qr: "QR-Code des Geheimnisses",
     codesLeft: (n) =>
       n === 1 ? "1 Wiederherstellungscode ist übrig." : `${n} Wiederherstellungscodes sind übrig.`,
+    unreadable: "Der zweite Faktor ist nicht lesbar",
+    unreadableText:
+      "Der Schlüssel der Site wurde geändert. Bitte die Administration, den zweiten Faktor zurückzusetzen.",
     codeHelp:
       "Aus der App oder ein Wiederherstellungscode. Erforderlich, um neue Wiederherstellungscodes zu erstellen oder die Zwei-Faktor-Authentifizierung zu deaktivieren.",
     newCodes: "Neue Wiederherstellungscodes",

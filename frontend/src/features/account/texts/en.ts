@@ -31,6 +31,8 @@ export const en = {
     setUp: "Set up",
     qr: "QR code for the secret",
     codesLeft: (n: number) => (n === 1 ? "1 recovery code is left." : `${n} recovery codes are left.`),
+    unreadable: "Your second factor can’t be read",
+    unreadableText: "The site’s key was changed. Ask an administrator to reset your second factor.",
     codeHelp:
       "From your app, or a recovery code. Required to create new recovery codes or to disable two-factor authentication.",
     newCodes: "New recovery codes",

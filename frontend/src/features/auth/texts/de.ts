@@ -17,6 +17,14 @@ export const de: Texts<typeof en> = {
   codeHelp: "Aus der Authenticator-App oder ein Wiederherstellungscode.",
   startAgain: "Von vorn beginnen",
   language: "Sprache",
+  reset: {
+    title: "Neues Passwort festlegen",
+    password: "Neues Passwort",
+    passwordHelp: "Mindestens 10 Zeichen. Alle anderen Sitzungen werden beendet.",
+    set: "Passwort festlegen und anmelden",
+    missing: "Der Link ist unvollständig",
+    missingText: "Den vollständigen Link öffnen, einschließlich des Teils nach #.",
+  },
   refusals: {
     unknown: {
       title: "Mit dieser Anmeldung ist kein Konto verknüpft",

@@ -13,6 +13,14 @@ export const en = {
   codeHelp: "From your authenticator app, or one of your recovery codes.",
   startAgain: "Start again",
   language: "Language",
+  reset: {
+    title: "Set a new password",
+    password: "New password",
+    passwordHelp: "At least 10 characters. All your other sessions end.",
+    set: "Set password and log in",
+    missing: "This link is not complete",
+    missingText: "Open the complete link that you received, including the part after #.",
+  },
   /** Reasons why a login with a provider failed, by the reason code in the URL. */
   refusals: {
     unknown: {

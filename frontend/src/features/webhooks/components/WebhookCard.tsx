@@ -79,6 +79,11 @@ export function WebhookCard({ slug, webhook }: { slug: string; webhook: Webhook 
             <p>{t.enableHint}</p>
           </Notice>
         )}
+        {webhook.secret_unreadable && (
+          <Notice tone="warn" title={t.unreadable}>
+            <p>{t.unreadableText}</p>
+          </Notice>
+        )}
         {active && webhook.failing_since && (
           <p className={styles.warn}>{t.failing(moment(webhook.failing_since))}</p>
         )}

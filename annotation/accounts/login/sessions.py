@@ -1,0 +1,54 @@
+"""Sessions survive a change of SECRET_KEY while the previous key is in SECRET_KEY_FALLBACKS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from django.contrib.auth.middleware import AuthenticationMiddleware, get_user
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends import db
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from annotation.database.acting import ANONYMOUS, acting_as
+from annotation.models import User
+
+
+class SessionStore(db.SessionStore):
+    """Django's store, which can keep its cookie.
+
+    When a session is signed with a fallback key, Django signs it again and gives it a new cookie. A page
+    sends several requests at once. All but the first would then use the old cookie and would be logged out.
+    """
+
+    _keeps_cookie = False
+
+    @contextmanager
+    def keeping_cookie(self) -> Iterator[None]:
+        self._keeps_cookie = True
+        try:
+            yield
+        finally:
+            self._keeps_cookie = False
+
+    def cycle_key(self) -> None:
+        if not self._keeps_cookie:
+            super().cycle_key()
+
+
+class SessionUser(AuthenticationMiddleware):
+    """Sets `request.user`. Reading the user can write the session, and each write reads the actor. Without an
+    actor of its own, the write would read the user again, without end."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        super().process_request(request)
+        request.user = SimpleLazyObject(partial(_user_of, request))  # type: ignore[assignment]
+
+
+def _user_of(request: HttpRequest) -> User | AnonymousUser:
+    session = request.session
+    assert isinstance(session, SessionStore)
+    with acting_as(ANONYMOUS), session.keeping_cookie():
+        return get_user(request)

@@ -1,0 +1,268 @@
+"""Everything that SECRET_KEY encrypts or signs survives a change of the key. A new use of the key that has no
+case in this file fails a test."""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
+from django.db import connection
+from pytest_django.fixtures import Settings
+from rest_framework.test import APIClient
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from annotation.accounts.invitations import invite
+from annotation.accounts.login import allauth_internals, resets
+from annotation.accounts.login.sessions import SessionStore
+from annotation.accounts.tokens import create_token
+from annotation.datasets.pseudonyms import Pseudonyms
+from annotation.models import AuditEntry, Project, User
+from annotation.webhooks.endpoints import create_endpoint
+from annotation.webhooks.secrets import signatures
+from config import keys
+from config.keys import ENCRYPTED, EXPIRING, SIGNED, Unreadable, Use
+from config.problems import Problem
+from tests.annotation.accounts.browser import CODE, ME, Browser, code_at
+from tests.conftest import PASSWORD
+
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
+Works = Callable[[], bool]
+# A Fernet text begins with the version 0x80 and five zero bytes of the time, in base64.
+ENCRYPTED_TEXT = re.compile(r"gAAAAA[\w-]{60,}={0,2}")
+
+
+@pytest.fixture
+def alice(alice: User) -> User:
+    alice.set_password(PASSWORD)
+    alice.save()
+    return alice
+
+
+def _second_factor(project: Project, alice: User) -> Works:
+    secret = base64.b32encode(secrets.token_bytes(20)).decode()
+    allauth_internals.activate_totp(alice, secret)
+    codes = allauth_internals.new_recovery_codes(alice)
+    # Each code works only once. The codes of the app that are valid now are of three half minutes.
+    app = [code_at(secret, time.time() + seconds) for seconds in (0, -30, 30)]
+
+    def works() -> bool:
+        statuses = []
+        for code in (app.pop(0), codes.pop()):
+            browser = Browser()
+            assert browser.log_in() == 202
+            statuses.append(browser.post(CODE, code=code).status_code)
+        assert statuses[0] == statuses[1] < 500
+        return statuses[0] == 200
+
+    return works
+
+
+def _webhook(project: Project, alice: User) -> Works:
+    endpoint, secret = create_endpoint(
+        project=project, url="https://example.org/hook", events=["task.finished"]
+    )
+
+    def works() -> bool:
+        endpoint.refresh_from_db()
+        at = datetime.now(UTC)
+        try:
+            signed = signatures(endpoint=endpoint, message_id="msg_1", at=at, body="{}")
+            headers = {"id": "msg_1", "timestamp": str(int(at.timestamp())), "signature": signed}
+            Webhook(secret).verify("{}", {f"webhook-{name}": value for name, value in headers.items()})
+        except (Unreadable, WebhookVerificationError):
+            return False
+        return True
+
+    return works
+
+
+def _pseudonyms(project: Project, alice: User) -> Works:
+    before = Pseudonyms(project).of(annotator_id=alice.pk, label="")
+
+    def works() -> bool:
+        try:
+            return Pseudonyms(project).of(annotator_id=alice.pk, label="") == before
+        except Problem:
+            return False
+
+    return works
+
+
+def _session(project: Project, alice: User) -> Works:
+    browser = APIClient()
+    browser.force_login(alice)
+    session = browser.session
+    session["kept"] = True
+    session.save()
+
+    def works() -> bool:
+        # Two requests of one page, sent before the browser has a response of either.
+        first, second = APIClient(), APIClient()
+        for client in (first, second):
+            client.cookies = browser.cookies.copy()
+        statuses = {client.get(ME).status_code for client in (first, second)}
+        assert len(statuses) == 1, "both requests are answered alike"
+        return statuses == {200} and SessionStore(session.session_key).get("kept") is True
+
+    return works
+
+
+def _reset_link(project: Project, alice: User) -> Works:
+    token = resets.create_reset_token(user=alice)
+
+    def works() -> bool:
+        answer = Browser().post("/api/v1/auth/reset", token=token, password="staple battery horse")
+        assert answer.status_code in {200, 410}
+        return bool(answer.status_code == 200)
+
+    return works
+
+
+CASES: dict[Use, Callable[[Project, User], Works]] = {
+    Use.SECOND_FACTOR: _second_factor,
+    Use.WEBHOOK_SECRET: _webhook,
+    Use.SITE_KEY: _pseudonyms,
+    Use.SESSION: _session,
+    Use.RESET_LINK: _reset_link,
+}
+
+
+def change_key(settings: Settings, *, fallback: bool) -> str:
+    """Sets a new key. Returns the old key, which becomes a fallback if `fallback` is true."""
+    old, settings.SECRET_KEY = settings.SECRET_KEY, secrets.token_urlsafe(48)
+    settings.SECRET_KEY_FALLBACKS = [old] if fallback else []
+    return str(old)
+
+
+def test_each_use_has_a_case_and_one_way_to_survive() -> None:
+    assert set(CASES) == set(Use)
+    assert sorted([*ENCRYPTED, *SIGNED, *EXPIRING]) == sorted(Use)
+
+
+@pytest.mark.parametrize("use", Use)
+def test_everything_survives_a_new_key_with_the_old_key_as_fallback(
+    use: Use, project: Project, alice: User, settings: Settings
+) -> None:
+    works = CASES[use](project, alice)
+    change_key(settings, fallback=True)
+    assert works()
+    assert works() is (use not in EXPIRING), "a reset link works once, all others again"
+
+
+@pytest.mark.parametrize("use", sorted(ENCRYPTED | SIGNED))
+def test_stored_values_survive_the_removal_of_the_old_key_after_the_command(
+    use: Use, project: Project, alice: User, settings: Settings
+) -> None:
+    works = CASES[use](project, alice)
+    change_key(settings, fallback=True)
+    call_command("reencrypt_secrets")
+    settings.SECRET_KEY_FALLBACKS = []
+    assert works()
+    assert works()
+
+
+@pytest.mark.parametrize("use", Use)
+def test_nothing_fails_without_an_explanation_if_the_old_key_is_lost(
+    use: Use, project: Project, alice: User, settings: Settings
+) -> None:
+    works = CASES[use](project, alice)
+    change_key(settings, fallback=False)
+    assert not works()
+
+
+def test_values_without_a_key_survive_the_loss_of_the_old_key(
+    project: Project, alice: User, settings: Settings
+) -> None:
+    _, token = create_token(user=alice, name="script")
+    _, invitation = invite(project=project, role="annotator")
+    change_key(settings, fallback=False)
+    assert APIClient(headers={"Authorization": f"Bearer {token}"}).get(ME).status_code == 200
+    assert APIClient().post("/api/v1/auth/invitation", {"token": invitation}).status_code == 200
+    assert Browser().log_in() == 200
+
+
+def test_login_form_from_before_the_change_still_works(alice: User, settings: Settings) -> None:
+    """The CSRF token does not depend on the key."""
+    browser = Browser()
+    browser.api.get(ME)
+    token = browser.api.cookies["csrftoken"].value
+    change_key(settings, fallback=False)
+    body = {"username": "alice", "password": PASSWORD}
+    assert browser.api.post("/api/v1/auth/login", body, headers={"X-CSRFToken": token}).status_code == 200
+
+
+def test_after_the_command_the_database_contains_nothing_that_needs_the_old_key(
+    project: Project, alice: User, settings: Settings
+) -> None:
+    """All text of the database is searched, so a new place with secrets that the command misses is found."""
+    for make in CASES.values():
+        make(project, alice)
+    old = change_key(settings, fallback=True)
+    new = settings.SECRET_KEY
+    found = set(_readable_with(old, settings))
+    assert {table for table, _ in found} == {
+        "mfa_authenticator",
+        "annotation_webhookendpoint",
+        "annotation_sitekey",
+        "django_session",
+    }
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = new, [old]
+    call_command("reencrypt_secrets")
+    assert set(_readable_with(old, settings)) == set()
+    assert set(_readable_with(new, settings)) == found
+
+
+def _readable_with(key: str, settings: Settings) -> Iterator[tuple[str, str]]:
+    """The tables and columns with text that this key decrypts or signed."""
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = key, []
+    for data in Session.objects.values_list("session_data", flat=True):
+        if SessionStore().decode(data):
+            yield "django_session", "session_data"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+            " AND data_type IN ('text', 'character varying', 'jsonb', 'json', 'ARRAY')"
+        )
+        for table, column in cursor.fetchall():
+            cursor.execute(f'SELECT "{column}"::text FROM "{table}" WHERE "{column}"::text LIKE \'%gAAAAA%\'')
+            for (text,) in cursor.fetchall():
+                for encrypted in ENCRYPTED_TEXT.findall(text):
+                    if any(_decrypts(use, encrypted) for use in Use):
+                        yield table, column
+
+
+def _decrypts(use: Use, encrypted: str) -> bool:
+    try:
+        keys.decrypt(use, encrypted)
+    except Unreadable:
+        return False
+    return True
+
+
+def test_writes_in_a_session_from_before_the_change_name_the_user_in_the_audit_log(
+    project: Project, mona: User, settings: Settings
+) -> None:
+    browser = APIClient()
+    browser.force_login(mona)
+    change_key(settings, fallback=True)
+    assert browser.patch("/api/v1/projects/support/", {"name": "Renamed"}).status_code == 200
+    assert AuditEntry.objects.filter(table="annotation_project").latest("id").actor == f"user:{mona.pk}"
+
+
+def test_logging_in_again_creates_a_new_session_cookie(alice: User, settings: Settings) -> None:
+    """Sessions keep their cookie only while a fallback key is replaced, not at a login (session fixation)."""
+    browser = Browser()
+    session = browser.api.session
+    session["planted"] = True
+    session.save()
+    change_key(settings, fallback=True)
+    assert browser.log_in() == 200
+    assert browser.api.cookies["sessionid"].value != session.session_key

@@ -177,7 +177,6 @@ def pair_reliability(
     clusters: ArrayLike,
     level: float = LEVEL,
     intervals: bool = True,
-    max_steps: int = MAX_STEPS,
 ) -> Reliability:
     """Estimate the probability that an annotator's strict verdict is correct. The model assumes that one
     response of each pair is truly better, but does not know which.
@@ -194,7 +193,7 @@ def pair_reliability(
     ranking are dependent. The variance is therefore the sandwich H⁻¹ J H⁻¹, with J summed over clusters
     (White 1982). `low` and `high` are NaN without `intervals`, and for more than
     MAX_ANNOTATORS_WITH_INTERVALS annotators. The majority is assumed to be correct more often than not.
-    Without this assumption, the mirror-image solution would fit equally well. After `max_steps` steps, the
+    Without this assumption, the mirror-image solution would fit equally well. After MAX_STEPS steps, the
     best estimate is returned, and `convergence.converged` is False. Raises ValueError for unequal shapes or
     other verdicts.
     """
@@ -228,7 +227,7 @@ def pair_reliability(
         return np.log(right / (n + 2 * ACCURACY_PRIOR - right)), float(posterior)
 
     start = np.full(n_annotators, np.log(START_ACCURACY / (1 - START_ACCURACY)))
-    theta, convergence = em.maximise(step, start, tolerance=TOLERANCE, max_steps=max_steps)
+    theta, convergence = em.maximise(step, start, tolerance=TOLERANCE, max_steps=MAX_STEPS)
     support = support_of(theta)
     se = nothing
     if intervals and n_annotators <= MAX_ANNOTATORS_WITH_INTERVALS:

@@ -48,7 +48,7 @@ def maximise(
         change = next_value - value
         if change <= tolerance + ROUNDING * abs(value):
             return again, Convergence(True, steps, max(0.0, float(change)))
-        if steps + 2 > max_steps:
+        if steps + 3 > max_steps:
             return again, Convergence(False, steps, float(change))
         first, second = after - at, again - 2 * after + at
         origin, at = at, again

@@ -66,8 +66,7 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> BradleyTerry:
         return Slopes(value, gradient, diagonal[..., None] * np.eye(models) - weight + gauge)
 
     strength, convergence = newton.maximise(slopes_of, np.zeros(wins.shape[:-1]), sharing_offset=models)
-    centred = strength - strength.mean(axis=-1, keepdims=True)
-    return BradleyTerry(centred.reshape(shape[:-1]), convergence)
+    return BradleyTerry(newton.centred(strength).reshape(shape[:-1]), convergence)
 
 
 def log_sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:

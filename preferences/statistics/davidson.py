@@ -70,9 +70,9 @@ def fit(
         # are ½, −½ and 0. No small probability is computed as 1 minus a large one.
         strength, log_tie = parameters[:, :models], parameters[:, models]
         half = (strength[:, :, None] - strength[:, None, :]) / 2
-        logs = (half, -half, log_tie[:, None, None] + 0 * half)
-        total = np.logaddexp(np.logaddexp(logs[0], logs[1]), logs[2])
-        log_win, _, log_draw = (part - total for part in logs)
+        even = log_tie[:, None, None]
+        log_win = -np.logaddexp(0.0, np.logaddexp(-2 * half, even - half))
+        log_draw = -np.logaddexp(0.0, np.logaddexp(half - even, -half - even))
         win, draw = np.exp(log_win), np.exp(log_draw)
         loss = np.swapaxes(win, -1, -2)
         above, below = np.exp(log_sigmoid(strength)), np.exp(log_sigmoid(-strength))
@@ -105,8 +105,9 @@ def fit(
 
     found, convergence = newton.maximise(slopes_of, np.zeros((len(wins), models + 1)), sharing_offset=models)
     strength, log_tie = found[:, :models], found[:, models]
-    centred = strength - strength.mean(axis=-1, keepdims=True)
-    return Davidson(centred.reshape(shape[:-1]), np.exp(log_tie).reshape(shape[:-2]), convergence)
+    return Davidson(
+        newton.centred(strength).reshape(shape[:-1]), np.exp(log_tie).reshape(shape[:-2]), convergence
+    )
 
 
 def _check_determined(wins: NDArray[np.float64], ties: NDArray[np.float64]) -> None:

@@ -214,7 +214,7 @@ def pair_reliability(
         return Reliability(nothing, nothing, nothing, n, np.full(n_pairs, 0.5), None)
 
     def support_of(theta: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(pair, weights=y * theta[who], minlength=n_pairs)
+        return np.asarray(np.bincount(pair, weights=y * theta[who], minlength=n_pairs), dtype=np.float64)
 
     def step(theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         support = support_of(theta)

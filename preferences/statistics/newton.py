@@ -60,9 +60,7 @@ def maximise(
         step = _steps(slopes)
         gain = 0.5 * np.maximum((slopes.gradient * step).sum(-1), 0.0)
         remaining[active] = gain
-        apart = step.copy()
-        if sharing_offset:
-            apart[:, :sharing_offset] -= apart[:, :sharing_offset].mean(-1, keepdims=True)
+        apart = np.concatenate([centred(step[:, :sharing_offset]), step[:, sharing_offset:]], axis=1)
         going = np.abs(apart).max(-1, initial=0.0) >= TOLERANCE
         active, at, step, gain = active[going], at[going], step[going], gain[going]
         slopes = Slopes(*(part[going] for part in slopes))
@@ -76,6 +74,12 @@ def maximise(
         active, at = active[moved], at[moved]
         slopes = Slopes(*(part[moved] for part in slopes))
     return found, Convergence(bool(done.all()), steps, float(remaining.max(initial=0.0)))
+
+
+def centred(values: Array) -> Array:
+    """Subtract the mean over the last axis, which can be empty."""
+    found: Array = values - values.sum(-1, keepdims=True) / max(1, values.shape[-1])
+    return found
 
 
 def _search(
@@ -119,8 +123,8 @@ def _steps(slopes: Slopes) -> Array:
         step = np.full_like(slopes.gradient, np.nan)
     poor = ~((slopes.gradient * step).sum(-1) >= 0) & np.abs(slopes.gradient).any(-1)
     if poor.any():
-        inverse = np.linalg.pinv(slopes.information[poor], hermitian=True)
+        inverse = np.asarray(np.linalg.pinv(slopes.information[poor], hermitian=True), dtype=np.float64)
         step[poor] = (inverse @ slopes.gradient[poor][..., None])[..., 0]
-        poor = ~((slopes.gradient * step).sum(-1) >= 0)
-        step[poor] = slopes.gradient[poor]
+        still = ~((slopes.gradient * step).sum(-1) >= 0)
+        step[still] = slopes.gradient[still]
     return np.where(np.abs(slopes.gradient).any(-1, keepdims=True), step, 0.0)

@@ -108,7 +108,9 @@ def freeze_snapshot(
                 notes=notes,
                 excluded_annotators=Exclusion.objects.standing().filter(project=project).count(),
             )
-            (unfinished / CARD_NAME).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+            (unfinished / CARD_NAME).write_text(
+                json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            )
             (unfinished / README_NAME).write_text(readme(card))
             snapshot = DatasetSnapshot.objects.create(
                 id=id,

@@ -24,6 +24,7 @@ from django.db.models import Count
 
 from annotation.datasets.choice import CHOSEN, chosen
 from annotation.models import Ranking
+from preferences.statistics.convergence import Convergence
 from preferences.statistics.dawid_skene import pair_reliability
 
 FLOOR = 0.05
@@ -35,11 +36,12 @@ NOBODY: Person = (None, "")
 @dataclass(frozen=True)
 class Weights:
     """`of_person` holds the weights of annotators with an estimate; `usual` is the weight of all other
-    annotators."""
+    annotators. `convergence` states how the estimate ended; None if nothing was estimated."""
 
     of_person: Mapping[Person, float]
     of_review: float
     usual: float
+    convergence: Convergence | None
 
     def of(self, row: Mapping[str, Any]) -> float:
         """Returns the weight of a ranking. `row` holds its kind, annotator_id and annotator_label."""
@@ -53,12 +55,13 @@ class Weights:
             "annotators": len(found),
             "lowest": min(found, default=None),
             "highest": max(found, default=None),
+            "convergence": self.convergence and self.convergence._asdict(),
         }
 
 
 def weigh() -> Weights:
     """Returns weights for the rankings chosen in this transaction (see `choice`)."""
-    reliable = _reliable()
+    reliable, convergence = _reliable()
     counts = (
         chosen()
         .exclude(tiers=[])
@@ -78,15 +81,16 @@ def weigh() -> Weights:
         else:
             unknown += n
     if not known:
-        return Weights({}, 1.0, 1.0)
+        return Weights({}, 1.0, 1.0, convergence)
     usual = total / known
     mean = (total + unknown * usual + reviews) / (known + unknown + reviews)
-    return Weights({who: weight / mean for who, weight in reliable.items()}, 1 / mean, usual / mean)
+    scaled = {who: weight / mean for who, weight in reliable.items()}
+    return Weights(scaled, 1 / mean, usual / mean, convergence)
 
 
-def _reliable() -> dict[Person, float]:
+def _reliable() -> tuple[dict[Person, float], Convergence | None]:
     """Returns the weight max(2p − 1, FLOOR) of each named annotator. Omits annotators who gave no strict
-    verdict on a pair that others also judged."""
+    verdict on a pair that others also judged. Also returns how the estimate ended."""
     people: dict[Person, int] = {}
     pairs, who, tasks, verdicts = (array(kind) for kind in ("q", "q", "q", "b"))
     with connection.chunked_cursor() as cursor:
@@ -110,7 +114,7 @@ def _reliable() -> dict[Person, float]:
                 tasks.append(task)
                 verdicts.append(verdict)
     if not people:
-        return {}
+        return {}, None
     found = pair_reliability(
         np.frombuffer(pairs, dtype=np.int64),
         np.frombuffer(who, dtype=np.int64),
@@ -118,9 +122,11 @@ def _reliable() -> dict[Person, float]:
         n_pairs=max(pairs) + 1,
         n_annotators=len(people),
         clusters=np.frombuffer(tasks, dtype=np.int64),
+        intervals=False,
     )
-    return {
+    weights = {
         person: max(FLOOR, 2 * float(found.accuracy[index]) - 1)
         for person, index in people.items()
         if not np.isnan(found.accuracy[index])
     }
+    return weights, found.convergence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from django.db.models import BigIntegerField, Case, Value, When
@@ -15,9 +15,9 @@ from annotation.database.columns import BIGINT, UUID, Sent, all_rows, keys_of
 from annotation.models import Project, RankingTask
 from annotation.models.content import Split
 from annotation.oversight.ranking_arrays import CHECK, UNKNOWN, RankingArrays, read_rankings
-from config.problems import Problem
 from preferences.statistics import bradley_terry, davidson
 from preferences.statistics.bradley_terry import Ground, Table
+from preferences.statistics.convergence import Convergence, worst
 from preferences.statistics.intervals import percentiles
 from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 
@@ -61,6 +61,7 @@ class Slice:
     name: str
     comparisons: int
     standings: list[Standing]
+    convergence: Convergence
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Leaderboard:
     tie_parameter: float | None
     comparisons: int
     standings: list[Standing]
+    convergence: Convergence
     matrix: list[Cell]
     groups: int
     models_left_out: int
@@ -110,15 +112,16 @@ def leaderboard(
     kept = found.where((place[found.preferred] >= 0) & (place[found.other] >= 0))
     kept = _Comparisons(place[kept.preferred], place[kept.other], kept.is_tie, kept.task)
     names = [read.models[n] for n in shown]
-    table, ground, standings, tie = _standings(kept, names, method)
+    fitted = _fitted(kept, names, method)
     slices, slices_left_out = _slices(project, read, kept, names, method, by, key) if by else ([], 0)
     return Leaderboard(
         method=method,
-        tie_parameter=tie,
+        tie_parameter=fitted.tie,
         comparisons=len(kept.task),
-        standings=standings,
-        matrix=_matrix(table, names),
-        groups=int(ground.group.max(initial=-1)) + 1,
+        standings=fitted.standings,
+        convergence=fitted.convergence,
+        matrix=_matrix(fitted.table, names),
+        groups=int(fitted.ground.group.max(initial=-1)) + 1,
         models_left_out=int((met > 0).sum()) - len(shown),
         slices=slices,
         slices_left_out=slices_left_out,
@@ -143,31 +146,33 @@ def _comparisons(read: RankingArrays) -> _Comparisons:
     return _Comparisons(preferred, other, is_tie.astype(bool), task)
 
 
-def _standings(
-    found: _Comparisons, names: list[str], method: Method
-) -> tuple[Table, Ground, list[Standing], float | None]:
+class _Fitted(NamedTuple):
+    table: Table
+    ground: Ground
+    standings: list[Standing]
+    tie: float | None
+    convergence: Convergence
+
+
+def _fitted(found: _Comparisons, names: list[str], method: Method) -> _Fitted:
     models = len(names)
     table = bradley_terry.table_of(found.preferred, found.other, found.is_tie, models)
     points = bradley_terry.half_ties(*table)
     ground = bradley_terry.ground_of(points)
     if models == 0:
-        return table, ground, [], None
+        return _Fitted(table, ground, [], None, worst([]))
     drawn = bradley_terry.resampled(
         found.preferred, found.other, found.is_tie, found.task, models, samples=SAMPLES, seed=0
     )
     tie = None
     if method == "davidson":
-        try:
-            fitted = davidson.fit(*table, prior=PRIOR)
-            samples = davidson.fit(*drawn, prior=PRIOR).strength
-        except RuntimeError as error:
-            # The fit fails if, for example, a model won 100,000 times and tied once.
-            raise Problem(f"{error} Use method=bradley_terry.") from None
-        strength, tie = fitted.strength, float(fitted.tie)
+        with_ties, samples = davidson.fit(*table, prior=PRIOR), davidson.fit(*drawn, prior=PRIOR)
+        strength, tie, convergence = with_ties.strength, float(with_ties.tie), with_ties.convergence
+        drawn_strength, of_samples = samples.strength, samples.convergence
     else:
-        strength = bradley_terry.fit(points, prior=PRIOR)
-        samples = bradley_terry.fit(bradley_terry.half_ties(*drawn), prior=PRIOR)
-    low, high = percentiles(samples)
+        strength, convergence = bradley_terry.fit(points, prior=PRIOR)
+        drawn_strength, of_samples = bradley_terry.fit(bradley_terry.half_ties(*drawn), prior=PRIOR)
+    low, high = percentiles(drawn_strength)
     standings = [
         Standing(
             model=names[n],
@@ -182,7 +187,7 @@ def _standings(
         )
         for n in sorted(range(models), key=lambda n: (-strength[n], names[n]))
     ]
-    return table, ground, standings, tie
+    return _Fitted(table, ground, standings, tie, worst([convergence, of_samples]))
 
 
 def _matrix(table: Table, names: list[str]) -> list[Cell]:
@@ -221,8 +226,8 @@ def _slices(
             part.is_tie,
             part.task,
         )
-        standings = _standings(narrow, [names[n] for n in present], method)[2]
-        slices.append(Slice(labels[place], len(part.task), standings))
+        fitted = _fitted(narrow, [names[n] for n in present], method)
+        slices.append(Slice(labels[place], len(part.task), fitted.standings, fitted.convergence))
     return slices, max(0, len(largest) - MAX_SLICES)
 
 

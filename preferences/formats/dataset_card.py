@@ -63,6 +63,7 @@ SHA-256 is `{card["sha256"]}`. Annotators are identified by pseudonyms.""",
             f"- {_words(key)}: " + ", ".join(f"{what or '(not named)'}: {n}" for what, n in card[key].items())
             for key in TABLES
         ),
+        _weights(card),
         _agreement(card),
         _lineage(card),
         _table([(f"`{key}`", meaning) for key, meaning in COLUMN_MEANINGS.items()], "column", "meaning"),
@@ -75,6 +76,19 @@ def _aggregation(card: Mapping[str, Any]) -> str:
     how = AGGREGATIONS[selection.pop("aggregation", "every")]
     chosen = json.dumps(selection, ensure_ascii=False) if selection else "all valid rankings"
     return f"Selected: {chosen}. {how}"
+
+
+def _weights(card: Mapping[str, Any]) -> str:
+    """A note if the weights follow from an estimate that is not final."""
+    convergence = (card.get("weights") or {}).get("convergence")
+    if convergence is None or convergence["converged"]:
+        return ""
+    return (
+        "**The weights are not final.** The estimate of the annotators' reliability did not converge within"
+        f" {convergence['steps']} steps. The weights follow from the best estimate that was found. If"
+        " annotators answer nearly at random or share few pairs, their rankings hardly determine who is"
+        " reliable."
+    )
 
 
 def _agreement(card: Mapping[str, Any]) -> str:

@@ -10,5 +10,7 @@ Django.
 | `outliers` | annotators who agree with other annotators significantly less than expected |
 | `crowd_bt`, `dawid_skene` | the reliability of each annotator |
 | `bradley_terry`, `davidson` | model strengths, their uncertainty, and which models can't be compared |
-| `intervals`, `optimise` | functions shared by the other modules |
+| `em`, `newton`, `optimise` | iterative methods. Each of them ends after a limited number of steps |
+| `convergence` | how an iterative method ended. Every iterative estimate contains this statement |
+| `intervals` | functions shared by the other modules |
 """

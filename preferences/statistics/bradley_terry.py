@@ -7,21 +7,26 @@ block designs" (Biometrika 39, 1952). A tie counts as half a win for each side. 
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preferences.statistics import newton
+from preferences.statistics.convergence import Convergence
 from preferences.statistics.intervals import MAX_GROUP_CELLS, MAX_GROUPS, MIN_GROUPS
-
-MAX_ITERATIONS = 200
-TOLERANCE = 1e-9
-# If win rates are near 0 or 1, full Newton steps overshoot. In our tests, steps limited to one unit of log
-# odds did not overshoot.
-MAX_STEP = 1.0
+from preferences.statistics.newton import Slopes
 
 
-def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]:
+class BradleyTerry(NamedTuple):
+    """`strength` contains log odds, centred on 0, and has shape (..., M)."""
+
+    strength: NDArray[np.float64]
+    convergence: Convergence
+
+
+def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> BradleyTerry:
     """Maximum-likelihood strengths by Newton's method.
 
     wins: (..., M, M) array, in which wins[..., i, j] is the number of times that i beat j. A tie adds ½ to
@@ -29,39 +34,44 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
     prior: the number of virtual wins *and* of virtual losses of each model against a model of strength 0. A
         prior above 0 keeps the strength of an undefeated model finite. Such a prior also puts models that
         were never compared on a common scale.
-    Returns strengths with shape (..., M). Raises ValueError for a wrong shape or negative counts. Without a
-        prior, comparisons that leave some strengths undetermined also raise ValueError. Raises RuntimeError
-        if the method does not converge.
+    Raises ValueError for a wrong shape or negative counts. Without a prior, comparisons that leave some
+        strengths undetermined also raise ValueError.
     """
     wins = np.asarray(wins, dtype=np.float64)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2]:
         raise ValueError(f"`wins` must be square in its last two axes; its shape is {wins.shape}.")
-    if not np.isfinite(wins).all() or (wins < 0).any() or prior < 0:
+    if not np.isfinite(wins).all() or (wins < 0).any() or not 0 <= prior < np.inf:
         raise ValueError("`wins` and `prior` must be finite and not negative.")
-    models = wins.shape[-1]
-    wins = wins * (1 - np.eye(models))
+    shape, models, problems = wins.shape, wins.shape[-1], math.prod(wins.shape[:-2])
+    wins = (wins * (1 - np.eye(models))).reshape(problems, models, models)
     if prior == 0 and not _strongly_connected(wins):
         raise ValueError("Some models never won or never lost, even indirectly; use a prior above 0.")
-    games = wins + np.swapaxes(wins, -1, -2)
-    strengths = np.zeros(wins.shape[:-1])
+    losses = np.swapaxes(wins, -1, -2)
     gauge = np.ones((models, models)) if prior == 0 else np.zeros((models, models))
-    for _ in range(MAX_ITERATIONS):
-        beats = _sigmoid(strengths[..., :, None] - strengths[..., None, :])
-        alone = _sigmoid(strengths)
-        gradient = (wins - games * beats).sum(-1) + prior * (1 - 2 * alone)
-        weight = games * beats * (1 - beats)
-        diagonal = weight.sum(-1) + 2 * prior * alone * (1 - alone)
-        information = diagonal[..., None] * np.eye(models) - weight + gauge
-        step = np.linalg.solve(information, gradient[..., None])[..., 0]
-        longest = np.abs(step).max(axis=-1, keepdims=True, initial=0.0)
-        strengths = strengths + step * np.minimum(1.0, MAX_STEP / np.maximum(longest, MAX_STEP))
-        # The convergence test ignores the common offset of all strengths, which only the prior determines.
-        # With a prior below about 1e-5, the offset is mere rounding error.
-        apart = np.abs(step - step.mean(axis=-1, keepdims=True))
-        if apart.max(initial=0.0) < TOLERANCE:
-            centred: NDArray[np.float64] = strengths - strengths.mean(axis=-1, keepdims=True)
-            return centred
-    raise RuntimeError(f"Bradley–Terry did not converge in {MAX_ITERATIONS} steps.")
+
+    def slopes_of(strength: NDArray[np.float64], which: NDArray[np.int64]) -> Slopes:
+        # Probabilities near 0 are computed without cancellation. The gradient is then exact enough for wins
+        # and losses that differ by a factor of 10¹⁵.
+        gap = strength[:, :, None] - strength[:, None, :]
+        log_beats = log_sigmoid(gap)
+        beats = np.exp(log_beats)
+        loses = np.swapaxes(beats, -1, -2)
+        above, below = np.exp(log_sigmoid(strength)), np.exp(log_sigmoid(-strength))
+        won, lost = wins[which], losses[which]
+        value = (won * log_beats).sum((-1, -2))
+        value = value + prior * (log_sigmoid(strength) + log_sigmoid(-strength)).sum(-1)
+        gradient = (won * loses - lost * beats).sum(-1) + prior * (below - above)
+        weight = (won + lost) * beats * loses
+        diagonal = weight.sum(-1) + 2 * prior * above * below
+        return Slopes(value, gradient, diagonal[..., None] * np.eye(models) - weight + gauge)
+
+    strength, convergence = newton.maximise(slopes_of, np.zeros(wins.shape[:-1]), sharing_offset=models)
+    return BradleyTerry(newton.centred(strength).reshape(shape[:-1]), convergence)
+
+
+def log_sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    value: NDArray[np.float64] = np.minimum(x, 0.0) - np.log1p(np.exp(-np.abs(x)))
+    return value
 
 
 class Table(NamedTuple):
@@ -150,11 +160,6 @@ def ground_of(wins: NDArray[np.float64]) -> Ground:
     beats = np.asarray(wins) > 0
     forward = _reach(beats)
     return Ground(_classes(_reach(beats | beats.T)), _classes(forward & forward.T))
-
-
-def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    value: NDArray[np.float64] = 0.5 * (1 + np.tanh(0.5 * x))
-    return value
 
 
 def _strongly_connected(wins: NDArray[np.float64]) -> bool:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from preferences.statistics.convergence import Convergence
 from preferences.statistics.intervals import LEVEL
 from preferences.statistics.optimise import minimise
 
@@ -28,22 +29,27 @@ PENALTY = 0.5
 # Virtual correct and incorrect verdicts keep η inside (0, 1), even for annotators without incorrect verdicts.
 ETA_PRIOR = 1.0
 START_ETA = 0.8
-MAX_ITERATIONS = 500
+MAX_STEPS = 500
 TOLERANCE = 1e-4
+# The logarithm of a smaller probability would be −∞.
+TINY = 1e-300
 # If more items than this are connected, computing the covariance of their strengths takes too long.
 MAX_BLOCK = 2000
+# The covariance of the reliabilities takes about 1 s for 1,000 annotators.
+MAX_ANNOTATORS = 1000
 
 
 class CrowdBT(NamedTuple):
     """`strength` has shape (I,), with one value per item. `eta`, `low`, `high` and `n` have shape (A,), with
     one value per annotator. `n` is the number of strict verdicts. If `n` is 0, `eta`, `low` and `high` are
-    NaN."""
+    NaN. `low` and `high` are also NaN where the data give no interval."""
 
     strength: NDArray[np.float64]
     eta: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     n: NDArray[np.int64]
+    convergence: Convergence
 
 
 def fit(
@@ -65,8 +71,9 @@ def fit(
     The intervals assume that the log-odds of η are normally distributed. The variances come from the inverse
     of the observed information matrix. This matrix covers strengths and reliabilities together, so
     uncertainty about the strengths widens the intervals. All intervals are NaN if more than MAX_BLOCK items
-    are connected. Raises ValueError for unequal shapes, indices out of range or a penalty of 0 or less.
-    Raises RuntimeError if the search does not converge.
+    are connected, or if there are more than MAX_ANNOTATORS annotators. After MAX_STEPS steps, the best
+    estimate is returned, and `convergence.converged` is False. Raises ValueError for unequal shapes, indices
+    out of range or a penalty of 0 or less.
     """
     win, lose, who = (np.asarray(part, dtype=np.int64) for part in (preferred, other, annotators))
     if win.ndim != 1 or not win.shape == lose.shape == who.shape:
@@ -85,7 +92,7 @@ def fit(
         eta = _sigmoid(logit)
         right = _sigmoid(strength[win] - strength[lose])
         reliable = eta[who]
-        chance = reliable * right + (1 - reliable) * (1 - right)
+        chance = np.maximum(reliable * right + (1 - reliable) * (1 - right), TINY)
         both = np.concatenate([strength, logit])
         weights = np.concatenate([np.full(n_items, penalty), np.full(n_annotators, ETA_PRIOR)])
         value = -np.log(chance).sum() + (weights * (np.logaddexp(0, both) + np.logaddexp(0, -both))).sum()
@@ -108,12 +115,12 @@ def fit(
     start[:n_items] = (
         (np.bincount(win, minlength=n_items) - np.bincount(lose, minlength=n_items)) / (met + 2 * penalty) * 2
     )
-    found = minimise(loss, start, scale=1 / curvature, tolerance=TOLERANCE, max_iterations=MAX_ITERATIONS)
-    strength, logit = found[:n_items], found[n_items:]
+    found = minimise(loss, start, scale=1 / curvature, tolerance=TOLERANCE, max_iterations=MAX_STEPS)
+    strength, logit = found.at[:n_items], found.at[n_items:]
     se = _standard_errors(strength, logit, win, lose, who, penalty)
     z = NormalDist().inv_cdf((1 + level) / 2)
     eta, low, high = (np.where(n > 0, _sigmoid(x), np.nan) for x in (logit, logit - z * se, logit + z * se))
-    return CrowdBT(strength, eta, low, high, n)
+    return CrowdBT(strength, eta, low, high, n, found.convergence)
 
 
 def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -139,7 +146,7 @@ def _standard_errors(
     eta = _sigmoid(logit)
     right = _sigmoid(strength[win] - strength[lose])
     reliable = eta[who]
-    chance = reliable * right + (1 - reliable) * (1 - right)
+    chance = np.maximum(reliable * right + (1 - reliable) * (1 - right), TINY)
     # Derivatives of −log P(verdict) with respect to d = s_i − s_j and the log-odds of η.
     d_right, d_eta = right * (1 - right), reliable * (1 - reliable)
     a, b = (2 * reliable - 1) * d_right, (2 * right - 1) * d_eta

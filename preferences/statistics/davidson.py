@@ -8,12 +8,18 @@ probability ν / (2 + ν).
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preferences.statistics.bradley_terry import MAX_ITERATIONS, MAX_STEP, TOLERANCE, ground_of, half_ties
+from preferences.statistics import newton
+from preferences.statistics.bradley_terry import ground_of, half_ties, log_sigmoid
+from preferences.statistics.convergence import Convergence
+from preferences.statistics.newton import Slopes
+
+LOG_2 = math.log(2)
 
 
 class Davidson(NamedTuple):
@@ -22,9 +28,15 @@ class Davidson(NamedTuple):
 
     strength: NDArray[np.float64]
     tie: NDArray[np.float64]
+    convergence: Convergence
 
 
-def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 0.0) -> Davidson:
+def fit(
+    wins: NDArray[np.float64],
+    ties: NDArray[np.float64],
+    *,
+    prior: float = 0.0,
+) -> Davidson:
     """Maximum-likelihood strengths and ν by Newton's method.
 
     wins, ties: (..., M, M) arrays as in `bradley_terry.Table`. The leading axes index separate problems.
@@ -33,57 +45,69 @@ def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 
         A prior above 0 keeps all estimates finite, even for models that are undefeated or were never
         compared. The estimates also remain finite if there are no ties or only ties.
     Raises ValueError for wrong shapes or counts. Without a prior, comparisons that leave a parameter
-        undetermined also raise ValueError. Raises RuntimeError if the method does not converge.
+        undetermined also raise ValueError.
     """
     wins, ties = np.asarray(wins, dtype=np.float64), np.asarray(ties, dtype=np.float64)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2] or wins.shape != ties.shape:
         raise ValueError(
             f"`wins` and `ties` must be square and have the same shape, not {wins.shape} and {ties.shape}."
         )
-    if not np.isfinite(wins + ties).all() or (wins < 0).any() or (ties < 0).any() or prior < 0:
+    if not np.isfinite(wins + ties).all() or (wins < 0).any() or (ties < 0).any() or not 0 <= prior < np.inf:
         raise ValueError("`wins`, `ties` and `prior` must be finite and not negative.")
     if (ties != np.swapaxes(ties, -1, -2)).any():
         raise ValueError("`ties` must be symmetric.")
-    models = wins.shape[-1]
+    shape, models, problems = wins.shape, wins.shape[-1], math.prod(wins.shape[:-2])
     apart = 1 - np.eye(models)
-    wins, ties = wins * apart, ties * apart
+    wins, ties = ((part * apart).reshape(problems, models, models) for part in (wins, ties))
     if prior == 0:
         _check_determined(wins, ties)
-    games = wins + np.swapaxes(wins, -1, -2) + ties
-    # The sufficient statistics are each model's points (1 for a win, ½ for a tie) and the number of ties.
-    points = half_ties(wins, ties).sum(-1)
-    n_ties = ties.sum((-1, -2)) / 2
-    strength, log_tie = np.zeros(wins.shape[:-1]), np.zeros(wins.shape[:-2])
+    losses = np.swapaxes(wins, -1, -2)
     gauge = np.ones((models, models)) if prior == 0 else np.zeros((models, models))
-    for _ in range(MAX_ITERATIONS):
-        # Let d = s_i − s_j. Then P(win) = e^{d/2}/Z, P(loss) = e^{−d/2}/Z and P(tie) = ν/Z. The derivatives
-        # of the log numerators with respect to d are ½, −½ and 0.
-        half = (strength[..., :, None] - strength[..., None, :]) / 2
-        top = np.maximum(np.abs(half), log_tie[..., None, None])
-        win, loss, tie = (np.exp(x - top) for x in (half, -half, log_tie[..., None, None] + 0 * half))
-        total = win + loss + tie
-        win, loss, tie = win / total, loss / total, tie / total
-        alone = 0.5 * (1 + np.tanh(0.5 * strength))
-        equal = 1 / (1 + 2 * np.exp(-log_tie))
-        gradient = points - (games * (win + tie / 2)).sum(-1) + prior * (1 - 2 * alone)
-        tie_gradient = n_ties - (games * tie).sum((-1, -2)) / 2 + prior * (1 - 2 * equal)
-        weight = games * ((win + loss) - (win - loss) ** 2) / 4
-        cross = -(games * tie * (win - loss) / 2).sum(-1)
-        diagonal = weight.sum(-1) + 2 * prior * alone * (1 - alone)
-        information = np.zeros((*wins.shape[:-2], models + 1, models + 1))
-        information[..., :models, :models] = diagonal[..., None] * np.eye(models) - weight + gauge
-        information[..., :models, models] = information[..., models, :models] = cross
-        information[..., models, models] = (games * tie * (1 - tie)).sum((-1, -2)) / 2 + 2 * prior * equal * (
-            1 - equal
+
+    def slopes_of(parameters: NDArray[np.float64], which: NDArray[np.int64]) -> Slopes:
+        # The log-likelihood is concave in the strengths and log ν. Let d = s_i − s_j. P(win) is e^{d/2}/Z,
+        # P(loss) is e^{−d/2}/Z and P(tie) is ν/Z. The derivatives of the log numerators with respect to d
+        # are ½, −½ and 0. No small probability is computed as 1 minus a large one.
+        strength, log_tie = parameters[:, :models], parameters[:, models]
+        half = (strength[:, :, None] - strength[:, None, :]) / 2
+        even = log_tie[:, None, None]
+        log_win = -np.logaddexp(0.0, np.logaddexp(-2 * half, even - half))
+        log_draw = -np.logaddexp(0.0, np.logaddexp(half - even, -half - even))
+        win, draw = np.exp(log_win), np.exp(log_draw)
+        loss = np.swapaxes(win, -1, -2)
+        above, below = np.exp(log_sigmoid(strength)), np.exp(log_sigmoid(-strength))
+        equal = log_sigmoid(log_tie - LOG_2), log_sigmoid(LOG_2 - log_tie)
+        tied, strict = np.exp(equal[0]), np.exp(equal[1])
+        won, lost, drawn = wins[which], losses[which], ties[which]
+        games = won + lost + drawn
+        value = (won * log_win + drawn * log_draw / 2).sum((-1, -2)) + prior * (
+            (log_sigmoid(strength) + log_sigmoid(-strength)).sum(-1) + equal[0] + equal[1]
         )
-        both = np.concatenate([gradient, tie_gradient[..., None]], axis=-1)
-        step = np.linalg.solve(information, both[..., None])[..., 0]
-        longest = np.abs(step).max(axis=-1, keepdims=True, initial=0.0)
-        step = step * np.minimum(1.0, MAX_STEP / np.maximum(longest, MAX_STEP))
-        strength, log_tie = strength + step[..., :models], log_tie + step[..., models]
-        if longest.max(initial=0.0) < TOLERANCE:
-            return Davidson(strength - strength.mean(axis=-1, keepdims=True), np.exp(log_tie))
-    raise RuntimeError(f"Davidson's model did not converge in {MAX_ITERATIONS} steps.")
+        gradient = (won * (loss + draw / 2) - lost * (win + draw / 2) - drawn * (win - loss) / 2).sum(-1)
+        tie_gradient = (drawn * (win + loss) - (won + lost) * draw).sum((-1, -2)) / 2
+        weight = games * (4 * win * loss + draw * (win + loss)) / 4
+        diagonal = weight.sum(-1) + 2 * prior * above * below
+        information = np.zeros((len(which), models + 1, models + 1))
+        information[:, :models, :models] = diagonal[..., None] * np.eye(models) - weight + gauge
+        cross = -(games * draw * (win - loss) / 2).sum(-1)
+        information[:, :models, models] = information[:, models, :models] = cross
+        information[:, models, models] = (games * draw * (win + loss)).sum((-1, -2)) / 2 + (
+            2 * prior * tied * strict
+        )
+        both = np.concatenate(
+            [
+                gradient + prior * (below - above),
+                (tie_gradient + prior * (strict - tied))[:, None],
+            ],
+            axis=-1,
+        )
+        return Slopes(value, both, information)
+
+    found, convergence = newton.maximise(slopes_of, np.zeros((len(wins), models + 1)), sharing_offset=models)
+    strength, log_tie = found[:, :models], found[:, models]
+    return Davidson(
+        newton.centred(strength).reshape(shape[:-1]), np.exp(log_tie).reshape(shape[:-2]), convergence
+    )
 
 
 def _check_determined(wins: NDArray[np.float64], ties: NDArray[np.float64]) -> None:

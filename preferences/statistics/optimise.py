@@ -6,15 +6,28 @@ Nocedal & Wright, "Numerical Optimization" (2nd ed. 2006), algorithms 7.4 and 7.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from preferences.statistics.convergence import Convergence
 
 MEMORY = 10
 MAX_BACKTRACKS = 30
 SUFFICIENT = 1e-4
 
 Vector = NDArray[np.float64]
+# A minimum that is reached as nearly as rounding allows is accepted if another step would bring at most this
+# decrease.
+NEGLIGIBLE = 1e-6
+
+
+class Minimum(NamedTuple):
+    """`at` contains the parameters with the lowest value that was found."""
+
+    at: Vector
+    convergence: Convergence
 
 
 def minimise(
@@ -24,21 +37,26 @@ def minimise(
     scale: Vector,
     tolerance: float,
     max_iterations: int,
-) -> Vector:
+) -> Minimum:
     """Find a local minimum of `function` (which returns its value and gradient), starting at `start`.
 
     `scale` is an estimate of the inverse curvature for each parameter, with shape (n,), and scales the
     initial step. The search stops when no component of the scaled gradient exceeds `tolerance`, or when
     rounding prevents further improvement. Each component is approximately the parameter's distance from its
-    value at the minimum. Raises RuntimeError after `max_iterations` iterations.
+    value at the minimum. The value never increases, so the result after `max_iterations` iterations is the
+    best point that was found.
     """
     x = start.copy()
     value, gradient = function(x)
     steps: list[Vector] = []
     changes: list[Vector] = []
-    for _ in range(max_iterations):
+    for iteration in range(max_iterations + 1):
+        # The decrease that a quadratic function of this curvature would allow.
+        left = 0.5 * float(gradient @ (gradient * scale))
         if np.abs(gradient * scale).max(initial=0.0) <= tolerance:
-            return x
+            return Minimum(x, Convergence(True, iteration, left))
+        if iteration == max_iterations:
+            break
         direction = -_two_loops(gradient, steps, changes, scale)
         slope = float(gradient @ direction)
         if slope >= 0:
@@ -49,16 +67,16 @@ def minimise(
         for _ in range(MAX_BACKTRACKS):
             candidate = x + length * direction
             new_value, new_gradient = function(candidate)
-            if new_value <= value + SUFFICIENT * length * slope:
+            if np.isfinite(new_gradient).all() and new_value <= value + SUFFICIENT * length * slope:
                 break
             length /= 2
         else:
-            return x
+            return Minimum(x, Convergence(left <= NEGLIGIBLE, iteration, left))
         step, change = candidate - x, new_gradient - gradient
         if float(step @ change) > 1e-12 * float(change @ change):
             steps, changes = [*steps[1 - MEMORY :], step], [*changes[1 - MEMORY :], change]
         x, value, gradient = candidate, new_value, new_gradient
-    raise RuntimeError(f"No minimum was found in {max_iterations} steps.")
+    return Minimum(x, Convergence(False, max_iterations, left))
 
 
 def _two_loops(gradient: Vector, steps: list[Vector], changes: list[Vector], scale: Vector) -> Vector:

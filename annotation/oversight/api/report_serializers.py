@@ -13,6 +13,18 @@ class Estimate(serializers.Serializer[Any]):
     high = serializers.FloatField(allow_null=True)
 
 
+class Convergence(serializers.Serializer[Any]):
+    """How an iterative estimate ended. If `converged` is false, the search stopped at its limit of steps, and
+    the figures are the best that were found."""
+
+    converged = serializers.BooleanField()
+    steps = serializers.IntegerField(help_text="Number of steps that the search took.")
+    change = serializers.FloatField(
+        help_text="Increase in the log-likelihood (with the prior) that the last step brought or that another"
+        " step would bring, in nats. An increase of 0.5 is one standard error."
+    )
+
+
 class RatingAgreement(serializers.Serializer[Any]):
     scale = serializers.CharField()
     alpha_ordinal = Estimate()
@@ -92,6 +104,11 @@ class Quality(serializers.Serializer[Any]):
     first_shown_wins = Estimate()
     longer_wins = Estimate()
     annotators = AnnotatorQuality(many=True)
+    reliability_convergence = Convergence(
+        allow_null=True,
+        help_text="How the estimate of the annotators' reliability ended; null if reliability was not"
+        " estimated because fewer than three annotators share pairs.",
+    )
     per_day = DayAgreement(many=True)
     between = Between(
         many=True,
@@ -129,6 +146,7 @@ class Slice(serializers.Serializer[Any]):
     name = serializers.CharField(allow_blank=True)
     comparisons = serializers.IntegerField()
     standings = Standing(many=True)
+    convergence = Convergence()
 
 
 METHODS = ["bradley_terry", "davidson"]
@@ -144,6 +162,7 @@ class Leaderboard(serializers.Serializer[Any]):
     )
     comparisons = serializers.IntegerField()
     standings = Standing(many=True)
+    convergence = Convergence(help_text="How the estimate of the strengths and of their intervals ended.")
     matrix = Cell(many=True, help_text="One cell for each pair of compared models.")
     groups = serializers.IntegerField(
         help_text="Number of groups. Only models in the same group can be compared."

@@ -21,6 +21,7 @@ from annotation.oversight.ranking_arrays import (
     RankingArrays,
     gold_places,
 )
+from preferences.statistics.dawid_skene import Reliability
 from preferences.statistics.outliers import outliers
 from preferences.statistics.pairs import gold_scores
 
@@ -54,6 +55,7 @@ def annotators_of(
     everything: RankingArrays,
     read: RankingArrays,
     shared: SharedTasks,
+    reliability: Reliability,
     bias: Biases,
     same: NDArray[np.int64],
     pairs: NDArray[np.int64],
@@ -67,7 +69,6 @@ def annotators_of(
     medians = _medians(person, duration, people)
     n_pairs = np.bincount(shared.person, weights=pairs, minlength=people)
     n_same = np.bincount(shared.person, weights=same, minlength=people)
-    reliability = shared.reliability(people)
     with np.errstate(invalid="ignore", divide="ignore"):
         agreement = n_same / n_pairs
         score = np.where(pairs > 0, same / pairs, np.nan)

@@ -39,6 +39,7 @@ from preferences.statistics.agreement import (
     between_annotators,
     by_ranking,
 )
+from preferences.statistics.convergence import Convergence
 
 # The table has one cell per pair of annotators. The table's size therefore grows with the square of the
 # number of annotators.
@@ -76,6 +77,7 @@ class Quality:
     first_shown_wins: Estimate
     longer_wins: Estimate
     annotators: list[AnnotatorQuality]
+    reliability_convergence: Convergence | None
     per_day: list[DayAgreement]
     between: list[Between]
 
@@ -89,6 +91,7 @@ def quality(*, project: Project) -> Quality:
     bias = Biases.of(read)
     met = shared.met
     same, pairs = by_ranking(met, len(shared.task))
+    reliability = shared.reliability(len(read.people))
     agreement = ratio_over_tasks(met.same, met.shared, shared.task[met.first])
     return Quality(
         pairwise_agreement=agreement.value,
@@ -104,7 +107,8 @@ def quality(*, project: Project) -> Quality:
         ratings=ratings.rating_agreement(project=project),
         first_shown_wins=pooled(bias.first_shown),
         longer_wins=pooled(bias.longer),
-        annotators=annotators_of(project, everything, read, shared, bias, same, pairs),
+        annotators=annotators_of(project, everything, read, shared, reliability, bias, same, pairs),
+        reliability_convergence=reliability.convergence,
         per_day=_per_day(shared.given_at, same, pairs),
         between=_between(read.people, met, shared.person),
     )

@@ -2077,6 +2077,20 @@ export interface components {
             /** Format: date-time */
             connected_at: string;
         };
+        /**
+         * @description How an iterative estimate ended. If `converged` is false, the search stopped at its limit of steps, and
+         *     the figures are the best that were found.
+         */
+        Convergence: {
+            converged: boolean;
+            /** @description Number of steps that the search took. */
+            steps: number;
+            /**
+             * Format: double
+             * @description Increase in the log-likelihood (with the prior) that the last step brought or that another step would bring, in nats. An increase of 0.5 is one standard error.
+             */
+            change: number;
+        };
         CreatedToken: {
             /** Format: uuid */
             id: string;
@@ -2748,6 +2762,8 @@ export interface components {
             tie_parameter: number | null;
             comparisons: number;
             standings: components["schemas"]["Standing"][];
+            /** @description How the estimate of the strengths and of their intervals ended. */
+            convergence: components["schemas"]["Convergence"];
             /** @description One cell for each pair of compared models. */
             matrix: components["schemas"]["Cell"][];
             /** @description Number of groups. Only models in the same group can be compared. */
@@ -3559,6 +3575,8 @@ export interface components {
             first_shown_wins: components["schemas"]["Estimate"];
             longer_wins: components["schemas"]["Estimate"];
             annotators: components["schemas"]["AnnotatorQuality"][];
+            /** @description How the estimate of the annotators' reliability ended; null if reliability was not estimated because fewer than three annotators share pairs. */
+            reliability_convergence: components["schemas"]["Convergence"] | null;
             per_day: components["schemas"]["DayAgreement"][];
             /** @description Pairwise agreement between the annotators who share the most tasks with others. */
             between: components["schemas"]["Between"][];
@@ -4097,6 +4115,7 @@ export interface components {
             name: string;
             comparisons: number;
             standings: components["schemas"]["Standing"][];
+            convergence: components["schemas"]["Convergence"];
         };
         Snapshot: {
             /** Format: uuid */

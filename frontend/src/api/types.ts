@@ -36,6 +36,7 @@ export type ImportPreview = Schemas["ImportPreview"];
 export type ImportReport = Schemas["ImportReport"];
 export type Progress = Schemas["Progress"];
 export type Quality = Schemas["Quality"];
+export type Convergence = Schemas["Convergence"];
 export type Estimate = Schemas["Estimate"];
 export type AnnotatorQuality = Schemas["AnnotatorQuality"];
 export type LeaderboardRow = Schemas["Standing"];

@@ -314,7 +314,7 @@ def test_weights_are_equal_if_fewer_than_three_annotators_share_tasks(
     rank(tasks[0], "lee", "a", "b", "c")
     card, rows = frozen(project, aggregation="weighted")
     assert [row["weight"] for row in rows] == [1.0, 1.0]
-    assert card["weights"] == {"annotators": 0, "lowest": None, "highest": None}
+    assert card["weights"] == {"annotators": 0, "lowest": None, "highest": None, "convergence": None}
 
 
 def test_every_part_of_an_answer_is_in_the_row(

@@ -43,7 +43,7 @@ def test_leaderboard_orders_models_and_counts_wins_losses_and_ties(ranked: Proje
         Cell("model-0", "model-2", 12, 0, 0),
         Cell("model-1", "model-2", 8, 0, 4),
     ]
-    known = dict(zip("012", bradley_terry.fit(WINS + TIES / 2, prior=PRIOR), strict=True))
+    known = dict(zip("012", bradley_terry.fit(WINS + TIES / 2, prior=PRIOR).strength, strict=True))
     for row in board.standings:
         assert row.strength == pytest.approx(known[row.model[-1]])
         assert row.low < row.strength < row.high
@@ -141,13 +141,3 @@ def test_invalid_parameter_is_named_in_the_error(
         response = client.get(board + query)
         assert (response.status_code, wrong_fields(response)) == (422, [field])
     assert client.get(f"{board}?by=metadata&key=topic&method=davidson").status_code == 200
-
-
-def test_fit_that_does_not_converge_is_reported(
-    ranked: Project, mona: User, client_of: Callable[[User], APIClient], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(davidson, "MAX_ITERATIONS", 1)
-    response = client_of(mona).get("/api/v1/projects/support/leaderboard/?method=davidson")
-    assert response.status_code == 422
-    assert "did not converge" in response.json()["detail"]
-    assert "bradley_terry" in response.json()["detail"]

@@ -8,13 +8,19 @@ import pytest
 from crowdkit.aggregation import BradleyTerry as CrowdKit
 from numpy.typing import NDArray
 
+from preferences.statistics import bradley_terry
 from preferences.statistics.bradley_terry import (
-    fit,
     ground_of,
     half_ties,
     resampled,
     table_of,
 )
+
+
+def fit(wins: NDArray[np.float64] | NDArray[np.int64], prior: float = 0.0) -> NDArray[np.float64]:
+    found = bradley_terry.fit(np.asarray(wins, dtype=np.float64), prior=prior)
+    assert found.convergence.converged
+    return found.strength
 
 
 def _draw(strengths: NDArray[np.float64], games: int, seed: int) -> NDArray[np.int64]:

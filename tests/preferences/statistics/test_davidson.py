@@ -45,7 +45,7 @@ def test_known_parameters_are_recovered() -> None:
 
 def test_expected_points_and_ties_match_observations_at_the_maximum() -> None:
     wins, ties = _draw(1, TRUTH, 0.5, 50)
-    strength, tie = davidson.fit(wins, ties)
+    strength, tie, _ = davidson.fit(wins, ties)
     weight = np.exp(strength)
     middle = tie * np.sqrt(weight[:, None] * weight[None, :])
     total = weight[:, None] + weight[None, :] + middle
@@ -83,7 +83,7 @@ def test_davidson_without_ties_equals_bradley_terry() -> None:
     wins = _draw(3, TRUTH, 1e-9, 200).wins
     none = np.zeros_like(wins)
     found = davidson.fit(wins, none, prior=0.5)
-    np.testing.assert_allclose(found.strength, bradley_terry.fit(wins, prior=0.5), atol=0.01)
+    np.testing.assert_allclose(found.strength, bradley_terry.fit(wins, prior=0.5).strength, atol=0.01)
     assert found.tie < 0.01
     with pytest.raises(ValueError, match="prior"):
         davidson.fit(wins, none)

@@ -40,7 +40,7 @@ def test_mt_bench_strengths_match_the_reference_values() -> None:
     sides = np.array([[names.index(one), names.index(two)] for one, two in votes.names])[votes.items]
     preferred, other = np.where(votes.values >= 0, sides.T, sides.T[::-1])
     table = bradley_terry.table_of(preferred, other, votes.values == 0, len(names))
-    strengths = bradley_terry.fit(bradley_terry.half_ties(*table))
+    strengths = bradley_terry.fit(bradley_terry.half_ties(*table)).strength
     assert dict(zip(names, strengths.round(3).tolist(), strict=True)) == {
         "gpt-4": 1.019,
         "claude-v1": 0.709,
@@ -56,7 +56,9 @@ def test_mt_bench_strengths_match_the_reference_values() -> None:
     drawn = bradley_terry.resampled(
         preferred, other, votes.values == 0, votes.items, len(names), samples=200, seed=0
     )
-    low, high = np.quantile(bradley_terry.fit(bradley_terry.half_ties(*drawn)), [0.025, 0.975], axis=0)
+    low, high = np.quantile(
+        bradley_terry.fit(bradley_terry.half_ties(*drawn)).strength, [0.025, 0.975], axis=0
+    )
     assert ((low < strengths) & (strengths < high)).all()
     assert (high - low < 0.4).all()
 

@@ -117,5 +117,5 @@ def test_leaderboard_orders_styles_by_their_gold_scores(gold: NDArray[np.float64
     none = np.zeros(len(preferred), dtype=bool)
     strengths = bradley_terry.fit(
         bradley_terry.half_ties(*bradley_terry.table_of(preferred, other, none, K)), prior=0.5
-    )
+    ).strength
     assert np.argsort(strengths).tolist() == np.argsort(gold.mean(0)).tolist()

@@ -61,7 +61,7 @@ def test_cycle_of_votes_gives_equal_strengths() -> None:
         wins = np.zeros((3, 3))
         for a, b in ((0, 1), (1, 2), (2, 0)):
             wins[order[a], order[b]] = 1
-        np.testing.assert_allclose(bradley_terry.fit(wins), 0, atol=1e-9)
+        np.testing.assert_allclose(bradley_terry.fit(wins).strength, 0, atol=1e-9)
 
 
 def test_pairwise_agreement_matches_a_count_over_all_votes() -> None:

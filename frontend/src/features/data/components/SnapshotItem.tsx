@@ -11,6 +11,7 @@ import ui from "@/shared/ui/ui.module.css";
 import { exportUrl, fileName, formatsQuery, lineageQuery, linesOf } from "../api/data";
 import { useTexts } from "../texts";
 import styles from "./data.module.css";
+import { WeightsNotice } from "./WeightsNotice";
 
 /** The dataset card's nonzero counts, except those shown on the snapshot's first line. */
 function Card({ snapshot }: { snapshot: Snapshot }) {
@@ -22,6 +23,7 @@ function Card({ snapshot }: { snapshot: Snapshot }) {
   });
   return (
     <section aria-label={texts.card}>
+      <WeightsNotice card={card} />
       {counted.length > 0 && <Stats items={counted} />}
       <details className={styles.known}>
         <summary>{texts.wholeCard}</summary>

@@ -1,4 +1,4 @@
-import { bytes, plural } from "@/shared/format";
+import { bytes, count, plural } from "@/shared/format";
 
 export const en = {
   title: "Data",
@@ -138,6 +138,9 @@ export const en = {
     selected: "Selected",
     card: "Dataset card",
     wholeCard: "Full card",
+    unfinished: "The weights are not final.",
+    unfinishedMeaning: (steps: number) =>
+      `The estimate of the annotators’ reliability stopped at its limit of ${count(steps)} steps. The weights follow from the best estimate that it found. Rankings by annotators who answer nearly at random, or who share few pairs, hardly determine who is reliable.`,
     lineage: "Used by",
     unused: "No run has used this snapshot yet.",
     run: (kind: string, state: string) => `${kind} run, ${state}`,

@@ -12,6 +12,7 @@ import { useTexts } from "../texts";
 import { BoardForm } from "./BoardForm";
 import styles from "./leaderboard.module.css";
 import { Strengths } from "./Strengths";
+import { Unfinished } from "./Unfinished";
 import { WinMatrix } from "./WinMatrix";
 
 const route = getRouteApi("/shell/projects/$slug/leaderboard");
@@ -22,6 +23,7 @@ function MainBoard({ board }: { board: Board }) {
   return (
     <>
       {board.groups > 1 && <Notice tone="warn" title={texts.groups(board.groups)} />}
+      <Unfinished convergence={board.convergence} />
       <Panel
         title={texts.board.title}
         flush
@@ -56,6 +58,7 @@ function Slices({ board, search }: { board: Board; search: BoardSearch }) {
             flush
             aside={<span className={ui.dim}>{words.compared(slice.comparisons)}</span>}
           >
+            <Unfinished convergence={slice.convergence} />
             <Strengths standings={slice.standings} label={`${title}, ${words.table}`} />
           </Panel>
         );

@@ -51,6 +51,11 @@ export const en = {
     `These models form ${count(n)} groups. Models in different groups have never been compared, directly or indirectly. Strengths are comparable only within a group. A task with responses from two groups would connect these groups.`,
   levels:
     "The models in a group fall into levels. A model on a higher level has won every comparison with models on lower levels. Therefore, only a lower bound is known for the difference in strength between two levels. A few more comparisons would determine the difference.",
+  unfinished: {
+    title: "The strengths are not final.",
+    meaning: (steps: number) =>
+      `The computation stopped at its limit of ${count(steps)} steps. The strengths and intervals are the best that it found. This can happen if a model wins nearly all of very many comparisons.`,
+  },
   matrix: {
     title: "Head to head",
     table: "Wins, table",

@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
 import { count, duration, percent } from "@/shared/format";
-import { Badge, Panel, TableScroll } from "@/shared/ui";
+import { Badge, Notice, Panel, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import {
   COLUMNS,
@@ -173,6 +173,11 @@ export function AnnotatorsPanel({
         )
       }
     >
+      {quality.reliability_convergence?.converged === false && (
+        <Notice tone="warn" title={texts.unfinished}>
+          <p>{texts.unfinishedMeaning(quality.reliability_convergence.steps)}</p>
+        </Notice>
+      )}
       <TableScroll label={texts.table}>
         <thead>
           <tr>

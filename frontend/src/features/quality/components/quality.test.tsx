@@ -43,6 +43,7 @@ const quality = (changes: Partial<Quality>): Quality => ({
   first_shown_wins: estimate(0.5, 0.47, 0.53),
   longer_wins: unknown,
   annotators: [person({})],
+  reliability_convergence: { converged: true, steps: 14, change: 0 },
   per_day: [],
   between: [],
   ...changes,
@@ -66,6 +67,14 @@ const cells = (name: string) =>
 const names = () => screen.getAllByRole("row").flatMap((row) => row.querySelector("td")?.textContent ?? []);
 
 describe("the quality page", () => {
+  it("warns about reliability estimates that are not final", () => {
+    open({ reliability_convergence: { converged: false, steps: 1000, change: 0.3 } });
+    expect(screen.getByRole("alert").textContent).toContain("limit of 1,000 steps");
+    cleanup();
+    open({ reliability_convergence: null });
+    expect(screen.queryByRole("alert")).toBeNull();
+  });
+
   it("shows agreement with its interval and meaning, and omits unknown values", () => {
     open({});
     expect(screen.getByText("0.61 (0.55 to 0.66)")).toBeTruthy();

@@ -73,6 +73,9 @@ export const en = {
         "p-value of the test for lower agreement than other annotators, adjusted for multiple tests",
       ],
     },
+    unfinished: "The reliability estimates are not final.",
+    unfinishedMeaning: (steps: number) =>
+      `The computation stopped at its limit of ${count(steps)} steps. The figures are the best that it found. The verdicts hardly determine who is reliable. This happens if annotators answer nearly at random or share few pairs. More shared tasks or tasks with a known answer help.`,
     unlike: "outlier",
     leans: "biased",
     straight: "unchanged",

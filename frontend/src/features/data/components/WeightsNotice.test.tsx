@@ -1,0 +1,18 @@
+import { cleanup, render, screen } from "@testing-library/react";
+import { afterEach, expect, test } from "vitest";
+import { WeightsNotice } from "./WeightsNotice";
+
+afterEach(cleanup);
+
+test("a snapshot whose weights are not final says so", () => {
+  const convergence = { converged: false, steps: 1000, change: 0.2 };
+  render(<WeightsNotice card={{ weights: { annotators: 3, convergence } }} />);
+  expect(screen.getByRole("alert").textContent).toContain("limit of 1,000 steps");
+});
+
+test("no warning is shown for final weights, without weights, and for older snapshots", () => {
+  const convergence = { converged: true, steps: 14, change: 0 };
+  for (const weights of [{ convergence }, { convergence: null }, {}, { annotators: 2 }, undefined])
+    render(<WeightsNotice card={{ weights }} />);
+  expect(screen.queryByRole("alert")).toBeNull();
+});

@@ -1,0 +1,31 @@
+"""How an iterative estimate ended. Every estimator in this package returns its best estimate after a bounded
+number of steps, and states whether the estimate is final."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Convergence(NamedTuple):
+    """Whether an estimate reached its maximum.
+
+    `steps` is the number of steps. `change` is the increase in the log-likelihood (with a prior: in the log
+    posterior density) that the last step brought or that another step would bring, in nats. An estimate that
+    is one standard error away from the maximum lies 0.5 nats below the maximum. A change of 1e-6 is therefore
+    negligible, and a change of 0.1 is not.
+    """
+
+    converged: bool
+    steps: int
+    change: float
+
+
+def worst(parts: Iterable[Convergence]) -> Convergence:
+    """One statement for several estimates. All of them converged only if each of them did."""
+    found = list(parts)
+    return Convergence(
+        all(part.converged for part in found),
+        max((part.steps for part in found), default=0),
+        max((part.change for part in found), default=0.0),
+    )

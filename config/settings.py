@@ -32,6 +32,8 @@ SECRET_KEY = env_secret("SECRET_KEY")
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS")
 SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+# The proxies whose X-Forwarded-For and X-Forwarded-Proto headers are trusted (config/proxies.py).
+TRUSTED_PROXIES = env_networks("RANKLOOP_TRUSTED_PROXIES")
 OIDC_PROVIDERS = providers_of_environment()
 DATABASE_URL = env_secret("DATABASE_URL")
 BROKER_URL = env_secret("BROKER_URL")
@@ -108,6 +110,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "annotation.database.acting.RequestActor",
+    "config.before_body.BeforeBody",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -177,8 +180,8 @@ REST_FRAMEWORK = {
         "annotation.api.parsers.TextJSONParser",
         "rest_framework.parsers.MultiPartParser",
     ],
-    # The client address is the connection's address, which uvicorn sets correctly behind a trusted proxy.
-    # Forwarding headers are ignored, because anybody can forge them.
+    # config/proxies.py has already replaced a trusted proxy's address with the client's. DRF must not read
+    # forwarding headers, because anybody can forge them.
     "NUM_PROXIES": 0,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.problems.problem_response",

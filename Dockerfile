@@ -31,7 +31,7 @@ RUN python -m whitenoise.compress --quiet frontend/dist && python -m compileall 
 USER rankloop
 VOLUME /state
 EXPOSE 8000
-CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "off"]
+CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "off", "--no-proxy-headers"]
 
 FROM web AS training
 ARG TORCH_INDEX_URL=""

@@ -109,6 +109,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "annotation.accounts.login.devices.remember_device",
     "annotation.database.acting.RequestActor",
     "config.before_body.BeforeBody",
 ]
@@ -122,6 +123,7 @@ AUTH_USER_MODEL = "annotation.User"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "annotation.accounts.password_changes.PasswordChanges"},
 ]
 
 # Login (annotation/accounts/login) uses allauth's components behind our own API. Allauth's pages and emails

@@ -91,3 +91,8 @@ def token_holder(*, token: str) -> ApiToken | None:
 def revoke_token(*, token: ApiToken) -> bool:
     """Revokes the token. Returns False if the token was already revoked."""
     return ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
+
+
+def revoke_all_tokens(*, user: User) -> int:
+    """Revokes the user's tokens. Returns the number of tokens that were not yet revoked."""
+    return ApiToken.objects.filter(user=user, revoked_at=None).update(revoked_at=timezone.now())

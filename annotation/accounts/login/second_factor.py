@@ -65,7 +65,7 @@ def confirm_enrolment(*, request: HttpRequest, user: User, code: str) -> list[st
     secret = internals.begun_totp(request)
     if secret is None:
         raise Conflict("No setup is in progress, or the session has ended. Start again.", type="no-enrolment")
-    with guessing(request, code_limits(user.pk)) as guess:
+    with guessing(request, code_limits(request, user)) as guess:
         guess.right = internals.is_totp_code(secret, code)
     if not guess.right:
         raise _wrong_code()
@@ -115,7 +115,7 @@ def _use_code(request: HttpRequest, user: User, code: str) -> Authenticator:
         Authenticator.Type.TOTP: lambda row: internals.use_totp_code(row, given) and _first_use(user, given),
         Authenticator.Type.RECOVERY_CODES: lambda row: internals.use_recovery_code(row, given),
     }
-    with guessing(request, code_limits(user.pk)) as guess:
+    with guessing(request, code_limits(request, user)) as guess:
         for row in Authenticator.objects.filter(user=user, type__in=judges):
             if judges[row.type](row):
                 guess.right = True

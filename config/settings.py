@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from config.env import BadEnvironment, env_list, env_networks, env_positive, env_secret, env_str
+from config.env import BadEnvironment, env_limit, env_list, env_networks, env_positive, env_secret, env_str
 from config.oidc import providers_of_environment
 from config.safety import unsafe
 from embedded.stack import addresses, default_state
@@ -34,6 +34,8 @@ SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 # The proxies whose X-Forwarded-For and X-Forwarded-Proto headers are trusted (config/proxies.py).
 TRUSTED_PROXIES = env_networks("RANKLOOP_TRUSTED_PROXIES")
+# The private networks, such as 10.1.0.0/16, to which webhooks can be sent.
+WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
 OIDC_PROVIDERS = providers_of_environment()
 DATABASE_URL = env_secret("DATABASE_URL")
 BROKER_URL = env_secret("BROKER_URL")
@@ -45,6 +47,9 @@ if PRODUCTION:
             csrf_trusted_origins=CSRF_TRUSTED_ORIGINS,
             database_url=DATABASE_URL,
             broker_url=BROKER_URL,
+            secret_key_fallbacks=SECRET_KEY_FALLBACKS,
+            trusted_proxies=TRUSTED_PROXIES,
+            webhook_networks=WEBHOOK_NETWORKS,
             oidc_providers=OIDC_PROVIDERS,
         )
     ):
@@ -125,6 +130,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "annotation.accounts.password_changes.PasswordChanges"},
 ]
+
+# The longest time for which users can create API tokens (docs/accounts.md). None: tokens without an expiry
+# date are allowed too.
+TOKEN_MAX_DAYS = env_limit("RANKLOOP_TOKEN_MAX_DAYS", 365)
 
 # Login (annotation/accounts/login) uses allauth's components behind our own API. Allauth's pages and emails
 # are not used.
@@ -265,10 +274,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "turn-loops": {"task": "training.tasks.turn_loops", "schedule": 60.0},
 }
 
-# Webhooks go to the public internet over https. RANKLOOP_WEBHOOK_NETWORKS allows private networks such as
-# 10.1.0.0/16. Outside production, plain http is also allowed.
+# Webhooks go to the public internet over https. Outside production, plain http is also allowed.
 WEBHOOK_HTTPS_ONLY = PRODUCTION
-WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 
 from allauth.account.stages import LoginStageController
@@ -14,6 +15,7 @@ from allauth.mfa.stages import AuthenticateStage
 from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
+from django.utils import timezone
 
 from annotation.accounts.login import allauth_internals as internals
 from annotation.accounts.login.limits import code_limits, guessing
@@ -24,6 +26,7 @@ from config.problems import Conflict, FieldProblem, Problem
 # A code is valid for its own half minute. Because clocks differ, a code is also valid for the half minute
 # before and the half minute after.
 CODE_SECONDS = 90
+RECENT = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,24 @@ def replace_recovery_codes(*, request: HttpRequest, user: User, code: str) -> li
     _use_code(request, user, code)
     with transaction.atomic():
         return _new_codes(user)
+
+
+def confirm_identity(*, request: HttpRequest, user: User, password: str, code: str) -> None:
+    """Checks before a sensitive change that the user is present: by a code if the second factor is on,
+    otherwise by the password. An account without either must have logged in recently. Raises Problem
+    otherwise."""
+    if state_of(user).enabled:
+        _use_code(request, user, code)
+    elif user.has_usable_password():
+        confirm_password(request=request, user=user, password=password)
+    else:
+        logged_in = internals.authenticated_at(request, user)
+        if logged_in is None or logged_in < timezone.now() - RECENT:
+            raise Problem(
+                "You logged in too long ago for this change. Log out, log in again, then repeat it.",
+                status=HTTPStatus.FORBIDDEN,
+                type="login-too-old",
+            )
 
 
 def complete_log_in(*, request: HttpRequest, code: str) -> None:

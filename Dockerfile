@@ -32,7 +32,7 @@ USER rankloop
 VOLUME /state
 EXPOSE 8000
 ENV RANKLOOP_PROCESS=web
-CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "off"]
+CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "off", "--no-proxy-headers"]
 
 FROM web AS training
 ARG TORCH_INDEX_URL=""

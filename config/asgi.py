@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import io
 import os
-from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
 from typing import IO, Any
 
 import django
@@ -27,28 +26,24 @@ from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import close_old_connections
-from django.http.response import HttpResponseBase, JsonResponse
+from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
+from config.bodies import (
+    Receive,
+    Refused,
+    Send,
+    Uploads,
+    lingering,
+    read_body,
+    with_length,
+    without_body,
+)
 from config.heavy.forwarding import HeavyRequests
+from config.proxies import client_scope
 
 # The threads share one interpreter, so additional threads would only wait for each other.
 THREADS = 8
-# The multipart form around an upload of the maximum size.
-FORM_BYTES = 2**20
-
-Message = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-
-def max_body_bytes() -> int:
-    """A limit is needed here, because bodies are written to a file before the sender is authenticated."""
-    return settings.IMPORT_MAX_BYTES + FORM_BYTES
-
-
-class BodyTooLarge(Exception):
-    """Raised if a request body exceeds `max_body_bytes`."""
 
 
 class OneThreadPerRequest(ASGIHandler):
@@ -60,24 +55,28 @@ class OneThreadPerRequest(ASGIHandler):
         self.load_middleware(is_async=False)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self._heavy = HeavyRequests() if settings.PROCESS == "web" else None
+        self._uploads = Uploads()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise ValueError(f"Only HTTP is supported, not {scope['type']}.")
+        scope = client_scope(scope)
+
+        async def check() -> HttpResponseBase:
+            return await self._in_thread(without_body(scope), io.BytesIO())
+
         try:
-            body = await self.read_body(_limited(scope, receive))
+            body = await read_body(scope, receive, check=check, uploads=self._uploads)
         except RequestAborted:
             return
-        except BodyTooLarge:
-            await self.send_response(_refusal(), send)
+        except Refused as refused:
+            await self.send_response(refused.response, lingering(send, receive))
             return
         try:
             if self._heavy is not None and (heavy := self._heavy.kind_of(scope)) is not None:
-                await self._heavy.answer(heavy, scope, body, receive, send)
+                await self._heavy.answer(heavy, with_length(scope, body), body.file, receive, send)
                 return
-            answer = contextvars.copy_context().run
-            loop = asyncio.get_running_loop()
-            response = await loop.run_in_executor(self._threads, answer, self._answer, scope, body)
+            response = await self._in_thread(with_length(scope, body), body.file)
             if response.streaming:
                 async with ThreadSensitiveContext():
                     await self._stream(response, receive, send)
@@ -85,6 +84,11 @@ class OneThreadPerRequest(ASGIHandler):
                 await self.send_response(response, send)
         finally:
             body.close()
+
+    async def _in_thread(self, scope: dict[str, Any], body: IO[bytes]) -> HttpResponseBase:
+        answer = contextvars.copy_context().run
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, answer, self._answer, scope, body)
 
     def _answer(self, scope: dict[str, Any], body: IO[bytes]) -> HttpResponseBase:
         """Send Django's request signals and run the view in one thread, which also owns the request's
@@ -114,37 +118,6 @@ class OneThreadPerRequest(ASGIHandler):
                 task.cancel()
             await asyncio.gather(sending, gone, return_exceptions=True)
             await sync_to_async(response.close)()
-
-
-def _limited(scope: Mapping[str, Any], receive: Receive) -> Receive:
-    """Wraps `receive` so that it raises BodyTooLarge once the body, or its declared length, exceeds the
-    limit."""
-    limit = max_body_bytes()
-    announced = dict(scope.get("headers", ())).get(b"content-length", b"")
-    too_large = announced.isdigit() and int(announced) > limit
-    taken = 0
-
-    async def limited() -> Message:
-        nonlocal taken
-        if too_large:
-            raise BodyTooLarge
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > limit:
-            raise BodyTooLarge
-        return message
-
-    return limited
-
-
-def _refusal() -> HttpResponseBase:
-    from config.problems import problem_body  # imported here, because the import needs the settings
-
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    body = problem_body(status=status, detail=f"A request body can have at most {max_body_bytes():,} bytes.")
-    # The rest of the body is not read, so the connection can't be reused for another request.
-    kind, headers = "application/problem+json", {"Connection": "close"}
-    return JsonResponse(body, status=status, content_type=kind, headers=headers)
 
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")

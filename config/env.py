@@ -26,6 +26,11 @@ def env_positive(name: str, default: int) -> int:
     return number
 
 
+def env_limit(name: str, default: int) -> int | None:
+    """A whole number of at least 1. None for the value `unlimited`."""
+    return None if env_str(name) == "unlimited" else env_positive(name, default)
+
+
 def env_list(name: str) -> list[str]:
     return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
 

@@ -37,6 +37,9 @@ _CONTENT_SECURITY_POLICY = "; ".join(
 _HEADERS = {
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
     "X-Frame-Options": "DENY",
+    # Answers can contain private data, and a browser's or a proxy's copy would outlive the session. Static
+    # files and pages set their own policy.
+    "Cache-Control": "no-store",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 

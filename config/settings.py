@@ -11,7 +11,16 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from config.database_limits import connection_options
-from config.env import BadEnvironment, env_list, env_networks, env_positive, env_secret, env_secrets, env_str
+from config.env import (
+    BadEnvironment,
+    env_limit,
+    env_list,
+    env_networks,
+    env_positive,
+    env_secret,
+    env_secrets,
+    env_str,
+)
 from config.oidc import providers_of_environment
 from config.safety import unsafe
 from embedded.stack import addresses, default_state
@@ -35,6 +44,10 @@ SECRET_KEY = env_secret("SECRET_KEY")
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS")
 SECRET_KEY_FALLBACKS = env_secrets("SECRET_KEY_FALLBACKS")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+# The proxies whose X-Forwarded-For and X-Forwarded-Proto headers are trusted (config/proxies.py).
+TRUSTED_PROXIES = env_networks("RANKLOOP_TRUSTED_PROXIES")
+# The private networks, such as 10.1.0.0/16, to which webhooks can be sent.
+WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
 OIDC_PROVIDERS = providers_of_environment()
 DATABASE_URL = env_secret("DATABASE_URL")
 BROKER_URL = env_secret("BROKER_URL")
@@ -46,6 +59,9 @@ if PRODUCTION:
             csrf_trusted_origins=CSRF_TRUSTED_ORIGINS,
             database_url=DATABASE_URL,
             broker_url=BROKER_URL,
+            secret_key_fallbacks=SECRET_KEY_FALLBACKS,
+            trusted_proxies=TRUSTED_PROXIES,
+            webhook_networks=WEBHOOK_NETWORKS,
             oidc_providers=OIDC_PROVIDERS,
         )
     ):
@@ -112,7 +128,9 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "annotation.accounts.login.sessions.SessionUser",
     "allauth.account.middleware.AccountMiddleware",
+    "annotation.accounts.login.devices.remember_device",
     "annotation.database.acting.RequestActor",
+    "config.before_body.BeforeBody",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -124,7 +142,12 @@ AUTH_USER_MODEL = "annotation.User"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "annotation.accounts.password_changes.PasswordChanges"},
 ]
+
+# The longest time for which users can create API tokens (docs/accounts.md). None: tokens without an expiry
+# date are allowed too.
+TOKEN_MAX_DAYS = env_limit("RANKLOOP_TOKEN_MAX_DAYS", 365)
 
 # Login (annotation/accounts/login) uses allauth's components behind our own API. Allauth's pages and emails
 # are not used.
@@ -193,8 +216,8 @@ REST_FRAMEWORK = {
         "annotation.api.parsers.TextJSONParser",
         "rest_framework.parsers.MultiPartParser",
     ],
-    # The client address is the connection's address, which uvicorn sets correctly behind a trusted proxy.
-    # Forwarding headers are ignored, because anybody can forge them.
+    # config/proxies.py has already replaced a trusted proxy's address with the client's. DRF must not read
+    # forwarding headers, because anybody can forge them.
     "NUM_PROXIES": 0,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.problems.problem_response",
@@ -280,10 +303,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "turn-loops": {"task": "training.tasks.turn_loops", "schedule": 60.0},
 }
 
-# Webhooks go to the public internet over https. RANKLOOP_WEBHOOK_NETWORKS allows private networks such as
-# 10.1.0.0/16. Outside production, plain http is also allowed.
+# Webhooks go to the public internet over https. Outside production, plain http is also allowed.
 WEBHOOK_HTTPS_ONLY = PRODUCTION
-WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
 
 PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds; links in flight need SECRET_KEY_FALLBACKS for this time
 SESSION_ENGINE = "annotation.accounts.login.sessions"

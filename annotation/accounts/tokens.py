@@ -6,7 +6,10 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from enum import Enum
+from typing import Final
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
@@ -21,6 +24,16 @@ PREFIX_CHARACTERS = 8
 # `last_used_at` is informational and is therefore written at most once in this period. Writing the time on
 # each request would take longer than handling most requests.
 LAST_USED_STEP = timedelta(minutes=1)
+DEFAULT_LIFE = timedelta(days=90)
+# Clocks of browsers and servers differ: a year from now in a browser can be more than a year on the server.
+CLOCK_STEP = timedelta(days=1)
+
+
+class Default(Enum):
+    EXPIRY = "the default expiry date"
+
+
+DEFAULT: Final = Default.EXPIRY
 
 _TOKEN, _USER = Columns(ApiToken, "k"), Columns(User, "u")
 # The query is equivalent to `ApiToken.objects.live()` joined with the user. Handwritten SQL is faster, and
@@ -38,10 +51,14 @@ def digest_of(token: str) -> str:
 
 
 def create_token(
-    *, user: User, name: str, scopes: Iterable[str] = tuple(Scope), expires_at: datetime | None = None
+    *,
+    user: User,
+    name: str,
+    scopes: Iterable[str] = tuple(Scope),
+    expires_at: datetime | Default | None = DEFAULT,
 ) -> tuple[ApiToken, str]:
     """Creates a token. Returns the token and its text, which can't be retrieved later. `scopes` defaults to
-    all scopes.
+    all scopes, and `expires_at` to 90 days from now. A token with `expires_at=None` never expires.
 
     Raises Problem if `scopes` is empty or contains an unknown scope, or if the expiry is in the past.
     """
@@ -53,11 +70,9 @@ def create_token(
         )
     if not chosen:
         raise Problem("A token needs a scope.", errors=[FieldProblem("scopes", "Name at least one scope.")])
-    if expires_at is not None and expires_at <= timezone.now():
-        raise Problem(
-            "The token would already be expired.",
-            errors=[FieldProblem("expires_at", "This time is in the past.")],
-        )
+    if expires_at is DEFAULT:
+        expires_at = default_expiry()
+    _refuse_past(expires_at)
     text = f"rl_{secrets.token_urlsafe(TOKEN_BYTES)}"
     row = ApiToken.objects.create(
         user=user,
@@ -68,6 +83,30 @@ def create_token(
         prefix=text[:PREFIX_CHARACTERS],
     )
     return row, text
+
+
+def default_expiry() -> datetime:
+    most: int | None = settings.TOKEN_MAX_DAYS
+    return timezone.now() + (DEFAULT_LIFE if most is None else min(DEFAULT_LIFE, timedelta(days=most)))
+
+
+def _refuse_past(expires_at: datetime | None) -> None:
+    if expires_at is not None and expires_at <= timezone.now():
+        raise Problem(
+            "The token would already be expired.",
+            errors=[FieldProblem("expires_at", "This time is in the past.")],
+        )
+
+
+def refuse_expiry(expires_at: datetime | None) -> None:
+    """Raises Problem for an expiry date that users can't choose: in the past, or beyond TOKEN_MAX_DAYS."""
+    _refuse_past(expires_at)
+    most: int | None = settings.TOKEN_MAX_DAYS
+    if most is None:
+        return
+    if expires_at is None or expires_at > timezone.now() + timedelta(days=most) + CLOCK_STEP:
+        reason = f"Choose a date within {most} days."
+        raise Problem("The token would be valid for too long.", errors=[FieldProblem("expires_at", reason)])
 
 
 def token_holder(*, token: str) -> ApiToken | None:
@@ -91,3 +130,8 @@ def token_holder(*, token: str) -> ApiToken | None:
 def revoke_token(*, token: ApiToken) -> bool:
     """Revokes the token. Returns False if the token was already revoked."""
     return ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
+
+
+def revoke_all_tokens(*, user: User) -> int:
+    """Revokes the user's tokens. Returns the number of tokens that were not yet revoked."""
+    return ApiToken.objects.filter(user=user, revoked_at=None).update(revoked_at=timezone.now())

@@ -10,11 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from annotation.forms.answer_form import AnswerForm, Level
+from annotation.models.ranking import MAX_COMMENT_CHARACTERS, MAX_REWRITE_CHARACTERS
 from config.problems import FieldProblem
 from preferences.pairs import unranked_of
 
-MAX_COMMENT_CHARACTERS = 10_000
-MAX_REWRITE_CHARACTERS = 100_000
 MAX_DURATION_MS = 7 * 24 * 3600 * 1000
 
 

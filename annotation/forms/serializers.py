@@ -10,6 +10,7 @@ from rest_framework import serializers
 from annotation.forms import answer_form
 from annotation.forms.presets import PRESETS
 
+_MAX_NAME, _MAX_LABEL = 60, 200  # as in answer_form.Name and answer_form.Label
 PRESET_NAMES = [(name, name) for name in PRESETS]
 
 
@@ -25,7 +26,7 @@ class TopK(serializers.Serializer[Any]):
 
 class Level(serializers.Serializer[Any]):
     value = serializers.IntegerField()
-    label = serializers.CharField()  # type: ignore[assignment]
+    label = serializers.CharField(max_length=_MAX_LABEL)  # type: ignore[assignment]
 
 
 class Levels(serializers.Serializer[Any]):
@@ -34,8 +35,8 @@ class Levels(serializers.Serializer[Any]):
 
 
 class RatingScale(serializers.Serializer[Any]):
-    name = serializers.CharField()
-    label = serializers.CharField()  # type: ignore[assignment]
+    name = serializers.CharField(max_length=_MAX_NAME)
+    label = serializers.CharField(max_length=_MAX_LABEL)  # type: ignore[assignment]
     min = serializers.IntegerField()
     max = serializers.IntegerField()
     required = serializers.BooleanField()  # type: ignore[assignment]
@@ -43,19 +44,19 @@ class RatingScale(serializers.Serializer[Any]):
 
 
 class NamedChoice(serializers.Serializer[Any]):
-    name = serializers.CharField()
-    label = serializers.CharField()  # type: ignore[assignment]
+    name = serializers.CharField(max_length=_MAX_NAME)
+    label = serializers.CharField(max_length=_MAX_LABEL)  # type: ignore[assignment]
 
 
 class Question(serializers.Serializer[Any]):
-    name = serializers.CharField()
-    label = serializers.CharField()  # type: ignore[assignment]
+    name = serializers.CharField(max_length=_MAX_NAME)
+    label = serializers.CharField(max_length=_MAX_LABEL)  # type: ignore[assignment]
     choices = NamedChoice(many=True)
     required = serializers.BooleanField()  # type: ignore[assignment]
 
 
 class AllBad(serializers.Serializer[Any]):
-    label = serializers.CharField()  # type: ignore[assignment]
+    label = serializers.CharField(max_length=_MAX_LABEL)  # type: ignore[assignment]
     order = serializers.ChoiceField(
         choices=get_args(answer_form.AllBad.model_fields["order"].annotation),
         help_text="The effect on the order if all responses are bad.",
@@ -63,14 +64,14 @@ class AllBad(serializers.Serializer[Any]):
 
 
 class TextAsked(serializers.Serializer[Any]):
-    label = serializers.CharField()  # type: ignore[assignment]
+    label = serializers.CharField(max_length=_MAX_LABEL)  # type: ignore[assignment]
     required = serializers.BooleanField()  # type: ignore[assignment]
 
 
 class Form(serializers.Serializer[Any]):
     responses = ResponseSpan(help_text="Number of responses in a task.")
     ties = serializers.BooleanField()
-    tie_label = serializers.CharField()
+    tie_label = serializers.CharField(max_length=_MAX_LABEL)
     top_k = TopK(
         allow_null=True,
         help_text="Limits the ranking to the best responses. Null if all responses are ranked.",

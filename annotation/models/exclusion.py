@@ -4,8 +4,11 @@ from django.db import models
 from django.db.models import Q
 
 from annotation.ids import uuid7
+from annotation.models.limits import at_most
 from annotation.models.people import User
 from annotation.models.project import Project
+
+MAX_REASON_CHARACTERS = 2_000
 
 
 class ExclusionQuerySet(models.QuerySet["Exclusion"]):
@@ -44,6 +47,9 @@ class Exclusion(models.Model):
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=at_most("reason", MAX_REASON_CHARACTERS), name="exclusion_reason_length"
+            ),
             models.CheckConstraint(
                 condition=Q(annotator__isnull=False, annotator_label="")
                 | Q(annotator__isnull=True) & ~Q(annotator_label=""),

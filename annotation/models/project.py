@@ -4,14 +4,16 @@ import uuid
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q
 
 from annotation.ids import uuid7
+from annotation.models.limits import at_most
 from annotation.models.people import User
 
 MAX_OVERLAP = 50
+MAX_GUIDELINES_CHARACTERS = 100_000
 DEFAULT_LEASE_SECONDS = 900
 MIN_LEASE_SECONDS = 30
 MAX_LEASE_SECONDS = 86_400
@@ -75,7 +77,9 @@ class Project(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(max_length=80, unique=True)
     name = models.CharField(max_length=200)
-    guidelines = models.TextField(blank=True, help_text="Markdown.")
+    guidelines = models.TextField(
+        blank=True, validators=[MaxLengthValidator(MAX_GUIDELINES_CHARACTERS)], help_text="Markdown."
+    )
     form = models.JSONField(
         default=dict, help_text="The questions that the project asks; see annotation.forms.answer_form."
     )
@@ -169,6 +173,9 @@ class Project(models.Model):
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                condition=at_most("guidelines", MAX_GUIDELINES_CHARACTERS), name="project_guidelines_length"
+            ),
             models.CheckConstraint(
                 condition=Q(overlap__gte=1, overlap__lte=MAX_OVERLAP), name="project_overlap_in_bounds"
             ),

@@ -9,10 +9,14 @@ from annotation.ids import uuid7
 from annotation.models.content import Prompt, Response
 from annotation.models.exclusion import excluded, not_excluded
 from annotation.models.form import FormVersion
+from annotation.models.limits import at_most
 from annotation.models.people import User
 from annotation.models.project import Project
 from annotation.models.task import Assignment, RankingTask
 
+# Texts of imported rankings can be longer.
+MAX_COMMENT_CHARACTERS = 10_000
+MAX_REWRITE_CHARACTERS = 100_000
 # In an imported file, an annotator can rate, flag, comment on or rewrite responses without ordering them.
 WITHOUT_ORDER = Q(tiers=[], not_rankable=False, all_bad=False)
 SAYS_SOMETHING = (
@@ -184,6 +188,12 @@ class Ranking(models.Model):
                 | Q(not_rankable=False) & (Q(all_bad=True) | ~Q(tiers=[]))
                 | Q(not_rankable=False, source="import", kind="annotation") & SAYS_SOMETHING,
                 name="ranking_has_tiers_or_says_why_not",
+            ),
+            models.CheckConstraint(
+                condition=Q(source="import")
+                | Q(at_most("comment", MAX_COMMENT_CHARACTERS))
+                & Q(at_most("rewrite", MAX_REWRITE_CHARACTERS)),
+                name="ranking_text_length",
             ),
             models.CheckConstraint(
                 condition=Q(source="import", import_key__isnull=False) | Q(annotator__isnull=False),

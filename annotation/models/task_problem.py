@@ -7,6 +7,7 @@ from django.db.models import Case, CharField, Q, Value, When
 from django.db.models.functions import Cast, Concat
 
 from annotation.ids import uuid7
+from annotation.models.limits import at_most
 from annotation.models.people import User
 from annotation.models.project import Project
 from annotation.models.task import Assignment, RankingTask
@@ -78,6 +79,10 @@ class TaskProblem(models.Model):
         constraints = [
             # A repeated report replaces the first, so that repeated clicks don't fill the managers' list.
             models.UniqueConstraint(fields=["assignment", "kind"], name="problem_once_per_kind"),
+            models.CheckConstraint(
+                condition=Q(at_most("text", MAX_TEXT_CHARACTERS)) & Q(at_most("note", MAX_TEXT_CHARACTERS)),
+                name="problem_text_length",
+            ),
             models.CheckConstraint(
                 condition=~Q(kind="other") | ~Q(text=""), name="other_problem_says_what_it_is"
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import logging
 import os
@@ -12,8 +13,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -166,11 +167,11 @@ class HeavyRequests:
             writer.close()
 
     def _start(self, connection: socket.socket, body: IO[bytes]) -> None:
-        descriptors = [connection.fileno(), body.fileno()]
         for _ in range(2):  # the fork server may have ended since the last request
             control = self._fork_server()
             try:
-                socket.send_fds(control, [b"R"], descriptors)
+                with _as_file(body) as file:
+                    socket.send_fds(control, [b"R"], [connection.fileno(), file.fileno()])
             except OSError:
                 self._forget_server()
             else:
@@ -201,6 +202,21 @@ class HeavyRequests:
             self._server.kill()
             self._server.wait()
         self._server = self._control = None
+
+
+@contextmanager
+def _as_file(body: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The body as a file with a descriptor. Small bodies are in memory."""
+    body.seek(0)
+    try:
+        body.fileno()
+    except io.UnsupportedOperation:
+        with os.fdopen(os.memfd_create("body"), "w+b") as file:
+            file.write(body.read())
+            file.seek(0)
+            yield file
+    else:
+        yield body
 
 
 async def _relay(reader: asyncio.StreamReader, send: Send) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ OUTSIDE = {"postgres": "postgres:18", "valkey": "valkey/valkey:9"}
 # The operator's .env, as docker-compose.yml describes it.
 DOTENV = {
     "POSTGRES_PASSWORD": "5d0f6c1e8b7a49d2b3e4f5061728394a5b6c7d8e9f0a1b2c",
+    "VALKEY_PASSWORD": "0b6b4d2f9a1c8e7350f4a6d8c2e1b3975d7f6a8c9e0b1d24",
     "SECRET_KEY": "q3Vt7WkPz0sYb8LmN2xRc5HdF9gJ1aQeU4iOoTnBvXyZwKhM6pSlDrEjCfGu0AtI",
     "ALLOWED_HOSTS": "rank.example.org",
     "CSRF_TRUSTED_ORIGINS": "https://rank.example.org",
@@ -90,6 +92,7 @@ def test_settings_accept_the_compose_variables() -> None:
         csrf_trusted_origins=values["CSRF_TRUSTED_ORIGINS"].split(","),
         database_url=values["DATABASE_URL"],
         broker_url=values["BROKER_URL"],
+        trusted_proxies=[ip_network(values["RANKLOOP_TRUSTED_PROXIES"])],
     )
     assert list(reasons) == []
 
@@ -101,7 +104,7 @@ def test_server_addresses_refer_to_compose_services() -> None:
 
 
 def test_secrets_have_no_default() -> None:
-    for name in ("SECRET_KEY", "POSTGRES_PASSWORD", "ALLOWED_HOSTS"):
+    for name in ("SECRET_KEY", "POSTGRES_PASSWORD", "VALKEY_PASSWORD", "ALLOWED_HOSTS"):
         uses = re.findall(r"\$\{" + name + r"(:.)", (ROOT / "docker-compose.yml").read_text())
         assert uses
         assert set(uses) == {":?"}
@@ -147,6 +150,14 @@ def test_health_check_uses_an_existing_address() -> None:
     assert url.startswith("http://127.0.0.1:8000/")
     for name in ("postgres", "valkey", "web", "worker", "imports", "training"):
         assert SERVICES[name]["healthcheck"]["test"]
+
+
+def test_valkey_requires_the_password_that_its_clients_send() -> None:
+    command = [filled(part) for part in SERVICES["valkey"]["command"]]
+    password = command[command.index("--requirepass") + 1]
+    assert password == DOTENV["VALKEY_PASSWORD"]
+    assert urlsplit(filled(OURS["web"]["environment"]["BROKER_URL"])).password == password
+    assert filled(SERVICES["valkey"]["environment"]["REDISCLI_AUTH"]) == password  # for the health check
 
 
 def test_persistent_data_is_in_volumes() -> None:

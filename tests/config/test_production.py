@@ -6,20 +6,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
-from config.safety import unsafe
+from config.safety import Network, unsafe
 
+STRONG = "Vd8sK2pQ7mZx4LcR9wTfB1nGhY6jUaE3oXiP5qWe0rStNvMk"
 SAFE = {
     "RANKLOOP_ENV": "production",
     "SECRET_KEY": "q3Vt7WkPz0sYb8LmN2xRc5HdF9gJ1aQeU4iOoTnBvXyZwKhM6pSlDrEjCfGu0AtI",
     "ALLOWED_HOSTS": "rank.example.org",
     "CSRF_TRUSTED_ORIGINS": "https://rank.example.org",
-    "DATABASE_URL": "postgresql://rankloop:word@postgres:5432/rankloop?sslmode=require",
-    "BROKER_URL": "redis://valkey:6379/0",
+    "DATABASE_URL": "postgresql://rankloop:fJ29xkW0@postgres:5432/rankloop?sslmode=require",
+    "BROKER_URL": "redis://:Zq81mmLp@valkey:6379/0",
 }
 
 
@@ -68,18 +70,81 @@ def test_missing_settings_are_all_reported_and_none_is_generated(tmp_path: Path)
         ("CSRF_TRUSTED_ORIGINS", "http://rank.example.org", "plain http"),
         ("DATABASE_URL", "", "DATABASE_URL is missing"),
         ("BROKER_URL", "", "BROKER_URL is missing"),
+        ("ALLOWED_HOSTS", ".com", "ALLOWED_HOSTS has '.com'"),
+        ("ALLOWED_HOSTS", "rank.example.org,.co.uk", "ALLOWED_HOSTS has '.co.uk'"),
+        ("ALLOWED_HOSTS", ".internal", "ALLOWED_HOSTS has '.internal'"),
+        ("ALLOWED_HOSTS", "..com", "ALLOWED_HOSTS has '..com'"),
+        ("SECRET_KEY_FALLBACKS", "x", "SECRET_KEY_FALLBACKS: key 1 can be guessed"),
+        ("SECRET_KEY_FALLBACKS", f"{STRONG},django-insecure-{STRONG}", "SECRET_KEY_FALLBACKS: key 2 is an"),
+        ("DATABASE_URL", "postgresql://rankloop@postgres/rankloop", "DATABASE_URL has no password"),
+        ("DATABASE_URL", "postgresql://rankloop:@postgres/rankloop", "DATABASE_URL has no password"),
+        ("DATABASE_URL", "postgresql://127.0.0.1/rankloop", "DATABASE_URL has no password"),
+        ("DATABASE_URL", "postgresql:///rankloop?host=db.example.org", "DATABASE_URL has no password"),
+        ("DATABASE_URL", "postgresql://app:app@postgres/rankloop", "DATABASE_URL has a password that can"),
+        ("DATABASE_URL", "postgresql://app:postgres@postgres/rankloop", "DATABASE_URL has a password that"),
+        ("BROKER_URL", "redis://valkey:6379/0", "BROKER_URL has no password"),
+        ("BROKER_URL", "rediss://user@valkey:6379/0", "BROKER_URL has no password"),
+        ("BROKER_URL", "redis://:redis@valkey:6379/0", "BROKER_URL has a password that can be guessed"),
+        ("RANKLOOP_TRUSTED_PROXIES", "0.0.0.0/0", "RANKLOOP_TRUSTED_PROXIES has 0.0.0.0/0"),
+        ("RANKLOOP_TRUSTED_PROXIES", "10.0.0.1,::/0", "RANKLOOP_TRUSTED_PROXIES has ::/0"),
+        ("RANKLOOP_WEBHOOK_NETWORKS", "0.0.0.0/0", "RANKLOOP_WEBHOOK_NETWORKS has 0.0.0.0/0"),
+        ("RANKLOOP_WEBHOOK_NETWORKS", "169.254.169.254/32", "RANKLOOP_WEBHOOK_NETWORKS has 169.254.169.254"),
     ],
 )
 def test_each_unsafe_setting_is_refused(variable: str, value: str, reason: str) -> None:
-    values = SAFE | {variable: value}
-    (found,) = unsafe(
-        secret_key=values["SECRET_KEY"],
-        allowed_hosts=[host for host in values["ALLOWED_HOSTS"].split(",") if host],
-        csrf_trusted_origins=values["CSRF_TRUSTED_ORIGINS"].split(","),
-        database_url=values["DATABASE_URL"],
-        broker_url=values["BROKER_URL"],
-    )
+    (found,) = reasons(**{variable: value})
     assert reason in found
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALLOWED_HOSTS", ".example.org,rank.example.co.uk,rank"),
+        ("SECRET_KEY_FALLBACKS", STRONG),
+        ("DATABASE_URL", "postgresql://rankloop@/rankloop?host=/run/postgresql"),
+        ("DATABASE_URL", "postgresql://%2Frun%2Fpostgresql/rankloop"),
+        ("DATABASE_URL", "postgresql:///rankloop"),
+        ("DATABASE_URL", "postgresql://rankloop@db/rankloop?sslcert=/run/client.pem"),
+        ("BROKER_URL", "redis+socket:///run/valkey.sock"),
+        ("BROKER_URL", "redis://localhost:6379/0"),
+        ("BROKER_URL", "redis://[::1]:6379/0"),
+        ("RANKLOOP_TRUSTED_PROXIES", "10.0.0.0/24,fd00::5"),
+        ("RANKLOOP_WEBHOOK_NETWORKS", "10.1.0.0/16"),
+    ],
+)
+def test_safe_values_of_other_kinds_are_accepted(variable: str, value: str) -> None:
+    assert reasons(**{variable: value}) == []
+
+
+def reasons(**changes: str) -> list[str]:
+    values = SAFE | changes
+
+    def items(variable: str) -> list[str]:
+        return [item for item in values.get(variable, "").split(",") if item]
+
+    def networks(variable: str) -> list[Network]:
+        return [ip_network(item) for item in items(variable)]
+
+    return list(
+        unsafe(
+            secret_key=values["SECRET_KEY"],
+            allowed_hosts=items("ALLOWED_HOSTS"),
+            csrf_trusted_origins=items("CSRF_TRUSTED_ORIGINS"),
+            database_url=values["DATABASE_URL"],
+            broker_url=values["BROKER_URL"],
+            secret_key_fallbacks=items("SECRET_KEY_FALLBACKS"),
+            trusted_proxies=networks("RANKLOOP_TRUSTED_PROXIES"),
+            webhook_networks=networks("RANKLOOP_WEBHOOK_NETWORKS"),
+        )
+    )
+
+
+def test_new_rules_apply_to_the_environment(tmp_path: Path) -> None:
+    weak = {"SECRET_KEY_FALLBACKS": "x", "RANKLOOP_TRUSTED_PROXIES": "0.0.0.0/0", "ALLOWED_HOSTS": ".com"}
+    refused = check(tmp_path, **SAFE | weak)
+    assert refused.returncode != 0
+    for name in ("SECRET_KEY_FALLBACKS: key 1", "RANKLOOP_TRUSTED_PROXIES has", "ALLOWED_HOSTS has '.com'"):
+        assert f"- {name}" in refused.stderr
 
 
 def test_unknown_environment_is_refused(tmp_path: Path) -> None:
@@ -89,7 +154,7 @@ def test_unknown_environment_is_refused(tmp_path: Path) -> None:
 
 
 def test_database_other_than_postgres_is_refused(tmp_path: Path) -> None:
-    refused = check(tmp_path, **SAFE | {"DATABASE_URL": "mysql://db/rankloop"})
+    refused = check(tmp_path, **SAFE | {"DATABASE_URL": "mysql://rankloop:fJ29xkW0@db/rankloop"})
     assert refused.returncode != 0
     assert "DATABASE_URL must begin with postgresql://" in refused.stderr
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from allauth.socialaccount.models import SocialAccount
+from django.conf import settings
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView
@@ -18,6 +19,7 @@ from rest_framework.views import APIView
 from annotation.accounts import tokens
 from annotation.accounts.api import login_serializers as shapes
 from annotation.accounts.login import passwords, second_factor
+from annotation.accounts.login.own_tokens import create_own_token
 from annotation.api.base import NewestFirst, user_of
 from annotation.models import ApiToken
 
@@ -31,6 +33,7 @@ class AccountView(APIView):
             "email": user.email,
             "has_password": user.has_usable_password(),
             "second_factor": second_factor.state_of(user),
+            "token_max_days": settings.TOKEN_MAX_DAYS,
             "connections": SocialAccount.objects.filter(user=user).order_by("provider"),
         }
         return Response(shapes.Account(account).data)
@@ -39,7 +42,7 @@ class AccountView(APIView):
 class PasswordView(APIView):
     @extend_schema(
         operation_id="changePassword",
-        description="Ends all of the user's other sessions.",
+        description="Ends all of the user's other sessions and revokes all of the user's API tokens.",
         request=shapes.PasswordChange,
         responses={204: None},
         tags=["account"],
@@ -130,7 +133,9 @@ class TokensView(GenericAPIView[ApiToken]):
 
     @extend_schema(
         operation_id="createToken",
-        description="Creates an API token. Only this response contains the token's text.",
+        description="Creates an API token. Only this response contains the token's text. Requires a code if"
+        " the second factor is on, and otherwise the password. An account without either must have logged in"
+        " within the last 15 minutes.",
         request=shapes.NewToken,
         responses={201: shapes.CreatedToken},
         tags=["account"],
@@ -138,7 +143,7 @@ class TokensView(GenericAPIView[ApiToken]):
     def post(self, request: Request) -> Response:
         given = shapes.NewToken(data=request.data)
         given.is_valid(raise_exception=True)
-        row, text = tokens.create_token(user=user_of(request), **given.validated_data)
+        row, text = create_own_token(request=request._request, user=user_of(request), **given.validated_data)
         shown = shapes.Token(row).data | {"token": text}
         return Response(shown, status=HTTPStatus.CREATED)
 

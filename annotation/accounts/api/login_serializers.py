@@ -79,6 +79,9 @@ class Account(serializers.Serializer[Any]):
         help_text="If false, the account can log in only through a provider."
     )
     second_factor = SecondFactor()
+    token_max_days = serializers.IntegerField(
+        allow_null=True, help_text="The longest validity of an API token. Null: tokens can be valid forever."
+    )
     connections = Connection(many=True)
 
 
@@ -119,7 +122,20 @@ class NewToken(serializers.Serializer[Any]):
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=Scope.choices), min_length=1, max_length=len(Scope)
     )
-    expires_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Default: never.")
+    expires_at = serializers.DateTimeField(
+        required=False,
+        allow_null=True,
+        help_text="Default: in 90 days. Null (never) is allowed only if the account's `token_max_days` is"
+        " null.",
+    )
+    password = Password(default="", allow_blank=True, help_text="Required if the second factor is off.")
+    code = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=MAX_CODE_CHARACTERS,
+        help_text="A code from the authenticator app, or a recovery code. Required if the second factor is"
+        " on.",
+    )
 
 
 class CreatedToken(Token):

@@ -3,6 +3,7 @@ are stored."""
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -16,6 +17,7 @@ from config.keys import Use
 # A connection over a Unix socket has no client address. All clients of the socket get this address instead,
 # so they share one rate limit.
 NO_ADDRESS = "0.0.0.0"
+IPV6_PREFIX = 64
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -23,9 +25,20 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """The connection's address; uvicorn has already replaced a trusted proxy's address with the client's.
-        Headers such as X-Forwarded-For are not read here, because any client can set such headers."""
-        return str(request.META.get("REMOTE_ADDR") or NO_ADDRESS)
+        """The address by which attempts are counted: the client's IPv4 address or IPv6 network. One client
+        usually has a whole /64 network of IPv6 addresses.
+
+        config/proxies.py has already replaced a trusted proxy's address with the client's. Headers such as
+        X-Forwarded-For are not read here, because any client can set such headers.
+        """
+        text = str(request.META.get("REMOTE_ADDR") or NO_ADDRESS)
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            return NO_ADDRESS
+        if address.version == 4:
+            return str(address)
+        return str(ipaddress.ip_network((address.packed, IPV6_PREFIX), strict=False).network_address)
 
     def get_login_stages(self) -> list[str]:
         return ["allauth.mfa.stages.AuthenticateStage"]

@@ -6,9 +6,15 @@ No other module imports allauth internals, so only this file needs to be checked
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from allauth.account.internal.flows.login import perform_login, perform_password_login, record_authentication
+from allauth.account.internal.flows.login import (
+    get_authentication_records,
+    perform_login,
+    perform_password_login,
+    record_authentication,
+)
 from allauth.account.models import Login
 from allauth.core.internal import ratelimit
 from allauth.mfa.base.internal.flows import delete_and_cleanup, post_authentication
@@ -53,6 +59,12 @@ def log_in_by(request: HttpRequest, user: User, method: str, **details: str) -> 
     """Like :func:`log_in_by_password`, but for a user authenticated by `method`."""
     record_authentication(request, user, method=method, **details)
     perform_login(request, Login(user=user, email_verification=NO_MAIL))
+
+
+def authenticated_at(request: HttpRequest, user: User) -> datetime | None:
+    """The time of the user's newest login in this session. None if the time is unknown."""
+    times = [float(record["at"]) for record in get_authentication_records(request, user)]
+    return datetime.fromtimestamp(max(times), tz=UTC) if times else None
 
 
 def unstash_state(request: HttpRequest, *, provider_id: str, state_id: str) -> dict[str, Any] | None:

@@ -7,16 +7,21 @@ guesses can't exceed the limit. If a guess was correct, its count is rolled back
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from django.core.cache import cache
 from django.http import HttpRequest
 from rest_framework.exceptions import Throttled
 
 from annotation.accounts.login.allauth_internals import Usage, client_address, use_rate
+from annotation.accounts.login.devices import known_device
+from annotation.models import User
 
-MINUTE, HOUR = 60, 3600
+MINUTE, HOUR, DAY = 60, 3600, 24 * 3600
+OPEN_SECONDS = HOUR
 
 
 @dataclass(frozen=True)
@@ -36,25 +41,58 @@ class Limit:
         return use_rate(request, name=self.name, rate=rate, key=self.key)
 
 
-def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
-    name = username.casefold()
+def _growing(name: str, key: str) -> tuple[Limit, ...]:
+    """Limits whose delay grows from a minute to a day. The longest comes first, because the refusal states
+    the delay of the first limit that is reached."""
     return (
-        # Limits the attempts from one address across all accounts, for example if somebody tries one common
-        # password on many accounts.
-        Limit("login-address", 100, MINUTE),
-        # Limits attempts on one account from one address. When the limit is reached, only the guessing
-        # address is locked out.
-        Limit("login-name", 10, MINUTE, f"{client_address(request)} {name}"),
-        # Limits attempts on one account from many addresses. When the limit is reached,
-        # the account's owner is locked out too, for an hour at most.
-        Limit("login-account", 100, HOUR, name),
+        Limit(f"{name}-day", 60, DAY, key),
+        Limit(f"{name}-hour", 30, HOUR, key),
+        Limit(f"{name}-minute", 10, MINUTE, key),
     )
 
 
-def code_limits(user_id: object) -> tuple[Limit, ...]:
+def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
+    """Limits on passwords at the login (docs/accounts.md lists the numbers)."""
+    name = username.casefold()
+    device = known_device(request, name)
+    if device is not None:
+        # No other limit applies here. The owner could otherwise be locked out by guesses made elsewhere.
+        return _growing("login-device", f"{device} {name}")
+    address = client_address(request)
+    limits = (
+        # When this limit is reached, only the guessing address is locked out.
+        *_growing("login-name", f"{address} {name}"),
+        # Limits the attempts from one address across all accounts, for example if somebody tries one common
+        # password on many accounts.
+        Limit("login-address", 100, MINUTE),
+    )
+    if cache.get(_open_key(name)):
+        return limits
+    # Limits guesses from many addresses. When the limit is reached, new devices are locked out.
+    return (*limits, Limit("login-account-day", 300, DAY, name), Limit("login-account-hour", 100, HOUR, name))
+
+
+def open_to_new_devices(username: str) -> None:
+    """Suspends the limit across all addresses after a password change. After a reset during an attack, the
+    owner can then log in on a new device, which becomes a known device."""
+    cache.set(_open_key(username.casefold()), True, timeout=OPEN_SECONDS)
+
+
+def _open_key(name: str) -> str:
+    return f"login-open:{hashlib.sha256(name.encode()).hexdigest()}"
+
+
+def confirmation_limits(user_id: object) -> tuple[Limit, ...]:
+    """Limits on passwords that confirm a change during a session."""
+    return _growing("confirm", str(user_id))
+
+
+def code_limits(request: HttpRequest, user: User) -> tuple[Limit, ...]:
     """Limits on code guesses. Three of the million possible codes are valid at any time. A day of guessing at
-    the hourly limit therefore succeeds with a probability of about 1 in 700."""
-    return (Limit("code-minute", 5, MINUTE, str(user_id)), Limit("code-hour", 20, HOUR, str(user_id)))
+    the hourly limit therefore succeeds with a probability of about 1 in 700. A stranger who knows the
+    password can't use up the guesses of a known device."""
+    key = " ".join(filter(None, (str(user.pk), known_device(request, user.username))))
+    return (Limit("code-minute", 5, MINUTE, key), Limit("code-hour", 20, HOUR, key))
 
 
 class Guess:
@@ -63,7 +101,7 @@ class Guess:
 
 @contextmanager
 def guessing(
-    request: HttpRequest, limits: tuple[Limit, ...], refusal: str = "Too many failed login attempts."
+    request: HttpRequest, limits: tuple[Limit, ...], refusal: str = "Too many failed attempts."
 ) -> Iterator[Guess]:
     """Counts one guess. The caller sets `right` of the yielded object to True if the guess was correct.
     Raises Throttled after too many wrong guesses."""

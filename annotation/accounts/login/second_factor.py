@@ -16,6 +16,7 @@ from allauth.mfa.stages import AuthenticateStage
 from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
+from django.utils import timezone
 
 from annotation.accounts.events import record_event
 from annotation.accounts.login import allauth_internals as internals
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 CODE_SECONDS = 90
 # Repeated logins must not fill the audit log.
 UNREADABLE_RECORDED_ONCE_IN = timedelta(hours=1)
+RECENT = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def confirm_enrolment(*, request: HttpRequest, user: User, code: str) -> list[st
     secret = internals.begun_totp(request)
     if secret is None:
         raise Conflict("No setup is in progress, or the session has ended. Start again.", type="no-enrolment")
-    with guessing(request, code_limits(user.pk)) as guess:
+    with guessing(request, code_limits(request, user)) as guess:
         guess.right = internals.is_totp_code(secret, code)
     if not guess.right:
         raise _wrong_code()
@@ -109,6 +111,24 @@ def replace_recovery_codes(*, request: HttpRequest, user: User, code: str) -> li
         return _new_codes(user)
 
 
+def confirm_identity(*, request: HttpRequest, user: User, password: str, code: str) -> None:
+    """Checks before a sensitive change that the user is present: by a code if the second factor is on,
+    otherwise by the password. An account without either must have logged in recently. Raises Problem
+    otherwise."""
+    if state_of(user).enabled:
+        _use_code(request, user, code)
+    elif user.has_usable_password():
+        confirm_password(request=request, user=user, password=password)
+    else:
+        logged_in = internals.authenticated_at(request, user)
+        if logged_in is None or logged_in < timezone.now() - RECENT:
+            raise Problem(
+                "You logged in too long ago for this change. Log out, log in again, then repeat it.",
+                status=HTTPStatus.FORBIDDEN,
+                type="login-too-old",
+            )
+
+
 def complete_log_in(*, request: HttpRequest, code: str) -> None:
     """The second step of a login. Raises Conflict if the first step is missing or took place too long ago."""
     stage = LoginStageController.enter(request, AuthenticateStage.key)
@@ -136,7 +156,7 @@ def _use_code(request: HttpRequest, user: User, code: str) -> Authenticator:
     readable = [row for row in rows if internals.is_readable(row)]
     if not readable and rows:
         raise _unreadable(user)
-    with guessing(request, code_limits(user.pk)) as guess:
+    with guessing(request, code_limits(request, user)) as guess:
         for row in readable:
             if judges[row.type](row):
                 guess.right = True

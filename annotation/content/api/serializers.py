@@ -10,6 +10,9 @@ from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.readers.table.choice import KEYS
 from preferences.quirks import QUIRKS
 
+MAX_HUB_CHARACTERS = 200
+MAX_COLUMNS_CHARACTERS = 2000
+
 
 class MappingField(serializers.JSONField):
     """A mapping of a table's columns, as a JSON object or as its text."""
@@ -21,6 +24,9 @@ class MappingField(serializers.JSONField):
             raise serializers.ValidationError("It is nested too deeply.") from None
         if not isinstance(value, dict) or not all(isinstance(column, str) for column in value.values()):
             raise serializers.ValidationError("It must be an object whose values are names of columns.")
+        if any(len(columns) > MAX_COLUMNS_CHARACTERS for columns in value.values()):
+            reason = f"The columns of a key can have at most {MAX_COLUMNS_CHARACTERS:,} characters."
+            raise serializers.ValidationError(reason)
         if unknown := sorted(set(value) - set(KEYS)):
             raise serializers.ValidationError(f"{unknown[0]!r} is not one of {', '.join(KEYS)}.")
         return value
@@ -68,10 +74,18 @@ class ImportUpload(ImportOptions):
 
 
 class HubImport(ImportOptions):
-    dataset = serializers.CharField(help_text="ID of a dataset on the Hugging Face Hub: OWNER/NAME.")
-    part = serializers.CharField(required=False, help_text="A configuration or folder. Default: all.")
-    split = serializers.CharField(required=False, help_text="train, test, … Default: all.")
-    revision = serializers.CharField(required=False, help_text="A branch, tag or commit. Default: main.")
+    dataset = serializers.CharField(
+        max_length=MAX_HUB_CHARACTERS, help_text="ID of a dataset on the Hugging Face Hub: OWNER/NAME."
+    )
+    part = serializers.CharField(
+        max_length=MAX_HUB_CHARACTERS, required=False, help_text="A configuration or folder. Default: all."
+    )
+    split = serializers.CharField(
+        max_length=MAX_HUB_CHARACTERS, required=False, help_text="train, test, … Default: all."
+    )
+    revision = serializers.CharField(
+        max_length=MAX_HUB_CHARACTERS, required=False, help_text="A branch, tag or commit. Default: main."
+    )
 
 
 class PreviewUpload(serializers.Serializer[Any]):

@@ -14,6 +14,7 @@ from annotation.forms.serializers import FormField
 from annotation.models.project import (
     SkipWay,
 )
+from annotation.models.ranking import MAX_COMMENT_CHARACTERS, MAX_REWRITE_CHARACTERS
 from annotation.models.task import MAX_PREFETCH
 from preferences.text import MAX_RESPONSES
 
@@ -77,13 +78,13 @@ class Answer(serializers.Serializer[Any]):
     not_rankable = serializers.BooleanField(default=False)
     all_bad = serializers.BooleanField(default=False)
     comment = serializers.CharField(
-        allow_blank=True, default="", max_length=answers.MAX_COMMENT_CHARACTERS, trim_whitespace=False
+        allow_blank=True, default="", max_length=MAX_COMMENT_CHARACTERS, trim_whitespace=False
     )
     rewrite = serializers.CharField(
         allow_blank=True,
         allow_null=True,
         default=None,
-        max_length=answers.MAX_REWRITE_CHARACTERS,
+        max_length=MAX_REWRITE_CHARACTERS,
         trim_whitespace=False,
     )
     touched = serializers.BooleanField(

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from annotation import models
+from annotation.models.exclusion import MAX_REASON_CHARACTERS
 
 
 class WhoRanked(serializers.Serializer[Any]):
@@ -17,7 +18,7 @@ class WhoRanked(serializers.Serializer[Any]):
 
 
 class NewExclusion(WhoRanked):
-    reason = serializers.CharField(max_length=2000)
+    reason = serializers.CharField(max_length=MAX_REASON_CHARACTERS)
 
 
 class ExclusionEffect(serializers.Serializer[Any]):

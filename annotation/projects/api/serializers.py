@@ -11,6 +11,7 @@ from annotation.api.serializers import MAX_INTEGER
 from annotation.forms.serializers import PRESET_NAMES, FormField
 from annotation.models.project import (
     MAX_CHECK_RATE,
+    MAX_GUIDELINES_CHARACTERS,
     MAX_LEASE_SECONDS,
     MAX_OVERLAP,
     MAX_QUALIFICATION_ATTEMPTS,
@@ -98,6 +99,12 @@ def _skip_ways(**options: Any) -> serializers.ListField:
     )
 
 
+def _guidelines() -> serializers.CharField:
+    return serializers.CharField(
+        max_length=MAX_GUIDELINES_CHARACTERS, allow_blank=True, required=False, help_text="Markdown."
+    )
+
+
 class Project(serializers.Serializer[models.Project]):
     id = serializers.UUIDField()
     slug = serializers.CharField()
@@ -140,12 +147,12 @@ class NewProject(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200, required=False)
     preset = serializers.ChoiceField(choices=PRESET_NAMES, required=False)
     overlap = serializers.IntegerField(min_value=1, max_value=MAX_OVERLAP, required=False)
-    guidelines = serializers.CharField(allow_blank=True, required=False)
+    guidelines = _guidelines()
 
 
 class ProjectChanges(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200, required=False)
-    guidelines = serializers.CharField(allow_blank=True, required=False)
+    guidelines = _guidelines()
     form = FormField(required=False)
     overlap = serializers.IntegerField(min_value=1, max_value=MAX_OVERLAP, required=False)
     lease_seconds = serializers.IntegerField(

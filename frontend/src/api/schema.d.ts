@@ -46,7 +46,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Ends all of the user's other sessions. */
+        /** @description Ends all of the user's other sessions and revokes all of the user's API tokens. */
         post: operations["changePassword"];
         delete?: never;
         options?: never;
@@ -132,7 +132,7 @@ export interface paths {
         /** @description Your API tokens, including revoked and expired ones, newest first. */
         get: operations["listTokens"];
         put?: never;
-        /** @description Creates an API token. Only this response contains the token's text. */
+        /** @description Creates an API token. Only this response contains the token's text. Requires a code if the second factor is on, and otherwise the password. An account without either must have logged in within the last 15 minutes. */
         post: operations["createToken"];
         delete?: never;
         options?: never;
@@ -1711,6 +1711,8 @@ export interface components {
             /** @description If false, the account can log in only through a provider. */
             has_password: boolean;
             second_factor: components["schemas"]["SecondFactor"];
+            /** @description The longest validity of an API token. Null: tokens can be valid forever. */
+            token_max_days: number | null;
             connections: components["schemas"]["Connection"][];
         };
         /**
@@ -3018,6 +3020,7 @@ export interface components {
             name?: string;
             preset?: components["schemas"]["PresetName"];
             overlap?: number;
+            /** @description Markdown. */
             guidelines?: string;
         };
         NewReservationsRequest: {
@@ -3045,9 +3048,19 @@ export interface components {
             scopes: components["schemas"]["ScopesEnum"][];
             /**
              * Format: date-time
-             * @description Default: never.
+             * @description Default: in 90 days. Null (never) is allowed only if the account's `token_max_days` is null.
              */
             expires_at?: string | null;
+            /**
+             * @description Required if the second factor is off.
+             * @default
+             */
+            password?: string;
+            /**
+             * @description A code from the authenticator app, or a recovery code. Required if the second factor is on.
+             * @default
+             */
+            code?: string;
         };
         NewWebhookRequest: {
             url: string;
@@ -3375,6 +3388,7 @@ export interface components {
         };
         PatchedProjectChangesRequest: {
             name?: string;
+            /** @description Markdown. */
             guidelines?: string;
             form?: components["schemas"]["FormRequest"];
             overlap?: number;

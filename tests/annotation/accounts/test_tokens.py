@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 
 from annotation.accounts.tokens import create_token, revoke_token
 from annotation.models import ApiToken, Project, User
+from tests.conftest import PASSWORD
 
 ME = "/api/v1/auth/me"
 ClientOf = Callable[[User | None], APIClient]
@@ -68,6 +69,14 @@ def test_last_use_is_recorded_at_most_once_a_minute(alice: User) -> None:
 
 
 TOKENS = "/api/v1/account/tokens/"
+PROOF = {"password": PASSWORD}
+
+
+@pytest.fixture
+def alice(alice: User) -> User:
+    alice.set_password(PASSWORD)
+    alice.save()
+    return alice
 
 
 def test_token_is_shown_only_at_creation_and_works_until_it_is_revoked(
@@ -75,7 +84,9 @@ def test_token_is_shown_only_at_creation_and_works_until_it_is_revoked(
 ) -> None:
     page = client_of(alice)
     end = timezone.now() + timedelta(days=7)
-    made = page.post(TOKENS, {"name": "cron", "scopes": ["read", "annotate"], "expires_at": end.isoformat()})
+    made = page.post(
+        TOKENS, {"name": "cron", "scopes": ["read", "annotate"], "expires_at": end.isoformat()} | PROOF
+    )
     assert made.status_code == 201
     text = made.json()["token"]
     (listed,) = page.get(TOKENS).json()["results"]
@@ -110,7 +121,7 @@ def test_tokens_of_other_users_are_not_found(alice: User, ben: User, ada: User, 
 def test_invalid_token_settings_are_refused_and_the_error_names_the_field(
     alice: User, client_of: ClientOf, body: dict[str, object], field: str
 ) -> None:
-    answer = client_of(alice).post(TOKENS, body)
+    answer = client_of(alice).post(TOKENS, body | PROOF)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
     assert not ApiToken.objects.exists()
 

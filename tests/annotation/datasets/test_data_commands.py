@@ -92,7 +92,8 @@ def test_created_user_gets_a_working_token_and_a_membership() -> None:
     assert not user.is_admin
     lines = run("create_user", "ada", "--admin").splitlines()
     assert lines[0] == "Created admin ada."
-    assert [line.split()[0] for line in lines[1:]] == ["password", "token"]
+    assert [line.split()[0] for line in lines[1:3]] == ["password", "token"]
+    assert lines[3].startswith("The token is valid until ")
     assert User.objects.get(username="ada").is_admin
 
 

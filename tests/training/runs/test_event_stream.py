@@ -217,7 +217,7 @@ def test_http_stream_resumes_and_responds_with_204_after_its_end(
         live = get(url, "ada", **{"Last-Event-ID": "1"})
         assert live.status == 200
         assert live.headers["Content-Type"].startswith("text/event-stream")
-        assert live.headers["Cache-Control"] == "no-cache"
+        assert live.headers["Cache-Control"] == "no-store"
         later = threading.Timer(0.5, lambda: (say(run, 2), succeed(run), connection.close()))
         later.start()
         frames = [frame for frame in live.read().decode().split("\n\n") if frame.startswith("event")]

@@ -197,5 +197,5 @@ class EventsView(RunView):
         return StreamingHttpResponse(
             events,
             content_type="text/event-stream",
-            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+            headers={"X-Accel-Buffering": "no"},
         )

@@ -12,12 +12,17 @@ export const tokensQuery = queryOptions({
   queryFn: async (): Promise<ApiToken[]> => (await unwrap(api.GET("/api/v1/account/tokens/"))).results,
 });
 
-export async function createToken(
-  name: string,
-  scopes: TokenScope[],
-  expires_at: string | null,
-): Promise<CreatedToken> {
-  return unwrap(api.POST("/api/v1/account/tokens/", { body: { name, scopes, expires_at } }));
+export interface NewToken {
+  name: string;
+  scopes: TokenScope[];
+  expires_at: string | null;
+  /** The password, or a code if the second factor is on. */
+  password: string;
+  code: string;
+}
+
+export async function createToken(wanted: NewToken): Promise<CreatedToken> {
+  return unwrap(api.POST("/api/v1/account/tokens/", { body: wanted }));
 }
 
 export async function revokeToken(id: string): Promise<void> {

@@ -16,7 +16,7 @@ export function AccountPage() {
     <Page title={texts.title} lead={account.data && texts.loggedInAs(account.data.username)}>
       {account.isPending && <Loading label={texts.loading} />}
       {account.isError && <ProblemNotice error={account.error} />}
-      <TokensPanel />
+      {account.data && <TokensPanel account={account.data} />}
       {account.data?.has_password && <PasswordPanel />}
       {account.data && (
         <SecondFactorPanel

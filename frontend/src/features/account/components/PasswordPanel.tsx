@@ -21,6 +21,7 @@ export function PasswordPanel() {
   const refused = change.error instanceof ApiProblem ? change.error.byField() : {};
   return (
     <Panel title={texts.title}>
+      <p className={styles.lead}>{texts.effects}</p>
       <form
         className={styles.form}
         onSubmit={(event: FormEvent) => {

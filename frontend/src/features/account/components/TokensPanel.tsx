@@ -2,7 +2,7 @@ import { Button, Checkbox, NativeSelect, TextInput } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { ApiProblem } from "@/api/problem";
-import type { ApiToken, TokenScope } from "@/api/types";
+import type { Account, ApiToken, TokenScope } from "@/api/types";
 import { currentLanguage } from "@/shared/i18n/language";
 import { Badge, CopyLine, Loading, Notice, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
 import { createToken, revokeToken, tokensQuery } from "../api/account";
@@ -11,12 +11,24 @@ import styles from "./account.module.css";
 
 const SCOPES: TokenScope[] = ["read", "annotate", "manage", "train"];
 const LIVES = [
-  { days: "7", name: "week" },
-  { days: "90", name: "quarter" },
-  { days: "365", name: "year" },
-  { days: "", name: "forEver" },
+  { days: 7, name: "week" },
+  { days: 30, name: "month" },
+  { days: 90, name: "quarter" },
+  { days: 365, name: "year" },
 ] as const;
+const USUAL_DAYS = 90;
 const DAY_MS = 86_400_000;
+
+/** The periods that the form offers. An empty value means that the token never expires. */
+function livesUpTo(maxDays: number | null, texts: ReturnType<typeof useTexts>["tokens"]) {
+  const known = LIVES.filter(({ days }) => maxDays === null || days <= maxDays).map(({ days, name }) => ({
+    value: String(days),
+    label: texts.life[name],
+  }));
+  if (maxDays === null) return [...known, { value: "", label: texts.life.forEver }];
+  const isListed = known.some(({ value }) => value === String(maxDays));
+  return isListed ? known : [...known, { value: String(maxDays), label: texts.life.days(maxDays) }];
+}
 
 function endAfter(days: string, now = Date.now()): string | null {
   return days ? new Date(now + Number(days) * DAY_MS).toISOString() : null;
@@ -30,7 +42,7 @@ function stateOf(token: ApiToken, now = Date.now()): "live" | "revoked" | "expir
 const day = (time: string | null, otherwise: string) =>
   time ? new Date(time).toLocaleDateString(currentLanguage()) : otherwise;
 
-export function TokensPanel() {
+export function TokensPanel({ account }: { account: Account }) {
   const texts = useTexts().tokens;
   const tokens = useQuery(tokensQuery);
   const queryClient = useQueryClient();
@@ -39,9 +51,9 @@ export function TokensPanel() {
   return (
     <Panel title={texts.title}>
       <p className={styles.lead}>
-        {texts.forScripts} <code>Authorization: Bearer TOKEN</code>. {texts.may}
+        {texts.forScripts} <code>Authorization: Bearer TOKEN</code>. {texts.may} {texts.passwordRevokes}
       </p>
-      <NewToken onCreated={refresh} />
+      <NewToken account={account} onCreated={refresh} />
       {tokens.isPending && <Loading label={texts.loading} />}
       {tokens.isError && <ProblemNotice error={tokens.error} />}
       {revoke.isError && <ProblemNotice error={revoke.error} />}
@@ -93,15 +105,29 @@ export function TokensPanel() {
   );
 }
 
-function NewToken({ onCreated }: { onCreated: () => void }) {
+function NewToken({ account, onCreated }: { account: Account; onCreated: () => void }) {
   const texts = useTexts().tokens;
+  const lives = livesUpTo(account.token_max_days, texts);
+  const takesCode = account.second_factor.enabled;
+  const takesPassword = !takesCode && (account.has_password ?? false);
+  const [proof, setProof] = useState("");
   const [name, setName] = useState("");
   const [scopes, setScopes] = useState<TokenScope[]>(["read"]);
-  const [days, setDays] = useState("90");
+  const [days, setDays] = useState(
+    lives.find(({ value }) => value === String(USUAL_DAYS))?.value ?? lives[lives.length - 1]?.value ?? "",
+  );
   const create = useMutation({
-    mutationFn: () => createToken(name.trim(), scopes, endAfter(days)),
+    mutationFn: () =>
+      createToken({
+        name: name.trim(),
+        scopes,
+        expires_at: endAfter(days),
+        password: takesPassword ? proof : "",
+        code: takesCode ? proof : "",
+      }),
     onSuccess: () => {
       setName("");
+      setProof("");
       onCreated();
     },
   });
@@ -118,6 +144,7 @@ function NewToken({ onCreated }: { onCreated: () => void }) {
         <TextInput
           label={texts.name}
           description={texts.nameHelp}
+          maxLength={100}
           value={name}
           error={refused.name ?? false}
           onChange={(event) => setName(event.currentTarget.value)}
@@ -125,8 +152,9 @@ function NewToken({ onCreated }: { onCreated: () => void }) {
         <NativeSelect
           label={texts.lives}
           description={texts.livesHelp}
-          data={LIVES.map(({ days, name }) => ({ value: days, label: texts.life[name] }))}
+          data={lives}
           value={days}
+          error={refused.expires_at ?? false}
           onChange={(event) => setDays(event.currentTarget.value)}
         />
         <Checkbox.Group
@@ -142,7 +170,31 @@ function NewToken({ onCreated }: { onCreated: () => void }) {
             ))}
           </div>
         </Checkbox.Group>
-        <Button type="submit" loading={create.isPending} disabled={!name.trim() || scopes.length === 0}>
+        {takesPassword && (
+          <TextInput
+            type="password"
+            label={texts.yourPassword}
+            autoComplete="current-password"
+            value={proof}
+            error={refused.password ?? false}
+            onChange={(event) => setProof(event.currentTarget.value)}
+          />
+        )}
+        {takesCode && (
+          <TextInput
+            label={texts.code}
+            description={texts.codeHelp}
+            autoComplete="one-time-code"
+            value={proof}
+            error={refused.code ?? false}
+            onChange={(event) => setProof(event.currentTarget.value)}
+          />
+        )}
+        <Button
+          type="submit"
+          loading={create.isPending}
+          disabled={!name.trim() || scopes.length === 0 || ((takesCode || takesPassword) && !proof)}
+        >
           {texts.create}
         </Button>
       </form>

@@ -5,6 +5,7 @@ import { type FormEvent, useState } from "react";
 import { ApiProblem } from "@/api/problem";
 import type { Preset } from "@/api/types";
 import { NumberField } from "@/shared/fields/NumberField";
+import { MAX_GUIDELINES_CHARACTERS } from "@/shared/limits";
 import { may, meQuery } from "@/shared/session";
 import { EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
 import { createProject, presetsQuery, projectsQuery } from "../api/projects";
@@ -103,6 +104,7 @@ export function NewProjectPage() {
           label={t.guidelines}
           description={t.guidelinesHelp}
           placeholder={t.guidelinesHint}
+          maxLength={MAX_GUIDELINES_CHARACTERS}
           autosize
           minRows={4}
           maxRows={16}

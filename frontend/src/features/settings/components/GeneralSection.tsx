@@ -1,5 +1,6 @@
 import { Textarea, TextInput } from "@mantine/core";
 import { useDeferredValue } from "react";
+import { MAX_GUIDELINES_CHARACTERS } from "@/shared/limits";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { Panel } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
@@ -23,6 +24,7 @@ export function GeneralSection({ draft, change, refused }: SectionProps) {
         <Textarea
           label={t.guidelines}
           description={t.guidelinesHelp}
+          maxLength={MAX_GUIDELINES_CHARACTERS}
           autosize
           minRows={8}
           maxRows={22}

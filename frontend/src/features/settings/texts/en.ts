@@ -43,7 +43,8 @@ export const en = {
   general: "Name and guidelines",
   name: "Name",
   guidelines: "Guidelines",
-  guidelinesHelp: "Written in Markdown. Annotators open the guidelines with one key while they rank.",
+  guidelinesHelp:
+    "Written in Markdown. Annotators open the guidelines with one key while they rank. At most 100,000 characters.",
   preview: "Preview",
   previewEmpty: "No guidelines yet. Explain what makes one response better than another, with an example.",
   tasks: "Tasks",

@@ -1,0 +1,31 @@
+"""API tokens that users create for themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.http import HttpRequest
+
+from annotation.accounts import tokens
+from annotation.accounts.login.second_factor import confirm_identity
+from annotation.models import ApiToken, User
+
+
+def create_own_token(
+    *,
+    request: HttpRequest,
+    user: User,
+    name: str,
+    scopes: Iterable[str],
+    password: str,
+    code: str,
+    expires_at: datetime | tokens.Default | None = tokens.DEFAULT,
+) -> tuple[ApiToken, str]:
+    """Creates a token after checking that the user is present. A stranger at an unlocked screen could
+    otherwise take away access that outlives the session. Raises Problem if the user is not confirmed, or if
+    the token's settings are invalid."""
+    ends = tokens.default_expiry() if expires_at is tokens.DEFAULT else expires_at
+    tokens.refuse_expiry(ends)
+    confirm_identity(request=request, user=user, password=password, code=code)
+    return tokens.create_token(user=user, name=name, scopes=scopes, expires_at=ends)

@@ -31,7 +31,8 @@ RUN python -m whitenoise.compress --quiet frontend/dist && python -m compileall 
 USER rankloop
 VOLUME /state
 EXPOSE 8000
-CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "off"]
+CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "off", \
+     "--log-config", "config/logs/uvicorn.json", "--no-access-log"]
 
 FROM web AS training
 ARG TORCH_INDEX_URL=""
@@ -40,4 +41,5 @@ USER root
 RUN pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "$(grep '^torch==' requirements.lock)" \
     && pip install -r requirements.lock
 USER rankloop
-CMD ["python", "-m", "celery", "--app=config", "--skip-checks", "worker", "--queues=training", "--pool=threads", "--concurrency=1"]
+CMD ["python", "-m", "celery", "--app=config", "--skip-checks", "--quiet", "worker", "--queues=training", \
+     "--pool=threads", "--concurrency=1"]

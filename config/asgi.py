@@ -30,6 +30,8 @@ from django.db import close_old_connections
 from django.http.response import HttpResponseBase, JsonResponse
 from django.urls import set_script_prefix
 
+from config.logs.asgi import LoggedRequests
+
 # The threads share one interpreter, so additional threads would only wait for each other.
 THREADS = 8
 # The multipart form around an upload of the maximum size.
@@ -143,4 +145,4 @@ def _refusal() -> HttpResponseBase:
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)
-application = OneThreadPerRequest()
+application = LoggedRequests(OneThreadPerRequest())

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from config.env import BadEnvironment, env_list, env_networks, env_positive, env_secret, env_str
+from config.logs.setup import env_log_level, logging_config
 from config.oidc import providers_of_environment
 from config.safety import unsafe
 from embedded.stack import addresses, default_state
@@ -98,6 +99,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
 ]
 MIDDLEWARE = [
+    "config.logs.middleware.RequestContext",
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.SecurityHeaders",
     "config.middleware.StaticFiles",
@@ -145,6 +147,13 @@ CACHES = {
         "OPTIONS": {"MAX_ENTRIES": 1_000_000},
     }
 }
+
+# Logs and error reports (docs/logs.md). `configure` also starts Sentry.
+LOGGING = logging_config(level=env_log_level("RANKLOOP_LOG_LEVEL"))
+LOGGING_CONFIG = "config.logs.setup.configure"
+SENTRY_DSN = env_secret("SENTRY_DSN")
+SENTRY_ENVIRONMENT = env_str("SENTRY_ENVIRONMENT") or ENVIRONMENT
+SENTRY_RELEASE = env_str("SENTRY_RELEASE") or "rankloop"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from kombu.exceptions import OperationalError
 
 from config.celery import app
-from config.problems import ProblemRenderer, problem_body
+from config.problems import ProblemRenderer, internal_error, problem_body
 
 _BROKER_SECONDS = 2.0
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Rankloop</title>
@@ -80,4 +80,5 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error. The server log contains the cause.")
+    status, media_type = HTTPStatus.INTERNAL_SERVER_ERROR, ProblemRenderer.media_type
+    return JsonResponse(internal_error(), status=status, content_type=media_type)

@@ -31,6 +31,8 @@ _START_SECONDS = 60.0  # after a crash, a large cluster first replays its log
 # If the account `nobody` can't enter the state folder, root's cluster is stored here. An example is a state
 # folder in a home folder with mode 0700.
 _ROOT_HOME = Path("/var/lib/rankloop")
+# Without these options, Postgres would log the statement and the row of each error, such as a prompt.
+NO_VALUES_IN_LOG = ("-c", "log_min_error_statement=panic", "-c", "log_error_verbosity=terse")
 _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
 
@@ -72,6 +74,7 @@ class Postgres:
                 *(binaries / "postgres", "-D", self.data, "-k", sockets),
                 *("-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"),
                 *("-c", "timezone=UTC", "-c", "log_timezone=UTC"),
+                *NO_VALUES_IN_LOG,
                 *(() if self.durable else _NO_DURABILITY),
             ],
             log=self.log,

@@ -218,12 +218,12 @@ class Supervisor:
 
 
 # The system checks are skipped, because they import all views and take a third of the startup time of a
-# worker or beat.
-_CELERY = ("-m", "celery", "--app=config", "--skip-checks")
+# worker or beat. `--quiet` suppresses the banner, which is not a log line.
+_CELERY = ("-m", "celery", "--app=config", "--skip-checks", "--quiet")
 # The workers use threads. A pool process would be a grandchild, and the parent-death signal does not reach
 # grandchildren. A training run is a child process started by the worker's thread. Gossip and mingle are off,
 # because they help only fleets of workers and would lengthen the startup by a second.
-_WORKER = (*_CELERY, "worker", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO")
+_WORKER = (*_CELERY, "worker", "--pool=threads", "--without-gossip", "--without-mingle")
 # The arguments to Python for each program. The key is the name of the program and of its log file.
 # docker-compose.yml runs the same programs.
 _PROGRAMS: dict[str, Sequence[str]] = {
@@ -233,7 +233,7 @@ _PROGRAMS: dict[str, Sequence[str]] = {
     # The schedule is kept in memory, because a file could become stale or be shared by two schedulers. When
     # beat restarts, each periodic job waits for its full interval again. This does little harm, because
     # almost all intervals are at most a minute.
-    "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile=", "--loglevel=INFO"),
+    "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile="),
 }
 
 

@@ -43,7 +43,7 @@ def program(listener: socket.socket) -> list[str]:
     """The arguments for Python; the process must inherit the listener's descriptor."""
     return [
         *("-m", "uvicorn", "config.asgi:application", f"--fd={listener.fileno()}", "--lifespan=off"),
-        *("--no-access-log", "--timeout-graceful-shutdown=2"),
+        *("--log-config=config/logs/uvicorn.json", "--no-access-log", "--timeout-graceful-shutdown=2"),
     ]
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedded import processes, web
+from embedded.log_files import LogFiles
 from embedded.postgres import Postgres
 from embedded.processes import ServerError
 from embedded.servers import Servers
@@ -38,6 +39,7 @@ _STEADY_SECONDS = 60.0  # if a child ran longer, it is restarted with the shorte
 # without pauses submit 20 to 25 % more answers. The second process starts only when the first process
 # responds. Its startup therefore does not delay the first response.
 _WEB, _WEB_TOO = "web-1", "web-2"
+_LOG_WRITER = "log-writer"
 _DEMO_MARKER = "demo-created"
 _DEMO_LOGINS = "demo-logins.txt"
 
@@ -63,7 +65,9 @@ class Supervisor:
     def __init__(self, state: StateFolder, *, port: int, demo: bool) -> None:
         self.state = state
         self.demo = demo
-        self.servers = Servers(state)
+        self.servers = Servers(state, open_log=lambda log: self._logs.open(log))
+        names = (*self.servers.embedded, "migrate", _WEB, _WEB_TOO, *_PROGRAMS)
+        self._logs = LogFiles([state.logs / f"{name}.log" for name in names])
         self._services: list[Service] = []
         self._one_shot: subprocess.Popen[bytes] | None = None
         self._listener = web.listen(port)
@@ -74,6 +78,10 @@ class Supervisor:
         began = time.monotonic()
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
+            writer = self._logs.start()
+            self._services.append(
+                Service(_LOG_WRITER, self._logs.start, self.state.logs, writer, time.monotonic())
+            )
             self.servers.start()
             for name, server in self.servers.started.items():
                 self._services.append(
@@ -111,7 +119,14 @@ class Supervisor:
     ) -> subprocess.Popen[bytes]:
         environment = os.environ | self.servers.environment
         environment |= {"RANKLOOP_STATE": str(self.state.path), "PYTHONUNBUFFERED": "1"}
-        return processes.spawn([sys.executable, *argv], log=log, env=environment, cwd=ROOT, pass_fds=pass_fds)
+        return processes.spawn(
+            [sys.executable, *argv],
+            log=log,
+            env=environment,
+            cwd=ROOT,
+            pass_fds=pass_fds,
+            open_log=self._logs.open,
+        )
 
     def _migrate(self) -> None:
         log = self.state.logs / "migrate.log"
@@ -201,7 +216,9 @@ class Supervisor:
     def _stop(self) -> None:
         """Stop all programs in parallel, then the servers that they need."""
         servers = self.servers.started
-        programs = [service.process for service in self._services if service.name not in servers]
+        programs = [
+            service.process for service in self._services if service.name not in (*servers, _LOG_WRITER)
+        ]
         programs += [self._one_shot] if self._one_shot is not None else []
         for program in programs:
             if program.poll() is None:
@@ -215,6 +232,7 @@ class Supervisor:
                 program.wait()
         self.servers.stop()
         self._listener.close()
+        self._logs.close()
 
 
 # The system checks are skipped, because they import all views and take a third of the startup time of a

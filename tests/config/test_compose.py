@@ -177,8 +177,8 @@ def test_web_server_uses_the_log_configuration() -> None:
 
 
 def test_database_logs_neither_statements_nor_rows() -> None:
-    command = SERVICES["postgres"]["command"]
-    assert command[1:] == list(postgres.NO_VALUES_IN_LOG)
+    assert SERVICES["postgres"]["command"] == ["postgres", *postgres.NO_STATEMENTS_IN_LOG]
+    assert OURS["web"]["environment"]["DATABASE_URL"].endswith(f"?options={postgres.NO_ROWS_IN_LOG}")
 
 
 def test_no_port_is_open_to_the_network() -> None:

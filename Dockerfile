@@ -32,7 +32,8 @@ USER rankloop
 VOLUME /state
 EXPOSE 8000
 ENV RANKLOOP_PROCESS=web
-CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "off", "--no-proxy-headers"]
+CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--lifespan", "off", \
+     "--log-config", "config/logs/uvicorn.json", "--no-access-log", "--no-proxy-headers"]
 
 FROM web AS training
 ARG TORCH_INDEX_URL=""
@@ -42,4 +43,5 @@ RUN pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "$(grep '^tor
     && pip install -r requirements.lock
 USER rankloop
 ENV RANKLOOP_PROCESS=training
-CMD ["python", "-m", "celery", "--app=config", "--skip-checks", "worker", "--queues=training", "--pool=threads", "--concurrency=1"]
+CMD ["python", "-m", "celery", "--app=config", "--skip-checks", "--quiet", "worker", "--queues=training", \
+     "--pool=threads", "--concurrency=1"]

@@ -40,6 +40,7 @@ from config.bodies import (
     without_body,
 )
 from config.heavy.forwarding import HeavyRequests
+from config.logs.asgi import LoggedRequests
 from config.proxies import client_scope
 
 # The threads share one interpreter, so additional threads would only wait for each other.
@@ -122,4 +123,4 @@ class OneThreadPerRequest(ASGIHandler):
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)
-application = OneThreadPerRequest()
+application = LoggedRequests(OneThreadPerRequest())

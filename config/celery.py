@@ -5,8 +5,11 @@ import os
 
 from celery import Celery
 
+from config.logs import tasks as log_tasks
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("rankloop")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+log_tasks.connect()

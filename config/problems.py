@@ -6,6 +6,7 @@ raise :class:`Problem`; DRF's own exceptions are converted to the same format.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,6 +17,10 @@ from django.db import models
 from django.http import Http404
 from rest_framework import exceptions, renderers
 from rest_framework.response import Response
+
+from config.logs.context import current_request_id
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,17 +80,26 @@ class ProblemRenderer(renderers.JSONRenderer):
 def problem_body(
     *, status: int, detail: str, type: str = "about:blank", errors: Sequence[FieldProblem] = ()
 ) -> dict[str, Any]:
+    request_id = current_request_id()
     return {
         "type": type,
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "errors": [{"field": e.field, "reason": e.reason} for e in errors],
+        **({"request_id": request_id} if request_id else {}),
     }
 
 
+def internal_error() -> dict[str, Any]:
+    """The body for an unexpected exception."""
+    detail = "Internal error. The server log contains the cause. Report the request ID to an administrator."
+    return problem_body(status=HTTPStatus.INTERNAL_SERVER_ERROR, detail=detail)
+
+
 def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER. Returns None for an unexpected exception; Django then responds with 500."""
+    """DRF's EXCEPTION_HANDLER. Returns None for an unexpected exception; Django then logs it and responds
+    with 500."""
     # At the top of the module, this import would be circular. DRF's views load the authentication classes
     # that the settings name. These classes call services, and the services import this module.
     from rest_framework.views import set_rollback
@@ -116,6 +130,10 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
             headers["WWW-Authenticate"] = challenge
     if (wait := getattr(exc, "wait", None)) is not None:
         headers["Retry-After"] = str(int(wait))
+    if body["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        # 503 is a deliberate refusal while something is unavailable or busy.
+        level = logging.WARNING if body["status"] == HTTPStatus.SERVICE_UNAVAILABLE else logging.ERROR
+        logger.log(level, "The request was answered with %s.", body["status"], exc_info=exc)
     set_rollback()
     response = Response(body, status=body["status"], headers=headers)
     response.content_type = ProblemRenderer.media_type

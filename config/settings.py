@@ -21,6 +21,7 @@ from config.env import (
     env_secrets,
     env_str,
 )
+from config.logs.setup import env_log_level, logging_config
 from config.oidc import providers_of_environment
 from config.safety import unsafe
 from embedded.stack import addresses, default_state
@@ -119,6 +120,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
 ]
 MIDDLEWARE = [
+    "config.logs.middleware.RequestContext",
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.SecurityHeaders",
     "config.middleware.StaticFiles",
@@ -184,6 +186,13 @@ CACHES = {
 # Converted exports (annotation/datasets/export_cache.py).
 EXPORT_CACHE = STATE / "cache" / "exports"
 EXPORT_CACHE_BYTES = env_positive("RANKLOOP_EXPORT_CACHE_BYTES", 2 * 2**30)
+
+# Logs and error reports (docs/logs.md). `configure` also starts Sentry.
+LOGGING = logging_config(level=env_log_level("RANKLOOP_LOG_LEVEL"))
+LOGGING_CONFIG = "config.logs.setup.configure"
+SENTRY_DSN = env_secret("SENTRY_DSN")
+SENTRY_ENVIRONMENT = env_str("SENTRY_ENVIRONMENT") or ENVIRONMENT
+SENTRY_RELEASE = env_str("SENTRY_RELEASE") or "rankloop"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

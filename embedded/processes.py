@@ -22,6 +22,11 @@ _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _POLL_SECONDS = 0.01
 _LOG_LIMIT_BYTES = 10 * 2**20
 
+# Time for the log writer to write the last lines of a process that has ended.
+_LOG_SECONDS = 0.3
+
+OpenLog = Callable[[Path], BinaryIO]
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -60,14 +65,16 @@ def spawn(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
+    open_log: OpenLog | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a child in its own session, so that Ctrl-C reaches only the parent.
 
-    The child's output is appended to `log`, or goes to the parent's output if `log` is None. Call this
-    function from a thread that lives at least as long as the child should live (see the module's docstring).
+    The child's output is appended to `log`, or goes to the parent's output if `log` is None. `open_log`
+    replaces a plain file by another output. Call this function from a thread that lives at least as long as
+    the child should live (see the module's docstring).
     A child that detects the end of its parent on its own needs no `death_signal`.
     """
-    output = None if log is None else open_log(log)
+    output = None if log is None else (open_log or append_to)(log)
     try:
         return subprocess.Popen(
             [os.fspath(part) for part in argv],
@@ -88,8 +95,9 @@ def spawn(
             output.close()
 
 
-def open_log(log: Path) -> BinaryIO:
-    """Open the log for appending. A log of more than 10 MiB is first renamed, and a new log is started."""
+def append_to(log: Path) -> BinaryIO:
+    """Open the log for appending. A log of more than 10 MiB is first renamed, and a new log is started. For
+    processes that end with a command; `log_files` limits the logs of processes that run for months."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".1.log"))
@@ -148,6 +156,7 @@ def wait_for_predecessor(pidfile: Path, *, command: str, seconds: float = 20.0) 
 
 
 def tail(log: Path, lines: int = 15) -> str:
+    time.sleep(_LOG_SECONDS)
     try:
         text = log.read_bytes()[-20_000:].decode("utf-8", "replace")
     except OSError as error:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from embedded.postgres import Postgres
+from embedded.processes import OpenLog
 from embedded.state import StateFolder
 from embedded.valkey import Valkey
 
@@ -14,8 +15,9 @@ class Servers:
     """Postgres and Valkey, started in parallel and stopped together. `environment` holds the variables with
     the servers' addresses."""
 
-    def __init__(self, state: StateFolder, *, durable: bool = True) -> None:
+    def __init__(self, state: StateFolder, *, durable: bool = True, open_log: OpenLog | None = None) -> None:
         self.state = state
+        self._open_log = open_log
         self._durable = durable
         self._started: list[Postgres | Valkey] = []
         self.database_url = os.environ.get("DATABASE_URL", "").strip()
@@ -26,6 +28,12 @@ class Servers:
         return {"DATABASE_URL": self.database_url, "BROKER_URL": self.broker_url}
 
     @property
+    def embedded(self) -> tuple[str, ...]:
+        """The names of the servers that are started here, because the environment names no others."""
+        named = {"postgres": self.database_url, "valkey": self.broker_url}
+        return tuple(name for name, url in named.items() if not url)
+
+    @property
     def started(self) -> dict[str, Postgres | Valkey]:
         return {type(server).__name__.lower(): server for server in self._started}
 
@@ -34,13 +42,18 @@ class Servers:
         try:
             if not self.database_url:
                 postgres = Postgres(
-                    self.state.postgres, log=self.state.logs / "postgres.log", durable=self._durable
+                    self.state.postgres,
+                    log=self.state.logs / "postgres.log",
+                    durable=self._durable,
+                    open_log=self._open_log,
                 )
                 self._started.append(postgres)
                 postgres.launch()
                 self.database_url = postgres.url
             if not self.broker_url:
-                valkey = Valkey(self.state.valkey, log=self.state.logs / "valkey.log")
+                valkey = Valkey(
+                    self.state.valkey, log=self.state.logs / "valkey.log", open_log=self._open_log
+                )
                 self._started.append(valkey)
                 valkey.launch()
                 self.broker_url = valkey.url

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedded import processes, web
+from embedded.log_files import LogFiles
 from embedded.postgres import Postgres
 from embedded.processes import ServerError
 from embedded.servers import Servers
@@ -38,6 +39,7 @@ _STEADY_SECONDS = 60.0  # if a child ran longer, it is restarted with the shorte
 # without pauses submit 20 to 25 % more answers. The second process starts only when the first process
 # responds. Its startup therefore does not delay the first response.
 _WEB, _WEB_TOO = "web-1", "web-2"
+_LOG_WRITER = "log-writer"
 _DEMO_MARKER = "demo-created"
 _DEMO_LOGINS = "demo-logins.txt"
 
@@ -63,7 +65,9 @@ class Supervisor:
     def __init__(self, state: StateFolder, *, port: int, demo: bool) -> None:
         self.state = state
         self.demo = demo
-        self.servers = Servers(state)
+        self.servers = Servers(state, open_log=lambda log: self._logs.open(log))
+        names = (*self.servers.embedded, "migrate", _WEB, _WEB_TOO, *_PROGRAMS)
+        self._logs = LogFiles([state.logs / f"{name}.log" for name in names])
         self._services: list[Service] = []
         self._one_shot: subprocess.Popen[bytes] | None = None
         self._listener = web.listen(port)
@@ -74,6 +78,10 @@ class Supervisor:
         began = time.monotonic()
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
+            writer = self._logs.start()
+            self._services.append(
+                Service(_LOG_WRITER, self._logs.start, self.state.logs, writer, time.monotonic())
+            )
             self.servers.start()
             for name, server in self.servers.started.items():
                 self._services.append(
@@ -119,7 +127,14 @@ class Supervisor:
         environment = os.environ | self.servers.environment
         environment |= {"RANKLOOP_STATE": str(self.state.path), "PYTHONUNBUFFERED": "1"}
         environment |= {"RANKLOOP_PROCESS": kind}
-        return processes.spawn([sys.executable, *argv], log=log, env=environment, cwd=ROOT, pass_fds=pass_fds)
+        return processes.spawn(
+            [sys.executable, *argv],
+            log=log,
+            env=environment,
+            cwd=ROOT,
+            pass_fds=pass_fds,
+            open_log=self._logs.open,
+        )
 
     def _migrate(self) -> None:
         log = self.state.logs / "migrate.log"
@@ -209,7 +224,9 @@ class Supervisor:
     def _stop(self) -> None:
         """Stop all programs in parallel, then the servers that they need."""
         servers = self.servers.started
-        programs = [service.process for service in self._services if service.name not in servers]
+        programs = [
+            service.process for service in self._services if service.name not in (*servers, _LOG_WRITER)
+        ]
         programs += [self._one_shot] if self._one_shot is not None else []
         for program in programs:
             if program.poll() is None:
@@ -223,15 +240,16 @@ class Supervisor:
                 program.wait()
         self.servers.stop()
         self._listener.close()
+        self._logs.close()
 
 
 # The system checks are skipped, because they import all views and take a third of the startup time of a
-# worker or beat.
-_CELERY = ("-m", "celery", "--app=config", "--skip-checks")
+# worker or beat. `--quiet` suppresses the banner, which is not a log line.
+_CELERY = ("-m", "celery", "--app=config", "--skip-checks", "--quiet")
 # The workers use threads. A pool process would be a grandchild, and the parent-death signal does not reach
 # grandchildren. A training run is a child process started by the worker's thread. Gossip and mingle are off,
 # because they help only fleets of workers and would lengthen the startup by a second.
-_WORKER = (*_CELERY, "worker", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO")
+_WORKER = (*_CELERY, "worker", "--pool=threads", "--without-gossip", "--without-mingle")
 # The arguments to Python for each program. The key is the name of the program and of its log file.
 # docker-compose.yml runs the same programs.
 _PROGRAMS: dict[str, Sequence[str]] = {
@@ -241,7 +259,7 @@ _PROGRAMS: dict[str, Sequence[str]] = {
     # The schedule is kept in memory, because a file could become stale or be shared by two schedulers. When
     # beat restarts, each periodic job waits for its full interval again. This does little harm, because
     # almost all intervals are at most a minute.
-    "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile=", "--loglevel=INFO"),
+    "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile="),
 }
 
 # RANKLOOP_PROCESS of each program: its limits in the database (config/database_limits.py).

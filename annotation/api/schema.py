@@ -16,6 +16,11 @@ PROBLEM_SCHEMA: dict[str, Any] = {
             "type": "string",
             "description": "A human-readable explanation of the problem and what to do.",
         },
+        "request_id": {
+            "type": "string",
+            "description": "The ID of the request, as in the response header X-Request-ID and in the server's"
+            " log. Missing only from stored errors of background work that no request started.",
+        },
         "errors": {
             "type": "array",
             "items": {

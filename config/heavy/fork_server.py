@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from config.heavy.frames import Kind, frame, receive
+from config.logs.context import current_context, user_id_of
 from embedded.processes import die_with_parent
 
 CHUNK_BYTES = 2**18
@@ -75,8 +76,8 @@ def _answer(connection: socket.socket, body: IO[bytes], application: Any) -> Non
 
     async def send(message: Mapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            start = pickle.dumps((message["status"], [tuple(pair) for pair in message.get("headers", ())]))
-            connection.sendall(frame(Kind.START, start))
+            headers = [tuple(pair) for pair in message.get("headers", ())]
+            connection.sendall(frame(Kind.START, pickle.dumps((message["status"], headers, _user_id()))))
             return
         if message.get("body"):
             connection.sendall(frame(Kind.BODY, bytes(message["body"])))
@@ -84,6 +85,11 @@ def _answer(connection: socket.socket, body: IO[bytes], application: Any) -> Non
             connection.sendall(frame(Kind.END))
 
     asyncio.run(application(scope, receive_body, send))
+
+
+def _user_id() -> str | None:
+    context = current_context()
+    return None if context is None or context.request is None else user_id_of(context.request)
 
 
 def _exit_with_client(connection: socket.socket) -> None:
@@ -97,8 +103,11 @@ def _exit_with_client(connection: socket.socket) -> None:
 
 if __name__ == "__main__":
     from config import priority
-    from config.asgi import application as served
+    from config.asgi import OneThreadPerRequest
+    from config.logs.asgi import LoggedRequests
 
     priority.yield_to_annotators(priority.REPORTS_NICE)
     gc.freeze()  # otherwise, a child's first garbage collection would copy every page it visits
+    # The web process writes the access line.
+    served = LoggedRequests(OneThreadPerRequest(), access_lines=False)
     serve(socket.socket(fileno=int(sys.argv[1])), served)

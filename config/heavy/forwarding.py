@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from config.heavy.frames import Kind, frame, read
 from config.heavy.routes import Heavy, HeavyRoutes
+from config.logs.context import REQUEST_ID_HEADER, current_context, current_request_id
 from config.problems import ProblemRenderer, problem_body
 from embedded.processes import spawn
 
@@ -160,8 +161,7 @@ class HeavyRequests:
             there.close()
         reader, writer = await asyncio.open_connection(sock=here)
         try:
-            sent = {key: scope[key] for key in SCOPE_KEYS if key in scope}
-            writer.write(frame(Kind.REQUEST, pickle.dumps(sent)))
+            writer.write(frame(Kind.REQUEST, pickle.dumps(_forwarded(scope))))
             await _relay(reader, send)
         finally:
             writer.close()
@@ -219,6 +219,14 @@ def _as_file(body: IO[bytes]) -> Iterator[IO[bytes]]:
         yield body
 
 
+def _forwarded(scope: Mapping[str, Any]) -> dict[str, Any]:
+    """The scope with the request ID, so that the log lines of both processes have the same ID."""
+    name = REQUEST_ID_HEADER.lower().encode()
+    headers = [pair for pair in scope["headers"] if pair[0] != name]
+    headers.append((name, current_request_id().encode()))
+    return {key: scope[key] for key in SCOPE_KEYS if key in scope} | {"headers": headers}
+
+
 async def _relay(reader: asyncio.StreamReader, send: Send) -> None:
     """Sends what the request's process answers."""
     try:
@@ -230,7 +238,9 @@ async def _relay(reader: asyncio.StreamReader, send: Send) -> None:
         detail = f"The response was not ready after {SECONDS_TO_FIRST_BYTE / 60:.0f} minutes."
         await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, detail)
         return
-    status, headers = pickle.loads(content)
+    status, headers, user_id = pickle.loads(content)
+    if (context := current_context()) is not None:
+        context.user_id = user_id
     await send({"type": "http.response.start", "status": status, "headers": headers})
     while True:
         # An EOFError here ends the connection, so that the client notices that the body is incomplete.

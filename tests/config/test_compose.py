@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
+import socket
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from django.urls import resolve
 
 from config.celery import app
 from config.safety import unsafe
+from embedded import postgres, web
 
 ROOT = Path(settings.BASE_DIR)
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -125,7 +128,8 @@ def test_every_service_command_exists(name: str) -> None:
         assert callable(getattr(importlib.import_module(module), attribute))
     else:
         assert option(command, "--app") == "config"
-        assert command[4:6] in (["--skip-checks", "worker"], ["--skip-checks", "beat"])
+        assert command[4:6] == ["--skip-checks", "--quiet"]
+        assert command[6] in ("worker", "beat")
 
 
 def test_workers_serve_exactly_the_configured_queues() -> None:
@@ -167,6 +171,25 @@ def test_persistent_data_is_in_volumes() -> None:
         assert volume in COMPOSE["volumes"]
         assert target == folder
     assert OURS["web"]["environment"]["RANKLOOP_STATE"] == "/state"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_size_of_every_log_is_limited(name: str) -> None:
+    options = SERVICES[name]["logging"]["options"]
+    assert int(options["max-size"].removesuffix("m")) * int(options["max-file"]) <= 100
+
+
+def test_web_server_uses_the_log_configuration() -> None:
+    command = OURS["web"]["command"]
+    file = ROOT / command[command.index("--log-config") + 1]
+    assert json.loads(file.read_text())["root"]["handlers"] == ["service"]
+    with socket.socket() as listener:
+        assert f"--log-config={file.relative_to(ROOT)}" in web.program(listener)
+
+
+def test_database_logs_neither_statements_nor_rows() -> None:
+    assert SERVICES["postgres"]["command"] == ["postgres", *postgres.NO_STATEMENTS_IN_LOG]
+    assert OURS["web"]["environment"]["DATABASE_URL"].endswith(f"?options={postgres.NO_ROWS_IN_LOG}")
 
 
 def test_no_port_is_open_to_the_network() -> None:

@@ -76,7 +76,9 @@ def test_launch_responds_identically_for_hidden_and_unknown_projects(
     client_of: ClientOf, oscar: User, project: Project
 ) -> None:
     answers = [
-        client_of(oscar).post("/api/v1/runs/", {"project": slug, "kind": "sft"})
+        client_of(oscar).post(
+            "/api/v1/runs/", {"project": slug, "kind": "sft"}, headers={"X-Request-ID": "same-for-both"}
+        )
         for slug in ("support", "no-such")
     ]
     assert [answer.status_code for answer in answers] == [403, 403]

@@ -25,6 +25,14 @@ describe("error responses", () => {
     expect(problemFrom(418, undefined).title).toBe("The request was refused");
   });
 
+  it("a server error shows the request ID, by which an administrator finds its cause", () => {
+    const body = { detail: "Internal error.", request_id: "4f1c" };
+    expect(problemFrom(500, body).detail).toBe("Internal error. Request ID: 4f1c");
+    expect(problemFrom(503, { request_id: "4f1c" }).detail).toBe("Request ID: 4f1c");
+    expect(problemFrom(422, body).detail).toBe("Internal error.");
+    expect(problemFrom(500, { detail: "Internal error.", request_id: 7 }).detail).toBe("Internal error.");
+  });
+
   it("an error states whether the request can be repeated", () => {
     expect(unreachable().transient).toBe(true);
     expect(problemFrom(503, null).transient).toBe(true);

@@ -11,6 +11,7 @@ const en = {
   failed: "Server error",
   refused: "The request was refused",
   ours: "This page sent an invalid request",
+  requestId: (id: string) => `Request ID: ${id}`,
   byStatus: {
     401: "You are not logged in",
     403: "You do not have permission to do this",
@@ -33,6 +34,7 @@ const de: typeof en = {
   failed: "Serverfehler",
   refused: "Die Anfrage wurde abgelehnt",
   ours: "Diese Seite hat eine ungültige Anfrage gesendet",
+  requestId: (id: string) => `Anfrage-ID: ${id}`,
   byStatus: {
     401: "Nicht angemeldet",
     403: "Dafür fehlt die Berechtigung",

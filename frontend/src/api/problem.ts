@@ -63,7 +63,7 @@ export function problemFrom(status: number, body: unknown): ApiProblem {
   const texts = problemTexts();
   const title = texts.byStatus[status] ?? (status >= 500 ? texts.failed : texts.refused);
   if (typeof body !== "object" || body === null) return new ApiProblem(status, title);
-  const { detail, errors, type } = body as Record<string, unknown>;
+  const { detail, errors, type, request_id: requestId } = body as Record<string, unknown>;
   const fields = Array.isArray(errors)
     ? errors.filter(
         (entry): entry is FieldError => typeof entry?.field === "string" && typeof entry?.reason === "string",
@@ -71,13 +71,10 @@ export function problemFrom(status: number, body: unknown): ApiProblem {
     : [];
   const text = (value: unknown, otherwise: string) => (typeof value === "string" ? value : otherwise);
   const name = text(type, "about:blank");
-  return new ApiProblem(
-    status,
-    title,
-    Object.hasOwn(texts.byType, name) ? texts.byType[name] : text(detail, ""),
-    fields,
-    name,
-  );
+  const why = Object.hasOwn(texts.byType, name) ? texts.byType[name] : text(detail, "");
+  // An administrator finds the cause of a server error in the log by this ID.
+  const id = status >= 500 && typeof requestId === "string" ? texts.requestId(requestId) : "";
+  return new ApiProblem(status, title, [why, id].filter(Boolean).join(" "), fields, name);
 }
 
 export function asProblem(error: unknown): ApiProblem {

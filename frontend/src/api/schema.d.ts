@@ -4521,6 +4521,8 @@ export interface components {
             status: number;
             /** @description A human-readable explanation of the problem and what to do. */
             detail: string;
+            /** @description The ID of the request, as in the response header X-Request-ID and in the server's log. Missing only from stored errors of background work that no request started. */
+            request_id?: string;
             errors: {
                 /** @description Dotted path of the field; empty for the body as a whole. */
                 field: string;

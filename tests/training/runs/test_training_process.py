@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -73,12 +74,10 @@ def process_of(run: TrainingRun) -> psutil.Process:
 
 
 def is_process_of(process: psutil.Process, run: TrainingRun) -> bool:
-    """Recognise a run's process by its name and its output file. The name contains part of the run ID, and
-    the output file is the run's log."""
+    """Recognise a run's process by its name, which contains part of the run ID. The process leads its
+    session."""
     try:
-        return process.name() == f"run-{str(run.pk)[-8:]}" and (
-            Path(f"/proc/{process.pid}/fd/1").readlink() == run.log_path
-        )
+        return process.name() == f"run-{str(run.pk)[-8:]}" and os.getsid(process.pid) == process.pid
     except (psutil.Error, OSError):
         return False
 

@@ -16,9 +16,12 @@ from pathlib import Path
 from django.conf import settings
 
 from embedded import processes
+from embedded.log_files import LogFiles, log_of_one
 from training.runs.process.fork_server import ENVIRONMENT
 
 _MAX_ANSWER = 1 << 10
+# The log also keeps one older file of this size. A run that prints a line per step fills it in days.
+LOG_BYTES = 5 * 2**20
 
 
 class ServerGone(Exception):
@@ -38,15 +41,15 @@ def prepare(*, environment: Mapping[str, str]) -> None:
 def start(argv: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Forked:
     """Run `python -m training.runs.process.main` with these arguments, in a new session.
 
-    The new process is killed when this process ends. The new process's output is appended to `log`. Raises
-    ServerGone if no fork server can be started.
+    The new process is killed when this process ends. The new process's output is appended to `log`, of which
+    the newest LOG_BYTES are kept. Raises ServerGone if no fork server can be started.
     """
     question = {"argv": list(argv), "environment": dict(environment)}
-    with processes.open_log(log) as output:
+    with log_of_one(log, limit=LOG_BYTES) as (output, files):
         for _ in range(2):  # an idle server might have just ended
             server = _serving(environment)
             try:
-                return Forked(server, server.ask(question, [output.fileno()]))
+                return Forked(server, server.ask(question, [output.fileno()]), files)
             except (ServerGone, ProcessLookupError):
                 _forget(server)
     raise ServerGone(
@@ -58,8 +61,9 @@ class Forked:
     """A training process. The process is a child of the fork server, so only the server can reap the process.
     The worker watches the process through a pidfd."""
 
-    def __init__(self, server: _Server, pid: int) -> None:
+    def __init__(self, server: _Server, pid: int, log: LogFiles) -> None:
         self._server = server
+        self._log = log
         self.pid = pid
         self._handle = os.pidfd_open(pid)
 
@@ -81,7 +85,8 @@ class Forked:
             os.killpg(self.pid, signal.SIGKILL)
 
     def reap(self) -> int:
-        """Reap the process and return its exit code, or the negative number of the signal that ended it.
+        """Reap the process and return its exit code, or the negative number of the signal that ended it. All
+        of the process's output is then in the log.
 
         Call this method only after the process has ended. While the server waits for the process, the server
         can't fork other processes.
@@ -91,6 +96,8 @@ class Forked:
             return self._server.ask({"reap": self.pid})
         except ServerGone:
             return -signal.SIGKILL  # the signal that the kernel sends when the server ends
+        finally:
+            self._log.wait()
 
 
 class _Server:

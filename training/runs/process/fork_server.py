@@ -83,11 +83,14 @@ def _fork(client: socket.socket, output: int, argv: Sequence[str], environment: 
         client.close()
         os.setsid()
         die_with_parent(signal.SIGKILL, parent=server)()
+        # The run's log is the process's output. Errors also go to the worker's log (config/logs/setup.py).
+        service_log = os.dup(2)
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)
         os.environ.clear()
         os.environ.update(environment)
+        os.environ["RANKLOOP_SERVICE_LOG_FD"] = str(service_log)
         code = _run(argv)
     except BaseException:
         traceback.print_exc()

@@ -8,13 +8,15 @@ carries the attempt number and is refused if the attempt is stale.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from types import FrameType
 from uuid import UUID
+
+logger = logging.getLogger("training.runs.process")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,14 +39,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     act_as(f"run:{options.run_id}")
     # Models and services can be imported only after django.setup().
-    from training.runs.process.exit_codes import EXIT_NOT_MINE
+    from config.logs import sentry
+    from config.logs.context import log_fields
+    from training.runs.process.exit_codes import EXIT_FAILED, EXIT_NOT_MINE
     from training.runs.transitions import claim_run, worker_name
 
     attempt = options.attempt or claim_run(run_id=options.run_id, worker=worker_name())
     if attempt is None:
-        sys.stderr.write(f"Run {options.run_id} can't be claimed: it is over or claimed by another worker.\n")
+        logger.warning("Run %s can't be claimed: it is over or claimed by another worker.", options.run_id)
         return EXIT_NOT_MINE
-    return run_attempt(options.run_id, attempt)
+    with log_fields(run_id=str(options.run_id), attempt=attempt):
+        try:
+            return run_attempt(options.run_id, attempt)
+        except Exception:  # the failure could not be recorded; the supervisor records the exit code
+            logger.exception("The training process failed.")
+            return EXIT_FAILED
+        finally:
+            sentry.flush()
 
 
 def run_attempt(run_id: UUID, attempt: int) -> int:
@@ -80,10 +91,10 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
         stop_run(run_id=run_id, attempt=attempt)
         return exit_codes.EXIT_CANCELLED
     except LostClaim as error:
-        sys.stderr.write(f"stopped: {error}\n")
+        logger.warning("The run no longer belongs to this process.", exc_info=error)
         return exit_codes.EXIT_NOT_MINE
     except Exception as error:
-        traceback.print_exc()
+        logger.exception("The run failed.")
         fail_run(run_id=run_id, attempt=attempt, error=record_of(error))
         return exit_codes.EXIT_FAILED
     finally:

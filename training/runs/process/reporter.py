@@ -5,7 +5,7 @@ The training loop never waits for the database, because `check` only reads two f
 
 from __future__ import annotations
 
-import sys
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -19,6 +19,8 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, PrintReporter
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
 from training.runs.transitions import HEARTBEAT_EVERY, STALE_AFTER
+
+logger = logging.getLogger(__name__)
 
 # The interval is not shorter, for two reasons. At commit, each write with a NOTIFY takes a lock that all runs
 # share. More frequent updates would not make the run's page more useful.
@@ -163,7 +165,7 @@ class DatabaseReporter:
 
     def _unheard(self, error: DatabaseTrouble, events: list[Event], *, closing: bool) -> None:
         """Handle a failed write: keep the events in order and retry for a limited time."""
-        sys.stderr.write(f"The database did not accept a report: {error}\n")
+        logger.warning("The database did not accept a report.", exc_info=error)
         connection.close()
         with self._wake:
             self._events, self._writing = [*events, *self._events], False

@@ -5,6 +5,7 @@ torch."""
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from uuid import UUID
 from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections
 
+from embedded.log_writer import old_file
 from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind
 from training.runs import folders
@@ -22,6 +24,8 @@ from training.runs.failures import record, record_of_exit
 from training.runs.process import fork
 from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_NOT_MINE
 from training.runs.transitions import claim_run, fail_run, stop_run, worker_name
+
+logger = logging.getLogger(__name__)
 
 # If a cancelled process does not reach its next step within this time, its process group is killed.
 CANCEL_GRACE_SECONDS = 20.0
@@ -63,6 +67,7 @@ def execute_run(*, run_id: UUID) -> None:
     try:
         ended = _supervise(run, attempt)
     except fork.ServerGone as gone:
+        logger.exception("The training process of run %s can't be started.", run_id)
         fail_run(run_id=run_id, attempt=attempt, error=record(FailureKind.NOT_STARTED, str(gone)))
         return
     # If the process was able to record its own end, these compare-and-set statements change nothing.
@@ -72,25 +77,33 @@ def execute_run(*, run_id: UUID) -> None:
         else:
             tail = "\n".join(log_tail(run, lines=LOG_TAIL_LINES))
             error = record_of_exit(ended.code, log_tail=tail, out_of_memory=ended.out_of_memory)
-            fail_run(run_id=run_id, attempt=attempt, error=error)
+            if fail_run(run_id=run_id, attempt=attempt, error=error):
+                logger.error("The training process of run %s ended: %s.", run_id, error["title"])
     folders.tidy(run, attempt)
 
 
 def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -> list[str]:
     """The last lines of the log, read from at most the last `max_bytes` bytes of the file."""
-    try:
-        with run.log_path.open("rb") as log:
-            log.seek(0, os.SEEK_END)
-            start = max(0, log.tell() - max_bytes)
-            log.seek(start)
-            text = log.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return []
-    found = text.split("\n")
-    if start:
+    text, complete = _end_of(run.log_path, max_bytes)
+    if complete and len(text) < max_bytes:  # the log might have been started a moment ago
+        older, complete = _end_of(Path(old_file(str(run.log_path), 1)), max_bytes - len(text))
+        text = older + text
+    found = text.decode("utf-8", "replace").split("\n")
+    if not complete:
         found = found[1:]  # the first line can be incomplete
     # A progress bar redraws its line with carriage returns. Keep only the last state of the line.
     return [line.rstrip("\r").rpartition("\r")[2] for line in found if line.strip()][-lines:]
+
+
+def _end_of(path: Path, max_bytes: int) -> tuple[bytes, bool]:
+    """The end of the file, and whether this is the whole file."""
+    try:
+        with path.open("rb") as log:
+            start = max(0, log.seek(0, os.SEEK_END) - max_bytes)
+            log.seek(start)
+            return log.read(max_bytes), start == 0
+    except FileNotFoundError:
+        return b"", True
 
 
 def _supervise(run: TrainingRun, attempt: int) -> Ended:

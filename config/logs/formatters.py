@@ -1,0 +1,59 @@
+"""The two forms of a log line: JSON for programs, and text for people."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+from config.logs.context import current_fields
+from config.logs.tracebacks import render
+
+# Line breaks and other control characters from outside could imitate a line of the log.
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """The context's fields and those of this line (`extra={"fields": {…}}`). Other attributes, such as the
+    request that Django attaches, can contain secrets and are not logged."""
+    return current_fields() | getattr(record, "fields", {})
+
+
+def _time_of(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+
+class JSONLines(JsonFormatter):
+    """One JSON object per line, with `time`, `level`, `logger`, `message`, the fields and `exception`."""
+
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
+        log_data |= {
+            "time": _time_of(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **fields_of(record),
+        }
+        if record.exc_info and record.exc_info[1]:
+            log_data["exception"] = render(record.exc_info[1])
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return ""  # `add_fields` renders the exception
+
+
+class ReadableLines(logging.Formatter):
+    """Time, level, logger, message and fields on one line, followed by the traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage().translate(_CONTROL)
+        fields = "".join(
+            f" {name}={str(value).translate(_CONTROL)}" for name, value in fields_of(record).items()
+        )
+        line = f"{_time_of(record)} {record.levelname:7} {record.name}: {message}{fields}"
+        if record.exc_info and record.exc_info[1]:
+            line += "\n" + render(record.exc_info[1])
+        return line

@@ -1,0 +1,41 @@
+"""The lines that the configured loggers write, as in production."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from config.logs.formatters import JSONLines
+
+
+class Lines(logging.Handler):
+    """Every line, as JSON text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(JSONLines())
+        self.written: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.written.append(self.format(record))
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.written)
+
+    def of(self, **fields: Any) -> list[dict[str, Any]]:
+        """The lines with these fields."""
+        parsed = [json.loads(line) for line in self.written]
+        return [line for line in parsed if fields.items() <= line.items()]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    handler = Lines()
+    logging.getLogger().addHandler(handler)
+    yield handler
+    logging.getLogger().removeHandler(handler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -124,12 +125,28 @@ def _mean_ratings(rows: Sequence[Row]) -> str:
     for row in rows:
         for id, scales in json.loads(row["ratings"]).items():
             for scale, value in scales.items() if isinstance(scales, dict) else ():
-                if isinstance(value, (int, float)) and not isinstance(value, bool):
-                    given.setdefault((id, scale), {})[_person(row)] = value
+                if (number := _number(value)) is not None:
+                    given.setdefault((id, scale), {})[_person(row)] = number
     found: dict[str, dict[str, float]] = {}
     for (id, scale), values in given.items():
-        found.setdefault(id, {})[scale] = sum(values.values()) / len(values)
+        found.setdefault(id, {})[scale] = _mean(list(values.values()))
     return _text(found)
+
+
+def _mean(values: Sequence[float]) -> float:
+    mean = sum(values) / len(values)
+    # The sum of very large numbers is infinite, which JSON can't represent.
+    return mean if math.isfinite(mean) else sum(value / len(values) for value in values)
+
+
+def _number(value: Any) -> float | None:
+    """Returns None for anything but a number, and for an integer of more than 308 digits."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def _majority_flags(rows: Sequence[Row]) -> str:

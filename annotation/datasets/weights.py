@@ -1,7 +1,7 @@
 """The weight of each ranking in a reliability-weighted snapshot.
 
 An annotator's weight is 2p − 1, where p is the probability that the annotator's verdict on a pair is correct.
-Dawid–Skene estimates p from the chosen rankings (preferences.statistics.dawid_skene.pair_reliability). The
+Dawid–Skene estimates p from the chosen rankings (preferences.statistics.reliability.pair_reliability). The
 formula gives 1 for an annotator who is always correct and 0 for random answers. However, no weight is less
 than FLOOR. To ignore an annotator's rankings entirely, exclude the annotator and state a reason. A reviewer's
 ranking has the weight of an annotator who is always correct. Annotators without a name, or without pairs that
@@ -24,8 +24,8 @@ from django.db.models import Count
 
 from annotation.datasets.choice import CHOSEN, chosen
 from annotation.models import Ranking
-from preferences.statistics.convergence import Convergence
-from preferences.statistics.dawid_skene import pair_reliability
+from preferences.statistics.iterative.convergence import Convergence
+from preferences.statistics.reliability import pair_reliability
 
 FLOOR = 0.05
 CHUNK_ROWS = 10_000

@@ -17,8 +17,8 @@ from annotation.models.content import Split
 from annotation.oversight.ranking_arrays import CHECK, UNKNOWN, RankingArrays, read_rankings
 from preferences.statistics import bradley_terry, davidson
 from preferences.statistics.bradley_terry import Ground, Table
-from preferences.statistics.convergence import Convergence, worst
 from preferences.statistics.intervals import percentiles
+from preferences.statistics.iterative.convergence import Convergence, worst
 from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 
 Method = Literal["bradley_terry", "davidson"]

@@ -8,9 +8,8 @@ Django.
 | `krippendorff`, `rank_correlation` | agreement beyond chance |
 | `biases` | the influence of position and length, and rankings submitted in the order shown |
 | `outliers` | annotators who agree with other annotators significantly less than expected |
-| `crowd_bt`, `dawid_skene` | the reliability of each annotator |
+| `reliability`, `dawid_skene`, `crowd_bt` | the reliability of each annotator |
 | `bradley_terry`, `davidson` | model strengths, their uncertainty, and which models can't be compared |
-| `em`, `newton`, `optimise` | iterative methods. Each of them ends after a limited number of steps |
-| `convergence` | how an iterative method ended. Every iterative estimate contains this statement |
+| `iterative` | iterative methods. Each of them ends after a limited number of steps and states how it ended |
 | `intervals` | functions shared by the other modules |
 """

@@ -33,6 +33,18 @@ class Meetings(NamedTuple):
     strict_same: NDArray[np.int64]
     tau_b: NDArray[np.float64]
 
+    def where(self, kept: NDArray[np.bool_]) -> Meetings:
+        first, second, shared, same, strict, strict_same, tau_b = self
+        return Meetings(
+            first[kept],
+            second[kept],
+            shared[kept],
+            same[kept],
+            strict[kept],
+            strict_same[kept],
+            tau_b[kept],
+        )
+
 
 def meetings_of(verdicts: NDArray[np.int8], first: NDArray[np.int64], second: NDArray[np.int64]) -> Meetings:
     """Compare pairs of rankings. `verdicts` is the result of `pairs.verdicts_of` and has shape (R, P).

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from preferences.statistics import newton
-from preferences.statistics.convergence import Convergence
 from preferences.statistics.intervals import MAX_GROUP_CELLS, MAX_GROUPS, MIN_GROUPS
-from preferences.statistics.newton import Slopes
+from preferences.statistics.iterative import newton
+from preferences.statistics.iterative.convergence import Convergence
+from preferences.statistics.iterative.newton import Slopes
 
 
 class BradleyTerry(NamedTuple):
@@ -46,27 +46,47 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> BradleyTerry:
     wins = (wins * (1 - np.eye(models))).reshape(problems, models, models)
     if prior == 0 and not _strongly_connected(wins):
         raise ValueError("Some models never won or never lost, even indirectly; use a prior above 0.")
-    losses = np.swapaxes(wins, -1, -2)
-    gauge = np.ones((models, models)) if prior == 0 else np.zeros((models, models))
-
-    def slopes_of(strength: NDArray[np.float64], which: NDArray[np.int64]) -> Slopes:
-        # Probabilities near 0 are computed without cancellation. The gradient is then exact enough for wins
-        # and losses that differ by a factor of 10¹⁵.
-        gap = strength[:, :, None] - strength[:, None, :]
-        log_beats = log_sigmoid(gap)
-        beats = np.exp(log_beats)
-        loses = np.swapaxes(beats, -1, -2)
-        above, below = np.exp(log_sigmoid(strength)), np.exp(log_sigmoid(-strength))
-        won, lost = wins[which], losses[which]
-        value = (won * log_beats).sum((-1, -2))
-        value = value + prior * (log_sigmoid(strength) + log_sigmoid(-strength)).sum(-1)
-        gradient = (won * loses - lost * beats).sum(-1) + prior * (below - above)
-        weight = (won + lost) * beats * loses
-        diagonal = weight.sum(-1) + 2 * prior * above * below
-        return Slopes(value, gradient, diagonal[..., None] * np.eye(models) - weight + gauge)
-
-    strength, convergence = newton.maximise(slopes_of, np.zeros(wins.shape[:-1]), sharing_offset=models)
+    strength, convergence = newton.maximise(
+        _Problems(wins, prior), np.zeros(wins.shape[:-1]), sharing_offset=models
+    )
     return BradleyTerry(newton.centred(strength).reshape(shape[:-1]), convergence)
+
+
+class _Problems:
+    """The log-likelihoods of (B, M, M) wins. Probabilities near 0 are computed without cancellation, so that
+    the gradient is exact for wins and losses that differ by a factor of 10¹⁵."""
+
+    def __init__(self, wins: NDArray[np.float64], prior: float) -> None:
+        models = wins.shape[-1]
+        self.wins, self.prior = wins, prior
+        self.losses = np.swapaxes(wins, -1, -2)
+        self.games = self.wins + self.losses
+        self.eye = np.eye(models)
+        self.gauge = np.ones((models, models)) if prior == 0 else np.zeros((models, models))
+
+    def value(self, at: NDArray[np.float64], which: NDArray[np.int64]) -> NDArray[np.float64]:
+        gap = at[:, :, None] - at[:, None, :]
+        alone = (log_sigmoid(at) + log_sigmoid(-at)).sum(-1)
+        found: NDArray[np.float64] = (self.wins[which] * log_sigmoid(gap)).sum((-1, -2)) + self.prior * alone
+        return found
+
+    def slopes(self, at: NDArray[np.float64], which: NDArray[np.int64]) -> Slopes:
+        beats = sigmoid(at[:, :, None] - at[:, None, :])
+        loses = np.swapaxes(beats, -1, -2)
+        above, below = sigmoid(at), sigmoid(-at)
+        whole = len(which) == len(self.wins)
+        won, lost, games = (part if whole else part[which] for part in (self.wins, self.losses, self.games))
+        gradient = (won * loses - lost * beats).sum(-1) + self.prior * (below - above)
+        weight = games * beats * loses
+        diagonal = weight.sum(-1) + 2 * self.prior * above * below
+        return Slopes(gradient, diagonal[..., None] * self.eye - weight + self.gauge)
+
+
+def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + e^{−x}), exact to the last digits also where it is nearly 0."""
+    small = np.exp(-np.abs(x))
+    found: NDArray[np.float64] = np.where(x >= 0, 1.0, small) / (1 + small)
+    return found
 
 
 def log_sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ the order of the strengths, η is below ½. Ties carry no order and are left out
 maximum over s and η, as in the paper. The estimate needs at least about a hundred verdicts on each item. With
 fewer verdicts, the strengths overfit the same votes from which η is estimated (Neyman & Scott 1948), and η is
 overestimated. The bias is up to 0.36 with 9 verdicts on each item, up to 0.1 with 48, and up to 0.03 with
-230. For responses with only a few rankings, use `dawid_skene.pair_reliability`. That function sums over the
+230. For responses with only a few rankings, use `reliability.pair_reliability`. That function sums over the
 unknown truth and does not have this bias.
 """
 
@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from preferences.statistics.convergence import Convergence
 from preferences.statistics.intervals import LEVEL
-from preferences.statistics.optimise import minimise
+from preferences.statistics.iterative.convergence import Convergence
+from preferences.statistics.iterative.optimise import minimise
 
 PENALTY = 0.5
 # Virtual correct and incorrect verdicts keep η inside (0, 1), even for annotators without incorrect verdicts.

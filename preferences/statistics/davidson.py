@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from preferences.statistics import newton
-from preferences.statistics.bradley_terry import ground_of, half_ties, log_sigmoid
-from preferences.statistics.convergence import Convergence
-from preferences.statistics.newton import Slopes
+from preferences.statistics.bradley_terry import ground_of, half_ties, log_sigmoid, sigmoid
+from preferences.statistics.iterative import newton
+from preferences.statistics.iterative.convergence import Convergence
+from preferences.statistics.iterative.newton import Slopes
 
 LOG_2 = math.log(2)
 
@@ -61,53 +61,83 @@ def fit(
     wins, ties = ((part * apart).reshape(problems, models, models) for part in (wins, ties))
     if prior == 0:
         _check_determined(wins, ties)
-    losses = np.swapaxes(wins, -1, -2)
-    gauge = np.ones((models, models)) if prior == 0 else np.zeros((models, models))
-
-    def slopes_of(parameters: NDArray[np.float64], which: NDArray[np.int64]) -> Slopes:
-        # The log-likelihood is concave in the strengths and log ν. Let d = s_i − s_j. P(win) is e^{d/2}/Z,
-        # P(loss) is e^{−d/2}/Z and P(tie) is ν/Z. The derivatives of the log numerators with respect to d
-        # are ½, −½ and 0. No small probability is computed as 1 minus a large one.
-        strength, log_tie = parameters[:, :models], parameters[:, models]
-        half = (strength[:, :, None] - strength[:, None, :]) / 2
-        even = log_tie[:, None, None]
-        log_win = -np.logaddexp(0.0, np.logaddexp(-2 * half, even - half))
-        log_draw = -np.logaddexp(0.0, np.logaddexp(half - even, -half - even))
-        win, draw = np.exp(log_win), np.exp(log_draw)
-        loss = np.swapaxes(win, -1, -2)
-        above, below = np.exp(log_sigmoid(strength)), np.exp(log_sigmoid(-strength))
-        equal = log_sigmoid(log_tie - LOG_2), log_sigmoid(LOG_2 - log_tie)
-        tied, strict = np.exp(equal[0]), np.exp(equal[1])
-        won, lost, drawn = wins[which], losses[which], ties[which]
-        games = won + lost + drawn
-        value = (won * log_win + drawn * log_draw / 2).sum((-1, -2)) + prior * (
-            (log_sigmoid(strength) + log_sigmoid(-strength)).sum(-1) + equal[0] + equal[1]
-        )
-        gradient = (won * (loss + draw / 2) - lost * (win + draw / 2) - drawn * (win - loss) / 2).sum(-1)
-        tie_gradient = (drawn * (win + loss) - (won + lost) * draw).sum((-1, -2)) / 2
-        weight = games * (4 * win * loss + draw * (win + loss)) / 4
-        diagonal = weight.sum(-1) + 2 * prior * above * below
-        information = np.zeros((len(which), models + 1, models + 1))
-        information[:, :models, :models] = diagonal[..., None] * np.eye(models) - weight + gauge
-        cross = -(games * draw * (win - loss) / 2).sum(-1)
-        information[:, :models, models] = information[:, models, :models] = cross
-        information[:, models, models] = (games * draw * (win + loss)).sum((-1, -2)) / 2 + (
-            2 * prior * tied * strict
-        )
-        both = np.concatenate(
-            [
-                gradient + prior * (below - above),
-                (tie_gradient + prior * (strict - tied))[:, None],
-            ],
-            axis=-1,
-        )
-        return Slopes(value, both, information)
-
-    found, convergence = newton.maximise(slopes_of, np.zeros((len(wins), models + 1)), sharing_offset=models)
+    found, convergence = newton.maximise(
+        _Problems(wins, ties, prior), np.zeros((len(wins), models + 1)), sharing_offset=models
+    )
     strength, log_tie = found[:, :models], found[:, models]
     return Davidson(
         newton.centred(strength).reshape(shape[:-1]), np.exp(log_tie).reshape(shape[:-2]), convergence
     )
+
+
+class _Problems:
+    """The log-likelihoods of (B, M, M) wins and ties, which are concave in the strengths and log ν.
+
+    Let d = s_i − s_j. Then P(win) = e^{d/2}/Z, P(loss) = e^{−d/2}/Z and P(tie) = ν/Z. The derivatives of the
+    log numerators with respect to d are ½, −½ and 0. No small probability is computed as 1 minus a large one,
+    so that the gradient is exact for counts that differ by a factor of 10⁹.
+    """
+
+    def __init__(self, wins: NDArray[np.float64], ties: NDArray[np.float64], prior: float) -> None:
+        models = wins.shape[-1]
+        self.wins, self.ties, self.prior = wins, ties, prior
+        self.losses = np.swapaxes(wins, -1, -2)
+        self.games = self.wins + self.losses + ties
+        self.eye = np.eye(models)
+        self.gauge = np.ones((models, models)) if prior == 0 else np.zeros((models, models))
+
+    def value(self, at: NDArray[np.float64], which: NDArray[np.int64]) -> NDArray[np.float64]:
+        strength, log_tie = at[:, :-1], at[:, -1]
+        half = (strength[:, :, None] - strength[:, None, :]) / 2
+        even = log_tie[:, None, None]
+        log_win = -np.logaddexp(0.0, np.logaddexp(-2 * half, even - half))
+        log_draw = -np.logaddexp(0.0, np.logaddexp(half - even, -half - even))
+        virtual = (log_sigmoid(strength) + log_sigmoid(-strength)).sum(-1)
+        virtual += log_sigmoid(log_tie - LOG_2) + log_sigmoid(LOG_2 - log_tie)
+        data = (self.wins[which] * log_win + self.ties[which] * log_draw / 2).sum((-1, -2))
+        found: NDArray[np.float64] = data + self.prior * virtual
+        return found
+
+    def slopes(self, at: NDArray[np.float64], which: NDArray[np.int64]) -> Slopes:
+        strength, log_tie = at[:, :-1], at[:, -1]
+        half = (strength[:, :, None] - strength[:, None, :]) / 2
+        # All numerators are divided by the largest of them, so that none overflows.
+        top = np.maximum(np.abs(half), log_tie[:, None, None])
+        win, draw = np.exp(half - top), np.exp(log_tie[:, None, None] - top)
+        total = win + np.swapaxes(win, -1, -2) + draw
+        win, draw = win / total, draw / total
+        loss = np.swapaxes(win, -1, -2)
+        strict = win + loss
+        above, below = sigmoid(strength), sigmoid(-strength)
+        tied, untied = sigmoid(log_tie - LOG_2), sigmoid(LOG_2 - log_tie)
+        whole = len(which) == len(self.wins)
+        won, lost, drawn, games = (
+            part if whole else part[which] for part in (self.wins, self.losses, self.ties, self.games)
+        )
+        lean, flat = (win - loss) / 2, draw / 2
+        gradient = (won * (loss + flat) - lost * (win + flat) - drawn * lean).sum(-1)
+        tie_gradient = (drawn * strict - (won + lost) * draw).sum((-1, -2)) / 2
+        weight = games * (win * loss + flat * strict / 2)
+        uneven = games * draw
+        models = self.eye.shape[-1]
+        information = np.empty((len(at), models + 1, models + 1))
+        diagonal = weight.sum(-1) + 2 * self.prior * above * below
+        information[:, :models, :models] = diagonal[..., None] * self.eye - weight + self.gauge
+        cross = -(uneven * lean).sum(-1)
+        information[:, :models, models] = information[:, models, :models] = cross
+        information[:, models, models] = (uneven * strict).sum((-1, -2)) / 2 + (
+            2 * self.prior * tied * untied
+        )
+        return Slopes(
+            np.concatenate(
+                [
+                    gradient + self.prior * (below - above),
+                    (tie_gradient + self.prior * (untied - tied))[:, None],
+                ],
+                axis=-1,
+            ),
+            information,
+        )
 
 
 def _check_determined(wins: NDArray[np.float64], ties: NDArray[np.float64]) -> None:

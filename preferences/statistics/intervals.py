@@ -55,7 +55,8 @@ def wilson(
     with np.errstate(invalid="ignore", divide="ignore"):
         centre = (p + z * z / (2 * size)) / (1 + z * z / size)
         half = z / (1 + z * z / size) * np.sqrt(p * (1 - p) / size + z * z / (4 * size * size))
-        low, high = np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+        # The interval contains the share. For a share of 0 or 1, rounding could move its end past the share.
+        low, high = np.clip(centre - half, 0.0, p), np.clip(centre + half, p, 1.0)
     nothing = size <= 0
     return np.where(nothing, np.nan, low), np.where(nothing, np.nan, high)
 
@@ -144,12 +145,15 @@ def percentiles(
     samples: NDArray[np.float64], *, level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The percentile interval over the first axis, ignoring samples in which the statistic is undefined."""
-    if samples.shape[0] == 0 or np.isnan(samples).all():
-        return np.full(samples.shape[1:], np.nan), np.full(samples.shape[1:], np.nan)
-    tail = (1 - level) / 2
-    function = np.nanquantile if np.isnan(samples).any() else np.quantile
-    low, high = function(samples, [tail, 1 - tail], axis=0)
-    return np.asarray(low), np.asarray(high)
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    missing = np.isnan(samples)
+    found = np.full((2, *samples.shape[1:]), np.nan)
+    if samples.shape[0] and not missing.any():
+        found[...] = np.quantile(samples, ends, axis=0)
+    elif samples.shape[0]:
+        known = ~missing.all(0)
+        found[:, known] = np.nanquantile(samples[:, known], ends, axis=0)
+    return found[0], found[1]
 
 
 def lower_tail(z: ArrayLike) -> NDArray[np.float64]:

@@ -24,6 +24,8 @@ Metric = Literal["nominal", "ordinal", "interval"]
 # For ordinal α, bootstrap samples are computed from coincidence tables if there are at most this many
 # distinct values. Otherwise they are computed from the individual values.
 MAX_TABLE_VALUES = 16
+# The sum of values above this size could overflow.
+LARGE = 1e150
 
 
 class Alpha(NamedTuple):
@@ -187,8 +189,7 @@ def _features(
     computes α from the sums of the features."""
     n_units, size = int(unit.max()) + 1, len(domain)
     if metric == "interval":
-        # Values are centred, because sums of squares of large values would lose precision by cancellation.
-        x = value - value.mean()
+        x = _standardised(value)
         m, s, ss = (np.bincount(unit, weights=w, minlength=n_units) for w in (np.ones_like(x), x, x * x))
         within = (2 * m * ss - 2 * s * s) / (m - 1)
         return np.stack([within, m, s, ss], axis=1), _of_moments
@@ -198,6 +199,16 @@ def _features(
     m = counts.sum(1)
     within = (m * m - (counts**2).sum(1)) / (m - 1)
     return np.concatenate([within[:, None], counts], axis=1), _of_counts
+
+
+def _standardised(value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shift and scale values to between −1 and 1, which does not change α. Without the shift, sums of squares
+    of large values would lose precision by cancellation. Without the scale, they could overflow."""
+    peak = np.abs(value).max()
+    x = value / peak if peak > LARGE else value
+    x = x - x.mean()
+    spread = np.abs(x).max()
+    return np.asarray(x / spread if spread > 0 else x, dtype=np.float64)
 
 
 def _of_moments(totals: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 UNRANKED = 127
 # Marks a pair on which a ranking gives no verdict.
 NO_VERDICT = 2
+# With this limit, comparing 100,000 rankings of a hundred tasks takes less than 1 GB of memory.
+MOST_MET = 50
 
 
 @cache
@@ -40,23 +42,32 @@ def verdicts_of(places: NDArray[np.int8]) -> NDArray[np.int8]:
     return verdict
 
 
-def rankings_that_meet(tasks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def rankings_that_meet(
+    tasks: NDArray[np.int64], most: int = MOST_MET
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the indices (a, b) of every pair of rankings of the same task, each pair once. `tasks`
-    contains the task of each ranking, with shape (R,)."""
-    order = np.argsort(tasks, kind="stable")
+    contains the task of each ranking, with shape (R,).
+
+    A task with R rankings has R(R − 1)/2 pairs, which would be too many for thousands of rankings. If a task
+    has more than 2·`most` + 1 rankings, each of them is therefore paired with only 2·`most` others: with the
+    `most` before and after it, in a circle.
+    """
+    order = np.argsort(tasks, kind="stable").astype(np.int64)
     ordered = tasks[order]
-    firsts, seconds = [], []
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else order
+    sizes = np.diff(np.r_[starts, len(ordered)])
+    size, start = np.repeat(sizes, sizes), np.repeat(starts, sizes)
+    place = np.arange(len(ordered)) - start
+    circular = size > 2 * most + 1
+    here = np.arange(len(ordered))
+    firsts, seconds = [order[:0]], [order[:0]]
     step = 1
-    while step < len(ordered):
-        same = np.flatnonzero(ordered[step:] == ordered[:-step])
-        if len(same) == 0:
+    while len(here := here[(place[here] + step < size[here]) | circular[here]]):
+        if step > most and len(here := here[~circular[here]]) == 0:
             break
-        firsts.append(order[same])
-        seconds.append(order[same + step])
+        firsts.append(order[here])
+        seconds.append(order[start[here] + (place[here] + step) % size[here]])
         step += 1
-    if not firsts:
-        nothing = np.zeros(0, dtype=np.int64)
-        return nothing, nothing
     return np.concatenate(firsts), np.concatenate(seconds)
 
 

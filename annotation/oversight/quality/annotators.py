@@ -21,9 +21,9 @@ from annotation.oversight.ranking_arrays import (
     RankingArrays,
     gold_places,
 )
-from preferences.statistics.dawid_skene import Reliability
 from preferences.statistics.outliers import outliers
 from preferences.statistics.pairs import gold_scores
+from preferences.statistics.reliability import Reliability
 
 # An imported file can name thousands of annotators; the page shows the most active annotators.
 MAX_ANNOTATORS = 200

@@ -17,7 +17,8 @@ _METRICS: tuple[Metric, Metric] = ("ordinal", "interval")
 # Tasks with ratings by two or more named annotators. The tasks are sampled by a hash of their IDs, so the
 # sample is stable and independent of the answers. The units of Krippendorff's α are responses, with one value
 # per annotator. An imported annotator can have two rankings of a task, one of them without an order; the
-# newer ratings count. Imported ratings can have any shape; only numbers on named scales count.
+# newer ratings count. Imported ratings can have any shape; only numbers on named scales count. A number
+# that double precision can't represent (such as an integer of 400 digits) does not count.
 _VALUES = """
 WITH rated AS ({rated}), shared AS (
     SELECT task_id FROM rated GROUP BY task_id HAVING count(DISTINCT (annotator_id, annotator_label)) > 1
@@ -30,7 +31,8 @@ SELECT scale.key, dense_rank() OVER (ORDER BY task_id),
        dense_rank() OVER (ORDER BY task_id, of_response.key), scale.value::float8
   FROM newest, jsonb_each(ratings) AS of_response, jsonb_each(
        CASE jsonb_typeof(of_response.value) WHEN 'object' THEN of_response.value ELSE '{{}}' END) AS scale
- WHERE jsonb_typeof(scale.value) = 'number'
+ WHERE CASE jsonb_typeof(scale.value) WHEN 'number'
+       THEN scale.value::numeric = 0 OR abs(scale.value::numeric) BETWEEN 1e-300 AND 1e300 END
 """
 
 

@@ -39,7 +39,7 @@ from preferences.statistics.agreement import (
     between_annotators,
     by_ranking,
 )
-from preferences.statistics.convergence import Convergence
+from preferences.statistics.iterative.convergence import Convergence
 
 # The table has one cell per pair of annotators. The table's size therefore grows with the square of the
 # number of annotators.
@@ -130,13 +130,24 @@ def _per_day(
 
 def _between(people: list[str], met: Meetings, person: NDArray[np.int64]) -> list[Between]:
     """Pairwise agreement between the annotators who share the most tasks with others."""
-    same, shared = between_annotators(met, person, len(people))
-    busiest = np.argsort(-shared.sum(1), kind="stable")[:MAX_BETWEEN].tolist()
-    cells = [(one, other) for place, one in enumerate(busiest) for other in busiest[place + 1 :]]
+    pairs = sum(
+        np.bincount(person[side], weights=met.shared, minlength=len(people))
+        for side in (met.first, met.second)
+    )
+    busiest = (
+        np.argsort(-np.asarray(pairs), kind="stable")[:MAX_BETWEEN] if people else np.zeros(0, dtype=int)
+    )
+    # A table of all annotators would need gigabytes for thousands of them.
+    place = np.full(len(people), -1)
+    place[busiest] = np.arange(len(busiest))
+    shown = (place[person[met.first]] >= 0) & (place[person[met.second]] >= 0)
+    same, shared = between_annotators(met.where(shown), place[person], len(busiest))
+    names = [people[n] for n in busiest]
     return [
         Between(
-            people[one], people[other], float(same[one, other] / shared[one, other]), int(shared[one, other])
+            names[one], names[other], float(same[one, other] / shared[one, other]), int(shared[one, other])
         )
-        for one, other in cells
+        for one in range(len(names))
+        for other in range(one + 1, len(names))
         if shared[one, other]
     ]

@@ -23,10 +23,10 @@ from preferences.statistics.agreement import (
     join_meetings,
     meetings_of,
 )
-from preferences.statistics.dawid_skene import Reliability, pair_reliability
 from preferences.statistics.krippendorff import Metric, alpha_of_pairs, pair_counts
 from preferences.statistics.pairs import NO_VERDICT, UNRANKED, rankings_that_meet, verdicts_of
 from preferences.statistics.rank_correlation import kendall_w_by_task
+from preferences.statistics.reliability import Reliability, pair_reliability
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from rest_framework.test import APIClient
 
 from annotation.datasets.snapshots import snapshot_path
 from annotation.models import DatasetSnapshot, Project, User
-from preferences.statistics import dawid_skene, newton
+from preferences.statistics import reliability
+from preferences.statistics.iterative import newton
 from tests.annotation.content.jobs import imported
 
 ClientOf = Callable[[User | None], APIClient]
@@ -168,7 +169,7 @@ def test_annotators_near_chance_get_converged_estimates(
 def test_estimates_that_do_not_converge_are_returned_with_a_note(
     project: Project, mona: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dawid_skene, "MAX_STEPS", 5)
+    monkeypatch.setattr(reliability, "MAX_STEPS", 5)
     monkeypatch.setattr(newton, "MAX_STEPS", 1)
     client = client_of(mona)
     imported(client, near_chance())

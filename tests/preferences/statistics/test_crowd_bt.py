@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from preferences.statistics import bradley_terry, crowd_bt
-from preferences.statistics.optimise import minimise
+from preferences.statistics.iterative.optimise import minimise
 
 ETA = np.array([0.5, 0.65, 0.75, 0.85, 0.9, 0.95])
 

@@ -7,7 +7,7 @@ from crowdkit.aggregation import DawidSkene as CrowdKit
 from numpy.typing import NDArray
 
 from preferences.statistics import dawid_skene
-from preferences.statistics.dawid_skene import pair_reliability
+from preferences.statistics.reliability import pair_reliability
 
 Votes = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 

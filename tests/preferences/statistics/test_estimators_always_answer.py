@@ -8,11 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
-from preferences.statistics import bradley_terry, crowd_bt, davidson, dawid_skene, newton
-from preferences.statistics.convergence import Convergence
-from preferences.statistics.dawid_skene import pair_reliability
+from preferences.statistics import bradley_terry, crowd_bt, davidson, dawid_skene, reliability
+from preferences.statistics.intervals import clustered_shares, percentiles
+from preferences.statistics.iterative import newton
+from preferences.statistics.iterative.convergence import Convergence
+from preferences.statistics.krippendorff import Metric, alpha, alpha_of_pairs
+from preferences.statistics.outliers import MIN_TASKS, outliers
+from preferences.statistics.reliability import pair_reliability
 from tests.preferences.statistics.crowds import Crowd, chance_crowd, crowds
 
+METRICS: tuple[Metric, ...] = ("nominal", "ordinal", "interval")
 pytestmark = pytest.mark.filterwarnings("error")
 anything = settings(max_examples=60, deadline=None, derandomize=True)
 Floats = NDArray[np.float64]
@@ -32,7 +37,7 @@ def in_order(low: ArrayLike, value: ArrayLike, high: ArrayLike, known: NDArray[n
     assert np.isnan(low[~known]).all() & np.isnan(value[~known]).all() & np.isnan(high[~known]).all()
 
 
-def reliability_of(crowd: Crowd, **changes: NDArray[np.int64]) -> dawid_skene.Reliability:
+def reliability_of(crowd: Crowd, **changes: NDArray[np.int64]) -> reliability.Reliability:
     given = {"pairs": crowd.pair, "annotators": crowd.who, "verdicts": crowd.verdict, "clusters": crowd.pair}
     return pair_reliability(**(given | changes), n_pairs=crowd.n_pairs, n_annotators=crowd.people)
 
@@ -41,12 +46,12 @@ def reliability_of(crowd: Crowd, **changes: NDArray[np.int64]) -> dawid_skene.Re
 @given(crowds())
 def test_reliability_is_a_probability_with_an_interval(crowd: Crowd) -> None:
     found = reliability_of(crowd)
-    estimated = (found.n > 0) & ((found.n > 0).sum() >= dawid_skene.MIN_ANNOTATORS)
+    estimated = (found.n > 0) & ((found.n > 0).sum() >= reliability.MIN_ANNOTATORS)
     in_order(found.low, found.accuracy, found.high, estimated)
     assert ((found.first_right >= 0) & (found.first_right <= 1)).all()
     assert (found.convergence is not None) == estimated.any()
     if found.convergence is not None:
-        states_its_end(found.convergence, dawid_skene.MAX_STEPS)
+        states_its_end(found.convergence, reliability.MAX_STEPS)
 
 
 @anything
@@ -85,7 +90,7 @@ def test_annotators_near_chance_get_the_estimate_with_the_highest_posterior(
 
     def posterior(theta: Floats) -> float:
         support = np.bincount(pair, weights=y * theta[who], minlength=tasks * 6) / 2
-        size = found.n + 2 * dawid_skene.ACCURACY_PRIOR
+        size = found.n + 2 * reliability.ACCURACY_PRIOR
         return float(
             np.logaddexp(support, -support).sum() - (size * np.logaddexp(theta / 2, -theta / 2)).sum()
         )
@@ -103,14 +108,14 @@ def test_many_annotators_near_chance_end_in_a_limited_number_of_steps() -> None:
     pair, who, y, task = chance_crowd(2, 100, 3333, 3, right=0.52)
     found = pair_reliability(pair, who, y, n_pairs=3333 * 6, n_annotators=100, clusters=task)
     assert found.convergence is not None
-    states_its_end(found.convergence, dawid_skene.MAX_STEPS)
+    states_its_end(found.convergence, reliability.MAX_STEPS)
     assert found.convergence.converged
     assert not np.isnan(found.accuracy).any()
 
 
 def test_intervals_are_left_out_for_very_many_annotators(monkeypatch: pytest.MonkeyPatch) -> None:
     pair, who, y, task = chance_crowd(0, 40, 40, 5)
-    monkeypatch.setattr(dawid_skene, "MAX_ANNOTATORS_WITH_INTERVALS", 39)
+    monkeypatch.setattr(reliability, "MAX_ANNOTATORS_WITH_INTERVALS", 39)
     found = pair_reliability(pair, who, y, n_pairs=240, n_annotators=40, clusters=task)
     assert np.isfinite(found.accuracy).all()
     assert np.isnan(found.low).all()
@@ -176,6 +181,54 @@ def test_crowd_bt_without_convergence_returns_its_best_estimate(monkeypatch: pyt
     assert not early.convergence.converged
     assert early.convergence.change > final.convergence.change
     assert np.isfinite(early.strength).all() & np.isfinite(early.eta).all()
+
+
+magnitudes = st.sampled_from([0.0, 1.0, -3.5, 1e-300, 1e300, -1e300, 1.7e308, -1.7e308, 1e15, 1e15 + 1])
+
+
+@anything
+@given(st.lists(st.tuples(st.integers(0, 4), magnitudes | st.integers(0, 3).map(float)), max_size=40))
+def test_alpha_is_at_most_one_for_values_of_any_size(ratings: list[tuple[int, float]]) -> None:
+    units, values = [unit for unit, _ in ratings], [value for _, value in ratings]
+    for metric in METRICS:
+        found = alpha(units, values, metric=metric, samples=50)
+        assert np.isnan(found.alpha) or -np.inf < found.alpha <= 1
+        assert np.isnan(found.low) or -np.inf < found.low <= found.high <= 1
+    known = alpha(units, [np.sign(value) for value in values], metric="interval")
+    scaled = alpha(units, [1e-9 * np.sign(value) + 7 for value in values], metric="interval")
+    assert scaled.alpha == pytest.approx(known.alpha, abs=1e-4, nan_ok=True)
+
+
+@anything
+@given(crowds())
+def test_alpha_of_verdicts_is_at_most_one(crowd: Crowd) -> None:
+    counts = np.zeros((crowd.n_pairs, 3))
+    np.add.at(counts, (crowd.pair, crowd.verdict + 1), 1)
+    for metric in METRICS:
+        found = alpha_of_pairs(counts, np.arange(crowd.n_pairs) // 3, metric=metric, samples=50)
+        assert np.isnan(found.alpha) or -np.inf < found.alpha <= 1
+        assert np.isnan(found.low) or found.low <= found.high <= 1
+
+
+@anything
+@given(crowds())
+def test_outlier_tests_and_shares_are_probabilities(crowd: Crowd) -> None:
+    score = (crowd.verdict + 1) / 2
+    found = outliers(score, crowd.pair, crowd.who, crowd.people)
+    for p in (found.p_value, found.adjusted):
+        known = ~np.isnan(p)
+        assert ((p >= 0) & (p <= 1))[known].all()
+        assert (found.n_tasks >= MIN_TASKS)[known].all()
+    shares = clustered_shares(score, np.ones(len(score)), crowd.who, crowd.people)
+    in_order(shares.low, shares.share, shares.high, shares.n > 0)
+
+
+def test_percentiles_ignore_undefined_samples_in_each_column() -> None:
+    samples = np.array([[1.0, np.nan, 3.0], [1.0, np.nan, np.nan], [1.0, np.nan, 5.0]])
+    low, high = percentiles(samples)
+    np.testing.assert_allclose(low, [1, np.nan, 3.05])
+    np.testing.assert_allclose(high, [1, np.nan, 4.95])
+    assert [part.shape for part in percentiles(np.zeros((0, 2)))] == [(2,), (2,)]
 
 
 @st.composite

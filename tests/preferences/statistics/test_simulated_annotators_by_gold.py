@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from preferences.statistics import bradley_terry
 from preferences.statistics.agreement import between_annotators, by_ranking, meetings_of
 from preferences.statistics.biases import wins_of_the_first_shown
-from preferences.statistics.dawid_skene import pair_reliability
 from preferences.statistics.intervals import clustered_shares
 from preferences.statistics.krippendorff import alpha_of_pairs, pair_counts
 from preferences.statistics.outliers import outliers
 from preferences.statistics.pairs import pair_columns, rankings_that_meet, verdicts_of
+from preferences.statistics.reliability import pair_reliability
 from training import demo_world
 
 # The scale of each annotator's Gumbel noise, in gold points (of 4). The fifth annotator guesses, and the

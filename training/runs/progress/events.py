@@ -95,13 +95,13 @@ def append_events(
 
 
 def storable(value: Any) -> Any:
-    """`value` in a form that jsonb accepts. Non-finite numbers are removed from their mapping, because JSON
-    has no NaN. NUL characters and unpaired surrogates, which Postgres refuses, become the replacement
-    character."""
+    """`value` in a form that jsonb accepts. JSON has no NaN and no infinity. Such numbers are removed from
+    their mapping, and become null in a list. NUL characters and unpaired surrogates, which Postgres refuses,
+    become the replacement character."""
     if isinstance(value, Mapping):
         return {str(key): storable(item) for key, item in value.items() if not _not_finite(item)}
     if isinstance(value, (list, tuple)):
-        return [storable(item) for item in value]
+        return [None if _not_finite(item) else storable(item) for item in value]
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
     return value

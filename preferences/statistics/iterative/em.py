@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from preferences.statistics.convergence import Convergence
+from preferences.statistics.iterative.convergence import Convergence
 
 Vector = NDArray[np.float64]
 # Steps without acceleration at the start. They move the parameters away from a common starting value to the

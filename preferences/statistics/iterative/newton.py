@@ -7,13 +7,12 @@ nearly unbounded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preferences.statistics.convergence import Convergence
+from preferences.statistics.iterative.convergence import Convergence
 
 Array = NDArray[np.float64]
 MAX_STEPS = 200
@@ -31,31 +30,32 @@ NEGLIGIBLE = 1e-6
 
 
 class Slopes(NamedTuple):
-    """The log-likelihood of B problems, its gradient, and its negative second derivatives, with shapes (B,),
-    (B, P) and (B, P, P)."""
+    """The gradient of B log-likelihoods and their negative second derivatives, with shapes (B, P) and (B, P,
+    P)."""
 
-    value: Array
     gradient: Array
     information: Array
 
 
-def maximise(
-    slopes_of: Callable[[Array, NDArray[np.int64]], Slopes],
-    start: Array,
-    *,
-    sharing_offset: int,
-) -> tuple[Array, Convergence]:
-    """Maximise B concave functions of P parameters, starting at `start`, which has shape (B, P).
+class Problems(Protocol):
+    """Concave log-likelihoods of P parameters. `at` has shape (b, P), and `which` selects the b problems."""
 
-    `slopes_of` takes the parameters of some problems, with shape (b, P), and the indices of these problems,
-    with shape (b,). The search for a problem ends when no parameter changes by more than TOLERANCE, and after
-    MAX_STEPS steps at the latest. The test ignores a common offset of the first `sharing_offset` parameters,
-    because it can be nearly undetermined.
+    def value(self, at: Array, which: NDArray[np.int64]) -> Array: ...
+
+    def slopes(self, at: Array, which: NDArray[np.int64]) -> Slopes: ...
+
+
+def maximise(problems: Problems, start: Array, *, sharing_offset: int) -> tuple[Array, Convergence]:
+    """Maximise B problems, starting at `start`, which has shape (B, P).
+
+    The search for a problem ends when no parameter changes by more than TOLERANCE, and after MAX_STEPS steps
+    at the latest. The test ignores a common offset of the first `sharing_offset` parameters, because it can
+    be nearly undetermined.
     """
     found, remaining = start.copy(), np.zeros(len(start))
     done = np.ones(len(start), dtype=bool)
     active = np.arange(len(start))
-    at, slopes, steps = found, slopes_of(found, active), 0
+    at, slopes, steps = found, problems.slopes(found, active), 0
     while len(active):
         step = _steps(slopes)
         gain = 0.5 * np.maximum((slopes.gradient * step).sum(-1), 0.0)
@@ -63,16 +63,16 @@ def maximise(
         apart = np.concatenate([centred(step[:, :sharing_offset]), step[:, sharing_offset:]], axis=1)
         going = np.abs(apart).max(-1, initial=0.0) >= TOLERANCE
         active, at, step, gain = active[going], at[going], step[going], gain[going]
-        slopes = Slopes(*(part[going] for part in slopes))
+        if len(active) == 0:
+            break
         if steps == MAX_STEPS:
             done[active] = gain <= NEGLIGIBLE
             break
         steps += 1
-        at, slopes, moved = _search(slopes_of, active, at, slopes, step, gain)
+        at, slopes, moved = _search(problems, active, at, step, gain)
         found[active] = at
         done[active[~moved]] = gain[~moved] <= NEGLIGIBLE
         active, at = active[moved], at[moved]
-        slopes = Slopes(*(part[moved] for part in slopes))
     return found, Convergence(bool(done.all()), steps, float(remaining.max(initial=0.0)))
 
 
@@ -83,42 +83,52 @@ def centred(values: Array) -> Array:
 
 
 def _search(
-    slopes_of: Callable[[Array, NDArray[np.int64]], Slopes],
-    active: NDArray[np.int64],
-    at: Array,
-    slopes: Slopes,
-    step: Array,
-    gain: Array,
+    problems: Problems, active: NDArray[np.int64], at: Array, step: Array, gain: Array
 ) -> tuple[Array, Slopes, NDArray[np.bool_]]:
     """Take the longest of the step, half of the step, a quarter, … that increases the log-likelihood enough.
-    The third array is False where rounding prevents an increase."""
+    Returns the new parameters, their slopes, and whether a problem's parameters changed. They do not change
+    if rounding prevents an increase; the slopes contain only the other problems.
+
+    If the log-likelihood still rises at the end of a step, it has risen along the whole step, because it is
+    concave. Its value is therefore needed only for steps that go too far.
+    """
     longest = np.abs(step).max(-1, initial=0.0)
     length = np.minimum(1.0, MAX_LENGTH / np.maximum(longest, MAX_LENGTH))
-    at, slopes = at.copy(), Slopes(*(part.copy() for part in slopes))
-    least = slopes.value - ROUNDING * np.abs(slopes.value)
+    found = at.copy()
     trying = np.arange(len(active))
+    parts: list[tuple[NDArray[np.int64], Slopes]] = []
     for _ in range(MAX_HALVINGS):
         candidate = at[trying] + length[trying, None] * step[trying]
-        new = slopes_of(candidate, active[trying])
-        better = new.value >= least[trying] + SUFFICIENT * length[trying] * gain[trying]
-        chosen = trying[better]
-        at[chosen] = candidate[better]
-        for part, value in zip(slopes, new, strict=True):
-            part[chosen] = value[better]
+        new = problems.slopes(candidate, active[trying])
+        better = (new.gradient * step[trying]).sum(-1) >= 0
+        too_far = trying[~better]
+        if len(too_far):
+            old = problems.value(at[too_far], active[too_far])
+            risen = problems.value(candidate[~better], active[too_far]) - old
+            least = SUFFICIENT * length[too_far] * gain[too_far] - ROUNDING * np.abs(old)
+            better[~better] = risen >= least
+        found[trying[better]] = candidate[better]
+        parts.append((trying[better], new if better.all() else Slopes(*(part[better] for part in new))))
         trying = trying[~better]
         if len(trying) == 0:
             break
         length[trying] /= 2
     moved = np.ones(len(active), dtype=bool)
     moved[trying] = False
-    return at, slopes, moved
+    if len(parts) == 1:
+        return found, parts[0][1], moved
+    order = np.argsort(np.concatenate([places for places, _ in parts]))
+    joined = (np.concatenate(column)[order] for column in zip(*(part for _, part in parts), strict=True))
+    return found, Slopes(*joined), moved
 
 
 def _steps(slopes: Slopes) -> Array:
     """The Newton steps. If the second derivatives are singular, the step has the least length, and if it then
     does not increase the function, it follows the gradient."""
     try:
-        step: Array = np.linalg.solve(slopes.information, slopes.gradient[..., None])[..., 0]
+        step = np.asarray(
+            np.linalg.solve(slopes.information, slopes.gradient[..., None])[..., 0], dtype=np.float64
+        )
     except np.linalg.LinAlgError:
         step = np.full_like(slopes.gradient, np.nan)
     poor = ~((slopes.gradient * step).sum(-1) >= 0) & np.abs(slopes.gradient).any(-1)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from preferences.statistics.convergence import Convergence
+from preferences.statistics.iterative.convergence import Convergence
 
 MEMORY = 10
 MAX_BACKTRACKS = 30

@@ -23,14 +23,16 @@ class Use(StrEnum):
     SITE_KEY = "site key"
     SESSION = "session"
     RESET_LINK = "reset link"
+    KNOWN_DEVICE = "known device"
 
 
 # Stored values that the current key encrypts. `manage.py reencrypt_secrets` re-encrypts them after a change.
 ENCRYPTED: Final = frozenset({Use.SECOND_FACTOR, Use.WEBHOOK_SECRET, Use.SITE_KEY})
 # Stored values that the current key signs. `manage.py reencrypt_secrets` signs them with the new key.
 SIGNED: Final = frozenset({Use.SESSION})
-# Signed values that are not stored, so nothing can sign them with a new key. They must be short-lived.
-EXPIRING: Final = frozenset({Use.RESET_LINK})
+# Signed values that are not stored, so nothing can sign them with a new key. They must be short-lived, or be
+# replaced whenever they are used: a login replaces the cookie of a known device.
+EXPIRING: Final = frozenset({Use.RESET_LINK, Use.KNOWN_DEVICE})
 
 
 class Unreadable(Exception):

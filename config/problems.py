@@ -107,7 +107,9 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
     from config.database_errors import problem_of
 
     headers: dict[str, str] = {}
-    exc = problem_of(exc) or exc
+    if (problem := problem_of(exc)) is not None:
+        problem.__cause__ = exc
+        exc = problem
     if isinstance(exc, Problem):
         body = problem_body(status=exc.status, detail=exc.detail, type=exc.type, errors=exc.errors)
     else:

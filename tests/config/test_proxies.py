@@ -105,7 +105,9 @@ def test_attempts_are_counted_by_ipv4_address_or_ipv6_network(rf: RequestFactory
 def test_uvicorn_does_not_read_the_headers_anywhere() -> None:
     dockerfile = (settings.BASE_DIR / "Dockerfile").read_text()
     commands: list[Any] = [
-        json.loads(line.removeprefix("CMD ")) for line in dockerfile.splitlines() if line.startswith("CMD ")
+        json.loads(line.removeprefix("CMD "))
+        for line in dockerfile.replace("\\\n", "").splitlines()
+        if line.startswith("CMD ")
     ]
     commands += [service["command"] for service in OURS.values()]
     with web.listen(0) as listener:

@@ -40,6 +40,7 @@ OURS = {
     "config/keys.py": "all uses",
     "config/settings.py": "reads the key",
     "annotation/accounts/login/resets.py": Use.RESET_LINK,
+    "annotation/accounts/login/devices.py": Use.KNOWN_DEVICE,
     "annotation/accounts/login/allauth_internals.py": Use.SECOND_FACTOR,
     "annotation/management/commands/reencrypt_secrets.py": "reports whether there is an old key",
 }

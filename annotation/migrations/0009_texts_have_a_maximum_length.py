@@ -22,7 +22,7 @@ def refuse_long_guidelines(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("annotation", "0006_kinds_of_rankings_supersede_their_own")]
+    dependencies = [("annotation", "0008_only_stored_secrets")]
 
     operations = [
         migrations.RunPython(refuse_long_guidelines, migrations.RunPython.noop),

@@ -9,11 +9,13 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection
+from django.http import HttpResponse
 from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
@@ -21,7 +23,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from annotation.accounts.invitations import invite
 from annotation.accounts.login import allauth_internals, resets
-from annotation.accounts.login.devices import COOKIE, known_device
+from annotation.accounts.login.devices import COOKIE, known_device, note_login, remember_device
 from annotation.accounts.login.sessions import SessionStore
 from annotation.accounts.tokens import create_token
 from annotation.datasets.pseudonyms import Pseudonyms
@@ -129,10 +131,10 @@ def _reset_link(project: Project, alice: User) -> Works:
 
 
 def _known_device(project: Project, alice: User) -> Works:
-    browser = Browser()
-    assert browser.log_in() == 200
-    request = RequestFactory().get("/")
-    request.COOKIES[COOKIE] = browser.api.cookies[COOKIE].value
+    request: Any = RequestFactory().get("/")
+    note_login(User, request, alice)
+    response = remember_device(lambda _: HttpResponse())(request)
+    request.COOKIES[COOKIE] = response.cookies[COOKIE].value
 
     def works() -> bool:
         return known_device(request, alice.username) is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -74,15 +75,10 @@ class WebhookSecrets(Kind):
     def renewed(self, row: WebhookEndpoint) -> Mapping[str, Any]:
         columns = {"encrypted_secret": keys.reencrypt(self.use, row.encrypted_secret)}
         if row.encrypted_former_secret:
-            columns["encrypted_former_secret"] = self._former(row)
+            # The former secret is valid for only a day, so an unreadable one needs no action.
+            with suppress(Unreadable):
+                columns["encrypted_former_secret"] = keys.reencrypt(self.use, row.encrypted_former_secret)
         return columns
-
-    def _former(self, row: WebhookEndpoint) -> str:
-        # The former secret is valid for one day. If no key reads it, it is of no more use.
-        try:
-            return keys.reencrypt(self.use, row.encrypted_former_secret)
-        except Unreadable:
-            return ""
 
 
 class SiteKeys(Kind):

@@ -34,6 +34,7 @@ from config import keys
 from config.keys import ENCRYPTED, EXPIRING, SIGNED, Unreadable, Use
 from config.problems import Problem
 from tests.annotation.accounts.browser import CODE, ME, Browser, code_at
+from tests.annotation.key_rotation.changing import change_key
 from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
@@ -150,13 +151,6 @@ CASES: dict[Use, Callable[[Project, User], Works]] = {
     Use.RESET_LINK: _reset_link,
     Use.KNOWN_DEVICE: _known_device,
 }
-
-
-def change_key(settings: Settings, *, fallback: bool) -> str:
-    """Sets a new key. Returns the old key, which becomes a fallback if `fallback` is true."""
-    old, settings.SECRET_KEY = settings.SECRET_KEY, secrets.token_urlsafe(48)
-    settings.SECRET_KEY_FALLBACKS = [old] if fallback else []
-    return str(old)
 
 
 def test_each_use_has_a_case_and_one_way_to_survive() -> None:

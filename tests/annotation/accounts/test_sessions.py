@@ -3,8 +3,12 @@ deactivated. A password change ends all other sessions."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.sessions.models import Session
+from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
 
 from annotation.accounts.tokens import create_token
@@ -130,3 +134,20 @@ def test_guessing_the_current_password_in_a_session_is_limited(alice: User) -> N
         for n in range(11)
     ]
     assert statuses == [422] * 10 + [429]
+
+
+class WritingBackend(ModelBackend):
+    """Notes each time it reads a user, as single sign-on backends do."""
+
+    def get_user(self, user_id: Any) -> Any:
+        User.objects.filter(pk=user_id).update(first_name="seen")
+        return super().get_user(user_id)
+
+
+def test_reading_the_user_can_write_to_the_database(alice: User, settings: Settings) -> None:
+    """Each write asks for the actor, and the actor is the user."""
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.WritingBackend"]
+    browser = APIClient()
+    browser.force_login(alice)
+    assert browser.get(ME).json()["name"] == "seen"
+    assert browser.post("/api/v1/auth/logout").status_code == 204

@@ -18,7 +18,7 @@ from annotation.accounts.login import allauth_internals
 from annotation.database.acting import acting_as
 from annotation.models import AuditEntry, User
 from tests.annotation.accounts.browser import CODE, Browser, code_at
-from tests.config.test_key_rotation import change_key
+from tests.annotation.key_rotation.changing import change_key
 from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.usefixtures("empty_cache")

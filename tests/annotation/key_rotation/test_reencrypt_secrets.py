@@ -26,7 +26,7 @@ from annotation.key_rotation import kinds, reencrypt
 from annotation.models import AuditEntry, Project, SiteKey, User, WebhookEndpoint
 from annotation.webhooks.endpoints import create_endpoint, rotate_secret
 from config.problems import Problem
-from tests.config.test_key_rotation import change_key
+from tests.annotation.key_rotation.changing import change_key
 
 CLEAN = {"unreadable": 0, "busy": 0, "owners_of_unreadable": []}
 SECRETS = ("second factor", "webhook secret", "site key", "session")

@@ -13,8 +13,8 @@ from rest_framework.test import APIClient
 from annotation.models import Project, User, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from annotation.webhooks.delivery import deliver_due
 from annotation.webhooks.endpoints import create_endpoint, send_test
+from tests.annotation.key_rotation.changing import change_key
 from tests.annotation.webhooks.receiver import Receiver
-from tests.config.test_key_rotation import change_key
 
 ClientOf = Callable[[User | None], APIClient]
 

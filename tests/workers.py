@@ -20,7 +20,16 @@ STOP_SECONDS = 20
 @contextmanager
 def worker(queue: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A worker for the queue, which is stopped when the context ends."""
-    argv = ["-m", "celery", "--app=config", "--skip-checks", "worker", "--pool=threads", "--concurrency=1"]
+    argv = [
+        "-m",
+        "celery",
+        "--app=config",
+        "--skip-checks",
+        "--quiet",
+        "worker",
+        "--pool=threads",
+        "--concurrency=1",
+    ]
     options = [f"--queues={queue}", "--without-gossip", "--without-mingle"]
     process = processes.spawn(
         [sys.executable, *argv, *options], log=log, cwd=settings.BASE_DIR, env=dict(os.environ)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from config.logs.context import REQUEST_ID_HEADER, log_fields, request_id_of, user_id_of
+from config.logs.context import REQUEST_ID_HEADER, current_context, enter, request_id_of, user_id_of
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -46,18 +46,25 @@ class LoggedRequests:
                 message = {**message, "headers": [*others, (_HEADER, request_id.encode())]}
             await send(message)
 
-        with log_fields(request_id=request_id) as context:
-            try:
-                await self._application(scope, receive, sending)
-            except Exception:
-                if status is not None:
-                    raise  # uvicorn closes the connection and logs the traceback with this request ID
-                logger.exception("The request failed outside of Django.")
-                await _answer_500(sending)
-            finally:
-                if self._access_lines:
-                    user = context.user_id if context.request is None else user_id_of(context.request)
-                    _log_access(scope, status, time.perf_counter() - began, user)
+        # The fields stay until the asyncio task of this request ends, so that uvicorn's lines have them too.
+        enter(request_id=request_id)
+        try:
+            await self._application(scope, receive, sending)
+        except Exception:
+            if status is not None:
+                raise  # uvicorn logs the traceback and closes the connection
+            logger.exception("The request failed outside of Django.")
+            await _answer_500(sending)
+        finally:
+            if self._access_lines:
+                _log_access(scope, status, time.perf_counter() - began, _user_id())
+
+
+def _user_id() -> str | None:
+    context = current_context()
+    if context is None:
+        return None
+    return context.user_id if context.request is None else user_id_of(context.request)
 
 
 def _log_access(scope: Mapping[str, Any], status: int | None, seconds: float, user: str | None) -> None:

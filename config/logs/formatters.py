@@ -9,7 +9,8 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter
 
 from config.logs.context import current_fields
-from config.logs.tracebacks import render
+from config.logs.messages import safe_message
+from config.logs.tracebacks import chain, render, title
 
 # Line breaks and other control characters from outside could imitate a line of the log.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
@@ -19,6 +20,19 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     """The context's fields and those of this line (`extra={"fields": {…}}`). Other attributes, such as the
     request that Django attaches, can contain secrets and are not logged."""
     return current_fields() | getattr(record, "fields", {})
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """The message without values of exceptions, which libraries also pass as arguments."""
+    args: Any = record.args
+    if isinstance(args, tuple):
+        args = tuple(title(arg) if isinstance(arg, BaseException) else arg for arg in args)
+    message = str(record.msg) % args if args else str(record.msg)
+    if record.exc_info and record.exc_info[1]:
+        for error, _ in chain(record.exc_info[1]):
+            if text := str(error):
+                message = message.replace(text, safe_message(error))
+    return message
 
 
 def _time_of(record: logging.LogRecord) -> str:
@@ -35,7 +49,7 @@ class JSONLines(JsonFormatter):
             "time": _time_of(record),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": message_of(record),
             **fields_of(record),
         }
         if record.exc_info and record.exc_info[1]:
@@ -49,7 +63,7 @@ class ReadableLines(logging.Formatter):
     """Time, level, logger, message and fields on one line, followed by the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage().translate(_CONTROL)
+        message = message_of(record).translate(_CONTROL)
         fields = "".join(
             f" {name}={str(value).translate(_CONTROL)}" for name, value in fields_of(record).items()
         )

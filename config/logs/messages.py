@@ -17,7 +17,7 @@ from typing import Any
 
 HIDDEN = "…"
 _MAX_CHARACTERS = 300
-# A shorter constant, such as a space or a letter, occurs in every message by coincidence.
+# A shorter constant occurs in values by coincidence. So do single words, which are field names in most cases.
 _SHORTEST_CONSTANT = 4
 # Placeholders of %-formatting and of str.format, which separate the constant parts of a message.
 _PLACEHOLDERS = re.compile(r"%(?:\(\w*\))?[-+ #0-9.]*[sdrifgxc%]|\{[^{}]*\}")
@@ -97,7 +97,9 @@ def _constants(error: BaseException) -> Iterator[str]:
         codes += [method.__code__ for method in methods if isinstance(method, FunctionType)]
     for code in codes:
         for constant in _texts(code):
-            yield from (part for part in _PLACEHOLDERS.split(constant) if len(part) >= _SHORTEST_CONSTANT)
+            for part in _PLACEHOLDERS.split(constant):
+                if len(part) >= _SHORTEST_CONSTANT and " " in part:
+                    yield part
 
 
 def _texts(code: CodeType) -> Iterator[str]:

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from config.env import BadEnvironment
-from config.logs.formatters import fields_of
+from config.logs.formatters import fields_of, message_of
 from config.logs.messages import HIDDEN, safe_message
 from config.logs.tracebacks import chain
 
@@ -67,8 +67,8 @@ def before_send(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any]:
     event["tags"] = {name: str(value) for name, value in fields.items()}
     if "path" in fields:
         event["request"] = {"method": fields.get("method", ""), "url": fields["path"]}
-    if isinstance(event.get("logentry"), dict):
-        event["logentry"] = {"message": event["logentry"].get("message", "")}
+    if isinstance(record, logging.LogRecord):
+        event["logentry"] = {"message": message_of(record)}
     error = (hint.get("exc_info") or (None, None, None))[1]
     # Several exceptions of one type can have different messages. The type and the message identify them.
     safe = _safe_messages(error) if error is not None else {}

@@ -7,6 +7,7 @@ import logging
 import logging.config
 import time
 from typing import Any
+from uuid import UUID
 
 from celery.signals import before_task_publish, setup_logging, task_postrun, task_prerun
 
@@ -65,4 +66,11 @@ def _ids(task: Any, args: Any, kwargs: Any) -> dict[str, str]:
         given = inspect.signature(task.run).bind(*args, **kwargs).arguments
     except TypeError:  # wrong arguments, for which the task fails
         return {}
-    return {name: str(value) for name, value in given.items() if name.endswith("_id")}
+    return {name: value for name, value in given.items() if name.endswith("_id") and _is_id(value)}
+
+
+def _is_id(value: Any) -> bool:
+    try:
+        return bool(str(UUID(value)) == value)
+    except (TypeError, ValueError, AttributeError):
+        return False

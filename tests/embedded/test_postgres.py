@@ -56,6 +56,19 @@ def ask(server: Postgres, query: str) -> object:
     return row[0]
 
 
+def test_log_contains_neither_statements_nor_rows_of_errors(server: Postgres) -> None:
+    start(server)
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE prompts (prompt text PRIMARY KEY)")
+        insert = "INSERT INTO prompts VALUES ('a secret prompt')"
+        connection.execute(insert)
+        with pytest.raises(psycopg.errors.UniqueViolation, match="secret"):  # the program sees the details
+            connection.execute(insert)
+    log = server.log.read_text()
+    assert 'duplicate key value violates unique constraint "prompts_pkey"' in log
+    assert "secret" not in log
+
+
 def remember(server: Postgres) -> None:
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS value")

@@ -66,7 +66,9 @@ def test_second_start_reports_that_the_stack_is_running(shared: Stack, folder: P
     assert shared.status_of("/healthz") == 200
 
 
-@pytest.mark.parametrize("part", ["uvicorn", "--queues=training", "postgres -D", "valkey-server"])
+@pytest.mark.parametrize(
+    "part", ["uvicorn", "--queues=training", "postgres -D", "valkey-server", "log_writer.py"]
+)
 def test_child_that_dies_is_restarted(shared: Stack, part: str) -> None:
     before = running(shared, part)
     os.kill(before[0], signal.SIGKILL)
@@ -76,6 +78,21 @@ def test_child_that_dies_is_restarted(shared: Stack, part: str) -> None:
     )
     assert "killed by SIGKILL" in shared.said
     eventually(lambda: shared.status_of("/healthz") == 200, seconds=60, what="it serves again")
+
+
+def test_site_responds_while_the_log_writer_hangs(shared: Stack) -> None:
+    (writer,) = running(shared, "log_writer.py")
+    os.kill(writer, signal.SIGSTOP)
+    try:
+        for _ in range(50):
+            assert shared.status_of("/api/v1/nothing") == 404
+    finally:
+        os.kill(writer, signal.SIGCONT)
+    logs = [shared.state / "logs" / f"web-{number}.log" for number in (1, 2)]
+    eventually(
+        lambda: sum(log.read_text().count("GET /api/v1/nothing: 404") for log in logs) == 50,
+        what="every line is written",
+    )
 
 
 def test_port_in_use_is_refused_before_anything_starts(folder: Path) -> None:

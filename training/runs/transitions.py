@@ -16,6 +16,7 @@ Failures and how they are handled:
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -31,6 +32,8 @@ from training.rlhf.core.failures import FailureKind
 from training.runs.failures import Record, record
 from training.runs.folders import remove_attempts
 from training.runs.progress.events import CHANNEL, storable
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
 # Twelve missed heartbeats. On a busy machine, a run can miss a few heartbeats while torch loads or the
@@ -176,7 +179,7 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
             f"{IS_STALE} AND cancel_requested_at IS NOT NULL",
             stale=stale_after,
         )
-        _move(
+        failed = _move(
             f"state = 'failed', error = %(error)s::jsonb, {ENDED}",
             f"{IS_STALE} AND {NOT_CANCELLED} AND tries >= %(max_tries)s",
             stale=stale_after,
@@ -198,6 +201,8 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
                 [rewake_after.total_seconds()],
             )
             unheard = [row[0] for row in cursor.fetchall()]
+    for row in failed:
+        logger.error("Run %s failed: its worker disappeared %s times.", row[0], MAX_TRIES)
     for run in TrainingRun.objects.filter(pk__in=[row[0] for row in cancelled]):
         remove_attempts(run)
     return [row[0] for row in requeued] + unheard

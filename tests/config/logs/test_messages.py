@@ -69,13 +69,13 @@ class Refusal(Exception):
         lambda: with_constants(SECRET),
         lambda: int(SECRET),
         lambda: float(SECRET),
-        lambda: {}[SECRET],
-        lambda: [].remove(SECRET),
+        lambda: dict[str, int]()[SECRET],
+        lambda: list[str]().remove(SECRET),
         lambda: SECRET.encode().decode("utf-16", errors="strict") + b"",  # type: ignore[operator]
         lambda: json.loads(SECRET),
         lambda: uuid.UUID(SECRET),
         lambda: Decimal(SECRET),
-        lambda: Row(count=SECRET),  # type: ignore[arg-type]
+        lambda: Row(count=SECRET),
         lambda: Row.model_validate({"count": {SECRET: 1}}),
         lambda: pa.array([SECRET]).cast(pa.int64()),
         lambda: pickle.loads(SECRET.encode()),
@@ -131,6 +131,18 @@ def test_recursion_has_a_bounded_traceback() -> None:
     text = render(error_of(endless))
     assert len(text) < 16_000
     assert "RecursionError: maximum recursion depth exceeded" in text
+
+
+def test_exception_in_a_message_is_logged_without_its_value(lines: Lines) -> None:
+    error = error_of(say(ValueError(SECRET)))
+    logger = logging.getLogger("django.db.backends.base")  # logs errors of on_commit in this way
+    logger.error("Error calling %s (%s).", "function", error)
+    logger.error(f"Error calling: {error!r}", exc_info=error)
+    assert [line["message"] for line in lines.of()] == [
+        "Error calling function (ValueError: …).",
+        "Error calling: ValueError('…')",
+    ]
+    assert SECRET not in lines.text
 
 
 def test_row_of_a_database_error_is_not_logged(project: Project, lines: Lines) -> None:

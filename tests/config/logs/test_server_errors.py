@@ -89,11 +89,12 @@ def ask() -> Iterator[Callable[..., Answer]]:
     with override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=middleware, ALLOWED_HOSTS=["*"]):
         application = LoggedRequests(OneThreadPerRequest())
 
-        def one(address: str, request_id: str = REQUEST_ID) -> Answer:
+        def one(address: str, request_id: str = REQUEST_ID, length: int = 0) -> Answer:
             name, _, query = address.partition("?")
             scope: dict[str, Any] = {"type": "http", "http_version": "1.1", "method": "GET"}
             scope |= {"path": f"/{name}", "query_string": query.encode()}
             scope["headers"] = [(b"host", b"localhost"), (b"x-request-id", request_id.encode())]
+            scope["headers"] += [(b"content-length", str(length).encode())]
             sent: list[Any] = []
             over = asyncio.Event()
             asked = [{"type": "http.request", "body": b"", "more_body": False}]
@@ -157,6 +158,14 @@ def test_error_outside_of_django_is_logged_and_answered(ask: Callable[..., Answe
     (line,) = (line for line in lines.of(level="ERROR") if "exception" in line)
     assert line["exception"].endswith("ValueError: fault in a signal")
     assert line["request_id"] == REQUEST_ID
+
+
+def test_refusal_before_django_carries_the_request_id(ask: Callable[..., Answer], lines: Lines) -> None:
+    status, headers, body = ask("fine", length=2**60)
+    assert (status, json.loads(body)["request_id"]) == (413, REQUEST_ID)
+    assert headers["x-request-id"] == REQUEST_ID
+    (access,) = lines.of(logger="rankloop.access")
+    assert (access["status"], access["request_id"]) == (413, REQUEST_ID)
 
 
 def test_error_in_a_stream_reaches_the_server_which_logs_it(ask: Callable[..., Answer], lines: Lines) -> None:

@@ -164,7 +164,7 @@ def test_run_fails_if_no_process_can_be_started(
 
 
 def test_run_with_a_missing_input_fails_and_logs_the_traceback(
-    make_run: RunMaker,
+    make_run: RunMaker, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(recipe=SHORT | {"base_model": "/nowhere/model"})
     supervise.execute_run(run_id=run.pk)
@@ -172,7 +172,10 @@ def test_run_with_a_missing_input_fails_and_logs_the_traceback(
     assert run.state == "failed"
     assert run.error["kind"] == "base_model_missing"
     assert "/nowhere/model" in run.error["detail"]
-    assert any("Traceback" in line for line in supervise.log_tail(run, lines=100))
+    of_run, of_worker = "\n".join(supervise.log_tail(run, lines=100)), capfd.readouterr().err
+    for text in (of_run, of_worker):
+        assert f"The run failed. run_id={run.pk} attempt=1\nTraceback" in text
+        assert "/nowhere/model" not in text, "the message of an exception can contain prompts"
 
 
 def test_run_of_a_killed_worker_is_resumed_once_from_its_checkpoint(

@@ -20,6 +20,7 @@ from embedded.log_files import LogFiles, log_of_one
 from training.runs.process.fork_server import ENVIRONMENT
 
 _MAX_ANSWER = 1 << 10
+STDERR = 2  # of this process: the worker's log
 # The log also keeps one older file of this size. A run that prints a line per step fills it in days.
 LOG_BYTES = 5 * 2**20
 
@@ -49,7 +50,7 @@ def start(argv: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> 
         for _ in range(2):  # an idle server might have just ended
             server = _serving(environment)
             try:
-                return Forked(server, server.ask(question, [output.fileno()]), files)
+                return Forked(server, server.ask(question, [output.fileno(), STDERR]), files)
             except (ServerGone, ProcessLookupError):
                 _forget(server)
     raise ServerGone(

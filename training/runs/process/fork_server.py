@@ -55,7 +55,7 @@ def serve(client: socket.socket) -> None:
     while True:
         client.settimeout(None if forked else IDLE_SECONDS)
         try:
-            message, descriptors, _, _ = socket.recv_fds(client, MAX_MESSAGE, 1)
+            message, descriptors, _, _ = socket.recv_fds(client, MAX_MESSAGE, 2)
         except TimeoutError:
             return
         if not message:
@@ -67,16 +67,24 @@ def serve(client: socket.socket) -> None:
             forked.discard(asked["reap"])
             answer = os.waitstatus_to_exitcode(status)
         elif "argv" in asked:
-            answer = _fork(client, descriptors[0], asked["argv"], asked["environment"])
+            output, service_log = descriptors
+            answer = _fork(client, output, service_log, asked["argv"], asked["environment"])
             forked.add(answer)
         client.send(json.dumps(answer).encode())
 
 
-def _fork(client: socket.socket, output: int, argv: Sequence[str], environment: Mapping[str, str]) -> int:
+def _fork(
+    client: socket.socket,
+    output: int,
+    service_log: int,
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+) -> int:
     server = os.getpid()
     pid = os.fork()
     if pid:
         os.close(output)
+        os.close(service_log)
         return pid
     code = 1
     try:
@@ -84,7 +92,6 @@ def _fork(client: socket.socket, output: int, argv: Sequence[str], environment: 
         os.setsid()
         die_with_parent(signal.SIGKILL, parent=server)()
         # The run's log is the process's output. Errors also go to the worker's log (config/logs/setup.py).
-        service_log = os.dup(2)
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)

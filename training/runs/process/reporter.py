@@ -165,7 +165,8 @@ class DatabaseReporter:
 
     def _unheard(self, error: DatabaseTrouble, events: list[Event], *, closing: bool) -> None:
         """Handle a failed write: keep the events in order and retry for a limited time."""
-        logger.warning("The database did not accept a report.", exc_info=error)
+        # Without a traceback, because this repeats every second until the database is back.
+        logger.warning("The database did not accept a report: %s", error)
         connection.close()
         with self._wake:
             self._events, self._writing = [*events, *self._events], False

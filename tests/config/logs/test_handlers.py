@@ -1,0 +1,66 @@
+"""A log that nobody reads doesn't stop the process that writes it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from config.logs.formatters import ReadableLines
+from config.logs.handlers import DescriptorHandler
+
+
+def record(message: str) -> logging.LogRecord:
+    return logging.LogRecord("rankloop", logging.INFO, __file__, 1, message, None, exc_info=None)
+
+
+def handler_for(descriptor: int) -> DescriptorHandler:
+    handler = DescriptorHandler(descriptor)
+    handler.setFormatter(ReadableLines())
+    return handler
+
+
+def test_full_pipe_delays_the_process_once_and_reports_the_missing_lines() -> None:
+    reader, writer = os.pipe()
+    handler = handler_for(writer)
+    began = time.monotonic()
+    for number in range(2_000):  # the pipe has room for about 1,000
+        handler.emit(record(f"line {number} {'x' * 20}"))
+    assert time.monotonic() - began < 5
+    first = os.read(reader, 2**20).decode().splitlines()
+    handler.emit(record("after the reader has returned"))
+    rest = os.read(reader, 2**20).decode().splitlines()
+    os.close(reader)
+    os.close(writer)
+    assert first[0].endswith(f"line 0 {'x' * 20}")
+    assert "log lines were dropped" in rest[0]
+    assert int(rest[0].split(": ")[1].split()[0]) == 2_000 - len(first)
+    assert rest[1].endswith("after the reader has returned")
+
+
+def test_long_line_is_written_whole() -> None:
+    reader, writer = os.pipe()
+    handler_for(writer).emit(record("y" * 20_000))
+    assert os.read(reader, 2**20).decode().count("y") == 20_000
+    os.close(reader)
+    os.close(writer)
+
+
+def test_full_disk_raises_no_exception(capsys: pytest.CaptureFixture[str]) -> None:
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    handler_for(descriptor).emit(record("lost"))
+    os.close(descriptor)
+    assert capsys.readouterr().err == ""
+
+
+def test_line_breaks_cannot_imitate_a_line(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT)
+    handler_for(descriptor).emit(record("first\n2026-01-01 ERROR forged\x1b[31m"))
+    os.close(descriptor)
+    assert log.read_text().count("\n") == 1
+    assert "first\\x0a2026" in log.read_text()
+    assert "\x1b" not in log.read_text()

@@ -83,7 +83,7 @@ def _database(url: str) -> dict[str, object]:
         raise BadEnvironment(f"DATABASE_URL must begin with postgresql://; it begins with {parts.scheme}://.")
     query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "annotation.database.engine",
         "NAME": unquote(parts.path.lstrip("/")) or "postgres",
         "USER": unquote(parts.username or "postgres"),
         "PASSWORD": unquote(parts.password or ""),
@@ -92,9 +92,6 @@ def _database(url: str) -> dict[str, object]:
         # Connections are pooled, because opening a connection takes longer than a claim. CONN_MAX_AGE is not
         # an alternative, because it leaks a connection per ASGI thread.
         "CONN_MAX_AGE": 0,
-        # After a Postgres restart, the pool contains dead connections. Without this check, each dead
-        # connection would make a request fail.
-        "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **query,
             "options": f"{connection_options(PROCESS)} {query.get('options', '')}".strip(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import http.client
 import json
 import threading
@@ -60,6 +61,15 @@ async def watch(run_id: UUID, seen: Seen, *, after: int = 0) -> None:
     async for frame in frames:
         if frame.startswith("event:"):
             seen.append(parse(frame))
+
+
+def event_connections() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rankloop-events' "
+            "AND datname = current_database()"
+        )
+        return int(cursor.fetchone()[0])
 
 
 def play(scene: Callable[[], Awaitable[None]]) -> None:
@@ -121,14 +131,6 @@ def test_streams_share_two_connections_that_close_with_the_last_stream(run: Trai
     seen: list[Seen] = [[] for _ in range(WATCHERS)]
     open_while_watching = -1
 
-    def count() -> int:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rankloop-events' "
-                "AND datname = current_database()"
-            )
-            return int(cursor.fetchone()[0])
-
     async def scene() -> None:
         nonlocal open_while_watching
         watching = [asyncio.create_task(watch(run.pk, mine)) for mine in seen]
@@ -136,7 +138,7 @@ def test_streams_share_two_connections_that_close_with_the_last_stream(run: Trai
         for step in range(1, 11):
             await sync_to_async(say)(run, step)
         await until(lambda: all(len(mine) == 11 for mine in seen))
-        open_while_watching = await sync_to_async(count)()
+        open_while_watching = await sync_to_async(event_connections)()
         assert stream.open_streams() == WATCHERS
         await sync_to_async(succeed)(run)
         await asyncio.gather(*watching)
@@ -145,7 +147,9 @@ def test_streams_share_two_connections_that_close_with_the_last_stream(run: Trai
     assert open_while_watching == 2
     assert all([seq for _, seq, _ in mine] == list(range(1, 13)) for mine in seen)
     assert stream.open_streams() == 0
-    wait_until(lambda: count() == 0, seconds=5)  # the database server closes connections after a delay
+    wait_until(
+        lambda: event_connections() == 0, seconds=5
+    )  # the database server closes connections after a delay
 
 
 def test_no_event_is_lost_if_the_listen_connection_is_lost(
@@ -194,6 +198,31 @@ def test_disconnect_of_one_browser_does_not_affect_other_streams(run: TrainingRu
 
     play(scene)
     assert [seq for _, seq, _ in seen] == [1, 2, 3]
+
+
+def test_last_stream_can_close_at_any_moment(run: TrainingRun) -> None:
+    """The browser can disconnect while the hub connects, reads or listens."""
+    faults: list[dict[str, Any]] = []
+
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+        for number in range(120):
+            leaving = asyncio.create_task(watch(run.pk, []))
+            await asyncio.sleep(number * 0.0002)
+            leaving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await leaving
+        gc.collect()  # an exception that no task retrieves is reported when the task is deleted
+        await asyncio.sleep(0.1)
+        assert await sync_to_async(event_connections)() == 0
+        seen: Seen = []
+        staying = asyncio.create_task(watch(run.pk, seen))
+        await sync_to_async(succeed)(run)
+        await staying
+        assert [type for type, _, _ in seen] == ["state", "state"]
+
+    play(scene)
+    assert faults == []
 
 
 def test_http_stream_resumes_and_responds_with_204_after_its_end(

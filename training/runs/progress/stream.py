@@ -47,6 +47,7 @@ class Hub:
         self._listener: asyncio.Task[None] | None = None
         self._reader: psycopg.AsyncConnection[Row] | None = None
         self._reading = asyncio.Lock()
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def open_streams(self) -> int:
@@ -85,7 +86,7 @@ class Hub:
     async def _watching(self, run_id: UUID) -> AsyncIterator[asyncio.Event]:
         woken = asyncio.Event()
         self._watchers[run_id].add(woken)
-        if self._listener is None:
+        if self._listener is None or self._listener.done():
             self._listener = asyncio.create_task(self._listen())
         try:
             yield woken
@@ -94,19 +95,21 @@ class Hub:
             if not self._watchers[run_id]:
                 del self._watchers[run_id]
             if not self._watchers:
-                await self._close()
+                # Shielded, and in a task of its own: a stream that ends because its task is cancelled can't
+                # wait for the connections to close.
+                self._closing = asyncio.create_task(self._close())
+                await asyncio.shield(self._closing)
 
     async def _read(self, run_id: UUID, after: int) -> tuple[str | None, list[Row]]:
         """The run's state and its next events. The state is read before the events, so that no event
         is missing if the state is final."""
         async with self._reading:
             try:
-                if self._reader is None or self._reader.closed:
-                    self._reader = await _connect()
-                found = await (await self._reader.execute(SELECT_STATE, [run_id])).fetchone()
-                rows = await (
-                    await self._reader.execute(SELECT_EVENTS, [run_id, after, BATCH_EVENTS])
-                ).fetchall()
+                reader = self._reader
+                if reader is None or reader.closed:
+                    reader = self._reader = await _connect()
+                found = await (await reader.execute(SELECT_STATE, [run_id])).fetchone()
+                rows = await (await reader.execute(SELECT_EVENTS, [run_id, after, BATCH_EVENTS])).fetchall()
             except psycopg.OperationalError:
                 # The stream ends; the browser reconnects after `retry` with its Last-Event-ID.
                 self._reader = None
@@ -130,13 +133,21 @@ class Hub:
                 woken.set()
 
     async def _close(self) -> None:
-        listener, self._listener = self._listener, None
-        reader, self._reader = self._reader, None
-        if listener is not None:
-            listener.cancel()
-            await asyncio.gather(listener, return_exceptions=True)
-        if reader is not None:
-            await reader.close()
+        """Closes both connections, unless a new stream needs them.
+
+        A stream that ends during a read leaves the read to itself. The lock waits for such a read, which
+        would otherwise use a closed connection, or open a new one that nobody closes.
+        """
+        async with self._reading:
+            if self._watchers:
+                return
+            listener, self._listener = self._listener, None
+            reader, self._reader = self._reader, None
+            if listener is not None:
+                listener.cancel()
+                await asyncio.gather(listener, return_exceptions=True)
+            if reader is not None:
+                await reader.close()
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()

@@ -21,7 +21,7 @@ from preferences.statistics.pairs import rankings_that_meet
 
 MAX_STEPS = 1000
 # The smallest increase of the log posterior (in nats) for which another EM step is taken.
-TOLERANCE = 1e-9
+TOLERANCE = 1e-8
 START_ACCURACY = 0.8
 # Virtual correct and incorrect verdicts keep each annotator's accuracy inside (0, 1).
 ACCURACY_PRIOR = 1.0

@@ -18,7 +18,8 @@ from rest_framework.views import APIView
 from annotation.accounts import tokens
 from annotation.accounts.api import login_serializers as shapes
 from annotation.accounts.login import passwords, second_factor
-from annotation.api.base import NewestFirst, user_of
+from annotation.api.base import user_of
+from annotation.api.pages import NewestFirst
 from annotation.models import ApiToken
 
 

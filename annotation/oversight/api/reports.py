@@ -5,6 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.api.base import ProjectView
+from annotation.api.parameters import Asked, parses
 from annotation.oversight.api import report_serializers
 from annotation.oversight.leaderboard import leaderboard
 from annotation.oversight.progress import progress
@@ -24,14 +25,12 @@ class QualityView(ProjectView):
 
 
 class LeaderboardView(ProjectView):
+    @parses(report_serializers.LeaderboardQuery)
     @extend_schema(
         operation_id="getLeaderboard",
-        parameters=[report_serializers.LeaderboardQuery],
         responses=report_serializers.Leaderboard,
         tags=["projects"],
     )
-    def get(self, request: Request, slug: str) -> Response:
-        asked = report_serializers.LeaderboardQuery(data=request.query_params)
-        asked.is_valid(raise_exception=True)
-        found = leaderboard(project=self.project, **asked.validated_data)
+    def get(self, request: Request, slug: str, asked: Asked) -> Response:
+        found = leaderboard(project=self.project, **asked)
         return Response(report_serializers.Leaderboard(found).data)

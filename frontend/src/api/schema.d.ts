@@ -4704,9 +4704,9 @@ export interface operations {
     listTokens: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -5061,6 +5061,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description The same for each attempt to send an answer. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -5118,12 +5119,13 @@ export interface operations {
                 after?: string;
                 /** @description Before this time. */
                 before?: string;
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 /** @description The ID of the changed row. */
                 row?: string;
+                /** @description The name of the changed table. */
                 table?: string;
             };
             header?: never;
@@ -5376,6 +5378,7 @@ export interface operations {
     completeOidcLogin: {
         parameters: {
             query?: {
+                /** @description Read by allauth. */
                 code?: string;
                 error?: string;
                 state?: string;
@@ -5648,9 +5651,9 @@ export interface operations {
     loops_list: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 /** @description Only results from the project with this slug. */
                 project?: string;
@@ -5716,10 +5719,14 @@ export interface operations {
     models_list: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
+                /**
+                 * @description * `policy` - Policy
+                 *     * `reward_model` - Reward Model
+                 */
                 kind?: "policy" | "reward_model";
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 /** @description Only results from the project with this slug. */
                 project?: string;
@@ -6029,9 +6036,9 @@ export interface operations {
     listProjects: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -6282,12 +6289,13 @@ export interface operations {
                 after?: string;
                 /** @description Before this time. */
                 before?: string;
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 /** @description The ID of the changed row. */
                 row?: string;
+                /** @description The name of the changed table. */
                 table?: string;
             };
             header?: never;
@@ -6320,7 +6328,7 @@ export interface operations {
     listChecks: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
                 /**
                  * @description * `gold` - Gold
@@ -6328,7 +6336,7 @@ export interface operations {
                  *     * `qualification` - Qualification
                  */
                 kind?: "gold" | "attention" | "qualification";
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -6361,9 +6369,9 @@ export interface operations {
     listExclusions: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -6501,9 +6509,9 @@ export interface operations {
     listImports: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -6639,9 +6647,9 @@ export interface operations {
     listInvitations: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -6757,9 +6765,9 @@ export interface operations {
     listMembers: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -6866,9 +6874,9 @@ export interface operations {
     listTaskProblems: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 /**
                  * @description * `open` - open
@@ -6975,7 +6983,7 @@ export interface operations {
                 annotator?: string;
                 /** @description Only entries created before this time. */
                 before?: string;
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
                 /**
                  * @description Only rankings with this optional part, or tasks with such a ranking.
@@ -6992,7 +7000,7 @@ export interface operations {
                 kind?: "annotation" | "review";
                 /** @description Only tasks with a response by this model. */
                 model?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 round?: number;
                 /** @description Only tasks whose prompt contains this text in any turn. Case is ignored. */
@@ -7041,9 +7049,9 @@ export interface operations {
     listReservations: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -7213,9 +7221,9 @@ export interface operations {
     listSnapshots: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -7291,7 +7299,7 @@ export interface operations {
                 annotator?: string;
                 /** @description Only entries created before this time. */
                 before?: string;
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
                 /**
                  * @description Only rankings with this optional part, or tasks with such a ranking.
@@ -7310,7 +7318,7 @@ export interface operations {
                 kind?: "ranking" | "gold" | "attention" | "qualification";
                 /** @description Only tasks with a response by this model. */
                 model?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 reserved?: boolean | null;
                 round?: number;
@@ -7420,9 +7428,9 @@ export interface operations {
     listTaskRankings: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -7456,9 +7464,9 @@ export interface operations {
     listWebhooks: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -7668,9 +7676,9 @@ export interface operations {
     runs_list: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 /** @description Only results from the project with this slug. */
                 project?: string;
@@ -7800,9 +7808,11 @@ export interface operations {
             query?: {
                 /** @description Only events with a seq above this number. */
                 after?: number;
-                format?: "events" | "json";
             };
-            header?: never;
+            header?: {
+                /** @description The last event received. Takes precedence over `after`. */
+                "Last-Event-ID"?: number;
+            };
             path: {
                 run_id: string;
             };
@@ -7840,7 +7850,7 @@ export interface operations {
     runs_log_retrieve: {
         parameters: {
             query?: {
-                /** @description Number of lines from the end, up to 2000. */
+                /** @description Number of lines from the end. */
                 tail?: number;
             };
             header?: never;
@@ -8027,13 +8037,35 @@ export interface operations {
     exportSnapshot: {
         parameters: {
             query?: {
-                format?: "argilla" | "csv" | "dataset" | "hh_rlhf" | "label_studio_pairwise" | "label_studio_ranker" | "oasst_trees" | "parquet" | "ranking" | "rewardbench" | "trl_preference" | "trl_preference_parquet" | "trl_prompt" | "trl_sft" | "trl_unpaired";
+                /**
+                 * @description * `trl_preference` - trl_preference
+                 *     * `trl_preference_parquet` - trl_preference_parquet
+                 *     * `trl_unpaired` - trl_unpaired
+                 *     * `trl_prompt` - trl_prompt
+                 *     * `trl_sft` - trl_sft
+                 *     * `ranking` - ranking
+                 *     * `parquet` - parquet
+                 *     * `dataset` - dataset
+                 *     * `csv` - csv
+                 *     * `rewardbench` - rewardbench
+                 *     * `hh_rlhf` - hh_rlhf
+                 *     * `oasst_trees` - oasst_trees
+                 *     * `label_studio_pairwise` - label_studio_pairwise
+                 *     * `label_studio_ranker` - label_studio_ranker
+                 *     * `argilla` - argilla
+                 */
+                format?: "trl_preference" | "trl_preference_parquet" | "trl_unpaired" | "trl_prompt" | "trl_sft" | "ranking" | "parquet" | "dataset" | "csv" | "rewardbench" | "hh_rlhf" | "oasst_trees" | "label_studio_pairwise" | "label_studio_ranker" | "argilla";
                 /** @description Of trl_unpaired: the rating scale that determines the label; by default the form's first scale. */
                 scale?: string;
-                /** @description only the rankings of one split: train or heldout */
-                split?: string;
+                /**
+                 * @description only the rankings of one split: train or heldout
+                 *
+                 *     * `train` - train
+                 *     * `heldout` - heldout
+                 */
+                split?: "train" | "heldout";
                 /** @description Of trl_unpaired: the lowest desirable rating; by default the middle of the scale. */
-                threshold?: string;
+                threshold?: number;
             };
             header?: never;
             path: {
@@ -8136,9 +8168,9 @@ export interface operations {
     listWebhookDeliveries: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 from whitenoise.base import WhiteNoise
 from whitenoise.responders import Response, StaticFile
-
-from config.problems import ProblemRenderer, problem_body
-from preferences.text import NUL
 
 # Model output is untrusted. This policy applies even to markup that the sanitiser does not remove. Such
 # markup can't run a script or submit a form. Images can't be loaded either, because an image's URL could leak
@@ -56,21 +51,6 @@ class SecurityHeaders(MiddlewareMixin):
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         return response
-
-
-def storable_query(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Refuses a URL whose path or query contains a NUL. Postgres text can't contain a NUL, so a view that
-    compared such a value with a column would fail. (`annotation.api.parsers` checks request bodies for
-    NULs.)"""
-
-    def answer(request: HttpRequest) -> Any:
-        if NUL not in request.path_info and quote(NUL) not in request.META.get("QUERY_STRING", ""):
-            return get_response(request)
-        detail = "The address contains a NUL character (%00), which can't be stored."
-        body = problem_body(status=HTTPStatus.BAD_REQUEST, detail=detail)
-        return JsonResponse(body, status=HTTPStatus.BAD_REQUEST, content_type=ProblemRenderer.media_type)
-
-    return answer
 
 
 class StaticFiles:

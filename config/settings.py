@@ -121,7 +121,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.SecurityHeaders",
     "config.middleware.StaticFiles",
-    "config.middleware.storable_query",
+    "config.wellformed.wellformed_request",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -225,7 +225,9 @@ REST_FRAMEWORK = {
     # config/proxies.py has already replaced a trusted proxy's address with the client's. DRF must not read
     # forwarding headers, because anybody can forge them.
     "NUM_PROXIES": 0,
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    # By default, DRF reads the parameter `format` of each URL and answers an unknown format with 404.
+    "URL_FORMAT_OVERRIDE": None,
+    "DEFAULT_SCHEMA_CLASS": "annotation.api.schema.Schema",
     "EXCEPTION_HANDLER": "config.problems.problem_response",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",

@@ -26,16 +26,6 @@ SELECT {_PROJECT.sql}, m.role, m.state, m.paused_reason
 """
 
 
-class NewestFirst(CursorPagination):
-    """Pages are ordered by ID. An ID is a UUIDv7, which sorts by creation time. An ID is also unique and
-    never changes, as a cursor requires."""
-
-    ordering = "-id"
-    page_size = 100
-    max_page_size = 500
-    page_size_query_param = "page_size"
-
-
 def user_of(request: Request) -> User:
     """The logged-in user. Only for views that require a login."""
     return cast(User, request.user)

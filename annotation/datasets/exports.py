@@ -17,10 +17,11 @@ PARQUET = "parquet"
 FORMAT_NAMES = tuple(EXPORT_FORMATS)
 MEDIA_TYPES = sorted({format.media_type for format in EXPORT_FORMATS.values()})
 OPTIONS = {
-    option.name: option.meaning if option is SPLIT else f"Of {known.name}: {option.meaning}."
+    option.name: (option, option.meaning if option is SPLIT else f"Of {known.name}: {option.meaning}.")
     for known in EXPORT_FORMATS.values()
     for option in known.options
 }
+"""Each option with its description."""
 
 
 def export_snapshot(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,19 +52,28 @@ class SnapshotFile:
 
 @dataclass(frozen=True, slots=True)
 class Option:
+    """An export option. `choices` lists the valid values; if it is empty, `is_number` tells whether the value
+    must be a finite number."""
+
     name: str
     meaning: str
-    parse: Callable[[str], Any] = str
+    choices: tuple[str, ...] = ()
+    is_number: bool = False
 
-
-def _split(text: str) -> str:
-    if text not in SPLITS:
-        raise ValueError(text)
-    return text
+    def parse(self, text: str) -> Any:
+        """Raises ValueError if the text is invalid."""
+        if self.is_number:
+            value = float(text)
+            if not math.isfinite(value):
+                raise ValueError(text)
+            return value
+        if self.choices and text not in self.choices:
+            raise ValueError(text)
+        return text
 
 
 SPLITS = ("train", "heldout")
-SPLIT = Option("split", f"only the rankings of one split: {' or '.join(SPLITS)}", _split)
+SPLIT = Option("split", f"only the rankings of one split: {' or '.join(SPLITS)}", SPLITS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from annotation.api import parsers
 from annotation.content.drafts import BadDraft, ResponseDraft, TaskDraft, prepared
 from annotation.forms import answer_form
 from annotation.models import task
-from config.middleware import storable_query
 from config.problems import Problem
+from config.wellformed import wellformed_request
 from preferences import text
 from preferences.formats.recognition import read_records
 from preferences.text import MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS, name_fault, storage_fault, text_fault
@@ -66,7 +66,7 @@ def test_unstorable_text_is_rejected_everywhere_for_the_same_reason(bad: str) ->
 
 
 def test_url_with_a_nul_character_is_refused() -> None:
-    answer = storable_query(lambda request: None)
+    answer = wellformed_request(lambda request: None)
     for address in ("/projects/a%00b", "/projects/?q=a%00b"):
         assert answer(RequestFactory().get(address)).status_code == HTTPStatus.BAD_REQUEST
     assert answer(RequestFactory().get("/projects/?q=a")) is None

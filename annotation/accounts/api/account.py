@@ -20,7 +20,8 @@ from annotation.accounts import tokens
 from annotation.accounts.api import login_serializers as shapes
 from annotation.accounts.login import passwords, second_factor
 from annotation.accounts.login.own_tokens import create_own_token
-from annotation.api.base import NewestFirst, user_of
+from annotation.api.base import user_of
+from annotation.api.pages import NewestFirst
 from annotation.models import ApiToken
 
 

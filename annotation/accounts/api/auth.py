@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth import logout
 from django.http import HttpResponseRedirect
 from django.middleware.csrf import get_token
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 from annotation.accounts.api import login_serializers as shapes
 from annotation.accounts.login import oidc, passwords, resets, second_factor
 from annotation.api.base import user_of
+from annotation.api.parameters import Asked, parses
 from annotation.models import Membership, User
 
 
@@ -141,15 +142,18 @@ class OidcBeginView(OidcView):
 
 
 class OidcCallbackView(OidcView):
+    @parses(shapes.OidcAnswer)
     @extend_schema(
         operation_id="completeOidcLogin",
         description="The callback to which the provider sends the browser. Redirects to a page of this site.",
-        parameters=[OpenApiParameter(name, str) for name in ("code", "state", "error")],
         responses={302: None},
         tags=["auth"],
     )
-    def get(self, request: Request, provider: str) -> HttpResponseRedirect:
-        return HttpResponseRedirect(oidc.complete(request=request._request, provider_id=provider))
+    def get(self, request: Request, provider: str, asked: Asked) -> HttpResponseRedirect:
+        page = oidc.complete(
+            request=request._request, provider_id=provider, state_id=asked["state"], denial=asked["error"]
+        )
+        return HttpResponseRedirect(page)
 
 
 class LogoutView(APIView):

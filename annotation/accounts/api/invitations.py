@@ -17,7 +17,8 @@ from annotation.accounts.api import invitation_serializers as shapes
 from annotation.accounts.api import login_serializers
 from annotation.accounts.api.auth import LogInView, me
 from annotation.accounts.login import joining
-from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_of
+from annotation.api.base import ProjectView, row_of_project, user_of
+from annotation.api.pages import NewestFirst
 from annotation.models import Invitation
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from annotation import models
+from annotation.api.parameters import Query
 from annotation.models.people import Scope
 from annotation.models.project import (
     Role,
@@ -16,6 +17,9 @@ MAX_PASSWORD_CHARACTERS = 1000
 
 
 MAX_CODE_CHARACTERS = 40
+
+# The longest authorization codes, such as those of Microsoft Entra ID, have about 2,000 characters.
+MAX_OIDC_CHARACTERS = 8_000
 
 
 class Password(serializers.CharField):
@@ -53,6 +57,14 @@ class BeginOidc(serializers.Serializer[Any]):
         allow_blank=True,
         help_text="The page on this site to return to after logging in.",
     )
+
+
+class OidcAnswer(Query):
+    """The provider sends the browser to the callback with these parameters, and possibly others."""
+
+    state = serializers.CharField(default="", max_length=MAX_OIDC_CHARACTERS)
+    code = serializers.CharField(default="", max_length=MAX_OIDC_CHARACTERS, help_text="Read by allauth.")
+    error = serializers.CharField(default="", max_length=MAX_OIDC_CHARACTERS)
 
 
 class Redirect(serializers.Serializer[Any]):

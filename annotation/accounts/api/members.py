@@ -12,7 +12,8 @@ from rest_framework.response import Response
 
 from annotation.accounts.api import member_serializers as serializers
 from annotation.accounts.members import put_member
-from annotation.api.base import NewestFirst, ProjectView
+from annotation.api.base import ProjectView
+from annotation.api.pages import NewestFirst
 from annotation.desk import membership
 from annotation.models import Membership
 

@@ -111,12 +111,12 @@ def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> st
         ) from None
 
 
-def complete(*, request: HttpRequest, provider_id: str) -> str:
+def complete(*, request: HttpRequest, provider_id: str, state_id: str, denial: str) -> str:
     """The page to which the browser is redirected. A response to the browser's own request logs the user in,
     or leads to the second-factor step. Any other response from the provider leads to the login page, which
     shows the reason."""
     try:
-        state, identity = _identity(request, provider_id)
+        state, identity = _identity(request, provider_id, state_id, denial)
         user = _user_of(request, provider_id, identity)
     except Refused as refused:
         logger.warning("A login through %s was refused: %s", provider_id, refused)
@@ -136,21 +136,22 @@ def safe_page(page: str) -> str:
     return page if here else "/"
 
 
-def _identity(request: HttpRequest, provider_id: str) -> tuple[dict[str, Any], Identity]:
+def _identity(
+    request: HttpRequest, provider_id: str, state_id: str, denial: str
+) -> tuple[dict[str, Any], Identity]:
     if _named(provider_id) is None:
         raise Refused("failed", "no such provider")
     adapter = _Adapter(request, provider_id)
     provider = adapter.get_provider()
-    state_id = request.GET.get("state", "")
     state = unstash_state(request, provider_id=provider.sub_id, state_id=state_id)
     if state is None:
         raise Refused(
             "failed",
             "the state does not belong to a request from this browser, has been used, or has expired",
         )
-    if error := request.GET.get("error"):
-        reason = "cancelled" if error == "access_denied" else "failed"
-        raise Refused(reason, f"the provider responded with {error[:100]!r}")
+    if denial:
+        reason = "cancelled" if denial == "access_denied" else "failed"
+        raise Refused(reason, f"the provider responded with {denial[:100]!r}")
     try:
         tokens = adapter.get_access_token_data(
             request,

@@ -14,7 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_of
+from annotation.api.base import ProjectView, row_of_project, user_of
+from annotation.api.pages import NewestFirst
 from annotation.content.api import serializers
 from annotation.content.import_jobs.launch import launch_hub_import, launch_import
 from annotation.content.import_jobs.transitions import cancel_import

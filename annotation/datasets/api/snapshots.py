@@ -9,7 +9,8 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.base import NewestFirst, ProjectView, user_of
+from annotation.api.base import ProjectView, user_of
+from annotation.api.pages import NewestFirst
 from annotation.datasets import snapshots
 from annotation.datasets.api import serializers
 from annotation.models import DatasetSnapshot

@@ -6,24 +6,29 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
+from rest_framework.serializers import CharField, Serializer
 from rest_framework.views import APIView
 
 from annotation.api.base import ProjectView, user_of
 from annotation.api.endpoint import action_of
+from annotation.api.parameters import Asked, parses
 from annotation.api.permissions import paused_reason, require
 from annotation.api.refusals import AnnotatorPaused
 from annotation.desk import allocation, reads, submission
 from annotation.desk.api import serializers
 from annotation.models import ApiToken, Assignment, Ranking
-from config.problems import FieldProblem, Problem
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
-MAX_IDEMPOTENCY_KEY_CHARACTERS = 200
+IDEMPOTENCY_KEY = CharField(
+    max_length=200,
+    trim_whitespace=False,
+    default="",
+    help_text="The same for each attempt to send an answer.",
+)
 
 
 def source_of(request: Request) -> str:
@@ -146,22 +151,22 @@ class SubmitView(AssignmentView):
     # the draft.
     refuses_paused = False
 
+    @parses(headers={IDEMPOTENCY_HEADER: IDEMPOTENCY_KEY})
     @extend_schema(
         operation_id="submitRanking",
         description="201: the answer was stored. 200: the same answer was stored earlier with this"
         " key, and the earlier ranking is returned. 409: the lease is no longer held, or the annotator is"
         " paused. The answer is then saved as the draft.",
-        parameters=[OpenApiParameter(IDEMPOTENCY_HEADER, str, OpenApiParameter.HEADER)],
         request=serializers.Submission,
         responses={200: serializers.RankingId, 201: serializers.RankingId},
         tags=["assignments"],
     )
-    def post(self, request: Request, id: UUID) -> Response:
+    def post(self, request: Request, id: UUID, asked: Asked) -> Response:
         ranking, created = submission.submit_ranking(
             assignment=self.assignment,
             token=self.given.validated_data["token"],
             answer=self.given.answer(),
-            idempotency_key=_idempotency_key(request),
+            idempotency_key=asked["idempotency_key"],
             source=source_of(request),
             paused=self.paused,
         )
@@ -188,11 +193,3 @@ class ReviseView(AssignmentView):
 def _ranking(ranking: Ranking, created: bool) -> Response:
     status = HTTPStatus.CREATED if created else HTTPStatus.OK
     return Response(serializers.RankingId(ranking).data, status=status)
-
-
-def _idempotency_key(request: Request) -> str:
-    key: str = request.headers.get(IDEMPOTENCY_HEADER, "")
-    if len(key) > MAX_IDEMPOTENCY_KEY_CHARACTERS:
-        reason = f"{len(key)} characters exceed the limit of {MAX_IDEMPOTENCY_KEY_CHARACTERS}."
-        raise Problem("The Idempotency-Key is too long.", errors=[FieldProblem(IDEMPOTENCY_HEADER, reason)])
-    return key

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from annotation import models
+from annotation.api.parameters import Query
 from annotation.api.serializers import excerpt_of
 from annotation.models.task_problem import MAX_TEXT_CHARACTERS
 
@@ -20,7 +21,7 @@ class TaskProblemId(serializers.Serializer[models.TaskProblem]):
     id = serializers.UUIDField()
 
 
-class TaskProblemsSought(serializers.Serializer[Any]):
+class TaskProblemsSought(Query):
     state = serializers.ChoiceField(choices=["open", "settled"], required=False)
     task = serializers.UUIDField(required=False)
 

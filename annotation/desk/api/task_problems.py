@@ -9,9 +9,12 @@ from uuid import UUID
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import CharField
 from rest_framework.views import APIView
 
-from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_of
+from annotation.api.base import ProjectView, row_of_project, user_of
+from annotation.api.pages import NewestFirst, page_query
+from annotation.api.parameters import Asked, parses
 from annotation.desk.api import task_problem_serializers as serializers
 from annotation.desk.api.assignments import AssignmentView
 from annotation.desk.task_problems import reopen_problem, report_problem, settle_problem
@@ -35,28 +38,30 @@ class ReportProblemView(AssignmentView):
         return Response(serializers.TaskProblemId(problem).data, status=status)
 
 
+MAX_TURN_CHARACTERS = 37  # one digit and a UUID
+
+
 class OpenFirst(NewestFirst):
     """Orders reports by one text column that combines state and time, because a cursor needs a single
     column."""
 
     ordering = "-turn"
+    query = page_query(CharField(max_length=MAX_TURN_CHARACTERS))
 
 
 class TaskProblemsView(ProjectView):
     pagination_class = OpenFirst
 
+    @parses(serializers.TaskProblemsSought)
     @extend_schema(
         operation_id="listTaskProblems",
         description="Problems that annotators reported. Open problems come before resolved problems, and"
         " within each group, newer problems come before older problems.",
-        parameters=[serializers.TaskProblemsSought],
         responses=serializers.TaskProblem(many=True),
         tags=["tasks"],
     )
-    def get(self, request: Request, slug: str) -> Response:
-        sought = serializers.TaskProblemsSought(data=request.query_params)
-        sought.is_valid(raise_exception=True)
-        rows = TaskProblem.objects.sought(**sought.validated_data).filter(project=self.project)
+    def get(self, request: Request, slug: str, asked: Asked) -> Response:
+        rows = TaskProblem.objects.sought(**asked).filter(project=self.project)
         page: Any = self.paginate_queryset(rows.in_turn().with_shown())
         return self.get_paginated_response(serializers.TaskProblem(page, many=True).data)
 

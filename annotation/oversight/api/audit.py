@@ -9,46 +9,45 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.base import NewestFirst, ProjectView
+from annotation.api.base import ProjectView
+from annotation.api.pages import NewestNumberFirst
+from annotation.api.parameters import Asked, parses
 from annotation.models import AuditEntry
 from annotation.models.audit import AuditEntryQuerySet
 from annotation.oversight import audit
 from annotation.oversight.api import audit_serializers as serializers
 
 
-def _page(view: GenericAPIView[Any], request: Request, entries: AuditEntryQuerySet) -> Response:
-    given = serializers.AuditFilter(data=request.query_params)
-    given.is_valid(raise_exception=True)
-    wanted = given.validated_data
-    wanted["actor"] = audit.actor_named(wanted.get("actor", ""))
+def _page(view: GenericAPIView[Any], entries: AuditEntryQuerySet, asked: Asked) -> Response:
+    wanted = {**asked, "actor": audit.actor_named(asked.get("actor", ""))}
     page: Any = view.paginate_queryset(entries.matching(**wanted))
     context = {"actor_names": audit.actor_names(page)}
     return view.get_paginated_response(serializers.AuditEntry(page, many=True, context=context).data)
 
 
 class ProjectAuditView(ProjectView):
-    pagination_class = NewestFirst
+    pagination_class = NewestNumberFirst
 
+    @parses(serializers.AuditFilter)
     @extend_schema(
         operation_id="listAuditEntries",
         description="Changes in the project, newest first.",
-        parameters=[serializers.AuditFilter],
         responses=serializers.AuditEntry(many=True),
         tags=["audit"],
     )
-    def get(self, request: Request, slug: str) -> Response:
-        return _page(self, request, AuditEntry.objects.of_project(self.project))
+    def get(self, request: Request, slug: str, asked: Asked) -> Response:
+        return _page(self, AuditEntry.objects.of_project(self.project), asked)
 
 
 class SiteAuditView(GenericAPIView[AuditEntry]):
-    pagination_class = NewestFirst
+    pagination_class = NewestNumberFirst
 
+    @parses(serializers.AuditFilter)
     @extend_schema(
         operation_id="listSiteAuditEntries",
         description="All changes, including accounts and tokens, newest first.",
-        parameters=[serializers.AuditFilter],
         responses=serializers.AuditEntry(many=True),
         tags=["audit"],
     )
-    def get(self, request: Request) -> Response:
-        return _page(self, request, AuditEntry.objects.all())
+    def get(self, request: Request, asked: Asked) -> Response:
+        return _page(self, AuditEntry.objects.all(), asked)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
 from annotation import models
+from annotation.api.parameters import Query, name_field
 
 
-class AuditFilter(serializers.Serializer[Any]):
-    actor = serializers.CharField(
-        required=False, help_text="A username, or an actor as shown in audit entries."
-    )
+class AuditFilter(Query):
+    actor = name_field("A username, or an actor as shown in audit entries.")
     action = serializers.ChoiceField(choices=models.AuditEntry.Action.choices, required=False)
-    table = serializers.CharField(required=False)
-    row = serializers.CharField(required=False, help_text="The ID of the changed row.")
+    table = name_field("The name of the changed table.")
+    row = name_field("The ID of the changed row.")
     after = serializers.DateTimeField(required=False, help_text="Only changes made at this time or later.")
     before = serializers.DateTimeField(required=False, help_text="Before this time.")
 

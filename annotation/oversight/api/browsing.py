@@ -10,7 +10,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.base import NewestFirst, ProjectView
+from annotation.api.base import ProjectView
+from annotation.api.pages import NewestFirst
+from annotation.api.parameters import Asked, parses
 from annotation.models import RankingTask
 from annotation.oversight import browsing
 from annotation.oversight.api import browsing_serializers as serializers
@@ -19,18 +21,16 @@ from annotation.oversight.api import browsing_serializers as serializers
 class RankingsView(ProjectView):
     pagination_class = NewestFirst
 
+    @parses(serializers.RankingsSought)
     @extend_schema(
         operation_id="listRankings",
         description="Current rankings, newest first. Rankings by excluded annotators are included and"
         " marked.",
-        parameters=[serializers.RankingsSought],
         responses=serializers.RankingListed(many=True),
         tags=["tasks"],
     )
-    def get(self, request: Request, slug: str) -> Response:
-        wanted = serializers.RankingsSought(data=request.query_params)
-        wanted.is_valid(raise_exception=True)
-        rows = browsing.rankings_sought(project=self.project, sought=wanted.validated_data)
+    def get(self, request: Request, slug: str, asked: Asked) -> Response:
+        rows = browsing.rankings_sought(project=self.project, sought=asked)
         page: Any = self.paginate_queryset(rows)
         return self.get_paginated_response(serializers.RankingListed(page, many=True).data)
 

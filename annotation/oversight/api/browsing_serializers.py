@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
 from annotation import models
+from annotation.api.parameters import Number, Query, WholeNumber, name_field
 from annotation.api.serializers import MAX_INTEGER
 from annotation.oversight.api.task_serializers import TaskFacts
 from annotation.oversight.browsing import CARRIES, EXCERPT_CHARACTERS
@@ -16,12 +15,10 @@ _EXCERPT = f"The first {EXCERPT_CHARACTERS} characters of the prompt's last turn
 _COMMENT = f"The first {EXCERPT_CHARACTERS} characters of the comment."
 
 
-class _Sought(serializers.Serializer[Any]):
-    round = serializers.IntegerField(min_value=0, max_value=MAX_INTEGER, required=False)
-    model = serializers.CharField(
-        max_length=200, required=False, help_text="Only tasks with a response by this model."
-    )
-    agreement_below = serializers.FloatField(
+class _Sought(Query):
+    round = WholeNumber(max_value=MAX_INTEGER, required=False)
+    model = name_field("Only tasks with a response by this model.")
+    agreement_below = Number(
         min_value=0,
         max_value=1.01,
         required=False,
@@ -38,9 +35,7 @@ class _Sought(serializers.Serializer[Any]):
         trim_whitespace=False,
         help_text="Only tasks whose prompt contains this text in any turn. Case is ignored.",
     )
-    annotator = serializers.CharField(
-        max_length=200, required=False, help_text="A username, or a name from an imported file."
-    )
+    annotator = name_field("A username, or a name from an imported file.")
     after = serializers.DateTimeField(required=False, help_text="Only entries created at this time or later.")
     before = serializers.DateTimeField(required=False, help_text="Only entries created before this time.")
 

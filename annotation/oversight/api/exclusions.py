@@ -11,7 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_of
+from annotation.api.base import ProjectView, row_of_project, user_of
+from annotation.api.pages import NewestFirst
 from annotation.models import Exclusion, Project
 from annotation.oversight import exclusion, exclusion_preview
 from annotation.oversight.api import exclusion_serializers as serializers

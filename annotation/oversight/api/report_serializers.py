@@ -4,6 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from annotation.api.parameters import Query
+
 
 class Estimate(serializers.Serializer[Any]):
     """An estimate with its 95% confidence interval; null without data."""
@@ -174,7 +176,7 @@ class Leaderboard(serializers.Serializer[Any]):
     slices_left_out = serializers.IntegerField()
 
 
-class LeaderboardQuery(serializers.Serializer[Any]):
+class LeaderboardQuery(Query):
     method = serializers.ChoiceField(
         choices=METHODS,
         default="bradley_terry",

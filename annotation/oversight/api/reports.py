@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.api.base import ProjectView
+from annotation.api.parameters import Asked, parses
 from annotation.oversight.api import report_serializers
 from annotation.oversight.leaderboard import leaderboard
 from annotation.oversight.progress import progress
@@ -41,20 +42,16 @@ class QualityView(ProjectView):
 class LeaderboardView(ProjectView):
     heavy = {"GET": Heavy.REPORT}
 
+    @parses(report_serializers.LeaderboardQuery)
     @extend_schema(
         operation_id="getLeaderboard",
-        parameters=[report_serializers.LeaderboardQuery],
         responses=report_serializers.Leaderboard,
         tags=["projects"],
     )
-    def get(self, request: Request, slug: str) -> Response:
-        asked = report_serializers.LeaderboardQuery(data=request.query_params)
-        asked.is_valid(raise_exception=True)
-        options = asked.validated_data
-
+    def get(self, request: Request, slug: str, asked: Asked) -> Response:
         def compute() -> dict[str, Any]:
-            return dict(report_serializers.Leaderboard(leaderboard(project=self.project, **options)).data)
+            return dict(report_serializers.Leaderboard(leaderboard(project=self.project, **asked)).data)
 
         return Response(
-            cached_report(project=self.project, name="leaderboard", options=options, compute=compute)
+            cached_report(project=self.project, name="leaderboard", options=asked, compute=compute)
         )

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from annotation import models
+from annotation.api.parameters import Query
 from annotation.api.serializers import MAX_INTEGER, PromptShown
 from annotation.content.task_changes import SETTABLE_STATES
 from annotation.models import RankingTask
@@ -86,5 +87,5 @@ class Check(Task):
     )
 
 
-class CheckFilter(serializers.Serializer[Any]):
+class CheckFilter(Query):
     kind = serializers.ChoiceField(choices=KINDS, required=False)

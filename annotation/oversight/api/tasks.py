@@ -10,7 +10,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.base import NewestFirst, ProjectView
+from annotation.api.base import ProjectView
+from annotation.api.pages import NewestFirst
+from annotation.api.parameters import Asked, parses
 from annotation.content import task_changes
 from annotation.models import RankingTask
 from annotation.oversight import browsing
@@ -20,19 +22,15 @@ from annotation.oversight.api import browsing_serializers, task_serializers
 class TasksView(ProjectView):
     pagination_class = NewestFirst
 
+    @parses(browsing_serializers.TasksSought)
     @extend_schema(
         operation_id="listTasks",
         description="Tasks, newest first, with the start of each prompt. `getTask` returns the whole prompt.",
-        parameters=[browsing_serializers.TasksSought],
         responses=browsing_serializers.TaskListed(many=True),
         tags=["tasks"],
     )
-    def get(self, request: Request, slug: str) -> Response:
-        wanted = browsing_serializers.TasksSought(data=request.query_params)
-        wanted.is_valid(raise_exception=True)
-        page: Any = self.paginate_queryset(
-            browsing.tasks_sought(project=self.project, sought=wanted.validated_data)
-        )
+    def get(self, request: Request, slug: str, asked: Asked) -> Response:
+        page: Any = self.paginate_queryset(browsing.tasks_sought(project=self.project, sought=asked))
         return self.get_paginated_response(browsing_serializers.TaskListed(page, many=True).data)
 
 
@@ -60,17 +58,15 @@ class TaskView(ProjectView):
 class ChecksView(ProjectView):
     pagination_class = NewestFirst
 
+    @parses(task_serializers.CheckFilter)
     @extend_schema(
         operation_id="listChecks",
         description="Gold, attention and qualification tasks, with the number of answers and their mean"
         " score.",
-        parameters=[task_serializers.CheckFilter],
         responses=task_serializers.Check(many=True),
         tags=["tasks"],
     )
-    def get(self, request: Request, slug: str) -> Response:
-        wanted = task_serializers.CheckFilter(data=request.query_params)
-        wanted.is_valid(raise_exception=True)
-        rows = RankingTask.objects.filter(project=self.project, **wanted.validated_data).checks()
+    def get(self, request: Request, slug: str, asked: Asked) -> Response:
+        rows = RankingTask.objects.filter(project=self.project, **asked).checks()
         page: Any = self.paginate_queryset(rows.with_scores().select_related("prompt"))
         return self.get_paginated_response(task_serializers.Check(page, many=True).data)

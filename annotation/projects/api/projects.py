@@ -9,7 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotation.api.base import NewestFirst, ProjectView, user_of
+from annotation.api.base import ProjectView, user_of
+from annotation.api.pages import NewestFirst
 from annotation.forms import serializers as form_serializers
 from annotation.forms import versions
 from annotation.forms.presets import PRESETS

@@ -13,7 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotation.api.base import NewestFirst, ProjectView, allow_in, row_of_project, user_of
+from annotation.api.base import ProjectView, allow_in, row_of_project, user_of
+from annotation.api.pages import NewestFirst
 from annotation.models import Project, WebhookDelivery, WebhookEndpoint
 from annotation.webhooks import delivery as webhook_delivery
 from annotation.webhooks import endpoints

@@ -4765,9 +4765,9 @@ export interface operations {
     listTokens: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -5122,6 +5122,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description The same for each attempt to send an answer. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -5179,12 +5180,13 @@ export interface operations {
                 after?: string;
                 /** @description Before this time. */
                 before?: string;
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 /** @description The ID of the changed row. */
                 row?: string;
+                /** @description The name of the changed table. */
                 table?: string;
             };
             header?: never;
@@ -5437,6 +5439,7 @@ export interface operations {
     completeOidcLogin: {
         parameters: {
             query?: {
+                /** @description Read by allauth. */
                 code?: string;
                 error?: string;
                 state?: string;
@@ -5750,9 +5753,9 @@ export interface operations {
     loops_list: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 /** @description Only results from the project with this slug. */
                 project?: string;
@@ -5818,10 +5821,14 @@ export interface operations {
     models_list: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
+                /**
+                 * @description * `policy` - Policy
+                 *     * `reward_model` - Reward Model
+                 */
                 kind?: "policy" | "reward_model";
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 /** @description Only results from the project with this slug. */
                 project?: string;
@@ -6131,9 +6138,9 @@ export interface operations {
     listProjects: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -6384,12 +6391,13 @@ export interface operations {
                 after?: string;
                 /** @description Before this time. */
                 before?: string;
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 /** @description The ID of the changed row. */
                 row?: string;
+                /** @description The name of the changed table. */
                 table?: string;
             };
             header?: never;
@@ -6422,7 +6430,7 @@ export interface operations {
     listChecks: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
                 /**
                  * @description * `gold` - Gold
@@ -6430,7 +6438,7 @@ export interface operations {
                  *     * `qualification` - Qualification
                  */
                 kind?: "gold" | "attention" | "qualification";
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -6463,9 +6471,9 @@ export interface operations {
     listExclusions: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -6603,9 +6611,9 @@ export interface operations {
     listImports: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -6741,9 +6749,9 @@ export interface operations {
     listInvitations: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -6859,9 +6867,9 @@ export interface operations {
     listMembers: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -6968,9 +6976,9 @@ export interface operations {
     listTaskProblems: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 /**
                  * @description * `open` - open
@@ -7077,7 +7085,7 @@ export interface operations {
                 annotator?: string;
                 /** @description Only entries created before this time. */
                 before?: string;
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
                 /**
                  * @description Only rankings with this optional part, or tasks with such a ranking.
@@ -7094,7 +7102,7 @@ export interface operations {
                 kind?: "annotation" | "review";
                 /** @description Only tasks with a response by this model. */
                 model?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 round?: number;
                 /** @description Only tasks whose prompt contains this text in any turn. Case is ignored. */
@@ -7143,9 +7151,9 @@ export interface operations {
     listReservations: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -7315,9 +7323,9 @@ export interface operations {
     listSnapshots: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -7393,7 +7401,7 @@ export interface operations {
                 annotator?: string;
                 /** @description Only entries created before this time. */
                 before?: string;
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
                 /**
                  * @description Only rankings with this optional part, or tasks with such a ranking.
@@ -7412,7 +7420,7 @@ export interface operations {
                 kind?: "ranking" | "gold" | "attention" | "qualification";
                 /** @description Only tasks with a response by this model. */
                 model?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 reserved?: boolean | null;
                 round?: number;
@@ -7522,9 +7530,9 @@ export interface operations {
     listTaskRankings: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -7558,9 +7566,9 @@ export interface operations {
     listWebhooks: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;
@@ -7770,9 +7778,9 @@ export interface operations {
     runs_list: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
                 /** @description Only results from the project with this slug. */
                 project?: string;
@@ -7902,9 +7910,11 @@ export interface operations {
             query?: {
                 /** @description Only events with a seq above this number. */
                 after?: number;
-                format?: "events" | "json";
             };
-            header?: never;
+            header?: {
+                /** @description The last event received. Takes precedence over `after`. */
+                "Last-Event-ID"?: number;
+            };
             path: {
                 run_id: string;
             };
@@ -7942,7 +7952,7 @@ export interface operations {
     runs_log_retrieve: {
         parameters: {
             query?: {
-                /** @description Number of lines from the end, up to 2000. */
+                /** @description Number of lines from the end. */
                 tail?: number;
             };
             header?: never;
@@ -8129,13 +8139,35 @@ export interface operations {
     exportSnapshot: {
         parameters: {
             query?: {
-                format?: "argilla" | "csv" | "dataset" | "hh_rlhf" | "label_studio_pairwise" | "label_studio_ranker" | "oasst_trees" | "parquet" | "ranking" | "rewardbench" | "trl_preference" | "trl_preference_parquet" | "trl_prompt" | "trl_sft" | "trl_unpaired";
+                /**
+                 * @description * `trl_preference` - trl_preference
+                 *     * `trl_preference_parquet` - trl_preference_parquet
+                 *     * `trl_unpaired` - trl_unpaired
+                 *     * `trl_prompt` - trl_prompt
+                 *     * `trl_sft` - trl_sft
+                 *     * `ranking` - ranking
+                 *     * `parquet` - parquet
+                 *     * `dataset` - dataset
+                 *     * `csv` - csv
+                 *     * `rewardbench` - rewardbench
+                 *     * `hh_rlhf` - hh_rlhf
+                 *     * `oasst_trees` - oasst_trees
+                 *     * `label_studio_pairwise` - label_studio_pairwise
+                 *     * `label_studio_ranker` - label_studio_ranker
+                 *     * `argilla` - argilla
+                 */
+                format?: "trl_preference" | "trl_preference_parquet" | "trl_unpaired" | "trl_prompt" | "trl_sft" | "ranking" | "parquet" | "dataset" | "csv" | "rewardbench" | "hh_rlhf" | "oasst_trees" | "label_studio_pairwise" | "label_studio_ranker" | "argilla";
                 /** @description Of trl_unpaired: the rating scale that determines the label; by default the form's first scale. */
                 scale?: string;
-                /** @description only the rankings of one split: train or heldout */
-                split?: string;
+                /**
+                 * @description only the rankings of one split: train or heldout
+                 *
+                 *     * `train` - train
+                 *     * `heldout` - heldout
+                 */
+                split?: "train" | "heldout";
                 /** @description Of trl_unpaired: the lowest desirable rating; by default the middle of the scale. */
-                threshold?: string;
+                threshold?: number;
             };
             header?: never;
             path: {
@@ -8238,9 +8270,9 @@ export interface operations {
     listWebhookDeliveries: {
         parameters: {
             query?: {
-                /** @description The pagination cursor value. */
+                /** @description The place in the list, from `next` or `previous`. */
                 cursor?: string;
-                /** @description Number of results to return per page. */
+                /** @description Entries per page. */
                 page_size?: number;
             };
             header?: never;

@@ -8,26 +8,25 @@ from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api.base import NewestFirst, user_of
+from annotation.api.base import user_of
+from annotation.api.pages import NewestFirst
+from annotation.api.parameters import Asked, parses
 from training.loop import loops
 from training.loop.api import serializers
 from training.models import Loop
-from training.models.querysets import ProjectOwnedQuerySet
-from training.runs.api.base import PROJECT, project_to_train
+from training.runs.api.base import ProjectQuery, project_to_train
 
 
-class LoopsView(generics.ListAPIView[Loop]):
-    serializer_class = serializers.LoopSerializer
+class LoopsView(generics.GenericAPIView[Loop]):
     pagination_class = NewestFirst
 
-    def get_queryset(self) -> ProjectOwnedQuerySet[Loop]:
-        visible = Loop.objects.select_related("project").visible_to(user_of(self.request))
-        return visible.of_project(self.request.query_params.get("project"))
-
-    @extend_schema(parameters=[PROJECT])
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    @parses(ProjectQuery)
+    @extend_schema(responses=serializers.LoopSerializer(many=True))
+    def get(self, request: Request, asked: Asked) -> Response:
         """List the projects' training loops."""
-        return super().get(request, *args, **kwargs)
+        visible = Loop.objects.select_related("project").visible_to(user_of(request))
+        page: Any = self.paginate_queryset(visible.of_project(asked.get("project")))
+        return self.get_paginated_response(serializers.LoopSerializer(page, many=True).data)
 
     @extend_schema(request=serializers.SetLoopSerializer, responses={201: serializers.LoopSerializer})
     def post(self, request: Request) -> Response:

@@ -6,8 +6,10 @@ from typing import Any
 
 from rest_framework import serializers
 
+from annotation.api.parameters import Query
 from training.models import ModelVersion, TrainingRun
 from training.registry.evaluations import Evaluation, Gain, Judged
+from training.runs.api.base import ProjectQuery
 from training.runs.api.serializers import ModelRefSerializer
 
 
@@ -38,8 +40,12 @@ class ModelSerializer(serializers.ModelSerializer[ModelVersion]):
         read_only_fields = fields
 
 
-class OtherModelSerializer(serializers.Serializer[Any]):
-    other = serializers.UUIDField()
+class ModelsQuery(ProjectQuery):
+    kind = serializers.ChoiceField(choices=ModelVersion.Kind.choices, required=False)
+
+
+class OtherModelQuery(Query):
+    other = serializers.UUIDField(help_text="The ID of the other model.")
 
 
 class EvaluationSerializer(serializers.Serializer[Evaluation]):

@@ -3,17 +3,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.shortcuts import get_object_or_404
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotation.api.base import NewestFirst, allow_in, user_of
+from annotation.api.base import allow_in, user_of
+from annotation.api.pages import NewestFirst
+from annotation.api.parameters import Asked, parses
 from config.heavy.routes import Heavy
 from training.models import ModelVersion, TrainingRun
-from training.models.querysets import ProjectOwnedQuerySet
 from training.registry.api import model_serializers, reward_report_serializers
 from training.registry.evaluations import judged_policies
 from training.registry.reward_reports import (
@@ -23,35 +23,30 @@ from training.registry.reward_reports import (
     report_of,
 )
 from training.registry.stages import archive_model, promote_model
-from training.runs.api.base import PROJECT
-
-KIND = OpenApiParameter("kind", str, enum=ModelVersion.Kind.values)
-OTHER = OpenApiParameter("other", OpenApiTypes.UUID, required=True, description="The ID of the other model.")
+from training.runs.api.base import ProjectQuery
 
 
-class ModelsView(generics.ListAPIView[ModelVersion]):
-    serializer_class = model_serializers.ModelSerializer
+class ModelsView(generics.GenericAPIView[ModelVersion]):
     pagination_class = NewestFirst
 
-    def get_queryset(self) -> ProjectOwnedQuerySet[ModelVersion]:
-        visible = ModelVersion.objects.with_lineage().visible_to(user_of(self.request))
-        kind = self.request.query_params.get("kind")
-        chosen = visible.filter(kind=kind) if kind else visible
-        return chosen.of_project(self.request.query_params.get("project"))
-
-    @extend_schema(parameters=[PROJECT, KIND])
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    @parses(model_serializers.ModelsQuery)
+    @extend_schema(responses=model_serializers.ModelSerializer(many=True))
+    def get(self, request: Request, asked: Asked) -> Response:
         """List policies and reward models, newest first."""
-        return super().get(request, *args, **kwargs)
+        visible = ModelVersion.objects.with_lineage().visible_to(user_of(request))
+        chosen = visible.filter(kind=asked["kind"]) if "kind" in asked else visible
+        page: Any = self.paginate_queryset(chosen.of_project(asked.get("project")))
+        return self.get_paginated_response(model_serializers.ModelSerializer(page, many=True).data)
 
 
 class JudgedView(APIView):
     heavy = {"GET": Heavy.REPORT}
 
-    @extend_schema(parameters=[PROJECT], responses=model_serializers.JudgedPoliciesSerializer)
-    def get(self, request: Request) -> Response:
+    @parses(ProjectQuery)
+    @extend_schema(responses=model_serializers.JudgedPoliciesSerializer)
+    def get(self, request: Request, asked: Asked) -> Response:
         """List policies, each with its newest evaluations and its gain over its parent policy."""
-        user, project = user_of(request), request.query_params.get("project")
+        user, project = user_of(request), asked.get("project")
         policies = judged_policies(
             models=ModelVersion.objects.visible_to(user).of_project(project),
             runs=TrainingRun.objects.visible_to(user).of_project(project),
@@ -109,12 +104,11 @@ class ReportView(ModelView):
 class ComparisonView(ModelView):
     heavy = {"GET": Heavy.REPORT}
 
-    @extend_schema(parameters=[OTHER], responses=reward_report_serializers.RewardComparison)
-    def get(self, request: Request, model_id: str) -> Response:
+    @parses(model_serializers.OtherModelQuery)
+    @extend_schema(responses=reward_report_serializers.RewardComparison)
+    def get(self, request: Request, model_id: str, asked: Asked) -> Response:
         """Compare two reward models in the project. The comparison uses the rankings that are in both models'
         held-out sets."""
-        asked = model_serializers.OtherModelSerializer(data=request.query_params)
-        asked.is_valid(raise_exception=True)
-        rivals = ModelVersion.objects.filter(project=self.model.project_id, pk=asked.validated_data["other"])
+        rivals = ModelVersion.objects.filter(project=self.model.project_id, pk=asked["other"])
         found = compare_reward_models(model=self.model, other=get_object_or_404(rivals))
         return Response(reward_report_serializers.RewardComparison(found).data)

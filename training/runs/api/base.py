@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
 from annotation.api.base import allow_in, user_of
+from annotation.api.parameters import Query, name_field
 from annotation.models import Project
 from config.problems import FieldProblem, Problem
 
-PROJECT = OpenApiParameter("project", str, description="Only results from the project with this slug.")
+
+class ProjectQuery(Query):
+    project = name_field("Only results from the project with this slug.")
 
 
 def project_to_train(request: Request, slug: str) -> Project:

@@ -8,22 +8,22 @@ from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import generics
-from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotation.api.base import NewestFirst, allow_in, user_of
+from annotation.api.base import allow_in, user_of
+from annotation.api.pages import NewestFirst
+from annotation.api.parameters import Asked, Query, WholeNumber, name_field, parses
 from config.heavy.routes import Heavy
 from config.problems import Problem
 from training.models import RunEvent, TrainingRun
-from training.models.querysets import ProjectOwnedQuerySet
 from training.runs import launch, transitions
 from training.runs.api import estimate_serializers, serializers
-from training.runs.api.base import PROJECT, project_to_train
+from training.runs.api.base import ProjectQuery, project_to_train
 from training.runs.estimates.estimates import tell_estimate
 from training.runs.process import supervise
 from training.runs.progress import stream
@@ -32,16 +32,23 @@ from training.runs.recipes.catalog import catalog
 MAX_LOG_LINES = 2000
 LOG_LINE_BYTES = 400  # maximum number of bytes read per requested line; normal lines are shorter
 MAX_EVENTS = 5000
-SNAPSHOT = OpenApiParameter("snapshot", str, description="Only runs that used the snapshot with this name.")
-AFTER = OpenApiParameter("after", int, description="Only events with a seq above this number.")
-TAIL = OpenApiParameter("tail", int, description=f"Number of lines from the end, up to {MAX_LOG_LINES}.")
 
 
-def whole_number(request: Request, name: str, *, default: int, high: int = 2**63 - 1) -> int:
-    raw = request.query_params.get(name) or str(default)
-    if not raw.isascii() or not raw.isdigit() or int(raw) > high:
-        raise ValidationError({name: f"This must be a whole number from 0 to {high}."})
-    return int(raw)
+class RunsQuery(ProjectQuery):
+    snapshot = name_field("Only runs that used the snapshot with this name.")
+
+
+class EventsQuery(Query):
+    after = WholeNumber(default=0, help_text="Only events with a seq above this number.")
+
+
+class LogQuery(Query):
+    tail = WholeNumber(max_value=MAX_LOG_LINES, default=200, help_text="Number of lines from the end.")
+
+
+LAST_EVENT_ID = WholeNumber(
+    required=False, help_text="The last event received. Takes precedence over `after`."
+)
 
 
 class RecipesView(APIView):
@@ -51,21 +58,19 @@ class RecipesView(APIView):
         return Response(catalog())
 
 
-class RunsView(generics.ListAPIView[TrainingRun]):
+class RunsView(generics.GenericAPIView[TrainingRun]):
     heavy = {"POST": Heavy.REPORT}
-    serializer_class = serializers.RunSerializer
     pagination_class = NewestFirst
 
-    def get_queryset(self) -> ProjectOwnedQuerySet[TrainingRun]:
-        runs = TrainingRun.objects.with_names().visible_to(user_of(self.request))
-        if snapshot := self.request.query_params.get("snapshot"):
-            runs = runs.filter(inputs__snapshot=snapshot)
-        return runs.of_project(self.request.query_params.get("project"))
-
-    @extend_schema(parameters=[PROJECT, SNAPSHOT])
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    @parses(RunsQuery)
+    @extend_schema(responses=serializers.RunSerializer(many=True))
+    def get(self, request: Request, asked: Asked) -> Response:
         """List runs, newest first."""
-        return super().get(request, *args, **kwargs)
+        runs = TrainingRun.objects.with_names().visible_to(user_of(request))
+        if "snapshot" in asked:
+            runs = runs.filter(inputs__snapshot=asked["snapshot"])
+        page: Any = self.paginate_queryset(runs.of_project(asked.get("project")))
+        return self.get_paginated_response(serializers.RunSerializer(page, many=True).data)
 
     @extend_schema(request=serializers.LaunchSerializer, responses={201: serializers.RunSerializer})
     def post(self, request: Request) -> Response:
@@ -128,15 +133,15 @@ class ResumeView(RunView):
 
 
 class MetricsView(RunView):
-    @extend_schema(parameters=[AFTER], responses=serializers.MetricsSerializer)
-    def get(self, request: Request, run_id: str) -> Response:
+    @parses(EventsQuery)
+    @extend_schema(responses=serializers.MetricsSerializer)
+    def get(self, request: Request, run_id: str, asked: Asked) -> Response:
         """List metrics with a higher seq than `after`, oldest first.
 
         Clients that poll can use this list instead of the event stream. If a later attempt repeated a step,
         only that attempt's metrics are listed for the step.
         """
-        after = whole_number(request, "after", default=0)
-        rows = self.events(RunEvent.Type.METRICS).filter(seq__gt=after)[:MAX_EVENTS]
+        rows = self.events(RunEvent.Type.METRICS).filter(seq__gt=asked["after"])[:MAX_EVENTS]
         return Response(serializers.MetricsSerializer({"results": rows}).data)
 
 
@@ -149,10 +154,11 @@ class SamplesView(RunView):
 
 
 class LogView(RunView):
-    @extend_schema(parameters=[TAIL], responses=serializers.LogSerializer)
-    def get(self, request: Request, run_id: str) -> Response:
+    @parses(LogQuery)
+    @extend_schema(responses=serializers.LogSerializer)
+    def get(self, request: Request, run_id: str, asked: Asked) -> Response:
         """Return the last lines of the training process's log."""
-        tail = whole_number(request, "tail", default=200, high=MAX_LOG_LINES)
+        tail = asked["tail"]
         lines = supervise.log_tail(self.run, lines=tail, max_bytes=tail * LOG_LINE_BYTES)
         return Response(serializers.LogSerializer({"lines": lines}).data)
 
@@ -171,8 +177,8 @@ class EventStreamRenderer(BaseRenderer):
 class EventsView(RunView):
     renderer_classes = [EventStreamRenderer, JSONRenderer]
 
+    @parses(EventsQuery, headers={"Last-Event-ID": LAST_EVENT_ID})
     @extend_schema(
-        parameters=[AFTER],
         responses={
             (200, "text/event-stream"): OpenApiResponse(
                 OpenApiTypes.STR, description="Events of type metrics, sample, progress and state."
@@ -180,11 +186,10 @@ class EventsView(RunView):
             204: OpenApiResponse(description="The run is over and every event has been sent."),
         },
     )
-    def get(self, request: Request, run_id: str) -> HttpResponseBase:
+    def get(self, request: Request, run_id: str, asked: Asked) -> HttpResponseBase:
         """Stream server-sent events until the run is over, from the start or from the event after
         `Last-Event-ID` (or `after`)."""
-        resume_at = request.headers.get("Last-Event-ID", "")
-        after = int(resume_at) if resume_at.isdecimal() else whole_number(request, "after", default=0)
+        after = asked.get("last_event_id", asked["after"])
         if self.run.is_final and after >= self.run.last_seq:
             return HttpResponse(status=HTTPStatus.NO_CONTENT)  # tells EventSource not to reconnect
         if stream.open_streams() >= stream.MAX_STREAMS:

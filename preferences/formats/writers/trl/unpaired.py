@@ -118,13 +118,6 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
     return json_lines(_examples(snapshot, options))
 
 
-def _number(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("The threshold must be a finite number.")
-    return value
-
-
 FORMAT = ExportFormat(
     name="trl_unpaired",
     title="TRL unpaired completions with a label (JSON Lines)",
@@ -151,6 +144,8 @@ FORMAT = ExportFormat(
     options=(
         SPLIT,
         Option("scale", "the rating scale that determines the label; by default the form's first scale"),
-        Option("threshold", "the lowest desirable rating; by default the middle of the scale", _number),
+        Option(
+            "threshold", "the lowest desirable rating; by default the middle of the scale", is_number=True
+        ),
     ),
 )

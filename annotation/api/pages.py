@@ -1,0 +1,96 @@
+"""Pages of lists, whose parameters are parsed like all other parameters (`annotation.api.parameters`)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+from urllib.parse import parse_qsl
+
+from django.db import models
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from annotation.api.parameters import Field, Query, Taken, WholeNumber, parse
+
+PAGE_SIZE = 100
+MAX_PAGE_SIZE = 500
+MAX_CURSOR_CHARACTERS = 500
+_REASON = "This is not a cursor of this list. Use the link to the next page as it is in the response."
+
+
+@extend_schema_field({"type": "string", "format": "cursor", "maxLength": MAX_CURSOR_CHARACTERS})
+class CursorField(serializers.CharField):
+    """A page's place in a list, as DRF writes it: the Base64 form of `o` (an offset), `r` (whether the page
+    is read backwards) and `p` (the value of the sort key at the page's beginning).
+
+    DRF passes `p` to the database without a check of its type.
+    """
+
+    def __init__(self, position: Field, **options: Any) -> None:
+        super().__init__(max_length=MAX_CURSOR_CHARACTERS, required=False, **options)
+        self._position = position
+        self._offset = WholeNumber(max_value=CursorPagination.offset_cutoff)
+
+    def to_internal_value(self, data: Any) -> Any:
+        text: str = super().to_internal_value(data)
+        try:
+            query = base64.b64decode(text, validate=True).decode("ascii")
+            pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=3)
+            parts = dict(pairs)
+            offset = self._offset.run_validation(parts.pop("o", "0"))
+            reverse = {"0": False, "1": True}[parts.pop("r", "0")]
+            position = parts.pop("p", None)
+            if position is not None:
+                self._position.run_validation(position)
+        except (binascii.Error, ValueError, KeyError, ValidationError):
+            raise ValidationError(_REASON) from None
+        if parts or len({name for name, _ in pairs}) < len(pairs):
+            raise ValidationError(_REASON)
+        place: Any = position  # DRF's stubs take it for a number
+        return Cursor(offset=offset, reverse=reverse, position=place)
+
+
+def page_query(position: Field) -> type[Query]:
+    """The parameters of a page in a list that is sorted by values of the type of `position`."""
+    return type(
+        "PageQuery",
+        (Query,),
+        {
+            "cursor": CursorField(position, help_text="The place in the list, from `next` or `previous`."),
+            "page_size": WholeNumber(
+                min_value=1, max_value=MAX_PAGE_SIZE, default=PAGE_SIZE, help_text="Entries per page."
+            ),
+        },
+    )
+
+
+class NewestFirst(CursorPagination):
+    """Pages are ordered by ID. An ID is a UUIDv7, which sorts by creation time. An ID is also unique and
+    never changes, as a cursor requires."""
+
+    ordering = "-id"
+    query = page_query(serializers.UUIDField())
+    asked: dict[str, Any]
+
+    def paginate_queryset(
+        self, queryset: models.QuerySet[Any], request: Request, view: APIView | None = None
+    ) -> list[Any] | None:
+        self.asked = parse(request, Taken(self.query, {}))
+        return super().paginate_queryset(queryset, request, view)
+
+    def get_page_size(self, request: Request) -> int:
+        return int(self.asked["page_size"])
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        return self.asked.get("cursor")
+
+
+class NewestNumberFirst(NewestFirst):
+    """For rows whose ID is a number."""
+
+    query = page_query(WholeNumber())

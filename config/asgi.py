@@ -68,6 +68,11 @@ class OneThreadPerRequest(ASGIHandler):
         except BodyTooLarge:
             await self.send_response(_refusal(), send)
             return
+        except OSError as error:  # a large body is stored in a temporary file
+            if (full := _full_disk(error)) is None:
+                raise
+            await self.send_response(full, send)
+            return
         try:
             answer = contextvars.copy_context().run
             loop = asyncio.get_running_loop()
@@ -139,6 +144,17 @@ def _refusal() -> HttpResponseBase:
     # The rest of the body is not read, so the connection can't be reused for another request.
     kind, headers = "application/problem+json", {"Connection": "close"}
     return JsonResponse(body, status=status, content_type=kind, headers=headers)
+
+
+def _full_disk(error: OSError) -> HttpResponseBase | None:
+    from config.full_disk import full_disk_problem  # imported here, because the import needs the settings
+    from config.problems import problem_body
+
+    if (full := full_disk_problem(error)) is None:
+        return None
+    body = problem_body(status=full.status, detail=full.detail, type=full.type)
+    kind, headers = "application/problem+json", {"Connection": "close"}
+    return JsonResponse(body, status=full.status, content_type=kind, headers=headers)
 
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")

@@ -90,7 +90,10 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
     # that the settings name. These classes call services, and the services import this module.
     from rest_framework.views import set_rollback
 
+    from config.full_disk import full_disk_problem  # raises Problem, so it imports this module
+
     headers: dict[str, str] = {}
+    exc = full_disk_problem(exc) or exc
     if isinstance(exc, Problem):
         body = problem_body(status=exc.status, detail=exc.detail, type=exc.type, errors=exc.errors)
     else:

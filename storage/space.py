@@ -76,17 +76,16 @@ def _detail(folder: Path, needed: int | None, quota: bool) -> str:
     place = _existing(folder)
     mount = next(each for each in (place, *place.parents) if os.path.ismount(each))
     found = os.statvfs(place)
-    free = size_text(found.f_bavail * found.f_frsize)
-    if found.f_files and not found.f_favail:
-        free += " and no inode"
+    inodes = " and no inode" if found.f_files and not found.f_favail else ""
+    free = f"{size_text(found.f_bavail * found.f_frsize)}{inodes} free"
     wanted = f", but {size_text(needed)} are needed" if needed is not None else ""
     if quota:
         return (
-            f"The disk quota for {folder} is used up (file system {mount}: {free} free{wanted})."
+            f"The disk quota for {folder} is used up (file system {mount}: {free}{wanted})."
             " Delete files there or raise the quota, then try again."
         )
     return (
-        f"The disk is full: the file system {mount}, which holds {folder}, has {free} free{wanted}."
+        f"The disk is full: the file system {mount}, which holds {folder}, has {free}{wanted}."
         " Free space there or enlarge the file system, then try again."
     )
 

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.storage.small_disk import mounted
+from tests.training.conftest import lab, make_run
+
+__all__ = ["lab", "make_run"]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from annotation.content.import_jobs.uploads import upload_path
+from annotation.content.import_jobs.uploads import remove_orphaned_uploads, upload_path
+from annotation.ids import uuid7
 from annotation.models import Import, Project, Prompt, User
 from tests.annotation.content.jobs import executed, upload
 
@@ -45,3 +47,16 @@ def test_import_queued_before_checksums_were_stored_is_executed(manager: APIClie
     Import.objects.update(sha256="")
     assert executed(manager, response)["state"] == "succeeded"
     assert Prompt.objects.count() == 1
+
+
+def test_upload_left_unfinished_by_a_killed_server_is_removed(manager: APIClient) -> None:
+    assert upload(manager, ROW).status_code == 202
+    kept = upload_path(Import.objects.get().pk)
+    orphans = [kept.with_name(f".{id}.partial-0a1b") for id in (kept.name, uuid7())]
+    for path in orphans:
+        path.write_bytes(b"half")
+        os.utime(path, (0, 0))
+    remove_orphaned_uploads()
+    assert sorted(kept.parent.iterdir()) == sorted(
+        [kept, orphans[0]]
+    )  # an unfinished import can need the first

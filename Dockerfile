@@ -21,13 +21,14 @@ RUN grep -vE '^(torch|transformers|peft|accelerate|tokenizers|safetensors|sympy|
       requirements.lock > web.lock \
     && pip install --no-deps -r web.lock && rm web.lock
 COPY manage.py ./
+COPY storage storage
 COPY config config
 COPY embedded embedded
 COPY preferences preferences
 COPY annotation annotation
 COPY training training
 COPY --from=page /app/frontend/dist frontend/dist
-RUN python -m whitenoise.compress --quiet frontend/dist && python -m compileall -q annotation config embedded preferences training
+RUN python -m whitenoise.compress --quiet frontend/dist && python -m compileall -q annotation config embedded preferences storage training
 USER rankloop
 VOLUME /state
 EXPOSE 8000

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from errno import ENOSPC
 from functools import cache
 from http import HTTPStatus
 from typing import IO, Any
@@ -189,10 +188,11 @@ async def _fill(
         )
         raise Refused(_refusal(HTTPStatus.REQUEST_TIMEOUT, detail)) from None
     except OSError as error:
-        if error.errno != ENOSPC:
+        from config.full_disk import full_disk_problem  # imported here, because the import needs the settings
+
+        if (full := full_disk_problem(error)) is None:
             raise
-        detail = "The server's disk is full, so the body can't be stored. Ask an operator to free space."
-        raise Refused(_refusal(HTTPStatus.INSUFFICIENT_STORAGE, detail)) from None
+        raise Refused(_refusal(HTTPStatus(full.status), full.detail)) from None
 
 
 def _announced(scope: Mapping[str, Any]) -> int:

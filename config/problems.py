@@ -105,9 +105,10 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
     from rest_framework.views import set_rollback
 
     from config.database_errors import problem_of
+    from config.full_disk import full_disk_problem  # raises Problem, so it imports this module
 
     headers: dict[str, str] = {}
-    if (problem := problem_of(exc)) is not None:
+    if (problem := full_disk_problem(exc) or problem_of(exc)) is not None:
         problem.__cause__ = exc
         exc = problem
     if isinstance(exc, Problem):

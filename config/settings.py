@@ -207,6 +207,8 @@ IMPORT_MAX_EXPANDED_BYTES = env_positive("RANKLOOP_IMPORT_MAX_EXPANDED_BYTES", 6
 IMPORT_MAX_ROW_BYTES = env_positive("RANKLOOP_IMPORT_MAX_ROW_BYTES", 8 * 2**20)
 IMPORT_MAX_ROWS = env_positive("RANKLOOP_IMPORT_MAX_ROWS", 20_000_000)
 IMPORT_MAX_SECONDS = env_positive("RANKLOOP_IMPORT_MAX_SECONDS", 12 * 3600)
+# With less free space for artefacts, `/readyz` reports that the server is not ready (docs/storage.md).
+MIN_FREE_BYTES = env_positive("RANKLOOP_MIN_FREE_BYTES", 2**30)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -5,6 +5,7 @@ from config import views
 
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
+    path("readyz", views.readyz, name="readyz"),
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/v1/", include("annotation.urls")),
     path("api/v1/", include("training.urls")),

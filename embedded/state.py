@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from embedded.processes import ServerError
+from storage import durable
 
 _PRIVATE_FILE = 0o600
 # Other accounts can pass through the state folder but can't list it. Root's Postgres runs as the account
@@ -93,16 +94,7 @@ class StateFolder:
         target = self.path / name
         if not target.exists():
             self.create()
-            handle, partial = tempfile.mkstemp(prefix=f"{name}.", dir=self.path)  # mkstemp's mode is 0600
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            try:
-                os.link(partial, target)
-            except FileExistsError:
-                pass
-            finally:
-                os.unlink(partial)
-        return target.read_text(encoding="utf-8")
+        return durable.write_once(target, text, mode=_PRIVATE_FILE)
 
     @contextmanager
     def lock(self, *, wait: bool = False) -> Iterator[None]:
@@ -122,10 +114,7 @@ class StateFolder:
 
     def announce(self, running: Running) -> None:
         """Publish the servers' addresses. Call this only while holding :meth:`lock`."""
-        partial = self._announcement.with_suffix(".partial")
-        partial.touch(_PRIVATE_FILE)
-        partial.write_text(json.dumps(asdict(running)))
-        partial.replace(self._announcement)
+        durable.write_text(self._announcement, json.dumps(asdict(running)), mode=_PRIVATE_FILE)
 
     def running(self) -> Running | None:
         """The process that runs the servers now. None if no process runs the servers, or if the process

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,27 @@ from config.problems import Conflict, FieldProblem, Problem
 from preferences.formats.dataset_card import readme
 from preferences.formats.snapshot_parquet import write_rankings
 from preferences.text import storage_fault
+from storage import durable
+from storage.digests import FileChanged, sha256_of, verify_file
 
 PARQUET_NAME = "rankings.parquet"
 CARD_NAME = "card.json"
 README_NAME = "README.md"
-UNFINISHED = ".freezing-"
 MAX_NAME_CHARACTERS = 100
 MAX_LICENSE_CHARACTERS = 200
 MAX_NOTES_CHARACTERS = 10_000
 
 
+class SnapshotChanged(Problem):
+    """Raised if the snapshot's file is not the file that was frozen."""
+
+    type = "snapshot-file-damaged"
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+
 def snapshot_path(snapshot: DatasetSnapshot) -> Path:
-    """Path of the Parquet file. Raises Problem when it is missing."""
+    """Path of the Parquet file, whose SHA-256 is verified. Raises Problem if the file is missing or has
+    changed."""
     path = Path(settings.ARTEFACTS) / snapshot.path
     if not path.is_file():
         raise Problem(
@@ -46,6 +55,16 @@ def snapshot_path(snapshot: DatasetSnapshot) -> Path:
             type="snapshot-file-missing",
             status=500,
         )
+    try:
+        verify_file(
+            path,
+            sha256=snapshot.sha256,
+            what=f"The file of snapshot {snapshot.name} ({snapshot.path} in the artefacts folder)",
+        )
+    except FileChanged as changed:
+        raise SnapshotChanged(
+            f"{changed} Restore the file from a backup, or freeze a new snapshot."
+        ) from changed
     return path
 
 
@@ -71,8 +90,8 @@ def freeze_snapshot(
     _check_texts(license, notes)
     id = uuid7()
     folder = Path(settings.ARTEFACTS) / "snapshots" / project.slug
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished, finished = folder / f"{UNFINISHED}{id}", folder / str(id)
+    finished = folder / str(id)
+    durable.make_folders(folder)
     try:
         with transaction.atomic():
             _one_at_a_time(project, folder)
@@ -80,64 +99,56 @@ def freeze_snapshot(
             if name in taken:
                 raise _taken(project, name)
             name = name or _next_name(taken)
-            unfinished.mkdir()
             tasks = choice.choose(project, wanted)
             tally = Tally()
             weights = weigh() if wanted.aggregation == "weighted" else None
             rankings = choice.chosen()
-            if wanted.aggregation == "majority":
-                rows = majority_rows_of(project, rankings)
-            else:
-                rows = rows_of(project, rankings, weight_of=weights.of if weights else unweighted)
-            if not tasks or not write_rankings(unfinished / PARQUET_NAME, tally.counted(rows)):
-                raise Problem(
-                    "The selection contains no rankings, so there is nothing to freeze.", type="empty"
+            # The folder gets its name at the end of this block, as the last step before the commit. If the
+            # commit fails, a file without a row remains, which is better than a row without a file.
+            with durable.replacing(finished) as unfinished:
+                unfinished.mkdir()
+                if wanted.aggregation == "majority":
+                    rows = majority_rows_of(project, rankings)
+                else:
+                    rows = rows_of(project, rankings, weight_of=weights.of if weights else unweighted)
+                if not tasks or not write_rankings(unfinished / PARQUET_NAME, tally.counted(rows)):
+                    raise Problem(
+                        "The selection contains no rankings, so there is nothing to freeze.", type="empty"
+                    )
+                sha256 = sha256_of(unfinished / PARQUET_NAME)
+                card = card_of(
+                    project,
+                    name,
+                    wanted,
+                    tally,
+                    sha256=sha256,
+                    file=PARQUET_NAME,
+                    tasks=tasks,
+                    agreement=asdict(choice.agreement()),
+                    weights=weights.to_json() if weights else {},
+                    license=license,
+                    notes=notes,
+                    excluded_annotators=Exclusion.objects.standing().filter(project=project).count(),
                 )
-            sha256 = file_sha256(unfinished / PARQUET_NAME)
-            card = card_of(
-                project,
-                name,
-                wanted,
-                tally,
-                sha256=sha256,
-                file=PARQUET_NAME,
-                tasks=tasks,
-                agreement=asdict(choice.agreement()),
-                weights=weights.to_json() if weights else {},
-                license=license,
-                notes=notes,
-                excluded_annotators=Exclusion.objects.standing().filter(project=project).count(),
-            )
-            (unfinished / CARD_NAME).write_text(
-                json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            )
-            (unfinished / README_NAME).write_text(readme(card))
-            snapshot = DatasetSnapshot.objects.create(
-                id=id,
-                project=project,
-                name=name,
-                sha256=sha256,
-                path=str((finished / PARQUET_NAME).relative_to(settings.ARTEFACTS)),
-                rows=tally.rankings,
-                comparisons=tally.comparisons,
-                selection=wanted.to_json(),
-                card=card,
-                created_by=created_by,
-            )
-            # Renaming is the last step before the commit. If the commit fails, a file without a row remains,
-            # which is better than a row without a file.
-            unfinished.rename(finished)
+                card_text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False)
+                (unfinished / CARD_NAME).write_text(card_text + "\n")
+                (unfinished / README_NAME).write_text(readme(card))
+                snapshot = DatasetSnapshot.objects.create(
+                    id=id,
+                    project=project,
+                    name=name,
+                    sha256=sha256,
+                    path=str((finished / PARQUET_NAME).relative_to(settings.ARTEFACTS)),
+                    rows=tally.rankings,
+                    comparisons=tally.comparisons,
+                    selection=wanted.to_json(),
+                    card=card,
+                    created_by=created_by,
+                )
     except BaseException:
         shutil.rmtree(finished, ignore_errors=True)
         raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return snapshot
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_name(name: str) -> None:
@@ -177,5 +188,4 @@ def _one_at_a_time(project: Project, folder: Path) -> None:
     """Deletes the unfinished folders of killed freezes. First waits for the project's running freezes, so
     that every remaining unfinished folder belongs to a killed process."""
     acquire(Lock.SNAPSHOTS.of(project.pk))
-    for leftover in folder.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    durable.remove_unfinished(folder)

@@ -9,16 +9,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from annotation.models import Project
+from config.full_disk import full_disk_problem
 from config.problems import Problem
 
 
 class QuickCommand(BaseCommand):
-    """Skips Django's system checks. The checks import every view, which takes 0.7 s of processor time. The
-    checks already ran in `migrate` when the stack started."""
+    """Reports a full disk in one sentence, and skips Django's system checks. The checks import every view,
+    which takes 0.7 s of processor time. The checks already ran in `migrate` when the stack started."""
 
     requires_system_checks: list[str] = []
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except (OSError, DatabaseError) as error:
+            if (full := full_disk_problem(error)) is None:
+                raise
+            raise CommandError(full.detail) from error
 
 
 class ReportingCommand(QuickCommand):

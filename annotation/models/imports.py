@@ -46,6 +46,13 @@ class Import(models.Model):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="imports", db_index=False)
     file_name = models.CharField(max_length=255)
     size = models.BigIntegerField(help_text="Size of the file in bytes.")
+    sha256 = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="SHA-256 of the stored file; empty until the file is stored.",
+    )
     hub = models.JSONField(
         null=True,
         help_text="The dataset on the Hub, if the file is downloaded: dataset, part, split, revision.",

@@ -4,7 +4,6 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
-from annotation.models.sql import ApplySql
 
 
 class Migration(migrations.Migration):
@@ -135,5 +134,4 @@ class Migration(migrations.Migration):
             model_name='modelversion',
             constraint=models.CheckConstraint(condition=models.Q(('stage__in', ['candidate', 'production', 'archived'])), name='model_version_stage_known'),
         ),
-        ApplySql(digest="570fe5c548100ef5"),
     ]

@@ -70,6 +70,11 @@ class ModelVersion(models.Model):
     )
     path = models.CharField(max_length=500)
     weights = models.CharField(max_length=10, choices=Weights, default=Weights.FULL)
+    files = models.JSONField(
+        null=True,
+        help_text="The size and SHA-256 of each file, by relative path. Null for a model that was registered "
+        "before checksums were stored and has not been used since.",
+    )
     metrics = models.JSONField(default=dict)
     stage = models.CharField(max_length=12, choices=Stage, default=Stage.CANDIDATE)
     created_at = models.DateTimeField(auto_now_add=True)

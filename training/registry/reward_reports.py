@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from annotation.datasets.pseudonyms import people_behind
 from annotation.oversight.report_cache import cached_result, code_version
 from config.problems import FieldProblem, Problem
+from storage.digests import FileChanged
 from training.models import ModelVersion
 from training.rlhf import report
 from training.rlhf.data.rankings import RankingFileError
@@ -17,12 +19,13 @@ from training.rlhf.models import adapters
 from training.rlhf.report.reward_comparison import RewardComparison, compare
 from training.rlhf.report.reward_report import JSON_NAME
 from training.rlhf.report.scored import SCORED_NAME, ScoredRankings
+from training.runs.model_files import REMEDY, verify_parts
 
 
 def report_of(model: ModelVersion) -> dict[str, Any] | None:
     """The report that the training run wrote. None for policies, for models trained before reports existed,
     and for models whose held-out rankings contain no preference."""
-    path = model.folder / JSON_NAME
+    path = _verified(model, JSON_NAME)
     if not path.is_file():
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -91,7 +94,7 @@ def _saved_at(model: ModelVersion) -> int | None:
 def _notes(model: ModelVersion) -> dict[str, Any]:
     """The settings saved with the weights; empty for models trained elsewhere."""
     for name in (adapters.CONFIG_FILE, adapters.ADAPTER_NOTES):
-        path = model.folder / name
+        path = _verified(model, name)
         if path.is_file():
             notes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("rankloop") or {}
             return notes
@@ -99,13 +102,23 @@ def _notes(model: ModelVersion) -> dict[str, Any]:
 
 
 def _scores(model: ModelVersion) -> ScoredRankings:
-    path = model.folder / SCORED_NAME
+    path = _verified(model, SCORED_NAME)
     if not path.is_file():
         raise _not_comparable(f"The scores of {model.name} on its held-out rankings were not saved.")
     try:
         return ScoredRankings.load(path)
     except RankingFileError as error:
         raise _not_comparable(f"The scores of {model.name} can't be read: {error}") from None
+
+
+def _verified(model: ModelVersion, name: str) -> Path:
+    """The path of a file in the model's folder. Raises Problem if the file has changed since the model was
+    stored."""
+    try:
+        verify_parts(model, [name])
+    except FileChanged as changed:
+        raise Problem(f"{changed} {REMEDY}", type="model-file-changed", status=500) from changed
+    return model.folder / name
 
 
 def _not_comparable(reason: str) -> Problem:

@@ -9,6 +9,7 @@ from annotation.models import Project
 from config.problems import Conflict, Problem
 from training.models import ModelVersion
 from training.runs.inputs import missing_weights
+from training.runs.model_files import changed_size
 
 Stage = ModelVersion.Stage
 
@@ -17,8 +18,8 @@ Stage = ModelVersion.Stage
 def promote_model(*, model: ModelVersion) -> ModelVersion:
     """Make the model the project's production model of its kind. The previous production model becomes a
     candidate; promote that model again to roll back. Promoting the current production model is a no-op.
-    Raises Problem if the model's weights are missing."""
-    if reason := missing_weights(model):
+    Raises Problem if the model's weights are missing or have changed."""
+    if reason := missing_weights(model) or changed_size(model):
         raise Problem(f"{reason} It can't be promoted.")
     # Of two concurrent promotions, the second waits here and then replaces the model promoted by the first.
     Project.objects.select_for_update(no_key=True).get(pk=model.project_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from django.db import transaction
 from annotation.content.adding import add_ranking_tasks
 from annotation.content.drafts import TaskDraft
 from annotation.models import Project
+from storage import durable
+from storage.digests import Manifest
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models.adapters import is_adapter
 from training.runs.progress.events import LostClaim
@@ -36,6 +37,7 @@ class NewModel:
     folder: Path
     base_model: str
     parent: ModelVersion | None
+    files: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
         parent=outcome.model.parent,
         run=run,
         path=f"models/{name}",
+        files=outcome.model.files,
         weights=Weights.ADAPTER if is_adapter(outcome.model.folder) else Weights.FULL,
         metrics=dict(outcome.metrics),
     )
@@ -116,10 +119,9 @@ def _next_name(project: Project, kind: str) -> str:
 def _move_into_place(made: Path, target: Path) -> None:
     """Move the weights with one rename. Run folders and model folders are on the same file system
     (settings.ARTEFACTS), so one rename is enough."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # A folder without a row is left over from a transaction that did not commit.
-    shutil.rmtree(target, ignore_errors=True)
-    made.rename(target)
+    durable.make_folders(target.parent)
+    # A folder without a row is left over from a transaction that did not commit. It is replaced.
+    durable.publish(made, target)
 
 
 def _add_tasks(project: Project, tasks: NewTasks) -> dict[str, int]:

@@ -37,9 +37,9 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.DISK_FULL: Cause(
         "The disk is full",
-        cause="There was no space left to write the model or its log.",
-        fix="Free some space on the disk that holds the state folder, then resume the run. For example, "
-        "delete old runs and archived models.",
+        cause="There was no space left to write a file. The details name the folder and the free space.",
+        fix="Free some space on the disk that holds this folder, then resume the run. For example, delete "
+        "archived models. A run with checkpoints continues from the last one.",
         again=True,
     ),
     FailureKind.DIVERGED: Cause(
@@ -151,6 +151,13 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "The snapshot can't be read",
         cause="The snapshot's file is missing or damaged.",
         fix="Restore the artefacts folder, or freeze a new snapshot and choose the new one.",
+    ),
+    FailureKind.INPUT_CHANGED: Cause(
+        "A file has changed since it was stored",
+        cause="Rankloop stores the SHA-256 of each snapshot and of each model's files, and verifies them "
+        "before a run reads them. A file of this run's inputs is no longer the file that was stored.",
+        fix="Restore the file from a backup. Otherwise, launch the run again with a new snapshot or another "
+        "model.",
     ),
     FailureKind.VOCABULARIES_DIFFER: Cause(
         "The policy and the reward model don't match",

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import Error as DatabaseTrouble
 from django.utils import timezone
 
+from storage import durable
 from training.models import TrainingRun
 
 CHECKPOINTS = "checkpoints"
@@ -34,8 +35,8 @@ def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
     mine = work_folder(run, attempt) / CHECKPOINTS
     for number, folder in sorted(_attempts(run), reverse=True):
         if number < attempt and not mine.exists() and any((folder / CHECKPOINTS).glob("step-*")):
-            mine.parent.mkdir(parents=True, exist_ok=True)
-            (folder / CHECKPOINTS).rename(mine)
+            durable.make_folders(mine.parent)
+            durable.publish(folder / CHECKPOINTS, mine, synced=True)
     return mine
 
 

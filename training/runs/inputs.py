@@ -16,6 +16,7 @@ from training.rlhf.core.recipes import Recipe
 from training.rlhf.models import adapters
 from training.rlhf.models.checks.refusal import Refused
 from training.runs.model_checks import refusals
+from training.runs.model_files import changed_size
 from training.runs.recipes.catalog import MODEL_INPUTS, kind_named
 
 
@@ -200,7 +201,7 @@ def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:
 
 
 def _check_weights(model: ModelVersion, name: str) -> None:
-    if reason := missing_weights(model):
+    if reason := missing_weights(model) or changed_size(model):
         raise _wrong(f"inputs.{name}", reason)
 
 

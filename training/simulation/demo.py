@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 
 from annotation.accounts.members import add_member
 from annotation.accounts.users import create_user
@@ -15,6 +16,7 @@ from annotation.content.adding import add_prompts
 from annotation.models import Project, Prompt, User
 from annotation.models.project import Role
 from annotation.projects.projects import create_project
+from storage import durable
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.runs.launch import launch_run
@@ -74,8 +76,10 @@ def create_demo(*, tell: Tell) -> Demo:
         drawn = demo_world.prompts(PROMPTS, PROMPT_SEED)
         counts = add_prompts(project=project, prompts=[(messages, {}) for messages in drawn])
         tell(f"{counts.prompts} prompts added.")
-    passwords = _people(project)
-    logins = _keep_logins(passwords)
+    # If the passwords can't be stored, the users are not created either, because nobody could log in as them.
+    with transaction.atomic():
+        passwords = _people(project)
+        logins = _keep_logins(passwords)
     runs = [_run_once(project, kind, recipe, tell) for kind, recipe in RUNS.items()]
     return Demo(project, passwords, logins, runs)
 
@@ -99,15 +103,14 @@ def _people(project: Project) -> dict[str, str]:
 
 
 def _keep_logins(passwords: Mapping[str, str]) -> Path:
-    """Append new passwords to a file that only its owner can read. This file is the only place where the
+    """Add new passwords to a file that only its owner can read. This file is the only place where the
     passwords are stored in plain text."""
     path: Path = settings.STATE / LOGINS_FILE
     if passwords:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(f"{name} {password}\n" for name, password in passwords.items())
+        durable.make_folders(path.parent)
+        earlier = path.read_text(encoding="utf-8") if path.exists() else ""
+        new = "".join(f"{name} {password}\n" for name, password in passwords.items())
+        durable.write_text(path, earlier + new, mode=0o600)
     return path
 
 

@@ -11,9 +11,12 @@ from typing import TypedDict, cast
 
 from django.conf import settings
 
-from annotation.content.import_jobs.transitions import store_size
-from annotation.content.import_jobs.uploads import download_folder, needing_space, upload_path
+from annotation.content.import_jobs.transitions import store_download
+from annotation.content.import_jobs.uploads import download_folder, upload_path
 from annotation.models import Import
+from storage import durable
+from storage.digests import sha256_of
+from storage.space import naming_full_disk
 
 
 class HubDataset(TypedDict, total=False):
@@ -40,10 +43,10 @@ def download_dataset(*, found: Import, attempt: int, check: Callable[[], None]) 
     for left in target.parent.glob(f"{found.pk}.download-*"):
         shutil.rmtree(left, ignore_errors=True)  # the download of a killed worker
     folder = download_folder(found.pk, attempt)
-    folder.mkdir(mode=0o700, parents=True)
+    durable.make_folders(folder, mode=0o700)
     hub = cast(HubDataset, found.hub)
     try:
-        with needing_space():
+        with naming_full_disk(folder):
             files = []
             check()
             for name, path in fetch_dataset(
@@ -58,10 +61,13 @@ def download_dataset(*, found: Import, attempt: int, check: Callable[[], None]) 
                 check()
             packed = _packed(files, folder)
         check()
-        packed.replace(target)
+        # The checksum is stored first. If this worker is killed before the file is in place, the next attempt
+        # downloads the dataset again.
+        found.size, found.sha256 = packed.stat().st_size, sha256_of(packed)
+        if store_download(import_id=found.pk, attempt=attempt, size=found.size, sha256=found.sha256):
+            durable.publish(packed, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    store_size(import_id=found.pk, attempt=attempt, size=target.stat().st_size)
 
 
 def _packed(files: Sequence[tuple[str, Path]], folder: Path) -> Path:

@@ -15,12 +15,13 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 
 from annotation.content.import_jobs import transitions
 from annotation.content.import_jobs.downloads import download_dataset
-from annotation.content.import_jobs.uploads import upload_path
+from annotation.content.import_jobs.uploads import stored_file
 from annotation.content.importing.imports import importing
 from annotation.content.importing.lines import ImportedVotes
 from annotation.content.importing.report import ImportProgress, ImportReport
 from annotation.database.acting import acting_as, current_actor
 from annotation.models import Import
+from config.full_disk import full_disk_problem
 from config.problems import FieldProblem, Problem, problem_body
 
 logger = logging.getLogger(__name__)
@@ -91,9 +92,14 @@ def execute_import(*, import_id: UUID) -> None:
         except (OperationalError, InterfaceError) as error:
             logger.exception("The database failed during import %s.", import_id)
             _requeue(found, attempt, error)
-        except Exception:
+        except Exception as error:
             logger.exception("Import %s failed.", import_id)
-            _fail(found, attempt, f"The server failed. {_advice(found)}", HTTPStatus.INTERNAL_SERVER_ERROR)
+            if full := full_disk_problem(error):
+                _fail(found, attempt, f"{full.detail} {_advice(found)}", full.status, full.type)
+            else:
+                _fail(
+                    found, attempt, f"The server failed. {_advice(found)}", HTTPStatus.INTERNAL_SERVER_ERROR
+                )
         else:
             _end(found, attempt, report)
 
@@ -121,10 +127,11 @@ def _fail(
 def _requeue(found: Import, attempt: int, cause: Exception) -> None:
     """Queues the import again as soon as the database answers. If it doesn't answer in time, the sweep queues
     the import."""
-    reason = str(cause).strip().split("\n", 1)[0]
+    full = full_disk_problem(cause)
+    reason = full.detail.rstrip(".") if full else str(cause).strip().split("\n", 1)[0]
     error = problem_body(
-        status=HTTPStatus.INTERNAL_SERVER_ERROR,
-        type="database-failed",
+        status=full.status if full else HTTPStatus.INTERNAL_SERVER_ERROR,
+        type=full.type if full else "database-failed",
         detail=f"The database failed {transitions.MAX_TRIES} times, the last time with: {reason}."
         f" {_advice(found)}",
     )
@@ -156,13 +163,7 @@ def _imported(found: Import, attempt: int, heart: Heart) -> ImportReport:
 
     if found.hub:
         download_dataset(found=found, attempt=attempt, check=check)
-    upload = upload_path(found.pk)
-    if not upload.exists():
-        raise Problem(
-            "The import worker can't find the uploaded file. Upload it again. If this happens every time, the"
-            " web server and the import worker don't share the state folder.",
-            type="upload-missing",
-        )
+    upload = stored_file(id=found.pk, sha256=found.sha256)
     # The checkpoints of a dry run would be rolled back with it, so a dry run starts from the beginning.
     dry_run = bool(found.options.get("dry_run"))
     options = {**found.options, "votes": ImportedVotes(found.options["votes"])}

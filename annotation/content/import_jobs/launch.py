@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from annotation.content.import_jobs.downloads import HubDataset
 from annotation.content.import_jobs.transitions import wake_import_worker
-from annotation.content.import_jobs.uploads import keep_upload, needing_space, remove_upload
+from annotation.content.import_jobs.uploads import keep_upload, remove_upload
 from annotation.content.importing.imports import recognised
 from annotation.content.importing.lines import ImportedVotes
 from annotation.content.importing.options import ImportOptions, checked_options
@@ -41,11 +41,16 @@ def launch_import(*, project: Project, user: User, file: UploadedFile, options: 
         if not expanded.exceeded:
             raise
     id = uuid7()
-    with needing_space():
-        keep_upload(id=id, file=file)
+    sha256 = keep_upload(id=id, file=file)
     try:
         return _queued(
-            id=id, project=project, user=user, name=file.name or "", size=file.size or 0, options=options
+            id=id,
+            project=project,
+            user=user,
+            name=file.name or "",
+            size=file.size or 0,
+            sha256=sha256,
+            options=options,
         )
     except BaseException:
         remove_upload(id)
@@ -71,6 +76,7 @@ def _queued(
     name: str,
     size: int,
     options: ImportOptions,
+    sha256: str = "",
     hub: HubDataset | None = None,
 ) -> Import:
     queued = Import.objects.create(
@@ -79,6 +85,7 @@ def _queued(
         created_by=user,
         file_name=name[-MAX_NAME:],
         size=size,
+        sha256=sha256,
         options={**options, "votes": str(options.get("votes", ImportedVotes.CLOSE))},
         hub=hub,
         woken_at=timezone.now(),

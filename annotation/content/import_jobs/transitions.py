@@ -85,8 +85,10 @@ def store_checkpoint(*, import_id: UUID, attempt: int, report: ImportReport) -> 
     )
 
 
-def store_size(*, import_id: UUID, attempt: int, size: int) -> None:
-    _this_attempt(import_id, attempt).update(size=size)
+def store_download(*, import_id: UUID, attempt: int, size: int, sha256: str) -> bool:
+    """Stores the size and the SHA-256 of the downloaded file. Returns False if the attempt is no longer the
+    current one."""
+    return bool(_this_attempt(import_id, attempt).update(size=size, sha256=sha256))
 
 
 def succeed_import(*, import_id: UUID, attempt: int, report: ImportReport) -> bool:

@@ -6,19 +6,18 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from errno import ENOSPC
-from http import HTTPStatus
 from pathlib import Path
+from typing import BinaryIO, cast
 from uuid import UUID
 
 from django.conf import settings
-from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
+from django.core.files.uploadedfile import UploadedFile
 
 from annotation.models import Import
 from config.problems import Problem
+from storage import durable
+from storage.digests import FileChanged, copy_hashed, verify_file
 
 logger = logging.getLogger(__name__)
 
@@ -35,42 +34,34 @@ def download_folder(id: UUID, attempt: int) -> Path:
     return upload_path(id).with_name(f"{id}.download-{attempt}")
 
 
-def keep_upload(*, id: UUID, file: UploadedFile) -> None:
-    """Stores the file for the worker. A large upload is already a temporary file, which is moved."""
+def keep_upload(*, id: UUID, file: UploadedFile) -> str:
+    """Stores the file for the worker. Returns its SHA-256."""
     target = upload_path(id)
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    try:
-        if isinstance(file, TemporaryUploadedFile):
-            shutil.move(file.temporary_file_path(), partial)
-        else:
-            file.seek(0)
-            with partial.open("wb") as stream:
-                shutil.copyfileobj(file, stream)
-        partial.chmod(0o600)
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    durable.make_folders(target.parent, mode=0o700)
+    file.seek(0)
+    with durable.new_file(target, mode=0o600, needed=file.size) as stream:
+        return copy_hashed(cast(BinaryIO, file), stream)
+
+
+def stored_file(*, id: UUID, sha256: str) -> Path:
+    """The file of an import. Raises Problem if the file is missing or has changed since it was stored."""
+    path = upload_path(id)
+    if not path.exists():
+        raise Problem(
+            "The import worker can't find the uploaded file. Upload it again. If this happens every time, the"
+            " web server and the import worker don't share the state folder.",
+            type="upload-missing",
+        )
+    if sha256:  # empty for an import that was queued before checksums were stored
+        try:
+            verify_file(path, sha256=sha256, what="The file of this import")
+        except FileChanged as changed:
+            raise Problem(f"{changed} Start the import again.", type="upload-changed") from changed
+    return path
 
 
 def remove_upload(id: UUID) -> None:
     upload_path(id).unlink(missing_ok=True)
-
-
-@contextmanager
-def needing_space() -> Iterator[None]:
-    """Raises Problem if the disk is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != ENOSPC:
-            raise
-        raise Problem(
-            "The server's disk is full, so the file can't be stored. Ask an operator to free space.",
-            status=HTTPStatus.INSUFFICIENT_STORAGE,
-            type="disk-full",
-        ) from error
 
 
 def remove_orphaned_uploads() -> None:
@@ -81,8 +72,8 @@ def remove_orphaned_uploads() -> None:
     needed = {str(id) for id in Import.objects.unfinished().values_list("pk", flat=True)}
     oldest = time.time() - ORPHANED_AFTER.total_seconds()
     for entry in os.scandir(folder):
-        # The part before the first dot is the import's ID.
-        if entry.name.split(".")[0] in needed:
+        # The ID ends at the first dot, apart from the dot at the beginning of an unfinished upload's name.
+        if entry.name.removeprefix(".").split(".")[0] in needed:
             continue
         try:
             if entry.stat().st_mtime < oldest:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from errno import ENOSPC
 from pathlib import Path, PurePosixPath
 
 import httpx2
@@ -14,6 +13,7 @@ from huggingface_hub import HfApi, errors, hf_hub_download
 
 from config.problems import FieldProblem, Problem
 from preferences.formats.containers.archive import is_data_file
+from storage.space import is_full
 
 KINDS = (
     (".parquet",),
@@ -97,7 +97,7 @@ def _refusals(dataset: str, revision: str | None) -> Iterator[None]:
         errors.LocalEntryNotFoundError,
         OSError,
     ) as error:
-        if isinstance(error, OSError) and error.errno == ENOSPC:
+        if is_full(error):
             raise
         cause = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise Problem(

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +12,8 @@ from django.core.management.base import CommandError
 from annotation.datasets.exports import FORMAT_NAMES, check_format, export_snapshot
 from annotation.management.reporting import ReportingCommand, project_named
 from annotation.models import DatasetSnapshot
+from storage import durable
+from storage.space import DiskFull
 
 
 class Command(ReportingCommand):
@@ -44,7 +44,8 @@ class Command(ReportingCommand):
         try:
             size, sha256 = _write_whole(options["out"], chunks)
         except OSError as error:
-            raise CommandError(f"{options['out']} can't be written: {error.strerror}.") from error
+            reason = str(error) if isinstance(error, DiskFull) else f"{error.strerror}."
+            raise CommandError(f"{options['out']} can't be written: {reason}") from error
         pairs, ties = snapshot.comparisons - snapshot.card["ties"], snapshot.card["ties"]
         holds = {"rankings": snapshot.rows}
         if options["format"].startswith("trl_preference"):
@@ -99,18 +100,10 @@ def _uuids(text: str) -> list[UUID]:
 
 
 def _write_whole(out: Path, chunks: Iterator[bytes]) -> tuple[int, str]:
-    """Writes to a file beside `out` and then renames the file to `out`. An interruption or a full disk
-    therefore leaves no partial file."""
+    """Writes the whole file or, after an interruption or on a full disk, nothing."""
     digest, size = hashlib.sha256(), 0
-    handle, unfinished = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for chunk in chunks:
-                digest.update(chunk)
-                size += file.write(chunk)
-            os.fchmod(file.fileno(), 0o644)
-        Path(unfinished).replace(out)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
+    with durable.new_file(out) as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            size += file.write(chunk)
     return size, digest.hexdigest()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import io
 import json
 import os
-import shutil
 import time
 import zipfile
 from collections.abc import Callable
@@ -217,16 +215,6 @@ def test_project_has_a_maximum_number_of_unfinished_imports(
     monkeypatch.setattr(launch, "MAX_UNFINISHED", 2)
     assert [upload(manager, rows(1)).status_code for _ in range(3)] == [202, 202, 409]
     assert len(files(artefacts)) == 2
-
-
-def test_full_disk_is_reported(manager: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(shutil, "copyfileobj", full)
-    response = upload(manager, rows(1))
-    assert (response.status_code, response.json()["type"]) == (507, "disk-full")
-    assert not Import.objects.exists()
 
 
 @pytest.mark.parametrize(

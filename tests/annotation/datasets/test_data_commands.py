@@ -230,7 +230,7 @@ def test_damaged_snapshot_is_not_exported_and_the_old_file_is_kept(wishes: None,
     out.write_text("the old file")
     path = snapshot_path(DatasetSnapshot.objects.get())
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(CommandError, match="has changed since it was frozen"):
+    with pytest.raises(CommandError, match="has changed since it was stored: expected SHA-256"):
         run("export_snapshot", "v1", "--format", "ranking", "--out", str(out))
     assert out.read_text() == "the old file"
     assert [item.name for item in tmp_path.iterdir() if item.name.startswith(".out")] == []

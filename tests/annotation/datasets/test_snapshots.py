@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from annotation.accounts.users import create_user
 from annotation.content.importing.imports import import_file
 from annotation.datasets import rows as snapshot_rows
 from annotation.datasets import snapshots
-from annotation.datasets.snapshots import file_sha256, freeze_snapshot, snapshot_path
+from annotation.datasets.snapshots import freeze_snapshot, snapshot_path
 from annotation.models import DatasetSnapshot, Project, Ranking, RankingTask, User
 from annotation.projects.projects import create_project
 from config.problems import Conflict, Problem
 from preferences.formats import snapshot_parquet
 from preferences.formats.snapshot_parquet import SCHEMA, parquet_bytes, read_rankings
+from storage.digests import sha256_of
 from tests.annotation.real_data import hh_file, real_file
 
 pytestmark = pytest.mark.django_db
@@ -139,7 +141,7 @@ def test_identical_selections_give_identical_bytes_and_checksums(wishes: Project
     for number in range(30):
         put(wishes, number)
     one, two = (freeze_snapshot(project=wishes, name=name) for name in ("one", "two"))
-    assert one.sha256 == two.sha256 == file_sha256(snapshot_path(one)) == file_sha256(snapshot_path(two))
+    assert one.sha256 == two.sha256 == sha256_of(snapshot_path(one)) == sha256_of(snapshot_path(two))
     assert snapshot_path(one) != snapshot_path(two)
     put(wishes, 99)
     assert freeze_snapshot(project=wishes, name="three").sha256 != one.sha256
@@ -328,7 +330,7 @@ def test_failed_freeze_leaves_neither_file_nor_row(
 
     with monkeypatch.context() as patched:
         if broken == "rename":
-            patched.setattr(Path, "rename", fail)
+            patched.setattr(os, "rename", fail)
         elif broken == "create":
             patched.setattr(DatasetSnapshot.objects, "create", fail)
         else:
@@ -341,7 +343,7 @@ def test_failed_freeze_leaves_neither_file_nor_row(
 
 
 def test_next_freeze_removes_the_files_of_a_killed_freeze(wishes: Project, artefacts: Path) -> None:
-    leftover = artefacts / "snapshots" / "wishes" / f"{snapshots.UNFINISHED}0199"
+    leftover = artefacts / "snapshots" / "wishes" / ".0199.partial-0a1b"
     leftover.mkdir(parents=True)
     (leftover / "rankings.parquet").write_bytes(b"half")
     put(wishes, 1)

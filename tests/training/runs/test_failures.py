@@ -43,6 +43,7 @@ from training.runs import transitions
 from training.runs.failure_texts import CAUSES
 from training.runs.failures import Failure, explain, kind_of, record_of, record_of_exit
 from training.runs.inputs import model_input
+from training.runs.model_files import verify_model, verify_models
 from training.runs.process.job import Job
 from training.runs.process.kinds import perform
 from training.runs.process.prompts import draw_prompts, prompts_to_sample
@@ -105,6 +106,13 @@ def explained(error: BaseException, recipe: dict[str, Any] | None = None) -> Fai
     failure = explain(run)
     assert failure is not None
     return failure
+
+
+def change_the_weights_of_a_model(scene: Scene) -> None:
+    model = scene.make_model(name="lab-sft-1")
+    verify_model(model)  # records the checksums
+    (model.folder / "config.json").write_text("[]")
+    verify_models(model.folder)
 
 
 def delete_weights(scene: Scene) -> None:
@@ -313,7 +321,8 @@ PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
     (Kind.DATA_EMPTY, imitate_a_snapshot_without_training_rankings),
     (Kind.DATA_EMPTY, lambda scene: improve(scene, prompts=0)),
     (Kind.DATA_UNREADABLE, lambda scene: replace_the_file_of_a_snapshot(scene, None)),
-    (Kind.DATA_UNREADABLE, lambda scene: replace_the_file_of_a_snapshot(scene, b"PAR1")),
+    (Kind.INPUT_CHANGED, lambda scene: replace_the_file_of_a_snapshot(scene, b"PAR1")),
+    (Kind.INPUT_CHANGED, change_the_weights_of_a_model),
     (Kind.ADAPTER_DOES_NOT_FIT, score_with_an_adapter_without_its_head),
     (Kind.TOKENIZER_DOES_NOT_FIT, sample_with_an_added_token),
     (Kind.VOCABULARIES_DIFFER, improve_a_policy_with_other_tokens),

@@ -1,7 +1,7 @@
 -- Audits who launched, cancelled and resumed runs, promoted models and changed loops (see
 -- annotation/models/sql/audit.sql).
 
-SELECT rankloop_audit_table('training_modelversion', '{}', '{metrics}');
+SELECT rankloop_audit_table('training_modelversion', '{}', '{metrics,files}');
 SELECT rankloop_audit_table('training_loop');
 
 -- A run's progress and heartbeats are not audited, because they are not decisions by a user. The run's result is

@@ -25,7 +25,6 @@ import logging
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +33,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from storage import durable
 from training.rlhf.core import distributed
 from training.rlhf.core.loop_state import (
     Modules,
@@ -139,9 +139,7 @@ class Checkpoints:
         self._asked, self._saved_at = 0, time.monotonic()
         self._newest: Path | None = None
         if distributed.is_first():
-            # Files left behind by a process that was killed while writing.
-            for leftover in self._folder.glob(".partial-*"):
-                shutil.rmtree(leftover, ignore_errors=True)
+            durable.remove_unfinished(self._folder)
 
     def resume(self, modules: Modules, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
         """Restore all state, as in `CheckpointStore.resume`, from the newest intact checkpoint. A broken
@@ -206,14 +204,17 @@ class Checkpoints:
         *,
         best: bool,
     ) -> None:
-        made, partial = self._folder / _name(step), self._folder / f".partial-{uuid.uuid4().hex}"
+        made = self._folder / _name(step)
         if made == self._newest:
             return  # the checkpoint exists already, and the same step always gives the same state
-        partial.mkdir(parents=True)
-        try:
+        durable.make_folders(self._folder)
+        weights, moments = to_cpu(saved_tensors(modules)), to_cpu(moments_of(optimiser))
+        needed = sum(tensor.nbytes for tensor in (*weights.values(), *moments.values()))
+        with durable.replacing(made, needed=needed) as partial:
+            partial.mkdir()
             generators, numbers = generator_states()
-            save_file(to_cpu(saved_tensors(modules)), partial / WEIGHTS)
-            save_file(to_cpu(moments_of(optimiser)), partial / MOMENTS)
+            save_file(weights, partial / WEIGHTS)
+            save_file(moments, partial / MOMENTS)
             save_file(generators, partial / GENERATORS)
             files = {name: _digest(partial / name) for name in (WEIGHTS, MOMENTS, GENERATORS)}
             if best:
@@ -224,13 +225,6 @@ class Checkpoints:
                 files[BEST] = json.loads((self._newest / STATE).read_text())["files"][BEST]
             saved = {"format": FORMAT, "step": step, "of": self._of, "loop": state, "files": files}
             (partial / STATE).write_text(_sealed(saved | {"chance": numbers}))
-            for file in partial.iterdir():
-                _sync(file)
-            _sync(partial)
-            os.rename(partial, made)
-            _sync(self._folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         self._newest = made
         for old in sorted(self._steps())[: -self._keep]:
             shutil.rmtree(self._folder / _name(old), ignore_errors=True)
@@ -341,12 +335,3 @@ def _link(old: Path, new: Path) -> None:
         os.link(old, new)
     except OSError:  # the file system does not support hard links
         shutil.copyfile(old, new)
-
-
-def _sync(path: Path) -> None:
-    """Block until the file is on disk and would survive a machine crash."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -26,6 +26,7 @@ class FailureKind(StrEnum):
     GOLD_CANNOT_JUDGE = "gold_cannot_judge"
     DATA_EMPTY = "data_empty"
     DATA_UNREADABLE = "data_unreadable"
+    INPUT_CHANGED = "input_changed"
     VOCABULARIES_DIFFER = "vocabularies_differ"
     TEMPLATES_DIFFER = "templates_differ"
     REWARD_IS_FLAT = "reward_is_flat"

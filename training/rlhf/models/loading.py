@@ -1,16 +1,13 @@
 """Loading and saving models: safetensors only, never remote code, and never a partial model on disk."""
 
-import contextlib
 import copy
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
+from huggingface_hub import constants
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -22,6 +19,8 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
+from storage import durable
+from storage.space import DiskFull, is_full
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.models import adapters, chat, hub, trunks
 from training.rlhf.models.checks.model import ADVICE, CLASSIFIER, check_model, refuse_wrong_architecture
@@ -161,20 +160,18 @@ def save_model(
     """Write a model and its tokenizer to one folder, which plain `AutoModel…from_pretrained` can load. Return
     the folder.
 
-    All files are written to a temporary folder beside `out_dir`, which is then renamed. A crash therefore
-    leaves either the complete model or none. An older model of the same name is replaced. ``add`` is called
+    All files are written to a temporary folder beside `out_dir`, which is synced to disk and then renamed. A
+    crash therefore leaves either the complete model or the older model of the same name. ``add`` is called
     with the temporary folder, to which it can write further files. LoRA adapters are merged into a copy of
     their trunk. With ``merge=False`` the folder contains only the adapter and the name of its base, in peft's
-    format.
+    format. Raises DiskFull.
     """
     out = Path(out_dir)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Remove files left behind by an attempt that was killed while writing.
-    for leftover in out.parent.glob(f".{out.name}.partial-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial = out.parent / f".{out.name}.partial-{uuid.uuid4().hex}"
-    try:
-        if trunks.has_adapters(model) and not merge:
+    durable.make_folders(out.parent)
+    adapter_only = trunks.has_adapters(model) and not merge
+    needed = None if adapter_only else sum(tensor.nbytes for tensor in model.parameters())
+    with durable.replacing(out, needed=needed) as partial:
+        if adapter_only:
             _write_adapter(model, partial)
         else:
             whole = merged(model)
@@ -184,9 +181,6 @@ def save_model(
         tokenizer.save_pretrained(partial)
         if add is not None:
             add(partial)
-        _replace_folder(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out
 
 
@@ -210,15 +204,6 @@ def _write_adapter(model: Any, folder: Path) -> None:
     notes = {"num_labels": 1, "pad_token_id": config.get_text_config().pad_token_id}
     notes["rankloop"] = getattr(config, "rankloop", {})
     (folder / adapters.ADAPTER_NOTES).write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
-
-
-def _replace_folder(new: Path, out: Path) -> None:
-    """Rename `new` to `out`. A folder that already exists at `out` is moved aside first and deleted last."""
-    old = out.parent / f".{out.name}.partial-{uuid.uuid4().hex}"
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(out, old)
-    os.rename(new, out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _load(
@@ -253,6 +238,8 @@ def _load(
     except (ModelNotFound, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # reading a damaged file can raise any exception
+        if is_full(error):
+            raise DiskFull(Path(constants.HF_HUB_CACHE)) from error
         if not isinstance(error, OSError) and not Path(name).is_dir():
             raise
         raise _not_found(name, error, asked_hub=not local_only) from error

@@ -110,8 +110,10 @@ def _fork(
 
 
 def _run(argv: Sequence[str]) -> int:
+    from training.runs.process.log_stream import keep_running_without_log
     from training.runs.process.main import main
 
+    keep_running_without_log()
     _reseed()
     # The process name that `ps -o comm` and `top` show. A run's ID starts with a timestamp, so only the end
     # of the ID is distinctive.

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from annotation.datasets.snapshots import snapshot_path
+from annotation.datasets.snapshots import SnapshotChanged, snapshot_path
 from annotation.models import DatasetSnapshot
 from config.problems import Problem
+from storage.digests import manifest_of
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.recipes import Recipe
@@ -57,15 +58,19 @@ class Job:
 
     def new_model(self, kind: str) -> NewModel:
         base = self.parent.base_model if self.parent else self.policy_source
-        return NewModel(kind=kind, folder=self.out_dir, base_model=base, parent=self.parent)
+        # The checksums are computed here, because `complete_run` holds locks.
+        files = manifest_of(self.out_dir)
+        return NewModel(kind=kind, folder=self.out_dir, base_model=base, parent=self.parent, files=files)
 
     def rankings(self) -> Rankings:
-        """The rankings of the input snapshot. Raises UnusableInput if the snapshot's file is missing or
-        damaged."""
+        """The rankings of the input snapshot. Raises UnusableInput if the snapshot's file is missing, has
+        changed or can't be read."""
         name = self.run.inputs["snapshot"]
         snapshot = DatasetSnapshot.objects.get(project=self.run.project, name=name)
         try:
             return read_rankings(snapshot_path(snapshot))
+        except SnapshotChanged as error:
+            raise UnusableInput(str(error), FailureKind.INPUT_CHANGED) from error
         except (Problem, RankingFileError) as error:
             raise UnusableInput(str(error), FailureKind.DATA_UNREADABLE) from error
 

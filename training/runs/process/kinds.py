@@ -32,6 +32,7 @@ from training.runs.complete import NewTasks, Outcome
 from training.runs.estimates.machine import used_machine
 from training.runs.folders import take_over_checkpoints
 from training.runs.inputs import unusable_models
+from training.runs.model_files import verify_models
 from training.runs.process.job import Job
 from training.runs.process.prompts import draw_prompts, prompts_to_sample
 from training.runs.recipes import catalog, run_recipes
@@ -45,6 +46,7 @@ def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> 
     """Do the run's work. The results are registered later, by `complete_run`, in the transaction that records
     the success."""
     job = Job(run, attempt, catalog.parse_recipe(kind=run.kind, settings=run.recipe), work, report)
+    verify_models(job.policy_source, *(model.folder for model in job.models.values()))
     for _, refused in unusable_models(kind=run.kind, recipe=job.recipe, models=job.models):
         raise refused
     torch.set_num_threads(cpu_threads(job.policy_source))

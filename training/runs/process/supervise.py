@@ -17,10 +17,11 @@ from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections
 
 from embedded.log_writer import old_file
+from storage.space import DiskFull, naming_full_disk
 from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind
 from training.runs import folders
-from training.runs.failures import record, record_of_exit
+from training.runs.failures import record, record_of, record_of_exit
 from training.runs.process import fork
 from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_NOT_MINE
 from training.runs.transitions import claim_run, fail_run, stop_run, worker_name
@@ -69,6 +70,9 @@ def execute_run(*, run_id: UUID) -> None:
     except fork.ServerGone as gone:
         logger.exception("The training process of run %s can't be started.", run_id)
         fail_run(run_id=run_id, attempt=attempt, error=record(FailureKind.NOT_STARTED, str(gone)))
+        return
+    except DiskFull as full:  # the log can't be created
+        fail_run(run_id=run_id, attempt=attempt, error=record_of(full))
         return
     # If the process was able to record its own end, these compare-and-set statements change nothing.
     if ended.code not in {EXIT_DONE, EXIT_NOT_MINE}:
@@ -119,11 +123,12 @@ def _supervise(run: TrainingRun, attempt: int) -> Ended:
 
 
 def _start(run: TrainingRun, attempt: int) -> fork.Forked:
-    return fork.start(
-        [str(run.id), "--attempt", str(attempt)],
-        log=run.log_path,
-        environment=_environment(),
-    )
+    with naming_full_disk(run.folder):
+        return fork.start(
+            [str(run.id), "--attempt", str(attempt)],
+            log=run.log_path,
+            environment=_environment(),
+        )
 
 
 def _environment() -> dict[str, str]:

@@ -78,7 +78,7 @@ def test_crash_while_saving_keeps_the_old_model_and_leaves_no_partial_files(
 
     monkeypatch.setattr(type(new.tokenizer), "save_pretrained", full_disk)
     for target in (path, tmp_path / "other"):
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(OSError, match="The disk is full"):
             loading.save_model(*new, target)
     monkeypatch.undo()
     assert [entry.name for entry in tmp_path.iterdir()] == ["policy"]

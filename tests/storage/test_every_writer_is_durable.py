@@ -1,0 +1,142 @@
+"""Everything that Rankloop renames into place is synced before the rename, and its folder afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO, StringIO
+from pathlib import Path
+
+import pytest
+import torch
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
+from pytest_django import Settings
+
+from annotation.content.import_jobs.uploads import keep_upload
+from annotation.content.importing.imports import import_file
+from annotation.datasets.snapshots import freeze_snapshot
+from annotation.ids import uuid7
+from annotation.models import Project
+from embedded.state import Running, StateFolder
+from tests.storage.witness import Witness
+from tests.training.rlhf.small_world import untrained_policy
+from training.models import TrainingRun
+from training.rlhf.core.checkpoint import Checkpoints
+from training.rlhf.models.loading import save_model
+from training.runs.complete import NewModel, Outcome, complete_run
+from training.runs.folders import CHECKPOINTS, take_over_checkpoints, work_folder
+from training.runs.transitions import claim_run
+from training.simulation import demo
+
+pytestmark = pytest.mark.django_db
+
+
+@dataclass(frozen=True)
+class Place:
+    folder: Path
+    project: Project
+
+
+@pytest.fixture
+def place(tmp_path: Path, settings: Settings, project: Project) -> Place:
+    settings.ARTEFACTS, settings.STATE = tmp_path / "artefacts", tmp_path / "state"
+    (tmp_path / "artefacts").mkdir()
+    ranked = {"prompt": "Q", "responses": ["a", "b"], "tiers": [[1], [0]], "annotator": "kim"}
+    import_file(project=project, file=BytesIO(json.dumps(ranked).encode()))
+    return Place(tmp_path, project)
+
+
+def save_checkpoint(folder: Path, step: int) -> None:
+    model = torch.nn.Linear(2, 1)
+    optimiser = torch.optim.Adam(model.parameters())
+    Checkpoints(folder, of={}).save(step, {"model": model}, optimiser, {}, best=True)
+
+
+def freeze(place: Place) -> None:
+    freeze_snapshot(project=place.project, name="v1")
+
+
+def export(place: Place) -> None:
+    freeze(place)
+    out = place.folder / "out.jsonl"
+    call_command("export_snapshot", "v1", "--format", "ranking", "--out", str(out), stdout=StringIO())
+
+
+def upload(place: Place) -> None:
+    keep_upload(id=uuid7(), file=SimpleUploadedFile("rows.jsonl", b"{}"))
+
+
+def save_a_model(place: Place) -> None:
+    save_model(*untrained_policy(), place.folder / "policy")
+
+
+def replace_a_model(place: Place) -> None:
+    save_model(*untrained_policy(seed=1), place.folder / "policy")
+    save_model(*untrained_policy(seed=2), place.folder / "policy")
+
+
+def write_checkpoints(place: Place) -> None:
+    for step in (1, 2):
+        save_checkpoint(place.folder / "checkpoints", step)
+
+
+def take_over(place: Place) -> None:
+    run = a_run(place)
+    save_checkpoint(work_folder(run, 1) / CHECKPOINTS, 1)
+    take_over_checkpoints(run, 2)
+
+
+def complete(place: Place) -> None:
+    run = a_run(place)
+    attempt = claim_run(run_id=run.pk, worker="w")
+    assert attempt is not None
+    made = work_folder(run, attempt) / "model"
+    made.mkdir(parents=True)
+    (made / "config.json").write_text("{}")
+    complete_run(run=run, attempt=attempt, outcome=Outcome(model=NewModel("policy", made, "base", None)))
+
+
+def a_run(place: Place) -> TrainingRun:
+    return TrainingRun.objects.create(project=place.project, kind="sft", recipe={}, inputs={})
+
+
+def create_a_secret_key(place: Place) -> None:
+    StateFolder(place.folder / "state").secret_key()
+
+
+def announce(place: Place) -> None:
+    state = StateFolder(place.folder / "state")
+    state.create()
+    state.announce(Running(1, "supervisor", "postgresql://", "redis://"))
+
+
+def keep_the_logins_of_the_demo(place: Place) -> None:
+    demo._keep_logins({"mona": "secret"})
+
+
+@pytest.mark.parametrize(
+    ("write", "names"),
+    [
+        (freeze, 1),
+        (export, 2),
+        (upload, 1),
+        (save_a_model, 1),
+        (replace_a_model, 2),
+        (write_checkpoints, 2),
+        (take_over, 2),
+        (complete, 1),
+        (create_a_secret_key, 1),
+        (announce, 1),
+        (keep_the_logins_of_the_demo, 1),
+    ],
+)
+def test_content_is_on_disk_before_its_name_and_the_name_afterwards(
+    place: Place, write: Callable[[Place], None], names: int
+) -> None:
+    witness = Witness()
+    with witness.watching():
+        write(place)
+    assert witness.missing == []
+    assert len(witness.named) == names, witness.named

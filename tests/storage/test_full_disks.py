@@ -1,0 +1,239 @@
+"""A full disk ends an upload, a freeze, an export, a run and the demo with an error that names the disk.
+Nothing half written stays."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from io import BytesIO, StringIO
+from pathlib import Path
+
+import pytest
+import torch
+from django.core.files.uploadedfile import TemporaryUploadedFile
+from django.core.management import CommandError, call_command
+from django.db import connection
+from pytest_django import Settings
+from rest_framework.test import APIClient
+
+from annotation.content.importing.imports import import_file
+from annotation.models import DatasetSnapshot, Import, Project, User
+from storage.space import DiskFull
+from tests.annotation.content.jobs import upload
+from tests.storage.small_disk import fill, mounted
+from tests.training.conftest import RunMaker
+from tests.training.rlhf.small_world import untrained_policy
+from training.rlhf.core.checkpoint import Checkpoints
+from training.rlhf.models.loading import save_model
+from training.runs import transitions
+from training.runs.process import log_stream, supervise
+from training.runs.process.main import run_attempt
+from training.simulation import demo
+
+RANKED = {"prompt": "Q", "responses": ["a", "b"], "tiers": [[1], [0]], "annotator": "kim"}
+ClientOf = Callable[[User | None], APIClient]
+
+
+@pytest.fixture
+def artefacts(small_disk: Path, settings: Settings) -> Path:
+    settings.ARTEFACTS = small_disk
+    return small_disk
+
+
+@pytest.fixture
+def manager(project: Project, mona: User, client_of: ClientOf) -> APIClient:
+    return client_of(mona)
+
+
+def rank(project: Project, count: int) -> None:
+    lines = (json.dumps({**RANKED, "prompt": os.urandom(3000).hex()}) for _ in range(count))
+    import_file(project=project, file=BytesIO("\n".join(lines).encode()))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != "filler")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("size", [1_000_000, 3_000_000])  # in memory, and in a temporary file
+def test_upload_to_a_full_disk_is_refused_with_507(manager: APIClient, artefacts: Path, size: int) -> None:
+    fill(artefacts, leave=100_000)
+    row = json.dumps({"prompt": "Q" * 1000, "responses": ["yes", "no"]}).encode() + b"\n"
+    response = upload(manager, row * (size // len(row) + 1))
+    assert (response.status_code, response.json()["type"]) == (507, "disk-full")
+    detail = response.json()["detail"]
+    assert f"the file system {artefacts}, which holds {artefacts}/imports, has" in detail
+    assert f"but {size / 1e6:.1f} MB are needed" in detail
+    assert not Import.objects.exists()
+    assert files(artefacts) == []
+
+
+@pytest.mark.django_db
+def test_upload_is_refused_with_507_if_the_temporary_folder_is_full(
+    manager: APIClient,
+    small_disk: Path,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.ARTEFACTS = tmp_path
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    fill(small_disk)
+    response = upload(manager, b'{"prompt": "Q", "responses": ["yes", "no"]}\n' * 100_000)
+    assert (response.status_code, response.json()["type"]) == (507, "disk-full")
+    assert str(small_disk) in response.json()["detail"]
+    for (
+        left
+    ) in gc.get_objects():  # Django deletes the file with the request, but this disk disappears earlier
+        if type(left) is TemporaryUploadedFile:
+            with suppress(OSError):
+                left.file.close()  # type: ignore[union-attr]
+
+
+@pytest.mark.django_db
+def test_freeze_on_a_full_disk_is_refused_with_507(
+    manager: APIClient, project: Project, artefacts: Path
+) -> None:
+    rank(project, 30)
+    fill(artefacts, leave=50_000)
+    response = manager.post("/api/v1/projects/support/snapshots/", {"name": "v1"})
+    assert (response.status_code, response.json()["type"]) == (507, "disk-full")
+    assert f"which holds {artefacts}/snapshots/support" in response.json()["detail"]
+    assert not DatasetSnapshot.objects.exists()
+    assert files(artefacts) == []
+
+
+@pytest.mark.django_db
+def test_export_to_a_full_disk_keeps_the_old_file(
+    project: Project, small_disk: Path, settings: Settings, tmp_path: Path
+) -> None:
+    settings.ARTEFACTS = tmp_path / "artefacts"
+    rank(project, 30)
+    call_command("freeze_snapshot", "--project", "support", "--name", "v1", stdout=StringIO())
+    out = small_disk / "out.jsonl"
+    out.write_text("the old file")
+    fill(small_disk, leave=50_000)
+    with pytest.raises(CommandError, match=rf"out\.jsonl can't be written: The disk is full.*{small_disk}"):
+        call_command("export_snapshot", "v1", "--format", "ranking", "--out", str(out))
+    assert (files(small_disk), out.read_text()) == (["out.jsonl"], "the old file")
+
+
+def test_model_that_does_not_fit_leaves_the_old_model(small_disk: Path) -> None:
+    policy = untrained_policy()
+    save_model(*policy, small_disk / "policy")
+    before = files(small_disk)
+    fill(small_disk, leave=100_000)
+    with pytest.raises(DiskFull, match=rf"which holds {small_disk}, has .* but 3\d\d\.\d kB are needed"):
+        save_model(*policy, small_disk / "policy")
+    assert files(small_disk) == before
+
+
+def test_checkpoint_that_does_not_fit_leaves_the_previous_one(small_disk: Path) -> None:
+    model = torch.nn.Linear(100, 1000)
+    optimiser = torch.optim.Adam(model.parameters())
+    store = Checkpoints(small_disk / "checkpoints", of={})
+    store.save(1, {"model": model}, optimiser, {})
+    fill(small_disk, leave=100_000)
+    with pytest.raises(DiskFull, match=rf"which holds {small_disk}/checkpoints, has .* but 404\.0 kB are"):
+        store.save(2, {"model": model}, optimiser, {})
+    assert [path.name for path in (small_disk / "checkpoints").iterdir()] == ["step-00000001"]
+    assert Checkpoints(small_disk / "checkpoints", of={}).resume({"model": model}, optimiser) == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_run_on_a_full_disk_fails_with_the_folder(lab: Project, make_run: RunMaker, artefacts: Path) -> None:
+    fill(artefacts, leave=500_000)
+    recipe = {"demonstrations": "demo_world", "max_demonstrations": 8, "epochs": 1}
+    run = make_run(recipe=recipe)
+    attempt = transitions.claim_run(run_id=run.pk, worker="test")
+    assert attempt is not None
+    run_attempt(run.pk, attempt)
+    run.refresh_from_db()
+    assert run.error is not None
+    assert (run.state, run.error["kind"]) == ("failed", "disk_full")
+    assert f"which holds {run.folder}/attempt-1, has" in run.error["detail"]
+    assert files(artefacts) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_run_whose_log_cannot_be_created_fails_with_the_folder(
+    lab: Project, make_run: RunMaker, tmp_path: Path, settings: Settings
+) -> None:
+    with mounted(tmp_path / "disk", inodes=1) as disk:
+        settings.ARTEFACTS = disk
+        run = make_run()
+        supervise.execute_run(run_id=run.pk)
+    run.refresh_from_db()
+    assert run.error is not None
+    assert (run.state, run.error["kind"]) == ("failed", "disk_full")
+    assert f"the file system {disk}, which holds {run.folder}, has" in run.error["detail"]
+
+
+def test_run_continues_if_its_log_is_full(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(small_disk)
+    with (small_disk / "log").open("w") as log:
+        monkeypatch.setattr(sys, "stdout", log)
+        monkeypatch.setattr(sys, "stderr", log)
+        log_stream.keep_running_without_log()
+        for _ in range(100):
+            print("x" * 1000, flush=True)  # noqa: T201
+        (small_disk / "filler").unlink()
+        print("after space was freed", flush=True)  # noqa: T201
+    assert "after space was freed" in (small_disk / "log").read_text()
+
+
+@pytest.mark.django_db
+def test_demo_creates_no_users_if_their_passwords_cannot_be_stored(
+    small_disk: Path, settings: Settings
+) -> None:
+    settings.STATE = small_disk
+    (small_disk / demo.LOGINS_FILE).write_text("earlier secret\n")
+    fill(small_disk)
+    with pytest.raises(CommandError, match=f"The disk is full: .* holds {small_disk}"):
+        call_command("create_demo", stdout=StringIO())
+    assert not User.objects.filter(username__in=demo.PEOPLE).exists()
+    assert files(small_disk) == [demo.LOGINS_FILE]
+    assert (small_disk / demo.LOGINS_FILE).read_text() == "earlier secret\n"
+
+
+@pytest.fixture
+def full_database(transactional_db: None, project: Project, tmp_path: Path) -> Iterator[None]:
+    """The projects' table is on a full disk."""
+    os.chmod(tmp_path, 0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    with mounted(tmp_path / "disk") as disk, connection.cursor() as cursor:
+        cursor.execute("SHOW data_directory")
+        os.chown(disk, os.stat(cursor.fetchone()[0]).st_uid, -1)
+        cursor.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
+        try:
+            cursor.execute("ALTER TABLE annotation_project SET TABLESPACE small")
+            fill(disk)
+            yield
+        finally:
+            (disk / "filler").unlink(missing_ok=True)
+            cursor.execute("ALTER TABLE annotation_project SET TABLESPACE pg_default")
+            cursor.execute("DROP TABLESPACE small")
+
+
+@pytest.mark.usefixtures("full_database")
+def test_full_database_disk_is_reported_with_507(ada: User, client_of: ClientOf) -> None:
+    guidelines = os.urandom(30_000).hex()  # can't be compressed
+    response = client_of(ada).post(
+        "/api/v1/projects/", {"slug": "big", "name": "Big", "guidelines": guidelines}
+    )
+    assert (response.status_code, response.json()["type"]) == (507, "database-disk-full")
+    assert "The disk of the database server is full, so nothing was saved." in response.json()["detail"]
+    assert not Project.objects.filter(slug="big").exists()
+
+    def create_projects() -> None:
+        for number in range(1000):
+            call_command("create_project", f"p{number}", stdout=StringIO())
+
+    with pytest.raises(CommandError, match="The disk of the database server is full"):
+        create_projects()

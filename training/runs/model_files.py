@@ -1,0 +1,99 @@
+"""The checksums of registered models, stored with the model and verified before the model is loaded.
+
+Only models in the registry are verified. A model on the hub, or in a folder that an operator names as
+base_model, has no stored checksums.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from django.conf import settings
+
+from storage.digests import FileChanged, manifest_of, verify_folder
+from training.models import ModelVersion
+from training.rlhf.core.failures import FailureKind, RunFailure
+from training.rlhf.models import adapters
+
+logger = logging.getLogger(__name__)
+REMEDY = "Restore the model's folder from a backup, or use another model."
+
+
+class ModelChanged(RunFailure):
+    """Raised if a registered model's files are not the files that were stored."""
+
+    kind = FailureKind.INPUT_CHANGED
+
+
+def verify_models(*sources: str | Path) -> None:
+    """Verify each registered model that loading these folders or hub names reads: the model itself and, for
+    an adapter, its base model. Raises ModelChanged."""
+    waiting, seen = [Path(source) for source in sources if source], set[Path]()
+    while waiting:
+        folder = waiting.pop().resolve()
+        if folder in seen or not adapters.holds_model(folder):
+            continue
+        seen.add(folder)
+        if model := registered_at(folder):
+            try:
+                verify_model(model)
+            except FileChanged as changed:
+                raise ModelChanged(f"{changed} {REMEDY}") from changed
+        waiting += _bases(folder)
+
+
+def verify_model(model: ModelVersion) -> None:
+    """Verify all files of the model. Raises FileChanged.
+
+    A model that was registered by a version without checksums gets its checksums here. From then on, these
+    checksums count.
+    """
+    if model.files is None:
+        files = manifest_of(model.folder)
+        if ModelVersion.objects.filter(pk=model.pk, files__isnull=True).update(files=files):
+            logger.warning(
+                "Model %s had no stored checksums. Its current files are now recorded.", model.name
+            )
+        model.refresh_from_db(fields=["files"])
+    assert model.files is not None
+    verify_folder(model.folder, model.files, what=f"model {model.name}")
+
+
+def verify_parts(model: ModelVersion, names: Collection[str]) -> None:
+    """Verify only the files with these names. Raises FileChanged."""
+    if model.files is not None:
+        verify_folder(model.folder, model.files, what=f"model {model.name}", only=names)
+
+
+def changed_size(model: ModelVersion) -> str:
+    """The reason why the model can't be used, if a file was added, removed or has another size. Empty
+    otherwise. Reading the content would take seconds per gigabyte, so a run does that before it loads the
+    model."""
+    try:
+        if model.files is not None:
+            verify_folder(model.folder, model.files, what=f"model {model.name}", sizes_only=True)
+    except FileChanged as changed:
+        return f"{changed} {REMEDY}"
+    return ""
+
+
+def registered_at(folder: Path) -> ModelVersion | None:
+    """The registered model whose files are in this folder."""
+    root = Path(settings.ARTEFACTS).resolve()
+    if not folder.is_relative_to(root):
+        return None
+    return ModelVersion.objects.filter(path=str(folder.relative_to(root))).first()
+
+
+def _bases(folder: Path) -> Iterator[Path]:
+    """The base models of the adapters in the folder."""
+    members = (folder / adapters.UNCERTAINTY).glob(adapters.MEMBER.format("*"))
+    for one in [*([folder] if adapters.is_adapter(folder) else []), *members]:
+        try:
+            base = adapters.base_of(one)
+        except adapters.BrokenAdapter:
+            continue  # loading the adapter reports the reason
+        if adapters.looks_like_path(base):
+            yield Path(base)

@@ -9,6 +9,7 @@ from annotation.models.people import ApiToken, User
 from annotation.models.project import Desk, Membership, Project
 from annotation.models.ranking import Comparison, Ranking
 from annotation.models.snapshot import DatasetSnapshot
+from annotation.models.sweep import Sweep
 from annotation.models.task import Assignment, RankingTask, Reservation, TaskResponse
 from annotation.models.task_problem import TaskProblem
 from annotation.models.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -31,6 +32,7 @@ __all__ = [
     "RankingTask",
     "Reservation",
     "Response",
+    "Sweep",
     "TaskAgreement",
     "TaskProblem",
     "TaskResponse",

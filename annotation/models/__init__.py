@@ -10,6 +10,7 @@ from annotation.models.project import Desk, Membership, Project
 from annotation.models.ranking import Comparison, Ranking
 from annotation.models.site_key import SiteKey
 from annotation.models.snapshot import DatasetSnapshot
+from annotation.models.sweep import Sweep
 from annotation.models.task import Assignment, RankingTask, Reservation, TaskResponse
 from annotation.models.task_problem import TaskProblem
 from annotation.models.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -34,6 +35,7 @@ __all__ = [
     "Reservation",
     "Response",
     "SiteKey",
+    "Sweep",
     "TaskAgreement",
     "TaskProblem",
     "TaskResponse",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,10 +17,11 @@ from annotation.content.adding import add_ranking_tasks
 from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.desk.answers import Answer
 from annotation.desk.submission import submit_ranking
-from annotation.models import Project, User
+from annotation.models import Project, Sweep, User
 from annotation.projects.projects import create_project
 from tests.annotation.answering import claim_next
 from training.models import ModelVersion, TrainingRun
+from training.runs import transitions
 
 RunMaker = Callable[..., TrainingRun]
 ModelMaker = Callable[..., ModelVersion]
@@ -104,6 +106,14 @@ def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> Mod
     add_ranking_tasks(project=lab, items=drafts)
     rank(lab, alice, n=0)
     return policy
+
+
+def lose(run: TrainingRun) -> None:
+    """Set the run's last heartbeat to one hour ago, while the sweep has been running for a day."""
+    now = timezone.now()
+    TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=now - timedelta(hours=1))
+    passes = {"passed_at": now, "unbroken_since": now - timedelta(days=1)}
+    Sweep.objects.update_or_create(name=transitions.SWEEP, defaults=passes)
 
 
 def wait_until(happened: Callable[[], bool], *, seconds: float = 120) -> None:

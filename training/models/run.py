@@ -56,6 +56,15 @@ class TrainingRun(models.Model):
     tries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, default="", blank=True)
     heartbeat_at = models.DateTimeField(null=True)
+    # When the training loop last made progress, as of the last heartbeat. A loop that hangs still has a
+    # heartbeat, because a thread of its own sends it.
+    progressed_at = models.DateTimeField(null=True)
+    # How long the earlier attempts ran since the run was launched. Together with the current attempt, this
+    # counts towards the recipe's time limit.
+    spent_seconds = models.FloatField(default=0.0)
+    # The attempts that ended without a result and after which the run was resumed automatically: a list of
+    # {attempt, at, kind, title, detail}, oldest first.
+    interruptions = models.JSONField(default=list)
     woken_at = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
     phase = models.CharField(max_length=100, default="", blank=True)
@@ -63,6 +72,9 @@ class TrainingRun(models.Model):
     total_steps = models.PositiveIntegerField(default=0)
     eta_seconds = models.FloatField(null=True)
     last_seq = models.BigIntegerField(default=0)
+    # The number of the current attempt's last stored batch of events. If the answer to a write is lost, the
+    # batch is sent again, and must not be stored twice.
+    reported = models.PositiveIntegerField(default=0)
     error = models.JSONField(null=True)
     result = models.JSONField(default=dict)
     loop = models.ForeignKey("training.Loop", null=True, on_delete=models.SET_NULL, related_name="runs")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from django.db import transaction
 
 from annotation.content.adding import add_ranking_tasks
 from annotation.content.drafts import TaskDraft
+from annotation.database.outages import through_outages
 from annotation.models import Project
 from storage import durable
 from storage.digests import Manifest
@@ -60,18 +64,26 @@ class Outcome:
     machine: Mapping[str, object] = field(default_factory=dict)
 
 
-@transaction.atomic
 def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
     """Record the success of a run (running → succeeded) with everything that the run produced. Raises
     LostClaim, and changes nothing, if the attempt is stale.
 
-    The weights are renamed into place inside the transaction. If the transaction doesn't commit, the folder
-    has no row, and the next attempt replaces the folder.
+    If the connection to the database fails, everything is done again on a new connection.
     """
+    through_outages(partial(_complete, run, attempt, outcome))
+
+
+@transaction.atomic
+def _complete(run: TrainingRun, attempt: int, outcome: Outcome) -> None:
+    """The weights are put into place inside the transaction. If the transaction doesn't commit, the folder
+    has no row, and is replaced by the repetition, by the next attempt, or by another run's model of the same
+    name. The attempt's own folder therefore keeps the weights."""
     mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING)
     # Lock the run first. Heartbeats have stopped, and writing many tasks takes time. Without the lock, the
     # sweep could consider this run lost, and another worker could then claim the run.
     if mine.select_for_update(no_key=True).first() is None:
+        if TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.SUCCEEDED).exists():
+            return  # the connection failed after the commit
         raise LostClaim(f"attempt {attempt} of run {run.id} has been replaced or ended")
     made = _register(run, outcome) if outcome.model else None
     counts = {**outcome.counts, **(_add_tasks(run.project, outcome.tasks) if outcome.tasks else {})}
@@ -82,7 +94,7 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
         result["model"] = {"id": str(made.id), "name": made.name}
     succeed_run(run_id=run.id, attempt=attempt, result=result)
     if made and outcome.model:
-        _move_into_place(outcome.model.folder, made.folder)
+        _move_into_place(_linked_copy(outcome.model.folder), made.folder)
 
 
 def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
@@ -114,6 +126,20 @@ def _next_name(project: Project, kind: str) -> str:
     while ModelVersion.objects.filter(name=f"{stem}{number}").exists():
         number += 1
     return f"{stem}{number}"
+
+
+def _linked_copy(made: Path) -> Path:
+    """A copy of the weights that takes no space, because its files are hard links."""
+    copy = made.with_name(f"{made.name}.copy")
+    shutil.rmtree(copy, ignore_errors=True)
+    return Path(shutil.copytree(made, copy, copy_function=_link))
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # some file systems have no hard links
+        shutil.copy2(source, target)
 
 
 def _move_into_place(made: Path, target: Path) -> None:

@@ -187,16 +187,17 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.WORKER_LOST: Cause(
         "The worker was lost",
-        cause="The training worker, or its whole machine, stopped several times without reporting the "
-        "reason. Possible reasons are a restart, a power failure or a lack of memory.",
+        cause="The training worker, or its whole machine, stopped without reporting the reason. The run was "
+        "resumed automatically as often as allowed. Possible reasons are a restart, a power failure or a "
+        "lack of memory.",
         fix="Check the workers' logs and the machine's memory, then resume the run.",
         again=True,
     ),
     FailureKind.KILLED: Cause(
         "The training process was killed",
-        cause="Something outside Rankloop ended the process with a signal. SIGKILL usually means that "
-        "the memory limit of a container or of the machine was exceeded. SIGSEGV means a fault in a driver "
-        "or a library.",
+        cause="Something outside Rankloop ended the process with a signal. The run was resumed automatically "
+        "as often as allowed. SIGKILL usually means that the memory limit of a container or of the machine "
+        "was exceeded. SIGSEGV means a fault in a driver or a library.",
         fix="Look for memory limits and read the end of the log. If nothing explains the signal, resume the "
         "run.",
         settings=MEMORY_SETTINGS,
@@ -213,6 +214,32 @@ CAUSES: Mapping[FailureKind, Cause] = {
         "The training process crashed",
         cause="The process ended before it could report a reason.",
         fix="Read the end of the log.",
+    ),
+    FailureKind.HUNG: Cause(
+        "The run made no progress",
+        cause="The training process was still running, but its training loop made no progress for the time "
+        "that a step may take. The process was stopped, and its newest checkpoint was kept. Possible reasons "
+        "are a deadlock, an endless loop, a GPU or a network drive that no longer answers, or a step that is "
+        "too large for the machine.",
+        fix="The details show where the process was. If a device or a drive did not answer, fix that and "
+        "resume the run. If the steps are too large, lower the batch size or the length of the texts.",
+        settings=("batch_size", "batch_rankings", "rollout_prompts", "max_length", "max_new_tokens"),
+        again=True,
+    ),
+    FailureKind.TIME_LIMIT: Cause(
+        "The run reached its time limit",
+        cause="The run's attempts together took as long as its recipe allows (max_minutes). The run was "
+        "stopped, and its newest checkpoint was kept.",
+        fix="Resume the run with a higher time limit, or launch it with fewer steps.",
+        settings=("max_minutes",),
+        again=True,
+    ),
+    FailureKind.DATABASE_LOST: Cause(
+        "The database could not be reached",
+        cause="The training process could not read its inputs from the database or store its result there. "
+        "It tried again for a long time.",
+        fix="Check the database and the network, then resume the run.",
+        again=True,
     ),
     FailureKind.CANCELLED: Cause(
         "This run was cancelled",

@@ -6,9 +6,10 @@ from __future__ import annotations
 import errno
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from annotation.database.outages import OUTAGE_ERRORS
 from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.runs.failure_texts import CAUSES
@@ -74,6 +75,11 @@ def record_of_exit(code: int, *, log_tail: str, out_of_memory: bool) -> Record:
     return record(kind, f"{detail}\n{log_tail}".strip(), title=title)
 
 
+def with_log(error: Record, lines: Sequence[str]) -> Record:
+    """The failure record with the end of the log in its detail."""
+    return error | {"detail": "\n".join([error["detail"], *lines])}
+
+
 def kind_of(error: BaseException) -> FailureKind:
     """The failure kind of the exception. If this exception or one of its causes is a third-party error with a
     known kind, such as a lack of memory, the third-party error determines the failure kind."""
@@ -82,6 +88,8 @@ def kind_of(error: BaseException) -> FailureKind:
             return found
     if isinstance(error, RunFailure):
         return error.kind
+    if isinstance(error, OUTAGE_ERRORS):
+        return FailureKind.DATABASE_LOST
     return FailureKind.INPUTS_REFUSED if isinstance(error, ValueError) else FailureKind.UNKNOWN
 
 

@@ -12,12 +12,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
-from django.db import Error as DatabaseTrouble
 from django.utils import timezone
 
+from annotation.database.outages import through_outages
 from storage import durable
 from training.models import TrainingRun
 
@@ -44,10 +45,7 @@ def tidy(run: TrainingRun, attempt: int) -> None:
     """Clean up after an attempt. A finished model has already been moved out of the attempt's folder, so the
     rest is unfinished work. Checkpoints stay as long as the run can be resumed, so a failed run keeps
     its checkpoints."""
-    try:
-        run.refresh_from_db(fields=["state"])
-    except DatabaseTrouble:
-        return  # the supervisor or the next attempt cleans up
+    through_outages(partial(run.refresh_from_db, fields=["state"]))
     if run.state in {TrainingRun.State.SUCCEEDED, TrainingRun.State.CANCELLED}:
         remove_attempts(run)
         return

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from annotation.models import Project, User
+from config.problems import FieldProblem, Problem
 from training.models import RunEvent, TrainingRun
 from training.runs.inputs import settle_inputs, settle_models
 from training.runs.progress.events import CHANNEL
@@ -55,13 +56,26 @@ def launch_run(
     return run
 
 
-def resume_run(*, run: TrainingRun) -> TrainingRun:
-    """Queue a failed or cancelled run again. Raises Conflict in any other state.
+def resume_run(*, run: TrainingRun, max_minutes: float | None = None) -> TrainingRun:
+    """Queue a failed or cancelled run again, with a new time limit if `max_minutes` is given. Raises Conflict
+    in any other state, and Problem if the run's attempts have already taken as long as the limit allows.
 
     The run resumes from its last checkpoint if there is one: a failed reward_model run keeps its checkpoints.
     """
     with transaction.atomic():
+        if max_minutes is not None:
+            recipe = parse_recipe(kind=run.kind, settings=run.recipe | {"max_minutes": max_minutes})
+            run.recipe = recipe.model_dump(mode="json")
+            run.save(update_fields=["recipe"])
         requeue_finished(run=run)
+        _refuse_used_time(run)
         wake_worker(run_id=run.id)
     run.refresh_from_db()
     return run
+
+
+def _refuse_used_time(run: TrainingRun) -> None:
+    limit, used = run.recipe.get("max_minutes"), run.spent_seconds / 60
+    if limit is not None and used >= limit:
+        reason = f"The run has already taken {used:.0f} of {limit:g} minutes. Set a higher time limit."
+        raise Problem(reason, errors=[FieldProblem("max_minutes", reason)])

@@ -3,12 +3,18 @@ event and sends the notification.
 
 Failures and how they are handled:
 
-* The training process dies because of a signal, a lack of memory or a crash. The supervisor fails the run at
-  once and records the cause. The run is not queued again, because another attempt would most likely fail in
-  the same way. An admin can resume the run.
+* The training process dies because of a signal, a lack of memory or a crash in native code. The supervisor
+  queues the run again and claims it at once. The new attempt resumes from the newest checkpoint, or starts
+  from the beginning if there is none. After MAX_TRIES claims, the supervisor fails the run. If memory ran
+  out, it fails the run after MAX_TRIES_OUT_OF_MEMORY claims, because another attempt would most likely fail
+  in the same way.
+* The training loop makes no progress, or exceeds its time limit. The supervisor fails the run
+  (process/health.py).
 * The worker dies, together with the supervisor and the training process. The heartbeat stops. After
   STALE_AFTER, the sweep queues the run again. If the run has already been claimed MAX_TRIES times, the sweep
   fails the run instead.
+* The database is down, hangs or can't be reached. No heartbeat is renewed, but the sweep doesn't run either.
+  The sweep considers a heartbeat stale only if the sweep itself has run for STALE_AFTER without a gap.
 * The message that wakes a worker is lost. The run stays queued, and the sweep wakes a worker again after
   REWAKE_AFTER.
 """
@@ -18,6 +24,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Mapping
 from datetime import timedelta
@@ -26,6 +33,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from annotation.models import Sweep
 from config.problems import Conflict
 from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind
@@ -39,10 +47,13 @@ HEARTBEAT_EVERY = timedelta(seconds=5)
 # Twelve missed heartbeats. On a busy machine, a run can miss a few heartbeats while torch loads or the
 # machine swaps. The run must not be treated as lost in this case.
 STALE_AFTER = timedelta(seconds=60)
+SWEEP = "training runs"
 # If a queued run is not claimed within this time, the sweep repeats the message that wakes a worker. If both
 # messages arrive, the second message has no effect, because the run is already claimed.
 REWAKE_AFTER = timedelta(seconds=120)
-MAX_TRIES = 3
+MAX_TRIES = 3  # claims since the launch, so a run is resumed automatically at most twice
+MAX_TRIES_OUT_OF_MEMORY = 2
+RESUMING = "resuming"
 
 MOVE = """
 WITH moved AS (
@@ -55,33 +66,50 @@ WITH moved AS (
 )
 SELECT id, attempt, state, pg_notify(%(channel)s, id::text) FROM moved
 """
-IS_STALE = "state = 'running' AND heartbeat_at < clock_timestamp() - %(stale)s"
+# Directly after an outage, all heartbeats are old. They count as stale only if the sweep has run as long.
+IS_STALE = (
+    "state = 'running' AND heartbeat_at < clock_timestamp() - %(stale)s "
+    "AND %(since)s <= clock_timestamp() - %(stale)s"
+)
 IS_THIS_ATTEMPT = "id = %(run)s AND attempt = %(attempt)s AND state = 'running'"
 NOT_CANCELLED = "cancel_requested_at IS NULL"
-ENDED = "finished_at = clock_timestamp(), eta_seconds = NULL"
+# The heartbeat and not the clock, because a lost run has not been running since its last heartbeat.
+SPENT = (
+    "spent_seconds = spent_seconds + greatest(0, coalesce(extract(epoch FROM heartbeat_at - started_at), 0))"
+)
+ENDED = f"finished_at = clock_timestamp(), eta_seconds = NULL, {SPENT}"
+INTERRUPTED = (
+    "interruptions || jsonb_build_array(%(error)s::jsonb || "
+    "jsonb_build_object('attempt', attempt, 'at', clock_timestamp()))"
+)
 
 
 def worker_name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """A new name for each claim (see `claim_run`)."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
-def claim_run(*, run_id: UUID, worker: str, stale_after: timedelta = STALE_AFTER) -> int | None:
-    """Claim the run and return the number of the new attempt. Returns None if another worker has the run, or
-    if the run can't be claimed.
+def claim_run(*, run_id: UUID, worker: str) -> int | None:
+    """Claim a queued run and return the number of the new attempt. Returns None if another worker has the
+    run, or if the run can't be claimed.
 
-    The claim is a single UPDATE, so only one of several concurrent callers gets the run.
+    The claim is a single UPDATE, so only one of several concurrent callers gets the run. A repeated claim
+    with the same worker name returns the same attempt, because the answer to the first claim can be lost.
     """
     moved = _move(
         "state = 'running', attempt = attempt + 1, tries = tries + 1, worker = %(worker)s, "
-        "heartbeat_at = clock_timestamp(), started_at = clock_timestamp(), finished_at = NULL, "
-        "phase = 'starting', step = 0, total_steps = 0, eta_seconds = NULL, error = NULL",
-        f"id = %(run)s AND {NOT_CANCELLED} AND tries < %(max_tries)s AND (state = 'queued' OR ({IS_STALE}))",
+        "heartbeat_at = clock_timestamp(), progressed_at = clock_timestamp(), "
+        "started_at = clock_timestamp(), finished_at = NULL, "
+        "phase = 'starting', step = 0, total_steps = 0, eta_seconds = NULL, error = NULL, reported = 0",
+        f"id = %(run)s AND {NOT_CANCELLED} AND tries < %(max_tries)s AND state = 'queued'",
         run=run_id,
         worker=worker,
-        stale=stale_after,
         max_tries=MAX_TRIES,
     )
-    return moved[0][1] if moved else None
+    if moved:
+        return moved[0][1]
+    mine = TrainingRun.objects.filter(pk=run_id, state=TrainingRun.State.RUNNING, worker=worker)
+    return mine.values_list("attempt", flat=True).first()
 
 
 def succeed_run(*, run_id: UUID, attempt: int, result: Mapping[str, Any]) -> bool:
@@ -112,6 +140,28 @@ def fail_run(*, run_id: UUID, attempt: int, error: Record) -> bool:
     )
 
 
+def interrupt_run(*, run_id: UUID, attempt: int, error: Record, max_tries: int = MAX_TRIES) -> str | None:
+    """Record that a running run's process has died, and return the new state. The run is queued again, with
+    the cause among its interruptions. The run fails if it has been claimed `max_tries` times, and is
+    cancelled if someone asked for that. Returns None, and changes nothing, if the attempt is stale or has
+    ended."""
+    cancelled, again = f"NOT ({NOT_CANCELLED})", "tries < %(max_tries)s"
+    moved = _move(
+        f"state = CASE WHEN {cancelled} THEN 'cancelled' WHEN {again} THEN 'queued' ELSE 'failed' END, "
+        f"finished_at = CASE WHEN {cancelled} OR NOT {again} THEN clock_timestamp() END, "
+        f"error = CASE WHEN {cancelled} OR {again} THEN NULL ELSE %(error)s::jsonb END, "
+        f"interruptions = CASE WHEN {again} AND {NOT_CANCELLED} THEN {INTERRUPTED} ELSE interruptions END, "
+        f"phase = CASE WHEN {again} AND {NOT_CANCELLED} THEN '{RESUMING}' ELSE phase END, "
+        f"woken_at = NULL, eta_seconds = NULL, {SPENT}",
+        IS_THIS_ATTEMPT,
+        run=run_id,
+        attempt=attempt,
+        error=json.dumps(storable(error)),
+        max_tries=max_tries,
+    )
+    return moved[0][2] if moved else None
+
+
 def stop_run(*, run_id: UUID, attempt: int) -> str | None:
     """Stop a running run and return the new state. If someone asked for a stop, the run becomes cancelled. If
     only the worker is stopping, the run becomes queued, and this try is not counted. Returns None, and
@@ -124,7 +174,7 @@ def stop_run(*, run_id: UUID, attempt: int) -> str | None:
         f"state = CASE WHEN {asked} THEN 'cancelled' ELSE 'queued' END, "
         f"finished_at = CASE WHEN {asked} THEN clock_timestamp() END, "
         f"phase = CASE WHEN {asked} THEN phase ELSE '' END, "
-        f"tries = tries - ({asked} IS FALSE)::int, woken_at = NULL, eta_seconds = NULL",
+        f"tries = tries - ({asked} IS FALSE)::int, woken_at = NULL, eta_seconds = NULL, {SPENT}",
         IS_THIS_ATTEMPT,
         run=run_id,
         attempt=attempt,
@@ -168,31 +218,33 @@ def requeue_finished(*, run: TrainingRun) -> None:
 
 def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta = REWAKE_AFTER) -> list[UUID]:
     """Handle the runs on which no worker is working. Returns the IDs of the runs that need a worker."""
-    lost = record(
+    silence = f"without a heartbeat for {stale_after.total_seconds():.0f} s."
+    lost = record(FailureKind.WORKER_LOST, f"The training worker was lost, {silence}")
+    lost_again = record(
         FailureKind.WORKER_LOST,
-        f"The training worker disappeared {MAX_TRIES} times, each time without a heartbeat for "
-        f"{stale_after.total_seconds():.0f} s.",
+        f"The run was interrupted {MAX_TRIES} times. The last time, the training worker was lost, {silence}",
     )
     with transaction.atomic():
+        since = Sweep.objects.note_pass(SWEEP)
+        stale: dict[str, Any] = {"stale": stale_after, "since": since}
         cancelled = _move(
-            f"state = 'cancelled', {ENDED}",
-            f"{IS_STALE} AND cancel_requested_at IS NOT NULL",
-            stale=stale_after,
+            f"state = 'cancelled', {ENDED}", f"{IS_STALE} AND cancel_requested_at IS NOT NULL", **stale
         )
         failed = _move(
             f"state = 'failed', error = %(error)s::jsonb, {ENDED}",
             f"{IS_STALE} AND {NOT_CANCELLED} AND tries >= %(max_tries)s",
-            stale=stale_after,
             max_tries=MAX_TRIES,
-            error=json.dumps(lost),
+            error=json.dumps(lost_again),
+            **stale,
         )
         requeued = _move(
             "state = 'queued', phase = 'waiting after a lost worker', eta_seconds = NULL, "
-            "woken_at = clock_timestamp()",
+            f"woken_at = clock_timestamp(), interruptions = {INTERRUPTED}, {SPENT}",
             # If cancellation is requested after the first of these statements, the next sweep cancels the
             # run.
             f"{IS_STALE} AND {NOT_CANCELLED}",
-            stale=stale_after,
+            error=json.dumps(lost),
+            **stale,
         )
         with connection.cursor() as cursor:
             cursor.execute(

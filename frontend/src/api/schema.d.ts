@@ -2671,6 +2671,16 @@ export interface components {
          * @enum {string}
          */
         ImproveWithEnum: "rejection_sampling" | "ppo";
+        Interruption: {
+            /** @description The attempt that was interrupted. */
+            attempt: number;
+            /** Format: date-time */
+            at: string;
+            /** @description A failure kind, such as killed, out_of_memory or worker_lost. */
+            kind: string;
+            title: string;
+            detail: string;
+        };
         Invitation: {
             /** Format: uuid */
             id: string;
@@ -3866,6 +3876,13 @@ export interface components {
             min: number;
             max: number;
         };
+        ResumeRequest: {
+            /**
+             * Format: double
+             * @description A new time limit in minutes, for example for a run that reached its limit. The time of earlier attempts counts.
+             */
+            max_minutes?: number;
+        };
         ReviewDecided: {
             /** Format: uuid */
             task: string;
@@ -3991,7 +4008,11 @@ export interface components {
             readonly cancel_requested_at: string | null;
             /** @description Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only. */
             readonly created_by: string | null;
+            /** Format: date-time */
+            readonly progressed_at: string | null;
             readonly failure: components["schemas"]["Failure"] | null;
+            /** @description The attempts after which the run was resumed automatically, oldest first. */
+            interruptions: components["schemas"]["Interruption"][];
             result: components["schemas"]["RunResult"];
         };
         RunEstimate: {
@@ -8024,7 +8045,12 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ResumeRequest"];
+                "multipart/form-data": components["schemas"]["ResumeRequest"];
+            };
+        };
         responses: {
             200: {
                 headers: {

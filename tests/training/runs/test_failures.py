@@ -9,19 +9,21 @@ import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from django.db import connection
+from django.db.backends.postgresql.base import DatabaseWrapper
 from django.utils import timezone
 from peft import LoraConfig, get_peft_model
 from rest_framework.test import APIClient
 
 from annotation.datasets.snapshots import freeze_snapshot, snapshot_path
+from annotation.ids import uuid7
 from annotation.models import Project, User
-from tests.training.conftest import ModelMaker, Rank, RunMaker
+from tests.training.conftest import ModelMaker, Rank, RunMaker, lose
 from tests.training.rlhf import tiny
 from tests.training.rlhf.small_world import (
     arbitrary_reward_model,
@@ -47,6 +49,7 @@ from training.runs.model_files import verify_model, verify_models
 from training.runs.process.job import Job
 from training.runs.process.kinds import perform
 from training.runs.process.prompts import draw_prompts, prompts_to_sample
+from training.runs.process.reporter import DatabaseReporter
 from training.runs.recipes import catalog, run_recipes
 
 Kind = FailureKind
@@ -280,6 +283,12 @@ def job_of(run: TrainingRun, recipe: Recipe) -> Job:
     return Job(run, 1, recipe, run.folder, NullReporter())
 
 
+def reach_a_database_that_is_down() -> None:
+    settings = connection.settings_dict | {"HOST": "/nowhere"}
+    settings["OPTIONS"] = settings["OPTIONS"] | {"pool": False}
+    DatabaseWrapper(settings).ensure_connection()
+
+
 def write_to_a_full_disk(scene: Scene) -> None:
     Path("/dev/full").write_bytes(b"x" * 100_000)
 
@@ -329,10 +338,12 @@ PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
     (Kind.TEMPLATES_DIFFER, improve_a_policy_with_another_template),
     (Kind.REWARD_IS_FLAT, reward_everything_alike),
     (Kind.INPUTS_REFUSED, lambda scene: SFTConfig(epochs=-1)),  # type: ignore[call-arg]
+    (Kind.DATABASE_LOST, lambda scene: reach_a_database_that_is_down()),
+    (Kind.TIME_LIMIT, lambda scene: DatabaseReporter(run_id=uuid7(), attempt=1, limit_seconds=0).check()),
     (Kind.UNKNOWN, lambda scene: {}["surprise"]),  # type: ignore[index]
 ]
 # Failure kinds that are provoked by other tests: the tests of processes and of lost workers.
-OF_PROCESSES = {Kind.KILLED, Kind.NOT_STARTED, Kind.CRASHED, Kind.WORKER_LOST, Kind.CANCELLED}
+OF_PROCESSES = {Kind.KILLED, Kind.NOT_STARTED, Kind.CRASHED, Kind.WORKER_LOST, Kind.CANCELLED, Kind.HUNG}
 
 
 @pytest.mark.parametrize(("kind", "provoke"), PROVOKED)
@@ -391,8 +402,8 @@ def test_exit_code_determines_the_failure_kind_if_the_process_recorded_no_error(
 def test_lost_worker_and_cancelled_run_are_explained(make_run: RunMaker) -> None:
     run = make_run()
     transitions.claim_run(run_id=run.pk, worker="w")
-    old = timezone.now() - timedelta(hours=1)
-    TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=old, tries=transitions.MAX_TRIES)
+    lose(run)
+    TrainingRun.objects.filter(pk=run.pk).update(tries=transitions.MAX_TRIES)
     transitions.sweep_runs()
     run.refresh_from_db()
     lost = explain(run)

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 from django.db import InterfaceError, OperationalError
-from django.utils import timezone
 
-from tests.training.conftest import RunMaker, wait_until
+from tests.training.conftest import RunMaker, lose, wait_until
 from training.models import RunEvent, TrainingRun
 from training.rlhf.core.reporter import Cancelled
 from training.runs import transitions
@@ -49,9 +48,9 @@ def test_reports_are_ordered_and_progress_is_written_four_times_a_second(
     assert [event.step for event in metrics] == list(range(1, STEPS + 1))
     told = list(RunEvent.objects.filter(run=run, type="progress").order_by("seq"))
     assert 1 <= len(told) <= 4 * seconds + 2
-    assert told[-1].step == STEPS
+    assert (told[-1].data["phase"], told[-1].step) == ("train", STEPS)
     run.refresh_from_db()
-    assert (run.phase, run.step, run.total_steps) == ("train", STEPS, STEPS)
+    assert (run.phase, run.step, run.total_steps) == (reporter.SAVING, STEPS, STEPS)
 
 
 def test_remaining_time_is_estimated_from_the_speed_of_the_phase(
@@ -80,9 +79,9 @@ def test_cancel_request_reaches_the_loop_within_one_heartbeat(run: TrainingRun) 
 
 def test_replaced_attempt_stops_and_writes_nothing(run: TrainingRun) -> None:
     with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
-        TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
         while transitions.claim_run(run_id=run.pk, worker="other") is None:
-            TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
+            lose(run)
+            transitions.sweep_runs()
         report.metrics(1, {"loss": 1.0})
         with pytest.raises(LostClaim):
             wait_until(lambda: bool(report.check()), seconds=10)
@@ -116,6 +115,6 @@ def test_long_database_outage_ends_the_attempt(run: TrainingRun, monkeypatch: py
         raise OperationalError("gone")
 
     monkeypatch.setattr(reporter, "append_events", gone)
-    settings = {"heartbeat_every": timedelta(seconds=0.05), "stale_after": timedelta(seconds=0.3)}
+    settings = {"heartbeat_every": timedelta(seconds=0.05), "give_up_after": timedelta(seconds=0.3)}
     with voice(run, **settings) as report, pytest.raises(LostClaim, match="could not be reached"):
         wait_until(lambda: bool(report.check()), seconds=10)

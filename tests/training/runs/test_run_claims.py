@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, connections
 from django.utils import timezone
 
 from config.problems import Conflict
-from tests.training.conftest import RunMaker
+from tests.training.conftest import RunMaker, lose
 from training.models import RunEvent, TrainingRun
 from training.rlhf.core.failures import FailureKind
 from training.runs import transitions
@@ -26,11 +26,6 @@ def claim(run: TrainingRun) -> int:
     attempt = transitions.claim_run(run_id=run.pk, worker="w")
     assert attempt is not None
     return attempt
-
-
-def lose(run: TrainingRun) -> None:
-    """Set the run's last heartbeat to one hour ago."""
-    TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - LONG_AGO)
 
 
 def test_queued_run_is_claimed_once(make_run: RunMaker) -> None:
@@ -66,12 +61,35 @@ def test_only_one_of_many_concurrent_claims_succeeds(make_run: RunMaker) -> None
     assert RunEvent.objects.filter(run=run, type="state").count() == 1
 
 
-def test_running_run_can_be_claimed_only_if_it_is_stale(make_run: RunMaker) -> None:
+def test_running_run_can_be_claimed_only_after_the_sweep_queued_it(make_run: RunMaker) -> None:
     run = make_run()
     claim(run)
-    assert transitions.claim_run(run_id=run.pk, worker="second") is None
     lose(run)
+    assert transitions.claim_run(run_id=run.pk, worker="second") is None
+    transitions.sweep_runs()
     assert transitions.claim_run(run_id=run.pk, worker="second") == 2
+
+
+def test_repeated_claim_returns_the_same_attempt(make_run: RunMaker) -> None:
+    """The answer to a claim can be lost, although the claim was committed."""
+    run = make_run()
+    worker = transitions.worker_name()
+    assert transitions.claim_run(run_id=run.pk, worker=worker) == 1
+    assert transitions.claim_run(run_id=run.pk, worker=worker) == 1
+    assert transitions.claim_run(run_id=run.pk, worker=transitions.worker_name()) is None
+    run.refresh_from_db()
+    assert (run.attempt, run.tries) == (1, 1)
+
+
+def test_batch_of_events_is_stored_once(make_run: RunMaker) -> None:
+    """The answer to a write can be lost, although the write was committed."""
+    run = make_run()
+    attempt = claim(run)
+    for number in (1, 1, 2):
+        event = Event("metrics", number, {"values": {"loss": 1.0}})
+        append_events(run_id=run.pk, attempt=attempt, events=[event], batch=number)
+    seqs = RunEvent.objects.filter(run=run).order_by("seq").values_list("seq", "type", "step")
+    assert list(seqs) == [(1, "state", 0), (2, "metrics", 1), (3, "metrics", 2)]
 
 
 @pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
@@ -85,6 +103,7 @@ def test_stale_attempt_cannot_write(make_run: RunMaker) -> None:
     first = claim(run)
     append_events(run_id=run.pk, attempt=first, events=[Event("metrics", 1, {"values": {"loss": 2.0}})])
     lose(run)
+    transitions.sweep_runs()
     second = claim(run)
     before = TrainingRun.objects.values().get(pk=run.pk)
     n_events = RunEvent.objects.filter(run=run).count()

@@ -35,6 +35,9 @@ class FailureKind(StrEnum):
     KILLED = "killed"
     NOT_STARTED = "not_started"
     CRASHED = "crashed"
+    HUNG = "hung"
+    TIME_LIMIT = "time_limit"
+    DATABASE_LOST = "database_lost"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
 

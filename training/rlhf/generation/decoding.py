@@ -26,6 +26,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicLayer
 
+from training.rlhf.core.alive import alive
 from training.rlhf.models import chat
 
 # The number of rows decoded together. Decoding more rows at once takes more memory but saves hardly any time.
@@ -162,6 +163,7 @@ def _decode_batch(
     finished = torch.zeros(rows, dtype=torch.bool, device=ids.device)
     live = torch.arange(rows, device=ids.device)  # for each row in the batch, its row in the result
     for step in range(limit):
+        alive()
         picked = pick(logits, None if noise is None else noise[live, step])
         tokens[live, step] = torch.where(finished[live], tokens[live, step], picked)
         ended = torch.isin(picked, stops) & ~finished[live]

@@ -13,6 +13,7 @@ import torch
 from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core.alive import alive
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages, plain_text
 from training.rlhf.models.checks.probes import TEMPLATE_ERRORS
@@ -40,6 +41,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
     user's text could open an assistant turn. Raises TemplateRefuses if the template rejects the conversation.
     For example, some templates reject a system turn, or consecutive turns with the same role.
     """
+    alive()
     if not messages:
         raise ValueError("a prompt needs at least one message, but this prompt has none")
     turns = [{"role": m["role"], "content": remove_control_tokens(tokenizer, m["content"])} for m in messages]

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from training.rlhf.core.alive import alive
+
 CHUNK_TOKENS = 1024  # number of positions projected onto the vocabulary in one chunk
 
 # Transformations between the output embedding and the logits in some architectures (Gemma 2, Cohere,
@@ -34,6 +36,7 @@ def token_log_probs(
     where N = wanted.sum(). The entropy carries no gradient. ``temperature`` divides the logits exactly as in
     sampling. Raises ValueError if ``wanted`` is true in column 0.
     """
+    alive()
     if bool(wanted[:, 0].any()):
         raise ValueError("the first token of a row cannot be predicted: no token comes before it")
     predicting = wanted[:, 1:]

@@ -28,6 +28,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from training.rlhf.core.alive import alive
+
 # A function that returns each ranking's negative log-likelihood in nats. The function takes rewards of shape
 # (…, B, K) and returns a tensor of shape (…, B).
 Likelihood = Callable[[Tensor], Tensor]
@@ -109,6 +111,7 @@ def derivatives(parts: Sequence[Part], weight: Tensor) -> tuple[Tensor, Tensor]:
     """
     slope, bend = torch.zeros_like(weight), weight.new_zeros(len(weight), len(weight))
     for part in parts:
+        alive()
         features = part.features.double()
         by_reward, bent = by_rewards(part.likelihood, features @ weight)
         slope += torch.einsum("bk,bkd->d", by_reward, features)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core.alive import alive
 from training.rlhf.core.messages import Messages
 from training.rlhf.data.batching import (
     Batch,
@@ -265,5 +266,6 @@ def batches(
     # such a model is read at EOS.
     unread = model.config.get_text_config().pad_token_id
     for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
+        alive()
         chosen = [groups[i] for i in indices]
         yield indices, collate(chosen, layout=kind, pad_id=pad_id, unread=unread).to(model.device)

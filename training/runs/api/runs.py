@@ -126,10 +126,13 @@ class CancelView(RunView):
 
 
 class ResumeView(RunView):
-    @extend_schema(request=None, responses=serializers.RunSerializer)
+    @extend_schema(request=serializers.ResumeSerializer, responses=serializers.RunSerializer)
     def post(self, request: Request, run_id: str) -> Response:
         """Queue a failed or cancelled run again. The run resumes from its last checkpoint if there is one."""
-        return Response(serializers.RunSerializer(launch.resume_run(run=self.run)).data)
+        asked = serializers.ResumeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        run = launch.resume_run(run=self.run, **asked.validated_data)
+        return Response(serializers.RunSerializer(run).data)
 
 
 class MetricsView(RunView):

@@ -45,11 +45,22 @@ class RunResultSerializer(serializers.Serializer[dict[str, Any]]):
     machine = UsedMachineSerializer(required=False)
 
 
+class InterruptionSerializer(serializers.Serializer[dict[str, Any]]):
+    attempt = serializers.IntegerField(help_text="The attempt that was interrupted.")
+    at = serializers.DateTimeField()
+    kind = serializers.CharField(help_text="A failure kind, such as killed, out_of_memory or worker_lost.")
+    title = serializers.CharField()
+    detail = serializers.CharField()
+
+
 class RunSerializer(serializers.ModelSerializer[TrainingRun]):
     project = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
     recipe = serializers.DictField()
     inputs = serializers.DictField(child=serializers.CharField())
     failure = serializers.SerializerMethodField()
+    interruptions = InterruptionSerializer(
+        many=True, help_text="The attempts after which the run was resumed automatically, oldest first."
+    )
     result = RunResultSerializer()
     created_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
 
@@ -58,7 +69,7 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
         fields = [
             "id", "project", "kind", "state", "attempt", "recipe", "inputs", "phase", "step", "total_steps",
             "eta_seconds", "created_at", "started_at", "finished_at", "cancel_requested_at", "created_by",
-            "failure", "result",
+            "progressed_at", "failure", "interruptions", "result",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -80,6 +91,14 @@ class LaunchSerializer(serializers.Serializer[Any]):
     recipe = serializers.DictField(default=dict)
     inputs = serializers.DictField(
         child=serializers.CharField(max_length=200, allow_blank=True), default=dict
+    )
+
+
+class ResumeSerializer(serializers.Serializer[Any]):
+    max_minutes = serializers.FloatField(
+        required=False,
+        help_text="A new time limit in minutes, for example for a run that reached its limit. The time of "
+        "earlier attempts counts.",
     )
 
 

@@ -72,6 +72,11 @@ class Forked:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._handle, signal.SIGTERM)
 
+    def dump_stacks(self) -> None:
+        """Let the process write to its log where its threads are (`main`)."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._handle, signal.SIGUSR1)
+
     def has_ended(self, *, within_seconds: float) -> bool:
         """Check whether the process has ended, without reaping it. Until the process is reaped, no
         other process can get its ID. The process group has the same ID."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
+from annotation.database.outages import through_outages
 from annotation.datasets.snapshots import SnapshotChanged, snapshot_path
 from annotation.models import DatasetSnapshot
 from config.problems import Problem
@@ -65,8 +66,8 @@ class Job:
     def rankings(self) -> Rankings:
         """The rankings of the input snapshot. Raises UnusableInput if the snapshot's file is missing, has
         changed or can't be read."""
-        name = self.run.inputs["snapshot"]
-        snapshot = DatasetSnapshot.objects.get(project=self.run.project, name=name)
+        named = DatasetSnapshot.objects.filter(project=self.run.project, name=self.run.inputs["snapshot"])
+        snapshot = through_outages(named.get)
         try:
             return read_rankings(snapshot_path(snapshot))
         except SnapshotChanged as error:
@@ -76,4 +77,6 @@ class Job:
 
     def _model(self, name: str) -> ModelVersion | None:
         given = self.run.inputs.get(name)
-        return model_input(project=self.run.project, name=given) if given else None
+        if not given:
+            return None
+        return through_outages(partial(model_input, project=self.run.project, name=given))

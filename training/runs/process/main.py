@@ -1,5 +1,9 @@
 """The training process: `python -m training.runs.process.main RUN_ID`.
 
+The process runs for hours, so it never relies on a connection to the database that it opened earlier. The
+main thread opens a connection for each piece of database work and closes it afterwards (`through_outages`).
+The reporter's thread opens a new connection after an error.
+
 Normally, the supervisor (`supervise.py`) has claimed the run and passes the attempt number. Without an
 attempt number, the process claims the run itself. The exit code indicates how the run ended. Every write
 carries the attempt number and is refused if the attempt is stale.
@@ -8,11 +12,13 @@ carries the attempt number and is refused if the attempt is stale.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import logging
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from types import FrameType
 from uuid import UUID
 
@@ -35,7 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     import django
 
     django.setup()
+    _leave_pool()
+    # The supervisor sends this signal to a process that hangs, so that the log shows where it hangs.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     from annotation.database.acting import act_as
+    from annotation.database.outages import through_outages
 
     act_as(f"run:{options.run_id}")
     # Models and services can be imported only after django.setup().
@@ -44,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from training.runs.process.exit_codes import EXIT_FAILED, EXIT_NOT_MINE
     from training.runs.transitions import claim_run, worker_name
 
-    attempt = options.attempt or claim_run(run_id=options.run_id, worker=worker_name())
+    attempt = options.attempt or through_outages(
+        partial(claim_run, run_id=options.run_id, worker=worker_name())
+    )
     if attempt is None:
         logger.warning("Run %s can't be claimed: it is over or claimed by another worker.", options.run_id)
         return EXIT_NOT_MINE
@@ -60,22 +72,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_attempt(run_id: UUID, attempt: int) -> int:
     """Execute one claimed attempt, record how it ended and return the exit code."""
+    from annotation.database.outages import through_outages
     from training.models import TrainingRun
     from training.rlhf.core.reporter import Cancelled
     from training.runs import folders
     from training.runs.complete import complete_run
     from training.runs.failures import record_of
     from training.runs.process import exit_codes
+    from training.runs.process.health import remaining_seconds
     from training.runs.process.reporter import DatabaseReporter
     from training.runs.progress.events import LostClaim
     from training.runs.transitions import fail_run, stop_run
 
-    run = TrainingRun.objects.select_related("project").get(pk=run_id)
+    run = through_outages(lambda: TrainingRun.objects.select_related("project").get(pk=run_id))
+    limit = remaining_seconds(run)
     work = folders.work_folder(run, attempt)
     try:
         # Heartbeats start before torch is imported, because the import takes seconds and loading a large
         # model takes minutes.
-        with DatabaseReporter(run_id=run_id, attempt=attempt) as report:
+        with DatabaseReporter(run_id=run_id, attempt=attempt, limit_seconds=limit) as report:
 
             def on_terminate(signum: int, frame: FrameType | None) -> None:
                 report.ask_to_stop()
@@ -85,21 +100,30 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
             from training.runs.process.kinds import perform
 
             outcome = perform(run, attempt=attempt, work=work, report=report)
-            report.check()
+            report.check_claim()
         complete_run(run=run, attempt=attempt, outcome=outcome)
     except Cancelled:
-        stop_run(run_id=run_id, attempt=attempt)
+        through_outages(partial(stop_run, run_id=run_id, attempt=attempt))
         return exit_codes.EXIT_CANCELLED
     except LostClaim as error:
         logger.warning("The run no longer belongs to this process.", exc_info=error)
         return exit_codes.EXIT_NOT_MINE
     except Exception as error:
         logger.exception("The run failed.")
-        fail_run(run_id=run_id, attempt=attempt, error=record_of(error))
+        through_outages(partial(fail_run, run_id=run_id, attempt=attempt, error=record_of(error)))
         return exit_codes.EXIT_FAILED
     finally:
         folders.tidy(run, attempt)
     return exit_codes.EXIT_DONE
+
+
+def _leave_pool() -> None:
+    """Open connections directly. The process has at most two, so it gains nothing from a pool. After an
+    outage, a pool can wait as long as the outage took before it connects again. Heartbeats would be missed.
+    """
+    from django.db import connection
+
+    connection.settings_dict["OPTIONS"].pop("pool", None)
 
 
 if __name__ == "__main__":

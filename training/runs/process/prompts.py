@@ -1,5 +1,8 @@
 """Choose a run's prompts. The seed determines the order of the prompts, so a repeated run chooses the same
-prompts."""
+prompts.
+
+Each function survives an outage of the database, because a run can read its prompts late.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from uuid import UUID
 
 from django.db.models import Count
 
+from annotation.database.outages import through_outages
 from annotation.models import Project, Prompt
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
@@ -19,7 +23,7 @@ def draw_prompts(*, project: Project, split: str | None, limit: int, seed: int) 
     prompts = Prompt.objects.filter(project=project)
     if split is not None:
         prompts = prompts.filter(split=split)
-    ids = list(prompts.order_by("id").values_list("id", flat=True))
+    ids = through_outages(lambda: list(prompts.order_by("id").values_list("id", flat=True)))
     if not ids:
         raise UnusableInput(
             f"the project has no {split} prompts" if split else "the project has no prompts",
@@ -34,7 +38,7 @@ def prompts_to_sample(*, project: Project, limit: int, seed: int) -> list[Messag
     Prompts with the same number of tasks are in random order. Raises UnusableInput if there are no
     prompts."""
     counted = Prompt.objects.filter(project=project).annotate(n_tasks=Count("tasks")).order_by("id")
-    rows = list(counted.values_list("n_tasks", "id"))
+    rows = through_outages(lambda: list(counted.values_list("n_tasks", "id")))
     if not rows:
         raise UnusableInput("the project has no prompts", FailureKind.DATA_EMPTY)
     random.Random(f"prompts {seed}").shuffle(rows)
@@ -42,5 +46,6 @@ def prompts_to_sample(*, project: Project, limit: int, seed: int) -> list[Messag
 
 
 def _messages(ids: list[UUID]) -> list[Messages]:
-    found = dict(Prompt.objects.filter(id__in=ids).values_list("id", "messages"))
+    chosen = Prompt.objects.filter(id__in=ids).values_list("id", "messages")
+    found = through_outages(lambda: dict(chosen.all()))
     return [found[id] for id in ids]

@@ -1,6 +1,8 @@
 """The reporter of a training process: it buffers reports, and one thread writes them and sends the heartbeat.
 
-The training loop never waits for the database, because `check` only reads two flags.
+The training loop never waits for the database, because `check` only reads flags and the clock. Each heartbeat
+carries the time since the loop last made progress. Progress is every report, every `check`, and every sign of
+life from an inner loop (`training.rlhf.core.alive`).
 """
 
 from __future__ import annotations
@@ -8,17 +10,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
 from django.db import Error as DatabaseTrouble
 from django.db import connection
 
+from annotation.database.outages import OUTAGE_LIMIT
+from training.rlhf.core.alive import heard_by
+from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, PrintReporter
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
-from training.runs.transitions import HEARTBEAT_EVERY, STALE_AFTER
+from training.runs.transitions import HEARTBEAT_EVERY
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +33,36 @@ logger = logging.getLogger(__name__)
 # share. More frequent updates would not make the run's page more useful.
 WRITE_EVERY_SECONDS = 0.25
 RETRY_AFTER_SECONDS = 1.0
+# The phase in which the reporter has ended and the result is written to the database.
+SAVING = "saving the result"
+logger = logging.getLogger(__name__)
+
+
+class TimeLimitReached(RunFailure):
+    """Raised by `check` if the run has reached its recipe's time limit."""
+
+    kind = FailureKind.TIME_LIMIT
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What one write stores. A repeated write has the same number."""
+
+    number: int
+    events: list[Event]
+    progress: Progress | None
 
 
 class DatabaseReporter:
     """A training.rlhf.core.reporter.Reporter that writes to the database. Use the reporter as a context
     manager.
 
-    At the end of the `with` block, all remaining reports are written. If the database stays unreachable,
-    the sweep eventually considers this attempt lost. The attempt then gives up: `check` raises LostClaim.
+    At the end of the `with` block, all remaining reports are written. If the database can't be reached,
+    reports are kept and retried. An attempt that was replaced in the meantime finds out as soon as it
+    reaches the database. After `give_up_after` without the database, the attempt ends: `check` raises
+    LostClaim.
+
+    `limit_seconds` is the time that the attempt may take. After that, `check` raises TimeLimitReached.
     """
 
     def __init__(
@@ -42,42 +71,71 @@ class DatabaseReporter:
         run_id: UUID,
         attempt: int,
         heartbeat_every: timedelta = HEARTBEAT_EVERY,
-        stale_after: timedelta = STALE_AFTER,
+        give_up_after: timedelta = OUTAGE_LIMIT,
+        limit_seconds: float | None = None,
     ) -> None:
         self._run_id = run_id
         self._attempt = attempt
         self._heartbeat_every = heartbeat_every.total_seconds()
-        self._stale_after = stale_after.total_seconds()
+        self._give_up_after = give_up_after.total_seconds()
+        self._ends_at = None if limit_seconds is None else time.monotonic() + limit_seconds
         self._log = PrintReporter()  # standard output is the run's log
         self._wake = threading.Condition()
         self._events: list[Event] = []
-        self._writing = False
+        self._batches = 0
+        self._unsaid: _Batch | None = None
         self._progress: Progress | None = None
-        self._phase = ""
+        self._phase, self._step = "", 0
         self._phase_started, self._phase_first = time.monotonic(), 0
         self._closing = False
         self._stop_asked = False
         self._lost: str | None = None
-        self._heard_at = time.monotonic()
+        self._heard_at = self._alive_at = time.monotonic()
+        self._waiting = 0
+        self._saving = False
+        self._as_listener = ExitStack()
         self._thread = threading.Thread(target=self._write_loop, name="run-reporter", daemon=True)
 
     def __enter__(self) -> DatabaseReporter:
+        self._as_listener.enter_context(heard_by(self.alive))
         self._thread.start()
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, raised: type[BaseException] | None, *exc_info: object) -> None:
+        self._as_listener.close()
         with self._wake:
-            self._closing = True
+            self._closing, self._saving = True, raised is None
             self._wake.notify_all()
         self._thread.join()
 
+    def alive(self) -> None:
+        """Note that the loop is working. This method is called very often, so it only reads the clock."""
+        self._alive_at = time.monotonic()
+
+    @contextmanager
+    def waiting(self, reason: str) -> Iterator[None]:
+        """Wait for people, for a device or for another service. A run that waits does not hang, so the time
+        spent here doesn't count as time without progress. `reason` becomes the phase."""
+        if reason:
+            with self._wake:
+                self._progress = Progress(reason, None, None, None)
+                self._wake.notify_all()
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self.alive()
+            self._waiting -= 1
+
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self.alive()
         self._log.metrics(step, values)
         self._say(Event("metrics", step, {"values": {name: float(value) for name, value in values.items()}}))
 
     def sample(
         self, step: int, *, messages: Messages, before: str, after: str, scores: Mapping[str, float]
     ) -> None:
+        self.alive()
         data = {
             "prompt": [dict(message) for message in messages],
             "before": before,
@@ -87,7 +145,7 @@ class DatabaseReporter:
         self._say(Event("sample", step, data))
 
     def progress(self, phase: str, step: int, total: int) -> None:
-        now = time.monotonic()
+        now = self._alive_at = time.monotonic()
         with self._wake:
             if phase != self._phase:
                 # A resumed run can start in the middle of a phase. The rate is therefore measured from the
@@ -95,18 +153,27 @@ class DatabaseReporter:
                 self._phase, self._phase_started, self._phase_first = phase, now, step
             spent, done = now - self._phase_started, step - self._phase_first
             eta = spent / done * (total - step) if done > 0 and step <= total else None
+            self._step = step
             self._progress = Progress(phase, step, total, None if eta is None else round(eta, 1))
             self._wake.notify_all()
 
     def flush(self) -> None:
         """Wait until every event is in the database, or until the writer has given up."""
-        with self._wake:
-            while (self._events or self._writing) and self._lost is None and self._thread.is_alive():
+        with self.waiting(""), self._wake:
+            while (self._events or self._unsaid) and self._lost is None and self._thread.is_alive():
                 self._wake.wait(timeout=self._heartbeat_every)
 
     def check(self) -> None:
-        """Raise Cancelled if the run was asked to stop. Raise LostClaim if the run no longer belongs to this
-        attempt."""
+        """Raise Cancelled if the run was asked to stop, LostClaim if the run no longer belongs to this
+        attempt, and TimeLimitReached if its time is over."""
+        self.check_claim()
+        if self._ends_at is not None and time.monotonic() >= self._ends_at:
+            raise TimeLimitReached(f"The run reached its time limit {self._place()}.")
+
+    def check_claim(self) -> None:
+        """Like `check`, but without the time limit. A run that has finished its work in time keeps its
+        result."""
+        self.alive()
         if self._lost is not None:
             raise LostClaim(self._lost)
         if self._stop_asked:
@@ -116,6 +183,9 @@ class DatabaseReporter:
         """Ask the training loop to stop. This method is safe in a signal handler, because it only sets a
         flag."""
         self._stop_asked = True
+
+    def _place(self) -> str:
+        return f"in phase {self._phase!r}, at step {self._step}" if self._phase else "before its first step"
 
     def _say(self, event: Event) -> None:
         with self._wake:
@@ -134,42 +204,57 @@ class DatabaseReporter:
         the reporter is closing and everything is written."""
         with self._wake:
             self._wake.wait_for(
-                lambda: self._closing or self._events or self._progress, timeout=self._heartbeat_every
+                lambda: self._unsaid or self._closing or self._events or self._progress,
+                timeout=self._heartbeat_every,
             )
-            closing, events, progress = self._closing, self._events, self._progress
-            self._events, self._progress, self._writing = [], None, True
-        if progress:
-            data = {"phase": progress.phase, "total_steps": progress.total_steps}
-            events = [*events, Event("progress", progress.step, data | {"eta_seconds": progress.eta_seconds})]
+            closing = self._closing and self._unsaid is None
+            if self._unsaid is None:
+                self._unsaid = self._next_batch()
+            batch = self._unsaid
+            is_idle = not (self._waiting or self._closing)
+            idle = time.monotonic() - self._alive_at if is_idle else 0.0
         try:
             # After a request to cancel, the phase is "stopping". Later progress reports must not overwrite
             # this phase.
             asked = append_events(
                 run_id=self._run_id,
                 attempt=self._attempt,
-                events=events,
-                progress=None if self._stop_asked else progress,
+                events=batch.events,
+                progress=None if self._stop_asked else batch.progress,
+                idle_seconds=max(0.0, idle),
+                batch=batch.number,
             )
         except LostClaim as error:
             self._lost = str(error)
         except DatabaseTrouble as error:
-            self._unheard(error, events, closing=closing)
+            self._unheard(error)
             return False
         else:
             self._heard_at = time.monotonic()
             self._stop_asked = self._stop_asked or asked
             with self._wake:
-                self._writing = False
+                self._unsaid, self._batches = None, batch.number
                 self._wake.notify_all()
         return closing
 
-    def _unheard(self, error: DatabaseTrouble, events: list[Event], *, closing: bool) -> None:
-        """Handle a failed write: keep the events in order and retry for a limited time."""
+    def _next_batch(self) -> _Batch:
+        """Everything that was reported since the last batch. The caller must hold the lock."""
+        events, progress = self._events, self._progress
+        self._events, self._progress = [], None
+        if progress and progress.step is not None:
+            data = {"phase": progress.phase, "total_steps": progress.total_steps}
+            events = [*events, Event("progress", progress.step, data | {"eta_seconds": progress.eta_seconds})]
+        if self._closing and self._saving:
+            # The supervisor must not expect heartbeats any more.
+            last = progress or Progress(SAVING, None, None, None)
+            progress = replace(last, phase=SAVING, eta_seconds=None)
+        return _Batch(self._batches + 1, events, progress)
+
+    def _unheard(self, error: DatabaseTrouble) -> None:
+        """Handle a failed write. The same batch is written again, for a limited time."""
         # Without a traceback, because this repeats every second until the database is back.
-        logger.warning("The database did not accept a report: %s", error)
+        logger.warning("The database did not accept a report: %s", str(error).strip())
         connection.close()
-        with self._wake:
-            self._events, self._writing = [*events, *self._events], False
-        if time.monotonic() - self._heard_at > self._stale_after:
-            self._lost = f"the database could not be reached for {self._stale_after:.0f} s: {error}"
+        if time.monotonic() - self._heard_at > self._give_up_after:
+            self._lost = f"the database could not be reached for {self._give_up_after:.0f} s: {error}"
         time.sleep(RETRY_AFTER_SECONDS)

@@ -9,22 +9,34 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections
 
+from annotation.database.outages import through_outages
 from embedded.log_writer import old_file
 from storage.space import DiskFull, naming_full_disk
 from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind
 from training.runs import folders
-from training.runs.failures import record, record_of, record_of_exit
+from training.runs.failures import record, record_of, record_of_exit, with_log
 from training.runs.process import fork
 from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_NOT_MINE
-from training.runs.transitions import claim_run, fail_run, stop_run, worker_name
+from training.runs.process.health import LIMITS, Health, Limits, Verdict
+from training.runs.transitions import (
+    MAX_TRIES,
+    MAX_TRIES_OUT_OF_MEMORY,
+    claim_run,
+    fail_run,
+    interrupt_run,
+    stop_run,
+    worker_name,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +48,12 @@ WORKER_STOP_GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16_384
+STACK_LINES = 40  # of a hung process: where each of its threads is
+DUMP_SECONDS = 1.0
+WATCHED = (
+    *("state", "attempt", "cancel_requested_at", "heartbeat_at", "progressed_at", "phase", "step"),
+    *("total_steps", "recipe"),
+)
 # By default, OpenMP's idle threads spin. On a busy machine, spinning takes CPU time from the threads that the
 # idle threads wait for. In our measurements on two busy cores, a PPO step of the demo with spinning threads
 # took 15 to 35 s of CPU time and 43 to 104 s of elapsed time. With sleeping threads, a step took only 2.6 s
@@ -48,42 +66,70 @@ worker_is_stopping = threading.Event()
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code, and whether the process was asked to stop. If a signal ended the
-    process, the exit code is the negative of the signal number."""
+    """How a process ended: its exit code, whether the process was asked to stop, and the verdict for which it
+    was killed, if any. If a signal ended the process, the exit code is the negative of the signal number."""
 
     code: int
     asked_to_stop: bool
     out_of_memory: bool
+    verdict: Verdict | None = None
 
 
-def execute_run(*, run_id: UUID) -> None:
-    """Claim the run and supervise its process to the end. Does nothing if the run can't be claimed."""
-    # Starting the fork server can take a long time, and a claimed run has no heartbeat until its training
-    # process has started. The fork server is therefore prepared before the claim.
-    fork.prepare(environment=_environment())
-    attempt = claim_run(run_id=run_id, worker=worker_name())
-    if attempt is None:
-        return
-    run = TrainingRun.objects.get(pk=run_id)
+def execute_run(*, run_id: UUID, limits: Limits | None = None) -> None:
+    """Claim the run and supervise its process to the end. If the process is killed, continue with a new one,
+    as often as allowed. Does nothing if the run can't be claimed. `limits` replaces the kind's limits."""
+    again = True
+    while again:
+        # Starting the fork server can take a long time, and a claimed run has no heartbeat until its training
+        # process has started. The fork server is therefore prepared before the claim.
+        fork.prepare(environment=_environment())
+        attempt = through_outages(partial(claim_run, run_id=run_id, worker=worker_name()))
+        again = attempt is not None and _attempt(run_id, attempt, limits)
+
+
+def _attempt(run_id: UUID, attempt: int, limits: Limits | None) -> bool:
+    """Supervise one claimed attempt. Returns whether the run must be claimed again."""
+    run = through_outages(partial(TrainingRun.objects.get, pk=run_id))
     try:
-        ended = _supervise(run, attempt)
+        ended = _supervise(run, attempt, limits or LIMITS[run.kind])
     except fork.ServerGone as gone:
         logger.exception("The training process of run %s can't be started.", run_id)
-        fail_run(run_id=run_id, attempt=attempt, error=record(FailureKind.NOT_STARTED, str(gone)))
-        return
+        error = record(FailureKind.NOT_STARTED, str(gone))
+        through_outages(partial(fail_run, run_id=run_id, attempt=attempt, error=error))
+        return False
     except DiskFull as full:  # the log can't be created
-        fail_run(run_id=run_id, attempt=attempt, error=record_of(full))
-        return
-    # If the process was able to record its own end, these compare-and-set statements change nothing.
-    if ended.code not in {EXIT_DONE, EXIT_NOT_MINE}:
-        if ended.asked_to_stop or ended.code == EXIT_CANCELLED:
-            stop_run(run_id=run_id, attempt=attempt)
-        else:
-            tail = "\n".join(log_tail(run, lines=LOG_TAIL_LINES))
-            error = record_of_exit(ended.code, log_tail=tail, out_of_memory=ended.out_of_memory)
-            if fail_run(run_id=run_id, attempt=attempt, error=error):
-                logger.error("The training process of run %s ended: %s.", run_id, error["title"])
+        through_outages(partial(fail_run, run_id=run_id, attempt=attempt, error=record_of(full)))
+        return False
+    state = through_outages(partial(_record_end, run, attempt, ended))
     folders.tidy(run, attempt)
+    return state == TrainingRun.State.QUEUED and not ended.asked_to_stop
+
+
+def _record_end(run: TrainingRun, attempt: int, ended: Ended) -> str | None:
+    """Record how the process ended, and return the new state. If the process was able to record its own end,
+    these compare-and-set statements change nothing, and the result is None."""
+    if ended.code in {EXIT_DONE, EXIT_NOT_MINE}:
+        return None
+    if ended.verdict is None and (ended.asked_to_stop or ended.code == EXIT_CANCELLED):
+        stop_run(run_id=run.pk, attempt=attempt)
+        return None
+    tail = "\n".join(log_tail(run, lines=LOG_TAIL_LINES))
+    if ended.verdict is not None:
+        verdict = ended.verdict
+        lines = LOG_TAIL_LINES if verdict.resumes else STACK_LINES
+        error = with_log(verdict.error, log_tail(run, lines=lines))
+        logger.error("The training process of run %s was stopped: %s.", run.pk, error["title"])
+        if not verdict.resumes:
+            fail_run(run_id=run.pk, attempt=attempt, error=error)
+            return None
+        return interrupt_run(run_id=run.pk, attempt=attempt, error=error)
+    error = record_of_exit(ended.code, log_tail=tail, out_of_memory=ended.out_of_memory)
+    logger.error("The training process of run %s ended: %s.", run.pk, error["title"])
+    if ended.code >= 0:
+        fail_run(run_id=run.pk, attempt=attempt, error=error)
+        return None
+    tries = MAX_TRIES_OUT_OF_MEMORY if error["kind"] == FailureKind.OUT_OF_MEMORY else MAX_TRIES
+    return interrupt_run(run_id=run.pk, attempt=attempt, error=error, max_tries=tries)
 
 
 def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -> list[str]:
@@ -110,16 +156,19 @@ def _end_of(path: Path, max_bytes: int) -> tuple[bytes, bool]:
         return b"", True
 
 
-def _supervise(run: TrainingRun, attempt: int) -> Ended:
+def _supervise(run: TrainingRun, attempt: int, limits: Limits) -> Ended:
     oom_kills = _oom_kills()
     process = _start(run, attempt)
-    asked = False
+    asked, verdict = False, None
     try:
-        asked = _watch(process, run, attempt)
+        asked, verdict = _watch(process, run, attempt, limits)
+        if verdict is not None and not verdict.resumes:
+            process.dump_stacks()
+            process.has_ended(within_seconds=DUMP_SECONDS)
     finally:
         process.kill_group()
         code = process.reap()
-    return Ended(code, asked, out_of_memory=_oom_kills() > oom_kills)
+    return Ended(code, asked, _oom_kills() > oom_kills, verdict)
 
 
 def _start(run: TrainingRun, attempt: int) -> fork.Forked:
@@ -135,29 +184,38 @@ def _environment() -> dict[str, str]:
     return TRAINING_ENVIRONMENT | os.environ | {"PYTHONUNBUFFERED": "1"}
 
 
-def _watch(process: fork.Forked, run: TrainingRun, attempt: int) -> bool:
-    """Wait until the process has ended or must be killed. Returns whether the process was asked to stop."""
+def _watch(
+    process: fork.Forked, run: TrainingRun, attempt: int, limits: Limits
+) -> tuple[bool, Verdict | None]:
+    """Wait until the process has ended or must be killed. Returns whether the process was asked to stop, and
+    the verdict if it is not healthy."""
     asked_at: float | None = None
+    health = Health(run, limits, now=time.monotonic())
     while not process.has_ended(within_seconds=POLL_SECONDS):
-        if asked_at is None and (worker_is_stopping.is_set() or _should_stop(run, attempt)):
+        should_stop = False
+        with _database_may_be_down():
+            seen = TrainingRun.objects.filter(pk=run.pk).only(*WATCHED).first()
+            owns = seen is not None and seen.state == TrainingRun.State.RUNNING and seen.attempt == attempt
+            should_stop = seen is None or not owns or seen.cancel_requested_at is not None
+            if seen is not None and owns and asked_at is None:
+                verdict = health.judge(seen, now=time.monotonic())
+                if verdict is not None and not should_stop:
+                    return False, verdict
+        if asked_at is None and (worker_is_stopping.is_set() or should_stop):
             asked_at = time.monotonic()
             process.terminate()
         grace = WORKER_STOP_GRACE_SECONDS if worker_is_stopping.is_set() else CANCEL_GRACE_SECONDS
         if asked_at is not None and time.monotonic() - asked_at > grace:
             break
-    return asked_at is not None
+    return asked_at is not None, None
 
 
-def _should_stop(run: TrainingRun, attempt: int) -> bool:
-    """Whether the run was cancelled or no longer belongs to this attempt. False if the database is down; the
-    caller checks again later."""
+@contextlib.contextmanager
+def _database_may_be_down() -> Iterator[None]:
     try:
-        return not TrainingRun.objects.filter(
-            pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING, cancel_requested_at=None
-        ).exists()
+        yield
     except DatabaseTrouble:
         close_old_connections()
-        return False
 
 
 def _oom_kills() -> int:

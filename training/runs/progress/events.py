@@ -30,30 +30,39 @@ class Event:
 
 @dataclass(frozen=True)
 class Progress:
+    """If `step` or `total_steps` is None, the run keeps its value."""
+
     phase: str
-    step: int
-    total_steps: int
+    step: int | None
+    total_steps: int | None
     eta_seconds: float | None
 
 
-# The UPDATE checks the attempt, renews the heartbeat and numbers the events in one statement. The UPDATE
-# locks the run's row. The lock has two effects: a later claim and this write can't both succeed, and event
-# numbers are assigned in commit order.
+# One statement checks the attempt, renews the heartbeat and numbers the events. It locks the run's row. The
+# lock has two effects: a later claim and this write can't both succeed, and event numbers are assigned in
+# commit order. `is_new` is false for a batch that was stored before, although its writer got no answer.
 APPEND = """
-WITH live AS (
-    UPDATE training_trainingrun
+WITH mine AS (
+    SELECT id, %(batch)s::int IS NULL OR reported < %(batch)s::int AS is_new
+    FROM training_trainingrun WHERE id = %(run)s AND attempt = %(attempt)s AND state = 'running'
+    FOR NO KEY UPDATE
+), live AS (
+    UPDATE training_trainingrun AS run
     SET heartbeat_at = clock_timestamp(),
-        last_seq = last_seq + %(count)s,
+        progressed_at = clock_timestamp() - make_interval(secs => %(idle)s),
+        reported = greatest(reported, %(batch)s::int),
+        last_seq = last_seq + CASE WHEN is_new THEN %(count)s ELSE 0 END,
         phase = coalesce(%(phase)s, phase),
         step = coalesce(%(step)s, step),
         total_steps = coalesce(%(total)s, total_steps),
         eta_seconds = CASE WHEN %(phase)s::text IS NULL THEN eta_seconds ELSE %(eta)s END
-    WHERE id = %(run)s AND attempt = %(attempt)s AND state = 'running'
-    RETURNING id, attempt, last_seq, cancel_requested_at
+    FROM mine WHERE run.id = mine.id
+    RETURNING run.id, attempt, last_seq, cancel_requested_at, is_new
 ), said AS (
     INSERT INTO training_runevent (run_id, seq, attempt, type, step, data)
     SELECT live.id, live.last_seq - %(count)s + event.number, live.attempt, event.type, event.step, event.data
     FROM live, jsonb_to_recordset(%(events)s::jsonb) AS event(number bigint, type text, step int, data jsonb)
+    WHERE is_new
 )
 SELECT cancel_requested_at IS NOT NULL,
        CASE WHEN %(count)s > 0 THEN pg_notify(%(channel)s, id::text) END
@@ -62,10 +71,19 @@ FROM live
 
 
 def append_events(
-    *, run_id: UUID, attempt: int, events: Sequence[Event] = (), progress: Progress | None = None
+    *,
+    run_id: UUID,
+    attempt: int,
+    events: Sequence[Event] = (),
+    progress: Progress | None = None,
+    idle_seconds: float = 0.0,
+    batch: int | None = None,
 ) -> bool:
     """Write this attempt's events and progress, and renew the run's heartbeat. Returns True if the run was
     asked to stop.
+
+    `idle_seconds` is the time since the training loop last made progress. `batch` numbers an attempt's writes
+    from 1: events of a batch that is already stored are not stored again.
 
     Raises LostClaim, and writes nothing, unless the run is running and `attempt` is the run's newest claim.
     """
@@ -85,6 +103,8 @@ def append_events(
                 "step": progress.step if progress else None,
                 "total": progress.total_steps if progress else None,
                 "eta": progress.eta_seconds if progress else None,
+                "idle": idle_seconds,
+                "batch": batch,
                 "channel": CHANNEL,
             },
         )

@@ -6,7 +6,7 @@ torch.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,32 @@ from training.rlhf.core.reward_recipe import RewardModelConfig
 
 # The name of the tiny model that the demo world creates (training.demo_world). Nothing is downloaded.
 DEMO_WORLD = "demo-world"
+
+
+DAY_MINUTES = 24 * 60
+
+
+def _max_minutes(days: int) -> Any:
+    return Field(
+        days * DAY_MINUTES,
+        gt=0,
+        le=366 * DAY_MINUTES,
+        description="Time limit of the run in minutes, over all its attempts. A run that reaches it ends at "
+        "its next step, keeps its newest checkpoint and can be resumed with a higher limit. If empty, there "
+        "is no limit.",
+    )
+
+
+class Trains(Recipe):
+    """A recipe for runs that train a model, which can take days."""
+
+    max_minutes: float | None = _max_minutes(days=7)
+
+
+class Answers(Recipe):
+    """A recipe for runs that only generate answers."""
+
+    max_minutes: float | None = _max_minutes(days=1)
 
 
 class StartsFromPolicy(Recipe):
@@ -47,7 +73,7 @@ class UsesPrompts(Recipe):
     )
 
 
-class SFTRecipe(SFTConfig):
+class SFTRecipe(SFTConfig, Trains):
     """Supervised fine-tuning on demonstrations."""
 
     base_model: str = Field(
@@ -67,19 +93,19 @@ class SFTRecipe(SFTConfig):
     )
 
 
-class RewardModelRecipe(StartsFromPolicy, RewardModelConfig):
+class RewardModelRecipe(StartsFromPolicy, RewardModelConfig, Trains):
     """A reward model trained on the rankings in a snapshot."""
 
 
-class RejectionSamplingRecipe(UsesPrompts, StartsFromPolicy, RejectionSamplingConfig):
+class RejectionSamplingRecipe(UsesPrompts, StartsFromPolicy, RejectionSamplingConfig, Trains):
     """Samples several responses per prompt and fine-tunes on the response with the highest reward."""
 
 
-class PPORecipe(UsesPrompts, StartsFromPolicy, PPOConfig):
+class PPORecipe(UsesPrompts, StartsFromPolicy, PPOConfig, Trains):
     """Proximal policy optimisation with the reward model."""
 
 
-class SampleRecipe(UsesPrompts, StartsFromPolicy, SampleConfig):
+class SampleRecipe(UsesPrompts, StartsFromPolicy, SampleConfig, Answers):
     """Creates ranking tasks from the policy's responses."""
 
     responses_per_prompt: int = Field(
@@ -100,7 +126,7 @@ class SampleRecipe(UsesPrompts, StartsFromPolicy, SampleConfig):
     )
 
 
-class EvaluateRecipe(UsesPrompts, StartsFromPolicy, EvaluateConfig):
+class EvaluateRecipe(UsesPrompts, StartsFromPolicy, EvaluateConfig, Answers):
     """Scores the policy's responses to prompts and reports the mean score with its standard error."""
 
     responses_per_prompt: int = Field(

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("annotation", "0006_kinds_of_rankings_supersede_their_own")]
+    dependencies = [("annotation", "0009_texts_have_a_maximum_length")]
 
     operations = [
         migrations.AddField(

@@ -1,0 +1,52 @@
+"""Database work that survives a restart or an outage of the database."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from django.db import InterfaceError, OperationalError, connection
+
+logger = logging.getLogger(__name__)
+
+# The errors of a lost or refused connection. An exhausted connection pool also raises OperationalError.
+# Deadlocks and timeouts are among the other OperationalErrors; for them, a retry is also correct.
+OUTAGE_ERRORS = (OperationalError, InterfaceError)
+# How long work waits for the database: longer than a restart, a failover or an upgrade takes.
+OUTAGE_LIMIT = timedelta(minutes=30)
+# The last pause is repeated. It is much shorter than the time after which a run counts as lost, because a run
+# that is being completed sends no heartbeat.
+PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+Result = TypeVar("Result")
+
+
+def through_outages(work: Callable[[], Result], *, limit: timedelta = OUTAGE_LIMIT) -> Result:
+    """Call `work` on a new connection and return its result. If the connection fails, repeat the call until
+    the database answers or `limit` has passed.
+
+    The connection is closed before and after the call. A process that works for hours between two calls
+    therefore never uses a connection that a restart of the database has cut.
+
+    `work` must tolerate a repetition: if the connection fails during a commit, the caller can't know whether
+    the commit took effect. Inside a transaction, a repetition is impossible, so `work` is called once.
+    """
+    if connection.in_atomic_block:
+        return work()
+    until = time.monotonic() + limit.total_seconds()
+    for pause in itertools.chain(PAUSES_SECONDS, itertools.repeat(PAUSES_SECONDS[-1])):
+        connection.close()
+        try:
+            return work()
+        except OUTAGE_ERRORS as error:
+            if time.monotonic() + pause > until:
+                raise
+            logger.warning("The database failed; trying again in %g s: %s", pause, str(error).strip())
+        finally:
+            connection.close()
+        time.sleep(pause)
+    raise AssertionError("unreachable")

@@ -1,0 +1,46 @@
+"""The passes of a periodic sweep for lost jobs. With them, a sweep distinguishes lost jobs from an outage."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import connection, models
+
+# Three passes of a sweep that runs every 15 s (CELERY_BEAT_SCHEDULE). After a shorter interruption, a healthy
+# job's heartbeat is not old enough to look stale.
+LONGEST_GAP = timedelta(seconds=45)
+_NOTE_PASS = """
+INSERT INTO annotation_sweep AS known (name, passed_at, unbroken_since)
+VALUES (%(name)s, clock_timestamp(), clock_timestamp())
+ON CONFLICT (name) DO UPDATE SET
+    passed_at = clock_timestamp(),
+    unbroken_since = CASE WHEN known.passed_at < clock_timestamp() - make_interval(secs => %(gap)s)
+                          THEN clock_timestamp() ELSE known.unbroken_since END
+RETURNING unbroken_since
+"""
+
+
+class SweepQuerySet(models.QuerySet["Sweep"]):
+    def note_pass(self, name: str, *, longest_gap: timedelta = LONGEST_GAP) -> datetime:
+        """Record a pass and return the time since which the sweep has run without a gap.
+
+        During an outage, no heartbeat is renewed. Directly after the outage, the heartbeats of all healthy
+        jobs are therefore old. The sweep doesn't run during the outage either, whether the database has
+        restarted, hung, or was unreachable. A sweep must consider a heartbeat stale only if it has run
+        without a gap for as long as the heartbeat may be old.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(_NOTE_PASS, {"name": name, "gap": longest_gap.total_seconds()})
+            since: datetime = cursor.fetchone()[0]
+        return since
+
+
+class Sweep(models.Model):
+    name = models.CharField(primary_key=True, max_length=40)
+    passed_at = models.DateTimeField()
+    unbroken_since = models.DateTimeField()
+
+    objects = SweepQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.name

@@ -29,9 +29,7 @@ export function ProgressPanel({
   return (
     <div className={styles.progress}>
       <div className={styles.progressLine}>
-        <strong>
-          {phase ? words(phase) : run.state === "queued" ? texts.waiting : texts.starting}
-        </strong>
+        <strong>{phase ? words(phase) : run.state === "queued" ? texts.waiting : texts.starting}</strong>
         {total > 0 && <span>{texts.stepOf(step, total)}</span>}
         {left !== null && left !== undefined && run.state === "running" && (
           <span>{texts.left(roughly(left))}</span>

@@ -206,9 +206,9 @@ def test_last_stream_can_close_at_any_moment(run: TrainingRun) -> None:
 
     async def scene() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
-        for number in range(120):
+        for number in range(40):
             leaving = asyncio.create_task(watch(run.pk, []))
-            await asyncio.sleep(number * 0.0002)
+            await asyncio.sleep(number * 0.0006)
             leaving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await leaving

@@ -192,7 +192,7 @@ async def _fill(
 
         if (full := full_disk_problem(error)) is None:
             raise
-        raise Refused(_refusal(HTTPStatus(full.status), full.detail)) from None
+        raise Refused(_refusal(HTTPStatus(full.status), full.detail, type=full.type)) from None
 
 
 def _announced(scope: Mapping[str, Any]) -> int:
@@ -206,10 +206,12 @@ def _too_large(limit: Limit) -> HttpResponseBase:
     return _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
 
 
-def _refusal(status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> HttpResponseBase:
+def _refusal(
+    status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, *, type: str = "about:blank"
+) -> HttpResponseBase:
     from config.problems import problem_body  # imported here, because the import needs the settings
 
-    answer = JsonResponse(problem_body(status=status, detail=detail), status=status)
+    answer = JsonResponse(problem_body(status=status, detail=detail, type=type), status=status)
     answer.headers["Content-Type"] = "application/problem+json"
     answer.headers["Content-Length"] = str(len(answer.content))
     answer.headers["Cache-Control"] = "no-store"

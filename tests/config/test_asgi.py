@@ -4,12 +4,9 @@ responses, each until its client disconnects."""
 from __future__ import annotations
 
 import asyncio
-import json
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +16,6 @@ from django.test import override_settings
 from django.urls import path
 
 from config.asgi import THREADS, OneThreadPerRequest
-from tests.storage.small_disk import fill, mounted
 
 CROWD = THREADS + 3
 seen: list[tuple[str, str]] = []  # (event, name of the thread in which it occurred)
@@ -163,16 +159,3 @@ def test_stream_is_closed_when_its_client_disconnects(application: OneThreadPerR
     status, body = asyncio.run(ask(application, "stream", enough=4))
     assert (status, body[:3]) == (HTTPStatus.OK, b"012")
     assert [what for what, _ in seen] == ["started", "stream closed", "finished"]
-
-
-def test_large_body_is_refused_with_507_if_the_temporary_folder_is_full(
-    application: OneThreadPerRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with mounted(tmp_path / "disk") as disk:
-        monkeypatch.setattr(tempfile, "tempdir", str(disk))
-        fill(disk)
-        status, body = asyncio.run(ask(application, "plain", *[bytes(1 << 20)] * 4))
-    problem = json.loads(body)
-    assert (status, problem["type"]) == (507, "disk-full")
-    assert str(disk) in problem["detail"]
-    assert seen == []

@@ -9,9 +9,11 @@ import io
 import json
 import re
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +21,7 @@ import pytest
 import uvicorn
 from django.conf import settings
 from django.db import connections
+from django.http import HttpResponse
 from django.urls import get_resolver, resolve
 from rest_framework.parsers import MultiPartParser
 from rest_framework.test import APIClient
@@ -29,9 +32,10 @@ from annotation.api.permissions import RULES, Who
 from annotation.models import Import, Project, User
 from config import bodies
 from config.asgi import OneThreadPerRequest
-from config.bodies import JSON_BYTES, OPEN_BYTES, UPLOADS_PER_USER, limit_of
+from config.bodies import JSON_BYTES, OPEN_BYTES, UPLOADS_PER_USER, Refused, Uploads, limit_of, read_body
 from tests.annotation.answering import claim
 from tests.config.conftest import OWNER, Ids, url_of
+from tests.storage.small_disk import fill, mounted
 
 IMPORTS = "/api/v1/projects/support/imports/"
 BOUNDARY = b"x" * 20
@@ -346,3 +350,21 @@ def test_stranger_who_asks_first_is_not_told_to_continue(server: tuple[str, int]
         connection.sendall(_head(IMPORTS, "Content-Length: 300000000", "Expect: 100-continue"))
         answer = connection.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 401")
+
+
+def test_upload_is_refused_with_507_if_the_temporary_folder_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def admitted() -> HttpResponse:
+        return HttpResponse(status=HTTPStatus.NO_CONTENT)
+
+    with mounted(tmp_path / "disk") as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        fill(disk)
+        client = Client("POST", IMPORTS, *[bytes(1 << 20)] * 4)
+        with pytest.raises(Refused) as refused:
+            asyncio.run(read_body(client.scope, client.receive, check=admitted, uploads=Uploads()))
+    problem = json.loads(refused.value.response.content)  # type: ignore[attr-defined]
+    assert refused.value.response.status_code == HTTPStatus.INSUFFICIENT_STORAGE
+    assert problem["type"] == "disk-full"
+    assert str(disk) in problem["detail"]

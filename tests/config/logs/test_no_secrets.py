@@ -69,7 +69,8 @@ def test_import_claim_and_submit_log_no_content(
     assert ANSWER in assignment["responses"][0]["text"]
     assert send(annotator, assignment, tiers=[[COMMENT]]).status_code == 422
     assert send(annotator, assignment, comment=COMMENT).status_code == 201
-    token = manager.post("/api/v1/account/tokens/", {"name": COMMENT, "scopes": ["read"]}).json()["token"]
+    wanted = {"name": COMMENT, "scopes": ["read"], "password": PASSWORD}
+    token = manager.post("/api/v1/account/tokens/", wanted).json()["token"]
     for authorization in (token, QUERY):
         bearer = {"Authorization": f"Bearer {authorization}"}
         APIClient().get(f"/api/v1/projects/?token={QUERY}", headers=bearer)

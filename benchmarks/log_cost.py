@@ -4,9 +4,9 @@
 
 Runs one stack of this checkout and one of the other checkout, which is a version of Rankloop without logs. In
 each pair, both stacks drain a project of `--answers` tasks, one after the other and in alternating order. A
-row shows the processor time of all processes of a stack (web, workers, Postgres, Valkey, supervisor, log
-writer) per 1,000 answers. The last line shows the mean difference with its 95 % interval (Student's t).
-Target: the difference is at most 3 %.
+row shows the processor time of a stack per 1,000 answers, once for the processes that write and handle log
+lines (web and log writer), and once for all processes, including Postgres and its background work. The last
+lines show the mean difference with its 95 % interval (Student's t). Target: the difference is at most 3 %.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from benchmarks import requests as bench
 
 CONFIDENCE = 0.95
 SETTLE_SECONDS = 1.0
+GROUPS = ("web", "all")
 
 
 class Site:
@@ -68,23 +69,27 @@ class Site:
         )
         return done.stdout.split()
 
-    def processor_seconds(self) -> float:
+    def processor_seconds(self) -> dict[str, float]:
         """Of the supervisor and all of its descendants that are running now."""
-        total = 0.0
+        found = dict.fromkeys(GROUPS, 0.0)
         parent = psutil.Process(self.stack.pid)
         for process in (parent, *parent.children(recursive=True)):
             used = process.cpu_times()
-            total += used.user + used.system + used.children_user + used.children_system
-        return total
+            total = used.user + used.system + used.children_user + used.children_system
+            found["all"] += total
+            if any(part in " ".join(process.cmdline()) for part in ("uvicorn", "log_writer")):
+                found["web"] += total
+        return found
 
-    def drained(self, slug: str, answers: int) -> float:
-        """Processor seconds per 1,000 answers."""
+    def drained(self, slug: str, answers: int) -> dict[str, float]:
+        """Processor seconds per 1,000 answers, by group of processes."""
         tokens = self.fill(slug, answers)
         time.sleep(SETTLE_SECONDS)
         before = self.processor_seconds()
         _, submits, _ = bench.drain(self.url, slug, tokens, 0.0)
         time.sleep(SETTLE_SECONDS)  # the log writer writes the last lines
-        return (self.processor_seconds() - before) / len(submits) * 1000
+        after = self.processor_seconds()
+        return {group: (after[group] - before[group]) / len(submits) * 1000 for group in GROUPS}
 
 
 def main() -> None:
@@ -102,21 +107,23 @@ def main() -> None:
     try:
         for name, root in (("other", options.other.resolve()), ("this", bench.ROOT)):
             sites[name] = Site(root, home / name, options.annotators)
-        print("pair   other    this   CPU seconds per 1,000 answers")
-        differences = []
+        print("pair     web: other    this              all: other    this")
+        differences: dict[str, list[float]] = {group: [] for group in GROUPS}
         for pair in range(options.pairs + 1):
             names = list(sites) if pair % 2 else list(reversed(sites))
             found = {name: sites[name].drained(f"pair-{pair}", options.answers) for name in names}
             if pair == 0:
                 continue  # warms up both stacks
-            differences.append((found["this"] - found["other"]) / found["other"] * 100)
-            print(
-                f"{pair:4d} {found['other']:7.2f} {found['this']:7.2f}   {differences[-1]:+5.1f} %",
-                flush=True,
-            )
-        half = students_t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)
-        half *= statistics.stdev(differences) / math.sqrt(len(differences))
-        print(f"mean difference {statistics.mean(differences):+.1f} % ± {half:.1f} %")
+            cells = []
+            for group in GROUPS:
+                other, this = found["other"][group], found["this"][group]
+                differences[group].append((this - other) / other * 100)
+                cells.append(f"{other:10.2f} {this:7.2f} {differences[group][-1]:+6.1f} %")
+            print(f"{pair:4d}  {'    '.join(cells)}", flush=True)
+        for group, values in differences.items():
+            half = students_t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
+            half *= statistics.stdev(values) / math.sqrt(len(values))
+            print(f"{group}: mean difference {statistics.mean(values):+.1f} % ± {half:.1f} %")
     finally:
         for site in sites.values():
             site.stack.terminate()

@@ -1,12 +1,14 @@
 """Measure the processor time that logging adds to an answer, against another checkout.
 
-    .venv/bin/python -m benchmarks.log_cost --other /path/to/checkout [--pairs 10] [--answers 600]
+    .venv/bin/python -m benchmarks.log_cost --other /path/to/checkout [--pairs 40] [--answers 160]
 
 Runs one stack of this checkout and one of the other checkout, which is a version of Rankloop without logs. In
-each pair, both stacks drain a project of `--answers` tasks, one after the other and in alternating order. A
-row shows the processor time of all processes of a stack (web, workers, Postgres, Valkey, supervisor, log
-writer) per 1,000 answers. The last line shows the mean difference with its 95 % interval (Student's t).
-Target: the difference is at most 3 %.
+each pair, annotators submit `--answers` answers to both stacks, one after the other and in alternating order.
+Short blocks are interleaved, because other programs on the machine change the speed of its processors. A
+row shows the processor time of a stack per 1,000 answers, once for the processes that write and handle log
+lines (web and log writer), and once for all processes, including Postgres and its background work. The last
+lines show the mean difference with its 95 % interval (Student's t) and the median. Target: the difference is
+at most 3 %.
 """
 
 from __future__ import annotations
@@ -20,16 +22,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 from scipy.stats import t as students_t
 
 from benchmarks import requests as bench
+from training.simulation.annotators import ApiClient
 
 CONFIDENCE = 0.95
-SETTLE_SECONDS = 1.0
+PROJECT = "cost"
+GROUPS = ("web", "all")
 
 
 class Site:
@@ -43,10 +47,10 @@ class Site:
         self.tokens: list[str] = []
         self.annotators = annotators
 
-    def fill(self, slug: str, answers: int) -> list[str]:
+    def fill(self, answers: int) -> None:
         bench.ROOT = self.root
-        bench.fill(self.state, slug, 1, answers, self.file)
-        members = [["create_user", f"{slug}-{n}", "--project", slug] for n in range(self.annotators)]
+        bench.fill(self.state, PROJECT, 1, answers, self.file)
+        members = [["create_user", f"annotator-{n}", "--project", PROJECT] for n in range(self.annotators)]
         # One process for all commands, because each command takes seconds to start.
         program = (
             "import json, sys; from io import StringIO; from django.core.management import call_command\n"
@@ -66,25 +70,39 @@ class Site:
             text=True,
             check=True,
         )
-        return done.stdout.split()
+        self.tokens = done.stdout.split()
 
-    def processor_seconds(self) -> float:
+    def processor_seconds(self) -> dict[str, float]:
         """Of the supervisor and all of its descendants that are running now."""
-        total = 0.0
+        found = dict.fromkeys(GROUPS, 0.0)
         parent = psutil.Process(self.stack.pid)
         for process in (parent, *parent.children(recursive=True)):
             used = process.cpu_times()
-            total += used.user + used.system + used.children_user + used.children_system
-        return total
+            total = used.user + used.system + used.children_user + used.children_system
+            found["all"] += total
+            if any(part in " ".join(process.cmdline()) for part in ("uvicorn", "log_writer")):
+                found["web"] += total
+        return found
 
-    def drained(self, slug: str, answers: int) -> float:
-        """Processor seconds per 1,000 answers."""
-        tokens = self.fill(slug, answers)
-        time.sleep(SETTLE_SECONDS)
+    def block(self, answers: int) -> dict[str, float]:
+        """Processor seconds per 1,000 answers, by group of processes."""
+        each = answers // self.annotators
         before = self.processor_seconds()
-        _, submits, _ = bench.drain(self.url, slug, tokens, 0.0)
-        time.sleep(SETTLE_SECONDS)  # the log writer writes the last lines
-        return (self.processor_seconds() - before) / len(submits) * 1000
+        with ThreadPoolExecutor(self.annotators) as threads:
+            list(threads.map(lambda token: self._answer(token, each), self.tokens))
+        after = self.processor_seconds()
+        return {group: (after[group] - before[group]) / (each * self.annotators) * 1000 for group in GROUPS}
+
+    def _answer(self, token: str, answers: int) -> None:
+        client = ApiClient(self.url, token)
+        for _ in range(answers):
+            _, given = client.call("POST", f"/api/v1/projects/{PROJECT}/assignments/next", {})
+            tiers = [[response["id"]] for response in given["responses"]]
+            answer = {"token": given["token"], "tiers": tiers, "touched": True, "duration_ms": 1000}
+            status, body = client.call("POST", f"/api/v1/assignments/{given['id']}/submit", answer)
+            if status != 201:
+                raise SystemExit(f"submit answered {status}: {body}")
+        client.close()
 
 
 def main() -> None:
@@ -92,8 +110,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--other", type=Path, required=True)
-    parser.add_argument("--pairs", type=int, default=10)
-    parser.add_argument("--answers", type=int, default=600)
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--answers", type=int, default=160)
     parser.add_argument("--annotators", type=int, default=16)
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
@@ -102,21 +120,25 @@ def main() -> None:
     try:
         for name, root in (("other", options.other.resolve()), ("this", bench.ROOT)):
             sites[name] = Site(root, home / name, options.annotators)
-        print("pair   other    this   CPU seconds per 1,000 answers")
-        differences = []
+            sites[name].fill((options.pairs + 1) * options.answers)
+        print("pair     web: other    this              all: other    this")
+        differences: dict[str, list[float]] = {group: [] for group in GROUPS}
         for pair in range(options.pairs + 1):
             names = list(sites) if pair % 2 else list(reversed(sites))
-            found = {name: sites[name].drained(f"pair-{pair}", options.answers) for name in names}
+            found = {name: sites[name].block(options.answers) for name in names}
             if pair == 0:
                 continue  # warms up both stacks
-            differences.append((found["this"] - found["other"]) / found["other"] * 100)
-            print(
-                f"{pair:4d} {found['other']:7.2f} {found['this']:7.2f}   {differences[-1]:+5.1f} %",
-                flush=True,
-            )
-        half = students_t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1)
-        half *= statistics.stdev(differences) / math.sqrt(len(differences))
-        print(f"mean difference {statistics.mean(differences):+.1f} % ± {half:.1f} %")
+            cells = []
+            for group in GROUPS:
+                other, this = found["other"][group], found["this"][group]
+                differences[group].append((this - other) / other * 100)
+                cells.append(f"{other:10.2f} {this:7.2f} {differences[group][-1]:+6.1f} %")
+            print(f"{pair:4d}  {'    '.join(cells)}", flush=True)
+        for group, values in differences.items():
+            half = students_t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
+            half *= statistics.stdev(values) / math.sqrt(len(values))
+            mean, median = statistics.mean(values), statistics.median(values)
+            print(f"{group}: mean {mean:+.1f} % ± {half:.1f} %, median {median:+.1f} %")
     finally:
         for site in sites.values():
             site.stack.terminate()

@@ -19,19 +19,25 @@ class DescriptorHandler(logging.Handler):
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
-        self._descriptor = descriptor
+        self._descriptor = _never_blocking(descriptor)
+        self._is_own = self._descriptor != descriptor
         self._dropped = 0
-        self._poll: select.poll | None = None
+        self._cut_off = False  # in the middle of a line
         kind = os.fstat(descriptor).st_mode
-        if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or stat.S_ISCHR(kind):
-            self._poll = select.poll()
-            self._poll.register(descriptor, select.POLLOUT)
+        # A pipe, a socket or a terminal. The last two stay blocking, and are asked before each write.
+        waits = stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or stat.S_ISCHR(kind)
+        self._may_block = waits and os.get_blocking(self._descriptor)
+        self._poll = select.poll()
+        if waits:
+            self._poll.register(self._descriptor, select.POLLOUT)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record) + "\n"
             if self._dropped:
-                line = f"{self._missing(record)}\n{line}"
+                line = f"{self._missing()}\n{line}"
+            if self._cut_off:
+                line = f"\n{line}"
             written = self._write(line.encode("utf-8", "backslashreplace"))
         except OSError:
             written = False  # for example, the disk is full
@@ -40,7 +46,13 @@ class DescriptorHandler(logging.Handler):
             return
         self._dropped = 0 if written else self._dropped + 1
 
-    def _missing(self, record: logging.LogRecord) -> str:
+    def close(self) -> None:
+        if self._is_own:
+            os.close(self._descriptor)
+            self._is_own = False
+        super().close()
+
+    def _missing(self) -> str:
         text = "%d log lines were dropped, because nothing read the log or the disk was full."
         notice = logging.LogRecord(
             __name__, logging.WARNING, __file__, 0, text, (self._dropped,), exc_info=None
@@ -49,12 +61,29 @@ class DescriptorHandler(logging.Handler):
 
     def _write(self, data: bytes) -> bool:
         """Whether all data was written. Data is cut off only if the reader stops in the middle of a line."""
-        if self._poll is None:
-            os.write(self._descriptor, data)
-            return True
-        for start in range(0, len(data), _READY_BYTES):
-            patience = 0.0 if self._dropped else _PATIENCE_SECONDS
-            if not self._poll.poll(patience * 1000):
-                return False
-            os.write(self._descriptor, data[start : start + _READY_BYTES])
-        return True
+        left = data
+        while left:
+            if self._may_block and not self._is_ready():
+                break
+            try:
+                left = left[os.write(self._descriptor, left[:_READY_BYTES] if self._may_block else left) :]
+            except BlockingIOError:
+                if not self._is_ready():
+                    break
+        self._cut_off = bool(left) and (self._cut_off or len(left) < len(data))
+        return not left
+
+    def _is_ready(self) -> bool:
+        return bool(self._poll.poll(0.0 if self._dropped else _PATIENCE_SECONDS * 1000))
+
+
+def _never_blocking(descriptor: int) -> int:
+    """The same pipe, opened again without blocking. Setting O_NONBLOCK on the given descriptor would also
+    change the standard output of other code and processes. Without this, each line needs a second system
+    call, for which the event loop gives up the interpreter lock again."""
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        return descriptor
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # the pipe belongs to another account
+        return descriptor

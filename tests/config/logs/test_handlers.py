@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from config.logs import handlers
 from config.logs.formatters import ReadableLines
 from config.logs.handlers import DescriptorHandler
 
@@ -23,8 +24,13 @@ def handler_for(descriptor: int) -> DescriptorHandler:
     return handler
 
 
-def test_full_pipe_delays_the_process_once_and_reports_the_missing_lines() -> None:
+@pytest.mark.parametrize("reopened", [True, False])
+def test_full_pipe_delays_the_process_once_and_reports_the_missing_lines(
+    reopened: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reader, writer = os.pipe()
+    if not reopened:  # as for a pipe of another account
+        monkeypatch.setattr(handlers, "_never_blocking", lambda descriptor: descriptor)
     handler = handler_for(writer)
     began = time.monotonic()
     for number in range(2_000):  # the pipe has room for about 1,000

@@ -17,12 +17,16 @@ from psycopg_pool import ConnectionPool
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    # The type stubs lack these parts of Django's class.
+    _connection_pools: dict[str, ConnectionPool[Any]]
+    _configure_connection: Any
+
     @property
     def pool(self) -> Any:
         options = self.settings_dict["OPTIONS"].get("pool")
         if options and self.alias not in (*self._connection_pools, NO_DB_ALIAS):
             self._connection_pools.setdefault(self.alias, self._new_pool(options))
-        return super().pool
+        return super().pool  # type: ignore[misc]
 
     def _new_pool(self, options: dict[str, Any]) -> ConnectionPool[Any]:
         def check(connection: Connection[Any]) -> None:

@@ -68,6 +68,7 @@ const PROGRESS = { per_day: [1, 2].map((rankings) => ({ date: `2026-03-0${rankin
 const ACCOUNT = {
   username: "‹a›",
   has_password: true,
+  token_max_days: 365,
   second_factor: { enabled: false, recovery_codes_left: 0 },
 };
 const TOKEN = { id: "t", name: "‹t›", prefix: "‹x›", scopes: [], last_used_at: null, expires_at: null };

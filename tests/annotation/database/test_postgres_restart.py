@@ -39,10 +39,10 @@ def test_next_query_after_a_restart_succeeds(server: Postgres) -> None:
     url = urlsplit(server.url)
     at = {"HOST": parse_qs(url.query)["host"][0], "NAME": url.path.lstrip("/"), "USER": url.username}
     values: dict[str, Any] = connection.settings_dict | at | {"PASSWORD": "", "PORT": ""}
-    backend = load_backend(settings.DATABASES["default"]["ENGINE"])
+    backend = load_backend(str(settings.DATABASES["default"]["ENGINE"]))
 
     def open_connection() -> Any:
-        opened = backend.DatabaseWrapper(values, alias=ALIAS)  # type: ignore[attr-defined]
+        opened = backend.DatabaseWrapper(values, alias=ALIAS)
         with opened.cursor() as cursor:
             cursor.execute("SELECT 1")
         return opened
@@ -57,5 +57,5 @@ def test_next_query_after_a_restart_succeeds(server: Postgres) -> None:
         open_connection().close()
         assert time.monotonic() - began < 5
     finally:
-        opened = backend.DatabaseWrapper(values, alias=ALIAS)  # type: ignore[attr-defined]
+        opened = backend.DatabaseWrapper(values, alias=ALIAS)
         opened.close_pool()

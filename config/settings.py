@@ -77,7 +77,9 @@ def _database(url: str) -> dict[str, object]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **query,
-            "pool": {"min_size": 1, "max_size": 16, "timeout": 10},
+            # By default, a pool doubles the pause between two attempts to connect for five minutes. After an
+            # outage of a minute, a process could then be without the database for another minute.
+            "pool": {"min_size": 1, "max_size": 16, "timeout": 10, "reconnect_timeout": 5},
             "prepare_threshold": 5,  # used by annotation/database/prepared.py only
         },
     }

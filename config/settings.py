@@ -77,6 +77,11 @@ else:
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, "localhost", "127.0.0.1", "[::1]"]
 
 
+# By default, a pool doubles the pause between two attempts to connect for five minutes. After an outage of a
+# minute, a process could then be without the database for another minute.
+_POOL = {"min_size": 1, "max_size": 16, "timeout": 10, "reconnect_timeout": 5}
+
+
 def _database(url: str) -> dict[str, object]:
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"}:
@@ -95,8 +100,7 @@ def _database(url: str) -> dict[str, object]:
         "OPTIONS": {
             **query,
             "options": f"{connection_options(PROCESS)} {query.get('options', '')}".strip(),
-            # The process of a heavy request handles only this request.
-            "pool": False if PROCESS == "heavy" else {"min_size": 1, "max_size": 16, "timeout": 10},
+            "pool": _POOL if PROCESS != "heavy" else False,  # a heavy request has a process of its own
             "prepare_threshold": 5,  # used by annotation/database/prepared.py only
         },
     }

@@ -37,15 +37,21 @@ def through_outages(work: Callable[[], Result], *, limit: timedelta = OUTAGE_LIM
     """
     if connection.in_atomic_block:
         return work()
-    until = time.monotonic() + limit.total_seconds()
+    began, failures = time.monotonic(), 0
     for pause in itertools.chain(PAUSES_SECONDS, itertools.repeat(PAUSES_SECONDS[-1])):
         connection.close()
         try:
-            return work()
+            result = work()
         except OUTAGE_ERRORS as error:
-            if time.monotonic() + pause > until:
+            if time.monotonic() - began + pause > limit.total_seconds():
                 raise
-            logger.warning("The database failed; trying again in %g s: %s", pause, str(error).strip())
+            failures += 1
+            if failures == 1:
+                logger.warning("The database failed; trying again: %s", str(error).strip())
+        else:
+            if failures:
+                logger.warning("The database answers again, after %.0f s.", time.monotonic() - began)
+            return result
         finally:
             connection.close()
         time.sleep(pause)

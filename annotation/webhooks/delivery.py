@@ -12,7 +12,8 @@ import logging
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -21,6 +22,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
+from annotation.database.outages import through_outages
 from annotation.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from annotation.webhooks import safe_post
 from annotation.webhooks.safe_post import Outcome
@@ -83,7 +85,8 @@ def deliver_due(*, seconds: float = 20.0) -> int:
         while time.monotonic() < until and (batch := _claim()):
             # The threads only post; all database access stays in this thread.
             for delivery, outcome in zip(batch, threads.map(_attempt, batch), strict=True):
-                _record(delivery, outcome)
+                # Without its outcome, a delivery would be posted again.
+                through_outages(partial(_record, delivery, outcome, timezone.now()))
             attempts += len(batch)
     return attempts
 
@@ -123,10 +126,15 @@ def _attempt(delivery: WebhookDelivery) -> Outcome:
 
 
 @transaction.atomic
-def _record(delivery: WebhookDelivery, outcome: Outcome) -> None:
-    WebhookAttempt.objects.create(
-        delivery=delivery, status=outcome.status, latency_ms=outcome.latency_ms, error=outcome.error
+def _record(delivery: WebhookDelivery, outcome: Outcome, at: datetime) -> None:
+    """`at` identifies the attempt, so that a repetition after a lost answer records nothing."""
+    _, is_new = WebhookAttempt.objects.get_or_create(
+        delivery=delivery,
+        at=at,
+        defaults={"status": outcome.status, "latency_ms": outcome.latency_ms, "error": outcome.error},
     )
+    if not is_new:
+        return
     # If the delivery was replayed in the meantime, attempts restart from zero on the replay's schedule.
     claimed = WebhookDelivery.objects.filter(pk=delivery.pk, state=State.PENDING, attempts=delivery.attempts)
     endpoint = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id)

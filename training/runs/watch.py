@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Iterator
 
-from django.db import close_old_connections, connection
+from django.db import connection
 from kombu.exceptions import OperationalError
 
+from annotation.database.outages import through_outages
 from config.celery import app
 from training.models import RunEvent, TrainingRun
 from training.runs.process.supervise import execute_run
@@ -62,10 +63,13 @@ def _supervise(run: TrainingRun) -> None:
 
 def _lines(run: TrainingRun) -> Iterator[str]:
     said, said_at = "", 0.0
-    while True:
-        close_old_connections()
+
+    def read() -> str:
         run.refresh_from_db()
-        line = _line(run)
+        return _line(run)
+
+    while True:
+        line = through_outages(read)
         now = time.monotonic()
         if run.is_final:
             yield line

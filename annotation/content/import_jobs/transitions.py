@@ -14,7 +14,7 @@ Each stored batch resets the number of tries, so only failures without any progr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -26,7 +26,7 @@ from django.utils import timezone
 
 from annotation.content.import_jobs.uploads import remove_upload
 from annotation.content.importing.report import ImportProgress, ImportReport
-from annotation.models import Import
+from annotation.models import Import, Sweep
 from config.problems import Conflict, problem_body
 from config.wake import send_on_commit
 
@@ -35,6 +35,7 @@ HEARTBEAT_EVERY = timedelta(seconds=2)
 STALE_AFTER = timedelta(seconds=60)
 REWAKE_AFTER = timedelta(seconds=120)
 MAX_TRIES = 3
+SWEEP = "imports"
 # The task is sent by name, because services must not import Celery tasks.
 EXECUTE_IMPORT = "annotation.tasks.execute_import"
 
@@ -50,9 +51,12 @@ def claim_import(*, import_id: UUID) -> int | None:
     if found is None:
         return None
     now = timezone.now()
-    waiting = Q(state=Import.State.QUEUED) | _is_stale(now)
     claimed = Import.objects.filter(
-        waiting, pk=import_id, attempt=found.attempt, tries__lt=MAX_TRIES, cancel_requested_at=None
+        state=Import.State.QUEUED,
+        pk=import_id,
+        attempt=found.attempt,
+        tries__lt=MAX_TRIES,
+        cancel_requested_at=None,
     ).update(
         state=Import.State.RUNNING,
         attempt=found.attempt + 1,
@@ -156,7 +160,11 @@ def cancel_import(*, id: UUID) -> Import:
 def sweep_imports() -> None:
     """Handles the imports on which no worker is working, and wakes a worker for each waiting import."""
     now = timezone.now()
-    stale = Import.objects.filter(_is_stale(now))
+    since = Sweep.objects.note_pass(SWEEP)
+    stale = Import.objects.filter(state=Import.State.RUNNING, heartbeat_at__lt=now - STALE_AFTER)
+    if since > now - STALE_AFTER:
+        # Directly after an outage of the database, the heartbeats of all imports are old.
+        stale = stale.none()
     for id in _ids(stale.exclude(cancel_requested_at=None)):
         cancelled = stale.filter(pk=id).update(state=Import.State.CANCELLED, finished_at=now)
         _with_upload_removed(cancelled, id)
@@ -189,10 +197,6 @@ def _lost(*, dry_run: bool) -> dict[str, Any]:
         detail=f"The import worker disappeared {MAX_TRIES} times, each time without a heartbeat for"
         f" {STALE_AFTER.total_seconds():.0f} s. {advice(dry_run=dry_run)}",
     )
-
-
-def _is_stale(now: datetime) -> Q:
-    return Q(state=Import.State.RUNNING, heartbeat_at__lt=now - STALE_AFTER)
 
 
 def _this_attempt(import_id: UUID, attempt: int) -> QuerySet[Import]:

@@ -25,7 +25,7 @@ from annotation.content.import_jobs.execute import execute_import, worker_is_sto
 from annotation.content.importing.imports import import_file
 from annotation.content.importing.lines import BATCH_LINES
 from annotation.content.importing.report import ImportReport
-from annotation.models import Import, Project, Prompt, Ranking, User
+from annotation.models import Import, Project, Prompt, Ranking, Sweep, User
 from tests.annotation.content.jobs import upload
 from tests.annotation.racing import at_once
 from tests.embedded.running import eventually
@@ -57,6 +57,14 @@ def queued(project: Project, mona: User, client_of: Callable[[User | None], APIC
     response = upload(client_of(mona), full_batches())
     assert response.status_code == 202, response.content
     return Import.objects.get()
+
+
+def lose_imports() -> None:
+    """Set all heartbeats to one hour ago, while the sweep has been running for a day."""
+    now = timezone.now()
+    Import.objects.update(heartbeat_at=now - timedelta(hours=1))
+    passes = {"passed_at": now, "unbroken_since": now - timedelta(days=1)}
+    Sweep.objects.update_or_create(name=transitions.SWEEP, defaults=passes)
 
 
 def stored_batches() -> int:
@@ -94,7 +102,7 @@ def test_import_of_a_killed_worker_continues_after_its_last_batch(
     assert Prompt.objects.count() == kept * BATCH_LINES
     transitions.sweep_imports()  # the heartbeat is still recent
     assert Import.objects.get().state == "running"
-    Import.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    lose_imports()
     transitions.sweep_imports()
     assert Import.objects.get().state == "queued"
     execute_import(import_id=queued.pk)
@@ -176,7 +184,8 @@ def test_import_fails_with_the_last_cause_after_repeated_database_failures(queue
 def test_stale_attempt_can_store_nothing(queued: Import) -> None:
     attempt = transitions.claim_import(import_id=queued.pk)
     assert attempt == 1
-    Import.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    lose_imports()
+    transitions.sweep_imports()
     assert transitions.claim_import(import_id=queued.pk) == 2
     report = ImportReport("rankloop")
     assert not transitions.store_checkpoint(import_id=queued.pk, attempt=1, report=report)
@@ -197,7 +206,7 @@ def test_import_that_loses_its_worker_three_times_fails_with_a_reason(
 ) -> None:
     for _ in range(transitions.MAX_TRIES):
         assert transitions.claim_import(import_id=queued.pk)
-        Import.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+        lose_imports()
         transitions.sweep_imports()
     queued.refresh_from_db()
     assert (queued.state, queued.error["type"]) == ("failed", "worker-lost")
@@ -208,7 +217,7 @@ def test_import_that_loses_its_worker_three_times_fails_with_a_reason(
 def test_sweep_cancels_a_lost_import_whose_cancellation_was_requested(queued: Import) -> None:
     assert transitions.claim_import(import_id=queued.pk)
     transitions.cancel_import(id=queued.pk)
-    Import.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    lose_imports()
     transitions.sweep_imports()
     assert Import.objects.get().state == "cancelled"
 
@@ -222,3 +231,14 @@ def test_worker_that_is_stopping_starts_no_import(queued: Import) -> None:
     queued.refresh_from_db()
     assert (queued.state, queued.tries) == ("queued", 0)
     assert not Prompt.objects.exists()
+
+
+def test_sweep_spares_imports_directly_after_an_outage(queued: Import) -> None:
+    assert transitions.claim_import(import_id=queued.pk) == 1
+    now = timezone.now()
+    Import.objects.update(heartbeat_at=now - timedelta(minutes=2))
+    passes = {"passed_at": now - timedelta(minutes=2), "unbroken_since": now - timedelta(days=1)}
+    Sweep.objects.update_or_create(name=transitions.SWEEP, defaults=passes)
+    transitions.sweep_imports()
+    queued.refresh_from_db()
+    assert queued.state == "running"

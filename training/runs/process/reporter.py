@@ -91,6 +91,7 @@ class DatabaseReporter:
         self._stop_asked = False
         self._lost: str | None = None
         self._heard_at = self._alive_at = time.monotonic()
+        self._unheard_since: float | None = None
         self._waiting = 0
         self._saving = False
         self._as_listener = ExitStack()
@@ -230,6 +231,10 @@ class DatabaseReporter:
             self._unheard(error)
             return False
         else:
+            if self._unheard_since is not None:
+                silent = time.monotonic() - self._unheard_since
+                logger.warning("The database accepts reports again, after %.0f s.", silent)
+                self._unheard_since = None
             self._heard_at = time.monotonic()
             self._stop_asked = self._stop_asked or asked
             with self._wake:
@@ -252,8 +257,9 @@ class DatabaseReporter:
 
     def _unheard(self, error: DatabaseTrouble) -> None:
         """Handle a failed write. The same batch is written again, for a limited time."""
-        # Without a traceback, because this repeats every second until the database is back.
-        logger.warning("The database did not accept a report: %s", str(error).strip())
+        if self._unheard_since is None:
+            self._unheard_since = time.monotonic()
+            logger.warning("The database did not accept a report; trying again: %s", str(error).strip())
         connection.close()
         if time.monotonic() - self._heard_at > self._give_up_after:
             self._lost = f"the database could not be reached for {self._give_up_after:.0f} s: {error}"

@@ -20,12 +20,16 @@ import psycopg
 from asgiref.sync import sync_to_async
 from django.db import connection
 
+from annotation.database import outages
 from training.models import TrainingRun
 from training.runs.progress.events import CHANNEL
 
 PING_SECONDS = 15.0  # short enough for proxies, which often close a silent connection after 60 s
 RETRY_MILLISECONDS = 2000
+PING = ": ping\n\n"
 RECONNECT_SECONDS = 1.0
+# The reader's errors, and Django's errors from reading the run in its API form.
+OUTAGE_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, *outages.OUTAGE_ERRORS)
 BATCH_EVENTS = 500
 MAX_STREAMS = 500  # maximum number of streams per process; a refused browser polls `metrics?after=` instead
 
@@ -64,15 +68,25 @@ class Hub:
             yield f"retry: {RETRY_MILLISECONDS}\n\n"
             while True:
                 woken.clear()
-                # Shielded: a browser that disconnects during the read must not break the shared connection.
-                state, rows = await asyncio.shield(self._read(run_id, after))
-                run: dict[str, Any] | None = None
+                # A browser that disconnects during the read must not break the shared connection, so the read
+                # is a task that is never cancelled. Nobody may be left to see its error.
+                reading = asyncio.create_task(self._read_all(run_id, after, document))
+                reading.add_done_callback(asyncio.Task.exception)
+                # Pings are also sent while the database hangs, so that no proxy closes the stream.
+                while not (await asyncio.wait([reading], timeout=PING_SECONDS))[0]:
+                    yield PING
+                try:
+                    state, rows, run = reading.result()
+                except OUTAGE_ERRORS:
+                    # The browser would not reconnect to a server that answers with an error. The stream
+                    # therefore stays open until the database is back.
+                    yield PING
+                    await asyncio.sleep(RECONNECT_SECONDS)
+                    continue
                 for seq, attempt, type, step, data in rows:
                     after = seq
-                    if type == "state":
-                        run = run or await _in_thread(document, run_id)
-                        data = run
-                    yield _frame(type, seq, {**data, "seq": seq, "attempt": attempt, "step": step})
+                    told = run if type == "state" else data
+                    yield _frame(type, seq, {**told, "seq": seq, "attempt": attempt, "step": step})
                 if len(rows) == BATCH_EVENTS:
                     continue
                 if state in TrainingRun.FINAL_STATES or state is None:
@@ -80,7 +94,7 @@ class Hub:
                 try:
                     await asyncio.wait_for(woken.wait(), PING_SECONDS)
                 except TimeoutError:
-                    yield ": ping\n\n"
+                    yield PING
 
     @asynccontextmanager
     async def _watching(self, run_id: UUID) -> AsyncIterator[asyncio.Event]:
@@ -100,6 +114,14 @@ class Hub:
                 self._closing = asyncio.create_task(self._close())
                 await asyncio.shield(self._closing)
 
+    async def _read_all(
+        self, run_id: UUID, after: int, document: RunDocument
+    ) -> tuple[str | None, list[Row], dict[str, Any]]:
+        """The run's state, its next events and, if its state has changed, the run in its API form."""
+        state, rows = await self._read(run_id, after)
+        changed = any(type == "state" for _, _, type, _, _ in rows)
+        return state, rows, await _in_thread(document, run_id) if changed else {}
+
     async def _read(self, run_id: UUID, after: int) -> tuple[str | None, list[Row]]:
         """The run's state and its next events. The state is read before the events, so that no event
         is missing if the state is final."""
@@ -108,11 +130,14 @@ class Hub:
                 reader = self._reader
                 if reader is None or reader.closed:
                     reader = self._reader = await _connect()
+                if not self._watchers:  # the last browser has left; this connection would stay open
+                    raise psycopg.OperationalError("no stream is open")
                 found = await (await reader.execute(SELECT_STATE, [run_id])).fetchone()
                 rows = await (await reader.execute(SELECT_EVENTS, [run_id, after, BATCH_EVENTS])).fetchall()
-            except psycopg.OperationalError:
-                # The stream ends; the browser reconnects after `retry` with its Last-Event-ID.
-                self._reader = None
+            except psycopg.Error:
+                broken, self._reader = self._reader, None
+                if broken is not None:
+                    await broken.close()
                 raise
         return (str(found[0]) if found else None), rows
 
@@ -124,7 +149,7 @@ class Hub:
                     self._wake(*self._watchers)  # read events that were announced before LISTEN took effect
                     async for note in listening.notifies():
                         self._wake(UUID(note.payload))
-            except psycopg.OperationalError:
+            except psycopg.Error:
                 await asyncio.sleep(RECONNECT_SECONDS)
 
     def _wake(self, *run_ids: UUID) -> None:

@@ -121,6 +121,12 @@ export async function cancelRun(id: string): Promise<Run> {
   return unwrap(api.POST("/api/v1/runs/{run_id}/cancel", { params: { path: { run_id: id } } }));
 }
 
-export async function resumeRun(id: string): Promise<Run> {
-  return unwrap(api.POST("/api/v1/runs/{run_id}/resume", { params: { path: { run_id: id } } }));
+/** Queues the run again, with a new time limit if `maxMinutes` is given. */
+export async function resumeRun(id: string, maxMinutes?: number): Promise<Run> {
+  return unwrap(
+    api.POST("/api/v1/runs/{run_id}/resume", {
+      params: { path: { run_id: id } },
+      body: maxMinutes === undefined ? {} : { max_minutes: maxMinutes },
+    }),
+  );
 }

@@ -12,11 +12,18 @@ import { useRunFeed } from "../feed/useRunFeed";
 import { useTexts } from "../texts";
 import { Curves } from "./Curves";
 import { FailurePanel } from "./FailurePanel";
+import { Interruptions } from "./Interruptions";
 import { Log } from "./Log";
 import { ProgressPanel } from "./ProgressPanel";
 import { Result } from "./Result";
 import styles from "./run.module.css";
 import { Samples } from "./Samples";
+
+/** Twice the time limit that the run has reached; undefined for a run that has not reached its limit. */
+function higherLimitOf(run: Run): number | undefined {
+  const limit = run.recipe.max_minutes;
+  return run.failure?.kind === "time_limit" && typeof limit === "number" ? 2 * limit : undefined;
+}
 
 function RunView({ run, slug }: { run: Run; slug: string }) {
   const { data: me } = useSuspenseQuery(meQuery);
@@ -24,8 +31,10 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
   const queryClient = useQueryClient();
   const live = isLive(run);
   const { feed, connection } = useRunFeed(run.id, live);
+  const higherLimit = higherLimitOf(run);
   const act = useMutation({
-    mutationFn: (verb: "cancel" | "resume") => (verb === "cancel" ? cancelRun(run.id) : resumeRun(run.id)),
+    mutationFn: (verb: "cancel" | "resume") =>
+      verb === "cancel" ? cancelRun(run.id) : resumeRun(run.id, higherLimit),
     onSuccess: (changed) => {
       queryClient.setQueryData(runQuery(run.id).queryKey, changed);
       void queryClient.invalidateQueries({ queryKey: ["runs"] });
@@ -68,7 +77,7 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
               loading={act.isPending}
               onClick={() => act.mutate("resume")}
             >
-              {texts.again}
+              {higherLimit === undefined ? texts.again : texts.againFor(higherLimit)}
             </Button>
           )}
           <Button
@@ -90,6 +99,7 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
     >
       {act.isError && <ProblemNotice error={act.error} />}
       {run.failure && <FailurePanel run={run} failure={run.failure} slug={slug} acts={acts} />}
+      <Interruptions run={run} />
       {live && <ProgressPanel run={run} progress={feed.progress} connection={connection} />}
       {run.state === "succeeded" && <Result run={run} slug={slug} />}
       {run.state === "queued" && (

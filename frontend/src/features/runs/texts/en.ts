@@ -106,9 +106,13 @@ export const en = {
     took: "took",
     runningFor: "running for",
     attempt: (n: number) => `attempt ${n}`,
+    resumed: (times: number) =>
+      `This run was resumed automatically ${times === 1 ? "once" : `${times} times`}`,
+    interrupted: (attempt: number, when: string) => `Attempt ${attempt}, ${when}:`,
     stopping: "Stopping at the next step…",
     cancel: "Cancel run",
     again: "Run again",
+    againFor: (minutes: number) => `Resume with a limit of ${minutes.toLocaleString("en")} minutes`,
     compareWith: "Compare",
     all: "All runs",
     notStarted: "This run has not started",

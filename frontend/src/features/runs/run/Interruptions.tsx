@@ -1,0 +1,21 @@
+import type { Run } from "@/api/types";
+import { ago } from "@/shared/format";
+import { Notice } from "@/shared/ui";
+import { useTexts } from "../texts";
+
+/** The attempts after which the run was resumed automatically, and why. */
+export function Interruptions({ run }: { run: Run }) {
+  const texts = useTexts().run;
+  if (run.interruptions.length === 0) return null;
+  return (
+    <Notice tone="warn" title={texts.resumed(run.interruptions.length)}>
+      <ul>
+        {run.interruptions.map((each) => (
+          <li key={each.attempt}>
+            {texts.interrupted(each.attempt, ago(each.at))} {each.title}. {each.detail.split("\n")[0]}
+          </li>
+        ))}
+      </ul>
+    </Notice>
+  );
+}

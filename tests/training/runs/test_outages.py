@@ -1,0 +1,187 @@
+"""An outage of the database never costs a run its result, and nothing is done twice afterwards."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from annotation.database import outages
+from annotation.database.outages import through_outages
+from annotation.models import Sweep
+from tests.postgres_outage import Outage, losing_the_answer
+from tests.training.conftest import RunMaker, wait_until
+from training.models import ModelVersion, RunEvent, TrainingRun
+from training.runs import transitions
+from training.runs.complete import NewModel, Outcome, complete_run
+from training.runs.process import supervise
+from training.runs.process.reporter import DatabaseReporter
+
+pytestmark = pytest.mark.usefixtures("test_database")
+SHORT = {"max_demonstrations": 16, "batch_size": 8, "sample_prompts": 1, "sample_tokens": 4}
+
+
+@pytest.fixture
+def outage(test_database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outage]:
+    connection.close()
+    # During an outage, a pool waits for ten seconds each time.
+    monkeypatch.delitem(connection.settings_dict["OPTIONS"], "pool")
+    outage = Outage()
+    yield outage
+    outage.close()
+    connection.close()
+
+
+@pytest.fixture
+def claimed(make_run: RunMaker) -> TrainingRun:
+    run = make_run()
+    transitions.claim_run(run_id=run.pk, worker="w")
+    return run
+
+
+def trained(run: TrainingRun) -> Outcome:
+    folder = run.folder / "attempt-1" / "model"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    return Outcome(metrics={"loss": 1.0}, model=NewModel("policy", folder, "demo-world", None))
+
+
+def assert_completed_once(run: TrainingRun) -> None:
+    run.refresh_from_db()
+    model = ModelVersion.objects.get()
+    assert (run.state, run.result["model"]["name"]) == ("succeeded", model.name)
+    assert (model.folder / "config.json").read_text() == "{}"
+    assert [path.name for path in model.folder.parent.iterdir()] == [model.name]
+    states = RunEvent.objects.filter(run=run, type="state").order_by("seq")
+    assert [event.data["state"] for event in states] == ["running", "succeeded"]
+
+
+def test_completion_waits_for_the_database(claimed: TrainingRun, outage: Outage) -> None:
+    connection.ensure_connection()  # a connection from before the outage
+    outcome = trained(claimed)
+    outage.begin()
+    later = threading.Timer(1.0, outage.end)
+    later.start()
+    complete_run(run=claimed, attempt=1, outcome=outcome)
+    later.join()
+    assert_completed_once(claimed)
+
+
+def test_completion_whose_commit_was_not_answered_is_not_repeated(
+    claimed: TrainingRun, tmp_path: Path
+) -> None:
+    outcome = trained(claimed)
+    with losing_the_answer(tmp_path, after=b"COMMIT") as proxy:
+        complete_run(run=claimed, attempt=1, outcome=outcome)
+        assert proxy.cuts == 1
+    assert_completed_once(claimed)
+
+
+def test_completion_interrupted_before_its_commit_keeps_the_weights(
+    claimed: TrainingRun, tmp_path: Path
+) -> None:
+    outcome = trained(claimed)
+    with losing_the_answer(tmp_path, after=b"state = 'succeeded'") as proxy:
+        complete_run(run=claimed, attempt=1, outcome=outcome)
+        assert proxy.cuts == 1
+    assert_completed_once(claimed)
+
+
+def test_claim_that_was_not_answered_is_not_lost(make_run: RunMaker, tmp_path: Path) -> None:
+    run = make_run()
+    claim = partial(transitions.claim_run, run_id=run.pk, worker=transitions.worker_name())
+    with losing_the_answer(tmp_path, after=b"state = 'running'") as proxy:
+        assert through_outages(claim) == 1
+        assert proxy.cuts == 1
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.tries) == ("running", 1, 1)
+
+
+def test_reports_whose_write_was_not_answered_are_stored_once(
+    claimed: TrainingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.runs.process.reporter.RETRY_AFTER_SECONDS", 0.05)
+    with (
+        losing_the_answer(tmp_path, after=b"training_runevent") as proxy,
+        DatabaseReporter(run_id=claimed.pk, attempt=1) as report,
+    ):
+        report.metrics(1, {"loss": 2.0})
+        report.flush()
+        report.metrics(2, {"loss": 1.0})
+        report.flush()
+        assert proxy.cuts == 1
+    events = RunEvent.objects.filter(run=claimed).order_by("seq").values_list("seq", "type", "step")
+    assert list(events) == [(1, "state", 0), (2, "metrics", 1), (3, "metrics", 2)]
+
+
+def test_run_succeeds_in_its_first_attempt_although_the_database_was_down_until_after_its_last_step(
+    make_run: RunMaker, outage: Outage
+) -> None:
+    run = make_run(recipe=SHORT | {"max_demonstrations": 160})
+
+    def supervise_it() -> None:
+        try:
+            supervise.execute_run(run_id=run.pk)
+        finally:
+            connection.close()
+
+    supervisor = threading.Thread(target=supervise_it)
+    supervisor.start()
+    try:
+        wait_until(lambda: "step 1:" in log_of(run))
+        outage.begin()
+        wait_until(lambda: "Writing model" in log_of(run))
+        time.sleep(1.0)
+    finally:
+        outage.end()
+        supervisor.join(60)
+        connection.close()
+    run.refresh_from_db()
+    assert (run.state, run.attempt) == ("succeeded", 1), log_of(run)
+    steps = RunEvent.objects.filter(run=run, type="metrics").order_by("seq").values_list("step", flat=True)
+    assert list(steps) == list(range(1, 21))
+
+
+def log_of(run: TrainingRun) -> str:
+    return "\n".join(supervise.log_tail(run, lines=200))
+
+
+def test_sweep_spares_runs_directly_after_an_outage(claimed: TrainingRun) -> None:
+    now = timezone.now()
+    TrainingRun.objects.update(heartbeat_at=now - timedelta(minutes=2))
+    passes = {"passed_at": now - timedelta(minutes=2), "unbroken_since": now - timedelta(days=1)}
+    sweep = Sweep.objects.create(name=transitions.SWEEP, **passes)
+    assert transitions.sweep_runs() == []
+    assert transitions.sweep_runs() == []
+    claimed.refresh_from_db()
+    assert claimed.state == "running"
+
+    sweep.refresh_from_db()
+    assert sweep.unbroken_since > now
+    sweep.unbroken_since = now - transitions.STALE_AFTER
+    sweep.save()
+    assert transitions.sweep_runs() == [claimed.pk]
+    claimed.refresh_from_db()
+    assert [cause["kind"] for cause in claimed.interruptions] == ["worker_lost"]
+
+
+def test_first_pass_of_a_sweep_finds_no_lost_run(claimed: TrainingRun) -> None:
+    """A stack that starts again doesn't know how long it was down."""
+    TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(days=1))
+    assert transitions.sweep_runs() == []
+
+
+def test_work_fails_if_the_database_stays_down(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outages, "PAUSES_SECONDS", (0.05,))
+    outage.begin()
+    began = time.monotonic()
+    with pytest.raises(outages.OUTAGE_ERRORS):
+        through_outages(TrainingRun.objects.count, limit=timedelta(seconds=0.3))
+    assert 0.2 < time.monotonic() - began < 5

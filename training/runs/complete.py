@@ -15,7 +15,7 @@ from annotation.content.drafts import TaskDraft
 from annotation.models import Project
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models.adapters import is_adapter
-from training.runs.progress.events import LostClaim
+from training.runs.progress.events import LostClaim, storable
 from training.runs.transitions import succeed_run
 
 Weights = ModelVersion.Weights
@@ -98,7 +98,7 @@ def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
         run=run,
         path=f"models/{name}",
         weights=Weights.ADAPTER if is_adapter(outcome.model.folder) else Weights.FULL,
-        metrics=dict(outcome.metrics),
+        metrics=storable(outcome.metrics),
     )
 
 

@@ -20,7 +20,7 @@ from storage import durable
 from storage.digests import Manifest
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models.adapters import is_adapter
-from training.runs.progress.events import LostClaim
+from training.runs.progress.events import LostClaim, storable
 from training.runs.transitions import succeed_run
 
 Weights = ModelVersion.Weights
@@ -113,7 +113,7 @@ def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
         path=f"models/{name}",
         files=outcome.model.files,
         weights=Weights.ADAPTER if is_adapter(outcome.model.folder) else Weights.FULL,
-        metrics=dict(outcome.metrics),
+        metrics=storable(outcome.metrics),
     )
 
 

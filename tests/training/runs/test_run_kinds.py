@@ -34,7 +34,7 @@ from training.runs.complete import NewModel, NewTasks, Outcome, complete_run
 from training.runs.estimates.estimates import estimate_run
 from training.runs.launch import launch_run
 from training.runs.process.main import run_attempt
-from training.runs.progress.events import LostClaim
+from training.runs.progress.events import LostClaim, storable
 
 pytestmark = pytest.mark.django_db(transaction=True)
 QUICK_SFT = {"sample_prompts": 1, "sample_tokens": 4, "batch_size": 8}
@@ -259,6 +259,29 @@ def test_stale_attempt_registers_no_model_and_adds_no_task(policy: ModelVersion,
         complete_run(run=run, attempt=first, outcome=outcome)
     assert ModelVersion.objects.get() == policy
     assert folder.is_dir()
+
+
+def test_metrics_that_are_not_finite_are_left_out_of_the_result_and_the_model(
+    policy: ModelVersion, make_run: RunMaker
+) -> None:
+    """JSON can't represent NaN and infinity. A run with such a metric failed at its end."""
+    run = make_run(project=policy.project)
+    attempt = transitions.claim_run(run_id=run.pk, worker="w")
+    assert attempt is not None
+    folder = run.folder / "made"
+    folder.mkdir(parents=True)
+    outcome = Outcome(
+        model=NewModel("policy", folder, "demo-world", policy),
+        metrics={"loss": 0.5, "standard_error": math.nan, "perplexity": math.inf},
+    )
+    complete_run(run=run, attempt=attempt, outcome=outcome)
+    run.refresh_from_db()
+    assert run.state == TrainingRun.State.SUCCEEDED
+    assert run.result["metrics"] == ModelVersion.objects.get(run=run).metrics == {"loss": 0.5}
+
+
+def test_lists_with_numbers_that_are_not_finite_can_be_stored() -> None:
+    assert storable({"curve": [1.0, math.nan, [math.inf]], "x": -math.inf}) == {"curve": [1.0, None, [None]]}
 
 
 def test_answers_with_invalid_text_create_no_task_and_are_logged(

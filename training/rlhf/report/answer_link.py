@@ -26,6 +26,11 @@ class VerdictProbabilities(NamedTuple):
     second: Floats
     tie: Floats
 
+    def untied(self) -> VerdictProbabilities:
+        """Return the probabilities, given that the pair is not tied."""
+        first, second = given_either(self.first, self.second)
+        return VerdictProbabilities(first, second, np.zeros_like(self.tie))
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerLink:
@@ -87,7 +92,10 @@ class AnswerLink:
             first, second = sigmoid(d - band), sigmoid(-d - band)
             # Computed as a product. Subtracting the other two probabilities from 1 would lose precision if
             # one response is nearly certain to be preferred.
-            tie = first * second * np.expm1(2 * band) if self.ties == "rao_kupper" else np.zeros_like(d)
+            # The factor e^{2h} can overflow, so it is multiplied as a logarithm.
+            tie = np.zeros_like(d)
+            if self.ties == "rao_kupper":
+                tie = np.exp(log_sigmoid(d - band) + log_sigmoid(-d - band) + 2 * band) * -np.expm1(-2 * band)
         eta = np.asarray(reliability, dtype=np.float64)
         return VerdictProbabilities(eta * first + (1 - eta) * second, eta * second + (1 - eta) * first, tie)
 
@@ -121,6 +129,20 @@ class AnswerLink:
         if self.ties != "rao_kupper":
             return 0.0
         return self.strength_thresholds[0][1] if self.strength_thresholds else self.tie_parameter
+
+
+def given_either(first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    """Divide two probabilities by their sum. If both are too small for a floating-point number, nothing
+    distinguishes them, and both results are ½."""
+    either = first + second
+    return (
+        np.divide(first, either, out=np.full_like(either, 0.5), where=either > 0),
+        np.divide(second, either, out=np.full_like(either, 0.5), where=either > 0),
+    )
+
+
+def log_sigmoid(x: Floats) -> Floats:
+    return np.asarray(np.minimum(x, 0.0) - np.log1p(np.exp(-np.abs(x))))
 
 
 def sigmoid(x: Floats) -> Floats:

@@ -80,11 +80,7 @@ def compare(
     np.add.at(of_prompt, bootstrap.prompt[ranking], gained)
     probabilities = []
     for scored, pairs in ((one, a), (two, b)):
-        given = scored.probabilities(pairs)
-        preferred = given.first + given.second
-        probabilities.append(
-            given._replace(first=given.first / preferred, second=given.second / preferred, tie=given.tie * 0)
-        )
+        probabilities.append(scored.probabilities(pairs).untied())
     lost = [-np.log(np.maximum(stated_probability(given, a.verdict), TINY)) for given in probabilities]
     eces = [ece_of_draws(*both_orders(given, a.verdict, ranking), bootstrap) for given in probabilities]
     return RewardComparison(

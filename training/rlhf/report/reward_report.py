@@ -168,8 +168,8 @@ def report_on(
         )
     models_ties = scored.link.ties != "ignore"
     judged = pairs if models_ties else strict
-    probabilities, of_strict = scored.probabilities(judged), scored.probabilities(strict)
-    expected = np.maximum(of_strict.first, of_strict.second) / (of_strict.first + of_strict.second)
+    probabilities, of_strict = scored.probabilities(judged), scored.probabilities(strict).untied()
+    expected = np.maximum(of_strict.first, of_strict.second)
     statements = pair_statements(scored, pairs).where(pairs.verdict != 0)
     return RewardReport(
         rankings=len(scored),
@@ -260,7 +260,12 @@ def _strengths(
     difference, eta = scored.shown_difference(chosen), scored.reliability(chosen)
     forwards, backwards = (scored.link.at_least(d, eta) for d in (difference, -difference))
     either = forwards[:, :1] + backwards[:, :1]  # the probability of a preference rather than a tie
-    forwards, backwards = forwards / either, backwards / either
+    # If this probability is too small for a floating-point number, the preference has the lowest level.
+    lowest = np.where(levels == levels[0], 0.5, 0.0)
+    forwards, backwards = (
+        np.divide(part, either, out=np.tile(lowest, (len(part), 1)), where=either > 0)
+        for part in (forwards, backwards)
+    )
     signed = chosen.strength * chosen.verdict
     count = len(chosen.ranking)
     predicted = np.concatenate((forwards[:, 1:], backwards[:, 1:])).T.reshape(-1)

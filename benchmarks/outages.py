@@ -56,6 +56,9 @@ class Stack:
     def __init__(self, home: Path) -> None:
         self.state = home / "state"
         self.supervisor, _ = start_stack(self.state, home / "out.txt")
+        running = StateFolder(self.state).running()
+        assert running is not None
+        self.database = running.database_url
 
     def stop(self) -> None:
         self.supervisor.send_signal(signal.SIGINT)
@@ -69,9 +72,7 @@ class Stack:
         return StateFolder(self.state).artefacts / "runs" / run / "log.txt"
 
     def seen(self, run: str) -> tuple[str, int, str | None]:
-        running = StateFolder(self.state).running()
-        assert running is not None
-        with psycopg.connect(running.database_url, connect_timeout=5) as connection:
+        with psycopg.connect(self.database, connect_timeout=5) as connection:
             row = connection.execute(READ_RUN, [run]).fetchone()
         assert row is not None
         return row[0], row[1], row[2]

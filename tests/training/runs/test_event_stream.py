@@ -21,6 +21,7 @@ from django.db import connection, connections
 
 from annotation.accounts.tokens import create_token
 from annotation.models import User
+from tests.postgres_outage import Outage
 from tests.training.conftest import RunMaker, wait_until
 from training.models import TrainingRun
 from training.runs import transitions
@@ -179,6 +180,35 @@ def test_no_event_is_lost_if_the_listen_connection_is_lost(
 
     play(scene)
     assert [seq for _, seq, _ in seen] == [1, 2, 3, 4]
+
+
+def test_stream_stays_open_through_an_outage_of_the_database(
+    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "RECONNECT_SECONDS", 0.2)
+    connection.close()
+    monkeypatch.delitem(connection.settings_dict["OPTIONS"], "pool")
+    outage = Outage()
+    seen: Seen = []
+
+    async def scene() -> None:
+        watching = asyncio.create_task(watch(run.pk, seen))
+        await until(lambda: len(seen) == 1)
+        await sync_to_async(outage.begin)()
+        await asyncio.sleep(0.7)
+        assert not watching.done()
+        outage.end()
+        await sync_to_async(connections.close_all)()
+        await sync_to_async(say)(run, 1)
+        await sync_to_async(succeed)(run)
+        await watching
+
+    try:
+        play(scene)
+    finally:
+        outage.close()
+        connection.close()
+    assert [(type, seq) for type, seq, _ in seen] == [("state", 1), ("metrics", 2), ("state", 3)]
 
 
 def test_disconnect_of_one_browser_does_not_affect_other_streams(run: TrainingRun) -> None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
+import psycopg
 import pytest
+from django.conf import settings
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
 
 from annotation.database import outages
 from annotation.database.outages import through_outages
 from annotation.models import Sweep
+from annotation.projects.projects import create_project
+from embedded.postgres import Postgres
 from tests.postgres_outage import Outage, losing_the_answer
 from tests.training.conftest import RunMaker, wait_until
 from training.models import ModelVersion, RunEvent, TrainingRun
@@ -24,7 +33,6 @@ from training.runs.complete import NewModel, Outcome, complete_run
 from training.runs.process import supervise
 from training.runs.process.reporter import DatabaseReporter
 
-pytestmark = pytest.mark.usefixtures("test_database")
 SHORT = {"max_demonstrations": 16, "batch_size": 8, "sample_prompts": 1, "sample_tokens": 4}
 
 
@@ -40,7 +48,7 @@ def outage(test_database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Out
 
 
 @pytest.fixture
-def claimed(make_run: RunMaker) -> TrainingRun:
+def claimed(test_database: None, make_run: RunMaker) -> TrainingRun:
     run = make_run()
     transitions.claim_run(run_id=run.pk, worker="w")
     return run
@@ -94,7 +102,9 @@ def test_completion_interrupted_before_its_commit_keeps_the_weights(
     assert_completed_once(claimed)
 
 
-def test_claim_that_was_not_answered_is_not_lost(make_run: RunMaker, tmp_path: Path) -> None:
+def test_claim_that_was_not_answered_is_not_lost(
+    test_database: None, make_run: RunMaker, tmp_path: Path
+) -> None:
     run = make_run()
     claim = partial(transitions.claim_run, run_id=run.pk, worker=transitions.worker_name())
     with losing_the_answer(tmp_path, after=b"state = 'running'") as proxy:
@@ -185,3 +195,54 @@ def test_work_fails_if_the_database_stays_down(outage: Outage, monkeypatch: pyte
     with pytest.raises(outages.OUTAGE_ERRORS):
         through_outages(TrainingRun.objects.count, limit=timedelta(seconds=0.3))
     assert 0.2 < time.monotonic() - began < 5
+
+
+@pytest.fixture
+def own_postgres(monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlocker) -> Iterator[Postgres]:
+    """A Postgres of this test's own, with all tables. The test process uses it instead of the shared one."""
+    home = Path(tempfile.mkdtemp(prefix="rankloop-restart-"))
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
+    postgres = Postgres(home / "postgres", log=home / "log.txt", durable=False)
+    postgres.launch()
+    postgres.wait_ready()
+    with django_db_blocker.unblock(), monkeypatch.context() as patched:
+        connection.close()
+        [host] = parse_qs(urlsplit(postgres.url).query)["host"]
+        patched.setitem(connection.settings_dict, "HOST", host)
+        patched.setitem(connection.settings_dict, "NAME", "postgres")
+        patched.delitem(connection.settings_dict["OPTIONS"], "pool")
+        call_command("migrate", verbosity=0, skip_checks=True)
+        yield postgres
+        connection.close()
+    postgres.stop()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def test_run_completes_although_postgres_restarts_during_the_completion(own_postgres: Postgres) -> None:
+    run = TrainingRun.objects.create(
+        project=create_project(slug="lab", name="Lab"), kind="sft", recipe={}, inputs={}
+    )
+    assert transitions.claim_run(run_id=run.pk, worker="w") == 1
+    outcome = trained(run)
+    # The completion waits for this lock while Postgres stops.
+    locking = psycopg.connect(own_postgres.url)
+    locking.execute("SELECT FROM annotation_project FOR UPDATE")
+
+    def complete() -> None:
+        try:
+            complete_run(run=run, attempt=1, outcome=outcome)
+        finally:
+            connection.close()
+
+    completing = threading.Thread(target=complete, daemon=True)
+    completing.start()
+    with psycopg.connect(own_postgres.url, autocommit=True) as watching:
+        waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        wait_until(lambda: watching.execute(waiting).rowcount == 1, seconds=20)
+    own_postgres.stop()
+    own_postgres.launch()  # in this thread: Postgres stops when the thread that started it ends
+    own_postgres.wait_ready()
+    completing.join(30)
+    connection.close()
+    assert_completed_once(run)
+    shutil.rmtree(settings.ARTEFACTS)

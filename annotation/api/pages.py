@@ -69,18 +69,26 @@ def page_query(position: Field) -> type[Query]:
     )
 
 
+BY_UUID = page_query(serializers.UUIDField())
+BY_NUMBER = page_query(WholeNumber())
+
+
 class NewestFirst(CursorPagination):
-    """Pages are ordered by ID. An ID is a UUIDv7, which sorts by creation time. An ID is also unique and
-    never changes, as a cursor requires."""
+    """Pages are ordered by ID. An ID is a UUIDv7, which sorts by creation time, or a number that the database
+    counts up. An ID is also unique and never changes, as a cursor requires."""
 
     ordering = "-id"
-    query = page_query(serializers.UUIDField())
+    query = BY_UUID
+    """The page's parameters in the schema, which are the same for all lists."""
     asked: dict[str, Any]
+
+    def query_of(self, queryset: models.QuerySet[Any]) -> type[Query]:
+        return BY_NUMBER if isinstance(queryset.model._meta.pk, models.IntegerField) else BY_UUID
 
     def paginate_queryset(
         self, queryset: models.QuerySet[Any], request: Request, view: APIView | None = None
     ) -> list[Any] | None:
-        self.asked = parse(request, Taken(self.query, {}))
+        self.asked = parse(request, Taken(self.query_of(queryset), {}))
         return super().paginate_queryset(queryset, request, view)
 
     def get_page_size(self, request: Request) -> int:
@@ -88,9 +96,3 @@ class NewestFirst(CursorPagination):
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         return self.asked.get("cursor")
-
-
-class NewestNumberFirst(NewestFirst):
-    """For rows whose ID is a number."""
-
-    query = page_query(WholeNumber())

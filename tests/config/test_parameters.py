@@ -87,6 +87,9 @@ def _valid(schema: Parameter) -> Iterator[str]:
         yield "x" * schema["maxLength"]
 
 
+LINES = [line for line in lines(get_resolver()) if isinstance(line, Line)]
+
+
 def _declared() -> list[tuple[Line, list[Parameter]]]:
     document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     operations = {
@@ -97,8 +100,8 @@ def _declared() -> list[tuple[Line, list[Parameter]]]:
     }
     return [
         (line, [each for each in operations[key] if each["in"] != "path"])
-        for line in lines(get_resolver())
-        if isinstance(line, Line) and (key := (_template(line.route), line.method)) in operations
+        for line in LINES
+        if (key := (_template(line.route), line.method)) in operations
     ]
 
 
@@ -185,10 +188,20 @@ def test_empty_value_means_that_the_parameter_was_not_given(people: dict[str, Us
 
 
 def test_unknown_parameter_is_ignored_except_in_exports(people: dict[str, User], rows: Ids) -> None:
-    for line, _ in DECLARED:
+    for line in LINES:
         if line.method == "GET":
-            answer = _client(line, people).get(f"{url_of(line, rows)}?utm_source={DIGITS}")
-            assert ("utm_source" in _named(answer)) is line.route.endswith("export")
+            url, client = url_of(line, rows), _client(line, people)
+            answers = [client.get(f"{url}{query}") for query in ("", f"?unknown={DIGITS}", "?%3Cx%3E=1&=&&")]
+            expected = 422 if line.route.endswith("export") else answers[0].status_code
+            assert {answer.status_code for answer in answers[1:]} == {expected}, line.route
+
+
+def test_format_is_a_parameter_of_exports_only(people: dict[str, User], rows: Ids) -> None:
+    """By default, DRF selects a renderer by `format` and answers an unknown one with 404."""
+    for line in LINES:
+        if line.method == "GET" and not line.route.endswith("export"):
+            url, client = url_of(line, rows), _client(line, people)
+            assert client.get(f"{url}?format=x").status_code == client.get(url).status_code, line.route
 
 
 def test_every_refusal_is_returned_at_once(people: dict[str, User], rows: Ids) -> None:
@@ -196,3 +209,28 @@ def test_every_refusal_is_returned_at_once(people: dict[str, User], rows: Ids) -
     client.force_login(people["ada"])
     answer = client.get(f"/api/v1/runs/{rows['runs']}/events?after=x", headers={"Last-Event-ID": DIGITS})
     assert _named(answer) == {"after", "Last-Event-ID"}
+
+
+def test_cursor_of_another_list_is_refused_or_gives_a_page(people: dict[str, User], rows: Ids) -> None:
+    """Rows have UUIDs, numbers or texts as their sort keys."""
+    for line, parameter in SINGLE:
+        if parameter["name"] == "cursor":
+            for place in (
+                "1",
+                "0190aaaa-0000-7000-8000-000000000000",
+                "00190aaaa-0000-7000-8000-000000000000",
+            ):
+                url = f"{url_of(line, rows)}?{urlencode({'cursor': _cursor(f'p={place}')})}"
+                assert _client(line, people).get(url).status_code in (200, 422), (line.route, place)
+
+
+def test_header_with_a_nul_character_is_refused(people: dict[str, User], rows: Ids) -> None:
+    tried = 0
+    for line, parameters in DECLARED:
+        for parameter in parameters:
+            if parameter["in"] == "header":
+                answer = _answer(_client(line, people), line, rows, parameter, "1\x00")
+                assert answer.status_code == 422, (line.route, parameter["name"])
+                assert parameter["name"] in _named(answer)
+                tried += 1
+    assert tried == 2

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,7 +15,7 @@ from rest_framework.views import APIView
 
 from annotation.api.base import ProjectView, row_of_project, user_of
 from annotation.api.pages import NewestFirst, page_query
-from annotation.api.parameters import Asked, parses
+from annotation.api.parameters import Asked, Query, parses
 from annotation.desk.api import task_problem_serializers as serializers
 from annotation.desk.api.assignments import AssignmentView
 from annotation.desk.task_problems import reopen_problem, report_problem, settle_problem
@@ -38,7 +39,7 @@ class ReportProblemView(AssignmentView):
         return Response(serializers.TaskProblemId(problem).data, status=status)
 
 
-MAX_TURN_CHARACTERS = 37  # one digit and a UUID
+BY_TURN = page_query(CharField(max_length=37))  # one digit and a UUID
 
 
 class OpenFirst(NewestFirst):
@@ -46,7 +47,9 @@ class OpenFirst(NewestFirst):
     column."""
 
     ordering = "-turn"
-    query = page_query(CharField(max_length=MAX_TURN_CHARACTERS))
+
+    def query_of(self, queryset: QuerySet[Any]) -> type[Query]:
+        return BY_TURN
 
 
 class TaskProblemsView(ProjectView):

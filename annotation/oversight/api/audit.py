@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotation.api.base import ProjectView
-from annotation.api.pages import NewestNumberFirst
+from annotation.api.pages import NewestFirst
 from annotation.api.parameters import Asked, parses
 from annotation.models import AuditEntry
 from annotation.models.audit import AuditEntryQuerySet
@@ -26,7 +26,7 @@ def _page(view: GenericAPIView[Any], entries: AuditEntryQuerySet, asked: Asked) 
 
 
 class ProjectAuditView(ProjectView):
-    pagination_class = NewestNumberFirst
+    pagination_class = NewestFirst
 
     @parses(serializers.AuditFilter)
     @extend_schema(
@@ -40,7 +40,7 @@ class ProjectAuditView(ProjectView):
 
 
 class SiteAuditView(GenericAPIView[AuditEntry]):
-    pagination_class = NewestNumberFirst
+    pagination_class = NewestFirst
 
     @parses(serializers.AuditFilter)
     @extend_schema(

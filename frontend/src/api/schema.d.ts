@@ -7949,7 +7949,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "text/event-stream": {
+                        /** @enum {string} */
+                        event: "metrics" | "sample" | "progress" | "state";
+                        /** @description The event's seq. */
+                        id: string;
+                        /** @description A JSON object. */
+                        data: string;
+                    };
                 };
             };
             /** @description The run is over and every event has been sent. */

@@ -7,7 +7,6 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import generics
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -49,6 +48,18 @@ class LogQuery(Query):
 LAST_EVENT_ID = WholeNumber(
     required=False, help_text="The last event received. Takes precedence over `after`."
 )
+
+
+# Each event of the stream, as a browser's EventSource delivers it.
+EVENT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["event", "id", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": RunEvent.Type.values},
+        "id": {"type": "string", "pattern": "^[0-9]+$", "description": "The event's seq."},
+        "data": {"type": "string", "description": "A JSON object."},
+    },
+}
 
 
 class RecipesView(APIView):
@@ -184,7 +195,7 @@ class EventsView(RunView):
     @extend_schema(
         responses={
             (200, "text/event-stream"): OpenApiResponse(
-                OpenApiTypes.STR, description="Events of type metrics, sample, progress and state."
+                EVENT_SCHEMA, description="Events of type metrics, sample, progress and state."
             ),
             204: OpenApiResponse(description="The run is over and every event has been sent."),
         },

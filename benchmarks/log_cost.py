@@ -1,11 +1,13 @@
-"""Measure the processor time that logging adds to an answer, against another checkout.
+"""Measure the processor time that logging adds to an answer.
 
-    .venv/bin/python -m benchmarks.log_cost --other /path/to/checkout [--pairs 40] [--answers 160]
+    .venv/bin/python -m benchmarks.log_cost [--other /path/to/checkout] [--pairs 40] [--answers 160]
 
-Runs one stack of this checkout and one of the other checkout, which is a version of Rankloop without logs. In
-each pair, annotators submit `--answers` answers to both stacks, one after the other and in alternating order.
-Short blocks are interleaved, because other programs on the machine change the speed of its processors. A
-row shows the processor time of a stack per 1,000 answers, once for the processes that write and handle log
+Runs one stack of this checkout and one of the other checkout, which is a version of Rankloop without logs.
+Without `--other`, the second stack is the same checkout with RANKLOOP_LOG_LEVEL=ERROR. In each pair,
+annotators submit `--answers` answers to both stacks, one after the other and in alternating order. Short
+blocks are interleaved, because other programs on the machine change the speed of its processors.
+
+A row shows the processor time of a stack per 1,000 answers, once for the processes that write and handle log
 lines (web and log writer), and once for all processes, including Postgres and its background work. The last
 lines show the mean difference with its 95 % interval (Student's t) and the median. Target: the difference is
 at most 3 %.
@@ -109,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--other", type=Path, required=True)
+    parser.add_argument("--other", type=Path)
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--answers", type=int, default=160)
     parser.add_argument("--annotators", type=int, default=16)
@@ -118,7 +120,9 @@ def main() -> None:
     home.chmod(0o711)  # Postgres started by root runs as `nobody`, which needs access to this folder
     sites: dict[str, Site] = {}
     try:
-        for name, root in (("other", options.other.resolve()), ("this", bench.ROOT)):
+        this = bench.ROOT
+        for name, root in (("other", (options.other or this).resolve()), ("this", this)):
+            os.environ["RANKLOOP_LOG_LEVEL"] = "INFO" if options.other or name == "this" else "ERROR"
             sites[name] = Site(root, home / name, options.annotators)
             sites[name].fill((options.pairs + 1) * options.answers)
         print("pair     web: other    this              all: other    this")

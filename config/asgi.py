@@ -29,7 +29,9 @@ from django.db import close_old_connections
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
-from config.bodies import (
+from config.heavy.forwarding import HeavyRequests
+from config.logs.asgi import LoggedRequests
+from config.requests.bodies import (
     Receive,
     Refused,
     Send,
@@ -39,9 +41,7 @@ from config.bodies import (
     with_length,
     without_body,
 )
-from config.heavy.forwarding import HeavyRequests
-from config.logs.asgi import LoggedRequests
-from config.proxies import client_scope
+from config.requests.proxies import client_scope
 
 # The threads share one interpreter, so additional threads would only wait for each other.
 THREADS = 8

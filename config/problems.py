@@ -104,7 +104,7 @@ def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None
     # that the settings name. These classes call services, and the services import this module.
     from rest_framework.views import set_rollback
 
-    from config.database_errors import problem_of
+    from config.database.errors import problem_of
     from config.full_disk import full_disk_problem  # raises Problem, so it imports this module
 
     headers: dict[str, str] = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from config.database_limits import connection_options
+from config.database.limits import connection_options
 from config.env import (
     BadEnvironment,
     env_limit,
@@ -45,7 +45,7 @@ SECRET_KEY = env_secret("SECRET_KEY")
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS")
 SECRET_KEY_FALLBACKS = env_secrets("SECRET_KEY_FALLBACKS")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
-# The proxies whose X-Forwarded-For and X-Forwarded-Proto headers are trusted (config/proxies.py).
+# The proxies whose X-Forwarded-For and X-Forwarded-Proto headers are trusted (config/requests/proxies.py).
 TRUSTED_PROXIES = env_networks("RANKLOOP_TRUSTED_PROXIES")
 # The private networks, such as 10.1.0.0/16, to which webhooks can be sent.
 WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
@@ -123,9 +123,9 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "config.logs.middleware.RequestContext",
     "django.middleware.security.SecurityMiddleware",
-    "config.middleware.SecurityHeaders",
-    "config.middleware.StaticFiles",
-    "config.wellformed.wellformed_request",
+    "config.requests.middleware.SecurityHeaders",
+    "config.requests.middleware.StaticFiles",
+    "config.requests.wellformed.wellformed_request",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -133,7 +133,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "annotation.accounts.login.devices.remember_device",
     "annotation.database.acting.RequestActor",
-    "config.before_body.BeforeBody",
+    "config.requests.before_body.BeforeBody",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -228,8 +228,8 @@ REST_FRAMEWORK = {
         "annotation.api.parsers.TextJSONParser",
         "rest_framework.parsers.MultiPartParser",
     ],
-    # config/proxies.py has already replaced a trusted proxy's address with the client's. DRF must not read
-    # forwarding headers, because anybody can forge them.
+    # config/requests/proxies.py has already replaced a trusted proxy's address with the client's. DRF must
+    # not read forwarding headers, because anybody can forge them.
     "NUM_PROXIES": 0,
     # By default, DRF reads the parameter `format` of each URL and answers an unknown format with 404.
     "URL_FORMAT_OVERRIDE": None,

@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 
 from config import readiness
 from config.celery import app
-from config.database_errors import RETRY_AFTER_SECONDS, problem_of
+from config.database.errors import RETRY_AFTER_SECONDS, problem_of
 from config.problems import ProblemRenderer, internal_error, problem_body
 
 _BROKER_SECONDS = 2.0

@@ -262,7 +262,7 @@ _PROGRAMS: dict[str, Sequence[str]] = {
     "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile="),
 }
 
-# RANKLOOP_PROCESS of each program: its limits in the database (config/database_limits.py).
+# RANKLOOP_PROCESS of each program: its limits in the database (config/database/limits.py).
 _KIND_OF_PROCESS = {"worker": "worker", "imports": "worker", "training": "training", "beat": "worker"}
 
 

@@ -30,9 +30,17 @@ from annotation.accounts.tokens import create_token
 from annotation.api.endpoint import Line, lines
 from annotation.api.permissions import RULES, Who
 from annotation.models import Import, Project, User
-from config import bodies
 from config.asgi import OneThreadPerRequest
-from config.bodies import JSON_BYTES, OPEN_BYTES, UPLOADS_PER_USER, Refused, Uploads, limit_of, read_body
+from config.requests import bodies
+from config.requests.bodies import (
+    JSON_BYTES,
+    OPEN_BYTES,
+    UPLOADS_PER_USER,
+    Refused,
+    Uploads,
+    limit_of,
+    read_body,
+)
 from tests.annotation.answering import claim
 from tests.config.conftest import OWNER, Ids, url_of
 from tests.storage.small_disk import fill, mounted

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.test import RequestFactory, override_settings
 
 from annotation.accounts.login.adapters import NO_ADDRESS, AccountAdapter
-from config.proxies import client_scope
+from config.requests.proxies import client_scope
 from embedded import web
 from tests.config.test_compose import OURS
 

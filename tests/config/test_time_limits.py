@@ -20,7 +20,7 @@ from rest_framework.test import APIClient
 from annotation.database.sql import Lock, acquire
 from annotation.models import Project, Ranking, RankingTask, User
 from config.asgi import THREADS
-from config.database_limits import LIMITS, connection_options
+from config.database.limits import LIMITS, connection_options
 from config.env import BadEnvironment
 from embedded.valkey import Valkey
 from tests.web import WebServer, web_server

@@ -15,7 +15,7 @@ from annotation.content.drafts import BadDraft, ResponseDraft, TaskDraft, prepar
 from annotation.forms import answer_form
 from annotation.models import task
 from config.problems import Problem
-from config.wellformed import wellformed_request
+from config.requests.wellformed import wellformed_request
 from preferences import text
 from preferences.formats.recognition import read_records
 from preferences.text import MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS, name_fault, storage_fault, text_fault

@@ -28,8 +28,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """The address by which attempts are counted: the client's IPv4 address or IPv6 network. One client
         usually has a whole /64 network of IPv6 addresses.
 
-        config/proxies.py has already replaced a trusted proxy's address with the client's. Headers such as
-        X-Forwarded-For are not read here, because any client can set such headers.
+        config/requests/proxies.py has already replaced a trusted proxy's address with the client's. Headers
+        such as X-Forwarded-For are not read here, because any client can set such headers.
         """
         text = str(request.META.get("REMOTE_ADDR") or NO_ADDRESS)
         try:

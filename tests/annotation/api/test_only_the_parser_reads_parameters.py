@@ -21,8 +21,8 @@ ALLOWED = {
     "annotation/accounts/login/adapters.py": "REMOTE_ADDR is the connection's address, not a header",
     "annotation/accounts/login/devices.py": "a cookie that is signed and that no view reads",
     "config/logs/middleware.py": "the request ID, which has a strict format",
-    "config/middleware.py": "WhiteNoise reads the headers of requests for static files",
-    "config/wellformed.py": "refuses what can't be decoded, before the parser",
+    "config/requests/middleware.py": "WhiteNoise reads the headers of requests for static files",
+    "config/requests/wellformed.py": "refuses what can't be decoded, before the parser",
 }
 
 

@@ -1,5 +1,5 @@
 """Time limits of statements and lock waits, by the work of the process. A statement that runs into a limit is
-cancelled by Postgres, and the client is told to try again (config/database_errors.py).
+cancelled by Postgres, and the client is told to try again (config/database/errors.py).
 
 The limits are sent when a connection opens. Options in DATABASE_URL override them.
 """

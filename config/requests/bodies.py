@@ -125,9 +125,9 @@ _BODY_HEADERS = {b"content-length", b"content-type", b"transfer-encoding"}
 async def read_body(scope: Mapping[str, Any], receive: Receive, *, check: Check, uploads: Uploads) -> Body:
     """Reads the request's body.
 
-    `check` returns the answer of `config.before_body` to the request without its body. `check` is called
-    before more bytes are read than a stranger can send. Raises Refused for a body that is too large, too slow
-    or not allowed, and RequestAborted if the client disconnects.
+    `check` returns the answer of `config.requests.before_body` to the request without its body. `check` is
+    called before more bytes are read than a stranger can send. Raises Refused for a body that is too large,
+    too slow or not allowed, and RequestAborted if the client disconnects.
     """
     limit = limit_of(scope["method"], scope["path"])
     announced = _announced(scope)
@@ -252,6 +252,6 @@ def with_length(scope: Mapping[str, Any], body: Body) -> dict[str, Any]:
 
 
 def without_body(scope: Mapping[str, Any]) -> dict[str, Any]:
-    """The scope of the same request without a body, for `config.before_body.BeforeBody`."""
+    """The scope of the same request without a body, for `config.requests.before_body.BeforeBody`."""
     headers = [pair for pair in scope.get("headers", ()) if pair[0] not in _BODY_HEADERS]
     return {**scope, "headers": headers, BEFORE_BODY: True}

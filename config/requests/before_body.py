@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 from rest_framework.request import Request
 
-from config.bodies import BEFORE_BODY
+from config.requests.bodies import BEFORE_BODY
 
 
 class BodyNeeded(Exception):

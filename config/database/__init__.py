@@ -1,0 +1,1 @@
+"""Time limits of the database, and responses to its errors."""

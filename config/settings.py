@@ -98,6 +98,9 @@ def _database(url: str) -> dict[str, object]:
         # an alternative, because it leaks a connection per ASGI thread.
         "CONN_MAX_AGE": 0,
         "OPTIONS": {
+            # A connection over a network that fails without a reset ends after about a minute.
+            **{"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3},
+            "tcp_user_timeout": 60_000,
             **query,
             "options": f"{connection_options(PROCESS)} {query.get('options', '')}".strip(),
             "pool": _POOL if PROCESS != "heavy" else False,  # a heavy request has a process of its own

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -202,12 +203,18 @@ def test_demo_creates_no_users_if_their_passwords_cannot_be_stored(
 
 
 @pytest.fixture
-def full_database(transactional_db: None, project: Project, tmp_path: Path) -> Iterator[None]:
+def reachable_folder() -> Iterator[Path]:
+    """A folder that Postgres's account can enter, unlike pytest's own folders."""
+    folder = Path(tempfile.mkdtemp(prefix="rankloop-disk-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def full_database(transactional_db: None, project: Project, reachable_folder: Path) -> Iterator[None]:
     """The projects' table is on a full disk."""
-    os.chmod(tmp_path, 0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    with mounted(tmp_path / "disk") as disk, connection.cursor() as cursor:
+    with mounted(reachable_folder / "disk") as disk, connection.cursor() as cursor:
         cursor.execute("SHOW data_directory")
         os.chown(disk, os.stat(cursor.fetchone()[0]).st_uid, -1)
         cursor.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")

@@ -94,7 +94,7 @@ def _complete(run: TrainingRun, attempt: int, outcome: Outcome) -> None:
         result["model"] = {"id": str(made.id), "name": made.name}
     succeed_run(run_id=run.id, attempt=attempt, result=result)
     if made and outcome.model:
-        _move_into_place(_linked_copy(outcome.model.folder), made.folder)
+        _put_into_place(outcome.model.folder, made.folder)
 
 
 def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
@@ -128,11 +128,14 @@ def _next_name(project: Project, kind: str) -> str:
     return f"{stem}{number}"
 
 
-def _linked_copy(made: Path) -> Path:
-    """A copy of the weights that takes no space, because its files are hard links."""
-    copy = made.with_name(f"{made.name}.copy")
-    shutil.rmtree(copy, ignore_errors=True)
-    return Path(shutil.copytree(made, copy, copy_function=_link))
+def _put_into_place(made: Path, target: Path) -> None:
+    """Put the weights into place with one rename. The attempt's folder keeps them: the new files are hard
+    links, which take no space. Run folders and model folders are on the same file system
+    (settings.ARTEFACTS)."""
+    durable.make_folders(target.parent)
+    # A folder without a row is left over from a transaction that did not commit. It is replaced.
+    with durable.replacing(target) as partial:
+        shutil.copytree(made, partial, copy_function=_link)
 
 
 def _link(source: str, target: str) -> None:
@@ -140,14 +143,6 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:  # some file systems have no hard links
         shutil.copy2(source, target)
-
-
-def _move_into_place(made: Path, target: Path) -> None:
-    """Move the weights with one rename. Run folders and model folders are on the same file system
-    (settings.ARTEFACTS), so one rename is enough."""
-    durable.make_folders(target.parent)
-    # A folder without a row is left over from a transaction that did not commit. It is replaced.
-    durable.publish(made, target)
 
 
 def _add_tasks(project: Project, tasks: NewTasks) -> dict[str, int]:

@@ -10,13 +10,14 @@ from http import HTTPStatus
 from typing import Any
 
 from config.logs.context import REQUEST_ID_HEADER, current_context, enter, request_id_of, user_id_of
+from config.logs.handlers import ACCESS
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
-access = logging.getLogger("rankloop.access")
+access = logging.getLogger(ACCESS)
 logger = logging.getLogger(__name__)
 _HEADER = REQUEST_ID_HEADER.lower().encode()
 # Requests that monitors and browsers send all the time.
@@ -57,7 +58,7 @@ class LoggedRequests:
             await _answer_500(sending)
         finally:
             if self._access_lines:
-                _log_access(scope, status, time.perf_counter() - began, _user_id())
+                _log_access(request_id, scope, status, time.perf_counter() - began, _user_id())
 
 
 def _user_id() -> str | None:
@@ -67,7 +68,9 @@ def _user_id() -> str | None:
     return context.user_id if context.request is None else user_id_of(context.request)
 
 
-def _log_access(scope: Mapping[str, Any], status: int | None, seconds: float, user: str | None) -> None:
+def _log_access(
+    request_id: str, scope: Mapping[str, Any], status: int | None, seconds: float, user: str | None
+) -> None:
     method, path = scope.get("method", ""), scope.get("path", "")[:_MAX_PATH]
     if status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         level = logging.WARNING
@@ -75,7 +78,9 @@ def _log_access(scope: Mapping[str, Any], status: int | None, seconds: float, us
         level = logging.DEBUG if path.startswith(_ROUTINE) else logging.INFO
     if not access.isEnabledFor(level):
         return
-    fields = {"method": method, "path": path, "duration_ms": round(seconds * 1000, 1)}
+    # All fields are given here, because the line is formatted in another thread.
+    fields = {"request_id": request_id, "method": method, "path": path}
+    fields |= {"duration_ms": round(seconds * 1000, 1)}
     fields |= {"status": status} if status is not None else {}
     fields |= {"user_id": user} if user is not None else {}
     outcome = "the client disconnected" if status is None else str(status)

@@ -6,10 +6,17 @@ import logging
 import os
 import select
 import stat
+import threading
+import time
 
 _PATIENCE_SECONDS = 1.0
 # A pipe that is ready accepts at least this many bytes (PIPE_BUF on Linux).
 _READY_BYTES = 4096
+# Lines of successful requests are formatted and written in another thread, this long after the first of them.
+# Otherwise, the event loop would give up the interpreter lock at each line.
+ACCESS = "rankloop.access"
+_DELAY_SECONDS = 0.1
+_MOST_DELAYED = 1000
 
 
 class DescriptorHandler(logging.Handler):
@@ -23,6 +30,9 @@ class DescriptorHandler(logging.Handler):
         self._is_own = self._descriptor != descriptor
         self._dropped = 0
         self._cut_off = False  # in the middle of a line
+        self._delayed: list[logging.LogRecord] = []
+        self._wake = threading.Event()
+        self._flusher: threading.Thread | None = None
         kind = os.fstat(descriptor).st_mode
         # A pipe, a socket or a terminal. The last two stay blocking, and are asked before each write.
         waits = stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or stat.S_ISCHR(kind)
@@ -32,25 +42,52 @@ class DescriptorHandler(logging.Handler):
             self._poll.register(self._descriptor, select.POLLOUT)
 
     def emit(self, record: logging.LogRecord) -> None:
+        self._delayed.append(record)
+        if record.name != ACCESS or record.levelno >= logging.WARNING or len(self._delayed) >= _MOST_DELAYED:
+            self.flush()
+        elif len(self._delayed) == 1:
+            if self._flusher is None:
+                self._flusher = threading.Thread(target=self._flush_forever, name="log", daemon=True)
+                self._flusher.start()
+            self._wake.set()
+
+    def flush(self) -> None:
+        self.acquire()
         try:
-            line = self.format(record) + "\n"
-            if self._dropped:
-                line = f"{self._missing()}\n{line}"
-            if self._cut_off:
-                line = f"\n{line}"
-            written = self._write(line.encode("utf-8", "backslashreplace"))
-        except OSError:
-            written = False  # for example, the disk is full
-        except Exception:
-            self.handleError(record)
-            return
-        self._dropped = 0 if written else self._dropped + 1
+            records, self._delayed = self._delayed, []
+            if records:
+                self._write_records(records)
+        finally:
+            self.release()
 
     def close(self) -> None:
+        self.flush()
         if self._is_own:
             os.close(self._descriptor)
             self._is_own = False
         super().close()
+
+    def _flush_forever(self) -> None:
+        while True:
+            self._wake.wait()
+            time.sleep(_DELAY_SECONDS)
+            self._wake.clear()
+            self.flush()
+
+    def _write_records(self, records: list[logging.LogRecord]) -> None:
+        try:
+            text = "".join(f"{self.format(record)}\n" for record in records)
+            if self._dropped:
+                text = f"{self._missing()}\n{text}"
+            if self._cut_off:
+                text = f"\n{text}"
+            written = self._write(text.encode("utf-8", "backslashreplace"))
+        except OSError:
+            written = False  # for example, the disk is full
+        except Exception:
+            self.handleError(records[-1])
+            return
+        self._dropped = 0 if written else self._dropped + len(records)
 
     def _missing(self) -> str:
         text = "%d log lines were dropped, because nothing read the log or the disk was full."

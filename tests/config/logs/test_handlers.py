@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import time
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import pytest
 from config.logs import handlers
 from config.logs.formatters import ReadableLines
 from config.logs.handlers import DescriptorHandler
+from tests.embedded.running import eventually
 
 
-def record(message: str) -> logging.LogRecord:
-    return logging.LogRecord("rankloop", logging.INFO, __file__, 1, message, None, exc_info=None)
+def record(message: str, logger: str = "rankloop") -> logging.LogRecord:
+    return logging.LogRecord(logger, logging.INFO, __file__, 1, message, None, exc_info=None)
 
 
 def handler_for(descriptor: int) -> DescriptorHandler:
@@ -45,6 +47,29 @@ def test_full_pipe_delays_the_process_once_and_reports_the_missing_lines(
     assert "log lines were dropped" in rest[0]
     assert int(rest[0].split(": ")[1].split()[0]) == 2_000 - len(first)
     assert rest[1].endswith("after the reader has returned")
+
+
+def test_lines_of_requests_are_written_together_and_in_order() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    handler = handler_for(writer)
+    for number in range(3):
+        handler.handle(record(f"request {number}", logger=handlers.ACCESS))
+    with pytest.raises(BlockingIOError):
+        os.read(reader, 2**20)
+    eventually(lambda: select.select([reader], [], [], 0)[0], what="the lines are written")
+    assert [line[-9:] for line in os.read(reader, 2**20).decode().splitlines()] == [
+        f"request {number}" for number in range(3)
+    ]
+    handler.handle(record("request 3", logger=handlers.ACCESS))
+    handler.handle(record("an error"))  # is written at once, after the lines before it
+    assert [line[-9:].strip() for line in os.read(reader, 2**20).decode().splitlines()] == [
+        "request 3",
+        "an error",
+    ]
+    handler.close()
+    os.close(reader)
+    os.close(writer)
 
 
 def test_long_line_is_written_whole() -> None:

@@ -41,6 +41,11 @@ def store_batch(
     _store_or_single_out(project, [line for line in batch if line.parts or line.votes], report, options)
     if stored is not None:
         stored(report)
+        # The commit does not wait for the disk. If Postgres crashes, the last batches and their part of the
+        # report are lost together, and the import continues before them. The commit that ends the import
+        # waits for all of them.
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL synchronous_commit = off")
 
 
 def _store_or_single_out(

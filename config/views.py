@@ -18,7 +18,8 @@ from kombu.exceptions import OperationalError
 
 from config import readiness
 from config.celery import app
-from config.database.errors import RETRY_AFTER_SECONDS, problem_of
+from config.database.errors import TryAgain, problem_of
+from config.full_disk import full_disk_problem
 from config.problems import ProblemRenderer, internal_error, problem_body
 
 _BROKER_SECONDS = 2.0
@@ -128,9 +129,12 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 def server_error(request: HttpRequest) -> JsonResponse:
     # Django calls this view in the `except` block of the error.
-    if (problem := problem_of(sys.exception())) is not None:
-        response = _problem(HTTPStatus(problem.status), problem.detail)
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-        return response
-    status, media_type = HTTPStatus.INTERNAL_SERVER_ERROR, ProblemRenderer.media_type
-    return JsonResponse(internal_error(), status=status, content_type=media_type)
+    error = sys.exception()
+    if error is None or (problem := full_disk_problem(error) or problem_of(error)) is None:
+        status, body = HTTPStatus.INTERNAL_SERVER_ERROR, internal_error()
+        return JsonResponse(body, status=status, content_type=ProblemRenderer.media_type)
+    body = problem_body(status=problem.status, detail=problem.detail, type=problem.type)
+    response = JsonResponse(body, status=problem.status, content_type=ProblemRenderer.media_type)
+    if isinstance(problem, TryAgain):
+        response.headers["Retry-After"] = str(problem.wait)
+    return response

@@ -14,15 +14,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 from django.conf import settings
 
 import preferences
+from annotation import datasets
 from annotation.datasets.exports import PARQUET, export_snapshot
 from annotation.models import DatasetSnapshot
+from annotation.oversight.report_cache import code_version
 from preferences.formats.export_format import CHUNK_BYTES
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,9 @@ def kept_export(*, snapshot: DatasetSnapshot, format: str, options: Mapping[str,
     """Like :func:`export_snapshot`, but reads the stored file if this export was converted before."""
     if format == PARQUET:  # needs no conversion
         return export_snapshot(snapshot=snapshot, format=format, options=options)
-    identity = repr((snapshot.pk, snapshot.sha256, format, sorted(options.items()), _code_version()))
+    identity = repr(
+        (snapshot.pk, snapshot.sha256, format, sorted(options.items()), code_version(datasets, preferences))
+    )
     path = Path(settings.EXPORT_CACHE) / hashlib.sha256(identity.encode()).hexdigest()
     try:
         file = path.open("rb")
@@ -127,10 +130,3 @@ def _evict(folder: Path) -> None:
         total += size
         if total > settings.EXPORT_CACHE_BYTES:
             path.unlink(missing_ok=True)
-
-
-@cache
-def _code_version() -> int:
-    """The newest change of the modules that convert. After an upgrade, stored exports are not used."""
-    folders = [Path(__file__).parent, Path(str(preferences.__file__)).parent]
-    return max(path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*.py"))

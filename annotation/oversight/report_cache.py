@@ -80,7 +80,7 @@ def data_version(project: Project) -> tuple[object, ...]:
 
 @once
 def code_version(*packages: ModuleType) -> int:
-    """The newest change of the packages that compute reports. After an upgrade, stored reports are stale."""
+    """The newest change of the packages that compute stored results, which are stale after an upgrade."""
     folders = [Path(str(package.__file__)).parent for package in packages]
     return max(path.stat().st_mtime_ns for folder in folders for path in folder.rglob("*.py"))
 

@@ -141,7 +141,7 @@ def test_database_error_outside_the_api_views_ends_with_a_reason(
     client = client_of(mona)
     with blocked(lock, limit="lock_timeout"):
         response: Any = client.get("/api/v1/auth/me")
-    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    assert (response.status_code, response.json()["type"], response["Retry-After"]) == (503, "busy", "5")
 
 
 @pytest.mark.parametrize("process", LIMITS)

@@ -27,19 +27,16 @@ import torch
 
 from training import demo_world
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.recipes import (
-    EvaluateConfig,
-    PPOConfig,
-    RejectionSamplingConfig,
-    SampleConfig,
-    SFTConfig,
-)
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation import sampling
 from training.rlhf.generation.evaluation import Evaluation, compare, evaluate
 from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import ppo, rejection_sampling, sft
+from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
+from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
 
 # The demo's numbers of prompts, of demonstrations, and of prompts per improvement run.

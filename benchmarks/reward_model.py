@@ -55,10 +55,10 @@ from transformers.utils import logging as transformers_logging
 
 from benchmarks.random_models import SHAPES, draw_rankings, write_model
 from training.rlhf.core.reporter import NullReporter
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import losses, reward_model
 from training.rlhf.reward.encoding import encode_rankings
 from training.rlhf.reward.scoring import batches, load_for_training, rewards_of, score_groups

@@ -29,11 +29,11 @@ import numpy as np
 import torch
 
 from training import demo_world
-from training.rlhf.core.recipes import SampleConfig
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation import sampling
 from training.rlhf.models.loading import load_reward_model
+from training.rlhf.recipes.answers import SampleConfig
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import beliefs, reward_model, scoring, uncertainty
 from training.rlhf.reward.scoring import load_for_training
 

@@ -37,11 +37,11 @@ from benchmarks.learning import page, real, real_rankings
 from benchmarks.learning.real import comparisons_in, timed
 from training import demo_world
 from training.demo_world.scenario import draw_conversations
-from training.rlhf.core.recipes import SFTConfig
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded, load_reward_model
 from training.rlhf.policy import sft
+from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model, scoring
 from training.rlhf.reward.beliefs import beliefs_about
 from training.rlhf.reward.uncertainty import load_uncertainty

@@ -20,11 +20,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase,
 from benchmarks.learning import real_rankings
 from benchmarks.reward_model import pairs_of
 from training.rlhf.core.rates import rate_for
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.batching import Group, can_pack
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded, save_model
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.report.answer_link import AnswerLink
 from training.rlhf.report.resampling import Estimate
 from training.rlhf.report.reward_comparison import compare

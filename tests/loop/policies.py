@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tests.embedded.running import Stack, manage
 from training import demo_world
-from training.rlhf.core.recipes import EvaluateConfig
 from training.rlhf.generation.evaluation import Evaluation, evaluate
+from training.rlhf.recipes.answers import EvaluateConfig
 
 # Prompts that were used neither for training nor for selection.
 FRESH_PROMPTS, FRESH_SEED = 300, 77

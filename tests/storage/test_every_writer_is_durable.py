@@ -50,8 +50,8 @@ def place(tmp_path: Path, settings: Settings, project: Project) -> Place:
 
 def save_checkpoint(folder: Path, step: int) -> None:
     model = torch.nn.Linear(2, 1)
-    optimiser = torch.optim.Adam(model.parameters())
-    Checkpoints(folder, of={}).save(step, {"model": model}, optimiser, {}, best=True)
+    optimisers = {"all": torch.optim.Adam(model.parameters())}
+    Checkpoints(folder, of={}).save(step, {"model": model}, optimisers, {}, best=True)
 
 
 def freeze(place: Place) -> None:

@@ -136,14 +136,14 @@ def test_model_that_does_not_fit_leaves_the_old_model(small_disk: Path) -> None:
 
 def test_checkpoint_that_does_not_fit_leaves_the_previous_one(small_disk: Path) -> None:
     model = torch.nn.Linear(100, 1000)
-    optimiser = torch.optim.Adam(model.parameters())
+    optimisers = {"all": torch.optim.Adam(model.parameters())}
     store = Checkpoints(small_disk / "checkpoints", of={})
-    store.save(1, {"model": model}, optimiser, {})
+    store.save(1, {"model": model}, optimisers, {})
     fill(small_disk, leave=100_000)
     with pytest.raises(DiskFull, match=rf"which holds {small_disk}/checkpoints, has .* but 404\.0 kB are"):
-        store.save(2, {"model": model}, optimiser, {})
+        store.save(2, {"model": model}, optimisers, {})
     assert [path.name for path in (small_disk / "checkpoints").iterdir()] == ["step-00000001"]
-    assert Checkpoints(small_disk / "checkpoints", of={}).resume({"model": model}, optimiser) == {}
+    assert Checkpoints(small_disk / "checkpoints", of={}).resume({"model": model}, optimisers) == ({}, {})
 
 
 @pytest.mark.django_db(transaction=True)

@@ -23,10 +23,10 @@ from pydantic import ValidationError
 from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.reporter import PrintReporter, TrainingDiverged
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import RankingFileError
 from training.rlhf.models.loading import ModelNotFound
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.reward_model import train
 
 PRINTED = ("metrics", "steps", "total_steps", "left_out", "prompts_cut", "control_tokens_removed", "repeats")

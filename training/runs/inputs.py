@@ -12,9 +12,9 @@ from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, User
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
-from training.rlhf.core.recipes import Recipe
 from training.rlhf.models import adapters
 from training.rlhf.models.checks.refusal import Refused
+from training.rlhf.recipes.base import Recipe
 from training.runs.model_checks import refusals
 from training.runs.model_files import changed_size
 from training.runs.recipes.catalog import MODEL_INPUTS, kind_named

@@ -8,10 +8,10 @@ from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrained
 
 from training import demo_world
 from training.rlhf.core.messages import Demonstration
-from training.rlhf.core.recipes import SFTConfig
 from training.rlhf.core.reporter import NullReporter
 from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import sft
+from training.rlhf.recipes.sft import SFTConfig
 
 SHORT_ANSWERS = ("Yes.", "No.", "Have a lovely day!", "Within two days.", "At ten.", "I am happy to help.")
 

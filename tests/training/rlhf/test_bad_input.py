@@ -25,13 +25,13 @@ from transformers import (
 from tests.training.rlhf import tiny
 from tests.training.rlhf.models.test_trunks import LORA, learn, saved_base, scores_here
 from tests.training.rlhf.reward.test_reward_model import RANKINGS
-from training.rlhf.core.recipes import PPOConfig
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelNotFound, load_policy, load_reward_model, save_model
 from training.rlhf.policy.rollout import load_models
+from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.encoding import encode_rankings
 from training.rlhf.reward.reward_model import train
 from training.rlhf.reward.scoring import load_for_training, score

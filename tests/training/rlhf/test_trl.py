@@ -21,10 +21,10 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.models.test_trunks import scores_here, scores_there
 from tests.training.rlhf.reward.test_reward_model import RANKINGS
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group
 from training.rlhf.models import chat
 from training.rlhf.models.loading import open_classifier, save_model
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.answer_model import AnswerModel, answer_key
 from training.rlhf.reward.batch_loss import preference_loss
 from training.rlhf.reward.encoding import encode_rankings

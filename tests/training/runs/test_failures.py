@@ -34,12 +34,16 @@ from tests.training.rlhf.small_world import (
 from training import demo_world
 from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
-from training.rlhf.core.recipes import EvaluateConfig, PPOConfig, Recipe, RejectionSamplingConfig, SFTConfig
 from training.rlhf.core.reporter import NullReporter, require_finite
 from training.rlhf.data.batching import Group, fit_group
 from training.rlhf.generation import evaluation
 from training.rlhf.models import chat, hub, loading
 from training.rlhf.policy import ppo, rejection_sampling, sft
+from training.rlhf.recipes.answers import EvaluateConfig
+from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
 from training.runs import transitions
 from training.runs.failure_texts import CAUSES

@@ -134,17 +134,17 @@ def test_checkpoints_are_removed_a_week_after_a_failure(make_run: RunMaker) -> N
 def test_replaced_attempt_cannot_write_to_the_current_folder() -> None:
     run = TrainingRun(id=uuid7())
     modules = {"model": nn.Linear(2, 1)}
-    optimiser = torch.optim.AdamW(modules["model"].parameters())
+    optimisers = {"all": torch.optim.AdamW(modules["model"].parameters())}
     old = Checkpoints(folders.take_over_checkpoints(run, 1), of={})
-    old.save(1, modules, optimiser, {"step": 1}, best=True)
+    old.save(1, modules, optimisers, {"step": 1}, best=True)
 
     folder = folders.take_over_checkpoints(run, 2)
     new = Checkpoints(folder, of={})
-    assert new.resume(modules, optimiser) == {"step": 1}
-    old.save(2, modules, optimiser, {"step": 2})
+    assert new.resume(modules, optimisers) == ({"step": 1}, {})
+    old.save(2, modules, optimisers, {"step": 2})
     assert [path.name for path in folder.iterdir()] == ["step-00000001"]
     assert folders.take_over_checkpoints(run, 3).parent.name == "attempt-3"
     assert not folder.exists()
-    assert Checkpoints(folders.take_over_checkpoints(run, 3), of={}).resume(modules, optimiser) == {"step": 1}
+    assert Checkpoints(folders.take_over_checkpoints(run, 3), of={}).resume(modules, optimisers) == ({"step": 1}, {})
     folders.remove_attempts(run)
     assert left(run) == []

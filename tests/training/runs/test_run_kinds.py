@@ -26,9 +26,9 @@ from training.models import ModelVersion, RunEvent, TrainingRun
 from training.registry.reward_reports import report_of
 from training.registry.stages import promote_model
 from training.rlhf.core.messages import Demonstration
-from training.rlhf.core.recipes import SFTConfig
 from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import sft
+from training.rlhf.recipes.sft import SFTConfig
 from training.runs import complete, transitions
 from training.runs.complete import NewModel, NewTasks, Outcome, complete_run
 from training.runs.estimates.estimates import estimate_run

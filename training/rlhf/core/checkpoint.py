@@ -4,7 +4,8 @@ A checkpoint is a folder `step-00000040` that contains:
 
 - `weights.safetensors`: the trained weights and the buffers that are saved with them. Frozen weights belong
   to the base model, whose fingerprint is in `state.json`.
-- `moments.safetensors`: the optimiser state, keyed by parameter index.
+- `moments.safetensors`: the states of the optimisers, keyed by parameter index.
+- `data.safetensors`: the loop's other tensors, such as the answers that have been sampled so far.
 - `generators.safetensors`: the states of torch's random generators.
 - `best.safetensors`: the weights of the best evaluation so far, if any. All checkpoints with the same best
   weights share one file through hard links. Each checkpoint is therefore complete, although the best weights
@@ -25,11 +26,11 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -37,18 +38,21 @@ from storage import durable
 from training.rlhf.core import distributed
 from training.rlhf.core.loop_state import (
     Modules,
+    Optimisers,
     fill_modules,
-    fill_optimiser,
+    fill_optimisers,
     generator_states,
     moments_of,
     saved_tensors,
     set_generator_states,
     to_cpu,
 )
+from training.rlhf.core.reporter import Reporter, StopRequested
+from training.rlhf.recipes.base import CADENCE, Checkpointed
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, MOMENTS, GENERATORS = "weights.safetensors", "moments.safetensors", "generators.safetensors"
-BEST, STATE = "best.safetensors", "state.json"
+DATA, BEST, STATE = "data.safetensors", "best.safetensors", "state.json"
 logger = logging.getLogger(__name__)
 
 
@@ -61,12 +65,20 @@ class _Broken(Exception):
     """Raised if a checkpoint is damaged, that is, if its content differs from the data that was written."""
 
 
-class CheckpointStore(Protocol):
-    """The checkpoint operations used by a training loop."""
+class Resumed(NamedTuple):
+    """What a checkpoint contains besides weights and moments: the loop's own counters and tensors."""
 
-    def resume(self, modules: Modules, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
-        """Restore all state from the last checkpoint. Return the loop's own counters, or None for a new
-        run."""
+    counters: dict[str, Any]
+    data: dict[str, Tensor]
+
+
+class CheckpointStore(Protocol):
+    """The checkpoint operations used by a training loop. `modules` and `optimisers` are named. `counters` can
+    be stored as JSON."""
+
+    def resume(self, modules: Modules, optimisers: Optimisers) -> Resumed | None:
+        """Restore weights, moments and global random generators from the last checkpoint. Return the loop's
+        own counters and tensors, or None for a new run."""
 
     def due(self) -> bool:
         """Return whether it is time for another checkpoint."""
@@ -75,12 +87,14 @@ class CheckpointStore(Protocol):
         self,
         step: int,
         modules: Modules,
-        optimiser: torch.optim.Optimizer,
-        state: Mapping[str, Any],
+        optimisers: Optimisers,
+        counters: Mapping[str, Any],
+        data: Mapping[str, Tensor] | None = None,
         *,
         best: bool = False,
-    ) -> None:
-        """Save the state after `step`. `best` indicates whether the weights are the best so far."""
+    ) -> bool:
+        """Save the state after `step`. `best` indicates whether the weights are the best so far. Return
+        whether a killed run would resume from here."""
 
     def load_best(self, modules: Modules) -> None:
         """Load the best weights into the modules. Do nothing if no best weights were saved."""
@@ -92,7 +106,7 @@ class BestInMemory:
     def __init__(self) -> None:
         self._best: dict[str, Tensor] = {}
 
-    def resume(self, modules: Modules, optimiser: torch.optim.Optimizer) -> None:
+    def resume(self, modules: Modules, optimisers: Optimisers) -> None:
         return None
 
     def due(self) -> bool:
@@ -102,15 +116,17 @@ class BestInMemory:
         self,
         step: int,
         modules: Modules,
-        optimiser: torch.optim.Optimizer,
-        state: Mapping[str, Any],
+        optimisers: Optimisers,
+        counters: Mapping[str, Any],
+        data: Mapping[str, Tensor] | None = None,
         *,
         best: bool = False,
-    ) -> None:
+    ) -> bool:
         if best:
             self._best = {
                 name: tensor.to("cpu", copy=True) for name, tensor in saved_tensors(modules).items()
             }
+        return False
 
     def load_best(self, modules: Modules) -> None:
         if self._best:
@@ -141,7 +157,7 @@ class Checkpoints:
         if distributed.is_first():
             durable.remove_unfinished(self._folder)
 
-    def resume(self, modules: Modules, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
+    def resume(self, modules: Modules, optimisers: Optimisers) -> Resumed | None:
         """Restore all state, as in `CheckpointStore.resume`, from the newest intact checkpoint. A broken
         checkpoint is logged and skipped.
 
@@ -162,11 +178,10 @@ class Checkpoints:
         self._newest = folder = self._folder / _name(step)
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
         fill_modules(modules, load_file(folder / WEIGHTS))
-        fill_optimiser(optimiser, load_file(folder / MOMENTS))
+        fill_optimisers(optimisers, load_file(folder / MOMENTS))
         set_generator_states(load_file(folder / GENERATORS), state["chance"])
         logger.warning("resuming from the checkpoint at step %d in %s", step, self._folder)
-        loop: dict[str, Any] = state["loop"]
-        return loop
+        return Resumed(state["loop"], load_file(folder / DATA))
 
     def due(self) -> bool:
         """Return whether this method has been called `every_steps` times, or `every_seconds` seconds have
@@ -180,14 +195,16 @@ class Checkpoints:
         self,
         step: int,
         modules: Modules,
-        optimiser: torch.optim.Optimizer,
-        state: Mapping[str, Any],
+        optimisers: Optimisers,
+        counters: Mapping[str, Any],
+        data: Mapping[str, Tensor] | None = None,
         *,
         best: bool = False,
-    ) -> None:
+    ) -> bool:
         if distributed.is_first():
-            self._write(step, modules, optimiser, state, best=best)
+            self._write(step, modules, optimisers, counters, data or {}, best=best)
         self._asked, self._saved_at = 0, time.monotonic()
+        return True
 
     def load_best(self, modules: Modules) -> None:
         distributed.wait()  # wait until the first process has written the checkpoint
@@ -199,8 +216,9 @@ class Checkpoints:
         self,
         step: int,
         modules: Modules,
-        optimiser: torch.optim.Optimizer,
-        state: Mapping[str, Any],
+        optimisers: Optimisers,
+        counters: Mapping[str, Any],
+        data: Mapping[str, Tensor],
         *,
         best: bool,
     ) -> None:
@@ -208,22 +226,24 @@ class Checkpoints:
         if made == self._newest:
             return  # the checkpoint exists already, and the same step always gives the same state
         durable.make_folders(self._folder)
-        weights, moments = to_cpu(saved_tensors(modules)), to_cpu(moments_of(optimiser))
-        needed = sum(tensor.nbytes for tensor in (*weights.values(), *moments.values()))
+        weights, moments = to_cpu(saved_tensors(modules)), to_cpu(moments_of(optimisers))
+        data = to_cpu(data)
+        needed = sum(tensor.nbytes for part in (weights, moments, data) for tensor in part.values())
         with durable.replacing(made, needed=needed) as partial:
             partial.mkdir()
             generators, numbers = generator_states()
             save_file(weights, partial / WEIGHTS)
             save_file(moments, partial / MOMENTS)
             save_file(generators, partial / GENERATORS)
-            files = {name: _digest(partial / name) for name in (WEIGHTS, MOMENTS, GENERATORS)}
+            save_file(data, partial / DATA)
+            files = {name: _digest(partial / name) for name in (WEIGHTS, MOMENTS, GENERATORS, DATA)}
             if best:
                 _link(partial / WEIGHTS, partial / BEST)
                 files[BEST] = files[WEIGHTS]
             elif self._newest is not None and (self._newest / BEST).exists():
                 _link(self._newest / BEST, partial / BEST)
                 files[BEST] = json.loads((self._newest / STATE).read_text())["files"][BEST]
-            saved = {"format": FORMAT, "step": step, "of": self._of, "loop": state, "files": files}
+            saved = {"format": FORMAT, "step": step, "of": self._of, "loop": counters, "files": files}
             (partial / STATE).write_text(_sealed(saved | {"chance": numbers}))
         self._newest = made
         for old in sorted(self._steps())[: -self._keep]:
@@ -267,6 +287,56 @@ class Checkpoints:
             number = folder.name.removeprefix("step-")
             if number.isdecimal():
                 yield int(number)
+
+
+def open_store(folder: str | Path | None, config: Checkpointed, *, of: Mapping[str, Any]) -> CheckpointStore:
+    """Return the store for a run's checkpoints. Without a folder, no checkpoints are written.
+
+    The run's identity consists of its recipe and of the digests in `of`. A run with another identity can't
+    resume from these checkpoints.
+    """
+    if folder is None:
+        return BestInMemory()
+    minutes = config.checkpoint_minutes
+    return Checkpoints(
+        folder,
+        of={"recipe": config.model_dump(mode="json", exclude=CADENCE)} | dict(of),
+        every_steps=config.checkpoint_steps,
+        every_seconds=minutes and 60 * minutes,
+    )
+
+
+def save_checkpoint(
+    store: CheckpointStore,
+    report: Reporter,
+    step: int,
+    modules: Modules,
+    optimisers: Optimisers,
+    counters: Mapping[str, Any],
+    data: Mapping[str, Tensor] | None = None,
+    *,
+    best: bool = False,
+) -> None:
+    """Save a checkpoint, after all reports of the steps that a resumed run would not repeat."""
+    report.flush()
+    if store.save(step, modules, optimisers, counters, data, best=best):
+        report.checkpoint(step)
+
+
+@contextmanager
+def saving_when_stopped(save: Callable[[], None]) -> Iterator[None]:
+    """Call `save` if the loop is asked to stop in this block. The block must not have changed the state that
+    `save` writes: use it around a rollout, but not around an update."""
+    try:
+        yield
+    except StopRequested:
+        save()
+        raise
+
+
+def digest(value: Any) -> str:
+    """Return a digest of a run's input, for the run's identity. The value must be storable as JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _name(step: int) -> str:

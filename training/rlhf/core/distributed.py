@@ -179,6 +179,10 @@ class SharedReporter:
         if is_first():
             self._report.flush()
 
+    def checkpoint(self, step: int) -> None:
+        if is_first():
+            self._report.checkpoint(step)
+
     def check(self) -> None:
         mine: Exception | None = None
         try:

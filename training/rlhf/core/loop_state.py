@@ -16,6 +16,7 @@ from torch import Tensor, nn
 SAMPLED_NUMBERS = 1024
 
 Modules = Mapping[str, nn.Module]
+Optimisers = Mapping[str, torch.optim.Optimizer]  # the names contain no dots
 
 
 def fingerprint(modules: Modules) -> str:
@@ -46,22 +47,23 @@ def fill_modules(modules: Modules, tensors: Mapping[str, Tensor]) -> None:
         place.copy_(tensors[name])
 
 
-def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimiser.state_dict()["state"]
+def moments_of(optimisers: Optimisers) -> dict[str, Tensor]:
     return {
-        f"{number}.{name}": value
-        for number, values in state.items()
+        f"{part}.{number}.{name}": value
+        for part, optimiser in optimisers.items()
+        for number, values in optimiser.state_dict()["state"].items()
         for name, value in values.items()
         if isinstance(value, Tensor)
     }
 
 
-def fill_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
+def fill_optimisers(optimisers: Optimisers, tensors: Mapping[str, Tensor]) -> None:
+    states: dict[str, dict[int, dict[str, Tensor]]] = {part: {} for part in optimisers}
     for name, tensor in tensors.items():
-        number, _, what = name.partition(".")
-        state.setdefault(int(number), {})[what] = tensor
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+        part, number, what = name.split(".", 2)
+        states[part].setdefault(int(number), {})[what] = tensor
+    for part, optimiser in optimisers.items():
+        optimiser.load_state_dict(optimiser.state_dict() | {"state": states[part]})
 
 
 def generator_states() -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from training.rlhf.core.recipes import Schedule
+from training.rlhf.recipes.base import Schedule
 
 SMALL, LARGE = 2e6, 1e9  # parameter counts of the demo policy and of a small real model
 

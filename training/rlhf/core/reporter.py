@@ -13,9 +13,13 @@ from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.core.messages import Messages
 
 
-class Cancelled(Exception):
-    """Raised by `Reporter.check` if the run has been asked to stop. Training loops let
-    `Cancelled` propagate to their callers."""
+class StopRequested(Exception):
+    """Raised by `Reporter.check` if the loop must end now. The loop may write a checkpoint first
+    (`checkpoint.saving_when_stopped`). Training loops let the exception propagate to their callers."""
+
+
+class Cancelled(StopRequested):
+    """Raised by `Reporter.check` if the run has been asked to stop."""
 
 
 class Reporter(Protocol):
@@ -42,8 +46,12 @@ class Reporter(Protocol):
         method before it writes a checkpoint.
         """
 
+    def checkpoint(self, step: int) -> None:
+        """Report that a stopped or killed run would resume after `step`."""
+
     def check(self) -> None:
-        """Raise `Cancelled` if the run should stop."""
+        """Raise a `StopRequested`, such as `Cancelled`, if the run should stop. Loops call this method at
+        least every few seconds."""
 
 
 class NullReporter:
@@ -63,6 +71,9 @@ class NullReporter:
     def flush(self) -> None:
         pass
 
+    def checkpoint(self, step: int) -> None:
+        pass
+
     def check(self) -> None:
         pass
 
@@ -78,6 +89,9 @@ class PrintReporter(NullReporter):
     ) -> None:
         _print(f"step {step} prompt: {messages[-1]['content']}\n  before: {before}\n  after:  {after}")
         _print(f"  {_listed(scores)}")
+
+    def checkpoint(self, step: int) -> None:
+        _print(f"checkpoint after step {step}")
 
 
 def _listed(values: Mapping[str, float]) -> str:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.recipes import EvaluateConfig
 from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.generation.answering import answers_to
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
+from training.rlhf.recipes.answers import EvaluateConfig
 
 Judge = Callable[[Messages, str], float]
 PROMPTS_PER_BATCH = 64  # number of prompts between progress reports, and between checks for cancellation

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.recipes import SampleConfig
 from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.generation.answering import answers_to
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
+from training.rlhf.recipes.answers import SampleConfig
 
 PROMPTS_PER_BATCH = 64  # number of prompts between progress reports, and between checks for cancellation
 

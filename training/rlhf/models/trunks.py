@@ -18,7 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 if TYPE_CHECKING:
-    from training.rlhf.core.reward_recipe import RewardModelConfig
+    from training.rlhf.recipes.reward_model import RewardModelConfig
 
 # The names of a sequence classifier's modules outside the trunk. peft trains all weights of modules with
 # these names and saves the weights with the adapter.

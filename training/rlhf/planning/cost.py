@@ -29,14 +29,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from training.rlhf.core.recipes import (
-    EvaluateConfig,
-    PPOConfig,
-    RejectionSamplingConfig,
-    SampleConfig,
-    SFTConfig,
-)
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models.shapes import Shape
 from training.rlhf.planning.transformer import (
     FLOAT,
@@ -46,6 +38,11 @@ from training.rlhf.planning.transformer import (
     kept_bytes_recomputed,
     passing_bytes,
 )
+from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
+from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.sft import SFTConfig
 
 CHUNK_TOKENS = 1024
 LOGIT_ARRAYS = 6

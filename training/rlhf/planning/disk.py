@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models.shapes import Shape
 from training.rlhf.planning.transformer import FLOAT, adapter_weights
+from training.rlhf.recipes.reward_model import RewardModelConfig
 
 CHECKPOINTS_KEPT = 2
 RELU_WIDTH = 16  # the width of an ensemble's small head (`heads.WIDTH`)

@@ -8,8 +8,8 @@ costs one more pass. If the model is an encoder, each response is processed with
 
 from __future__ import annotations
 
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models.shapes import Shape
+from training.rlhf.recipes.reward_model import RewardModelConfig
 
 FLOAT = 4  # bytes
 # Numbers that a layer stores per token without a backward pass, as multiples of `hidden` and `intermediate`.

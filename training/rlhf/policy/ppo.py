@@ -35,7 +35,6 @@ from torch import nn
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor, rate_for
-from training.rlhf.core.recipes import PPOConfig
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.generation.decoding import generate
@@ -53,6 +52,7 @@ from training.rlhf.policy.rollout import (
     score_answers,
     split_rollout,
 )
+from training.rlhf.recipes.ppo import PPOConfig
 
 # Adam's epsilon, as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps would be
 # far larger.

@@ -30,7 +30,6 @@ import torch
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_for
-from training.rlhf.core.recipes import RejectionSamplingConfig
 from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.generation.answering import answers_to
@@ -38,6 +37,7 @@ from training.rlhf.generation.decoding import Completion
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelSource, open_policy, open_reward_model, save_model
 from training.rlhf.policy import sft
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.reward import scoring
 from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
 from training.rlhf.reward.uncertainty import uncertainty_of

@@ -20,7 +20,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
-from training.rlhf.core.recipes import SFTConfig
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.batching import cut_by_width
@@ -28,6 +27,7 @@ from training.rlhf.generation.decoding import generate
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy, save_model
 from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.recipes.sft import SFTConfig
 
 RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models with 2M and 1B parameters
 

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import losses
 
 # Maximum number of levels on an annotation scale. A field with more levels than this is probably a

@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Batch, Group
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import losses
 from training.rlhf.reward.answer_model import AnswerModel
 from training.rlhf.reward.scoring import batches, rewards_of

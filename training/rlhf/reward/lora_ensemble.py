@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from training.rlhf.core.reporter import NullReporter, Reporter
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.adapters import ADAPTER_NOTES, MEMBER
 from training.rlhf.models.loading import open_classifier
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.scoring import LayoutChoice, score_groups
 
 LEAST_BELIEF = 1e-6  # lower bound that keeps a ranking's weight above 0

@@ -25,12 +25,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
-from training.rlhf.core.checkpoint import BestInMemory, Checkpoints, CheckpointStore
+from training.rlhf.core.checkpoint import open_store, save_checkpoint, saving_when_stopped
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.batching import Group, digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, count_shared_prompts, split_by_prompt
@@ -39,6 +38,7 @@ from training.rlhf.models.adapters import base_of, is_adapter
 from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.models.recompute import recompute_layers
 from training.rlhf.models.trunks import head_of, trained_parameters
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.report.reward_report import RewardReport
 from training.rlhf.reward import beliefs, uncertainty
 from training.rlhf.reward.answer_model import AnswerModel, Reliability, answer_key
@@ -62,8 +62,6 @@ ANSWER_RATE = 0.02
 # after two epochs. With adapters trained at 1, 3 and 10 times the full weights' rate, the loss was 0.639,
 # 0.631 and 0.611. When all weights were trained, the loss was 0.606.
 ADAPTER_RATE_FACTOR = 10.0
-# Settings that do not affect results. `max_minutes` belongs to the platform's recipe of this run kind.
-CADENCE = {"checkpoint_minutes", "checkpoint_steps", "max_minutes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,19 +193,15 @@ def train(
     steps = [part.tolist() for epoch in in_order for part in torch.split(epoch, config.batch_rankings)]
     total, warmup = len(steps), round(config.warmup_fraction * len(steps))
     evaluate_at = {round(total * n / config.evaluations) for n in range(1, config.evaluations + 1)}
-    store: CheckpointStore = BestInMemory()
-    if checkpoints is not None:
-        of = {
-            "recipe": config.model_dump(mode="json", exclude=CADENCE),
-            "rankings": digest_of(groups),
-            "heldout rankings": digest_of(heldout_groups),
-            "base model": fingerprint(modules),
-        }
-        minutes = config.checkpoint_minutes
-        store = Checkpoints(
-            checkpoints, of=of, every_steps=config.checkpoint_steps, every_seconds=minutes and 60 * minutes
-        )
-    progress = LoopProgress(**(store.resume(modules, optimiser) or {}))
+    optimisers = {"all": optimiser}
+    of = {
+        "rankings": digest_of(groups),
+        "heldout rankings": digest_of(heldout_groups),
+        "base model": fingerprint(modules),
+    }
+    store = open_store(checkpoints, config, of=of)
+    resumed = store.resume(modules, optimisers)
+    progress = LoopProgress(**(resumed.counters if resumed else {}))
     report.progress("train", progress.step, total)
     if config.gradient_checkpointing:
         recompute_layers(model)
@@ -217,7 +211,10 @@ def train(
             continue
         if config.patience is not None and progress.without_gain >= config.patience:
             break
-        report.check()
+        with saving_when_stopped(
+            lambda: save_checkpoint(store, report, progress.step, modules, optimisers, asdict(progress))
+        ):
+            report.check()
         started = time.perf_counter()
         chosen = [groups[i] for i in indices]
         weight = sum(group.weight for group in chosen)
@@ -237,7 +234,7 @@ def train(
         sums = distributed.all_sum(summed)
         grad_norm = float(nn.utils.clip_grad_norm_(trained, config.max_grad_norm))
         if not (math.isfinite(sums["loss"]) and math.isfinite(grad_norm)):
-            store.save(progress.step, modules, optimiser, asdict(progress))
+            store.save(progress.step, modules, optimisers, asdict(progress))
             raise TrainingDiverged(
                 f"step {step} of {total}: loss {sums['loss']}, gradient norm {grad_norm}. No model was saved"
                 + (f"; {checkpoints} contains the weights from before this step. " if checkpoints else ". ")
@@ -273,8 +270,7 @@ def train(
         report.metrics(step, metrics)
         report.progress("train", step, total)
         if best or store.due():
-            report.flush()  # a resumed run does not repeat these steps, so their reports must not be lost
-            store.save(step, modules, optimiser, asdict(progress), best=best)
+            save_checkpoint(store, report, step, modules, optimisers, asdict(progress), best=best)
 
     store.load_best(modules)
     scores, features = score_training_set(config, model, groups, pad)

@@ -47,7 +47,7 @@ from training.rlhf.models.trunks import (
 )
 
 if TYPE_CHECKING:
-    from training.rlhf.core.reward_recipe import RewardModelConfig
+    from training.rlhf.recipes.reward_model import RewardModelConfig
 
 # Maximum number of token positions in a micro-batch without gradients, including padding.
 SCORING_TOKENS = 16_384

@@ -12,11 +12,11 @@ from typing import cast
 from annotation.models import Project
 from config.problems import Problem
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.core.recipes import Recipe
 from training.rlhf.models import adapters, shapes
 from training.rlhf.planning import cost, disk
 from training.rlhf.planning.cost import Cost, Data
 from training.rlhf.planning.disk import Disk
+from training.rlhf.recipes.base import Recipe
 from training.runs.estimates.reading import data_of
 from training.runs.inputs import is_source, source_of
 from training.runs.recipes import catalog

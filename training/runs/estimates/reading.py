@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from annotation.models import DatasetSnapshot, Project, Prompt, Ranking, Response
 from config.problems import FieldProblem, Problem
 from training.models import TrainingRun
-from training.rlhf.core.recipes import Recipe
 from training.rlhf.planning.cost import Data
+from training.rlhf.recipes.base import Recipe
 from training.runs.inputs import by_name_or_id
 from training.runs.recipes.run_recipes import DEMO_WORLD
 

@@ -13,10 +13,10 @@ from config.problems import Problem
 from storage.digests import manifest_of
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, UnusableInput
-from training.rlhf.core.recipes import Recipe
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import RankingFileError, Rankings
+from training.rlhf.recipes.base import Recipe
 from training.runs.complete import NewModel
 from training.runs.inputs import is_source, model_input, source_of
 

@@ -23,7 +23,7 @@ from annotation.database.outages import OUTAGE_LIMIT
 from training.rlhf.core.alive import heard_by
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.reporter import Cancelled, PrintReporter
+from training.rlhf.core.reporter import Cancelled, PrintReporter, StopRequested
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
 from training.runs.transitions import HEARTBEAT_EVERY
 
@@ -38,7 +38,7 @@ SAVING = "saving the result"
 logger = logging.getLogger(__name__)
 
 
-class TimeLimitReached(RunFailure):
+class TimeLimitReached(RunFailure, StopRequested):
     """Raised by `check` if the run has reached its recipe's time limit."""
 
     kind = FailureKind.TIME_LIMIT
@@ -170,6 +170,10 @@ class DatabaseReporter:
         self.check_claim()
         if self._ends_at is not None and time.monotonic() >= self._ends_at:
             raise TimeLimitReached(f"The run reached its time limit {self._place()}.")
+
+    def checkpoint(self, step: int) -> None:
+        self.alive()
+        self._log.checkpoint(step)
 
     def check_claim(self) -> None:
         """Like `check`, but without the time limit. A run that has finished its work in time keeps its

@@ -12,7 +12,7 @@ from training.runs.recipes.catalog import catalog
 HEAD = """# Recipes
 
 *Generated from the recipes by `manage.py document_recipes`; a test checks that this file is current. Edit
-`training/runs/recipes/` and the recipes in `training/rlhf/core/` instead.*
+`training/runs/recipes/` and the recipes in `training/rlhf/recipes/` instead.*
 
     manage.py launch_run KIND --project SLUG [--preset NAME] [--recipe FILE] [--set key=value …] [--wait]
 

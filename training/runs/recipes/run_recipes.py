@@ -11,15 +11,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from preferences.text import MAX_RESPONSES, MIN_RESPONSES
-from training.rlhf.core.recipes import (
-    EvaluateConfig,
-    PPOConfig,
-    Recipe,
-    RejectionSamplingConfig,
-    SampleConfig,
-    SFTConfig,
-)
-from training.rlhf.core.reward_recipe import RewardModelConfig
+from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
+from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.sft import SFTConfig
 
 # The name of the tiny model that the demo world creates (training.demo_world). Nothing is downloaded.
 DEMO_WORLD = "demo-world"

@@ -22,9 +22,9 @@ from torch import nn
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.checkpoint import CheckpointRefused, Checkpoints
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import save_model
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.reward_model import train
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -43,7 +43,7 @@ from tests.training.rlhf.core.test_checkpoints import named
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from tests.training.rlhf.list_reporter import ListReporter
 from training.rlhf.reward.reward_model import train
-from training.rlhf.core.reward_recipe import RewardModelConfig
+from training.rlhf.recipes.reward_model import RewardModelConfig
 
 recipe, folder, moments = json.loads(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 torch.set_num_threads(1)
@@ -171,10 +171,11 @@ class Small:
             self.modules["model"].bias.fill_(number)
         self.modules["model"](torch.ones(1, 2)).sum().backward()
         self.optimiser.step()
-        self.checkpoints.save(number, self.modules, self.optimiser, {"at": number}, best=best)
+        self.checkpoints.save(number, self.modules, {"all": self.optimiser}, {"at": number}, best=best)
 
     def resume(self) -> dict[str, Any] | None:
-        return self.checkpoints.resume(self.modules, self.optimiser)
+        found = self.checkpoints.resume(self.modules, {"all": self.optimiser})
+        return found and found.counters
 
     def bias(self) -> float:
         return round(self.modules["model"].bias.item(), 1)

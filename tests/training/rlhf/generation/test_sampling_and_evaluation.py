@@ -9,11 +9,11 @@ from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.small_world import SHORT_ANSWERS, short_speaker, untrained_policy
 from training import demo_world
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.recipes import EvaluateConfig, SampleConfig
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.generation.evaluation import compare, evaluate, mean_and_error, repetition_rate
 from training.rlhf.generation.sampling import sample
 from training.rlhf.models import chat
+from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 
 PROMPTS = demo_world.prompts(70, seed=11)
 

@@ -23,10 +23,10 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, ITEMS, RANKINGS
 from training.rlhf.core.reporter import Cancelled
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group, collate
 from training.rlhf.models import chat, trunks
 from training.rlhf.models.loading import ModelNotFound, load_policy, load_reward_model, save_model
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.beliefs import score_with_spread
 from training.rlhf.reward.reward_model import RewardModelResult, train
 from training.rlhf.reward.scoring import (

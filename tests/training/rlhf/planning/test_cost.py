@@ -18,13 +18,15 @@ import pytest
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
-from training.rlhf.core.recipes import EvaluateConfig, PPOConfig, SampleConfig, SFTConfig
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models import shapes
 from training.rlhf.models.trunks import add_lora
 from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Data
 from training.rlhf.planning.transformer import FLOAT
+from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
+from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.sft import SFTConfig
 
 MEMORY_FACTOR = 1.35  # measured / predicted: 0.91 to 1.08, with 26 million parameters
 ROOT = Path(__file__).resolve().parents[4]
@@ -44,8 +46,10 @@ from training.rlhf.reward import reward_model
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.core.messages import Demonstration
-from training.rlhf.core.recipes import PPOConfig, SampleConfig, SFTConfig
-from training.rlhf.core.reward_recipe import RewardModelConfig
+from training.rlhf.recipes.answers import SampleConfig
+from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.sft import SFTConfig
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.core.reporter import NullReporter
 
 cases, model, (prompt, response), out = json.loads(sys.argv[1]), *map(json.loads, sys.argv[2:4]), sys.argv[4]

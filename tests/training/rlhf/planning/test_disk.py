@@ -11,10 +11,10 @@ import torch
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.checkpoint import Checkpoints
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models import shapes
 from training.rlhf.models.loading import save_model
 from training.rlhf.planning import disk
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import heads
 from training.rlhf.reward.reward_model import train
 

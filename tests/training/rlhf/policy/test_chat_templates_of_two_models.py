@@ -15,13 +15,13 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.models.broken_models import saved
 from training.rlhf.core.failures import FailureKind, UnusableInput
-from training.rlhf.core.recipes import RejectionSamplingConfig
 from training.rlhf.generation.decoding import generate
 from training.rlhf.models.checks.pair import check_pair
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.models.loading import Loaded, load_policy, load_reward_model, save_model
 from training.rlhf.policy.rejection_sampling import sample_and_score
 from training.rlhf.policy.rollout import load_models, score_answers
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.reward.scoring import load_for_training, score
 
 torch.set_num_threads(1)

@@ -12,7 +12,6 @@ from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.small_world import arbitrary_reward_model, short_speaker, tokenizer, untrained_policy
 from training import demo_world
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.recipes import EvaluateConfig, RejectionSamplingConfig
 from training.rlhf.core.reporter import Cancelled
 from training.rlhf.generation.decoding import Completion
 from training.rlhf.generation.evaluation import compare, evaluate
@@ -24,6 +23,8 @@ from training.rlhf.policy.rejection_sampling import (
     sample_and_score,
     train,
 )
+from training.rlhf.recipes.answers import EvaluateConfig
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.reward import scoring
 from training.rlhf.reward.beliefs import beliefs_about
 from training.rlhf.reward.uncertainty import LastLayer, write

@@ -11,12 +11,12 @@ from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.small_world import SHORT_ANSWERS, short_demonstrations, tokenizer, untrained_policy
 from training import demo_world
 from training.rlhf.core.messages import Demonstration
-from training.rlhf.core.recipes import SFTConfig
 from training.rlhf.core.reporter import Cancelled, TrainingDiverged
 from training.rlhf.data import batching
 from training.rlhf.models import chat
 from training.rlhf.models.loading import load_policy
 from training.rlhf.policy import sft
+from training.rlhf.recipes.sft import SFTConfig
 
 QUICK = SFTConfig(learning_rate=2e-2, epochs=2, batch_size=16, heldout_share=0.1, sample_tokens=12)
 

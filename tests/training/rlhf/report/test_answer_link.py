@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group, stated_in
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.report.answer_link import AnswerLink
 from training.rlhf.reward.answer_model import AnswerKey, AnswerModel, Reliability
 

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS, message
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.models.loading import save_model
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import losses
 from training.rlhf.reward.answer_model import AnswerKey, AnswerModel, answer_key
 from training.rlhf.reward.batch_loss import preference_loss

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models import chat
 from training.rlhf.models.loading import save_model
 from training.rlhf.models.recompute import recompute_layers
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.encoding import encode_rankings
 from training.rlhf.reward.reward_model import train
 from training.rlhf.reward.scoring import batches, load_for_training, rewards_of

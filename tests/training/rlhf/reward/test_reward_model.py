@@ -15,10 +15,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from training.rlhf.core.reporter import Cancelled, TrainingDiverged
-from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models import chat
 from training.rlhf.models.loading import load_reward_model, save_model
+from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.report.reward_report import report_on
 from training.rlhf.report.scored import ScoredRankings
 from training.rlhf.reward import losses

@@ -1,4 +1,4 @@
-"""The recipe for training a reward model, without torch."""
+"""The recipe for training a reward model."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.rlhf.core.recipes import Recipe, Schedule
+from training.rlhf.recipes.base import Checkpointed, Schedule
 
 MAX_MARGIN = 100  # reward units; a difference of about one unit corresponds to a clear preference
 
 
-class RewardModelConfig(Recipe):
+class RewardModelConfig(Checkpointed):
     """Train a reward model on rankings of any number of responses, ties included."""
 
     epochs: int = Field(
@@ -175,21 +175,6 @@ class RewardModelConfig(Recipe):
         le=1000,
         description="Number of consecutive evaluations without a lower held-out loss after which the run "
         "ends early. If empty, the run never ends early.",
-    )
-    checkpoint_minutes: float | None = Field(
-        5.0,
-        gt=0,
-        le=10_000,
-        description="Number of minutes between checkpoints. A killed run resumes from the last checkpoint. A "
-        "checkpoint is also saved after each evaluation that is the best so far. If empty, only"
-        " checkpoint_steps applies.",
-    )
-    checkpoint_steps: int | None = Field(
-        None,
-        ge=1,
-        le=1_000_000,
-        description="Number of optimiser steps between checkpoints. If empty, only checkpoint_minutes"
-        " applies.",
     )
 
     @model_validator(mode="after")

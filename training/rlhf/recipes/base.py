@@ -1,0 +1,55 @@
+"""What every recipe has in common.
+
+Recipes don't import torch. A training library takes seconds and hundreds of megabytes to import. A web
+process that shows a recipe's form or validates a recipe must avoid this cost.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Schedule = Literal["cosine", "linear", "constant"]
+
+
+class Recipe(BaseModel):
+    """The settings of one run. A single definition provides validation, JSON Schema, the browser form and the
+    docs.
+
+    A recipe is frozen, so a run uses exactly the settings that were validated. An unknown field is an error,
+    so a misspelt setting never silently keeps its default. Every field has a description and bounds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**31,
+        description="Seed for every random choice: data order, sampling, new weights. "
+        "On a CPU, runs with the same seed on the same machine give identical results.",
+    )
+
+
+class Checkpointed(Recipe):
+    """A recipe of a training loop that writes checkpoints."""
+
+    checkpoint_minutes: float | None = Field(
+        5.0,
+        gt=0,
+        le=10_000,
+        description="Number of minutes between checkpoints. A killed run resumes from the last checkpoint."
+        " If empty, only checkpoint_steps applies.",
+    )
+    checkpoint_steps: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Number of steps between checkpoints. If empty, only checkpoint_minutes applies.",
+    )
+
+
+# Settings that do not affect a loop's result. A run can resume with other values of these settings.
+# `max_minutes` belongs to the platform's recipes.
+CADENCE = {"checkpoint_minutes", "checkpoint_steps", "max_minutes"}

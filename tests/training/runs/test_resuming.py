@@ -145,6 +145,9 @@ def test_replaced_attempt_cannot_write_to_the_current_folder() -> None:
     assert [path.name for path in folder.iterdir()] == ["step-00000001"]
     assert folders.take_over_checkpoints(run, 3).parent.name == "attempt-3"
     assert not folder.exists()
-    assert Checkpoints(folders.take_over_checkpoints(run, 3), of={}).resume(modules, optimisers) == ({"step": 1}, {})
+    assert Checkpoints(folders.take_over_checkpoints(run, 3), of={}).resume(modules, optimisers) == (
+        {"step": 1},
+        {},
+    )
     folders.remove_attempts(run)
     assert left(run) == []

@@ -37,11 +37,20 @@ FINISHED_SHARE = 0.25
 
 
 class Completion(NamedTuple):
-    """One sampled answer. If `finished`, `ids` ends with EOS; otherwise the answer was truncated at the
-    length limit."""
+    """One sampled answer. If `finished`, `ids` ends with the stop token that was sampled. Otherwise, the
+    answer was truncated at the length limit.
+
+    A model can have several stop tokens. Qwen3 and Llama 3 list two, and one of Qwen3's is its padding token.
+    """
 
     ids: list[int]
     finished: bool
+
+    def ended(self, eos: int) -> list[int]:
+        """Return the IDs with exactly one EOS at the end, for scoring and imitation. EOS replaces the sampled
+        stop token and is appended to a truncated answer. Reward models and policies are trained on answers
+        that end with EOS. After another stop token, a reward model's score is meaningless."""
+        return [*(self.ids[:-1] if self.finished else self.ids), eos]
 
 
 def generate(

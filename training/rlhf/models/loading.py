@@ -60,16 +60,19 @@ ModelSource: TypeAlias = str | Path | Loaded
 
 
 def open_policy(source: ModelSource) -> Loaded:
+    """Return the model in eval mode. A model in memory is switched to eval mode."""
     if isinstance(source, Loaded):
         _refuse_unknown_tokens(type(source.model).__name__, *source)
+        source.model.train(False)  # dropout would make log-probabilities differ between two passes
         return source
     return load_policy(source)
 
 
 def open_reward_model(source: ModelSource) -> Loaded:
+    """Return the model in eval mode, like `open_policy`."""
     if isinstance(source, Loaded):
         _refuse_unknown_tokens(type(source.model).__name__, *source)
-        return Loaded(merged(source.model), source.tokenizer)
+        return Loaded(merged(source.model).train(False), source.tokenizer)
     return load_reward_model(source)
 
 

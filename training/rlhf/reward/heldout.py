@@ -15,7 +15,7 @@ from training.rlhf.models.loading import Loaded, load_reward_model
 from training.rlhf.report.answer_link import AnswerLink
 from training.rlhf.report.reward_report import RewardReport, report_on, save
 from training.rlhf.report.scored import SCORED_NAME, ScoredRankings
-from training.rlhf.reward.scoring import score_groups
+from training.rlhf.reward.scoring import length_limit, score_groups
 
 
 def report_heldout(
@@ -58,7 +58,7 @@ def score_rankings(
     """
     loaded, tokenizer = model if isinstance(model, Loaded) else load_reward_model(model)
     notes: Mapping[str, Any] = getattr(loaded.config, "rankloop", None) or {}
-    limit = min(int(notes.get("max_length", chat.context_length(loaded))), chat.context_length(loaded))
+    limit = length_limit(loaded)
     kept: list[Ranking] = []
     groups: list[Group] = []
     left_out: Counter[str] = Counter()

@@ -75,7 +75,7 @@ def score(
 
     Raw rewards equal the output of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS.
     ``centred`` subtracts the mean reward of the training responses. Prompts are truncated on the left to the
-    model's context. Raises ResponseTooLongError if a response alone fills the context.
+    maximum length of the model's training. Raises ResponseTooLongError if a response alone fills that length.
     """
     groups = encode_items(model, tokenizer, items)
     mean = stored_scale(model).mean if centred else 0.0
@@ -91,8 +91,8 @@ def encode_items(
     items: Sequence[tuple[Messages, Sequence[str]]],
 ) -> list[Group]:
     """Encode prompts and responses for scoring. Raises ResponseTooLongError if a response alone fills the
-    context, and ValueError if an item has no responses."""
-    limit = chat.context_length(model)
+    maximum length of the model's training, and ValueError if an item has no responses."""
+    limit = length_limit(model)
     groups = []
     for number, (messages, responses) in enumerate(items):
         if not responses:
@@ -233,6 +233,14 @@ def stored_scale(model: PreTrainedModel) -> RewardScale:
     """
     notes: Mapping[str, Any] = getattr(model.config, "rankloop", None) or {}
     return RewardScale(float(notes.get("reward_mean", 0.0)), float(notes.get("reward_std", 1.0)))
+
+
+def length_limit(model: PreTrainedModel) -> int:
+    """Return the maximum length of a prompt and a response together that the reward model was trained on, in
+    tokens. Without a stored maximum, the limit is the model's context length."""
+    notes: Mapping[str, Any] = getattr(model.config, "rankloop", None) or {}
+    context = chat.context_length(model)
+    return min(int(notes.get("max_length", context)), context)
 
 
 def choose_layouts(model: PreTrainedModel, groups: Sequence[Group], layout: LayoutChoice) -> list[Layout]:

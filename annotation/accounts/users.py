@@ -12,6 +12,10 @@ from config.problems import Conflict, FieldProblem, refuse_invalid_fields
 PASSWORD_BYTES = 12
 
 
+class LastAdmin(Conflict):
+    """Raised if a change would leave the site without an active admin."""
+
+
 def create_user(
     *, username: str, is_admin: bool = False, email: str = "", password: str | None = None
 ) -> tuple[User, str]:
@@ -31,3 +35,39 @@ def create_user(
             type="user-exists",
         ) from None
     return user, password
+
+
+@transaction.atomic
+def set_active(*, user: User, active: bool) -> bool:
+    """Deactivates or activates an account. Returns whether anything changed. A deactivated user is logged
+    out, and the user's tokens are refused. Rankings and memberships stay. Raises LastAdmin if nobody else is
+    an active admin."""
+    if not active:
+        _refuse_last_admin(user)
+    changed = User.objects.filter(pk=user.pk, is_active=not active).update(is_active=active)
+    return bool(changed)
+
+
+@transaction.atomic
+def set_admin(*, user: User, admin: bool) -> bool:
+    """Makes the user an admin of the site, or a user without that role. Returns whether anything changed.
+    Raises LastAdmin if nobody else is an active admin."""
+    if not admin:
+        _refuse_last_admin(user)
+    others = User.objects.filter(pk=user.pk, is_superuser=not admin)
+    return bool(others.update(is_superuser=admin, is_staff=admin))
+
+
+def _refuse_last_admin(user: User) -> None:
+    # All admins are locked, so that two admins can't be removed at the same time.
+    admins = set(
+        User.objects.select_for_update()
+        .filter(is_superuser=True, is_active=True)
+        .order_by("pk")
+        .values_list("pk", flat=True)
+    )
+    if admins == {user.pk}:
+        raise LastAdmin(
+            f"{user.username} is the only active admin. Make another user an admin first, with"
+            " `manage.py set_user NAME --admin`."
+        )

@@ -49,6 +49,17 @@ def kept_export(*, snapshot: DatasetSnapshot, format: str, options: Mapping[str,
     return _chunks(file)
 
 
+def export_checksum(
+    *, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """The size and SHA-256 of the export's bytes. An export that isn't kept yet is converted and kept."""
+    digest, size = hashlib.sha256(), 0
+    for chunk in kept_export(snapshot=snapshot, format=format, options=options or {}):
+        digest.update(chunk)
+        size += len(chunk)
+    return size, digest.hexdigest()
+
+
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
     with file:
         while chunk := file.read(CHUNK_BYTES):

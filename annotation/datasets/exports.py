@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -49,17 +48,6 @@ def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
         except ExportRefused as refusal:
             found[name] = str(refusal)
     return found
-
-
-def export_checksum(
-    *, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str] | None = None
-) -> tuple[int, str]:
-    """The size and SHA-256 of the export's bytes. Runs the whole conversion once."""
-    digest, size = hashlib.sha256(), 0
-    for chunk in export_snapshot(snapshot=snapshot, format=format, options=options):
-        digest.update(chunk)
-        size += len(chunk)
-    return size, digest.hexdigest()
 
 
 def export_name(*, snapshot: DatasetSnapshot, format: str) -> str:

@@ -209,12 +209,14 @@ def _too_large(limit: Limit) -> HttpResponseBase:
 def _refusal(
     status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None, *, type: str = "about:blank"
 ) -> HttpResponseBase:
-    from config.problems import problem_body  # imported here, because the import needs the settings
+    from config.problems import problem_body  # imported here, because the imports need the settings
+    from config.requests.middleware import SECURITY_HEADERS
 
     answer = JsonResponse(problem_body(status=status, detail=detail, type=type), status=status)
     answer.headers["Content-Type"] = "application/problem+json"
     answer.headers["Content-Length"] = str(len(answer.content))
-    answer.headers["Cache-Control"] = "no-store"
+    for name, value in (SECURITY_HEADERS | {"X-Content-Type-Options": "nosniff"}).items():
+        answer.headers[name] = value
     # The rest of the body is not read, so the connection can't be reused for another request.
     answer.headers["Connection"] = "close"
     for name, value in (headers or {}).items():

@@ -29,7 +29,7 @@ _CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-_HEADERS = {
+SECURITY_HEADERS = {
     "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
     "X-Frame-Options": "DENY",
     # Answers can contain private data, and a browser's or a proxy's copy would outlive the session. Static
@@ -48,7 +48,7 @@ class SecurityHeaders(MiddlewareMixin):
     """Adds the security headers to every response, including API responses and error pages."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        for name, value in _HEADERS.items():
+        for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
         return response
 

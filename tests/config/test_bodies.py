@@ -41,6 +41,7 @@ from config.requests.bodies import (
     limit_of,
     read_body,
 )
+from config.requests.middleware import SECURITY_HEADERS
 from tests.annotation.answering import claim
 from tests.config.conftest import OWNER, Ids, url_of
 from tests.storage.small_disk import fill, mounted
@@ -155,6 +156,8 @@ def test_stranger_can_send_only_small_bodies(application: OneThreadPerRequest, p
         assert client.read_before_response * 2**16 <= (0 if announced else OPEN_BYTES + 2**16)
         assert status in {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.NOT_FOUND}
         assert client.problem["status"] == status
+        assert {name: client.header(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
+        assert client.header("X-Content-Type-Options") == "nosniff"
 
 
 @pytest.mark.parametrize("announced", [None, 10, 300_000_000])

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from annotation.api.base import row_of_project
 from annotation.api.parameters import Asked, Number, Query, parses
 from annotation.datasets import exports
-from annotation.datasets.export_cache import kept_export
+from annotation.datasets.export_cache import export_checksum, kept_export
 from annotation.models import DatasetSnapshot
 from config.heavy.routes import Heavy
 from preferences.formats.export_format import Option
@@ -59,8 +59,8 @@ class ExportView(APIView):
     @parses(ExportQuery)
     @extend_schema(
         operation_id="exportSnapshot",
-        description="The exported file, streamed during conversion. A HEAD request runs the"
-        " conversion once and returns Content-Length and X-Checksum (`sha256:` and the digest)."
+        description="The exported file, streamed during conversion. A HEAD request"
+        " returns Content-Length and X-Checksum (`sha256:` and the digest)."
         " Downloads of the snapshot's Parquet file always have both headers.",
         # The schema describes JSON exports as lists of objects, and all others as files.
         responses={
@@ -76,7 +76,7 @@ class ExportView(APIView):
     def head(self, request: Request, id: UUID, asked: Asked) -> HttpResponse:
         snapshot = _snapshot(request, id)
         format, options = _format_of(asked)
-        size, sha256 = exports.export_checksum(snapshot=snapshot, format=format, options=options)
+        size, sha256 = export_checksum(snapshot=snapshot, format=format, options=options)
         headers = _headers(snapshot, format) | {"Content-Length": str(size), "X-Checksum": f"sha256:{sha256}"}
         return HttpResponse(content_type=exports.media_type(format), headers=headers)
 

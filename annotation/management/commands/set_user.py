@@ -8,13 +8,14 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import transaction
 
+from annotation.accounts import users
 from annotation.accounts.login import passwords, resets, second_factor
 from annotation.management.reporting import ReportingCommand
 from annotation.models import User
 
 
 class Command(ReportingCommand):
-    help = "Reset a user's second factor, create a link to a new password, or end the user's sessions."
+    help = "Deactivate or activate a user, change the admin role, help a user to log in, or end sessions."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -29,6 +30,16 @@ class Command(ReportingCommand):
             action="store_true",
             help="print a link with which the user sets a new password; it works once and for a day",
         )
+        active = parser.add_mutually_exclusive_group()
+        active.add_argument(
+            "--deactivate",
+            action="store_true",
+            help="refuse the user's logins and tokens, and log the user out; all data stays",
+        )
+        active.add_argument("--activate", action="store_true", help="accept logins and tokens again")
+        admin = parser.add_mutually_exclusive_group()
+        admin.add_argument("--admin", action="store_true", help="make the user an admin of the site")
+        admin.add_argument("--no-admin", action="store_true", help="remove the admin role")
         parser.add_argument("--end-sessions", action="store_true", help="log the user out everywhere")
 
     @transaction.atomic
@@ -36,6 +47,16 @@ class Command(ReportingCommand):
         user = _user_named(options["name"])
         lines: list[str] = []
         document: dict[str, Any] = {"id": user.pk, "username": user.username}
+        if options["activate"] or options["deactivate"]:
+            changed = users.set_active(user=user, active=options["activate"])
+            state = "active" if options["activate"] else "deactivated"
+            lines.append(f"{user.username} is {state if changed else f'already {state}'}.")
+            document["active"] = options["activate"]
+        if options["admin"] or options["no_admin"]:
+            changed = users.set_admin(user=user, admin=options["admin"])
+            state = "an admin" if options["admin"] else "not an admin"
+            lines.append(f"{user.username} is {'now' if changed else 'already'} {state}.")
+            document["admin"] = options["admin"]
         if options["reset_second_factor"]:
             was_on = second_factor.reset(user=user)
             state = "is off now; the user can set it up again" if was_on else "was already off"
@@ -51,7 +72,7 @@ class Command(ReportingCommand):
             lines += ["This link sets a new password. It works once, within a day.", f"link {link}"]
             document["reset_link"] = link
         if not lines:
-            raise CommandError("Nothing to do: use --reset-second-factor, --reset-link or --end-sessions.")
+            raise CommandError("Nothing to do. `manage.py set_user --help` lists the options.")
         return lines, document
 
 

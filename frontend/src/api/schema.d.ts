@@ -1606,7 +1606,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The exported file, streamed during conversion. A HEAD request runs the conversion once and returns Content-Length and X-Checksum (`sha256:` and the digest). Downloads of the snapshot's Parquet file always have both headers. */
+        /** @description The exported file, streamed during conversion. A HEAD request returns Content-Length and X-Checksum (`sha256:` and the digest). Downloads of the snapshot's Parquet file always have both headers. */
         get: operations["exportSnapshot"];
         put?: never;
         post?: never;

@@ -13,7 +13,8 @@ import pytest
 from pytest_django import Settings
 
 from annotation.content.importing.imports import import_file
-from annotation.datasets.exports import FORMAT_NAMES, export_checksum, export_name, export_snapshot
+from annotation.datasets.export_cache import export_checksum
+from annotation.datasets.exports import FORMAT_NAMES, export_name, export_snapshot
 from annotation.datasets.snapshots import freeze_snapshot, snapshot_path
 from annotation.forms.presets import PRESETS
 from annotation.models import DatasetSnapshot, Project

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 
-from annotation.datasets.export_cache import UNFINISHED, kept_export
+from annotation.datasets.export_cache import UNFINISHED, export_checksum, kept_export
 from annotation.datasets.exports import export_snapshot
 from annotation.datasets.snapshots import freeze_snapshot, snapshot_path
 from annotation.models import DatasetSnapshot, Project, RankingTask, User
@@ -38,6 +39,14 @@ def test_repeated_export_is_not_converted_again(snapshot: DatasetSnapshot, folde
     snapshot_path(snapshot).unlink()  # a conversion would now fail
     assert export(snapshot) == converted
     assert [path.read_bytes() for path in folder.iterdir()] == [converted]
+
+
+def test_checksum_of_an_export_is_computed_from_the_stored_file(snapshot: DatasetSnapshot) -> None:
+    size, sha256 = export_checksum(snapshot=snapshot, format="ranking")
+    snapshot_path(snapshot).unlink()  # a conversion would now fail
+    data = export(snapshot)
+    assert (size, sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert export_checksum(snapshot=snapshot, format="ranking") == (size, sha256)
 
 
 def test_formats_and_options_are_kept_separately(snapshot: DatasetSnapshot, folder: Path) -> None:

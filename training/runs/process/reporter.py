@@ -88,6 +88,7 @@ class DatabaseReporter:
         self._phase, self._step = "", 0
         self._phase_started, self._phase_first = time.monotonic(), 0
         self._closing = False
+        self._flushing = False
         self._stop_asked = False
         self._lost: str | None = None
         self._heard_at = self._alive_at = time.monotonic()
@@ -161,8 +162,11 @@ class DatabaseReporter:
     def flush(self) -> None:
         """Wait until every event is in the database, or until the writer has given up."""
         with self.waiting(""), self._wake:
+            self._flushing = True
+            self._wake.notify_all()
             while (self._events or self._unsaid) and self._lost is None and self._thread.is_alive():
                 self._wake.wait(timeout=self._heartbeat_every)
+            self._flushing = False
 
     def check(self) -> None:
         """Raise Cancelled if the run was asked to stop, LostClaim if the run no longer belongs to this
@@ -200,7 +204,8 @@ class DatabaseReporter:
     def _write_loop(self) -> None:
         try:
             while self._lost is None and not self._write_once():
-                time.sleep(WRITE_EVERY_SECONDS)
+                with self._wake:  # a loop that saves a checkpoint must not wait for the next write
+                    self._wake.wait_for(lambda: self._flushing or self._closing, WRITE_EVERY_SECONDS)
         finally:
             connection.close()
 

@@ -7,12 +7,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import torch
+from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 from safetensors.torch import load_file, save_file
@@ -27,7 +28,6 @@ from training.rlhf.core.failures import FailureKind
 from training.runs import folders, transitions
 from training.runs.failures import record
 from training.runs.launch import launch_run, resume_run
-from training.runs.process import resuming
 from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_FAILED
 from training.runs.process.main import run_attempt
 from training.tasks import sweep_orphaned_runs
@@ -59,15 +59,22 @@ def attempted(run: TrainingRun) -> int:
 
 
 @contextmanager
-def once_it_has_checkpoints(run: TrainingRun, then: Any) -> Iterator[None]:
+def once(happened: Callable[[], bool], then: Callable[[], object]) -> Iterator[None]:
     def wait() -> None:
-        wait_until(lambda: len(list(run.folder.glob("attempt-*/checkpoints/step-*"))) > 1)
-        then()
+        try:
+            wait_until(happened)
+            then()
+        finally:
+            connection.close()
 
     thread = threading.Thread(target=wait)
     thread.start()
     yield
     thread.join()
+
+
+def once_it_has_checkpoints(run: TrainingRun, then: Callable[[], object]) -> AbstractContextManager[None]:
+    return once(lambda: len(saved_steps(run)) > 1, then)
 
 
 def saved_steps(run: TrainingRun) -> list[int]:
@@ -140,23 +147,24 @@ def test_checkpoint_that_its_process_could_not_report_is_recorded_when_the_attem
 
 @pytest.mark.django_db(transaction=True)
 def test_run_whose_checkpoints_are_unusable_starts_over_and_says_so(ranked: ModelVersion) -> None:
-    run = launched(ranked, max_minutes=60)
+    run = launched(ranked, keep="last")
     with once_it_has_checkpoints(run, lambda: os.kill(os.getpid(), signal.SIGTERM)):
         assert attempted(run) == EXIT_CANCELLED
+    assert (run.checkpoint_step or 0) > 1
     for state in run.folder.glob("attempt-1/checkpoints/*/state.json"):
         state.write_text("{}")
+    never = {"checkpoint_steps": None, "checkpoint_minutes": 1000}
+    TrainingRun.objects.filter(pk=run.pk).update(recipe=run.recipe | never)
+    reported = RunEvent.objects.filter(run=run, type="metrics", attempt=2).order_by("seq")
     seen: list[int | None] = []
-    forget = resuming.forget_checkpoint
 
-    def forget_it(**which: Any) -> None:
-        forget(**which)
+    def look() -> None:
         seen.append(TrainingRun.objects.get(pk=run.pk).checkpoint_step)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resuming, "forget_checkpoint", forget_it)
+    with once(reported.exists, look):
         assert attempted(run) == EXIT_DONE
     assert seen == [None]
-    assert RunEvent.objects.filter(run=run, type="metrics", attempt=2).order_by("seq")[0].step == 1
+    assert reported[0].step == 1
 
 
 @pytest.mark.django_db(transaction=True)

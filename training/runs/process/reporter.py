@@ -87,7 +87,7 @@ class DatabaseReporter:
         self._checkpoint: tuple[int, float] | None = None  # its step, and when it was saved
         self._phase, self._step = "", 0
         self._phase_started, self._phase_first = time.monotonic(), 0
-        self._closing = False
+        self._flushing = self._closing = False
         self._stop_asked = False
         self._lost: str | None = None
         self._heard_at = self._alive_at = time.monotonic()
@@ -163,8 +163,11 @@ class DatabaseReporter:
         database any more. A checkpoint must not be written then: a later attempt that resumes from the
         checkpoint would never repeat the lost events."""
         with self.waiting(""), self._wake:
+            self._flushing = True
+            self._wake.notify_all()
             while (self._events or self._unsaid) and self._lost is None and self._thread.is_alive():
                 self._wake.wait(timeout=self._heartbeat_every)
+            self._flushing = False
         if self._lost is not None:
             raise LostClaim(self._lost)
 
@@ -207,9 +210,13 @@ class DatabaseReporter:
     def _write_loop(self) -> None:
         try:
             while self._lost is None and not self._write_once():
-                time.sleep(WRITE_EVERY_SECONDS)
+                with self._wake:
+                    self._wake.wait_for(self._must_write_now, timeout=WRITE_EVERY_SECONDS)
         finally:
             connection.close()
+
+    def _must_write_now(self) -> bool:
+        return self._flushing or self._closing
 
     def _write_once(self) -> bool:
         """Wait for reports or until the next heartbeat is due, and write to the database. Returns True when
@@ -228,11 +235,14 @@ class DatabaseReporter:
         try:
             # After a request to cancel, the phase is "stopping". Later progress reports must not overwrite
             # this phase.
+            progress = batch.progress
+            if progress is not None and self._stop_asked:
+                progress = replace(progress, phase=None)
             asked = append_events(
                 run_id=self._run_id,
                 attempt=self._attempt,
                 events=batch.events,
-                progress=None if self._stop_asked else batch.progress,
+                progress=progress,
                 saved=_saved(batch.checkpoint),
                 idle_seconds=max(0.0, idle),
                 batch=batch.number,

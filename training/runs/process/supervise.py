@@ -78,9 +78,10 @@ class Ended:
 
 def execute_run(*, run_id: UUID, limits: Limits | None = None) -> None:
     """Claim the run and supervise its process to the end. If the process is killed, continue with a new one,
-    as often as allowed. Does nothing if the run can't be claimed. `limits` replaces the kind's limits."""
+    as often as allowed. Does nothing if the run can't be claimed or the worker is stopping. `limits` replaces
+    the kind's limits."""
     again = True
-    while again:
+    while again and not worker_is_stopping.is_set():
         # Starting the fork server can take a long time, and a claimed run has no heartbeat until its training
         # process has started. The fork server is therefore prepared before the claim.
         fork.prepare(environment=_environment())

@@ -30,9 +30,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Progress:
-    """If `step` or `total_steps` is None, the run keeps its value."""
+    """If `phase`, `step` or `total_steps` is None, the run keeps its value."""
 
-    phase: str
+    phase: str | None
     step: int | None
     total_steps: int | None
     eta_seconds: float | None

@@ -71,6 +71,10 @@ class TrainingRun(models.Model):
     step = models.PositiveIntegerField(default=0)
     total_steps = models.PositiveIntegerField(default=0)
     eta_seconds = models.FloatField(null=True)
+    # Where the run would resume: the step of its newest checkpoint, and when that checkpoint was saved. Both
+    # are null if the run would start from the beginning.
+    checkpoint_step = models.PositiveIntegerField(null=True)
+    checkpoint_at = models.DateTimeField(null=True)
     last_seq = models.BigIntegerField(default=0)
     # The number of the current attempt's last stored batch of events. If the answer to a write is lost, the
     # batch is sent again, and must not be stored twice.

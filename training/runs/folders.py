@@ -11,11 +11,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from annotation.database.outages import through_outages
@@ -23,7 +24,8 @@ from storage import durable
 from training.models import TrainingRun
 
 CHECKPOINTS = "checkpoints"
-KEPT_AFTER_FAILURE = timedelta(days=7)
+KEPT_FOR_RESUMING = timedelta(days=7)
+RESUMABLE = (TrainingRun.State.FAILED, TrainingRun.State.CANCELLED)
 
 
 def work_folder(run: TrainingRun, attempt: int) -> Path:
@@ -35,26 +37,36 @@ def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
     might not exist yet."""
     mine = work_folder(run, attempt) / CHECKPOINTS
     for number, folder in sorted(_attempts(run), reverse=True):
-        if number < attempt and not mine.exists() and any((folder / CHECKPOINTS).glob("step-*")):
+        # Parts of a run, such as the members of an ensemble, keep their checkpoints in subfolders.
+        if number < attempt and not mine.exists() and any((folder / CHECKPOINTS).rglob("step-*")):
             durable.make_folders(mine.parent)
             durable.publish(folder / CHECKPOINTS, mine, synced=True)
+            for unfinished in list(mine.rglob(".step-*")):
+                shutil.rmtree(unfinished, ignore_errors=True)
     return mine
+
+
+def is_saving(run: TrainingRun, attempt: int) -> bool:
+    """Whether the attempt's process is writing a checkpoint."""
+    return any((work_folder(run, attempt) / CHECKPOINTS).rglob(".step-*"))
 
 
 def tidy(run: TrainingRun, attempt: int) -> None:
     """Clean up after an attempt. A finished model has already been moved out of the attempt's folder, so the
-    rest is unfinished work. Checkpoints stay as long as the run can be resumed, so a failed run keeps
-    its checkpoints."""
+    rest is unfinished work. Checkpoints stay as long as the run can be resumed: until it has succeeded, or
+    for KEPT_FOR_RESUMING after it failed or was cancelled."""
     through_outages(partial(run.refresh_from_db, fields=["state"]))
-    if run.state in {TrainingRun.State.SUCCEEDED, TrainingRun.State.CANCELLED}:
+    if run.state == TrainingRun.State.SUCCEEDED:
         remove_attempts(run)
         return
-    work = work_folder(run, attempt)
-    for path in work.glob("*"):
-        if path.name != CHECKPOINTS:
-            shutil.rmtree(path, ignore_errors=True)
-    with suppress(OSError):
-        work.rmdir()
+    through_outages(partial(_note_checkpoint, run, attempt))
+    _keep_checkpoints(work_folder(run, attempt))
+
+
+def keep_checkpoints(run: TrainingRun) -> None:
+    """Remove the unfinished work of all attempts, but not their checkpoints."""
+    for _, folder in _attempts(run):
+        _keep_checkpoints(folder)
 
 
 def remove_attempts(run: TrainingRun) -> None:
@@ -64,12 +76,42 @@ def remove_attempts(run: TrainingRun) -> None:
 
 
 def remove_expired() -> None:
-    """Remove the files of runs that failed more than KEPT_AFTER_FAILURE ago. One run's files can take as much
-    space as several models."""
+    """Remove the files of runs that failed or were cancelled more than KEPT_FOR_RESUMING ago. One run's files
+    can take as much space as several models."""
     holding = {folder.parent.name for folder in (settings.ARTEFACTS / "runs").glob("*/attempt-*")}
-    failed = TrainingRun.objects.filter(pk__in=holding, state=TrainingRun.State.FAILED)
-    for run in failed.filter(finished_at__lt=timezone.now() - KEPT_AFTER_FAILURE):
-        remove_attempts(run)
+    over = TrainingRun.objects.filter(state__in=RESUMABLE)
+    expired = over.filter(pk__in=holding, finished_at__lt=timezone.now() - KEPT_FOR_RESUMING)
+    for key in expired.values_list("pk", flat=True):
+        # The lock keeps the run from being resumed and claimed while its files are removed.
+        with transaction.atomic():
+            for run in expired.filter(pk=key).select_for_update(no_key=True):
+                remove_attempts(run)
+                over.filter(pk=key).update(checkpoint_step=None, checkpoint_at=None)
+
+
+def _note_checkpoint(run: TrainingRun, attempt: int) -> None:
+    """Record the attempt's newest checkpoint. A process can be killed after it has written the checkpoint and
+    before it has reported it."""
+    steps = [
+        (int(number), folder)
+        for folder in (work_folder(run, attempt) / CHECKPOINTS).glob("step-*")
+        if (number := folder.name.removeprefix("step-")).isdecimal()
+    ]
+    if not steps:
+        return
+    step, newest = max(steps)
+    with suppress(FileNotFoundError):  # a later attempt is taking over the checkpoints
+        at = datetime.fromtimestamp(newest.stat().st_mtime, UTC)
+        mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt).exclude(checkpoint_step__gte=step)
+        mine.update(checkpoint_step=step, checkpoint_at=at)
+
+
+def _keep_checkpoints(work: Path) -> None:
+    for path in work.glob("*"):
+        if path.name != CHECKPOINTS:
+            shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        work.rmdir()
 
 
 def _attempts(run: TrainingRun) -> Iterator[tuple[int, Path]]:

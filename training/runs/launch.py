@@ -60,7 +60,8 @@ def resume_run(*, run: TrainingRun, max_minutes: float | None = None) -> Trainin
     """Queue a failed or cancelled run again, with a new time limit if `max_minutes` is given. Raises Conflict
     in any other state, and Problem if the run's attempts have already taken as long as the limit allows.
 
-    The run resumes from its last checkpoint if there is one: a failed reward_model run keeps its checkpoints.
+    The run resumes from its newest checkpoint, or starts from the beginning if there is none. Checkpoints are
+    kept for KEPT_FOR_RESUMING (folders.py).
     """
     with transaction.atomic():
         if max_minutes is not None:

@@ -10,6 +10,8 @@ Failures and how they are handled:
   in the same way.
 * The training loop makes no progress, or exceeds its time limit. The supervisor fails the run
   (process/health.py).
+* Someone cancels the run. The training loop writes a checkpoint and ends. A cancelled run can be resumed,
+  just like a failed run.
 * The worker dies, together with the supervisor and the training process. The heartbeat stops. After
   STALE_AFTER, the sweep queues the run again. If the run has already been claimed MAX_TRIES times, the sweep
   fails the run instead.
@@ -38,7 +40,7 @@ from config.problems import Conflict
 from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind
 from training.runs.failures import Record, record
-from training.runs.folders import remove_attempts
+from training.runs.folders import keep_checkpoints
 from training.runs.progress.events import CHANNEL, storable
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ NOT_CANCELLED = "cancel_requested_at IS NULL"
 SPENT = (
     "spent_seconds = spent_seconds + greatest(0, coalesce(extract(epoch FROM heartbeat_at - started_at), 0))"
 )
+NO_CHECKPOINT = "checkpoint_step = NULL, checkpoint_at = NULL"
 ENDED = f"finished_at = clock_timestamp(), eta_seconds = NULL, {SPENT}"
 INTERRUPTED = (
     "interruptions || jsonb_build_array(%(error)s::jsonb || "
@@ -117,7 +120,7 @@ def succeed_run(*, run_id: UUID, attempt: int, result: Mapping[str, Any]) -> boo
     stale."""
     return bool(
         _move(
-            f"state = 'succeeded', result = %(result)s::jsonb, {ENDED}",
+            f"state = 'succeeded', result = %(result)s::jsonb, {NO_CHECKPOINT}, {ENDED}",
             IS_THIS_ATTEMPT,
             run=run_id,
             attempt=attempt,
@@ -183,7 +186,8 @@ def stop_run(*, run_id: UUID, attempt: int) -> str | None:
 
 
 def cancel_run(*, run: TrainingRun) -> TrainingRun:
-    """Cancel a queued run at once, or ask a running run to stop at its next step.
+    """Cancel a queued run at once, or ask a running run to stop at its next step. The run keeps its newest
+    checkpoint and can be resumed.
 
     Idempotent. Raises Conflict if the run is over.
     """
@@ -200,8 +204,15 @@ def cancel_run(*, run: TrainingRun) -> TrainingRun:
     if run.is_final and run.state != TrainingRun.State.CANCELLED:
         raise Conflict(f"The run has already {run.state}; it can't be cancelled.")
     if run.state == TrainingRun.State.CANCELLED:
-        remove_attempts(run)  # if the worker was lost, no process is left to remove the files
+        keep_checkpoints(run)  # if the worker was lost, no process is left to remove the other files
     return run
+
+
+def forget_checkpoint(*, run_id: UUID, attempt: int) -> None:
+    """Record that the run would start from the beginning, because the attempt has removed the
+    checkpoints."""
+    mine = TrainingRun.objects.filter(pk=run_id, attempt=attempt, state=TrainingRun.State.RUNNING)
+    mine.update(checkpoint_step=None, checkpoint_at=None)
 
 
 def requeue_finished(*, run: TrainingRun) -> None:
@@ -256,7 +267,7 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
     for row in failed:
         logger.error("Run %s failed: its worker disappeared %s times.", row[0], MAX_TRIES)
     for run in TrainingRun.objects.filter(pk__in=[row[0] for row in cancelled]):
-        remove_attempts(run)
+        keep_checkpoints(run)
     return [row[0] for row in requeued] + unheard
 
 

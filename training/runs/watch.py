@@ -91,4 +91,6 @@ def _line(run: TrainingRun) -> str:
             values = event.data["values"]
             shown = [name for name in TELLING if name in values] or sorted(values)
             parts.append(" ".join(f"{name} {values[name]:.4g}" for name in shown[:METRICS_SHOWN]))
+    elif run.checkpoint_step is not None:
+        parts.append(f"resumes after step {run.checkpoint_step}")
     return " · ".join(parts)

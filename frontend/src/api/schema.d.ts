@@ -1461,7 +1461,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Cancel a queued run at once, or a running run at its next step. */
+        /**
+         * @description Cancel a queued run at once, or a running run at its next step. The run keeps its newest checkpoint
+         *     for a week and can be resumed.
+         */
         post: operations["runs_cancel_create"];
         delete?: never;
         options?: never;
@@ -1537,7 +1540,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Queue a failed or cancelled run again. The run resumes from its last checkpoint if there is one. */
+        /**
+         * @description Queue a failed or cancelled run again. The run resumes after `checkpoint_step`, or starts from the
+         *     beginning if that is null.
+         */
         post: operations["runs_resume_create"];
         delete?: never;
         options?: never;
@@ -4010,6 +4016,13 @@ export interface components {
             readonly created_by: string | null;
             /** Format: date-time */
             readonly progressed_at: string | null;
+            /** @description The step after which the run would resume. Null without a checkpoint. */
+            readonly checkpoint_step: number | null;
+            /**
+             * Format: date-time
+             * @description When this checkpoint was saved.
+             */
+            readonly checkpoint_at: string | null;
             readonly failure: components["schemas"]["Failure"] | null;
             /** @description The attempts after which the run was resumed automatically, oldest first. */
             interruptions: components["schemas"]["Interruption"][];

@@ -97,6 +97,14 @@ def test_run_that_ignores_its_time_limit_is_stopped(run: TrainingRun, look: Look
     assert "time limit of 1 minutes" in verdict.error["detail"]
 
 
+def test_run_that_writes_a_checkpoint_at_its_time_limit_is_not_stopped(run: TrainingRun) -> None:
+    watched = Health(run, LIMITS, now=0.0)
+    for second in range(58, 75):
+        beat(run, idle=0)
+        run.refresh_from_db()
+        assert watched.judge(run, now=float(second), saving=True) is None, second
+
+
 def test_earlier_attempts_count_towards_the_time_limit(run: TrainingRun) -> None:
     TrainingRun.objects.filter(pk=run.pk).update(started_at=run.heartbeat_at - 50 * SECOND)
     assert transitions.interrupt_run(run_id=run.pk, attempt=1, error={"kind": "killed"}) == "queued"

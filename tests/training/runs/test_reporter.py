@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import InterfaceError, OperationalError
+from django.utils import timezone
 
 from tests.training.conftest import RunMaker, lose, wait_until
 from training.models import RunEvent, TrainingRun
@@ -118,3 +119,55 @@ def test_long_database_outage_ends_the_attempt(run: TrainingRun, monkeypatch: py
     settings = {"heartbeat_every": timedelta(seconds=0.05), "give_up_after": timedelta(seconds=0.3)}
     with voice(run, **settings) as report, pytest.raises(LostClaim, match="could not be reached"):
         wait_until(lambda: bool(report.check()), seconds=10)
+
+
+def test_checkpoint_is_recorded_with_the_time_at_which_it_was_saved(
+    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporter, "RETRY_AFTER_SECONDS", 0.5)
+    failures = iter([OperationalError("gone")] * 2)
+
+    def unreliable(**said: Any) -> bool:
+        if said["saved"] and (failure := next(failures, None)) is not None:
+            raise failure
+        return append_events(**said)
+
+    monkeypatch.setattr(reporter, "append_events", unreliable)
+    with voice(run) as report:
+        report.metrics(4, {"loss": 2.0})
+        report.flush()
+        report.checkpoint(4)
+        saved_at = timezone.now()
+        report.metrics(5, {"loss": 2.0})
+        report.flush()
+    run.refresh_from_db()
+    assert run.checkpoint_step == 4
+    assert run.checkpoint_at is not None
+    assert abs((run.checkpoint_at - saved_at).total_seconds()) < 0.4
+    assert next(failures, None) is None, "the database was reached at once"
+
+
+def test_waiting_for_the_reports_before_a_checkpoint_takes_no_longer_than_writing_them(
+    run: TrainingRun,
+) -> None:
+    started = time.monotonic()
+    with voice(run) as report:
+        for step in range(1, 21):
+            report.metrics(step, {"loss": 1.0})
+            report.flush()
+    # 20 pauses between two writes would take 5 s.
+    assert time.monotonic() - started < 10 * reporter.WRITE_EVERY_SECONDS
+    assert RunEvent.objects.filter(run=run, type="metrics").count() == 20
+
+
+def test_attempt_whose_reports_are_lost_writes_no_checkpoint(run: TrainingRun) -> None:
+    with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
+        while transitions.claim_run(run_id=run.pk, worker="other") is None:
+            lose(run)
+            transitions.sweep_runs()
+        report.metrics(1, {"loss": 1.0})
+        with pytest.raises(LostClaim):
+            report.flush()
+        report.checkpoint(1)
+    run.refresh_from_db()
+    assert run.checkpoint_step is None

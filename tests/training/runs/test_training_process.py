@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,10 +17,11 @@ from django.conf import settings
 from django.db import connection
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from embedded import supervisor
 from tests.training.conftest import RunMaker, lose, wait_until
 from tests.workers import worker
 from training.models import ModelVersion, RunEvent, TrainingRun
-from training.runs import transitions
+from training.runs import folders, transitions
 from training.runs.launch import launch_run
 from training.runs.process import fork, supervise
 from training.tasks import execute_run
@@ -83,7 +86,9 @@ def is_process_of(process: psutil.Process, run: TrainingRun) -> bool:
 def assert_nothing_half_written(run: TrainingRun) -> None:
     assert not ModelVersion.objects.exists()
     assert not list((settings.ARTEFACTS / "models").glob("*"))
-    assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
+    kept = {path.relative_to(run.folder).parts[:2] for path in run.folder.rglob("*") if path.is_file()}
+    assert kept <= {("log.txt",), ("attempt-1", "checkpoints")}
+    assert not list(run.folder.rglob(".*"))
 
 
 def test_transformers_loads_the_model_of_a_run(sft: TrainingRun) -> None:
@@ -207,11 +212,40 @@ def checkpoints_of(run: TrainingRun) -> list[int]:
     return [int(path.name[-8:]) for path in run.folder.glob("attempt-1/checkpoints/step-*")]
 
 
-def test_stopped_worker_requeues_its_run(endless: TrainingRun, tmp_path: Path) -> None:
-    execute_run.delay(str(endless.pk))
+def test_stopped_worker_requeues_its_run_after_the_run_has_written_a_checkpoint(
+    ranked: ModelVersion, tmp_path: Path
+) -> None:
+    recipe = {"epochs": 100, "batch_rankings": 1, "checkpoint_minutes": 1000, "keep": "last"}
+    run = launch_run(project=ranked.project, kind="reward_model", recipe=recipe, inputs={}, user=None)
+    execute_run.delay(str(run.pk))
     with worker("training", tmp_path / "worker.log"):
-        wait_until(lambda: is_training(endless))
-    endless.refresh_from_db()
-    assert (endless.state, endless.tries) == ("queued", 0)
-    assert transitions.sweep_runs() == [endless.pk]  # the worker is woken now, not a minute later
-    assert_nothing_half_written(endless)
+        wait_until(lambda: is_training(run))
+    run.refresh_from_db()
+    assert (run.state, run.tries) == ("queued", 0)
+    assert run.attempt == 1, "a stopping worker claims no run, although both messages reached it"
+    assert run.checkpoint_step == run.step >= 1
+    assert checkpoints_of(run) == [run.step]
+    assert transitions.sweep_runs() == [run.pk]  # the worker is woken now, not a minute later
+    assert not list(run.folder.rglob(".*"))
+
+
+def test_process_that_writes_a_checkpoint_gets_more_time_to_stop_unless_its_worker_stops(
+    make_run: RunMaker, settings: Any
+) -> None:
+    run, settings.TRAINING_STOP_SECONDS = make_run(), 7
+    assert supervise._grace_seconds(run, 1) == supervise.CANCEL_GRACE_SECONDS
+    (folders.work_folder(run, 1) / "checkpoints" / ".step-00000003.partial-0").mkdir(parents=True)
+    assert supervise._grace_seconds(run, 1) == supervise.SAVING_GRACE_SECONDS
+    supervise.worker_is_stopping.set()
+    try:
+        assert supervise._grace_seconds(run, 1) == 7
+    finally:
+        supervise.worker_is_stopping.clear()
+
+
+def test_supervisors_of_the_training_worker_wait_longer_than_the_worker_waits_for_its_run() -> None:
+    assert supervisor._GRACE_SECONDS > settings.TRAINING_STOP_SECONDS
+    text = (settings.BASE_DIR / "docker-compose.yml").read_text()
+    found = re.search(r"RANKLOOP_TRAINING_STOP_SECONDS: (\d+)\n    stop_grace_period: (\d+)s\n", text)
+    assert found is not None
+    assert int(found[2]) > int(found[1]) > settings.TRAINING_STOP_SECONDS

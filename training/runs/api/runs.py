@@ -132,14 +132,16 @@ class RunDetailView(RunView):
 class CancelView(RunView):
     @extend_schema(request=None, responses=serializers.RunSerializer)
     def post(self, request: Request, run_id: str) -> Response:
-        """Cancel a queued run at once, or a running run at its next step."""
+        """Cancel a queued run at once, or a running run at its next step. The run keeps its newest checkpoint
+        for a week and can be resumed."""
         return Response(serializers.RunSerializer(transitions.cancel_run(run=self.run)).data)
 
 
 class ResumeView(RunView):
     @extend_schema(request=serializers.ResumeSerializer, responses=serializers.RunSerializer)
     def post(self, request: Request, run_id: str) -> Response:
-        """Queue a failed or cancelled run again. The run resumes from its last checkpoint if there is one."""
+        """Queue a failed or cancelled run again. The run resumes after `checkpoint_step`, or starts from the
+        beginning if that is null."""
         asked = serializers.ResumeSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         run = launch.resume_run(run=self.run, **asked.validated_data)

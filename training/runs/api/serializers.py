@@ -69,9 +69,15 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
         fields = [
             "id", "project", "kind", "state", "attempt", "recipe", "inputs", "phase", "step", "total_steps",
             "eta_seconds", "created_at", "started_at", "finished_at", "cancel_requested_at", "created_by",
-            "progressed_at", "failure", "interruptions", "result",
+            "progressed_at", "checkpoint_step", "checkpoint_at", "failure", "interruptions", "result",
         ]  # fmt: skip
         read_only_fields = fields
+        extra_kwargs = {
+            "checkpoint_step": {
+                "help_text": "The step after which the run would resume. Null without a checkpoint."
+            },
+            "checkpoint_at": {"help_text": "When this checkpoint was saved."},
+        }
 
     @extend_schema_field(FailureSerializer(allow_null=True))
     def get_failure(self, run: TrainingRun) -> dict[str, Any] | None:

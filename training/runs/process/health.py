@@ -69,9 +69,10 @@ class Health:
         self._silent = 0.0
         self._overtime = 0.0
 
-    def judge(self, run: TrainingRun, *, now: float) -> Verdict | None:
+    def judge(self, run: TrainingRun, *, now: float, saving: bool = False) -> Verdict | None:
         """The reason to kill the process, or None if it is healthy. `run` has just been read from the
-        database."""
+        database. `saving` states whether the process is writing a checkpoint, which may take longer than
+        the allowed overtime."""
         gap, self._looked_at = min(now - self._looked_at, LONGEST_GAP_SECONDS), now
         self._silent = 0.0 if run.heartbeat_at != self._heartbeat_at else self._silent + gap
         self._heartbeat_at = run.heartbeat_at
@@ -85,7 +86,7 @@ class Health:
         if self._silent > self._limits.silence.total_seconds():
             return _frozen(run, self._silent)
         if self._remaining is not None and now - self._began > self._remaining:
-            self._overtime += gap
+            self._overtime += 0.0 if saving else gap
             if self._overtime > self._limits.overtime.total_seconds():
                 return _too_long(run)
         return None

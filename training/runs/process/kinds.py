@@ -6,8 +6,6 @@ This module imports torch and must therefore be imported only by the training pr
 
 from __future__ import annotations
 
-import logging
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +16,6 @@ import torch
 from annotation.content.drafts import ResponseDraft, TaskDraft
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.reporter import Reporter
@@ -30,16 +27,15 @@ from training.rlhf.reward.beliefs import score_with_spread
 from training.rlhf.reward.uncertainty import load_uncertainty
 from training.runs.complete import NewTasks, Outcome
 from training.runs.estimates.machine import used_machine
-from training.runs.folders import take_over_checkpoints
 from training.runs.inputs import unusable_models
 from training.runs.model_files import verify_models
 from training.runs.process.job import Job
 from training.runs.process.prompts import draw_prompts, prompts_to_sample
+from training.runs.process.resuming import resumed
 from training.runs.recipes import catalog, run_recipes
 from training.runs.threads import cpu_threads
 
 Kind = TrainingRun.Kind
-logger = logging.getLogger(__name__)
 
 
 def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> Outcome:
@@ -72,26 +68,17 @@ def perform_sft(job: Job) -> Outcome:
 
 def perform_reward_model(job: Job) -> Outcome:
     rankings = job.rankings()
-
-    def trained() -> reward_model.RewardModelResult:
-        return reward_model.train(
+    result = resumed(
+        job,
+        lambda checkpoints: reward_model.train(
             cast(run_recipes.RewardModelRecipe, job.recipe),
             base_model=job.policy_source,
             rankings=rankings,
             out_dir=job.out_dir,
             checkpoints=checkpoints,
             report=job.report,
-        )
-
-    checkpoints = take_over_checkpoints(job.run, job.attempt)
-    try:
-        result = trained()
-    except CheckpointRefused as refused:
-        # The checkpoints are damaged, or were written by another version of Rankloop that read the rankings
-        # differently. Training can still start from the beginning.
-        logger.warning("Training starts from the beginning, without the checkpoints: %s", refused)
-        shutil.rmtree(checkpoints)
-        result = trained()
+        ),
+    )
     left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}
     counts = {
         **{"rankings": len(rankings), "prompts_cut": result.prompts_cut, "steps": result.steps},

@@ -24,10 +24,8 @@ from training.rlhf.core.alive import heard_by
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, PrintReporter, StopRequested
-from training.runs.progress.events import Event, LostClaim, Progress, append_events
+from training.runs.progress.events import Event, LostClaim, Progress, Saved, append_events
 from training.runs.transitions import HEARTBEAT_EVERY
-
-logger = logging.getLogger(__name__)
 
 # The interval is not shorter, for two reasons. At commit, each write with a NOTIFY takes a lock that all runs
 # share. More frequent updates would not make the run's page more useful.
@@ -51,6 +49,7 @@ class _Batch:
     number: int
     events: list[Event]
     progress: Progress | None
+    checkpoint: tuple[int, float] | None
 
 
 class DatabaseReporter:
@@ -85,10 +84,10 @@ class DatabaseReporter:
         self._batches = 0
         self._unsaid: _Batch | None = None
         self._progress: Progress | None = None
+        self._checkpoint: tuple[int, float] | None = None  # its step, and when it was saved
         self._phase, self._step = "", 0
         self._phase_started, self._phase_first = time.monotonic(), 0
-        self._closing = False
-        self._flushing = False
+        self._flushing = self._closing = False
         self._stop_asked = False
         self._lost: str | None = None
         self._heard_at = self._alive_at = time.monotonic()
@@ -160,13 +159,17 @@ class DatabaseReporter:
             self._wake.notify_all()
 
     def flush(self) -> None:
-        """Wait until every event is in the database, or until the writer has given up."""
+        """Wait until every event is in the database. Raises LostClaim if this attempt can't write to the
+        database any more. A checkpoint must not be written then: a later attempt that resumes from the
+        checkpoint would never repeat the lost events."""
         with self.waiting(""), self._wake:
             self._flushing = True
             self._wake.notify_all()
             while (self._events or self._unsaid) and self._lost is None and self._thread.is_alive():
                 self._wake.wait(timeout=self._heartbeat_every)
             self._flushing = False
+        if self._lost is not None:
+            raise LostClaim(self._lost)
 
     def check(self) -> None:
         """Raise Cancelled if the run was asked to stop, LostClaim if the run no longer belongs to this
@@ -178,6 +181,9 @@ class DatabaseReporter:
     def checkpoint(self, step: int) -> None:
         self.alive()
         self._log.checkpoint(step)
+        with self._wake:
+            self._checkpoint = step, time.monotonic()
+            self._wake.notify_all()
 
     def check_claim(self) -> None:
         """Like `check`, but without the time limit. A run that has finished its work in time keeps its
@@ -204,17 +210,20 @@ class DatabaseReporter:
     def _write_loop(self) -> None:
         try:
             while self._lost is None and not self._write_once():
-                with self._wake:  # a loop that saves a checkpoint must not wait for the next write
-                    self._wake.wait_for(lambda: self._flushing or self._closing, WRITE_EVERY_SECONDS)
+                with self._wake:
+                    self._wake.wait_for(self._must_write_now, timeout=WRITE_EVERY_SECONDS)
         finally:
             connection.close()
+
+    def _must_write_now(self) -> bool:
+        return self._flushing or self._closing
 
     def _write_once(self) -> bool:
         """Wait for reports or until the next heartbeat is due, and write to the database. Returns True when
         the reporter is closing and everything is written."""
         with self._wake:
             self._wake.wait_for(
-                lambda: self._unsaid or self._closing or self._events or self._progress,
+                lambda: self._unsaid or self._closing or self._events or self._progress or self._checkpoint,
                 timeout=self._heartbeat_every,
             )
             closing = self._closing and self._unsaid is None
@@ -226,11 +235,15 @@ class DatabaseReporter:
         try:
             # After a request to cancel, the phase is "stopping". Later progress reports must not overwrite
             # this phase.
+            progress = batch.progress
+            if progress is not None and self._stop_asked:
+                progress = replace(progress, phase=None)
             asked = append_events(
                 run_id=self._run_id,
                 attempt=self._attempt,
                 events=batch.events,
-                progress=None if self._stop_asked else batch.progress,
+                progress=progress,
+                saved=_saved(batch.checkpoint),
                 idle_seconds=max(0.0, idle),
                 batch=batch.number,
             )
@@ -254,7 +267,8 @@ class DatabaseReporter:
     def _next_batch(self) -> _Batch:
         """Everything that was reported since the last batch. The caller must hold the lock."""
         events, progress = self._events, self._progress
-        self._events, self._progress = [], None
+        checkpoint = self._checkpoint
+        self._events, self._progress, self._checkpoint = [], None, None
         if progress and progress.step is not None:
             data = {"phase": progress.phase, "total_steps": progress.total_steps}
             events = [*events, Event("progress", progress.step, data | {"eta_seconds": progress.eta_seconds})]
@@ -262,7 +276,7 @@ class DatabaseReporter:
             # The supervisor must not expect heartbeats any more.
             last = progress or Progress(SAVING, None, None, None)
             progress = replace(last, phase=SAVING, eta_seconds=None)
-        return _Batch(self._batches + 1, events, progress)
+        return _Batch(self._batches + 1, events, progress, checkpoint)
 
     def _unheard(self, error: DatabaseTrouble) -> None:
         """Handle a failed write. The same batch is written again, for a limited time."""
@@ -273,3 +287,10 @@ class DatabaseReporter:
         if time.monotonic() - self._heard_at > self._give_up_after:
             self._lost = f"the database could not be reached for {self._give_up_after:.0f} s: {error}"
         time.sleep(RETRY_AFTER_SECONDS)
+
+
+def _saved(checkpoint: tuple[int, float] | None) -> Saved | None:
+    if checkpoint is None:
+        return None
+    step, at = checkpoint
+    return Saved(step, time.monotonic() - at)

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+from django.conf import settings
 from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections
 
@@ -42,9 +43,9 @@ logger = logging.getLogger(__name__)
 
 # If a cancelled process does not reach its next step within this time, its process group is killed.
 CANCEL_GRACE_SECONDS = 20.0
-# The corresponding time limit while the worker itself is stopping. This limit is short, because the worker's
-# own supervisor kills the worker after 5 s (embedded/supervisor.py).
-WORKER_STOP_GRACE_SECONDS = 3.0
+# A cancelled process that is writing a checkpoint gets more time. A checkpoint of 14 GB takes about a minute
+# on a disk that writes 250 MB/s.
+SAVING_GRACE_SECONDS = 600.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16_384
@@ -77,9 +78,10 @@ class Ended:
 
 def execute_run(*, run_id: UUID, limits: Limits | None = None) -> None:
     """Claim the run and supervise its process to the end. If the process is killed, continue with a new one,
-    as often as allowed. Does nothing if the run can't be claimed. `limits` replaces the kind's limits."""
+    as often as allowed. Does nothing if the run can't be claimed or the worker is stopping. `limits` replaces
+    the kind's limits."""
     again = True
-    while again:
+    while again and not worker_is_stopping.is_set():
         # Starting the fork server can take a long time, and a claimed run has no heartbeat until its training
         # process has started. The fork server is therefore prepared before the claim.
         fork.prepare(environment=_environment())
@@ -198,16 +200,25 @@ def _watch(
             owns = seen is not None and seen.state == TrainingRun.State.RUNNING and seen.attempt == attempt
             should_stop = seen is None or not owns or seen.cancel_requested_at is not None
             if seen is not None and owns and asked_at is None:
-                verdict = health.judge(seen, now=time.monotonic())
+                saving = folders.is_saving(run, attempt)
+                verdict = health.judge(seen, now=time.monotonic(), saving=saving)
                 if verdict is not None and not should_stop:
                     return False, verdict
         if asked_at is None and (worker_is_stopping.is_set() or should_stop):
             asked_at = time.monotonic()
             process.terminate()
-        grace = WORKER_STOP_GRACE_SECONDS if worker_is_stopping.is_set() else CANCEL_GRACE_SECONDS
-        if asked_at is not None and time.monotonic() - asked_at > grace:
+        if asked_at is not None and time.monotonic() - asked_at > _grace_seconds(run, attempt):
             break
     return asked_at is not None, None
+
+
+def _grace_seconds(run: TrainingRun, attempt: int) -> float:
+    """How long a process that was asked to stop may continue."""
+    if worker_is_stopping.is_set():
+        # Whatever started the worker kills it after a fixed time. The run is then resumed from its previous
+        # checkpoint.
+        return settings.TRAINING_STOP_SECONDS
+    return SAVING_GRACE_SECONDS if folders.is_saving(run, attempt) else CANCEL_GRACE_SECONDS
 
 
 @contextlib.contextmanager

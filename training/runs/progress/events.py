@@ -30,12 +30,20 @@ class Event:
 
 @dataclass(frozen=True)
 class Progress:
-    """If `step` or `total_steps` is None, the run keeps its value."""
+    """If `phase`, `step` or `total_steps` is None, the run keeps its value."""
 
-    phase: str
+    phase: str | None
     step: int | None
     total_steps: int | None
     eta_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint after `step`, which was saved `seconds_ago`."""
+
+    step: int
+    seconds_ago: float
 
 
 # One statement checks the attempt, renews the heartbeat and numbers the events. It locks the run's row. The
@@ -55,7 +63,9 @@ WITH mine AS (
         phase = coalesce(%(phase)s, phase),
         step = coalesce(%(step)s, step),
         total_steps = coalesce(%(total)s, total_steps),
-        eta_seconds = CASE WHEN %(phase)s::text IS NULL THEN eta_seconds ELSE %(eta)s END
+        eta_seconds = CASE WHEN %(phase)s::text IS NULL THEN eta_seconds ELSE %(eta)s END,
+        checkpoint_step = coalesce(%(saved)s, checkpoint_step),
+        checkpoint_at = coalesce(clock_timestamp() - make_interval(secs => %(saved_ago)s), checkpoint_at)
     FROM mine WHERE run.id = mine.id
     RETURNING run.id, attempt, last_seq, cancel_requested_at, is_new
 ), said AS (
@@ -76,11 +86,12 @@ def append_events(
     attempt: int,
     events: Sequence[Event] = (),
     progress: Progress | None = None,
+    saved: Saved | None = None,
     idle_seconds: float = 0.0,
     batch: int | None = None,
 ) -> bool:
-    """Write this attempt's events and progress, and renew the run's heartbeat. Returns True if the run was
-    asked to stop.
+    """Write this attempt's events, progress and newest checkpoint, and renew the run's heartbeat. Returns
+    True if the run was asked to stop.
 
     `idle_seconds` is the time since the training loop last made progress. `batch` numbers an attempt's writes
     from 1: events of a batch that is already stored are not stored again.
@@ -103,6 +114,8 @@ def append_events(
                 "step": progress.step if progress else None,
                 "total": progress.total_steps if progress else None,
                 "eta": progress.eta_seconds if progress else None,
+                "saved": saved.step if saved else None,
+                "saved_ago": saved.seconds_ago if saved else None,
                 "idle": idle_seconds,
                 "batch": batch,
                 "channel": CHANNEL,

@@ -1,17 +1,13 @@
 """A run killed at any moment resumes exactly from its last checkpoint.
 
-Each run is a separate process. The process sends itself SIGKILL at a given Python audit event, such as
-opening, renaming or removing a file. Kills during a write are therefore reproducible. All runs are forked
-from one process that has already imported torch.
+Each attempt is a separate process that sends itself SIGKILL (`kills`).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import subprocess
-import sys
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +16,8 @@ import torch
 from torch import nn
 
 from tests.training.rlhf import tiny
+from tests.training.rlhf.core.kills import Ended, Killer, Moment
+from tests.training.rlhf.core.kills_kinds import KINDS, make_inputs
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.checkpoint import CheckpointRefused, Checkpoints
 from training.rlhf.data.rankings import Ranking
@@ -27,135 +25,69 @@ from training.rlhf.models.loading import save_model
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward.reward_model import train
 
-ROOT = Path(__file__).resolve().parents[4]
-# Two epochs of four steps, with an evaluation after every second step. Checkpoints are saved after steps 2,
-# 3, 4 … 8, some of them with the best weights. Annotator reliability is learned, so checkpoints include the
-# answer model.
-RECIPE = {
-    **{"epochs": 2, "batch_rankings": 16, "learning_rate": 5e-3, "evaluations": 4},
-    **{"annotators": "crowd_bt", "checkpoint_steps": 1, "checkpoint_minutes": None},
-}
-
-_RUN = """
-import json, os, signal, sys
-import torch
-from tests.training.rlhf.core.test_checkpoints import named
-from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
-from tests.training.rlhf.list_reporter import ListReporter
-from training.rlhf.reward.reward_model import train
-from training.rlhf.recipes.reward_model import RewardModelConfig
-
-recipe, folder, moments = json.loads(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
-torch.set_num_threads(1)
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-class Telling(ListReporter):
-    last = None
-    def metrics(self, step, values):
-        del values["tokens_per_second"]  # of the clock
-        super().metrics(step, values)
-        if step == self.last:
-            die()
-
-def run(name, event=None, part="", number=1):
-    report = Telling()
-    if event == "step":
-        report.last = number
-    elif event:
-        left = [number]
-        def hook(what, arguments):
-            if what == event and part in str(arguments):
-                left[0] -= 1
-                if not left[0]:
-                    die()
-        sys.addaudithook(hook)
-    checkpoints = None if name == "in-memory" else f"{folder}/{name}.checkpoints"
-    result = train(
-        RewardModelConfig(**recipe), base_model=f"{folder}/policy", rankings=named(RANKINGS),
-        heldout=named(HELDOUT), out_dir=f"{folder}/{name}", checkpoints=checkpoints, report=report,
-    )
-    rows = {"metrics": report.metric_rows, "result": result.metrics, "progress": report.progress_rows}
-    with open(f"{folder}/{name}.json", "w") as file:
-        json.dump(rows, file)
-
-def forked(*arguments):
-    pid = os.fork()
-    if not pid:
-        run(*arguments)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-codes = {}
-for name, events in moments.items():
-    codes[name] = [forked(name, *event) for event in events] + [forked(name)]
-print(json.dumps(codes))
-"""
-
-MOMENTS: dict[str, list[list[Any]]] = {
-    "undisturbed": [],
-    "in-memory": [],
-    "before-the-first": [["step", "", 1]],
-    "between": [["step", "", 5]],
+WHILE_IT_WRITES: Moment = ("open", ".partial-", 13)
+# The moments of the reward model's loop. Checkpoints are saved after steps 2, 3, 4 … 8.
+MOMENTS: dict[str, tuple[list[Moment], range]] = {
+    "in-memory": ([], range(0, 1)),
+    "before-the-first": ([("step", "", 1)], range(0, 1)),
+    # Step 5 is reported, but its checkpoint is not saved.
+    "between": ([("step", "", 5)], range(4, 5)),
     # The weights have been written and their digest is being computed. The optimiser moments, generators and
     # training state have not been written yet.
-    "while-it-writes": [["open", ".partial-", 13]],
-    "before-the-rename": [["os.rename", ".partial-", 4]],
-    "after-the-rename": [["shutil.rmtree", "step-", 2]],
-    "three-times": [["os.rename", ".partial-", 2], ["step", "", 4], ["os.rename", ".partial-", 3]],
+    "while-it-writes": ([WHILE_IT_WRITES], range(1, 8)),
+    "before-the-rename": ([("os.rename", ".partial-", 4)], range(3, 4)),
+    "after-the-rename": ([("shutil.rmtree", "step-", 2)], range(4, 5)),
+    "three-times": (
+        [("os.rename", ".partial-", 2), ("step", "", 4), ("os.rename", ".partial-", 3)],
+        range(5, 8),
+    ),
 }
-
-
-def named(rankings: list[Ranking]) -> list[Ranking]:
-    """Assign the rankings alternately to two annotators."""
-    return [
-        dataclasses.replace(ranking, annotator=f"a{number % 2}") for number, ranking in enumerate(rankings)
-    ]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("runs")
-    save_model(tiny.policy(), tiny.tokenizer(), made / "policy")
+    make_inputs(made)
     return made
 
 
-def test_killed_run_ends_with_the_same_weights_and_metrics_after_resuming(folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _RUN, json.dumps(RECIPE), str(folder), json.dumps(MOMENTS)],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    codes = json.loads(done.stdout.splitlines()[-1])
-    assert codes == {name: [-9] * len(events) + [0] for name, events in MOMENTS.items()}, done.stderr
-    whole = json.loads((folder / "undisturbed.json").read_text())
-    weights = (folder / "undisturbed" / "model.safetensors").read_bytes()
-    assert [step for step, _ in whole["metrics"]] == list(range(1, 9))
-    for name in MOMENTS:
-        resumed = json.loads((folder / f"{name}.json").read_text())
-        assert (folder / name / "model.safetensors").read_bytes() == weights, name
-        assert (folder / name / "config.json").read_bytes() == (
-            folder / "undisturbed" / "config.json"
-        ).read_bytes()
-        assert resumed["result"] == whole["result"], name
-        first = resumed["progress"][0][1]  # the step at which the run resumed
-        assert resumed["metrics"] == whole["metrics"][first:], name
-        if name != "in-memory":
-            kept = sorted(path.name for path in (folder / f"{name}.checkpoints").iterdir())
-            assert kept == ["step-00000007", "step-00000008"], name
-    went_on = {name: json.loads((folder / f"{name}.json").read_text())["progress"][0][1] for name in MOMENTS}
-    assert went_on["before-the-first"] == 0
-    assert went_on["between"] == 4  # step 5 was reported, but its checkpoint was not saved
-    assert went_on["before-the-rename"] == 3
-    assert went_on["after-the-rename"] == 4
-    assert 0 < went_on["while-it-writes"] < 8
-    assert went_on["three-times"] > 4
+@pytest.fixture(scope="module")
+def killer() -> Iterator[Killer]:
+    with Killer() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def whole(killer: Killer, folder: Path) -> Callable[[str], Ended]:
+    """whole(kind): an uninterrupted run of the kind."""
+    return cache(lambda kind: killer.run(kind, folder, f"whole-{kind}"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loop_of_each_kind_that_is_killed_ends_like_an_uninterrupted_one(
+    kind: str, killer: Killer, folder: Path, whole: Callable[[str], Ended]
+) -> None:
+    expected = whole(kind)
+    assert len(expected.metrics) > 3
+    tick = random.Random(kind).randrange(expected.ticks // 2, expected.ticks)
+    resumed = killer.run(kind, folder, f"killed-{kind}", ("tick", "", tick))
+    assert resumed.result == expected.result
+    assert resumed.resumed_at[-1] > 0
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_killed_run_ends_with_the_same_weights_and_metrics_after_resuming(
+    name: str, killer: Killer, folder: Path, whole: Callable[[str], Ended]
+) -> None:
+    moments, expected = MOMENTS[name]
+    resumed = killer.run("reward_model", folder, name, *moments)
+    assert resumed.result == whole("reward_model").result
+    assert [step for _, step, _ in resumed.metrics] == list(range(1, 9))
+    assert len(resumed.resumed_at) == len(moments) + 1
+    assert resumed.resumed_at[-1] in expected
+    if name != "in-memory":
+        kept = sorted(path.name for path in (folder / f"{name}.checkpoints").iterdir())
+        assert kept == ["step-00000007", "step-00000008"]
 
 
 class Small:

@@ -35,10 +35,14 @@ export const runsQuery = (project: string) =>
       state.data?.pages.some((page) => page.results.some((run) => isLive(run))) ? BUSY_LIST_MS : false,
   });
 
+/** Interval at which an active run is fetched again. Its checkpoints are not among the events. */
+const BUSY_RUN_MS = 30_000;
+
 export const runQuery = (id: string) =>
   queryOptions({
     queryKey: ["run", id],
     queryFn: () => unwrap(api.GET("/api/v1/runs/{run_id}/", { params: { path: { run_id: id } } })),
+    refetchInterval: ({ state }) => (state.data && isLive(state.data) ? BUSY_RUN_MS : false),
   });
 
 export const logQuery = (id: string, live: boolean) =>

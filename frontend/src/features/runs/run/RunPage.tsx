@@ -16,6 +16,7 @@ import { Interruptions } from "./Interruptions";
 import { Log } from "./Log";
 import { ProgressPanel } from "./ProgressPanel";
 import { Result } from "./Result";
+import { ResumePoint } from "./ResumePoint";
 import styles from "./run.module.css";
 import { Samples } from "./Samples";
 
@@ -77,7 +78,11 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
               loading={act.isPending}
               onClick={() => act.mutate("resume")}
             >
-              {higherLimit === undefined ? texts.again : texts.againFor(higherLimit)}
+              {higherLimit !== undefined
+                ? texts.againFor(higherLimit)
+                : (run.checkpoint_step ?? null) === null
+                  ? texts.again
+                  : texts.resume}
             </Button>
           )}
           <Button
@@ -100,6 +105,7 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
       {act.isError && <ProblemNotice error={act.error} />}
       {run.failure && <FailurePanel run={run} failure={run.failure} slug={slug} acts={acts} />}
       <Interruptions run={run} />
+      <ResumePoint run={run} />
       {live && <ProgressPanel run={run} progress={feed.progress} connection={connection} />}
       {run.state === "succeeded" && <Result run={run} slug={slug} />}
       {run.state === "queued" && (

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 
@@ -39,6 +39,7 @@ from training.runs.recipes import catalog, run_recipes
 from training.runs.threads import cpu_threads
 
 Kind = TrainingRun.Kind
+Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
 
@@ -56,24 +57,37 @@ def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> 
 def perform_sft(job: Job) -> Outcome:
     recipe = cast(run_recipes.SFTRecipe, job.recipe)
     demonstrations = _demonstrations(job, recipe)
-    source: ModelSource = job.policy_source
-    if source == run_recipes.DEMO_WORLD:
-        tokenizer = demo_world.build_tokenizer()
-        source = Loaded(demo_world.build_policy(tokenizer, seed=recipe.seed), tokenizer)
-    result = sft.train(
-        recipe, base_model=source, demonstrations=demonstrations, out_dir=job.out_dir, report=job.report
-    )
+
+    def trained(checkpoints: Path) -> sft.SFTResult:
+        source: ModelSource = job.policy_source
+        if source == run_recipes.DEMO_WORLD:
+            # The new model depends only on the seed, so a resumed run starts from equal weights.
+            tokenizer = demo_world.build_tokenizer()
+            source = Loaded(demo_world.build_policy(tokenizer, seed=recipe.seed), tokenizer)
+        return sft.train(
+            recipe,
+            base_model=source,
+            demonstrations=demonstrations,
+            out_dir=job.out_dir,
+            checkpoints=checkpoints,
+            report=job.report,
+        )
+
+    result = _resuming(job, trained)
     metrics = {"loss": result.loss}
     if result.heldout_loss is not None:
         metrics["heldout_loss"] = result.heldout_loss
-    counts = {"demonstrations": len(demonstrations), "skipped": result.skipped, "cut": result.cut}
+    counts = {
+        **{"demonstrations": result.rows, "prompts_cut": result.prompts_cut, "steps": result.steps},
+        **{f"left_out/{reason}": number for reason, number in result.left_out.items()},
+    }
     return Outcome(metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
 
 def perform_reward_model(job: Job) -> Outcome:
     rankings = job.rankings()
 
-    def trained() -> reward_model.RewardModelResult:
+    def trained(checkpoints: Path) -> reward_model.RewardModelResult:
         return reward_model.train(
             cast(run_recipes.RewardModelRecipe, job.recipe),
             base_model=job.policy_source,
@@ -83,15 +97,7 @@ def perform_reward_model(job: Job) -> Outcome:
             report=job.report,
         )
 
-    checkpoints = take_over_checkpoints(job.run, job.attempt)
-    try:
-        result = trained()
-    except CheckpointRefused as refused:
-        # The checkpoints are damaged, or were written by another version of Rankloop that read the rankings
-        # differently. Training can still start from the beginning.
-        logger.warning("Training starts from the beginning, without the checkpoints: %s", refused)
-        shutil.rmtree(checkpoints)
-        result = trained()
+    result = _resuming(job, trained)
     left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}
     counts = {
         **{"rankings": len(rankings), "prompts_cut": result.prompts_cut, "steps": result.steps},
@@ -189,6 +195,19 @@ PERFORM: dict[str, Callable[[Job], Outcome]] = {
     Kind.SAMPLE: perform_sample,
     Kind.EVALUATE: perform_evaluate,
 }
+
+
+def _resuming(job: Job, train: Callable[[Path], Result]) -> Result:
+    """Call `train` with the folder of the run's checkpoints."""
+    checkpoints = take_over_checkpoints(job.run, job.attempt)
+    try:
+        return train(checkpoints)
+    except CheckpointRefused as refused:
+        # The checkpoints are damaged, or were written by another version of Rankloop that read the data
+        # differently. Training can still start from the beginning.
+        logger.warning("Training starts from the beginning, without the checkpoints: %s", refused)
+        shutil.rmtree(checkpoints)
+        return train(checkpoints)
 
 
 def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Sequence[Demonstration]:

@@ -383,7 +383,7 @@ def test_failure_message_suggests_only_settings_that_the_recipe_contains() -> No
     failure = explained(MemoryError("could not get 3 GB"))
     assert failure.detail == "could not get 3 GB"
     assert failure.settings[0] == "micro_batch_tokens"
-    assert "micro_batch_size" not in failure.settings
+    assert "samples_per_prompt" not in failure.settings
     assert explained(MemoryError(), recipe={}).settings == ()
 
 

@@ -85,7 +85,7 @@ def test_time_grows_with_the_work_and_memory_grows_with_the_batch_size(
         estimate_run(project=lab, kind="ppo", recipe={}, inputs={}, preset="thorough"),
     )
     assert thorough.seconds.expected > 5 * usual.seconds.expected
-    wider = estimate(lab, "sft", {"batch_size": 256, "micro_batch_size": 256})
+    wider = estimate(lab, "sft", {"batch_size": 256, "micro_batch_tokens": 65_536})
     assert wider.memory.expected > estimate(lab, "sft").memory.expected
     large = estimate(lab, "sft", {"base_model": "Qwen/Qwen3-8B"})
     assert large.weights == 8_000_000_000

@@ -32,6 +32,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.core.seeds import seed_everything
+from training.rlhf.data.demonstrations import Row
 from training.rlhf.generation.answering import answers_to
 from training.rlhf.generation.decoding import Completion
 from training.rlhf.models import chat
@@ -120,25 +121,26 @@ def train(
     report.metrics(0, {f"best_of_{n}": value for n, value in curve.items()} | {"kept": float(len(chosen))})
     rate = config.learning_rate or rate_for(model.model, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
     settings = config.model_copy(update={"learning_rate": rate})
-    steps, loss, heldout_loss = sft.fit(settings, *model, chosen, report)
+    optimiser = sft.new_optimizer(model.model, settings)
+    fitted = sft.fit(settings, *model, chosen, report, optimiser=optimiser)
 
     after = sft.answers(*model, shown, config.sample_tokens)
     old, new = (_rewards(judge, shown, texts) for texts in (before, after))
     for i, messages in enumerate(shown):
         scores = {"reward_before": old[i], "reward_after": new[i]}
-        report.sample(steps, messages=messages, before=before[i], after=after[i], scores=scores)
+        report.sample(fitted.step, messages=messages, before=before[i], after=after[i], scores=scores)
     report.check()
     return RejectionSamplingResult(
         path=save_model(model.model, model.tokenizer, out_dir),
-        steps=steps,
+        steps=fitted.step,
         prompts=len(candidates),
         prompts_cut=cut,
         kept=len(chosen),
         reward_mean=curve[1],
         reward_best=curve[config.samples_per_prompt],
         best_of=curve,
-        loss=loss,
-        heldout_loss=heldout_loss,
+        loss=fitted.loss,
+        heldout_loss=fitted.heldout_loss,
         seconds=time.monotonic() - started,
     )
 
@@ -191,14 +193,14 @@ def sample_and_score(
     return candidates, cut
 
 
-def best_row(group: Candidates, min_gain: float) -> sft.Row | None:
+def best_row(group: Candidates, min_gain: float) -> Row | None:
     """Return the sampled tokens of the answer to imitate, or None if all answers are excluded."""
     finished = [i for i, completion in enumerate(group.completions) if completion.finished]
     if not finished:
         return None
     best = max(finished, key=lambda i: group.rewards[i])
     lead = group.rewards[best] - math.fsum(group.rewards) / len(group.rewards)
-    return None if lead < min_gain else sft.Row(group.prompt, group.completions[best].ids)
+    return None if lead < min_gain else Row(group.prompt, group.completions[best].ids)
 
 
 def best_of_curve(rewards: Sequence[float]) -> dict[int, float]:

@@ -52,17 +52,30 @@ def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> 
 def perform_sft(job: Job) -> Outcome:
     recipe = cast(run_recipes.SFTRecipe, job.recipe)
     demonstrations = _demonstrations(job, recipe)
-    source: ModelSource = job.policy_source
-    if source == run_recipes.DEMO_WORLD:
-        tokenizer = demo_world.build_tokenizer()
-        source = Loaded(demo_world.build_policy(tokenizer, seed=recipe.seed), tokenizer)
-    result = sft.train(
-        recipe, base_model=source, demonstrations=demonstrations, out_dir=job.out_dir, report=job.report
-    )
+
+    def trained(checkpoints: Path) -> sft.SFTResult:
+        source: ModelSource = job.policy_source
+        if source == run_recipes.DEMO_WORLD:
+            # The new model depends only on the seed, so a resumed run starts from equal weights.
+            tokenizer = demo_world.build_tokenizer()
+            source = Loaded(demo_world.build_policy(tokenizer, seed=recipe.seed), tokenizer)
+        return sft.train(
+            recipe,
+            base_model=source,
+            demonstrations=demonstrations,
+            out_dir=job.out_dir,
+            checkpoints=checkpoints,
+            report=job.report,
+        )
+
+    result = resumed(job, trained)
     metrics = {"loss": result.loss}
     if result.heldout_loss is not None:
         metrics["heldout_loss"] = result.heldout_loss
-    counts = {"demonstrations": len(demonstrations), "skipped": result.skipped, "cut": result.cut}
+    counts = {
+        **{"demonstrations": result.rows, "prompts_cut": result.prompts_cut, "steps": result.steps},
+        **{f"left_out/{reason}": number for reason, number in result.left_out.items()},
+    }
     return Outcome(metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
 

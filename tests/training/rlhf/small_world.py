@@ -9,6 +9,7 @@ from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrained
 from training import demo_world
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.reporter import NullReporter
+from training.rlhf.data.demonstrations import encode
 from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import sft
 from training.rlhf.recipes.sft import SFTConfig
@@ -34,9 +35,10 @@ def short_demonstrations(n: int) -> list[Demonstration]:
 @cache
 def _short_speaker() -> Loaded:
     policy = untrained_policy()
-    rows, _, _ = sft.encode(short_demonstrations(192), tokenizer(), 512)
+    rows = encode(short_demonstrations(192), tokenizer(), 512).rows
     config = SFTConfig(learning_rate=2e-2, epochs=4, batch_size=16, heldout_share=0)
-    sft.fit(config, policy.model, policy.tokenizer, rows, NullReporter())
+    optimiser = sft.new_optimizer(policy.model, config)
+    sft.fit(config, *policy, rows, NullReporter(), optimiser=optimiser)
     return policy
 
 

@@ -36,9 +36,10 @@ from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.core.reporter import NullReporter, require_finite
 from training.rlhf.data.batching import Group, fit_group
+from training.rlhf.data.demonstrations import encode
 from training.rlhf.generation import evaluation
 from training.rlhf.models import chat, hub, loading
-from training.rlhf.policy import ppo, rejection_sampling, sft
+from training.rlhf.policy import ppo, rejection_sampling
 from training.rlhf.recipes.answers import EvaluateConfig
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.ppo import PPOConfig
@@ -318,7 +319,7 @@ PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
     (Kind.HUB_UNKNOWN_NAME, ask_a_hub_without_the_model),
     (Kind.WRONG_KIND_OF_MODEL, lambda scene: loading.load_reward_model(scene.saved_policy())),
     (Kind.MODEL_UNREADABLE, damage_a_model),
-    (Kind.TEXTS_TOO_LONG, lambda scene: sft.encode(demo_world.demonstrations(1, 0), tokenizer(), 2)),
+    (Kind.TEXTS_TOO_LONG, lambda scene: encode(demo_world.demonstrations(1, 0), tokenizer(), 2)),
     (Kind.TEXTS_TOO_LONG, lambda scene: chat.cut_prompts([[1, 2]], 0)),
     (Kind.TEXTS_TOO_LONG, lambda scene: fit_group(Group([1], [[1, 2, 3]], [0]), max_length=3)),
     (Kind.TEXTS_TOO_LONG, lambda scene: train_on_one_ranking(scene, max_length=2)),
@@ -327,7 +328,7 @@ PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
     (Kind.GOLD_CANNOT_JUDGE, lambda scene: demo_world.gold_reward([{"role": "user", "content": "?"}], "a")),
     (Kind.DATA_EMPTY, lambda scene: draw_prompts(project=scene.lab, split="train", limit=3, seed=0)),
     (Kind.DATA_EMPTY, lambda scene: prompts_to_sample(project=scene.lab, limit=3, seed=0)),
-    (Kind.DATA_EMPTY, lambda scene: sft.encode([], tokenizer(), 64)),
+    (Kind.DATA_EMPTY, lambda scene: encode([], tokenizer(), 64)),
     (Kind.DATA_EMPTY, sample_best_of_no_prompts),
     (Kind.DATA_EMPTY, evaluate_no_prompts),
     (Kind.DATA_EMPTY, learn_from_no_ranking),

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from annotation.ids import uuid7
-from annotation.models import Ranking
+from annotation.models import Project, Ranking
 from tests.training.conftest import RunMaker, wait_until
 from training.models import ModelVersion, RunEvent, TrainingRun
 from training.rlhf.core.checkpoint import Checkpoints
@@ -86,6 +86,29 @@ def test_requeued_run_resumes_and_reports_each_step_once(ranked: ModelVersion) -
     assert [step for step, _ in said] == list(range(1, run.result["counts"]["steps"] + 1))
     assert [attempt for _, attempt in said] == sorted(attempt for _, attempt in said)
     assert {attempt for _, attempt in said} == {1, 2}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_requeued_sft_run_resumes_with_the_new_model_of_the_demo_world(
+    lab: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Checkpoints.save
+
+    def stopped_after_writing(self: Checkpoints, step: int, *state: Any, **options: Any) -> bool:
+        written = write(self, step, *state, **options)
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return written
+
+    monkeypatch.setattr(Checkpoints, "save", stopped_after_writing)
+    recipe = {"max_demonstrations": 16, "batch_size": 4, "sample_prompts": 1, "sample_tokens": 2}
+    run = launch_run(project=lab, kind="sft", recipe=recipe | {"checkpoint_steps": 1}, inputs={}, user=None)
+    assert attempted(run) == EXIT_CANCELLED
+    assert (run.state, left(run)) == ("queued", ["attempt-1/checkpoints"])
+    assert attempted(run) == EXIT_DONE
+    assert (run.state, run.attempt, left(run)) == ("succeeded", 2, [])
+    said = RunEvent.objects.filter(run=run, type="metrics").order_by("seq").values_list("step", "attempt")
+    assert list(said) == [(1, 1), (2, 1), (3, 2), (4, 2)]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -106,14 +106,11 @@ def split_by_prompt(
     """
     heldout = [ranking for ranking in rankings if ranking.split == "heldout"]
     if not heldout and heldout_fraction > 0:
-        bound = int(heldout_fraction * 2**32)
-        heldout = [
-            r for r in rankings if int(hashlib.sha256(r.prompt_hash.encode()).hexdigest()[:8], 16) < bound
-        ]
+        heldout = [r for r in rankings if is_held_out(r.prompt_hash, heldout_fraction)]
     if not heldout:
         return list(rankings), []
     hashes = {ranking.prompt_hash for ranking in heldout}
-    words = [_words_of(ranking.messages) for ranking in rankings]
+    words = [words_of(ranking.messages) for ranking in rankings]
     found = 0
     while found < len(hashes):  # a file can give the same hash to prompts with different wording
         found = len(hashes)
@@ -124,7 +121,15 @@ def split_by_prompt(
     ]
 
 
-def _words_of(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
+def is_held_out(prompt: str, fraction: float) -> bool:
+    """Return whether a prompt is among the held-out fraction of all prompts. The answer depends only on the
+    hash of ``prompt``, which identifies the prompt."""
+    return int(hashlib.sha256(prompt.encode()).hexdigest()[:8], 16) < int(fraction * 2**32)
+
+
+def words_of(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return the roles and contents of a conversation. Conversations that differ only in whitespace are
+    equal."""
     return tuple((message["role"], " ".join(message["content"].split())) for message in messages)
 
 
@@ -160,7 +165,7 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
 def count_shared_prompts(learn: Sequence[Ranking], heldout: Sequence[Ranking]) -> int:
     """Return the number of prompts in an external split that are in both the training and the held-out
     rankings. Differences in whitespace are ignored."""
-    return len({_words_of(r.messages) for r in learn} & {_words_of(r.messages) for r in heldout})
+    return len({words_of(r.messages) for r in learn} & {words_of(r.messages) for r in heldout})
 
 
 def hash_messages(messages: Sequence[Mapping[str, str]]) -> str:

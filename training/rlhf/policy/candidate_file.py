@@ -13,9 +13,9 @@ from transformers import PreTrainedTokenizerBase
 from storage import durable
 from training.rlhf.core.messages import Messages
 from training.rlhf.data.candidates import Candidate, PromptCandidates, read_candidates
+from training.rlhf.data.demonstrations import Row
 from training.rlhf.models import chat
 from training.rlhf.policy.candidates import Candidates
-from training.rlhf.policy.sft import Row
 
 
 def write_candidates(

@@ -113,8 +113,9 @@ class LoopProgress:
     the candidates.
 
     `round` counts from 1. `tuned_from` is the step after which the current round's fine-tuning began, and
-    `fit` is its progress. Both are None while the round samples. `kept` counts the imitated answers, and
-    `loss` and `heldout_loss` are those of the last complete round.
+    `fit` is its progress (`sft.FitProgress`). Both are None while the round samples. `kept` counts the
+    imitated answers, and `loss` and `heldout_loss` are those of the last complete round. `before` contains
+    the sample answers of the starting policy.
     """
 
     step: int = 0
@@ -124,6 +125,7 @@ class LoopProgress:
     kept: int = 0
     loss: float | None = None
     heldout_loss: float | None = None
+    before: list[list[int]] | None = None
 
 
 @dataclass
@@ -144,16 +146,18 @@ class State:
         modules, optimisers = {"policy": self.policy.model}, {"policy": self.optimiser}
         save_checkpoint(store, report, self.progress.step, modules, optimisers, asdict(self.progress), data)
 
-    def resume(self, store: CheckpointStore, n: int) -> None:
+    def resume(self, store: CheckpointStore, n: int) -> LoopProgress:
+        """Restore the state from the newest checkpoint, if there is one, and return its progress."""
         resumed = store.resume({"policy": self.policy.model}, {"policy": self.optimiser})
         if resumed is None:
-            return
+            return self.progress
         self.progress = LoopProgress(**resumed.counters)
         rounds: dict[int, dict[str, Tensor]] = {}
         for name, values in resumed.data.items():
             number, column = name.split("/", 1)
             rounds.setdefault(int(number), {})[column] = values
         self.candidates = [from_tensors(rounds[number], n) for number in sorted(rounds)]
+        return self.progress
 
 
 def train(
@@ -190,11 +194,11 @@ def train(
     rate = config.learning_rate or rate_for(loaded.model, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
     config = config.model_copy(update={"learning_rate": rate})
     shown = range(min(config.sample_prompts, len(asked.ids)))
-    before = greedy(config, loaded, [asked.ids[i] for i in shown], report)
     store = open_store(checkpoints, config, of=identity(loaded, judges, asked))
-    state = State(loaded, sft.new_optimizer(loaded.model, rate, config.weight_decay), LoopProgress())
-    state.resume(store, config.samples_per_prompt)
-    progress = state.progress
+    state = State(loaded, sft.new_optimizer(loaded.model, config), LoopProgress())
+    progress = state.resume(store, config.samples_per_prompt)
+    if progress.before is None:
+        progress.before = greedy(config, loaded, [asked.ids[i] for i in shown], report)
 
     while progress.round <= config.rounds:
         sample_round(config, state, judges, asked, gold, store, report)
@@ -206,9 +210,10 @@ def train(
 
     if not state.candidates:
         raise UnusableInput(nothing_kept(config, asked), FailureKind.NOTHING_KEPT)
-    after = greedy(config, loaded, [asked.ids[i] for i in shown], report)
-    report_samples(progress.step, judges, asked, before, after, report)
-    report.check()
+    with saving_when_stopped(lambda: state.save(store, report)):
+        after = greedy(config, loaded, [asked.ids[i] for i in shown], report)
+        report_samples(progress.step, judges, asked, progress.before, after, report)
+        report.check()
     if candidates is not None:
         write_candidates(
             Path(candidates),
@@ -283,15 +288,26 @@ def tune_round(
         progress.tuned_from = progress.step
         report.metrics(progress.step, selection_metrics(candidates, kept))
         seed_everything(tuning.seed)
-        state.optimiser = sft.new_optimizer(
-            state.policy.model, config.learning_rate or 0.0, config.weight_decay
-        )
-    rows = rows_of(candidates, asked, kept)
-    shifted = ShiftedReporter(report, progress.tuned_from, phase=phase_name("train", config, progress))
-    steps, loss, heldout_loss = sft.fit(tuning, *state.policy, rows, shifted)
-    progress.step = progress.tuned_from + steps
-    progress.loss, progress.heldout_loss = loss, heldout_loss
-    progress.kept += len(rows)
+        state.optimiser = sft.new_optimizer(state.policy.model, tuning)
+    began = progress.tuned_from
+
+    def save(fitted: sft.FitProgress) -> None:
+        progress.step, progress.fit = began + fitted.step, asdict(fitted)
+        state.save(store, report)
+
+    fitted = sft.fit(
+        tuning,
+        *state.policy,
+        rows_of(candidates, asked, kept),
+        ShiftedReporter(report, by=began, phase=phase_name("train", config, progress)),
+        optimiser=state.optimiser,
+        progress=sft.FitProgress(**(progress.fit or {})),
+        save=save,
+        due=store.due,
+    )
+    progress.step = began + fitted.step
+    progress.loss, progress.heldout_loss = fitted.loss, fitted.heldout_loss
+    progress.kept += sum(map(len, kept))
     progress.round, progress.tuned_from, progress.fit = progress.round + 1, None, None
 
 

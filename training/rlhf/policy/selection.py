@@ -9,9 +9,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from training.rlhf.data.demonstrations import Row
 from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.models.loading import Loaded
-from training.rlhf.policy import sft
 from training.rlhf.policy.candidates import Candidates
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 
@@ -56,10 +56,10 @@ def selected(config: RejectionSamplingConfig, candidates: Candidates, policy: Lo
     return [select(config, scores[group], usable[group], texts[group]) for group in groups]
 
 
-def rows_of(candidates: Candidates, asked: EncodedPrompts, kept: Sequence[Sequence[int]]) -> list[sft.Row]:
+def rows_of(candidates: Candidates, asked: EncodedPrompts, kept: Sequence[Sequence[int]]) -> list[Row]:
     answers = torch.split(candidates.ids, candidates.lengths.tolist())
     return [
-        sft.Row(asked.ids[i], answers[i * candidates.n + position].tolist())
+        Row(asked.ids[i], answers[i * candidates.n + position].tolist())
         for i, positions in enumerate(kept)
         for position in positions
     ]

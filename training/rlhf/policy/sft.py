@@ -3,26 +3,31 @@
     result = train(SFTConfig(), base_model="path or hub name", demonstrations=[…], out_dir="…", report=…)
 
 The metrics at every step are `loss`, `learning_rate`, `grad_norm` and `tokens_per_second`. The loss is in
-nats per response token. The gradient norm is measured before clipping. `tokens_per_second` counts prompts and
-responses, without padding. If there are held-out demonstrations, some steps also report `heldout_loss`.
+nats per response token, before the step's update. The gradient norm is measured before clipping.
+`tokens_per_second` counts prompts and responses, without padding. If there are held-out demonstrations, some
+steps also report `heldout_loss`, which is measured after the step's update.
+
+The model stays in eval mode: dropout would make the loss differ from the log-probabilities that sampling and
+later training compute.
 """
 
 import math
-import random
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.checkpoint import digest, open_store, save_checkpoint, saving_when_stopped
+from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
-from training.rlhf.core.seeds import seed_everything
+from training.rlhf.core.seeds import generator_for, seed_everything
 from training.rlhf.data.batching import cut_by_width
+from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
 from training.rlhf.generation.decoding import generate
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy, save_model
@@ -39,28 +44,31 @@ BETAS = (0.9, 0.95)
 
 @dataclass(frozen=True)
 class SFTResult:
-    """The final `loss` and `heldout_loss` are in nats per response token. `skipped` counts skipped rows,
-    and `cut` counts rows with a truncated prompt."""
+    """The final `loss` and `heldout_loss` are in nats per response token. `rows` is the number of usable
+    demonstrations. `left_out` counts the other demonstrations by reason (`demonstrations.encode`).
+    `prompts_cut` counts truncated prompts."""
 
     path: Path
     steps: int
+    rows: int
     loss: float
     heldout_loss: float | None
-    skipped: int
-    cut: int
+    left_out: dict[str, int]
+    prompts_cut: int
     seconds: float
 
 
-@dataclass(frozen=True)
-class Row:
-    """One demonstration as tokens: the prompt, then the response with EOS."""
+@dataclass
+class FitProgress:
+    """The position and the results of `fit`, as JSON in checkpoints. The data order follows from the recipe's
+    seed, so the number of completed steps is the entire data position. `metrics` are those of the last step.
+    If the run was stopped in that step's evaluation, `reported` is lower than `step`."""
 
-    prompt: list[int]
-    response: list[int]
-
-    @property
-    def length(self) -> int:
-        return len(self.prompt) + len(self.response)
+    step: int = 0
+    reported: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    loss: float = math.nan
+    heldout_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,28 +87,66 @@ def train(
     base_model: ModelSource,
     demonstrations: Sequence[Demonstration],
     out_dir: str | Path,
+    checkpoints: str | Path | None = None,
     report: Reporter | None = None,
 ) -> SFTResult:
     """Train, save to `out_dir`, and return the result. A `Loaded` base model is trained in place.
 
-    Raises `ModelNotFound`, `ValueError` (if there is nothing to learn from), `TrainingDiverged` and
-    `Cancelled`. If an exception is raised, nothing is written.
+    If `checkpoints` is a folder and the process is killed, repeating the call resumes from the newest
+    checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
+    run. The checkpoint folder is not removed.
+
+    Raises `ModelNotFound`, `ValueError` (if there is nothing to learn from), `TrainingDiverged`,
+    `CheckpointRefused` and `Cancelled`. If an exception is raised, no model is written.
     """
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
     policy, tokenizer = open_policy(base_model)
-    rows, skipped, cut = encode(
-        demonstrations, tokenizer, min(config.max_length, chat.context_length(policy))
+    data = encode(demonstrations, tokenizer, min(config.max_length, chat.context_length(policy)))
+    shown = data.messages[: config.sample_prompts]
+    modules, optimisers = {"model": policy}, {"all": new_optimizer(policy, config)}
+    of = {
+        "demonstrations": digest([(row.prompt, row.response) for row in data.rows]),
+        "base model": fingerprint(modules),
+    }
+    store = open_store(checkpoints, config, of=of)
+    resumed = store.resume(modules, optimisers)
+    if resumed:
+        progress, before = FitProgress(**resumed.counters["progress"]), resumed.counters["before"]
+    else:
+        progress = FitProgress()
+        before = answers(policy, tokenizer, shown, config.sample_tokens, check=report.check)
+
+    def save(progress: FitProgress) -> None:
+        counters = {"progress": asdict(progress), "before": before}
+        save_checkpoint(store, report, progress.step, modules, optimisers, counters)
+
+    progress = fit(
+        config,
+        policy,
+        tokenizer,
+        data.rows,
+        report,
+        optimiser=optimisers["all"],
+        progress=progress,
+        save=save,
+        due=store.due,
     )
-    shown = [demonstration.messages for demonstration in demonstrations[: config.sample_prompts]]
-    before = answers(policy, tokenizer, shown, config.sample_tokens)
-    steps, loss, heldout_loss = fit(config, policy, tokenizer, rows, report)
-    after = answers(policy, tokenizer, shown, config.sample_tokens)
+    with saving_when_stopped(lambda: save(progress)):
+        after = answers(policy, tokenizer, shown, config.sample_tokens, check=report.check)
+        report.check()
     for messages, old, new in zip(shown, before, after, strict=True):
-        report.sample(steps, messages=messages, before=old, after=new, scores={})
-    report.check()
-    path = save_model(policy, tokenizer, out_dir)
-    return SFTResult(path, steps, loss, heldout_loss, skipped, cut, time.monotonic() - started)
+        report.sample(progress.step, messages=messages, before=old, after=new, scores={})
+    return SFTResult(
+        path=save_model(policy, tokenizer, out_dir),
+        steps=progress.step,
+        rows=len(data.rows),
+        loss=progress.loss,
+        heldout_loss=progress.heldout_loss,
+        left_out=data.left_out,
+        prompts_cut=data.prompts_cut,
+        seconds=time.monotonic() - started,
+    )
 
 
 def fit(
@@ -109,67 +155,84 @@ def fit(
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[Row],
     report: Reporter,
-) -> tuple[int, float, float | None]:
-    """Train `policy` in place on `rows`. Return the number of steps, the last loss and the held-out loss."""
-    order = random.Random(f"sft {config.seed}")
-    rows = order.sample(rows, len(rows))
-    n_heldout = min(int(len(rows) * config.heldout_share), len(rows) - 1)
-    heldout, rows = rows[:n_heldout], rows[n_heldout:]
-    total = config.epochs * math.ceil(len(rows) / config.batch_size)
-    peak = config.learning_rate or rate_for(policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
-    warmup = math.ceil(total * config.warmup_share)
-    optimizer = new_optimizer(policy, peak, config.weight_decay)
-    policy.train()
-    step, loss, heldout_loss = 0, math.nan, None
-    for _ in range(config.epochs):
-        for batch in batches(rows, config.batch_size, order):
-            report.check()
-            rate = peak * rate_factor(config.schedule, step, total, warmup=warmup)
-            step += 1
-            loss, values = sft_step(policy, tokenizer, optimizer, batch, step, rate, config)
-            if heldout and (step == total or step % max(1, total // HELDOUT_MEASUREMENTS) == 0):
-                heldout_loss = mean_loss(policy, tokenizer, heldout, config.micro_batch_size)
-                values["heldout_loss"] = heldout_loss
-            report.metrics(step, values)
-            report.progress("train", step, total)
+    *,
+    optimiser: torch.optim.Optimizer,
+    progress: FitProgress | None = None,
+    save: Callable[[FitProgress], None] = lambda progress: None,
+    due: Callable[[], bool] = lambda: False,
+) -> FitProgress:
+    """Train `policy` in place on `rows` and return the final progress.
+
+    `optimiser` comes from `new_optimizer`. With `progress` from an earlier call, and with the weights and
+    moments of that moment, training continues after `progress.step`. `due` is called after every step.
+    `save` is called if `due` returns true, or if the reporter stops the loop. At that moment, the weights,
+    the moments and the progress belong to the same step.
+    """
+    progress = progress or FitProgress()
     policy.train(False)
-    return step, loss, heldout_loss
+    learned, heldout = split_by_prompt(rows, config.heldout_share)
+    total = config.epochs * math.ceil(len(learned) / config.batch_size)
+    peak = peak_rate(config, policy)
+    warmup = math.ceil(total * config.warmup_share)
+    evaluate_at = {round(total * n / HELDOUT_MEASUREMENTS) for n in range(1, HELDOUT_MEASUREMENTS + 1)}
+
+    def end_step() -> None:
+        if heldout and progress.step in evaluate_at:
+            with saving_when_stopped(lambda: save(progress)):
+                found = mean_loss(policy, tokenizer, heldout, config.micro_batch_size, check=report.check)
+            progress.heldout_loss = progress.metrics["heldout_loss"] = found
+        report.metrics(progress.step, progress.metrics)
+        report.progress("train", progress.step, total)
+        progress.reported = progress.step
+
+    report.progress("train", progress.step, total)
+    if progress.reported < progress.step:
+        end_step()
+    for batch in batches(config, learned, after=progress.step):
+        started = time.monotonic()
+        with saving_when_stopped(lambda: save(progress)):
+            loss = add_gradients(config, policy, tokenizer, batch, check=report.check)
+        grad_norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), config.max_grad_norm))
+        require_finite(progress.step + 1, {"loss": loss, "grad_norm": grad_norm})
+        rate = peak * rate_factor(config.schedule, progress.step, total, warmup=warmup)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        progress.step, progress.loss = progress.step + 1, loss
+        progress.metrics = {
+            "loss": loss,
+            "learning_rate": rate,
+            "grad_norm": grad_norm,
+            "tokens_per_second": sum(row.length for row in batch) / (time.monotonic() - started),
+        }
+        end_step()
+        if due():
+            save(progress)
+    return progress
 
 
-def sft_step(
+def add_gradients(
+    config: SFTConfig,
     policy: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    optimizer: torch.optim.Optimizer,
     rows: Sequence[Row],
-    step: int,
-    learning_rate: float,
-    config: SFTConfig,
-) -> tuple[float, dict[str, float]]:
-    """Make one optimiser update on `rows`. Return the loss before the update and the metrics.
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> float:
+    """Add the gradients of the mean loss over `rows`. Return the loss in nats per response token.
 
     Each micro-batch contributes its *summed* loss, divided by the token count of the entire batch. The
     gradient therefore does not depend on how the batch is split. A mean of micro-batch means would give more
-    weight to the tokens of short rows.
+    weight to the tokens of short rows. `check` is called before each micro-batch.
     """
-    started, n_tokens, loss = time.monotonic(), sum(len(row.response) for row in rows), 0.0
+    n_tokens, loss = sum(len(row.response) for row in rows), 0.0
     for like in rows_of_like_length(rows, config.micro_batch_size):
+        check()
         part = summed_loss(policy, collate(like, tokenizer, policy.device)) / n_tokens
         part.backward()  # type: ignore[no-untyped-call]
         loss += part.item()
-    grad_norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), config.max_grad_norm))
-    require_finite(step, {"loss": loss, "grad_norm": grad_norm})
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    speed = sum(row.length for row in rows) / (time.monotonic() - started)
-    values = {
-        "loss": loss,
-        "learning_rate": learning_rate,
-        "grad_norm": grad_norm,
-        "tokens_per_second": speed,
-    }
-    return loss, values
+    return loss
 
 
 def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
@@ -180,43 +243,19 @@ def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
 
 @torch.no_grad()
 def mean_loss(
-    policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], micro_batch_size: int
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Row],
+    micro_batch_size: int,
+    *,
+    check: Callable[[], None] = lambda: None,
 ) -> float:
-    """Return the mean loss over all rows, in nats per response token, with dropout off."""
-    was_training = policy.training
-    policy.train(False)
-    total = sum(
-        summed_loss(policy, collate(like, tokenizer, policy.device)).item()
-        for like in rows_of_like_length(rows, micro_batch_size)
-    )
-    policy.train(was_training)
+    """Return the mean loss over all rows, in nats per response token."""
+    total = 0.0
+    for like in rows_of_like_length(rows, micro_batch_size):
+        check()
+        total += summed_loss(policy, collate(like, tokenizer, policy.device)).item()
     return total / sum(len(row.response) for row in rows)
-
-
-def encode(
-    demonstrations: Sequence[Demonstration], tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> tuple[list[Row], int, int]:
-    """Return token rows, the number of skipped rows and the number of truncated prompts.
-
-    A row is skipped if its response alone fills `max_length`. Raises ValueError if no row remains.
-    """
-    rows, skipped, cut = [], 0, 0
-    for messages, text in demonstrations:
-        prompt, response = chat.encode_prompt(tokenizer, messages), chat.encode_response(tokenizer, text)
-        room = max_length - len(response)
-        if room < 1:
-            skipped += 1
-            continue
-        cut += len(prompt) > room
-        rows.append(Row(prompt[-room:], response))
-    if not rows:
-        kind = FailureKind.TEXTS_TOO_LONG if skipped else FailureKind.DATA_EMPTY
-        raise UnusableInput(
-            f"there are no demonstrations to train on: {len(demonstrations)} given, {skipped} of them with a "
-            f"response that fills all {max_length} tokens",
-            kind,
-        )
-    return rows, skipped, cut
 
 
 def rows_of_like_length(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
@@ -236,23 +275,42 @@ def collate(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, device: tor
     return Batch(ids.to(device), mask.to(device), wanted.to(device))
 
 
-def batches(rows: Sequence[Row], size: int, order: random.Random) -> Iterator[list[Row]]:
-    """Make one pass over all rows in a new random order. The last batch can be smaller."""
-    shuffled = order.sample(rows, len(rows))
-    for start in range(0, len(shuffled), size):
-        yield shuffled[start : start + size]
+def batches(config: SFTConfig, rows: Sequence[Row], *, after: int = 0) -> Iterator[list[Row]]:
+    """Yield the batches of all epochs, without the first `after` batches.
+
+    Each epoch makes one pass over all rows in a new random order, which depends only on the seed and the
+    epoch. The last batch of an epoch can be smaller.
+    """
+    per_epoch = math.ceil(len(rows) / config.batch_size)
+    for epoch in range(after // per_epoch, config.epochs):
+        chance = generator_for(config.seed, "order of demonstrations", epoch)
+        order = torch.randperm(len(rows), generator=chance).tolist()
+        first = after % per_epoch if epoch == after // per_epoch else 0
+        for start in range(first * config.batch_size, len(rows), config.batch_size):
+            yield [rows[index] for index in order[start : start + config.batch_size]]
 
 
-def new_optimizer(policy: PreTrainedModel, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+def new_optimizer(policy: PreTrainedModel, config: SFTConfig) -> torch.optim.AdamW:
+    """Return the optimiser for `fit`, which sets the learning rate at every step."""
     trainable = [parameter for parameter in policy.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(trainable, lr=learning_rate, betas=BETAS, weight_decay=weight_decay, fused=True)
+    peak = peak_rate(config, policy)
+    return torch.optim.AdamW(trainable, lr=peak, betas=BETAS, weight_decay=config.weight_decay, fused=True)
+
+
+def peak_rate(config: SFTConfig, policy: PreTrainedModel) -> float:
+    return config.learning_rate or rate_for(policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
 
 
 def answers(
-    policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages], max_tokens: int
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Messages],
+    max_tokens: int,
+    *,
+    check: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """Return the most likely answer to each prompt, as text."""
     encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
     room = min(max_tokens, chat.context_length(policy) - 1)
-    completions = generate(policy, tokenizer, encoded, max_new_tokens=room, temperature=0)
+    completions = generate(policy, tokenizer, encoded, max_new_tokens=room, temperature=0, check=check)
     return [chat.decode(tokenizer, row[0].ids) for row in completions]

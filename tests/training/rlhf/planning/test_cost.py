@@ -43,6 +43,7 @@ from tests.training.rlhf.data.test_batching import classifier
 from training.rlhf.generation import sampling
 from training.rlhf.policy import ppo, sft
 from training.rlhf.reward import reward_model
+from training.rlhf.data.demonstrations import encode
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.core.messages import Demonstration
@@ -103,8 +104,10 @@ def run(loop, recipe):
         sampling.sample(SampleConfig(**recipe), policy=policy(), prompts=prompts)
 
 # Trigger all lazy imports now, so that only the loop is measured.
-rows, _, _ = sft.encode([Demonstration(messages(0), "w1")], tokenizer, 128)
-sft.fit(SFTConfig(heldout_share=0), tiny.policy(), tokenizer, rows, NullReporter())
+model, config_of = tiny.policy(), SFTConfig(heldout_share=0)
+rows = encode([Demonstration(messages(0), "w1")], tokenizer, 128).rows
+optimiser = sft.new_optimizer(model, config_of)
+sft.fit(config_of, model, tokenizer, rows, NullReporter(), optimiser=optimiser)
 for loop, recipe in cases.items():
     pid = os.fork()
     if not pid:

@@ -29,6 +29,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, NullReporter
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.candidates import read_candidates
+from training.rlhf.data.demonstrations import Row
 from training.rlhf.generation.evaluation import compare, evaluate
 from training.rlhf.generation.prompts import encode_prompts
 from training.rlhf.judging.judges import open_judges
@@ -100,9 +101,10 @@ def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> 
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def fitted(config: RejectionSamplingConfig, policy: Loaded, rows: list[sft.Row]) -> None:
+def fitted(config: RejectionSamplingConfig, policy: Loaded, rows: list[Row]) -> None:
     seed_everything(config.seed)
-    sft.fit(config, *policy, rows, NullReporter())
+    optimiser = sft.new_optimizer(policy.model, config)
+    sft.fit(config, *policy, rows, NullReporter(), optimiser=optimiser)
 
 
 def test_policy_improves_significantly(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.small_world import SHORT_ANSWERS, short_demonstrations, tokenizer, untrained_policy
 from training import demo_world
-from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.reporter import Cancelled, TrainingDiverged
 from training.rlhf.data import batching
-from training.rlhf.models import chat
+from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
 from training.rlhf.models.loading import load_policy
 from training.rlhf.policy import sft
 from training.rlhf.recipes.sft import SFTConfig
@@ -21,12 +21,17 @@ from training.rlhf.recipes.sft import SFTConfig
 QUICK = SFTConfig(learning_rate=2e-2, epochs=2, batch_size=16, heldout_share=0.1, sample_tokens=12)
 
 
-def rows(n: int) -> list[sft.Row]:
-    return sft.encode(demo_world.demonstrations(n, seed=1), tokenizer(), 512)[0]
+def rows(n: int) -> list[Row]:
+    return encode(demo_world.demonstrations(n, seed=1), tokenizer(), 512).rows
+
+
+def gradients(model: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
 def test_policy_learns_its_demonstrations(tmp_path: Path) -> None:
     report = ListReporter()
+    learned, _ = split_by_prompt(encode(short_demonstrations(160), tokenizer(), 512).rows, 0.1)
     result = sft.train(
         QUICK.model_copy(update={"epochs": 6}),
         base_model=untrained_policy(),
@@ -35,11 +40,11 @@ def test_policy_learns_its_demonstrations(tmp_path: Path) -> None:
         report=report,
     )
     losses = report.series("loss")
-    assert len(losses) == result.steps == 54
+    assert len(losses) == result.steps == 6 * math.ceil(len(learned) / 16)
     assert losses[0] == pytest.approx(math.log(len(tokenizer())), abs=0.5)
     assert result.heldout_loss is not None
     assert result.heldout_loss < 1.0 < losses[9]
-    assert report.progress_rows[-1] == ("train", 54, 54)
+    assert report.progress_rows[-1] == ("train", result.steps, result.steps)
     assert [row["after"] in SHORT_ANSWERS for row in report.sample_rows] == [True] * 4
     assert not any(row["before"] in SHORT_ANSWERS for row in report.sample_rows)
     assert load_policy(result.path).model.config.pad_token_id == tokenizer().pad_token_id
@@ -72,17 +77,27 @@ def test_loss_includes_only_response_tokens(tmp_path: Path) -> None:
     assert int(batch.wanted.sum()) == len(row.response)
 
 
-def test_micro_batches_change_neither_loss_nor_weights() -> None:
+def test_micro_batches_change_neither_loss_nor_gradients() -> None:
     results = []
     for micro in (1, 3, 8):
         policy = untrained_policy()
-        optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.1)
-        config = QUICK.model_copy(update={"micro_batch_size": micro, "max_grad_norm": 1000.0})
-        loss, _ = sft.sft_step(*policy, optimizer, rows(8), 1, 0.1, config)
-        results.append((loss, torch.cat([p.detach().flatten() for p in policy.model.parameters()])))
-    for loss, weights in results[1:]:
+        loss = sft.add_gradients(QUICK.model_copy(update={"micro_batch_size": micro}), *policy, rows(8))
+        results.append((loss, gradients(policy.model)))
+    for loss, found in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-5)
-        torch.testing.assert_close(weights, results[0][1], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(found, results[0][1], rtol=1e-4, atol=1e-6)
+
+
+def test_dropout_is_off_during_training() -> None:
+    model, words = tiny.gpt2_policy(), tiny.tokenizer()
+    assert model.config.attn_pdrop > 0
+    given = [Row([2, 5, n], [n + 1, n + 2, 1]) for n in range(6, 30)]
+    config = SFTConfig(batch_size=24, heldout_share=0)
+    expected = sft.mean_loss(model, words, given, 24)
+    optimiser = sft.new_optimizer(model, config)
+    fitted = sft.fit(config, model, words, given, ListReporter(), optimiser=optimiser)
+    assert fitted.loss == pytest.approx(expected, rel=1e-5)
+    assert not model.training
 
 
 @pytest.mark.parametrize("size", [1, 5, 64])
@@ -97,17 +112,17 @@ def test_micro_batches_contain_every_row_once_with_little_padding(size: int) -> 
     assert list(sft.rows_of_like_length([], size)) == []
 
 
-def test_cancelled_run_stops_after_the_step_and_writes_nothing(tmp_path: Path) -> None:
-    report = ListReporter(cancel_after=3)
+def test_cancelled_run_stops_before_the_next_micro_batch_and_writes_nothing(tmp_path: Path) -> None:
+    report = ListReporter(cancel_after=4)
     with pytest.raises(Cancelled):
         sft.train(
-            QUICK,
+            QUICK.model_copy(update={"batch_size": 1}),
             base_model=untrained_policy(),
             demonstrations=short_demonstrations(64),
             out_dir=tmp_path / "policy",
             report=report,
         )
-    assert len(report.series("loss")) == 2
+    assert len(report.series("loss")) == 2  # the first check precedes the sample answers
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,17 +138,6 @@ def test_non_finite_loss_stops_the_run_before_the_update(tmp_path: Path) -> None
             out_dir=tmp_path / "policy",
         )
     assert list(tmp_path.iterdir()) == []
-
-
-def test_skipped_and_truncated_rows_are_counted() -> None:
-    question = demo_world.prompts(1, seed=0)[0]
-    demonstrations = [Demonstration(question, "Yes."), Demonstration(question, "Yes. " * 50)]
-    length = len(chat.encode_prompt(tokenizer(), question))
-    encoded, skipped, cut = sft.encode(demonstrations, tokenizer(), max_length=length)
-    assert (len(encoded), skipped, cut) == (1, 1, 1)
-    assert encoded[0].length == length
-    with pytest.raises(ValueError, match="no demonstrations to train on: 1 given, 1 of them"):
-        sft.encode(demonstrations[1:], tokenizer(), max_length=20)
 
 
 def test_reported_learning_rate_rises_to_its_peak_and_then_decays(tmp_path: Path) -> None:

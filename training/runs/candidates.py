@@ -122,8 +122,8 @@ def spread_answers(answers: Sequence[Candidate], number: int) -> list[Candidate]
 def _drafts(
     run: TrainingRun, lines: Iterator[PromptCandidates], responses: int, max_tasks: int
 ) -> Iterator[TaskDraft]:
-    model = run.recipe.get("base_model") or run.inputs["policy"]
-    sampling = {name: run.recipe[name] for name in SETTINGS} | {"finished": True}
+    model = run.recipe.get("base_model") or run.inputs.get("policy", "")
+    sampling = {name: run.recipe[name] for name in SETTINGS if name in run.recipe} | {"finished": True}
     made = 0
     for line in lines:
         if line["round"] > 1 or made == max_tasks:

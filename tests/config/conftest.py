@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from annotation.oversight.exclusion import Who, exclude_annotator
 from annotation.webhooks.endpoints import create_endpoint
 from tests.annotation.answering import claim, strict_order
 from training.models import ModelVersion, TrainingRun
+from training.runs.candidates import CANDIDATES, finished_file, keep_candidates
 
 OWNER = "alice"  # owns the rows that belong to a single user
 
@@ -35,6 +37,10 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
     run = TrainingRun.objects.create(
         project=project, kind="sft", recipe={}, inputs={}, state="cancelled", finished_at=project.created_at
     )
+    run.folder.mkdir(parents=True)
+    (run.folder / CANDIDATES).write_bytes(gzip.compress(b""))
+    run.result = {"candidates": keep_candidates(run, finished_file(run.folder / CANDIDATES))}
+    run.save(update_fields=["result"])
     model = ModelVersion.objects.create(
         project=project,
         name="support-sft-1",

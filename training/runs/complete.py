@@ -20,6 +20,7 @@ from storage import durable
 from storage.digests import Manifest
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models.adapters import is_adapter
+from training.runs.candidates import CandidatesFile, keep_candidates
 from training.runs.progress.events import LostClaim, storable
 from training.runs.transitions import succeed_run
 
@@ -61,6 +62,7 @@ class Outcome:
     counts: Mapping[str, int] = field(default_factory=dict)
     model: NewModel | None = None
     tasks: NewTasks | None = None
+    candidates: CandidatesFile | None = None
     machine: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -92,6 +94,8 @@ def _complete(run: TrainingRun, attempt: int, outcome: Outcome) -> None:
         result["machine"] = dict(outcome.machine)
     if made:
         result["model"] = {"id": str(made.id), "name": made.name}
+    if outcome.candidates:
+        result["candidates"] = keep_candidates(run, outcome.candidates)
     succeed_run(run_id=run.id, attempt=attempt, result=result)
     if made and outcome.model:
         _put_into_place(outcome.model.folder, made.folder)

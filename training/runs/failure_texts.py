@@ -126,11 +126,11 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.NOTHING_KEPT: Cause(
         "No answer was good enough to keep",
-        cause="Every sampled answer was truncated at the length limit or has a reward that exceeds the "
-        "prompt's mean reward by less than min_gain.",
-        fix="Raise max_new_tokens so that answers can end, lower min_gain, or sample at a higher "
-        "temperature.",
-        settings=("max_new_tokens", "min_gain", "temperature", "samples_per_prompt"),
+        cause="Every sampled answer was truncated at the length limit, has the same reward as all other "
+        "answers to its prompt, or misses min_gain or threshold.",
+        fix="Raise max_new_tokens so that answers can end, lower min_gain or threshold, or sample at a "
+        "higher temperature.",
+        settings=("max_new_tokens", "min_gain", "threshold", "temperature", "samples_per_prompt"),
     ),
     FailureKind.GOLD_CANNOT_JUDGE: Cause(
         "The gold judge can't score these prompts",

@@ -1472,6 +1472,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run_id}/candidates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * @description Download all answers that a rejection sampling run sampled, with their rewards, as gzipped JSON
+         *     lines: one line per round and prompt. `X-Checksum` is the file's SHA-256.
+         */
+        get: operations["runs_candidates_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/candidates/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Create ranking tasks from the answers of a rejection sampling run's first round.
+         *
+         *     Each task gets distinct answers whose rewards are spread over the whole range. Answers 201 if tasks
+         *     were created, and 200 if all of them existed.
+         */
+        post: operations["runs_candidates_tasks_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run_id}/events": {
         parameters: {
             query?: never;
@@ -1729,6 +1771,18 @@ export interface components {
          * @enum {string}
          */
         ActionEnum: "insert" | "update" | "delete" | "truncate";
+        AddedTasks: {
+            /** @description Number of new tasks. */
+            tasks: number;
+            /** @description Number of tasks that existed already. */
+            unchanged: number;
+            /** @description Number of new responses. */
+            responses: number;
+            /** @description The prompts without a task, by reason. */
+            readonly refused: {
+                [key: string]: number;
+            };
+        };
         AllBad: {
             label: string;
             /**
@@ -1979,6 +2033,25 @@ export interface components {
             brier: components["schemas"]["Estimate"];
             /** @description Calibration of P(i ≻ j), with each pair counted in both orders. */
             preference: components["schemas"]["Reliability"];
+        };
+        CandidateTasksRequest: {
+            /**
+             * @description Maximum number of answers per task. A task can have fewer if fewer answers are distinct.
+             * @default 4
+             */
+            responses_per_task?: number;
+            /**
+             * @description Maximum number of tasks, one per prompt.
+             * @default 100
+             */
+            max_tasks?: number;
+            /** @description Number of annotators who rank each task. If empty, the project's overlap. */
+            overlap?: number | null;
+            /**
+             * @description Tasks with a higher priority are assigned first. Imported tasks have priority 0.
+             * @default 10
+             */
+            priority?: number;
         };
         Cell: {
             model: string;
@@ -4083,6 +4156,7 @@ export interface components {
                 [key: string]: number;
             };
             machine?: components["schemas"]["UsedMachine"];
+            candidates?: components["schemas"]["StoredCandidates"];
         };
         /**
          * @description * `right` - right
@@ -4227,6 +4301,11 @@ export interface components {
             group: number;
             /** @description In each group, models at a better level never lost to models at a worse level. The data therefore give no upper bound for the distance between the levels. */
             level: number;
+        };
+        StoredCandidates: {
+            /** @description The SHA-256 of the file from `runs/{id}/candidates`. */
+            sha256: string;
+            bytes: number;
         };
         StrengthLevel: {
             level: number;
@@ -7927,6 +8006,93 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Run"];
                 };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_candidates_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/gzip": string;
+                };
+            };
+            /** @description The run has no candidates. The problem's detail says why. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_candidates_tasks_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["CandidateTasksRequest"];
+                "multipart/form-data": components["schemas"]["CandidateTasksRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddedTasks"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddedTasks"];
+                };
+            };
+            /** @description The run has no candidates. The problem's detail says why. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description A refusal. */
             default: {

@@ -58,6 +58,7 @@ export type ShownResponse = Schemas["ResponseShown"];
 export type Answer = Required<Schemas["SubmissionRequest"]>;
 export type Run = Schemas["Run"];
 export type RunKind = Run["kind"];
+export type AddedTasks = Schemas["AddedTasks"];
 export type JobState = Schemas["JobState"];
 export type RecipeKind = Schemas["RecipeKind"];
 export type MetricsEvent = Schemas["MetricsEvent"];

@@ -44,6 +44,11 @@ const FIGURES: Record<string, string> = {
   uncertainty_heldout_log_loss_unsure: "Held-out log loss with uncertainty",
   uncertainty_prior_spread: "Prior reward uncertainty",
   uncertainty_directions_determined: "Parameter directions determined by the rankings",
+  reward_best: "Mean best reward",
+  reward_mean_before: "Mean reward before",
+  reward_best_of_n_before: "Mean best reward before",
+  gold_mean_before: "Mean gold reward before",
+  gold_best_of_n_before: "Gold of the best answers before",
   heldout_ece: "Held-out calibration error",
 };
 

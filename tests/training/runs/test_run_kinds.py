@@ -26,10 +26,12 @@ from training.models import ModelVersion, RunEvent, TrainingRun
 from training.registry.reward_reports import report_of
 from training.registry.stages import promote_model
 from training.rlhf.core.messages import Demonstration
+from training.rlhf.data.candidates import read_candidates
 from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import sft
 from training.rlhf.recipes.sft import SFTConfig
 from training.runs import complete, transitions
+from training.runs.candidates import stored_candidates
 from training.runs.complete import NewModel, NewTasks, Outcome, complete_run
 from training.runs.estimates.estimates import estimate_run
 from training.runs.launch import launch_run
@@ -157,9 +159,16 @@ def test_run_kinds_together_complete_one_training_round(policy: ModelVersion) ->
     assert AutoModelForSequenceClassification.from_pretrained(judge.folder).config.num_labels == 1
 
     quick = QUICK_SFT | {"samples_per_prompt": 2, "max_new_tokens": 8, "max_prompts": 4}
-    ran(policy, "rejection_sampling", quick)
+    selecting = ran(policy, "rejection_sampling", quick | {"rounds": 2, "keep": "top_k"})
     sampled = ModelVersion.objects.get(name="lab-rs-1")
     assert sampled.parent == policy
+    assert selecting.result["counts"]["kept"] > 0
+    assert {"gold/mean_before", "gold/best_of_n_before"} <= set(sampled.metrics)
+    stored = stored_candidates(selecting)
+    assert stored.sha256 == selecting.result["candidates"]["sha256"]
+    assert sorted(path.name for path in selecting.folder.iterdir()) == ["candidates.jsonl.gz"]
+    kept = [one for line in read_candidates(stored.path) for one in line["candidates"] if one["kept"]]
+    assert len(kept) == selecting.result["counts"]["kept"]
 
     improved = ran(
         policy, "ppo", {"steps": 2, "rollout_prompts": 4, "max_new_tokens": 8, "samples": 1, "max_prompts": 4}

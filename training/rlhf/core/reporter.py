@@ -94,6 +94,33 @@ class PrintReporter(NullReporter):
         _print(f"checkpoint after step {step}")
 
 
+class ShiftedReporter:
+    """Reports a part of a loop whose steps count from 1, under the loop's own step numbers and phase name."""
+
+    def __init__(self, report: Reporter, by: int, *, phase: str) -> None:
+        self._report, self._by, self._phase = report, by, phase
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self._report.metrics(self._by + step, values)
+
+    def sample(
+        self, step: int, *, messages: Messages, before: str, after: str, scores: Mapping[str, float]
+    ) -> None:
+        self._report.sample(self._by + step, messages=messages, before=before, after=after, scores=scores)
+
+    def progress(self, phase: str, step: int, total: int) -> None:
+        self._report.progress(self._phase, step, total)
+
+    def flush(self) -> None:
+        self._report.flush()
+
+    def checkpoint(self, step: int) -> None:
+        self._report.checkpoint(self._by + step)
+
+    def check(self) -> None:
+        self._report.check()
+
+
 def _listed(values: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
 

@@ -49,9 +49,8 @@ LOGIT_ARRAYS = 6
 PICKING_ARRAYS = 4
 ROWS_PER_BATCH = 256
 SCORING_TOKENS = 16_384
-# Number of prompts per batch. The first number is for sampling and evaluation, the second for rejection
-# sampling.
-PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = 64, 32
+PROMPTS_SAMPLED = 64  # number of prompts per batch in sampling and evaluation
+ANSWERS_PER_REJECTION_BATCH = 256  # number of answers per batch in rejection sampling
 HELDOUT_MEASUREMENTS = 10
 PADDED = 1.2  # token positions per real token; at most about a fifth of a micro-batch is padding
 # The memory of an uncertainty estimate, in float32 arrays of `hidden` × `hidden` elements. An estimate stores
@@ -261,35 +260,42 @@ def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious:
 def rejection_sampling(
     recipe: RejectionSamplingConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False
 ) -> Cost:
-    """Return the cost of rejection sampling. One answer per prompt is kept. During fine-tuning, the reward
-    model stays in memory too."""
+    """Return the cost of rejection sampling, over all rounds. During fine-tuning, the reward model stays in
+    memory too.
+
+    With `keep=threshold`, the number of kept answers is unknown. Half of the answers are assumed, and all of
+    them in the worst case.
+    """
+    n = recipe.samples_per_prompt
     asking = _answering(
         policy,
         data,
-        n=recipe.samples_per_prompt,
+        n=n,
         limit=recipe.max_new_tokens,
-        per_batch=PROMPTS_PER_REJECTION_BATCH,
+        per_batch=max(1, ANSWERS_PER_REJECTION_BATCH // n),
         cautious=cautious,
     )
+    chosen = {"top_1": 1, "top_k": recipe.k, "threshold": n if cautious else n / 2}[recipe.keep]
     answer = _answer(recipe.max_new_tokens, data, cautious=cautious)
-    ranking = data.prompt + recipe.samples_per_prompt * answer
+    ranking = data.prompt + n * answer
     models = (_weights("policy", policy), _weights("reward model", judge))
     judged = data.items * forward_operations(judge, ranking, around=ranking, projected=0)
-    kept = Data(data.items, data.prompt, answer, data.longest - data.response + recipe.max_new_tokens)
+    longest = data.longest - data.response + recipe.max_new_tokens
+    kept = Data(math.ceil(chosen * data.items), data.prompt, answer, longest)
     training = sft(recipe, policy, kept, cautious=cautious)
     beside = _weights("reward model", judge)
-    return Cost(
-        (
-            Stage("sample", (*models, *asking.parts), asking.operations, asking.layer_calls),
-            Stage(
-                "score",
-                (*models, Part("activations", passing_bytes(judge, SCORING_TOKENS))),
-                judged,
-                judge.layers * data.items * ranking / SCORING_TOKENS,
-            ),
-            *(Stage(s.name, (beside, *s.parts), s.operations, s.layer_calls) for s in training.stages),
-        )
+    stages = (
+        Stage("sample", (*models, *asking.parts), asking.operations, asking.layer_calls),
+        Stage(
+            "score",
+            (*models, Part("activations", passing_bytes(judge, SCORING_TOKENS))),
+            judged,
+            judge.layers * data.items * ranking / SCORING_TOKENS,
+        ),
+        *(Stage(s.name, (beside, *s.parts), s.operations, s.layer_calls) for s in training.stages),
     )
+    rounds = recipe.rounds
+    return Cost(tuple(Stage(s.name, s.parts, rounds * s.operations, rounds * s.layer_calls) for s in stages))
 
 
 def sample(recipe: SampleConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 
 from training.rlhf.models.shapes import Shape
 from training.rlhf.planning.transformer import FLOAT, adapter_weights
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 
 CHECKPOINTS_KEPT = 2
+# A sampled answer in a checkpoint: its token IDs, and the other columns of `policy.candidates.Candidates`.
+TOKEN_BYTES, ANSWER_BYTES = 4, 37
 RELU_WIDTH = 16  # the width of an ensemble's small head (`heads.WIDTH`)
 
 
@@ -31,6 +34,14 @@ class Disk:
 def policy(shape: Shape) -> Disk:
     """The disk space of a run that saves a policy and writes no checkpoints."""
     return Disk(FLOAT * shape.weights)
+
+
+def rejection_sampling(recipe: RejectionSamplingConfig, shape: Shape, *, prompts: int) -> Disk:
+    """A checkpoint contains the policy, Adam's moments, and all answers so far with their scores. All answers
+    are assumed to have the maximum length."""
+    answers = recipe.rounds * prompts * recipe.samples_per_prompt
+    candidates = answers * (TOKEN_BYTES * recipe.max_new_tokens + ANSWER_BYTES)
+    return Disk(FLOAT * shape.weights, (CHECKPOINTS_KEPT + 1) * (3 * FLOAT * shape.weights + candidates))
 
 
 def reward_model(recipe: RewardModelConfig, shape: Shape) -> Disk:

@@ -1,228 +1,370 @@
-"""Rejection sampling: of N answers per prompt, the policy imitates the answer with the highest reward.
+"""Rejection sampling: of N answers per prompt, the policy imitates those with the highest rewards.
 
     result = train(RejectionSamplingConfig(), policy="…", reward_model="…", prompts=[…], out_dir="…")
 
-One answer per prompt is kept: the answer with the highest reward. If several answers have the highest reward,
-the answer sampled first is kept. This selection is RAFT's "best of K per prompt" (Dong et al. 2023, arXiv
-2304.06767). Answers truncated at the length limit are excluded, regardless of their reward. Imitating
-truncated answers would teach the policy never to stop. A prompt is excluded if all of its answers were
-truncated. A prompt is also excluded if its best answer's reward exceeds the prompt's mean reward by less than
-`min_gain`. Such an answer would teach nothing.
+One round samples and scores N answers to every prompt, selects answers (`selection.select`) and fine-tunes
+the policy on them (`sft.fit`). With several rounds, the tuned policy answers the prompts again. This is RAFT
+(Dong et al. 2023, arXiv 2304.06767), whose "best of K per prompt" is the default selection, `keep=top_1`.
 
-If the reward model estimates its uncertainty, `caution` standard deviations are subtracted from each reward
-before selection and reporting.
+- Answers are scored and imitated as the same token IDs, with exactly one EOS at the end.
+- A truncated answer is never kept, regardless of its score. Imitating truncated answers would teach the
+  policy never to stop. An answer that is too long for a reward model has no score and is never kept either.
+- A prompt without a usable answer is left out of the selection and of the best-of-n curve, and counted.
+- A prompt that the policy's chat template refuses is left out and counted.
+- If no prompt has two usable answers with different rewards, there is nothing to select. The first round then
+  raises UnusableInput. A later round ends the run, which keeps the policy of the round before.
 
-While sampling, the metrics are `reward_mean`, `reward_best` and `finished_share`. If the reward model
-estimates its uncertainty, `reward_spread` is the mean uncertainty. The rewards and the uncertainty are in the
-reward model's raw units. After sampling, the metrics are `best_of_<n>` and `kept`. `best_of_<n>` is the
-expected best reward of n answers. `kept` is the number of prompts with a kept answer. During fine-tuning, the
-metrics are those of `sft`.
+Scores are rewards in standard deviations of the reward model's training rewards, after the deduction for
+`caution` (`judging.judges`). A step is one batch of answered prompts, one selection or one optimiser step.
+All rounds share one count of steps.
+
+While sampling, the metrics are `reward_mean`, `reward_best`, `finished_share`, `distinct_share`, `gold_mean`
+(if gold is known), `reward_raw/<reward model>` (the mean in the reward model's own unit) and `reward_spread`
+(if the reward model estimates its uncertainty). The rewards of truncated answers do not count. The metrics of
+a selection are `best_of/<n>` (the expected reward of the best of n answers), `gold_best_of/<n>` (the expected
+gold reward of the same answer), `kl_best_of/<n>` (an upper bound on the KL divergence from the policy, in
+nats), `kept` and `kept_prompts`. During fine-tuning, the metrics are those of `sft`.
 """
+
+from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-import torch
+from torch import Tensor
+from torch.optim import Optimizer
 
+from training.rlhf.core.checkpoint import (
+    CheckpointStore,
+    digest,
+    open_store,
+    save_checkpoint,
+    saving_when_stopped,
+)
 from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_for
-from training.rlhf.core.reporter import NullReporter, Reporter
-from training.rlhf.core.seeds import seed_everything
-from training.rlhf.data.demonstrations import Row
-from training.rlhf.generation.answering import answers_to
-from training.rlhf.generation.decoding import Completion
+from training.rlhf.core.reporter import NullReporter, Reporter, ShiftedReporter
+from training.rlhf.core.seeds import seed_everything, seed_for
+from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
+from training.rlhf.judging.judges import Asked, Judges, open_judges
 from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelSource, open_policy, open_reward_model, save_model
+from training.rlhf.models.loading import Loaded, ModelSource, open_policy, save_model
 from training.rlhf.policy import sft
+from training.rlhf.policy.candidate_file import write_candidates
+from training.rlhf.policy.candidates import (
+    Candidates,
+    Gold,
+    batch_metrics,
+    from_tensors,
+    join,
+    no_candidates,
+    sample_batch,
+    score,
+)
+from training.rlhf.policy.selection import curves, rows_of, selected, selection_metrics
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
-from training.rlhf.reward import scoring
-from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
-from training.rlhf.reward.uncertainty import uncertainty_of
 
 # Peak learning rates for models with 2M and 1B parameters. These rates are lower than those in `sft`, because
 # the policy is already trained. With 512 demo prompts, the gold reward per answer was 1.57 before training.
 # The reward rose to 1.76 at a peak rate of 1e-3, and to 1.95 at 3e-4 (standard error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
 
-# Number of prompts sampled, scored and reported together. Cancellation is checked after each batch.
-PROMPTS_PER_BATCH = 32
+ANSWERS_PER_BATCH = 256  # answers sampled between two reports, and between two chances for a checkpoint
 
 
 @dataclass(frozen=True)
 class RejectionSamplingResult:
-    """`best_of` maps n to the expected reward of the best of n answers, for every n up to N. `prompts_cut`
-    counts the prompts that were truncated to fit the context."""
+    """The saved policy and the figures of the last round.
+
+    `best_of` maps n to the expected reward of the best of n answers, for every n up to N, and `gold_best_of`
+    to the expected gold reward of the same answer (empty if unknown). `kept` is the number of answers that
+    were imitated, over all rounds. `rounds` is the number of completed rounds. `prompts_refused` counts the
+    prompts that the chat template refuses, `prompts_cut` the truncated prompts, and `prompts_unfinished` the
+    prompts without a usable answer in the last round.
+    """
 
     path: Path
     steps: int
+    rounds: int
     prompts: int
     prompts_cut: int
+    prompts_refused: int
+    prompts_unfinished: int
     kept: int
     reward_mean: float
     reward_best: float
     best_of: dict[int, float]
+    gold_best_of: dict[int, float]
     loss: float
     heldout_loss: float | None
     seconds: float
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """The N answers to one prompt in sampling order, with their rewards after the deduction for `caution`."""
+@dataclass
+class LoopProgress:
+    """The counters of the loop's state, saved as JSON. The rest of the state is the policy, the optimiser and
+    the candidates.
 
-    messages: Messages
-    prompt: list[int]
-    completions: list[Completion]
-    texts: list[str]
-    rewards: list[float]
+    `round` counts from 1. `tuned_from` is the step after which the current round's fine-tuning began, and
+    `fit` is its progress (`sft.FitProgress`). Both are None while the round samples. `kept` counts the
+    imitated answers, and `loss` and `heldout_loss` are those of the last complete round. `before` contains
+    the sample answers of the starting policy.
+    """
+
+    step: int = 0
+    round: int = 1
+    tuned_from: int | None = None
+    fit: dict[str, Any] | None = None
+    kept: int = 0
+    loss: float | None = None
+    heldout_loss: float | None = None
+    before: list[list[int]] | None = None
+
+
+@dataclass
+class State:
+    """Everything that a checkpoint contains. `candidates` has one entry per round that has begun."""
+
+    policy: Loaded
+    optimiser: Optimizer
+    progress: LoopProgress
+    candidates: list[Candidates] = field(default_factory=list)
+
+    def save(self, store: CheckpointStore, report: Reporter) -> None:
+        data = {
+            f"{number}/{name}": values
+            for number, one in enumerate(self.candidates, start=1)
+            for name, values in one.tensors().items()
+        }
+        modules, optimisers = {"policy": self.policy.model}, {"policy": self.optimiser}
+        save_checkpoint(store, report, self.progress.step, modules, optimisers, asdict(self.progress), data)
+
+    def resume(self, store: CheckpointStore, n: int) -> LoopProgress:
+        """Restore the state from the newest checkpoint, if there is one, and return its progress."""
+        resumed = store.resume({"policy": self.policy.model}, {"policy": self.optimiser})
+        if resumed is None:
+            return self.progress
+        self.progress = LoopProgress(**resumed.counters)
+        rounds: dict[int, dict[str, Tensor]] = {}
+        for name, values in resumed.data.items():
+            number, column = name.split("/", 1)
+            rounds.setdefault(int(number), {})[column] = values
+        self.candidates = [from_tensors(rounds[number], n) for number in sorted(rounds)]
+        return self.progress
 
 
 def train(
     config: RejectionSamplingConfig,
     *,
     policy: ModelSource,
-    reward_model: ModelSource,
+    reward_model: ModelSource | Mapping[str, ModelSource],
     prompts: Sequence[Messages],
     out_dir: str | Path,
+    gold: Gold | None = None,
+    candidates: str | Path | None = None,
+    checkpoints: str | Path | None = None,
     report: Reporter | None = None,
 ) -> RejectionSamplingResult:
     """Sample answers, choose the best, fine-tune the policy and save it. A `Loaded` policy is trained in
     place.
 
+    `reward_model` is one reward model, or several by name. `gold` is the true reward, if it is known. It is
+    reported but never used. `candidates` names the file to which all answers are written
+    (`candidate_file.write_candidates`). If `checkpoints` is a folder, a stopped or killed run resumes from it
+    when the call is repeated. On a CPU, the weights and the candidates are then bitwise equal to those of an
+    uninterrupted run.
+
     Raises `ModelNotFound`, `ValueError` (no prompts, or no answer worth keeping), `TrainingDiverged` and
-    `Cancelled`. If an exception is raised, nothing is written.
+    `Cancelled`. If an exception is raised, neither the model nor the candidates are written.
     """
-    if not prompts:
-        raise UnusableInput(
-            "rejection sampling needs at least one prompt, but got none", FailureKind.DATA_EMPTY
-        )
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
-    uncertainty = uncertainty_of(reward_model, caution=config.caution)
-    model, judge = open_policy(policy), open_reward_model(reward_model)
-    shown = list(prompts[: config.sample_prompts])
-    before = sft.answers(*model, shown, config.sample_tokens)
+    loaded = open_policy(policy)
+    sources = reward_model if isinstance(reward_model, Mapping) else {"reward_model": reward_model}
+    judges = open_judges(sources, config, policy=loaded)
+    room = min(config.max_length, chat.context_length(loaded.model)) - config.max_new_tokens
+    asked = encode_prompts(loaded.tokenizer, prompts, limit=room)
+    rate = config.learning_rate or rate_for(loaded.model, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
+    config = config.model_copy(update={"learning_rate": rate})
+    shown = range(min(config.sample_prompts, len(asked.ids)))
+    store = open_store(checkpoints, config, of=identity(loaded, judges, asked))
+    state = State(loaded, sft.new_optimizer(loaded.model, config), LoopProgress())
+    progress = state.resume(store, config.samples_per_prompt)
+    if progress.before is None:
+        progress.before = greedy(config, loaded, [asked.ids[i] for i in shown], report)
 
-    candidates, cut = sample_and_score(config, model, judge, uncertainty, prompts, report)
-    curve = mean_best_of([group.rewards for group in candidates])
-    chosen = [row for group in candidates if (row := best_row(group, config.min_gain))]
-    if not chosen:
-        raise UnusableInput(
-            f"none of the {len(candidates)} prompts has an answer worth keeping: every answer was truncated "
-            f"at {config.max_new_tokens} tokens or has a reward that exceeds the prompt's mean reward by less"
-            f" than {config.min_gain}. "
-            "Raise max_new_tokens or lower min_gain.",
-            FailureKind.NOTHING_KEPT,
+    while progress.round <= config.rounds:
+        sample_round(config, state, judges, asked, gold, store, report)
+        kept = selected(config, state.candidates[-1], loaded)
+        if not any(kept):
+            state.candidates.pop()
+            break
+        tune_round(config, state, asked, kept, store, report)
+
+    if not state.candidates:
+        raise UnusableInput(nothing_kept(config, asked), FailureKind.NOTHING_KEPT)
+    with saving_when_stopped(lambda: state.save(store, report)):
+        after = greedy(config, loaded, [asked.ids[i] for i in shown], report)
+        report_samples(progress.step, judges, asked, progress.before, after, report)
+        report.check()
+    if candidates is not None:
+        write_candidates(
+            Path(candidates),
+            [(one, selected(config, one, loaded)) for one in state.candidates],
+            messages=asked.messages,
+            prompts=asked.ids,
+            tokenizer=loaded.tokenizer,
         )
-    report.metrics(0, {f"best_of_{n}": value for n, value in curve.items()} | {"kept": float(len(chosen))})
-    rate = config.learning_rate or rate_for(model.model, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
-    settings = config.model_copy(update={"learning_rate": rate})
-    optimiser = sft.new_optimizer(model.model, settings)
-    fitted = sft.fit(settings, *model, chosen, report, optimiser=optimiser)
-
-    after = sft.answers(*model, shown, config.sample_tokens)
-    old, new = (_rewards(judge, shown, texts) for texts in (before, after))
-    for i, messages in enumerate(shown):
-        scores = {"reward_before": old[i], "reward_after": new[i]}
-        report.sample(fitted.step, messages=messages, before=before[i], after=after[i], scores=scores)
-    report.check()
+    best, gold_best, unfinished = curves(state.candidates[-1])
+    assert progress.loss is not None
     return RejectionSamplingResult(
-        path=save_model(model.model, model.tokenizer, out_dir),
-        steps=fitted.step,
-        prompts=len(candidates),
-        prompts_cut=cut,
-        kept=len(chosen),
-        reward_mean=curve[1],
-        reward_best=curve[config.samples_per_prompt],
-        best_of=curve,
-        loss=fitted.loss,
-        heldout_loss=fitted.heldout_loss,
+        path=save_model(loaded.model, loaded.tokenizer, out_dir),
+        steps=progress.step,
+        rounds=len(state.candidates),
+        prompts=len(asked.ids),
+        prompts_cut=asked.cut,
+        prompts_refused=asked.refused,
+        prompts_unfinished=unfinished,
+        kept=progress.kept,
+        reward_mean=best[1],
+        reward_best=best[config.samples_per_prompt],
+        best_of=best,
+        gold_best_of=gold_best,
+        loss=progress.loss,
+        heldout_loss=progress.heldout_loss,
         seconds=time.monotonic() - started,
     )
 
 
-def sample_and_score(
+def sample_round(
     config: RejectionSamplingConfig,
-    policy: Loaded,
-    judge: Loaded,
-    uncertainty: Uncertainty | None,
-    prompts: Sequence[Messages],
+    state: State,
+    judges: Judges,
+    asked: EncodedPrompts,
+    gold: Gold | None,
+    store: CheckpointStore,
     report: Reporter,
-) -> tuple[list[Candidates], int]:
-    """Return N answers to each prompt, in prompt order, and the number of truncated prompts. Each
-    answer's reward is its raw reward minus the deduction for `caution`."""
-    candidates: list[Candidates] = []
-    cut = 0
-    batches = answers_to(
-        prompts,
-        policy=policy,
-        n=config.samples_per_prompt,
-        prompts_per_batch=PROMPTS_PER_BATCH,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        top_p=config.top_p,
-        seed=config.seed,
-        check=report.check,
+) -> None:
+    """Sample and score the round's remaining answers, batch by batch."""
+    progress, n = state.progress, config.samples_per_prompt
+    if len(state.candidates) < progress.round:
+        state.candidates.append(no_candidates(n))
+    total, phase = len(asked.ids), phase_name("sample", config, progress)
+    while (start := state.candidates[-1].n_prompts) < total:
+        chosen = range(start, min(total, start + max(1, ANSWERS_PER_BATCH // n)))
+        with saving_when_stopped(lambda: state.save(store, report)):
+            batch = sample_batch(
+                config, state.policy, judges, asked, gold, chosen, progress.round, report.check
+            )
+        state.candidates[-1] = join(state.candidates[-1], batch)
+        progress.step += 1
+        values = batch_metrics(batch, state.policy, with_spread=judges.estimates_uncertainty)
+        report.metrics(progress.step, values)
+        report.progress(phase, chosen.stop, total)
+        if store.due():
+            state.save(store, report)
+
+
+def tune_round(
+    config: RejectionSamplingConfig,
+    state: State,
+    asked: EncodedPrompts,
+    kept: Sequence[Sequence[int]],
+    store: CheckpointStore,
+    report: Reporter,
+) -> None:
+    """Fine-tune the policy on the kept answers, and begin the next round."""
+    progress, candidates = state.progress, state.candidates[-1]
+    tuning = tuning_config(config, progress.round)
+    if progress.tuned_from is None:
+        progress.step += 1
+        progress.tuned_from = progress.step
+        report.metrics(progress.step, selection_metrics(candidates, kept))
+        seed_everything(tuning.seed)
+        state.optimiser = sft.new_optimizer(state.policy.model, tuning)
+    began = progress.tuned_from
+
+    def save(fitted: sft.FitProgress) -> None:
+        progress.step, progress.fit = began + fitted.step, asdict(fitted)
+        state.save(store, report)
+
+    fitted = sft.fit(
+        tuning,
+        *state.policy,
+        rows_of(candidates, asked, kept),
+        ShiftedReporter(report, by=began, phase=phase_name("train", config, progress)),
+        optimiser=state.optimiser,
+        progress=sft.FitProgress(**(progress.fit or {})),
+        save=save,
+        due=store.due,
     )
-    for batch in batches:
-        texts = [[chat.decode(policy.tokenizer, c.ids) for c in completions] for completions in batch.answers]
-        asked = scoring.encode_items(*judge, list(zip(batch.prompts, texts, strict=True)))
-        rewards, spreads = cautious_scores(
-            judge.model, asked, uncertainty, caution=config.caution, pad_id=chat.pad_id(judge.tokenizer)
-        )
-        groups = [
-            Candidates(*parts[:4], parts[4].tolist())
-            for parts in zip(batch.prompts, batch.encoded, batch.answers, texts, rewards, strict=True)
-        ]
-        candidates += groups
-        cut += batch.cut
-        n_answers = len(groups) * config.samples_per_prompt
+    progress.step = began + fitted.step
+    progress.loss, progress.heldout_loss = fitted.loss, fitted.heldout_loss
+    progress.kept += sum(map(len, kept))
+    progress.round, progress.tuned_from, progress.fit = progress.round + 1, None, None
+
+
+def tuning_config(config: RejectionSamplingConfig, round: int) -> RejectionSamplingConfig:
+    """Return the settings of `sft.fit` in a round. The first round uses the run's own seed."""
+    seed = config.seed if round == 1 else seed_for(config.seed, "tuning", round) % 2**31
+    return config.model_copy(update={"seed": seed})
+
+
+def greedy(
+    config: RejectionSamplingConfig, policy: Loaded, prompts: Sequence[list[int]], report: Reporter
+) -> list[list[int]]:
+    """Return the most likely answer to each prompt, with one EOS at the end."""
+    room = min(config.sample_tokens, chat.context_length(policy.model) - 1)
+    rows = generate(*policy, prompts, max_new_tokens=room, temperature=0, check=report.check)
+    return [row[0].ended(chat.eos_id(policy.tokenizer)) for row in rows]
+
+
+def report_samples(
+    step: int,
+    judges: Judges,
+    asked: EncodedPrompts,
+    before: Sequence[list[int]],
+    after: Sequence[list[int]],
+    report: Reporter,
+) -> None:
+    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+        question = Asked(asked.messages[i], asked.ids[i], [old, new])
+        scores, _, parts = score(judges, [question], report.check)
+        named = {"reward": scores} | ({f"reward_raw/{k}": v for k, v in parts.items()})
         values = {
-            "reward_mean": math.fsum(r for group in groups for r in group.rewards) / n_answers,
-            "reward_best": math.fsum(max(group.rewards) for group in groups) / len(groups),
-            "finished_share": sum(c.finished for group in groups for c in group.completions) / n_answers,
+            f"{name}_{when}": float(pair[j])
+            for name, pair in named.items()
+            for j, when in enumerate(("before", "after"))
+            if not math.isnan(float(pair[j]))
         }
-        if uncertainty:
-            values["reward_spread"] = float(torch.cat(spreads).mean())
-        report.metrics(0, values)
-        report.progress("sample", len(candidates), len(prompts))
-    return candidates, cut
+        texts = [chat.decode(judges.policy, ids) for ids in (old, new)]
+        report.sample(step, messages=asked.messages[i], before=texts[0], after=texts[1], scores=values)
 
 
-def best_row(group: Candidates, min_gain: float) -> Row | None:
-    """Return the sampled tokens of the answer to imitate, or None if all answers are excluded."""
-    finished = [i for i, completion in enumerate(group.completions) if completion.finished]
-    if not finished:
-        return None
-    best = max(finished, key=lambda i: group.rewards[i])
-    lead = group.rewards[best] - math.fsum(group.rewards) / len(group.rewards)
-    return None if lead < min_gain else Row(group.prompt, group.completions[best].ids)
-
-
-def best_of_curve(rewards: Sequence[float]) -> dict[int, float]:
-    """For every n ≤ N, return an unbiased estimate of the expected best of n draws. The estimates use one
-    sample of N draws.
-
-    The estimate for n is the mean of the maximum over all subsets of size n. With the order statistics x₍₁₎ ≤
-    … ≤ x₍N₎, this mean is Σᵢ C(i-1, n-1) / C(N, n) · x₍ᵢ₎.
-    """
-    ordered, size = sorted(rewards), len(rewards)
+def identity(policy: Loaded, judges: Judges, asked: EncodedPrompts) -> dict[str, Any]:
+    """Return digests of the run's inputs. A run resumes only with the same inputs."""
     return {
-        n: math.fsum(math.comb(i, n - 1) / math.comb(size, n) * x for i, x in enumerate(ordered))
-        for n in range(1, size + 1)
+        "prompts": digest(asked.ids),
+        "policy": fingerprint({"policy": policy.model}),
+        "reward models": {one.name: fingerprint({"model": one.model}) for one in judges.judges},
     }
 
 
-def mean_best_of(groups: Sequence[Sequence[float]]) -> dict[int, float]:
-    """Return `best_of_curve` averaged over prompts with the same number of answers."""
-    curves = [best_of_curve(rewards) for rewards in groups]
-    return {n: math.fsum(curve[n] for curve in curves) / len(curves) for n in curves[0]}
+def phase_name(what: str, config: RejectionSamplingConfig, progress: LoopProgress) -> str:
+    return what if config.rounds == 1 else f"{what}, round {progress.round} of {config.rounds}"
 
 
-def _rewards(judge: Loaded, prompts: Sequence[Messages], texts: Sequence[str]) -> list[float]:
-    pairs = [(messages, [text]) for messages, text in zip(prompts, texts, strict=True)]
-    return [float(rewards[0]) for rewards in scoring.score(judge.model, judge.tokenizer, pairs)]
+def nothing_kept(config: RejectionSamplingConfig, asked: EncodedPrompts) -> str:
+    return (
+        f"none of the {len(asked.ids)} prompts has an answer worth keeping: every answer was truncated at "
+        f"{config.max_new_tokens} tokens, has the same reward as all other answers to its prompt, or misses "
+        f"min_gain ({config.min_gain}) or threshold. Raise max_new_tokens or temperature, or lower min_gain "
+        "or threshold."
+    )

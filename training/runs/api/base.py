@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 from rest_framework.request import Request
 
 from annotation.api.base import allow_in, user_of
 from annotation.api.parameters import Query, name_field
 from annotation.models import Project
 from config.problems import FieldProblem, Problem
+
+CHUNK_BYTES = 1 << 20
 
 
 class ProjectQuery(Query):
@@ -24,3 +30,11 @@ def project_to_train(request: Request, slug: str) -> Project:
         )
     allow_in(request, project)
     return project
+
+
+async def file_chunks(path: Path) -> AsyncIterator[bytes]:
+    """Yield the file's content, read in a thread. Under ASGI, Django would read a synchronous iterator to its
+    end before sending the first chunk."""
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk

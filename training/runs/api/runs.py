@@ -7,6 +7,8 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.http import content_disposition_header
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import generics
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -20,9 +22,9 @@ from annotation.api.parameters import Asked, Query, WholeNumber, name_field, par
 from config.heavy.routes import Heavy
 from config.problems import Problem
 from training.models import RunEvent, TrainingRun
-from training.runs import launch, transitions
+from training.runs import candidates, launch, transitions
 from training.runs.api import estimate_serializers, serializers
-from training.runs.api.base import ProjectQuery, project_to_train
+from training.runs.api.base import ProjectQuery, file_chunks, project_to_train
 from training.runs.estimates.estimates import tell_estimate
 from training.runs.process import supervise
 from training.runs.progress import stream
@@ -177,6 +179,59 @@ class LogView(RunView):
         tail = asked["tail"]
         lines = supervise.log_tail(self.run, lines=tail, max_bytes=tail * LOG_LINE_BYTES)
         return Response(serializers.LogSerializer({"lines": lines}).data)
+
+
+class CandidatesView(RunView):
+    heavy = {"GET": Heavy.DOWNLOAD}
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
+        """Accept any Accept header."""
+        renderer = self.get_renderers()[0]
+        return renderer, str(renderer.media_type)
+
+    @extend_schema(
+        responses={
+            (200, "application/gzip"): OpenApiTypes.BINARY,
+            404: OpenApiResponse(description="The run has no candidates. The problem's detail says why."),
+        }
+    )
+    def get(self, request: Request, run_id: str) -> StreamingHttpResponse:
+        """Download all answers that a rejection sampling run sampled, with their rewards, as gzipped JSON
+        lines: one line per round and prompt. `X-Checksum` is the file's SHA-256."""
+        file = candidates.stored_candidates(self.run)
+        name = f"{self.run.project.slug}-{self.run.pk}-{candidates.CANDIDATES}"
+        return StreamingHttpResponse(
+            file_chunks(file.path),
+            content_type="application/gzip",
+            headers={
+                "Content-Disposition": str(content_disposition_header(True, name)),
+                "Content-Length": str(file.bytes),
+                "X-Checksum": f"sha256:{file.sha256}",
+            },
+        )
+
+
+class CandidateTasksView(RunView):
+    heavy = {"POST": Heavy.REPORT}
+
+    @extend_schema(
+        request=serializers.CandidateTasksSerializer,
+        responses={
+            200: serializers.AddedTasksSerializer,
+            201: serializers.AddedTasksSerializer,
+            404: OpenApiResponse(description="The run has no candidates. The problem's detail says why."),
+        },
+    )
+    def post(self, request: Request, run_id: str) -> Response:
+        """Create ranking tasks from the answers of a rejection sampling run's first round.
+
+        Each task gets distinct answers whose rewards are spread over the whole range. Answers 201 if tasks
+        were created, and 200 if all of them existed."""
+        asked = serializers.CandidateTasksSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        counts = candidates.ask_for_rankings(run=self.run, **asked.validated_data)
+        status = HTTPStatus.CREATED if counts.tasks else HTTPStatus.OK
+        return Response(serializers.AddedTasksSerializer(counts).data, status=status)
 
 
 class EventStreamRenderer(BaseRenderer):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
+from annotation.content.adding import Counts
+from annotation.models.project import MAX_OVERLAP
+from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 from training.models import RunEvent, TrainingRun
 from training.runs.failures import Failure, explain
 
@@ -38,11 +42,17 @@ class UsedMachineSerializer(serializers.Serializer[dict[str, Any]]):
     peak_bytes = serializers.IntegerField(help_text="Peak memory of the run in bytes.")
 
 
+class StoredCandidatesSerializer(serializers.Serializer[dict[str, Any]]):
+    sha256 = serializers.CharField(help_text="The SHA-256 of the file from `runs/{id}/candidates`.")
+    bytes = serializers.IntegerField()
+
+
 class RunResultSerializer(serializers.Serializer[dict[str, Any]]):
     model = ModelRefSerializer(required=False)
     counts = serializers.DictField(child=serializers.IntegerField(), required=False)
     metrics = serializers.DictField(child=serializers.FloatField(), required=False)
     machine = UsedMachineSerializer(required=False)
+    candidates = StoredCandidatesSerializer(required=False)
 
 
 class InterruptionSerializer(serializers.Serializer[dict[str, Any]]):
@@ -106,6 +116,41 @@ class ResumeSerializer(serializers.Serializer[Any]):
         help_text="A new time limit in minutes, for example for a run that reached its limit. The time of "
         "earlier attempts counts.",
     )
+
+
+class CandidateTasksSerializer(serializers.Serializer[Any]):
+    responses_per_task = serializers.IntegerField(
+        default=4,
+        min_value=MIN_RESPONSES,
+        max_value=MAX_RESPONSES,
+        help_text="Maximum number of answers per task. A task can have fewer if fewer answers are distinct.",
+    )
+    max_tasks = serializers.IntegerField(
+        default=100, min_value=1, max_value=10_000, help_text="Maximum number of tasks, one per prompt."
+    )
+    overlap = serializers.IntegerField(
+        default=None,
+        allow_null=True,
+        min_value=1,
+        max_value=MAX_OVERLAP,
+        help_text="Number of annotators who rank each task. If empty, the project's overlap.",
+    )
+    priority = serializers.IntegerField(
+        default=10,
+        min_value=-1000,
+        max_value=1000,
+        help_text="Tasks with a higher priority are assigned first. Imported tasks have priority 0.",
+    )
+
+
+class AddedTasksSerializer(serializers.Serializer[Counts]):
+    tasks = serializers.IntegerField(help_text="Number of new tasks.")
+    unchanged = serializers.IntegerField(help_text="Number of tasks that existed already.")
+    responses = serializers.IntegerField(help_text="Number of new responses.")
+    refused = serializers.SerializerMethodField(help_text="The prompts without a task, by reason.")
+
+    def get_refused(self, counts: Counts) -> dict[str, int]:
+        return dict(Counter(refused.reason for refused in counts.refused))
 
 
 class RunPresetSerializer(serializers.Serializer[Any]):

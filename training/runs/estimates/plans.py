@@ -111,7 +111,10 @@ def plan_of(kind: str, recipe: Recipe, source: str, judge: ModelVersion | None, 
 def _disk(kind: str, recipe: Recipe, policy: shapes.Shape) -> Disk:
     if kind == Kind.REWARD_MODEL:
         return disk.reward_model(cast(RewardModelRecipe, recipe), policy)
-    return disk.policy(policy) if kind in (Kind.SFT, Kind.REJECTION_SAMPLING, Kind.PPO) else Disk()
+    if kind == Kind.REJECTION_SAMPLING:
+        selecting = cast(RejectionSamplingRecipe, recipe)
+        return disk.rejection_sampling(selecting, policy, prompts=selecting.max_prompts)
+    return disk.policy(policy) if kind in (Kind.SFT, Kind.PPO) else Disk()
 
 
 def _cost(

@@ -25,6 +25,7 @@ from training.rlhf.policy import ppo, rejection_sampling, sft
 from training.rlhf.reward import reward_model, scoring
 from training.rlhf.reward.beliefs import score_with_spread
 from training.rlhf.reward.uncertainty import load_uncertainty
+from training.runs.candidates import CANDIDATES, finished_file
 from training.runs.complete import NewTasks, Outcome
 from training.runs.estimates.machine import used_machine
 from training.runs.inputs import unusable_models
@@ -105,14 +106,22 @@ def perform_reward_model(job: Job) -> Outcome:
 def perform_rejection_sampling(job: Job) -> Outcome:
     recipe = cast(run_recipes.RejectionSamplingRecipe, job.recipe)
     prompts = _training_prompts(job, recipe.max_prompts)
-    result = rejection_sampling.train(
-        recipe,
-        policy=job.policy_source,
-        reward_model=_reward_model_folder(job),
-        prompts=prompts,
-        out_dir=job.out_dir,
-        report=job.report,
-    )
+    candidates = job.work / CANDIDATES
+
+    def trained(checkpoints: Path) -> rejection_sampling.RejectionSamplingResult:
+        return rejection_sampling.train(
+            recipe,
+            policy=job.policy_source,
+            reward_model=_reward_model_folder(job),
+            prompts=prompts,
+            out_dir=job.out_dir,
+            gold=demo_world.gold_reward if all(map(demo_world.knows, prompts)) else None,
+            candidates=candidates,
+            checkpoints=checkpoints,
+            report=job.report,
+        )
+
+    result = resumed(job, trained)
     metrics = {
         "loss": result.loss,
         "reward/mean_before": result.reward_mean,
@@ -120,8 +129,20 @@ def perform_rejection_sampling(job: Job) -> Outcome:
     }
     if result.heldout_loss is not None:
         metrics["heldout_loss"] = result.heldout_loss
-    counts = {"prompts": result.prompts, "prompts_cut": result.prompts_cut, "kept": result.kept}
-    return Outcome(metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
+    if result.gold_best_of:
+        metrics["gold/mean_before"] = result.gold_best_of[1]
+        metrics["gold/best_of_n_before"] = result.gold_best_of[recipe.samples_per_prompt]
+    counts = {
+        "prompts": result.prompts,
+        "prompts_cut": result.prompts_cut,
+        "prompts_refused": result.prompts_refused,
+        "prompts_unfinished": result.prompts_unfinished,
+        "kept": result.kept,
+        "rounds": result.rounds,
+        "steps": result.steps,
+    }
+    model = job.new_model(ModelVersion.Kind.POLICY)
+    return Outcome(metrics, counts, model, candidates=finished_file(candidates))
 
 
 def perform_ppo(job: Job) -> Outcome:

@@ -48,8 +48,9 @@ KINDS: dict[str, RunKind] = {
     ),
     TrainingRun.Kind.REJECTION_SAMPLING: RunKind(
         "Rejection sampling",
-        "Samples several responses to each prompt and keeps the response with the highest reward. The policy "
-        "is then fine-tuned on the kept responses.",
+        "Samples several responses to each prompt and keeps those with the highest rewards. The policy is "
+        "then fine-tuned on the kept responses. With several rounds (RAFT), all of this is repeated with the "
+        "tuned policy.",
         RejectionSamplingRecipe,
         ("policy", "reward_model"),
         improves_policy=True,

@@ -59,6 +59,12 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
         _thorough(
             "The best of 16 answers to each of up to 2,048 prompts.", max_prompts=2_048, samples_per_prompt=16
         ),
+        Preset(
+            "raft",
+            "RAFT",
+            "Three rounds. In each round, the policy of the round before answers the prompts again.",
+            {"rounds": 3},
+        ),
     ),
     Kind.PPO: _presets(
         _quick(
@@ -101,7 +107,8 @@ COMMON: Mapping[str, tuple[str, ...]] = {
         *("epochs", "learning_rate", "batch_rankings", "loss", "ties", "use_peft", "max_length"),
     ),
     Kind.REJECTION_SAMPLING: (
-        *("max_prompts", "samples_per_prompt", "max_new_tokens", "temperature", "epochs", "learning_rate"),
+        *("max_prompts", "samples_per_prompt", "keep", "rounds", "max_new_tokens", "temperature"),
+        *("epochs", "learning_rate"),
     ),
     Kind.PPO: (
         *("steps", "rollout_prompts", "responses_per_prompt", "max_new_tokens"),

@@ -95,7 +95,7 @@ class RewardModelRecipe(StartsFromPolicy, RewardModelConfig, Trains):
 
 
 class RejectionSamplingRecipe(UsesPrompts, StartsFromPolicy, RejectionSamplingConfig, Trains):
-    """Samples several responses per prompt and fine-tunes on the response with the highest reward."""
+    """Samples several responses per prompt and fine-tunes on the responses with the highest rewards."""
 
 
 class PPORecipe(UsesPrompts, StartsFromPolicy, PPOConfig, Trains):

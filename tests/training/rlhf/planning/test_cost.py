@@ -25,6 +25,7 @@ from training.rlhf.planning.cost import Data
 from training.rlhf.planning.transformer import FLOAT
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.recipes.sft import SFTConfig
 
@@ -50,6 +51,7 @@ from training.rlhf.core.messages import Demonstration
 from training.rlhf.recipes.answers import SampleConfig
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.sft import SFTConfig
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.core.reporter import NullReporter
 
@@ -266,6 +268,13 @@ def test_operations_increase_with_the_requested_work() -> None:
     assert took(cost.ppo(PPOConfig(steps=30), policy, policy, data(100))) == pytest.approx(
         3 * steps, rel=0.01
     )
+    single, thrice = (
+        took(cost.rejection_sampling(RejectionSamplingConfig(rounds=n), policy, policy, data(100)))
+        for n in (1, 3)
+    )
+    assert thrice == pytest.approx(3 * single)
+    four = RejectionSamplingConfig(keep="top_k", k=4)
+    assert took(cost.rejection_sampling(four, policy, policy, data(100))) > single
     gold = cost.evaluate(EvaluateConfig(), policy, None, data(100))
     assert took(cost.evaluate(EvaluateConfig(), policy, policy, data(100))) > took(gold)
     for kind in (cost.sample(SampleConfig(), policy, data(10)), gold):
@@ -291,6 +300,7 @@ def test_small_datasets_do_not_cause_a_division_by_zero(items: int) -> None:
         cost.sft(SFTConfig(heldout_share=0.5), policy, data(items)),
         cost.reward_model(RewardModelConfig(), policy, data(items)),
         cost.ppo(PPOConfig(), policy, policy, data(items)),
+        cost.rejection_sampling(RejectionSamplingConfig(keep="threshold"), policy, policy, data(items)),
         cost.sample(SampleConfig(), policy, data(items)),
     ):
         assert 0 < costs.peak.bytes < 1e11

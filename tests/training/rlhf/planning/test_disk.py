@@ -10,10 +10,14 @@ import torch
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
+from tests.training.rlhf.small_world import arbitrary_reward_model, short_speaker
+from training import demo_world
 from training.rlhf.core.checkpoint import Checkpoints
 from training.rlhf.models import shapes
 from training.rlhf.models.loading import save_model
 from training.rlhf.planning import disk
+from training.rlhf.policy import rejection_sampling
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import heads
 from training.rlhf.reward.reward_model import train
@@ -51,6 +55,31 @@ def test_reward_model_run_uses_the_predicted_disk_space(settings: dict[str, Any]
     # The predicted size is that of the peak, with three checkpoints and two sets of best weights. At the end
     # of the run, two checkpoints and one or two sets of best weights remain.
     assert 0.5 * foretold.checkpoints < tensors_in(kept) < 1.1 * foretold.checkpoints
+
+
+def test_checkpoints_of_rejection_sampling_use_the_predicted_disk_space(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    recipe = RejectionSamplingConfig(
+        samples_per_prompt=32, max_new_tokens=12, sample_prompts=0, checkpoint_steps=1, temperature=5.0
+    )
+    rejection_sampling.train(
+        recipe,
+        policy=short_speaker(),
+        reward_model=arbitrary_reward_model(),
+        prompts=demo_world.prompts(8, seed=1),
+        out_dir=tmp_path / "policy",
+        checkpoints=tmp_path / "checkpoints",
+    )
+    shape = shapes.shape_in(tmp_path / "policy")
+    foretold = disk.rejection_sampling(recipe, shape, prompts=8)
+    assert tensors_in(tmp_path / "policy") == pytest.approx(foretold.model, rel=0.2)
+    newest = max((tmp_path / "checkpoints").iterdir())
+    of_model = 3 * disk.FLOAT * shape.weights
+    found = {name: (newest / f"{name}.safetensors").stat().st_size for name in ("weights", "moments", "data")}
+    assert found["weights"] + found["moments"] == pytest.approx(of_model, rel=0.2)
+    # Answers are shorter than their maximum length.
+    answers = foretold.checkpoints / (disk.CHECKPOINTS_KEPT + 1) - of_model
+    assert 0.5 * answers < found["data"] < 1.2 * answers
 
 
 def test_planned_number_of_checkpoints_and_head_width_match_the_code(tmp_path: Path) -> None:

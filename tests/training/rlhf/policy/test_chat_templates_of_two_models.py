@@ -12,14 +12,15 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from tests.training.rlhf import tiny
-from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.models.broken_models import saved
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.generation.decoding import generate
+from training.rlhf.generation.prompts import encode_prompts
+from training.rlhf.judging.judges import open_judges
 from training.rlhf.models.checks.pair import check_pair
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.models.loading import Loaded, load_policy, load_reward_model, save_model
-from training.rlhf.policy.rejection_sampling import sample_and_score
+from training.rlhf.policy.candidates import sample_batch
 from training.rlhf.policy.rollout import load_models, score_answers
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.reward.scoring import load_for_training, score
@@ -148,9 +149,12 @@ def test_rejection_sampling_scores_the_text_in_the_template_of_the_reward_model(
     policy = load_policy(saved(tmp_path / "policy", template=MARKED))
     judge = load_reward_model(judge_of(tmp_path))
     config = RejectionSamplingConfig(samples_per_prompt=3, max_new_tokens=6)  # type: ignore[call-arg]
-    candidates, _ = sample_and_score(config, policy, judge, None, PROMPTS, ListReporter())
-    items = [(one.messages, one.texts) for one in candidates]
-    own = torch.cat(score(*judge, items))
-    assert torch.cat([torch.tensor(one.rewards) for one in candidates]) == pytest.approx(own, abs=1e-5)
+    judges = open_judges({"judge": judge}, config, policy=policy)
+    asked = encode_prompts(policy.tokenizer, PROMPTS, limit=64)
+    candidates = sample_batch(config, policy, judges, asked, None, range(len(PROMPTS)), 1, lambda: None)
+    texts = candidates.texts(policy.tokenizer)
+    items = [(messages, texts[3 * i : 3 * i + 3]) for i, messages in enumerate(PROMPTS)]
+    own = torch.cat(score(*judge, items)).double()
+    assert torch.allclose(candidates.scores, own, atol=1e-5)
     other = torch.cat(score(*Loaded(judge.model, policy.tokenizer), items))
     assert (own - other).abs().max() > 0.1  # the policy's template would give other scores

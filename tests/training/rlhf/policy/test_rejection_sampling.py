@@ -1,38 +1,110 @@
 """A policy is fine-tuned on the best of N answers, and its mean reward from the reward model improves."""
 
+from __future__ import annotations
+
+import gzip
+import hashlib
 import itertools
-import random
-import statistics
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import LlamaForSequenceClassification
 
+from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
-from tests.training.rlhf.small_world import arbitrary_reward_model, short_speaker, tokenizer, untrained_policy
-from training import demo_world
-from training.rlhf.core.messages import Messages
-from training.rlhf.core.reporter import Cancelled
-from training.rlhf.generation.decoding import Completion
-from training.rlhf.generation.evaluation import compare, evaluate
-from training.rlhf.models.loading import load_policy, save_model
-from training.rlhf.policy.rejection_sampling import (
-    Candidates,
-    best_of_curve,
-    best_row,
-    sample_and_score,
-    train,
+from tests.training.rlhf.small_world import (
+    arbitrary_reward_model,
+    short_speaker,
+    tokenizer,
+    untrained_policy,
 )
+from training import demo_world
+from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.messages import Messages
+from training.rlhf.core.reporter import Cancelled, NullReporter
+from training.rlhf.core.seeds import seed_everything
+from training.rlhf.data.candidates import read_candidates
+from training.rlhf.data.demonstrations import Row
+from training.rlhf.generation.evaluation import compare, evaluate
+from training.rlhf.generation.prompts import encode_prompts
+from training.rlhf.judging.judges import open_judges
+from training.rlhf.models.loading import Loaded, load_policy, save_model
+from training.rlhf.policy import sft
+from training.rlhf.policy.candidate_file import kept_rows
+from training.rlhf.policy.candidates import Candidates, sample_batch
+from training.rlhf.policy.rejection_sampling import RejectionSamplingResult, train, tuning_config
 from training.rlhf.recipes.answers import EvaluateConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.reward import scoring
 from training.rlhf.reward.beliefs import beliefs_about
 from training.rlhf.reward.uncertainty import LastLayer, write
 
+torch.set_num_threads(1)
 PROMPTS = demo_world.prompts(96, seed=21)
 QUICK = RejectionSamplingConfig(
     samples_per_prompt=6, max_new_tokens=12, learning_rate=1e-2, epochs=4, batch_size=16, sample_tokens=12
 )
+# One batch holds ANSWERS_PER_BATCH answers, so 64 answers to each of 10 prompts take three batches.
+SMALL = RejectionSamplingConfig(
+    samples_per_prompt=64,
+    max_new_tokens=8,
+    learning_rate=1e-2,
+    epochs=2,
+    batch_size=4,
+    sample_prompts=1,
+    sample_tokens=8,
+    rounds=2,
+    heldout_share=0.2,
+)
+
+
+def changed(config: RejectionSamplingConfig, **changes: Any) -> RejectionSamplingConfig:
+    return RejectionSamplingConfig(**(config.model_dump() | changes))
+
+
+def trained(config: RejectionSamplingConfig, folder: Path, **changes: Any) -> RejectionSamplingResult:
+    settings: dict[str, Any] = {
+        "policy": short_speaker(),
+        "reward_model": arbitrary_reward_model(),
+        "prompts": PROMPTS[:10],
+        "out_dir": folder / "better",
+    }
+    return train(config, **(settings | changes))
+
+
+def sampled(
+    config: RejectionSamplingConfig,
+    policy: Loaded,
+    judge: Any,
+    prompts: Sequence[Messages],
+    *,
+    chosen: range | None = None,
+    round: int = 1,
+) -> Candidates:
+    judges = open_judges({"judge": judge}, config, policy=policy)
+    asked = encode_prompts(policy.tokenizer, prompts, limit=64)
+    return sample_batch(
+        config, policy, judges, asked, None, chosen or range(len(prompts)), round, lambda: None
+    )
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "better" / "model.safetensors")
+
+
+def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def fitted(config: RejectionSamplingConfig, policy: Loaded, rows: list[Row]) -> None:
+    seed_everything(config.seed)
+    optimiser = sft.new_optimizer(policy.model, config)
+    sft.fit(config, *policy, rows, NullReporter(), optimiser=optimiser)
 
 
 def test_policy_improves_significantly(tmp_path: Path) -> None:
@@ -44,14 +116,7 @@ def test_policy_improves_significantly(tmp_path: Path) -> None:
     fresh = demo_world.prompts(60, seed=22)
     config = EvaluateConfig(responses_per_prompt=4, max_new_tokens=12)
     before = evaluate(config, policy=short_speaker(), prompts=fresh, judge=judge)
-    result = train(
-        QUICK,
-        policy=short_speaker(),
-        reward_model=reward_model,
-        prompts=PROMPTS,
-        out_dir=tmp_path / "better",
-        report=report,
-    )
+    result = trained(QUICK, tmp_path, reward_model=reward_model, prompts=PROMPTS, report=report)
     after = evaluate(config, policy=load_policy(result.path), prompts=fresh, judge=judge)
     paired = compare(after, before)
     assert paired.difference > 2 * paired.standard_error
@@ -60,107 +125,198 @@ def test_policy_improves_significantly(tmp_path: Path) -> None:
     assert 0 < result.kept <= 96
     assert result.reward_best > result.reward_mean
     assert list(result.best_of.values()) == sorted(result.best_of.values())
-    assert len(report.series("best_of_6")) == 1
-    assert len(report.series("loss")) == result.steps
-    assert {row["scores"].keys() == {"reward_before", "reward_after"} for row in report.sample_rows} == {True}
+    assert len(report.series("best_of/6")) == 1
+    assert report.series("best_of/6") == [result.reward_best]
+    assert report.series("kl_best_of/6") == [pytest.approx(math.log(6) - 5 / 6)]
+    steps = [step for step, _ in report.metric_rows]
+    assert steps == list(range(1, result.steps + 1))
+    assert result.path.parent.joinpath("better/tokenizer_config.json").exists()
+    assert load_policy(result.path).tokenizer.eos_token_id == tokenizer().eos_token_id
+    scores = {frozenset(row["scores"]) for row in report.sample_rows}
+    parts = {
+        f"{name}_{when}" for name in ("reward", "reward_raw/reward_model") for when in ("before", "after")
+    }
+    assert scores == {frozenset(parts)}
 
 
 def test_cancelled_run_writes_nothing(tmp_path: Path) -> None:
     for checks in (1, 3, 9):
         with pytest.raises(Cancelled):
-            train(
-                QUICK,
-                policy=short_speaker(),
-                reward_model=arbitrary_reward_model(),
-                prompts=PROMPTS[:40],
-                out_dir=tmp_path / "better",
-                report=ListReporter(cancel_after=checks),
+            trained(
+                QUICK, tmp_path, candidates=tmp_path / "candidates", report=ListReporter(cancel_after=checks)
             )
         assert list(tmp_path.iterdir()) == []
 
 
 def test_run_fails_if_all_answers_are_truncated(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"none of the 4 prompts.*Raise max_new_tokens"):
-        train(
-            QUICK.model_copy(update={"max_new_tokens": 2}),
-            policy=untrained_policy(),
-            reward_model=arbitrary_reward_model(),
-            prompts=PROMPTS[:4],
-            out_dir=tmp_path / "better",
-        )
+    with pytest.raises(UnusableInput, match=r"none of the 4 prompts.*Raise max_new_tokens") as caught:
+        trained(changed(QUICK, max_new_tokens=2), tmp_path, policy=untrained_policy(), prompts=PROMPTS[:4])
+    assert caught.value.kind == FailureKind.NOTHING_KEPT
     assert list(tmp_path.iterdir()) == []
 
 
-def candidates(rewards: list[float], finished: list[bool]) -> Candidates:
-    completions = [Completion([10 + i], done) for i, done in enumerate(finished)]
-    return Candidates(PROMPTS[0], [1, 2], completions, ["text"] * len(rewards), rewards)
+def test_run_fails_if_all_answers_to_each_prompt_have_the_same_reward(tmp_path: Path) -> None:
+    constant = arbitrary_reward_model()
+    torch.nn.init.zeros_(constant.model.score.weight)  # type: ignore[union-attr,arg-type]
+    with pytest.raises(UnusableInput, match="has the same reward as all other answers to its prompt"):
+        trained(QUICK, tmp_path, reward_model=constant)
 
 
-def test_best_finished_answer_is_kept_with_its_sampled_tokens() -> None:
-    row = best_row(candidates([1.0, 3.0, 9.0, 3.0], [True, True, False, True]), min_gain=0.0)
-    assert row is None, "the mean of all four is above the best finished one"
-    row = best_row(candidates([1.0, 3.0, 2.0, 3.0], [True, True, False, True]), min_gain=0.0)
-    assert row is not None
-    assert row.response == [11]
-    assert best_row(candidates([1.0, 3.0], [False, False]), min_gain=0.0) is None
-    assert best_row(candidates([1.0, 3.0], [True, True]), min_gain=1.5) is None
-    assert best_row(candidates([1.0, 3.0], [True, True]), min_gain=1.0) is not None
+def test_run_ends_early_if_a_later_round_has_nothing_to_select(tmp_path: Path) -> None:
+    """The first round teaches the policy one answer with probability 1."""
+    report = ListReporter()
+    config = changed(SMALL, rounds=3, epochs=60, learning_rate=3e-2, batch_size=16, samples_per_prompt=4)
+    result = trained(config, tmp_path, prompts=[PROMPTS[0]] * 4, report=report)
+    assert result.rounds < 3
+    assert result.kept == 4 * result.rounds
+    assert report.series("best_of/4")[-1] == result.reward_best
 
 
-def test_best_of_n_curve_is_the_mean_maximum_over_all_subsets() -> None:
-    rng = random.Random(0)
-    rewards = [rng.gauss(0, 1) for _ in range(7)]
-    curve = best_of_curve(rewards)
-    for n in range(1, 8):
-        subsets = itertools.combinations(rewards, n)
-        assert curve[n] == pytest.approx(statistics.mean(max(subset) for subset in subsets))
-    assert curve[1] == pytest.approx(statistics.mean(rewards))
-    assert curve[7] == pytest.approx(max(rewards))
+def test_scores_belong_to_the_ids_that_are_imitated() -> None:
+    """Several tokens end an answer, as in Qwen3 and Llama 3. The pad token is one of them."""
+    policy = Loaded(tiny.policy(), tiny.tokenizer())
+    policy.model.generation_config.eos_token_id = [1, 0, *range(5, 25)]  # type: ignore[union-attr]
+    torch.manual_seed(4)
+    judge = Loaded(LlamaForSequenceClassification(tiny.policy(num_labels=1).config).eval(), tiny.tokenizer())
+    config = RejectionSamplingConfig(samples_per_prompt=8, max_new_tokens=6, sample_prompts=0)
+    prompts = [[{"role": "user", "content": tiny.words(4, n)}] for n in range(5, 9)]
+    found = sampled(config, policy, judge, prompts)
+    assert 0 < int(found.finished.sum()) < 32
+    asked = encode_prompts(policy.tokenizer, prompts, limit=64)
+    for i, ids in enumerate(found.answers()):
+        assert ids[-1] == 1
+        whole = torch.tensor([asked.ids[i // 8] + ids])
+        own = judge.model(input_ids=whole, attention_mask=torch.ones_like(whole)).logits[0, 0]
+        assert float(found.scores[i]) == pytest.approx(float(own), abs=1e-4)
 
 
-def test_curve_is_an_unbiased_estimate_of_the_expected_maximum() -> None:
-    draws = torch.rand(4000, 8, generator=torch.Generator().manual_seed(0)).tolist()
-    for n in (1, 2, 4):
-        mean = statistics.mean(best_of_curve(row)[n] for row in draws)
-        assert mean == pytest.approx(n / (n + 1), abs=0.01)  # the expected maximum of n uniform values
+def test_scores_are_in_standard_deviations_and_raw_rewards_are_kept() -> None:
+    judge = arbitrary_reward_model()
+    raw = sampled(QUICK, short_speaker(), judge, PROMPTS[:4])
+    judge.model.config.rankloop = {"reward_mean": 0.5, "reward_std": 4.0}
+    scaled = sampled(QUICK, short_speaker(), judge, PROMPTS[:4])
+    assert torch.allclose(scaled.scores, (raw.scores - 0.5) / 4.0, atol=1e-6)
+    assert torch.equal(scaled.parts["judge"], raw.parts["judge"])
 
 
-def test_tokenizer_of_the_result_keeps_its_eos_token(tmp_path: Path) -> None:
-    config = QUICK.model_copy(update={"epochs": 1})
-    result = train(
-        config,
-        policy=short_speaker(),
-        reward_model=arbitrary_reward_model(),
-        prompts=PROMPTS[:16],
-        out_dir=tmp_path / "better",
+def test_best_of_n_counts_only_answers_that_could_be_kept(tmp_path: Path) -> None:
+    """Many answers of an untrained policy are truncated, and some of them have the highest rewards."""
+    file, report = tmp_path / "candidates", ListReporter()
+    config = changed(QUICK, max_new_tokens=80, samples_per_prompt=16, epochs=1)
+    result = trained(config, tmp_path, policy=untrained_policy(), candidates=file, report=report)
+    lines = list(read_candidates(file))
+    finished = [[one["score"] for one in line["candidates"] if one["finished"]] for line in lines]
+    highest = [max(one["score"] for one in line["candidates"]) for line in lines]
+    bests = [max(scores) for scores in finished if scores]
+    assert 0 < sum(map(len, finished)) < 16 * 10
+    assert result.prompts_unfinished == len(finished) - len(bests)
+    assert result.reward_best == pytest.approx(sum(bests) / len(bests))
+    assert result.reward_best < sum(highest) / len(highest)
+    kept = [one for line in lines for one in line["candidates"] if one["kept"]]
+    assert all(one["finished"] for one in kept)
+    assert sorted(one["score"] for one in kept) == sorted(bests)
+
+
+def test_answer_too_long_for_the_reward_model_is_never_kept(tmp_path: Path) -> None:
+    judge, file = arbitrary_reward_model(), tmp_path / "candidates"
+    lengths = sorted({len(ids) for ids in sampled(QUICK, short_speaker(), judge, PROMPTS[:10]).answers()})
+    judge.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 1.0, "max_length": lengths[-1]}
+    trained(changed(QUICK, epochs=1), tmp_path, reward_model=judge, candidates=file)
+    answers = [one for line in read_candidates(file) for one in line["candidates"]]
+    unscored = [one for one in answers if one["score"] is None]
+    assert {len(one["ids"]) for one in unscored} == {lengths[-1]}
+    assert not any(one["kept"] for one in unscored)
+    assert {len(one["ids"]) for one in answers if one["score"] is not None} == set(lengths[:-1])
+
+
+def test_prompts_that_the_template_refuses_are_counted_and_left_out(tmp_path: Path) -> None:
+    words = demo_world.build_tokenizer()
+    words.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     )
-    assert load_policy(result.path).tokenizer.eos_token_id == tokenizer().eos_token_id
+    prompts = [[{"role": "system", "content": "Be brief."}, *PROMPTS[0]], *PROMPTS[:6]]
+    policy = Loaded(short_speaker().model, words)
+    result = trained(changed(QUICK, epochs=1), tmp_path, policy=policy, prompts=prompts)
+    assert (result.prompts, result.prompts_refused) == (6, 1)
+
+
+def test_no_two_seeds_batches_or_rounds_share_noise() -> None:
+    policy, judge, prompts = short_speaker(), arbitrary_reward_model(), [PROMPTS[0]] * 8
+    places = [(0, 0, 1), (4, 0, 1), (0, 4, 1), (0, 0, 2)]  # seed, first prompt, round
+    found = [
+        sampled(
+            changed(QUICK, seed=seed), policy, judge, prompts, chosen=range(start, start + 4), round=number
+        )
+        for seed, start, number in places
+    ]
+    answers = [tuple(map(tuple, one.answers())) for one in found]
+    assert len(set(answers)) == len(places)
+
+
+def test_file_of_candidates_gives_the_weights_of_the_run_again(tmp_path: Path) -> None:
+    file = tmp_path / "candidates.jsonl.gz"
+    config = changed(SMALL, keep="top_k", k=2)
+    trained(config, tmp_path, candidates=file)
+    policy = short_speaker()
+    for number in (1, 2):
+        rows, tuning = kept_rows(file, round=number), tuning_config(config, number)
+        fitted(tuning, policy, rows)
+    save_model(*policy, tmp_path / "again" / "better")
+    assert same(weights_of(tmp_path), weights_of(tmp_path / "again"))
+
+    lines = list(read_candidates(file))
+    assert [(line["round"], line["prompt"]) for line in lines] == list(itertools.product((1, 2), range(10)))
+    answers = lines[0]["candidates"]
+    assert len(answers) == 64
+    ranks = [one["kept"] for one in sorted(answers, key=lambda one: -one["score"]) if one["kept"]]
+    assert ranks == [1, 2]
+    trained(config, tmp_path / "twice", candidates=tmp_path / "twice" / "again")
+    assert (
+        hashlib.sha256(file.read_bytes()).digest()
+        == hashlib.sha256((tmp_path / "twice" / "again").read_bytes()).digest()
+    )
+    assert gzip.decompress(file.read_bytes()).count(b"\n") == 20
+
+
+def test_gold_is_reported_on_the_answers_that_the_reward_model_prefers(tmp_path: Path) -> None:
+    """The gold function prefers what the reward model dislikes, so its curve falls."""
+    judge = arbitrary_reward_model()
+
+    def opposite(messages: Messages, text: str) -> float:
+        return -float(scoring.score(*judge, [(messages, [text])])[0][0])
+
+    result = trained(changed(QUICK, epochs=1), tmp_path, reward_model=judge, gold=opposite)
+    assert result.gold_best_of == pytest.approx({n: -value for n, value in result.best_of.items()}, abs=1e-4)
 
 
 def test_caution_subtracts_standard_deviations_before_selection(tmp_path: Path) -> None:
-    judge, report = arbitrary_reward_model(), ListReporter()
+    judge = arbitrary_reward_model()
     generator = torch.Generator().manual_seed(1)
     uncertainty = LastLayer(
         torch.randn(32, 32, generator=generator), torch.zeros(32), torch.tensor(1.0), torch.tensor(1.0)
     )
-    config = QUICK.model_copy(update={"caution": 2.0})
-    candidates, _ = sample_and_score(config, short_speaker(), judge, uncertainty, PROMPTS[:6], report)
-    for one in candidates:
-        (belief,) = beliefs_about(*judge, [(one.messages, one.texts)], uncertainty)
-        assert one.rewards == pytest.approx((belief.mean - 2 * belief.spread).tolist(), abs=1e-4)
-    assert report.series("reward_spread")[0] > 0.1
-
     folder = save_model(*judge, tmp_path / "unsure", add=lambda partial: write(uncertainty, partial))
+    config, policy = changed(QUICK, caution=2.0), short_speaker()
+    found = sampled(config, policy, folder, PROMPTS[:6])
+    texts = found.texts(policy.tokenizer)
+    items = [(messages, texts[6 * i : 6 * i + 6]) for i, messages in enumerate(PROMPTS[:6])]
+    for i, belief in enumerate(beliefs_about(*judge, items, uncertainty)):
+        mine = found.scores[6 * i : 6 * i + 6].tolist()
+        assert mine == pytest.approx((belief.mean - 2 * belief.spread).tolist(), abs=1e-4)
+
+    report = ListReporter()
     bold, careful = (
-        train(
-            QUICK.model_copy(update={"caution": caution, "epochs": 1}),
-            policy=short_speaker(),
+        trained(
+            changed(QUICK, caution=caution, epochs=1),
+            tmp_path / f"by-{caution}",
             reward_model=folder,
             prompts=PROMPTS[:6],
-            out_dir=tmp_path / f"by-{caution}",
+            report=report,
         )
         for caution in (0.0, 2.0)
     )
     assert careful.reward_best < bold.reward_best
+    assert report.series("reward_spread")[0] > 0.1
     with pytest.raises(ValueError, match="has no uncertainty estimate"):
-        train(config, policy=short_speaker(), reward_model=judge, prompts=PROMPTS[:6], out_dir=tmp_path / "x")
+        trained(config, tmp_path / "x")

@@ -1,6 +1,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
 import type {
+  AddedTasks,
   MetricsEvent,
   Model,
   RecipeKind,
@@ -132,5 +133,16 @@ export async function resumeRun(id: string, maxMinutes?: number): Promise<Run> {
       params: { path: { run_id: id } },
       body: maxMinutes === undefined ? {} : { max_minutes: maxMinutes },
     }),
+  );
+}
+
+export function candidatesUrl(id: string): string {
+  return `/api/v1/runs/${id}/candidates`;
+}
+
+/** Creates ranking tasks from the run's candidates. The same call again creates nothing. */
+export async function askForRankings(id: string): Promise<AddedTasks> {
+  return unwrap(
+    api.POST("/api/v1/runs/{run_id}/candidates/tasks", { params: { path: { run_id: id } }, body: {} }),
   );
 }

@@ -59,10 +59,13 @@ export function Chart({
   title,
   names,
   series,
+  synced = true,
 }: {
   title: string;
   names: readonly string[];
   series: readonly Series[];
+  /** Whether the cursor moves together with those of the page's other charts, which share the x axis. */
+  synced?: boolean;
 }) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
@@ -82,7 +85,12 @@ export function Chart({
       {
         height: HEIGHT_PX,
         padding: [8, 8, 0, 0],
-        cursor: { sync: { key: SYNC.key }, points: { size: 6 }, y: false, drag: { x: true, y: false } },
+        cursor: {
+          ...(synced && { sync: { key: SYNC.key } }),
+          points: { size: 6 },
+          y: false,
+          drag: { x: true, y: false },
+        },
         scales: { x: { time: false } },
         axes: [{}, { values: (_plot, ticks) => ticks.map((tick) => metric(Number(tick.toPrecision(6)))) }],
         series: [
@@ -107,7 +115,7 @@ export function Chart({
       drawn.remove();
       plot.current = null;
     };
-  }, [key, scheme]);
+  }, [key, scheme, synced]);
 
   const points = data[0].length;
   const lastValues = series.map((one) => one.values.at(-1));

@@ -28,10 +28,13 @@ const FIRST = ["Reward", "Loss", "Accuracy", "KL to the reference", "Entropy", "
 
 type ChartGroup = { title: string; names: string[]; detail: boolean };
 
+/** The points of the best-of-n curve have a chart of their own (`bestOf.ts`). Their names contain n, not the step. */
+const BEST_OF = /^(gold_|kl_)?best_of\//;
+
 /** Groups metrics of the same kind and scale into one chart. An unknown metric gets a separate chart. */
 export function groupMetrics(names: readonly string[]): ChartGroup[] {
   const groups = new Map<string, ChartGroup>();
-  for (const name of [...names].sort()) {
+  for (const name of names.filter((each) => !BEST_OF.test(each)).sort()) {
     const chart = CHARTS.find(({ pattern }) => pattern.test(name));
     const title = chart?.title ?? words(name);
     const group = groups.get(title) ?? { title, names: [], detail: chart ? chart.detail === true : true };

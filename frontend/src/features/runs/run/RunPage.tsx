@@ -8,8 +8,11 @@ import { EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
 import { cancelRun, isLive, resumeRun, runQuery } from "../api/runs";
 import { Facts } from "../components/Facts";
 import { kindTitle, StateBadge, Took } from "../components/RunBits";
+import { bestOf } from "../feed/bestOf";
 import { useRunFeed } from "../feed/useRunFeed";
 import { useTexts } from "../texts";
+import { BestOfCurve } from "./BestOfCurve";
+import { Candidates } from "./Candidates";
 import { Curves } from "./Curves";
 import { FailurePanel } from "./FailurePanel";
 import { Interruptions } from "./Interruptions";
@@ -32,6 +35,7 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
   const queryClient = useQueryClient();
   const live = isLive(run);
   const { feed, connection } = useRunFeed(run.id, live);
+  const curve = bestOf(feed);
   const higherLimit = higherLimitOf(run);
   const act = useMutation({
     mutationFn: (verb: "cancel" | "resume") =>
@@ -113,6 +117,8 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
           <p>{texts.notStartedWhy}</p>
         </EmptyState>
       )}
+      <Candidates run={run} asks={acts} />
+      {curve && <BestOfCurve curve={curve} />}
       <Curves feed={feed} />
       {feed.samples.length > 0 && <Samples samples={feed.samples} />}
       <div className={styles.foot}>

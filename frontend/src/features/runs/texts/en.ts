@@ -162,6 +162,21 @@ export const en = {
     toEvaluate: "Evaluate",
     rank: "Rank",
   },
+  bestOf: {
+    title: (most: number) => `Best of n answers, n = 1 to ${most}`,
+    chart: "Expected reward",
+    axis: "The horizontal axis is ln n − (n − 1)/n: an upper bound, in nats, on the KL divergence from the policy that wrote the answers.",
+    reward: "Reward model (standard deviations)",
+    gold: "Gold",
+  },
+  candidates: {
+    title: "Candidates",
+    what: "All sampled answers with their rewards, as gzipped JSON lines. Fine-tuning on the kept answers reproduces the run’s weights.",
+    download: "Download",
+    ask: "Ask people to rank the answers",
+    asked: (tasks: number, unchanged: number) =>
+      tasks > 0 ? `Created ${plural(tasks, "task")}` : `All ${plural(unchanged, "task")} existed already`,
+  },
   samples: {
     title: "Samples",
     columns: "Side by side",

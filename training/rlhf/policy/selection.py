@@ -1,0 +1,137 @@
+"""Select the answers that rejection sampling imitates, and estimate the value of the best of n answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from training.rlhf.data.demonstrations import Row
+from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.models.loading import Loaded
+from training.rlhf.policy.candidates import Candidates
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+
+# Rewards closer than this, in standard deviations of the training rewards, count as equal if *all* rewards of
+# a run are this close. The scores of two equal answers can differ by rounding, about 1e-6.
+SAME_REWARD = 1e-4
+
+
+def select(
+    config: RejectionSamplingConfig, scores: Sequence[float], usable: Sequence[bool], texts: Sequence[str]
+) -> list[int]:
+    """Return the indices of the answers to imitate among the N answers to one prompt, best first.
+
+    `usable` marks the answers that ended and could be scored. Only these answers can be selected. Of several
+    answers with the same text, only the one with the highest score counts. Of several answers with the same
+    score, the one sampled first is preferred. Returns an empty list if the best score exceeds the mean score
+    of the usable answers by less than `min_gain`.
+    """
+    possible = [i for i, can_be_kept in enumerate(usable) if can_be_kept]
+    if not possible:
+        return []
+    ranked = sorted(possible, key=lambda i: -scores[i])
+    if scores[ranked[0]] - math.fsum(scores[i] for i in possible) / len(possible) < config.min_gain:
+        return []
+    first_of_text: dict[str, int] = {}
+    for i in ranked:
+        first_of_text.setdefault(texts[i], i)
+    distinct = list(first_of_text.values())
+    if config.keep == "threshold":
+        return [i for i in distinct if scores[i] >= config.threshold]
+    return distinct[: config.k if config.keep == "top_k" else 1]
+
+
+def selected(config: RejectionSamplingConfig, candidates: Candidates, policy: Loaded) -> list[list[int]]:
+    """Return the positions of the kept answers for each prompt, best first. If every answer is usable and all
+    answers to each prompt have the same reward, there is nothing to select, and every list is empty."""
+    n, texts = candidates.n, candidates.texts(policy.tokenizer)
+    scores, usable = candidates.scores.tolist(), candidates.usable.tolist()
+    groups = [slice(start, start + n) for start in range(0, len(texts), n)]
+    if all(all(usable[g]) and max(scores[g]) - min(scores[g]) < SAME_REWARD for g in groups):
+        return [[] for _ in groups]
+    return [select(config, scores[group], usable[group], texts[group]) for group in groups]
+
+
+def rows_of(candidates: Candidates, asked: EncodedPrompts, kept: Sequence[Sequence[int]]) -> list[Row]:
+    answers = torch.split(candidates.ids, candidates.lengths.tolist())
+    return [
+        Row(asked.ids[i], answers[i * candidates.n + position].tolist())
+        for i, positions in enumerate(kept)
+        for position in positions
+    ]
+
+
+def best_of_curve(scores: Tensor, usable: Tensor, values: Tensor | None = None) -> Tensor | None:
+    """Estimate the expected value of the best of n answers, for n = 1 … N. The best answer is the usable
+    answer with the highest score, and its value is its score or, if given, its entry in `values`.
+
+    All arguments have shape (N,). Returns shape (N,), or None if no answer is usable. The estimate for n is
+    the mean over all subsets of n of the N answers, except those without a usable answer: from such a subset,
+    nothing would be kept. If all answers are usable, the estimate is unbiased.
+    """
+    n_usable = int(usable.sum())
+    if n_usable == 0:
+        return None
+    # A stable sort of the reversed list puts the answer sampled first last among answers with equal scores.
+    reverse = usable.nonzero().squeeze(1).flip(0)
+    order = reverse[scores[reverse].argsort(stable=True)]
+    counted = scores if values is None else values
+    return best_of_weights(len(scores), len(scores) - n_usable) @ counted[order].double()
+
+
+@lru_cache
+def best_of_weights(size: int, unusable: int) -> Tensor:
+    """Return the probability that the i-th lowest of the usable answers is the best of n answers.
+
+    Shape (N, N - unusable), where N is `size`, with one row for each n. The n answers are drawn without
+    replacement from N answers, of which `unusable` rank below all others. The answer at position p in the
+    ascending order (from 0) is the best in C(p, n-1) of the C(N, n) - C(unusable, n) subsets that contain a
+    usable answer.
+    """
+    rows = [
+        [math.comb(p, n - 1) / (math.comb(size, n) - math.comb(unusable, n)) for p in range(unusable, size)]
+        for n in range(1, size + 1)
+    ]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def kl_of_best_of(n: int) -> float:
+    """Return ln n - (n - 1)/n, in nats: an upper bound on the KL divergence of the best of n answers from the
+    policy that wrote them.
+
+    Stiennon et al. 2020 (arXiv 2009.01325, appendix G.3) use the formula as if it were exact. Beirami et al.
+    2024 (arXiv 2401.01879) prove that it is an upper bound. The bound is loose if the policy often gives the
+    same answer.
+    """
+    return math.log(n) - (n - 1) / n
+
+
+def curves(candidates: Candidates) -> tuple[dict[int, float], dict[int, float], int]:
+    """Return the mean best-of-n curve over the prompts with a usable answer, the same curve on gold (empty if
+    unknown), and the number of other prompts."""
+    n, usable = candidates.n, candidates.usable
+    columns = (torch.split(column, n) for column in (candidates.scores, usable, candidates.gold))
+    split = zip(*columns, strict=True)
+    found = [(best_of_curve(scores, mask), best_of_curve(scores, mask, gold)) for scores, mask, gold in split]
+    known = [(own, gold) for own, gold in found if own is not None and gold is not None]
+    if not known:
+        return {}, {}, len(found)
+    own, gold = (torch.stack(column).mean(dim=0).tolist() for column in zip(*known, strict=True))
+    by_gold = {} if math.isnan(gold[0]) else dict(enumerate(gold, start=1))
+    return dict(enumerate(own, start=1)), by_gold, len(found) - len(known)
+
+
+def selection_metrics(candidates: Candidates, kept: Sequence[Sequence[int]]) -> dict[str, float]:
+    best, gold, unfinished = curves(candidates)
+    return {
+        **{f"best_of/{n}": value for n, value in best.items()},
+        **{f"gold_best_of/{n}": value for n, value in gold.items()},
+        **{f"kl_best_of/{n}": kl_of_best_of(n) for n in best},
+        "kept": float(sum(map(len, kept))),
+        "kept_prompts": float(sum(map(bool, kept))),
+        "unfinished_prompts": float(unfinished),
+    }

@@ -1,8 +1,9 @@
 """Sample several answers to each prompt from a policy, for annotators to rank.
 
-Three metrics are reported for each batch of prompts. `mean_tokens` is the mean number of tokens per answer.
-`finished_share` is the share of answers that ended with EOS. `distinct_share` is the share of answers that
-remain after duplicate answers to the same prompt are removed.
+Four metrics are reported for each batch of prompts. `mean_tokens` is the mean number of tokens per answer.
+`finished_share` is the share of answers that ended with a stop token. `distinct_share` is the share of
+answers that remain after duplicate answers to the same prompt are removed. `tokens_per_second` counts the
+generated tokens.
 """
 
 from collections.abc import Sequence
@@ -33,10 +34,12 @@ class SampledPrompt:
 
 @dataclass(frozen=True)
 class Sampled:
-    """The sampled answers. `cut` is the number of prompts that were truncated to fit the context."""
+    """The sampled answers. `cut` is the number of prompts that were truncated to fit the context. `refused`
+    is the number of prompts that the chat template can't render. They have no answers."""
 
     prompts: list[SampledPrompt]
     cut: int
+    refused: int
 
 
 def sample(
@@ -47,7 +50,7 @@ def sample(
     report: Reporter | None = None,
 ) -> Sampled:
     """Sample answers to each prompt from `policy`, in the order of `prompts`. Raises `ModelNotFound` or
-    `Cancelled`."""
+    `Cancelled`, and `ValueError` if there are no usable prompts."""
     report = report or NullReporter()
     loaded = open_policy(policy)
     settings = config.model_dump(include={"temperature", "top_p", "max_new_tokens", "seed"})
@@ -56,29 +59,23 @@ def sample(
         policy=loaded,
         n=config.responses_per_prompt,
         prompts_per_batch=PROMPTS_PER_BATCH,
+        purpose="sample",
         check=report.check,
+        progress=lambda done, total: report.progress("sample", done, total),
         **settings,
     )
     sampled: list[SampledPrompt] = []
-    cut = 0
+    cut = refused = 0
     for batch in batches:
         kept = []
         for messages, completions in zip(batch.prompts, batch.answers, strict=True):
-            finished = {chat.decode(loaded.tokenizer, c.ids): c.finished for c in reversed(completions)}
+            finished = {chat.decode(loaded.tokenizer, c.content): c.finished for c in reversed(completions)}
             texts = [
                 (text, settings | {"finished": done}) for text, done in reversed(finished.items()) if text
             ]
             kept.append(SampledPrompt(messages, texts))
         sampled += kept
-        cut += batch.cut
-        n, step = len(batch.completions), len(sampled)
-        report.metrics(
-            step,
-            {
-                "mean_tokens": sum(len(c.ids) for c in batch.completions) / n,
-                "finished_share": sum(c.finished for c in batch.completions) / n,
-                "distinct_share": sum(len(one.responses) for one in kept) / n,
-            },
-        )
-        report.progress("sample", step, len(prompts))
-    return Sampled(sampled, cut)
+        cut, refused = cut + batch.cut, refused + batch.refused
+        distinct = sum(len(one.responses) for one in kept) / len(batch.completions)
+        report.metrics(len(sampled), batch.metrics() | {"distinct_share": distinct})
+    return Sampled(sampled, cut, refused)

@@ -38,8 +38,9 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
 
     Uses the tokenizer's chat template with the generation prompt or, if there is no template, the plain
     format. If a message contains control tokens as text, these tokens are removed first. Otherwise, a
-    user's text could open an assistant turn. Raises TemplateRefuses if the template rejects the conversation.
-    For example, some templates reject a system turn, or consecutive turns with the same role.
+    user's text could open an assistant turn. Raises TemplateRefuses if the template rejects the conversation
+    or renders no text. For example, some templates reject a system turn, or consecutive turns with the same
+    role.
     """
     alive()
     if not messages:
@@ -54,7 +55,9 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
                 f"the tokenizer's chat template rejects a conversation with the roles {roles}: "
                 f"{error if isinstance(error, TemplateError) else repr(error)}"
             ) from error
-        return _ids(tokenizer, str(text))
+        if not (ids := _ids(tokenizer, str(text))):
+            raise TemplateRefuses("the tokenizer's chat template renders the conversation as an empty text")
+        return ids
     # For an encoder, the [CLS] token takes the place of a language model's BOS. The encoder's score is read
     # at the [CLS] token.
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
@@ -62,7 +65,11 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
 
 
 def encode_response(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Return the token IDs of one answer, with exactly one EOS at the end, even for an empty text."""
+    """Return the token IDs of one answer, with exactly one EOS at the end, even for an empty text.
+
+    The end is EOS even if the chat template closes turns with another token. A policy trained on this ends
+    its answers with EOS, and all tokens in `models.stops` end an answer, so either token works.
+    """
     return [*_ids(tokenizer, remove_control_tokens(tokenizer, text)), eos_id(tokenizer)]
 
 

@@ -8,6 +8,7 @@ from training.rlhf.models import chat
 from training.rlhf.models.checks import pair
 from training.rlhf.models.checks.probes import PROBES, Reading, shortened
 from training.rlhf.models.loading import Loaded
+from training.rlhf.models.stops import stop_ids
 from training.rlhf.models.trunks import vocabulary_rows
 
 
@@ -17,7 +18,7 @@ def refuse_other_tokens(policy: Loaded, judge: Loaded) -> None:
     pair.refuse_other_vocabulary(policy.tokenizer.get_vocab(), judge.tokenizer.get_vocab())
     pair.refuse_other_reading(reading_of(policy.tokenizer), reading_of(judge.tokenizer))
     pair.refuse_fewer_rows(
-        policy.tokenizer.get_vocab(),
+        max(chat.id_limit(policy.tokenizer), *(stop + 1 for stop in stop_ids(*policy))),
         policy_rows=vocabulary_rows(policy.model),
         judge_rows=vocabulary_rows(judge.model),
     )

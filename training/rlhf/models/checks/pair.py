@@ -42,11 +42,14 @@ def refuse_other_vocabulary(policy: Mapping[str, int], judge: Mapping[str, int])
     )
 
 
-def refuse_fewer_rows(tokens: Mapping[str, int], *, policy_rows: int, judge_rows: int) -> None:
-    """Raise Refused if the policy can sample a token for which the reward model has no embedding. Rows beyond
-    the tokenizer's largest ID do not matter, because they are never sampled (`chat.id_limit`): Qwen2.5-7B has
-    152,064 rows and Qwen2.5-1.5B has 151,936, but both have the same 151,665 tokens."""
-    sampled = min(policy_rows, max(tokens.values(), default=-1) + 1)
+def refuse_fewer_rows(known: int, *, policy_rows: int, judge_rows: int) -> None:
+    """Raise Refused if the policy can sample a token for which the reward model has no embedding.
+
+    ``known`` is the largest ID of the tokenizer and of the stop tokens, plus one. Rows beyond it do not
+    matter, because they are never sampled: Qwen2.5-7B has 152,064 rows and Qwen2.5-1.5B has 151,936, but both
+    have the same 151,665 tokens.
+    """
+    sampled = min(policy_rows, known)
     if 0 < judge_rows < sampled:
         raise Refused(
             f"the policy can generate the token IDs 0 to {sampled - 1}, but the reward model has only "
@@ -81,7 +84,8 @@ def check_pair(policy: Path, judge: Path) -> None:
         _check_tokenizers(policy, judge)
     policy_rows, judge_rows = rows_in(policy), rows_in(judge)
     if judge_rows < policy_rows and (ours := _tokenizer_of(policy)) is not None:
-        refuse_fewer_rows(ours.tokens, policy_rows=policy_rows, judge_rows=judge_rows)
+        known = max(ours.tokens.values(), default=-1) + 1
+        refuse_fewer_rows(known, policy_rows=policy_rows, judge_rows=judge_rows)
 
 
 def _check_tokenizers(policy: Path, judge: Path) -> None:

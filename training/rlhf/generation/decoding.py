@@ -31,7 +31,6 @@ from training.rlhf.generation.caches import repeat, repeatable, select, selectab
 from training.rlhf.generation.picking import allowed_ids, pick_tokens, uniform_numbers
 from training.rlhf.generation.pulse import Pulse
 from training.rlhf.models import chat
-from training.rlhf.models.stops import stop_ids
 from training.rlhf.models.trunks import vocabulary_rows
 
 # The number of rows decoded together. Decoding more rows at once takes more memory but saves hardly any time.
@@ -43,7 +42,7 @@ FINISHED_SHARE = 0.25
 
 class Completion(NamedTuple):
     """One sampled answer. If `finished`, `ids` ends with the stop token that was sampled (see
-    `models.stops`). Otherwise, the answer was truncated at the length limit."""
+    `chat.stop_ids`). Otherwise, the answer was truncated at the length limit."""
 
     ids: list[int]
     finished: bool
@@ -93,7 +92,7 @@ def generate(
     _refuse_bad_settings(prompts, n, max_new_tokens, temperature, top_p)
     cut, _ = chat.cut_prompts(prompts, chat.context_length(policy) - max_new_tokens)
     seeds = _seeds(len(cut), seed, generator)
-    stops, known = stop_ids(policy, tokenizer), chat.id_limit(tokenizer)
+    stops, known = chat.stop_ids(policy, tokenizer), chat.id_limit(tokenizer)
     allowed = allowed_ids(known, stops, vocabulary_rows(policy))
     if allowed is not None:
         allowed, known = allowed.to(policy.device), len(allowed)

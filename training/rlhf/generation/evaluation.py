@@ -89,7 +89,7 @@ def evaluate(
     """Let `judge` score the answers of `policy`. Raises `ModelNotFound` or `Cancelled`, and
     `ValueError` if there are no usable prompts."""
     report = report or NullReporter()
-    loaded = open_policy(policy)
+    loaded = open_policy(policy, config.arguments_of_template)
     rows: list[EvaluatedPrompt] = []
     tokens, finished, cut, refused, seconds = 0, 0, 0, 0, 0.0
     batches = answers_to(

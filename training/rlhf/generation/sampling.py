@@ -15,6 +15,7 @@ from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.generation.answering import answers_to
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
+from training.rlhf.models.templates import arguments_of
 from training.rlhf.recipes.answers import SampleConfig
 
 PROMPTS_PER_BATCH = 64  # number of prompts between progress reports, and between checks for cancellation
@@ -52,7 +53,7 @@ def sample(
     """Sample answers to each prompt from `policy`, in the order of `prompts`. Raises `ModelNotFound` or
     `Cancelled`, and `ValueError` if there are no usable prompts."""
     report = report or NullReporter()
-    loaded = open_policy(policy)
+    loaded = open_policy(policy, config.arguments_of_template)
     settings = config.model_dump(include={"temperature", "top_p", "max_new_tokens", "seed"})
     batches = answers_to(
         prompts,
@@ -64,6 +65,8 @@ def sample(
         progress=lambda done, total: report.progress("sample", done, total),
         **settings,
     )
+    if arguments := arguments_of(loaded.tokenizer):
+        settings["template_arguments"] = arguments
     sampled: list[SampledPrompt] = []
     cut = refused = 0
     for batch in batches:

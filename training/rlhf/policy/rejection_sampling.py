@@ -102,7 +102,8 @@ def train(
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
     uncertainty = uncertainty_of(reward_model, caution=config.caution)
-    model, judge = open_policy(policy), open_reward_model(reward_model)
+    model = open_policy(policy, config.arguments_of_template)
+    judge = open_reward_model(reward_model)
     shown = list(prompts[: config.sample_prompts])
     before = sft.answers(*model, shown, config.sample_tokens)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from training.rlhf.recipes.base import Checkpointed, Schedule
+from training.rlhf.recipes.templates import UsesTemplate
 
 
-class SFTConfig(Checkpointed):
+class SFTConfig(UsesTemplate, Checkpointed):
     """Settings for supervised fine-tuning."""
 
     learning_rate: float | None = Field(

@@ -19,7 +19,7 @@ from training.rlhf.models import chat
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.models.loading import Loaded
 from training.rlhf.models.pairs import refuse_other_tokens
-from training.rlhf.models.stops import stop_ids, turn_end
+from training.rlhf.models.templates import turn_end
 from training.rlhf.recipes.answers import SampleConfig
 from training.rlhf.recipes.rewards import UsesRewards
 from training.rlhf.reward.scoring import load_for_training, score
@@ -98,7 +98,7 @@ def test_token_that_closes_turns_in_the_template_ends_an_answer(special: bool) -
     end = words.convert_tokens_to_ids("<|im_end|>")
     assert turn_end(words) == end
     model = policy_that_says(10, end, 11, 12)
-    assert stop_ids(model, words) == [EOS, end]
+    assert chat.stop_ids(model, words) == [EOS, end]
     [[answer]] = generate(model, words, [chat.encode_prompt(words, QUESTION)], max_new_tokens=4)
     assert answer == ([10, end], True)
     assert answer.ended(EOS) == chat.encode_response(words, words.decode([10]))

@@ -14,14 +14,16 @@ from pathlib import Path
 
 from training.models import TrainingRun
 from training.rlhf.models import adapters
+from training.rlhf.models.checks.arguments import refuse_unused
 from training.rlhf.models.checks.files import State, state_of
 from training.rlhf.models.checks.lengths import context_in, refuse_no_room
 from training.rlhf.models.checks.model import check_model
-from training.rlhf.models.checks.pair import check_pair, same_vocabulary
+from training.rlhf.models.checks.pair import check_pair, same_vocabulary, template_of
 from training.rlhf.models.checks.probes import ReadingTimedOut
 from training.rlhf.models.checks.refusal import Purpose, Refused, unreadable
 from training.rlhf.models.checks.reward import check_for_ppo
 from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.templates import parse_arguments
 
 Kind = TrainingRun.Kind
 # Results kept in memory. The launch form requests an estimate, with the same checks, after every change.
@@ -47,11 +49,15 @@ def refusals(
         return
     if policy is not None:
         yield from _too_long(recipe, policy, judge, reserved=int(kind == Kind.PPO))
+        if refused := _refused(partial(_refuse_unused_arguments, recipe, policy), policy):
+            yield "recipe.template_arguments", refused
+            return
     if kind == Kind.PPO and judge is not None:
         refused = _refused(partial(check_for_ppo, judge), judge)
         if refused is None and policy is not None:
             with suppress(ReadingTimedOut):  # the run's process compares the templates
-                refused = _of_pair(policy, judge, _state(policy), _state(judge))
+                written = str(getattr(recipe, "template_arguments", ""))
+                refused = _of_pair(policy, judge, written, _state(policy), _state(judge))
         if refused is not None:
             yield "inputs.reward_model", refused
 
@@ -62,8 +68,16 @@ def _of_model(folder: Path, purpose: Purpose, state: State) -> Refused | None:
 
 
 @lru_cache(maxsize=KEPT)
-def _of_pair(policy: Path, judge: Path, policy_state: State, judge_state: State) -> Refused | None:
-    return _refused(partial(check_pair, policy, judge), judge)
+def _of_pair(
+    policy: Path, judge: Path, arguments: str, policy_state: State, judge_state: State
+) -> Refused | None:
+    return _refused(partial(check_pair, policy, judge, parse_arguments(arguments)), judge)
+
+
+def _refuse_unused_arguments(recipe: Recipe, policy: Path) -> None:
+    arguments = parse_arguments(str(getattr(recipe, "template_arguments", "")))
+    if arguments and (template := template_of(policy)) is not None:
+        refuse_unused(arguments, template)
 
 
 def _too_long(

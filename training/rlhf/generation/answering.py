@@ -4,28 +4,53 @@ use this module.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from training.rlhf.core.messages import Messages
+from training.rlhf.core.seeds import seed_for
 from training.rlhf.generation.decoding import Completion, generate
+from training.rlhf.generation.prompts import batches_of_usable
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A batch of prompts with their tokens and answers. `cut` is the number of prompts that were truncated on
-    the left."""
+    """A batch of usable prompts with their tokens and answers.
+
+    `cut` is the number of prompts in the batch that were truncated on the left. `refused` is the number of
+    prompts since the batch before that the chat template can't render. They are not in `prompts`. `seconds`
+    is the time that the answers took.
+    """
 
     prompts: Sequence[Messages]
     encoded: list[list[int]]
     answers: list[list[Completion]]
     cut: int
+    refused: int
+    seconds: float
 
     @property
     def completions(self) -> list[Completion]:
         return [completion for completions in self.answers for completion in completions]
+
+    @property
+    def tokens(self) -> int:
+        """The number of generated tokens, including stop tokens."""
+        return sum(len(completion.ids) for completion in self.completions)
+
+    def metrics(self) -> dict[str, float]:
+        """The metrics of the batch's answers: the mean number of tokens, the share of answers that were not
+        truncated at the length limit, and the number of generated tokens per second."""
+        completions = self.completions
+        return {
+            "mean_tokens": self.tokens / len(completions),
+            "finished_share": sum(one.finished for one in completions) / len(completions),
+            "tokens_per_second": self.tokens / self.seconds,
+        }
 
 
 def answers_to(
@@ -38,30 +63,46 @@ def answers_to(
     temperature: float,
     top_p: float,
     seed: int,
+    purpose: str = "answers",
     check: Callable[[], None],
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Answered]:
     """Yield `n` answers to each prompt, in the order of the prompts. The other settings are passed to
-    `generate`.
+    `generate`. Prompts are encoded one batch at a time, so memory does not grow with their number.
 
-    `check` is called before each batch and can raise an exception to stop. Raises `ValueError` if
-    `max_new_tokens` leaves no room for a prompt.
+    An answer is determined by `seed`, `purpose`, the prompt and its position in `prompts`. It does not depend
+    on `prompts_per_batch`. Two runs with the same seed and different purposes use different random numbers.
+
+    Prompts that the chat template refuses are left out and counted. `check` is called before each batch and
+    every few seconds, and can raise an exception to stop. `progress` is called after each batch and every
+    few seconds, with the number of prompts done so far and their total. Raises `UnusableInput` if
+    `max_new_tokens` leaves no room for a prompt, or if no prompt is usable.
     """
     room = chat.context_length(policy.model) - max_new_tokens
-    for start in range(0, len(prompts), prompts_per_batch):
+    total = len(prompts)
+    behind = 0  # prompts of the earlier batches, answered or refused
+    for batch in batches_of_usable(policy.tokenizer, prompts, limit=room, size=prompts_per_batch):
         check()
-        chosen = prompts[start : start + prompts_per_batch]
-        encoded, cut = chat.cut_prompts(
-            [chat.encode_prompt(policy.tokenizer, messages) for messages in chosen], room
-        )
+        started = time.perf_counter()
         answers = generate(
             policy.model,
             policy.tokenizer,
-            encoded,
+            batch.ids,
             n=n,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             top_p=top_p,
-            seed=seed + start,
+            seed=[seed_for(seed, purpose, position) for position in batch.positions],
             check=check,
+            progress=partial(_report_prompts, progress, behind, n, total),
         )
-        yield Answered(chosen, encoded, answers, cut)
+        seconds = time.perf_counter() - started
+        behind += len(batch.ids) + batch.refused
+        yield Answered(batch.messages, batch.ids, answers, batch.cut, batch.refused, seconds)
+        progress(behind, total)
+
+
+def _report_prompts(
+    progress: Callable[[int, int], None], behind: int, n: int, total: int, answers: int, _: int
+) -> None:
+    progress(behind + answers // n, total)

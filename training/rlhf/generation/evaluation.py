@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.generation.answering import answers_to
@@ -42,8 +41,9 @@ class Evaluation:
     The points of all answers to a prompt are averaged first. Answers to the same prompt are similar, and
     treating them as independent would make the standard error too small. `mean_tokens` is the mean number of
     tokens per answer, including EOS. `repetition_rate` is the share of word triples that occurred earlier in
-    the same answer. `finished_share` is the share of answers that ended with EOS. `cut` is the number of
-    prompts that were truncated to fit the context.
+    the same answer. `finished_share` is the share of answers that ended with a stop token. `cut` is the
+    number of prompts that were truncated to fit the context. `refused` is the number of prompts that the chat
+    template can't render. They are not among the `n` prompts.
     """
 
     mean: float
@@ -53,6 +53,7 @@ class Evaluation:
     repetition_rate: float
     finished_share: float
     cut: int
+    refused: int
     rows: list[EvaluatedPrompt]
 
     def metrics(self) -> dict[str, float]:
@@ -86,13 +87,11 @@ def evaluate(
     report: Reporter | None = None,
 ) -> Evaluation:
     """Let `judge` score the answers of `policy`. Raises `ModelNotFound` or `Cancelled`, and
-    `ValueError` if there are no prompts."""
-    if not prompts:
-        raise UnusableInput("an evaluation needs at least one prompt, got none", FailureKind.DATA_EMPTY)
+    `ValueError` if there are no usable prompts."""
     report = report or NullReporter()
-    loaded = open_policy(policy)
+    loaded = open_policy(policy, config.arguments_of_template)
     rows: list[EvaluatedPrompt] = []
-    tokens, finished, cut = 0, 0, 0
+    tokens, finished, cut, refused, seconds = 0, 0, 0, 0, 0.0
     batches = answers_to(
         prompts,
         policy=loaded,
@@ -102,16 +101,17 @@ def evaluate(
         temperature=config.temperature,
         top_p=config.top_p,
         seed=config.seed,
+        purpose="evaluate",
         check=report.check,
+        progress=lambda done, total: report.progress("evaluate", done, total),
     )
     for batch in batches:
         for messages, completions in zip(batch.prompts, batch.answers, strict=True):
-            texts = [chat.decode(loaded.tokenizer, completion.ids) for completion in completions]
+            texts = [chat.decode(loaded.tokenizer, completion.content) for completion in completions]
             rows.append(EvaluatedPrompt(messages, texts, [float(judge(messages, text)) for text in texts]))
-        tokens += sum(len(completion.ids) for completion in batch.completions)
+        tokens, seconds = tokens + batch.tokens, seconds + batch.seconds
         finished += sum(completion.finished for completion in batch.completions)
-        cut += batch.cut
-        report.progress("evaluate", len(rows), len(prompts))
+        cut, refused = cut + batch.cut, refused + batch.refused
     n_answers = len(rows) * config.responses_per_prompt
     mean, error = mean_and_error([row.mean for row in rows])
     evaluation = Evaluation(
@@ -123,9 +123,10 @@ def evaluate(
         / n_answers,
         finished_share=finished / n_answers,
         cut=cut,
+        refused=refused,
         rows=rows,
     )
-    report.metrics(len(rows), evaluation.metrics())
+    report.metrics(len(rows), evaluation.metrics() | {"tokens_per_second": tokens / seconds})
     return evaluation
 
 

@@ -1,8 +1,9 @@
 """Sample several answers to each prompt from a policy, for annotators to rank.
 
-Three metrics are reported for each batch of prompts. `mean_tokens` is the mean number of tokens per answer.
-`finished_share` is the share of answers that ended with EOS. `distinct_share` is the share of answers that
-remain after duplicate answers to the same prompt are removed.
+Four metrics are reported for each batch of prompts. `mean_tokens` is the mean number of tokens per answer.
+`finished_share` is the share of answers that ended with a stop token. `distinct_share` is the share of
+answers that remain after duplicate answers to the same prompt are removed. `tokens_per_second` counts the
+generated tokens.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from training.rlhf.core.reporter import NullReporter, Reporter
 from training.rlhf.generation.answering import answers_to
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
+from training.rlhf.models.templates import arguments_of
 from training.rlhf.recipes.answers import SampleConfig
 
 PROMPTS_PER_BATCH = 64  # number of prompts between progress reports, and between checks for cancellation
@@ -33,10 +35,12 @@ class SampledPrompt:
 
 @dataclass(frozen=True)
 class Sampled:
-    """The sampled answers. `cut` is the number of prompts that were truncated to fit the context."""
+    """The sampled answers. `cut` is the number of prompts that were truncated to fit the context. `refused`
+    is the number of prompts that the chat template can't render. They have no answers."""
 
     prompts: list[SampledPrompt]
     cut: int
+    refused: int
 
 
 def sample(
@@ -47,38 +51,34 @@ def sample(
     report: Reporter | None = None,
 ) -> Sampled:
     """Sample answers to each prompt from `policy`, in the order of `prompts`. Raises `ModelNotFound` or
-    `Cancelled`."""
+    `Cancelled`, and `ValueError` if there are no usable prompts."""
     report = report or NullReporter()
-    loaded = open_policy(policy)
+    loaded = open_policy(policy, config.arguments_of_template)
     settings = config.model_dump(include={"temperature", "top_p", "max_new_tokens", "seed"})
     batches = answers_to(
         prompts,
         policy=loaded,
         n=config.responses_per_prompt,
         prompts_per_batch=PROMPTS_PER_BATCH,
+        purpose="sample",
         check=report.check,
+        progress=lambda done, total: report.progress("sample", done, total),
         **settings,
     )
+    if arguments := arguments_of(loaded.tokenizer):
+        settings["template_arguments"] = arguments
     sampled: list[SampledPrompt] = []
-    cut = 0
+    cut = refused = 0
     for batch in batches:
         kept = []
         for messages, completions in zip(batch.prompts, batch.answers, strict=True):
-            finished = {chat.decode(loaded.tokenizer, c.ids): c.finished for c in reversed(completions)}
+            finished = {chat.decode(loaded.tokenizer, c.content): c.finished for c in reversed(completions)}
             texts = [
                 (text, settings | {"finished": done}) for text, done in reversed(finished.items()) if text
             ]
             kept.append(SampledPrompt(messages, texts))
         sampled += kept
-        cut += batch.cut
-        n, step = len(batch.completions), len(sampled)
-        report.metrics(
-            step,
-            {
-                "mean_tokens": sum(len(c.ids) for c in batch.completions) / n,
-                "finished_share": sum(c.finished for c in batch.completions) / n,
-                "distinct_share": sum(len(one.responses) for one in kept) / n,
-            },
-        )
-        report.progress("sample", step, len(prompts))
-    return Sampled(sampled, cut)
+        cut, refused = cut + batch.cut, refused + batch.refused
+        distinct = sum(len(one.responses) for one in kept) / len(batch.completions)
+        report.metrics(len(sampled), batch.metrics() | {"distinct_share": distinct})
+    return Sampled(sampled, cut, refused)

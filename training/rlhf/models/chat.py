@@ -5,7 +5,7 @@ Two rules prevent well-known faults in reward models. A response always ends wit
 The end of a response is never located by searching for the pad token. Instead, the batch stores lengths.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,6 +17,7 @@ from training.rlhf.core.alive import alive
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages, plain_text
 from training.rlhf.models.checks.probes import TEMPLATE_ERRORS
+from training.rlhf.models.templates import arguments_of, turn_end
 from training.rlhf.models.trunks import trunk_of
 
 # The space markers of byte-level and SentencePiece vocabularies, which do not occur in text.
@@ -33,28 +34,35 @@ class TemplateRefuses(ValueError):
     """Raised if the tokenizer's chat template cannot render the conversation."""
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[int]:
+def encode_prompt(
+    tokenizer: PreTrainedTokenizerBase, messages: Messages, arguments: Mapping[str, Any] | None = None
+) -> list[int]:
     """Return the token IDs of a conversation up to the point where the assistant must answer.
 
     Uses the tokenizer's chat template with the generation prompt or, if there is no template, the plain
-    format. If a message contains control tokens as text, these tokens are removed first. Otherwise, a
-    user's text could open an assistant turn. Raises TemplateRefuses if the template rejects the conversation.
-    For example, some templates reject a system turn, or consecutive turns with the same role.
+    format. The template's arguments are those of the tokenizer, unless `arguments` replaces them.
+
+    If a message contains control tokens as text, these tokens are removed first. Otherwise, a user's text
+    could open an assistant turn. Raises TemplateRefuses if the template rejects the conversation or renders
+    no text. For example, some templates reject a system turn, or consecutive turns with the same role.
     """
     alive()
     if not messages:
         raise ValueError("a prompt needs at least one message, but this prompt has none")
     turns = [{"role": m["role"], "content": remove_control_tokens(tokenizer, m["content"])} for m in messages]
     if tokenizer.chat_template:
+        given = arguments_of(tokenizer) if arguments is None else arguments
         try:
-            text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **given)
         except TEMPLATE_ERRORS as error:
             roles = ", ".join(turn["role"] for turn in turns)
             raise TemplateRefuses(
                 f"the tokenizer's chat template rejects a conversation with the roles {roles}: "
                 f"{error if isinstance(error, TemplateError) else repr(error)}"
             ) from error
-        return _ids(tokenizer, str(text))
+        if not (ids := _ids(tokenizer, str(text))):
+            raise TemplateRefuses("the tokenizer's chat template renders the conversation as an empty text")
+        return ids
     # For an encoder, the [CLS] token takes the place of a language model's BOS. The encoder's score is read
     # at the [CLS] token.
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
@@ -62,7 +70,11 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
 
 
 def encode_response(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Return the token IDs of one answer, with exactly one EOS at the end, even for an empty text."""
+    """Return the token IDs of one answer, with exactly one EOS at the end, even for an empty text.
+
+    The end is EOS even if the chat template closes turns with another token. A policy trained on this ends
+    its answers with EOS, and all of `stop_ids` end an answer, so either token works.
+    """
     return [*_ids(tokenizer, remove_control_tokens(tokenizer, text)), eos_id(tokenizer)]
 
 
@@ -110,6 +122,27 @@ def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
             "this tokenizer has no EOS token, so an answer would have no end. Set tokenizer.eos_token"
         )
     return _one_id(end)
+
+
+def stop_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return all token IDs that end an answer, in ascending order.
+
+    These are the EOS tokens of the tokenizer and of the model's generation settings, and the token with which
+    the chat template closes an assistant turn. Qwen3 and Llama 3 list two in their generation settings, and
+    one of Qwen3's is its padding token. The generation settings alone are not enough: those of many
+    fine-tuned models contain only their base model's ``<|endoftext|>``, although their template closes turns
+    with ``<|im_end|>``.
+
+    Wherever an answer is scored, imitated or encoded from text, it ends with EOS instead (`Completion.ended`,
+    `encode_response`), because a reward model reads its score at EOS.
+    """
+    settings = getattr(model, "generation_config", None)
+    listed = (
+        *_all_ids(tokenizer.eos_token_id),
+        *_all_ids(getattr(settings, "eos_token_id", None)),
+        *_all_ids(turn_end(tokenizer)),
+    )
+    return sorted({eos_id(tokenizer), *listed})
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -201,3 +234,10 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 def _one_id(value: Any) -> int:
     """Return a configured token ID, or the first ID if the configuration lists alternatives."""
     return int(value[0] if isinstance(value, (list, tuple)) else value)
+
+
+def _all_ids(value: Any) -> list[int]:
+    """Return the IDs of a configured token: none, one or several."""
+    if value is None:
+        return []
+    return [int(one) for one in value] if isinstance(value, (list, tuple)) else [int(value)]

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -27,6 +27,7 @@ from training.rlhf.models.checks.model import ADVICE, CLASSIFIER, check_model, r
 from training.rlhf.models.checks.refusal import Purpose, Refused, adapter_unusable, wrong_kind
 from training.rlhf.models.checks.tokenizer import PLACEHOLDERS, ROLES
 from training.rlhf.models.checks.vocabulary import refuse_unknown_tokens
+from training.rlhf.models.templates import with_arguments
 
 
 class ModelNotFound(RunFailure):
@@ -59,13 +60,17 @@ class Opened(NamedTuple):
 ModelSource: TypeAlias = str | Path | Loaded
 
 
-def open_policy(source: ModelSource) -> Loaded:
-    """Return the model in eval mode. A model in memory is switched to eval mode."""
+def open_policy(source: ModelSource, arguments: Mapping[str, Any] | None = None) -> Loaded:
+    """Return the model in eval mode. A model in memory is switched to eval mode.
+
+    `arguments` are added to the template arguments of its tokenizer. Raises Refused for an argument that the
+    chat template does not use.
+    """
     if isinstance(source, Loaded):
         _refuse_unknown_tokens(type(source.model).__name__, *source)
         source.model.train(False)  # dropout would make log-probabilities differ between two passes
-        return source
-    return load_policy(source)
+    model, tokenizer = source if isinstance(source, Loaded) else load_policy(source)
+    return Loaded(model, with_arguments(tokenizer, arguments or {}))
 
 
 def open_reward_model(source: ModelSource) -> Loaded:

@@ -39,7 +39,7 @@ from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.generation.decoding import generate
 from training.rlhf.models import chat
-from training.rlhf.models.loading import ModelSource, save_model
+from training.rlhf.models.loading import ModelSource, open_policy, save_model
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.policy import advantages, losses
 from training.rlhf.policy.rollout import (
@@ -99,7 +99,8 @@ def train(
     """
     report = report or NullReporter()
     seed_everything(config.seed)
-    models = load_models(policy, reward_model, caution=config.caution)
+    opened = open_policy(policy, config.arguments_of_template)
+    models = load_models(opened, reward_model, caution=config.caution)
     actor, critic, tokenizer = models.actor, models.critic, models.tokenizer
     eos = chat.eos_id(tokenizer)
     encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]

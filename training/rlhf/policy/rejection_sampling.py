@@ -186,7 +186,7 @@ def train(
     """
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
-    loaded = open_policy(policy)
+    loaded = open_policy(policy, config.arguments_of_template)
     sources = reward_model if isinstance(reward_model, Mapping) else {"reward_model": reward_model}
     judges = open_judges(sources, config, policy=loaded)
     room = min(config.max_length, chat.context_length(loaded.model)) - config.max_new_tokens

@@ -92,7 +92,7 @@ def train(
     """
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
-    policy, tokenizer = open_policy(base_model)
+    policy, tokenizer = open_policy(base_model, config.arguments_of_template)
     data = encode(demonstrations, tokenizer, min(config.max_length, chat.context_length(policy)))
     shown = data.messages[: config.sample_prompts]
     modules, optimisers = {"model": policy}, {"all": new_optimizer(policy, config)}

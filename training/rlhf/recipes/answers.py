@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.templates import UsesTemplate
 
 
-class SampleConfig(Recipe):
+class SampleConfig(UsesTemplate):
     """Settings for sampling answers from a policy."""
 
     responses_per_prompt: int = Field(4, ge=1, le=64, description="Number of distinct answers per prompt.")
@@ -27,7 +27,7 @@ class SampleConfig(Recipe):
     max_new_tokens: int = Field(128, ge=1, le=8192, description="Maximum length of an answer, in tokens.")
 
 
-class EvaluateConfig(Recipe):
+class EvaluateConfig(UsesTemplate):
     """Settings for an evaluation."""
 
     responses_per_prompt: int = Field(1, ge=1, le=64, description="Number of answers scored per prompt.")

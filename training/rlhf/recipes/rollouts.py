@@ -6,9 +6,10 @@ from pydantic import Field
 
 from training.rlhf.recipes.base import Checkpointed, Schedule
 from training.rlhf.recipes.rewards import UsesRewards
+from training.rlhf.recipes.templates import UsesTemplate
 
 
-class RolloutConfig(UsesRewards, Checkpointed):
+class RolloutConfig(UsesTemplate, UsesRewards, Checkpointed):
     """Settings for sampling rollouts, for the KL penalty and for the clipped policy updates."""
 
     steps: int = Field(

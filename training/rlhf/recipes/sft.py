@@ -7,11 +7,12 @@ from typing import Literal
 from pydantic import Field
 
 from training.rlhf.recipes.base import Checkpointed, Schedule
+from training.rlhf.recipes.templates import UsesTemplate
 
 Packing = Literal["auto", "off"]
 
 
-class SFTConfig(Checkpointed):
+class SFTConfig(UsesTemplate, Checkpointed):
     """Settings for supervised fine-tuning."""
 
     learning_rate: float | None = Field(

@@ -175,6 +175,7 @@ def perform_sample(job: Job) -> Outcome:
     counts = {
         "prompts_answered": len(sampled.prompts),
         "prompts_cut": sampled.cut,
+        "prompts_refused": sampled.refused,
         "prompts_with_equal_responses": len(sampled.prompts) - len(drafts),
     }
     return Outcome(counts=counts, tasks=NewTasks(drafts, recipe.overlap, recipe.priority))
@@ -198,7 +199,12 @@ def perform_evaluate(job: Job) -> Outcome:
     metrics = {f"{recipe.judge}/{name}": value for name, value in result.metrics().items()}
     if recipe.judge == "reward_model":
         metrics |= _uncertainty(job, result.rows)
-    counts = {"prompts": result.n, "prompts_cut": result.cut, "prompts_not_judged": len(drawn) - len(prompts)}
+    counts = {
+        "prompts": result.n,
+        "prompts_cut": result.cut,
+        "prompts_refused": result.refused,
+        "prompts_not_judged": len(drawn) - len(prompts),
+    }
     return Outcome(metrics, counts)
 
 

@@ -89,7 +89,7 @@ def test_single_value_has_no_standard_error() -> None:
     mean, error = mean_and_error([2.0])
     assert mean == 2.0
     assert math.isnan(error)
-    with pytest.raises(ValueError, match="at least one prompt"):
+    with pytest.raises(ValueError, match="no prompts to answer"):
         evaluate(EvaluateConfig(), policy=untrained_policy(), prompts=[], judge=length)
 
 

@@ -91,7 +91,10 @@ def test_separate_process_encodes_the_probes_identically(tmp_path: Path) -> None
     ],
     ids=["endless", "huge", "invalid", "escape"],
 )
-def test_harmful_template_encodes_no_probe(template: str, tmp_path: Path) -> None:
+def test_harmful_template_encodes_no_probe(
+    template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "CPU_SECONDS", 3)
     tokenizer = tiny.tokenizer()
     tokenizer.chat_template = template
     tokenizer.save_pretrained(tmp_path)

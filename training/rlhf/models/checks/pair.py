@@ -12,11 +12,12 @@ from __future__ import annotations
 import filecmp
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from training.rlhf.core.failures import FailureKind
 from training.rlhf.models import adapters
 from training.rlhf.models.checks.lengths import rows_in
-from training.rlhf.models.checks.probes import OPTIONAL, PROBES, Reading, reading_of_folder
+from training.rlhf.models.checks.probes import NO_ARGUMENTS, OPTIONAL, PROBES, Reading, reading_of_folder
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.models.checks.tokenizer import (
     TEMPLATE,
@@ -42,11 +43,14 @@ def refuse_other_vocabulary(policy: Mapping[str, int], judge: Mapping[str, int])
     )
 
 
-def refuse_fewer_rows(tokens: Mapping[str, int], *, policy_rows: int, judge_rows: int) -> None:
-    """Raise Refused if the policy can sample a token for which the reward model has no embedding. Rows beyond
-    the tokenizer's largest ID do not matter, because they are never sampled (`chat.id_limit`): Qwen2.5-7B has
-    152,064 rows and Qwen2.5-1.5B has 151,936, but both have the same 151,665 tokens."""
-    sampled = min(policy_rows, max(tokens.values(), default=-1) + 1)
+def refuse_fewer_rows(known: int, *, policy_rows: int, judge_rows: int) -> None:
+    """Raise Refused if the policy can sample a token for which the reward model has no embedding.
+
+    ``known`` is the largest ID of the tokenizer and of the stop tokens, plus one. Rows beyond it do not
+    matter, because they are never sampled: Qwen2.5-7B has 152,064 rows and Qwen2.5-1.5B has 151,936, but both
+    have the same 151,665 tokens.
+    """
+    sampled = min(policy_rows, known)
     if 0 < judge_rows < sampled:
         raise Refused(
             f"the policy can generate the token IDs 0 to {sampled - 1}, but the reward model has only "
@@ -74,17 +78,18 @@ def refuse_other_reading(policy: Reading, judge: Reading) -> None:
             )
 
 
-def check_pair(policy: Path, judge: Path) -> None:
+def check_pair(policy: Path, judge: Path, arguments: Mapping[str, Any] = NO_ARGUMENTS) -> None:
     """Raise Refused if the files of two models show that PPO can't score the policy's tokens with the reward
-    model."""
+    model. `arguments` are the run's arguments of the chat template. Both models read with them."""
     if not _same_files(_tokenizer_folder(policy), _tokenizer_folder(judge)):
-        _check_tokenizers(policy, judge)
+        _check_tokenizers(policy, judge, arguments)
     policy_rows, judge_rows = rows_in(policy), rows_in(judge)
     if judge_rows < policy_rows and (ours := _tokenizer_of(policy)) is not None:
-        refuse_fewer_rows(ours.tokens, policy_rows=policy_rows, judge_rows=judge_rows)
+        known = max(ours.tokens.values(), default=-1) + 1
+        refuse_fewer_rows(known, policy_rows=policy_rows, judge_rows=judge_rows)
 
 
-def _check_tokenizers(policy: Path, judge: Path) -> None:
+def _check_tokenizers(policy: Path, judge: Path, arguments: Mapping[str, Any]) -> None:
     ours, theirs = _tokenizer_of(policy), _tokenizer_of(judge)
     if ours is None or theirs is None:
         return
@@ -96,9 +101,17 @@ def _check_tokenizers(policy: Path, judge: Path) -> None:
     # token by default. `models.pairs` compares such tokenizers after loading.
     if our_roles.keys() != their_roles.keys():
         return
-    readings = [reading_of_folder(_tokenizer_folder(folder)) for folder in (policy, judge)]
+    given = {**ours.arguments, **arguments}
+    readings = [reading_of_folder(_tokenizer_folder(folder), given) for folder in (policy, judge)]
     if readings[0] is not None and readings[1] is not None:
         refuse_other_reading(readings[0], readings[1])
+
+
+def template_of(model: Path) -> str | None:
+    """Return the model's chat template, an empty string for a model without one, or None if its tokenizer's
+    files can't be read without transformers."""
+    found = _tokenizer_of(model)
+    return None if found is None else found.template
 
 
 def same_vocabulary(policy: Path, judge: Path) -> bool:

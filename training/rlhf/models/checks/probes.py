@@ -2,8 +2,8 @@
 
 A chat template is a program that comes with a model. A launch therefore renders it in a separate process with
 limits on time and memory, and without the environment of the web process: `python -m
-training.rlhf.models.checks.probes FOLDER` prints the result. The template's environment is that of
-transformers: Jinja's immutable sandbox with `raise_exception`, `strftime_now`, `tojson` and
+training.rlhf.models.checks.probes FOLDER ARGUMENTS CPU_SECONDS` prints the result. The template's environment
+is that of transformers: Jinja's immutable sandbox with `raise_exception`, `strftime_now`, `tojson` and
 `{% generation %}`.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from jinja2 import TemplateError
+from jinja2 import Environment, TemplateError
 
 from training.rlhf.core.messages import Messages, plain_text
 from training.rlhf.models.checks.files import State, state_of
@@ -40,12 +40,14 @@ PROBES: Mapping[str, Messages] = {
     "a question with spaces around it": ({"role": "user", "content": "  text \n"},),
     "the result of a tool": (ASKED, ANSWERED, CALLED),
 }
+NO_ARGUMENTS: Mapping[str, Any] = {}
 # Compared only if both templates accept it.
 OPTIONAL = {"the result of a tool"}
 # The date in every probe. Templates such as that of Llama 3.1 write the current date, and the readings of two
 # models are kept in memory and can be from different days.
 NOW = datetime(2024, 7, 26)
-READING_SECONDS = 20  # on a busy machine; the process itself can use half of it
+READING_SECONDS = 20  # on a busy machine
+CPU_SECONDS = 10
 MAX_TOKENS = 10_000  # of a probe
 MAX_OUTPUT_BYTES = 1_000_000
 SHOWN_CHARACTERS = 160
@@ -69,19 +71,19 @@ class ReadingTimedOut(Exception):
     uses much time itself is stopped earlier."""
 
 
-def reading_of_folder(folder: Path) -> Reading | None:
-    """Return the reading of the tokenizer in a folder, or None if it can't be determined. Raises
-    ReadingTimedOut."""
-    return _read_elsewhere(folder.absolute(), state_of(folder))
+def reading_of_folder(folder: Path, arguments: Mapping[str, Any] = NO_ARGUMENTS) -> Reading | None:
+    """Return the reading of the tokenizer in a folder with these template arguments, or None if it can't be
+    determined. Raises ReadingTimedOut."""
+    return _read_elsewhere(folder.absolute(), json.dumps(dict(arguments)), state_of(folder))
 
 
 @lru_cache(maxsize=64)
-def _read_elsewhere(folder: Path, state: State) -> Reading | None:
+def _read_elsewhere(folder: Path, arguments: str, state: State) -> Reading | None:
     # The process can't write more than MAX_OUTPUT_BYTES into the file.
     with TemporaryFile() as output:
         try:
             subprocess.run(
-                [sys.executable, "-m", __name__, str(folder)],
+                [sys.executable, "-m", __name__, str(folder), arguments, str(CPU_SECONDS)],
                 cwd=Path(__file__).parents[4],
                 env={"PATH": os.environ.get("PATH", "")},
                 stdin=subprocess.DEVNULL,
@@ -98,7 +100,7 @@ def _read_elsewhere(folder: Path, state: State) -> Reading | None:
             return None
 
 
-def read_folder(folder: Path) -> Reading:
+def read_folder(folder: Path, arguments: Mapping[str, Any] = NO_ARGUMENTS) -> Reading:
     """Encode `PROBES` as `chat.encode_prompt` does. Raises ValueError for a tokenizer that can't be read, and
     for a template that writes much more than the conversation."""
     from tokenizers import Tokenizer
@@ -110,7 +112,7 @@ def read_folder(folder: Path) -> Reading:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     end = files.roles.get("eos_token") or files.roles.get("sep_token", "")
-    ids = [encode(tokenizer, files, messages) for messages in PROBES.values()]
+    ids = [encode(tokenizer, files, messages, arguments) for messages in PROBES.values()]
     if any(one is not None and len(one) > MAX_TOKENS for one in ids):
         raise ValueError(f"a probe has more than {MAX_TOKENS} tokens")
     decoded = ["" if one is None else str(tokenizer.decode(one, skip_special_tokens=False)) for one in ids]
@@ -122,17 +124,29 @@ def shortened(text: str) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
-def encode(tokenizer: Any, files: TokenizerFiles, messages: Messages) -> list[int] | None:
+def encode(
+    tokenizer: Any, files: TokenizerFiles, messages: Messages, arguments: Mapping[str, Any]
+) -> list[int] | None:
     if files.template:
-        text = render(files, messages)
+        text = render(files, messages, arguments)
         return None if text is None else list(tokenizer.encode(text, add_special_tokens=False).ids)
     first = files.roles.get("bos_token") or files.roles.get("cls_token")
     ids = list(tokenizer.encode(plain_text(messages), add_special_tokens=False).ids)
     return ids if first is None else [files.tokens[first], *ids]
 
 
-def render(files: TokenizerFiles, messages: Messages) -> str | None:
+def render(files: TokenizerFiles, messages: Messages, arguments: Mapping[str, Any]) -> str | None:
     """Return the conversation as text with the generation prompt, or None if the template rejects it."""
+    turns = [dict(turn) for turn in messages]
+    given = {"messages": turns, "tools": None, "documents": None, "add_generation_prompt": True}
+    try:
+        return environment().from_string(files.template).render(**{**files.named, **arguments, **given})
+    except TEMPLATE_ERRORS:
+        return None
+
+
+def environment() -> Environment:
+    """Return an environment for chat templates, like that of transformers."""
     from jinja2 import nodes
     from jinja2.ext import Extension, loopcontrols
     from jinja2.parser import Parser
@@ -154,27 +168,21 @@ def render(files: TokenizerFiles, messages: Messages) -> str | None:
     def to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, **options)
 
-    environment = ImmutableSandboxedEnvironment(
+    made = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
-    environment.filters["tojson"] = to_json
-    environment.globals["raise_exception"] = reject
-    environment.globals["strftime_now"] = NOW.strftime
-    turns = [dict(turn) for turn in messages]
-    try:
-        template = environment.from_string(files.template)
-        return template.render(
-            messages=turns, tools=None, documents=None, add_generation_prompt=True, **files.named
-        )
-    except TEMPLATE_ERRORS:
-        return None
+    made.filters["tojson"] = to_json
+    made.globals["raise_exception"] = reject
+    made.globals["strftime_now"] = NOW.strftime
+    return made
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (READING_SECONDS // 2, READING_SECONDS // 2))
+    cpu_seconds = int(sys.argv[3])
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_OUTPUT_BYTES, MAX_OUTPUT_BYTES))
     resource.setrlimit(resource.RLIMIT_AS, (READING_BYTES, READING_BYTES))
-    sys.stdout.write(json.dumps(asdict(read_folder(Path(sys.argv[1])))))
+    sys.stdout.write(json.dumps(asdict(read_folder(Path(sys.argv[1]), json.loads(sys.argv[2])))))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from training.rlhf.models.json_files import MAX_TOKENIZER_BYTES, BrokenFile, rea
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"
+# Where tokenizer_config.json contains the arguments of the chat template.
+NOTES, TEMPLATE_ARGUMENTS = "rankloop", "template_arguments"
 # Files from which transformers can build a tokenizer if there is no tokenizer.json.
 OTHER_TOKENIZERS = (
     *("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model"),
@@ -32,11 +34,13 @@ READ = {TOKENIZER, TOKENIZER_CONFIG, TEMPLATE, "special_tokens_map.json", "added
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """The tokens of a tokenizer with their IDs, its named special tokens, and its chat template."""
+    """The tokens of a tokenizer with their IDs, its named special tokens, its chat template, and the
+    template's saved arguments."""
 
     tokens: Mapping[str, int]
     named: Mapping[str, str]
     template: str
+    arguments: Mapping[str, Any]
 
     @property
     def roles(self) -> dict[str, str]:
@@ -84,9 +88,10 @@ def _read(folder: Path, state: State) -> TokenizerFiles:
                     tokens[token] = following
                     following += 1
             template = _template(folder, settings)
+            arguments = dict((settings.get(NOTES) or {}).get(TEMPLATE_ARGUMENTS) or {})
     except BrokenFile as error:
         raise unreadable(folder, f"{error}.") from error
-    return TokenizerFiles(tokens, named, template)
+    return TokenizerFiles(tokens, named, template, arguments)
 
 
 def _needs_no_vocabulary(folder: Path) -> bool:

@@ -1,0 +1,56 @@
+"""A token is picked where the cumulative distribution passes the random number, at any size of vocabulary."""
+
+from __future__ import annotations
+
+import torch
+
+from training.rlhf.generation.picking import BLOCK, invert, pick_tokens, uniform_numbers
+
+torch.set_num_threads(1)
+QWEN = 151_936
+
+
+def test_total_variation_is_below_one_millionth_with_a_large_vocabulary() -> None:
+    """The interval of random numbers that picks a token is measured by bisection, for tokens at the start of
+    a block and for other tokens. Half the sum of the intervals' errors is the total variation."""
+    logits = torch.randn(1, QWEN, generator=torch.Generator().manual_seed(0))
+    exact = torch.softmax(logits.double(), dim=-1).cumsum(dim=-1)[0]
+    groups = torch.arange(1, 17) * 36 * BLOCK, torch.arange(1, 17) * 36 * BLOCK + 100
+    tokens = torch.cat(groups)
+    ends = torch.cat([tokens - 1, tokens])  # an interval ends where the next token is picked
+    low, high = exact[ends] - 1e-6, exact[ends] + 1e-6
+    rows = torch.softmax(logits, dim=-1).expand(len(ends), -1)
+    for _ in range(24):
+        middle = (low + high) / 2
+        above = invert(rows, middle) > ends
+        low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+    start, end = high.chunk(2)
+    first, other = ((end - start) - (exact[tokens] - exact[tokens - 1])).abs().chunk(2)
+    n_blocks = QWEN // BLOCK
+    total_variation = float(n_blocks * first.mean() + (QWEN - n_blocks) * other.mean()) / 2
+    assert 0 < total_variation < 1e-6
+
+
+def test_top_p_keeps_exactly_the_smallest_set_in_a_large_vocabulary() -> None:
+    """Of 4,096 equally likely tokens, 1,024 reach a quarter. Their shares are exact in binary."""
+    weights = torch.full((1, QWEN), 0.0)
+    likely = torch.arange(4096) * 37
+    weights[0, likely] = 2.0**-12
+    uniform = torch.tensor([0.0, 0.5 - 2.0**-20, 1 - 2.0**-53], dtype=torch.float64)
+    picked = pick_tokens(weights.log().expand(3, -1), uniform, temperature=1.0, top_p=0.25)
+    assert picked.tolist() == likely[[0, 511, 1023]].tolist()
+
+
+def test_tokens_without_probability_are_not_picked_at_either_end() -> None:
+    weights = torch.zeros(1, 1000)
+    weights[0, 300:600] = torch.rand(300, generator=torch.Generator().manual_seed(2)) + 0.1
+    ends = torch.tensor([0.0, 1 - 2.0**-53], dtype=torch.float64)
+    for scale in (1.0, 1 / 3, 3.7):
+        assert invert((weights * scale).expand(2, -1), ends).tolist() == [300, 599]
+
+
+def test_seeds_that_differ_only_above_32_bits_give_other_random_numbers() -> None:
+    one, other = uniform_numbers(1, 2, 3), uniform_numbers(1 + 2**40, 2, 3)
+    assert one.dtype == torch.float64
+    assert (one - other).abs().min() > 0
+    assert torch.equal(uniform_numbers(1, 2, 3), one)

@@ -1,0 +1,57 @@
+"""Progress reports and checks for cancellation within a long generation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from training.rlhf.core.alive import alive
+
+# The interval between two reports. A run's page is not more useful with a shorter interval, and every report
+# is a row in the database.
+PULSE_SECONDS = 2.0
+
+
+class Pulse:
+    """Calls `check` and `progress` every PULSE_SECONDS while answers are generated.
+
+    `progress` receives the number of answers so far and the total. An unfinished answer counts by its share
+    of the maximum length, so the number also grows while all answers of a batch are unfinished.
+    """
+
+    def __init__(
+        self, check: Callable[[], None], progress: Callable[[int, int], None], *, total: int
+    ) -> None:
+        self.check, self.progress, self.total = check, progress, total
+        self.done = 0  # answers of earlier batches
+        self.last = time.monotonic()
+
+    def beat(self, answers: Callable[[], float] | None = None) -> None:
+        """`answers` returns the number of answers in the current batch, where an unfinished answer counts by
+        its length. The function is called only if a report is due, because it waits for the GPU."""
+        alive()
+        if time.monotonic() - self.last < PULSE_SECONDS:
+            return
+        self.check()
+        self.progress(self.done + int(answers() if answers else 0), self.total)
+        self.last = time.monotonic()
+
+    @contextmanager
+    def between_layers(self, policy: PreTrainedModel) -> Iterator[None]:
+        """Also beat before every layer. Reading many long prompts takes minutes on a CPU."""
+
+        def beat(*_: Any) -> None:
+            self.beat()
+
+        stacks = [module for module in policy.modules() if isinstance(module, nn.ModuleList)]
+        hooks = [layer.register_forward_pre_hook(beat) for layer in max(stacks, key=len, default=[])]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()

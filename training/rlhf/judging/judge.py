@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf.core.failures import FailureKind, RunFailure
+from training.rlhf.core.failures import FailureKind, RunFailure, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.data.batching import Group, fit_group
 from training.rlhf.models import chat
@@ -79,22 +78,28 @@ class Judge:
         prompt fit. Answers to a prompt that the reward model's chat template rejects get the mean training
         reward: this reward model then has no influence on the choice between them. Raises RewardNotFinite.
         """
-        counts: Counter[str] = Counter()
+        return self._rewards([self._group(one, policy) for one in asked], [len(one.answers) for one in asked])
+
+    def rewards_of_texts(self, items: Sequence[tuple[Messages, Sequence[str]]]) -> Rewards:
+        """Score texts in the same way, in the reward model's own vocabulary and chat template."""
+        groups = [self._text_group(messages, texts) for messages, texts in items]
+        return self._rewards(groups, [len(texts) for _, texts in items])
+
+    def _rewards(self, asked: Sequence[Group | None], answers: Sequence[int]) -> Rewards:
+        """`asked` is None for a prompt that the template rejects. `answers` is the number of answers to each
+        prompt."""
+        truncated = refused = position = 0
         groups: list[Group] = []
         places: list[list[int]] = []  # the positions of each group's answers in the result
-        position = 0
-        for one in asked:
-            found = list(range(position, position + len(one.answers)))
-            position += len(one.answers)
-            try:
-                group = self._group(one, policy)
-            except chat.TemplateRefuses:
-                counts["refused"] += len(found)
-                continue
-            for part, chosen in self._fitting(group):
-                groups.append(part)
-                places.append([found[i] for i in chosen])
-            counts["truncated"] += sum(len(answer) >= self.limit for answer in group.responses)
+        for group, number in zip(asked, answers, strict=True):
+            if group is None:
+                refused += number
+            else:
+                truncated += sum(len(answer) >= self.limit for answer in group.responses)
+                for part, chosen in self._fitting(group):
+                    groups.append(part)
+                    places.append([position + i for i in chosen])
+            position += number
         raw, spreads = torch.full((position,), self.scale.mean), torch.zeros(position)
         scored = cautious_scores(
             self.model, groups, self.uncertainty, caution=self.caution, pad_id=chat.pad_id(self.tokenizer)
@@ -102,7 +107,7 @@ class Judge:
         for where, rewards, deviations in zip(places, *scored, strict=True):
             raw[where], spreads[where] = rewards, deviations
         self._refuse_broken(raw)
-        return Rewards(raw, spreads, counts["truncated"], counts["refused"])
+        return Rewards(raw, spreads, truncated, refused)
 
     def can_read(self, messages: Messages) -> bool:
         """Whether the reward model's chat template accepts the prompt."""
@@ -112,12 +117,17 @@ class Judge:
             return False
         return True
 
-    def _group(self, one: Asked, policy: PreTrainedTokenizerBase) -> Group:
+    def _group(self, one: Asked, policy: PreTrainedTokenizerBase) -> Group | None:
         if self.same_tokens:
             return Group(one.prompt, one.answers, [])
-        texts = [chat.decode(policy, ids) for ids in one.answers]
-        answers = [chat.encode_response(self.tokenizer, text) for text in texts]
-        return Group(chat.encode_prompt(self.tokenizer, one.messages), answers, [])
+        return self._text_group(one.messages, [chat.decode(policy, ids) for ids in one.answers])
+
+    def _text_group(self, messages: Messages, texts: Sequence[str]) -> Group | None:
+        try:
+            prompt = chat.encode_prompt(self.tokenizer, messages)
+        except chat.TemplateRefuses:
+            return None
+        return Group(prompt, [chat.encode_response(self.tokenizer, text) for text in texts], [])
 
     def _fitting(self, group: Group) -> list[tuple[Group, list[int]]]:
         """Split a group into parts that fit the limit, each with the indices of its answers. All answers of a
@@ -144,9 +154,13 @@ class Judge:
             )
 
 
-def open_judge(name: str, source: ModelSource, *, caution: float, policy: Loaded) -> Judge:
-    """Load a reward model. Raises the exceptions listed in `judges.open_judges`."""
-    uncertainty = uncertainty_of(source, caution=caution)
+def open_judge(name: str, source: ModelSource, *, caution: float = 0.0, policy: Loaded | None) -> Judge:
+    """Load a reward model. Without a policy, the judge can only score texts. Raises the exceptions listed in
+    `judges.open_judges`."""
+    try:
+        uncertainty = uncertainty_of(source, caution=caution)
+    except ValueError as error:
+        raise UnusableInput(f"reward model {name!r}: {error}") from error
     loaded = open_reward_model(source)
     scale = stored_scale(loaded.model)
     refuse_flat(scale.std)
@@ -158,7 +172,7 @@ def open_judge(name: str, source: ModelSource, *, caution: float, policy: Loaded
         limit=length_limit(loaded.model),
         uncertainty=uncertainty,
         caution=caution,
-        same_tokens=_same_tokens(policy, loaded),
+        same_tokens=policy is not None and _same_tokens(policy, loaded),
     )
 
 

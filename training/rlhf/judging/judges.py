@@ -151,7 +151,10 @@ def open_judges(reward_models: RewardSources, config: UsesRewards, *, policy: Lo
     unknown reward model or, if `caution` is above 0, for a reward model without an uncertainty estimate.
     """
     sources = sources_of(reward_models)
-    weights, floors = weights_and_floors(config, list(sources))
+    try:
+        weights, floors = config.weights_and_floors(list(sources))
+    except ValueError as error:
+        raise UnusableInput(str(error)) from error
     return Judges(
         tuple(open_judge(name, one, caution=config.caution, policy=policy) for name, one in sources.items()),
         policy.tokenizer,
@@ -159,29 +162,3 @@ def open_judges(reward_models: RewardSources, config: UsesRewards, *, policy: Lo
         floors,
         config.floor_rate,
     )
-
-
-def weights_and_floors(
-    config: UsesRewards, names: Sequence[str]
-) -> tuple[dict[str, float], dict[str, Floor]]:
-    """Return the weights and floors of the reward models with these names. Raises UnusableInput if the recipe
-    doesn't fit the reward models."""
-    weights = dict.fromkeys(names, 0.0) | {names[0]: 1.0} | config.weights_of()
-    floors = config.floors_of()
-    listed = ", ".join(names)
-    for setting, given in (("reward_weights", config.weights_of()), ("reward_floors", floors)):
-        if unknown := [name for name in given if name not in names]:
-            raise UnusableInput(
-                f"`{setting}` lists {', '.join(unknown)}, but the run's reward models are: {listed}"
-            )
-    if unused := [name for name in names if not weights[name] and name not in floors]:
-        raise UnusableInput(
-            f"the reward models {', '.join(unused)} have neither a weight nor a floor. List them in "
-            "`reward_weights` or `reward_floors`"
-        )
-    if floors and len(names) == 1:
-        raise UnusableInput(
-            f"`reward_floors` lists {names[0]}, the run's only reward model. The run already maximises this "
-            "reward. Add another reward model to `reward_weights`, or leave `reward_floors` empty"
-        )
-    return weights, floors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -101,6 +101,30 @@ class UsesRewards(Recipe):
     def rewards_named(self) -> list[str]:
         """The names of all reward models in `reward_weights` and `reward_floors`, without repetition."""
         return list(dict.fromkeys([*self.weights_of(), *self.floors_of()]))
+
+    def weights_and_floors(self, names: Sequence[str]) -> tuple[dict[str, float], dict[str, Floor]]:
+        """The weights and floors of a run's reward models with these names. The first one has weight 1 unless
+        it is listed. A reward model that has only a floor has weight 0. Raises ValueError if the settings
+        don't fit the reward models."""
+        listed, floors = self.weights_of(), self.floors_of()
+        for setting, given in (("reward_weights", listed), ("reward_floors", floors)):
+            if unknown := [name for name in given if name not in names]:
+                raise ValueError(
+                    f"`{setting}` lists {', '.join(unknown)}, but the run's reward models are: "
+                    f"{', '.join(names)}"
+                )
+        weights = dict.fromkeys(names, 0.0) | {names[0]: 1.0} | listed
+        if unused := [name for name in names if not weights[name] and name not in floors]:
+            raise ValueError(
+                f"the reward models {', '.join(unused)} have neither a weight nor a floor. List them in "
+                "`reward_weights` or `reward_floors`"
+            )
+        if floors and len(names) == 1:
+            raise ValueError(
+                f"`reward_floors` lists {names[0]}, the run's only reward model. The run already maximises "
+                "this reward. Add another reward model to `reward_weights`, or leave `reward_floors` empty"
+            )
+        return weights, floors
 
 
 def _entries(setting: str, text: str, example: str) -> Iterable[tuple[str, str]]:

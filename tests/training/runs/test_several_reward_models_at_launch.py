@@ -94,7 +94,7 @@ def test_reward_model_that_a_run_can_not_use_is_refused_with_its_setting(
     field, reason = refusal(lab, {"reward_floors": "newest=0"})
     assert (field, "the run's only reward model" in reason) == (FLOORS, True)
     field, reason = refusal(lab, {"reward_weights": "helpful=much"})
-    assert (field, "A weight must be a number above 0" in reason) == ("recipe", True)
+    assert (field, "A weight must be a number above 0" in reason) == (WEIGHTS, True)
     harmless = ModelVersion.objects.get(name="harmless")
     (harmless.folder / "model.safetensors").unlink()
     field, reason = refusal(lab, {"reward_floors": "harmless=start"}, reward_model="helpful")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from training.rlhf.recipes.base import Recipe
 
@@ -60,43 +60,29 @@ class UsesRewards(Recipe):
         0.3,
         gt=0,
         le=10,
-        description="With reward_floors: how fast the share of a reward model rises per step while its mean"
-        " score is one standard deviation below its floor, as a multiple of the sum of all weights.",
+        description="With reward_floors: increase of a reward model's weight per step while its mean score is"
+        " one standard deviation below its floor, as a multiple of the sum of all weights.",
     )
 
-    @model_validator(mode="after")
-    def _rewards_can_be_read(self) -> Self:
-        self.rewards_named()
-        return self
+    @field_validator("reward_weights")
+    @classmethod
+    def _weights_can_be_read(cls, text: str) -> str:
+        _weights_in(text)
+        return text
+
+    @field_validator("reward_floors")
+    @classmethod
+    def _floors_can_be_read(cls, text: str) -> str:
+        _floors_in(text)
+        return text
 
     def weights_of(self) -> dict[str, float]:
         """Parse `reward_weights` into a dictionary that maps names to weights."""
-        found: dict[str, float] = {}
-        for name, text in _entries("reward_weights", self.reward_weights, _WEIGHTS_EXAMPLE):
-            weight = _number(text)
-            if weight is None or not 0 < weight <= MAX_WEIGHT:
-                raise ValueError(
-                    f"`reward_weights` contains {name}={text}. A weight must be a number above 0 and at most "
-                    f"{MAX_WEIGHT:g}"
-                )
-            found[name] = weight
-        return found
+        return _weights_in(self.reward_weights)
 
     def floors_of(self) -> dict[str, Floor]:
         """Parse `reward_floors` into a dictionary that maps names to floors."""
-        found: dict[str, Floor] = {}
-        for name, text in _entries("reward_floors", self.reward_floors, _FLOORS_EXAMPLE):
-            relative = _FLOOR_FROM_START.fullmatch(text)
-            sign, distance = relative.groups() if relative else (None, text)
-            value = 0.0 if distance is None else _number(distance)
-            if value is None or abs(value) > MAX_FLOOR:
-                raise ValueError(
-                    f"`reward_floors` contains {name}={text}. A floor must be {START}, {START} with a number "
-                    f"added or subtracted, or a number between {-MAX_FLOOR:g} and {MAX_FLOOR:g}. "
-                    f"{_FLOORS_EXAMPLE}"
-                )
-            found[name] = Floor(relative is not None, -value if sign == "-" else value)
-        return found
+        return _floors_in(self.reward_floors)
 
     def rewards_named(self) -> list[str]:
         """The names of all reward models in `reward_weights` and `reward_floors`, without repetition."""
@@ -125,6 +111,35 @@ class UsesRewards(Recipe):
                 "this reward. Add another reward model to `reward_weights`, or leave `reward_floors` empty"
             )
         return weights, floors
+
+
+def _weights_in(text: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, number in _entries("reward_weights", text, _WEIGHTS_EXAMPLE):
+        weight = _number(number)
+        if weight is None or not 0 < weight <= MAX_WEIGHT:
+            raise ValueError(
+                f"`reward_weights` contains {name}={number}. A weight must be a number above 0 and at most "
+                f"{MAX_WEIGHT:g}"
+            )
+        found[name] = weight
+    return found
+
+
+def _floors_in(text: str) -> dict[str, Floor]:
+    found: dict[str, Floor] = {}
+    for name, floor in _entries("reward_floors", text, _FLOORS_EXAMPLE):
+        relative = _FLOOR_FROM_START.fullmatch(floor)
+        sign, distance = relative.groups() if relative else (None, floor)
+        value = 0.0 if distance is None else _number(distance)
+        if value is None or abs(value) > MAX_FLOOR:
+            raise ValueError(
+                f"`reward_floors` contains {name}={floor}. A floor must be {START}, {START} with a number "
+                f"added or subtracted, or a number between {-MAX_FLOOR:g} and {MAX_FLOOR:g}. "
+                f"{_FLOORS_EXAMPLE}"
+            )
+        found[name] = Floor(relative is not None, -value if sign == "-" else value)
+    return found
 
 
 def _entries(setting: str, text: str, example: str) -> Iterable[tuple[str, str]]:

@@ -180,6 +180,12 @@ CAUSES: Mapping[FailureKind, Cause] = {
         fix="Train the reward model again on more rankings, and check its held-out accuracy before you use "
         "the model.",
     ),
+    FailureKind.REWARD_NOT_FINITE: Cause(
+        "A reward model gives rewards that are not numbers",
+        cause="A reward model returned NaN or an infinite reward. Its training probably diverged.",
+        fix="Choose another reward model, or train it again at a lower learning rate. The details name the "
+        "reward model.",
+    ),
     FailureKind.INPUTS_REFUSED: Cause(
         "The recipe or the inputs can't be used",
         cause="The training code rejected the settings or the data of this run. The details give the reason.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from uuid import UUID
 
 from django.db.models import Q
@@ -15,6 +15,7 @@ from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.models import adapters
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.rewards import UsesRewards
 from training.runs.model_checks import refusals
 from training.runs.model_files import changed_size
 from training.runs.recipes.catalog import MODEL_INPUTS, kind_named
@@ -27,6 +28,7 @@ class WeightsGone(RunFailure):
 
 
 MODELS_IN_TURN = ("reward_model", "policy")  # the default policy depends on the reward model
+FURTHER = "reward_model_"  # further reward models are the inputs reward_model_2, reward_model_3 and so on
 
 
 def settle_inputs(
@@ -50,6 +52,9 @@ def settle_inputs(
     reward model was trained. The reward model was trained on that policy's responses. In two measurements,
     the first improvement with a reward model raised the gold reward by 0.3 to 0.5. Improving the policy again
     with the same reward model lowered the gold reward, from 1.65 to 1.46 and from 1.56 to 1.35.
+
+    Further reward models, which the recipe names, become the inputs `reward_model_2`, `reward_model_3` and so
+    on.
     """
     models, errors = found
     settled = {name: model.name for name, model in models.items()}
@@ -90,6 +95,9 @@ def settle_models(
             errors += problem.errors
         else:
             models |= {name: model} if model is not None else {}
+    others, problems = _further_reward_models(project, recipe, models.get("reward_model"))
+    models |= others
+    errors += problems
     found = unusable_models(kind=kind, recipe=recipe, models=models)
     return models, errors + [FieldProblem(field, str(refused)) for field, refused in found]
 
@@ -106,6 +114,16 @@ def unusable_models(
         source=source,
         policy_field="inputs.policy" if is_source(policy, source) else "recipe.base_model",
         judge=judge.folder if judge is not None and _needs("reward_model", recipe) else None,
+        further=[
+            (_setting_with(models[name].name, recipe), models[name].folder) for name in further_inputs(models)
+        ],
+    )
+
+
+def further_inputs(inputs: Iterable[str]) -> list[str]:
+    """The names of the inputs that are further reward models, in order."""
+    return sorted(
+        (name for name in inputs if name.startswith(FURTHER)), key=lambda name: int(name[len(FURTHER) :])
     )
 
 
@@ -142,23 +160,63 @@ def _model(
     """The model for this input, or None if the run does not need one. Raises Problem if there is no suitable
     model."""
     kind, field = MODEL_INPUTS[name], f"inputs.{name}"
-    if not given:
-        if not _needs(name, recipe):
-            return None
-        model = ModelVersion.objects.default_for(project=project, kind=kind, reward_model=judge)
-        if model is None:
-            first = "Run sft first, or set base_model" if name == "policy" else "Run reward_model first"
-            raise _wrong(field, f"The project has no {kind.label.lower()}. {first}.")
-    else:
-        model = ModelVersion.objects.filter(by_name_or_id(given), project=project).first()
-        if model is None:
-            raise _wrong(field, f"The project has no model {given!r}.")
-        if model.kind != kind:
-            raise _wrong(field, f"{model.name} is a {model.kind}; this input takes a {kind}.")
-        if model.stage == ModelVersion.Stage.ARCHIVED:
-            raise _wrong(field, f"{model.name} is archived. Promote it, or choose another model.")
-    _check_weights(model, name)
+    if given:
+        return _named_model(project, kind, given, field)
+    if not _needs(name, recipe):
+        return None
+    if name == "reward_model" and isinstance(recipe, UsesRewards) and (weights := recipe.weights_of()):
+        return _named_model(project, kind, next(iter(weights)), "recipe.reward_weights")
+    model = ModelVersion.objects.default_for(project=project, kind=kind, reward_model=judge)
+    if model is None:
+        first = "Run sft first, or set base_model" if name == "policy" else "Run reward_model first"
+        raise _wrong(field, f"The project has no {kind.label.lower()}. {first}.")
+    _check_weights(model, field)
     return model
+
+
+def _named_model(project: Project, kind: ModelVersion.Kind, given: str, field: str) -> ModelVersion:
+    """The project's model with this name or ID. Raises Problem, with this field, if the run can't use it."""
+    model = ModelVersion.objects.filter(by_name_or_id(given), project=project).first()
+    if model is None:
+        raise _wrong(field, f"The project has no model {given!r}.")
+    if model.kind != kind:
+        raise _wrong(field, f"{model.name} is a {model.kind}; this input takes a {kind}.")
+    if model.stage == ModelVersion.Stage.ARCHIVED:
+        raise _wrong(field, f"{model.name} is archived. Promote it, or choose another model.")
+    _check_weights(model, field)
+    return model
+
+
+def _further_reward_models(
+    project: Project, recipe: Recipe, first: ModelVersion | None
+) -> tuple[dict[str, ModelVersion], list[FieldProblem]]:
+    """The reward models that only the recipe names, by input, and the problems with them. `first` is the
+    input reward model."""
+    if first is None or not isinstance(recipe, UsesRewards):
+        return {}, []
+    found: dict[str, ModelVersion] = {}
+    errors: list[FieldProblem] = []
+    for name in recipe.rewards_named():
+        if name == first.name:
+            continue
+        try:
+            model = _named_model(project, MODEL_INPUTS["reward_model"], name, _setting_with(name, recipe))
+        except Problem as problem:
+            errors += problem.errors
+        else:
+            found[f"{FURTHER}{len(found) + 2}"] = model
+    if not errors:
+        try:
+            recipe.weights_and_floors([first.name, *(model.name for model in found.values())])
+        except ValueError as error:
+            errors.append(FieldProblem("recipe.reward_floors", f"{error}."))
+    return found, errors
+
+
+def _setting_with(name: str, recipe: Recipe) -> str:
+    """The field of the launch that names this further reward model."""
+    weighted = isinstance(recipe, UsesRewards) and name in recipe.weights_of()
+    return "recipe.reward_weights" if weighted else "recipe.reward_floors"
 
 
 def _needs(name: str, recipe: Recipe) -> bool:
@@ -200,9 +258,9 @@ def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:
     return [FieldProblem("recipe.base_model", reason)]
 
 
-def _check_weights(model: ModelVersion, name: str) -> None:
+def _check_weights(model: ModelVersion, field: str) -> None:
     if reason := missing_weights(model) or changed_size(model):
-        raise _wrong(f"inputs.{name}", reason)
+        raise _wrong(field, reason)
 
 
 def missing_weights(model: ModelVersion) -> str:

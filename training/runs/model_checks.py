@@ -7,7 +7,7 @@ This module does not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from training.rlhf.models.checks.model import check_model
 from training.rlhf.models.checks.pair import check_pair, same_vocabulary, template_of
 from training.rlhf.models.checks.probes import ReadingTimedOut
 from training.rlhf.models.checks.refusal import Purpose, Refused, unreadable
-from training.rlhf.models.checks.reward import check_for_ppo
+from training.rlhf.models.checks.reward import check_for_ppo, check_scale
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.templates import parse_arguments
 
@@ -31,18 +31,29 @@ KEPT = 256
 
 
 def refusals(
-    *, kind: str, recipe: Recipe, source: str, policy_field: str, judge: Path | None
+    *,
+    kind: str,
+    recipe: Recipe,
+    source: str,
+    policy_field: str,
+    judge: Path | None,
+    further: Sequence[tuple[str, Path]],
 ) -> Iterator[tuple[str, Refused]]:
     """Yield the reasons why this run can't work, each with the field of the launch that it concerns.
 
     ``source`` is the folder or hub name of the model that the run starts from. ``judge`` is the folder of the
-    reward model, or None if the run needs none.
+    reward model, or None if the run needs none. ``further`` are the folders of further reward models, with
+    the fields that name them. A further reward model can have another vocabulary or be an encoder, because it
+    scores text.
     """
     policy = Path(source) if source and adapters.holds_model(source) else None
     purpose = Purpose.TRUNK if kind == Kind.REWARD_MODEL else Purpose.POLICY
     found = [(policy_field, _of_model(policy, purpose, _state(policy)))] if policy else []
     if judge is not None:
         found.append(("inputs.reward_model", _of_model(judge, Purpose.REWARD_MODEL, _state(judge))))
+    for field, folder in further:
+        found.append((field, _of_model(folder, Purpose.REWARD_MODEL, _state(folder))))
+        found.append((field, _refused(partial(check_scale, folder), folder)))
     unusable = [(field, refused) for field, refused in found if refused is not None]
     yield from unusable
     if unusable:

@@ -38,12 +38,15 @@ from training.rlhf.core.reporter import NullReporter, require_finite
 from training.rlhf.data.batching import Group, fit_group
 from training.rlhf.data.demonstrations import encode
 from training.rlhf.generation import evaluation
+from training.rlhf.judging.judges import Asked, open_judges
 from training.rlhf.models import chat, hub, loading
+from training.rlhf.models.trunks import head_of
 from training.rlhf.policy import ppo, rejection_sampling
 from training.rlhf.recipes.answers import EvaluateConfig
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
+from training.rlhf.recipes.rewards import UsesRewards
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
 from training.runs import transitions
@@ -288,6 +291,14 @@ def job_of(run: TrainingRun, recipe: Recipe) -> Job:
     return Job(run, 1, recipe, run.folder, NullReporter())
 
 
+def score_with_infinite_weights() -> None:
+    judge = arbitrary_reward_model()
+    judges = open_judges(judge, UsesRewards(), policy=untrained_policy())  # type: ignore[call-arg]
+    with torch.no_grad():
+        head_of(judge.model).weight.fill_(math.inf)
+    judges.score([Asked([{"role": "user", "content": "?"}], [5], [[6, 7]])])
+
+
 def reach_a_database_that_is_down() -> None:
     settings = connection.settings_dict | {"HOST": "/nowhere"}
     settings["OPTIONS"] = settings["OPTIONS"] | {"pool": False}
@@ -342,6 +353,7 @@ PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
     (Kind.VOCABULARIES_DIFFER, improve_a_policy_with_other_tokens),
     (Kind.TEMPLATES_DIFFER, improve_a_policy_with_another_template),
     (Kind.REWARD_IS_FLAT, reward_everything_alike),
+    (Kind.REWARD_NOT_FINITE, lambda scene: score_with_infinite_weights()),
     (Kind.INPUTS_REFUSED, lambda scene: SFTConfig(epochs=-1)),  # type: ignore[call-arg]
     (Kind.DATABASE_LOST, lambda scene: reach_a_database_that_is_down()),
     (Kind.TIME_LIMIT, lambda scene: DatabaseReporter(run_id=uuid7(), attempt=1, limit_seconds=0).check()),

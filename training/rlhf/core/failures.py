@@ -30,6 +30,7 @@ class FailureKind(StrEnum):
     VOCABULARIES_DIFFER = "vocabularies_differ"
     TEMPLATES_DIFFER = "templates_differ"
     REWARD_IS_FLAT = "reward_is_flat"
+    REWARD_NOT_FINITE = "reward_not_finite"
     INPUTS_REFUSED = "inputs_refused"
     WORKER_LOST = "worker_lost"
     KILLED = "killed"

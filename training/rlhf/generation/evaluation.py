@@ -9,6 +9,7 @@ prompts.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import NullReporter, Reporter
@@ -19,6 +20,14 @@ from training.rlhf.recipes.answers import EvaluateConfig
 
 Judge = Callable[[Messages, str], float]
 PROMPTS_PER_BATCH = 64  # number of prompts between progress reports, and between checks for cancellation
+
+
+@runtime_checkable
+class BatchJudge(Protocol):
+    """A judge that scores many answers in one call, such as a reward model."""
+
+    def points(self, items: Sequence[tuple[Messages, Sequence[str]]]) -> list[list[float]]:
+        """Return the points of the answers to each prompt."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ def evaluate(
     *,
     policy: ModelSource,
     prompts: Sequence[Messages],
-    judge: Judge,
+    judge: Judge | BatchJudge,
     report: Reporter | None = None,
 ) -> Evaluation:
     """Let `judge` score the answers of `policy`. Raises `ModelNotFound` or `Cancelled`, and
@@ -106,9 +115,14 @@ def evaluate(
         progress=lambda done, total: report.progress("evaluate", done, total),
     )
     for batch in batches:
-        for messages, completions in zip(batch.prompts, batch.answers, strict=True):
-            texts = [chat.decode(loaded.tokenizer, completion.content) for completion in completions]
-            rows.append(EvaluatedPrompt(messages, texts, [float(judge(messages, text)) for text in texts]))
+        texts = [
+            [chat.decode(loaded.tokenizer, completion.content) for completion in completions]
+            for completions in batch.answers
+        ]
+        items = list(zip(batch.prompts, texts, strict=True))
+        rows += [
+            EvaluatedPrompt(*item, found) for item, found in zip(items, points(judge, items), strict=True)
+        ]
         tokens, seconds = tokens + batch.tokens, seconds + batch.seconds
         finished += sum(completion.finished for completion in batch.completions)
         cut, refused = cut + batch.cut, refused + batch.refused
@@ -128,6 +142,13 @@ def evaluate(
     )
     report.metrics(len(rows), evaluation.metrics() | {"tokens_per_second": tokens / seconds})
     return evaluation
+
+
+def points(judge: Judge | BatchJudge, items: Sequence[tuple[Messages, Sequence[str]]]) -> list[list[float]]:
+    """The judge's points for the answers to each prompt."""
+    if isinstance(judge, BatchJudge):
+        return judge.points(items)
+    return [[float(judge(messages, text)) for text in texts] for messages, texts in items]
 
 
 def compare(new: Evaluation, old: Evaluation) -> PairedComparison:

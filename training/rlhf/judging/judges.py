@@ -2,144 +2,163 @@
 
 A reward's unit and its zero are arbitrary. Scores are therefore measured in standard deviations of a reward
 model's training rewards, from their mean (`RewardScale`). Coefficients and limits such as the KL coefficient
-then have the same meaning for every reward model.
+then have the same meaning for every reward model, and the scores of several reward models can be added.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
-import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
+from training.rlhf.core.failures import UnusableInput
 from training.rlhf.core.messages import Messages
-from training.rlhf.data.batching import Group, fit_group
-from training.rlhf.models import chat
-from training.rlhf.models.checks.refusal import Refused
-from training.rlhf.models.checks.reward import refuse_flat
-from training.rlhf.models.loading import Loaded, ModelSource, open_reward_model
-from training.rlhf.models.pairs import refuse_other_tokens
-from training.rlhf.recipes.rewards import UsesRewards
-from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
-from training.rlhf.reward.scoring import RewardScale, length_limit, stored_scale
-from training.rlhf.reward.uncertainty import uncertainty_of
+from training.rlhf.judging.floors import (
+    FloorState,
+    adapted_state,
+    combined,
+    combined_spread,
+    initial_state,
+)
+from training.rlhf.judging.judge import Asked, Judge, open_judge
+from training.rlhf.models.loading import Loaded, ModelSource
+from training.rlhf.recipes.rewards import Floor, UsesRewards
 
+__all__ = ["Asked", "Judge", "Judged", "Judges", "RewardSources", "open_judges", "sources_of"]
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One prompt and K answers to it. `prompt` and `answers` are token IDs of the policy, and each answer
-    ends with the policy's EOS."""
-
-    messages: Messages
-    prompt: list[int]
-    answers: list[list[int]]
+# One reward model, or several by name.
+RewardSources: TypeAlias = ModelSource | Mapping[str, ModelSource]
+ONLY = "reward_model"  # the name of a reward model that has no other name
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """The scores of N answers, on the CPU, in the order of the prompts and of their answers.
 
-    `scores`, with shape (N,), is the run's reward: in standard deviations, after the deduction for caution.
-    `spreads`, with shape (N,), is the standard deviation of the uncertainty, in the same unit. It is 0
-    without an uncertainty estimate. `parts` maps each reward model's name to its raw rewards, with shape
-    (N,).
+    `scores`, with shape (N,), is the run's reward: in standard deviations, after the deduction for caution,
+    and combined if there are several reward models. `spreads`, with shape (N,), is the standard deviation of
+    the uncertainty, in the same unit. It is 0 without an uncertainty estimate. `parts` maps each reward
+    model's name to its raw rewards, and `standard` to its scores in standard deviations. Both have shape
+    (N,). `truncated` and `refused` count answers by reward model, as in `judge.Rewards`.
     """
 
     scores: Tensor
     spreads: Tensor
     parts: dict[str, Tensor]
+    standard: dict[str, Tensor] = field(default_factory=dict)
+    truncated: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
 
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """A frozen reward model.
-
-    `limit` is the maximum length in tokens of a prompt and an answer together, as in the model's training. If
-    `same_tokens`, the policy's token IDs are scored as they are. Otherwise, the reward model has another
-    vocabulary or chat template, and the answer's text is encoded again.
-    """
-
-    name: str
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    scale: RewardScale
-    limit: int
-    uncertainty: Uncertainty | None
-    caution: float
-    same_tokens: bool
-
-    def rewards(self, asked: Sequence[Asked], policy: PreTrainedTokenizerBase) -> tuple[Tensor, Tensor]:
-        """Return the raw rewards after the deduction for caution, and their uncertainty. Both have shape
-        (N,)."""
-        cls = self.tokenizer.cls_token_id
-        groups = [fit_group(self._group(one, policy), max_length=self.limit, cls=cls)[0] for one in asked]
-        found = cautious_scores(
-            self.model, groups, self.uncertainty, caution=self.caution, pad_id=chat.pad_id(self.tokenizer)
-        )
-        raw, spreads = (torch.cat(values) for values in found)
-        return raw, spreads
-
-    def _group(self, one: Asked, policy: PreTrainedTokenizerBase) -> Group:
-        if self.same_tokens:
-            return Group(one.prompt, one.answers, [])
-        texts = [chat.decode(policy, ids) for ids in one.answers]
-        answers = [chat.encode_response(self.tokenizer, text) for text in texts]
-        return Group(chat.encode_prompt(self.tokenizer, one.messages), answers, [])
+    def means(self) -> dict[str, float]:
+        """The mean score of each reward model, in standard deviations."""
+        return {name: float(scores.mean()) for name, scores in self.standard.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """The reward models of a run. `policy` is the policy's tokenizer."""
+    """The reward models of a run, with their weights and floors. `policy` is the policy's tokenizer.
+
+    Floors make the reward depend on the steps before. Loops keep this dependence in an explicit state:
+
+        state = judges.initial_state()            # or resumed.counters["floors"]
+        judged = judges.score(asked, state)       # every step
+        report.metrics(step, judges.metrics(judged, state))
+        state = judges.adapted(state, judged)     # once per step; the state is JSON
+    """
 
     judges: tuple[Judge, ...]
     policy: PreTrainedTokenizerBase
+    weights: Mapping[str, float]
+    floors: Mapping[str, Floor]
+    floor_rate: float
 
     @property
     def estimates_uncertainty(self) -> bool:
         return any(judge.uncertainty is not None for judge in self.judges)
 
-    def score(self, asked: Sequence[Asked]) -> Judged:
-        """Score the answers to each prompt. Raises ResponseTooLongError if an answer alone fills a reward
-        model's maximum length."""
-        [judge] = self.judges
-        raw, spreads = judge.rewards(asked, self.policy)
-        scale = judge.scale
-        return Judged((raw - scale.mean) / scale.std, spreads / scale.std, {judge.name: raw})
+    def initial_state(self) -> FloorState:
+        """The state before the first step."""
+        return initial_state(self.floors)
+
+    def score(self, asked: Sequence[Asked], state: FloorState | None = None) -> Judged:
+        """Score the answers to each prompt. A run with floors needs the current `state`. Raises
+        RewardNotFinite, and UnusableInput for floors without a state.
+        """
+        if state is None and self.floors:
+            raise UnusableInput(
+                "`reward_floors` is set, but this kind of run has no support for floors. Leave it empty"
+            )
+        state = state or self.initial_state()
+        found = {judge.name: judge.rewards(asked, self.policy) for judge in self.judges}
+        scales = {judge.name: judge.scale for judge in self.judges}
+        standard = {name: (one.raw - scales[name].mean) / scales[name].std for name, one in found.items()}
+        spreads = {name: one.spreads / scales[name].std for name, one in found.items()}
+        return Judged(
+            combined(standard, self.weights, state),
+            combined_spread(spreads, self.weights, state),
+            parts={name: one.raw for name, one in found.items()},
+            standard=standard,
+            truncated={name: one.truncated for name, one in found.items()},
+            refused={name: one.refused for name, one in found.items()},
+        )
+
+    def adapted(self, state: FloorState, judged: Judged) -> FloorState:
+        """Return the state after a step with these answers. Call this once per step. At the first step, the
+        answers must come from the starting policy."""
+        if not self.floors:
+            return state
+        return adapted_state(
+            state,
+            self.floors,
+            judged.means(),
+            total_weight=sum(self.weights.values()),
+            rate=self.floor_rate,
+        )
+
+    def metrics(self, judged: Judged, state: FloorState) -> dict[str, float]:
+        """Metrics of a step, per reward model: `rewards/<name>/mean` and `floor` in standard deviations, and
+        the `multiplier` that was used.
+
+        `truncated` and `refused` are counts of answers and occur only if they are above 0. With one reward
+        model, these are the only metrics, because its mean is the loop's own metric.
+        """
+        found: dict[str, float] = {}
+        if len(self.judges) > 1:
+            found |= {f"rewards/{name}/mean": mean for name, mean in judged.means().items()}
+            found |= {f"rewards/{name}/floor": floor for name, floor in state["floors"].items()}
+            found |= {f"rewards/{name}/multiplier": value for name, value in state["multipliers"].items()}
+        for what, counts in (("truncated", judged.truncated), ("refused", judged.refused)):
+            found |= {f"rewards/{name}/{what}": float(n) for name, n in counts.items() if n}
+        return found
+
+    def readable(self, prompts: Sequence[Messages]) -> list[Messages]:
+        """The prompts that every reward model's chat template accepts."""
+        return [messages for messages in prompts if all(judge.can_read(messages) for judge in self.judges)]
 
 
-def open_judges(sources: Mapping[str, ModelSource], config: UsesRewards, *, policy: Loaded) -> Judges:
-    """Load the run's reward models. `sources` maps the name of each reward model to the model.
+def sources_of(reward_models: RewardSources) -> dict[str, ModelSource]:
+    """Return the reward models by name. A single model gets the name `reward_model`."""
+    return dict(reward_models) if isinstance(reward_models, Mapping) else {ONLY: reward_models}
 
-    Raises ModelNotFound, and ValueError for a reward model with constant rewards or, if `caution` is above 0,
-    without an uncertainty estimate.
+
+def open_judges(reward_models: RewardSources, config: UsesRewards, *, policy: Loaded) -> Judges:
+    """Load the run's reward models. The first one has weight 1 unless `reward_weights` lists it.
+
+    Raises ModelNotFound, and ValueError for a reward model with constant rewards, for a weight or floor of an
+    unknown reward model or, if `caution` is above 0, for a reward model without an uncertainty estimate.
     """
-    return Judges(
-        tuple(_open(name, source, config, policy) for name, source in sources.items()), policy.tokenizer
-    )
-
-
-def _open(name: str, source: ModelSource, config: UsesRewards, policy: Loaded) -> Judge:
-    uncertainty = uncertainty_of(source, caution=config.caution)
-    loaded = open_reward_model(source)
-    scale = stored_scale(loaded.model)
-    refuse_flat(scale.std)
-    loaded.model.requires_grad_(False)
-    return Judge(
-        name,
-        *loaded,
-        scale=scale,
-        limit=length_limit(loaded.model),
-        uncertainty=uncertainty,
-        caution=config.caution,
-        same_tokens=_same_tokens(policy, loaded),
-    )
-
-
-def _same_tokens(policy: Loaded, judge: Loaded) -> bool:
+    sources = sources_of(reward_models)
     try:
-        refuse_other_tokens(policy, judge)
-    except Refused:
-        return False
-    return True
+        weights, floors = config.weights_and_floors(list(sources))
+    except ValueError as error:
+        raise UnusableInput(str(error)) from error
+    return Judges(
+        tuple(open_judge(name, one, caution=config.caution, policy=policy) for name, one in sources.items()),
+        policy.tokenizer,
+        weights,
+        floors,
+        config.floor_rate,
+    )

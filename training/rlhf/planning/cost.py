@@ -306,18 +306,23 @@ def evaluate(
     recipe: EvaluateConfig, policy: Shape, judge: Shape | None, data: Data, *, cautious: bool = False
 ) -> Cost:
     """Return the cost of an evaluation. `judge` is None if the judge is a function rather than a model. A
-    judge model scores one answer at a time."""
+    judge model reads a prompt once for all of its answers."""
     asking = _answers_of(recipe, policy, data, cautious=cautious)
     if judge is None:
         return Cost((asking,))
-    row = data.prompt + _answer(recipe.max_new_tokens, data, cautious=cautious)
-    answers = data.items * recipe.responses_per_prompt
+    group = data.prompt + recipe.responses_per_prompt * _answer(
+        recipe.max_new_tokens, data, cautious=cautious
+    )
     loaded = _weights("reward model", judge)
     judging = Stage(
         "judge",
-        (_weights("policy", policy), loaded, Part("activations", passing_bytes(judge, row))),
-        answers * forward_operations(judge, row, around=row, projected=0),
-        answers * judge.layers,
+        (
+            _weights("policy", policy),
+            loaded,
+            Part("activations", passing_bytes(judge, max(SCORING_TOKENS, group))),
+        ),
+        data.items * forward_operations(judge, group, around=group, projected=0),
+        judge.layers * data.items * group / SCORING_TOKENS,
     )
     return Cost((Stage(asking.name, (loaded, *asking.parts), asking.operations, asking.layer_calls), judging))
 

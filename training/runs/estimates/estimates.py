@@ -108,7 +108,7 @@ def estimate_run(
     if data.items == 0:
         raise Problem("There is no data for this run: no rankings, or no prompts in the chosen split.")
     try:
-        plan = plan_of(kind, settings, source, models.get("reward_model"), data)
+        plan = plan_of(kind, settings, source, models, data)
     except shapes.UnknownShape as error:
         reason = f"The model's size is unknown, so there is no estimate: {error}."
         raise Problem(

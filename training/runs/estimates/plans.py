@@ -16,9 +16,10 @@ from training.rlhf.models import adapters, shapes
 from training.rlhf.planning import cost, disk
 from training.rlhf.planning.cost import Cost, Data
 from training.rlhf.planning.disk import Disk
+from training.rlhf.planning.further_judges import with_further_judges
 from training.rlhf.recipes.base import Recipe
 from training.runs.estimates.reading import data_of
-from training.runs.inputs import is_source, source_of
+from training.runs.inputs import further_inputs, is_source, source_of
 from training.runs.recipes import catalog
 from training.runs.recipes.run_recipes import (
     DEMO_WORLD,
@@ -60,9 +61,7 @@ def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlie
         runs.select_related("project").order_by("-created_at")[:LOOKED_AT],
         key=lambda run: run.project_id != project.pk,
     )
-    named = {
-        name for run in newest for name in (run.inputs.get("policy"), run.inputs.get("reward_model")) if name
-    }
+    named = {name for run in newest for name in run.inputs.values() if name}
     models = {model.name: model for model in ModelVersion.objects.filter(name__in=named)}
     found: list[Earlier] = []
     for run in newest:
@@ -76,7 +75,8 @@ def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlie
 def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion]) -> Earlier | None:
     """Return the run's measurements. Returns None if the run used another base model, or if the run's cost
     can no longer be computed."""
-    policy, judge = models.get(run.inputs.get("policy", "")), models.get(run.inputs.get("reward_model", ""))
+    used = {name: models[given] for name, given in run.inputs.items() if given in models}
+    policy = used.get("policy")
     try:
         settings = catalog.parse_recipe(kind=run.kind, settings=run.recipe)
         source = source_of(run.kind, settings, policy)
@@ -90,22 +90,26 @@ def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersi
             snapshot=run.inputs.get("snapshot", ""),
             counts=run.result.get("counts", {}),
         )
-        plan = plan_of(run.kind, settings, source, judge, data)
+        plan = plan_of(run.kind, settings, source, used, data)
     except (Problem, shapes.UnknownShape):
         return None
     took = (run.finished_at - run.started_at).total_seconds()
     return Earlier(took, int(run.result.get("machine", {}).get("peak_bytes", 0)), plan)
 
 
-def plan_of(kind: str, recipe: Recipe, source: str, judge: ModelVersion | None, data: Data) -> Plan:
+def plan_of(kind: str, recipe: Recipe, source: str, models: Mapping[str, ModelVersion], data: Data) -> Plan:
+    """The plan of a run with these input models, which starts from `source`."""
     policy = _shape(source)
+    judge = models.get("reward_model")
     judging = shapes.shape_in(judge.folder) if judge is not None else None
-    return Plan(
-        _cost(kind, recipe, policy, judging, data, cautious=False),
-        _cost(kind, recipe, policy, judging, data, cautious=True),
-        _disk(kind, recipe, policy),
-        policy.weights,
+    further = [shapes.shape_in(models[name].folder) for name in further_inputs(models)]
+    usual, cautious = (
+        with_further_judges(
+            _cost(kind, recipe, policy, judging, data, cautious=worst), further, recipe, data, cautious=worst
+        )
+        for worst in (False, True)
     )
+    return Plan(usual, cautious, _disk(kind, recipe, policy), policy.weights)
 
 
 def _disk(kind: str, recipe: Recipe, policy: shapes.Shape) -> Disk:

@@ -18,7 +18,7 @@ from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import RankingFileError, Rankings
 from training.rlhf.recipes.base import Recipe
 from training.runs.complete import NewModel
-from training.runs.inputs import is_source, model_input, source_of
+from training.runs.inputs import further_inputs, is_source, model_input, source_of
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,21 @@ class Job:
     def reward_model(self) -> ModelVersion | None:
         return self._model("reward_model")
 
-    @property
+    @cached_property
     def models(self) -> dict[str, ModelVersion]:
-        found = {"policy": self.policy, "reward_model": self.reward_model}
+        """All models among the inputs, by input."""
+        further = {name: self._model(name) for name in further_inputs(self.run.inputs)}
+        found = {"policy": self.policy, "reward_model": self.reward_model, **further}
         return {name: model for name, model in found.items() if model is not None}
+
+    @property
+    def reward_models(self) -> dict[str, Path]:
+        """The folders of the reward models by the names that the recipe uses, beginning with the input
+        `reward_model`. Raises UnusableInput if there are none."""
+        if self.reward_model is None:
+            raise UnusableInput("the run has no reward model among its inputs", FailureKind.INPUTS_REFUSED)
+        chosen = ["reward_model", *further_inputs(self.models)]
+        return {self.models[name].name: self.models[name].folder for name in chosen}
 
     @property
     def policy_source(self) -> str:

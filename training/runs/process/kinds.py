@@ -20,11 +20,10 @@ from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.generation import evaluation, sampling
-from training.rlhf.models.loading import Loaded, ModelSource, load_reward_model
+from training.rlhf.judging.evaluating import RewardModelJudge
+from training.rlhf.models.loading import Loaded, ModelSource
 from training.rlhf.policy import ppo, rejection_sampling, sft
-from training.rlhf.reward import reward_model, scoring
-from training.rlhf.reward.beliefs import score_with_spread
-from training.rlhf.reward.uncertainty import load_uncertainty
+from training.rlhf.reward import reward_model
 from training.runs.candidates import CANDIDATES, finished_file
 from training.runs.complete import NewTasks, Outcome
 from training.runs.estimates.machine import used_machine
@@ -185,20 +184,27 @@ def perform_evaluate(job: Job) -> Outcome:
     recipe = cast(run_recipes.EvaluateRecipe, job.recipe)
     split = None if recipe.split == "all" else recipe.split
     drawn = draw_prompts(project=job.run.project, split=split, limit=recipe.max_prompts, seed=recipe.seed)
-    # The project can also have imported prompts, which the gold judge can't score.
-    prompts = [messages for messages in drawn if recipe.judge != "gold" or demo_world.knows(messages)]
-    if not prompts:
+    # The project can also have imported prompts, which the gold judge can't score. A reward model's chat
+    # template can reject a prompt.
+    judge = None if recipe.judge == "gold" else RewardModelJudge.load(_reward_model_folder(job))
+    known = demo_world.knows if judge is None else judge.can_read
+    prompts = [messages for messages in drawn if known(messages)]
+    if not prompts and judge is None:
         raise UnusableInput(
             "none of the project's prompts is from the demo world, and the gold judge can't score other "
             "prompts",
             FailureKind.GOLD_CANNOT_JUDGE,
         )
     result = evaluation.evaluate(
-        recipe, policy=job.policy_source, prompts=prompts, judge=_judge(job, recipe.judge), report=job.report
+        recipe,
+        policy=job.policy_source,
+        prompts=prompts,
+        judge=judge or demo_world.gold_reward,
+        report=job.report,
     )
     metrics = {f"{recipe.judge}/{name}": value for name, value in result.metrics().items()}
-    if recipe.judge == "reward_model":
-        metrics |= _uncertainty(job, result.rows)
+    if judge is not None:
+        metrics |= judge.metrics()
     counts = {
         "prompts": result.n,
         "prompts_cut": result.cut,
@@ -239,29 +245,9 @@ def _training_prompts(job: Job, limit: int) -> list[Messages]:
 
 
 def _reward_model_folder(job: Job) -> Path:
-    if job.reward_model is None:
-        raise ValueError("the run has no reward model among its inputs")
-    return job.reward_model.folder
-
-
-def _judge(job: Job, name: str) -> Callable[[Messages, str], float]:
-    if name == "gold":
-        return demo_world.gold_reward
-    model, tokenizer = load_reward_model(_reward_model_folder(job))
-
-    def score(messages: Messages, text: str) -> float:
-        return float(scoring.score(model, tokenizer, [(messages, [text])])[0][0])
-
-    return score
-
-
-def _uncertainty(job: Job, judged: Sequence[evaluation.EvaluatedPrompt]) -> dict[str, float]:
-    """The mean uncertainty of the reward model's scores for the answers, as a metric. Empty if the reward
-    model can't estimate uncertainty."""
-    folder = _reward_model_folder(job)
-    uncertainty = load_uncertainty(folder)
-    if uncertainty is None:
-        return {}
-    items = [(one.messages, one.responses) for one in judged]
-    scored = score_with_spread(*load_reward_model(folder), items, uncertainty)
-    return {"reward_model/spread": float(torch.cat([spread for _, spread in scored]).mean())}
+    [folder, *further] = job.reward_models.values()
+    if further:
+        raise UnusableInput(
+            f"{job.run.kind} runs use only one reward model: leave `reward_weights` and `reward_floors` empty"
+        )
+    return folder

@@ -37,6 +37,12 @@ def check_for_ppo(folder: Path) -> None:
     base = folder if whole else Path(adapters.base_of(folder))
     if (base / adapters.CONFIG_FILE).is_file():
         refuse_encoder(encoder=config_in(base).get("model_type") in ENCODERS)
+    check_scale(folder)
+
+
+def check_scale(folder: Path) -> None:
+    """Raise Refused if the reward model's files show that its rewards are constant."""
+    whole = not adapters.is_adapter(folder)
     notes: Any = optional_json(folder, adapters.CONFIG_FILE if whole else adapters.ADAPTER_NOTES).get(
         "rankloop"
     )

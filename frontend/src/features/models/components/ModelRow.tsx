@@ -26,7 +26,11 @@ function Origin({ model, slug }: { model: Model; slug: string }) {
   const texts = useTexts();
   const { run } = model;
   const start = model.parent?.name ?? model.base_model;
-  const { snapshot, reward_model: judge } = run?.inputs ?? {};
+  const { snapshot } = run?.inputs ?? {};
+  const judges = Object.entries(run?.inputs ?? {})
+    .filter(([name]) => name.startsWith("reward_model"))
+    .map(([, judge]) => judge)
+    .join(", ");
   return (
     <div className={styles.from}>
       {run && (
@@ -44,10 +48,10 @@ function Origin({ model, slug }: { model: Model; slug: string }) {
           <span className={ui.mono}>{start}</span>
         </>
       )}
-      {judge && (
+      {judges && (
         <>
           {" "}
-          {texts.with} <span className={ui.mono}>{judge}</span>
+          {texts.with} <span className={ui.mono}>{judges}</span>
         </>
       )}
       {snapshot && (

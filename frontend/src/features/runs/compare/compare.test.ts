@@ -160,6 +160,22 @@ describe("samples side by side", () => {
     expect(rows[0]?.answers.map((answer) => answer?.score)).toEqual(["reward 1", "reward 2"]);
   });
 
+  it("an answer shows its reward, its KL and the score of each reward model", () => {
+    const scored = {
+      ...sample(1, 10, "a", "x"),
+      scores: {
+        reward_before: 0,
+        reward_after: 1,
+        kl_after: 5,
+        reward_minus_kl_after: -2,
+        "rewards/demo_rm-2_after": 3,
+        "reward_raw/before_after": 4,
+      },
+    };
+    const [row] = sampleRows([column("Step 10", 10, [scored])], String);
+    expect(row?.answers[0]?.score).toBe("reward 1 · KL 5 · reward − β·KL -2 · demo_rm-2 3 · before 4");
+  });
+
   it("samples can be limited to prompts that all runs answered", () => {
     const other = [sample(1, 5, "b", "theirs")];
     const rows = sampleRows([column("A", 20), column("B", 5, other)], String, 2);

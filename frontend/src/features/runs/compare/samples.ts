@@ -43,6 +43,18 @@ export function sampleRows(columns: readonly Column[], format: (value: number) =
     }));
 }
 
+const SCORE_NAMES: Record<string, string> = { kl: "KL", reward_minus_kl: "reward − β·KL" };
+
+/**
+ * The name of a score as shown to people. The score of one of several reward models is named
+ * `rewards/<reward model>`. A reward model's name is shown unchanged.
+ */
+export function scoreName(name: string): string {
+  const plain = name.replace(/_(before|after)$/, "");
+  const [, rewardModel] = /^reward\w*\/(.+)$/.exec(plain) ?? [];
+  return rewardModel ?? SCORE_NAMES[plain] ?? plain.replaceAll("_", " ");
+}
+
 function answerOf(
   { key, title, before }: Column,
   sample: SampleEvent | undefined,
@@ -50,13 +62,11 @@ function answerOf(
 ): Answer | undefined {
   if (!sample) return undefined;
   const wanted = before ? "before" : "after";
-  const scores = Object.entries(sample.scores).filter(([name]) => name.endsWith(wanted));
+  const scores = Object.entries(sample.scores).filter(([name]) => name.endsWith(`_${wanted}`));
   return {
     key,
     title,
     text: before ? sample.before : sample.after,
-    score: scores
-      .map(([name, value]) => `${name.replace(/_(before|after)$/, "").replaceAll("_", " ")} ${format(value)}`)
-      .join(" · "),
+    score: scores.map(([name, value]) => `${scoreName(name)} ${format(value)}`).join(" · "),
   };
 }

@@ -118,6 +118,15 @@ describe("groups of metrics", () => {
     });
   });
 
+  it("the metrics of several reward models are grouped by unit, whatever the models' names are", () => {
+    const name = "rewards/kl_coef-loss";
+    expect(titles([`${name}/mean`, `${name}/floor`, `${name}/multiplier`, `${name}/refused`])).toEqual({
+      "Reward models": [`${name}/floor`, `${name}/mean`],
+      "Multipliers of floors": [`${name}/multiplier`],
+      "Answers not read in full": [`${name}/refused`],
+    });
+  });
+
   it("groups have a fixed order; each unknown metric has its own group", () => {
     const groups = groupMetrics(["zeta", "loss", "reward/mean"]);
     expect(groups.map((group) => group.title)).toEqual(["Reward", "Loss", "Zeta"]);

@@ -5,6 +5,10 @@ import { words } from "@/shared/format";
  * the metric's name.
  */
 const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
+  // A reward model's name can contain any word, so its metrics come first.
+  { title: "Reward models", pattern: /^rewards\/.+\/(mean|floor)$/ },
+  { title: "Multipliers of floors", pattern: /^rewards\/.+\/multiplier$/, detail: true },
+  { title: "Answers not read in full", pattern: /^rewards\/.+\/(truncated|refused)$/, detail: true },
   { title: "Learning rate", pattern: /learning_rate|(^|[/_])lr$/, detail: true },
   { title: "KL coefficient", pattern: /kl_(coef|beta)/, detail: true },
   { title: "Reward", pattern: /reward|scores?($|[/_])|gold/ },
@@ -24,7 +28,7 @@ const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   { title: "Speed", pattern: /per_second/, detail: true },
 ];
 
-const FIRST = ["Reward", "Loss", "Accuracy", "KL to the reference", "Entropy", "Length"];
+const FIRST = ["Reward", "Reward models", "Loss", "Accuracy", "KL to the reference", "Entropy", "Length"];
 
 type ChartGroup = { title: string; names: string[]; detail: boolean };
 

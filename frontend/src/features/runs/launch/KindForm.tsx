@@ -65,6 +65,8 @@ export function KindForm({ slug, kind, recipe, models, snapshots, again }: Props
     },
   });
 
+  const named = offeredModels(models, "reward_model").map((model) => model.name);
+  const rewardModels = named.length > 0 ? texts.rewardModelsHere(named.join(", ")) : undefined;
   const refused = launch.error instanceof ApiProblem ? launch.error.byField() : {};
   const errorOf = (name: string) =>
     (tried ? errors[name] : undefined) ?? refused[`recipe.${name}`] ?? refused[name];
@@ -104,6 +106,7 @@ export function KindForm({ slug, kind, recipe, models, snapshots, again }: Props
         onValues={setValues}
         errorOf={errorOf}
         suspects={again?.failure?.settings ?? []}
+        hints={{ reward_weights: rewardModels, reward_floors: rewardModels }}
       />
       <EstimatePanel body={body} valid={Object.keys(errors).length === 0} />
       {launch.isError && <ProblemNotice error={launch.error} />}

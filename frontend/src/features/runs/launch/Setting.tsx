@@ -9,6 +9,7 @@ export function Setting({
   value,
   error,
   suspect,
+  hint,
   onChange,
 }: {
   field: RecipeField;
@@ -16,6 +17,8 @@ export function Setting({
   error: string | undefined;
   /** Whether this setting may have caused an earlier run's failure. */
   suspect: boolean;
+  /** What the project offers for this setting. */
+  hint: string | undefined;
   onChange: (value: string | boolean) => void;
 }) {
   const texts = useTexts().launch;
@@ -27,7 +30,12 @@ export function Setting({
     </span>
   );
   const bounds = boundsText(field);
-  const description = [field.help, field.kind === "json" && texts.asJson, bounds && texts.allowed(bounds)]
+  const description = [
+    field.help,
+    field.kind === "json" && texts.asJson,
+    bounds && texts.allowed(bounds),
+    hint,
+  ]
     .filter(Boolean)
     .join(" ");
   const common = { label, description, error: error ?? false, name: field.name };

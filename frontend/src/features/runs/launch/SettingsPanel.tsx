@@ -16,6 +16,7 @@ export function SettingsPanel({
   onValues,
   errorOf,
   suspects,
+  hints,
 }: {
   fields: readonly RecipeField[];
   recipe: RecipeKind;
@@ -24,6 +25,8 @@ export function SettingsPanel({
   errorOf: (name: string) => string | undefined;
   /** Settings that may have caused an earlier run's failure. */
   suspects: readonly string[];
+  /** What the project offers for a setting, by the setting's name. */
+  hints: Readonly<Record<string, string | undefined>>;
 }) {
   const texts = useTexts().launch;
   const { first, rest } = arrange(fields, recipe.common);
@@ -44,6 +47,7 @@ export function SettingsPanel({
           value={values[field.name] ?? ""}
           error={errorOf(field.name)}
           suspect={suspects.includes(field.name)}
+          hint={hints[field.name]}
           onChange={(value) => onValues({ ...values, [field.name]: value })}
         />
       ))}

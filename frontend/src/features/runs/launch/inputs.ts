@@ -54,12 +54,15 @@ function judgeOf(models: readonly Model[], chosen: Readonly<Record<string, strin
   );
 }
 
-/** An earlier run's inputs that are still available, and the names of inputs that are no longer available. */
+/**
+ * An earlier run's inputs that are still available, and the names of inputs that are no longer available.
+ * Further reward models (`reward_model_2`, …) are skipped, because the recipe names them.
+ */
 export function inputsAgain(
   inputs: Readonly<Record<string, string>>,
   offered: (input: string) => readonly string[],
 ): { inputs: Record<string, string>; gone: string[] } {
-  const entries = Object.entries(inputs);
+  const entries = Object.entries(inputs).filter(([name]) => !/^reward_model_\d+$/.test(name));
   return {
     inputs: Object.fromEntries(entries.filter(([name, value]) => offered(name).includes(value))),
     gone: entries

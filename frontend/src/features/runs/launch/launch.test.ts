@@ -88,7 +88,8 @@ describe("the default input", () => {
 
 it("reuses the inputs of an earlier run while they are available", () => {
   const offered = (input: string) => (input === "policy" ? ["sft-1"] : []);
-  expect(inputsAgain({ policy: "sft-1", reward_model: "rm-1", snapshot: "" }, offered)).toEqual({
+  const inputs = { policy: "sft-1", reward_model: "rm-1", reward_model_2: "rm-2", snapshot: "" };
+  expect(inputsAgain(inputs, offered)).toEqual({
     inputs: { policy: "sft-1" },
     gone: ["rm-1"],
   });

@@ -48,6 +48,7 @@ export const en = {
     presets: "Start from",
     own: "custom settings",
     asJson: "As JSON.",
+    rewardModelsHere: (names: string) => `Reward models of this project: ${names}.`,
     allowed: (bounds: string) => `Allowed: ${bounds}.`,
     empty: "empty",
     lookAt: "Check this setting first.",

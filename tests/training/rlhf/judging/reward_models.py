@@ -1,0 +1,46 @@
+"""Tiny reward models in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+
+from tests.training.rlhf import tiny
+from training.rlhf.judging.judges import Asked
+from training.rlhf.models.loading import Loaded
+
+EOS = 1
+
+
+def reward_model(
+    seed: int = 0,
+    *,
+    mean: float = 0.0,
+    std: float = 1.0,
+    max_length: int = 128,
+    words: PreTrainedTokenizerBase | None = None,
+) -> Loaded:
+    """A reward model with random weights and this scale."""
+    settings: dict[str, Any] = {**tiny.COMMON, **tiny.SHAPE, "num_hidden_layers": 1, "num_labels": 1}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model: PreTrainedModel = LlamaForSequenceClassification(LlamaConfig(**settings))  # type: ignore[no-untyped-call]
+    model.config.rankloop = {"reward_mean": mean, "reward_std": std, "max_length": max_length}  # type: ignore[union-attr]
+    return Loaded(model.eval(), words or tiny.tokenizer())
+
+
+def policy() -> Loaded:
+    return Loaded(tiny.policy(), tiny.tokenizer())
+
+
+def asked(prompts: int = 3, answers: int = 2) -> list[Asked]:
+    """Prompts of different lengths, with answers of different lengths."""
+    found = []
+    for p in range(prompts):
+        ids = list(range(4, 8 + p))
+        text = tiny.words(*(token - len(tiny.SPECIAL) for token in ids))
+        listed = [[*range(20 + p, 22 + p + 2 * a), EOS] for a in range(answers)]
+        found.append(Asked([{"role": "user", "content": text}], ids, listed))
+    return found

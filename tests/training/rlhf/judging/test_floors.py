@@ -1,0 +1,138 @@
+"""Floors: Lagrange multipliers keep a reward model's mean score above its floor."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+
+from tests.training.rlhf.judging.reward_models import asked, policy, reward_model
+from training.rlhf.judging.floors import (
+    MOST_OF_WEIGHTS,
+    PROPORTIONAL_GAIN,
+    FloorState,
+    adapted_state,
+    combined,
+    initial_state,
+)
+from training.rlhf.judging.judges import open_judges
+from training.rlhf.recipes.rewards import Floor, UsesRewards
+
+torch.set_num_threads(1)
+START = {"harmless": Floor(True, 0.0)}
+WEIGHTS = {"helpful": 1.0, "harmless": 0.0}
+
+
+def adapted(state: FloorState, mean: float, *, rate: float = 0.3, weight: float = 1.0) -> FloorState:
+    return adapted_state(state, START, {"harmless": mean}, total_weight=weight, rate=rate)
+
+
+def train(seed: int, *, steps: int, floors: dict[str, Floor]) -> tuple[float, float, FloorState]:
+    """Train a categorical policy by policy gradient, with a KL penalty, on two opposed rewards. Return the
+    helpful and the harmless mean over the last quarter of the steps, and the last state."""
+    answers, rate, kl_coefficient, sampled = 12, 1.0, 0.1, 64
+    generator = torch.Generator().manual_seed(seed)
+    helpful = torch.linspace(-1.5, 1.5, answers)
+    harmless = -0.8 * helpful + torch.tensor([0.9, -0.9]).repeat(answers // 2)
+    logits, uniform = torch.zeros(answers), torch.full((answers,), 1 / answers)
+    state = initial_state(floors)
+    tail = torch.zeros(2)
+    for step in range(steps):
+        policy = logits.softmax(dim=0)
+        chosen = torch.multinomial(policy, sampled, replacement=True, generator=generator)
+        z = {"helpful": helpful[chosen], "harmless": harmless[chosen]}
+        reward = combined(z, WEIGHTS, state) - kl_coefficient * (policy / uniform).log()[chosen]
+        state = adapted_state(
+            state, floors, {n: float(s.mean()) for n, s in z.items()}, total_weight=1.0, rate=0.3
+        )
+        advantages = (reward - reward.mean()) / (reward.std() + 1e-8)
+        score = torch.nn.functional.one_hot(chosen, answers) - policy
+        logits = logits + rate * (score * advantages[:, None]).mean(dim=0)
+        if step >= 3 * steps // 4:
+            tail += torch.stack([policy @ helpful, policy @ harmless]) / (steps / 4)
+    return float(tail[0]), float(tail[1]), state
+
+
+def test_floor_holds_where_the_helpful_reward_alone_violates_it() -> None:
+    seeds = range(6)
+    free = [train(seed, steps=80, floors={}) for seed in seeds]
+    held = [train(seed, steps=80, floors=START) for seed in seeds]
+    assert all(harmless < -1.0 for _, harmless, _ in free)
+    for _, harmless, state in held:
+        assert harmless == pytest.approx(state["floors"]["harmless"], abs=0.05)
+    # The policy still becomes more helpful than the starting policy, whose helpful mean is near 0.
+    assert sum(helpful for helpful, _, _ in held) / len(held) > 0.6
+    assert all(state["multipliers"]["harmless"] > 0 for *_, state in held)
+
+
+def test_floor_of_the_starting_policy_is_measured_once() -> None:
+    first = adapted(initial_state(START), 0.4)
+    assert first["floors"] == {"harmless": 0.4}
+    assert first["multipliers"] == {"harmless": 0.0}
+    assert adapted(first, -0.2)["floors"] == {"harmless": 0.4}
+    below = adapted_state(
+        initial_state({"a": Floor(True, -0.25)}),
+        {"a": Floor(True, -0.25)},
+        {"a": 0.4},
+        total_weight=1.0,
+        rate=1.0,
+    )
+    assert below["floors"]["a"] == pytest.approx(0.15)
+
+
+def test_multiplier_follows_the_controllers_formula() -> None:
+    state = FloorState(floors={"harmless": 0.5}, integrals={"harmless": 0.2}, multipliers={"harmless": 0.0})
+    found = adapted(state, 0.1, rate=0.5, weight=1.5)
+    assert found["integrals"]["harmless"] == pytest.approx(0.2 + 0.5 * 1.5 * 0.4)
+    assert found["multipliers"]["harmless"] == pytest.approx(0.5 + PROPORTIONAL_GAIN * 1.5 * 0.4)
+    assert adapted(state, 2.0)["multipliers"] == {"harmless": 0.0}
+
+
+def test_change_per_step_and_multiplier_are_bounded() -> None:
+    state = adapted(initial_state(START), 0.0)
+    once = adapted(state, -50.0)
+    assert once["integrals"]["harmless"] == pytest.approx(0.3)
+    for _ in range(200):
+        state = adapted(state, -50.0)
+    assert state["multipliers"]["harmless"] == MOST_OF_WEIGHTS
+    back = adapted(state, 50.0)
+    assert back["integrals"]["harmless"] == pytest.approx(MOST_OF_WEIGHTS - 0.3)
+
+
+def test_state_survives_a_checkpoint_and_continues_exactly() -> None:
+    judges = open_judges(
+        {"helpful": reward_model(1), "harmless": reward_model(2)},
+        UsesRewards(reward_floors="harmless=start+0.5"),  # type: ignore[call-arg]
+        policy=policy(),
+    )
+    state = judges.initial_state()
+    judged = judges.score(asked(), state)
+    assert torch.equal(judged.scores, judged.standard["helpful"])
+    state = judges.adapted(state, judged)
+    assert state["multipliers"]["harmless"] == pytest.approx(0.5 * (0.3 + PROPORTIONAL_GAIN))
+    stored = json.loads(json.dumps(state))
+    assert stored == state
+    assert torch.equal(judges.score(asked(), stored).scores, judges.score(asked(), state).scores)
+    assert not torch.equal(judges.score(asked(), state).scores, judged.scores)
+
+
+def test_metrics_contain_mean_floor_and_multiplier_of_each_reward_model() -> None:
+    judges = open_judges(
+        {"helpful": reward_model(1), "harmless": reward_model(2)},
+        UsesRewards(reward_floors="harmless=0.5"),  # type: ignore[call-arg]
+        policy=policy(),
+    )
+    state = judges.initial_state()
+    judged = judges.score(asked(), state)
+    found = judges.metrics(judged, state)
+    assert set(found) == {
+        "rewards/helpful/mean",
+        "rewards/harmless/mean",
+        "rewards/harmless/floor",
+        "rewards/harmless/multiplier",
+    }
+    assert found["rewards/harmless/floor"] == 0.5
+    assert found["rewards/harmless/multiplier"] == 0.0
+    assert math.isclose(found["rewards/helpful/mean"], float(judged.standard["helpful"].mean()))

@@ -1,0 +1,184 @@
+"""One frozen reward model that scores a policy's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from training.rlhf.core.failures import FailureKind, RunFailure, UnusableInput
+from training.rlhf.core.messages import Messages
+from training.rlhf.data.batching import Group, fit_group
+from training.rlhf.models import chat
+from training.rlhf.models.checks.refusal import Refused
+from training.rlhf.models.checks.reward import refuse_flat
+from training.rlhf.models.loading import Loaded, ModelSource, open_reward_model
+from training.rlhf.models.pairs import refuse_other_tokens
+from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
+from training.rlhf.reward.scoring import RewardScale, length_limit, stored_scale
+from training.rlhf.reward.uncertainty import uncertainty_of
+
+
+class RewardNotFinite(RunFailure):
+    """Raised if a reward model returns NaN or an infinite reward."""
+
+    kind = FailureKind.REWARD_NOT_FINITE
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One prompt and K answers to it. `prompt` and `answers` are token IDs of the policy, and each answer
+    ends with the policy's EOS."""
+
+    messages: Messages
+    prompt: list[int]
+    answers: list[list[int]]
+
+
+class Rewards(NamedTuple):
+    """One reward model's raw rewards of N answers after the deduction for caution, and their standard
+    deviations. Both have shape (N,).
+
+    `truncated` counts the answers that were too long to be read in full. `refused` counts the answers whose
+    prompt the reward model's chat template rejects.
+    """
+
+    raw: Tensor
+    spreads: Tensor
+    truncated: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A frozen reward model.
+
+    `limit` is the maximum length in tokens of a prompt and an answer together, as in the model's training. If
+    `same_tokens`, the policy's token IDs are scored as they are. Otherwise, the reward model has another
+    vocabulary or chat template, and the answer's text is encoded again.
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    scale: RewardScale
+    limit: int
+    uncertainty: Uncertainty | None
+    caution: float
+    same_tokens: bool
+
+    def rewards(self, asked: Sequence[Asked], policy: PreTrainedTokenizerBase) -> Rewards:
+        """Score every answer, in the order of the prompts and of their answers.
+
+        An answer that fills the reward model's maximum length is truncated, so that EOS and a part of the
+        prompt fit. Answers to a prompt that the reward model's chat template rejects get the mean training
+        reward: this reward model then has no influence on the choice between them. Raises RewardNotFinite.
+        """
+        return self._rewards([self._group(one, policy) for one in asked], [len(one.answers) for one in asked])
+
+    def rewards_of_texts(self, items: Sequence[tuple[Messages, Sequence[str]]]) -> Rewards:
+        """Score texts in the same way, in the reward model's own vocabulary and chat template."""
+        groups = [self._text_group(messages, texts) for messages, texts in items]
+        return self._rewards(groups, [len(texts) for _, texts in items])
+
+    def _rewards(self, asked: Sequence[Group | None], answers: Sequence[int]) -> Rewards:
+        """`asked` is None for a prompt that the template rejects. `answers` is the number of answers to each
+        prompt."""
+        truncated = refused = position = 0
+        groups: list[Group] = []
+        places: list[list[int]] = []  # the positions of each group's answers in the result
+        for group, number in zip(asked, answers, strict=True):
+            if group is None:
+                refused += number
+            else:
+                truncated += sum(len(answer) >= self.limit for answer in group.responses)
+                for part, chosen in self._fitting(group):
+                    groups.append(part)
+                    places.append([position + i for i in chosen])
+            position += number
+        raw, spreads = torch.full((position,), self.scale.mean), torch.zeros(position)
+        scored = cautious_scores(
+            self.model, groups, self.uncertainty, caution=self.caution, pad_id=chat.pad_id(self.tokenizer)
+        )
+        for where, rewards, deviations in zip(places, *scored, strict=True):
+            raw[where], spreads[where] = rewards, deviations
+        self._refuse_broken(raw)
+        return Rewards(raw, spreads, truncated, refused)
+
+    def can_read(self, messages: Messages) -> bool:
+        """Whether the reward model's chat template accepts the prompt."""
+        try:
+            chat.encode_prompt(self.tokenizer, messages)
+        except chat.TemplateRefuses:
+            return False
+        return True
+
+    def _group(self, one: Asked, policy: PreTrainedTokenizerBase) -> Group | None:
+        if self.same_tokens:
+            return Group(one.prompt, one.answers, [])
+        return self._text_group(one.messages, [chat.decode(policy, ids) for ids in one.answers])
+
+    def _text_group(self, messages: Messages, texts: Sequence[str]) -> Group | None:
+        try:
+            prompt = chat.encode_prompt(self.tokenizer, messages)
+        except chat.TemplateRefuses:
+            return None
+        return Group(prompt, [chat.encode_response(self.tokenizer, text) for text in texts], [])
+
+    def _fitting(self, group: Group) -> list[tuple[Group, list[int]]]:
+        """Split a group into parts that fit the limit, each with the indices of its answers. All answers of a
+        part share one truncated prompt. Answers that are too long get a part of their own, so that they don't
+        shorten the prompt of the others."""
+        short = [i for i, answer in enumerate(group.responses) if len(answer) < self.limit]
+        long = [i for i, answer in enumerate(group.responses) if len(answer) >= self.limit]
+        room = self.limit - max(1, min(len(group.prompt), self.limit // 2))
+        cut = [[*group.responses[i][: room - 1], group.responses[i][-1]] for i in long]
+        parts = [([group.responses[i] for i in short], short), (cut, long)]
+        cls = self.tokenizer.cls_token_id
+        return [
+            (fit_group(Group(group.prompt, answers, []), max_length=self.limit, cls=cls)[0], chosen)
+            for answers, chosen in parts
+            if chosen
+        ]
+
+    def _refuse_broken(self, raw: Tensor) -> None:
+        broken = int((~raw.isfinite()).sum())
+        if broken:
+            raise RewardNotFinite(
+                f"the reward model {self.name!r} gave {broken} of {len(raw)} answers a reward that is NaN or "
+                "infinite. Use another reward model, or train this one again at a lower learning rate"
+            )
+
+
+def open_judge(name: str, source: ModelSource, *, caution: float = 0.0, policy: Loaded | None) -> Judge:
+    """Load a reward model. Without a policy, the judge can only score texts. Raises the exceptions listed in
+    `judges.open_judges`."""
+    try:
+        uncertainty = uncertainty_of(source, caution=caution)
+    except ValueError as error:
+        raise UnusableInput(f"reward model {name!r}: {error}") from error
+    loaded = open_reward_model(source)
+    scale = stored_scale(loaded.model)
+    refuse_flat(scale.std)
+    loaded.model.requires_grad_(False)
+    return Judge(
+        name,
+        *loaded,
+        scale=scale,
+        limit=length_limit(loaded.model),
+        uncertainty=uncertainty,
+        caution=caution,
+        same_tokens=policy is not None and _same_tokens(policy, loaded),
+    )
+
+
+def _same_tokens(policy: Loaded, judge: Loaded) -> bool:
+    try:
+        refuse_other_tokens(policy, judge)
+    except Refused:
+        return False
+    return True

@@ -286,7 +286,7 @@ def rollout(config: RLOOConfig, state: State, report: Reporter) -> Rollout:
             entropy[part.answers] = part.per_answer(entropies).cpu()
             minibatches[-1].append(part)
     # 4. Compare the answers to each prompt.
-    in_reward = state.kl_coefficient * kl if config.kl_in == "reward" else torch.zeros_like(kl)
+    in_reward = state.kl_coefficient * kl if config.kl_estimator == "k1" else torch.zeros_like(kl)
     rewards = (penalised - in_reward).view(len(prompts), config.responses_per_prompt)
     compared = group_advantages(rewards, kind=config.advantage, normalise=config.normalise_advantages)
     tokens = sum(len(answer) for _, answer in rows)
@@ -332,7 +332,9 @@ def update(config: RLOOConfig, state: State, batch: Rollout) -> dict[str, float]
             )
             # Each loss is a sum that is already divided by the size of the minibatch. The gradients therefore
             # don't depend on how the minibatch is split into micro-batches.
-            penalty = state.kl_coefficient * kl_loss if config.kl_in == "loss" else torch.zeros_like(kl_loss)
+            penalty = (
+                state.kl_coefficient * kl_loss if config.kl_estimator != "k1" else torch.zeros_like(kl_loss)
+            )
             torch.autograd.backward(policy_loss + penalty)
             log_ratio = (log_probs - part.log_probs).detach()
             log_ratio = log_ratio.clamp(-losses.LOG_RATIO_LIMIT, losses.LOG_RATIO_LIMIT)
@@ -397,7 +399,12 @@ def losses_of(
         weights, share = per_token, torch.full_like(per_token, 1.0 / tokens)
     surrogate = losses.clipped_policy_loss(log_ratio, torch.zeros_like(log_ratio), compared, clip=config.clip)
     clipped = (log_ratio.detach().clamp(-20, 20).exp() - 1).abs() > config.clip
-    kl = advantages.kl_k3(log_probs, part.reference)
+    drift = (log_probs - part.log_probs).clamp(-losses.LOG_RATIO_LIMIT, losses.LOG_RATIO_LIMIT).exp()
+    kl = (
+        drift * advantages.kl_k3(log_probs, part.reference)
+        if config.kl_estimator == "k3"
+        else drift.detach() * 0.5 * (log_probs - part.reference).square()
+    )
     return (weights * surrogate).sum(), (per_token * kl).sum(), float((share * clipped).sum())
 
 

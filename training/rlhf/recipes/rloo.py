@@ -11,15 +11,14 @@ from training.rlhf.recipes.rollouts import RolloutConfig
 Advantage = Literal["rloo", "grpo", "dr_grpo"]
 Aggregation = Literal["token_mean", "answer_mean", "fixed_length"]
 Ratio = Literal["sequence", "token"]
-KLPlace = Literal["reward", "loss"]
 
 
 class RLOOConfig(RolloutConfig):
     """Improve a policy by comparing several answers to each prompt, without a critic.
 
     The defaults are RLOO (Ahmadian et al. 2024, arXiv 2402.14740). GRPO (arXiv 2402.03300) is
-    advantage=grpo, ratio=token, kl_in=loss, aggregation=answer_mean. Dr. GRPO (arXiv 2503.20783) is
-    advantage=dr_grpo, ratio=token, kl_in=loss, aggregation=fixed_length.
+    advantage=grpo, ratio=token, kl_estimator=k3, aggregation=answer_mean. Dr. GRPO (arXiv 2503.20783) is
+    advantage=dr_grpo, ratio=token, kl_estimator=k3, aggregation=fixed_length.
     """
 
     responses_per_prompt: int = Field(
@@ -44,10 +43,10 @@ class RLOOConfig(RolloutConfig):
         description="Probability ratio that is clipped. sequence: one ratio for the entire answer (RLOO). "
         "token: one ratio per token (GRPO).",
     )
-    kl_in: KLPlace = Field(
-        "reward",
-        description="Where the KL penalty applies. reward: the answer's log-ratio is subtracted from its "
-        "reward (RLOO). loss: an estimate per token is added to the loss (GRPO).",
+    kl_estimator: Literal["k1", "k2", "k3"] = Field(
+        "k1",
+        description="Where the KL penalty acts, and its estimator. k1: in the reward. k2: in the loss, by its"
+        " gradient. k3: in the loss, by its value and its gradient.",
     )
     aggregation: Aggregation = Field(
         "token_mean",

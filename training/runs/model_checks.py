@@ -20,10 +20,12 @@ from training.rlhf.models.checks.model import check_model
 from training.rlhf.models.checks.pair import check_pair, same_vocabulary
 from training.rlhf.models.checks.probes import ReadingTimedOut
 from training.rlhf.models.checks.refusal import Purpose, Refused, unreadable
-from training.rlhf.models.checks.reward import check_for_ppo
+from training.rlhf.models.checks.reward import check_for_ppo, check_spread
 from training.rlhf.recipes.base import Recipe
 
 Kind = TrainingRun.Kind
+# These runs add EOS to a truncated answer before they score it.
+ADDS_EOS = {Kind.RLOO, Kind.PPO}
 # Results kept in memory. The launch form requests an estimate, with the same checks, after every change.
 KEPT = 256
 
@@ -46,7 +48,7 @@ def refusals(
     if unusable:
         return
     if policy is not None:
-        yield from _too_long(recipe, policy, judge, reserved=int(kind == Kind.PPO))
+        yield from _too_long(recipe, policy, judge, reserved=int(kind in ADDS_EOS))
     if kind == Kind.PPO and judge is not None:
         refused = _refused(partial(check_for_ppo, judge), judge)
         if refused is None and policy is not None:
@@ -54,6 +56,10 @@ def refusals(
                 refused = _of_pair(policy, judge, _state(policy), _state(judge))
         if refused is not None:
             yield "inputs.reward_model", refused
+    # RLOO has no critic, and a reward model with another vocabulary or template scores the answer's text.
+    # Encoders and such reward models can therefore be used.
+    if kind == Kind.RLOO and judge is not None and (flat := _refused(partial(check_spread, judge), judge)):
+        yield "inputs.reward_model", flat
 
 
 @lru_cache(maxsize=KEPT)

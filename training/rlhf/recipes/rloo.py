@@ -21,6 +21,7 @@ class RLOOConfig(RolloutConfig):
     advantage=dr_grpo, ratio=token, kl_estimator=k3, aggregation=fixed_length.
     """
 
+    rollout_prompts: int = Field(16, ge=1, le=65_536, description="Number of prompts answered per step.")
     responses_per_prompt: int = Field(
         4,
         ge=2,

@@ -26,6 +26,7 @@ from training.runs.recipes.run_recipes import (
     PPORecipe,
     RejectionSamplingRecipe,
     RewardModelRecipe,
+    RLOORecipe,
     SampleRecipe,
     SFTRecipe,
 )
@@ -111,6 +112,8 @@ def plan_of(kind: str, recipe: Recipe, source: str, judge: ModelVersion | None, 
 def _disk(kind: str, recipe: Recipe, policy: shapes.Shape) -> Disk:
     if kind == Kind.REWARD_MODEL:
         return disk.reward_model(cast(RewardModelRecipe, recipe), policy)
+    if kind == Kind.RLOO:
+        return disk.trained_policy(policy)
     return disk.policy(policy) if kind in (Kind.SFT, Kind.REJECTION_SAMPLING, Kind.PPO) else Disk()
 
 
@@ -128,6 +131,9 @@ def _cost(
             judge or policy,
             data,
             cautious=cautious,
+        ),
+        Kind.RLOO: lambda: cost.rloo(
+            cast(RLOORecipe, recipe), policy, judge or policy, data, cautious=cautious
         ),
         Kind.PPO: lambda: cost.ppo(cast(PPORecipe, recipe), policy, judge or policy, data, cautious=cautious),
         Kind.SAMPLE: lambda: cost.sample(cast(SampleRecipe, recipe), policy, data, cautious=cautious),

@@ -18,6 +18,7 @@ from training.runs.recipes.run_recipes import (
     PPORecipe,
     RejectionSamplingRecipe,
     RewardModelRecipe,
+    RLOORecipe,
     SampleRecipe,
     SFTRecipe,
 )
@@ -51,6 +52,14 @@ KINDS: dict[str, RunKind] = {
         "Samples several responses to each prompt and keeps the response with the highest reward. The policy "
         "is then fine-tuned on the kept responses.",
         RejectionSamplingRecipe,
+        ("policy", "reward_model"),
+        improves_policy=True,
+    ),
+    TrainingRun.Kind.RLOO: RunKind(
+        "RLOO",
+        "Improves the policy with the reward model by comparing several responses to each prompt (RLOO or "
+        "GRPO). It needs less memory than PPO, because it trains no critic.",
+        RLOORecipe,
         ("policy", "reward_model"),
         improves_policy=True,
     ),

@@ -2,63 +2,78 @@
 reward is higher than that of the other answers. There is no critic.
 
 Each step samples answers, scores them, compares each answer with the others to its prompt, and makes a few
-clipped updates. An answer is one action with one advantage, which all of its tokens share. The recipe's
-settings name the method (`RLOOConfig`):
+epochs of clipped updates. An answer has one advantage, which all of its tokens share. The recipe's settings
+name the method (`RLOOConfig`):
 
-- RLOO puts the KL penalty into the reward, subtracts the mean reward of the prompt's other answers, and clips
+- RLOO subtracts the KL penalty from the reward, then the mean reward of the prompt's other answers. It clips
   one probability ratio per answer.
-- GRPO subtracts the mean reward of all answers to the prompt, divides by their standard deviation, clips one
-  ratio per token, and adds the KL penalty to the loss.
-- Dr. GRPO is GRPO without the division by the standard deviation and by the length of the answer.
+- GRPO subtracts the mean reward of all answers to the prompt and divides by their standard deviation. It
+  clips one ratio per token, averages the tokens of each answer, and adds the KL penalty to the loss.
+- Dr. GRPO is GRPO without the division by the standard deviation and by the answer's length.
 
-As in PPO, log-probabilities are recomputed with the training forward pass on the same rows that are trained
-on, so ``val/first_log_ratio`` is 0. Answers are trained on as they were sampled, and scored with exactly one
-EOS at the end. Scores are measured in standard deviations of the training responses' rewards.
+What decides whether PPO works decides here, too: log-probabilities come from the training forward pass on the
+rows that are trained on, answers are trained on as they were sampled and scored with exactly one EOS, and
+models stay in eval mode (see `ppo`). If all answers to a prompt have the same reward, the prompt teaches
+nothing, apart from a KL penalty in the loss. ``frac_reward_zero_std`` is the share of such prompts.
 
-If all answers to a prompt have the same reward, the prompt changes nothing. ``frac_reward_zero_std`` is the
-share of such prompts.
+The loop runs over an explicit state. ``roll_out(…, state)`` changes nothing, so a run that is stopped during
+a rollout saves the state and loses only that rollout. ``update(…, state, batch)`` changes the state. A run
+that is stopped during an update resumes from its newest checkpoint.
 """
 
 from __future__ import annotations
 
-import copy
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core.alive import heard_by
 from training.rlhf.core.checkpoint import digest, open_store, save_checkpoint, saving_when_stopped
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
-from training.rlhf.core.seeds import generator_for, seed_everything, seed_for
-from training.rlhf.generation.decoding import generate
-from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
-from training.rlhf.judging.judges import Asked, Judges, open_judges
-from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelSource, open_policy, save_model
+from training.rlhf.core.seeds import generator_for, seed_everything
+from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.models.loading import ModelSource, save_model
 from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.policy import advantages, losses
+from training.rlhf.policy import losses
 from training.rlhf.policy.group_advantages import group_advantages, share_without_spread, token_weights
-from training.rlhf.policy.rollout import split_rollout
+from training.rlhf.policy.kl import KLController, kl_k1, kl_k3, ratio_of
+from training.rlhf.policy.on_policy import (
+    OnPolicyState,
+    keep_below_ceiling,
+    show_samples,
+    stay_below_ceiling,
+)
+from training.rlhf.policy.reference import move_reference
+from training.rlhf.policy.rollout import (
+    MicroBatch,
+    Models,
+    Position,
+    Rollout,
+    choose_prompts,
+    load_models,
+    observe,
+    sample_rollout,
+    split_rollout,
+    usable_prompts,
+)
 from training.rlhf.recipes.rloo import RLOOConfig
 
-# Adam's epsilon, as in PPO.
-ADAM_EPSILON = 1e-5
+ADAM_EPSILON = 1e-5  # as in PPO
 
 
 @dataclass(frozen=True, slots=True)
 class RLOOResult:
-    """The path of the saved policy, with the metrics of the last step and some metrics of the first step,
-    whose names end in ``_first``. ``prompts_cut`` and ``prompts_refused`` count truncated prompts and prompts
-    that the chat template can't render."""
+    """The path of the saved policy, with the metrics of the last step and some metrics of the first step. The
+    keys of the first step's metrics end in ``_first``. ``prompts_refused`` counts the prompts that the chat
+    template can't render."""
 
     path: Path
     steps: int
@@ -67,376 +82,279 @@ class RLOOResult:
     prompts_refused: int
 
 
-@dataclass(slots=True)
-class State:
-    """A run between two steps. ``reference`` and ``judges`` are frozen; a checkpoint contains the rest.
-
-    There is no state of a random generator: every random choice follows from the seed and the step.
-    """
-
-    actor: PreTrainedModel
-    reference: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    judges: Judges
-    prompts: EncodedPrompts
-    optimiser: torch.optim.Optimizer
-    peak_rate: float
-    kl_coefficient: float
-    step: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
-    first: dict[str, float] = field(default_factory=dict)
-
-    def counters(self) -> dict[str, Any]:
-        return {
-            "kl_coefficient": self.kl_coefficient,
-            "step": self.step,
-            "metrics": self.metrics,
-            "first": self.first,
-        }
-
-
-@dataclass(slots=True)
-class MicroBatch:
-    """B answers that are processed together, in the same shapes in the rollout and in every epoch.
-
-    ``input_ids``, ``attention_mask`` and ``wanted`` have shape (B, T) and are right-padded; ``wanted`` marks
-    the answers' tokens. ``answers`` are the answers' numbers in the rollout, and ``lengths`` their numbers of
-    tokens. ``log_probs`` and ``reference``, with shape (N,), belong to the N wanted tokens, in row order.
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    wanted: Tensor
-    answers: Tensor
-    lengths: Tensor
-    log_probs: Tensor
-    reference: Tensor
-
-    @property
-    def rows(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.input_ids, self.attention_mask, self.wanted
-
-    def per_answer(self, values: Tensor) -> Tensor:
-        """Return the sums of N token values over each answer, with shape (B,)."""
-        return (
-            self.wanted.new_zeros(self.wanted.shape, dtype=values.dtype)
-            .masked_scatter(self.wanted, values)
-            .sum(dim=1)
-        )
-
-
 @dataclass(frozen=True, slots=True)
-class Rollout:
-    """The answers of one step, divided into minibatches of micro-batches. ``advantages`` has one entry per
-    answer."""
+class Batch:
+    """One step's rollout, ready for the update. ``advantages``, with shape (N,), are in the order of its
+    rows. ``position`` is the place in the prompts after it. If the KL of the answers exceeds ``kl_ceiling``,
+    the step is a ``recovery``."""
 
+    rollout: Rollout
     minibatches: list[list[MicroBatch]]
     advantages: Tensor
+    position: Position
+    recovery: bool
     metrics: dict[str, float]
-    kl: float
-    answers: int
 
 
 def train(
     config: RLOOConfig,
     *,
     policy: ModelSource,
-    reward_models: Mapping[str, ModelSource],
+    reward_model: ModelSource | Mapping[str, ModelSource],
     prompts: Sequence[Messages],
     out_dir: str | Path,
     checkpoints: str | Path | None = None,
     report: Reporter | None = None,
 ) -> RLOOResult:
-    """Train ``policy`` against ``reward_models`` on ``prompts``, and save the trained policy to ``out_dir``.
+    """Train ``policy`` against ``reward_model`` on ``prompts``, and save the trained policy to ``out_dir``.
+
+    ``reward_model`` is one model or several named models. They can be encoders and can have other
+    vocabularies and templates than the policy.
 
     If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
-    checkpoint. On a CPU, the result is bitwise equal to that of an uninterrupted run.
+    checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
+    run. The folder is not removed. A run that is stopped during a rollout saves a checkpoint first. A run
+    that is stopped during an update does not, because its weights are between two steps.
 
-    Metrics per step, grouped by unit:
+    docs/rloo.md lists the metrics.
 
-    - In nats per answer: objective/kl.
-    - In standard deviations of the reward: objective/scores, objective/rlhf_reward, reward_std (the mean
-      standard deviation of a prompt's rewards) and, if a reward model estimates its uncertainty,
-      objective/spread.
-    - In nats per token: policy/entropy, policy/approxkl_avg.
-    - As shares: policy/clipfrac_avg, eos_rate, frac_reward_zero_std.
-    - In tokens: lengths/response_mean.
-    - Other metrics: loss/policy_avg, loss/kl_avg, val/{ratio, first_log_ratio}, grad_norm/policy,
-      kl_coefficient, learning_rate, updates, seconds/{rollout, update}.
-
-    Raises TrainingDiverged if a loss or a gradient is not finite, UnusableInput if there are no usable
-    prompts, and CheckpointRefused if the checkpoints belong to a run with other inputs.
+    Raises TrainingDiverged if a score, a loss or a gradient is not finite. Raises UnusableInput, a
+    ValueError, if there are no prompts or a model can't be used. Raises CheckpointRefused if the folder
+    contains checkpoints of a run with other inputs.
     """
     report = report or NullReporter()
     seed_everything(config.seed)
-    state = start(config, policy, reward_models, prompts)
-    modules, optimisers = {"actor": state.actor}, {"actor": state.optimiser}
-    of = {"prompts": digest(state.prompts.ids), "policy": fingerprint(modules)}
-    of |= {f"reward model {judge.name}": fingerprint({"judge": judge.model}) for judge in state.judges.judges}
+    sources = reward_model if isinstance(reward_model, Mapping) else {"reward": reward_model}
+    state = new_state(config, load_models(policy, sources, config))
+    models = state.models
+    usable = usable_prompts(config, models, prompts)
+    of = {
+        "prompts": digest([usable.messages, usable.ids]),
+        "policy": fingerprint({"policy": models.actor}),
+        "reward models": fingerprint({judge.name: judge.model for judge in models.judges.judges}),
+    }
     store = open_store(checkpoints, config, of=of)
-    if resumed := store.resume(modules, optimisers):
-        for name, value in resumed.counters.items():
-            setattr(state, name, value)
+    if resumed := store.resume(state.modules, state.optimisers):
+        state.restore(resumed)
 
     def save() -> None:
-        save_checkpoint(store, report, state.step, modules, optimisers, state.counters())
+        save_checkpoint(
+            store, report, state.step, state.modules, state.optimisers, state.counters(),
+            state.tensors(config),
+        )  # fmt: skip
 
     report.progress("train", state.step, config.steps)
-    while state.step < config.steps:
-        started = time.perf_counter()
-        with saving_when_stopped(save):
+    while True:
+        # `heard_by` turns the signs of life of long passes into checks: a cancel is heard within seconds.
+        with saving_when_stopped(save), heard_by(report.check):
             report.check()
-            batch = rollout(config, state, report)
+            show_samples(config, state, usable, report)
+            if state.step == config.steps:
+                stay_below_ceiling(config, state, usable)
+                break
+            started = time.perf_counter()
+            batch = roll_out(config, state, usable)
         rolled_out = time.perf_counter()
-        updated = update(config, state, batch)
-        state.step += 1
-        state.metrics = (
-            batch.metrics
-            | updated
-            | {
-                "seconds/rollout": rolled_out - started,
-                "seconds/update": time.perf_counter() - rolled_out,
-            }
-        )
-        state.first = state.first or {
-            f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")
+        with heard_by(report.check):
+            updated = update(config, state, batch)
+        seconds = {
+            "seconds/rollout": rolled_out - started,
+            "seconds/update": time.perf_counter() - rolled_out,
         }
-        report.metrics(state.step, state.metrics)
+        report.metrics(state.step, updated | seconds)
         report.progress("train", state.step, config.steps)
         if store.due():
             save()
 
-    path = save_model(state.actor, state.tokenizer, out_dir)
-    return RLOOResult(path, state.step, state.metrics | state.first, state.prompts.cut, state.prompts.refused)
+    path = save_model(models.actor, models.tokenizer, out_dir)
+    return RLOOResult(path, config.steps, state.metrics | state.first, usable.cut, usable.refused)
 
 
-def start(
-    config: RLOOConfig,
-    policy: ModelSource,
-    reward_models: Mapping[str, ModelSource],
-    prompts: Sequence[Messages],
-) -> State:
-    """Return the state before the first step. The reference is a frozen copy of the policy."""
-    actor, tokenizer = open_policy(policy)
-    actor.eval()  # there is no dropout: with dropout, the first ratio would not be 1
-    judges = open_judges(reward_models, config, policy=Loaded(actor, tokenizer))
-    limit = chat.context_length(actor) - config.max_new_tokens - 1  # one position is reserved for EOS
-    rate = config.learning_rate or rate_for(actor, at_2m=4e-4, at_1b=1e-6)
-    return State(
-        actor=actor,
-        reference=copy.deepcopy(actor).requires_grad_(False),
-        tokenizer=tokenizer,
-        judges=judges,
-        prompts=encode_prompts(tokenizer, prompts, limit=limit),
-        optimiser=torch.optim.Adam(actor.parameters(), lr=rate, eps=ADAM_EPSILON),
-        peak_rate=rate,
-        kl_coefficient=config.kl_coefficient,
+def new_state(config: RLOOConfig, models: Models) -> OnPolicyState:
+    rate = config.learning_rate or rate_for(models.actor, at_2m=4e-4, at_1b=1e-6)
+    return OnPolicyState(
+        models=models,
+        policy_optimiser=torch.optim.Adam(models.actor.parameters(), lr=rate, eps=ADAM_EPSILON),
+        kl=KLController.starting(config.kl_coefficient, config.kl_target),
     )
 
 
-def rollout(config: RLOOConfig, state: State, report: Reporter) -> Rollout:
-    """Sample, score and compare the answers of the next step. The state doesn't change."""
-    step, eos = state.step + 1, chat.eos_id(state.tokenizer)
-    # 1. Sample. With top-k or top-p, the answers would come from a different policy than the one in training.
-    chosen = prompts_of_step(len(state.prompts.ids), config.rollout_prompts, seed=config.seed, step=step)
-    prompts = [state.prompts.ids[i] for i in chosen]
-    answers = generate(
-        state.actor,
-        state.tokenizer,
-        prompts,
-        n=config.responses_per_prompt,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        seed=seed_for(config.seed, "rollout", step),
-        check=report.check,
+def roll_out(config: RLOOConfig, state: OnPolicyState, prompts: EncodedPrompts) -> Batch:
+    """Sample and score answers, and compare the answers to each prompt. Doesn't change the state."""
+    step, models, beta = state.step + 1, state.models, state.kl.beta
+    # 1. Sample answers to the next prompts and score them.
+    chosen, position = choose_prompts(
+        config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids)
     )
-    # 2. Score complete answers that end with EOS, as in the reward model's training.
-    judged = state.judges.score(
-        [
-            Asked(state.prompts.messages[i], prompt, [answer.ended(eos) for answer in group])
-            for i, prompt, group in zip(chosen, prompts, answers, strict=True)
-        ]
-    )
-    finished = torch.tensor([answer.finished for group in answers for answer in group])
-    penalised = judged.scores.clamp(-config.score_clip, config.score_clip)
-    penalised = penalised - config.missing_eos_penalty * ~finished
-    # 3. Run the rows through policy and reference, with the training forward pass.
-    rows = [(prompt, a.ids) for prompt, group in zip(prompts, answers, strict=True) for a in group]
-    dealt = split_rollout(
-        rows,
-        minibatches=config.minibatches,
-        max_tokens=config.micro_batch_tokens,
-        generator=generator_for(config.seed, "minibatches", step),
-    )
-    kl, entropy = torch.zeros(len(rows)), torch.zeros(len(rows))
-    minibatches = []
-    for parts in dealt:
-        minibatches.append([])
-        for numbers in parts:
-            report.check()
-            part = collate([rows[i] for i in numbers], numbers, state.actor.device, pad=eos)
-            with torch.no_grad():
-                part.log_probs, entropies = token_log_probs(
-                    state.actor, *part.rows, temperature=config.temperature
-                )
-                part.reference, _ = token_log_probs(
-                    state.reference, *part.rows, temperature=config.temperature
-                )
-            kl[part.answers] = part.per_answer(advantages.kl_k1(part.log_probs, part.reference)).cpu()
-            entropy[part.answers] = part.per_answer(entropies).cpu()
-            minibatches[-1].append(part)
-    # 4. Compare the answers to each prompt.
-    in_reward = state.kl_coefficient * kl if config.kl_estimator == "k1" else torch.zeros_like(kl)
-    rewards = (penalised - in_reward).view(len(prompts), config.responses_per_prompt)
-    compared = group_advantages(rewards, kind=config.advantage, normalise=config.normalise_advantages)
-    tokens = sum(len(answer) for _, answer in rows)
-    metrics = {
+    rollout = sample_rollout(config, models, prompts, chosen, step=step)
+    # 2. Run the same rows through policy and reference, with the training forward pass.
+    minibatches = [
+        [observe(models, rollout, part) for part in parts] for parts in split_rollout(config, rollout)
+    ]
+    kl, surprise = torch.zeros(len(rollout.rows)), torch.zeros(len(rollout.rows))
+    for seen in (part for minibatch in minibatches for part in minibatch):
+        kl[seen.numbers] = kl_k1(seen.log_probs, seen.reference).sum(dim=1).cpu()
+        surprise[seen.numbers] = -seen.log_probs.sum(dim=1).cpu()
+    # 3. Compute one reward per answer. Beyond the ceiling, the reward is only the KL penalty.
+    scored = rollout.rewards(config)
+    recovery = config.kl_ceiling is not None and float(kl.mean()) > config.kl_ceiling
+    in_reward = 1.0 if recovery else beta if config.kl_estimator == "k1" else 0.0
+    rewards = (scored * (not recovery) - in_reward * kl).view(len(chosen), config.responses_per_prompt)
+    # 4. Compare each answer with the others to its prompt.
+    advantages = group_advantages(rewards, kind=config.advantage, normalise=config.normalise_advantages)
+    metrics = rollout_metrics(config, models, rollout, rewards)
+    metrics |= {
         "objective/kl": float(kl.mean()),
-        "objective/scores": float(judged.scores.mean()),
-        "objective/rlhf_reward": float((penalised - state.kl_coefficient * kl).mean()),
-        "reward_std": float(rewards.std(dim=1).mean()),
-        "frac_reward_zero_std": share_without_spread(rewards),
-        "policy/entropy": float(entropy.sum()) / tokens,
-        "lengths/response_mean": tokens / len(rows),
-        "eos_rate": float(finished.float().mean()),
-        "kl_coefficient": state.kl_coefficient,
+        "objective/entropy": float(surprise.mean()),
+        "objective/non_score_reward": -beta * float(kl.mean()),
+        "objective/rlhf_reward": float(scored.mean()) - beta * float(kl.mean()),
+        "kl_coefficient": beta,
     }
-    if state.judges.estimates_uncertainty:
-        metrics["objective/spread"] = float(judged.spreads.mean())
-    return Rollout(minibatches, compared.flatten(), metrics, metrics["objective/kl"], len(rows))
+    if config.kl_ceiling is not None:
+        metrics["recovery"] = float(recovery)
+    require_finite(step, metrics)
+    return Batch(rollout, minibatches, advantages.flatten(), position, recovery, metrics)
 
 
-def update(config: RLOOConfig, state: State, batch: Rollout) -> dict[str, float]:
-    """Make ``epochs`` passes over the rollout with an optimiser step per minibatch, and adapt the KL
-    coefficient. Return the metrics, averaged over the optimiser steps.
+def update(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, float]:
+    """Make a few epochs of clipped updates, and bring the state to the end of the step. Return the step's
+    metrics."""
+    step, optimiser = batch.rollout.step, state.policy_optimiser
+    keep_below_ceiling(config, state, recovery=batch.recovery)
+    for group in optimiser.param_groups:
+        group["lr"] = optimiser.defaults["lr"] * rate_factor(config.schedule, state.step, config.steps)
+    passes = epochs(config, state, batch)
+    move_reference(config, state.models, step)
+    state.step, state.position = step, batch.position
+    state.episodes += len(batch.rollout.rows)
+    state.metrics = batch.metrics | passes
+    state.metrics |= {"lr": float(optimiser.param_groups[0]["lr"]), "episode": float(state.episodes)}
+    state.kl = state.kl.after(batch.metrics["objective/kl"])
+    if not state.first:
+        state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
+    return state.metrics
 
-    If the policy's KL from the sampling policy exceeds ``stop_kl``, the updates end before the next optimiser
-    step.
+
+def epochs(config: RLOOConfig, state: OnPolicyState, batch: Batch) -> dict[str, float]:
+    """Pass over the rollout, with an optimiser step per minibatch. Return the metrics, averaged over these
+    steps.
+
+    If the policy's KL from the sampling policy exceeds ``stop_kl``, the passes end before the next step.
+    ``val/first_log_ratio`` is the largest |log ratio| before the first step. It is 0 unless the rollout's
+    forward pass differs from the one in training.
     """
-    rate = state.peak_rate * rate_factor(config.schedule, state.step, config.steps)
-    for group in state.optimiser.param_groups:
-        group["lr"] = rate
+    actor, optimiser, step = state.models.actor, state.policy_optimiser, batch.rollout.step
     sums: defaultdict[str, float] = defaultdict(float)
-    updates, first_log_ratio = 0, 0.0
-    order = generator_for(config.seed, "epochs", state.step + 1)
-    turns = [n for _ in range(config.epochs) for n in torch.randperm(len(batch.minibatches), generator=order)]
-    for number in turns:
-        minibatch = batch.minibatches[int(number)]
-        answers = sum(len(part.lengths) for part in minibatch)
-        tokens = sum(int(part.lengths.sum()) for part in minibatch)
-        seen: defaultdict[str, float] = defaultdict(float)
-        for part in minibatch:
-            log_probs, _ = token_log_probs(state.actor, *part.rows, temperature=config.temperature)
-            policy_loss, kl_loss, clipped = losses_of(
-                config, part, log_probs, batch.advantages[part.answers], answers=answers, tokens=tokens
+    updates, first_log_ratio, stopped = 0, 0.0, False
+    for epoch in range(config.epochs):
+        generator = generator_for(config.seed, "epoch", step, epoch)
+        for number in torch.randperm(len(batch.minibatches), generator=generator).tolist():
+            minibatch = batch.minibatches[number]
+            tokens = sum(int(part.mask.sum()) for part in minibatch)
+            answers = sum(len(part.numbers) for part in minibatch)
+            found: defaultdict[str, float] = defaultdict(float)
+            for part in minibatch:
+                old = part.log_probs[part.mask]
+                log_probs, entropy = token_log_probs(
+                    actor,
+                    *part.rows.inputs,
+                    temperature=batch.rollout.temperature,
+                    entropy_gradient=config.entropy_coefficient > 0,
+                )
+                surrogate, loss, clipped = loss_of(
+                    config,
+                    part,
+                    log_probs,
+                    entropy,
+                    batch.advantages[part.numbers],
+                    kl_coefficient=state.kl.beta,
+                    answers=answers,
+                    tokens=tokens,
+                )
+                torch.autograd.backward(loss)
+                new = log_probs.detach()
+                if not updates:
+                    first_log_ratio = max(first_log_ratio, float((new - old).abs().max()))
+                found["loss/policy_avg"] += surrogate
+                found["policy/clipfrac_avg"] += clipped
+                found["policy/approxkl_avg"] += float(kl_k3(old, new).sum()) / tokens
+                found["policy/entropy_avg"] += float(entropy.detach().sum()) / tokens
+                found["val/ratio"] += float(ratio_of(new, old).sum()) / tokens
+            found["grad_norm/policy"] = float(
+                nn.utils.clip_grad_norm_(actor.parameters(), config.max_grad_norm)
             )
-            # Each loss is a sum that is already divided by the size of the minibatch. The gradients therefore
-            # don't depend on how the minibatch is split into micro-batches.
-            penalty = (
-                state.kl_coefficient * kl_loss if config.kl_estimator != "k1" else torch.zeros_like(kl_loss)
-            )
-            torch.autograd.backward(policy_loss + penalty)
-            log_ratio = (log_probs - part.log_probs).detach()
-            log_ratio = log_ratio.clamp(-losses.LOG_RATIO_LIMIT, losses.LOG_RATIO_LIMIT)
-            if updates == 0:
-                first_log_ratio = max(first_log_ratio, float(log_ratio.abs().max()))
-            seen["loss/policy_avg"] += float(policy_loss.detach())
-            seen["loss/kl_avg"] += float(kl_loss.detach())
-            seen["policy/approxkl_avg"] += float((torch.expm1(log_ratio) - log_ratio).sum()) / tokens
-            seen["policy/clipfrac_avg"] += clipped
-            seen["val/ratio"] += float(log_ratio.exp().sum()) / tokens
-        seen["grad_norm/policy"] = float(
-            nn.utils.clip_grad_norm_(state.actor.parameters(), config.max_grad_norm)
-        )
-        require_finite(state.step + 1, seen)
-        if config.stop_kl is not None and seen["policy/approxkl_avg"] > config.stop_kl:
+            require_finite(step, found)
+            stopped = config.stop_kl is not None and found["policy/approxkl_avg"] > config.stop_kl
+            if not stopped:
+                optimiser.step()
+                updates += 1
+                for name, value in found.items():
+                    sums[name] += value
+            optimiser.zero_grad(set_to_none=True)
+            if stopped:
+                break
+        if stopped:
             break
-        state.optimiser.step()
-        state.optimiser.zero_grad(set_to_none=True)
-        updates += 1
-        for name, value in seen.items():
-            sums[name] += value
-    state.optimiser.zero_grad(set_to_none=True)
-    if config.kl_target is not None:
-        state.kl_coefficient = advantages.adapted_kl_coefficient(
-            state.kl_coefficient,
-            kl=batch.kl,
-            target=config.kl_target,
-            samples=batch.answers,
-            horizon=config.kl_horizon,
-        )
-    return {name: value / updates for name, value in sums.items()} | {
-        "val/first_log_ratio": first_log_ratio,
-        "learning_rate": rate,
-        "updates": float(updates),
-    }
+    means = {name: value / updates for name, value in sums.items()}
+    return means | {"updates": float(updates), "val/first_log_ratio": first_log_ratio}
 
 
-def losses_of(
+def loss_of(
     config: RLOOConfig,
     part: MicroBatch,
     log_probs: Tensor,
-    compared: Tensor,
+    entropy: Tensor,
+    advantages: Tensor,
     *,
+    kl_coefficient: float,
     answers: int,
     tokens: int,
-) -> tuple[Tensor, Tensor, float]:
-    """Return a micro-batch's share of the minibatch's policy loss, mean KL estimate and clipped ratios.
+) -> tuple[float, Tensor, float]:
+    """Return a micro-batch's share of the minibatch's surrogate loss, complete loss and clipped ratios.
 
-    ``log_probs``, with shape (N,), are those of the current policy. ``compared``, with shape (B,), are the
-    answers' advantages. ``answers`` and ``tokens`` count the entire minibatch.
+    ``log_probs`` and ``entropy`` of the current policy have the shape (N,) of the micro-batch's tokens.
+    ``advantages`` has shape (B,). ``answers`` and ``tokens`` count the entire minibatch. The shares of its
+    micro-batches add up, so the result doesn't depend on how the minibatch is split into micro-batches.
     """
-    log_ratio = log_probs - part.log_probs
+    old, reference, lengths = part.log_probs[part.mask], part.reference[part.mask], part.mask.sum(dim=1)
     per_token = token_weights(
-        part.lengths, kind=config.aggregation, answers=answers, tokens=tokens, limit=config.max_new_tokens
-    ).repeat_interleave(part.lengths)
+        lengths, kind=config.aggregation, answers=answers, tokens=tokens, limit=config.max_new_tokens
+    ).repeat_interleave(lengths)
+    advantages = advantages.to(log_probs.device)
     if config.ratio == "sequence":
-        log_ratio = part.per_answer(log_ratio)
-        weights = torch.full_like(log_ratio, 1.0 / answers)
-        share = weights.detach()
+        # The ratio of an answer's probabilities is the product of the ratios of its tokens.
+        new, before = part.rows.per_answer(log_probs).sum(dim=1), part.log_probs.sum(dim=1)
+        weights, share = torch.full_like(before, 1.0 / answers), 1.0 / answers
     else:
-        compared = compared.repeat_interleave(part.lengths)
-        weights, share = per_token, torch.full_like(per_token, 1.0 / tokens)
-    surrogate = losses.clipped_policy_loss(log_ratio, torch.zeros_like(log_ratio), compared, clip=config.clip)
-    clipped = (log_ratio.detach().clamp(-20, 20).exp() - 1).abs() > config.clip
-    drift = (log_probs - part.log_probs).clamp(-losses.LOG_RATIO_LIMIT, losses.LOG_RATIO_LIMIT).exp()
-    kl = (
-        drift * advantages.kl_k3(log_probs, part.reference)
-        if config.kl_estimator == "k3"
-        else drift.detach() * 0.5 * (log_probs - part.reference).square()
+        new, before, weights, share = log_probs, old, per_token, 1.0 / tokens
+        advantages = advantages.repeat_interleave(lengths)
+    surrogate = losses.clipped_policy_loss(
+        new, before, advantages, clip=config.clip, dual_clip=config.dual_clip
     )
-    return (weights * surrogate).sum(), (per_token * kl).sum(), float((share * clipped).sum())
-
-
-def collate(
-    rows: Sequence[tuple[list[int], list[int]]], numbers: Sequence[int], device: torch.device, *, pad: int
-) -> MicroBatch:
-    width = max(len(prompt) + len(answer) for prompt, answer in rows)
-    input_ids = torch.full((len(rows), width), pad)
-    attention_mask = torch.zeros(len(rows), width, dtype=torch.long)
-    wanted = torch.zeros(len(rows), width, dtype=torch.bool)
-    for i, (prompt, answer) in enumerate(rows):
-        end = len(prompt) + len(answer)
-        input_ids[i, :end] = torch.tensor(prompt + answer)
-        attention_mask[i, :end] = 1
-        wanted[i, len(prompt) : end] = True
-    lengths = torch.tensor([len(answer) for _, answer in rows])
-    none = torch.empty(0, device=device)
-    return MicroBatch(
-        *(t.to(device) for t in (input_ids, attention_mask, wanted)),
-        answers=torch.tensor(numbers),
-        lengths=lengths.to(device),
-        log_probs=none,
-        reference=none,
+    surrogate = (weights * surrogate).sum()
+    penalties = losses.penalties(config, log_probs, old, reference, entropy, kl_coefficient=kl_coefficient)
+    clipped = (ratio_of(new.detach(), before) - 1).abs() > config.clip
+    return (
+        float(surrogate.detach()),
+        surrogate + (per_token * penalties).sum(),
+        share * float(clipped.sum()),
     )
 
 
-def prompts_of_step(length: int, wanted: int, *, seed: int, step: int) -> list[int]:
-    """Return the numbers of the prompts that are answered in a step. All prompts are passed over in a random
-    order, again and again, so that every prompt occurs equally often."""
-    places = range((step - 1) * wanted, step * wanted)
-    orders = {
-        turn: torch.randperm(length, generator=generator_for(seed, "order", turn)).tolist()
-        for turn in {place // length for place in places}
+def rollout_metrics(
+    config: RLOOConfig, models: Models, rollout: Rollout, rewards: Tensor
+) -> dict[str, float]:
+    """Return the metrics of the answers. ``rewards``, with shape (P, K), are those that are compared."""
+    metrics = {
+        "objective/scores": float(rollout.judged.scores.mean()),
+        "reward_std": float(rewards.std(dim=1).mean()),
+        "frac_reward_zero_std": share_without_spread(rewards),
+        "lengths/response_mean": float(rollout.lengths.float().mean()),
+        "val/num_eos_tokens": float(rollout.finished.sum()),
+        "eos_rate": float(rollout.finished.float().mean()),
     }
-    return [orders[place // length][place % length] for place in places]
+    if models.judges.estimates_uncertainty:
+        metrics["objective/spread"] = float(rollout.judged.spreads.mean())
+    if config.temperature_end is not None:
+        metrics["temperature"] = rollout.temperature
+    return metrics

@@ -44,14 +44,10 @@ class RLOOConfig(RolloutConfig):
         description="Probability ratio that is clipped. sequence: one ratio for the entire answer (RLOO). "
         "token: one ratio per token (GRPO).",
     )
-    kl_estimator: Literal["k1", "k2", "k3"] = Field(
-        "k1",
-        description="Where the KL penalty acts, and its estimator. k1: in the reward. k2: in the loss, by its"
-        " gradient. k3: in the loss, by its value and its gradient.",
-    )
     aggregation: Aggregation = Field(
         "token_mean",
         description="How token losses are averaged. token_mean: all tokens have the same weight. answer_mean:"
         " all answers have the same weight (GRPO). fixed_length: the sum over tokens is divided by "
-        "max_new_tokens (Dr. GRPO). With ratio=sequence, only a KL penalty in the loss has token losses.",
+        "max_new_tokens (Dr. GRPO). With ratio=sequence, it applies only to a KL penalty in the loss and to "
+        "the entropy bonus.",
     )

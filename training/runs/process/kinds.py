@@ -6,16 +6,19 @@ This module imports torch and must therefore be imported only by the training pr
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 
 from annotation.content.drafts import ResponseDraft, TaskDraft
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
+from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.reporter import Reporter
@@ -27,15 +30,17 @@ from training.rlhf.reward.beliefs import score_with_spread
 from training.rlhf.reward.uncertainty import load_uncertainty
 from training.runs.complete import NewTasks, Outcome
 from training.runs.estimates.machine import used_machine
+from training.runs.folders import take_over_checkpoints
 from training.runs.inputs import unusable_models
 from training.runs.model_files import verify_models
 from training.runs.process.job import Job
 from training.runs.process.prompts import draw_prompts, prompts_to_sample
-from training.runs.process.resuming import resumed
 from training.runs.recipes import catalog, run_recipes
 from training.runs.threads import cpu_threads
 
 Kind = TrainingRun.Kind
+Result = TypeVar("Result")
+logger = logging.getLogger(__name__)
 
 
 def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> Outcome:
@@ -68,17 +73,18 @@ def perform_sft(job: Job) -> Outcome:
 
 def perform_reward_model(job: Job) -> Outcome:
     rankings = job.rankings()
-    result = resumed(
-        job,
-        lambda checkpoints: reward_model.train(
+
+    def trained(checkpoints: Path) -> reward_model.RewardModelResult:
+        return reward_model.train(
             cast(run_recipes.RewardModelRecipe, job.recipe),
             base_model=job.policy_source,
             rankings=rankings,
             out_dir=job.out_dir,
             checkpoints=checkpoints,
             report=job.report,
-        ),
-    )
+        )
+
+    result = _resuming(job, trained)
     left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}
     counts = {
         **{"rankings": len(rankings), "prompts_cut": result.prompts_cut, "steps": result.steps},
@@ -114,18 +120,19 @@ def perform_rejection_sampling(job: Job) -> Outcome:
 def perform_rloo(job: Job) -> Outcome:
     recipe = cast(run_recipes.RLOORecipe, job.recipe)
     prompts = _training_prompts(job, recipe.max_prompts)
-    result = resumed(
-        job,
-        lambda checkpoints: rloo.train(
+
+    def trained(checkpoints: Path) -> rloo.RLOOResult:
+        return rloo.train(
             recipe,
             policy=job.policy_source,
-            reward_models={"reward_model": _reward_model_folder(job)},
+            reward_model=_reward_model_folder(job),
             prompts=prompts,
             out_dir=job.out_dir,
             checkpoints=checkpoints,
             report=job.report,
-        ),
-    )
+        )
+
+    result = _resuming(job, trained)
     counts = {
         "prompts": len(prompts),
         "prompts_cut": result.prompts_cut,
@@ -137,15 +144,24 @@ def perform_rloo(job: Job) -> Outcome:
 def perform_ppo(job: Job) -> Outcome:
     recipe = cast(run_recipes.PPORecipe, job.recipe)
     prompts = _training_prompts(job, recipe.max_prompts)
-    result = ppo.train(
-        recipe,
-        policy=job.policy_source,
-        reward_model=_reward_model_folder(job),
-        prompts=prompts,
-        out_dir=job.out_dir,
-        report=job.report,
-    )
-    counts = {"prompts": len(prompts), "prompts_cut": result.prompts_cut}
+
+    def trained(checkpoints: Path) -> ppo.PPOResult:
+        return ppo.train(
+            recipe,
+            policy=job.policy_source,
+            reward_model=_reward_model_folder(job),
+            prompts=prompts,
+            out_dir=job.out_dir,
+            checkpoints=checkpoints,
+            report=job.report,
+        )
+
+    result = _resuming(job, trained)
+    counts = {
+        "prompts": len(prompts),
+        "prompts_cut": result.prompts_cut,
+        "prompts_refused": result.prompts_refused,
+    }
     return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
 
@@ -200,6 +216,19 @@ PERFORM: dict[str, Callable[[Job], Outcome]] = {
     Kind.SAMPLE: perform_sample,
     Kind.EVALUATE: perform_evaluate,
 }
+
+
+def _resuming(job: Job, train: Callable[[Path], Result]) -> Result:
+    """Call `train` with the folder of the run's checkpoints."""
+    checkpoints = take_over_checkpoints(job.run, job.attempt)
+    try:
+        return train(checkpoints)
+    except CheckpointRefused as refused:
+        # The checkpoints are damaged, or were written by another version of Rankloop that read the data
+        # differently. Training can still start from the beginning.
+        logger.warning("Training starts from the beginning, without the checkpoints: %s", refused)
+        shutil.rmtree(checkpoints)
+        return train(checkpoints)
 
 
 def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Sequence[Demonstration]:

@@ -98,7 +98,7 @@ def run(loop, recipe):
         config.num_labels = 1
         judge = Loaded(LlamaForSequenceClassification(config).eval(), tokenizer)
         prompts = [messages(i) for i in range(8)]
-        loaded = {"policy": policy(), "reward_models": {"judge": judge}}
+        loaded = {"policy": policy(), "reward_model": judge}
         rloo.train(RLOOConfig(**recipe), **loaded, prompts=prompts, out_dir=out + "/rloo")
     elif loop == "ppo":
         config.num_labels = 1

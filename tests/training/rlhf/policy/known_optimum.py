@@ -25,7 +25,7 @@ from training.rlhf.core.messages import Messages
 from training.rlhf.generation.decoding import Completion
 from training.rlhf.judging.judges import Asked, open_judges
 from training.rlhf.models import chat
-from training.rlhf.models.loading import Loaded, ModelSource
+from training.rlhf.models.loading import Loaded
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.recipes.rewards import UsesRewards
 
@@ -63,8 +63,9 @@ class World:
         """Return a new copy of the initial policy."""
         return Loaded(copy.deepcopy(self.start.model), self.start.tokenizer)
 
-    def reward_models(self) -> dict[str, ModelSource]:
-        return {"good": Loaded(copy.deepcopy(self.judge.model), self.judge.tokenizer)}
+    def reward_model(self) -> Loaded:
+        """Return a new copy of the reward model."""
+        return Loaded(copy.deepcopy(self.judge.model), self.judge.tokenizer)
 
     def share_of_best_reward(self, model: PreTrainedModel) -> float:
         """Return how much of the possible gain in reward the policy has reached: 0 for the initial policy and

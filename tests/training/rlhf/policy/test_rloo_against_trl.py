@@ -14,12 +14,12 @@ from trl import GRPOConfig, GRPOTrainer, RLOOTrainer
 from trl import RLOOConfig as TheirConfig
 
 from tests.training.rlhf.policy import known_optimum
-from tests.training.rlhf.policy.known_optimum import MISSING_EOS_PENALTY, PROMPTS, ROLLOUTS, World
-from training.rlhf.core.reporter import NullReporter
-from training.rlhf.judging.judges import Asked
+from tests.training.rlhf.policy.known_optimum import PROMPTS, ROLLOUTS, World
 from training.rlhf.models.loading import save_model
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.policy import rloo
+from training.rlhf.policy.on_policy import OnPolicyState
+from training.rlhf.policy.rollout import Rollout, load_models, usable_prompts
 from training.rlhf.recipes.rloo import RLOOConfig
 
 torch.set_num_threads(1)
@@ -53,45 +53,31 @@ def moved(model: PreTrainedModel, seed: int) -> None:
             parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
 
 
-def rows_of(state: rloo.State, batch: rloo.Rollout) -> tuple[list[list[int]], list[list[int]], list[float]]:
-    """The prompts, answers and rewards of a rollout, in order. The rewards are scored again."""
-    prompts: dict[int, list[int]] = {}
-    answers: dict[int, list[int]] = {}
-    for part in (part for minibatch in batch.minibatches for part in minibatch):
-        for row, number in enumerate(part.answers.tolist()):
-            start = int(part.wanted[row].float().argmax())
-            prompts[number] = part.input_ids[row, :start].tolist()
-            answers[number] = part.input_ids[row][part.wanted[row]].tolist()
-    order = range(batch.answers)
-    eos = known_optimum.EOS
-    complete = [[*(token for token in answers[i] if token != eos), eos] for i in order]
-    asked = [Asked(PROMPTS[0], prompts[i], [complete[i]]) for i in order]
-    scores = state.judges.score(asked).scores.tolist()
-    rewards = [scores[i] - MISSING_EOS_PENALTY * (answers[i][-1] != eos) for i in order]
-    return [prompts[i] for i in order], [answers[i] for i in order], rewards
-
-
-def ours(config: RLOOConfig, state: rloo.State, batch: rloo.Rollout) -> tuple[float, dict[str, torch.Tensor]]:
+def ours(
+    config: RLOOConfig, state: OnPolicyState, batch: rloo.Batch
+) -> tuple[float, dict[str, torch.Tensor]]:
     """Our loss and gradients on the entire rollout."""
-    state.actor.zero_grad()
+    actor = state.models.actor
+    actor.zero_grad()
     [minibatch] = batch.minibatches
     assert len(minibatch) > 1  # several micro-batches
     total = 0.0
     for part in minibatch:
-        log_probs, _ = token_log_probs(state.actor, *part.rows, temperature=config.temperature)
-        policy_loss, kl_loss, _ = rloo.losses_of(
-            config, part, log_probs, batch.advantages[part.answers], answers=batch.answers,
-            tokens=sum(int(one.lengths.sum()) for one in minibatch),
+        log_probs, entropy = token_log_probs(actor, *part.rows.inputs, temperature=config.temperature)
+        _, loss, _ = rloo.loss_of(
+            config, part, log_probs, entropy, batch.advantages[part.numbers], kl_coefficient=BETA,
+            answers=len(batch.rollout.rows), tokens=int(batch.rollout.lengths.sum()),
         )  # fmt: skip
-        loss = policy_loss + (state.kl_coefficient * kl_loss if config.kl_estimator != "k1" else 0.0)
-        loss.backward()
+        torch.autograd.backward(loss)
         total += float(loss.detach())
-    grads = {name: p.grad.clone() for name, p in state.actor.named_parameters() if p.grad is not None}
-    return total, grads
+    return total, {name: p.grad.clone() for name, p in actor.named_parameters() if p.grad is not None}
 
 
-def their_trainer(kind: str, start: Path, rows: Any, out: Path, settings: dict[str, Any]) -> Any:
-    prompts, answers, rewards = rows
+def their_trainer(
+    kind: str, start: Path, rollout: Rollout, rewards: list[float], out: Path, settings: dict[str, Any]
+) -> Any:
+    """TRL's trainer on the prompts, answers and rewards of a rollout."""
+    prompts, answers = [row.prompt for row in rollout.rows], [row.answer for row in rollout.rows]
     base: dict[str, Any] = settings | {
         "output_dir": str(out), "use_cpu": True, "bf16": False, "gradient_checkpointing": False,
         "report_to": [], "beta": BETA, "epsilon": CLIP, "num_generations": ANSWERS,
@@ -100,20 +86,22 @@ def their_trainer(kind: str, start: Path, rows: Any, out: Path, settings: dict[s
         "num_iterations": 2, "disable_dropout": True, "model_init_kwargs": {"dtype": "float32"},
     }  # fmt: skip
 
-    class TheirRLOO(RLOOTrainer):  # type: ignore[misc]
+    class TheirRLOO(RLOOTrainer):
         def _generate_single_turn(self, *_: Any) -> Any:
             return copy.deepcopy(answers)
 
         def _tokenize_prompts(self, _: Any) -> Any:
             return copy.deepcopy(prompts), None, {}
 
-    class TheirGRPO(GRPOTrainer):  # type: ignore[misc]
+    class TheirGRPO(GRPOTrainer):
         def _generate_single_turn(self, *_: Any) -> Any:
             return copy.deepcopy(answers), None
 
         def _tokenize_prompts(self, _: Any) -> Any:
             return copy.deepcopy(prompts), None, {}
 
+    maker: Any
+    config: Any
     maker, config = (TheirRLOO, TheirConfig) if kind.startswith("rloo") else (TheirGRPO, GRPOConfig)
     trainer = maker(
         model=str(start),
@@ -130,24 +118,26 @@ def their_trainer(kind: str, start: Path, rows: Any, out: Path, settings: dict[s
 def test_loss_and_gradients_equal_those_of_trl(kind: str, world: World, tmp_path: Path) -> None:
     settings, theirs = METHODS[kind]
     config = RLOOConfig.model_validate(SETTINGS | settings)
-    state = rloo.start(config, world.policy(), world.reward_models(), PROMPTS)
-    start = save_model(state.actor, state.tokenizer, tmp_path / "start")
-    moved(state.actor, 1)  # the policy is no longer the reference, so its KL is above 0
-    batch = rloo.rollout(config, state, NullReporter())
-    rows = rows_of(state, batch)
-    trainer = their_trainer(kind, start, rows, tmp_path, theirs)
-    trainer.model.load_state_dict(state.actor.state_dict())
-    inputs = trainer._generate_and_score_completions([{"prompt": "w0"}] * batch.answers)
+    state = rloo.new_state(config, load_models(world.policy(), {"good": world.reward_model()}, config))
+    actor, tokenizer = state.models.actor, state.models.tokenizer
+    start = save_model(actor, tokenizer, tmp_path / "start")
+    moved(actor, 1)  # the policy is no longer the reference, so its KL is above 0
+    batch = rloo.roll_out(config, state, usable_prompts(config, state.models, PROMPTS))
+    assert 0 < batch.rollout.finished.sum() < len(batch.rollout.rows)
+    rewards = batch.rollout.rewards(config).tolist()
+    trainer = their_trainer(kind, start, batch.rollout, rewards, tmp_path, theirs)
+    trainer.model.load_state_dict(actor.state_dict())
+    inputs = trainer._generate_and_score_completions([{"prompt": "w0"}] * len(rewards))
     assert torch.allclose(inputs["advantages"], batch.advantages, atol=1e-4)
     assert batch.advantages.abs().max() > 0.5
     for update in range(2):  # in the second update, the policy differs from the one that sampled
         if update:
-            moved(state.actor, 2)
-            trainer.model.load_state_dict(state.actor.state_dict())
+            moved(actor, 2)
+            trainer.model.load_state_dict(actor.state_dict())
         loss, grads = ours(config, state, batch)
         trainer.model.zero_grad()
         expected = trainer._compute_loss(trainer.model, inputs)
-        expected.backward()
+        torch.autograd.backward(expected)
         assert loss == pytest.approx(float(expected.detach()), abs=1e-4)
         others = dict(trainer.model.named_parameters())
         for name, grad in grads.items():

@@ -1,6 +1,6 @@
 """A project's training loop. A periodic task launches the loop's runs, one at a time.
 
-    enough new comparisons → reward_model → rejection_sampling or ppo → sample → (annotators rank) → …
+    enough new comparisons → reward_model → rejection_sampling, rloo or ppo → sample → (annotators rank) → …
 
 A failed or cancelled run ends the round. The next round starts when there are enough new comparisons.
 """

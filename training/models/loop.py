@@ -16,6 +16,7 @@ class Loop(models.Model):
 
     class Improve(models.TextChoices):
         REJECTION_SAMPLING = "rejection_sampling"
+        RLOO = "rloo"
         PPO = "ppo"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

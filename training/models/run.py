@@ -31,6 +31,7 @@ class TrainingRun(models.Model):
         SFT = "sft"
         REWARD_MODEL = "reward_model"
         REJECTION_SAMPLING = "rejection_sampling"
+        RLOO = "rloo"
         PPO = "ppo"
         SAMPLE = "sample"
         EVALUATE = "evaluate"

@@ -30,6 +30,7 @@ NAME_OF_KIND = {
     TrainingRun.Kind.SFT: "sft",
     TrainingRun.Kind.REWARD_MODEL: "rm",
     TrainingRun.Kind.REJECTION_SAMPLING: "rs",
+    TrainingRun.Kind.RLOO: "rloo",
     TrainingRun.Kind.PPO: "ppo",
 }
 

@@ -170,8 +170,8 @@ CAUSES: Mapping[FailureKind, Cause] = {
         cause="PPO gives the policy's tokens to the reward model. The reward model's chat template produces "
         "different tokens for the same conversation, so the reward model would score a different text.",
         fix="Train a reward model from this policy, or choose the policy from which the reward model was "
-        "trained. Rejection sampling also works, because it scores the text in the reward model's own "
-        "template.",
+        "trained. Rejection sampling and RLOO also work, because they score the text in the reward model's "
+        "own template.",
     ),
     FailureKind.REWARD_IS_FLAT: Cause(
         "The reward model gives every answer the same reward",

@@ -26,6 +26,8 @@ from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.templates import parse_arguments
 
 Kind = TrainingRun.Kind
+# These runs add EOS to a truncated answer before they score it.
+ADDS_EOS = {Kind.RLOO, Kind.PPO}
 # Results kept in memory. The launch form requests an estimate, with the same checks, after every change.
 KEPT = 256
 
@@ -59,7 +61,7 @@ def refusals(
     if unusable:
         return
     if policy is not None:
-        yield from _too_long(recipe, policy, judge, reserved=int(kind == Kind.PPO))
+        yield from _too_long(recipe, policy, judge, reserved=int(kind in ADDS_EOS))
         if refused := _refused(partial(_refuse_unused_arguments, recipe, policy), policy):
             yield "recipe.template_arguments", refused
             return
@@ -71,6 +73,10 @@ def refusals(
                 refused = _of_pair(policy, judge, written, _state(policy), _state(judge))
         if refused is not None:
             yield "inputs.reward_model", refused
+    # RLOO has no critic, and a reward model with another vocabulary or template scores the answer's text.
+    # Encoders and such reward models can therefore be used.
+    if kind == Kind.RLOO and judge is not None and (flat := _refused(partial(check_scale, judge), judge)):
+        yield "inputs.reward_model", flat
 
 
 @lru_cache(maxsize=KEPT)

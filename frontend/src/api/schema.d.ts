@@ -2746,10 +2746,11 @@ export interface components {
         };
         /**
          * @description * `rejection_sampling` - Rejection Sampling
+         *     * `rloo` - Rloo
          *     * `ppo` - Ppo
          * @enum {string}
          */
-        ImproveWithEnum: "rejection_sampling" | "ppo";
+        ImproveWithEnum: "rejection_sampling" | "rloo" | "ppo";
         Interruption: {
             /** @description The attempt that was interrupted. */
             attempt: number;
@@ -3887,6 +3888,7 @@ export interface components {
             sft: components["schemas"]["RecipeKind"];
             reward_model: components["schemas"]["RecipeKind"];
             rejection_sampling: components["schemas"]["RecipeKind"];
+            rloo: components["schemas"]["RecipeKind"];
             ppo: components["schemas"]["RecipeKind"];
             sample: components["schemas"]["RecipeKind"];
             evaluate: components["schemas"]["RecipeKind"];
@@ -4125,12 +4127,13 @@ export interface components {
          * @description * `sft` - Sft
          *     * `reward_model` - Reward Model
          *     * `rejection_sampling` - Rejection Sampling
+         *     * `rloo` - Rloo
          *     * `ppo` - Ppo
          *     * `sample` - Sample
          *     * `evaluate` - Evaluate
          * @enum {string}
          */
-        RunKind: "sft" | "reward_model" | "rejection_sampling" | "ppo" | "sample" | "evaluate";
+        RunKind: "sft" | "reward_model" | "rejection_sampling" | "rloo" | "ppo" | "sample" | "evaluate";
         RunPreset: {
             name: string;
             title: string;

@@ -107,7 +107,7 @@ def test_tokenizer_larger_than_the_model_is_refused(
 
 
 @pytest.mark.usefixtures("prompts")
-@pytest.mark.parametrize("kind", ["sample", "evaluate", "rejection_sampling", "ppo"])
+@pytest.mark.parametrize("kind", ["sample", "evaluate", "rejection_sampling", "rloo", "ppo"])
 def test_base_model_that_cannot_generate_is_refused(
     kind: str, lab: Project, register: Register, tmp_path: Path
 ) -> None:
@@ -162,7 +162,7 @@ def test_adapter_without_its_head_or_for_another_base_is_refused(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_ppo_refuses_another_chat_template_and_rejection_sampling_accepts_it(
+def test_ppo_alone_refuses_a_reward_model_with_another_chat_template(
     lab: Project, register: Register, tmp_path: Path
 ) -> None:
     register(saved(tmp_path / "policy", template=MARKED))
@@ -170,6 +170,7 @@ def test_ppo_refuses_another_chat_template_and_rejection_sampling_accepts_it(
     field, reason = refusal(lab, "ppo")
     assert (field, "different chat templates: the policy reads a question as" in reason) == (JUDGE, True)
     assert launch(lab, "rejection_sampling").state == "queued"
+    assert launch(lab, "rloo").state == "queued"
     assert launch(lab, "evaluate", {"judge": "reward_model"}).state == "queued"
 
 
@@ -203,6 +204,11 @@ def test_ppo_refuses_encoders_and_reward_models_with_another_vocabulary_or_const
         register(folder, "reward_model", name=f"lab-rm-{number}")
         field, found = refusal(lab, "ppo")
         assert (field, reason in found) == (JUDGE, True), found
+        if reason == "the same reward":
+            assert refusal(lab, "rloo") == (field, found)
+        else:  # there is no critic, and the text is scored
+            assert launch(lab, "rloo").state == "queued"
+            TrainingRun.objects.all().delete()
 
 
 @pytest.mark.usefixtures("prompts")
@@ -211,6 +217,7 @@ def test_ppo_refuses_encoders_and_reward_models_with_another_vocabulary_or_const
     [
         ("sample", {"max_new_tokens": 64}, "max_new_tokens"),
         ("evaluate", {"max_new_tokens": 64}, "max_new_tokens"),
+        ("rloo", {"max_new_tokens": 63}, "max_new_tokens"),
         ("ppo", {"max_new_tokens": 63}, "max_new_tokens"),
         ("rejection_sampling", {"max_new_tokens": 8, "sample_tokens": 64}, "sample_tokens"),
     ],

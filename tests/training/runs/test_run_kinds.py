@@ -170,6 +170,18 @@ def test_run_kinds_together_complete_one_training_round(policy: ModelVersion) ->
     kept = [one for line in read_candidates(stored.path) for one in line["candidates"] if one["kept"]]
     assert len(kept) == selecting.result["counts"]["kept"]
 
+    compared = ran(
+        policy,
+        "rloo",
+        {"steps": 2, "rollout_prompts": 2, "max_new_tokens": 8, "samples": 1, "max_prompts": 4},
+    )
+    assert compared.inputs == {"policy": "lab-sft-1", "reward_model": "lab-rm-1"}
+    assert compared.result["counts"]["prompts"] == 4
+    without_critic = ModelVersion.objects.get(name="lab-rloo-1")
+    assert without_critic.parent == policy
+    assert RunEvent.objects.filter(run=compared, type="metrics").count() == 2
+    assert {"objective/kl", "objective/scores"} <= set(without_critic.metrics)
+
     improved = ran(
         policy, "ppo", {"steps": 2, "rollout_prompts": 4, "max_new_tokens": 8, "samples": 1, "max_prompts": 4}
     )

@@ -33,6 +33,7 @@ def token_log_probs(
     *,
     temperature: float,
     position_ids: Tensor | None = None,
+    entropy_gradient: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return the log-probability of each wanted token given all tokens before it, and the entropy of the
     token's distribution.
@@ -40,8 +41,9 @@ def token_log_probs(
     ``input_ids``, ``attention_mask`` and ``wanted`` have shape (B, T) and are right-padded. ``wanted`` is a
     bool tensor. In column 0, ``wanted`` is false, because no earlier token predicts the first token of a row.
     Returns the log-probabilities and the entropies in nats. Both are fp32 tensors of shape (N,) in row order,
-    where N = wanted.sum(). The entropy carries no gradient. ``temperature`` divides the logits exactly as in
-    sampling. Raises ValueError if ``wanted`` is true in column 0.
+    where N = wanted.sum(). The entropy carries a gradient only with ``entropy_gradient``, which takes more
+    memory. ``temperature`` divides the logits exactly as in sampling. Raises ValueError if ``wanted`` is true
+    in column 0.
 
     With ``position_ids``, of the same shape, a row can hold several texts (`packing`). The attention mask
     then separates the texts, and the first token of a text is not wanted.
@@ -55,16 +57,18 @@ def token_log_probs(
     if position_ids is not None:
         given["position_ids"] = position_ids
     if any(getattr(model.config.get_text_config(), name, None) for name in LOGIT_TRANSFORMS):
-        return _gather(model(**given).logits[:, :-1][predicting], targets, temperature)
+        return _gather(model(**given).logits[:, :-1][predicting], targets, temperature, entropy_gradient)
     # The model inside an adapter's wrapper: the wrapper's own `base_model` returns logits, not states.
     inner: Any = plain(model)
     hidden = inner.base_model(**given).last_hidden_state[:, :-1][predicting]
     project = inner.get_output_embeddings()
-    return selected_log_probs(hidden, targets, project, temperature=temperature)
+    return selected_log_probs(
+        hidden, targets, project, temperature=temperature, entropy_gradient=entropy_gradient
+    )
 
 
 def selected_log_probs(
-    hidden: Tensor, targets: Tensor, project: Any, *, temperature: float
+    hidden: Tensor, targets: Tensor, project: Any, *, temperature: float, entropy_gradient: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Return the log-probabilities and the entropies of N tokens, both with shape (N,), computed in chunks.
 
@@ -74,7 +78,7 @@ def selected_log_probs(
     """
 
     def one_chunk(states: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        return _gather(project(states), tokens, temperature)
+        return _gather(project(states), tokens, temperature, entropy_gradient)
 
     parts = []
     for states, tokens in zip(
@@ -87,13 +91,15 @@ def selected_log_probs(
     return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 
-def _gather(logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def _gather(
+    logits: Tensor, targets: Tensor, temperature: float, entropy_gradient: bool
+) -> tuple[Tensor, Tensor]:
     """Return the log-probabilities of ``targets`` and the entropies.
 
     Both results have shape (N,), and ``logits`` has shape (N, V). The computation is in fp32, because bf16
     shifts a log-probability by up to 3e-3.
     """
     log_probs = torch.log_softmax(logits.float() / temperature, dim=-1)
-    with torch.no_grad():
+    with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
         entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
     return log_probs.gather(1, targets[:, None]).squeeze(1), entropy

@@ -42,6 +42,8 @@ from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.rloo import RLOOConfig
+from training.rlhf.recipes.rollouts import RolloutConfig
 from training.rlhf.recipes.sft import SFTConfig
 
 CHUNK_TOKENS = 1024
@@ -206,6 +208,23 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
 
 
 def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False) -> Cost:
+    return _on_policy(recipe, policy, judge, data, critic=judge, cautious=cautious)
+
+
+def rloo(recipe: RLOOConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False) -> Cost:
+    return _on_policy(recipe, policy, judge, data, critic=None, cautious=cautious)
+
+
+def _on_policy(
+    recipe: RolloutConfig,
+    policy: Shape,
+    judge: Shape,
+    data: Data,
+    *,
+    critic: Shape | None,
+    cautious: bool,
+) -> Cost:
+    """Return the cost of a loop that samples rollouts and trains on them, with or without a critic."""
     rows = recipe.rollout_prompts * recipe.responses_per_prompt
     answer = _answer(recipe.max_new_tokens, data, cautious=cautious)
     longest = (
@@ -213,10 +232,13 @@ def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious:
     )
     row = data.prompt + answer
     tokens = rows * row
+    trained = [policy, critic] if critic else [policy]
+    learning = sum(shape.weights for shape in trained)
+    judges = 2 if critic else 1
     models = (
         Part("weights: policy, reference", 2 * FLOAT * policy.weights),
-        Part("weights: reward model, critic", 2 * FLOAT * judge.weights),
-        Part("Adam's moments", 2 * FLOAT * (policy.weights + judge.weights)),
+        Part(f"weights: reward model{', critic' if critic else ''}", judges * FLOAT * judge.weights),
+        Part("Adam's moments", 2 * FLOAT * learning),
     )
     asking = _decoding(
         policy,
@@ -228,29 +250,33 @@ def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious:
         cautious=cautious,
     )
     one = forward_operations(policy, row, around=row, projected=answer)
-    critic = forward_operations(judge, row, around=row, projected=0)
+    judged = forward_operations(judge, row, around=row, projected=0)
+    valued = judged if critic else 0.0
     places = min(recipe.micro_batch_tokens, PADDED * tokens / recipe.minibatches)
     places = max(places, longest if cautious else PADDED * row)
     micro_batches = max(recipe.minibatches, PADDED * tokens / places)
-    observed = rows * (2 * one + 2 * critic) * recipe.steps  # forward passes of all four models
+    # forward passes of the policy, the reference, the reward model and the critic
+    observed = rows * (2 * one + judged + valued) * recipe.steps
     projected = min(CHUNK_TOKENS, places * answer / row)
-    layers = policy.layers + judge.layers
+    layers = sum(shape.layers for shape in trained)
     return Cost(
         (
             Stage("roll out", (*models, *asking.parts), asking.operations, asking.layer_calls),
-            Stage("observe", models, observed, 2 * recipe.steps * micro_batches * layers),
+            Stage(
+                "observe",
+                models,
+                observed,
+                recipe.steps * micro_batches * (2 * policy.layers + judges * judge.layers),
+            ),
             Stage(
                 "update",
                 (
                     *models,
-                    Part("gradients", FLOAT * (policy.weights + judge.weights)),
-                    Part(
-                        "activations",
-                        kept_bytes(policy, places, row=row) + kept_bytes(judge, places, row=row),
-                    ),
+                    Part("gradients", FLOAT * learning),
+                    Part("activations", sum(kept_bytes(shape, places, row=row) for shape in trained)),
                     Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary),
                 ),
-                recipe.steps * recipe.epochs * rows * TRAINING * (one + critic),
+                recipe.steps * recipe.epochs * rows * TRAINING * (one + valued),
                 TRAINING * recipe.steps * recipe.epochs * micro_batches * layers,
             ),
         )

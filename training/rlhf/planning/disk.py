@@ -44,6 +44,12 @@ def rejection_sampling(recipe: RejectionSamplingConfig, shape: Shape, *, prompts
     return Disk(FLOAT * shape.weights, (CHECKPOINTS_KEPT + 1) * (3 * FLOAT * shape.weights + candidates))
 
 
+def trained_policy(shape: Shape) -> Disk:
+    """The disk space of a run that saves a policy and writes checkpoints of its weights and Adam's moments.
+    A third checkpoint is written before the oldest of two is deleted."""
+    return Disk(FLOAT * shape.weights, (CHECKPOINTS_KEPT + 1) * 3 * FLOAT * shape.weights)
+
+
 def reward_model(recipe: RewardModelConfig, shape: Shape) -> Disk:
     adapter = adapter_weights(shape, recipe)
     learning = adapter if recipe.use_peft else shape.weights

@@ -27,6 +27,7 @@ from training.runs.recipes.run_recipes import (
     PPORecipe,
     RejectionSamplingRecipe,
     RewardModelRecipe,
+    RLOORecipe,
     SampleRecipe,
     SFTRecipe,
 )
@@ -118,7 +119,9 @@ def _disk(kind: str, recipe: Recipe, policy: shapes.Shape) -> Disk:
     if kind == Kind.REJECTION_SAMPLING:
         selecting = cast(RejectionSamplingRecipe, recipe)
         return disk.rejection_sampling(selecting, policy, prompts=selecting.max_prompts)
-    return disk.policy(policy) if kind in (Kind.SFT, Kind.PPO) else Disk()
+    if kind in (Kind.SFT, Kind.RLOO):
+        return disk.trained_policy(policy)
+    return disk.policy(policy) if kind == Kind.PPO else Disk()
 
 
 def _cost(
@@ -135,6 +138,9 @@ def _cost(
             judge or policy,
             data,
             cautious=cautious,
+        ),
+        Kind.RLOO: lambda: cost.rloo(
+            cast(RLOORecipe, recipe), policy, judge or policy, data, cautious=cautious
         ),
         Kind.PPO: lambda: cost.ppo(cast(PPORecipe, recipe), policy, judge or policy, data, cautious=cautious),
         Kind.SAMPLE: lambda: cost.sample(cast(SampleRecipe, recipe), policy, data, cautious=cautious),

@@ -42,6 +42,7 @@ LIMITS: Mapping[str, Limits] = {
     Kind.SFT: TRAINS,
     Kind.REWARD_MODEL: TRAINS,
     Kind.REJECTION_SAMPLING: TRAINS,
+    Kind.RLOO: TRAINS,
     Kind.PPO: TRAINS,
     Kind.SAMPLE: ANSWERS,
     Kind.EVALUATE: ANSWERS,

@@ -22,7 +22,7 @@ from training.rlhf.core.reporter import Reporter
 from training.rlhf.generation import evaluation, sampling
 from training.rlhf.judging.evaluating import RewardModelJudge
 from training.rlhf.models.loading import Loaded, ModelSource
-from training.rlhf.policy import ppo, rejection_sampling, sft
+from training.rlhf.policy import ppo, rejection_sampling, rloo, sft
 from training.rlhf.reward import reward_model
 from training.runs.candidates import CANDIDATES, finished_file
 from training.runs.complete import NewTasks, Outcome
@@ -144,18 +144,51 @@ def perform_rejection_sampling(job: Job) -> Outcome:
     return Outcome(metrics, counts, model, candidates=finished_file(candidates))
 
 
+def perform_rloo(job: Job) -> Outcome:
+    recipe = cast(run_recipes.RLOORecipe, job.recipe)
+    prompts = _training_prompts(job, recipe.max_prompts)
+
+    def trained(checkpoints: Path) -> rloo.RLOOResult:
+        return rloo.train(
+            recipe,
+            policy=job.policy_source,
+            reward_model=_reward_model_folder(job),
+            prompts=prompts,
+            out_dir=job.out_dir,
+            checkpoints=checkpoints,
+            report=job.report,
+        )
+
+    result = resumed(job, trained)
+    counts = {
+        "prompts": len(prompts),
+        "prompts_cut": result.prompts_cut,
+        "prompts_refused": result.prompts_refused,
+    }
+    return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
+
+
 def perform_ppo(job: Job) -> Outcome:
     recipe = cast(run_recipes.PPORecipe, job.recipe)
     prompts = _training_prompts(job, recipe.max_prompts)
-    result = ppo.train(
-        recipe,
-        policy=job.policy_source,
-        reward_model=_reward_model_folder(job),
-        prompts=prompts,
-        out_dir=job.out_dir,
-        report=job.report,
-    )
-    counts = {"prompts": len(prompts), "prompts_cut": result.prompts_cut}
+
+    def trained(checkpoints: Path) -> ppo.PPOResult:
+        return ppo.train(
+            recipe,
+            policy=job.policy_source,
+            reward_model=_reward_model_folder(job),
+            prompts=prompts,
+            out_dir=job.out_dir,
+            checkpoints=checkpoints,
+            report=job.report,
+        )
+
+    result = resumed(job, trained)
+    counts = {
+        "prompts": len(prompts),
+        "prompts_cut": result.prompts_cut,
+        "prompts_refused": result.prompts_refused,
+    }
     return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
 
@@ -218,6 +251,7 @@ PERFORM: dict[str, Callable[[Job], Outcome]] = {
     Kind.SFT: perform_sft,
     Kind.REWARD_MODEL: perform_reward_model,
     Kind.REJECTION_SAMPLING: perform_rejection_sampling,
+    Kind.RLOO: perform_rloo,
     Kind.PPO: perform_ppo,
     Kind.SAMPLE: perform_sample,
     Kind.EVALUATE: perform_evaluate,

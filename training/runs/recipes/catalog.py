@@ -18,6 +18,7 @@ from training.runs.recipes.run_recipes import (
     PPORecipe,
     RejectionSamplingRecipe,
     RewardModelRecipe,
+    RLOORecipe,
     SampleRecipe,
     SFTRecipe,
 )
@@ -52,6 +53,14 @@ KINDS: dict[str, RunKind] = {
         "then fine-tuned on the kept responses. With several rounds (RAFT), all of this is repeated with the "
         "tuned policy.",
         RejectionSamplingRecipe,
+        ("policy", "reward_model"),
+        improves_policy=True,
+    ),
+    TrainingRun.Kind.RLOO: RunKind(
+        "RLOO",
+        "Improves the policy with the reward model by comparing several responses to each prompt (RLOO or "
+        "GRPO). It needs less memory than PPO, because it trains no critic.",
+        RLOORecipe,
         ("policy", "reward_model"),
         improves_policy=True,
     ),

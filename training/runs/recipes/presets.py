@@ -66,6 +66,35 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
             {"rounds": 3},
         ),
     ),
+    Kind.RLOO: _presets(
+        _quick(
+            "8 steps of 32 answers, to see whether score and KL change.",
+            steps=8,
+            rollout_prompts=8,
+            sample_every=4,
+        ),
+        _thorough(
+            "120 steps of 128 answers. Watch the KL: the further the policy is from its starting point, the "
+            "less reliable the rewards are.",
+            steps=120,
+            rollout_prompts=32,
+            sample_every=20,
+        ),
+        Preset(
+            "grpo",
+            "GRPO",
+            "Scales the rewards of each prompt to the same spread, with one clipped ratio per token and the "
+            "KL penalty in the loss.",
+            {"advantage": "grpo", "ratio": "token", "kl_estimator": "k3", "aggregation": "answer_mean"},
+        ),
+        Preset(
+            "dr_grpo",
+            "Dr. GRPO",
+            "GRPO without the division by the spread and by the length, which favour some prompts and "
+            "lengths.",
+            {"advantage": "dr_grpo", "ratio": "token", "kl_estimator": "k3", "aggregation": "fixed_length"},
+        ),
+    ),
     Kind.PPO: _presets(
         _quick(
             "8 steps of 32 answers, to see whether score and KL change.",
@@ -109,6 +138,10 @@ COMMON: Mapping[str, tuple[str, ...]] = {
     Kind.REJECTION_SAMPLING: (
         *("max_prompts", "samples_per_prompt", "keep", "rounds", "max_new_tokens", "temperature"),
         *("epochs", "learning_rate"),
+    ),
+    Kind.RLOO: (
+        *("advantage", "steps", "rollout_prompts", "responses_per_prompt", "max_new_tokens"),
+        *("kl_coefficient", "learning_rate"),
     ),
     Kind.PPO: (
         *("steps", "rollout_prompts", "responses_per_prompt", "max_new_tokens"),

@@ -16,6 +16,7 @@ from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
 
 # The name of the tiny model that the demo world creates (training.demo_world). Nothing is downloaded.
@@ -96,6 +97,10 @@ class RewardModelRecipe(StartsFromPolicy, RewardModelConfig, Trains):
 
 class RejectionSamplingRecipe(UsesPrompts, StartsFromPolicy, RejectionSamplingConfig, Trains):
     """Samples several responses per prompt and fine-tunes on the responses with the highest rewards."""
+
+
+class RLOORecipe(UsesPrompts, StartsFromPolicy, RLOOConfig, Trains):
+    """REINFORCE leave-one-out (RLOO) or GRPO with the reward model."""
 
 
 class PPORecipe(UsesPrompts, StartsFromPolicy, PPOConfig, Trains):

@@ -16,7 +16,7 @@ export type LoopStep =
   | { is: "improve"; rewardModel: string }
   | { is: "sample"; policy: string };
 
-const IMPROVES: readonly Run["kind"][] = ["rejection_sampling", "ppo"];
+const IMPROVES: readonly Run["kind"][] = ["rejection_sampling", "rloo", "ppo"];
 
 type KnownRun = Pick<Run, "id" | "kind" | "state" | "inputs" | "result">;
 

@@ -27,6 +27,7 @@ from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
 
 MEMORY_FACTOR = 1.35  # measured / predicted: 0.91 to 1.08, with 26 million parameters
@@ -42,7 +43,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassifi
 from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
 from training.rlhf.generation import sampling
-from training.rlhf.policy import ppo, sft
+from training.rlhf.policy import ppo, rloo, sft
 from training.rlhf.reward import reward_model
 from training.rlhf.data.demonstrations import encode
 from training.rlhf.data.rankings import Ranking
@@ -50,6 +51,7 @@ from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.recipes.answers import SampleConfig
 from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
@@ -95,6 +97,12 @@ def run(loop, recipe):
         config_of = RewardModelConfig(**recipe)
         files = {"base_model": out + "/base", "out_dir": out + "/rm", "checkpoints": f"{out}/of {loop}"}
         reward_model.train(config_of, rankings=rankings, **files)
+    elif loop == "rloo":
+        config.num_labels = 1
+        judge = Loaded(LlamaForSequenceClassification(config).eval(), tokenizer)
+        prompts = [messages(i) for i in range(8)]
+        loaded = {"policy": policy(), "reward_model": judge}
+        rloo.train(RLOOConfig(**recipe), **loaded, prompts=prompts, out_dir=out + "/rloo")
     elif loop == "ppo":
         config.num_labels = 1
         judge = Loaded(LlamaForSequenceClassification(config).eval(), tokenizer)
@@ -179,6 +187,13 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         },
         lambda recipe: cost.ppo(PPOConfig(**recipe), shape(), shape(), data(8), cautious=True),
     ),
+    "rloo": (
+        {
+            **{"steps": 2, "rollout_prompts": 4, "responses_per_prompt": 4, "max_new_tokens": 40},
+            **{"samples": 0, "learning_rate": 1e-6},
+        },
+        lambda recipe: cost.rloo(RLOOConfig(**recipe), shape(), shape(), data(8), cautious=True),
+    ),
     "sample": (
         {"responses_per_prompt": 8, "max_new_tokens": 64},
         lambda recipe: cost.sample(SampleConfig(**recipe), shape(), data(16), cautious=True),
@@ -206,6 +221,8 @@ def test_predicted_memory_increases_with_memory_intensive_settings() -> None:
     assert saved["gradients"] == names["gradients"]
     ppo = cost.ppo(PPOConfig(), policy, policy, data(1000)).peak
     assert ppo.bytes > 40 * policy.weights  # (4 models + 2 gradients + 4 moments) × 4 bytes
+    rloo = cost.rloo(RLOOConfig(), policy, policy, data(1000)).peak
+    assert 24 * policy.weights < rloo.bytes < ppo.bytes  # (3 models + gradients + 2 moments) × 4 bytes
     longer = SampleConfig(max_new_tokens=256)
     assert (
         cost.sample(longer, policy, data(64)).peak.bytes
@@ -299,6 +316,7 @@ def test_small_datasets_do_not_cause_a_division_by_zero(items: int) -> None:
     for costs in (
         cost.sft(SFTConfig(heldout_share=0.5), policy, data(items)),
         cost.reward_model(RewardModelConfig(), policy, data(items)),
+        cost.rloo(RLOOConfig(), policy, policy, data(items)),
         cost.ppo(PPOConfig(), policy, policy, data(items)),
         cost.rejection_sampling(RejectionSamplingConfig(keep="threshold"), policy, policy, data(items)),
         cost.sample(SampleConfig(), policy, data(items)),

@@ -38,7 +38,7 @@ def refuse_other_vocabulary(policy: Mapping[str, int], judge: Mapping[str, int])
         f"the reward model and the policy have different vocabularies ({len(judge)} and {len(policy)} "
         f"tokens): {first!r} is {_id(judge, first)} in the reward model and {_id(policy, first)} in the "
         "policy. PPO gives the policy's tokens to the reward model. Train the reward model from this "
-        "policy, or use rejection sampling, which scores text.",
+        "policy, or use rejection sampling or RLOO, which score text.",
         FailureKind.VOCABULARIES_DIFFER,
     )
 
@@ -130,8 +130,8 @@ def _differ(reason: str) -> Refused:
     return Refused(
         f"The policy and the reward model have different chat templates: {reason}. PPO gives the policy's "
         "tokens to the reward model, which was trained on texts in its own template. Train the "
-        "reward model from this policy, or use rejection sampling, which scores the text in the reward "
-        "model's own template.",
+        "reward model from this policy, or use rejection sampling or RLOO, which score the text in the "
+        "reward model's own template.",
         FailureKind.TEMPLATES_DIFFER,
     )
 

@@ -1,4 +1,4 @@
-"""PPO's requirements for a reward model, apart from those for its tokens (see `pair`)."""
+"""What PPO and RLOO require of a reward model, apart from PPO's requirements for its tokens (see `pair`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def refuse_encoder(*, encoder: bool) -> None:
         raise Refused(
             "the reward model is an encoder, which reads an answer as a whole. PPO's critic starts as a "
             "copy of the reward model and needs a value for every token. Train a reward model from this "
-            "policy, or use rejection sampling",
+            "policy, or use rejection sampling or RLOO",
             FailureKind.WRONG_KIND_OF_MODEL,
         )
 
@@ -33,8 +33,7 @@ def refuse_flat(deviation: float) -> None:
 
 def check_for_ppo(folder: Path) -> None:
     """Raise Refused if the reward model's files show that PPO can't use it."""
-    whole = not adapters.is_adapter(folder)
-    base = folder if whole else Path(adapters.base_of(folder))
+    base = Path(adapters.base_of(folder)) if adapters.is_adapter(folder) else folder
     if (base / adapters.CONFIG_FILE).is_file():
         refuse_encoder(encoder=config_in(base).get("model_type") in ENCODERS)
     check_scale(folder)

@@ -8,7 +8,7 @@ export function StateBadge({ state }: { state: JobState }) {
   return <Badge tone={jobTone[state]}>{useTexts().states[state]}</Badge>;
 }
 
-const SHORT_KINDS: Record<string, string> = { sft: "SFT", ppo: "PPO", dpo: "DPO" };
+const SHORT_KINDS: Record<string, string> = { sft: "SFT", rloo: "RLOO", ppo: "PPO", dpo: "DPO" };
 
 export function kindTitle(kind: string): string {
   const spaced = kind.replaceAll("_", " ");

@@ -92,6 +92,7 @@ const ABBREVIATIONS: Record<string, string> = {
   lora: "LoRA",
   peft: "PEFT",
   ppo: "PPO",
+  rloo: "RLOO",
   sft: "SFT",
 };
 

@@ -67,11 +67,13 @@ function Next({ run, slug }: { run: Run; slug: string }) {
               </Button>
             )}
             {to("rejection_sampling", { reward_model: model }, texts.toRejectionSampling)}
+            {to("rloo", { reward_model: model }, texts.toRloo)}
             {to("ppo", { reward_model: model }, texts.toPpo)}
           </>
         )
       );
     case "rejection_sampling":
+    case "rloo":
     case "ppo":
     case "sft":
       return (

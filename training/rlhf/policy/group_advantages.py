@@ -1,0 +1,95 @@
+"""Advantages without a critic: each answer is compared with the other answers to the same prompt. Pure
+functions on tensors.
+
+Rewards of shape (P, K) belong to K answers to each of P prompts. Results have the same shape.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from training.rlhf.recipes.rloo import Advantage, Aggregation
+
+# Added to a standard deviation, so that equal rewards give advantages of 0 rather than NaN. The same value as
+# in TRL's trainers. The papers' formulas contain no such term.
+STD_EPSILON = 1e-4
+
+
+def leave_one_out(rewards: Tensor) -> Tensor:
+    """Return r_i minus the mean reward of the K - 1 other answers to the prompt.
+
+    The baseline doesn't depend on the answer itself, so the policy gradient is unbiased. The result equals
+    K / (K - 1) times `group_relative`. Ahmadian et al. 2024, arXiv 2402.14740. Raises ValueError
+    for K < 2.
+    """
+    answers = _answers(rewards)
+    others = (rewards.sum(dim=1, keepdim=True) - rewards) / (answers - 1)
+    return rewards - others
+
+
+def group_relative(rewards: Tensor, *, scale: bool) -> Tensor:
+    """Return r_i minus the mean reward of all K answers to the prompt. If ``scale``, the result is divided by
+    the standard deviation of these K rewards.
+
+    With ``scale``, this is the advantage of GRPO (Shao et al. 2024, arXiv 2402.03300). Without
+    it, this is the advantage of Dr. GRPO (Liu et al. 2025, arXiv 2503.20783), which avoids the
+    larger weight of prompts whose answers have nearly equal rewards. The standard deviation is unbiased, as
+    in TRL and verl. Raises ValueError for K < 2.
+    """
+    _answers(rewards)
+    centred = rewards - rewards.mean(dim=1, keepdim=True)
+    return centred / (rewards.std(dim=1, keepdim=True) + STD_EPSILON) if scale else centred
+
+
+def group_advantages(rewards: Tensor, *, kind: Advantage, normalise: bool) -> Tensor:
+    """Return the advantages of the recipe's ``advantage``. If ``normalise``, they are shifted and scaled to
+    mean 0 and standard deviation 1 over all answers of the rollout, as ``normalize_advantages`` does in TRL.
+    """
+    match kind:
+        case "rloo":
+            advantages = leave_one_out(rewards)
+        case "grpo":
+            advantages = group_relative(rewards, scale=True)
+        case "dr_grpo":
+            advantages = group_relative(rewards, scale=False)
+    if not normalise:
+        return advantages
+    return (advantages - advantages.mean()) / (advantages.std() + STD_EPSILON)
+
+
+def share_without_spread(rewards: Tensor) -> float:
+    """Return the share of prompts whose answers all have the same reward, up to rounding. The rewards of
+    these prompts don't change the policy."""
+    return float((rewards.std(dim=1) < STD_EPSILON).float().mean())
+
+
+def token_weights(lengths: Tensor, *, kind: Aggregation, answers: int, tokens: int, limit: int) -> Tensor:
+    """Return the weight of each token of B answers with these ``lengths``. The shape is (B,).
+
+    The weights reduce token losses to the loss of a minibatch of ``answers`` answers and ``tokens`` tokens.
+    They depend on the entire minibatch. The loss is therefore independent of its division into micro-batches.
+
+    - token_mean: every token has the same weight, 1 / tokens (DAPO, arXiv 2503.14476, and PPO here).
+    - answer_mean: every answer has the same weight, so its tokens have 1 / (length · answers). This is the
+      loss of GRPO (arXiv 2402.03300). Tokens of long answers count less.
+    - fixed_length: 1 / (limit · answers), where ``limit`` is the maximum length of an answer. This is the
+      loss of Dr. GRPO (arXiv 2503.20783), without a bias by length.
+    """
+    match kind:
+        case "token_mean":
+            return lengths.new_full(lengths.shape, 1.0 / tokens, dtype=torch.float32)
+        case "answer_mean":
+            return 1.0 / (lengths.to(torch.float32) * answers)
+        case "fixed_length":
+            return lengths.new_full(lengths.shape, 1.0 / (limit * answers), dtype=torch.float32)
+
+
+def _answers(rewards: Tensor) -> int:
+    answers = rewards.shape[1]
+    if answers < 2:
+        raise ValueError(
+            f"an answer is compared with the other answers to its prompt, but there is only {answers} per "
+            "prompt; responses_per_prompt must be at least 2"
+        )
+    return answers

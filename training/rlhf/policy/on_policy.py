@@ -1,0 +1,130 @@
+"""The state of a loop that trains on its own rollouts, and what such loops do with it between steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.rlhf.core.checkpoint import Resumed
+from training.rlhf.core.loop_state import Modules, Optimisers
+from training.rlhf.core.reporter import Reporter
+from training.rlhf.generation.prompts import EncodedPrompts
+from training.rlhf.policy.kl import KLController
+from training.rlhf.policy.reference import fill_weights, weights_of
+from training.rlhf.policy.rollout import (
+    START,
+    MicroBatch,
+    Models,
+    Position,
+    choose_prompts,
+    observe,
+    sample_rollout,
+    split_rollout,
+)
+from training.rlhf.policy.samples import SampleAnswer, report_samples, sample_answers
+from training.rlhf.recipes.rollouts import RolloutConfig
+
+
+@dataclass(kw_only=True)
+class OnPolicyState:
+    """Everything that changes during a run.
+
+    ``position`` is the place in the prompts. ``episodes`` counts answers. ``before`` are the sample answers
+    of the initial policy, and ``sampled_at`` is the step of the newest samples. ``kept`` are the newest
+    weights whose answers were within ``kl_ceiling``, if there is a ceiling.
+    """
+
+    models: Models
+    policy_optimiser: torch.optim.Adam
+    kl: KLController
+    step: int = 0
+    position: Position = START
+    episodes: int = 0
+    sampled_at: int = -1
+    before: list[SampleAnswer] = field(default_factory=list)
+    first: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def modules(self) -> Modules:
+        return {"policy": self.models.actor}
+
+    @property
+    def optimisers(self) -> Optimisers:
+        return {"policy": self.policy_optimiser}
+
+    def counters(self) -> dict[str, Any]:
+        """The state's numbers and texts, as JSON."""
+        return {
+            "kl": [self.kl.integral, self.kl.beta],
+            **{"step": self.step, "position": self.position, "episodes": self.episodes},
+            **{"sampled_at": self.sampled_at, "before": self.before},
+            **{"first": self.first, "metrics": self.metrics},
+        }
+
+    def tensors(self, config: RolloutConfig) -> dict[str, Tensor]:
+        """The state's tensors apart from the trained weights and the optimisers' moments."""
+        moving = weights_of(self.models.reference) if config.reference != "fixed" else {}
+        return {f"reference.{name}": tensor for name, tensor in moving.items()} | {
+            f"kept.{name}": tensor for name, tensor in self.kept.items()
+        }
+
+    def restore(self, resumed: Resumed) -> None:
+        saved, tensors = dict(resumed.counters), resumed.data
+        integral, beta = saved.pop("kl")
+        self.kl = KLController(self.kl.initial, self.kl.target, integral, beta)
+        self.position = Position(*saved.pop("position"))
+        self.before = [SampleAnswer(*pair) for pair in saved.pop("before")]
+        for name, value in saved.items():
+            setattr(self, name, value)
+        fill_weights(self.models.reference, part_of(tensors, "reference."))
+        device = self.models.actor.device
+        self.kept = {name: tensor.to(device) for name, tensor in part_of(tensors, "kept.").items()}
+
+
+def show_samples(
+    config: RolloutConfig, state: OnPolicyState, prompts: EncodedPrompts, report: Reporter
+) -> None:
+    """If samples are due, report answers of the current policy beside those of the initial policy."""
+    due = state.step % config.sample_every == 0 or state.step == config.steps
+    if not due or state.sampled_at == state.step:
+        return
+    after = sample_answers(config, state.models, prompts, state.models.actor)
+    state.before = state.before or after
+    report_samples(report, state.step, prompts, state.before, after)
+    state.sampled_at = state.step
+
+
+def keep_below_ceiling(config: RolloutConfig, state: OnPolicyState, *, recovery: bool) -> None:
+    """Before an update, keep the weights that sampled the rollout, unless its KL exceeded the ceiling."""
+    if config.kl_ceiling is not None and not recovery:
+        state.kept = {name: tensor.clone() for name, tensor in weights_of(state.models.actor).items()}
+
+
+def stay_below_ceiling(config: RolloutConfig, state: OnPolicyState, prompts: EncodedPrompts) -> None:
+    """Measure the KL of the final policy on one more rollout. If the KL exceeds the ceiling, go back to the
+    newest weights whose KL did not."""
+    if config.kl_ceiling is None:
+        return
+    chosen, _ = choose_prompts(config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids))
+    rollout = sample_rollout(config, state.models, prompts, chosen, step=config.steps + 1)
+    kl = mean_kl(
+        [observe(state.models, rollout, part) for parts in split_rollout(config, rollout) for part in parts]
+    )
+    state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(kl > config.kl_ceiling)}
+    if kl > config.kl_ceiling:
+        fill_weights(state.models.actor, state.kept)
+
+
+def mean_kl(seen: Sequence[MicroBatch]) -> float:
+    """Return the mean KL from the reference, in nats per answer (k1)."""
+    return float(torch.cat([(one.log_probs - one.reference).sum(dim=1) for one in seen]).mean())
+
+
+def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}

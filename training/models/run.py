@@ -32,6 +32,7 @@ class TrainingRun(models.Model):
         REWARD_MODEL = "reward_model"
         REJECTION_SAMPLING = "rejection_sampling"
         PPO = "ppo"
+        DPO = "dpo"
         SAMPLE = "sample"
         EVALUATE = "evaluate"
 

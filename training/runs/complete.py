@@ -30,6 +30,7 @@ NAME_OF_KIND = {
     TrainingRun.Kind.REWARD_MODEL: "rm",
     TrainingRun.Kind.REJECTION_SAMPLING: "rs",
     TrainingRun.Kind.PPO: "ppo",
+    TrainingRun.Kind.DPO: "dpo",
 }
 
 

@@ -3809,6 +3809,7 @@ export interface components {
             reward_model: components["schemas"]["RecipeKind"];
             rejection_sampling: components["schemas"]["RecipeKind"];
             ppo: components["schemas"]["RecipeKind"];
+            dpo: components["schemas"]["RecipeKind"];
             sample: components["schemas"]["RecipeKind"];
             evaluate: components["schemas"]["RecipeKind"];
         };
@@ -4040,11 +4041,12 @@ export interface components {
          *     * `reward_model` - Reward Model
          *     * `rejection_sampling` - Rejection Sampling
          *     * `ppo` - Ppo
+         *     * `dpo` - Dpo
          *     * `sample` - Sample
          *     * `evaluate` - Evaluate
          * @enum {string}
          */
-        RunKind: "sft" | "reward_model" | "rejection_sampling" | "ppo" | "sample" | "evaluate";
+        RunKind: "sft" | "reward_model" | "rejection_sampling" | "ppo" | "dpo" | "sample" | "evaluate";
         RunPreset: {
             name: string;
             title: string;

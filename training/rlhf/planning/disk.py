@@ -33,6 +33,11 @@ def policy(shape: Shape) -> Disk:
     return Disk(FLOAT * shape.weights)
 
 
+def checkpointed_policy(shape: Shape) -> Disk:
+    """The disk space of a run that saves a policy and writes checkpoints without best weights."""
+    return Disk(FLOAT * shape.weights, FLOAT * 3 * shape.weights * (CHECKPOINTS_KEPT + 1))
+
+
 def reward_model(recipe: RewardModelConfig, shape: Shape) -> Disk:
     adapter = adapter_weights(shape, recipe)
     learning = adapter if recipe.use_peft else shape.weights

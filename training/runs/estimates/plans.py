@@ -22,6 +22,7 @@ from training.runs.inputs import is_source, source_of
 from training.runs.recipes import catalog
 from training.runs.recipes.run_recipes import (
     DEMO_WORLD,
+    DPORecipe,
     EvaluateRecipe,
     PPORecipe,
     RejectionSamplingRecipe,
@@ -111,6 +112,8 @@ def plan_of(kind: str, recipe: Recipe, source: str, judge: ModelVersion | None, 
 def _disk(kind: str, recipe: Recipe, policy: shapes.Shape) -> Disk:
     if kind == Kind.REWARD_MODEL:
         return disk.reward_model(cast(RewardModelRecipe, recipe), policy)
+    if kind == Kind.DPO:
+        return disk.checkpointed_policy(policy)
     return disk.policy(policy) if kind in (Kind.SFT, Kind.REJECTION_SAMPLING, Kind.PPO) else Disk()
 
 
@@ -130,6 +133,7 @@ def _cost(
             cautious=cautious,
         ),
         Kind.PPO: lambda: cost.ppo(cast(PPORecipe, recipe), policy, judge or policy, data, cautious=cautious),
+        Kind.DPO: lambda: cost.dpo(cast(DPORecipe, recipe), policy, data, cautious=cautious),
         Kind.SAMPLE: lambda: cost.sample(cast(SampleRecipe, recipe), policy, data, cautious=cautious),
         Kind.EVALUATE: lambda: cost.evaluate(
             cast(EvaluateRecipe, recipe),

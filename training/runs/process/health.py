@@ -43,6 +43,7 @@ LIMITS: Mapping[str, Limits] = {
     Kind.REWARD_MODEL: TRAINS,
     Kind.REJECTION_SAMPLING: TRAINS,
     Kind.PPO: TRAINS,
+    Kind.DPO: TRAINS,
     Kind.SAMPLE: ANSWERS,
     Kind.EVALUATE: ANSWERS,
 }

@@ -6,8 +6,6 @@ This module imports torch and must therefore be imported only by the training pr
 
 from __future__ import annotations
 
-import logging
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,28 +16,26 @@ import torch
 from annotation.content.drafts import ResponseDraft, TaskDraft
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.generation import evaluation, sampling
 from training.rlhf.models.loading import Loaded, ModelSource, load_reward_model
-from training.rlhf.policy import ppo, rejection_sampling, sft
+from training.rlhf.policy import dpo, ppo, rejection_sampling, sft
 from training.rlhf.reward import reward_model, scoring
 from training.rlhf.reward.beliefs import score_with_spread
 from training.rlhf.reward.uncertainty import load_uncertainty
 from training.runs.complete import NewTasks, Outcome
 from training.runs.estimates.machine import used_machine
-from training.runs.folders import take_over_checkpoints
 from training.runs.inputs import unusable_models
 from training.runs.model_files import verify_models
 from training.runs.process.job import Job
 from training.runs.process.prompts import draw_prompts, prompts_to_sample
+from training.runs.process.resuming import resumed
 from training.runs.recipes import catalog, run_recipes
 from training.runs.threads import cpu_threads
 
 Kind = TrainingRun.Kind
-logger = logging.getLogger(__name__)
 
 
 def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> Outcome:
@@ -72,26 +68,17 @@ def perform_sft(job: Job) -> Outcome:
 
 def perform_reward_model(job: Job) -> Outcome:
     rankings = job.rankings()
-
-    def trained() -> reward_model.RewardModelResult:
-        return reward_model.train(
+    result = resumed(
+        job,
+        lambda checkpoints: reward_model.train(
             cast(run_recipes.RewardModelRecipe, job.recipe),
             base_model=job.policy_source,
             rankings=rankings,
             out_dir=job.out_dir,
             checkpoints=checkpoints,
             report=job.report,
-        )
-
-    checkpoints = take_over_checkpoints(job.run, job.attempt)
-    try:
-        result = trained()
-    except CheckpointRefused as refused:
-        # The checkpoints are damaged, or were written by another version of Rankloop that read the rankings
-        # differently. Training can still start from the beginning.
-        logger.warning("Training starts from the beginning, without the checkpoints: %s", refused)
-        shutil.rmtree(checkpoints)
-        result = trained()
+        ),
+    )
     left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}
     counts = {
         **{"rankings": len(rankings), "prompts_cut": result.prompts_cut, "steps": result.steps},
@@ -136,6 +123,29 @@ def perform_ppo(job: Job) -> Outcome:
         report=job.report,
     )
     counts = {"prompts": len(prompts), "prompts_cut": result.prompts_cut}
+    return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
+
+
+def perform_dpo(job: Job) -> Outcome:
+    rankings = job.rankings()
+    result = resumed(
+        job,
+        lambda checkpoints: dpo.train(
+            cast(run_recipes.DPORecipe, job.recipe),
+            base_model=job.policy_source,
+            rankings=rankings,
+            out_dir=job.out_dir,
+            checkpoints=checkpoints,
+            report=job.report,
+        ),
+    )
+    left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}
+    counts = {
+        **{"rankings": len(rankings), "pairs": result.pairs, "prompts_cut": result.prompts_cut},
+        **{"steps": result.steps, "control_tokens_removed": result.control_tokens_removed},
+        **left_out,
+        **result.repeats,
+    }
     return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
 
@@ -186,6 +196,7 @@ PERFORM: dict[str, Callable[[Job], Outcome]] = {
     Kind.REWARD_MODEL: perform_reward_model,
     Kind.REJECTION_SAMPLING: perform_rejection_sampling,
     Kind.PPO: perform_ppo,
+    Kind.DPO: perform_dpo,
     Kind.SAMPLE: perform_sample,
     Kind.EVALUATE: perform_evaluate,
 }

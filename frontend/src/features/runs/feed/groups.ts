@@ -7,12 +7,13 @@ import { words } from "@/shared/format";
 const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   { title: "Learning rate", pattern: /learning_rate|(^|[/_])lr$/, detail: true },
   { title: "KL coefficient", pattern: /kl_(coef|beta)/, detail: true },
-  { title: "Reward", pattern: /reward|scores?($|[/_])|gold/ },
+  { title: "Accuracy", pattern: /accurac(y|ies)/ },
+  { title: "Reward", pattern: /reward|margins|scores?($|[/_])|gold/ },
+  { title: "Log-probability", pattern: /^logps\//, detail: true },
   {
     title: "KL to the reference",
     pattern: /^(objective|policy)?\/?(kl|kl_mean|kl_per_token|kl_to_reference)$/,
   },
-  { title: "Accuracy", pattern: /accuracy/ },
   { title: "Loss", pattern: /loss/ },
   { title: "Entropy", pattern: /entropy/ },
   { title: "Length", pattern: /length/ },

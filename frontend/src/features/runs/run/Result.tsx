@@ -73,6 +73,7 @@ function Next({ run, slug }: { run: Run; slug: string }) {
       );
     case "rejection_sampling":
     case "ppo":
+    case "dpo":
     case "sft":
       return (
         model && (

@@ -65,9 +65,10 @@ def make_model(lab: Project) -> ModelMaker:
 
 @pytest.fixture
 def rank() -> Rank:
-    """rank(project, annotator, n=…): create n tasks with two responses each, and rank the responses."""
+    """rank(project, annotator, n=…): create n tasks with two responses each, and rank the responses,
+    all as equally good if `tied`."""
 
-    def rank_them(project: Project, annotator: User, *, n: int) -> None:
+    def rank_them(project: Project, annotator: User, *, n: int, tied: bool = False) -> None:
         add_member(project=project, user=annotator, role="annotator")
         drafts = [
             TaskDraft(
@@ -78,7 +79,7 @@ def rank() -> Rank:
         ]
         add_ranking_tasks(project=project, items=drafts)
         while (assignment := claim_next(project=project, annotator=annotator)) is not None:
-            tiers = [[response] for response in assignment.shown_order]
+            tiers = [list(assignment.shown_order)] if tied else [[r] for r in assignment.shown_order]
             submit_ranking(
                 assignment=assignment,
                 token=assignment.token,

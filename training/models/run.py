@@ -33,6 +33,7 @@ class TrainingRun(models.Model):
         REJECTION_SAMPLING = "rejection_sampling"
         RLOO = "rloo"
         PPO = "ppo"
+        DPO = "dpo"
         SAMPLE = "sample"
         EVALUATE = "evaluate"
 

@@ -32,6 +32,7 @@ NAME_OF_KIND = {
     TrainingRun.Kind.REJECTION_SAMPLING: "rs",
     TrainingRun.Kind.RLOO: "rloo",
     TrainingRun.Kind.PPO: "ppo",
+    TrainingRun.Kind.DPO: "dpo",
 }
 
 

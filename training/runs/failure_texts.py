@@ -144,7 +144,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
         cause="No data was left after filtering. Held-out rankings, ties that the recipe ignores, and texts "
         "that are too long are not used.",
         fix="Rank more responses, import more rankings, or choose a larger snapshot. If most rankings are "
-        "ties, let the reward model learn from ties.",
+        "ties, let the run learn from ties.",
         settings=("ties", "heldout_fraction", "heldout_share", "max_length"),
     ),
     FailureKind.DATA_UNREADABLE: Cause(

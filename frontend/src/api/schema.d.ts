@@ -3890,6 +3890,7 @@ export interface components {
             rejection_sampling: components["schemas"]["RecipeKind"];
             rloo: components["schemas"]["RecipeKind"];
             ppo: components["schemas"]["RecipeKind"];
+            dpo: components["schemas"]["RecipeKind"];
             sample: components["schemas"]["RecipeKind"];
             evaluate: components["schemas"]["RecipeKind"];
         };
@@ -4129,11 +4130,12 @@ export interface components {
          *     * `rejection_sampling` - Rejection Sampling
          *     * `rloo` - Rloo
          *     * `ppo` - Ppo
+         *     * `dpo` - Dpo
          *     * `sample` - Sample
          *     * `evaluate` - Evaluate
          * @enum {string}
          */
-        RunKind: "sft" | "reward_model" | "rejection_sampling" | "rloo" | "ppo" | "sample" | "evaluate";
+        RunKind: "sft" | "reward_model" | "rejection_sampling" | "rloo" | "ppo" | "dpo" | "sample" | "evaluate";
         RunPreset: {
             name: string;
             title: string;

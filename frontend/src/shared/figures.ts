@@ -4,7 +4,7 @@
  */
 import { words } from "./format";
 
-const TELLING = [/gold/, /heldout.*accuracy/, /accuracy/, /heldout.*loss/, /score|reward/, /kl/, /loss/];
+const TELLING = [/gold/, /heldout.*accuracy/, /accurac/, /heldout.*loss/, /score|reward/, /kl/, /loss/];
 
 /** Metrics in order of importance: gold and held-out metrics before training metrics. */
 export function tellingFirst(metrics: Record<string, number>): [string, number][] {
@@ -35,6 +35,14 @@ const FIGURES: Record<string, string> = {
   grad_norm_value: "Gradient norm, value",
   seconds_rollout: "Generation time (s)",
   seconds_update: "Update time (s)",
+  rewards_chosen: "Implicit reward, preferred",
+  rewards_rejected: "Implicit reward, rejected",
+  rewards_margins: "Implicit reward margin",
+  rewards_accuracies: "Pairs in the preferred order",
+  heldout_margins: "Held-out reward margin",
+  logps_chosen: "Log-probability, preferred",
+  logps_rejected: "Log-probability, rejected",
+  nll_loss: "Supervised loss",
   reward_mean: "Mean reward",
   reward_std: "Reward spread (s.d.)",
   objective_spread: "Reward uncertainty (s.d.)",

@@ -210,6 +210,43 @@ def test_run_kinds_together_complete_one_training_round(policy: ModelVersion) ->
 
 
 @pytest.mark.usefixtures("ranked")
+def test_dpo_improves_the_policy_from_a_snapshot_without_a_reward_model(policy: ModelVersion) -> None:
+    run = ran(
+        policy,
+        "dpo",
+        {"learning_rate": 3e-3, "epochs": 4, "batch_rankings": 4, "sample_prompts": 1, "sample_tokens": 4},
+    )
+    assert run.inputs == {"policy": "lab-sft-1", "snapshot": "v1"}
+    made = ModelVersion.objects.get(name="lab-dpo-1")
+    assert (made.kind, made.parent, made.run, made.base_model) == ("policy", policy, run, "demo-world")
+    assert (run.result["counts"]["rankings"], run.result["counts"]["steps"]) == (12, run.total_steps)
+    assert {"loss", "rewards/accuracies", "rewards/margins", "heldout/accuracy"} <= set(made.metrics)
+    told = RunEvent.objects.filter(run=run, type="metrics").order_by("seq").values_list("data", flat=True)
+    assert told[0]["values"]["rewards/margins"] == 0.0
+    assert told[len(told) - 1]["values"]["rewards/margins"] > 0.0
+    assert RunEvent.objects.filter(run=run, type="sample").count() == 1
+
+
+def test_dpo_on_ties_alone_fails_with_the_setting_that_would_use_them(
+    policy: ModelVersion, alice: User, rank: Rank
+) -> None:
+    drafts = [
+        TaskDraft(messages, [ResponseDraft("Hello, thank you.", "m"), ResponseDraft("No.", "m")])
+        for messages in demo_world.prompts(4, seed=3)
+    ]
+    add_ranking_tasks(project=policy.project, items=drafts)
+    rank(policy.project, alice, n=0, tied=True)
+    run = launch_run(project=policy.project, kind="dpo", recipe={}, inputs={}, user=None)
+    attempt = transitions.claim_run(run_id=run.pk, worker="test")
+    assert attempt is not None
+    run_attempt(run.pk, attempt)
+    run.refresh_from_db()
+    assert (run.state, run.error["kind"]) == ("failed", "data_empty")
+    assert "set `ties` to `half`" in run.error["detail"]
+    ran(policy, "dpo", {"ties": "half", "heldout_fraction": 0.0, "sample_prompts": 0})
+
+
+@pytest.mark.usefixtures("ranked")
 def test_sft_can_use_best_responses_and_start_from_a_policy(policy: ModelVersion) -> None:
     run = ran(
         policy,

@@ -53,7 +53,7 @@ class Group:
     """The K responses to one prompt as token IDs, with their tiers and a weight.
 
     If only scores are needed, the tiers are empty. ``strength`` and ``annotator`` are indices in
-    `answer_model.AnswerKey`; 0 means unknown.
+    `answer_model.AnswerKey`; 0 means unknown. ``all_bad`` is as in `Ranking`.
     """
 
     prompt: list[int]
@@ -64,6 +64,7 @@ class Group:
     strength: int = 0
     annotator: int = 0
     in_shown_order: bool = False
+    all_bad: bool = False
 
     @property
     def packed_tokens(self) -> int:

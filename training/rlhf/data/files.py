@@ -172,6 +172,7 @@ def _ranking(record: Record, texts: tuple[str, ...], ranking: RankingRecord) -> 
         annotator=ranking.annotator,
         ranking_id=ranking.external_id,
         training=ranking.training,
+        all_bad=ranking.all_bad,
     )
 
 
@@ -184,6 +185,7 @@ def _made(
     annotator: str,
     ranking_id: str,
     training: TrainingFields,
+    all_bad: bool,
 ) -> Ranking:
     """A ranking in which the responses outside the given tiers form a last tier, marked as unranked."""
     rest = tuple(sorted(set(range(len(texts))) - {index for tier in tiers for index in tier}))
@@ -202,6 +204,7 @@ def _made(
         round=training.round,
         source=training.source,
         votes=training.votes,
+        all_bad=all_bad,
     )
 
 
@@ -238,6 +241,7 @@ def _snapshot_line(number: int, row: Mapping[str, Any]) -> Line:
             annotator=row["annotator"] or "",
             ranking_id=row["ranking_id"] or "",
             training=training_fields(row, responses_as_shown=True),
+            all_bad=row["all_bad"],
         )
         if row["unranked"] and (not ranking.rest_unranked or sorted(row["unranked"]) != [*ranking.tiers[-1]]):
             raise ValueError("`unranked` must list exactly the responses that are in no tier")

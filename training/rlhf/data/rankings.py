@@ -35,6 +35,9 @@ class Ranking:
     in which the annotator saw them. ``round`` (None: unknown), ``source`` and ``votes`` come from the file.
     ``votes`` is the number of rankings behind a consensus. Training ignores these three fields. Reports
     use ``round``, ``source`` and ``votes`` to group results.
+
+    ``all_bad`` is true if the annotator marked all responses as bad. The order of the responses is still a
+    preference, but none of them is worth imitating.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -51,6 +54,7 @@ class Ranking:
     round: int | None = None
     source: str = ""
     votes: int = 1
+    all_bad: bool = False
 
     def __post_init__(self) -> None:
         _check_messages(self.messages)

@@ -39,6 +39,7 @@ from training.rlhf.planning.transformer import (
     passing_bytes,
 )
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
+from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
@@ -203,6 +204,52 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
                 calls * policy.layers * (1 / recipe.epochs + recipe.evaluations * recipe.heldout_fraction),
             ),
             *members,
+        )
+    )
+
+
+def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
+    """Return the cost of direct preference optimisation. Each response has its own row with the prompt. All
+    rows of a ranking share a micro-batch."""
+    row = min(data.prompt + data.response, recipe.max_length)
+    width = min(data.longest if cautious else PADDED * row, recipe.max_length, policy.context)
+    heldout = data.items * recipe.heldout_fraction
+    trained = recipe.epochs * (data.items - heldout)
+    steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_rankings) * recipe.epochs
+    ranking = data.responses * width
+    batch = min(recipe.batch_rankings, max(1, data.items)) * ranking
+    places = max(min(recipe.micro_batch_tokens, batch), ranking)
+    forward = data.responses * forward_operations(policy, row, around=row, projected=min(data.response, row))
+    projected = min(CHUNK_TOKENS, places * data.response / (data.prompt + data.response))
+    micro_batches = max(steps, trained * ranking / places)
+    evaluations = min(recipe.evaluations, steps) * heldout
+    passed = data.items + evaluations  # rankings without a backward pass: the reference and the evaluations
+    loaded = (_weights("policy", policy), Part("Adam's moments", 2 * FLOAT * policy.weights))
+    logits = Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary)
+    shown = min(recipe.sample_prompts, data.items)
+    asking = _decoding(
+        policy, 1, data, rows=shown, n=1, limit=recipe.sample_tokens, batches=2, cautious=cautious
+    )
+    return Cost(
+        (
+            Stage(
+                "reference",
+                (*loaded, Part("activations", passing_bytes(policy, places)), logits),
+                passed * forward,
+                policy.layers * passed * ranking / places,
+            ),
+            Stage(
+                "train",
+                (
+                    *loaded,
+                    Part("gradients", FLOAT * policy.weights),
+                    Part("activations", kept_bytes(policy, places, row=width)),
+                    logits,
+                ),
+                TRAINING * trained * forward,
+                policy.layers * TRAINING * micro_batches,
+            ),
+            Stage("samples", (*loaded, *asking.parts), asking.operations, asking.layer_calls),
         )
     )
 

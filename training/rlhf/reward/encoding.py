@@ -73,6 +73,7 @@ def encode_rankings(
                 annotator=key.annotators.get(ranking.annotator, 0),
                 # If a response is dropped, the display positions of the remaining responses are unknown.
                 in_shown_order=ranking.in_shown_order and len(kept) == len(responses),
+                all_bad=ranking.all_bad,
             )
             group, was_cut = fit_group(whole, max_length=max_length, cls=tokenizer.cls_token_id)
         except ResponseTooLongError:

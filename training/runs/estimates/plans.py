@@ -23,6 +23,7 @@ from training.runs.inputs import further_inputs, is_source, source_of
 from training.runs.recipes import catalog
 from training.runs.recipes.run_recipes import (
     DEMO_WORLD,
+    DPORecipe,
     EvaluateRecipe,
     PPORecipe,
     RejectionSamplingRecipe,
@@ -119,7 +120,7 @@ def _disk(kind: str, recipe: Recipe, policy: shapes.Shape) -> Disk:
     if kind == Kind.REJECTION_SAMPLING:
         selecting = cast(RejectionSamplingRecipe, recipe)
         return disk.rejection_sampling(selecting, policy, prompts=selecting.max_prompts)
-    if kind in (Kind.SFT, Kind.RLOO):
+    if kind in (Kind.SFT, Kind.DPO, Kind.RLOO):
         return disk.trained_policy(policy)
     return disk.policy(policy) if kind == Kind.PPO else Disk()
 
@@ -143,6 +144,7 @@ def _cost(
             cast(RLOORecipe, recipe), policy, judge or policy, data, cautious=cautious
         ),
         Kind.PPO: lambda: cost.ppo(cast(PPORecipe, recipe), policy, judge or policy, data, cautious=cautious),
+        Kind.DPO: lambda: cost.dpo(cast(DPORecipe, recipe), policy, data, cautious=cautious),
         Kind.SAMPLE: lambda: cost.sample(cast(SampleRecipe, recipe), policy, data, cautious=cautious),
         Kind.EVALUATE: lambda: cost.evaluate(
             cast(EvaluateRecipe, recipe),

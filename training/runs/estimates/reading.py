@@ -28,6 +28,7 @@ USUAL_RESPONSE = 100.0
 COUNTED = {
     Kind.SFT: "demonstrations",
     Kind.REWARD_MODEL: "rankings",
+    Kind.DPO: "rankings",
     Kind.REJECTION_SAMPLING: "prompts",
     Kind.SAMPLE: "prompts_answered",
     Kind.EVALUATE: "prompts",
@@ -59,7 +60,7 @@ def data_of(
 
 
 def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
-    if kind in {Kind.SFT, Kind.REWARD_MODEL}:
+    if kind in {Kind.SFT, Kind.REWARD_MODEL, Kind.DPO}:
         if snapshot:
             chosen = DatasetSnapshot.objects.filter(by_name_or_id(snapshot), project=project)
             rows = chosen.values_list("rows", flat=True).first()

@@ -28,7 +28,7 @@ from embedded.processes import die_with_parent
 
 # Django is not loaded here: each run sets up Django for the database named in the run's environment.
 PRELOADED = (
-    *("training.rlhf.policy.sft", "training.rlhf.policy.rejection_sampling"),
+    *("training.rlhf.policy.sft", "training.rlhf.policy.rejection_sampling", "training.rlhf.policy.dpo"),
     *("training.rlhf.policy.rloo", "training.rlhf.policy.ppo"),
     *("training.rlhf.generation.sampling", "training.rlhf.generation.evaluation"),
     *("training.rlhf.reward.reward_model", "training.demo_world"),

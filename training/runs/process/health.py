@@ -44,6 +44,7 @@ LIMITS: Mapping[str, Limits] = {
     Kind.REJECTION_SAMPLING: TRAINS,
     Kind.RLOO: TRAINS,
     Kind.PPO: TRAINS,
+    Kind.DPO: TRAINS,
     Kind.SAMPLE: ANSWERS,
     Kind.EVALUATE: ANSWERS,
 }

@@ -22,7 +22,7 @@ from training.rlhf.core.reporter import Reporter
 from training.rlhf.generation import evaluation, sampling
 from training.rlhf.judging.evaluating import RewardModelJudge
 from training.rlhf.models.loading import Loaded, ModelSource
-from training.rlhf.policy import ppo, rejection_sampling, rloo, sft
+from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
 from training.rlhf.reward import reward_model
 from training.runs.candidates import CANDIDATES, finished_file
 from training.runs.complete import NewTasks, Outcome
@@ -192,6 +192,29 @@ def perform_ppo(job: Job) -> Outcome:
     return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
 
+def perform_dpo(job: Job) -> Outcome:
+    rankings = job.rankings()
+    result = resumed(
+        job,
+        lambda checkpoints: dpo.train(
+            cast(run_recipes.DPORecipe, job.recipe),
+            base_model=job.policy_source,
+            rankings=rankings,
+            out_dir=job.out_dir,
+            checkpoints=checkpoints,
+            report=job.report,
+        ),
+    )
+    left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}
+    counts = {
+        **{"rankings": len(rankings), "pairs": result.pairs, "prompts_cut": result.prompts_cut},
+        **{"steps": result.steps, "control_tokens_removed": result.control_tokens_removed},
+        **left_out,
+        **result.repeats,
+    }
+    return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
+
+
 def perform_sample(job: Job) -> Outcome:
     recipe = cast(run_recipes.SampleRecipe, job.recipe)
     prompts = prompts_to_sample(project=job.run.project, limit=recipe.max_prompts, seed=recipe.seed)
@@ -253,6 +276,7 @@ PERFORM: dict[str, Callable[[Job], Outcome]] = {
     Kind.REJECTION_SAMPLING: perform_rejection_sampling,
     Kind.RLOO: perform_rloo,
     Kind.PPO: perform_ppo,
+    Kind.DPO: perform_dpo,
     Kind.SAMPLE: perform_sample,
     Kind.EVALUATE: perform_evaluate,
 }

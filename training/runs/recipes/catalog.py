@@ -14,6 +14,7 @@ from training.models import ModelVersion, TrainingRun
 from training.rlhf.recipes.base import Recipe
 from training.runs.recipes.presets import COMMON, PRESETS
 from training.runs.recipes.run_recipes import (
+    DPORecipe,
     EvaluateRecipe,
     PPORecipe,
     RejectionSamplingRecipe,
@@ -71,6 +72,14 @@ KINDS: dict[str, RunKind] = {
         PPORecipe,
         ("policy", "reward_model"),
         improves_policy=True,
+    ),
+    TrainingRun.Kind.DPO: RunKind(
+        "DPO",
+        "Improves the policy directly from rankings, without a reward model, by direct preference "
+        "optimisation (DPO or IPO). Start from the policy that wrote the responses. If no snapshot is given, "
+        "a new snapshot of the current rankings is frozen.",
+        DPORecipe,
+        ("policy", "snapshot"),
     ),
     TrainingRun.Kind.SAMPLE: RunKind(
         "Sample",

@@ -110,6 +110,16 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
             sample_every=20,
         ),
     ),
+    Kind.DPO: _presets(
+        _quick("One pass with two evaluations.", evaluations=2),
+        _thorough("Three passes with twenty evaluations.", epochs=3, evaluations=20),
+        Preset(
+            "ipo",
+            "IPO",
+            "The loss of IPO, per token, for preferences that leave little doubt.",
+            {"loss": "ipo", "length_normalised": True},
+        ),
+    ),
     Kind.SAMPLE: _presets(
         _quick("8 prompts, to preview what annotators would see.", max_prompts=8),
         _thorough("Up to 256 prompts.", max_prompts=256),
@@ -147,6 +157,7 @@ COMMON: Mapping[str, tuple[str, ...]] = {
         *("steps", "rollout_prompts", "responses_per_prompt", "max_new_tokens"),
         *("kl_coefficient", "learning_rate"),
     ),
+    Kind.DPO: ("beta", "epochs", "learning_rate", "batch_rankings", "loss", "ties", "max_length"),
     Kind.SAMPLE: (
         *("max_prompts", "responses_per_prompt", "max_new_tokens", "temperature", "overlap", "priority"),
     ),

@@ -13,6 +13,7 @@ from pydantic import Field
 from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.base import Recipe
+from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
@@ -105,6 +106,10 @@ class RLOORecipe(UsesPrompts, StartsFromPolicy, RLOOConfig, Trains):
 
 class PPORecipe(UsesPrompts, StartsFromPolicy, PPOConfig, Trains):
     """Proximal policy optimisation with the reward model."""
+
+
+class DPORecipe(StartsFromPolicy, DPOConfig, Trains):
+    """Direct preference optimisation on the rankings in a snapshot, without a reward model."""
 
 
 class SampleRecipe(UsesPrompts, StartsFromPolicy, SampleConfig, Answers):

@@ -39,6 +39,14 @@ describe("the next step of the training loop", () => {
     expect(loopStepOf([asked, better, judge, first], 632, 0)).toEqual({ is: "train" });
   });
 
+  it("DPO improves the policy without a reward model", () => {
+    const direct = run("dpo", "dpo-1", { policy: "sft-1", snapshot: "v1" });
+    expect(loopStepOf([direct, first], 600, 0)).toEqual({ is: "sample", policy: "dpo-1" });
+    expect(loopStepOf([asked, direct, first], 600, 32)).toEqual({ is: "people" });
+    expect(loopStepOf([direct, judge, first], 600, 0)).toEqual({ is: "sample", policy: "dpo-1" });
+    expect(loopStepOf([judge, direct, first], 600, 0)).toEqual({ is: "improve", rewardModel: "rm-1" });
+  });
+
   it("during an active run, the next step is to watch it; failed and cancelled runs are ignored", () => {
     const running = run("reward_model", null, {}, "running");
     expect(loopStepOf([running, first], 600, 0)).toEqual({ is: "watch", run: "run of reward_model" });

@@ -26,13 +26,15 @@ export function loopStepOf(runs: readonly KnownRun[], rankings: number, openTask
   if (live) return { is: "watch", run: live.id };
   if (rankings < ENOUGH_RANKINGS) return { is: "people" };
   const done = runs.filter(({ state }) => state === "succeeded");
-  const rewardModel = done.find(({ kind }) => kind === "reward_model")?.result.model?.name;
-  if (!rewardModel) return { is: "train" };
-  const improved = done.findIndex(
-    ({ kind, inputs }) => IMPROVES.includes(kind) && inputs.reward_model === rewardModel,
+  const judged = done.findIndex(({ kind }) => kind === "reward_model");
+  const rewardModel = done[judged]?.result.model?.name;
+  const improved = done.findIndex(({ kind, inputs }, index) =>
+    kind === "dpo"
+      ? judged < 0 || index < judged // DPO needs no reward model
+      : rewardModel !== undefined && IMPROVES.includes(kind) && inputs.reward_model === rewardModel,
   );
   const policy = done[improved]?.result.model?.name;
-  if (!policy) return { is: "improve", rewardModel };
+  if (!policy) return rewardModel ? { is: "improve", rewardModel } : { is: "train" };
   const asked = done.slice(0, improved).some(({ kind }) => kind === "sample");
   if (!asked) return { is: "sample", policy };
   return openTasks > 0 ? { is: "people" } : { is: "train" };

@@ -24,6 +24,7 @@ from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Data
 from training.rlhf.planning.transformer import FLOAT
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
+from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
@@ -43,13 +44,14 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassifi
 from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
 from training.rlhf.generation import sampling
-from training.rlhf.policy import ppo, rloo, sft
+from training.rlhf.policy import dpo, ppo, rloo, sft
 from training.rlhf.reward import reward_model
 from training.rlhf.data.demonstrations import encode
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.recipes.answers import SampleConfig
+from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rloo import RLOOConfig
 from training.rlhf.recipes.sft import SFTConfig
@@ -103,6 +105,11 @@ def run(loop, recipe):
         prompts = [messages(i) for i in range(8)]
         loaded = {"policy": policy(), "reward_model": judge}
         rloo.train(RLOOConfig(**recipe), **loaded, prompts=prompts, out_dir=out + "/rloo")
+    elif loop == "dpo":
+        four = tuple(words(response - k) for k in range(4))
+        rankings = [Ranking(tuple(messages(i)), four, ((0,), (1,), (2,), (3,))) for i in range(24)]
+        config_of, files = DPOConfig(**recipe), {"out_dir": out + "/dpo", "checkpoints": out + "/of dpo"}
+        dpo.train(config_of, base_model=policy(), rankings=rankings, **files)
     elif loop == "ppo":
         config.num_labels = 1
         judge = Loaded(LlamaForSequenceClassification(config).eval(), tokenizer)
@@ -173,6 +180,10 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "reward_model by LoRA": (
         {"epochs": 1, "micro_batch_tokens": 1024, "heldout_fraction": 0.2, "use_peft": True},
         lambda recipe: cost.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
+    ),
+    "dpo": (
+        {"learning_rate": 1e-6, "micro_batch_tokens": 1024, "sample_prompts": 2, "sample_tokens": 8},
+        lambda recipe: cost.dpo(DPOConfig(**recipe), shape(), data(24)),
     ),
     "ppo": (
         {
@@ -320,6 +331,7 @@ def test_small_datasets_do_not_cause_a_division_by_zero(items: int) -> None:
         cost.ppo(PPOConfig(), policy, policy, data(items)),
         cost.rejection_sampling(RejectionSamplingConfig(keep="threshold"), policy, policy, data(items)),
         cost.sample(SampleConfig(), policy, data(items)),
+        cost.dpo(DPOConfig(heldout_fraction=0.5), policy, data(items)),
     ):
         assert 0 < costs.peak.bytes < 1e11
         assert 0 < cost.seconds(costs, cost.Speed(1e10, 1e-4)) < 1e7

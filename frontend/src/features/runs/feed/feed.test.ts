@@ -127,6 +127,29 @@ describe("groups of metrics", () => {
     });
   });
 
+  it("the metrics of DPO are grouped by scale", () => {
+    expect(
+      titles([
+        "loss",
+        "heldout/loss",
+        "nll_loss",
+        "rewards/chosen",
+        "rewards/rejected",
+        "rewards/margins",
+        "rewards/accuracies",
+        "heldout/accuracy",
+        "heldout/margins",
+        "logps/chosen",
+        "logps/rejected",
+      ]),
+    ).toEqual({
+      Loss: ["heldout/loss", "loss", "nll_loss"],
+      Reward: ["heldout/margins", "rewards/chosen", "rewards/margins", "rewards/rejected"],
+      Accuracy: ["heldout/accuracy", "rewards/accuracies"],
+      "Log-probability": ["logps/chosen", "logps/rejected"],
+    });
+  });
+
   it("groups have a fixed order; each unknown metric has its own group", () => {
     const groups = groupMetrics(["zeta", "loss", "reward/mean"]);
     expect(groups.map((group) => group.title)).toEqual(["Reward", "Loss", "Zeta"]);

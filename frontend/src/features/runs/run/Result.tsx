@@ -75,6 +75,7 @@ function Next({ run, slug }: { run: Run; slug: string }) {
     case "rejection_sampling":
     case "rloo":
     case "ppo":
+    case "dpo":
     case "sft":
       return (
         model && (

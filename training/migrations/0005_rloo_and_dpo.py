@@ -18,6 +18,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='trainingrun',
             name='kind',
-            field=models.CharField(choices=[('sft', 'Sft'), ('reward_model', 'Reward Model'), ('rejection_sampling', 'Rejection Sampling'), ('rloo', 'Rloo'), ('ppo', 'Ppo'), ('sample', 'Sample'), ('evaluate', 'Evaluate')], max_length=20),
+            field=models.CharField(choices=[('sft', 'Sft'), ('reward_model', 'Reward Model'), ('rejection_sampling', 'Rejection Sampling'), ('rloo', 'Rloo'), ('ppo', 'Ppo'), ('dpo', 'Dpo'), ('sample', 'Sample'), ('evaluate', 'Evaluate')], max_length=20),
         ),
     ]

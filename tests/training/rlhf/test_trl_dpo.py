@@ -1,0 +1,167 @@
+"""DPO on rankings of two responses is equivalent to TRL's DPOTrainer.
+
+With the same weights, both trainers compute the same loss, gradients and metrics, and reach the same weights
+after training. TRL has no label smoothing for these losses and no ties. Both are expectations over the
+direction of a preference, so TRL gets each pair several times, in the corresponding shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from trl import DPOConfig as TheirConfig
+from trl import DPOTrainer
+
+from tests.training.rlhf import tiny
+from tests.training.rlhf.list_reporter import ListReporter
+from tests.training.rlhf.test_trl import PAIRS, of_rounding
+from training.rlhf.core.messages import plain_text
+from training.rlhf.data.rankings import Ranking
+from training.rlhf.models import chat
+from training.rlhf.models.loading import Loaded, load_policy
+from training.rlhf.policy import dpo
+from training.rlhf.policy.preference_rows import RankingRows, encode_preferences
+from training.rlhf.recipes.dpo import DPOConfig
+
+torch.set_num_threads(1)
+BATCH = 4
+SETTINGS: dict[str, Any] = {
+    "epochs": 1, "batch_rankings": BATCH, "learning_rate": 1e-3, "warmup_fraction": 0.0,
+    "heldout_fraction": 0.0, "sample_prompts": 0, "micro_batch_tokens": 60,
+}  # fmt: skip
+IPO: dict[str, Any] = {"loss": "ipo", "length_normalised": True}  # TRL always normalises IPO
+# Our settings, TRL's settings, and how often TRL gets each pair as stated and reversed.
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[int, int]]] = {
+    "dpo": ({}, {"loss_type": ["sigmoid"]}, (1, 0)),
+    "dpo-smoothed": ({"label_smoothing": 0.25}, {"loss_type": ["sigmoid"]}, (3, 1)),
+    "dpo-normalised": (
+        {"length_normalised": True, "beta": 5.0}, {"loss_type": ["sigmoid_norm"], "beta": 5.0}, (1, 0),
+    ),
+    "ipo": (IPO, {"loss_type": ["ipo"]}, (1, 0)),
+    "ipo-smoothed": (IPO | {"label_smoothing": 0.25}, {"loss_type": ["ipo"]}, (3, 1)),
+}  # fmt: skip
+
+
+def config_of(settings: dict[str, Any]) -> DPOConfig:
+    return DPOConfig.model_validate(SETTINGS | settings)
+
+
+def pairs_for_trl(pairs: Sequence[Ranking], times: tuple[int, int]) -> list[dict[str, str]]:
+    """Convert rankings of two responses to TRL's texts. TRL adds EOS, but no BOS."""
+    rows = []
+    for pair in pairs:
+        chosen, rejected = (" " + pair.responses[tier[0]] for tier in pair.tiers)
+        stated = {"prompt": "<bos>" + plain_text(pair.messages), "chosen": chosen, "rejected": rejected}
+        rows += [stated] * times[0] + [stated | {"chosen": rejected, "rejected": chosen}] * times[1]
+    return rows
+
+
+def their_trainer(model: Any, rows: list[dict[str, str]], out: Path, **settings: Any) -> DPOTrainer:
+    config = TheirConfig(
+        output_dir=str(out), use_cpu=True, bf16=False, gradient_checkpointing=False, report_to=[],
+        save_strategy="no", logging_steps=1, disable_tqdm=True, train_sampling_strategy="sequential",
+        optim="adamw_torch_fused", num_train_epochs=1, weight_decay=0.0, warmup_steps=0, learning_rate=1e-3,
+        lr_scheduler_type="linear", **settings,
+    )  # fmt: skip
+    return DPOTrainer(
+        model=model,
+        ref_model=tiny.policy(),
+        args=config,
+        processing_class=tiny.tokenizer(),
+        train_dataset=Dataset.from_list(rows),
+    )
+
+
+def moved_policy() -> Any:
+    """A policy that differs from the reference, as after some training."""
+    model = tiny.policy()
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_loss_gradients_and_metrics_equal_those_of_trl(case: str, tmp_path: Path) -> None:
+    ours, theirs, times = CASES[case]
+    config, tokenizer = config_of(ours), tiny.tokenizer()
+    groups, _, _ = encode_preferences(PAIRS, tokenizer, ties="ignore", max_length=100)
+    rows = RankingRows.of(groups, [], pad_id=chat.pad_id(tokenizer), max_tokens=200)
+    mine = moved_policy()
+    state = dpo.DPOState(tiny.policy(), torch.optim.SGD(mine.parameters()), torch.zeros(rows.n_responses))
+    for part in rows.micro_batches(range(len(groups))):
+        dpo.add_to_reference(state, rows, part)
+    state.policy = mine
+    sums = {"loss": 0.0}
+    for part in rows.micro_batches(range(len(groups))):
+        loss, found = dpo.summed_loss(config, state, rows, part)
+        (loss / len(groups)).backward()  # type: ignore[no-untyped-call]
+        sums = {name: sums.get(name, 0.0) + value for name, value in found.items()}
+
+    yours = moved_policy()
+    trainer = their_trainer(yours, pairs_for_trl(PAIRS, times), tmp_path, **theirs)
+    theirs_first = trainer.train_dataset[0]
+    assert theirs_first["prompt_ids"] == groups[0].prompt
+    chosen = groups[0].tiers.index(0)
+    assert [theirs_first["chosen_ids"], theirs_first["rejected_ids"]] == [
+        groups[0].responses[chosen],
+        groups[0].responses[1 - chosen],
+    ]
+    inputs = trainer.data_collator([trainer.train_dataset[i] for i in range(len(trainer.train_dataset))])
+    loss = trainer.compute_loss(yours.train(), dict(inputs))
+    loss.backward()
+    assert sums["loss"] / len(groups) == pytest.approx(loss.item(), rel=1e-5, abs=1e-6)
+    others = dict(yours.named_parameters())
+    for name, parameter in mine.named_parameters():
+        assert torch.allclose(parameter.grad, others[name].grad, rtol=1e-4, atol=1e-5), name
+    assert max(float(p.grad.abs().max()) for p in mine.parameters()) > 0.01
+    if times == (1, 0) and not config.length_normalised:
+        for name in ("chosen", "rejected", "margins", "accuracies"):
+            [value] = trainer._metrics["train"][f"rewards/{name}"]
+            assert sums[f"rewards/{name}"] / sums["pairs"] == pytest.approx(value, abs=1e-4), name
+        for name in ("chosen", "rejected"):
+            [value] = trainer._metrics["train"][f"logps/{name}"]
+            assert sums[f"logps/{name}"] / sums["pairs"] == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize("case", ["dpo", "dpo-smoothed", "ipo"])
+def test_equal_training_steps_give_the_same_weights_as_trl(case: str, tmp_path: Path) -> None:
+    ours, theirs, times = CASES[case]
+    config, report = config_of(ours), ListReporter()
+    result = dpo.train(
+        config, base_model=Loaded(tiny.policy(), tiny.tokenizer()), rankings=PAIRS,
+        out_dir=tmp_path / "ours", report=report,
+    )  # fmt: skip
+    trained = dict(load_policy(result.path).model.named_parameters())
+
+    yours = tiny.policy()
+    in_order = [PAIRS[i] for step in dpo.draw_batches(config, len(PAIRS)) for i in step]
+    trainer = their_trainer(
+        yours, pairs_for_trl(in_order, times), tmp_path / "theirs",
+        per_device_train_batch_size=BATCH * sum(times), max_grad_norm=config.max_grad_norm, **theirs,
+    )  # fmt: skip
+    before = {name: parameter.detach().clone() for name, parameter in yours.named_parameters()}
+    trainer.train()
+    history = trainer.state.log_history
+    assert report.series("loss") == pytest.approx([row["loss"] for row in history if "loss" in row], abs=1e-4)
+    norms = [row["grad_norm"] for row in history if "grad_norm" in row]
+    assert report.series("grad_norm") == pytest.approx(norms, rel=1e-3)
+    if times == (1, 0) and not config.length_normalised:
+        for name in ("rewards/margins", "rewards/chosen", "logps/rejected"):
+            assert report.series(name) == pytest.approx(
+                [row[name] for row in history if name in row], abs=1e-3
+            )
+    moved, left_out = 0.0, 0
+    for name, parameter in yours.named_parameters():
+        moved = max(moved, float((parameter - before[name]).detach().abs().max()))
+        rounding = of_rounding(trainer.optimizer, parameter)
+        left_out += int(rounding.sum())
+        assert torch.allclose(trained[name][~rounding], parameter[~rounding], atol=2e-5), name
+    assert moved > 2e-3  # 100 times the tolerance
+    assert left_out < sum(parameter.numel() for parameter in yours.parameters()) / 1000

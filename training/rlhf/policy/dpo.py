@@ -1,0 +1,406 @@
+"""Direct preference optimisation: a policy learns from rankings, without a reward model and without sampling.
+
+    result = train(DPOConfig(), base_model="path or hub name", rankings=[…], out_dir="…", report=…)
+
+The reference is the starting policy. Its log-probabilities are computed once, before the first update, and
+kept in the checkpoints, so only one model is in memory. A ranking of K responses goes through the model once,
+as K rows, no matter how many pairs it contains.
+
+The metrics at every step, over the step's pairs of a preferred (chosen) and another (rejected) response:
+
+- `loss`: the mean over the rankings. For dpo, it is in nats per pair.
+- `rewards/chosen`, `rewards/rejected`, `rewards/margins`: the implicit reward beta · (log pi - log pi_ref),
+  and the difference of the two. With length_normalised, the log-ratio is the mean per token.
+- `rewards/accuracies`: the share of pairs whose chosen response has the higher implicit reward. Equal rewards
+  count as half.
+- `logps/chosen`, `logps/rejected`: log-probabilities of whole responses, in nats.
+- `nll_loss`, with sft_coefficient: negative log-likelihood of the best responses, in nats per token.
+- `learning_rate`, `grad_norm` (before clipping) and `tokens_per_second` (including padding).
+
+Evaluations add `heldout/loss`, `heldout/accuracy`, `heldout/margins` and `heldout/pairs`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from training.rlhf.core.checkpoint import open_store, saving_when_stopped
+from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.loop_state import fingerprint
+from training.rlhf.core.messages import Messages
+from training.rlhf.core.rates import rate_factor, rate_for
+from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
+from training.rlhf.core.seeds import generator_for, seed_everything
+from training.rlhf.data.batching import digest_of
+from training.rlhf.data.rankings import Ranking, count_repeats, split_by_prompt
+from training.rlhf.generation.decoding import generate
+from training.rlhf.models import chat
+from training.rlhf.models.loading import ModelSource, open_policy, save_model
+from training.rlhf.policy.preference_losses import best_response_loss, ranking_loss
+from training.rlhf.policy.preference_rows import (
+    RankingRows,
+    Responses,
+    count_pairs,
+    encode_preferences,
+    score_responses,
+)
+from training.rlhf.recipes.dpo import DPOConfig
+from training.rlhf.reward.encoding import count_control_tokens
+from training.rlhf.reward.losses import preferred_pairs
+
+RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-6  # peak learning rates for models with 2M and 1B parameters
+
+
+@dataclass(frozen=True, slots=True)
+class DPOResult:
+    """The path of the saved policy, with the metrics of the last step and of the last evaluation.
+
+    ``rankings`` and ``pairs`` count what was trained on. ``left_out`` counts the rankings that could not be
+    used, by reason (held-out rankings as ``heldout/…``). ``prompts_cut`` counts truncated prompts.
+    ``control_tokens_removed`` counts the rankings in which a text spells a control token. ``repeats`` counts
+    repeated and contradictory statements (see `data.count_repeats`).
+    """
+
+    path: Path
+    steps: int
+    metrics: dict[str, float]
+    rankings: int
+    pairs: int
+    left_out: dict[str, int]
+    prompts_cut: int
+    control_tokens_removed: int
+    repeats: dict[str, int]
+
+
+@dataclass
+class DPOState:
+    """Everything that changes during the run and that a checkpoint contains.
+
+    ``reference`` has one entry per response (see `RankingRows`): its log-probability under the starting
+    policy, in nats. The entries of the first ``referenced`` micro-batches of the reference pass are known.
+    ``step`` counts updates. ``reported`` is the last step that was also evaluated and reported. ``before``
+    contains the starting policy's answers to the sample prompts.
+    """
+
+    policy: PreTrainedModel
+    optimiser: torch.optim.Optimizer
+    reference: Tensor
+    referenced: int = 0
+    step: int = 0
+    reported: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    heldout: dict[str, float] = field(default_factory=dict)
+    before: list[str] = field(default_factory=list)
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        return {"policy": self.policy}
+
+    @property
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"policy": self.optimiser}
+
+    @property
+    def counters(self) -> dict[str, Any]:
+        names = ("referenced", "step", "reported", "metrics", "heldout", "before")
+        return {name: getattr(self, name) for name in names}
+
+
+def train(
+    config: DPOConfig,
+    *,
+    base_model: ModelSource,
+    rankings: Sequence[Ranking],
+    heldout: Sequence[Ranking] = (),
+    out_dir: str | Path,
+    checkpoints: str | Path | None = None,
+    report: Reporter | None = None,
+) -> DPOResult:
+    """Train on ``rankings``, save the policy to ``out_dir``, and return the result. A `Loaded` base model is
+    trained in place.
+
+    ``base_model`` should be the policy that wrote the responses, because it is also the reference. By
+    default, ``heldout`` is a part of ``rankings``, split by prompt. A ranking that was marked as not rankable
+    has no order, so it is not among ``rankings``. The order of a ranking marked all-bad counts like any
+    other, but its best responses are not imitated (``sft_coefficient``).
+
+    If ``checkpoints`` is a folder and the process is killed or stopped, repeating the call resumes from the
+    newest checkpoint. On a CPU, the end is bitwise equal to that of an uninterrupted run. Raises
+    CheckpointRefused if the folder contains checkpoints of a run with other inputs, UnusableInput if there is
+    no preference to learn from, and TrainingDiverged if the loss or the gradient is not finite.
+    """
+    report = report or NullReporter()
+    seed_everything(config.seed)
+    repeats = count_repeats([*rankings, *heldout])
+    if not heldout:
+        rankings, heldout = split_by_prompt(rankings, heldout_fraction=config.heldout_fraction)
+    policy, tokenizer = open_policy(base_model)
+    limit = min(config.max_length, chat.context_length(policy))
+    groups, left_out, prompts_cut = encode_preferences(
+        rankings, tokenizer, ties=config.ties, max_length=limit
+    )
+    others, others_left_out, _ = encode_preferences(heldout, tokenizer, ties=config.ties, max_length=limit)
+    left_out |= {f"heldout/{reason}": number for reason, number in others_left_out.items()}
+    if not groups:
+        raise nothing_to_learn_from(left_out, heldout=len(heldout))
+    rows = RankingRows.of(groups, others, pad_id=chat.pad_id(tokenizer), max_tokens=config.micro_batch_tokens)
+    steps = draw_batches(config, len(groups))
+    total, warmup = len(steps), round(config.warmup_fraction * len(steps))
+    evaluate_at = {round(total * n / config.evaluations) for n in range(1, config.evaluations + 1)}
+    # The reference pass uses the micro-batches of the first epoch and of the evaluations. Margins are then
+    # exactly 0 before the first update. In other micro-batches, sums would be rounded differently.
+    first_epoch = steps[: math.ceil(len(groups) / config.batch_rankings)]
+    reference_parts = [part for step in [*first_epoch, rows.heldout] for part in rows.micro_batches(step)]
+
+    peak = config.learning_rate or rate_for(policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
+    optimiser = torch.optim.AdamW(policy.parameters(), lr=peak, weight_decay=config.weight_decay, fused=True)
+    state = DPOState(policy, optimiser, reference=torch.zeros(rows.n_responses))
+    of = {
+        "rankings": digest_of(groups),
+        "heldout rankings": digest_of(others),
+        "base model": fingerprint(state.modules),
+    }
+    store = open_store(checkpoints, config, of=of)
+    resumed = store.resume(state.modules, state.optimisers)
+    if resumed:
+        state = DPOState(policy, optimiser, resumed.data["reference"], **resumed.counters)
+
+    def save() -> None:
+        report.flush()
+        # A checkpoint's number must rise during the reference pass, too.
+        number, data = state.referenced + state.step, {"reference": state.reference}
+        if store.save(number, state.modules, state.optimisers, state.counters, data):
+            report.checkpoint(state.step)
+
+    # 1. Let the starting policy answer the sample prompts.
+    shown = sample_prompts(config, [*heldout, *rankings], tokenizer)
+    if resumed is None:
+        state.before = answer(config, policy, tokenizer, shown, report.check)
+
+    # 2. Compute the reference log-probabilities with the starting policy.
+    for number, part in enumerate(reference_parts, start=1):
+        if number > state.referenced:
+            with saving_when_stopped(save):
+                report.check()
+            add_to_reference(state, rows, part)
+            state.referenced = number
+            report.progress("reference", number, len(reference_parts))
+            if store.due():
+                save()
+
+    # 3. Train.
+    report.progress("train", state.step, total)
+    for step, indices in enumerate(steps, start=1):
+        if step > state.step:
+            rate = peak * rate_factor(config.schedule, step - 1, total, warmup=warmup)
+            with saving_when_stopped(save):
+                update(config, state, rows, indices, step=step, rate=rate, check=report.check)
+        if step > state.reported:
+            evaluated: dict[str, float] = {}
+            if rows.heldout and step in evaluate_at:
+                with saving_when_stopped(save):
+                    evaluated = evaluate(config, state, rows, report.check)
+                state.heldout = evaluated
+            report.metrics(step, state.metrics | evaluated)
+            report.progress("train", step, total)
+            state.reported = step
+            if store.due():
+                save()
+
+    # 4. Answer the sample prompts again, and save the policy.
+    with saving_when_stopped(save):
+        after = answer(config, policy, tokenizer, shown, report.check)
+    for messages, old, new in zip(shown, state.before, after, strict=True):
+        report.sample(total, messages=messages, before=old, after=new, scores={})
+    return DPOResult(
+        path=save_model(policy, tokenizer, out_dir),
+        steps=state.step,
+        metrics={k: v for k, v in state.metrics.items() if k != "tokens_per_second"} | state.heldout,
+        rankings=len(groups),
+        pairs=sum(count_pairs(group, ties=config.ties) for group in groups),
+        left_out=left_out,
+        prompts_cut=prompts_cut,
+        control_tokens_removed=count_control_tokens([*rankings, *heldout], tokenizer),
+        repeats=repeats,
+    )
+
+
+@torch.no_grad()
+def add_to_reference(state: DPOState, rows: RankingRows, part: Sequence[int]) -> None:
+    """Compute the reference log-probabilities of some rankings' responses. Raises UnusableInput if one of
+    them is not finite."""
+    responses = score_responses(state.policy, rows, part)
+    found = responses.log_probs[responses.slots].cpu()
+    if not bool(found.isfinite().all()):
+        raise UnusableInput(
+            "before training, the policy's log-probability of a response is NaN or infinite in one of these"
+            f" rankings: {rows.names(part)}. Use another policy or an earlier version of this one.",
+            FailureKind.MODEL_UNREADABLE,
+        )
+    state.reference[rows.places(part)] = found
+
+
+def update(
+    config: DPOConfig,
+    state: DPOState,
+    rows: RankingRows,
+    indices: Sequence[int],
+    *,
+    step: int,
+    rate: float,
+    check: Callable[[], None],
+) -> None:
+    """Make one optimiser update on some rankings. ``check`` can stop it before the weights change."""
+    started, weight, sums = time.perf_counter(), rows.weight(indices), Counter[str]()
+    for part in rows.micro_batches(indices):
+        check()
+        loss, found = summed_loss(config, state, rows, part)
+        # Losses are divided by the entire batch's weight, so the losses of micro-batches simply add up.
+        (loss / weight).backward()  # type: ignore[no-untyped-call]
+        sums.update(found)
+    mean, grad_norm = (
+        sums["loss"] / weight,
+        float(nn.utils.clip_grad_norm_(state.policy.parameters(), config.max_grad_norm)),
+    )
+    if not (math.isfinite(mean) and math.isfinite(grad_norm)):
+        raise TrainingDiverged(
+            f"Training diverged at step {step}: loss {mean}, gradient norm {grad_norm}. No model"
+            " was saved. Lower learning_rate or max_grad_norm, or look at the rankings of this batch: "
+            + rows.names(indices)
+        )
+    for parameters in state.optimiser.param_groups:
+        parameters["lr"] = rate
+    state.optimiser.step()
+    state.optimiser.zero_grad(set_to_none=True)
+    state.step = step
+    state.metrics = {
+        "loss": mean,
+        **pair_metrics(sums),
+        **({"nll_loss": sums["nll_loss"] / weight} if config.sft_coefficient else {}),
+        "learning_rate": rate,
+        "grad_norm": grad_norm,
+        "tokens_per_second": sums["positions"] / (time.perf_counter() - started),
+    }
+
+
+@torch.no_grad()
+def evaluate(
+    config: DPOConfig, state: DPOState, rows: RankingRows, check: Callable[[], None]
+) -> dict[str, float]:
+    """Return the metrics of the held-out rankings: the mean loss per ranking, and means over the pairs."""
+    sums = Counter[str]()
+    for part in rows.micro_batches(rows.heldout):
+        check()
+        sums.update(summed_loss(config, state, rows, part)[1])
+    found = {"heldout/loss": sums["loss"] / rows.weight(rows.heldout), "heldout/pairs": sums["pairs"]}
+    if of_pairs := pair_metrics(sums):
+        found["heldout/accuracy"] = of_pairs["rewards/accuracies"]
+        found["heldout/margins"] = of_pairs["rewards/margins"]
+    return found
+
+
+def summed_loss(
+    config: DPOConfig, state: DPOState, rows: RankingRows, part: Sequence[int]
+) -> tuple[Tensor, dict[str, float]]:
+    """Return the weighted sum of some rankings' losses, and their contribution to a step's sums."""
+    responses = score_responses(state.policy, rows, part)
+    reference = torch.zeros_like(responses.log_probs)
+    reference[responses.slots] = state.reference[rows.places(part)].to(reference)
+    ratios = responses.log_probs - reference
+    if config.length_normalised:
+        ratios = ratios / responses.lengths.clamp(min=1)
+    losses = ranking_loss(
+        ratios,
+        responses.tiers,
+        loss=config.loss,
+        beta=config.beta,
+        label_smoothing=config.label_smoothing,
+        ties=config.ties,
+    )
+    sums = pair_sums(config.beta * ratios.detach(), responses)
+    if config.sft_coefficient:
+        nll = best_response_loss(responses.log_probs, responses.lengths, responses.tiers)
+        nll = nll.masked_fill(responses.all_bad, 0.0)
+        losses = losses + config.sft_coefficient * nll
+        sums["nll_loss"] = float((nll.detach() * responses.weights).sum())
+    loss = (losses * responses.weights).sum()
+    return loss, sums | {"loss": float(loss.detach()), "positions": float(responses.positions)}
+
+
+def pair_sums(rewards: Tensor, responses: Responses) -> dict[str, float]:
+    """Return sums over the pairs of responses in different tiers. ``rewards`` has shape (B, K)."""
+    pairs, log_probs = preferred_pairs(responses.tiers), responses.log_probs.detach()
+    chosen, rejected = pairs.sum(dim=2), pairs.sum(dim=1)  # in how many pairs each response is which
+    margins = (rewards[:, :, None] - rewards[:, None, :])[pairs]
+    return {
+        "pairs": float(pairs.sum()),
+        "rewards/chosen": float((rewards * chosen).sum()),
+        "rewards/rejected": float((rewards * rejected).sum()),
+        "rewards/accuracies": float((margins > 0).sum() + 0.5 * (margins == 0).sum()),
+        "rewards/margins": float(margins.sum()),
+        "logps/chosen": float((log_probs * chosen).sum()),
+        "logps/rejected": float((log_probs * rejected).sum()),
+    }
+
+
+def pair_metrics(sums: Counter[str]) -> dict[str, float]:
+    """Return the means over the pairs, or nothing if there are only ties."""
+    n = sums["pairs"]
+    return {name: sums[name] / n for name in sums if name.startswith(("rewards/", "logps/"))} if n else {}
+
+
+def draw_batches(config: DPOConfig, n: int) -> list[list[int]]:
+    """Return the rankings of each step. Each epoch has its own random order."""
+    orders = [
+        torch.randperm(n, generator=generator_for(config.seed, "order", epoch))
+        for epoch in range(config.epochs)
+    ]
+    return [part.tolist() for order in orders for part in torch.split(order, config.batch_rankings)]
+
+
+def sample_prompts(
+    config: DPOConfig, rankings: Sequence[Ranking], tokenizer: PreTrainedTokenizerBase
+) -> list[Messages]:
+    """Return the first distinct prompts that the chat template can render."""
+    shown: dict[str, Messages] = {}
+    for ranking in rankings:
+        if len(shown) == config.sample_prompts:
+            break
+        try:
+            chat.encode_prompt(tokenizer, ranking.messages)
+        except chat.TemplateRefuses:
+            continue
+        shown.setdefault(ranking.prompt_hash, ranking.messages)
+    return list(shown.values())
+
+
+def answer(
+    config: DPOConfig,
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Messages],
+    check: Callable[[], None],
+) -> list[str]:
+    """Return the most likely answer to each prompt, as text."""
+    encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
+    room = min(config.sample_tokens, chat.context_length(policy) - 1)
+    completions = generate(policy, tokenizer, encoded, max_new_tokens=room, temperature=0, check=check)
+    return [chat.decode(tokenizer, row[0].ids) for row in completions]
+
+
+def nothing_to_learn_from(left_out: dict[str, int], *, heldout: int) -> UnusableInput:
+    advice = ". To learn from ties, set `ties` to `half`" if left_out.get("all_tied") else ""
+    return UnusableInput(
+        f"there are no preferences to train on (left out: {left_out or 'none'}; held out: {heldout}){advice}",
+        FailureKind.TEXTS_TOO_LONG if left_out.get("response_too_long") else FailureKind.DATA_EMPTY,
+    )

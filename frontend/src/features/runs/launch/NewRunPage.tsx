@@ -9,16 +9,7 @@ import { useTexts } from "../texts";
 import { KindForm } from "./KindForm";
 import styles from "./launch.module.css";
 
-const KIND_ORDER = [
-  "reward_model",
-  "rejection_sampling",
-  "dpo",
-  "rloo",
-  "ppo",
-  "sample",
-  "evaluate",
-  "sft",
-];
+const KIND_ORDER = ["reward_model", "rejection_sampling", "dpo", "rloo", "ppo", "sample", "evaluate", "sft"];
 
 export function NewRunPage() {
   const { slug } = useParams({ from: "/shell/projects/$slug/runs/new" });

@@ -88,7 +88,7 @@ def test_ppo_refuses_different_templates(policy: str, judge: str, probe: str, tm
     error = refusal(ours, judge_of(tmp_path, template=judge))
     assert error.kind == FailureKind.TEMPLATES_DIFFER
     assert f"have different chat templates: the policy reads {probe} as" in str(error)
-    assert "rejection sampling, which scores the text in the reward model's own template" in str(error)
+    assert "rejection sampling or RLOO, which score the text in the reward model's own template" in str(error)
 
 
 def test_error_shows_how_each_model_reads_a_conversation(tmp_path: Path) -> None:

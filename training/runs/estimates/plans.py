@@ -111,18 +111,20 @@ def plan_of(kind: str, recipe: Recipe, source: str, models: Mapping[str, ModelVe
         )
         for worst in (False, True)
     )
-    return Plan(usual, cautious, _disk(kind, recipe, policy), policy.weights)
+    return Plan(usual, cautious, _disk(kind, recipe, policy, judging), policy.weights)
 
 
-def _disk(kind: str, recipe: Recipe, policy: shapes.Shape) -> Disk:
+def _disk(kind: str, recipe: Recipe, policy: shapes.Shape, judge: shapes.Shape | None) -> Disk:
     if kind == Kind.REWARD_MODEL:
         return disk.reward_model(cast(RewardModelRecipe, recipe), policy)
     if kind == Kind.REJECTION_SAMPLING:
         selecting = cast(RejectionSamplingRecipe, recipe)
         return disk.rejection_sampling(selecting, policy, prompts=selecting.max_prompts)
-    if kind in (Kind.SFT, Kind.DPO, Kind.RLOO):
-        return disk.trained_policy(policy)
-    return disk.policy(policy) if kind == Kind.PPO else Disk()
+    if kind == Kind.PPO:  # the critic is a copy of the judge's trunk, or of the policy's
+        return disk.on_policy(cast(PPORecipe, recipe), policy, critic=judge or policy)
+    if kind == Kind.RLOO:
+        return disk.on_policy(cast(RLOORecipe, recipe), policy)
+    return disk.trained_policy(policy) if kind in (Kind.SFT, Kind.DPO) else Disk()
 
 
 def _cost(

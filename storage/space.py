@@ -56,6 +56,13 @@ def naming_full_disk(folder: Path, *, needed: int | None = None) -> Iterator[Non
         raise DiskFull(folder, needed=needed, quota=quota) from error
 
 
+def require_space(folder: Path, needed: int) -> None:
+    """Raises DiskFull if the folder's file system has less free space than `needed` bytes. A large write that
+    does not fit would otherwise fill the disk until it fails, and stop other programs that write to it."""
+    if free_bytes(folder) < needed:
+        raise DiskFull(folder, needed=needed)
+
+
 def free_bytes(folder: Path) -> int:
     """The free space of the folder's file system, without the part that is reserved for root. If the folder
     doesn't exist yet, its nearest existing parent counts."""

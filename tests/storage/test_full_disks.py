@@ -140,8 +140,11 @@ def test_checkpoint_that_does_not_fit_leaves_the_previous_one(small_disk: Path) 
     store = Checkpoints(small_disk / "checkpoints", of={})
     store.save(1, {"model": model}, optimisers, {})
     fill(small_disk, leave=100_000)
+    changed_at = (small_disk / "checkpoints").stat().st_mtime_ns
     with pytest.raises(DiskFull, match=rf"which holds {small_disk}/checkpoints, has .* but 404\.0 kB are"):
         store.save(2, {"model": model}, optimisers, {})
+    # Nothing was written, so the disk was not filled up for other programs.
+    assert (small_disk / "checkpoints").stat().st_mtime_ns == changed_at
     assert [path.name for path in (small_disk / "checkpoints").iterdir()] == ["step-00000001"]
     assert Checkpoints(small_disk / "checkpoints", of={}).resume({"model": model}, optimisers) == ({}, {})
 

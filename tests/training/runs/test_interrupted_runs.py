@@ -189,12 +189,14 @@ def test_run_in_an_endless_loop_is_stopped_and_its_log_names_the_place(
 def test_run_at_its_time_limit_keeps_its_checkpoint_and_resumes_with_a_higher_limit(
     ranked: ModelVersion, ada: User, client_of: Callable[[User], APIClient]
 ) -> None:
-    recipe: dict[str, Any] = {"epochs": 100, "batch_rankings": 1, "checkpoint_steps": 1, "max_minutes": 0.05}
+    recipe: dict[str, Any] = {"epochs": 100, "batch_rankings": 1, "keep": "last", "max_minutes": 0.05}
     run = launch_run(project=ranked.project, kind="reward_model", recipe=recipe, inputs={}, user=None)
     with supervised(run):
         pass
     assert (run.state, run.error["kind"]) == ("failed", "time_limit"), run.error
-    assert list(run.folder.glob("attempt-1/checkpoints/step-*"))
+    # The checkpoint was written at the limit: none was due before.
+    assert run.checkpoint_step == run.step >= 1
+    assert [path.name for path in run.folder.glob("attempt-1/checkpoints/*")] == [f"step-{run.step:08d}"]
     assert run.spent_seconds > 2
 
     path, client = f"/api/v1/runs/{run.pk}/resume", client_of(ada)
@@ -207,3 +209,4 @@ def test_run_at_its_time_limit_keeps_its_checkpoint_and_resumes_with_a_higher_li
     resumed = client.post(path, {"max_minutes": 60})
     assert (resumed.status_code, resumed.json()["state"]) == (200, "queued")
     assert resumed.json()["recipe"]["max_minutes"] == 60
+    assert resumed.json()["checkpoint_step"] == run.checkpoint_step

@@ -35,6 +35,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from storage import durable
+from storage.space import require_space
 from training.rlhf.core import distributed
 from training.rlhf.core.loop_state import (
     Modules,
@@ -229,6 +230,7 @@ class Checkpoints:
         weights, moments = to_cpu(saved_tensors(modules)), to_cpu(moments_of(optimisers))
         data = to_cpu(data)
         needed = sum(tensor.nbytes for part in (weights, moments, data) for tensor in part.values())
+        require_space(self._folder, needed)
         with durable.replacing(made, needed=needed) as partial:
             partial.mkdir()
             generators, numbers = generator_states()

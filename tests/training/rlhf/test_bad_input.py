@@ -29,6 +29,7 @@ from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelNotFound, load_policy, load_reward_model, save_model
+from training.rlhf.policy.critic import critic_for
 from training.rlhf.policy.rollout import load_models
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
@@ -284,7 +285,7 @@ def test_ppo_rejects_an_encoder_as_reward_model(base: Path, tmp_path: Path) -> N
     judge = learn(saved_base("bert", tmp_path), tmp_path / "rm").path
     assert PPOConfig().steps  # the recipe is valid, but an encoder cannot assign a value to each token
     with pytest.raises(ValueError, match=r"is an encoder.*Train a reward model from this policy"):
-        load_models(base, judge)
+        critic_for(load_models(base, {"reward": judge}, PPOConfig()))
 
 
 Damage = Callable[[Path], object]
@@ -361,5 +362,6 @@ def test_adapter_on_nonexistent_layers_is_rejected(base: Path, tmp_path: Path) -
 
 def test_model_in_memory_is_used_with_its_adapter_merged(base: Path) -> None:
     config = RewardModelConfig.model_validate(LORA)
-    models = load_models(base, Loaded(*load_for_training(base, config)))
-    assert not hasattr(models.judge, "get_base_model")
+    reward = Loaded(*load_for_training(base, config))
+    models = load_models(base, {"reward": reward}, PPOConfig())
+    assert not hasattr(models.judges.judges[0].model, "get_base_model")

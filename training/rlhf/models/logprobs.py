@@ -25,7 +25,13 @@ LOGIT_TRANSFORMS = ("final_logit_softcapping", "logit_scale", "logits_scaling", 
 
 
 def token_log_probs(
-    model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor, *, temperature: float
+    model: PreTrainedModel,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    wanted: Tensor,
+    *,
+    temperature: float,
+    entropy_gradient: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return the log-probability of each wanted token given all tokens before it, and the entropy of the
     token's distribution.
@@ -33,8 +39,9 @@ def token_log_probs(
     ``input_ids``, ``attention_mask`` and ``wanted`` have shape (B, T) and are right-padded. ``wanted`` is a
     bool tensor. In column 0, ``wanted`` is false, because no earlier token predicts the first token of a row.
     Returns the log-probabilities and the entropies in nats. Both are fp32 tensors of shape (N,) in row order,
-    where N = wanted.sum(). The entropy carries no gradient. ``temperature`` divides the logits exactly as in
-    sampling. Raises ValueError if ``wanted`` is true in column 0.
+    where N = wanted.sum(). The entropy carries a gradient only with ``entropy_gradient``, which takes more
+    memory. ``temperature`` divides the logits exactly as in sampling. Raises ValueError if ``wanted`` is true
+    in column 0.
     """
     alive()
     if bool(wanted[:, 0].any()):
@@ -43,15 +50,17 @@ def token_log_probs(
     targets = input_ids[:, 1:][predicting]
     if any(getattr(model.config.get_text_config(), name, None) for name in LOGIT_TRANSFORMS):
         logits = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
-        return _gather(logits[:, :-1][predicting], targets, temperature)
+        return _gather(logits[:, :-1][predicting], targets, temperature, entropy_gradient)
     trunk = model.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
     hidden = trunk.last_hidden_state[:, :-1][predicting]
     project = cast(Any, model).get_output_embeddings()
-    return selected_log_probs(hidden, targets, project, temperature=temperature)
+    return selected_log_probs(
+        hidden, targets, project, temperature=temperature, entropy_gradient=entropy_gradient
+    )
 
 
 def selected_log_probs(
-    hidden: Tensor, targets: Tensor, project: Any, *, temperature: float
+    hidden: Tensor, targets: Tensor, project: Any, *, temperature: float, entropy_gradient: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Return the log-probabilities and the entropies of N tokens, both with shape (N,), computed in chunks.
 
@@ -61,7 +70,7 @@ def selected_log_probs(
     """
 
     def one_chunk(states: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        return _gather(project(states), tokens, temperature)
+        return _gather(project(states), tokens, temperature, entropy_gradient)
 
     parts = []
     for states, tokens in zip(
@@ -74,13 +83,15 @@ def selected_log_probs(
     return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 
-def _gather(logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def _gather(
+    logits: Tensor, targets: Tensor, temperature: float, entropy_gradient: bool
+) -> tuple[Tensor, Tensor]:
     """Return the log-probabilities of ``targets`` and the entropies.
 
     Both results have shape (N,), and ``logits`` has shape (N, V). The computation is in fp32, because bf16
     shifts a log-probability by up to 3e-3.
     """
     log_probs = torch.log_softmax(logits.float() / temperature, dim=-1)
-    with torch.no_grad():
+    with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
         entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
     return log_probs.gather(1, targets[:, None]).squeeze(1), entropy

@@ -1,4 +1,5 @@
-"""From rewards to advantages: KL estimators and generalised advantage estimation. Pure functions on tensors.
+"""From rewards to advantages: rewards per token, whitening and generalised advantage estimation. Pure
+functions on tensors.
 
 Tensors of shape (B, T) represent B responses of at most T tokens and are right-padded. ``mask`` is a bool
 tensor of this shape and is true for real response tokens, including EOS. Values in padding are ignored.
@@ -11,26 +12,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from training.rlhf.policy.losses import LOG_RATIO_LIMIT
-
 WHITEN_EPSILON = 1e-8  # added to the variance, so that equal advantages become 0 rather than NaN
 
-# Ziegler et al. 2019, arXiv 1909.08593 eq. 5: the proportional error is clipped to ±20 %.
-ADAPTIVE_KL_CLIP = 0.2
 
-
-def whiten(values: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
-    """Shift and scale all parts jointly to mean 0 and variance 1 over their real tokens. Padding becomes 0.
+def whiten(values: Sequence[Tensor], masks: Sequence[Tensor], *, shift_mean: bool = True) -> list[Tensor]:
+    """Scale all parts jointly to variance 1 over their real tokens, and shift them to mean 0. Padding becomes
+    0.
 
     The parts are the micro-batches of one update. If each part were whitened separately, equal advantages
-    would have different weights in different micro-batches. Uses the biased variance, as OpenAI's
-    lm-human-preferences does.
+    would have different weights in different micro-batches. Uses the biased variance. Without `shift_mean`,
+    the values keep their mean, as in the reward whitening of OpenAI's lm-human-preferences and of TRL.
     """
     everything = torch.cat([value[mask] for value, mask in zip(values, masks, strict=True)])
     variance, mean = torch.var_mean(everything, unbiased=False)
     scale = torch.rsqrt(variance + WHITEN_EPSILON)
+    kept = 0.0 if shift_mean else mean
     return [
-        ((value - mean) * scale).masked_fill(~mask, 0.0) for value, mask in zip(values, masks, strict=True)
+        ((value - mean) * scale + kept).masked_fill(~mask, 0.0)
+        for value, mask in zip(values, masks, strict=True)
     ]
 
 
@@ -58,26 +57,6 @@ def generalised_advantages(
     return advantages, advantages + values
 
 
-def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """Return log pi - log ref of the sampled tokens, in nats. All arguments have the same shape.
-
-    The mean of this estimator over samples from pi is KL(pi || ref). Individual values can be negative. As a
-    reward, the estimator gives the correct policy gradient. As a loss, the estimator's gradient has mean 0.
-    Schulman, "Approximating KL divergence".
-    """
-    return log_probs - reference
-
-
-def kl_k3(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """Return exp(ref - pi) - 1 - (ref - pi), an unbiased estimate of KL(pi || ref). The estimate is never
-    negative. All arguments have the same shape.
-
-    The log-ratio is clamped before exp. Schulman, "Approximating KL divergence".
-    """
-    backward = (reference - log_probs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
-    return torch.expm1(backward) - backward
-
-
 def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: float) -> Tensor:
     """Return -beta KL for every real token, plus the response's score at its last real token. ``scores`` has
     shape (B,). ``kl``, ``mask`` and the result have shape (B, T).
@@ -94,26 +73,11 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: f
     return rewards
 
 
-def adapted_kl_coefficient(
-    coefficient: float, *, kl: float, target: float, samples: int, horizon: int
-) -> float:
-    """Return the new KL coefficient, beta (1 + clip(KL / target - 1, ±0.2) samples / horizon).
-
-    The KL is in nats per response. The formula is eq. 5 of arXiv 1909.08593.
-    """
-    error = min(max(kl / target - 1.0, -ADAPTIVE_KL_CLIP), ADAPTIVE_KL_CLIP)
-    return coefficient * (1.0 + error * samples / horizon)
-
-
-def explained_variance(values: Tensor, returns: Tensor) -> float:
+def explained_variance(values: Tensor, returns: Tensor) -> float | None:
     """Return 1 - Var(returns - values) / Var(returns) over N tokens.
 
-    1 means a perfect prediction, 0 means a prediction no better than the mean, and nan means constant
-    returns.
+    1 means a perfect prediction, and 0 means a prediction no better than the mean. The result is None for
+    constant returns.
     """
-    variance = returns.var(unbiased=False)
-    return (
-        float("nan")
-        if float(variance) == 0.0
-        else float(1.0 - (returns - values).var(unbiased=False) / variance)
-    )
+    variance = float(returns.var(unbiased=False))
+    return None if variance == 0.0 else 1.0 - float((returns - values).var(unbiased=False)) / variance

@@ -1,24 +1,28 @@
 """PPO: the policy answers prompts, a reward model scores the answers, and the policy moves towards higher
 scores.
 
-Each iteration samples answers, scores them, computes advantages, and makes a few epochs of clipped updates.
-PPO is sensitive to these choices:
+Each step samples answers, scores them, computes advantages, and makes a few epochs of clipped updates. PPO is
+sensitive to these choices:
 
 - Log-probabilities are never taken from the sampler. They are recomputed with the training forward pass on
   the same rows that are trained on. The ratio is therefore exactly 1 before the first update, and
   ``val/first_log_ratio`` reports any deviation.
+- Updates use the token IDs as they were sampled. Answers are scored with exactly one EOS at their end.
 - The score is placed on the last real token. A truncated answer is scored as if it ended at its last token,
   and ``missing_eos_penalty`` is subtracted from its score.
-- The KL penalty is part of the reward. In the loss, the penalty's gradient would be incorrect. The penalty is
-  k1 per token, against the frozen initial policy.
-- The critic is a separate model that starts as a copy of the reward model. The critic's first value at every
-  token is the reward model's centred score, which has the correct scale. The critic's gradient never affects
-  the policy's trunk.
+- The KL penalty is part of the reward (k1), or its gradient is part of the loss (k2, k3). In the loss, k1
+  would have no gradient on average.
+- The critic is a separate model on the reward model's trunk. Its head starts at zero, so its first values are
+  as good as the mean. The critic's gradient never affects the policy, and each has its own optimiser.
 - Scores are measured in standard deviations of the training responses' rewards. The KL coefficient, the clip
   ranges and the penalty therefore have the same meaning for every reward model.
 - Advantages are whitened over all tokens in the batch. Losses are averaged over all tokens in the minibatch.
   Neither step is carried out per micro-batch.
 - There is no dropout: models stay in eval mode.
+
+The loop runs over an explicit state. ``roll_out(…, state)`` changes nothing, so a run that is stopped during
+a rollout saves the state and loses only that rollout. ``update(…, state, batch)`` changes the state. A run
+that is stopped during an update resumes from its newest checkpoint.
 """
 
 from __future__ import annotations
@@ -26,32 +30,44 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from training.rlhf.core.failures import FailureKind, UnusableInput
-from training.rlhf.core.messages import Messages
+from training.rlhf.core.alive import heard_by
+from training.rlhf.core.checkpoint import Resumed, digest, open_store, save_checkpoint, saving_when_stopped
+from training.rlhf.core.loop_state import Modules, Optimisers, fingerprint
+from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
-from training.rlhf.core.seeds import seed_everything
-from training.rlhf.generation.decoding import generate
+from training.rlhf.core.seeds import generator_for, seed_everything
+from training.rlhf.generation.prompts import EncodedPrompts
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, save_model
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.policy import advantages, losses
+from training.rlhf.policy.critic import Critic, critic_for, values_of
+from training.rlhf.policy.kl import KLController, kl_k1, kl_k3, ratio_of
+from training.rlhf.policy.ptx import encode_demonstrations, ptx_backward
+from training.rlhf.policy.reference import fill_weights, move_reference, weights_of
 from training.rlhf.policy.rollout import (
+    START,
     MicroBatch,
     Models,
-    Samples,
-    endless_order,
+    Position,
+    Rollout,
+    Row,
+    choose_prompts,
     load_models,
     observe,
-    score_answers,
+    sample_rollout,
     split_rollout,
+    usable_prompts,
 )
+from training.rlhf.policy.samples import SampleAnswer, report_samples, sample_answers
 from training.rlhf.recipes.ppo import PPOConfig
 
 # Adam's epsilon, as in OpenAI's code and CleanRL. With torch's default of 1e-8, the initial steps would be
@@ -62,241 +78,480 @@ ADAM_EPSILON = 1e-5
 @dataclass(frozen=True, slots=True)
 class PPOResult:
     """The path of the saved policy, with the metrics of the last step and some metrics of the first step. The
-    keys of the first step's metrics end in ``_first``."""
+    keys of the first step's metrics end in ``_first``. ``prompts_refused`` counts the prompts that the chat
+    template can't render."""
 
     path: Path
     steps: int
     metrics: dict[str, float]
     prompts_cut: int
+    prompts_refused: int
+
+
+@dataclass
+class PPOState:
+    """Everything that changes during a run.
+
+    ``policy_steps`` counts the steps that trained the policy. ``position`` is the place in the prompts.
+    ``before`` are the sample answers of the initial policy, and ``sampled_at`` is the step of the newest
+    samples. ``kept`` are the newest weights whose answers were within ``kl_ceiling``, if there is a ceiling.
+    """
+
+    models: Models
+    critic: Critic
+    policy_optimiser: torch.optim.Adam
+    critic_optimiser: torch.optim.Adam
+    kl: KLController
+    step: int = 0
+    policy_steps: int = 0
+    position: Position = START
+    episodes: int = 0
+    sampled_at: int = -1
+    before: list[SampleAnswer] = field(default_factory=list)
+    first: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def modules(self) -> Modules:
+        return {"policy": self.models.actor, "critic": self.critic}
+
+    @property
+    def optimisers(self) -> Optimisers:
+        return {"policy": self.policy_optimiser, "critic": self.critic_optimiser}
+
+    def counters(self) -> dict[str, Any]:
+        """The state's numbers and texts, as JSON."""
+        return {
+            "kl": [self.kl.beta, self.kl.integral, self.kl.kl],
+            **{"step": self.step, "policy_steps": self.policy_steps, "position": self.position},
+            **{"episodes": self.episodes, "sampled_at": self.sampled_at, "before": self.before},
+            **{"first": self.first, "metrics": self.metrics},
+        }
+
+    def tensors(self, config: PPOConfig) -> dict[str, Tensor]:
+        """The state's tensors apart from the trained weights and the optimisers' moments."""
+        moving = weights_of(self.models.reference) if config.reference != "fixed" else {}
+        return {f"reference.{name}": tensor for name, tensor in moving.items()} | {
+            f"kept.{name}": tensor for name, tensor in self.kept.items()
+        }
+
+    def restore(self, resumed: Resumed) -> None:
+        saved, tensors = dict(resumed.counters), resumed.data
+        self.kl = KLController(self.kl.initial, self.kl.target, *saved.pop("kl"))
+        self.position = Position(*saved.pop("position"))
+        self.before = [SampleAnswer(*pair) for pair in saved.pop("before")]
+        for name, value in saved.items():
+            setattr(self, name, value)
+        fill_weights(self.models.reference, part_of(tensors, "reference."))
+        device = self.models.actor.device
+        self.kept = {name: tensor.to(device) for name, tensor in part_of(tensors, "kept.").items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A micro-batch with the targets of its update. ``values``, ``advantages`` and ``returns`` have shape
+    (B, R) and are 0 in padding."""
+
+    seen: MicroBatch
+    values: Tensor
+    advantages: Tensor
+    returns: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step's rollout, ready for the update. ``position`` is the place in the prompts after it. If the KL
+    of the answers exceeds ``kl_ceiling``, the step is a ``recovery``."""
+
+    rollout: Rollout
+    minibatches: list[list[Part]]
+    position: Position
+    recovery: bool
+    kl: float
+    metrics: dict[str, float]
 
 
 def train(
     config: PPOConfig,
     *,
     policy: ModelSource,
-    reward_model: ModelSource,
+    reward_model: ModelSource | Mapping[str, ModelSource],
     prompts: Sequence[Messages],
+    demonstrations: Sequence[Demonstration] = (),
     out_dir: str | Path,
+    checkpoints: str | Path | None = None,
     report: Reporter | None = None,
 ) -> PPOResult:
     """Train ``policy`` against ``reward_model`` on ``prompts``, and save the trained policy to ``out_dir``.
 
-    Metrics per step, grouped by unit:
+    ``reward_model`` is one model or several named models. ``demonstrations`` are for ``ptx_coefficient``.
 
-    - In nats per answer: objective/kl.
-    - In standard deviations of the reward: objective/scores, objective/rlhf_reward and objective/spread.
-      objective/scores is the score minus ``caution`` times the uncertainty. objective/rlhf_reward is the
-      score minus penalties. If the reward model estimates its uncertainty, objective/spread is this
-      uncertainty.
-    - In nats per token: policy/entropy, policy/approxkl_avg.
-    - As shares: policy/clipfrac_avg, eos_rate.
-    - In tokens: lengths/response_mean.
-    - Other metrics: loss/{policy_avg, value_avg}, val/{ratio, first_log_ratio, explained_variance},
-      grad_norm/{policy, value}, kl_coefficient, learning_rate, updates, seconds/{rollout, update}.
+    If ``checkpoints`` is a folder and the process is killed, repeating the call resumes from the newest
+    checkpoint. On a CPU, the resumed run's weights and metrics are bitwise equal to those of an uninterrupted
+    run. The folder is not removed. A run that is stopped during a rollout saves a checkpoint first. A run
+    that is stopped during an update does not, because its weights are between two steps.
 
-    Raises TrainingDiverged if a loss or a gradient is not finite. Raises ValueError if there are no prompts
-    or the models' vocabularies or chat templates differ.
+    docs/ppo.md lists the metrics.
+
+    Raises TrainingDiverged if a score, a loss or a gradient is not finite. Raises UnusableInput, a
+    ValueError, if there are no prompts or a model can't be used. Raises CheckpointRefused if the folder
+    contains checkpoints of a run with other inputs.
     """
     report = report or NullReporter()
     seed_everything(config.seed)
-    models = load_models(policy, reward_model, caution=config.caution)
-    actor, critic, tokenizer = models.actor, models.critic, models.tokenizer
-    eos = chat.eos_id(tokenizer)
-    encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
-    if not encoded:
-        raise UnusableInput("there are no prompts to answer", FailureKind.DATA_EMPTY)
-    context = min(chat.context_length(actor), chat.context_length(models.judge))
-    # One position is reserved for EOS.
-    encoded, prompts_cut = chat.cut_prompts(encoded, context - config.max_new_tokens - 1)
-    optimiser = torch.optim.Adam(
-        [
-            {
-                "params": list(actor.parameters()),
-                "lr": config.learning_rate or rate_for(actor, at_2m=4e-4, at_1b=1e-6),
-            },
-            {
-                "params": list(critic.parameters()),
-                "lr": config.value_learning_rate or rate_for(critic, at_2m=5e-4, at_1b=5e-6),
-            },
-        ],
-        eps=ADAM_EPSILON,
-    )
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda done: rate_factor(config.schedule, done, config.steps)
-    )
-    chooser = torch.Generator().manual_seed(config.seed)
-    upcoming = endless_order(len(encoded), chooser)
-    kl_coefficient = config.kl_coefficient
-    first: dict[str, float] = {}
-    metrics: dict[str, float] = {}
-    samples = Samples(
-        models,
-        prompts[: config.samples],
-        encoded[: config.samples],
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        seed=config.seed,
-    )
-    samples.report_to(0, report)
+    sources = reward_model if isinstance(reward_model, Mapping) else {"reward": reward_model}
+    state = new_state(config, load_models(policy, sources, config))
+    models = state.models
+    context = min(chat.context_length(models.actor), chat.context_length(state.critic.trunk))
+    usable = usable_prompts(config, models, prompts, context=context)
+    shown = encode_demonstrations(config, models.tokenizer, demonstrations, context=context)
+    of = {
+        "prompts": digest([usable.messages, usable.ids]),
+        "demonstrations": digest(shown),
+        "policy": fingerprint({"policy": models.actor}),
+        "reward models": fingerprint({judge.name: judge.model for judge in models.judges.judges}),
+    }
+    store = open_store(checkpoints, config, of=of)
+    if resumed := store.resume(state.modules, state.optimisers):
+        state.restore(resumed)
 
-    for step in range(1, config.steps + 1):
-        report.check()
-        started = time.perf_counter()
+    def save() -> None:
+        save_checkpoint(
+            store, report, state.step, state.modules, state.optimisers, state.counters(),
+            state.tensors(config),
+        )  # fmt: skip
 
-        # 1. Roll out with plain sampling. With top-k or top-p, the answers would come from a different policy
-        # than the one being trained.
-        chosen = [encoded[next(upcoming)] for _ in range(config.rollout_prompts)]
-        answers = generate(
-            actor,
-            tokenizer,
-            chosen,
-            n=config.responses_per_prompt,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            seed=config.seed + step,
-        )
-        # 2. Score complete answers that end with EOS, as in the reward model's training.
-        scores, finished, spreads = score_answers(models, chosen, answers, eos=eos)
-        penalised = (
-            scores.clamp(-config.score_clip, config.score_clip) - config.missing_eos_penalty * ~finished
-        )
-        # 3. Run the same rows through policy, reference and critic, with the training forward pass.
-        rows = [(prompt, a.ids) for prompt, group in zip(chosen, answers, strict=True) for a in group]
-        dealt = split_rollout(
-            rows, minibatches=config.minibatches, max_tokens=config.micro_batch_tokens, generator=chooser
-        )
-        minibatches = [
-            [
-                observe(models, [rows[i] for i in part], penalised[part], eos, config.temperature)
-                for part in parts
-            ]
-            for parts in dealt
-        ]
-        batch = [part for minibatch in minibatches for part in minibatch]
-        # 4. Compute rewards per token and advantages per answer, and whiten the advantages over all answers.
-        for part in batch:
-            kl = advantages.kl_k1(part.log_probs, part.reference)
-            rewards = advantages.token_rewards(part.scores, kl, part.mask, kl_coefficient=kl_coefficient)
-            part.advantages, part.returns = advantages.generalised_advantages(
-                rewards, part.values, part.mask, gamma=config.gamma, lam=config.gae_lambda
-            )
-        whitened = advantages.whiten([part.advantages for part in batch], [part.mask for part in batch])
-        for part, advantage in zip(batch, whitened, strict=True):
-            part.advantages = advantage
+    # Long passes give signs of life for every token or micro-batch. `heard_by` turns them into checks, so a
+    # cancel is heard within seconds.
+    report.progress("train", state.step, config.steps)
+    while True:
+        with saving_when_stopped(save), heard_by(report.check):
+            report.check()
+            if state.sampled_at < state.step and (
+                state.step % config.sample_every == 0 or state.step == config.steps
+            ):
+                show_samples(config, state, usable, report)
+            if state.step == config.steps:
+                stay_below_ceiling(config, state, usable)
+                break
+            started = time.perf_counter()
+            batch = roll_out(config, state, usable)
         rolled_out = time.perf_counter()
-
-        # 5. Make a few epochs of clipped updates.
-        updated = update(config, models, optimiser, minibatches, chooser, step=step)
-        rate = float(scheduler.get_last_lr()[0])
-        scheduler.step()
-
-        # 6. Report metrics and adapt the KL coefficient.
-        kl_sums = torch.cat([(part.log_probs - part.reference).sum(dim=1) for part in batch])
-        mask = torch.cat([part.mask.flatten() for part in batch])
-        lengths = torch.cat([part.mask.sum(dim=1) for part in batch])
-        kl_mean = float(kl_sums.mean())
-        metrics = {
-            "objective/kl": kl_mean,
-            "objective/scores": float(scores.mean()),
-            "objective/rlhf_reward": float(penalised.mean()) - kl_coefficient * kl_mean,
-            "policy/entropy": float(torch.cat([part.entropy.flatten() for part in batch])[mask].mean()),
-            **updated,
-            "val/explained_variance": advantages.explained_variance(
-                torch.cat([part.values.flatten() for part in batch])[mask],
-                torch.cat([part.returns.flatten() for part in batch])[mask],
-            ),
-            "lengths/response_mean": float(lengths.float().mean()),
-            "eos_rate": float(finished.float().mean()),
-            "kl_coefficient": kl_coefficient,
-            "learning_rate": rate,
+        with heard_by(report.check):
+            updated = update(config, state, batch, shown)
+        seconds = {
             "seconds/rollout": rolled_out - started,
             "seconds/update": time.perf_counter() - rolled_out,
         }
-        if models.uncertainty:
-            metrics["objective/spread"] = float(spreads.mean())
-        first = first or {f"{name}_first": metrics[name] for name in ("objective/scores", "objective/kl")}
-        if config.kl_target is not None:
-            kl_coefficient = advantages.adapted_kl_coefficient(
-                kl_coefficient,
-                kl=kl_mean,
-                target=config.kl_target,
-                samples=len(rows),
-                horizon=config.kl_horizon,
-            )
-        report.metrics(step, metrics)
-        report.progress("train", step, config.steps)
-        if step % config.sample_every == 0 or step == config.steps:
-            samples.report_to(step, report)
+        report.metrics(state.step, updated | seconds)
+        report.progress("train", state.step, config.steps)
+        if store.due():
+            save()
 
-    path = save_model(actor, tokenizer, out_dir)
-    return PPOResult(path, config.steps, metrics | first, prompts_cut)
+    path = save_model(models.actor, models.tokenizer, out_dir)
+    return PPOResult(path, config.steps, state.metrics | state.first, usable.cut, usable.refused)
+
+
+def new_state(config: PPOConfig, models: Models) -> PPOState:
+    critic = critic_for(models)
+    rates = {
+        "policy": config.learning_rate or rate_for(models.actor, at_2m=4e-4, at_1b=1e-6),
+        "critic": config.value_learning_rate or rate_for(critic, at_2m=5e-4, at_1b=5e-6),
+    }
+    return PPOState(
+        models,
+        critic,
+        torch.optim.Adam(models.actor.parameters(), lr=rates["policy"], eps=ADAM_EPSILON),
+        torch.optim.Adam(critic.parameters(), lr=rates["critic"], eps=ADAM_EPSILON),
+        KLController.starting(config.kl_coefficient, config.kl_target),
+    )
+
+
+def roll_out(config: PPOConfig, state: PPOState, prompts: EncodedPrompts) -> Batch:
+    """Sample and score answers, and compute their advantages. Doesn't change the state."""
+    step, models, beta = state.step + 1, state.models, state.kl.beta
+    # 1. Sample answers to the next prompts and score them.
+    chosen, position = choose_prompts(
+        config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids)
+    )
+    rollout = sample_rollout(config, models, prompts, chosen, step=step)
+    # 2. Run the same rows through policy, reference and critic, with the training forward pass.
+    dealt = [
+        [(seen, values_of(state.critic, seen)) for seen in (observe(models, rollout, part) for part in parts)]
+        for parts in split_rollout(config, rollout)
+    ]
+    every = [pair for minibatch in dealt for pair in minibatch]
+    kl = mean_kl([seen for seen, _ in every])
+    rewards = rollout.rewards(config)
+    require_finite(
+        step,
+        {
+            "objective/scores": float(rollout.judged.scores.mean()),
+            "objective/kl": kl,
+            "the critic's mean value": float(sum(values.sum() for _, values in every)),
+        },
+    )
+    # 3. Compute rewards per token. Beyond the ceiling, the reward is only the KL penalty. The critic predicts
+    # other rewards, so it takes no part in such a step.
+    recovery = config.kl_ceiling is not None and kl > config.kl_ceiling
+    in_reward = 1.0 if recovery else beta if config.kl_estimator == "k1" else 0.0
+    masks = [seen.mask for seen, _ in every]
+    per_token = [
+        advantages.token_rewards(
+            rewards[seen.numbers].to(values.device) * (not recovery),
+            kl_k1(seen.log_probs, seen.reference),
+            seen.mask,
+            kl_coefficient=in_reward,
+        )
+        for seen, values in every
+    ]
+    if config.whiten_rewards:
+        per_token = advantages.whiten(per_token, masks, shift_mean=False)
+    # 4. Compute advantages per answer, and whiten them over all answers.
+    found = [
+        advantages.generalised_advantages(
+            reward, values * (not recovery), seen.mask, gamma=config.gamma, lam=config.gae_lambda
+        )
+        for reward, (seen, values) in zip(per_token, every, strict=True)
+    ]
+    whitened = iter(advantages.whiten([advantage for advantage, _ in found], masks))
+    returns = iter([part for _, part in found])
+    minibatches = [
+        [Part(seen, values, next(whitened), next(returns)) for seen, values in minibatch]
+        for minibatch in dealt
+    ]
+    metrics = rollout_metrics(
+        config,
+        rollout,
+        [part for parts in minibatches for part in parts],
+        rewards,
+        beta=beta,
+        estimates_uncertainty=models.judges.estimates_uncertainty,
+    )
+    return Batch(rollout, minibatches, position, recovery, kl, metrics | {"objective/kl": kl})
 
 
 def update(
-    config: PPOConfig,
-    models: Models,
-    optimiser: torch.optim.Optimizer,
-    minibatches: Sequence[Sequence[MicroBatch]],
-    chooser: torch.Generator,
-    *,
-    step: int,
+    config: PPOConfig, state: PPOState, batch: Batch, demonstrations: Sequence[Row] = ()
 ) -> dict[str, float]:
-    """Make one pass over the rollout with an optimiser step per minibatch. Return the metrics, averaged
-    over these steps.
+    """Make a few epochs of clipped updates, and bring the state to the end of the step. Return the step's
+    metrics."""
+    step, beta = state.step + 1, state.kl.beta
+    trains_policy, trains_critic = step > config.critic_warmup_steps, not batch.recovery
+    if config.kl_ceiling is not None and not batch.recovery:
+        state.kept = {name: tensor.clone() for name, tensor in weights_of(state.models.actor).items()}
+    after_warmup = config.steps - config.critic_warmup_steps
+    rates = {
+        "policy": rate_factor(config.schedule, state.policy_steps, after_warmup) if trains_policy else 0.0,
+        "critic": rate_factor(config.schedule, state.step, config.steps) if trains_critic else 0.0,
+    }
+    for name, optimiser in state.optimisers.items():
+        for group in optimiser.param_groups:
+            group["lr"] = optimiser.defaults["lr"] * rates[name]
+    passes = epochs(
+        config, state, batch, demonstrations, trains_policy=trains_policy, trains_critic=trains_critic
+    )
+    move_reference(config, state.models, step)
+    state.step, state.position = step, batch.position
+    state.policy_steps += trains_policy
+    state.episodes += len(batch.rollout.rows)
+    state.metrics = batch.metrics | passes
+    state.metrics |= {
+        "kl_coefficient": beta,
+        "lr": float(state.policy_optimiser.param_groups[0]["lr"]),
+        "episode": float(state.episodes),
+    }
+    if config.kl_ceiling is not None:
+        state.metrics["recovery"] = float(batch.recovery)
+    state.kl = state.kl.after(batch.kl)
+    if not state.first:
+        state.first = {f"{name}_first": state.metrics[name] for name in ("objective/scores", "objective/kl")}
+    return state.metrics
 
-    If the policy's KL from the sampling policy exceeds ``stop_kl``, the pass ends before the next step.
+
+def epochs(
+    config: PPOConfig,
+    state: PPOState,
+    batch: Batch,
+    demonstrations: Sequence[Row],
+    *,
+    trains_policy: bool,
+    trains_critic: bool,
+) -> dict[str, float]:
+    """Pass over the rollout, with an optimiser step per minibatch. Return the metrics, averaged over these
+    steps.
+
+    If the policy's KL from the sampling policy exceeds ``stop_kl``, the passes end before the next step.
     Beyond that limit, clipped ratios carry little information. ``val/first_log_ratio`` is the largest |log
     ratio| before the first step. ``val/first_log_ratio`` is 0 unless the rollout's forward pass differs from
     the one in training. A difference between these forward passes is the most common bug in PPO code.
     """
+    step, actor, temperature = batch.rollout.step, state.models.actor, batch.rollout.temperature
     sums: defaultdict[str, float] = defaultdict(float)
     updates, first_log_ratio = 0, 0.0
-    for _ in range(config.epochs):
-        for index in torch.randperm(len(minibatches), generator=chooser).tolist():
-            tokens = sum(int(part.mask.sum()) for part in minibatches[index])
+    for epoch in range(config.epochs):
+        order = torch.randperm(
+            len(batch.minibatches), generator=generator_for(config.seed, "epoch", step, epoch)
+        )
+        for number in order.tolist():
+            minibatch = batch.minibatches[number]
+            tokens = sum(int(part.seen.mask.sum()) for part in minibatch)
             seen: defaultdict[str, float] = defaultdict(float)
-            for part in minibatches[index]:
-                mask, old, old_values = part.mask, part.log_probs[part.mask], part.values[part.mask]
-                log_probs, _ = token_log_probs(models.actor, *part.rows, temperature=config.temperature)
-                policy_losses = losses.clipped_policy_loss(
-                    log_probs, old, part.advantages[mask], clip=config.clip
-                )
-                value_losses = losses.clipped_value_loss(
-                    models.critic(*part.rows), old_values, part.returns[mask], clip=config.value_clip
-                )
-                # One backward pass serves both losses, because the critic and the policy share no weights.
+            for part in minibatch:
                 # Each micro-batch adds its summed loss, divided by the minibatch's number of tokens. The
                 # result therefore does not depend on how the minibatch is split into micro-batches.
-                policy_part = policy_losses.sum() * float(step > config.critic_warmup_steps)
-                torch.autograd.backward((policy_part + value_losses.sum()) / tokens)
-                log_ratio = (log_probs - old).detach()
-                if updates == 0:
-                    first_log_ratio = max(first_log_ratio, float(log_ratio.abs().max()))
-                seen["loss/policy_avg"] += float(policy_losses.detach().sum()) / tokens
-                seen["loss/value_avg"] += float(value_losses.detach().sum()) / tokens
-                seen["policy/approxkl_avg"] += float(advantages.kl_k3(old, old + log_ratio).sum()) / tokens
-                clipped = (log_ratio.exp() - 1).abs() > config.clip
-                seen["policy/clipfrac_avg"] += float(clipped.sum()) / tokens
-                seen["val/ratio"] += float(log_ratio.exp().sum()) / tokens
-            norms = {
-                "grad_norm/policy": float(
-                    nn.utils.clip_grad_norm_(models.actor.parameters(), config.max_grad_norm)
-                ),
-                "grad_norm/value": float(
-                    nn.utils.clip_grad_norm_(models.critic.parameters(), config.max_grad_norm)
-                ),
-            }
-            require_finite(step, seen | norms)
-            if config.stop_kl is not None and seen["policy/approxkl_avg"] > config.stop_kl:
+                if trains_policy:
+                    found, largest = policy_backward(config, state, part, tokens, temperature)
+                    first_log_ratio = first_log_ratio if updates else max(first_log_ratio, largest)
+                    add(seen, found)
+                if trains_critic:
+                    add(seen, critic_backward(config, state.critic, part, tokens))
+            if trains_policy and config.ptx_coefficient > 0:
+                generator = generator_for(config.seed, "demonstrations", step, epoch, number)
+                seen["loss/ptx"] = ptx_backward(
+                    config, actor, state.models.tokenizer, demonstrations, generator
+                )
+            if trains_policy:
+                ratio_mean = seen["val/ratio"]
+                seen["val/ratio_var"] -= ratio_mean**2
+                seen["grad_norm/policy"] = clipped_norm(actor, config.max_grad_norm)
+            if trains_critic:
+                seen["grad_norm/value"] = clipped_norm(state.critic, config.max_grad_norm)
+            require_finite(step, seen)
+            stops = config.stop_kl is not None and seen["policy/approxkl_avg"] > config.stop_kl
+            for optimiser, trains in (
+                (state.policy_optimiser, trains_policy),
+                (state.critic_optimiser, trains_critic),
+            ):
+                if trains and not stops:
+                    optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
+            if stops:
                 return means(sums, updates) | {"val/first_log_ratio": first_log_ratio}
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
             updates += 1
-            for name, value in (seen | norms).items():
-                sums[name] += value
-    return means(sums, updates) | {"val/first_log_ratio": first_log_ratio}
+            add(sums, seen)
+    return means(sums, updates) | ({"val/first_log_ratio": first_log_ratio} if trains_policy else {})
+
+
+def policy_backward(
+    config: PPOConfig, state: PPOState, part: Part, tokens: int, temperature: float
+) -> tuple[dict[str, float], float]:
+    """Add the gradient of the policy's loss on a micro-batch. Return its share of the minibatch's metrics,
+    and the largest |log ratio|."""
+    seen, mask = part.seen, part.seen.mask
+    old, advantage = seen.log_probs[mask], part.advantages[mask]
+    log_probs, entropy = token_log_probs(
+        state.models.actor,
+        *seen.rows.inputs,
+        temperature=temperature,
+        entropy_gradient=config.entropy_coefficient > 0,
+    )
+    surrogate, loss = losses.policy_loss(
+        config, log_probs, old, seen.reference[mask], advantage, entropy, kl_coefficient=state.kl.beta
+    )
+    torch.autograd.backward(loss.sum() / tokens)
+    new = log_probs.detach()
+    ratio = ratio_of(new, old)
+    shares = {
+        "loss/policy_avg": surrogate.detach(),
+        "policy/approxkl_avg": kl_k3(old, new),
+        "policy/clipfrac_avg": ((ratio - 1).abs() > config.clip).float(),
+        "policy/entropy_avg": entropy.detach(),
+        "val/ratio": ratio,
+        "val/ratio_var": ratio.square(),  # becomes the variance when the minibatch is complete
+    }
+    return (
+        {name: float(values.sum()) / tokens for name, values in shares.items()},
+        float((new - old).abs().max()),
+    )
+
+
+def critic_backward(config: PPOConfig, critic: Critic, part: Part, tokens: int) -> dict[str, float]:
+    """Add the gradient of the critic's loss on a micro-batch. Return its share of the minibatch's metrics."""
+    mask = part.seen.mask
+    loss, clipped = losses.clipped_value_loss(
+        critic(*part.seen.rows.inputs), part.values[mask], part.returns[mask], clip=config.value_clip
+    )
+    torch.autograd.backward(config.value_coefficient * loss.sum() / tokens)
+    return {
+        "loss/value_avg": float(loss.detach().sum()) / tokens,
+        "val/clipfrac_avg": float(clipped.sum()) / tokens,
+    }
+
+
+def rollout_metrics(
+    config: PPOConfig,
+    rollout: Rollout,
+    parts: Sequence[Part],
+    rewards: Tensor,
+    *,
+    beta: float,
+    estimates_uncertainty: bool,
+) -> dict[str, float]:
+    kl = mean_kl([part.seen for part in parts])
+    entropies = [(-part.seen.log_probs * part.seen.mask).sum(dim=1) for part in parts]
+    last = [one.ids[-1] for group in rollout.answers for one in group if one.finished]
+    metrics = {
+        "objective/scores": float(rollout.judged.scores.mean()),
+        "objective/entropy": float(torch.cat(entropies).mean()),
+        "objective/non_score_reward": -beta * kl,
+        "objective/rlhf_reward": float(rewards.mean()) - beta * kl,
+        "val/num_eos_tokens": float(len(last)),
+        "lengths/response_mean": float(rollout.lengths.float().mean()),
+        "eos_rate": float(rollout.finished.float().mean()),
+    }
+    if estimates_uncertainty:
+        metrics["objective/spread"] = float(rollout.judged.spreads.mean())
+    if config.temperature_end is not None:
+        metrics["temperature"] = rollout.temperature
+    explained = advantages.explained_variance(
+        torch.cat([part.values[part.seen.mask] for part in parts]),
+        torch.cat([part.returns[part.seen.mask] for part in parts]),
+    )
+    return metrics | ({} if explained is None else {"val/explained_variance": explained})
+
+
+def mean_kl(seen: Sequence[MicroBatch]) -> float:
+    """Return the mean KL from the reference, in nats per answer (k1)."""
+    return float(torch.cat([(one.log_probs - one.reference).sum(dim=1) for one in seen]).mean())
+
+
+def stay_below_ceiling(config: PPOConfig, state: PPOState, prompts: EncodedPrompts) -> None:
+    """Measure the KL of the final policy on one more rollout. If the KL exceeds the ceiling, go back to the
+    newest weights whose KL did not."""
+    if config.kl_ceiling is None:
+        return
+    chosen, _ = choose_prompts(config.seed, state.position, count=config.rollout_prompts, of=len(prompts.ids))
+    rollout = sample_rollout(config, state.models, prompts, chosen, step=config.steps + 1)
+    kl = mean_kl(
+        [observe(state.models, rollout, part) for parts in split_rollout(config, rollout) for part in parts]
+    )
+    state.metrics = state.metrics | {"objective/kl_final": kl, "went_back": float(kl > config.kl_ceiling)}
+    if kl > config.kl_ceiling:
+        fill_weights(state.models.actor, state.kept)
+
+
+def show_samples(config: PPOConfig, state: PPOState, prompts: EncodedPrompts, report: Reporter) -> None:
+    """Report sample answers of the current policy beside those of the initial policy."""
+    after = sample_answers(config, state.models, prompts, state.models.actor)
+    state.before = state.before or after
+    report_samples(report, state.step, prompts, state.before, after)
+    state.sampled_at = state.step
+
+
+def clipped_norm(module: nn.Module, limit: float) -> float:
+    return float(nn.utils.clip_grad_norm_(module.parameters(), limit))
+
+
+def add(sums: defaultdict[str, float], values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+        sums[name] += value
 
 
 def means(sums: Mapping[str, float], updates: int) -> dict[str, float]:
     return {name: value / updates for name, value in sums.items()} | {"updates": float(updates)}
+
+
+def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}

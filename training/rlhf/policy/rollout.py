@@ -1,265 +1,282 @@
-"""PPO's data structures: the four models, and the rows of prompts and answers that these models process."""
+"""Sample answers from a policy, score them, and run them through the policy and the reference. PPO and RLOO
+share these pieces.
+
+Each piece is a function of its arguments and of (seed, step). A loop that uses them has no random state to
+save.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core.failures import FailureKind
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.reporter import Reporter
-from training.rlhf.data.batching import Group, cut_by_width
+from training.rlhf.core.seeds import generator_for
+from training.rlhf.data.batching import cut_by_width
 from training.rlhf.generation.decoding import Completion, generate
+from training.rlhf.generation.prompts import EncodedPrompts, encode_prompts
+from training.rlhf.judging.judges import Asked, Judged, Judges, open_judges
 from training.rlhf.models import chat
-from training.rlhf.models.checks.reward import refuse_encoder, refuse_flat
-from training.rlhf.models.loading import Loaded, ModelSource, open_policy, open_reward_model
+from training.rlhf.models.checks.refusal import Refused
+from training.rlhf.models.loading import Loaded, ModelSource, open_policy
 from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.models.pairs import refuse_other_tokens
-from training.rlhf.models.trunks import head_of, is_encoder
-from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
-from training.rlhf.reward.scoring import RewardScale, stored_scale
-from training.rlhf.reward.uncertainty import uncertainty_of
+from training.rlhf.recipes.rollouts import RolloutConfig
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The policy in training, its frozen initial copy, the frozen reward model with its scale, and the
-    critic.
-
-    ``uncertainty`` is the reward model's uncertainty estimate, if there is one. ``caution`` is the number of
-    standard deviations that are subtracted from scores.
-    """
+    """The policy in training (`actor`), the model from which its KL divergence is measured (`reference`), and
+    the frozen reward models. The reference starts as a copy of the policy."""
 
     actor: PreTrainedModel
     reference: PreTrainedModel
-    judge: PreTrainedModel
-    critic: Critic
-    scale: RewardScale
     tokenizer: PreTrainedTokenizerBase
-    uncertainty: Uncertainty | None = None
-    caution: float = 0.0
+    judges: Judges
 
 
-class Scored(NamedTuple):
-    """The scores of N answers. Each field has shape (N,).
+class Row(NamedTuple):
+    """One answer to train on, as token IDs. `answer` contains the IDs as they were sampled."""
 
-    ``scores``: in standard deviations from the training mean, after the deduction for caution. ``finished``:
-    whether the answer ended with EOS. ``spreads``: the reward model's uncertainty as a standard deviation,
-    or 0 if there is no uncertainty estimate.
+    prompt: list[int]
+    answer: list[int]
+
+    @property
+    def length(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The answers that were sampled in one step, with their scores.
+
+    `prompts` are the token IDs of P prompts, and `answers` are the K answers to each of them. `rows`, of
+    length N = P · K, is the same in one list. The scores are in the order of the rows. `temperature` is the
+    sampling temperature, and all log-probabilities of these answers use it too.
     """
 
-    scores: Tensor
+    step: int
+    temperature: float
+    prompts: list[list[int]]
+    answers: list[list[Completion]]
+    rows: list[Row]
     finished: Tensor
-    spreads: Tensor
+    lengths: Tensor
+    judged: Judged
+
+    def rewards(self, config: RolloutConfig) -> Tensor:
+        """Return the reward of each answer, with shape (N,), in standard deviations: the clipped score minus
+        the penalties. The KL penalty is not included."""
+        scores = self.judged.scores.clamp(-config.score_clip, config.score_clip)
+        return scores - config.missing_eos_penalty * ~self.finished - config.length_penalty * self.lengths
 
 
-class Critic(nn.Module):
-    """A trunk with one fp32 output per token. The output is the value of the state in which the next token is
-    chosen."""
+class Position(NamedTuple):
+    """A place in the endless sequence of prompts: the number of complete passes over all prompts, and the
+    number of prompts used in the current pass."""
 
-    def __init__(self, reward_model: PreTrainedModel, scale: RewardScale) -> None:
-        super().__init__()
-        self.trunk = copy.deepcopy(reward_model.base_model).requires_grad_(True)
-        weight = head_of(reward_model).weight.detach().float()
-        self.head = nn.Linear(weight.shape[1], 1, device=weight.device)
-        with torch.no_grad():  # the reward model's score, centred and scaled in the same way as PPO's rewards
-            self.head.weight.copy_(weight / scale.std)
-            self.head.bias.fill_(-scale.mean / scale.std)
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor) -> Tensor:
-        """Return the value of the state before each wanted token, with shape (N,), in row order. All
-        arguments have shape (B, T)."""
-        states = self.trunk(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-        ).last_hidden_state
-        values: Tensor = self.head(states[:, :-1][wanted[:, 1:]].float()).squeeze(-1)
-        return values
+    passes: int
+    used: int
 
 
-@dataclass(slots=True)
-class MicroBatch:
-    """Rows that the models process together. The rows have the same shapes in the rollout and in every epoch,
-    so that results are bitwise equal.
+START = Position(0, 0)
 
-    The B rows of T tokens are right-padded, and the longest response has R tokens. ``wanted``, with shape
-    (B, T), marks the response tokens. ``mask``, with shape (B, R), marks the same tokens. In all (B, R)
-    tensors, positions are counted from the start of the response. ``scores`` has shape (B,).
+
+@dataclass(frozen=True, slots=True)
+class Padded:
+    """Rows that a model processes together, as tensors on its device.
+
+    The B rows of T tokens are right-padded, and the longest answer has R tokens. `wanted`, with shape (B, T),
+    marks the answers' tokens. `mask`, with shape (B, R), marks the same tokens, but its columns are counted
+    from the start of the answer.
     """
 
     input_ids: Tensor
     attention_mask: Tensor
     wanted: Tensor
     mask: Tensor
-    scores: Tensor
-    log_probs: Tensor
-    reference: Tensor
-    values: Tensor
-    entropy: Tensor
-    advantages: Tensor
-    returns: Tensor
 
     @property
-    def rows(self) -> tuple[Tensor, Tensor, Tensor]:
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.input_ids, self.attention_mask, self.wanted
 
+    def per_answer(self, flat: Tensor) -> Tensor:
+        """Arrange one number per wanted token, with shape (wanted.sum(),), as a tensor of shape (B, R)."""
+        return flat.new_zeros(self.mask.shape).masked_scatter(self.mask, flat)
 
-def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: float = 0.0) -> Models:
-    """Load the policy and the reward model. The reference is a frozen copy of the policy, and the critic is
-    a trainable copy of the reward model.
 
-    Raises ValueError for an encoder, for a different vocabulary or chat template, and for a reward model with
-    constant rewards.
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Rows of a rollout that the models process together, and what the models say about them before the
+    update.
+
+    The rows have the same shapes here and in every epoch of the update, so that the results are bitwise
+    equal. `numbers` are the rows' positions in the rollout. `log_probs`, `reference` and `entropy`, with
+    shape (B, R), are in nats and are 0 in padding.
     """
-    uncertainty = uncertainty_of(reward_model, caution=caution)
+
+    numbers: list[int]
+    rows: Padded
+    log_probs: Tensor
+    reference: Tensor
+    entropy: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        return self.rows.mask
+
+
+def load_models(
+    policy: ModelSource, reward_models: Mapping[str, ModelSource], config: RolloutConfig
+) -> Models:
+    """Load the policy and the reward models. Raises ModelNotFound, and Refused for unusable models."""
     actor, tokenizer = open_policy(policy)
-    judge, judge_tokenizer = open_reward_model(reward_model)
-    refuse_encoder(encoder=is_encoder(judge))
-    refuse_other_tokens(Loaded(actor, tokenizer), Loaded(judge, judge_tokenizer))
+    judges = open_judges(reward_models, config, policy=Loaded(actor, tokenizer))
     reference = copy.deepcopy(actor).requires_grad_(False)
-    scale = stored_scale(judge)
-    refuse_flat(scale.std)
-    judge.requires_grad_(False)
-    return Models(actor, reference, judge, Critic(judge, scale), scale, tokenizer, uncertainty, caution)
+    return Models(actor, reference, tokenizer, judges)
 
 
-def score_answers(
-    models: Models, prompts: Sequence[list[int]], answers: Sequence[Sequence[Completion]], *, eos: int
-) -> Scored:
-    """Return the reward model's scores for the answers to each prompt, in order.
+def usable_prompts(
+    config: RolloutConfig, models: Models, prompts: Sequence[Messages], *, context: int | None = None
+) -> EncodedPrompts:
+    """Encode the prompts, and truncate those that leave no room for an answer in the context (by default,
+    that of the policy). Raises UnusableInput if there are no prompts or if an answer doesn't fit."""
+    # One position is reserved for the EOS that is appended to a truncated answer.
+    longest = config.max_new_tokens + 1
+    for judge in models.judges.judges:
+        if judge.same_tokens and longest >= judge.limit:
+            raise Refused(
+                f"an answer of {config.max_new_tokens} tokens leaves no room for a prompt: the reward model "
+                f"{judge.name} reads at most {judge.limit} tokens. Lower max_new_tokens",
+                FailureKind.TEXTS_TOO_LONG,
+            )
+    context = context or chat.context_length(models.actor)
+    return encode_prompts(models.tokenizer, prompts, limit=context - longest)
 
-    The sampled token IDs are scored directly, because decoding and re-encoding can change them. EOS is
-    appended to a truncated answer, because a reward model's score is meaningful only at EOS.
+
+def choose_prompts(seed: int, position: Position, *, count: int, of: int) -> tuple[list[int], Position]:
+    """Return the next `count` prompts out of `of`, as indices, and the position after them.
+
+    Every pass has its own random order, so that each prompt occurs once per pass.
     """
-    judge, scale = models.judge, models.scale
-    groups = [
-        Group(prompt, [a.ids if a.finished else [*a.ids, eos] for a in group], [])
-        for prompt, group in zip(prompts, answers, strict=True)
+    chosen: list[int] = []
+    passes, used = position
+    while len(chosen) < count:
+        order = torch.randperm(of, generator=generator_for(seed, "prompts", passes)).tolist()
+        part = order[used : used + count - len(chosen)]
+        chosen += part
+        used += len(part)
+        if used == of:
+            passes, used = passes + 1, 0
+    return chosen, Position(passes, used)
+
+
+def temperature_at(config: RolloutConfig, step: int) -> float:
+    """Return the sampling temperature of a step. It changes linearly from `temperature` in the first step to
+    `temperature_end` in the last one."""
+    if config.temperature_end is None or config.steps == 1:
+        return config.temperature
+    share = (step - 1) / (config.steps - 1)
+    return config.temperature + share * (config.temperature_end - config.temperature)
+
+
+def sample_rollout(
+    config: RolloutConfig, models: Models, prompts: EncodedPrompts, chosen: Sequence[int], *, step: int
+) -> Rollout:
+    """Answer the chosen prompts with the policy and score the answers.
+
+    Answers are sampled from the policy's whole distribution. With top-k or top-p, they would come from a
+    different policy than the one being trained.
+    """
+    ids = [prompts.ids[i] for i in chosen]
+    temperature = temperature_at(config, step)
+    answers = generate(
+        models.actor,
+        models.tokenizer,
+        ids,
+        n=config.responses_per_prompt,
+        max_new_tokens=config.max_new_tokens,
+        temperature=temperature,
+        generator=generator_for(config.seed, "rollout", step),
+    )
+    judged = score(models, [prompts.messages[i] for i in chosen], ids, answers)
+    sampled = [one for group in answers for one in group]
+    return Rollout(
+        step=step,
+        temperature=temperature,
+        prompts=ids,
+        answers=answers,
+        rows=[Row(prompt, one.ids) for prompt, group in zip(ids, answers, strict=True) for one in group],
+        finished=torch.tensor([one.finished for one in sampled]),
+        lengths=torch.tensor([len(one.ids) for one in sampled]),
+        judged=judged,
+    )
+
+
+def score(
+    models: Models,
+    messages: Sequence[Messages],
+    prompts: Sequence[list[int]],
+    answers: Sequence[Sequence[Completion]],
+) -> Judged:
+    """Score the answers to each prompt. Each answer is scored with exactly one EOS at its end."""
+    eos = chat.eos_id(models.tokenizer)
+    asked = [
+        Asked(conversation, ids, [one.ended(eos) for one in group])
+        for conversation, ids, group in zip(messages, prompts, answers, strict=True)
     ]
-    found = cautious_scores(judge, groups, models.uncertainty, caution=models.caution, pad_id=eos)
-    raw, spreads = (torch.cat(values).to(judge.device) for values in found)
-    finished = torch.tensor([a.finished for group in answers for a in group], device=judge.device)
-    return Scored((raw - scale.mean) / scale.std, finished, spreads / scale.std)
+    return models.judges.score(asked)
 
 
-def split_rollout(
-    rows: Sequence[tuple[list[int], list[int]]],
-    *,
-    minibatches: int,
-    max_tokens: int,
-    generator: torch.Generator,
-) -> list[list[list[int]]]:
-    """Divide rows at random into minibatches, each split by length into micro-batches of at most
-    ``max_tokens`` token positions.
+def split_rollout(config: RolloutConfig, rollout: Rollout) -> list[list[list[int]]]:
+    """Divide a rollout's rows at random into minibatches, each split by length into micro-batches of at most
+    `micro_batch_tokens` token positions.
 
-    Rows are divided once per rollout. Every epoch therefore processes a row in the same padded shape as in
-    the rollout, and the first ratio is exactly 1. Returns, for each minibatch, the row indices of its
+    Rows are divided once per rollout. Every epoch therefore processes a row in the same padded shape as
+    before the update, and the first ratio is exactly 1. Returns, for each minibatch, the row numbers of its
     micro-batches.
     """
-    dealt = torch.randperm(len(rows), generator=generator).tensor_split(min(minibatches, len(rows)))
+    rows, generator = rollout.rows, generator_for(config.seed, "minibatches", rollout.step)
+    dealt = torch.randperm(len(rows), generator=generator).tensor_split(min(config.minibatches, len(rows)))
     result = []
     for minibatch in dealt:
         numbers = minibatch.tolist()
-        shapes = [(1, len(rows[i][0]) + len(rows[i][1])) for i in numbers]
-        result.append([[numbers[i] for i in part] for part in cut_by_width(shapes, max_places=max_tokens)])
+        shapes = [(1, rows[i].length) for i in numbers]
+        parts = cut_by_width(shapes, max_places=config.micro_batch_tokens)
+        result.append([[numbers[i] for i in part] for part in parts])
     return result
 
 
-@torch.no_grad()
-def observe(
-    models: Models,
-    rows: Sequence[tuple[list[int], list[int]]],
-    scores: Tensor,
-    pad_id: int,
-    temperature: float,
-) -> MicroBatch:
-    """Run the prompt and answer of each row through the policy, the reference and the critic."""
-    device, width = models.actor.device, max(len(prompt) + len(answer) for prompt, answer in rows)
-    longest = max(len(answer) for _, answer in rows)
+def pad_rows(rows: Sequence[Row], *, pad_id: int, device: torch.device) -> Padded:
+    width, longest = max(row.length for row in rows), max(len(row.answer) for row in rows)
     input_ids = torch.full((len(rows), width), pad_id)
-    attention_mask, wanted = (
-        torch.zeros(len(rows), width, dtype=torch.long),
-        torch.zeros(len(rows), width, dtype=torch.bool),
-    )
+    attention_mask = torch.zeros(len(rows), width, dtype=torch.long)
+    wanted = torch.zeros(len(rows), width, dtype=torch.bool)
     mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for i, (prompt, answer) in enumerate(rows):
-        input_ids[i, : len(prompt) + len(answer)] = torch.tensor(prompt + answer)
-        attention_mask[i, : len(prompt) + len(answer)] = 1
-        wanted[i, len(prompt) : len(prompt) + len(answer)] = True
-        mask[i, : len(answer)] = True
-    triple = (input_ids.to(device), attention_mask.to(device), wanted.to(device))
-    mask = mask.to(device)
+    for i, row in enumerate(rows):
+        input_ids[i, : row.length] = torch.tensor(row.prompt + row.answer)
+        attention_mask[i, : row.length] = 1
+        wanted[i, len(row.prompt) : row.length] = True
+        mask[i, : len(row.answer)] = True
+    return Padded(*(tensor.to(device) for tensor in (input_ids, attention_mask, wanted, mask)))
 
-    def per_answer(flat: Tensor) -> Tensor:
-        return flat.new_zeros(mask.shape).masked_scatter(mask, flat)
 
-    log_probs, entropy = token_log_probs(models.actor, *triple, temperature=temperature)
-    reference, _ = token_log_probs(models.reference, *triple, temperature=temperature)
-    values = per_answer(models.critic(*triple))
-    empty = torch.zeros_like(values)
-    return MicroBatch(
-        *triple,
-        mask,
-        scores,
-        per_answer(log_probs),
-        per_answer(reference),
-        values,
-        per_answer(entropy),
-        empty,
-        empty,
+@torch.no_grad()
+def observe(models: Models, rollout: Rollout, numbers: list[int]) -> MicroBatch:
+    """Run rows of the rollout through the policy and the reference, with the forward pass of training."""
+    rows = pad_rows(
+        [rollout.rows[i] for i in numbers],
+        pad_id=chat.eos_id(models.tokenizer),
+        device=models.actor.device,
     )
-
-
-def endless_order(length: int, generator: torch.Generator) -> Iterator[int]:
-    """Yield the indices 0 … length - 1 endlessly, in a new random order for each pass. Every prompt therefore
-    occurs equally often."""
-    while True:
-        yield from torch.randperm(length, generator=generator).tolist()
-
-
-class Samples:
-    """Reports readable sample answers to a few fixed prompts, from the initial policy and, periodically, from
-    the current policy."""
-
-    def __init__(
-        self,
-        models: Models,
-        prompts: Sequence[Messages],
-        encoded: Sequence[list[int]],
-        *,
-        max_new_tokens: int,
-        temperature: float,
-        seed: int,
-    ) -> None:
-        self.models, self.prompts, self.encoded = models, prompts, encoded
-        self.max_new_tokens, self.temperature, self.seed = max_new_tokens, temperature, seed
-        self.before = self._answer(models.reference) if self.prompts else []
-
-    def report_to(self, step: int, report: Reporter) -> None:
-        if not self.prompts:
-            return
-        for messages, before, after in zip(
-            self.prompts, self.before, self._answer(self.models.actor), strict=True
-        ):
-            scores = {"reward_before": before[1], "reward_after": after[1]}
-            report.sample(step, messages=messages, before=before[0], after=after[0], scores=scores)
-
-    def _answer(self, policy: PreTrainedModel) -> list[tuple[str, float]]:
-        answers = generate(
-            policy,
-            self.models.tokenizer,
-            self.encoded,
-            n=1,
-            max_new_tokens=self.max_new_tokens,
-            temperature=self.temperature,
-            seed=self.seed,
-        )
-        scores = score_answers(
-            self.models, self.encoded, answers, eos=chat.eos_id(self.models.tokenizer)
-        ).scores
-        texts = [chat.decode(self.models.tokenizer, group[0].ids) for group in answers]
-        return list(zip(texts, scores.tolist(), strict=True))
+    log_probs, entropy = token_log_probs(models.actor, *rows.inputs, temperature=rollout.temperature)
+    reference, _ = token_log_probs(models.reference, *rows.inputs, temperature=rollout.temperature)
+    return MicroBatch(
+        numbers, rows, rows.per_answer(log_probs), rows.per_answer(reference), rows.per_answer(entropy)
+    )

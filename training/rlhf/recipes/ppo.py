@@ -19,7 +19,11 @@ class PPOConfig(RolloutConfig):
         "5e-6 at 1B.",
     )
     critic_warmup_steps: int = Field(
-        1, ge=0, le=100_000, description="Number of initial steps that train only the critic."
+        1,
+        ge=0,
+        le=100_000,
+        description="Number of initial steps that train only the critic. The policy's learning rate schedule"
+        " starts after them.",
     )
     gamma: float = Field(1.0, ge=0, le=1, description="Discount factor per token (γ in GAE).")
     gae_lambda: float = Field(
@@ -30,4 +34,27 @@ class PPOConfig(RolloutConfig):
     )
     value_clip: float = Field(
         0.2, gt=0, description="Maximum change in a predicted value during the updates in one step."
+    )
+    value_coefficient: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        description="Weight of the critic's loss. The critic has its own optimiser, and Adam hardly depends"
+        " on the weight: it matters only where max_grad_norm clips. Use value_learning_rate to train the"
+        " critic faster or more slowly.",
+    )
+    whiten_rewards: bool = Field(
+        False,
+        description="Whether the rewards of the tokens are scaled to variance 1, before advantages are"
+        " computed. Their mean is kept.",
+    )
+    ptx_coefficient: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Weight of a supervised loss on demonstrations that is added to the policy's loss"
+        " (PPO-ptx). It keeps what the policy has learned from them.",
+    )
+    ptx_batch_size: int = Field(
+        16, ge=1, le=65_536, description="Number of demonstrations per optimiser step, for ptx_coefficient."
     )

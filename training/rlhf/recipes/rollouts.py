@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from training.rlhf.recipes.base import Checkpointed, Schedule
 from training.rlhf.recipes.rewards import UsesRewards
@@ -23,6 +25,12 @@ class RolloutConfig(UsesRewards, Checkpointed):
     temperature: float = Field(
         1.0, gt=0, le=5, description="Temperature for sampling and for all log-probabilities."
     )
+    temperature_end: float | None = Field(
+        None,
+        gt=0,
+        le=5,
+        description="If set, the temperature changes linearly over the steps, up to this value.",
+    )
     learning_rate: float | None = Field(
         None,
         gt=0,
@@ -38,20 +46,50 @@ class RolloutConfig(UsesRewards, Checkpointed):
         0.2,
         ge=0,
         le=100,
-        description="Penalty subtracted from the reward per nat of KL divergence from the initial policy.",
+        description="Penalty subtracted from the reward per nat of KL divergence from the reference.",
+    )
+    kl_estimator: Literal["k1", "k2", "k3"] = Field(
+        "k1",
+        description="Where the KL penalty acts, and its estimator. k1: in the reward. k2: in the loss, by its"
+        " gradient. k3: in the loss, by its value and its gradient.",
     )
     kl_target: float | None = Field(
         None,
         gt=0,
-        description="Target KL in nats per answer. If set, kl_coefficient adapts to keep the KL near this "
-        "target.",
+        description="Target KL in nats per answer. If set, kl_coefficient adapts at every step to hold the"
+        " KL at this target.",
     )
-    kl_horizon: int = Field(
-        2000,
-        ge=1,
-        description="Number of answers over which kl_coefficient adapts. Larger values slow the adaptation.",
+    kl_ceiling: float | None = Field(
+        None,
+        gt=0,
+        description="Maximum KL in nats per answer. In a step whose answers exceed it, the scores are ignored"
+        " and the policy only moves back towards the reference. The saved policy is never beyond it.",
+    )
+    reference: Literal["fixed", "ema", "reset"] = Field(
+        "fixed",
+        description="The model from which the KL is measured. fixed: the initial policy. ema: an exponential"
+        " moving average of the policy. reset: the policy itself, copied every reference_steps steps.",
+    )
+    reference_decay: float = Field(
+        0.99, ge=0, lt=1, description="Share of the reference that each step keeps, with reference=ema."
+    )
+    reference_steps: int = Field(
+        20, ge=1, le=1_000_000, description="Number of steps between two copies, with reference=reset."
     )
     clip: float = Field(0.2, gt=0, le=1, description="Clipping range of the probability ratio around 1.")
+    dual_clip: float | None = Field(
+        None,
+        gt=1,
+        le=1000,
+        description="Upper limit of the ratio for tokens with a negative advantage, for example 3. If empty,"
+        " there is no limit.",
+    )
+    entropy_coefficient: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="Weight of the entropy bonus in the loss. Larger values keep the answers more varied.",
+    )
     stop_kl: float | None = Field(
         0.05,
         gt=0,
@@ -62,6 +100,12 @@ class RolloutConfig(UsesRewards, Checkpointed):
     missing_eos_penalty: float = Field(
         1.0, ge=0, le=100, description="Penalty subtracted from the score of a truncated answer."
     )
+    length_penalty: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="Penalty subtracted from the score per token of the answer.",
+    )
     score_clip: float = Field(5.0, gt=0, description="Scores are clipped to plus or minus this value.")
     micro_batch_tokens: int = Field(
         2048, ge=1, description="Maximum number of token positions in one forward pass, including padding."
@@ -70,3 +114,9 @@ class RolloutConfig(UsesRewards, Checkpointed):
     samples: int = Field(
         3, ge=0, le=100, description="Number of prompts whose answers are shown before and after training."
     )
+
+    @model_validator(mode="after")
+    def _ceiling_is_above_target(self) -> Self:
+        if self.kl_ceiling is not None and self.kl_target is not None and self.kl_ceiling <= self.kl_target:
+            raise ValueError("kl_ceiling must be above kl_target")
+        return self

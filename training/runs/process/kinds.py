@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 
@@ -38,6 +38,7 @@ from training.runs.recipes import catalog, run_recipes
 from training.runs.threads import cpu_threads
 
 Kind = TrainingRun.Kind
+Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
 
@@ -72,7 +73,7 @@ def perform_sft(job: Job) -> Outcome:
 def perform_reward_model(job: Job) -> Outcome:
     rankings = job.rankings()
 
-    def trained() -> reward_model.RewardModelResult:
+    def trained(checkpoints: Path) -> reward_model.RewardModelResult:
         return reward_model.train(
             cast(run_recipes.RewardModelRecipe, job.recipe),
             base_model=job.policy_source,
@@ -82,15 +83,7 @@ def perform_reward_model(job: Job) -> Outcome:
             report=job.report,
         )
 
-    checkpoints = take_over_checkpoints(job.run, job.attempt)
-    try:
-        result = trained()
-    except CheckpointRefused as refused:
-        # The checkpoints are damaged, or were written by another version of Rankloop that read the rankings
-        # differently. Training can still start from the beginning.
-        logger.warning("Training starts from the beginning, without the checkpoints: %s", refused)
-        shutil.rmtree(checkpoints)
-        result = trained()
+    result = _resuming(job, trained)
     left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}
     counts = {
         **{"rankings": len(rankings), "prompts_cut": result.prompts_cut, "steps": result.steps},
@@ -126,15 +119,24 @@ def perform_rejection_sampling(job: Job) -> Outcome:
 def perform_ppo(job: Job) -> Outcome:
     recipe = cast(run_recipes.PPORecipe, job.recipe)
     prompts = _training_prompts(job, recipe.max_prompts)
-    result = ppo.train(
-        recipe,
-        policy=job.policy_source,
-        reward_model=_reward_model_folder(job),
-        prompts=prompts,
-        out_dir=job.out_dir,
-        report=job.report,
-    )
-    counts = {"prompts": len(prompts), "prompts_cut": result.prompts_cut}
+
+    def trained(checkpoints: Path) -> ppo.PPOResult:
+        return ppo.train(
+            recipe,
+            policy=job.policy_source,
+            reward_model=_reward_model_folder(job),
+            prompts=prompts,
+            out_dir=job.out_dir,
+            checkpoints=checkpoints,
+            report=job.report,
+        )
+
+    result = _resuming(job, trained)
+    counts = {
+        "prompts": len(prompts),
+        "prompts_cut": result.prompts_cut,
+        "prompts_refused": result.prompts_refused,
+    }
     return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
 
@@ -195,6 +197,19 @@ PERFORM: dict[str, Callable[[Job], Outcome]] = {
     Kind.SAMPLE: perform_sample,
     Kind.EVALUATE: perform_evaluate,
 }
+
+
+def _resuming(job: Job, train: Callable[[Path], Result]) -> Result:
+    """Call `train` with the folder of the run's checkpoints."""
+    checkpoints = take_over_checkpoints(job.run, job.attempt)
+    try:
+        return train(checkpoints)
+    except CheckpointRefused as refused:
+        # The checkpoints are damaged, or were written by another version of Rankloop that read the data
+        # differently. Training can still start from the beginning.
+        logger.warning("Training starts from the beginning, without the checkpoints: %s", refused)
+        shutil.rmtree(checkpoints)
+        return train(checkpoints)
 
 
 def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Sequence[Demonstration]:

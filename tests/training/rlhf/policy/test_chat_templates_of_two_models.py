@@ -19,10 +19,13 @@ from training.rlhf.generation.decoding import generate
 from training.rlhf.models.checks.pair import check_pair
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.models.loading import Loaded, load_policy, load_reward_model, save_model
+from training.rlhf.policy.critic import critic_for
 from training.rlhf.policy.rejection_sampling import sample_and_score
-from training.rlhf.policy.rollout import load_models, score_answers
+from training.rlhf.policy.rollout import Models, load_models, score
+from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
-from training.rlhf.reward.scoring import load_for_training, score
+from training.rlhf.reward import scoring
+from training.rlhf.reward.scoring import load_for_training
 
 torch.set_num_threads(1)
 MARKED = (
@@ -51,12 +54,19 @@ def judge_of(folder: Path, *, template: str = "", **changes: Any) -> Path:
     return save_model(model, words, folder / "judge")
 
 
+def load(policy: Path, judge: Path) -> Models:
+    """Load what PPO needs."""
+    models = load_models(policy, {"reward": judge}, PPOConfig())  # type: ignore[call-arg]
+    critic_for(models)
+    return models
+
+
 def refusal(policy: Path, judge: Path) -> UnusableInput:
     """Check that PPO refuses to load both models, and that checking their files gives the same reason."""
     with pytest.raises(Refused) as early:
         check_pair(policy, judge)
     with pytest.raises(UnusableInput) as caught:
-        load_models(policy, judge)
+        load(policy, judge)
     assert (str(caught.value), caught.value.kind) == (str(early.value), early.value.kind)
     return caught.value
 
@@ -91,7 +101,7 @@ def test_ppo_accepts_templates_that_render_the_same_tokens(template: str, tmp_pa
     policy = saved(tmp_path / "policy", template=template if template != REWRITTEN else MARKED)
     judge = judge_of(tmp_path, template=template)
     check_pair(policy, judge)
-    assert load_models(policy, judge).scale.std == 1.0
+    assert load(policy, judge).judges.judges[0].same_tokens
 
 
 def test_ppo_refuses_models_that_end_an_answer_differently(tmp_path: Path) -> None:
@@ -137,11 +147,12 @@ def test_ppo_accepts_models_that_differ_only_in_rows_without_a_token(
     policy = saved(tmp_path / "policy", vocab_size=policy_rows)
     judge = judge_of(tmp_path, vocab_size=judge_rows)
     check_pair(policy, judge)
-    models = load_models(policy, judge)
+    models = load(policy, judge)
     answers = generate(models.actor, models.tokenizer, [[5, 6]] * 8, n=8, max_new_tokens=16)
     sampled = [number for group in answers for one in group for number in one.ids]
     assert max(sampled) < len(models.tokenizer) == 69
-    assert len(score_answers(models, [[5, 6]] * 8, answers, eos=1).scores) == 64
+    asked = [[{"role": "user", "content": "w1 w2"}]] * 8
+    assert len(score(models, asked, [[5, 6]] * 8, answers).scores) == 64
 
 
 def test_rejection_sampling_scores_the_text_in_the_template_of_the_reward_model(tmp_path: Path) -> None:
@@ -150,7 +161,7 @@ def test_rejection_sampling_scores_the_text_in_the_template_of_the_reward_model(
     config = RejectionSamplingConfig(samples_per_prompt=3, max_new_tokens=6)  # type: ignore[call-arg]
     candidates, _ = sample_and_score(config, policy, judge, None, PROMPTS, ListReporter())
     items = [(one.messages, one.texts) for one in candidates]
-    own = torch.cat(score(*judge, items))
+    own = torch.cat(scoring.score(*judge, items))
     assert torch.cat([torch.tensor(one.rewards) for one in candidates]) == pytest.approx(own, abs=1e-5)
-    other = torch.cat(score(*Loaded(judge.model, policy.tokenizer), items))
+    other = torch.cat(scoring.score(*Loaded(judge.model, policy.tokenizer), items))
     assert (own - other).abs().max() > 0.1  # the policy's template would give other scores

@@ -1,0 +1,74 @@
+"""PPO-ptx: a supervised loss on demonstrations, mixed into the policy's updates.
+
+InstructGPT (arXiv 2203.02155 eq. 2) mixes in pretraining text. Here, the demonstrations are conversations,
+and the loss is on their answers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.messages import Demonstration
+from training.rlhf.data.batching import cut_by_width
+from training.rlhf.models import chat
+from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.policy.rollout import Row, pad_rows
+from training.rlhf.recipes.ppo import PPOConfig
+
+
+def encode_demonstrations(
+    config: PPOConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    demonstrations: Sequence[Demonstration],
+    *,
+    context: int,
+) -> list[Row]:
+    """Return the demonstrations as rows, or no rows if ``ptx_coefficient`` is 0.
+
+    Prompts are truncated to fit into the context. Demonstrations whose response fills the context, or whose
+    prompt the chat template refuses, are left out. Raises UnusableInput if none remains.
+    """
+    if config.ptx_coefficient == 0:
+        return []
+    rows = []
+    for messages, text in demonstrations:
+        response = chat.encode_response(tokenizer, text)
+        room = context - len(response)
+        try:
+            prompt = chat.encode_prompt(tokenizer, messages)
+        except chat.TemplateRefuses:
+            continue
+        if room > 0:
+            rows.append(Row(prompt[-room:], response))
+    if not rows:
+        raise UnusableInput(
+            f"ptx_coefficient is {config.ptx_coefficient}, but none of the {len(demonstrations)} "
+            "demonstrations can be used. Provide demonstrations, or set ptx_coefficient to 0",
+            FailureKind.DATA_EMPTY,
+        )
+    return rows
+
+
+def ptx_backward(
+    config: PPOConfig,
+    actor: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Row],
+    generator: torch.Generator,
+) -> float:
+    """Add the gradient of the supervised loss on a random batch of demonstrations. Return the loss, in nats
+    per token."""
+    drawn = torch.randint(len(rows), (config.ptx_batch_size,), generator=generator).tolist()
+    chosen = [rows[i] for i in drawn]
+    tokens, loss = sum(len(row.answer) for row in chosen), 0.0
+    for part in cut_by_width([(1, row.length) for row in chosen], max_places=config.micro_batch_tokens):
+        padded = pad_rows([chosen[i] for i in part], pad_id=chat.eos_id(tokenizer), device=actor.device)
+        log_probs, _ = token_log_probs(actor, *padded.inputs, temperature=1.0)
+        share = -log_probs.sum() / tokens
+        torch.autograd.backward(config.ptx_coefficient * share)
+        loss += float(share.detach())
+    return loss

@@ -1,0 +1,36 @@
+"""The model from which the policy's KL is measured, and copies of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from training.rlhf.policy.rollout import Models
+from training.rlhf.recipes.rollouts import RolloutConfig
+
+
+def move_reference(config: RolloutConfig, models: Models, step: int) -> None:
+    """Move the reference after the update of a step, if the recipe says so.
+
+    A moving reference lets a long run go further from the initial policy, at a limited KL per stretch. The KL
+    is then no longer the distance from the initial policy.
+    """
+    reference, actor = weights_of(models.reference), weights_of(models.actor)
+    if config.reference == "ema":
+        for name, weight in reference.items():
+            weight.lerp_(actor[name], 1.0 - config.reference_decay)
+    elif config.reference == "reset" and step % config.reference_steps == 0:
+        fill_weights(models.reference, actor)
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return the module's own weights by name, tied weights only once. Copy them to keep their values."""
+    return {name: parameter.detach() for name, parameter in module.named_parameters()}
+
+
+def fill_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy the named weights into the module."""
+    places = weights_of(module)
+    for name, weight in weights.items():
+        places[name].copy_(weight)

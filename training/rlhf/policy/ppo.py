@@ -123,7 +123,7 @@ class PPOState:
     def counters(self) -> dict[str, Any]:
         """The state's numbers and texts, as JSON."""
         return {
-            "kl": [self.kl.integral, self.kl.beta],
+            "kl": [self.kl.beta, self.kl.integral, self.kl.kl],
             **{"step": self.step, "policy_steps": self.policy_steps, "position": self.position},
             **{"episodes": self.episodes, "sampled_at": self.sampled_at, "before": self.before},
             **{"first": self.first, "metrics": self.metrics},
@@ -138,8 +138,7 @@ class PPOState:
 
     def restore(self, resumed: Resumed) -> None:
         saved, tensors = dict(resumed.counters), resumed.data
-        integral, beta = saved.pop("kl")
-        self.kl = KLController(self.kl.initial, self.kl.target, integral, beta)
+        self.kl = KLController(self.kl.initial, self.kl.target, *saved.pop("kl"))
         self.position = Position(*saved.pop("position"))
         self.before = [SampleAnswer(*pair) for pair in saved.pop("before")]
         for name, value in saved.items():

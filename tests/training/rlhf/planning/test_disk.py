@@ -12,8 +12,10 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.checkpoint import Checkpoints
 from training.rlhf.models import shapes
-from training.rlhf.models.loading import save_model
+from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.planning import disk
+from training.rlhf.policy import dpo
+from training.rlhf.recipes.dpo import DPOConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import heads
 from training.rlhf.reward.reward_model import train
@@ -51,6 +53,20 @@ def test_reward_model_run_uses_the_predicted_disk_space(settings: dict[str, Any]
     # The predicted size is that of the peak, with three checkpoints and two sets of best weights. At the end
     # of the run, two checkpoints and one or two sets of best weights remain.
     assert 0.5 * foretold.checkpoints < tensors_in(kept) < 1.1 * foretold.checkpoints
+
+
+def test_dpo_run_uses_the_predicted_disk_space(tmp_path: Path) -> None:
+    policy = tiny.policy(**SHAPE)
+    recipe = DPOConfig(checkpoint_steps=1, sample_prompts=0, learning_rate=1e-4)
+    kept = tmp_path / "checkpoints"
+    result = dpo.train(
+        recipe, base_model=Loaded(policy, tiny.tokenizer()), rankings=RANKINGS, out_dir=tmp_path / "dpo",
+        checkpoints=kept,
+    )  # fmt: skip
+    foretold = disk.checkpointed_policy(shapes.shape_of(policy.config.to_dict()))
+    assert tensors_in(result.path) == pytest.approx(foretold.model, rel=0.2)
+    # Two of the three checkpoints that exist at the peak remain.
+    assert tensors_in(kept) == pytest.approx(2 / 3 * foretold.checkpoints, rel=0.1)
 
 
 def test_planned_number_of_checkpoints_and_head_width_match_the_code(tmp_path: Path) -> None:

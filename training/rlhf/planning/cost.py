@@ -226,10 +226,10 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False)
     passed = data.items + evaluations  # rankings without a backward pass: the reference and the evaluations
     loaded = (_weights("policy", policy), Part("Adam's moments", 2 * FLOAT * policy.weights))
     logits = Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary)
-    shown = min(recipe.sample_prompts, data.items)
-    asking = _decoding(
-        policy, 1, data, rows=shown, n=1, limit=recipe.sample_tokens, batches=2, cautious=cautious
-    )
+    limit = recipe.sample_tokens
+    shown, asked = min(recipe.sample_prompts, data.items), min(recipe.kl_samples, data.items)
+    asking = _decoding(policy, 1, data, rows=shown, n=1, limit=limit, batches=2, cautious=cautious)
+    measuring = _decoding(policy, 1, data, rows=asked, n=1, limit=limit, cautious=cautious)
     return Cost(
         (
             Stage(
@@ -250,6 +250,8 @@ def dpo(recipe: DPOConfig, policy: Shape, data: Data, *, cautious: bool = False)
                 policy.layers * TRAINING * micro_batches,
             ),
             Stage("samples", (*loaded, *asking.parts), asking.operations, asking.layer_calls),
+            # The starting policy, whose divergence is measured, takes the place of the moments.
+            Stage("measure KL", (*loaded, *measuring.parts), measuring.operations, measuring.layer_calls),
         )
     )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from training.rlhf.models.shapes import Shape
 from training.rlhf.planning.transformer import FLOAT, adapter_weights
+from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 
@@ -31,11 +32,6 @@ class Disk:
     checkpoints: float = 0.0
 
 
-def policy(shape: Shape) -> Disk:
-    """The disk space of a run that saves a policy and writes no checkpoints."""
-    return Disk(FLOAT * shape.weights)
-
-
 def rejection_sampling(recipe: RejectionSamplingConfig, shape: Shape, *, prompts: int) -> Disk:
     """A checkpoint contains the policy, Adam's moments, and all answers so far with their scores. All answers
     are assumed to have the maximum length."""
@@ -48,6 +44,14 @@ def trained_policy(shape: Shape) -> Disk:
     """The disk space of a run that saves a policy and writes checkpoints of its weights and Adam's moments.
     A third checkpoint is written before the oldest of two is deleted."""
     return Disk(FLOAT * shape.weights, (CHECKPOINTS_KEPT + 1) * 3 * FLOAT * shape.weights)
+
+
+def ppo(recipe: PPOConfig, policy: Shape, critic: Shape) -> Disk:
+    """Checkpoints contain the policy and the critic with Adam's moments. They also contain the reference if it
+    moves, and the newest weights below the KL ceiling if there is one."""
+    copies = 3 + (recipe.reference != "fixed") + (recipe.kl_ceiling is not None)
+    checkpoint = FLOAT * (copies * policy.weights + 3 * critic.weights)
+    return Disk(FLOAT * policy.weights, (CHECKPOINTS_KEPT + 1) * checkpoint)
 
 
 def reward_model(recipe: RewardModelConfig, shape: Shape) -> Disk:

@@ -111,10 +111,10 @@ def plan_of(kind: str, recipe: Recipe, source: str, models: Mapping[str, ModelVe
         )
         for worst in (False, True)
     )
-    return Plan(usual, cautious, _disk(kind, recipe, policy), policy.weights)
+    return Plan(usual, cautious, _disk(kind, recipe, policy, judging), policy.weights)
 
 
-def _disk(kind: str, recipe: Recipe, policy: shapes.Shape) -> Disk:
+def _disk(kind: str, recipe: Recipe, policy: shapes.Shape, judge: shapes.Shape | None) -> Disk:
     if kind == Kind.REWARD_MODEL:
         return disk.reward_model(cast(RewardModelRecipe, recipe), policy)
     if kind == Kind.REJECTION_SAMPLING:
@@ -122,7 +122,9 @@ def _disk(kind: str, recipe: Recipe, policy: shapes.Shape) -> Disk:
         return disk.rejection_sampling(selecting, policy, prompts=selecting.max_prompts)
     if kind in (Kind.SFT, Kind.DPO, Kind.RLOO):
         return disk.trained_policy(policy)
-    return disk.policy(policy) if kind == Kind.PPO else Disk()
+    if kind == Kind.PPO:
+        return disk.ppo(cast(PPORecipe, recipe), policy, judge or policy)
+    return Disk()
 
 
 def _cost(

@@ -9,6 +9,8 @@ from pydantic import Field
 from training.rlhf.recipes.base import Checkpointed, Schedule
 
 Packing = Literal["auto", "off"]
+# The answers in a snapshot that a policy can imitate.
+SnapshotAnswers = Literal["best_responses", "rewrites", "all"]
 
 
 class SFTConfig(Checkpointed):

@@ -47,8 +47,8 @@ def trained_policy(shape: Shape) -> Disk:
 
 
 def ppo(recipe: PPOConfig, policy: Shape, critic: Shape) -> Disk:
-    """Checkpoints contain the policy and the critic with Adam's moments. They also contain the reference if it
-    moves, and the newest weights below the KL ceiling if there is one."""
+    """Checkpoints contain the policy and the critic with Adam's moments. They also contain the reference if
+    it moves, and the newest weights below the KL ceiling if there is one."""
     copies = 3 + (recipe.reference != "fixed") + (recipe.kl_ceiling is not None)
     checkpoint = FLOAT * (copies * policy.weights + 3 * critic.weights)
     return Disk(FLOAT * policy.weights, (CHECKPOINTS_KEPT + 1) * checkpoint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -23,13 +23,15 @@ from training.runs.inputs import is_source, model_input, source_of
 
 @dataclass(frozen=True)
 class Job:
-    """One attempt at a run: its recipe, a folder for unfinished work, and the reporter."""
+    """One attempt at a run: its recipe, a folder for unfinished work, and the reporter. `counts` are added to
+    the counts of the result."""
 
     run: TrainingRun
     attempt: int
     recipe: Recipe
     work: Path
     report: Reporter
+    counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def out_dir(self) -> Path:

@@ -11,14 +11,16 @@ from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, Ranking, User
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.core.failures import FailureKind, RunFailure
+from training.rlhf.core.failures import FailureKind, RunFailure, UnusableInput
 from training.rlhf.models import adapters
 from training.rlhf.models.checks.refusal import Refused
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.rewards import UsesRewards
 from training.runs.model_checks import refusals
 from training.runs.model_files import changed_size
+from training.runs.prompt_selection import ALL, matching, n_selected
 from training.runs.recipes.catalog import MODEL_INPUTS, kind_named
+from training.runs.recipes.run_recipes import UsesPrompts
 
 
 class WeightsGone(RunFailure):
@@ -91,8 +93,8 @@ def settle_models(
         if name not in entry.inputs
     ]
     errors += _wrong_base_model(recipe)
-    if "max_prompts" in type(recipe).model_fields and not Prompt.objects.filter(project=project).exists():
-        errors.append(FieldProblem("project", "The project has no prompts. Import some first."))
+    if isinstance(recipe, UsesPrompts):
+        errors += _wrong_prompts(project, recipe)
     models: dict[str, ModelVersion] = {}
     for name in MODELS_IN_TURN:
         if name not in entry.inputs:
@@ -260,6 +262,23 @@ def _snapshot(project: Project, recipe: Recipe, given: str, user: User | None) -
     if not ((reads_comparisons and snapshot.comparisons) or (reads_rewrites and rewrites)):
         raise _wrong("inputs.snapshot", f"Snapshot {snapshot.name} has no {learns_from} to learn from.")
     return {"snapshot": snapshot.name}
+
+
+def _wrong_prompts(project: Project, recipe: UsesPrompts) -> list[FieldProblem]:
+    """Check that the project has prompts, and that the recipe's selection leaves some of them."""
+    if not Prompt.objects.filter(project=project).exists():
+        return [FieldProblem("project", "The project has no prompts. Import some first.")]
+    if recipe.selection == ALL:
+        return []
+    prompts = matching(project=project, split=recipe.used_split, selection=recipe.selection)
+    if not prompts.exists():
+        reason = "None of the project's prompts for this run has this metadata."
+        return [FieldProblem("recipe.prompt_filter", reason)]
+    try:
+        n_selected(prompts, selection=recipe.selection, limit=recipe.max_prompts)
+    except UnusableInput as error:
+        return [FieldProblem("recipe.prompt_mixture", f"{error}")]
+    return []
 
 
 def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
@@ -29,13 +29,15 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class Job:
-    """One attempt at a run: its recipe, a folder for unfinished work, and the reporter."""
+    """One attempt at a run: its recipe, a folder for unfinished work, and the reporter. `counts` are added to
+    the counts of the result."""
 
     run: TrainingRun
     attempt: int
     recipe: Recipe
     work: Path
     report: Reporter
+    counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def out_dir(self) -> Path:

@@ -32,7 +32,7 @@ from training.runs.estimates.machine import used_machine
 from training.runs.inputs import unusable_models
 from training.runs.model_files import verify_models
 from training.runs.process.job import Job
-from training.runs.process.prompts import draw_prompts, prompts_to_sample
+from training.runs.process.prompts import DrawnPrompts, draw_prompts, prompts_to_sample
 from training.runs.process.resuming import resumed
 from training.runs.recipes import catalog, run_recipes
 from training.runs.threads import cpu_threads
@@ -53,7 +53,8 @@ def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> 
     for _, refused in unusable_models(kind=run.kind, recipe=job.recipe, models=job.models):
         raise refused
     torch.set_num_threads(cpu_threads(job.policy_source))
-    return replace(PERFORM[run.kind](job), machine=used_machine())
+    outcome = PERFORM[run.kind](job)
+    return replace(outcome, counts={**outcome.counts, **job.counts}, machine=used_machine())
 
 
 def perform_sft(job: Job) -> Outcome:
@@ -115,7 +116,7 @@ def perform_reward_model(job: Job) -> Outcome:
 
 def perform_rejection_sampling(job: Job) -> Outcome:
     recipe = cast(run_recipes.RejectionSamplingRecipe, job.recipe)
-    prompts = _training_prompts(job, recipe.max_prompts)
+    prompts = _drawn_prompts(job)
     candidates = job.work / CANDIDATES
 
     def trained(checkpoints: Path) -> rejection_sampling.RejectionSamplingResult:
@@ -157,7 +158,7 @@ def perform_rejection_sampling(job: Job) -> Outcome:
 
 def perform_rloo(job: Job) -> Outcome:
     recipe = cast(run_recipes.RLOORecipe, job.recipe)
-    prompts = _training_prompts(job, recipe.max_prompts)
+    prompts = _drawn_prompts(job)
 
     def trained(checkpoints: Path) -> rloo.RLOOResult:
         return rloo.train(
@@ -181,7 +182,7 @@ def perform_rloo(job: Job) -> Outcome:
 
 def perform_ppo(job: Job) -> Outcome:
     recipe = cast(run_recipes.PPORecipe, job.recipe)
-    prompts = _training_prompts(job, recipe.max_prompts)
+    prompts = _drawn_prompts(job)
 
     def trained(checkpoints: Path) -> ppo.PPOResult:
         return ppo.train(
@@ -228,7 +229,10 @@ def perform_dpo(job: Job) -> Outcome:
 
 def perform_sample(job: Job) -> Outcome:
     recipe = cast(run_recipes.SampleRecipe, job.recipe)
-    prompts = prompts_to_sample(project=job.run.project, limit=recipe.max_prompts, seed=recipe.seed)
+    drawn = prompts_to_sample(
+        project=job.run.project, limit=recipe.max_prompts, seed=recipe.seed, selection=recipe.selection
+    )
+    prompts = _counted(job, drawn)
     sampled = sampling.sample(recipe, policy=job.policy_source, prompts=prompts, report=job.report)
     name = job.policy.name if job.parent and job.policy else job.policy_source
     drafts = []
@@ -249,8 +253,7 @@ def perform_sample(job: Job) -> Outcome:
 
 def perform_evaluate(job: Job) -> Outcome:
     recipe = cast(run_recipes.EvaluateRecipe, job.recipe)
-    split = None if recipe.split == "all" else recipe.split
-    drawn = draw_prompts(project=job.run.project, split=split, limit=recipe.max_prompts, seed=recipe.seed)
+    drawn = _drawn_prompts(job)
     # The project can also have imported prompts, which the gold judge can't score. A reward model's chat
     # template can reject a prompt.
     judge = None if recipe.judge == "gold" else RewardModelJudge.load(_reward_model_folder(job))
@@ -303,8 +306,21 @@ def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations:
     return Demonstrations(choose(found, recipe.max_demonstrations, seed=recipe.seed), found.counts)
 
 
-def _training_prompts(job: Job, limit: int) -> list[Messages]:
-    return draw_prompts(project=job.run.project, split="train", limit=limit, seed=job.recipe.seed)
+def _drawn_prompts(job: Job) -> list[Messages]:
+    recipe = cast(run_recipes.UsesPrompts, job.recipe)
+    drawn = draw_prompts(
+        project=job.run.project,
+        split=recipe.used_split,
+        limit=recipe.max_prompts,
+        seed=recipe.seed,
+        selection=recipe.selection,
+    )
+    return _counted(job, drawn)
+
+
+def _counted(job: Job, drawn: DrawnPrompts) -> list[Messages]:
+    job.counts.update(drawn.counts)
+    return drawn.messages
 
 
 def _reward_model_folder(job: Job) -> Path:

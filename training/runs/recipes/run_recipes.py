@@ -6,14 +6,17 @@ torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 from training.rlhf.recipes.answers import EvaluateConfig, SampleConfig
 from training.rlhf.recipes.base import Recipe
 from training.rlhf.recipes.dpo import DPOConfig
+from training.rlhf.recipes.pairs import Pair, parse_pairs
 from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
@@ -25,6 +28,7 @@ DEMO_WORLD = "demo-world"
 
 
 DAY_MINUTES = 24 * 60
+MAX_WEIGHT = 1e9
 
 
 def _max_minutes(days: int) -> Any:
@@ -61,6 +65,28 @@ class StartsFromPolicy(Recipe):
     )
 
 
+@dataclass(frozen=True)
+class PromptSelection:
+    """Which of the project's prompts a run uses: those whose metadata match the filter, in the proportions of
+    the weights of the values of `key`. Without weights, the proportions are those of the project."""
+
+    filter: tuple[Pair, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
+    key: str = ""
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """Parse `value=weight, value=weight`. Raises ValueError unless all weights are positive numbers."""
+    weights: dict[str, float] = {}
+    for name, weight in parse_pairs(text):
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < MAX_WEIGHT:
+            raise ValueError(f"the weight of {name} must be a number above 0, but is {weight!r}")
+        if name in weights:
+            raise ValueError(f"{name} is given twice")
+        weights[name] = float(weight)
+    return weights
+
+
 class UsesPrompts(Recipe):
     """A recipe for runs that answer the project's own prompts."""
 
@@ -70,6 +96,49 @@ class UsesPrompts(Recipe):
         le=1_000_000,
         description="Maximum number of the project's prompts to use, chosen at random with the seed.",
     )
+    prompt_filter: str = Field(
+        "",
+        max_length=2000,
+        description="Use only prompts with this metadata, for example language=en, source=support. Values "
+        "for the same key are alternatives. A list in the metadata matches if it contains the value. If "
+        "empty, all prompts are used.",
+    )
+    prompt_mixture: str = Field(
+        "",
+        max_length=2000,
+        description="Weights of the values of mixture_key, for example support=2, coding=1. The prompts "
+        "used have these proportions, so the number of prompts can be below max_prompts. Prompts with other "
+        "values are not used. If empty, prompts are used in the proportions of the project.",
+    )
+    mixture_key: str = Field(
+        "source",
+        min_length=1,
+        max_length=200,
+        description="The metadata key whose values prompt_mixture weights.",
+    )
+
+    @field_validator("prompt_filter")
+    @classmethod
+    def _filter_parses(cls, text: str) -> str:
+        parse_pairs(text)
+        return text
+
+    @field_validator("prompt_mixture")
+    @classmethod
+    def _mixture_parses(cls, text: str) -> str:
+        parse_weights(text)
+        return text
+
+    @property
+    def used_split(self) -> str | None:
+        """The split whose prompts are used, or None for both."""
+        return "train"
+
+    @property
+    def selection(self) -> PromptSelection:
+        return PromptSelection(
+            tuple(parse_pairs(self.prompt_filter)), parse_weights(self.prompt_mixture), self.mixture_key
+        )
 
 
 class SFTRecipe(SFTConfig, Trains):
@@ -136,6 +205,10 @@ class SampleRecipe(UsesPrompts, StartsFromPolicy, SampleConfig, Answers):
         description="Tasks with a higher priority are assigned first. Imported tasks have priority 0.",
     )
 
+    @property
+    def used_split(self) -> str | None:
+        return None
+
 
 class EvaluateRecipe(UsesPrompts, StartsFromPolicy, EvaluateConfig, Answers):
     """Scores the policy's responses to prompts and reports the mean score with its standard error."""
@@ -155,3 +228,7 @@ class EvaluateRecipe(UsesPrompts, StartsFromPolicy, EvaluateConfig, Answers):
         "heldout",
         description="Which prompts to use: the held-out prompts, the training prompts, or all prompts.",
     )
+
+    @property
+    def used_split(self) -> str | None:
+        return None if self.split == "all" else self.split

@@ -11,7 +11,8 @@ answer the same new prompts four times each.
 
 The benchmark prints the gold reward (0–4 points) with its standard error, and the gain over the first policy.
 The gain's standard error is that of the difference per prompt. The benchmark also prints each policy's KL
-divergence from the first policy and the seconds of each step. The benchmark uses the library alone, without a database or server.
+divergence from the first policy and the seconds of each step. The benchmark uses the library alone, without a
+database or server.
 """
 
 from __future__ import annotations
@@ -168,8 +169,8 @@ def chain(
 
 @torch.no_grad()
 def kl_from(start: Path, path: Path, answers: Evaluation) -> tuple[float, float]:
-    """Return the mean KL divergence of a policy from the starting policy, in nats per answer, and its standard
-    error. The answers must come from the policy."""
+    """Return the mean KL divergence of a policy from the starting policy, in nats per answer, and its
+    standard error. The answers must come from the policy."""
     policies = [load_policy(one) for one in (path, start)]
     tokenizer = policies[0].tokenizer
     found: list[float] = []

@@ -188,7 +188,7 @@ def perform_ppo(job: Job) -> Outcome:
         return ppo.train(
             recipe,
             policy=job.policy_source,
-            reward_model=_reward_model_folder(job),
+            reward_model=job.reward_models,
             prompts=prompts,
             out_dir=job.out_dir,
             checkpoints=checkpoints,

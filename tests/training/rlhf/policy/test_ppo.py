@@ -292,7 +292,10 @@ def test_samples_compare_the_initial_and_the_current_policy(
         row["before"] for row in report.sample_rows[:2]
     ]
     assert any(row["before"] != row["after"] for row in report.sample_rows[4:])
-    assert report.sample_rows[0]["scores"].keys() == {"reward_before", "reward_after"}
+    last = report.sample_rows[-1]["scores"]
+    assert (last["kl_before"], last["kl_after"] != 0.0) == (0.0, True)
+    beta = report.series("kl_coefficient")[-1]
+    assert last["reward_minus_kl_after"] == pytest.approx(last["reward_after"] - beta * last["kl_after"])
 
 
 def test_updates_within_a_step_stop_if_the_kl_exceeds_the_limit(

@@ -83,6 +83,11 @@ class World:
         best = beta * torch.logsumexp(self.reference + self.rewards / beta, dim=1)
         return float(((found - first) / (best - first)).mean())
 
+    def kl(self, model: PreTrainedModel) -> float:
+        """Return the policy's KL from the initial policy, in nats per answer."""
+        now = log_probs(model, self.answers)
+        return float(expected(now, now - self.reference).mean())
+
 
 def expected(log_probabilities: Tensor, values: Tensor) -> Tensor:
     """Return the expectation of values over the answers to each prompt. The shapes are (P, A) and (P,)."""

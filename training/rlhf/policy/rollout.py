@@ -152,8 +152,8 @@ def usable_prompts(
     for judge in models.judges.judges:
         if judge.same_tokens and longest >= judge.limit:
             raise Refused(
-                f"an answer of {config.max_new_tokens} tokens leaves no room for a prompt: the reward model "
-                f"{judge.name} reads at most {judge.limit} tokens. Lower max_new_tokens",
+                f"an answer of {config.max_new_tokens} tokens leaves no room for a prompt: a reward model "
+                f"({judge.name}) reads at most {judge.limit} tokens. Lower max_new_tokens",
                 FailureKind.TEXTS_TOO_LONG,
             )
     context = context or chat.context_length(models.actor)

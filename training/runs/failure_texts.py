@@ -21,7 +21,7 @@ class Cause:
 
 
 MEMORY_SETTINGS = (
-    *("micro_batch_size", "micro_batch_tokens", "max_length", "max_new_tokens", "rollout_prompts"),
+    *("micro_batch_tokens", "max_length", "max_new_tokens", "rollout_prompts"),
     *("samples_per_prompt", "base_model"),
 )
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from annotation.datasets.snapshots import freeze_snapshot
-from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, User
+from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, Ranking, User
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
@@ -26,6 +26,15 @@ class WeightsGone(RunFailure):
     kind = FailureKind.MODEL_GONE
 
 
+# For each source of demonstrations: the required part of a snapshot, and the advice if a project has none.
+LEARNS_FROM = {
+    "best_responses": ("comparisons", "Rank some responses or import rankings first."),
+    "rewrites": (
+        "rewrites",
+        "Ask for rewrites in the project's form, or import rankings with rewrites first.",
+    ),
+    "all": ("comparisons and no rewrites", "Rank some responses or import rankings first."),
+}
 MODELS_IN_TURN = ("reward_model", "policy")  # the default policy depends on the reward model
 
 
@@ -169,23 +178,29 @@ def _needs(name: str, recipe: Recipe) -> bool:
 
 
 def _snapshot(project: Project, recipe: Recipe, given: str, user: User | None) -> dict[str, str]:
-    if getattr(recipe, "demonstrations", "best_responses") != "best_responses":
+    answers = getattr(recipe, "demonstrations", "best_responses")
+    if answers == "demo_world":
         if given:
-            raise _wrong("inputs.snapshot", "Set demonstrations=best_responses to learn from a snapshot.")
+            raise _wrong(
+                "inputs.snapshot",
+                "Set demonstrations to best_responses, rewrites or all to learn from a snapshot.",
+            )
         return {}
+    learns_from, advice = LEARNS_FROM[answers]
+    reads_comparisons, reads_rewrites = answers != "rewrites", answers in ("rewrites", "all")
     if given:
         snapshot = DatasetSnapshot.objects.filter(by_name_or_id(given), project=project).first()
         if snapshot is None:
             raise _wrong("inputs.snapshot", f"The project has no snapshot {given!r}.")
     else:
-        if not Comparison.objects.counted().filter(project=project).exists():
-            raise _wrong(
-                "inputs.snapshot",
-                "The project has no comparisons. Rank some responses or import rankings first.",
-            )
+        rewritten = Ranking.objects.counted().filter(project=project, rewrite__gt="")
+        compared = Comparison.objects.counted().filter(project=project)
+        if not ((reads_comparisons and compared.exists()) or (reads_rewrites and rewritten.exists())):
+            raise _wrong("inputs.snapshot", f"The project has no {learns_from}. {advice}")
         snapshot = freeze_snapshot(project=project, created_by=user)
-    if snapshot.comparisons == 0:
-        raise _wrong("inputs.snapshot", f"Snapshot {snapshot.name} has no comparisons to learn from.")
+    rewrites = snapshot.card.get("rewrites", 0)
+    if not ((reads_comparisons and snapshot.comparisons) or (reads_rewrites and rewrites)):
+        raise _wrong("inputs.snapshot", f"Snapshot {snapshot.name} has no {learns_from} to learn from.")
     return {"snapshot": snapshot.name}
 
 

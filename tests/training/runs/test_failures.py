@@ -220,7 +220,7 @@ def learn_from_no_ranking(scene: Scene) -> None:
 
 def imitate_a_snapshot_without_training_rankings(scene: Scene) -> None:
     recipe = run_recipes.SFTRecipe(demonstrations="best_responses")  # type: ignore[call-arg]
-    scene.monkeypatch.setattr(Job, "rankings", lambda job: [])
+    scene.monkeypatch.setattr(Job, "demonstrations", lambda job, answers: [])
     run = scene.make_run(recipe=recipe.model_dump(), inputs={"snapshot": "v1"})
     perform(run, attempt=1, work=scene.path, report=NullReporter())
 
@@ -383,7 +383,7 @@ def test_failure_message_suggests_only_settings_that_the_recipe_contains() -> No
     failure = explained(MemoryError("could not get 3 GB"))
     assert failure.detail == "could not get 3 GB"
     assert failure.settings[0] == "micro_batch_tokens"
-    assert "micro_batch_size" not in failure.settings
+    assert "samples_per_prompt" not in failure.settings
     assert explained(MemoryError(), recipe={}).settings == ()
 
 

@@ -169,13 +169,18 @@ def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
 
 
 def can_pack(model: PreTrainedModel) -> bool:
-    """Return whether a model supports a 4-D attention mask and explicit position IDs, which packing needs.
+    """Return whether responses to a prompt can share a row in a reward model. An encoder's score is read at
+    the beginning of a row, so each response needs its own row."""
+    return not is_encoder(model) and takes_packed_rows(model)
+
+
+def takes_packed_rows(model: PreTrainedModel) -> bool:
+    """Return whether a language model or its classifier supports a 4-D attention mask and explicit position
+    IDs, which packing needs.
 
     Packing requires attention in every layer, no sliding window, no mask computed by the model itself and no
-    recurrence. An encoder's score is read at the beginning of a row, so each response needs its own row.
+    recurrence.
     """
-    if is_encoder(model):
-        return False
     model = plain(model)
     config: Any = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
@@ -204,7 +209,9 @@ def micro_batches(
     for layout in LAYOUTS:
         chosen = [index for index in range(len(groups)) if layouts[index] == layout]
         if layout == "flat":
-            yield from ((layout, part) for part in cut_by_tokens(groups, chosen, max_tokens=max_tokens))
+            lengths = [groups[index].packed_tokens for index in chosen]
+            for part in cut_by_tokens(lengths, max_tokens=max_tokens):
+                yield layout, [chosen[i] for i in part]
             continue
         shapes = [
             (1, groups[i].packed_tokens)
@@ -216,17 +223,16 @@ def micro_batches(
             yield layout, [chosen[i] for i in part]
 
 
-def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
-    """Split the selected groups, in order, into parts of nearly equal size, each with at most ``max_tokens``
-    tokens."""
-    total = sum(groups[i].packed_tokens for i in chosen)
+def cut_by_tokens(lengths: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
+    """Split items of these lengths, in order, into parts of nearly equal size, each with at most
+    ``max_tokens`` tokens. Yields indices. A longer item gets its own part."""
+    total = sum(lengths)
     share = total / max(math.ceil(total / max_tokens), 1)
     current: list[int] = []
     tokens = 0
-    for index in chosen:
-        width = groups[index].packed_tokens
-        # A group goes into the part that contains the group's midpoint, unless that part would then exceed
-        # the limit.
+    for index, width in enumerate(lengths):
+        # An item goes into the part that contains the item's midpoint, unless that part would then exceed the
+        # limit.
         if current and (tokens + width > max_tokens or tokens + width / 2 > share):
             yield current
             current, tokens = [], 0

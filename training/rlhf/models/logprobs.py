@@ -7,7 +7,7 @@ log-probability and the entropy.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from training.rlhf.core.alive import alive
+from training.rlhf.models.trunks import plain
 
 CHUNK_TOKENS = 1024  # number of positions projected onto the vocabulary in one chunk
 
@@ -25,7 +26,13 @@ LOGIT_TRANSFORMS = ("final_logit_softcapping", "logit_scale", "logits_scaling", 
 
 
 def token_log_probs(
-    model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor, *, temperature: float
+    model: PreTrainedModel,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    wanted: Tensor,
+    *,
+    temperature: float,
+    position_ids: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the log-probability of each wanted token given all tokens before it, and the entropy of the
     token's distribution.
@@ -35,18 +42,24 @@ def token_log_probs(
     Returns the log-probabilities and the entropies in nats. Both are fp32 tensors of shape (N,) in row order,
     where N = wanted.sum(). The entropy carries no gradient. ``temperature`` divides the logits exactly as in
     sampling. Raises ValueError if ``wanted`` is true in column 0.
+
+    With ``position_ids``, of the same shape, a row can hold several texts (`packing`). The attention mask
+    then separates the texts, and the first token of a text is not wanted.
     """
     alive()
     if bool(wanted[:, 0].any()):
         raise ValueError("the first token of a row cannot be predicted: no token comes before it")
     predicting = wanted[:, 1:]
     targets = input_ids[:, 1:][predicting]
+    given: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask, "use_cache": False}
+    if position_ids is not None:
+        given["position_ids"] = position_ids
     if any(getattr(model.config.get_text_config(), name, None) for name in LOGIT_TRANSFORMS):
-        logits = model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
-        return _gather(logits[:, :-1][predicting], targets, temperature)
-    trunk = model.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
-    hidden = trunk.last_hidden_state[:, :-1][predicting]
-    project = cast(Any, model).get_output_embeddings()
+        return _gather(model(**given).logits[:, :-1][predicting], targets, temperature)
+    # The model inside an adapter's wrapper: the wrapper's own `base_model` returns logits, not states.
+    inner: Any = plain(model)
+    hidden = inner.base_model(**given).last_hidden_state[:, :-1][predicting]
+    project = inner.get_output_embeddings()
     return selected_log_probs(hidden, targets, project, temperature=temperature)
 
 

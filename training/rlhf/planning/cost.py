@@ -324,28 +324,31 @@ def evaluate(
 
 def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool) -> Stage:
     row = min(data.prompt + data.response, recipe.max_length)
-    width = min(data.longest if cautious else PADDED * row, recipe.max_length, policy.context)
+    padded = 1.0 if recipe.packing == "auto" and not cautious else PADDED
+    longest = min(data.longest if cautious else PADDED * row, recipe.max_length, policy.context)
     heldout = data.items * recipe.heldout_share
     trained = recipe.epochs * (data.items - heldout)
-    rows = min(recipe.micro_batch_size, recipe.batch_size, max(1, data.items))
+    batch = min(recipe.batch_size, max(1, data.items)) * padded * row
+    # A row is never split, even if the row alone exceeds the size of a micro-batch.
+    places = max(min(recipe.micro_batch_tokens, batch), longest)
     steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_size) * recipe.epochs
-    # Rows of very different lengths do not share a micro-batch. The estimate therefore assumes two more
-    # micro-batches per batch than the number of rows requires.
-    micro_batches = steps * (math.ceil(min(recipe.batch_size, data.items) / rows) + 2)
+    # Without packing, rows of very different lengths do not share a micro-batch. The estimate then assumes
+    # two more micro-batches per batch than the number of tokens requires.
+    micro_batches = steps * (math.ceil(batch / places) + (0 if padded == 1.0 else 2))
     forward = forward_operations(policy, row, around=row, projected=min(data.response, row))
     evaluations = min(HELDOUT_MEASUREMENTS, steps) * heldout
-    projected = min(CHUNK_TOKENS, rows * width * data.response / (data.prompt + data.response))
+    projected = min(CHUNK_TOKENS, places * data.response / (data.prompt + data.response))
     return Stage(
         "train",
         (
             _weights("policy", policy),
             Part("gradients", FLOAT * policy.weights),
             Part("Adam's moments", 2 * FLOAT * policy.weights),
-            Part("activations", kept_bytes(policy, rows * width, row=width)),
+            Part("activations", kept_bytes(policy, places, row=longest)),
             Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary),
         ),
         (TRAINING * trained + evaluations) * forward,
-        policy.layers * (TRAINING * micro_batches + evaluations / rows),
+        policy.layers * (TRAINING * micro_batches + evaluations * padded * row / places),
     )
 
 

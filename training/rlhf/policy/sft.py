@@ -2,8 +2,9 @@
 
     result = train(SFTConfig(), base_model="path or hub name", demonstrations=[…], out_dir="…", report=…)
 
-The metrics at every step are `loss`, `learning_rate`, `grad_norm` and `tokens_per_second`. The loss is in
-nats per response token, before the step's update. The gradient norm is measured before clipping.
+The metrics at every step are `loss`, `learning_rate`, `grad_norm`, `padding_share` and `tokens_per_second`.
+The loss is in nats per response token, before the step's update. The gradient norm is measured before
+clipping. `padding_share` is the share of padding among all token positions of the step.
 `tokens_per_second` counts prompts and responses, without padding. If there are held-out demonstrations, some
 steps also report `heldout_loss`, which is measured after the step's update.
 
@@ -26,8 +27,8 @@ from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
 from training.rlhf.core.seeds import generator_for, seed_everything
-from training.rlhf.data.batching import cut_by_width
 from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
+from training.rlhf.data.packing import Batch, layout_for, micro_batches
 from training.rlhf.generation.decoding import generate
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy, save_model
@@ -69,16 +70,6 @@ class FitProgress:
     metrics: dict[str, float] = field(default_factory=dict)
     loss: float = math.nan
     heldout_loss: float | None = None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The tensors `ids`, `mask` and `wanted` have shape (B, T) and are right-padded. `wanted` marks the
-    response tokens, including EOS."""
-
-    ids: torch.Tensor
-    mask: torch.Tensor
-    wanted: torch.Tensor
 
 
 def train(
@@ -179,7 +170,7 @@ def fit(
     def end_step() -> None:
         if heldout and progress.step in evaluate_at:
             with saving_when_stopped(lambda: save(progress)):
-                found = mean_loss(policy, tokenizer, heldout, config.micro_batch_size, check=report.check)
+                found = mean_loss(config, policy, tokenizer, heldout, check=report.check)
             progress.heldout_loss = progress.metrics["heldout_loss"] = found
         report.metrics(progress.step, progress.metrics)
         report.progress("train", progress.step, total)
@@ -191,7 +182,7 @@ def fit(
     for batch in batches(config, learned, after=progress.step):
         started = time.monotonic()
         with saving_when_stopped(lambda: save(progress)):
-            loss = add_gradients(config, policy, tokenizer, batch, check=report.check)
+            loss, padding = add_gradients(config, policy, tokenizer, batch, check=report.check)
         grad_norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), config.max_grad_norm))
         require_finite(progress.step + 1, {"loss": loss, "grad_norm": grad_norm})
         rate = peak * rate_factor(config.schedule, progress.step, total, warmup=warmup)
@@ -204,6 +195,7 @@ def fit(
             "loss": loss,
             "learning_rate": rate,
             "grad_norm": grad_norm,
+            "padding_share": padding,
             "tokens_per_second": sum(row.length for row in batch) / (time.monotonic() - started),
         }
         end_step()
@@ -219,60 +211,56 @@ def add_gradients(
     rows: Sequence[Row],
     *,
     check: Callable[[], None] = lambda: None,
-) -> float:
-    """Add the gradients of the mean loss over `rows`. Return the loss in nats per response token.
+) -> tuple[float, float]:
+    """Add the gradients of the mean loss over `rows`. Return the loss in nats per response token, and the
+    share of padding among all token positions.
 
     Each micro-batch contributes its *summed* loss, divided by the token count of the entire batch. The
     gradient therefore does not depend on how the batch is split. A mean of micro-batch means would give more
     weight to the tokens of short rows. `check` is called before each micro-batch.
     """
-    n_tokens, loss = sum(len(row.response) for row in rows), 0.0
-    for like in rows_of_like_length(rows, config.micro_batch_size):
+    n_tokens, loss, places = sum(len(row.response) for row in rows), 0.0, 0
+    for batch in laid_out(config, policy, tokenizer, rows):
         check()
-        part = summed_loss(policy, collate(like, tokenizer, policy.device)) / n_tokens
+        part = summed_loss(policy, batch) / n_tokens
         part.backward()  # type: ignore[no-untyped-call]
         loss += part.item()
-    return loss
+        places += batch.places
+    return loss, 1 - sum(row.length for row in rows) / places
 
 
 def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
     """Return the summed negative log-likelihood of the response tokens, as a scalar in nats."""
-    log_probs, _ = token_log_probs(policy, batch.ids, batch.mask, batch.wanted, temperature=1.0)
+    log_probs, _ = token_log_probs(
+        policy, batch.ids, batch.mask, batch.wanted, temperature=1.0, position_ids=batch.positions
+    )
     return -log_probs.sum()
 
 
 @torch.no_grad()
 def mean_loss(
+    config: SFTConfig,
     policy: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[Row],
-    micro_batch_size: int,
     *,
     check: Callable[[], None] = lambda: None,
 ) -> float:
     """Return the mean loss over all rows, in nats per response token."""
     total = 0.0
-    for like in rows_of_like_length(rows, micro_batch_size):
+    for batch in laid_out(config, policy, tokenizer, rows):
         check()
-        total += summed_loss(policy, collate(like, tokenizer, policy.device)).item()
+        total += summed_loss(policy, batch).item()
     return total / sum(len(row.response) for row in rows)
 
 
-def rows_of_like_length(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
-    """Yield every row once, in batches of at most `size` rows with little padding."""
-    for part in cut_by_width([(1, row.length) for row in rows], max_rows=size):
-        yield [rows[index] for index in part]
-
-
-def collate(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, device: torch.device) -> Batch:
-    width = max(row.length for row in rows)
-    ids = torch.full((len(rows), width), chat.pad_id(tokenizer), dtype=torch.long)
-    mask, wanted = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
-    for i, row in enumerate(rows):
-        ids[i, : row.length] = torch.tensor(row.prompt + row.response)
-        mask[i, : row.length] = 1
-        wanted[i, len(row.prompt) : row.length] = True
-    return Batch(ids.to(device), mask.to(device), wanted.to(device))
+def laid_out(
+    config: SFTConfig, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
+) -> Iterator[Batch]:
+    """Yield micro-batches on the policy's device. Every row occurs once."""
+    layout, pad = layout_for(policy, config.packing), chat.pad_id(tokenizer)
+    for batch in micro_batches(rows, layout=layout, max_tokens=config.micro_batch_tokens, pad_id=pad):
+        yield batch.to(policy.device)
 
 
 def batches(config: SFTConfig, rows: Sequence[Row], *, after: int = 0) -> Iterator[list[Row]]:

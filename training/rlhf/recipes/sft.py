@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from training.rlhf.recipes.base import Checkpointed, Schedule
+
+Packing = Literal["auto", "off"]
+# The answers in a snapshot that a policy can imitate.
+SnapshotAnswers = Literal["best_responses", "rewrites", "all"]
 
 
 class SFTConfig(Checkpointed):
@@ -19,11 +25,16 @@ class SFTConfig(Checkpointed):
     )
     epochs: int = Field(1, ge=1, le=100, description="Number of passes over the demonstrations.")
     batch_size: int = Field(16, ge=1, le=4096, description="Number of demonstrations per optimiser step.")
-    micro_batch_size: int = Field(
-        16,
+    micro_batch_tokens: int = Field(
+        4096,
         ge=1,
-        le=4096,
-        description="Number of demonstrations per forward pass. Lower this value if memory runs out.",
+        description="Maximum number of token positions in one forward pass, including padding. Lower this "
+        "value if memory runs out. The result stays the same.",
+    )
+    packing: Packing = Field(
+        "auto",
+        description="auto: several demonstrations share a row without attending to each other, if the model "
+        "supports it. off: one demonstration per row, padded to the longest row. The result stays the same.",
     )
     schedule: Schedule = Field("cosine", description="Learning rate schedule after the warm-up.")
     warmup_share: float = Field(

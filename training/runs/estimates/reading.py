@@ -60,13 +60,15 @@ def data_of(
 
 def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
     if kind in {Kind.SFT, Kind.REWARD_MODEL}:
+        only_rewrites = getattr(recipe, "demonstrations", "") == "rewrites"
         if snapshot:
-            chosen = DatasetSnapshot.objects.filter(by_name_or_id(snapshot), project=project)
-            rows = chosen.values_list("rows", flat=True).first()
-            if rows is None:
+            chosen = DatasetSnapshot.objects.filter(by_name_or_id(snapshot), project=project).first()
+            if chosen is None:
                 reason = f"The project has no snapshot {snapshot!r}."
                 raise Problem(reason, errors=[FieldProblem("inputs.snapshot", reason)])
-            rankings = rows
+            rankings = chosen.card.get("rewrites", 0) if only_rewrites else chosen.rows
+        elif only_rewrites:
+            rankings = Ranking.objects.counted().filter(project=project, rewrite__gt="").count()
         else:
             rankings = Ranking.objects.counted().with_order().filter(project=project).count()
         return min(rankings, int(getattr(recipe, "max_demonstrations", rankings)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.failures import FailureKind, UnusableInput
-from training.rlhf.core.messages import Demonstration, Messages
+from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Reporter
+from training.rlhf.data.demonstration_files import Demonstrations, choose
 from training.rlhf.generation import evaluation, sampling
 from training.rlhf.models.loading import Loaded, ModelSource, load_reward_model
 from training.rlhf.policy import ppo, rejection_sampling, sft
@@ -41,6 +43,11 @@ from training.runs.threads import cpu_threads
 
 Kind = TrainingRun.Kind
 Result = TypeVar("Result")
+NO_DEMONSTRATIONS = {
+    "best_responses": "no ranking in the snapshot's training split prefers one response to another",
+    "rewrites": "no ranking in the snapshot's training split has a rewrite",
+    "all": "no ranking in the snapshot's training split has a rewrite or prefers one response to another",
+}
 logger = logging.getLogger(__name__)
 
 
@@ -78,9 +85,13 @@ def perform_sft(job: Job) -> Outcome:
     metrics = {"loss": result.loss}
     if result.heldout_loss is not None:
         metrics["heldout_loss"] = result.heldout_loss
+    left_out = Counter({f"left_out/{reason}": number for reason, number in result.left_out.items()})
+    left_out["left_out/above_limit"] = sum(
+        number for name, number in demonstrations.counts.items() if name.startswith("from/")
+    ) - len(demonstrations)
     counts = {
         **{"demonstrations": result.rows, "prompts_cut": result.prompts_cut, "steps": result.steps},
-        **{f"left_out/{reason}": number for reason, number in result.left_out.items()},
+        **(left_out + Counter(demonstrations.counts)),
     }
     return Outcome(metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
@@ -231,20 +242,14 @@ def _resuming(job: Job, train: Callable[[Path], Result]) -> Result:
         return train(checkpoints)
 
 
-def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Sequence[Demonstration]:
+def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Demonstrations:
     if recipe.demonstrations == "demo_world":
-        return demo_world.demonstrations(recipe.max_demonstrations, recipe.seed)
-    best = [
-        Demonstration(ranking.messages, ranking.responses[ranking.tiers[0][0]])
-        for ranking in job.rankings()
-        if ranking.split == "train" and not ranking.all_tied
-    ]
-    if not best:
-        raise UnusableInput(
-            "no ranking in the snapshot's training split prefers one response to another",
-            FailureKind.DATA_EMPTY,
-        )
-    return best[: recipe.max_demonstrations]
+        made = demo_world.demonstrations(recipe.max_demonstrations, recipe.seed)
+        return Demonstrations(made, {"from/demo_world": len(made)})
+    found = job.demonstrations(recipe.demonstrations)
+    if not found:
+        raise UnusableInput(NO_DEMONSTRATIONS[recipe.demonstrations], FailureKind.DATA_EMPTY)
+    return Demonstrations(choose(found, recipe.max_demonstrations, seed=recipe.seed), found.counts)
 
 
 def _training_prompts(job: Job, limit: int) -> list[Messages]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from tests.training.rlhf import tiny
 from training.rlhf.models import logprobs
+from training.rlhf.models.loading import merged
 
 
 def rows() -> tuple[Tensor, Tensor, Tensor]:
@@ -51,3 +53,14 @@ def test_log_prob_of_the_first_token_cannot_be_requested() -> None:
     model, (ids, mask, _) = tiny.policy(), rows()
     with pytest.raises(ValueError, match="cannot be predicted"):
         logprobs.token_log_probs(model, ids, mask, mask.bool(), temperature=1.0)
+
+
+def test_log_probabilities_of_an_adapted_model_equal_those_of_the_merged_model() -> None:
+    settings = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    adapted = get_peft_model(tiny.policy(), settings).eval()
+    ids = torch.randint(4, 60, (2, 9), generator=torch.Generator().manual_seed(0))
+    mask, wanted = torch.ones_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    wanted[:, 4:] = True
+    found, _ = logprobs.token_log_probs(adapted, ids, mask, wanted, temperature=1.0)
+    expected, _ = logprobs.token_log_probs(merged(adapted), ids, mask, wanted, temperature=1.0)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

@@ -154,7 +154,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
             "sample_tokens": 8,
             "heldout_share": 0,
             "learning_rate": 1e-5,
-            "micro_batch_size": 8,
+            "micro_batch_tokens": 8 * (PROMPT + RESPONSE + 1),
         },
         lambda recipe: cost.sft(SFTConfig(**recipe), shape(), data(24)),
     ),
@@ -200,7 +200,7 @@ def test_predicted_memory_increases_with_memory_intensive_settings() -> None:
     names = {part.name: part.bytes for part in peak.parts}
     assert names["weights: policy"] == names["gradients"] == 4 * policy.weights
     assert names["Adam's moments"] == 8 * policy.weights
-    halved = cost.sft(SFTConfig(micro_batch_size=8), policy, data(1000)).peak
+    halved = cost.sft(SFTConfig(micro_batch_tokens=800), policy, data(1000)).peak
     saved = {part.name: part.bytes for part in halved.parts}
     assert saved["activations"] < 0.6 * names["activations"]
     assert saved["gradients"] == names["gradients"]

@@ -11,9 +11,10 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.small_world import SHORT_ANSWERS, short_demonstrations, tokenizer, untrained_policy
 from training import demo_world
+from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.reporter import Cancelled, TrainingDiverged
-from training.rlhf.data import batching
 from training.rlhf.data.demonstrations import Row, encode, split_by_prompt
+from training.rlhf.data.packing import micro_batches
 from training.rlhf.models.loading import load_policy
 from training.rlhf.policy import sft
 from training.rlhf.recipes.sft import SFTConfig
@@ -66,26 +67,40 @@ def test_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     assert not all(torch.equal(x, y) for x, y in zip(first, other, strict=True))
 
 
-def test_loss_includes_only_response_tokens(tmp_path: Path) -> None:
+def test_loss_includes_only_response_tokens() -> None:
     row = rows(1)[0]
-    batch = sft.collate([row], tokenizer(), torch.device("cpu"))
-    model = untrained_policy().model
-    logits = model(input_ids=batch.ids).logits.log_softmax(-1)[0]
+    policy = untrained_policy()
+    logits = policy.model(input_ids=torch.tensor([row.prompt + row.response])).logits.log_softmax(-1)[0]
     start = len(row.prompt)
-    expected = -sum(logits[start + i - 1, token] for i, token in enumerate(row.response))
-    torch.testing.assert_close(sft.summed_loss(model, batch), expected)
-    assert int(batch.wanted.sum()) == len(row.response)
+    expected = -torch.stack([logits[start + i - 1, token] for i, token in enumerate(row.response)]).sum()
+    found = sft.mean_loss(QUICK, *policy, [row])
+    assert found == pytest.approx(float(expected.detach()) / len(row.response), rel=1e-5)
 
 
-def test_micro_batches_change_neither_loss_nor_gradients() -> None:
+def test_only_the_final_answer_of_a_conversation_is_imitated() -> None:
+    turns = [
+        {"role": "user", "content": "w1"},
+        {"role": "assistant", "content": "w2"},
+        {"role": "user", "content": "w3"},
+    ]
+    words = tiny.tokenizer()
+    (row,) = encode([Demonstration(turns, "w4")], words, 64).rows
+    (batch,) = micro_batches([row], layout="separate", max_tokens=64, pad_id=0)
+    assert words.decode(batch.ids[batch.wanted]) == "w4 <eos>"
+    assert "w2" in words.decode(batch.ids[~batch.wanted])
+
+
+@pytest.mark.parametrize("packing", ["auto", "off"])
+def test_micro_batches_change_neither_loss_nor_gradients(packing: str) -> None:
     results = []
-    for micro in (1, 3, 8):
+    for limit in (1, 150, 4096):
         policy = untrained_policy()
-        loss = sft.add_gradients(QUICK.model_copy(update={"micro_batch_size": micro}), *policy, rows(8))
-        results.append((loss, gradients(policy.model)))
-    for loss, found in results[1:]:
+        config = QUICK.model_copy(update={"micro_batch_tokens": limit, "packing": packing})
+        results.append((*sft.add_gradients(config, *policy, rows(8)), gradients(policy.model)))
+    for loss, _, found in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-5)
-        torch.testing.assert_close(found, results[0][1], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(found, results[0][2], rtol=1e-4, atol=1e-6)
+    assert (results[-1][1] > 0) == (packing == "off")
 
 
 def test_dropout_is_off_during_training() -> None:
@@ -93,23 +108,11 @@ def test_dropout_is_off_during_training() -> None:
     assert model.config.attn_pdrop > 0
     given = [Row([2, 5, n], [n + 1, n + 2, 1]) for n in range(6, 30)]
     config = SFTConfig(batch_size=24, heldout_share=0)
-    expected = sft.mean_loss(model, words, given, 24)
+    expected = sft.mean_loss(config, model, words, given)
     optimiser = sft.new_optimizer(model, config)
     fitted = sft.fit(config, model, words, given, ListReporter(), optimiser=optimiser)
     assert fitted.loss == pytest.approx(expected, rel=1e-5)
     assert not model.training
-
-
-@pytest.mark.parametrize("size", [1, 5, 64])
-def test_micro_batches_contain_every_row_once_with_little_padding(size: int) -> None:
-    given = rows(200)
-    parts = list(sft.rows_of_like_length(given, size))
-    assert sorted(map(id, given)) == sorted(id(row) for part in parts for row in part)
-    assert max(map(len, parts)) <= size
-    for part in parts:
-        places = len(part) * max(row.length for row in part)
-        assert places - sum(row.length for row in part) <= batching.MAX_PADDING * places
-    assert list(sft.rows_of_like_length([], size)) == []
 
 
 def test_cancelled_run_stops_before_the_next_micro_batch_and_writes_nothing(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from training.rlhf.recipes.sft import SFTConfig
 RECIPE = SFTConfig(
     epochs=2,
     batch_size=8,
-    micro_batch_size=4,
+    micro_batch_tokens=48,
     learning_rate=1e-2,
     heldout_share=0.2,
     sample_prompts=1,

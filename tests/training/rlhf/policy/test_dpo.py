@@ -147,17 +147,17 @@ def test_reference_holds_the_log_probability_of_each_response(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("max_tokens", "pad_is_eos"),
-    [(100, False), (4096, False), (4096, True)],
-    ids=["narrow", "wide", "pad-is-eos"],
+    ("kind", "max_tokens", "pad_is_eos"),
+    [("llama", 100, False), ("llama", 300, True), ("gpt2", 4096, False)],
+    ids=["narrow", "wide-and-pad-is-eos", "dropout"],
 )
 def test_margins_are_exactly_zero_until_the_weights_change(
-    max_tokens: int, pad_is_eos: bool, tmp_path: Path
+    kind: str, max_tokens: int, pad_is_eos: bool, tmp_path: Path
 ) -> None:
     """With a learning rate of 1e-30, an update changes no weight."""
     report = ListReporter()
-    policy = Loaded(tiny.gpt2_policy(), tiny.tokenizer(pad_is_eos=pad_is_eos))
-    policy.model.train()  # GPT-2 has dropout
+    policy = Loaded(tiny.POLICIES[kind](), tiny.tokenizer(pad_is_eos=pad_is_eos))
+    policy.model.train()  # the policy must be in eval mode, because GPT-2 has dropout
     run(
         tmp_path / "policy", policy=policy, report=report, heldout=HELDOUT, learning_rate=1e-30, epochs=2,
         micro_batch_tokens=max_tokens, evaluations=2,
@@ -208,6 +208,17 @@ def test_every_response_goes_through_the_model_once_per_pass(tmp_path: Path) -> 
     policy.model.base_model.register_forward_hook(count, with_kwargs=True)
     run(tmp_path / "policy", RANKINGS[:16], policy=policy, heldout_fraction=0.0, epochs=2)
     assert rows[0] == 3 * 16 * 4  # the reference pass and two epochs of four responses each
+
+
+def test_passes_stay_within_the_token_limit_even_if_a_ranking_exceeds_it(tmp_path: Path) -> None:
+    policy, passes = start(), []
+    policy.model.base_model.register_forward_hook(
+        lambda module, arguments, named, output: passes.append(named["input_ids"].shape), with_kwargs=True
+    )
+    run(tmp_path / "policy", RANKINGS[:16], policy=policy, heldout_fraction=0.0, micro_batch_tokens=40)
+    assert max(rows * width for rows, width in passes) <= 40
+    assert max(rows for rows, _ in passes) in (2, 3)
+    assert sum(rows for rows, _ in passes) == 3 * 16 * 4  # reference, forward, and again in the backward pass
 
 
 def test_ties_count_as_half_preferences_or_are_left_out(tmp_path: Path) -> None:

@@ -12,14 +12,17 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 from django.db import connection
 from rest_framework.test import APIClient
 from transformers import AutoTokenizer
 
 from annotation.models import User
-from tests.training.conftest import RunMaker, wait_until
+from tests.training.conftest import ModelMaker, RunMaker, wait_until
 from tests.training.runs.test_training_process import is_process_of
 from training.models import ModelVersion, RunEvent, TrainingRun
+from training.rlhf.models.loading import save_model
+from training.rlhf.reward.scoring import load_for_training
 from training.runs import transitions
 from training.runs.launch import launch_run
 from training.runs.process import supervise
@@ -89,17 +92,50 @@ def test_run_fails_after_its_process_was_killed_three_times(
     assert sent["failure"]["kind"] == "killed"
 
 
-def test_killed_run_resumes_from_its_checkpoint_and_succeeds(ranked: ModelVersion) -> None:
-    recipe = {"epochs": 40, "batch_rankings": 4, "checkpoint_steps": 3}
-    run = launch_run(project=ranked.project, kind="reward_model", recipe=recipe, inputs={}, user=None)
+@pytest.fixture
+def judge(ranked: ModelVersion, make_model: ModelMaker) -> ModelVersion:
+    """An untrained reward model for the answers of `ranked`."""
+    model = make_model(name="lab-rm-1", kind="reward_model", parent=ranked)
+    torch.manual_seed(1)
+    trunk, tokenizer = load_for_training(ranked.folder)
+    save_model(trunk, tokenizer, model.folder)
+    return model
+
+
+def test_killed_run_resumes_from_its_checkpoint_and_succeeds(
+    ranked: ModelVersion, judge: ModelVersion, ada: User, client_of: Callable[[User], APIClient]
+) -> None:
+    """The run is a PPO run, whose state is the largest. It ends with the weights of an uninterrupted run."""
+    recipe = {"steps": 24, "rollout_prompts": 4, "max_new_tokens": 4, "kl_target": 1.0, "checkpoint_steps": 1}
+    inputs = {"policy": ranked.name, "reward_model": judge.name}
+    whole, run = (
+        launch_run(project=ranked.project, kind="ppo", recipe=recipe, inputs=inputs, user=None)
+        for _ in range(2)
+    )
+    with supervised(whole):
+        pass
     with supervised(run):
         process_of(run, 1, step=4).kill()
-    assert (run.state, run.attempt) == ("succeeded", 2), supervise.log_tail(run, lines=50)
+        wait_until(lambda: TrainingRun.objects.get(pk=run.pk).attempt == 2)
+        at_resume = client_of(ada).get(f"/api/v1/runs/{run.pk}/").json()["checkpoint_step"]
+    for each, attempts in ((whole, 1), (run, 2)):
+        assert (each.state, each.attempt) == ("succeeded", attempts), supervise.log_tail(each, lines=50)
     assert [cause["kind"] in KILLED for cause in run.interruptions] == [True]
     steps = RunEvent.objects.filter(run=run, type="metrics", attempt=2).order_by("seq")
     first = steps.values_list("step", flat=True)[0]
-    assert first > 3
-    assert ModelVersion.objects.filter(run=run).count() == 1
+    assert 3 <= at_resume < first
+    expected, made = (ModelVersion.objects.get(run=each) for each in (whole, run))
+    assert "model.safetensors" in made.files
+    assert made.files == expected.files
+    assert _figures(run) == _figures(whole)
+
+
+def _figures(run: TrainingRun) -> list[tuple[int, dict[str, float]]]:
+    """The metrics of each step as the page shows them, without figures of the clock."""
+    return [
+        (event.step, {name: value for name, value in event.data["values"].items() if "second" not in name})
+        for event in RunEvent.objects.said_of(run, "metrics")
+    ]
 
 
 def test_killed_run_whose_cancellation_was_requested_is_cancelled(make_run: RunMaker) -> None:

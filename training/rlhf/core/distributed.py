@@ -195,6 +195,12 @@ class SharedReporter:
         if stopping:
             raise Cancelled("another process of this run was asked to stop")
 
+    def check_within_step(self) -> None:
+        """As `check`, in a loop that each process repeats a different number of times. Several processes can
+        stop only together, so this method then does nothing."""
+        if count() == 1:
+            self._report.check()
+
 
 def _sum_bucket(gradients: Sequence[Tensor]) -> None:
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])

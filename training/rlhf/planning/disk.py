@@ -1,4 +1,4 @@
-"""Estimate a run's disk space before the run starts: the saved model and, until the run ends, the
+"""Estimate a run's disk space before the run starts: the saved model and, until the run succeeds, the
 checkpoints.
 
 Pure functions without torch, as in `cost`. A checkpoint contains the trained weights and Adam's two moments
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from training.rlhf.models.shapes import Shape
 from training.rlhf.planning.transformer import FLOAT, adapter_weights
-from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.rollouts import RolloutConfig
 
 CHECKPOINTS_KEPT = 2
 # A sampled answer in a checkpoint: its token IDs, and the other columns of `policy.candidates.Candidates`.
@@ -26,7 +26,7 @@ RELU_WIDTH = 16  # the width of an ensemble's small head (`heads.WIDTH`)
 @dataclass(frozen=True)
 class Disk:
     """The size of the saved model and the peak size of the checkpoints, in bytes. Checkpoints are deleted
-    when the run ends."""
+    when the run succeeds."""
 
     model: float = 0.0
     checkpoints: float = 0.0
@@ -46,12 +46,12 @@ def trained_policy(shape: Shape) -> Disk:
     return Disk(FLOAT * shape.weights, (CHECKPOINTS_KEPT + 1) * 3 * FLOAT * shape.weights)
 
 
-def ppo(recipe: PPOConfig, policy: Shape, critic: Shape) -> Disk:
-    """Checkpoints contain the policy and the critic with Adam's moments. They also contain the reference if
-    it moves, and the newest weights below the KL ceiling if there is one."""
-    copies = 3 + (recipe.reference != "fixed") + (recipe.kl_ceiling is not None)
-    checkpoint = FLOAT * (copies * policy.weights + 3 * critic.weights)
-    return Disk(FLOAT * policy.weights, (CHECKPOINTS_KEPT + 1) * checkpoint)
+def on_policy(recipe: RolloutConfig, shape: Shape, *, critic: Shape | None = None) -> Disk:
+    """As `trained_policy`. PPO also trains its `critic`. A moving reference and the weights that the run
+    returns to if the KL exceeds its ceiling are two more copies of the policy's weights."""
+    copies = (recipe.reference != "fixed") + (recipe.kl_ceiling is not None)
+    one = 3 * (shape.weights + (critic.weights if critic else 0)) + copies * shape.weights
+    return Disk(FLOAT * shape.weights, (CHECKPOINTS_KEPT + 1) * FLOAT * one)
 
 
 def reward_model(recipe: RewardModelConfig, shape: Shape) -> Disk:

@@ -202,6 +202,10 @@ def train(
     store = open_store(checkpoints, config, of=of)
     resumed = store.resume(modules, optimisers)
     progress = LoopProgress(**(resumed.counters if resumed else {}))
+
+    def save() -> None:
+        save_checkpoint(store, report, progress.step, modules, optimisers, asdict(progress))
+
     report.progress("train", progress.step, total)
     if config.gradient_checkpointing:
         recompute_layers(model)
@@ -211,9 +215,7 @@ def train(
             continue
         if config.patience is not None and progress.without_gain >= config.patience:
             break
-        with saving_when_stopped(
-            lambda: save_checkpoint(store, report, progress.step, modules, optimisers, asdict(progress))
-        ):
+        with saving_when_stopped(save):
             report.check()
         started = time.perf_counter()
         chosen = [groups[i] for i in indices]
@@ -223,6 +225,8 @@ def train(
         for _, batch in batches(
             model, mine, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad
         ):
+            with saving_when_stopped(save):
+                report.check_within_step()
             rewards = rewards_of(model, batch, precision=config.precision)
             per_ranking = preference_loss(config, rewards, batch, answers) + answers.prior(batch.stated)
             # Losses are divided by the entire batch's weight, so the losses of micro-batches and processes
@@ -234,7 +238,7 @@ def train(
         sums = distributed.all_sum(summed)
         grad_norm = float(nn.utils.clip_grad_norm_(trained, config.max_grad_norm))
         if not (math.isfinite(sums["loss"]) and math.isfinite(grad_norm)):
-            store.save(progress.step, modules, optimisers, asdict(progress))
+            save()
             raise TrainingDiverged(
                 f"step {step} of {total}: loss {sums['loss']}, gradient norm {grad_norm}. No model was saved"
                 + (f"; {checkpoints} contains the weights from before this step. " if checkpoints else ". ")

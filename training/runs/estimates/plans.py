@@ -125,11 +125,11 @@ def _disk(kind: str, recipe: Recipe, policy: shapes.Shape, judge: shapes.Shape |
     if kind == Kind.REJECTION_SAMPLING:
         selecting = cast(RejectionSamplingRecipe, recipe)
         return disk.rejection_sampling(selecting, policy, prompts=selecting.max_prompts)
-    if kind in (Kind.SFT, Kind.DPO, Kind.RLOO):
-        return disk.trained_policy(policy)
-    if kind == Kind.PPO:
-        return disk.ppo(cast(PPORecipe, recipe), policy, judge or policy)
-    return Disk()
+    if kind == Kind.PPO:  # the critic is a copy of the judge's trunk, or of the policy's
+        return disk.on_policy(cast(PPORecipe, recipe), policy, critic=judge or policy)
+    if kind == Kind.RLOO:
+        return disk.on_policy(cast(RLOORecipe, recipe), policy)
+    return disk.trained_policy(policy) if kind in (Kind.SFT, Kind.DPO) else Disk()
 
 
 def _cost(

@@ -29,9 +29,13 @@ torch itself. The formulas are in `training/rlhf/planning/cost.py`. A model's si
 `config.json` and the headers of its weight files. If these files are not available, the size is guessed from
 a name such as `Qwen3-0.6B`.
 
-The disk estimate covers the model that the run produces. For a `reward_model` run, the estimate also covers
-the checkpoints, which are deleted when the run ends. With full fine-tuning, the checkpoints take up to eleven
-times the size of the model (`training/rlhf/planning/disk.py`).
+The disk estimate covers the model that the run produces and the checkpoints. Checkpoints are deleted when the
+run succeeds, or a week after it failed or was cancelled. A checkpoint contains the trained weights and two
+moments per weight. Two checkpoints are kept, and a third is written before the oldest is deleted. With full
+fine-tuning, the checkpoints of `sft`, `rejection_sampling`, `dpo` and `rloo` therefore take nine times the
+size of the model, and those of `reward_model` up to eleven times, because they also contain the best weights.
+PPO's checkpoints also contain the critic, which is about as large as the policy
+(`training/rlhf/planning/disk.py`).
 
 The time estimate is computed from the same sizes and then scaled to match earlier runs' durations. Up to five
 earlier runs on this installation are used. These runs are of the same kind and started from the same base

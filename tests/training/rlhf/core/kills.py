@@ -8,6 +8,7 @@ A moment is one of:
 
 - `("tick", "", n)`: the n-th call of a reporter's method or operation on a file. An uninterrupted run tells
   how many ticks it has, so a random number is a random moment, and the same number is the same moment.
+- `("cancel", "", n)`: the n-th call of `check`, which raises Cancelled. The loop can write a checkpoint.
 - `("after", "", seconds)`: any instruction at all.
 - `("step", "", n)`: after the metrics of step n were reported.
 - `(event, part, n)`: the n-th Python audit event of this name whose arguments contain `part`.
@@ -31,10 +32,10 @@ from types import TracebackType
 from typing import Any
 
 from training.rlhf.core.messages import Messages
-from training.rlhf.core.reporter import NullReporter, Reporter
+from training.rlhf.core.reporter import Cancelled, NullReporter, Reporter
 
 ROOT = Path(__file__).resolve().parents[4]
-KILLED = -signal.SIGKILL
+KILLED, CANCELLED = -signal.SIGKILL, 3
 Moment = tuple[str, str, float]
 # A loop of one kind: (folder with its inputs, folder for the model, folder for checkpoints, reporter) -> the
 # figures that the loop returns.
@@ -47,15 +48,22 @@ FILE_EVENTS = {"open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdi
 @dataclass(frozen=True)
 class Ended:
     """How a run ended: the reports that count, the returned figures, and the digest of every file of the
-    model. `resumed_at` contains the first step that each attempt reported as done. `longest_gap` is the
-    longest time between two calls of `check` in seconds."""
+    model.
+
+    For each attempt, `resumed_after` contains the step before its first metrics (0 without metrics), and
+    `reported` the number of its metrics. `kills` counts the attempts that were killed. `longest_gap` is the
+    longest time between two calls of `check` in the last attempt, in seconds.
+    """
 
     metrics: list[Any]
     samples: list[Any]
     figures: dict[str, Any]
     files: dict[str, str]
-    resumed_at: list[int]
+    resumed_after: list[int]
+    reported: list[int]
+    kills: int
     ticks: int
+    checks: int
     seconds: float
     longest_gap: float
 
@@ -94,15 +102,13 @@ class Killer:
 
     def run(self, kind: str, folder: Path, name: str, *moments: Moment) -> Ended:
         """Kill one attempt at each moment, and let the last attempt end."""
-        for moment in moments:
-            code = self.attempt(kind, folder, name, moment)
-            assert code in {KILLED, 0}, f"{kind} {name}: the attempt ended with exit code {code}"
-        code = self.attempt(kind, folder, name)
-        assert code == 0, f"{kind} {name}: the last attempt ended with exit code {code}"
-        return ended(folder, name)
+        codes = [self.attempt(kind, folder, name, moment) for moment in (*moments, None)]
+        assert set(codes) <= {KILLED, CANCELLED, 0}, f"{kind} {name}: exit codes {codes}"
+        assert codes[-1] == 0, f"{kind} {name}: the last attempt did not end"
+        return _ended(folder, name, codes.count(KILLED))
 
 
-def ended(folder: Path, name: str) -> Ended:
+def _ended(folder: Path, name: str, kills: int) -> Ended:
     attempts = [_rows(file) for file in sorted(folder.glob(f"{name}.attempt-*.jsonl"), key=_number)]
     last = json.loads((folder / f"{name}.json").read_text())
     return Ended(
@@ -114,8 +120,13 @@ def ended(folder: Path, name: str) -> Ended:
             for path in sorted((folder / name).rglob("*"))
             if path.is_file()
         },
-        resumed_at=[next((row[1] for row in rows if row[0] == "progress"), 0) for rows in attempts],
+        resumed_after=[
+            min((step for what, step, _ in rows if what == "metrics"), default=1) - 1 for rows in attempts
+        ],
+        reported=[sum(row[0] == "metrics" for row in rows) for rows in attempts],
+        kills=kills,
         ticks=last["ticks"],
+        checks=last["checks"],
         seconds=last["seconds"],
         longest_gap=last["longest_gap"],
     )
@@ -172,7 +183,7 @@ class FileReporter(NullReporter):
     def check(self) -> None:
         now = time.monotonic()
         self.longest_gap, self._checked_at = max(self.longest_gap, now - self._checked_at), now
-        self._ticks.tick()
+        self._ticks.check()
 
     def _say(self, what: str, step: int, data: object) -> None:
         self._ticks.tick()
@@ -184,8 +195,9 @@ class Ticks:
 
     def __init__(self, folder: Path, moment: Moment | None) -> None:
         self._folder = str(folder)
-        self._event, self._part, self._left = moment or ("", "", 0)
-        self.count = 0
+        self._event, self._part = moment[:2] if moment else ("", "")
+        self._left = moment[2] if moment else 0.0
+        self.count = self.checks = 0
         if self._event == "after":
             threading.Thread(target=self._wait, daemon=True).start()
         sys.addaudithook(self._heard)
@@ -194,6 +206,12 @@ class Ticks:
         self.count += 1
         if self._event == "tick" and self.count >= self._left:
             _die()
+
+    def check(self) -> None:
+        self.tick()
+        self.checks += 1
+        if self._event == "cancel" and self.checks >= self._left:
+            raise Cancelled
 
     def step(self, step: int) -> None:
         if self._event == "step" and step >= self._left:
@@ -229,8 +247,15 @@ def _attempt(kind: str, folder: Path, name: str, moment: Moment | None) -> None:
     started = time.monotonic()
     figures = KINDS[kind](folder, folder / name, checkpoints, report)
     seconds = time.monotonic() - started
-    kept = {each: value for each, value in figures.items() if not OF_THE_CLOCK.search(each)}
-    last = {"figures": kept, "ticks": ticks.count, "seconds": seconds, "longest_gap": report.longest_gap}
+    kept = {
+        each: value
+        for each, value in figures.items()
+        if not OF_THE_CLOCK.search(each) and not isinstance(value, Path)
+    }
+    last = {
+        **{"figures": kept, "ticks": ticks.count, "checks": ticks.checks},
+        **{"seconds": seconds, "longest_gap": report.longest_gap},
+    }
     (folder / f"{name}.json").write_text(json.dumps(last))
 
 
@@ -250,6 +275,8 @@ def _serve() -> None:
             try:
                 _attempt(kind, Path(folder), name, moment and tuple(moment))
                 code = 0
+            except Cancelled:
+                code = CANCELLED
             except BaseException:
                 import traceback
 

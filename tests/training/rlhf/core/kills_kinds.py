@@ -1,4 +1,5 @@
-"""One small training loop of each kind for `kills`. Each writes a checkpoint after every step."""
+"""One small training loop of each kind for `kills`. Each writes a checkpoint after every step, and uses the
+settings that add to the loop's state."""
 
 from __future__ import annotations
 
@@ -9,19 +10,46 @@ from typing import Any
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.core.kills import Loop
+from tests.training.rlhf.policy.test_ppo import reward_model as make_reward_model
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
+from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import save_model
+from training.rlhf.policy import dpo, ppo, rejection_sampling, rloo, sft
+from training.rlhf.recipes.dpo import DPOConfig
+from training.rlhf.recipes.ppo import PPOConfig
+from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
+from training.rlhf.recipes.rloo import RLOOConfig
+from training.rlhf.recipes.sft import SFTConfig
 from training.rlhf.reward import reward_model
 
 EVERY_STEP: dict[str, Any] = {"checkpoint_steps": 1, "checkpoint_minutes": None}
+PROMPTS: list[Messages] = [[{"role": "user", "content": tiny.words(*range(n % 7 + 1))}] for n in range(12)]
+DEMONSTRATIONS = [
+    Demonstration(messages, tiny.words(*range(3 + n % 5))) for n, messages in enumerate(PROMPTS * 2)
+]
+TUNING: dict[str, Any] = {
+    **{"epochs": 2, "batch_size": 6, "learning_rate": 5e-3, "sample_prompts": 1, "sample_tokens": 4},
+    **{"micro_batch_tokens": 64, **EVERY_STEP},
+}
+ROLLOUTS: dict[str, Any] = {
+    **{"steps": 4, "rollout_prompts": 4, "max_new_tokens": 6, "learning_rate": 1e-3, "minibatches": 2},
+    **{"kl_target": 0.05, "reference": "ema", "temperature_end": 0.8, "sample_every": 2, "samples": 1},
+    **{"reward_weights": "reward=1, other=0.5", "kl_ceiling": 100.0},
+    **{"micro_batch_tokens": 128, **EVERY_STEP},
+}
 
 
 def make_inputs(folder: Path) -> None:
     """Write the models that all loops start from."""
-    save_model(tiny.policy(), tiny.tokenizer(), folder / "policy")
+    save_model(tiny.policy(initializer_range=0.05), tiny.tokenizer(), folder / "policy")
+    make_reward_model(folder)
+
+
+def rewards(folder: Path) -> dict[str, str | Path]:
+    return {"reward": folder / "reward", "other": folder / "reward"}
 
 
 def train_reward_model(
@@ -30,7 +58,8 @@ def train_reward_model(
     """Two epochs of four steps, with an evaluation after every second step. Some checkpoints contain the best
     weights. Annotator reliability is learned, so checkpoints include the answer model."""
     recipe = RewardModelConfig(
-        epochs=2, batch_rankings=16, learning_rate=5e-3, evaluations=4, annotators="crowd_bt", **EVERY_STEP
+        **{"epochs": 2, "batch_rankings": 16, "learning_rate": 5e-3, "evaluations": 4},
+        **{"annotators": "crowd_bt", "micro_batch_tokens": 256, **EVERY_STEP},
     )
     return reward_model.train(
         recipe,
@@ -43,7 +72,90 @@ def train_reward_model(
     ).metrics
 
 
-KINDS: dict[str, Loop] = {"reward_model": train_reward_model}
+def train_sft(folder: Path, out: Path, checkpoints: Path | None, report: Reporter) -> Mapping[str, Any]:
+    return dataclasses.asdict(
+        sft.train(
+            SFTConfig(heldout_share=0.2, **TUNING),
+            base_model=folder / "policy",
+            demonstrations=DEMONSTRATIONS,
+            out_dir=out,
+            checkpoints=checkpoints,
+            report=report,
+        )
+    )
+
+
+def train_rejection_sampling(
+    folder: Path, out: Path, checkpoints: Path | None, report: Reporter
+) -> Mapping[str, Any]:
+    """Two rounds. Each of them samples, selects and fine-tunes."""
+    return dataclasses.asdict(
+        rejection_sampling.train(
+            RejectionSamplingConfig(
+                samples_per_prompt=64, max_new_tokens=6, rounds=2, heldout_share=0.2, min_gain=0.0, **TUNING
+            ),
+            policy=folder / "policy",
+            reward_model=folder / "reward",
+            prompts=PROMPTS,
+            out_dir=out,
+            checkpoints=checkpoints,
+            report=report,
+        )
+    )
+
+
+def train_dpo(folder: Path, out: Path, checkpoints: Path | None, report: Reporter) -> Mapping[str, Any]:
+    return dpo.train(
+        DPOConfig(
+            **{"batch_rankings": 16, "epochs": 2, "learning_rate": 2e-3, "sample_prompts": 1},
+            **{"sample_tokens": 4, "micro_batch_tokens": 256, **EVERY_STEP},
+        ),
+        base_model=folder / "policy",
+        rankings=RANKINGS,
+        heldout=HELDOUT,
+        out_dir=out,
+        checkpoints=checkpoints,
+        report=report,
+    ).metrics
+
+
+def train_ppo(folder: Path, out: Path, checkpoints: Path | None, report: Reporter) -> Mapping[str, Any]:
+    """The critic warms up in the first step. Demonstrations are mixed in."""
+    return ppo.train(
+        PPOConfig(critic_warmup_steps=1, ptx_coefficient=0.5, ptx_batch_size=3, **ROLLOUTS),
+        policy=folder / "policy",
+        reward_model=rewards(folder),
+        prompts=PROMPTS,
+        demonstrations=DEMONSTRATIONS,
+        out_dir=out,
+        checkpoints=checkpoints,
+        report=report,
+    ).metrics
+
+
+def train_rloo(folder: Path, out: Path, checkpoints: Path | None, report: Reporter) -> Mapping[str, Any]:
+    return rloo.train(
+        RLOOConfig(responses_per_prompt=3, **ROLLOUTS),
+        policy=folder / "policy",
+        reward_model=rewards(folder),
+        prompts=PROMPTS,
+        out_dir=out,
+        checkpoints=checkpoints,
+        report=report,
+    ).metrics
+
+
+KINDS: dict[str, Loop] = {
+    "reward_model": train_reward_model,
+    "sft": train_sft,
+    "rejection_sampling": train_rejection_sampling,
+    "dpo": train_dpo,
+    "ppo": train_ppo,
+    "rloo": train_rloo,
+}
+
+# Loops check whether they must stop at least once per micro-batch and per generated token.
+FEWEST_CHECKS = {"reward_model": 20, "sft": 16, "rejection_sampling": 40, "dpo": 20, "ppo": 80, "rloo": 80}
 
 
 def named(rankings: list[Ranking]) -> list[Ranking]:

@@ -17,7 +17,7 @@ from torch import nn
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.core.kills import Ended, Killer, Moment
-from tests.training.rlhf.core.kills_kinds import KINDS, make_inputs
+from tests.training.rlhf.core.kills_kinds import FEWEST_CHECKS, KINDS, make_inputs
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.checkpoint import CheckpointRefused, Checkpoints
 from training.rlhf.data.rankings import Ranking
@@ -64,15 +64,21 @@ def whole(killer: Killer, folder: Path) -> Callable[[str], Ended]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_loop_of_each_kind_that_is_killed_ends_like_an_uninterrupted_one(
+def test_loop_of_each_kind_that_is_cancelled_and_then_killed_ends_like_an_uninterrupted_one(
     kind: str, killer: Killer, folder: Path, whole: Callable[[str], Ended]
 ) -> None:
     expected = whole(kind)
     assert len(expected.metrics) > 3
-    tick = random.Random(kind).randrange(expected.ticks // 2, expected.ticks)
-    resumed = killer.run(kind, folder, f"killed-{kind}", ("tick", "", tick))
+    assert expected.checks > FEWEST_CHECKS[kind]
+    chance = random.Random(kind)
+    check = chance.randrange(expected.checks // 3, expected.checks * 2 // 3)
+    # The cancelled attempt wrote a checkpoint. The second attempt is killed in the middle of the remaining
+    # part, and the third one ends.
+    tick = chance.randrange(expected.ticks // 10, expected.ticks // 4)
+    resumed = killer.run(kind, folder, f"killed-{kind}", ("cancel", "", check), ("tick", "", tick))
+    assert resumed.kills == 1
     assert resumed.result == expected.result
-    assert resumed.resumed_at[-1] > 0
+    assert resumed.reported[-1] < len(expected.metrics), "the last attempt started over"
 
 
 @pytest.mark.parametrize("name", MOMENTS)
@@ -83,8 +89,8 @@ def test_killed_run_ends_with_the_same_weights_and_metrics_after_resuming(
     resumed = killer.run("reward_model", folder, name, *moments)
     assert resumed.result == whole("reward_model").result
     assert [step for _, step, _ in resumed.metrics] == list(range(1, 9))
-    assert len(resumed.resumed_at) == len(moments) + 1
-    assert resumed.resumed_at[-1] in expected
+    assert len(resumed.resumed_after) == len(moments) + 1
+    assert resumed.resumed_after[-1] in expected
     if name != "in-memory":
         kept = sorted(path.name for path in (folder / f"{name}.checkpoints").iterdir())
         assert kept == ["step-00000007", "step-00000008"]

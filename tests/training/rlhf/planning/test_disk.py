@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.training.rlhf import tiny
+from tests.training.rlhf.core.kills_kinds import PROMPTS, make_inputs
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from tests.training.rlhf.small_world import arbitrary_reward_model, short_speaker
 from training import demo_world
@@ -16,8 +17,9 @@ from training.rlhf.core.checkpoint import Checkpoints
 from training.rlhf.models import shapes
 from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.planning import disk
-from training.rlhf.policy import dpo, rejection_sampling
+from training.rlhf.policy import dpo, ppo, rejection_sampling
 from training.rlhf.recipes.dpo import DPOConfig
+from training.rlhf.recipes.ppo import PPOConfig
 from training.rlhf.recipes.rejection_sampling import RejectionSamplingConfig
 from training.rlhf.recipes.reward_model import RewardModelConfig
 from training.rlhf.reward import heads
@@ -95,6 +97,32 @@ def test_dpo_run_uses_the_predicted_disk_space(tmp_path: Path) -> None:
     assert tensors_in(result.path) == pytest.approx(foretold.model, rel=0.2)
     # Two of the three checkpoints that exist at the peak remain.
     assert tensors_in(kept) == pytest.approx(2 / 3 * foretold.checkpoints, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"reference": "ema", "kl_ceiling": 100.0}], ids=["fixed reference", "two more copies"]
+)
+def test_ppo_run_uses_the_predicted_disk_space(settings: dict[str, Any], tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    make_inputs(tmp_path)
+    recipe = PPOConfig.model_validate(
+        {"steps": 3, "rollout_prompts": 2, "max_new_tokens": 2, "checkpoint_steps": 1, "samples": 0}
+        | settings
+    )
+    kept, models = tmp_path / "checkpoints", (tmp_path / "policy", tmp_path / "reward")
+    result = ppo.train(
+        recipe,
+        policy=models[0],
+        reward_model=models[1],
+        prompts=PROMPTS,
+        out_dir=tmp_path / "ppo",
+        checkpoints=kept,
+    )
+    policy, judge = (shapes.shape_in(folder) for folder in models)
+    foretold = disk.on_policy(recipe, policy, critic=judge)
+    assert tensors_in(result.path) == pytest.approx(foretold.model, rel=0.1)
+    # Two checkpoints remain, and the predicted size is that of three.
+    assert tensors_in(kept) == pytest.approx(foretold.checkpoints * 2 / 3, rel=0.1)
 
 
 def test_planned_number_of_checkpoints_and_head_width_match_the_code(tmp_path: Path) -> None:

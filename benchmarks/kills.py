@@ -1,0 +1,64 @@
+"""Kill a training loop of each kind at random moments, resume it, and compare its end with that of an
+uninterrupted run.
+
+    .venv/bin/python -m benchmarks.kills [--moments 20] [--kinds ppo,rloo] [--seed 0]
+
+The moments are uniform over the time that an uninterrupted run takes, so SIGKILL can arrive at any
+instruction. Half of the tries are killed a second time after they have resumed. A try is equal if all metrics
+and samples, the returned figures and every byte of the saved model are those of the uninterrupted run. The
+loops are tiny and write a checkpoint after every step. Prints a table for docs/measurements.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.training.rlhf.core.kills import Ended, Killer, Moment
+from tests.training.rlhf.core.kills_kinds import KINDS, make_inputs
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__.splitlines()[0])
+    parser.add_argument("--moments", type=int, default=20, help="tries per kind")
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    print("| kind | seconds of a run | kills | resumed from a checkpoint | equal at the end |")
+    print("|---|---|---|---|---|")
+    unequal = 0
+    with tempfile.TemporaryDirectory() as place, Killer() as killer:
+        folder = Path(place)
+        make_inputs(folder)
+        for kind in options.kinds.split(","):
+            chance = random.Random(f"{options.seed} {kind}")
+            whole = killer.run(kind, folder, f"{kind}-whole")
+            tries = [
+                killer.run(kind, folder, f"{kind}-{number}", *_moments(chance, whole.seconds))
+                for number in range(options.moments)
+            ]
+            equal = sum(each.result == whole.result for each in tries)
+            unequal += len(tries) - equal
+            kills = sum(each.kills for each in tries)
+            print(
+                f"| `{kind}` | {whole.seconds:.1f} | {kills} | {_resumed(tries, whole)} | "
+                f"{equal} of {len(tries)} |",
+                flush=True,
+            )
+    return int(unequal > 0)
+
+
+def _moments(chance: random.Random, seconds: float) -> list[Moment]:
+    return [("after", "", chance.uniform(0, seconds)) for _ in range(chance.choice((1, 2)))]
+
+
+def _resumed(tries: list[Ended], whole: Ended) -> int:
+    """How many tries ended with an attempt that did not start over."""
+    return sum(each.reported[-1] < len(whole.metrics) for each in tries)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
